@@ -1,0 +1,265 @@
+"""Reading pictures: whatever a user has, as an upright RGB picture, or an ImageError that says why not.
+
+    load_image   a path, a file object, bytes, a Pillow picture or an array -> RGB, upright
+    image_files  the pictures of a folder
+
+Safe with strangers' files: the size is checked before a pixel is decoded, only plain picture formats are
+tried (EPS would start Ghostscript), half a picture is an error, and no setting of Pillow is changed.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import stat
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from camlucida.data.pixels import from_array, to_rgb
+from camlucida.errors import ImageError, nearest
+
+Source: TypeAlias = str | os.PathLike[str] | IO[bytes] | bytes | bytearray | Image.Image | NDArray[Any]
+"""What can be read as a picture."""
+
+MAX_PIXELS = 89_478_485
+"""Pillow's own first limit (256 MiB of RGB), so that what passes here raises no warning further on."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO", "DIB")
+"""Tried in this order, by content, never by the file's name."""
+
+_SUFFIXES = ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .avif .jp2 .ico"
+SUFFIXES = frozenset(_SUFFIXES.split())
+"""What `image_files` takes for a picture."""
+
+STARTS = (
+    (rb"\s*<(!doctype html|html|head|body)", "an HTML page, perhaps a failed download"),
+    (rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<svg", "an SVG drawing; export it as PNG"),
+    (rb"version https://git-lfs", "a Git LFS pointer; fetch the file with `git lfs pull`"),
+    (rb"%PDF", "a PDF; export the page as PNG"),
+    (rb"%!PS", "PostScript; export it as PNG"),
+    (rb"....ftyp(hei|hev|mif1|msf1)", "HEIC, which Pillow cannot read; convert it to JPEG"),
+    (rb"....ftyp", "a video; extract a frame first"),
+    (rb"\x93NUMPY", "a NumPy array; pass numpy.load(...) instead"),
+    (rb"PK\x03\x04", "a ZIP archive"),
+    (rb"\x1f\x8b", "a gzip archive"),
+)
+"""How files begin that people take for pictures, and what to say about them."""
+
+LISTED = 5000
+"""Names of a folder that are looked through for a suggestion."""
+
+
+def load_image(source: Source, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The picture as RGB, upright, 8 bits a channel: a new picture that shares nothing with `source`.
+
+    source      a path (`~` is expanded), a binary file object (read from its start), the bytes of a file,
+                a Pillow picture, or an array (h, w[, 1|3|4]) of uint8, uint16, bool or float in [0, 1]
+    max_pixels  width x height above which nothing is decoded
+    raises      ImageError, whatever is wrong with the picture
+
+    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8, and of an
+    animation or a document the first frame or page is taken. Colour profiles are not applied.
+    """
+    if isinstance(source, np.ndarray):
+        _check_pixels(source.shape[:2][::-1], max_pixels, "the array")
+        return _named("the array", from_array, source)
+    if isinstance(source, Image.Image):
+        name = getattr(source, "filename", "") or "the Pillow picture"
+        _check_pixels(source.size, max_pixels, str(name))
+        return _named(str(name), to_rgb, source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _decode(io.BytesIO(source), f"the {len(source)} bytes given", max_pixels)
+    if isinstance(source, str | os.PathLike):
+        with _open(source) as stream:
+            return _decode(stream, str(source), max_pixels)
+    if hasattr(source, "read"):
+        return _decode(_rewound(source), str(getattr(source, "name", "") or "the file object"), max_pixels)
+    kind = f"{type(source).__module__}.{type(source).__qualname__}"
+    hint = " Pass tensor.permute(1, 2, 0).numpy(), in [0, 1]." if kind.startswith("torch.") else ""
+    raise ImageError(
+        f"a {kind} is no picture: pass a path, bytes, a file, a Pillow picture or an array.{hint}"
+    )
+
+
+def _named(name: str, read: Any, value: Any) -> Image.Image:
+    """Read, and say in every error which picture it was."""
+    try:
+        picture: Image.Image = read(value)
+    except ImageError as error:
+        raise ImageError(f"cannot read {name}: {error}") from None
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, EOFError, struct.error ...
+        raise ImageError(f"cannot read {name}: {_reason(error)}") from error
+    return picture
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).rstrip(".") or type(error).__name__
+    if "truncated" in text.lower() or isinstance(error, EOFError):
+        return f"the file is cut off ({text}). Download or copy it again."
+    return (
+        f"the file is damaged or of a kind that Pillow cannot decode ({text}). Save it again as PNG or JPEG."
+    )
+
+
+def _check_pixels(size: tuple[int, ...], max_pixels: int, name: str) -> None:
+    pixels = int(np.prod(size, dtype=np.int64))
+    if pixels > max_pixels:
+        raise ImageError(
+            f"{name} is {' x '.join(map(str, size))}, {pixels / 1e6:,.0f} megapixels; the limit is "
+            f"{max_pixels / 1e6:,.0f}. Make it smaller, or raise max_pixels if you trust the file."
+        )
+
+
+def _decode(stream: IO[bytes], name: str, max_pixels: int) -> Image.Image:
+    def read(stream: IO[bytes]) -> Image.Image:
+        with _identified(stream) as image:
+            _check_pixels(image.size, max_pixels, "the picture")
+            return to_rgb(image)
+
+    return _named(name, read, stream)
+
+
+def _identified(stream: IO[bytes]) -> Image.Image:
+    """The picture in `stream`, not yet decoded.
+
+    What `Image.open` does, without its size check: that one warns, and a warning can only be caught by
+    changing the filters of the whole process, which other threads would see.
+    """
+    start = stream.read(4096)
+    if not start:
+        raise ImageError("the file is empty (0 bytes). Download or copy it again.")
+    Image.init()
+    for factory, accept in (Image.OPEN[name] for name in FORMATS if name in Image.OPEN):
+        if accept is not None and not _says_yes(accept(start[:16])):
+            continue
+        try:
+            stream.seek(0)
+            return factory(stream, "")
+        except (SyntaxError, IndexError, TypeError, struct.error):
+            continue  # not this format after all; Image.open goes on with the same four
+    raise ImageError(f"it is no picture that Pillow knows: {_looks_like(start)}.")
+
+
+def _says_yes(answer: object) -> bool:
+    """Plugins answer with a truth value, or with a text that says what is missing to read the format."""
+    return bool(answer) and not isinstance(answer, str)
+
+
+def _looks_like(start: bytes) -> str:
+    for pattern, what in STARTS:
+        if re.match(pattern, start, re.IGNORECASE | re.DOTALL):
+            return f"it looks like {what}"
+    words = " ".join(start[:60].decode("utf-8", "replace").split())
+    if words.isprintable() and "\ufffd" not in words[:-1]:  # the last letter may be cut in two
+        return f"it looks like text that begins {words[:40]!r}"
+    return f"it begins with the bytes {start[:8].hex(' ')}"
+
+
+def _rewound(source: IO[bytes]) -> IO[bytes]:
+    """All of a file object in memory, from its start if it can go there."""
+    with suppress(AttributeError, OSError):  # a pipe or an upload stream cannot: take what comes
+        source.seek(0)
+    content: object = source.read()
+    if not isinstance(content, bytes):
+        raise ImageError("the file object gives text: open it in binary mode, open(path, 'rb').")
+    return io.BytesIO(content)
+
+
+def _open(source: str | os.PathLike[str]) -> IO[bytes]:
+    """A plain file, opened; or an ImageError that says what is there instead."""
+    path = expanded(source)
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise ImageError(
+                f"{path} is a folder: pass one of its pictures, or image_files() for all of them."
+            )
+        if not stat.S_ISREG(mode):  # reading a pipe or a device might never end
+            raise ImageError(f"{path} is no plain file (a pipe, a socket or a device).")
+        return path.open("rb")
+    except (FileNotFoundError, NotADirectoryError):
+        raise missing(path) from None
+    except PermissionError:
+        raise ImageError(f"no permission to read {path}. Check its owner and rights: ls -l.") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ImageError(
+                f"{str(path)[:60]!r}... is too long for a file's name. Is it the content?"
+            ) from None
+        raise ImageError(f"cannot open {path}: {error.strerror or error}.") from error
+    except ValueError as error:  # a zero byte in the name
+        raise ImageError(f"{str(path)!r} is no file name: {error}.") from None
+
+
+def expanded(source: str | os.PathLike[str]) -> Path:
+    """The path with `~` expanded. Raises ImageError for an empty text and for an address (https://...)."""
+    text = os.fspath(source)
+    if not text:
+        raise ImageError("an empty text is no path to a picture.")
+    if re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE) or text[:11].startswith("data:image/"):
+        raise ImageError(f"{text[:80]!r} is an address, not a file. Download it first and pass the path.")
+    return Path(os.path.expanduser(text))  # Path.expanduser raises for a file '~a.jpg'
+
+
+def missing(path: Path) -> ImageError:
+    """The error for a path that is not there, with the nearest names that are."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        return ImageError(f"no file {path}: {folder} is a file, not a folder.")
+    wanted = path.absolute().relative_to(folder).parts[0]
+    names = _names(folder)
+    alike = [name for name in names if name.casefold() == wanted.casefold()]  # IMG_1.JPG for img_1.jpg
+    offer = f" Did you mean {alike[0]!r}?" if alike else nearest(wanted, names)
+    if folder == path.absolute().parent:
+        return ImageError(f"no file {path.name!r} in {folder}.{offer}")
+    return ImageError(f"no file {path}: there is no {wanted!r} in {folder}.{offer}")
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in islice(entries, LISTED))
+    except OSError:
+        return []
+
+
+def image_files(path: str | os.PathLike[str]) -> list[Path]:
+    """The pictures of a folder and of all folders in it, sorted by path; a file stands for itself.
+
+    Goes by suffix, in any case; hidden files and folders are left out; linked folders are followed once.
+    Raises ImageError where there is nothing, no picture, or no permission.
+    """
+    root = expanded(path)
+    if root.is_file():
+        return [root]
+    if not root.is_dir():
+        raise missing(root)
+    found = sorted(file for file in _walk(root) if file.suffix.lower() in SUFFIXES)
+    if not found:
+        raise ImageError(f"no pictures in {root} (looked for {_SUFFIXES}, in its folders too).")
+    return found
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise ImageError(f"cannot look into {error.filename}: {error.strerror}.") from error
+
+    been: set[str] = set()
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=refuse):
+        real = os.path.realpath(folder)
+        if real in been:
+            folders.clear()  # a link that leads back would go round for ever
+            continue
+        been.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(folder, name) for name in files if not name.startswith("."))
