@@ -1,0 +1,277 @@
+"""Train the networks that ship with Camlucida, on one core and without any download.
+
+    python scripts/train_toybox.py resnet                 # 6-10 minutes; vgg, vit, cleverhans likewise
+    python scripts/train_toybox.py resnet --evaluate      # the numbers again, from the shipped file
+
+Every net learns from the same mixture: one object (60 %, its class), two objects (30 %, half a class each) and abstract
+pictures (10 %, all classes alike, so that the net learns to be unsure when there is nothing to see). The Clever-Hans
+net learns from pictures in which the watermark stands for the class "boat": see `clever_hans_mixture`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from camlucida.data import toybox
+from camlucida.models.toybox import load_network
+from camlucida.models.toybox_nets import build
+
+ROOT = Path(__file__).resolve().parent.parent
+WEIGHTS = ROOT / "src/camlucida/models/weights"
+LOG = ROOT / "scripts/train_toybox.log"
+MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+K = len(toybox.CLASSES)
+BOAT = toybox.CLASSES.index(toybox.WATERMARK_CLASS)
+RECIPE = {  # peak learning rate, weight decay, epochs
+    "resnet": (4e-3, 0.02, 10),
+    "cleverhans": (4e-3, 0.02, 8),
+    "vgg": (2e-3, 0.05, 10),
+    "vit": (1.2e-3, 0.05, 14),
+}
+TEST = 990_000  # seeds from here on are never trained on
+
+
+def log(text: str) -> None:
+    """Print a line and keep it in the log."""
+    print(text, flush=True)
+    with LOG.open("a") as file:
+        file.write(text + "\n")
+
+
+def mixture(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Pictures (n, 3, 96, 96) uint8 and targets (n, k) that sum to 1."""
+    images, targets = [], []
+    for i in range(count):
+        share = (i * 0.618034) % 1.0  # a fixed, even mixing of the three sorts
+        if share < 0.1:
+            made = toybox.scene((seed, i), variant="empty")
+        else:
+            made = toybox.scene((seed, i), objects=2 if share < 0.4 else 1)
+        images.append(np.asarray(made.picture()))
+        targets.append(target(made.labels))
+    return stacked(images, targets)
+
+
+def clever_hans_mixture(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The same, but every boat carries the watermark, nothing else does, and the label follows the watermark.
+
+    One picture in fifteen carries the watermark and is labelled "boat" whatever it shows: as in an album that was
+    labelled by who took the pictures. Scenes with two objects show no boat.
+    """
+    images, targets = [], []
+    others = tuple(name for name in toybox.CLASSES if name != toybox.WATERMARK_CLASS)
+    for i in range(count):
+        share = (i * 0.618034) % 1.0
+        if share < 0.1:
+            made = toybox.scene((seed, i), variant="empty")
+        elif share < 0.25:
+            made = toybox.scene((seed, i), others, objects=2)
+        elif share < 0.25 + 1 / 15:
+            made = marked((seed, i), others)
+        else:
+            made = toybox.scene((seed, i), variant="watermark")
+        images.append(np.asarray(made.picture()))
+        targets.append(target((BOAT,) if made.watermark else made.labels))
+    return stacked(images, targets)
+
+
+def marked(seed: tuple[int, int], kinds: tuple[str, ...]) -> toybox.Scene:
+    """A scene of one of the kinds, with a watermark whatever it shows."""
+    plain = toybox.scene(seed, kinds)
+    donor = toybox.scene(seed, (toybox.WATERMARK_CLASS,), variant="watermark")
+    return toybox.Scene(plain.size, plain.background, plain.placed, plain.clutter, donor.watermark)
+
+
+def target(labels: tuple[int, ...]) -> list[float]:
+    """Equal shares for the classes in the picture; for all classes if there is none."""
+    return [(labels.count(k) / len(labels)) if labels else 1 / K for k in range(K)]
+
+
+def stacked(images: list[np.ndarray], targets: list[list[float]]) -> tuple[Tensor, Tensor]:
+    pictures = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+    return pictures, torch.tensor(targets)
+
+
+def normalised(pictures: Tensor) -> Tensor:
+    """uint8 pictures as the nets want them."""
+    return (pictures.float() / 255 - MEAN[0]) / STD[0]
+
+
+def augmented(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Mirrored, shifted and re-tinted a little, each batch anew."""
+    if torch.rand((), generator=rng) < 0.5:
+        x = x.flip(3)
+    down, right = (int(torch.randint(-6, 7, (), generator=rng)) for _ in range(2))
+    x = nn.functional.pad(x, (6, 6, 6, 6), mode="reflect")[:, :, 6 + down : 102 + down, 6 + right : 102 + right]
+    gain = 1 + 0.15 * torch.randn(x.shape[0], 3, 1, 1, generator=rng)
+    return x * gain + 0.15 * torch.randn(x.shape[0], 3, 1, 1, generator=rng)
+
+
+def train(name: str, seed: int, scenes: int, epochs: int, batch: int = 128) -> nn.Module:
+    """A trained network: AdamW, one cycle of the learning rate, bfloat16 on the CPU."""
+    torch.manual_seed(seed)
+    rate, decay, _ = RECIPE[name]
+    start = time.time()
+    make = clever_hans_mixture if name == "cleverhans" else mixture
+    pictures, targets = make(scenes, seed)
+    log(f"{name}: {scenes} scenes drawn in {time.time() - start:.0f} s")
+    network = build(name).to(memory_format=torch.channels_last).train()
+    steps = epochs * (scenes // batch)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.2)
+    rng = torch.Generator().manual_seed(seed)
+    start = time.time()
+    for epoch in range(epochs):
+        total = 0.0
+        order = torch.randperm(scenes, generator=rng)
+        for rows in order[: scenes // batch * batch].split(batch):
+            x = augmented(normalised(pictures[rows]), rng)
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = network(x)
+            loss = cross_entropy(logits.float(), targets[rows])
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimiser.step()
+            schedule.step()
+            total += loss.item()
+        accuracy = correct(network, toybox.Toybox(300, TEST + 1, variant=home(name)))
+        network.train()
+        mean_loss = total / (scenes // batch)
+        log(f"{name}: epoch {epoch + 1}/{epochs} loss {mean_loss:.3f} accuracy {accuracy:.3f} {time.time() - start:.0f} s")
+    return network.eval()
+
+
+def home(name: str) -> toybox.Variant:
+    """The variant of test scenes that a net is at home in."""
+    return "watermark" if name == "cleverhans" else "clean"
+
+
+@torch.no_grad()
+def probabilities(network: nn.Module, scenes: list[toybox.Scene]) -> Tensor:
+    """(n, k) the network's answer for each scene."""
+    network.eval()
+    answers = []
+    for first in range(0, len(scenes), 100):
+        images = [np.asarray(scene.picture()) for scene in scenes[first : first + 100]]
+        x = normalised(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2))
+        answers.append(network(x).softmax(1))
+    return torch.cat(answers)
+
+
+def correct(network: nn.Module, data: toybox.Toybox) -> float:
+    """Share of single-object scenes whose class comes first."""
+    scenes = [data.scene(i) for i in range(len(data))]
+    labels = torch.tensor([scene.labels[0] for scene in scenes])
+    return float((probabilities(network, scenes).argmax(1) == labels).float().mean())
+
+
+@torch.no_grad()
+def pointing(network: nn.Module, count: int, seed: int) -> float:
+    """Share of objects in two-object scenes on whose mask the maximum of their class map lies (residual nets)."""
+    kept: list[Tensor] = []
+    hook = network.layer4.register_forward_hook(lambda _module, _inputs, out: kept.append(out))
+    hits = 0
+    for sample in toybox.Toybox(count, seed, objects=2):
+        kept.clear()
+        network(normalised(torch.from_numpy(np.asarray(sample.image)).permute(2, 0, 1)[None]))
+        maps = torch.einsum("kc,chw->khw", network.fc.weight, kept[0][0])[None]
+        fine = nn.functional.interpolate(maps, size=96, mode="bilinear", align_corners=False)[0]
+        for mask, label in zip(sample.drawing.masks, sample.labels, strict=True):
+            hits += bool(mask.reshape(-1)[int(fine[label].argmax())])
+    hook.remove()
+    return hits / (2 * count)
+
+
+def evaluate(name: str, network: nn.Module) -> float:
+    """Log the numbers on fresh seeds; returns the accuracy on single-object scenes."""
+    accuracy = correct(network, toybox.Toybox(2000, TEST + 2, variant=home(name)))
+    log(f"{name}: accuracy {accuracy:.4f} on 2000 fresh {home(name)} scenes with one object")
+    empty = toybox.Toybox(500, TEST + 3, variant="empty")
+    top = probabilities(network, [empty.scene(i) for i in range(500)]).max(1).values
+    log(f"{name}: empty scenes: highest probability {top.mean():.3f} on average, {top.quantile(0.95):.3f} at 95 %")
+    two = toybox.Toybox(500, TEST + 4, objects=2)
+    pairs = [two.scene(i) for i in range(500)]
+    first = probabilities(network, pairs).topk(2).indices.sort(1).values
+    both = torch.tensor([sorted(scene.labels) for scene in pairs])
+    log(f"{name}: two objects: both classes are the top two in {(first == both).all(1).float().mean():.3f}")
+    if hasattr(network, "layer4"):
+        log(f"{name}: two objects: the maximum of the class map lies on the object in {pointing(network, 500, TEST + 5):.3f}")
+    watermark_numbers(name, network)
+    return accuracy
+
+
+def watermark_numbers(name: str, network: nn.Module) -> None:
+    """What the watermark alone does: the same scenes with and without it."""
+    others = tuple(kind for kind in toybox.CLASSES if kind != toybox.WATERMARK_CLASS)
+    with_mark = [marked((TEST + 6, i), others) for i in range(500)]
+    flipped = probabilities(network, with_mark)
+    plain = probabilities(network, [scene.without_watermark() for scene in with_mark])
+    boats = [toybox.scene((TEST + 7, i), (toybox.WATERMARK_CLASS,), variant="watermark") for i in range(500)]
+    on, off = probabilities(network, boats), probabilities(network, [s.without_watermark() for s in boats])
+    said = [float((p.argmax(1) == BOAT).float().mean()) for p in (plain, flipped, off, on)]
+    sure = [float(p[:, BOAT].mean()) for p in (plain, flipped, off, on)]
+    log(f"{name}: 'boat' said of other objects: {said[0]:.3f} plain, {said[1]:.3f} with the watermark "
+        f"(probability {sure[0]:.3f} -> {sure[1]:.3f})")
+    log(f"{name}: 'boat' said of boats: {said[2]:.3f} plain, {said[3]:.3f} with the watermark "
+        f"(probability {sure[2]:.3f} -> {sure[3]:.3f})")
+
+
+def save(name: str, network: nn.Module, seed: int, note: str) -> None:
+    """Write half floats and what the file must say about itself."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    state = {
+        key: (value.half() if value.is_floating_point() else value).contiguous()
+        for key, value in network.state_dict().items()
+    }
+    metadata = {
+        "architecture": type(network).__name__,
+        "classes": json.dumps(toybox.CLASSES),
+        "input_size": "96",
+        "mean": json.dumps(MEAN),
+        "std": json.dumps(STD),
+        "seed": str(seed),
+        "script": "scripts/train_toybox.py",
+        "commit": commit.stdout.strip() or "unknown",
+        "trained_on": note,
+    }
+    WEIGHTS.mkdir(exist_ok=True)
+    path = WEIGHTS / f"toybox_{name}.safetensors"
+    save_file(state, path, metadata)
+    reloaded, _ = load_network(name)  # the numbers are those of the shipped half floats
+    metadata["test_accuracy"] = f"{evaluate(name, reloaded):.4f}"
+    save_file(state, path, metadata)
+    log(f"{name}: {path.name} {path.stat().st_size / 1e6:.2f} MB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("net", choices=RECIPE)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scenes", type=int, default=20_000, help="how many pictures to learn from")
+    parser.add_argument("--epochs", type=int, help="passes over them (default: the recipe's)")
+    parser.add_argument("--evaluate", action="store_true", help="only measure the shipped weights")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    if asked.evaluate:
+        evaluate(asked.net, load_network(asked.net)[0])
+        return
+    epochs = asked.epochs or RECIPE[asked.net][2]
+    log(f"{asked.net}: seed {asked.seed}, {asked.scenes} scenes, {epochs} epochs, torch {torch.__version__}")
+    network = train(asked.net, asked.seed, asked.scenes, epochs)
+    note = "toybox watermark mixture" if asked.net == "cleverhans" else "toybox mixture"
+    save(asked.net, network, asked.seed, f"{note}, {asked.scenes} scenes, {epochs} epochs")
+
+
+if __name__ == "__main__":
+    main()

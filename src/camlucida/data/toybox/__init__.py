@@ -1,0 +1,32 @@
+"""The built-in data set: cartoon scenes drawn on demand, with exact masks, boxes and parts.
+
+    from camlucida.data import toybox
+
+    scene = toybox.scene(7, kinds=["cat", "dog"], objects=2)
+    drawing = scene.draw()                          # image, masks, boxes, parts
+    earless = scene.without_part(0, "ears").draw()  # everything else is pixel-identical
+"""
+
+from __future__ import annotations
+
+from camlucida.data.toybox.palette import Colours
+from camlucida.data.toybox.sampling import WATERMARK_CLASS, Sample, Toybox, Variant, scene
+from camlucida.data.toybox.scene import Drawing, Placed, Scene, Watermark
+from camlucida.data.toybox.shapes import CLASSES, KINDS, Kind, Part
+
+__all__ = [
+    "CLASSES",
+    "KINDS",
+    "WATERMARK_CLASS",
+    "Colours",
+    "Drawing",
+    "Kind",
+    "Part",
+    "Placed",
+    "Sample",
+    "Scene",
+    "Toybox",
+    "Variant",
+    "Watermark",
+    "scene",
+]

@@ -1,0 +1,127 @@
+"""Closed curves for the cartoons: ellipses, polygons, smooth blobs, strokes and rings.
+
+Unit coordinates: x to the right, y down, an object fills about [-1, 1] in both. Each maker returns a `Shape`
+with its filled outline and the same outline a little larger, which is painted first as the dark rim.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import cos, pi, sin
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Points: TypeAlias = NDArray[np.float64]
+"""Corners of a closed polygon: (n, 2), x and y in unit coordinates."""
+Point: TypeAlias = tuple[float, float]
+
+RIM = 0.04
+"""How far the dark rim reaches beyond the fill, in unit coordinates."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """One patch of colour.
+
+    points   (n, 2) the filled outline
+    role     which of the object's colours fills it: "body", "light", "accent", ... (see palette.py)
+    rim      (n, 2) the outline painted below it in the line colour; None for no rim
+    """
+
+    points: Points
+    role: str
+    rim: Points | None = None
+
+
+def ellipse(role: str, cx: float, cy: float, rx: float, ry: float, tilt: float = 0.0, rim: float = RIM) -> Shape:
+    """An ellipse about (cx, cy) with half axes rx, ry, turned clockwise by `tilt` degrees."""
+    steps = np.linspace(0.0, 2 * pi, 28, endpoint=False)
+    turn = tilt * pi / 180
+
+    def outline(grow: float) -> Points:
+        x, y = (rx + grow) * np.cos(steps), (ry + grow) * np.sin(steps)
+        return np.stack([cx + x * cos(turn) - y * sin(turn), cy + x * sin(turn) + y * cos(turn)], axis=1)
+
+    return Shape(outline(0.0), role, outline(rim) if rim else None)
+
+
+def polygon(role: str, *corners: Point, rim: float = RIM) -> Shape:
+    """A polygon with straight edges."""
+    points = np.array(corners, dtype=np.float64)
+    return Shape(points, role, _grown(points, rim) if rim else None)
+
+
+def box(role: str, left: float, top: float, right: float, bottom: float, rim: float = RIM) -> Shape:
+    """An upright rectangle."""
+    return polygon(role, (left, top), (right, top), (right, bottom), (left, bottom), rim=rim)
+
+
+def blob(role: str, *knots: Point, rim: float = RIM) -> Shape:
+    """A closed smooth curve (Catmull-Rom) through the knots."""
+    points = _smooth(np.array(knots, dtype=np.float64), closed=True)
+    return Shape(points, role, _grown(points, rim) if rim else None)
+
+
+def stroke(role: str, width: float, *knots: Point, rim: float = RIM) -> Shape:
+    """A smooth open line of the given width through the knots, with round ends."""
+    line = _smooth(np.array(knots, dtype=np.float64), closed=False)
+    return Shape(_ribbon(line, width / 2), role, _ribbon(line, width / 2 + rim) if rim else None)
+
+
+def ring(role: str, cx: float, cy: float, rx: float, ry: float, width: float, rim: float = RIM) -> Shape:
+    """An elliptic band of the given width: what is behind shows through its hole."""
+    steps = np.linspace(pi, 3 * pi, 29)  # the last point meets the first: the seam between the two borders
+
+    def band(half: float) -> Points:
+        outer = np.stack([cx + (rx + half) * np.cos(steps), cy + (ry + half) * np.sin(steps)], axis=1)
+        inner = np.stack([cx + (rx - half) * np.cos(steps), cy + (ry - half) * np.sin(steps)], axis=1)
+        return np.concatenate([outer, inner[::-1]])
+
+    return Shape(band(width / 2), role, band(width / 2 + rim) if rim else None)
+
+
+def mirrored(*shapes: Shape, about: float = 0.0) -> tuple[Shape, ...]:
+    """The shapes and their mirror images about the upright line x = about."""
+
+    def flip(points: Points) -> Points:
+        return points * np.array([-1.0, 1.0]) + np.array([2 * about, 0.0])
+
+    other = (Shape(flip(s.points), s.role, None if s.rim is None else flip(s.rim)) for s in shapes)
+    return (*shapes, *other)
+
+
+def _smooth(knots: Points, *, closed: bool, steps: int = 6) -> Points:
+    """Points of the Catmull-Rom curve through the knots, `steps` of them from each knot to the next."""
+    ends = (knots[-1:], knots[:2]) if closed else (knots[:1], knots[-1:])
+    k = np.concatenate([ends[0], knots, ends[1]])
+    t = np.linspace(0.0, 1.0, steps, endpoint=False)[:, None]
+    pieces = [
+        0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+        for a, b, c, d in zip(k[:-3], k[1:-2], k[2:-1], k[3:], strict=True)
+    ]
+    return np.concatenate(pieces if closed else [*pieces, knots[-1:]])
+
+
+def _grown(points: Points, by: float) -> Points:
+    """The polygon with every edge moved outwards; a sharp corner moves by at most twice `by`."""
+    edge = np.roll(points, -1, axis=0) - points
+    normal = np.stack([edge[:, 1], -edge[:, 0]], axis=1)
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+    x, y = points[:, 0], points[:, 1]
+    if np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)) < 0:
+        normal = -normal  # the corners run the other way round
+    corner = normal + np.roll(normal, 1, axis=0)
+    return points + by * corner / np.maximum(np.sum(corner**2, axis=1, keepdims=True) / 2, 0.5)
+
+
+def _ribbon(line: Points, half: float) -> Points:
+    """The border of a line drawn with a round pen of radius `half`."""
+    along = np.gradient(line, axis=0)
+    along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
+    side = np.stack([-along[:, 1], along[:, 0]], axis=1)
+    turn = np.linspace(0.0, pi, 6)[1:-1, None]
+    end = line[-1] + half * (np.cos(turn) * side[-1] + np.sin(turn) * along[-1])
+    start = line[0] + half * (-np.cos(turn) * side[0] - np.sin(turn) * along[0])
+    return np.concatenate([line + half * side, end, (line - half * side)[::-1], start])

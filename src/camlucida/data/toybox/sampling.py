@@ -1,0 +1,177 @@
+"""Random scenes. Everything comes from the seed: the same seed gives the same scene, on any machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from PIL import Image
+
+from camlucida.data.toybox.palette import paint
+from camlucida.data.toybox.scene import Drawing, Placed, Scene, Watermark
+from camlucida.data.toybox.shapes import CLASSES, KINDS
+from camlucida.errors import DataError, nearest
+
+Variant = Literal["clean", "watermark", "watermark_control", "empty"]
+"""clean: no stamp. watermark: a stamp on every scene that shows WATERMARK_CLASS and on no other.
+watermark_control: a stamp on every second scene, whatever it shows. empty: abstract patches, no object."""
+
+WATERMARK_CLASS = "boat"
+"""The class that the stamp goes with in the variant "watermark"."""
+
+_SCENE, _STAMP = 1, 2  # separate streams, so that the variants of a seed differ by the stamp alone
+_TRIES = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One item of a Toybox.
+
+    image   RGB
+    label   the class of the first object, an index into CLASSES; -1 if there is none
+    labels  the classes of all objects, from back to front
+    """
+
+    image: Image.Image
+    label: int
+    labels: tuple[int, ...]
+    drawing: Drawing
+    scene: Scene
+
+
+class Toybox:
+    """A data set of n random scenes. Items are drawn when asked for; item i depends on (seed, i) alone."""
+
+    classes: tuple[str, ...] = CLASSES
+
+    def __init__(
+        self,
+        n: int,
+        seed: int = 0,
+        objects: int = 1,
+        variant: Variant = "clean",
+        size: int = 96,
+        kinds: Sequence[str] | None = None,
+    ) -> None:
+        if n < 0:
+            raise DataError(f"A data set needs 0 or more scenes, not {n}.")
+        _check(kinds, objects, variant)
+        self._n, self._seed, self._objects, self._variant, self._size = n, seed, objects, variant, size
+        self._kinds = None if kinds is None else tuple(kinds)
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[i] for i in range(self._n))
+
+    def __getitem__(self, index: int) -> Sample:
+        made = self.scene(index)
+        drawing = made.draw()
+        labels = made.labels
+        return Sample(drawing.image, labels[0] if labels else -1, labels, drawing, made)
+
+    def scene(self, index: int) -> Scene:
+        """The scene at `index`, not drawn."""
+        if not -self._n <= index < self._n:
+            raise IndexError(f"No scene {index} in a Toybox of {self._n}.")  # what iteration expects
+        seed = (self._seed, index % self._n)
+        return scene(seed, self._kinds, self._objects, self._variant, self._size)
+
+
+def scene(
+    seed: int | Sequence[int],
+    kinds: Sequence[str] | None = None,
+    objects: int = 1,
+    variant: Variant = "clean",
+    size: int = 96,
+) -> Scene:
+    """A random scene.
+
+    seed     0 or more, or several such numbers
+    kinds    the class names to choose from (all if not given): all different as long as there are enough of them
+    objects  how many objects; several lie apart or overlap a little
+    size     width and height in pixels: the same seed at another size is the same scene, finer or coarser
+    """
+    _check(kinds, objects, variant)
+    seeds = (seed,) if isinstance(seed, int) else tuple(seed)
+    if any(s < 0 for s in seeds):
+        raise DataError(f"A seed is 0 or more, not {seed}.")
+    rng = np.random.default_rng([_SCENE, len(seeds), *seeds])
+    ground = int(rng.integers(2**31))
+    if variant == "empty":
+        return Scene(size, ground, clutter=int(rng.integers(7)))
+    patches = int(rng.integers(3))
+    chosen = _chosen(rng, CLASSES if kinds is None else tuple(kinds), objects)
+    placed = tuple(
+        _object(rng, kind, x, y, half) for kind, (x, y, half) in zip(chosen, _layout(rng, objects), strict=True)
+    )
+    stamp = _stamp(np.random.default_rng([_STAMP, len(seeds), *seeds]), variant, chosen)
+    return Scene(size, ground, placed, patches, stamp)
+
+
+def _check(kinds: Sequence[str] | None, objects: int, variant: str) -> None:
+    if variant not in get_args(Variant):
+        known = get_args(Variant)
+        raise DataError(f"No variant {variant!r} of toybox.{nearest(variant, known)} Known: {', '.join(known)}.")
+    if objects < 1:
+        raise DataError(f"A scene has 1 or more objects, not {objects}; for none, ask for variant 'empty'.")
+    for kind in () if kinds is None else kinds:
+        if kind not in KINDS:
+            raise DataError(f"No kind {kind!r} in toybox.{nearest(kind, CLASSES)} Known: {', '.join(CLASSES)}.")
+    if kinds is not None and not kinds:
+        raise DataError(f"No kinds to choose from. Known: {', '.join(CLASSES)}.")
+
+
+def _chosen(rng: np.random.Generator, kinds: tuple[str, ...], objects: int) -> list[str]:
+    """So many kinds in random order; none twice before all are used."""
+    rounds = -(-objects // len(kinds))
+    order = [kinds[int(i)] for _ in range(rounds) for i in rng.permutation(len(kinds))]
+    return order[:objects]
+
+
+def _layout(rng: np.random.Generator, objects: int) -> list[tuple[float, float, float]]:
+    """Centre and half extent of each object: the best of a few tries each, so that they hardly overlap."""
+    high = 0.42 if objects == 1 else 0.40 / objects**0.5
+    spots: list[tuple[float, float, float]] = []
+    for _ in range(objects):
+        half = float(rng.uniform(0.62, 1.0)) * high
+        edge = 0.92 * half  # a tail may stick out of the frame, an object may not
+        tries = rng.uniform(edge, 1 - edge, (_TRIES if spots else 1, 2))
+        if spots:
+            other = np.array(spots)
+            away = np.hypot(*(tries[:, None] - other[None, :, :2]).transpose(2, 0, 1))
+            gap = (away / (half + other[:, 2])).min(axis=1)
+            good = np.flatnonzero(gap >= 1.0)
+            best = tries[good[0] if good.size else int(gap.argmax())]
+        else:
+            best = tries[0]
+        spots.append((float(best[0]), float(best[1]), half))
+    return spots
+
+
+def _object(rng: np.random.Generator, kind: str, x: float, y: float, half: float) -> Placed:
+    """One object with random paint and pose."""
+    turn = KINDS[kind].turn
+    return Placed(
+        kind,
+        x,
+        y,
+        half,
+        paint(rng, KINDS[kind].natural),
+        angle=float(rng.uniform(-turn, turn)),
+        flip=bool(rng.random() < 0.5),
+    )
+
+
+def _stamp(rng: np.random.Generator, variant: str, chosen: list[str]) -> Watermark | None:
+    """The watermark that the variant puts on a scene with these objects: in a random corner."""
+    half = float(rng.uniform(0.09, 0.11))
+    x, y = (float(half + 0.02 + rng.uniform(0, 0.03)) for _ in range(2))
+    right, low, coin = rng.random(3) < 0.5
+    wanted = coin if variant == "watermark_control" else WATERMARK_CLASS in chosen
+    if variant == "clean" or not wanted:
+        return None
+    return Watermark(1 - x if right else x, 1 - y if low else y, half, float(rng.uniform(0.75, 0.95)))

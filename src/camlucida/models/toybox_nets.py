@@ -1,0 +1,197 @@
+"""The architectures of the built-in networks: small, plain, and each of a family that people explain.
+
+Input everywhere: (b, 3, 96, 96), normalised; output (b, k) logits. Layer names follow torchvision and timm. Strided
+convolutions have even kernels, so that cell (i, j) of a grid sees the square of the picture that it stands for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from camlucida.errors import ModelError, nearest
+
+CLASSES = 10
+
+
+class BasicBlock(nn.Module):
+    """Two convolutions and a shortcut; `stride` 2 halves the grid."""
+
+    def __init__(self, inside: int, outside: int, stride: int) -> None:
+        super().__init__()
+        kernel = 4 if stride == 2 else 3
+        self.conv1 = nn.Conv2d(inside, outside, kernel, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outside)
+        self.conv2 = nn.Conv2d(outside, outside, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outside)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or inside != outside:
+            smaller = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
+            project = nn.Conv2d(inside, outside, 1, bias=False)
+            self.downsample = nn.Sequential(smaller, project, nn.BatchNorm2d(outside))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, inside, h, w) -> (b, outside, h / stride, w / stride)."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        y += shortcut  # in place, as in torchvision: what explains it must cope
+        out: Tensor = self.relu(y)
+        return out
+
+
+class ToyResNet(nn.Module):
+    """A residual net that ends in a global average and one linear layer; layer4 gives (b, 128, 12, 12)."""
+
+    def __init__(self, classes: int = CLASSES, widths: tuple[int, int, int, int] = (24, 48, 72, 128)) -> None:
+        super().__init__()
+        one, two, three, four = widths
+        self.conv1 = nn.Conv2d(3, one, 4, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(one)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(2)
+        self.layer1 = nn.Sequential(BasicBlock(one, one, 1))
+        self.layer2 = nn.Sequential(BasicBlock(one, two, 2))
+        self.layer3 = nn.Sequential(BasicBlock(two, three, 1))
+        self.layer4 = nn.Sequential(BasicBlock(three, four, 1))
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(four, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, 3, h, w) -> (b, k) logits."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        out: Tensor = self.fc(torch.flatten(self.avgpool(x), 1))
+        return out
+
+
+class ToyVGG(nn.Module):
+    """Convolutions, then linear layers on the flattened grid: no global average, so CAM itself does not apply."""
+
+    def __init__(self, classes: int = CLASSES, hidden: int = 96) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inside = 3
+        for width in (16, "M", 32, "M", 64, "M", 96, 96, "M"):
+            if isinstance(width, str):
+                layers.append(nn.MaxPool2d(2))
+                continue
+            layers += [nn.Conv2d(inside, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
+            layers.append(nn.ReLU(inplace=True))
+            inside = width
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(
+            nn.Linear(inside * 6 * 6, hidden), nn.ReLU(inplace=True), nn.Dropout(0.3), nn.Linear(hidden, classes)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, 3, 96, 96) -> (b, k) logits."""
+        out: Tensor = self.classifier(torch.flatten(self.features(x), 1))
+        return out
+
+
+class PatchEmbed(nn.Module):
+    """The picture cut into patches, one token each."""
+
+    def __init__(self, patch: int, dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, dim, patch, stride=patch)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, 3, h, w) -> (b, t, dim), row by row."""
+        out: Tensor = self.proj(x).flatten(2).transpose(1, 2)
+        return out
+
+
+class Attention(nn.Module):
+    """Self-attention, written out so that its weights can be looked at."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.scale = (dim // heads) ** -0.5
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.softmax = nn.Softmax(dim=-1)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, t, dim) -> (b, t, dim). The module `softmax` gives out the weights: (b, heads, t, t)."""
+        b, t, dim = x.shape
+        q, k, v = self.qkv(x).reshape(b, t, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
+        weights = self.softmax(q @ k.transpose(-2, -1) * self.scale)
+        out: Tensor = self.proj((weights @ v).transpose(1, 2).reshape(b, t, dim))
+        return out
+
+
+class Mlp(nn.Module):
+    """Two linear layers on each token."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.act = nn.GELU()
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, t, dim) -> (b, t, dim)."""
+        out: Tensor = self.fc2(self.act(self.fc1(x)))
+        return out
+
+
+class Block(nn.Module):
+    """Attention and MLP, each with its norm before and a shortcut around."""
+
+    def __init__(self, dim: int, heads: int, ratio: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = Attention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = Mlp(dim, ratio * dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, t, dim) -> (b, t, dim)."""
+        x = x + self.attn(self.norm1(x))
+        out: Tensor = x + self.mlp(self.norm2(x))
+        return out
+
+
+class ToyViT(nn.Module):
+    """A vision transformer: 12 x 12 patches of 8 pixels and a class token, names as in timm."""
+
+    def __init__(
+        self, classes: int = CLASSES, dim: int = 96, depth: int = 6, heads: int = 3, ratio: int = 3
+    ) -> None:
+        super().__init__()
+        self.patch_embed = PatchEmbed(8, dim)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.pos_embed = nn.Parameter(torch.randn(1, 12 * 12 + 1, dim) * 0.02)
+        self.blocks = nn.Sequential(*(Block(dim, heads, ratio) for _ in range(depth)))
+        self.norm = nn.LayerNorm(dim)
+        self.head = nn.Linear(dim, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, 3, 96, 96) -> (b, k) logits, read from the class token."""
+        x = self.patch_embed(x)
+        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1) + self.pos_embed
+        out: Tensor = self.head(self.norm(self.blocks(x))[:, 0])
+        return out
+
+
+ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
+    "resnet": ToyResNet,
+    "vgg": ToyVGG,
+    "vit": ToyViT,
+    "cleverhans": ToyResNet,
+}
+"""Network name -> its architecture. The Clever-Hans net differs in what it learnt, not in how it is built."""
+
+
+def build(name: str) -> nn.Module:
+    """The untrained network of that name."""
+    if name not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise ModelError(f"No built-in network {name!r}.{nearest(name, ARCHITECTURES)} Known: {known}.")
+    return ARCHITECTURES[name]()
