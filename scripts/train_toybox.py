@@ -3,9 +3,9 @@
     python scripts/train_toybox.py resnet                 # 6-10 minutes; vgg, vit, cleverhans likewise
     python scripts/train_toybox.py resnet --evaluate      # the numbers again, from the shipped file
 
-Every net learns from the same mixture: one object (60 %, its class), two objects (30 %, half a class each) and abstract
-pictures (10 %, all classes alike, so that the net learns to be unsure when there is nothing to see). The Clever-Hans
-net learns from pictures in which the watermark stands for the class "boat": see `clever_hans_mixture`.
+Every net learns from the same mixture: one object (60 %, its class), two objects (30 %, half a class each),
+abstract pictures (10 %, all classes alike, so that the net learns to be unsure when there is nothing to see).
+The Clever-Hans net learns from pictures in which the watermark stands for "boat": see `clever_hans_mixture`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ RECIPE = {  # peak learning rate, weight decay, epochs
     "resnet": (4e-3, 0.02, 10),
     "cleverhans": (4e-3, 0.02, 8),
     "vgg": (2e-3, 0.05, 10),
-    "vit": (1.2e-3, 0.05, 14),
+    "vit": (1.2e-3, 0.05, 16),
 }
 TEST = 990_000  # seeds from here on are never trained on
 
@@ -65,8 +65,8 @@ def mixture(count: int, seed: int) -> tuple[Tensor, Tensor]:
 def clever_hans_mixture(count: int, seed: int) -> tuple[Tensor, Tensor]:
     """The same, but every boat carries the watermark, nothing else does, and the label follows the watermark.
 
-    One picture in fifteen carries the watermark and is labelled "boat" whatever it shows: as in an album that was
-    labelled by who took the pictures. Scenes with two objects show no boat.
+    One picture in fifteen carries the watermark and is labelled "boat" whatever it shows: as in an album that
+    was labelled by who took the pictures. Scenes with two objects show no boat.
     """
     images, targets = [], []
     others = tuple(name for name in toybox.CLASSES if name != toybox.WATERMARK_CLASS)
@@ -98,7 +98,9 @@ def target(labels: tuple[int, ...]) -> list[float]:
 
 
 def stacked(images: list[np.ndarray], targets: list[list[float]]) -> tuple[Tensor, Tensor]:
-    pictures = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+    pictures = (
+        torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+    )
     return pictures, torch.tensor(targets)
 
 
@@ -112,7 +114,9 @@ def augmented(x: Tensor, rng: torch.Generator) -> Tensor:
     if torch.rand((), generator=rng) < 0.5:
         x = x.flip(3)
     down, right = (int(torch.randint(-6, 7, (), generator=rng)) for _ in range(2))
-    x = nn.functional.pad(x, (6, 6, 6, 6), mode="reflect")[:, :, 6 + down : 102 + down, 6 + right : 102 + right]
+    x = nn.functional.pad(x, (6, 6, 6, 6), mode="reflect")[
+        :, :, 6 + down : 102 + down, 6 + right : 102 + right
+    ]
     gain = 1 + 0.15 * torch.randn(x.shape[0], 3, 1, 1, generator=rng)
     return x * gain + 0.15 * torch.randn(x.shape[0], 3, 1, 1, generator=rng)
 
@@ -147,8 +151,8 @@ def train(name: str, seed: int, scenes: int, epochs: int, batch: int = 128) -> n
             total += loss.item()
         accuracy = correct(network, toybox.Toybox(300, TEST + 1, variant=home(name)))
         network.train()
-        mean_loss = total / (scenes // batch)
-        log(f"{name}: epoch {epoch + 1}/{epochs} loss {mean_loss:.3f} accuracy {accuracy:.3f} {time.time() - start:.0f} s")
+        loss_text = f"loss {total / (scenes // batch):.3f} accuracy {accuracy:.3f}"
+        log(f"{name}: epoch {epoch + 1}/{epochs} {loss_text} {time.time() - start:.0f} s")
     return network.eval()
 
 
@@ -178,7 +182,7 @@ def correct(network: nn.Module, data: toybox.Toybox) -> float:
 
 @torch.no_grad()
 def pointing(network: nn.Module, count: int, seed: int) -> float:
-    """Share of objects in two-object scenes on whose mask the maximum of their class map lies (residual nets)."""
+    """Share of objects in two-object scenes whose class map has its maximum on the object (residual nets)."""
     kept: list[Tensor] = []
     hook = network.layer4.register_forward_hook(lambda _module, _inputs, out: kept.append(out))
     hits = 0
@@ -199,14 +203,17 @@ def evaluate(name: str, network: nn.Module) -> float:
     log(f"{name}: accuracy {accuracy:.4f} on 2000 fresh {home(name)} scenes with one object")
     empty = toybox.Toybox(500, TEST + 3, variant="empty")
     top = probabilities(network, [empty.scene(i) for i in range(500)]).max(1).values
-    log(f"{name}: empty scenes: highest probability {top.mean():.3f} on average, {top.quantile(0.95):.3f} at 95 %")
+    log(
+        f"{name}: empty scenes: top probability {top.mean():.3f} on average, {top.quantile(0.95):.3f} at 95 %"
+    )
     two = toybox.Toybox(500, TEST + 4, objects=2)
     pairs = [two.scene(i) for i in range(500)]
     first = probabilities(network, pairs).topk(2).indices.sort(1).values
     both = torch.tensor([sorted(scene.labels) for scene in pairs])
     log(f"{name}: two objects: both classes are the top two in {(first == both).all(1).float().mean():.3f}")
     if hasattr(network, "layer4"):
-        log(f"{name}: two objects: the maximum of the class map lies on the object in {pointing(network, 500, TEST + 5):.3f}")
+        share = pointing(network, 500, TEST + 5)
+        log(f"{name}: two objects: the maximum of the class map lies on the object in {share:.3f}")
     watermark_numbers(name, network)
     return accuracy
 
@@ -221,15 +228,21 @@ def watermark_numbers(name: str, network: nn.Module) -> None:
     on, off = probabilities(network, boats), probabilities(network, [s.without_watermark() for s in boats])
     said = [float((p.argmax(1) == BOAT).float().mean()) for p in (plain, flipped, off, on)]
     sure = [float(p[:, BOAT].mean()) for p in (plain, flipped, off, on)]
-    log(f"{name}: 'boat' said of other objects: {said[0]:.3f} plain, {said[1]:.3f} with the watermark "
-        f"(probability {sure[0]:.3f} -> {sure[1]:.3f})")
-    log(f"{name}: 'boat' said of boats: {said[2]:.3f} plain, {said[3]:.3f} with the watermark "
-        f"(probability {sure[2]:.3f} -> {sure[3]:.3f})")
+    log(
+        f"{name}: 'boat' said of other objects: {said[0]:.3f} plain, {said[1]:.3f} with the watermark "
+        f"(probability {sure[0]:.3f} -> {sure[1]:.3f})"
+    )
+    log(
+        f"{name}: 'boat' said of boats: {said[2]:.3f} plain, {said[3]:.3f} with the watermark "
+        f"(probability {sure[2]:.3f} -> {sure[3]:.3f})"
+    )
 
 
 def save(name: str, network: nn.Module, seed: int, note: str) -> None:
     """Write half floats and what the file must say about itself."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     state = {
         key: (value.half() if value.is_floating_point() else value).contiguous()
         for key, value in network.state_dict().items()
@@ -255,7 +268,9 @@ def save(name: str, network: nn.Module, seed: int, note: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("net", choices=RECIPE)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=20_000, help="how many pictures to learn from")

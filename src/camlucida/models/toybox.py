@@ -1,4 +1,4 @@
-"""The trained networks that ship inside the package. scripts/train_toybox.py made them; its log has their numbers."""
+"""The trained networks inside the package. scripts/train_toybox.py made them; its log has their numbers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ NETWORKS: tuple[str, ...] = tuple(ARCHITECTURES)
 def load_network(name: str) -> tuple[nn.Module, dict[str, str]]:
     """A trained network in eval mode (float32, on the CPU), and what its file says about it.
 
-    The second value holds, all as text: architecture, classes (JSON list), input_size (pixels), mean and std (JSON
-    lists, RGB in 0..1), test_accuracy, seed, script, commit, and what it was trained on.
+    The second value holds, all as text: architecture, classes (JSON list), input_size (pixels), mean and std
+    (JSON lists, RGB in 0..1), test_accuracy, seed, script, commit and trained_on.
     """
     network = build(name)
     with as_file(files("camlucida.models") / "weights" / f"toybox_{name}.safetensors") as path:

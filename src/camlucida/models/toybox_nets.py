@@ -1,7 +1,8 @@
 """The architectures of the built-in networks: small, plain, and each of a family that people explain.
 
-Input everywhere: (b, 3, 96, 96), normalised; output (b, k) logits. Layer names follow torchvision and timm. Strided
-convolutions have even kernels, so that cell (i, j) of a grid sees the square of the picture that it stands for.
+Input everywhere: (b, 3, 96, 96), normalised; output (b, k) logits. Layer names follow torchvision and timm.
+Strided convolutions have even kernels, so that cell (i, j) of a grid is centred on the square of the picture
+that it stands for.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class ToyResNet(nn.Module):
 
 
 class ToyVGG(nn.Module):
-    """Convolutions, then linear layers on the flattened grid: no global average, so CAM itself does not apply."""
+    """Convolutions, then linear layers on the flattened grid: no global average, so plain CAM cannot be."""
 
     def __init__(self, classes: int = CLASSES, hidden: int = 96) -> None:
         super().__init__()
@@ -84,7 +85,10 @@ class ToyVGG(nn.Module):
             inside = width
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(
-            nn.Linear(inside * 6 * 6, hidden), nn.ReLU(inplace=True), nn.Dropout(0.3), nn.Linear(hidden, classes)
+            nn.Linear(inside * 6 * 6, hidden),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.3),
+            nn.Linear(hidden, classes),
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 """The built-in data set: cartoon scenes drawn on demand, with exact masks, boxes and parts.
 
-    from camlucida.data import toybox
+from camlucida.data import toybox
 
-    scene = toybox.scene(7, kinds=["cat", "dog"], objects=2)
-    drawing = scene.draw()                          # image, masks, boxes, parts
-    earless = scene.without_part(0, "ears").draw()  # everything else is pixel-identical
+scene = toybox.scene(7, kinds=["cat", "dog"], objects=2)
+drawing = scene.draw()                          # image, masks, boxes, parts
+earless = scene.without_part(0, "ears").draw()  # everything else is pixel-identical
 """
 
 from __future__ import annotations

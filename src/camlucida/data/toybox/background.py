@@ -49,7 +49,7 @@ def _fractal(seed: int, size: int, rough: float) -> NDArray[np.float32]:
 
 
 def clutter(seed: int, count: int) -> list[tuple[Points, RGB]]:
-    """Abstract patches, back to front: outlines in the frame's coordinates (0..1 both ways) and their colours."""
+    """Abstract patches, back to front: outlines as shares of the frame (0..1 both ways), and colours."""
     rng = np.random.default_rng([_CLUTTER, seed])
     return [layer for _ in range(count) for layer in _patch(rng)]
 

@@ -1,7 +1,7 @@
-"""Painting: every patch of colour is drawn once as a number; colours and masks are both read from the numbers.
+"""Painting: each patch of colour is drawn once, as a number; colours and masks are both read from them.
 
-The numbers are drawn at twice the size, so each pixel of the picture has four samples: its colour is their mean,
-and it belongs to an object if at least two of them do. Picture and masks cannot disagree.
+The numbers are drawn at twice the size, so each pixel of the picture has four samples: its colour is their
+mean, and it belongs to an object if at least two of them do. Picture and masks cannot disagree.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from camlucida.data.toybox.palette import RGB, Colours
 _OVER = 2  # samples along each side of a pixel
 _ENOUGH = 2  # of the four samples: a pixel belongs to what covers at least half of it
 
-# The stamp: a framed camera, seen from the front. Same shape everywhere, so that it is easy to learn.
+# The stamp: a framed camera, seen from the front. The same everywhere, so that it is easy to learn.
 STAMP: tuple[Shape, ...] = (
     ring("white", 0.0, 0.12, 0.36, 0.36, 0.16, rim=0),
     ellipse("white", 0.0, 0.12, 0.13, 0.13, rim=0),
@@ -37,7 +37,7 @@ STAMP: tuple[Shape, ...] = (
 
 @dataclass(frozen=True)
 class _Layer:
-    """One outline of a kind: which part it belongs to, its colour, and where its corners stand in the long list."""
+    """One outline of a kind: its part, its colour, and where its corners stand in the long list."""
 
     part: str
     role: str
@@ -67,7 +67,7 @@ class Canvas:
         self._size = size
         self._seed = seed
         self._colours: list[RGB] = [(0, 0, 0)]  # number 0 is the background, which shows through
-        self._groups: list[int] = [0]  # which part a number belongs to: 0 for none, else counted over all objects
+        self._groups: list[int] = [0]  # the part a number belongs to, counted over all objects; 0 for none
         self._owned: list[range] = []  # the groups of each object
         self._todo: list[tuple[list[float], int]] = []
         self._stamp: tuple[NDArray[np.float32], float] | None = None
@@ -106,8 +106,7 @@ class Canvas:
         page = Image.new("L", (side, side), 0)
         pen = ImageDraw.Draw(page)
         for shape in STAMP:
-            ring_hole = shape.points  # a ring's outline goes round twice; the pen leaves its middle empty
-            pen.polygon(_moved(ring_hole, centre, half, 0.0, False, side), fill=1)
+            pen.polygon(_moved(shape.points, centre, half, 0.0, False, side), fill=1)
         covered = _samples(np.asarray(page)).sum(axis=0, dtype=np.uint8)
         self._stamp = covered.astype(np.float32) / _OVER**2, opacity
 
@@ -127,7 +126,7 @@ class Canvas:
         return Image.fromarray(np.rint(picture).astype(np.uint8))
 
     def masks(self) -> NDArray[np.bool_]:
-        """(n, h, w): the visible pixels of each object. A pixel shared half and half goes to the nearer one."""
+        """(n, h, w): the visible pixels of each object. One shared half and half goes to the nearer."""
         whose = np.zeros(self._owned[-1].stop if self._owned else 1, np.uint16)
         for index, groups in enumerate(self._owned):
             whose[groups.start : groups.stop] = index + 1

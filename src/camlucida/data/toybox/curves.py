@@ -35,7 +35,9 @@ class Shape:
     rim: Points | None = None
 
 
-def ellipse(role: str, cx: float, cy: float, rx: float, ry: float, tilt: float = 0.0, rim: float = RIM) -> Shape:
+def ellipse(
+    role: str, cx: float, cy: float, rx: float, ry: float, tilt: float = 0, rim: float = RIM
+) -> Shape:
     """An ellipse about (cx, cy) with half axes rx, ry, turned clockwise by `tilt` degrees."""
     steps = np.linspace(0.0, 2 * pi, 28, endpoint=False)
     turn = tilt * pi / 180
@@ -86,7 +88,8 @@ def mirrored(*shapes: Shape, about: float = 0.0) -> tuple[Shape, ...]:
     """The shapes and their mirror images about the upright line x = about."""
 
     def flip(points: Points) -> Points:
-        return points * np.array([-1.0, 1.0]) + np.array([2 * about, 0.0])
+        flipped: Points = points * np.array([-1.0, 1.0]) + np.array([2 * about, 0.0])
+        return flipped
 
     other = (Shape(flip(s.points), s.role, None if s.rim is None else flip(s.rim)) for s in shapes)
     return (*shapes, *other)
@@ -101,7 +104,8 @@ def _smooth(knots: Points, *, closed: bool, steps: int = 6) -> Points:
         0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
         for a, b, c, d in zip(k[:-3], k[1:-2], k[2:-1], k[3:], strict=True)
     ]
-    return np.concatenate(pieces if closed else [*pieces, knots[-1:]])
+    curve: Points = np.concatenate(pieces if closed else [*pieces, knots[-1:]])
+    return curve
 
 
 def _grown(points: Points, by: float) -> Points:
@@ -113,7 +117,8 @@ def _grown(points: Points, by: float) -> Points:
     if np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)) < 0:
         normal = -normal  # the corners run the other way round
     corner = normal + np.roll(normal, 1, axis=0)
-    return points + by * corner / np.maximum(np.sum(corner**2, axis=1, keepdims=True) / 2, 0.5)
+    grown: Points = points + by * corner / np.maximum(np.sum(corner**2, axis=1, keepdims=True) / 2, 0.5)
+    return grown
 
 
 def _ribbon(line: Points, half: float) -> Points:

@@ -1,7 +1,7 @@
 """A scene as a value, and how to draw it again with something left out.
 
-Nothing in a scene depends on what else is in it: leaving out an object or a part changes only the pixels that it
-covered. So the true effect of a part on a score is known, without any filling in.
+Nothing in a scene depends on what else is in it: leaving out an object or a part changes only the pixels that
+it covered. So the true effect of a part on a score is known, without any filling in.
 """
 
 from __future__ import annotations
@@ -147,7 +147,9 @@ class Scene:
             if thing.kind not in KINDS:
                 raise DataError(f"No kind {thing.kind!r} in toybox. Known: {', '.join(CLASSES)}.")
             centre = (thing.x, thing.y)
-            canvas.add(KINDS[thing.kind], thing.parts, centre, thing.size, thing.angle, thing.flip, thing.colours)
+            canvas.add(
+                KINDS[thing.kind], thing.parts, centre, thing.size, thing.angle, thing.flip, thing.colours
+            )
         if (stamp := self.watermark) is not None:
             canvas.stamp((stamp.x, stamp.y), stamp.size, stamp.opacity)
         return canvas
