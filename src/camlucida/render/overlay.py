@@ -1,0 +1,85 @@
+"""The heat over the photograph."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from camlucida.errors import MethodError, nearest
+from camlucida.render.colours import NOT_SEEN, checked_heat, colourise, strength
+from camlucida.render.palettes import DEFAULT
+
+Blend: TypeAlias = Literal["heat", "uniform"]
+
+DIMMED = 0.55
+"""How far a part that the network did not see fades into grey, at opacity 0.5 and above."""
+
+
+def overlay(
+    image: Image.Image,
+    heatmap: NDArray[Any],
+    *,
+    opacity: float = 0.5,
+    colormap: str = DEFAULT,
+    blend: Blend = "heat",
+    contour: float | None = None,
+) -> Image.Image:
+    """The picture with the heat on it, as a new RGB picture of the same size.
+
+    heatmap   (height, width), float in [0, 1]; NaN where the network did not look: there the picture is
+              faded and gets no colour
+    opacity   0 (the picture itself) to 1
+    blend     "heat": the coat gets thicker with the heat, like stained glass, so the cool parts stay as they
+              were; it covers `opacity` of the picture at half heat, 1 - (1 - opacity)^2 at full heat.
+              "uniform": covers `opacity` everywhere, as in the papers
+    contour   draws a line round all places at least this hot
+    raises    MethodError for sizes that differ, an unknown option, an opacity or heat outside [0, 1]
+    """
+    heat = checked_heat(heatmap)
+    _check(image, heat, opacity, blend)
+    seen = ~np.isnan(heat)
+    photo = np.asarray(image.convert("RGB"), dtype=np.float32)
+    cover = np.where(seen, _cover(heat, opacity, colormap, blend), DIMMED * min(1.0, 2 * opacity))[..., None]
+    mixed = photo + cover * (colourise(heat, colormap).astype(np.float32) - photo)
+    result = Image.fromarray(np.rint(mixed).astype(np.uint8))
+    return result if contour is None else _outlined(result, np.nan_to_num(heat, nan=-1.0) >= contour)
+
+
+def fade(image: Image.Image) -> Image.Image:
+    """The picture as the overlay shows what the network did not see."""
+    return Image.blend(image.convert("RGB"), Image.new("RGB", image.size, NOT_SEEN), DIMMED)
+
+
+def _check(image: Image.Image, heat: NDArray[np.float32], opacity: float, blend: str) -> None:
+    if heat.shape != (image.height, image.width):
+        raise MethodError(
+            f"a heat map of shape {heat.shape} does not fit a picture {image.width} wide and {image.height} "
+            "high: resize it to (height, width) first."
+        )
+    if not 0 <= opacity <= 1:
+        raise MethodError(f"opacity is {opacity}: it goes from 0 (only the picture) to 1 (only the colours).")
+    if blend not in get_args(Blend):
+        raise MethodError(f"no blend {blend!r}.{nearest(blend, get_args(Blend))} Known: heat, uniform.")
+
+
+def _cover(heat: NDArray[np.float32], opacity: float, colormap: str, blend: Blend) -> NDArray[np.float32]:
+    """The share of the picture that is covered, in [0, 1]."""
+    if blend == "uniform":
+        return np.full_like(heat, opacity)
+    # Beer and Lambert: two layers of the coat let through the square of what one lets through.
+    through: NDArray[np.float32] = np.float32(1 - opacity) ** (2 * strength(heat, colormap))
+    return 1 - through
+
+
+def _outlined(image: Image.Image, inside: NDArray[np.bool_]) -> Image.Image:
+    """A light line with a dark edge, visible on any picture, about 1/200 of its size wide."""
+    width = max(1, round(min(image.size) / 200))
+    area = Image.fromarray(inside.astype(np.uint8) * np.uint8(255))
+    result = image.copy()
+    for colour, reach in (("#1d1d22", 2 * width), ("#ffffff", width)):
+        grown = np.asarray(area.filter(ImageFilter.MaxFilter(2 * reach + 1))) > 0
+        result.paste(colour, mask=Image.fromarray((grown & ~inside).astype(np.uint8) * np.uint8(255)))
+    return result
