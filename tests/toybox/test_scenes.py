@@ -16,7 +16,7 @@ def pixels(scene: toybox.Scene) -> np.ndarray:
 
 
 def dilated(mask: np.ndarray) -> np.ndarray:
-    """The mask and its eight neighbours: a pixel of which an object covers a quarter is tinted, but not its own."""
+    """The mask and its neighbours: a pixel of which an object covers a quarter is tinted, but not its own."""
     padded = np.pad(mask, 1)
     h, w = mask.shape
     return np.any([padded[i : i + h, j : j + w] for i in range(3) for j in range(3)], axis=0)
