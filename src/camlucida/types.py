@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
 
-    Features: TypeAlias = Tensor
-    """What a layer gave out, or its gradient: (b, c, h, w), whatever the layer's own layout."""
-    Map: TypeAlias = Tensor
-    """One raw saliency map an image: (b, h, w), signed, not normalised, on the layer's grid."""
-    Scores: TypeAlias = Tensor
-    """One number an image: (b,), in the units of the target (a logit, unless asked otherwise)."""
-    ScoreFunction: TypeAlias = Callable[[Tensor], Tensor]
-    """A target: the network's output (b, k) in, one score an image (b,) out."""
+Features: TypeAlias = Tensor
+"""What a layer gave out, or its gradient: (b, c, h, w), whatever the layer's own layout."""
+Map: TypeAlias = Tensor
+"""One raw saliency map an image: (b, h, w), signed, not normalised, on the layer's grid."""
+Scores: TypeAlias = Tensor
+"""One number an image: (b,), in the units of the target (a logit, unless asked otherwise)."""
+Weights: TypeAlias = Tensor
+"""One weight a channel: (b, c)."""
+Ablate: TypeAlias = Callable[[float], Tensor]
+"""What stands in for a channel in, the score with each channel in turn set to it out: (c, b)."""
+ScoreFunction: TypeAlias = Callable[[Tensor], Tensor]
+"""A target: the network's output (b, k) in, one score an image (b,) out."""
 
 
 @dataclass(frozen=True)

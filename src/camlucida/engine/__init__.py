@@ -1,0 +1,25 @@
+"""The engine: run a network once, look inside, run the rest of it again; the network itself is never touched."""
+
+from camlucida.engine.layers import Layer, LayerSpec, candidates, default_layer, resolve
+from camlucida.engine.rerun import LinearEnd, Rest, linear_end
+from camlucida.engine.survey import Survey, survey
+from camlucida.engine.trace import Trace, Traced, trace
+from camlucida.engine.twin import Twin, twin_of
+
+__all__ = [
+    "Layer",
+    "LayerSpec",
+    "LinearEnd",
+    "Rest",
+    "Survey",
+    "Trace",
+    "Traced",
+    "Twin",
+    "candidates",
+    "default_layer",
+    "linear_end",
+    "resolve",
+    "survey",
+    "trace",
+    "twin_of",
+]

@@ -1,0 +1,61 @@
+"""Tensors inside what networks return: tuples, lists, dicts, dataclasses and `ModelOutput`s, nested at will."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+Path = tuple[Any, ...]
+"""How to get from an output to one of its tensors: keys, indices or attribute names, outermost first."""
+
+
+def children(value: Any) -> Iterator[tuple[Any, Any]]:
+    """The (key, part) pairs of a container, and nothing for everything else."""
+    if isinstance(value, Mapping):
+        yield from value.items()
+    elif isinstance(value, list | tuple):
+        yield from enumerate(value)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield from ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+
+
+def tensors(value: Any, path: Path = ()) -> Iterator[tuple[Path, Tensor]]:
+    """Every tensor in `value` with the path that leads to it, in order."""
+    if isinstance(value, Tensor):
+        yield path, value
+        return
+    for key, part in children(value):
+        yield from tensors(part, (*path, key))
+
+
+def transform(value: Any, change: Callable[[Path, Tensor], Tensor], path: Path = ()) -> Any:
+    """The same structure with every tensor replaced by `change(path, tensor)`; the original is left alone."""
+    if isinstance(value, Tensor):
+        return change(path, value)
+    changed = {key: transform(part, change, (*path, key)) for key, part in children(value)}
+    if all(changed[key] is part for key, part in children(value)):
+        return value
+    return _rebuilt(value, changed)
+
+
+def replace(value: Any, path: Path, tensor: Tensor) -> Any:
+    """The same structure with the tensor at `path` exchanged."""
+    return transform(value, lambda where, old: tensor if where == path else old)
+
+
+def _rebuilt(value: Any, parts: dict[Any, Any]) -> Any:
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*parts.values())
+    if isinstance(value, list | tuple):
+        return type(value)(parts.values())
+    rebuilt = copy.copy(value)  # keeps the class of dicts (OrderedDict, ModelOutput) and of dataclasses
+    for key, part in parts.items():
+        if isinstance(value, Mapping):
+            rebuilt[key] = part
+        else:
+            object.__setattr__(rebuilt, key, part)
+    return rebuilt

@@ -1,0 +1,197 @@
+"""A survey: one run that writes down every call of every module, with the shape and layout of what it returned."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from camlucida.engine import structure
+from camlucida.engine.layout import Layout, infer, infer_windows
+from camlucida.engine.tape import structure_get, tensor_path
+from camlucida.engine.twin import Twin
+from camlucida.errors import LayerError
+
+
+@dataclass(frozen=True)
+class Event:
+    """One finished call.
+
+    name         of the module; `call` says which call of it this was, from 1
+    shape        of the output's tensor, None if it holds none
+    layout       how that lies on the picture, None where it has no place there
+    passes_on    position of the event whose output this one returns unchanged (a Sequential's last child)
+    connected    whether the output depends on what stands there at places of the picture; filled on request
+    """
+
+    position: int
+    name: str
+    call: int
+    module: nn.Module
+    shape: tuple[int, ...] | None
+    layout: Layout | None
+    passes_on: int | None
+    leaf: bool
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of the module with all its children."""
+        return sum(p.numel() for p in self.module.parameters())
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All events of one run in the order in which the calls finished; `outputs` is the network's output width."""
+
+    events: tuple[Event, ...]
+    connected: frozenset[int]
+    outputs: int | None
+
+    def last(self, module: nn.Module) -> Event | None:
+        """The last call of a module, None if it was never reached."""
+        return next((e for e in reversed(self.events) if e.module is module), None)
+
+    def calls(self, module: nn.Module) -> int:
+        """How often a module was called."""
+        return sum(e.module is module for e in self.events)
+
+    def event(self, module: nn.Module, call: int) -> Event | None:
+        """One call of a module."""
+        return next((e for e in self.events if e.module is module and e.call == call), None)
+
+
+def survey(twin: Twin, inputs: Any) -> Survey:
+    """What happens in the network on inputs of this shape; run once for a shape, then remembered."""
+    one = first_image(inputs)
+    key = ("survey", tuple((tuple(t.shape), t.dtype) for _, t in structure.tensors(one)))
+    if key not in twin.notes:
+        twin.notes[key] = _surveyed(twin, one)
+    found: Survey = twin.notes[key]
+    return found
+
+
+def first_image(inputs: Any) -> Any:
+    """The first image of a batch, as a batch of one, cut off from whatever graph or inference mode it came from."""
+    return structure.transform(inputs, lambda _, t: t[:1].detach().clone())
+
+
+def picture_size(inputs: Any) -> tuple[int, int]:
+    """(height, width) of the images in the network's inputs."""
+    for _, tensor in structure.tensors(inputs):
+        if tensor.ndim == 4:
+            return int(tensor.shape[-2]), int(tensor.shape[-1])
+    shapes = ", ".join(str(tuple(t.shape)) for _, t in structure.tensors(inputs)) or type(inputs).__name__
+    raise LayerError(f"the network's input must hold a batch of images (b, c, h, w), but it is {shapes}.")
+
+
+def _surveyed(twin: Twin, one: Any) -> Survey:
+    run = _Surveying(twin, picture_size(one))
+    with torch.inference_mode(False), torch.enable_grad():
+        leaves = structure.transform(one, lambda _, t: t.requires_grad_().clone() if t.is_floating_point() else t)
+        output = twin.run(run, leaves)
+        connected = run.connected(output)
+    outputs = next((int(t.shape[-1]) for _, t in structure.tensors(output) if t.ndim == 2), None)
+    return Survey(tuple(run.events), connected, outputs)
+
+
+@dataclass
+class _Surveying:
+    twin: Twin
+    picture: tuple[int, int]
+    events: list[Event] = field(default_factory=list)
+    tensors: list[Tensor | None] = field(default_factory=list)
+    handed: list[Tensor | None] = field(default_factory=list)
+    last_linear_input: Tensor | None = None
+    _calls: Counter[nn.Module] = field(default_factory=Counter)
+    _grids: list[tuple[int, int]] = field(default_factory=list)
+    _channels_last: bool = False
+
+    def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        begun = len(self.events)
+        output = forward(*args, **kwargs)
+        leaf = len(self.events) == begun
+        self._calls[module] += 1
+        if leaf and next(module.parameters(recurse=False), None) is not None:
+            self._channels_last = isinstance(module, nn.Linear | nn.LayerNorm) or "RMSNorm" in type(module).__name__
+        if isinstance(module, nn.Linear) and args and isinstance(args[0], Tensor):
+            self.last_linear_input = args[0]
+        tensor = _tensor(output)
+        layout = self._layout(module, tensor)
+        if layout and layout.kind != "windows":
+            self._grids.append(layout.grid)
+        self.events.append(
+            Event(
+                position=len(self.events),
+                name=self.twin.names[module],
+                call=self._calls[module],
+                module=module,
+                shape=None if tensor is None else tuple(tensor.shape),
+                layout=layout,
+                passes_on=self._same(tensor),
+                leaf=leaf,
+            )
+        )
+        self.tensors.append(tensor)
+        # The network goes on with a clone, so that an in-place operation cannot make two layers look like one.
+        handed = None if tensor is None else tensor.clone()
+        self.handed.append(handed)
+        return output if handed is None else structure.replace(output, tensor_path(output), handed)
+
+    def connected(self, output: Any) -> frozenset[int]:
+        """Positions of the events at whose places in the picture the network's answer depends on something.
+
+        A vision transformer's last norm is not: only its class token is read. Found by the gradient of a
+        random mixture of the output and of what entered the last Linear (whose weights may all be zero).
+        """
+        generator = torch.Generator().manual_seed(0)
+        ends = [t for _, t in structure.tensors(output) if t.is_floating_point()]
+        ends += [self.last_linear_input] if self.last_linear_input is not None else []
+        ends = [t for t in ends if t.requires_grad]
+        places = [(e, t) for e, t in zip(self.events, self.tensors, strict=True) if e.layout and t is not None]
+        places = [(e, t) for e, t in places if t.requires_grad]
+        if not ends or not places:
+            return frozenset()
+        mixture = sum((t * torch.randn(t.shape, generator=generator).to(t)).sum() for t in ends)
+        gradients = torch.autograd.grad(mixture, [t for _, t in places], allow_unused=True)  # type: ignore[arg-type]
+        return frozenset(
+            e.position
+            for (e, _), g in zip(places, gradients, strict=True)
+            if g is not None and e.layout is not None and bool(e.layout.to_grid(g).any())
+        )
+
+    def _layout(self, module: nn.Module, tensor: Tensor | None) -> Layout | None:
+        if tensor is None:
+            return None
+        shape = tuple(tensor.shape)
+        found = infer(
+            shape, batch=1, picture=self.picture, channels_last=self._channels_last, seen=self._grids
+        ) or self._window_layout(module, shape)
+        return found if found and math.prod(found.grid) > 1 else None
+
+    def _window_layout(self, module: nn.Module, shape: tuple[int, ...]) -> Layout | None:
+        """Windows are only placed where the block around them says how it shifts them."""
+        name = self.twin.names[module]
+        while "." in name:
+            name = name.rpartition(".")[0]
+            shift = getattr(self.twin.named(name), "shift_size", None)
+            if shift is not None:
+                pair = (shift, shift) if isinstance(shift, int) else tuple(shift)
+                return infer_windows(shape, batch=1, shift=(int(pair[0]), int(pair[1])), seen=self._grids)
+        return None
+
+    def _same(self, tensor: Tensor | None) -> int | None:
+        if tensor is None:
+            return None
+        return next((i for i in reversed(range(len(self.handed))) if self.handed[i] is tensor), None)
+
+
+def _tensor(output: Any) -> Tensor | None:
+    try:
+        return structure_get(output, tensor_path(output))
+    except LayerError:
+        return None

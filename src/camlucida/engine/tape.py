@@ -1,0 +1,218 @@
+"""Record one run of a twin; play it again from a layer on.
+
+Recording keeps what each *outermost finished call* before the layer returned, in order: the tape. Playing
+follows the real Python code again: calls on the tape return what they returned, the layer returns something
+new, and only what comes after it computes. So skips, concatenations, dict outputs and branches need no
+graph of the network.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from camlucida.engine import structure
+from camlucida.engine.structure import Path
+from camlucida.errors import LayerError
+
+
+@dataclass(frozen=True)
+class Entered:
+    """A call that had not returned when the layer did: one of its ancestors. Playing runs it."""
+
+    module: nn.Module
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A finished call. Playing gives back its output.
+
+    ordinal    the how-manieth call of the whole run this was
+    versions   of the output's tensors when the call returned: a higher one later means written to in place
+    pristine   whether `output` is a copy that nothing else can write to
+    """
+
+    module: nn.Module
+    output: Any
+    ordinal: int
+    versions: tuple[int, ...]
+    pristine: bool
+
+
+Tape = tuple[Entered | Returned, ...]
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What a wanted layer gave out.
+
+    output    as returned; `path` leads to the tensor that counts
+    tensor    that tensor: a leaf, or in the graph of an earlier wanted layer
+    call      which call of the module this was, from 1
+    tape      what ran before it, when a rerun is wanted
+    """
+
+    module: nn.Module
+    output: Any
+    path: Path
+    tensor: Tensor
+    call: int
+    tape: Tape
+
+
+@dataclass
+class Recording:
+    """A run that captures the outputs of `wanted` modules, and the tapes that lead to them.
+
+    wanted      module -> which of its outputs: None for the first spatial one, or a key of a tuple or dict
+    gradients   whether the graph after the layers is needed
+    tape        whether a rerun is wanted
+    copies      ordinals of calls whose output is written to later, in place: kept as copies
+    """
+
+    wanted: Mapping[nn.Module, Any]
+    gradients: bool = False
+    tape: bool = False
+    copies: Collection[int] = ()
+    captures: dict[tuple[nn.Module, int], Capture] = field(default_factory=dict)
+    calls: Counter[nn.Module] = field(default_factory=Counter)
+    _items: list[Entered | Returned] = field(default_factory=list)
+    _ordinal: int = 0
+    _live: bool = False
+
+    def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        start = len(self._items)
+        if self.tape:
+            self._items.append(Entered(module))
+        output = forward(*args, **kwargs)
+        if self.tape:
+            before = tuple(self._items[:start])
+            del self._items[start:]
+            self._items.append(self._returned(module, output))
+        else:
+            before = ()
+        if module in self.wanted:
+            output = self._capture(module, output, before)
+        if self._live:  # the layer may stand inside the user's own `no_grad`, which has just ended
+            torch.set_grad_enabled(True)
+        return output
+
+    def overwritten(self) -> set[int]:
+        """Ordinals of the calls on a tape whose output was written to after it was kept."""
+        return {
+            item.ordinal
+            for capture in self.captures.values()
+            for item in capture.tape
+            if isinstance(item, Returned) and not item.pristine and item.versions != _versions(item.output)
+        }
+
+    def _returned(self, module: nn.Module, output: Any) -> Returned:
+        ordinal, self._ordinal = self._ordinal, self._ordinal + 1
+        pristine = ordinal in self.copies
+        keep = structure.transform(output, lambda _, t: t.detach().clone() if pristine else t.detach())
+        return Returned(module, keep, ordinal, _versions(keep), pristine)
+
+    def _capture(self, module: nn.Module, output: Any, before: Tape) -> Any:
+        self.calls[module] += 1
+        call = self.calls[module]
+        path = tensor_path(output, self.wanted[module])
+        tensor = structure_get(output, path)
+        if self.gradients:
+            self._live = True
+            torch.set_grad_enabled(True)
+            if not tensor.requires_grad:
+                tensor = tensor.detach().requires_grad_()
+        if call > 1:  # the name alone means the last call: earlier ones need not be kept
+            previous = self.captures[module, call - 1]
+            self.captures[module, call - 1] = Capture(module, None, path, previous.tensor, call - 1, previous.tape)
+        self.captures[module, call] = Capture(module, output, path, tensor, call, before)
+        return structure.replace(output, path, tensor.clone())  # clone: the next operation may write in place
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A call that ran after the layer while playing."""
+
+    module: nn.Module
+    args: tuple[Any, ...]
+    output: Any
+
+
+@dataclass
+class Replay:
+    """A run that answers from a tape until the layer, which returns `replacement`, and then computes.
+
+    tape    with None the whole network runs and only the layer's output is exchanged
+    after   a list to which the calls after the layer are added
+    """
+
+    module: nn.Module
+    call_number: int
+    replacement: Any
+    tape: Tape | None
+    hand_out: Callable[[Returned], Any] = lambda item: item.output
+    after: list[Finished] | None = None
+    _position: int = 0
+    _calls: int = 0
+    _done: bool = False
+
+    def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if self._done:
+            output = forward(*args, **kwargs)
+            if self.after is not None:
+                self.after.append(Finished(module, args, output))
+            return output
+        if self.tape is None:
+            return self._substituted(module, forward, args, kwargs)
+        if self._position == len(self.tape):
+            if module is not self.module:
+                raise WentAstray
+            self._done = True
+            return self.replacement
+        item = self.tape[self._position]
+        self._position += 1
+        if item.module is not module:
+            raise WentAstray
+        return forward(*args, **kwargs) if isinstance(item, Entered) else self.hand_out(item)
+
+    def _substituted(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        output = forward(*args, **kwargs)
+        if module is self.module:
+            self._calls += 1
+            if self._calls == self.call_number:
+                self._done = True
+                return self.replacement
+        return output
+
+
+class WentAstray(Exception):
+    """The network took another path than on the tape. Caught by the rerun, which then runs the whole network."""
+
+
+def tensor_path(output: Any, key: Any = None) -> Path:
+    """Where in a layer's output the tensor is: the first floating one with a spatial layout, or the named one."""
+    found = [(path, t) for path, t in structure.tensors(output) if t.is_floating_point()]
+    if key is not None:
+        named = [path for path, _ in found if path and str(path[0]) == str(key)]
+        if not named:
+            have = ", ".join(str(path[0]) for path, _ in found if path) or "one tensor only"
+            raise LayerError(f"the layer's output has no part '{key}'; it has {have}.")
+        return named[0]
+    spatial = [path for path, t in found if t.ndim >= 3]
+    if not found:
+        raise LayerError(f"the layer gives out {type(output).__name__}, which holds no floating-point tensor.")
+    return (spatial or [path for path, _ in found])[0]
+
+
+def structure_get(output: Any, path: Path) -> Tensor:
+    """The tensor at `path`."""
+    return next(tensor for where, tensor in structure.tensors(output) if where == path)
+
+
+def _versions(output: Any) -> tuple[int, ...]:
+    return tuple(t._version for _, t in structure.tensors(output))

@@ -1,0 +1,235 @@
+"""The twin: a structural copy of a network that shares its weights, so that the network itself is never touched.
+
+Explaining needs modules in eval mode, without in-place operations, and a way to look at what each of them
+returns. Doing that to the caller's model means changing it and hoping to put everything back. The twin is a
+second tree of modules around the *same* parameters, so all of it can be done there once. A twin serves many
+threads at once: the run at work is found through a `ContextVar`, and with none at work a call is a plain call.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import threading
+import types
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from camlucida.errors import ModelError
+
+
+class Run(Protocol):
+    """Something that watches a twin while it runs: it is asked about every call of every module."""
+
+    def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Run `forward(*args, **kwargs)` of `module`, or answer in its place."""
+
+
+_running: ContextVar[tuple[Twin, Run] | None] = ContextVar("camlucida_running", default=None)
+
+
+class Twin:
+    """A copy of `network` in eval mode that shares the parameters' storage and can be watched while it runs.
+
+    Parameters are shared, so the copy costs no weights and follows an optimiser's steps. Buffers are copied:
+    they are small, and a `forward` may write to them (a counter, running statistics).
+
+    Raises `ModelError` for scripted networks, uninitialised lazy ones, and those that cannot be copied.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        source = unwrapped(network)
+        self._source = weakref.ref(source)
+        self._fingerprint = _fingerprint(source)
+        self.module = _copied(source)
+        self.names: dict[nn.Module, str] = {}
+        for name, module in self.module.named_modules():
+            self.names[module] = name
+            _calm(module)
+            self._watch(module)
+        self.module.eval()
+        self.notes: dict[Any, Any] = {}
+        """What was found out about the network (its layers, its batch axes), kept by those who found it out."""
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the twin still shares the network's weights (not after `.to()`, a new head, assigned weights)."""
+        source = self._source()
+        return source is not None and _fingerprint(source) == self._fingerprint
+
+    def named(self, name: str) -> nn.Module | None:
+        """The module of that name in the copy, also under a second name of a module that stands twice."""
+        return dict(self.module.named_modules(remove_duplicate=False)).get(name)
+
+    def run(self, run: Run, inputs: Any) -> Any:
+        """Run the copy on `inputs` while `run` watches. A tensor, a tuple of arguments, or a dict of keywords."""
+        with self.watched(run):
+            if isinstance(inputs, tuple):
+                return self.module(*inputs)
+            if isinstance(inputs, dict):
+                return self.module(**inputs)
+            return self.module(inputs)
+
+    @contextmanager
+    def watched(self, run: Run) -> Iterator[None]:
+        """While inside, `run` is asked about every call in this thread."""
+        token = _running.set((self, run))
+        try:
+            yield
+        finally:
+            _running.reset(token)
+
+    def _watch(self, module: nn.Module) -> None:
+        if isinstance(module, torch.jit.ScriptModule):
+            return  # has no Python forward to look into; it just runs
+        plain = module.forward
+
+        @functools.wraps(plain)
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            at_work = _running.get()
+            if at_work is None or at_work[0] is not self:
+                return plain(*args, **kwargs)
+            return at_work[1].call(module, plain, args, kwargs)
+
+        module.forward = forward
+
+
+_twins: weakref.WeakKeyDictionary[nn.Module, Twin] = weakref.WeakKeyDictionary()
+_making = threading.Lock()
+
+
+def twin_of(network: nn.Module) -> Twin:
+    """The network's twin: made on first use, kept as long as the network lives, made anew when it has changed."""
+    with _making:
+        twin = _twins.get(network)
+        if twin is None or not twin.fresh:
+            twin = _twins[network] = Twin(network)
+        return twin
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """The network inside `DataParallel`, `DistributedDataParallel` and `torch.compile`."""
+    while True:
+        if isinstance(network, torch.jit.ScriptModule):
+            raise ModelError(
+                f"{type(network).__name__} is a scripted or traced network: its layers cannot be looked into. "
+                "Pass the Python module it was made from."
+            )
+        if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            network = network.module
+        elif isinstance(inner := getattr(network, "_orig_mod", None), nn.Module):
+            network = inner
+        else:
+            return network
+
+
+def _fingerprint(network: nn.Module) -> tuple[Any, ...]:
+    """Changes whenever a twin made before would no longer be the same network."""
+    modules = tuple(id(module) for module in network.modules())
+    weights = tuple((id(p), p.data_ptr(), p.dtype) for p in network.parameters() if _has_storage(p))
+    state = tuple((id(b), b.data_ptr(), 0 if b.is_inference() else b._version) for b in network.buffers())
+    return modules, weights, state
+
+
+def _has_storage(tensor: Tensor) -> bool:
+    return not isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer)
+
+
+def _copied(network: nn.Module) -> nn.Module:
+    with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # copying may touch deprecated attributes; none of the user's business
+        memo = _memo(network)
+        try:
+            return copy.deepcopy(network, memo)
+        except Exception as error:
+            raise ModelError(
+                f"{type(network).__name__} cannot be copied, and explaining works on a copy: "
+                f"{_culprit(network)} raised {type(error).__name__}: {error}. "
+                "Keep such objects outside of the network, or give its class a __deepcopy__."
+            ) from error
+
+
+def _memo(network: nn.Module) -> dict[int, Any]:
+    """What `deepcopy` must not copy: tensors become views of themselves, foreign objects stay who they are."""
+    memo: dict[int, Any] = {}
+    keep: list[Any] = []  # memo keys are ids: whatever is in there must stay alive while copying
+
+    def share(value: Any) -> None:
+        if id(value) in memo:
+            return
+        if isinstance(value, Tensor):
+            keep.append(value)
+            memo[id(value)] = _shared(value)
+        elif isinstance(value, torch.jit.ScriptModule):
+            memo[id(value)] = value
+        elif isinstance(value, nn.Module):
+            keep.append(value)
+            if value not in seen:
+                share_module(value)
+        elif isinstance(value, dict):
+            for part in (*value.keys(), *value.values()):
+                share(part)
+        elif isinstance(value, list | tuple | set | frozenset):
+            for part in value:
+                share(part)
+        elif isinstance(value, functools.partial):
+            share((value.func, value.args, value.keywords))
+        elif isinstance(value, types.MethodType):
+            share(value.__self__)
+        elif not isinstance(value, str | bytes | int | float | complex | type | types.FunctionType | None):
+            memo[id(value)] = value  # a trainer, a logger, a lock, an open file, a configuration: not ours to copy
+
+    seen: set[nn.Module] = set()
+
+    def share_module(module: nn.Module) -> None:
+        seen.add(module)
+        for buffer in module._buffers.values():
+            if buffer is not None:
+                memo[id(buffer)] = buffer.detach().clone()
+        for value in list(vars(module).values()):
+            share(value)
+
+    share_module(network)
+    memo[id(memo)] = keep
+    return memo
+
+
+def _shared(tensor: Tensor) -> Tensor:
+    """The same storage under a tensor of our own, which wants no gradient."""
+    if not _has_storage(tensor):
+        raise ModelError("the network has lazy layers without weights. Run it once on a batch, then explain it.")
+    alias = tensor.detach()
+    if tensor.is_inference():  # may not take part in a backward pass, so it cannot be shared
+        alias = alias.clone()
+    return nn.Parameter(alias, requires_grad=False) if isinstance(tensor, nn.Parameter) else alias
+
+
+def _culprit(network: nn.Module) -> str:
+    """Which attribute refuses to be copied, by trying them one by one, deepest first."""
+    for name, module in reversed(list(network.named_modules())):
+        for attribute, value in vars(module).items():
+            try:
+                copy.deepcopy(value, _memo(network))
+            except Exception:
+                return f"its attribute '{f'{name}.' if name else ''}{attribute}'"
+    return "it"
+
+
+def _calm(module: nn.Module) -> None:
+    """Switch off, in the copy, what would hide or overwrite what a layer returned."""
+    if isinstance(getattr(module, "inplace", None), bool):
+        setattr(module, "inplace", False)  # noqa: B010 - to a type checker attributes of modules are tensors
+    module._backward_hooks.clear()
+    module._backward_pre_hooks.clear()
+    # PyTorch's transformer fast path computes a whole block in one call and never reaches its children.
+    if isinstance(module, nn.TransformerEncoderLayer):
+        module.activation_relu_or_gelu = 0
+    if isinstance(module, nn.TransformerEncoder):
+        module.use_nested_tensor = False

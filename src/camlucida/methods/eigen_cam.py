@@ -1,0 +1,32 @@
+"""Eigen-CAM: what the channels have in common, whatever the class."""
+
+from __future__ import annotations
+
+import torch
+
+from camlucida.methods.registry import method
+from camlucida.types import Features, Map
+
+
+@method(
+    paper="Muhammad & Yeasin, IJCNN 2020, eq. 4: L = A v_1, with A = U S V^T over places x channels, not centred",
+    deviation="the sign, which an SVD leaves open, is chosen so that the map's sum is positive",
+    relu=True,
+)
+def eigen_cam(activations: Features) -> Map:
+    """The first principal component of the channels: no class, no gradient; what stands out at all.
+
+    activations  (b, c, h, w)  what the layer gave out
+    returns      (b, h, w)     signed; the positive part is shown
+    """
+    b, c, h, w = activations.shape
+    places = activations.flatten(2).mT.double()  # (b, h * w, c)
+    # The first singular pair from the smaller of the two Gram matrices: the full SVD of 2048 channels costs seconds.
+    if c <= h * w:
+        component = torch.linalg.eigh(places.mT @ places).eigenvectors[..., -1]
+        maps = (places @ component[..., None])[..., 0]
+    else:
+        values, vectors = torch.linalg.eigh(places @ places.mT)
+        maps = vectors[..., -1] * values[..., -1:].clamp_min(0).sqrt()
+    upright = torch.where(maps.sum(-1, keepdim=True) < 0, -maps, maps)
+    return upright.reshape(b, h, w).to(activations.dtype)

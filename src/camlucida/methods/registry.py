@@ -1,0 +1,112 @@
+"""The registry of methods. A method's signature is its request.
+
+A method is a function whose positional parameters are what it asks for, like pytest's fixtures; the engine
+computes only what is named. Options are keyword-only. Decorating it with `@method` is all there is to do: its
+command-line choice, its row in the docs and its contract tests follow from the entry made here.
+
+    activations   (b, c, h, w)  what the layer gave out
+    gradients     (b, c, h, w)  d score / d activations
+    score         (b,)          the target on the untouched images, in its own units
+    ablate        fill -> (c, b)   the score with each channel in turn set to `fill`
+    head          (b, c)        the target's weights in a network that ends in average pooling and a linear layer
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from camlucida.errors import MethodError, nearest
+from camlucida.types import Map
+
+FIXTURES = ("activations", "gradients", "score", "ablate", "head")
+"""What a method may ask for."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One entry of the registry, and still the function it was made of.
+
+    needs       the positional parameters, in order
+    options     keyword -> default
+    relu        whether the paper cuts off what is below zero; done by the caller, so that the signed map is kept
+    class_free  whether the map is the same for every target
+    """
+
+    name: str
+    function: Callable[..., Map]
+    needs: tuple[str, ...]
+    options: Mapping[str, Any]
+    paper: str
+    deviation: str
+    relu: bool
+
+    def __call__(self, *args: Any, **options: Any) -> Map:
+        return self.function(*args, **options)
+
+    @property
+    def summary(self) -> str:
+        """The method in plain words: the first line of its docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    @property
+    def class_free(self) -> bool:
+        """Whether the map is the same for every class, since nothing of the class is asked for."""
+        return not {"gradients", "score", "ablate", "head"} & set(self.needs)
+
+    @property
+    def doc(self) -> str:
+        """The whole docstring."""
+        return textwrap.dedent(inspect.getdoc(self.function) or "")
+
+    def with_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The defaults with `options` put over them; `MethodError` names those it does not have."""
+        unknown = [name for name in options if name not in self.options]
+        if unknown:
+            have = ", ".join(f"{k}={v!r}" for k, v in self.options.items()) or "none"
+            raise MethodError(f"{self.name} has no option {unknown[0]!r}. Its options: {have}.")
+        return {**self.options, **options}
+
+
+_methods: dict[str, Method] = {}
+
+
+def method(*, paper: str, deviation: str = "none", relu: bool) -> Callable[[Callable[..., Map]], Method]:
+    """Register the decorated function as a method under its own name.
+
+    paper       where it stands, with the equation
+    deviation   where ours differs from the paper's, and why; "none" where it does not
+    relu        whether the paper's map is the positive part of what the function returns
+    """
+
+    def register(function: Callable[..., Map]) -> Method:
+        name = function.__name__
+        parameters = inspect.signature(function).parameters.values()
+        needs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+        unknown = set(needs) - set(FIXTURES)
+        if unknown or name in _methods:
+            raise MethodError(f"method {name}: registered twice, or asks for unknown {sorted(unknown)}.")
+        options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        _methods[name] = Method(name, function, needs, options, paper, deviation, relu)
+        return _methods[name]
+
+    return register
+
+
+def methods() -> dict[str, Method]:
+    """All methods by name, in the order in which they are listed."""
+    return dict(_methods)
+
+
+def find(name: str | Method) -> Method:
+    """The method of that name (`grad-cam` and `GradCAM` are understood); `MethodError` offers the nearest."""
+    if isinstance(name, Method):
+        return name
+    plain = {key.replace("_", ""): key for key in _methods}
+    key = plain.get(name.lower().replace("-", "").replace("_", "").replace("++", "plusplus"))
+    if key is None:
+        raise MethodError(f"no method {name!r}.{nearest(name, _methods)} Known: {', '.join(_methods)}.")
+    return _methods[key]

@@ -1,0 +1,28 @@
+"""XGrad-CAM: gradients averaged with the activations as weights, so that the map adds up to the score."""
+
+from __future__ import annotations
+
+from camlucida.methods.registry import method
+from camlucida.types import Features, Map
+
+CANCELS = 1e-6
+"""A channel whose sum is this small a part of its absolute sum has no mean place."""
+
+
+@method(
+    paper="Fu et al., BMVC 2020, eq. 9: w_k = sum_ij (A_ij / sum_ab A_ab) g_ij",
+    deviation="a channel whose activations cancel out (signed ones can) weighs nothing, where the paper divides by ~0",
+    relu=True,
+)
+def xgrad_cam(activations: Features, gradients: Features) -> Map:
+    """Each channel weighted by its gradient where it is active: on ReLU networks the map adds up to the score.
+
+    activations  (b, c, h, w)  what the layer gave out
+    gradients    (b, c, h, w)  d score / d activations
+    returns      (b, h, w)     signed; the paper shows the positive part
+    """
+    total = activations.sum((2, 3), keepdim=True)
+    cancels = total.abs() <= CANCELS * activations.abs().sum((2, 3), keepdim=True)
+    shares = activations / total.where(~cancels, 1)
+    weights = (shares * gradients).sum((2, 3), keepdim=True).where(~cancels, 0)
+    return (weights * activations).sum(1)

@@ -1,0 +1,190 @@
+"""From a picture to the network's input, as a value: what is done is written down, so that maps find their way back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from camlucida.errors import ModelError
+from camlucida.types import Geometry
+
+Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest", "lanczos", "box"]
+Fit: TypeAlias = Literal["crop", "squash", "letterbox"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resize, crop or pad, scale to [0, 1], normalise.
+
+    size            (height, width) of the network's input
+    resize          with fit="crop": what the shorter side is resized to first; None for `size` itself
+    fit             crop: resize the shorter side, cut out the centre (torchvision, timm);
+                    squash: resize both sides, the picture's shape is lost; letterbox: resize the longer side, pad
+    mean, std       per channel, in [0, 1]; one channel makes the network's input grey
+    interpolation   of the resize, antialiased
+    fill            the letterbox's grey level, in [0, 1]
+    """
+
+    size: tuple[int, int] = (224, 224)
+    resize: int | None = 256
+    fit: Fit = "crop"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    interpolation: Interpolation = "bilinear"
+    fill: float = 0.5
+
+    def __call__(self, picture: Image.Image) -> tuple[Tensor, Geometry]:
+        """The input (c, height, width) of an RGB picture, and where it lies on the picture."""
+        resized, geometry = self.placed(picture)
+        array = np.array(resized.convert("L" if len(self.mean) == 1 else "RGB"), dtype=np.uint8)
+        pixels = torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).float().div(255)
+        mean, std = torch.tensor(self.mean)[:, None, None], torch.tensor(self.std)[:, None, None]
+        return ((pixels - mean) / std).contiguous(), geometry
+
+    def placed(self, picture: Image.Image) -> tuple[Image.Image, Geometry]:
+        """The picture as the network sees it, before normalising, and where that lies on the original."""
+        height, width = self.size
+        new_width, new_height = self._resized(picture.size)
+        # Rounded as torchvision's center_crop does, so that the pixels are the same.
+        left, top = round((new_width - width) / 2.0), round((new_height - height) / 2.0)
+        resized = picture.resize((new_width, new_height), getattr(Image.Resampling, self.interpolation.upper()))
+        grey = round(255 * self.fill) if self.fit == "letterbox" else 0
+        seen = Image.new(picture.mode, (width, height), (grey, grey, grey) if picture.mode == "RGB" else grey)
+        seen.paste(resized, (-left, -top))
+        scale = new_width / picture.width, new_height / picture.height
+        return seen, Geometry(picture.size, (width, height), scale, (float(-left), float(-top)))
+
+    def _resized(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) after resizing a picture of `size`."""
+        (width, height), (h, w) = size, self.size
+        if self.fit == "squash":
+            return w, h
+        if self.fit == "letterbox":
+            scale = min(w / width, h / height)
+            return max(1, round(width * scale)), max(1, round(height * scale))
+        short = self.resize or min(h, w)
+        if width <= height:  # torchvision rounds the longer side down
+            return short, max(int(short * height / width), 1)
+        return max(int(short * width / height), 1), short
+
+    def denormalised(self, inputs: Tensor) -> Tensor:
+        """The network's inputs (b, c, h, w) back in [0, 1], for showing tensors as pictures."""
+        mean, std = torch.tensor(self.mean), torch.tensor(self.std)
+        return (inputs.cpu().float() * std[:, None, None] + mean[:, None, None]).clamp(0, 1)
+
+
+def preprocessing(
+    preprocess: Any = None,
+    *,
+    size: int | tuple[int, int] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    **rest: Any,
+) -> Preprocessing:
+    """The value for what a user has: a `Preprocessing`, torchvision or timm transforms, or just numbers.
+
+    preprocess   `weights.transforms()`, `Compose([Resize, CenterCrop, ToTensor, Normalize])`, or a `Preprocessing`
+    size         of the network's input, one number for a square; `mean` and `std` per channel in [0, 1]
+    rest         further fields of `Preprocessing`
+    """
+    base = _read(preprocess) if preprocess is not None else Preprocessing()
+    changes: dict[str, Any] = dict(rest)
+    if size is not None:
+        changes["size"] = (size, size) if isinstance(size, int) else tuple(size)
+        if preprocess is None and "resize" not in rest:
+            changes["resize"] = None
+    if mean is not None:
+        changes["mean"] = tuple(float(m) for m in mean)
+    if std is not None:
+        changes["std"] = tuple(float(s) for s in std)
+    made = replace(base, **changes)
+    if len(made.mean) != len(made.std) or len(made.mean) not in (1, 3):
+        raise ModelError(f"mean and std need 1 or 3 numbers each, but have {len(made.mean)} and {len(made.std)}.")
+    return made
+
+
+def _read(transforms: Any) -> Preprocessing:
+    """Recognise torchvision's presets and `Compose`s of the usual steps by their attributes."""
+    if isinstance(transforms, Preprocessing):
+        return transforms
+    if hasattr(transforms, "crop_size") and hasattr(transforms, "resize_size"):
+        crop, resize = _pair(transforms.crop_size), _pair(transforms.resize_size)
+        return Preprocessing(
+            size=crop,
+            resize=min(resize),
+            mean=tuple(transforms.mean),
+            std=tuple(transforms.std),
+            interpolation=_interpolation(transforms.interpolation),
+        )
+    steps = getattr(transforms, "transforms", None)
+    if steps is None:
+        raise ModelError(
+            f"cannot tell what {type(transforms).__name__} does to a picture, so maps could not be laid over it. "
+            "Pass weights.transforms(), a Compose of Resize, CenterCrop, ToTensor and Normalize, "
+            "or size=, mean= and std=."
+        )
+    return _read_steps(list(steps))
+
+
+def _read_steps(steps: list[Any]) -> Preprocessing:
+    found = Preprocessing(size=(0, 0), resize=None, mean=(0.0,) * 3, std=(1.0,) * 3)
+    for step in steps:
+        kind = type(step).__name__
+        if kind == "Resize":
+            interpolation = _interpolation(step.interpolation)
+            both = isinstance(step.size, list | tuple) and len(step.size) == 2
+            size = _pair(step.size)
+            fit: Fit = "squash" if both else "crop"
+            found = replace(found, size=size, resize=min(size), fit=fit, interpolation=interpolation)
+        elif kind == "CenterCrop":
+            if found.fit == "squash" and found.size != _pair(step.size):
+                if found.size[0] != found.size[1]:
+                    raise ModelError(f"Resize{found.size} to a fixed shape and then CenterCrop cannot be followed.")
+                raise ModelError(f"Resize({found.size}) and then CenterCrop: write Resize({found.size[0]}) instead.")
+            found = replace(found, size=_pair(step.size))
+        elif kind == "Normalize":
+            found = replace(found, mean=_floats(step.mean), std=_floats(step.std))
+        elif kind not in (
+            "ToTensor",
+            "MaybeToTensor",
+            "PILToTensor",
+            "ToImage",
+            "ToDtype",
+            "ConvertImageDtype",
+            "ToRGB",
+            "MaybePILToTensor",
+        ):
+            raise ModelError(
+                f"the step {kind} in these transforms is not one that maps can be followed through. "
+                "For explaining use Resize, CenterCrop, ToTensor and Normalize, or size=, mean= and std=."
+            )
+    if found.size == (0, 0):
+        raise ModelError("these transforms have no Resize or CenterCrop: say how large the input is with size=.")
+    return found
+
+
+def _pair(size: Any) -> tuple[int, int]:
+    if isinstance(size, int):
+        return size, size
+    numbers = [int(s) for s in size]
+    return (numbers[0], numbers[-1])
+
+
+def _floats(values: Any) -> tuple[float, ...]:
+    return tuple(float(v) for v in values)
+
+
+def _interpolation(mode: Any) -> Interpolation:
+    name = str(getattr(mode, "value", mode)).lower()
+    if name not in ("bilinear", "bicubic", "nearest", "lanczos", "box"):
+        raise ModelError(f"the interpolation {name!r} cannot be followed; use bilinear, bicubic, nearest or lanczos.")
+    return name  # type: ignore[return-value]

@@ -1,0 +1,261 @@
+"""Targets: which number of the network's output is explained. Output in, one score an image out.
+
+    Logit(281)                      the pre-softmax score: the default, as the papers have it
+    Probability(281)                after the softmax
+    LogProbability(281)             its logarithm
+    Contrast(Logit(281), Logit(243))   why this class rather than that one
+    Counterfactual(Logit(281))      what speaks against it: the map of the negated score
+
+Every target is a frozen value and a callable (b, k) -> (b,); any other callable with that signature is a target too.
+`parse` makes targets of what a user types: a name, an index, "top3", "cat rather than dog", "not cat".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from camlucida.errors import TargetError, nearest
+
+
+@runtime_checkable
+class Target(Protocol):
+    """What this package's own targets can do besides being called."""
+
+    def __call__(self, output: Tensor) -> Tensor:
+        """Scores (b,) of an output (b, k)."""
+
+    def of(self, image: int) -> Target:
+        """The same target for variants of one image of the batch."""
+
+    def label(self, names: Sequence[str]) -> str:
+        """What it is called."""
+
+
+TargetSpec: TypeAlias = int | str | Tensor | Callable[[Tensor], Tensor] | None
+"""A class index or name, one index an image (b,), any callable, or None for the predicted class."""
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """A score of one class: `index` is an int, or a (b,) tensor with one class an image."""
+
+    index: int | Tensor
+
+    def __call__(self, output: Tensor) -> Tensor:
+        raise NotImplementedError  # each kind of score says what it reads
+
+    def of(self, image: int) -> ClassScore:
+        return self if isinstance(self.index, int) else replace(self, index=int(self.index[image]))
+
+    def label(self, names: Sequence[str]) -> str:
+        index = self.index if isinstance(self.index, int) else int(self.index[0])
+        return class_label(index, names)
+
+    def _chosen(self, scores: Tensor) -> Tensor:
+        if isinstance(self.index, int):
+            if not -scores.shape[1] <= self.index < scores.shape[1]:
+                raise _out_of_range(self.index, scores)
+            return scores[:, self.index]
+        index = self.index.to(scores.device)
+        if index.shape != scores.shape[:1]:
+            raise TargetError(
+                f"{tuple(index.shape)} target indices for a batch of {len(scores)} images: give one each."
+            )
+        if bool((index < 0).any() | (index >= scores.shape[1]).any()):
+            raise _out_of_range(int(index.max() if index.max() >= scores.shape[1] else index.min()), scores)
+        return scores.gather(1, index[:, None])[:, 0]
+
+
+@dataclass(frozen=True)
+class Logit(ClassScore):
+    """The pre-softmax score of a class."""
+
+    def __call__(self, output: Tensor) -> Tensor:
+        return self._chosen(output)
+
+
+@dataclass(frozen=True)
+class Probability(ClassScore):
+    """The softmax probability of a class."""
+
+    def __call__(self, output: Tensor) -> Tensor:
+        return self._chosen(output.softmax(1))
+
+    def label(self, names: Sequence[str]) -> str:
+        return f"probability of {super().label(names)}"
+
+
+@dataclass(frozen=True)
+class LogProbability(ClassScore):
+    """The logarithm of the softmax probability of a class."""
+
+    def __call__(self, output: Tensor) -> Tensor:
+        return self._chosen(output.log_softmax(1))
+
+    def label(self, names: Sequence[str]) -> str:
+        return f"log probability of {super().label(names)}"
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Why `this` rather than `that`: the difference of two targets."""
+
+    this: Target
+    that: Target
+
+    def __call__(self, output: Tensor) -> Tensor:
+        return self.this(output) - self.that(output)
+
+    def of(self, image: int) -> Contrast:
+        return Contrast(self.this.of(image), self.that.of(image))
+
+    def label(self, names: Sequence[str]) -> str:
+        return f"{self.this.label(names)} rather than {self.that.label(names)}"
+
+
+@dataclass(frozen=True)
+class Counterfactual:
+    """What speaks against `target`: the negated score, so that maps show what lowers it (Selvaraju 2017, §3.3)."""
+
+    target: Target
+
+    def __call__(self, output: Tensor) -> Tensor:
+        return -self.target(output)
+
+    def of(self, image: int) -> Counterfactual:
+        return Counterfactual(self.target.of(image))
+
+    def label(self, names: Sequence[str]) -> str:
+        return f"against {self.target.label(names)}"
+
+
+@dataclass(frozen=True)
+class Custom:
+    """Any callable (b, k) -> (b,), checked when it is called."""
+
+    function: Callable[[Tensor], Tensor]
+
+    def __call__(self, output: Tensor) -> Tensor:
+        scores = self.function(output)
+        if not isinstance(scores, Tensor) or scores.shape != output.shape[:1]:
+            found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+            raise TargetError(
+                f"{self.label(())} must give one score an image, shape ({len(output)},), but gave {found}."
+            )
+        return scores
+
+    def of(self, image: int) -> Custom:
+        return self
+
+    def label(self, names: Sequence[str]) -> str:
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
+
+SCORES: dict[str, type[ClassScore]] = {
+    "logit": Logit,
+    "probability": Probability,
+    "log_probability": LogProbability,
+}
+"""What a class can be scored by, by name."""
+
+
+def parse(spec: TargetSpec, output: Tensor, names: Sequence[str], *, score: str = "logit") -> list[Target]:
+    """The targets that `spec` means for this output; several only for "top3" and its like.
+
+    output    (b, k) of the network on the batch, for the predicted classes
+    names     of the k classes; may be empty
+    score     what a class is scored by: logit, probability or log_probability
+    Raises `TargetError`: an unknown class (nearest names offered), an index out of range, an unknown score.
+    """
+    if score not in SCORES:
+        raise TargetError(f"no score {score!r}.{nearest(score, SCORES)} Known: {', '.join(SCORES)}.")
+    kind = SCORES[score]
+    if callable(spec) and not isinstance(spec, Tensor):
+        return [spec if isinstance(spec, Target) else Custom(spec)]
+    if isinstance(spec, Tensor) and spec.ndim:
+        checked: Target = kind(spec.long())
+        checked(output)
+        return [checked]
+    if isinstance(spec, str) and (top := re.fullmatch(r"top[ _-]?(\d+)", spec.strip().lower())):
+        return [kind(classes) for classes in _ranked(output, int(top[1]))]
+    return [_target(spec, output, names, kind)]
+
+
+def _target(spec: Any, output: Tensor, names: Sequence[str], kind: type[ClassScore]) -> Target:
+    if isinstance(spec, str):
+        this, rather, that = spec.partition(" rather than ")
+        if rather:
+            return Contrast(_target(this, output, names, kind), _target(that, output, names, kind))
+        if spec.lower().startswith(("not ", "against ")):
+            return Counterfactual(_target(spec.partition(" ")[2], output, names, kind))
+    return kind(_class(spec, output, names))
+
+
+def _class(spec: Any, output: Tensor, names: Sequence[str]) -> int | Tensor:
+    """An index, or one an image for what depends on the prediction."""
+    if spec is None or (isinstance(spec, str) and spec.strip().lower() in ("predicted", "prediction")):
+        return output.argmax(1)
+    if isinstance(spec, str) and spec.strip().lower() in ("runner-up", "runner up", "second"):
+        return _ranked(output, 2)[1]
+    if isinstance(spec, str) and not re.fullmatch(r"\s*-?\d+\s*", spec):
+        return class_index(spec, names)
+    try:
+        index = int(spec)
+    except (TypeError, ValueError):
+        raise TargetError(
+            f"a target is a class name, an index, a (b,) tensor or a callable, not {type(spec).__name__}."
+        ) from None
+    if not 0 <= index < output.shape[1]:
+        raise _out_of_range(index, output)
+    return index
+
+
+def class_index(name: str, names: Sequence[str]) -> int:
+    """The class called `name`: exactly, or as one of the synonyms of an ImageNet name ("tiger cat"), or in part.
+
+    Raises `TargetError` with the nearest names, or with all that fit if several do.
+    """
+    if not names:
+        raise TargetError(f"the class {name!r} has no meaning here: this model has no class names. Give an index.")
+    wanted = _plain(name)
+    synonyms = [[_plain(word) for word in full.split(",")] for full in names]
+    exact = [i for i, full in enumerate(names) if _plain(full) == wanted]
+    hits = exact or [i for i, words in enumerate(synonyms) if wanted in words]
+    hits = hits or [i for i, words in enumerate(synonyms) if any(wanted in word.split() for word in words)]
+    hits = hits or [i for i, words in enumerate(synonyms) if any(wanted in word for word in words)]
+    if len(hits) == 1:
+        return hits[0]
+    if hits:
+        several = ", ".join(f"{names[i]!r} ({i})" for i in hits[:8]) + (" …" if len(hits) > 8 else "")
+        raise TargetError(f"{len(hits)} classes fit {name!r}: {several}. Give the whole name or the index.")
+    known = [word for words in synonyms for word in words]
+    hint = nearest(wanted, known) or f" There are {len(names)}, from {names[0]!r} to {names[-1]!r}."
+    raise TargetError(f"no class {name!r} in this model.{hint}")
+
+
+def class_label(index: int, names: Sequence[str]) -> str:
+    """The name of a class, or "class 7" where it has none."""
+    return names[index] if 0 <= index < len(names) else f"class {index}"
+
+
+def _ranked(output: Tensor, count: int) -> list[Tensor]:
+    """The `count` most likely classes, best first, each with one index an image."""
+    count = min(max(count, 1), output.shape[1])
+    return list(torch.topk(output, count, dim=1).indices.unbind(1))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).strip().lower()
+
+
+def _out_of_range(index: int, output: Tensor) -> TargetError:
+    return TargetError(
+        f"target {index} needs at least {index + 1 if index >= 0 else -index} outputs; "
+        f"the model gave {output.shape[1]}: 0 to {output.shape[1] - 1}."
+    )
