@@ -35,7 +35,7 @@ BOAT = toybox.CLASSES.index(toybox.WATERMARK_CLASS)
 RECIPE = {  # peak learning rate, weight decay, epochs
     "resnet": (4e-3, 0.02, 10),
     "cleverhans": (4e-3, 0.02, 8),
-    "vgg": (2e-3, 0.05, 7),
+    "vgg": (2e-3, 0.05, 5),
     "vit": (1.2e-3, 0.05, 12),
 }
 TEST = 990_000  # seeds from here on are never trained on
