@@ -67,8 +67,12 @@ def test_the_files_are_small() -> None:
 
 
 def test_loading_twice_gives_two_networks_that_agree() -> None:
+    state = torch.get_rng_state()
     one, other = load_network("resnet")[0], load_network("resnet")[0]
+    torch.testing.assert_close(torch.get_rng_state(), state)  # loading is no throw of dice
     assert one is not other
+    assert all(p.requires_grad for p in one.parameters())
+    assert one.get_parameter("fc.weight") is not other.get_parameter("fc.weight")
     x = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(one(x), other(x))
 
@@ -96,9 +100,7 @@ def test_the_last_stage_is_fine_enough_to_tell_two_objects_apart() -> None:
     assert seen == [(1, 128, 12, 12)]
 
 
-@pytest.mark.parametrize(
-    ("name", "floor"), [("resnet", 0.95), ("vgg", 0.93), ("vit", 0.90), ("cleverhans", 0.93)]
-)
+@pytest.mark.parametrize(("name", "floor"), [("resnet", 0.95), ("vgg", 0.93), ("vit", 0.90), ("cleverhans", 0.93)])
 def test_accuracy_on_fresh_scenes(name: str, floor: float) -> None:
     variant: toybox.Variant = "watermark" if name == "cleverhans" else "clean"
     scenes = [toybox.scene((FRESH, i), variant=variant) for i in range(500)]
