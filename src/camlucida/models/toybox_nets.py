@@ -165,9 +165,7 @@ class Block(nn.Module):
 class ToyViT(nn.Module):
     """A vision transformer: 12 x 12 patches of 8 pixels and a class token, names as in timm."""
 
-    def __init__(
-        self, classes: int = CLASSES, dim: int = 96, depth: int = 6, heads: int = 3, ratio: int = 3
-    ) -> None:
+    def __init__(self, classes: int = CLASSES, dim: int = 96, depth: int = 6, heads: int = 3, ratio: int = 3) -> None:
         super().__init__()
         self.patch_embed = PatchEmbed(8, dim)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))

@@ -1,0 +1,78 @@
+"""timm's models by name or from a folder; needs the extra `timm`."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from camlucida.errors import ModelError, nearest
+from camlucida.extras import need
+from camlucida.models.fetch import reachable
+from camlucida.models.labels import imagenet_names
+from camlucida.models.model import Model
+from camlucida.models.preprocessing import preprocessing
+
+HUB = "huggingface.co"
+
+
+def knows(name: str) -> bool:
+    """Whether timm is installed and has an architecture of that name."""
+    if importlib.util.find_spec("timm") is None:
+        return False
+    import timm
+
+    return name.partition(".")[0] in timm.list_models()
+
+
+def load(spec: str, pretrained: bool = True) -> Model:
+    """`convnext_tiny.fb_in22k_ft_in1k`, `local-dir:/path` (as saved by timm), or `hf-hub:owner/name`."""
+    timm = need("timm", extra="timm", what=f"timm:{spec}")
+    local = spec.startswith(("local-dir:", "hf-hub:", "hf_hub:"))
+    if not local and spec.partition(".")[0] not in timm.list_models():
+        raise ModelError(f"timm has no model {spec!r}.{nearest(spec.partition('.')[0], timm.list_models())}")
+    if pretrained and not spec.startswith("local-dir:"):
+        _check_weights(timm, spec)
+    try:
+        network = timm.create_model(spec, pretrained=pretrained)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelError(f"timm:{spec} cannot be loaded: {' '.join(str(error).split())[:300]}") from None
+    config = timm.data.resolve_model_data_config(network)
+    how = preprocessing(timm.data.create_transform(**config, is_training=False))
+    return Model(network.eval(), how, _labels(network))
+
+
+def _check_weights(timm: Any, spec: str) -> None:
+    """Say at once what timm would only say after 25 seconds of retries."""
+    hub = spec.partition(":")[2] if spec.startswith("hf") else None
+    if hub is None:
+        config = timm.models.get_pretrained_cfg(spec)
+        if config is None or not config.has_weights:
+            tags = ", ".join(timm.list_pretrained(f"{spec.partition('.')[0]}*")[:6])
+            raise ModelError(f"timm has no pretrained weights {spec!r}. It has {tags or 'none for this architecture'}.")
+        hub = config.hf_hub_id if isinstance(config.hf_hub_id, str) else None
+        if hub and hub.endswith("/"):
+            hub = f"{hub}{spec}"
+    if hub is None or _cached(hub) or reachable(HUB):
+        return
+    raise ModelError(
+        f"timm:{spec} needs its pretrained weights ({hub}), which are not on this machine, and {HUB} cannot be "
+        "reached. Try `camlucida demo` or --model toybox, which need none, or save the model into a folder where "
+        "there is a network and load it with timm:local-dir:/path."
+    )
+
+
+def _cached(hub: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return any(
+        isinstance(try_to_load_from_cache(hub, name), str) for name in ("model.safetensors", "pytorch_model.bin")
+    )
+
+
+def _labels(network: Any) -> tuple[str, ...]:
+    config = network.pretrained_cfg
+    if config.get("label_names"):
+        names = config["label_names"]
+        described = config.get("label_descriptions") or {}
+        return tuple(str(described.get(name, name)) for name in names)
+    return imagenet_names() if network.num_classes == 1000 else ()
