@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -71,6 +73,21 @@ def test_each_kind_has_a_mask_a_tight_box_and_visible_parts(kind: str) -> None:
             assert not (part & ~drawing.masks[0]).any(), name
         union = np.any(list(parts.values()), axis=0)
         assert union.sum() > 0.9 * drawing.masks[0].sum()
+
+
+@pytest.mark.parametrize("kind", toybox.CLASSES)
+def test_the_mask_is_where_the_object_hides_at_least_half_of_the_background(kind: str) -> None:
+    scene = toybox.scene(5, [kind])
+    mask = scene.draw().masks[0]
+    other = replace(scene, background=scene.background + 1)
+    bare = pixels(scene.without(0)).astype(float) - pixels(other.without(0))
+    shown = pixels(scene).astype(float) - pixels(other)
+    channel = np.abs(bare).argmax(axis=2)[:, :, None]
+    bare, shown = (np.take_along_axis(x, channel, axis=2)[:, :, 0] for x in (bare, shown))
+    clear = np.abs(bare) > 20  # where the two backgrounds differ, what is left of their difference shows through
+    through = shown[clear] / bare[clear]
+    np.testing.assert_array_equal(through < 0.6, mask[clear])  # 0, a quarter, half, ... shines through
+    assert clear.mean() > 0.3
 
 
 @pytest.mark.parametrize("kind", toybox.CLASSES)

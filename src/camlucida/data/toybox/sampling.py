@@ -1,4 +1,7 @@
-"""Random scenes. Everything comes from the seed: the same seed gives the same scene, on any machine."""
+"""Random scenes. Everything comes from the seed: the same seed gives the same scene, and the same bytes.
+
+(Bytes with the same NumPy and Pillow: a new Pillow may round the edge of a polygon differently.)
+"""
 
 from __future__ import annotations
 
