@@ -42,12 +42,7 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 # --- sources ---
@@ -88,9 +83,7 @@ def test_lossless_formats_are_exact(kind: str) -> None:
 @pytest.mark.parametrize("options", [{}, {"progressive": True, "subsampling": 0}])
 def test_jpeg_is_close(options: dict[str, object]) -> None:
     grey = np.repeat(PICTURE[:, :, :1], 3, axis=2)
-    assert_allclose(
-        pixels(load_image(stored(Image.fromarray(grey), "JPEG", quality=95, **options))), grey, atol=4
-    )
+    assert_allclose(pixels(load_image(stored(Image.fromarray(grey), "JPEG", quality=95, **options))), grey, atol=4)
 
 
 def test_content_counts_not_the_name(tmp_path: Path) -> None:

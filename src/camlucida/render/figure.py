@@ -34,7 +34,7 @@ from camlucida.render.sheet import footer as set_footer
 Cell: TypeAlias = tuple[NDArray[Any], str] | str
 """A heat map with its caption, or, as a bare text, why there is none."""
 
-GAP = 12.0
+GAP, ROW_GAP = 12.0, 18.0
 LABELS = 120.0
 CELL_WIDTHS = ((3, 230.0), (5, 176.0), (8, 140.0))
 NARROWEST = 116.0
@@ -87,12 +87,12 @@ def grid(
     room = max(labels + count * look.width + (count - 1) * GAP, LEAST_ROOM)
     sheet = Sheet(room + 2 * MARGIN, density)
     unseen = _any_unseen(cells)
-    y = _top(sheet, room, (title, subtitle), pictures[0] if single else None, look, scale, unseen)
+    y = _top(sheet, room, labels, (title, subtitle), pictures[0] if single else None, look, scale, unseen)
     y = _column_heads(sheet, labels, y, [*([] if single else ["Picture"]), *columns], look)
     for name, picture, row in zip(rows, pictures, cells, strict=True):
         paragraph(sheet, MARGIN, y, name, BODY, INK, labels - GAP, most=4)
-        y = _row(sheet, MARGIN + labels, y, picture, row, look, single) + GAP
-    return sheet.trimmed(set_footer(sheet, y - GAP, footer))
+        y = _row(sheet, MARGIN + labels, y, picture, row, look, single) + ROW_GAP
+    return sheet.trimmed(set_footer(sheet, y - ROW_GAP, footer))
 
 
 def _check(
@@ -130,6 +130,7 @@ def _any_unseen(cells: Sequence[Sequence[Cell]]) -> bool:
 def _top(
     sheet: Sheet,
     room: float,
+    labels: float,
     texts: tuple[str, str],
     picture: Image.Image | None,
     look: _Look,
@@ -140,8 +141,8 @@ def _top(
     x, y, end = MARGIN, MARGIN - 10, 0.0
     if picture is not None:
         photo = show_picture(picture, _size(sheet, picture, look))
-        end = y + 6 + sheet.picture(x, y + 6, photo, edge=True)
-        x += photo.width / sheet.density + GUTTER
+        end = y + 6 + sheet.picture(x + labels, y + 6, photo, edge=True)
+        x += labels + look.width + GAP  # picture and title stand over the first and the second column
     free = room + MARGIN - x
     y = heading(sheet, x, y, free, texts) + 12
     y = draw_scale(sheet, x, y, min(SCALE_WIDTH, free), look.colormap, scale, unseen)
@@ -179,11 +180,7 @@ def _cell(
     sheet: Sheet, x: float, y: float, picture: Image.Image, photo: Image.Image, cell: Cell, look: _Look
 ) -> float:
     if isinstance(cell, str):
-        height = photo.height / sheet.density
-        sheet.block(x, y, look.width, height, TRACK)
-        most = max(1, int((height - 16) / line_height(SMALL)))
-        paragraph(sheet, x + 10, y + 8, cell, SMALL, MUTED, look.width - 20, most)
-        return y + max(height, 8 + most * line_height(SMALL))
+        return _failure(sheet, x, y, cell, look.width, photo.height / sheet.density)
     heat, caption = checked_heat(cell[0]), cell[1]
     if heat.shape != (picture.height, picture.width):
         raise MethodError(f"a heat map of shape {heat.shape} does not fit a picture of size {picture.size}.")
@@ -191,6 +188,16 @@ def _cell(
     painted = overlay(photo, shown, opacity=look.opacity, colormap=look.colormap, blend=look.blend)
     below = y + sheet.picture(x, y, painted, edge=True) + 4
     return paragraph(sheet, x, below, caption, SMALL, MUTED, look.width, most=2)
+
+
+def _failure(sheet: Sheet, x: float, y: float, why: str, width: float, height: float) -> float:
+    """A grey field as large as the picture would be, or larger if the reason needs it."""
+    most = max(3, int((height - 16) / line_height(SMALL)))
+    lines = len(sheet.lines(why, SMALL, width - 20, most))
+    height = max(height, 16 + lines * line_height(SMALL))
+    sheet.block(x, y, width, height, TRACK)
+    paragraph(sheet, x + 10, y + 8, why, SMALL, MUTED, width - 20, most)
+    return y + height
 
 
 def _size(sheet: Sheet, picture: Image.Image, look: _Look) -> tuple[int, int]:

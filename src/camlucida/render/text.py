@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from PIL import ImageFont
 
-DRAWABLE = frozenset(map(chr, range(32, 127))) | set("©«°±´·»‘’“”…‹›⁄™\u00a0")
+DRAWABLE = frozenset(map(chr, range(32, 127))) | set("©«°±´·»‘’“”…‹›⁄™")
 
 WRITTEN = {
     "–": "-", "—": "-", "‐": "-", "‑": "-", "−": "-", "×": "x", "→": "->", "←": "<-", "≤": "<=", "≥": ">=",

@@ -1,0 +1,129 @@
+"""Does the overlay show the picture where it is cool, and the heat where it is hot?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+
+from camlucida.errors import MethodError
+from camlucida.render.colours import NOT_SEEN, colourise
+from camlucida.render.display import show_heat, show_picture, shown_size
+from camlucida.render.overlay import DIMMED, fade, overlay
+
+RNG = np.random.default_rng(0)
+PHOTO = RNG.integers(0, 256, (20, 30, 3), np.uint8)
+IMAGE = Image.fromarray(PHOTO)
+HEAT = RNG.uniform(0, 1, (20, 30))
+HOLED = np.where(HEAT < 0.3, np.nan, HEAT)
+
+
+@pytest.mark.parametrize("blend", ["heat", "uniform"])
+def test_opacity_0_is_the_picture(blend: str) -> None:
+    assert_array_equal(np.asarray(overlay(IMAGE, HOLED, opacity=0, blend=blend)), PHOTO)
+
+
+def test_opacity_1_is_the_colours() -> None:
+    assert_array_equal(np.asarray(overlay(IMAGE, HEAT, opacity=1, blend="uniform")), colourise(HEAT))
+    assert_array_equal(np.asarray(overlay(IMAGE, HEAT, opacity=1)), colourise(HEAT))
+
+
+@pytest.mark.parametrize("opacity", [0.2, 0.5, 0.8])
+def test_closed_form(opacity: float) -> None:
+    colours = colourise(HEAT).astype(float)
+    uniform = (1 - opacity) * PHOTO + opacity * colours
+    assert_allclose(np.asarray(overlay(IMAGE, HEAT, opacity=opacity, blend="uniform")), uniform, atol=0.51)
+    left = ((1 - opacity) ** (2 * HEAT))[..., None]
+    heat = left * PHOTO + (1 - left) * colours
+    assert_allclose(np.asarray(overlay(IMAGE, HEAT, opacity=opacity)), heat, atol=0.51)
+
+
+def test_cool_parts_stay_as_they_were() -> None:
+    assert_array_equal(np.asarray(overlay(IMAGE, np.zeros((20, 30)))), PHOTO)
+    assert_array_equal(np.asarray(overlay(IMAGE, np.full((20, 30), 0.5), colormap="signed")), PHOTO)
+
+
+def test_both_signs_are_covered() -> None:
+    heat = np.full((20, 30), 0.5)
+    heat[0, 0], heat[-1, -1] = 0, 1
+    changed = (np.asarray(overlay(IMAGE, heat, colormap="signed")) != PHOTO).any(axis=2)
+    assert_array_equal(np.argwhere(changed), [(0, 0), (19, 29)])
+
+
+def test_what_was_not_seen_fades_and_has_no_colour() -> None:
+    result = np.asarray(overlay(IMAGE, HOLED, opacity=0.6)).astype(float)
+    faded = PHOTO + DIMMED * (np.array(NOT_SEEN) - PHOTO)
+    hole = np.isnan(HOLED)
+    assert_allclose(result[hole], faded[hole], atol=0.51)
+    assert_allclose(np.asarray(fade(IMAGE)), faded, atol=1.01)
+    assert_allclose(result[~hole], np.asarray(overlay(IMAGE, HEAT, opacity=0.6))[~hole])
+
+
+def test_the_hot_corner_is_the_hot_corner() -> None:
+    heat = np.zeros((20, 30))
+    heat[:5, -5:] = 1
+    grey = Image.new("RGB", (30, 20), "#808080")
+    changed = (np.asarray(overlay(grey, heat)) != 128).any(axis=2)
+    assert_array_equal(changed, heat == 1)
+
+
+def test_inputs_stay_and_other_modes_work() -> None:
+    image, heat = IMAGE.copy(), HOLED.copy()
+    overlay(image, heat, contour=0.5).paste("red", (0, 0, 30, 20))
+    assert_array_equal(np.asarray(image), PHOTO)
+    assert_array_equal(heat, HOLED)
+    assert overlay(IMAGE.convert("L"), HEAT.astype(np.float16)).mode == "RGB"
+
+
+def test_contour_goes_round_the_hot_part() -> None:
+    heat = np.zeros((40, 60))
+    heat[10:20, 30:50] = 1
+    image = Image.new("RGB", (60, 40), "#808080")
+    line = (np.asarray(overlay(image, heat, opacity=0, contour=0.5)) != 128).any(axis=2)
+    assert line[8:22, 28:52].sum() == line.sum() == 14 * 24 - 10 * 20
+    assert overlay(Image.new("RGB", (1, 1)), np.ones((1, 1)), contour=0.5).size == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("heat", "options", "words"),
+    [
+        (HEAT.T, {}, r"shape \(30, 20\) does not fit a picture 30 wide and 20 high"),
+        (HEAT, {"opacity": 1.5}, "opacity is 1.5"),
+        (HEAT, {"opacity": float("nan")}, "opacity is nan"),
+        (HEAT, {"blend": "unifrom"}, "Did you mean 'uniform'"),
+        (HEAT, {"colormap": "yet"}, "Did you mean 'jet'"),
+        (HEAT * 9, {}, "Normalise the map first"),
+    ],
+)
+def test_refusals(heat: np.ndarray, options: dict[str, object], words: str) -> None:
+    with pytest.raises(MethodError, match=words):
+        overlay(IMAGE, heat, **options)  # type: ignore[arg-type]
+
+
+# --- sizes for showing ---
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [((32, 32), (600, 600)), ((90, 90), (540, 540)), ((1200, 24), (600, 12)), ((4000, 3000), (600, 450)),
+     ((1, 1), (600, 600)), ((10, 5000), (2, 800)), ((5000, 1), (600, 1))],
+)  # fmt: skip
+def test_shown_size(size: tuple[int, int], shown: tuple[int, int]) -> None:
+    assert shown_size(size, (600, 800)) == shown
+
+
+def test_tiny_pictures_keep_their_pixels() -> None:
+    tiny = RNG.integers(0, 256, (4, 4, 3), np.uint8)
+    large = np.asarray(show_picture(Image.fromarray(tiny), (40, 40)))
+    assert_array_equal(large, np.kron(tiny, np.ones((10, 10, 1), np.uint8)))
+
+
+@pytest.mark.parametrize("size", [(100, 100), (400, 400), (150, 600)])
+def test_nan_does_not_bleed(size: tuple[int, int]) -> None:
+    heat = np.full((200, 200), 0.7, np.float32)
+    heat[:, :50] = np.nan
+    shown = show_heat(heat, size)
+    assert shown.shape == size[::-1]
+    assert np.isnan(shown[:, : size[0] // 4 - 1]).all()
+    assert_allclose(shown[:, size[0] // 4 + 1 :], 0.7, rtol=1e-5)
