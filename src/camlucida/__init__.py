@@ -1,5 +1,71 @@
-"""Camlucida: see why a vision model decided, and whether to believe the picture of it."""
+"""Camlucida: see why a vision model decided, and whether to believe the picture of it.
+
+    import camlucida as cl
+
+    model = cl.load("resnet50")
+    e = cl.explain(model, "photo.jpg", target="tiger cat")
+    e.save("panel.png")
+    maps = cl.attribute(model, batch, target=[281, 243], layer=["layer2", "layer4"])
+
+Importing this is quick: torch is imported when something is used.
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from camlucida.attribution import attribute as attribute
+    from camlucida.data.images import load_image as load_image
+    from camlucida.errors import CamlucidaError as CamlucidaError
+    from camlucida.explaining import explain as explain
+    from camlucida.explaining import explain_each as explain_each
+    from camlucida.explanation import Explanation as Explanation
+    from camlucida.explanation import Explanations as Explanations
+    from camlucida.methods import methods as list_methods
+    from camlucida.models.load import load as load
+    from camlucida.models.load import wrap as wrap
+    from camlucida.models.model import Model as Model
+
+_HOME = {
+    "CamlucidaError": "camlucida.errors:CamlucidaError",
+    "Explanation": "camlucida.explanation:Explanation",
+    "Explanations": "camlucida.explanation:Explanations",
+    "Model": "camlucida.models.model:Model",
+    "attribute": "camlucida.attribution:attribute",
+    "explain": "camlucida.explaining:explain",
+    "explain_each": "camlucida.explaining:explain_each",
+    "list_methods": "camlucida.methods:methods",
+    "load": "camlucida.models.load:load",
+    "load_image": "camlucida.data.images:load_image",
+    "wrap": "camlucida.models.load:wrap",
+}
+"""Every public name, and the module and name it stands for."""
+
+__all__ = [
+    "load",
+    "wrap",
+    "Model",
+    "explain",
+    "explain_each",
+    "Explanation",
+    "Explanations",
+    "attribute",
+    "list_methods",
+    "load_image",
+    "CamlucidaError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'camlucida' has no attribute {name!r}")
+    module, _, attribute = _HOME[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -212,10 +212,6 @@ def attribute(
     """
     chosen = find(method)
     wrapped = model if isinstance(model, Model) else Model(model)
-    several_targets = isinstance(target, list | tuple) or (isinstance(target, str) and target.lower().startswith("top"))
-    several_layers = isinstance(layer, list | tuple) or (
-        (isinstance(layer, str) and any(c in layer for c in "*?[")) or layer == "all"
-    )
     layers = list(layer) if isinstance(layer, list | tuple) else [wrapped.layer if layer is None else layer]
     run = attributions(
         wrapped.network,
@@ -229,9 +225,21 @@ def attribute(
     )
     found = {}
     for where, maps in zip(run.layers, run.maps[0], strict=True):
-        stacked = torch.stack(maps, dim=1) if several_targets else maps[0]
+        stacked = torch.stack(maps, dim=1) if several_targets(target) else maps[0]
         found[where.name] = stacked.relu() if chosen.relu and not signed else stacked
-    return found if several_layers else found[run.layers[0].name]
+    return found if several_layers(layer) else found[run.layers[0].name]
+
+
+def several_targets(target: Any) -> bool:
+    """Whether a request may mean more than one target: a list, or "top3"."""
+    return isinstance(target, list | tuple) or (isinstance(target, str) and target.strip().lower().startswith("top"))
+
+
+def several_layers(layer: Any) -> bool:
+    """Whether a request may mean more than one layer: a list, a glob, or "all"."""
+    return isinstance(layer, list | tuple) or (
+        isinstance(layer, str) and (layer == "all" or any(sign in layer for sign in "*?["))
+    )
 
 
 def class_scores(output: Any, reading: Output = None) -> Tensor:

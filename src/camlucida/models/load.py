@@ -109,7 +109,7 @@ def _unknown(spec: str) -> str:
     hint = nearest(spec, [*torchvision_models.names(), "toybox"])
     if not hint and timm_models.knows(spec):
         hint = f" Did you mean 'timm:{spec}'?"
-    return f"no model {spec!r}.{hint} `camlucida models` lists what can be named; a file or python:module:function does too."
+    return f"no model {spec!r}.{hint} `camlucida models` lists the names; a file or python:module:function does too."
 
 
 def _no_file(spec: str) -> str:

@@ -24,9 +24,9 @@ BUILDING: dict[str, dict[str, Any]] = {
 @cache
 def names() -> tuple[str, ...]:
     """All classifiers of torchvision."""
-    import torchvision.models
+    import torchvision.models as zoo
 
-    return tuple(torchvision.models.list_models(module=torchvision.models))
+    return tuple(zoo.list_models(module=zoo))
 
 
 def knows(spec: str) -> bool:
@@ -47,21 +47,21 @@ def load(spec: str, pretrained: bool = True) -> Model:
 
 def build(name: str, **options: Any) -> nn.Module:
     """The architecture with random weights."""
-    import torchvision.models
+    import torchvision.models as zoo
 
     if name.lower() not in names():
         raise ModelError(f"torchvision has no classifier {name!r}.{nearest(name, names())}")
-    network: nn.Module = torchvision.models.get_model(name, weights=None, **BUILDING.get(name.lower(), {}), **options)
+    network: nn.Module = zoo.get_model(name, weights=None, **BUILDING.get(name.lower(), {}), **options)
     return network
 
 
 def weights_of(name: str, wanted: str = "") -> Any:
     """The named weights of a classifier, its default ones without a name."""
-    import torchvision.models
+    import torchvision.models as zoo
 
     if name.lower() not in names():
         raise ModelError(f"torchvision has no classifier {name!r}.{nearest(name, names())}")
-    known = torchvision.models.get_model_weights(name)
+    known: Any = zoo.get_model_weights(name)
     if not wanted or wanted.upper() == "DEFAULT":
         return known.DEFAULT
     try:

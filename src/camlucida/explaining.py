@@ -1,0 +1,169 @@
+"""The one door: a model and a picture in, an explanation out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+import camlucida
+from camlucida.attribution import Attribution, attributions, several_layers, several_targets
+from camlucida.data.images import Source, load_image
+from camlucida.errors import CamlucidaError
+from camlucida.explanation import Explanation, Explanations
+from camlucida.methods import Method, find
+from camlucida.models.load import load
+from camlucida.models.model import Model
+from camlucida.targets import ClassScore, Target, class_label
+from camlucida.types import Geometry, Prediction
+
+TOP = 5
+"""How many predictions an explanation carries."""
+
+
+def explain(
+    model: Model | nn.Module | str,
+    image: Source,
+    *,
+    target: Any = None,
+    layer: Any = None,
+    method: Any = "grad_cam",
+    score: str = "logit",
+    options: Mapping[str, Any] | None = None,
+) -> Any:
+    """Explain what a model says about one picture.
+
+    model    from `load` or `wrap`, a spec for `load`, or a bare network (then 224 px and ImageNet's numbers)
+    image    a path, file, bytes, PIL picture or array
+    target   what to explain: None for the predicted class, a name ("tiger cat"), an index, "top3",
+             "A rather than B", "not A" (what speaks against it), any callable; a list for several
+    layer    a name, a glob ("layer?"), an index, "all", None for the default; a list for several
+    method   by name; a list for several
+    score    what a class is scored by: logit (as in the papers), probability, log_probability
+    options  of the method
+
+    Returns an `Explanation`, or `Explanations` where several targets, layers or methods were asked for; all of
+    them come from one run of the network. Raises `CamlucidaError`s that name the model and the picture.
+    """
+    wrapped = _model(model)
+    try:
+        return _explained(wrapped, image, target, layer, method, score, dict(options or {}))
+    except CamlucidaError as error:
+        where = f"{wrapped.name}, {name_of(image)}"
+        raise type(error)(f"{error} ({where})" if where not in str(error) else str(error)) from error.__cause__
+
+
+def explain_each(
+    model: Model | nn.Module | str, images: Iterable[Source], **how: Any
+) -> Iterator[tuple[Source, Explanation | Explanations | CamlucidaError]]:
+    """`explain` for many pictures, one after the other; a picture that cannot be explained comes with its error."""
+    wrapped = _model(model)
+    for image in images:
+        try:
+            yield image, explain(wrapped, image, **how)
+        except CamlucidaError as error:
+            yield image, error
+
+
+def _explained(
+    model: Model, image: Source, target: Any, layer: Any, method: Any, score: str, options: dict[str, Any]
+) -> Explanation | Explanations:
+    picture = load_image(image)
+    inputs, geometry = model.preprocessing(picture)
+    methods = [find(m) for m in method] if isinstance(method, list | tuple) else [find(method)]
+    layers = list(layer) if isinstance(layer, list | tuple) else [model.layer if layer is None else layer]
+    run = attributions(
+        model.network,
+        inputs[None],
+        targets=list(target) if isinstance(target, list | tuple) else [target],
+        layers=layers,
+        methods=[(m, m.with_options(_own(options, m, methods))) for m in methods],
+        names=model.labels,
+        score=score,
+        output=model.output,
+    )
+    made = Explanations(tuple(_each(model, name_of(image), picture, geometry, methods, options, run, score)))
+    several = isinstance(method, list | tuple) or several_targets(target) or several_layers(layer)
+    return made if several or len(made) > 1 else made.items[0]
+
+
+def _own(options: Mapping[str, Any], method: Method, methods: Sequence[Method]) -> dict[str, Any]:
+    """The options that belong to `method`; with one method all of them, so that a wrong one is named."""
+    if len(methods) == 1:
+        return dict(options)
+    return {key: value for key, value in options.items() if key in method.options}
+
+
+def _each(
+    model: Model,
+    source: str,
+    picture: Image.Image,
+    geometry: Geometry,
+    methods: Sequence[Method],
+    options: Mapping[str, Any],
+    run: Attribution,
+    score: str,
+) -> Iterator[Explanation]:
+    predictions = top_predictions(run.output[0], model.labels)
+    for m, method in enumerate(methods):
+        for t, target in enumerate(run.targets):
+            for l, layer in enumerate(run.layers):
+                yield Explanation(
+                    raw=run.maps[m][l][t][0].float().cpu(),
+                    relu=method.relu,
+                    picture=picture,
+                    geometry=geometry,
+                    target=target.label(model.labels),
+                    index=_class_of(target),
+                    score=float(run.scores[t, 0]),
+                    score_kind=score if isinstance(target, ClassScore) else "score",
+                    predictions=predictions,
+                    method=method.name,
+                    options=method.with_options(_own(options, method, methods)),
+                    paper=method.paper,
+                    layer=layer.label,
+                    model=model.name,
+                    source=source,
+                    weights_hash=lambda: model.weights_hash,
+                    versions=versions(),
+                )
+
+
+def top_predictions(scores: Tensor, names: Sequence[str], count: int = TOP) -> tuple[Prediction, ...]:
+    """The `count` likeliest classes of one picture's scores (k,), best first."""
+    chances = scores.softmax(0)
+    best = torch.topk(scores, min(count, len(scores))).indices.tolist()
+    return tuple(Prediction(i, class_label(i, names), float(chances[i]), float(scores[i])) for i in best)
+
+
+def name_of(image: Source) -> str:
+    """What to call a picture: its file name, or what it is."""
+    if isinstance(image, str | os.PathLike):
+        return Path(image).name
+    return str(getattr(image, "filename", "") or getattr(image, "name", "") or type(image).__name__)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what takes part in an explanation."""
+    found = {name: importlib.metadata.version(name) for name in ("torch", "torchvision", "pillow", "numpy")}
+    return {"camlucida": camlucida.__version__, **found}
+
+
+def _class_of(target: Target) -> int | None:
+    if not isinstance(target, ClassScore):
+        return None
+    return target.index if isinstance(target.index, int) else int(target.index[0])
+
+
+def _model(model: Model | nn.Module | str) -> Model:
+    if isinstance(model, str):
+        return load(model)
+    return model if isinstance(model, Model) else Model(model)

@@ -1,0 +1,249 @@
+"""An explanation as a value: one map with everything needed to show it, save it and repeat it."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from camlucida.errors import ImageError, TargetError
+from camlucida.render.bars import Bar
+from camlucida.render.figure import Cell, grid
+from camlucida.render.overlay import overlay
+from camlucida.render.palettes import DEFAULT
+from camlucida.render.panel import panel
+from camlucida.tensors import land, scaled
+from camlucida.types import Geometry, Prediction
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Why the model gave one score to one picture, at one layer, by one method. Shows itself in a notebook.
+
+    raw          (h, w) the signed map on the layer's grid, as the method gave it
+    relu         whether the paper cuts off what is below zero
+    picture      the original, RGB
+    geometry     where the network's input lies on it
+    target       what was explained, in words; `index` is its class if it is one
+    score        its value, in units of `score_kind` (logit, probability, log_probability)
+    predictions  the five likeliest classes
+    method, options, layer, model   what made it
+    paper        where the method stands
+    """
+
+    raw: Tensor
+    relu: bool
+    picture: Image.Image
+    geometry: Geometry
+    target: str
+    index: int | None
+    score: float
+    score_kind: str
+    predictions: tuple[Prediction, ...]
+    method: str
+    options: Mapping[str, Any]
+    paper: str
+    layer: str
+    model: str
+    source: str
+    weights_hash: Callable[[], str] = field(repr=False)
+    versions: Mapping[str, str] = field(repr=False)
+
+    @property
+    def map(self) -> Tensor:
+        """(h, w) the map as the paper has it, on the layer's grid, in its own units."""
+        return self.raw.relu() if self.relu else self.raw
+
+    @cached_property
+    def landed(self) -> NDArray[np.float32]:
+        """(height, width) of the original picture, in the map's own units; NaN where the network did not look."""
+        landed: NDArray[np.float32] = land(self.map, self.geometry).numpy()
+        return landed
+
+    @cached_property
+    def heatmap(self) -> NDArray[np.float32]:
+        """(height, width) of the original picture, in [0, 1], its maximum 1; NaN where the network did not look."""
+        heat: NDArray[np.float32] = scaled(land(self.map, self.geometry)).numpy()
+        return heat
+
+    @property
+    def peak(self) -> float:
+        """The map's highest value on the picture, in its own units: what heat 1 stands for."""
+        return float(np.nanmax(self.landed, initial=0.0))
+
+    @property
+    def score_label(self) -> str:
+        """The score with its unit: "logit 14.2"."""
+        return f"{self.score_kind.replace('_', ' ')} {self.score:.3g}"
+
+    def overlay(self, *, opacity: float = 0.5, colormap: str = DEFAULT, **look: Any) -> Image.Image:
+        """The heat map over the picture, at the picture's size. `look` as of `render.overlay`."""
+        return overlay(self.picture, self.heatmap, opacity=opacity, colormap=colormap, **look)
+
+    def panel(self, **look: Any) -> Image.Image:
+        """Picture, heat map, overlay, colour scale and top-5 on one page. `look` as of `render.panel`."""
+        return panel(
+            self.picture,
+            self.heatmap,
+            [Bar(p.name, p.probability, p.index == self.index) for p in self.predictions],
+            title=self.target,
+            subtitle=f"{self.method} · {self.layer} · {self.grid_label}",
+            score_label=self.score_label,
+            note=self._note(),
+            footer=f"{self.model} · {self.source} · camlucida {self.versions.get('camlucida', '')}",
+            scale=(0.0, self.peak),
+            **look,
+        )
+
+    @property
+    def grid_label(self) -> str:
+        """How fine the map really is, whatever the picture's size: "7 × 7"."""
+        return f"{self.raw.shape[0]} × {self.raw.shape[1]}"
+
+    @property
+    def slug(self) -> str:
+        """Method, layer and target as a part of a file name."""
+        return "-".join(re.sub(r"[^\w.]+", "_", part) for part in (self.method, self.layer, self.target))[:120]
+
+    def record(self) -> dict[str, Any]:
+        """Everything but the pixels, ready for JSON."""
+        return {
+            "source": self.source,
+            "model": self.model,
+            "weights": self.weights_hash(),
+            "method": self.method,
+            "options": dict(self.options),
+            "paper": self.paper,
+            "layer": self.layer,
+            "grid": list(self.raw.shape),
+            "target": self.target,
+            "class": self.index,
+            "score": self.score,
+            "score_kind": self.score_kind,
+            "relu": self.relu,
+            "predictions": [asdict(p) for p in self.predictions],
+            "geometry": asdict(self.geometry),
+            "upsampling": "bilinear, half-pixel centres: grid to input, input to picture",
+            "versions": dict(self.versions),
+        }
+
+    def save(self, path: str | Path, **look: Any) -> list[Path]:
+        """Write it down; returns the files written.
+
+        .png, .jpg, .webp   the panel (`look` as of `panel`)
+        .npz                the raw map, the paper's map and the heat map, with a .json of `record()` beside it
+        """
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix.lower() == ".npz":
+            raw = self.raw.numpy()
+            np.savez_compressed(path, raw=raw, map=self.map.numpy(), heatmap=self.heatmap.astype(np.float16))
+            beside = path.with_suffix(".json")
+            beside.write_text(json.dumps(self.record(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            return [path, beside]
+        write_picture(self.panel(**look), path)
+        return [path]
+
+    def _note(self) -> str:
+        if not bool((self.map > 0).any()):
+            return "The map is zero everywhere: at this layer nothing speaks for this target."
+        return ""
+
+    def _repr_png_(self) -> bytes:
+        return _png(self.panel())
+
+
+@dataclass(frozen=True, eq=False)
+class Explanations(Sequence[Explanation]):
+    """Several explanations of one picture: methods × targets × layers, from one run of the network."""
+
+    items: tuple[Explanation, ...]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, position: Any) -> Any:
+        return self.items[position]
+
+    def __iter__(self) -> Iterator[Explanation]:
+        return iter(self.items)
+
+    def axis(self, name: str) -> list[str]:
+        """The different values of "method", "target" or "layer", in order."""
+        return list(dict.fromkeys(getattr(item, name) for item in self.items))
+
+    def select(self, **wanted: str) -> Explanations:
+        """Those with the given method, target or layer: `select(layer="layer4")`."""
+        chosen = [e for e in self.items if all(getattr(e, key) == value for key, value in wanted.items())]
+        if not chosen:
+            have = "; ".join(f"{key}: {', '.join(self.axis(key))}" for key in wanted)
+            raise TargetError(f"no explanation with {wanted}. There are {have}.")
+        return Explanations(tuple(chosen))
+
+    def figure(self, **look: Any) -> Image.Image:
+        """All of them in a labelled grid. `look` as of `render.grid`."""
+        axes = [axis for axis in ("method", "target", "layer") if len(self.axis(axis)) > 1] or ["method"]
+        across, down = axes[-1], axes[:-1]
+        rows: dict[tuple[str, ...], dict[str, Cell]] = {}
+        for e in self.items:
+            row = tuple(getattr(e, axis) for axis in down)
+            rows.setdefault(row, {})[getattr(e, across)] = (e.heatmap, e.score_label)
+        first = self.items[0]
+        fixed = [getattr(first, axis) for axis in ("target", "method", "layer") if axis not in axes]
+        columns = self.axis(across)
+        return grid(
+            [[cells.get(column, "not asked for") for column in columns] for cells in rows.values()],
+            rows=[" · ".join(row) or getattr(first, across) for row in rows] if down else [""],
+            columns=columns,
+            title=" · ".join(fixed) if fixed else first.source,
+            subtitle=self._predicted(),
+            original=first.picture,
+            footer=f"{first.model} · {first.source} · camlucida {first.versions.get('camlucida', '')}"
+            " · each map has its own scale",
+            **look,
+        )
+
+    def save(self, path: str | Path, **look: Any) -> list[Path]:
+        """The grid as a picture, or with .npz every map in a file of its own beside."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix.lower() == ".npz":
+            return [written for e in self.items for written in e.save(path.with_name(f"{path.stem}.{e.slug}.npz"))]
+        write_picture(self.figure(**look), path)
+        return [path]
+
+    def _predicted(self) -> str:
+        best = self.items[0].predictions[:2]
+        return "predicted " + ", ".join(f"{p.name} {p.probability:.0%}" for p in best)
+
+    def _repr_png_(self) -> bytes:
+        return _png(self.figure())
+
+
+def write_picture(picture: Image.Image, path: Path) -> None:
+    """Save by suffix; `ImageError` for a suffix that means no picture."""
+    try:
+        if path.suffix.lower() == ".png":  # the default level takes three times as long for 1 % less
+            picture.save(path, compress_level=3)
+        else:
+            picture.save(path, quality=92)
+    except (ValueError, KeyError):
+        raise ImageError(
+            f"cannot save a picture as {path.name!r}: use .png, .jpg or .webp, or .npz for the map."
+        ) from None
+
+
+def _png(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "png", compress_level=3)
+    return stream.getvalue()
