@@ -1,0 +1,1 @@
+"""Arrays in, pictures out: colours, overlays, pages. Knows no network and no tensor."""

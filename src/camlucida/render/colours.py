@@ -39,9 +39,7 @@ def colourise(values: NDArray[Any], colormap: str = DEFAULT) -> NDArray[np.uint8
 def checked(colormap: str) -> str:
     """The name itself, if there is such a colour map."""
     if colormap not in PALETTES:
-        raise MethodError(
-            f"no colour map {colormap!r}.{nearest(colormap, COLORMAPS)} Known: {', '.join(COLORMAPS)}."
-        )
+        raise MethodError(f"no colour map {colormap!r}.{nearest(colormap, COLORMAPS)} Known: {', '.join(COLORMAPS)}.")
     return colormap
 
 

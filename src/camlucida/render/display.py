@@ -36,9 +36,7 @@ def show_heat(heatmap: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float3
         return np.where(weight >= 0.5, total / weight, np.float32(np.nan))
 
 
-def _resized(
-    values: NDArray[np.float32], size: tuple[int, int], kind: Image.Resampling
-) -> NDArray[np.float32]:
+def _resized(values: NDArray[np.float32], size: tuple[int, int], kind: Image.Resampling) -> NDArray[np.float32]:
     return np.asarray(Image.fromarray(values).resize(size, kind))
 
 

@@ -103,9 +103,7 @@ def _check(
 ) -> None:
     shape = [len(row) for row in cells]
     if not rows or not columns or shape != [len(columns)] * len(rows):
-        raise MethodError(
-            f"{len(rows)} rows and {len(columns)} columns are named, but the cells are {shape}."
-        )
+        raise MethodError(f"{len(rows)} rows and {len(columns)} columns are named, but the cells are {shape}.")
     if len(pictures) != len(rows):
         raise MethodError(f"{len(pictures)} pictures for {len(rows)} rows: pass one, or one a row.")
 
@@ -176,9 +174,7 @@ def _row(
     return end
 
 
-def _cell(
-    sheet: Sheet, x: float, y: float, picture: Image.Image, photo: Image.Image, cell: Cell, look: _Look
-) -> float:
+def _cell(sheet: Sheet, x: float, y: float, picture: Image.Image, photo: Image.Image, cell: Cell, look: _Look) -> float:
     if isinstance(cell, str):
         return _failure(sheet, x, y, cell, look.width, photo.height / sheet.density)
     heat, caption = checked_heat(cell[0]), cell[1]

@@ -14,7 +14,7 @@ from camlucida.render.palettes import DEFAULT
 
 Blend: TypeAlias = Literal["heat", "uniform"]
 
-DIMMED = 0.55
+DIMMED = 0.45
 """How far a part that the network did not see fades into grey, at opacity 0.5 and above."""
 
 

@@ -58,9 +58,7 @@ class Sheet:
         draw = ImageDraw.Draw(self.image)
         # The font has one weight: a bold line is set three times, a hair apart.
         for shift in (0.0, 0.5, 1.0) if bold else (0.0,):
-            draw.text(
-                (at + shift * height / 28, baseline), line, fill=colour, font=words.font(height), anchor="ls"
-            )
+            draw.text((at + shift * height / 28, baseline), line, fill=colour, font=words.font(height), anchor="ls")
 
     def fits(self, line: str, size: float, room: float) -> str:
         """The line, cut to `room` points."""
