@@ -120,6 +120,9 @@ def _named(twin: Twin, inputs: Any, spec: str) -> Layer:
             + f" Worth explaining: {', '.join(layer.name for layer in candidates(twin, inputs)) or 'none found'}."
         )
     calls = found.calls(module)
+    if not calls:  # not on the path that was remembered; perhaps on that of these inputs
+        found = survey(twin, inputs, again=True)
+        calls = found.calls(module)
     if not calls:
         raise LayerError(
             f"{name!r} was never reached while {type(twin.module).__name__} ran. "
@@ -164,9 +167,13 @@ def _position(event: Event) -> int:
     return event.position
 
 
+_NO_ACTIVATIONS = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmax2d)
+"""Stand in the same file of PyTorch. A softmax over tokens, (b, heads, t, t), would look like a grid of the picture."""
+
+
 def _is_activation(event: Event) -> bool:
     kind = type(event.module)
-    return kind.__module__ == nn.ReLU.__module__ and not issubclass(kind, nn.MultiheadAttention)
+    return kind.__module__ == nn.ReLU.__module__ and not issubclass(kind, _NO_ACTIVATIONS)
 
 
 def _layer(found: Survey, event: Event, name: str | None = None, key: str | None = None) -> Layer:

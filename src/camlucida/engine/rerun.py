@@ -47,12 +47,11 @@ class Rest:
 
         In closed form where the rest is average pooling and a linear layer, else by running it once a channel.
         """
-        end = linear_end(self.trace, self.traced) if closed_form else None
-        rows = [
-            self._rerun(image, activations, fill) if end is None else _in_closed_form(activations, fill, end)
-            for image, activations in enumerate(self.traced.activations)
-        ]
-        return torch.stack(rows)
+        end = linear_end(self.trace, self.traced, self.read) if closed_form else None
+        if end is not None:
+            with torch.no_grad():
+                return _in_closed_form(self.read(self.trace.output), self.traced.activations, fill, end)
+        return torch.stack([self._rerun(image, one, fill) for image, one in enumerate(self.traced.activations)])
 
     def _rerun(self, image: int, activations: Tensor, fill: float) -> Tensor:
         """One run of the rest for every channel that is not constantly `fill` already (then nothing changes)."""
@@ -66,10 +65,14 @@ class Rest:
         return outputs
 
 
-def _in_closed_form(activations: Tensor, fill: float, end: LinearEnd) -> Tensor:
-    """What pooling and the linear layer make of (c, h, w) activations without each channel: (c, k)."""
-    means = activations.mean((1, 2))
-    return means @ end.weight.T + end.bias - (means - fill)[:, None] * end.weight.T
+def _in_closed_form(scores: Tensor, activations: Tensor, fill: float, end: LinearEnd) -> Tensor:
+    """What pooling and the linear layer make of (b, c, h, w) activations without each channel: (b, c, k).
+
+    It starts from the scores (b, k) of the run itself: in half precision their rounding is larger than what a
+    channel is worth, and must be the same on both sides of a difference.
+    """
+    worth = (activations.mean((2, 3)) - fill)[:, :, None] * end.weight.T
+    return scores.detach()[:, None] - worth
 
 
 def chunk_size(activations: Tensor) -> int:
@@ -77,35 +80,63 @@ def chunk_size(activations: Tensor) -> int:
     return max(1, min(MOST_VARIANTS, BUDGET // (GROWTH * activations.nbytes)))
 
 
-def linear_end(trace: Trace, traced: Traced) -> LinearEnd | None:
+def linear_end(trace: Trace, traced: Traced, read: Callable[[Any], Tensor] | None = None) -> LinearEnd | None:
     """The linear end after a layer, if that is all there is; recognised from what runs, not from class names.
 
-    The rest runs once on random, signed activations: it is a linear end if what enters the last Linear is
-    their mean over the places, and what leaves it is the network's output. A ReLU, a norm or a second Linear
+    The rest runs once on random, signed activations: it is a linear end if what enters a Linear is their
+    mean over the places, and what leaves it is the network's output. A ReLU, a norm or a second Linear
     in between would show.
+
+    read    finds the class scores in the output; they must be what leaves the Linear, not another head's
+            and not something made of them. Without it the Linear's output must stand anywhere in the output
     """
-    twin = trace.twin
-    key = ("linear end", traced.layer.name)
-    if key not in twin.notes:
-        twin.notes[key] = _probed_end(trace, traced)
-    linear: nn.Linear | None = twin.notes[key]
-    if linear is None:
-        return None
-    weight = at_least_float32(linear.weight)
-    bias = weight.new_zeros(len(weight)) if linear.bias is None else at_least_float32(linear.bias)
-    return LinearEnd(weight, bias)
+    for probe in _probed(trace, traced):
+        if probe.is_read(read):
+            weight = at_least_float32(probe.linear.weight)
+            bias = weight.new_zeros(len(weight)) if probe.linear.bias is None else at_least_float32(probe.linear.bias)
+            return LinearEnd(weight, bias)
+    return None
 
 
-def _probed_end(trace: Trace, traced: Traced) -> nn.Linear | None:
+@dataclass(frozen=True)
+class _Probe:
+    """A Linear that takes the means of the layer's channels; what left it, and the network, for random activations."""
+
+    linear: nn.Linear
+    left: Tensor
+    output: Any
+
+    def is_read(self, read: Callable[[Any], Tensor] | None) -> bool:
+        """Whether the class scores are just what left this Linear."""
+        if read is None:
+            return any(t is self.left for _, t in structure.tensors(self.output))
+        return torch.equal(read(self.output), at_least_float32(self.left))
+
+
+def _probed(trace: Trace, traced: Traced) -> list[_Probe]:
+    """Every Linear after the layer that takes the means of its channels; looked for once for a grid."""
+    notes = trace.twin.notes
+    key = ("linear end", traced.layer.name, tuple(traced.activations.shape[1:]))
+    if key not in notes:
+        notes[key] = _probes(trace, traced)
+    found: list[_Probe] = notes[key]
+    return found
+
+
+def _probes(trace: Trace, traced: Traced) -> list[_Probe]:
     like = traced.activations
     noise = torch.randn((2, *like.shape[1:]), generator=torch.Generator().manual_seed(0)).to(like)
     output, after = trace.rerun_noting(traced, noise, 0)
-    linear = next((call for call in reversed(after) if isinstance(call.module, nn.Linear)), None)
-    if linear is None or not linear.args or linear.args[0].shape != noise.shape[:2]:
-        return None
-    entered, means = at_least_float32(linear.args[0]), noise.mean((2, 3))
-    rounding = 1e-4 if linear.args[0].dtype is torch.float32 or linear.args[0].dtype is torch.float64 else 2e-2
-    pooled = bool((entered - means).abs().max() <= rounding * means.abs().max())
-    is_output = any(t is linear.output for _, t in structure.tensors(output))
-    assert isinstance(linear.module, nn.Linear)
-    return linear.module if pooled and is_output else None
+    means = noise.mean((2, 3))
+    return [
+        _Probe(call.module, call.output, output)
+        for call in after
+        if isinstance(call.module, nn.Linear) and call.args and _are_close(call.args[0], means)
+    ]
+
+
+def _are_close(entered: Tensor, means: Tensor) -> bool:
+    if entered.shape != means.shape:
+        return False
+    rounding = 1e-4 if entered.dtype in (torch.float32, torch.float64) else 2e-2
+    return bool((at_least_float32(entered) - means).abs().max() <= rounding * means.abs().max())

@@ -42,16 +42,16 @@ def transform(value: Any, change: Callable[[Path, Tensor], Tensor], path: Path =
     return _rebuilt(value, changed)
 
 
-def replace(value: Any, path: Path, tensor: Tensor) -> Any:
-    """The same structure with the tensor at `path` exchanged."""
-    return transform(value, lambda where, old: tensor if where == path else old)
+def exchange(value: Any, old: Tensor, new: Tensor) -> Any:
+    """The same structure with one tensor exchanged wherever it stands."""
+    return transform(value, lambda _, tensor: new if tensor is old else tensor)
 
 
 def _rebuilt(value: Any, parts: dict[Any, Any]) -> Any:
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*parts.values())
     if isinstance(value, list | tuple):
-        return type(value)(parts.values())
+        return type(value)(list(parts.values()))
     rebuilt = copy.copy(value)  # keeps the class of dicts (OrderedDict, ModelOutput) and of dataclasses
     for key, part in parts.items():
         if isinstance(value, Mapping):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.engine import structure
+from camlucida.engine.batch import of_image
 from camlucida.engine.layout import Layout, infer, infer_windows
 from camlucida.engine.tape import structure_get, tensor_path
 from camlucida.engine.twin import Twin
@@ -65,11 +66,11 @@ class Survey:
         return next((e for e in self.events if e.module is module and e.call == call), None)
 
 
-def survey(twin: Twin, inputs: Any) -> Survey:
-    """What happens in the network on inputs of this shape; run once for a shape, then remembered."""
+def survey(twin: Twin, inputs: Any, *, again: bool = False) -> Survey:
+    """What happens in the network on inputs of this shape; run once for a shape, then remembered unless `again`."""
     one = first_image(inputs)
     key = ("survey", tuple((tuple(t.shape), t.dtype) for _, t in structure.tensors(one)))
-    if key not in twin.notes:
+    if again or key not in twin.notes:
         twin.notes[key] = _surveyed(twin, one)
     found: Survey = twin.notes[key]
     return found
@@ -77,7 +78,8 @@ def survey(twin: Twin, inputs: Any) -> Survey:
 
 def first_image(inputs: Any) -> Any:
     """The first image of a batch, as a batch of one, cut off from whatever graph or inference mode it came from."""
-    return structure.transform(inputs, lambda _, t: t[:1].detach().clone())
+    with torch.inference_mode(False):
+        return structure.transform(of_image(inputs, 0), lambda _, t: t.detach().clone())
 
 
 def picture_size(inputs: Any) -> tuple[int, int]:
@@ -120,7 +122,10 @@ class _Surveying:
             self._channels_last = isinstance(module, nn.Linear | nn.LayerNorm) or "RMSNorm" in type(module).__name__
         if isinstance(module, nn.Linear) and args and isinstance(args[0], Tensor):
             self.last_linear_input = args[0]
-        tensor = _tensor(output)
+        tensor = returned = _tensor(output)
+        if not torch.is_grad_enabled() and tensor is not None:  # a `no_grad` of the network's own
+            torch.set_grad_enabled(True)
+            tensor = tensor.detach().requires_grad_()
         layout = self._layout(module, tensor)
         if layout and layout.kind != "windows":
             self._grids.append(layout.grid)
@@ -140,7 +145,9 @@ class _Surveying:
         # The network goes on with a clone, so that an in-place operation cannot make two layers look like one.
         handed = None if tensor is None else tensor.clone()
         self.handed.append(handed)
-        return output if handed is None else structure.replace(output, tensor_path(output), handed)
+        if returned is None or handed is None:
+            return output
+        return structure.exchange(output, returned, handed)
 
     def connected(self, output: Any) -> frozenset[int]:
         """Positions of the events at whose places in the picture the network's answer depends on something.

@@ -54,6 +54,7 @@ class Capture:
     output    as returned; `path` leads to the tensor that counts
     tensor    that tensor: a leaf, or in the graph of an earlier wanted layer
     call      which call of the module this was, from 1
+    ordinal   the how-manieth call of the whole run
     tape      what ran before it, when a rerun is wanted
     """
 
@@ -62,43 +63,45 @@ class Capture:
     path: Path
     tensor: Tensor
     call: int
+    ordinal: int
     tape: Tape
+
+
+Wanted = Mapping[tuple[nn.Module, int], Collection[str | None]]
+"""(module, which call of it, from 1) -> which of its outputs: None for the first spatial one, or keys of them."""
 
 
 @dataclass
 class Recording:
-    """A run that captures the outputs of `wanted` modules, and the tapes that lead to them.
+    """A run that captures what `wanted` calls return, and the tapes that lead to them.
 
-    wanted      module -> which of its outputs: None for the first spatial one, or a key of a tuple or dict
     gradients   whether the graph after the layers is needed
     tape        whether a rerun is wanted
     copies      ordinals of calls whose output is written to later, in place: kept as copies
     """
 
-    wanted: Mapping[nn.Module, Any]
+    wanted: Wanted
     gradients: bool = False
     tape: bool = False
     copies: Collection[int] = ()
-    captures: dict[tuple[nn.Module, int], Capture] = field(default_factory=dict)
+    captures: dict[tuple[nn.Module, int, str | None], Capture] = field(default_factory=dict)
     calls: Counter[nn.Module] = field(default_factory=Counter)
     _items: list[Entered | Returned] = field(default_factory=list)
     _ordinal: int = 0
     _live: bool = False
 
     def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        start = len(self._items)
+        start, was_live = len(self._items), self._live
         if self.tape:
             self._items.append(Entered(module))
         output = forward(*args, **kwargs)
+        self.calls[module] += 1
+        ordinal, self._ordinal = self._ordinal, self._ordinal + 1
         if self.tape:
-            before = tuple(self._items[:start])
-            del self._items[start:]
-            self._items.append(self._returned(module, output))
-        else:
-            before = ()
-        if module in self.wanted:
-            output = self._capture(module, output, before)
-        if self._live:  # the layer may stand inside the user's own `no_grad`, which has just ended
+            self._items[start:] = [self._returned(module, output, ordinal)]
+        if (module, self.calls[module]) in self.wanted:
+            output = self._capture(module, output, ordinal, tuple(self._items[:start]))
+        if self._live and not was_live:  # the layer may stand inside the user's own `no_grad`, which has just ended
             torch.set_grad_enabled(True)
         return output
 
@@ -111,27 +114,31 @@ class Recording:
             if isinstance(item, Returned) and not item.pristine and item.versions != _versions(item.output)
         }
 
-    def _returned(self, module: nn.Module, output: Any) -> Returned:
-        ordinal, self._ordinal = self._ordinal, self._ordinal + 1
+    def _returned(self, module: nn.Module, output: Any, ordinal: int) -> Returned:
         pristine = ordinal in self.copies
         keep = structure.transform(output, lambda _, t: t.detach().clone() if pristine else t.detach())
         return Returned(module, keep, ordinal, _versions(keep), pristine)
 
-    def _capture(self, module: nn.Module, output: Any, before: Tape) -> Any:
-        self.calls[module] += 1
+    def _capture(self, module: nn.Module, output: Any, ordinal: int, before: Tape) -> Any:
         call = self.calls[module]
-        path = tensor_path(output, self.wanted[module])
-        tensor = structure_get(output, path)
-        if self.gradients:
-            self._live = True
-            torch.set_grad_enabled(True)
-            if not tensor.requires_grad:
-                tensor = tensor.detach().requires_grad_()
-        if call > 1:  # the name alone means the last call: earlier ones need not be kept
-            previous = self.captures[module, call - 1]
-            self.captures[module, call - 1] = Capture(module, None, path, previous.tensor, call - 1, previous.tape)
-        self.captures[module, call] = Capture(module, output, path, tensor, call, before)
-        return structure.replace(output, path, tensor.clone())  # clone: the next operation may write in place
+        captured = []
+        for key in self.wanted[module, call]:
+            path = tensor_path(output, key)
+            tensor = structure_get(output, path)
+            if self.gradients and (leaf := self._leaf(tensor)) is not tensor:
+                output = structure.exchange(output, tensor, leaf)
+                tensor = leaf
+            captured.append(tensor)
+            self.captures[module, call, key] = Capture(module, output, path, tensor, call, ordinal, before)
+        for tensor in captured:  # clones: the next operation may write in place
+            output = structure.exchange(output, tensor, tensor.clone())
+        return output
+
+    def _leaf(self, tensor: Tensor) -> Tensor:
+        """Where a graph begins; a layer after the first one is in that graph already, unless it stands beside it."""
+        begun, self._live = self._live, True
+        torch.set_grad_enabled(True)
+        return tensor if begun and tensor.requires_grad else tensor.detach().requires_grad_()
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,7 @@ class Finished:
 
 @dataclass
 class Replay:
-    """A run that answers from a tape until the layer, which returns `replacement`, and then computes.
+    """A run that answers from a tape until the layer, which returns `replacement()`, and then computes.
 
     tape    with None the whole network runs and only the layer's output is exchanged
     after   a list to which the calls after the layer are added
@@ -153,7 +160,7 @@ class Replay:
 
     module: nn.Module
     call_number: int
-    replacement: Any
+    replacement: Callable[[], Any]
     tape: Tape | None
     hand_out: Callable[[Returned], Any] = lambda item: item.output
     after: list[Finished] | None = None
@@ -173,7 +180,7 @@ class Replay:
             if module is not self.module:
                 raise WentAstray
             self._done = True
-            return self.replacement
+            return self.replacement()
         item = self.tape[self._position]
         self._position += 1
         if item.module is not module:
@@ -186,7 +193,7 @@ class Replay:
             self._calls += 1
             if self._calls == self.call_number:
                 self._done = True
-                return self.replacement
+                return self.replacement()
         return output
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from camlucida.engine import structure
+from camlucida.engine.batch import Spread, Spreads, batch_axes, images_of, of_image
 from camlucida.engine.layers import Layer
 from camlucida.engine.layout import Layout, infer
 from camlucida.engine.survey import picture_size, survey
-from camlucida.engine.tape import Capture, Finished, Recording, Replay, Returned, WentAstray
+from camlucida.engine.tape import Capture, Finished, Recording, Replay, Returned, Wanted, WentAstray
 from camlucida.engine.twin import Twin
-from camlucida.errors import LayerError, ModelError
+from camlucida.errors import LayerError
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,14 @@ class Trace:
     layers    in the order asked for
     """
 
-    def __init__(self, twin: Twin, inputs: Any, output: Any, layers: Sequence[Traced]) -> None:
+    def __init__(
+        self, twin: Twin, inputs: Any, output: Any, layers: Sequence[Traced], *, writes_inputs: bool = False
+    ) -> None:
         self.output = output
         self.layers = tuple(layers)
         self.twin = twin
         self._inputs = inputs
+        self._writes_inputs = writes_inputs
 
     def gradients(self, scores: Tensor) -> list[Tensor]:
         """The gradient of every class's score at every layer, from one backward pass over the rest of the network.
@@ -77,46 +81,58 @@ class Trace:
     def _played(self, traced: Traced, variants: Tensor, image: int, after: list[Finished] | None) -> Any:
         wanted = traced.capture
         with torch.inference_mode(False), torch.no_grad():
-            replacement = self._replacement(traced, variants, image)
-            inputs = structure.transform(self._inputs, lambda _, t: _repeated(t, 0, 1, image, len(variants)))
-            hand_out = self._hand_out(traced, image, len(variants))
+            batch = batch_axes(self.twin, self._inputs)
+
+            def replacement() -> Any:
+                return _replacement(traced, variants, image, batch.at(wanted.ordinal, wanted.module))
+
+            def hand_out(item: Returned) -> Any:
+                return _handed_out(item, image, len(variants), batch.at(item.ordinal, item.module))
+
+            def play(replay: Replay) -> Any:
+                inputs = of_image(self._inputs, image, len(variants))
+                if self._writes_inputs:
+                    inputs = structure.transform(inputs, lambda _, t: t.clone())
+                return self.twin.run(replay, inputs)
+
             try:
-                play = Replay(wanted.module, wanted.call, replacement, wanted.tape, hand_out, after)
-                return self.twin.run(play, inputs)
+                return play(Replay(wanted.module, wanted.call, replacement, wanted.tape, hand_out, after))
             except WentAstray:
-                play = Replay(wanted.module, wanted.call, replacement, None, after=after)
-                return self.twin.run(play, inputs)
+                if after:
+                    after.clear()
+                return play(Replay(wanted.module, wanted.call, replacement, None, after=after))
 
-    def _replacement(self, traced: Traced, variants: Tensor, image: int) -> Any:
-        """The layer's whole output (tuple, dict, tokens with their class token), n times, with the variants put in."""
-        capture, layout = traced.capture, traced.layout
-        n, images = len(variants), _images(self._inputs)
 
-        def for_image(_: Any, tensor: Tensor) -> Tensor:
-            axis = layout.batch_axis if tensor.ndim > layout.batch_axis else 0
-            size = tensor.shape[axis]
-            return _repeated(tensor.detach(), axis, size // images, image, n) if size % images == 0 else tensor
+def _replacement(traced: Traced, variants: Tensor, image: int, spreads: Spreads | None) -> Any:
+    """The layer's whole output (tuple, dict, tokens with their class token), n times, with the variants put in.
 
-        output = structure.transform(capture.output, for_image)
-        like = for_image((), capture.tensor)
-        return structure.replace(output, capture.path, layout.from_grid(variants.to(like), like))
+    All of it is new: what comes next may write to it in place.
+    """
+    capture, layout = traced.capture, traced.layout
+    of_layer = Spread(layout.batch_axis)
 
-    def _hand_out(self, traced: Traced, image: int, n: int) -> Any:
-        axes = _batch_axes(self.twin, self._inputs, traced)
+    def for_image(path: structure.Path, tensor: Tensor) -> Tensor:
+        spread = spreads.get(path) if spreads else None
+        if tensor is not capture.tensor:
+            return (spread or of_layer).of_image(tensor.detach(), image, len(variants)).clone()
+        # Windows need nothing of the old output: every place is given anew.
+        like = tensor if layout.kind == "windows" else of_layer.of_image(tensor.detach(), image, len(variants))
+        return layout.from_grid(variants.to(like, copy=True), like)
 
-        def hand_out(item: Returned) -> Any:
-            known = axes.get(item.ordinal)
+    return structure.transform(capture.output, for_image)
 
-            def for_image(path: structure.Path, tensor: Tensor) -> Tensor:
-                axis, size = known[path] if known is not None else (0, 1)
-                if axis is None:
-                    return tensor.clone() if item.pristine else tensor
-                part = _repeated(tensor, axis, size, image, n)
-                return part.clone() if item.pristine else part  # the network writes to it: never hand out the tape
 
-            return structure.transform(item.output, for_image)
+def _handed_out(item: Returned, image: int, n: int, spreads: Spreads | None) -> Any:
+    """What a call on the tape returned for one image, n times over."""
 
-        return hand_out
+    def for_image(path: structure.Path, tensor: Tensor) -> Tensor:
+        spread = spreads.get(path) if spreads else None
+        if spread is None:
+            raise WentAstray
+        part = spread.of_image(tensor, image, n)
+        return part.clone() if item.pristine else part  # the network writes to it: never hand out the tape
+
+    return structure.transform(item.output, for_image)
 
 
 def trace(twin: Twin, inputs: Any, layers: Sequence[Layer], *, gradients: bool = False, rerun: bool = False) -> Trace:
@@ -127,33 +143,65 @@ def trace(twin: Twin, inputs: Any, layers: Sequence[Layer], *, gradients: bool =
     rerun       keep what is needed to run the rest of the network again
     """
     with torch.inference_mode(False), torch.no_grad():
-        inputs = structure.transform(inputs, lambda _, t: t.detach().clone() if t.is_inference() else t.detach())
-        recording, output = _recorded(twin, inputs, layers, gradients, rerun)
+        given = structure.transform(inputs, lambda _, t: t.detach().clone())
+        record = _Recorder(twin, given, gradients, rerun)
+        recording, output = record(_wanted(layers))
+        miscounted = {
+            layer.module: recording.calls[layer.module]
+            for layer in layers
+            if "#" not in layer.name and recording.calls[layer.module] not in (0, layer.call)
+        }
+        if miscounted:  # the survey's image took another path: for these inputs another call is the last one
+            recording, output = record(_wanted(layers, miscounted))
         if overwritten := recording.overwritten():
-            recording, output = _recorded(twin, inputs, layers, gradients, rerun, overwritten)
-        traced = [_traced(twin, inputs, recording, layer) for layer in layers]
-    return Trace(twin, inputs, output, traced)
+            recording, output = record(recording.wanted, overwritten)
+        traced = [_traced(twin, given, recording, layer) for layer in layers]
+    return Trace(twin, given, output, traced, writes_inputs=record.writes_inputs)
 
 
-def _recorded(
-    twin: Twin,
-    inputs: Any,
-    layers: Sequence[Layer],
-    gradients: bool,
-    tape: bool,
-    copies: set[int] | None = None,
-) -> tuple[Recording, Any]:
-    recording = Recording({layer.module: layer.key for layer in layers}, gradients, tape, copies or set())
-    return recording, twin.run(recording, inputs)
+@dataclass
+class _Recorder:
+    """Runs the twin on the same inputs as often as needed."""
+
+    twin: Twin
+    inputs: Any
+    gradients: bool
+    tape: bool
+    writes_inputs: bool = False
+
+    def __call__(self, wanted: Wanted, copies: Collection[int] = ()) -> tuple[Recording, Any]:
+        recording = Recording(wanted, self.gradients, self.tape, copies)
+        inputs = structure.transform(self.inputs, lambda _, t: t.clone())
+        before = [t._version for _, t in structure.tensors(inputs)]
+        # Nothing before the first layer wants a gradient, so grad mode costs nothing there; it must be on already,
+        # or a `no_grad` of the network's own that ends after the layer would switch it off again.
+        with torch.set_grad_enabled(self.gradients):
+            output = self.twin.run(recording, inputs)
+        self.writes_inputs = before != [t._version for _, t in structure.tensors(inputs)]
+        return recording, output
+
+
+def _wanted(layers: Sequence[Layer], counted: Mapping[nn.Module, int] | None = None) -> Wanted:
+    """Which calls to capture; `counted` says how many there are where it is not what the survey saw."""
+    wanted: dict[tuple[nn.Module, int], list[str | None]] = {}
+    for layer in layers:
+        keys = wanted.setdefault((layer.module, _call(layer, counted or {})), [])
+        if layer.key not in keys:
+            keys.append(layer.key)
+    return wanted
+
+
+def _call(layer: Layer, counted: Mapping[nn.Module, int]) -> int:
+    """The call a layer means: the one it names, else the last."""
+    return layer.call if "#" in layer.name else counted.get(layer.module, layer.call)
 
 
 def _traced(twin: Twin, inputs: Any, recording: Recording, layer: Layer) -> Traced:
     calls = recording.calls[layer.module]
-    if not calls:
-        raise LayerError(f"{layer.name!r} was never reached while {type(twin.module).__name__} ran.")
-    capture = recording.captures[layer.module, min(layer.call, calls) if "#" in layer.name else calls]
-    if capture.output is None:
-        raise LayerError(f"{layer.name!r} asks for an earlier call than the last one: trace it alone.")
+    capture = recording.captures.get((layer.module, _call(layer, recording.calls), layer.key))
+    if capture is None:
+        found = f"was called {calls} times only" if calls else "was never reached"
+        raise LayerError(f"{layer.name!r} {found} while {type(twin.module).__name__} ran on these inputs.")
     return Traced(layer, capture, _layout(twin, inputs, layer, capture))
 
 
@@ -162,7 +210,7 @@ def _layout(twin: Twin, inputs: Any, layer: Layer, capture: Capture) -> Layout:
     if event and event.layout and layer.key is None:
         return event.layout
     shape = tuple(capture.tensor.shape)
-    found = infer(shape, batch=_images(inputs), picture=picture_size(inputs))
+    found = infer(shape, batch=images_of(inputs), picture=picture_size(inputs))
     if found is None:
         raise LayerError(
             f"{layer.name!r} gives out {shape}, which has no place in the picture. "
@@ -191,58 +239,6 @@ def _one_hot(k: int, scores: Tensor) -> Tensor:
     chosen = torch.zeros_like(scores)
     chosen[k] = 1
     return chosen
-
-
-def _batch_axes(twin: Twin, inputs: Any, traced: Traced) -> dict[int, dict[structure.Path, tuple[int | None, int]]]:
-    """Along which axis of every output on the tape the images lie: ordinal -> path -> (axis, size an image).
-
-    Where every output begins with the batch there is nothing to find out. Otherwise (tables of positions,
-    windows, tokens first) the part before the layer runs once more on twice the batch, and what doubles is it.
-    """
-    images = _images(inputs)
-    kept = [item for item in traced.capture.tape if isinstance(item, Returned)]
-    if all(t.ndim and t.shape[0] == images for item in kept for _, t in structure.tensors(item.output)):
-        return {}
-    shapes = tuple(tuple(t.shape) for item in kept for _, t in structure.tensors(item.output))
-    key = ("axes", traced.layer.name, shapes)
-    if key not in twin.notes:
-        twice = structure.transform(inputs, lambda _, t: torch.cat([t, t]))
-        probe = Recording({traced.layer.module: traced.layer.key}, tape=True)
-        twin.run(probe, twice)
-        other = probe.captures[traced.layer.module, traced.capture.call]
-        twin.notes[key] = [
-            {
-                path: _doubled(t, u, images)
-                for (path, t), (_, u) in zip(
-                    structure.tensors(item.output), structure.tensors(double.output), strict=True
-                )
-            }
-            for item, double in zip(kept, (i for i in other.tape if isinstance(i, Returned)), strict=True)
-        ]
-    return {item.ordinal: axes for item, axes in zip(kept, twin.notes[key], strict=True)}
-
-
-def _doubled(tensor: Tensor, double: Tensor, images: int) -> tuple[int | None, int]:
-    for axis, (size, larger) in enumerate(zip(tensor.shape, double.shape, strict=True)):
-        if larger == 2 * size:
-            return axis, size // images
-    return None, 0
-
-
-def _repeated(tensor: Tensor, axis: int, size: int, image: int, n: int) -> Tensor:
-    """The part of one image, n times over: a view where it can be one."""
-    part = tensor.narrow(axis, image * size, size)
-    if size == 1:
-        shape = list(part.shape)
-        shape[axis] = n
-        return part.expand(shape)
-    return torch.cat([part] * n, axis)
-
-
-def _images(inputs: Any) -> int:
-    for _, tensor in structure.tensors(inputs):
-        return int(tensor.shape[0])
-    raise ModelError("the network's inputs hold no tensor.")
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import threading
 import types
 import warnings
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -48,13 +49,13 @@ class Twin:
         source = unwrapped(network)
         self._source = weakref.ref(source)
         self._fingerprint = _fingerprint(source)
-        self.module = _copied(source)
-        self.names: dict[nn.Module, str] = {}
-        for name, module in self.module.named_modules():
-            self.names[module] = name
+        self.module, everything = _copied(source)
+        self.names: dict[nn.Module, str] = {m: name for name, m in self.module.named_modules()}
+        self._modules = dict(self.module.named_modules(remove_duplicate=False))
+        for module in everything:
             _calm(module)
-            self._watch(module)
-        self.module.eval()
+            if module in self.names:
+                self._watch(module)
         self.notes: dict[Any, Any] = {}
         """What was found out about the network (its layers, its batch axes), kept by those who found it out."""
 
@@ -66,7 +67,7 @@ class Twin:
 
     def named(self, name: str) -> nn.Module | None:
         """The module of that name in the copy, also under a second name of a module that stands twice."""
-        return dict(self.module.named_modules(remove_duplicate=False)).get(name)
+        return self._modules.get(name)
 
     def run(self, run: Run, inputs: Any) -> Any:
         """Run the copy on `inputs` while `run` watches. A tensor, a tuple of arguments, or a dict of keywords."""
@@ -132,34 +133,66 @@ def unwrapped(network: nn.Module) -> nn.Module:
 
 def _fingerprint(network: nn.Module) -> tuple[Any, ...]:
     """Changes whenever a twin made before would no longer be the same network."""
-    modules = tuple(id(module) for module in network.modules())
-    weights = tuple((id(p), p.data_ptr(), p.dtype) for p in network.parameters() if _has_storage(p))
-    state = tuple((id(b), b.data_ptr(), 0 if b.is_inference() else b._version) for b in network.buffers())
+    modules = tuple((id(module), _settings(module)) for module in network.modules())
+    weights = tuple((p.data_ptr(), p.dtype, p.shape) for p in network.parameters() if _has_storage(p))
+    state = tuple(_written(b) for b in network.buffers() if _has_storage(b))
     return modules, weights, state
+
+
+def _settings(module: nn.Module) -> tuple[Any, ...]:
+    """What a forward may read besides weights: strides, flags, functions, loose tensors, hooks. Not the mode."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return ()
+    own = vars(module)
+    hooks = [own[kind] for kind in ("_forward_hooks", "_forward_pre_hooks")]
+    settings = [(k, _setting(v)) for k, v in own.items() if not k.startswith("_") and k != "training"]
+    return (*settings, *(id(hook) for hooked in hooks for hook in hooked.values()))
+
+
+def _setting(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return id(value), *_written(value)
+    if isinstance(value, tuple | list):
+        return tuple(_setting(part) for part in value)
+    if isinstance(value, bool | int | float | str | None):
+        return value
+    return id(value) if isinstance(value, types.FunctionType | types.BuiltinFunctionType) else type(value)
+
+
+def _written(tensor: Tensor) -> tuple[int, int]:
+    """Changes when a tensor moves or is written to."""
+    return tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version
 
 
 def _has_storage(tensor: Tensor) -> bool:
     return not isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer)
 
 
-def _copied(network: nn.Module) -> nn.Module:
+def _copied(network: nn.Module) -> tuple[nn.Module, list[nn.Module]]:
+    """The copy, and all modules in it: also those in a plain list, which PyTorch itself does not find."""
     with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # copying may touch deprecated attributes; none of the user's business
         memo = _memo(network)
         try:
-            return copy.deepcopy(network, memo)
+            copied = copy.deepcopy(network, memo)
         except Exception as error:
             raise ModelError(
                 f"{type(network).__name__} cannot be copied, and explaining works on a copy: "
                 f"{_culprit(network)} raised {type(error).__name__}: {error}. "
                 "Keep such objects outside of the network, or give its class a __deepcopy__."
             ) from error
+        found = [memo.get(id(module)) for module in memo[id(memo)] if isinstance(module, nn.Module)]
+    return copied, list(dict.fromkeys([*copied.modules(), *(m for m in found if isinstance(m, nn.Module))]))
 
 
 def _memo(network: nn.Module) -> dict[int, Any]:
-    """What `deepcopy` must not copy: tensors become views of themselves, foreign objects stay who they are."""
+    """What `deepcopy` must not copy: parameters become views of themselves, foreign objects stay who they are.
+
+    The entry under the memo's own id is the list of tensors and modules that were met: the memo's keys are ids,
+    so whatever they name must stay alive while copying.
+    """
     memo: dict[int, Any] = {}
-    keep: list[Any] = []  # memo keys are ids: whatever is in there must stay alive while copying
+    keep: list[Any] = []
 
     def share(value: Any) -> None:
         if id(value) in memo:
@@ -168,15 +201,14 @@ def _memo(network: nn.Module) -> dict[int, Any]:
             keep.append(value)
             memo[id(value)] = _shared(value)
         elif isinstance(value, torch.jit.ScriptModule):
-            memo[id(value)] = value
+            pass  # copies itself, weights and all
         elif isinstance(value, nn.Module):
-            keep.append(value)
             if value not in seen:
                 share_module(value)
         elif isinstance(value, dict):
             for part in (*value.keys(), *value.values()):
                 share(part)
-        elif isinstance(value, list | tuple | set | frozenset):
+        elif isinstance(value, list | tuple | set | frozenset | deque):
             for part in value:
                 share(part)
         elif isinstance(value, functools.partial):
@@ -190,9 +222,7 @@ def _memo(network: nn.Module) -> dict[int, Any]:
 
     def share_module(module: nn.Module) -> None:
         seen.add(module)
-        for buffer in module._buffers.values():
-            if buffer is not None:
-                memo[id(buffer)] = buffer.detach().clone()
+        keep.append(module)
         for value in list(vars(module).values()):
             share(value)
 
@@ -202,28 +232,42 @@ def _memo(network: nn.Module) -> dict[int, Any]:
 
 
 def _shared(tensor: Tensor) -> Tensor:
-    """The same storage under a tensor of our own, which wants no gradient."""
+    """A parameter's storage under a parameter of our own, which wants no gradient; a copy of any other tensor.
+
+    A forward may write to buffers and loose tensors (a counter), and these writes must stay in the copy.
+    """
     if not _has_storage(tensor):
         raise ModelError("the network has lazy layers without weights. Run it once on a batch, then explain it.")
+    if not isinstance(tensor, nn.Parameter):
+        return tensor.detach().clone()
     alias = tensor.detach()
     if tensor.is_inference():  # may not take part in a backward pass, so it cannot be shared
         alias = alias.clone()
-    return nn.Parameter(alias, requires_grad=False) if isinstance(tensor, nn.Parameter) else alias
+    return nn.Parameter(alias, requires_grad=False)
 
 
 def _culprit(network: nn.Module) -> str:
     """Which attribute refuses to be copied, by trying them one by one, deepest first."""
     for name, module in reversed(list(network.named_modules())):
         for attribute, value in vars(module).items():
-            try:
-                copy.deepcopy(value, _memo(network))
-            except Exception:
+            if attribute != "_modules" and not _copies(value, network):
                 return f"its attribute '{f'{name}.' if name else ''}{attribute}'"
+        if name and not _copies(module, network):
+            return f"its layer '{name}'"
     return "it"
 
 
+def _copies(value: Any, network: nn.Module) -> bool:
+    try:
+        copy.deepcopy(value, _memo(network))
+    except Exception:
+        return False
+    return True
+
+
 def _calm(module: nn.Module) -> None:
-    """Switch off, in the copy, what would hide or overwrite what a layer returned."""
+    """Switch off, in the copy, what would change, hide or overwrite what a layer returned."""
+    module.training = False
     if isinstance(getattr(module, "inplace", None), bool):
         setattr(module, "inplace", False)  # noqa: B010 - to a type checker attributes of modules are tensors
     module._backward_hooks.clear()
