@@ -106,13 +106,15 @@ class _Place:
 
     @cached_property
     def end(self) -> LinearEnd | None:
-        return linear_end(self.run, self.traced)
+        return linear_end(self.run, self.traced, self.read)
+
+    def read(self, output: Any) -> Tensor:
+        return class_scores(output, self.reading)
 
     def without_channels(self, fill: float) -> Tensor:
         """The class scores (b, c, k) without each channel: every target reads its own score from them."""
         if fill not in self._ablated:
-            rest = Rest(self.run, self.traced, lambda output: class_scores(output, self.reading))
-            self._ablated[fill] = rest.without_channels(fill)
+            self._ablated[fill] = Rest(self.run, self.traced, self.read).without_channels(fill)
         return self._ablated[fill]
 
     @cached_property

@@ -10,7 +10,7 @@ SMALLEST = 1e-8
 
 
 @method(
-    paper="Desai & Ramaswamy, WACV 2020, eq. 2-3: w_k = (y - y_k) / y with A^k set to 0; L = ReLU(sum_k w_k A^k)",
+    paper="Desai & Ramaswamy, WACV 2020: w_k = (y - y_k) / y with A^k set to 0; L = ReLU(sum_k w_k A^k)",
     deviation="divided by |y|, so that a negative logit does not turn the map round; equal for y > 0",
     relu=True,
 )

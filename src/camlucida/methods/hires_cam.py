@@ -6,7 +6,7 @@ from camlucida.methods.registry import method
 from camlucida.types import Features, Map
 
 
-@method(paper="Draelos & Carin, 2020, eq. 2: sum_k g^k * A^k, element by element", relu=False)
+@method(paper="Draelos & Carin, 2020: L = sum_k g^k * A^k, element by element", relu=False)
 def hires_cam(activations: Features, gradients: Features) -> Map:
     """Gradient times activation at every place: exact where only linear layers follow, no averaging of gradients.
 

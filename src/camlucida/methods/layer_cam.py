@@ -6,7 +6,7 @@ from camlucida.methods.registry import method
 from camlucida.types import Features, Map
 
 
-@method(paper="Jiang et al., TIP 2021, eq. 4-5: M = ReLU(sum_k ReLU(g^k) * A^k)", relu=True)
+@method(paper="Jiang et al., TIP 2021: M = ReLU(sum_k ReLU(g^k) * A^k)", relu=True)
 def layer_cam(activations: Features, gradients: Features) -> Map:
     """Positive gradients as weights, place by place: fine maps also from early layers.
 

@@ -10,7 +10,7 @@ CANCELS = 1e-6
 
 
 @method(
-    paper="Fu et al., BMVC 2020, eq. 9: w_k = sum_ij (A_ij / sum_ab A_ab) g_ij",
+    paper="Fu et al., BMVC 2020: w_k = sum_ij (A_ij / sum_ab A_ab) g_ij; L = ReLU(sum_k w_k A^k)",
     deviation="a channel whose activations cancel out (signed ones can) weighs nothing, where the paper divides by ~0",
     relu=True,
 )
