@@ -1,0 +1,269 @@
+"""Is every method well-behaved? A method joins by being registered; nothing here names one."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from camlucida.attribution import attribute
+from camlucida.errors import CamlucidaError, MethodError, TargetError
+from camlucida.methods import Method, methods
+
+METHODS = list(methods().values())
+
+
+@pytest.fixture(params=METHODS, ids=lambda method: method.name)
+def method(request: pytest.FixtureRequest) -> Method:
+    found: Method = request.param
+    return found
+
+
+@pytest.fixture
+def fits(method: Method, subject: Any) -> None:
+    """Only networks that the method can explain; that it says so elsewhere is `test_says_what_it_needs`."""
+    if "head" in method.needs and not subject.linear_end:
+        pytest.skip("needs a linear end")
+
+
+def maps(subject: Any, method: Method, images: Tensor, network: nn.Module | None = None, **rest: Any) -> Tensor:
+    found: Tensor = attribute(
+        network or subject.make(), images, method=method, **{"layer": "layer", "target": 1} | rest
+    )
+    return found
+
+
+def test_says_what_it_needs(method: Method, subject: Any, images: Tensor) -> None:
+    if "head" not in method.needs or subject.linear_end:
+        pytest.skip("fits")
+    with pytest.raises(MethodError, match="average pooling and one linear layer"):
+        maps(subject, method, images)
+
+
+@pytest.mark.usefixtures("fits")
+class TestMaps:
+    def test_shape_and_finite(self, method: Method, subject: Any, images: Tensor) -> None:
+        found = maps(subject, method, images, signed=True)
+        assert found.shape == (3, 20 // subject.stride, 12 // subject.stride)
+        assert found.isfinite().all()
+        assert found.abs().max() > 0
+        assert not found.requires_grad
+
+    @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
+    def test_precision(self, method: Method, subject: Any, images: Tensor, dtype: torch.dtype) -> None:
+        """Maps are float32 at least, and of the same picture whatever the network runs in."""
+        found = maps(subject, method, images, subject.make().to(dtype), signed=True)
+        assert found.dtype == (torch.float64 if dtype is torch.float64 else torch.float32)
+        exact = maps(subject, method, images, subject.make().double(), signed=True)
+        alike = torch.cosine_similarity(found.double().flatten(1), exact.flatten(1))
+        assert_close(alike, torch.ones_like(alike), rtol=0, atol=1e-5 if dtype.itemsize > 2 else 0.05)
+
+    def test_same_twice_bit_for_bit(self, method: Method, subject: Any, images: Tensor) -> None:
+        network = subject.make()
+        once, again = (maps(subject, method, images, network) for _ in range(2))
+        fresh = maps(subject, method, images)
+        assert_close(again, once, rtol=0, atol=0)
+        assert_close(fresh, once, rtol=0, atol=0)
+
+    def test_a_batch_is_its_images(self, method: Method, subject: Any, images: Tensor) -> None:
+        network = subject.make().double()
+        one_by_one = [maps(subject, method, image[None], network) for image in images]
+        assert_close(maps(subject, method, images, network), torch.cat(one_by_one))
+
+    def test_several_targets_are_each_of_them(self, method: Method, subject: Any, images: Tensor) -> None:
+        network, targets = subject.make().double(), [2, 0, "1 rather than 3", None, torch.tensor([3, 0, 1])]
+        found = maps(subject, method, images, network, target=targets)
+        assert found.shape[:2] == (3, 5)
+        for t, target in enumerate(targets):
+            assert_close(found[:, t], maps(subject, method, images, network, target=target))
+
+    def test_several_layers_are_each_of_them(self, method: Method, subject: Any, images: Tensor) -> None:
+        if "head" in method.needs:
+            pytest.skip("needs the last layer")
+        network = subject.make().double()
+        found = maps(subject, method, images, network, layer=list(subject.layers))
+        assert list(found) == list(subject.layers)
+        for layer, map_ in found.items():
+            assert_close(map_, maps(subject, method, images, network, layer=layer))
+
+    @pytest.mark.parametrize("value", [0.0, 1.0, -3.0])
+    def test_a_constant_image(self, method: Method, subject: Any, value: float) -> None:
+        assert maps(subject, method, torch.full((1, 3, 20, 12), value)).isfinite().all()
+
+    def test_a_wide_image(self, method: Method, subject: Any, images: Tensor) -> None:
+        found = maps(subject, method, images.mT[..., :8, :])
+        assert found.shape == (3, 8 // subject.stride, 20 // subject.stride)
+        assert found.isfinite().all()
+
+    def test_class_free_is_told_truly(self, method: Method, subject: Any, images: Tensor) -> None:
+        found = maps(subject, method, images, target=[0, 1, 2, 3], signed=True)
+        same = all(torch.equal(found[:, 0], found[:, t]) for t in range(1, 4))
+        assert same == method.class_free
+
+    def test_relu_is_told_truly(self, method: Method, subject: Any, images: Tensor) -> None:
+        network = subject.make()
+        signed = maps(subject, method, images, network, signed=True)
+        assert_close(maps(subject, method, images, network), signed.relu() if method.relu else signed)
+
+    def test_unknown_options(self, method: Method, subject: Any, images: Tensor) -> None:
+        with pytest.raises(MethodError, match=rf"{method.name} has no option 'colour'. Its options: "):
+            maps(subject, method, images, colour="red")
+
+    def test_equals_the_method_called_by_hand(self, method: Method, subject: Any, images: Tensor) -> None:
+        """What the engine hands to a method is what plain hooks on the original network give."""
+        network = subject.make().double()
+        given = by_hand(network, subject, images.double())
+        wanted = method(*(given[need]() for need in method.needs))
+        assert_close(maps(subject, method, images, network, signed=True), wanted)
+
+
+def by_hand(network: nn.Module, subject: Any, images: Tensor) -> dict[str, Callable[[], Any]]:
+    """Every fixture a method may ask for, for `layer` and class 1: made with hooks and autograd, no engine."""
+    size = (images.shape[2] // subject.stride, images.shape[3] // subject.stride)
+
+    def run(change: Callable[[Tensor], Tensor]) -> Tensor:
+        handle = network.get_submodule("layer").register_forward_hook(lambda _, __, output: change(output))
+        try:
+            found: Tensor = network(images)[:, 1]
+        finally:
+            handle.remove()
+        return found
+
+    kept: list[Tensor] = []
+
+    def keep(output: Tensor) -> Tensor:
+        kept.append(output.detach().clone().requires_grad_())
+        return kept[-1].clone()
+
+    score = run(keep)
+    (gradient,) = torch.autograd.grad(score.sum(), kept[0])
+    activations = subject.grid(kept[0].detach(), size)
+
+    def ablate(fill: float) -> Tensor:
+        rows = []
+        for channel in range(activations.shape[1]):
+
+            def without(output: Tensor, channel: int = channel) -> Tensor:
+                grid = subject.grid(output, size).clone()
+                grid[:, channel] = fill
+                return subject.ungrid(grid, output)
+
+            rows.append(run(without).detach())
+        return torch.stack(rows)
+
+    return {
+        "activations": lambda: activations,
+        "gradients": lambda: subject.grid(gradient, size),
+        "score": lambda: score.detach(),
+        "ablate": lambda: ablate,
+        "head": lambda: network.head.weight[1].detach().expand(len(images), -1),
+    }
+
+
+# --- what is written about it ---
+
+
+def test_is_documented(method: Method) -> None:
+    assert method.summary.endswith(".") or ":" in method.doc.partition("\n")[0]
+    assert len(method.summary) > 20
+    assert re.search(r"\b(19|20)\d\d\b", method.paper), "which paper, of which year?"
+    assert re.search(r"eq\. \d| = ", method.paper), "which equation?"
+    assert method.deviation  # "none" is a fine value
+    for name in (*method.needs, *method.options, "returns"):
+        assert re.search(rf"^{name}\b", method.doc, re.MULTILINE), f"the docstring does not say what {name} is"
+
+
+def test_is_a_short_file(method: Method) -> None:
+    source = Path(inspect.getsourcefile(method.function) or "")
+    assert source.stem == method.name
+    assert len(source.read_text().splitlines()) <= 60
+
+
+def test_options_have_defaults(method: Method) -> None:
+    assert inspect.Parameter.empty not in method.options.values()
+    assert method.with_options({}) == dict(method.options)
+
+
+# --- the network is never touched ---
+
+
+def state_of(network: nn.Module) -> dict[str, Any]:
+    """Everything of a network that explaining could change."""
+    return {
+        "grad mode": torch.is_grad_enabled(),
+        "generator": torch.get_rng_state().tolist(),
+        "modules": [
+            (
+                name,
+                id(module),
+                module.training,
+                "forward" in vars(module),
+                getattr(module, "inplace", None),
+                sorted(vars(module)),
+                [list(v) for k, v in sorted(vars(module).items()) if k.endswith("_hooks")],
+            )
+            for name, module in network.named_modules()
+        ],
+        "tensors": [
+            (name, id(t), t.data_ptr(), t.requires_grad, t._version, t.detach().flatten().tolist())
+            for name, t in (*network.named_parameters(), *network.named_buffers())
+        ],
+        "gradients": [None if p.grad is None else p.grad.tolist() for p in network.parameters()],
+    }
+
+
+class Oops(Exception):
+    pass
+
+
+def oops(output: Tensor) -> Tensor:
+    raise Oops
+
+
+@pytest.mark.usefixtures("fits")
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+@pytest.mark.parametrize("end", ["success", "wrong class", "layer raises", "Ctrl-C", "target raises", "no such layer"])
+def test_the_network_is_untouched(
+    method: Method, subject: Any, images: Tensor, trap: Any, end: str, training: bool
+) -> None:
+    network = subject.make().train(training)
+    next(network.parameters()).requires_grad_(False)
+    list(network.parameters())[1].grad = torch.ones_like(list(network.parameters())[1])
+    before, pixels = state_of(network), images.clone()
+    rest: dict[str, Any] = {}
+    expected: type[BaseException] | None = None
+    if end == "wrong class":
+        rest, expected = {"target": 4}, TargetError
+    elif end == "no such layer":
+        rest, expected = {"layer": "layer9"}, CamlucidaError
+    elif end == "target raises":
+        rest, expected = {"target": oops}, Oops
+    elif end in ("layer raises", "Ctrl-C"):
+        maps(subject, method, images, network)  # so that the next run gets as far as the trap, in every kind of run
+        trap.raises = expected = Oops if end == "layer raises" else KeyboardInterrupt
+    if expected is None:
+        maps(subject, method, images, network, **rest)
+    else:
+        with pytest.raises(expected):
+            maps(subject, method, images, network, **rest)
+    trap.raises = None
+    assert state_of(network) == before
+    assert torch.equal(images, pixels)
+    assert maps(subject, method, images, network).isfinite().all()  # and nothing of ours is broken
+
+
+@pytest.mark.usefixtures("fits")
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_whatever_grad_mode_is_around(method: Method, subject: Any, images: Tensor, around: Any) -> None:
+    network = subject.make()
+    wanted = maps(subject, method, images, network)
+    with around():
+        found = maps(subject, method, images, network)
+    assert_close(found, wanted, rtol=0, atol=0)
