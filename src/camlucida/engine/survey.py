@@ -79,7 +79,14 @@ def survey(twin: Twin, inputs: Any, *, again: bool = False) -> Survey:
 def first_image(inputs: Any) -> Any:
     """The first image of a batch, as a batch of one, cut off from whatever graph or inference mode it came from."""
     with torch.inference_mode(False):
-        return structure.transform(of_image(inputs, 0), lambda _, t: t.detach().clone())
+        return structure.transform(of_image(inputs, 0), lambda _, t: _lively(t.detach().clone()))
+
+
+def _lively(image: Tensor) -> Tensor:
+    """Seeded noise in place of a picture of one colour, on which every unit may be dead and nothing look connected."""
+    if not image.is_floating_point() or bool((image.flatten(2) if image.ndim > 2 else image).std(-1).any()):
+        return image
+    return torch.randn(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
 
 
 def picture_size(inputs: Any) -> tuple[int, int]:

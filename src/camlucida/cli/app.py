@@ -1,0 +1,47 @@
+"""The commands, and what every one of them does about errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+from rich.console import Console
+from rich.markup import escape
+
+import camlucida
+from camlucida.cli import demo, explain, layers, models
+from camlucida.errors import CamlucidaError
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+app = App(
+    name="camlucida",
+    help="See why a vision model decided, and whether to believe the picture of it.",
+    version=camlucida.__version__,
+)
+app.command(explain.explain)
+app.command(demo.demo)
+app.command(layers.layers)
+app.command(models.models)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command. What a user can mend is one sentence and exit code 2; only our own mistakes are tracebacks."""
+    errors = Console(stderr=True)
+    try:
+        status = app(list(sys.argv[1:] if arguments is None else arguments), error_console=errors, exit_on_error=False)
+    except CycloptsError:  # a typo: cyclopts has said which, and what was perhaps meant
+        raise SystemExit(USER_ERROR) from None
+    except CamlucidaError as error:
+        errors.print(f"[bold red]camlucida:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        raise SystemExit(USER_ERROR) from None
+    except KeyboardInterrupt:
+        errors.print("camlucida: stopped.")
+        raise SystemExit(INTERRUPTED) from None
+    except BrokenPipeError:  # `camlucida layers vgg16 | head`: nobody is left to write to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    raise SystemExit(status if isinstance(status, int) else 0)

@@ -1,0 +1,72 @@
+"""camlucida demo"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from camlucida.errors import DataError
+
+
+def demo(
+    *, output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/demo"), seed: int = 4
+) -> None:
+    """Explain built-in pictures with the built-in networks. Nothing is fetched.
+
+    Parameters
+    ----------
+    output
+        The folder to write to.
+    seed
+        Draws other scenes.
+    """
+    from camlucida.data import toybox
+    from camlucida.explaining import explain
+    from camlucida.models.load import load
+
+    if seed < 0:
+        raise DataError(f"--seed {seed}: a seed is 0 or more.")
+    console = Console()
+    model = load("toybox")
+
+    def say(what: str, path: Path) -> None:
+        console.print(f"{what}\n  → {path}", highlight=False, soft_wrap=True)
+
+    pets = toybox.scene(seed, kinds=["cat", "dog"], objects=2, size=DRAWN).picture()
+    (path,) = explain(model, pets, target="cat").save(output / "1-cat.png")
+    say('A cat and a dog in one picture: why "cat"?', path)
+    (path,) = explain(model, pets, target=["cat", "dog", "cat rather than dog"], layer="layer?").save(
+        output / "2-layers-classes.png"
+    )
+    say("The same picture, class by class and layer by layer, from one run of the network.", path)
+    methods = [
+        "cam",
+        "grad_cam",
+        "grad_cam_plusplus",
+        "hires_cam",
+        "layer_cam",
+        "xgrad_cam",
+        "eigen_cam",
+        "ablation_cam",
+    ]
+    (path,) = explain(model, pets, target=["cat", "dog"], method=methods).save(output / "3-methods.png")
+    say("Eight methods. Eigen-CAM does not ask for a class, so it gives the same map twice.", path)
+    stamped = toybox.scene(seed, kinds=["cat"], variant="watermark_control", size=DRAWN).picture()
+    (path,) = explain(load("toybox:cleverhans"), stamped).save(output / "4-clever-hans.png")
+    say("A network that learned the stamp instead of the boat: right for the wrong reason, or plainly wrong.", path)
+    nothing = toybox.scene(seed, variant="empty", size=DRAWN).picture()
+    (path,) = explain(model, nothing).save(output / "5-nothing-to-see.png")
+    say("Nothing to see here: the network is guessing, and its map looks convincing all the same.", path)
+    for number, name in ((6, "vgg"), (7, "vit")):
+        (path,) = explain(load(f"toybox:{name}"), pets, target=["cat", "dog"]).save(output / f"{number}-{name}.png")
+        say(f"The same question to another kind of network ({name}).", path)
+    console.print(
+        f"All panels are in {output}. Now try: camlucida explain your-photo.jpg", highlight=False, soft_wrap=True
+    )
+
+
+DRAWN = 384
+"""Scenes are drawn this large, so that they look good; the networks see them at 96 pixels."""

@@ -1,0 +1,266 @@
+"""camlucida explain"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from camlucida.errors import CamlucidaError, DataError, MethodError
+
+if TYPE_CHECKING:
+    from camlucida.explanation import Explanation, Explanations
+
+
+def explain(
+    images: Annotated[list[str], Parameter(help="Pictures, or folders of pictures.", negative=())],
+    /,
+    *,
+    model: str = "resnet50",
+    arch: str | None = None,
+    labels: Path | None = None,
+    target: Annotated[list[str] | None, Parameter(negative=())] = None,
+    layer: Annotated[list[str] | None, Parameter(negative=())] = None,
+    method: Annotated[list[str] | None, Parameter(negative=())] = None,
+    score: str = "logit",
+    option: Annotated[list[str] | None, Parameter(negative=())] = None,
+    opacity: float = 0.5,
+    colormap: str | None = None,
+    blend: str = "heat",
+    maps: bool = False,
+    panels: bool = False,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out"),
+) -> int:
+    """Explain pictures: why did the model say so?
+
+    Writes a panel for every picture, a grid where several classes, layers or methods are asked for; prints the
+    predictions. Several pictures also give results.csv, in which a picture that cannot be read is a row.
+
+    Parameters
+    ----------
+    images
+        Pictures, or folders of pictures.
+    model
+        A name (resnet50, timm:…, toybox), a checkpoint, or python:module:function. See `camlucida models`.
+    arch
+        What a checkpoint holds the weights of: resnet18, timm:…, python:….
+    labels
+        A text file with one class name a line.
+    target
+        What to explain: a class name or index, top3, "A rather than B", "not A". The predicted class if not given.
+    layer
+        A name, a glob ("layer?"), a number, or all; several separated by commas. See `camlucida layers`.
+    method
+        grad_cam and its relatives; several separated by commas. See `camlucida models`.
+    score
+        What a class is scored by: logit, probability, log_probability.
+    option
+        An option of the method, as name=value.
+    opacity
+        Of the heat over the picture, 0 to 1.
+    colormap
+        jet, turbo, viridis, magma, or the default, which also serves the colour-blind.
+    blend
+        heat: the coat gets thicker with the heat; uniform: the same everywhere, as in the papers.
+    maps
+        Also save the raw maps: NPZ, with a JSON of how they were made.
+    panels
+        Also save a panel for every single map of a grid.
+    output
+        The folder to write to.
+    """
+    from camlucida.data.images import image_files
+    from camlucida.explaining import explain_each
+    from camlucida.models.load import load
+
+    console = Console()
+    files = [file for image in images for file in image_files(image)]
+    look: dict[str, Any] = {"opacity": _between(opacity), "blend": _blend(blend)} | (
+        {"colormap": _colormap(colormap)} if colormap else {}
+    )
+    how = {
+        "target": _one_or_list(target),
+        "layer": _one_or_list(_split(layer)),
+        "method": _one_or_list(_split(method)) or "grad_cam",
+        "score": score,
+        "options": _options(option or []),
+    }
+    with console.status(f"Loading {model} …"):
+        loaded = load(model, arch=arch, labels=labels)
+    rows, failed = [], 0
+    with _progress(console, len(files)) as progress:
+        task = progress.add_task("explaining", total=len(files))
+        for file, result in explain_each(loaded, files, **how):
+            if isinstance(result, CamlucidaError):
+                if len(files) == 1:
+                    raise result
+                failed += 1
+                rows.append(_failure_row(Path(str(file)), result))
+                console.print(f"[red]{escape(Path(str(file)).name)}[/]: {escape(str(result))}", highlight=False)
+            else:
+                written = _write(result, output, _stem(Path(str(file)), files), look, maps, panels)
+                rows += _rows(Path(str(file)), result, written)
+                _show(console, result, written, brief=len(files) > 1)
+            progress.advance(task)
+    if len(files) > 1:
+        _write_results(output / "results.csv", rows)
+        console.print(f"{len(files) - failed} explained, {failed} not: {output / 'results.csv'}", highlight=False)
+    return 0 if failed < len(files) else 2
+
+
+def _write(
+    result: Explanation | Explanations, output: Path, stem: str, look: dict[str, Any], maps: bool, panels: bool
+) -> list[Path]:
+    from camlucida.explanation import Explanation
+
+    written = result.save(output / f"{stem}.png", **look)
+    if panels and not isinstance(result, Explanation):
+        for e in result:
+            written += e.save(output / stem / f"{e.slug}.png", **look)
+    if maps:
+        written += result.save(output / f"{stem}.npz")
+    return written
+
+
+def _show(console: Console, result: Explanation | Explanations, written: Sequence[Path], *, brief: bool) -> None:
+    from camlucida.explanation import Explanation
+
+    items = [result] if isinstance(result, Explanation) else list(result)
+    first = items[0]
+    if brief:
+        best = first.predictions[0]
+        console.print(
+            f"{first.source}: {best.name} {best.probability:.1%} → {written[0]}", highlight=False, markup=False
+        )
+        return
+    table = Table(
+        title=f"{escape(first.source)} · {escape(first.model)}", title_justify="left", box=None, pad_edge=False
+    )
+    table.add_column("prediction")
+    table.add_column("probability", justify="right")
+    table.add_column("logit", justify="right")
+    for p in first.predictions:
+        table.add_row(escape(p.name), f"{p.probability:.1%}", f"{p.logit:.2f}")
+    console.print(table)
+    for e in items:
+        console.print(
+            f"explained: {e.target} ({e.score_label}) by {e.method} at {e.layer}, {e.grid_label}",
+            highlight=False,
+            markup=False,
+        )
+    for path in written:
+        console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _rows(file: Path, result: Explanation | Explanations, written: Sequence[Path]) -> list[dict[str, Any]]:
+    from camlucida.explanation import Explanation
+
+    items = [result] if isinstance(result, Explanation) else list(result)
+    return [
+        {
+            "image": str(file),
+            "predicted": e.predictions[0].name,
+            "probability": f"{e.predictions[0].probability:.6f}",
+            "target": e.target,
+            "score": f"{e.score:.6g}",
+            "score_kind": e.score_kind,
+            "method": e.method,
+            "layer": e.layer,
+            "peak": f"{e.peak:.6g}",
+            "file": str(written[0]),
+            "error": "",
+        }
+        for e in items
+    ]
+
+
+def _failure_row(file: Path, error: CamlucidaError) -> dict[str, Any]:
+    return {"image": str(file), "error": f"{type(error).__name__}: {error}"}
+
+
+def _write_results(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    import csv
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = [
+        "image",
+        "predicted",
+        "probability",
+        "target",
+        "score",
+        "score_kind",
+        "method",
+        "layer",
+        "peak",
+        "file",
+        "error",
+    ]
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, names, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _stem(file: Path, files: Sequence[Path]) -> str:
+    """A name for the output that no other picture of the run gets."""
+    alike = [other for other in files if other.stem == file.stem]
+    return file.stem if len(alike) == 1 else f"{file.stem}-{files.index(file)}"
+
+
+def _progress(console: Console, count: int) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=count < 2 or not console.is_terminal)
+
+
+def _split(values: list[str] | None) -> list[str] | None:
+    """Commas separate, except inside the brackets of a glob or a combinator."""
+    import re
+
+    return (
+        None
+        if values is None
+        else [part.strip() for v in values for part in re.split(r",(?![^\[(]*[\])])", v) if part.strip()]
+    )
+
+
+def _one_or_list(values: list[str] | None) -> Any:
+    return values[0] if values is not None and len(values) == 1 else values or None
+
+
+def _options(pairs: Sequence[str]) -> dict[str, Any]:
+    import ast
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise MethodError(f"--option {pair} needs the form name=value.")
+        try:
+            found[name.strip()] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            found[name.strip()] = value
+    return found
+
+
+def _between(opacity: float) -> float:
+    if not 0 <= opacity <= 1:
+        raise DataError(f"--opacity {opacity:g} is not between 0 and 1.")
+    return opacity
+
+
+def _colormap(name: str) -> str:
+    from camlucida.render.colours import checked
+
+    return checked(name)
+
+
+def _blend(name: str) -> str:
+    if name not in ("heat", "uniform"):
+        raise DataError(f"--blend {name}: it is heat or uniform.")
+    return name

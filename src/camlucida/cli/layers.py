@@ -1,0 +1,100 @@
+"""camlucida layers"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from camlucida.errors import ModelError
+
+if TYPE_CHECKING:
+    from camlucida.models.model import Model
+
+
+def layers(model: str = "resnet50", /, *, arch: str | None = None, size: int | None = None, depth: int = 0) -> None:
+    """List a network's layers: what to explain, and what it costs. Needs no pretrained weights.
+
+    Layers marked ● are worth explaining, from edges to objects; ★ is the default.
+
+    Parameters
+    ----------
+    model
+        As for `camlucida explain`.
+    arch
+        What a checkpoint holds the weights of.
+    size
+        Side of the input in pixels, if not the model's own.
+    depth
+        Show only names with at most this many parts; 0 shows all.
+    """
+    from camlucida.models.load import load
+
+    if size is not None and size < 1:
+        raise ModelError(f"--size {size}: a picture has at least one pixel.")
+    loaded = load(model, arch=arch, pretrained=False)
+    _print_summary(Console(width=None if sys.stdout.isatty() else 140), loaded, size, depth)
+
+
+def _print_summary(console: Console, model: Model, size: int | None, depth: int) -> None:
+    import torch
+
+    from camlucida.engine import candidates, survey, twin_of
+    from camlucida.engine.layers import Layer
+
+    height, width = (size, size) if size else model.preprocessing.size
+    inputs = torch.zeros(1, len(model.preprocessing.mean), height, width)
+    twin = twin_of(model.network)
+    found = survey(twin, inputs)
+    worth: list[Layer] = candidates(twin, inputs)
+    marks = {layer.module: "●" for layer in worth} | ({worth[-1].module: "★"} if worth else {})
+
+    table = Table(title=f"{escape(model.name)} · {_shape(inputs.shape[1:])} input", title_justify="left", box=None)
+    for name in ("", "layer", "type", "output"):
+        table.add_column(name, overflow="fold")
+    for name in ("parameters", "running total", "output MB"):
+        table.add_column(name, justify="right", no_wrap=True)
+    total, activation_bytes = 0, 0
+    counted: set[torch.nn.Module] = set()
+    for event in found.events:
+        new = set(event.module.modules()) - counted
+        counted |= new
+        own = sum(p.numel() for module in new for p in module.parameters(recurse=False))
+        total += own
+        if event.shape is None:
+            continue
+        size_mb = 4 * math.prod(event.shape) / 2**20
+        activation_bytes += 4 * math.prod(event.shape) if event.leaf else 0
+        if not event.name or (depth and len(event.name.split(".")) > depth):
+            continue
+        name = event.name if found.calls(event.module) == 1 else f"{event.name}#{event.call}"
+        table.add_row(
+            marks.get(event.module, "") if event.call == found.calls(event.module) else "",
+            escape(name),
+            type(event.module).__name__,
+            _shape(event.shape[1:]),
+            f"{event.parameters:,}" if event.parameters else "",
+            f"{total:,}",
+            f"{size_mb:.2f}",
+        )
+    console.print(table)
+    weights = sum(p.numel() * p.element_size() for p in model.network.parameters()) / 2**20
+    trainable = sum(p.numel() for p in model.network.parameters() if p.requires_grad)
+    parameters = sum(p.numel() for p in model.network.parameters())
+    console.print(
+        f"{parameters:,} parameters ({trainable:,} trainable), weights {weights:.1f} MB, "
+        f"input {4 * inputs.numel() / 2**20:.2f} MB, all layers' outputs {activation_bytes / 2**20:.1f} MB a picture.",
+        highlight=False,
+    )
+    if worth:
+        names = ", ".join(layer.name for layer in worth)
+        console.print(f"Worth explaining (●): {names}. Default (★): {worth[-1].name}.", highlight=False)
+
+
+def _shape(sizes: Sequence[int]) -> str:
+    return "×".join(map(str, sizes))

@@ -1,0 +1,69 @@
+"""camlucida models"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+def models(*, search: str = "") -> None:
+    """List what can be named: models, whether their weights are on this machine, and methods.
+
+    Parameters
+    ----------
+    search
+        Only names that contain this; also searches timm's, which are too many to list.
+    """
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    _print_models(console, search.lower())
+    if not search:
+        _print_methods(console)
+
+
+def _print_models(console: Console, search: str) -> None:
+    from camlucida.models.fetch import weights_folder
+    from camlucida.models.torchvision_models import names, weights_of
+    from camlucida.models.toybox import NETWORKS
+
+    table = Table(title="Models (--model)", title_justify="left", box=None, pad_edge=False)
+    for column in ("name", "weights", "on this machine"):
+        table.add_column(column, no_wrap=column != "weights")
+    for name in NETWORKS:
+        if search in f"toybox:{name}":
+            table.add_row(f"toybox:{name}", "built in, 10 classes of drawn scenes", "yes")
+    for name in names():
+        if search in name:
+            weights = weights_of(name)
+            path = weights_folder() / weights.url.rpartition("/")[2]
+            size = f"{weights.meta.get('_file_size', 0):.0f} MB"
+            table.add_row(name, f"{weights.name}, {size}", "yes" if path.exists() else "no, fetched on first use")
+    if importlib.util.find_spec("timm") is None:
+        table.add_row("timm:…", "over a thousand more", "needs the extra: pip install 'camlucida\\[timm]'")
+    elif search:
+        import timm
+
+        for name in timm.list_pretrained(f"*{search}*"):
+            table.add_row(escape(f"timm:{name}"), "from the hub", "")
+    else:
+        table.add_row("timm:…", "over a thousand more; --search finds them", "")
+    console.print(table)
+    console.print(
+        "Also: a checkpoint (weights.safetensors --arch resnet18), timm:local-dir:/path, "
+        "python:package.module:factory.\n",
+        highlight=False,
+    )
+
+
+def _print_methods(console: Console) -> None:
+    from camlucida.methods import methods
+
+    table = Table(title="Methods (--method)", title_justify="left", box=None, pad_edge=False)
+    for column in ("name", "what it does", "paper"):
+        table.add_column(column, no_wrap=column == "name")
+    for method in methods().values():
+        table.add_row(method.name, method.summary, method.paper.partition(":")[0])
+    console.print(table)
