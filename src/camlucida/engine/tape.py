@@ -97,10 +97,10 @@ class Recording:
         output = forward(*args, **kwargs)
         self.calls[module] += 1
         ordinal, self._ordinal = self._ordinal, self._ordinal + 1
-        if self.tape:
-            self._items[start:] = [self._returned(module, output, ordinal)]
         if (module, self.calls[module]) in self.wanted:
             output = self._capture(module, output, ordinal, tuple(self._items[:start]))
+        if self.tape:  # keep what the network goes on with: that is what it may write to
+            self._items[start:] = [self._returned(module, output, ordinal)]
         if self._live and not was_live:  # the layer may stand inside the user's own `no_grad`, which has just ended
             torch.set_grad_enabled(True)
         return output

@@ -267,6 +267,9 @@ def _copies(value: Any, network: nn.Module) -> bool:
 
 def _calm(module: nn.Module) -> None:
     """Switch off, in the copy, what would change, hide or overwrite what a layer returned."""
+    if isinstance(module, torch.jit.ScriptModule):
+        module.eval()
+        return
     module.training = False
     if isinstance(getattr(module, "inplace", None), bool):
         setattr(module, "inplace", False)  # noqa: B010 - to a type checker attributes of modules are tensors
