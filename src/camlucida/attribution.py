@@ -26,7 +26,7 @@ from camlucida.engine import (
 from camlucida.errors import MethodError, TargetError
 from camlucida.methods import Method, find
 from camlucida.models.model import Model, Output
-from camlucida.targets import Target, TargetSpec, parse
+from camlucida.targets import Target, TargetSpec, parse, top_count
 
 Request: TypeAlias = tuple[Method, Mapping[str, Any]]
 """A method with its options."""
@@ -234,7 +234,7 @@ def attribute(
 
 def several_targets(target: Any) -> bool:
     """Whether a request may mean more than one target: a list, or "top3"."""
-    return isinstance(target, list | tuple) or (isinstance(target, str) and target.strip().lower().startswith("top"))
+    return isinstance(target, list | tuple) or top_count(target) is not None
 
 
 def several_layers(layer: Any) -> bool:

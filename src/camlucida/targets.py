@@ -12,6 +12,7 @@ Every target is a frozen value and a callable (b, k) -> (b,); any other callable
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -59,7 +60,7 @@ class ClassScore:
 
     def _chosen(self, scores: Tensor) -> Tensor:
         if isinstance(self.index, int):
-            if not -scores.shape[1] <= self.index < scores.shape[1]:
+            if not 0 <= self.index < scores.shape[1]:
                 raise _out_of_range(self.index, scores)
             return scores[:, self.index]
         index = self.index.to(scores.device)
@@ -179,12 +180,20 @@ def parse(spec: TargetSpec, output: Tensor, names: Sequence[str], *, score: str 
     if callable(spec) and not isinstance(spec, Tensor):
         return [spec if isinstance(spec, Target) else Custom(spec)]
     if isinstance(spec, Tensor) and spec.ndim:
+        if spec.is_floating_point() or spec.is_complex() or spec.dtype is torch.bool:
+            raise TargetError(f"target indices are whole numbers, one an image, but this tensor is {spec.dtype}.")
         checked: Target = kind(spec.long())
         checked(output)
         return [checked]
-    if isinstance(spec, str) and (top := re.fullmatch(r"top[ _-]?(\d+)", spec.strip().lower())):
-        return [kind(classes) for classes in _ranked(output, int(top[1]))]
+    if (top := top_count(spec)) is not None:
+        return [kind(classes) for classes in _ranked(output, top)]
     return [_target(spec, output, names, kind)]
+
+
+def top_count(spec: Any) -> int | None:
+    """How many targets "top3" and its like stand for; None for everything else ("top hat" is one class)."""
+    top = re.fullmatch(r"top[ _-]?(\d+)", spec.strip().lower()) if isinstance(spec, str) else None
+    return None if top is None else int(top[1])
 
 
 def _target(spec: Any, output: Tensor, names: Sequence[str], kind: type[ClassScore]) -> Target:
@@ -206,7 +215,7 @@ def _class(spec: Any, output: Tensor, names: Sequence[str]) -> int | Tensor:
     if isinstance(spec, str) and not re.fullmatch(r"\s*-?\d+\s*", spec):
         return class_index(spec, names)
     try:
-        index = int(spec)
+        index = int(spec) if isinstance(spec, str) else operator.index(spec)  # 2.7 is no class
     except (TypeError, ValueError):
         raise TargetError(
             f"a target is a class name, an index, a (b,) tensor or a callable, not {type(spec).__name__}."
@@ -255,7 +264,5 @@ def _plain(name: str) -> str:
 
 
 def _out_of_range(index: int, output: Tensor) -> TargetError:
-    return TargetError(
-        f"target {index} needs at least {index + 1 if index >= 0 else -index} outputs; "
-        f"the model gave {output.shape[1]}: 0 to {output.shape[1] - 1}."
-    )
+    wants = "is no class" if index < 0 else f"needs at least {index + 1} outputs"
+    return TargetError(f"target {index} {wants}; the model gave {output.shape[1]}: 0 to {output.shape[1] - 1}.")
