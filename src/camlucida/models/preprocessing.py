@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -54,8 +54,7 @@ class Preprocessing:
         """The picture as the network sees it, before normalising, and where that lies on the original."""
         height, width = self.size
         new_width, new_height = self._resized(picture.size)
-        # Rounded as torchvision's center_crop does, so that the pixels are the same.
-        left, top = round((new_width - width) / 2.0), round((new_height - height) / 2.0)
+        left, top = _margin(new_width, width), _margin(new_height, height)
         resized = picture.resize((new_width, new_height), getattr(Image.Resampling, self.interpolation.upper()))
         grey = round(255 * self.fill) if self.fit == "letterbox" else 0
         seen = Image.new(picture.mode, (width, height), (grey, grey, grey) if picture.mode == "RGB" else grey)
@@ -80,6 +79,11 @@ class Preprocessing:
         """The network's inputs (b, c, h, w) back in [0, 1], for showing tensors as pictures."""
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)
         return (inputs.cpu().float() * std[:, None, None] + mean[:, None, None]).clamp(0, 1)
+
+
+def _margin(there: int, wanted: int) -> int:
+    """What to cut off before the centre, negative to pad: rounded as torchvision does it, for the same pixels."""
+    return round((there - wanted) / 2.0) if there >= wanted else -((wanted - there) // 2)
 
 
 def preprocessing(
@@ -132,44 +136,67 @@ def _read(transforms: Any) -> Preprocessing:
             "Pass weights.transforms(), a Compose of Resize, CenterCrop, ToTensor and Normalize, "
             "or size=, mean= and std=."
         )
-    return _read_steps(list(steps))
+    return _read_steps(list(_each(steps)))
+
+
+SCALING = ("ToTensor", "MaybeToTensor", "ConvertImageDtype")
+PASSING = ("PILToTensor", "MaybePILToTensor", "ToImage", "ToPureTensor", "ToRGB", "RGB", "Identity")
+
+
+def _each(steps: Any) -> Iterator[Any]:
+    """The steps, with those of a Compose within the Compose in its place."""
+    for step in steps:
+        if type(step).__name__ == "Compose":
+            yield from _each(step.transforms)
+        else:
+            yield step
 
 
 def _read_steps(steps: list[Any]) -> Preprocessing:
-    found = Preprocessing(size=(0, 0), resize=None, mean=(0.0,) * 3, std=(1.0,) * 3)
-    for step in steps:
-        kind = type(step).__name__
-        if kind == "Resize":
-            interpolation = _interpolation(step.interpolation)
-            both = isinstance(step.size, list | tuple) and len(step.size) == 2
-            size = _pair(step.size)
-            fit: Fit = "squash" if both else "crop"
-            found = replace(found, size=size, resize=min(size), fit=fit, interpolation=interpolation)
-        elif kind == "CenterCrop":
-            if found.fit == "squash" and found.size != _pair(step.size):
-                if found.size[0] != found.size[1]:
-                    raise ModelError(f"Resize{found.size} to a fixed shape and then CenterCrop cannot be followed.")
-                raise ModelError(f"Resize({found.size}) and then CenterCrop: write Resize({found.size[0]}) instead.")
-            found = replace(found, size=_pair(step.size))
-        elif kind == "Normalize":
-            found = replace(found, mean=_floats(step.mean), std=_floats(step.std))
-        elif kind not in (
-            "ToTensor",
-            "MaybeToTensor",
-            "PILToTensor",
-            "ToImage",
-            "ToDtype",
-            "ConvertImageDtype",
-            "ToRGB",
-            "MaybePILToTensor",
-        ):
-            raise ModelError(
-                f"the step {kind} in these transforms is not one that maps can be followed through. "
-                "For explaining use Resize, CenterCrop, ToTensor and Normalize, or size=, mean= and std=."
-            )
-    if found.size == (0, 0):
-        raise ModelError("these transforms have no Resize or CenterCrop: say how large the input is with size=.")
-    return found
+    names = [type(step).__name__ for step in steps]
+    unknown = [n for n in names if n not in ("Resize", "CenterCrop", "Normalize", "ToDtype", *SCALING, *PASSING)]
+    if unknown:
+        raise ModelError(
+            f"the step {unknown[0]} in these transforms is not one that maps can be followed through. "
+            "For explaining use Resize, CenterCrop, ToTensor and Normalize, or size=, mean= and std=."
+        )
+    resizes, crops = ([s for s, n in zip(steps, names, strict=True) if n == k] for k in ("Resize", "CenterCrop"))
+    if len(resizes) > 1 or len(crops) > 1:
+        raise ModelError("of transforms with one Resize and one CenterCrop the maps can be followed, not of several.")
+    if crops and (not resizes or names.index("CenterCrop") < names.index("Resize")):
+        raise ModelError(
+            f"CenterCrop without a Resize before it shows each picture at another scale: put Resize({crops[0].size}) "
+            "before it, or say how large the input is with size=."
+        )
+    if not resizes:
+        raise ModelError("these transforms have no Resize: say how large the input is with size=.")
+    unscaled = "ToImage" in names or "PILToTensor" in names
+    scaled = any(n in SCALING or (n == "ToDtype" and s.scale) for s, n in zip(steps, names, strict=True))
+    if unscaled and not scaled:
+        raise ModelError("these transforms leave the pixels in 0 to 255: use ToDtype(torch.float32, scale=True).")
+    normalise = [s for s, n in zip(steps, names, strict=True) if n == "Normalize"]
+    return replace(
+        _resized_and_cropped(resizes[0], crops[0] if crops else None),
+        mean=_floats(normalise[0].mean) if normalise else (0.0,) * 3,
+        std=_floats(normalise[0].std) if normalise else (1.0,) * 3,
+    )
+
+
+def _resized_and_cropped(resize: Any, crop: Any) -> Preprocessing:
+    if getattr(resize, "max_size", None) is not None:
+        raise ModelError("Resize with max_size makes inputs of any shape: say how large the input is with size=.")
+    interpolation = _interpolation(resize.interpolation)
+    size, cut = _pair(resize.size), None if crop is None else _pair(crop.size)
+    if isinstance(resize.size, list | tuple) and len(resize.size) == 2:
+        if cut is not None and cut != size:
+            raise ModelError(f"Resize({size}) to a fixed shape and then CenterCrop({cut}) cannot be followed.")
+        return Preprocessing(size, None, "squash", interpolation=interpolation)
+    if cut is None:
+        raise ModelError(
+            f"Resize({size[0]}) leaves pictures as oblong as they are, so the input has no one size: "
+            f"add CenterCrop({size[0]}), or write Resize(({size[0]}, {size[0]}))."
+        )
+    return Preprocessing(cut, size[0], "crop", interpolation=interpolation)
 
 
 def _pair(size: Any) -> tuple[int, int]:

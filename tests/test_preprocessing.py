@@ -1,0 +1,233 @@
+"""Does the network get just the input its weights were trained for, and is it known where that lies on the picture?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.testing import assert_close
+from torchvision import models
+from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms import transforms as v1
+
+from camlucida.errors import ModelError
+from camlucida.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, preprocessing
+from camlucida.types import Geometry
+
+SIZES = [(500, 375), (375, 500), (224, 224), (100, 1000), (33, 57)]
+
+
+def picture(size: tuple[int, int]) -> Image.Image:
+    """Noise over a gradient: any shift by a pixel or another filter shows."""
+    width, height = size
+    noise = np.random.default_rng(width * 1000 + height).integers(0, 100, (height, width, 3))
+    return Image.fromarray((noise + np.linspace(0, 150, width)[None, :, None]).astype(np.uint8))
+
+
+WEIGHTS = {
+    "resnet18 V1": models.ResNet18_Weights.IMAGENET1K_V1,  # 256 -> 224
+    "resnet50 V2": models.ResNet50_Weights.IMAGENET1K_V2,  # 232 -> 224
+    "inception": models.Inception_V3_Weights.IMAGENET1K_V1,  # 342 -> 299
+    "efficientnet b0": models.EfficientNet_B0_Weights.IMAGENET1K_V1,  # bicubic
+    "efficientnet v2 l": models.EfficientNet_V2_L_Weights.IMAGENET1K_V1,  # 480 -> 480, mean and std of a half
+    "convnext tiny": models.ConvNeXt_Tiny_Weights.IMAGENET1K_V1,  # 236 -> 224
+    "vit l swag": models.ViT_L_16_Weights.IMAGENET1K_SWAG_E2E_V1,  # 512, bicubic
+}
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS.keys())
+def test_equals_torchvisions_presets(weights: Any, size: tuple[int, int]) -> None:
+    transforms, image = weights.transforms(), picture(size)
+    found, _ = preprocessing(transforms)(image)
+    assert_close(found, transforms(image), rtol=1e-6, atol=1e-6)
+
+
+NORMALIZE = (IMAGENET_MEAN, IMAGENET_STD)
+COMPOSES = {
+    "v1": v1.Compose([v1.Resize(40), v1.CenterCrop(32), v1.ToTensor(), v1.Normalize(*NORMALIZE)]),
+    "v1 in a list": v1.Compose([v1.Resize([40]), v1.CenterCrop((32, 24)), v1.ToTensor(), v1.Normalize(*NORMALIZE)]),
+    "v1 bicubic": v1.Compose(
+        [v1.Resize(40, interpolation=InterpolationMode.BICUBIC), v1.CenterCrop(32), v1.ToTensor()]
+    ),
+    "v1 squash": v1.Compose([v1.Resize((32, 48)), v1.ToTensor(), v1.Normalize(*NORMALIZE)]),
+    "v1 pil": v1.Compose([v1.Resize(40), v1.CenterCrop(32), v1.PILToTensor(), v1.ConvertImageDtype(torch.float32)]),
+    "v1 crop larger than the picture": v1.Compose([v1.Resize(29), v1.CenterCrop(32), v1.ToTensor()]),
+    "v1 crop larger by an even number": v1.Compose([v1.Resize(30), v1.CenterCrop((33, 36)), v1.ToTensor()]),
+    "nested": v1.Compose([v1.Compose([v1.Resize(40), v1.CenterCrop(32)]), v1.Compose([v1.ToTensor()])]),
+    "v2": v2.Compose(
+        [
+            v2.ToImage(),
+            v2.Resize(40),
+            v2.CenterCrop(32),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize([0.5] * 3, [0.25] * 3),
+        ]
+    ),
+    "v2 on the picture": v2.Compose(
+        [v2.Resize(40), v2.CenterCrop(32), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
+    ),
+    "v2 squash": v2.Compose([v2.Resize((32, 48)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]),
+}
+
+
+@pytest.mark.parametrize("size", [*SIZES, (36, 29), (29, 36)], ids=str)
+@pytest.mark.parametrize("transforms", COMPOSES.values(), ids=COMPOSES.keys())
+def test_equals_a_compose_of_the_usual_steps(
+    transforms: Any, size: tuple[int, int], request: pytest.FixtureRequest
+) -> None:
+    image = picture(size)
+    found, _ = preprocessing(transforms)(image)
+    wanted = transforms(image)
+    if type(transforms.transforms[0]).__name__ == "ToImage":  # tensors are resized by another code: a level or two off
+        assert_close(found, wanted, rtol=0, atol=2 / 255 / 0.25)
+        assert (found - wanted).abs().mean() < 0.5 / 255 / 0.25
+    else:
+        assert_close(found, wanted, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"input_size": 64, "crop_pct": 0.9},
+        {"input_size": (3, 64, 64), "interpolation": "bicubic", "mean": (0.5,) * 3, "std": (0.5,) * 3},
+        {"input_size": 64, "crop_mode": "squash", "crop_pct": 1.0},
+    ],
+    ids=["crop", "bicubic", "squash"],
+)
+def test_equals_timms_transforms(options: dict[str, Any], size: tuple[int, int]) -> None:
+    timm_data = pytest.importorskip("timm.data")
+    transforms, image = timm_data.create_transform(**options), picture(size)
+    assert_close(preprocessing(transforms)(image)[0], transforms(image), rtol=1e-6, atol=1e-6)
+
+
+def test_numbers() -> None:
+    found = preprocessing(size=64, mean=[0.1, 0.2, 0.3], std=[1, 1, 1])
+    assert found == Preprocessing((64, 64), None, mean=(0.1, 0.2, 0.3), std=(1.0, 1.0, 1.0))
+    assert preprocessing() == Preprocessing()
+    assert preprocessing(size=(32, 48), fit="squash") == Preprocessing((32, 48), None, "squash")
+    assert preprocessing(size=64, resize=80).resize == 80
+    assert preprocessing(found) is not None
+    assert preprocessing(found, size=32).mean == found.mean
+
+
+def test_squash_is_a_resize_of_both_sides() -> None:
+    image = picture((50, 30))
+    found, geometry = Preprocessing((16, 24), fit="squash", mean=(0.0,) * 3, std=(1.0,) * 3)(image)
+    wanted = torch.from_numpy(np.array(image.resize((24, 16), Image.Resampling.BILINEAR))).permute(2, 0, 1) / 255
+    assert_close(found, wanted)
+    assert geometry == Geometry((50, 30), (24, 16), (24 / 50, 16 / 30), (0.0, 0.0))
+
+
+def test_letterbox_keeps_the_shape_and_fills_the_rest() -> None:
+    how = Preprocessing((16, 16), fit="letterbox", mean=(0.0,) * 3, std=(1.0,) * 3, fill=0.2)
+    found, geometry = how(Image.new("RGB", (40, 20), "white"))
+    wanted = torch.full((3, 16, 16), 0.2)
+    wanted[:, 4:12] = 1
+    assert_close(found, wanted)
+    assert geometry == Geometry((40, 20), (16, 16), (0.4, 0.4), (0.0, 4.0))
+
+
+def test_grey() -> None:
+    image = picture((30, 20))
+    found, _ = preprocessing(size=20, mean=[0.5], std=[0.25])(image)
+    wanted = torch.from_numpy(np.array(image.crop((5, 0, 25, 20)).convert("L")) / 255).float()
+    assert_close(found, ((wanted - 0.5) / 0.25)[None])
+
+
+def test_denormalised_is_the_way_back() -> None:
+    how, image = Preprocessing((20, 20), None), picture((20, 20))
+    inputs = how(image)[0][None]
+    assert_close(how.denormalised(inputs)[0], torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255)
+
+
+# --- what is refused ---
+
+
+class Mystery:
+    pass
+
+
+def steps(*those: Any) -> Any:
+    return v1.Compose(list(those))
+
+
+@pytest.mark.parametrize(
+    ("transforms", "message"),
+    [
+        (Mystery(), "cannot tell what Mystery does to a picture"),
+        (steps(v1.Resize(40), v1.RandomHorizontalFlip()), "the step RandomHorizontalFlip"),
+        (steps(v1.Resize(40), v1.RandomCrop(32)), "the step RandomCrop"),
+        (steps(v1.ToTensor()), "have no Resize"),
+        (steps(v1.CenterCrop(32), v1.ToTensor()), "CenterCrop without a Resize before it"),
+        (steps(v1.CenterCrop(32), v1.Resize(16), v1.ToTensor()), "CenterCrop without a Resize before it"),
+        (steps(v1.Resize(32), v1.ToTensor()), r"Resize\(32\) leaves pictures as oblong as they are"),
+        (steps(v1.Resize(40), v1.Resize(32), v1.CenterCrop(32)), "one Resize"),
+        (steps(v1.Resize(40), v1.CenterCrop(32), v1.CenterCrop(24)), "one CenterCrop"),
+        (steps(v1.Resize(40, max_size=60), v1.CenterCrop(32)), "max_size"),
+        (steps(v1.Resize((40, 50)), v1.CenterCrop(32)), "CenterCrop"),
+        (steps(v1.Resize((40, 40)), v1.CenterCrop(32)), "CenterCrop"),
+        (
+            v2.Compose([v2.Resize(40), v2.CenterCrop(32), v2.ToImage(), v2.ToDtype(torch.float32)]),
+            "in 0 to 255",
+        ),
+        (steps(v1.Resize(40, interpolation=InterpolationMode.HAMMING), v1.CenterCrop(32)), "interpolation 'hamming'"),
+    ],
+)
+def test_steps_that_cannot_be_followed(transforms: Any, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        preprocessing(transforms)
+
+
+@pytest.mark.parametrize(("mean", "std"), [([0.5, 0.5], [0.5, 0.5]), ([0.5] * 3, [0.5]), ([], [])])
+def test_a_wrong_number_of_means(mean: list[float], std: list[float]) -> None:
+    with pytest.raises(ModelError, match="mean and std need 1 or 3 numbers each"):
+        preprocessing(mean=mean, std=std)
+
+
+# --- where the input lies on the picture ---
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        Preprocessing((32, 32), 40),
+        Preprocessing((32, 48), None),
+        Preprocessing((32, 48), fit="squash"),
+        Preprocessing((48, 32), fit="letterbox"),
+        Preprocessing((40, 40), 35),
+    ],
+    ids=["crop", "crop to oblong", "squash", "letterbox", "padded"],
+)
+@pytest.mark.parametrize("size", [(80, 60), (60, 80), (61, 61), (90, 35)], ids=str)
+def test_a_square_is_found_where_the_geometry_says(how: Preprocessing, size: tuple[int, int]) -> None:
+    left, top, right, bottom = how.placed(Image.new("RGB", size))[1].seen
+    for across, down in ((0.4, 0.45), (0.8, 0.2), (0.2, 0.8)):
+        x, y = round(left + across * (right - left - 8)), round(top + down * (bottom - top - 7))
+        box = x, y, x + 8, y + 7
+        image = Image.new("RGB", size, "black")
+        image.paste((255, 0, 0), box)
+        seen, geometry = how.placed(image)
+        red = np.asarray(seen, dtype=float)[..., 0] - np.asarray(seen, dtype=float)[..., 1]
+        centre_x, centre_y = (
+            (red * place).sum() / red.sum()
+            for place in (np.arange(seen.width) + 0.5, (np.arange(seen.height) + 0.5)[:, None])
+        )
+        wanted_x = (box[0] + box[2]) / 2 * geometry.scale[0] + geometry.offset[0]
+        wanted_y = (box[1] + box[3]) / 2 * geometry.scale[1] + geometry.offset[1]
+        assert_close((centre_x, centre_y), (wanted_x, wanted_y), rtol=0, atol=0.1)
+        area = 8 * geometry.scale[0] * 7 * geometry.scale[1]
+        assert_close(red.sum() / 255, area, rtol=0.05, atol=0)
+        assert geometry.original == size
+        assert geometry.input == seen.size == (how.size[1], how.size[0])
+
+
+def test_what_is_seen() -> None:
+    _, geometry = Preprocessing((32, 32), 40).placed(Image.new("RGB", (80, 40)))
+    assert geometry.seen == (24.0, 4.0, 56.0, 36.0)
+    _, geometry = Preprocessing((32, 32), fit="letterbox").placed(Image.new("RGB", (80, 40)))
+    assert geometry.seen == (0.0, 0.0, 80.0, 40.0)
