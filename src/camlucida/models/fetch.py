@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 from urllib.parse import urlparse
 from urllib.request import getproxies
 
@@ -44,7 +44,7 @@ def fetched(url: str, *, what: str, megabytes: float | None = None) -> Path:
     prefix = name.rpartition(".")[0].rpartition("-")[2]
     try:
         torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix if "-" in name else None, progress=True)
-    except (URLError, OSError, RuntimeError) as error:
+    except (HTTPException, OSError, RuntimeError) as error:  # URLError is an OSError
         raise ModelError(f"{wanted}, and fetching them failed: {error}. {otherwise}") from None
     return path
 
@@ -53,7 +53,8 @@ def reachable(host: str) -> bool:
     """Whether `host` answers at once; behind a proxy, or when told to stay offline, that is not asked of it."""
     if os.environ.get("HF_HUB_OFFLINE") == "1" or os.environ.get("CAMLUCIDA_OFFLINE") == "1":
         return False
-    if getproxies():
+    proxies = getproxies()  # also holds "no", the hosts that are asked directly
+    if proxies.get("https") or proxies.get("all"):
         return True
     try:
         socket.create_connection((host, 443), timeout=PATIENCE).close()

@@ -19,12 +19,17 @@ def class_names(labels: Sequence[str] | str | Path) -> tuple[str, ...]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"the class names in {path} cannot be read: {error}.") from None
-    if text.lstrip().startswith("["):
-        try:
-            return tuple(str(name) for name in json.loads(text))
-        except json.JSONDecodeError as error:
-            raise ModelError(f"{path} begins like a JSON list of class names, but is none: {error}.") from None
-    return tuple(line.strip() for line in text.splitlines() if line.strip())
+    if text.lstrip("\ufeff").lstrip().startswith("["):
+        return json_names(text.lstrip("\ufeff"), what=str(path))
+    return tuple(line.strip() for line in text.lstrip("\ufeff").splitlines() if line.strip())
+
+
+def json_names(text: str, *, what: str) -> tuple[str, ...]:
+    """The names in a JSON list."""
+    try:
+        return tuple(str(name) for name in json.loads(text))
+    except json.JSONDecodeError as error:
+        raise ModelError(f"{what}: this begins like a JSON list of names, but is none ({error}).") from None
 
 
 @cache

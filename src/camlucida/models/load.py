@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ SOURCES: dict[str, Callable[[str, bool], Model]] = {
 
 
 def load(
-    spec: str,
+    spec: str | os.PathLike[str],
     *,
     arch: str | None = None,
     labels: Sequence[str] | str | Path | None = None,
@@ -48,7 +49,11 @@ def load(
     Weights that are not on this machine are fetched once, with a progress bar. Raises `ModelError`, with what was
     wanted, what was found and what to do, also offline.
     """
-    model = _loaded(spec, arch, pretrained)
+    given: Any = spec
+    if not isinstance(given, str | os.PathLike):
+        hint = " wrap() makes a model of a network." if isinstance(given, nn.Module) else ""
+        raise ModelError(f"load needs a name or a file, not {type(given).__name__}.{hint}")
+    model = _loaded(os.fspath(spec), arch, pretrained)
     if preprocess:
         model = replace(model, preprocessing=preprocessing(model.preprocessing, **preprocess))
     return replace(model, labels=class_names(labels)) if labels is not None else model
@@ -104,13 +109,26 @@ def _unknown(spec: str) -> str:
     source, colon, _ = spec.partition(":")
     if colon:
         return f"no source {source!r} for models.{nearest(source, SOURCES)} Known: {', '.join(SOURCES)}."
-    if "/" in spec or Path(spec).suffix in checkpoint.SUFFIXES:
+    if "/" in spec or Path(spec).suffix in checkpoint.SUFFIXES or _is_folder(spec):
         return _no_file(spec)
     hint = nearest(spec, [*torchvision_models.names(), "toybox"])
-    if not hint and timm_models.knows(spec):
+    if timm_models.knows(spec):
         hint = f" Did you mean 'timm:{spec}'?"
-    return f"no model {spec!r}.{hint} `camlucida models` lists the names; a file or python:module:function does too."
+    return (
+        f"no model {spec[:200]!r}.{hint} `camlucida models` lists the names; a file or python:module:function does too."
+    )
 
 
 def _no_file(spec: str) -> str:
-    return f"there is no file {spec!r} here ({Path.cwd()})."
+    if not _is_folder(spec):
+        return f"there is no file {spec[:200]!r} here ({Path.cwd()})."
+    if (Path(spec).expanduser() / "config.json").is_file():
+        return f"{spec!r} is a folder. If timm saved it: timm:local-dir:{Path(spec).absolute()}."
+    return f"{spec!r} is a folder: give the checkpoint file in it."
+
+
+def _is_folder(spec: str) -> bool:
+    try:
+        return bool(spec) and Path(spec).expanduser().is_dir()
+    except (OSError, RuntimeError, ValueError):
+        return False

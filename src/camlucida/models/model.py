@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
+from camlucida.errors import ModelError
 from camlucida.models.preprocessing import Preprocessing
 
 Output: TypeAlias = str | int | Callable[[Any], Tensor] | None
@@ -34,6 +35,11 @@ class Model:
     layer: str | int | None = None
     output: Output = None
     spec: str = ""
+
+    def __post_init__(self) -> None:
+        given: Any = self.network
+        if not isinstance(given, nn.Module):
+            raise ModelError(f"a model is a torch.nn.Module, a wrapped one or a name, not {type(given).__name__}.")
 
     @property
     def name(self) -> str:

@@ -43,12 +43,17 @@ def load(spec: str, pretrained: bool = True) -> Model:
 
 def _check_weights(timm: Any, spec: str) -> None:
     """Say at once what timm would only say after 25 seconds of retries."""
-    hub = spec.partition(":")[2] if spec.startswith("hf") else None
+    hub = spec.partition(":")[2].partition("@")[0] if spec.startswith("hf") else None
     if hub is None:
-        config = timm.models.get_pretrained_cfg(spec)
+        try:
+            config = timm.models.get_pretrained_cfg(spec)
+        except RuntimeError:  # a tag that the architecture does not have
+            config = None
         if config is None or not config.has_weights:
-            tags = ", ".join(timm.list_pretrained(f"{spec.partition('.')[0]}*")[:6])
-            raise ModelError(f"timm has no pretrained weights {spec!r}. It has {tags or 'none for this architecture'}.")
+            name, _, tag = spec.partition(".")
+            tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{name}.*")]
+            have = ", ".join(tags[:6]) or "none for this architecture"
+            raise ModelError(f"timm has no pretrained weights {spec!r}.{nearest(tag, tags)} It has {have}.")
         hub = config.hf_hub_id if isinstance(config.hf_hub_id, str) else None
         if hub and hub.endswith("/"):
             hub = f"{hub}{spec}"
@@ -63,10 +68,14 @@ def _check_weights(timm: Any, spec: str) -> None:
 
 def _cached(hub: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    return any(
-        isinstance(try_to_load_from_cache(hub, name), str) for name in ("model.safetensors", "pytorch_model.bin")
-    )
+    try:
+        return any(
+            isinstance(try_to_load_from_cache(hub, name), str) for name in ("model.safetensors", "pytorch_model.bin")
+        )
+    except HFValidationError:
+        raise ModelError(f"{hub!r} is no name on {HUB}: it has the form owner/name.") from None
 
 
 def _labels(network: Any) -> tuple[str, ...]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from camlucida.errors import ModelError, nearest
 from camlucida.models.checkpoint import read, take
@@ -41,8 +42,16 @@ def load(spec: str, pretrained: bool = True) -> Model:
     network = build(name)
     if pretrained:
         path = fetched(weights.url, what=spec, megabytes=weights.meta.get("_file_size"))
-        take(network, read(path), what=str(path))
+        take(network, _renamed(read(path)), what=str(path))
     return Model(network.eval(), preprocessing(weights.transforms()), tuple(weights.meta["categories"]))
+
+
+def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """DenseNet's files are older than its names: norm.1 stands for norm1."""
+    old = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
+    for key in [key for key in state if old.match(key)]:
+        state[old.sub(r"\1\2", key)] = state.pop(key)
+    return state
 
 
 def build(name: str, **options: Any) -> nn.Module:
