@@ -92,6 +92,10 @@ def resolve(twin: Twin, inputs: Any, specs: Sequence[LayerSpec]) -> list[Layer]:
 def _resolved(twin: Twin, inputs: Any, spec: LayerSpec) -> list[Layer]:
     if spec is None:
         return [default_layer(twin, inputs)]
+    if (
+        isinstance(spec, str) and spec and twin.named(spec) is not None
+    ):  # also "4" or "all", where a module is called so
+        return [_named(twin, inputs, spec)]
     if isinstance(spec, int) or spec == "all" or spec.lstrip("-").isdigit():
         known = candidates(twin, inputs)
         if spec == "all":
