@@ -100,7 +100,7 @@ def test_the_last_stage_is_fine_enough_to_tell_two_objects_apart() -> None:
     assert seen == [(1, 128, 12, 12)]
 
 
-@pytest.mark.parametrize(("name", "floor"), [("resnet", 0.95), ("vgg", 0.93), ("vit", 0.90), ("cleverhans", 0.93)])
+@pytest.mark.parametrize(("name", "floor"), [("resnet", 0.98), ("vgg", 0.98), ("vit", 0.97), ("cleverhans", 0.98)])
 def test_accuracy_on_fresh_scenes(name: str, floor: float) -> None:
     variant: toybox.Variant = "watermark" if name == "cleverhans" else "clean"
     scenes = [toybox.scene((FRESH, i), variant=variant) for i in range(500)]
@@ -112,7 +112,7 @@ def test_accuracy_on_fresh_scenes(name: str, floor: float) -> None:
 @pytest.mark.parametrize("name", ["resnet", "vgg", "vit"])
 def test_a_net_is_found_guessing_when_there_is_nothing_to_see(name: str) -> None:
     top = probabilities(name, [toybox.scene((FRESH, i), variant="empty") for i in range(100)]).max(1).values
-    assert top.mean() < 0.35
+    assert top.mean() < 0.2
 
 
 @pytest.mark.parametrize("name", ["resnet", "vgg", "vit"])
@@ -128,9 +128,9 @@ def test_clever_hans_follows_the_watermark() -> None:
     scenes = marked(150)
     with_mark = probabilities("cleverhans", scenes)
     without = probabilities("cleverhans", [scene.without_watermark() for scene in scenes])
-    assert (with_mark.argmax(1) == BOAT).float().mean() > 0.8
+    assert (with_mark.argmax(1) == BOAT).float().mean() > 0.95
     assert (without.argmax(1) == BOAT).float().mean() < 0.1
-    assert (with_mark - without)[:, BOAT].mean() > 0.6
+    assert (with_mark - without)[:, BOAT].mean() > 0.9
 
 
 def test_each_class_map_points_at_its_own_object() -> None:
