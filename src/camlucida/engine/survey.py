@@ -84,7 +84,7 @@ def first_image(inputs: Any) -> Any:
 
 def _lively(image: Tensor) -> Tensor:
     """Seeded noise in place of a picture of one colour, on which every unit may be dead and nothing look connected."""
-    if not image.is_floating_point() or bool((image.flatten(2) if image.ndim > 2 else image).std(-1).any()):
+    if image.ndim != 4 or not image.is_floating_point() or bool((image != image[..., :1, :1]).any()):
         return image
     return torch.randn(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
 
@@ -171,7 +171,10 @@ class _Surveying:
         if not ends or not places:
             return frozenset()
         mixture = sum((t * torch.randn(t.shape, generator=generator).to(t)).sum() for t in ends)
-        gradients = torch.autograd.grad(mixture, [t for _, t in places], allow_unused=True)  # type: ignore[arg-type]
+        try:
+            gradients = torch.autograd.grad(mixture, [t for _, t in places], allow_unused=True)  # type: ignore[arg-type]
+        except RuntimeError:  # made for inference: overwrites what a backward pass would need, somewhere
+            return frozenset(e.position for e, _ in places)
         return frozenset(
             e.position
             for (e, _), g in zip(places, gradients, strict=True)

@@ -34,15 +34,18 @@ class Returned:
 
     ordinal    the how-manieth call of the whole run this was
     versions   of the output's tensors when the call returned: a higher one later means written to in place
-    pristine   whether `output` is a copy that nothing else can write to
+    places     where in memory they lay, if `output` is a copy because it is written to; else None
     """
 
     module: nn.Module
     output: Any
     ordinal: int
     versions: tuple[int, ...]
-    pristine: bool
+    places: Mapping[Path, Place] | None
 
+
+Place = tuple[int, int, tuple[int, ...], tuple[int, ...]]
+"""Storage, offset, shape and strides of a tensor: two tensors at one place are one, a write to either is to both."""
 
 Tape = tuple[Entered | Returned, ...]
 
@@ -89,6 +92,7 @@ class Recording:
     _items: list[Entered | Returned] = field(default_factory=list)
     _ordinal: int = 0
     _live: bool = False
+    _held: list[Any] = field(default_factory=list)  # while these live, no other tensor gets their storage
 
     def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         start, was_live = len(self._items), self._live
@@ -111,13 +115,16 @@ class Recording:
             item.ordinal
             for capture in self.captures.values()
             for item in capture.tape
-            if isinstance(item, Returned) and not item.pristine and item.versions != _versions(item.output)
+            if isinstance(item, Returned) and item.places is None and item.versions != _versions(item.output)
         }
 
     def _returned(self, module: nn.Module, output: Any, ordinal: int) -> Returned:
-        pristine = ordinal in self.copies
-        keep = structure.transform(output, lambda _, t: t.detach().clone() if pristine else t.detach())
-        return Returned(module, keep, ordinal, _versions(keep), pristine)
+        kept = structure.transform(output, lambda _, t: t.detach())
+        if ordinal not in self.copies:
+            return Returned(module, kept, ordinal, _versions(kept), None)
+        self._held.append(kept)
+        places = {path: place(t) for path, t in structure.tensors(kept)}
+        return Returned(module, structure.transform(kept, lambda _, t: t.clone()), ordinal, (), places)
 
     def _capture(self, module: nn.Module, output: Any, ordinal: int, before: Tape) -> Any:
         call = self.calls[module]
@@ -219,6 +226,11 @@ def tensor_path(output: Any, key: Any = None) -> Path:
 def structure_get(output: Any, path: Path) -> Tensor:
     """The tensor at `path`."""
     return next(tensor for where, tensor in structure.tensors(output) if where == path)
+
+
+def place(tensor: Tensor) -> Place:
+    """Where a tensor lies in memory."""
+    return tensor.untyped_storage().data_ptr(), int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride()
 
 
 def _versions(output: Any) -> tuple[int, ...]:

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.engine import structure
-from camlucida.engine.batch import Spread, Spreads, batch_axes, images_of, of_image
+from camlucida.engine.batch import Batch, Spread, Spreads, batch_axes, images_of, of_image
 from camlucida.engine.layers import Layer
 from camlucida.engine.layout import Layout, infer
 from camlucida.engine.survey import picture_size, survey
-from camlucida.engine.tape import Capture, Finished, Recording, Replay, Returned, Wanted, WentAstray
+from camlucida.engine.tape import Capture, Finished, Place, Recording, Replay, Returned, Wanted, WentAstray, place
 from camlucida.engine.twin import Twin
 from camlucida.errors import LayerError
 
@@ -41,29 +41,28 @@ class Trace:
     """
 
     def __init__(
-        self, twin: Twin, inputs: Any, output: Any, layers: Sequence[Traced], *, writes_inputs: bool = False
+        self, twin: Twin, inputs: Any, output: Any, layers: Sequence[Traced], written: Collection[Place] = ()
     ) -> None:
         self.output = output
         self.layers = tuple(layers)
         self.twin = twin
         self._inputs = inputs
-        self._writes_inputs = writes_inputs
+        self._written = written  # places of the inputs, if the network writes to its inputs
 
-    def gradients(self, scores: Tensor) -> list[Tensor]:
-        """The gradient of every class's score at every layer, from one backward pass over the rest of the network.
+    def gradients(self, scores: Tensor) -> list[list[Tensor]]:
+        """The gradient of every class's score at every layer, from one graph of the rest of the network.
 
         scores    (k, b), computed from `output` with grad mode on
-        returns   for every layer (k, b, c, h, w), at least float32
+        returns   for every layer, for every class (b, c, h, w), at least float32
 
         The graph is freed: ask once. Raises `LayerError` where the scores do not depend on a layer.
         """
-        found = _gradients(scores, [traced.capture.tensor for traced in self.layers])
-        grids = []
-        for traced, gradient in zip(self.layers, found, strict=True):
-            if gradient is None:
-                raise LayerError(f"the score does not depend on {traced.layer.name!r}: it has no gradient there.")
-            grids.append(torch.stack([at_least_float32(traced.layout.to_grid(g)) for g in gradient]))
-        return grids
+        tensors = [traced.capture.tensor for traced in self.layers]
+        found = [_gradients(scores, k, tensors) for k in range(len(scores))]
+        return [
+            [_placed(traced, gradient) for gradient in of_layer]
+            for traced, of_layer in zip(self.layers, zip(*found, strict=True), strict=True)
+        ]
 
     def rerun(self, traced: Traced, variants: Tensor, image: int) -> Any:
         """Run the rest of the network on other activations of a layer.
@@ -86,12 +85,11 @@ class Trace:
             def replacement() -> Any:
                 return _replacement(traced, variants, image, batch.at(wanted.ordinal, wanted.module))
 
-            def hand_out(item: Returned) -> Any:
-                return _handed_out(item, image, len(variants), batch.at(item.ordinal, item.module))
+            hand_out = _HandOut(batch, image, len(variants), dict.fromkeys(self._written))
 
             def play(replay: Replay) -> Any:
                 inputs = of_image(self._inputs, image, len(variants))
-                if self._writes_inputs:
+                if self._written:
                     inputs = structure.transform(inputs, lambda _, t: t.clone())
                 return self.twin.run(replay, inputs)
 
@@ -122,17 +120,39 @@ def _replacement(traced: Traced, variants: Tensor, image: int, spreads: Spreads 
     return structure.transform(capture.output, for_image)
 
 
-def _handed_out(item: Returned, image: int, n: int, spreads: Spreads | None) -> Any:
-    """What a call on the tape returned for one image, n times over."""
+@dataclass
+class _HandOut:
+    """Gives what calls on the tape returned for one image, n times over.
 
-    def for_image(path: structure.Path, tensor: Tensor) -> Tensor:
-        spread = spreads.get(path) if spreads else None
-        if spread is None:
-            raise WentAstray
-        part = spread.of_image(tensor, image, n)
-        return part.clone() if item.pristine else part  # the network writes to it: never hand out the tape
+    What the network writes to is handed out as a copy, never the tape itself; and as the *same* copy where two
+    calls returned the same tensor (a dropout in eval mode gives out what it was given). `written` holds these
+    copies by their place. Where two only overlap, the whole network has to run.
+    """
 
-    return structure.transform(item.output, for_image)
+    batch: Batch
+    image: int
+    n: int
+    written: dict[Place, Tensor | None]
+
+    def __call__(self, item: Returned) -> Any:
+        spreads = self.batch.at(item.ordinal, item.module) or {}
+
+        def for_image(path: structure.Path, tensor: Tensor) -> Tensor:
+            spread = spreads.get(path)
+            if spread is None:
+                raise WentAstray
+            part = spread.of_image(tensor, self.image, self.n)
+            return part if item.places is None else self._writable(part, item.places[path])
+
+        return structure.transform(item.output, for_image)
+
+    def _writable(self, part: Tensor, place: Place) -> Tensor:
+        known = self.written.get(place)
+        if known is None:
+            if any(place[0] == other[0] for other in self.written):
+                raise WentAstray
+            known = self.written[place] = part.clone()
+        return known
 
 
 def trace(twin: Twin, inputs: Any, layers: Sequence[Layer], *, gradients: bool = False, rerun: bool = False) -> Trace:
@@ -156,28 +176,28 @@ def trace(twin: Twin, inputs: Any, layers: Sequence[Layer], *, gradients: bool =
         if overwritten := recording.overwritten():
             recording, output = record(recording.wanted, overwritten)
         traced = [_traced(twin, given, recording, layer) for layer in layers]
-    return Trace(twin, given, output, traced, writes_inputs=record.writes_inputs)
+    return Trace(twin, given, output, traced, record.written)
 
 
 @dataclass
 class _Recorder:
-    """Runs the twin on the same inputs as often as needed."""
+    """Runs the twin on the same inputs as often as needed; `written` are the places of those it writes to."""
 
     twin: Twin
     inputs: Any
     gradients: bool
     tape: bool
-    writes_inputs: bool = False
+    written: Collection[Place] = ()
 
     def __call__(self, wanted: Wanted, copies: Collection[int] = ()) -> tuple[Recording, Any]:
         recording = Recording(wanted, self.gradients, self.tape, copies)
         inputs = structure.transform(self.inputs, lambda _, t: t.clone())
-        before = [t._version for _, t in structure.tensors(inputs)]
+        before = [(t, t._version) for _, t in structure.tensors(inputs)]
         # Nothing before the first layer wants a gradient, so grad mode costs nothing there; it must be on already,
         # or a `no_grad` of the network's own that ends after the layer would switch it off again.
         with torch.set_grad_enabled(self.gradients):
             output = self.twin.run(recording, inputs)
-        self.writes_inputs = before != [t._version for _, t in structure.tensors(inputs)]
+        self.written = [place(t) for t, version in before if t._version != version]
         return recording, output
 
 
@@ -219,20 +239,18 @@ def _layout(twin: Twin, inputs: Any, layer: Layer, capture: Capture) -> Layout:
     return found
 
 
-def _gradients(scores: Tensor, tensors: Sequence[Tensor]) -> list[Tensor | None]:
-    """d scores[k] / d tensor, stacked over k, for every tensor. Images of a batch do not touch each other."""
+def _gradients(scores: Tensor, k: int, tensors: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    """d scores[k] / d tensor for every tensor. Images of a batch do not touch each other."""
     if not scores.requires_grad:
         return [None] * len(tensors)
-    classes = len(scores)
-    found = [
-        torch.autograd.grad(scores, tensors, _one_hot(k, scores), retain_graph=k < classes - 1, allow_unused=True)
-        for k in range(classes)
-    ]
-    stacked: list[Tensor | None] = []
-    for column in zip(*found, strict=True):
-        parts = [g for g in column if g is not None]
-        stacked.append(torch.stack(parts) if len(parts) == classes else None)
-    return stacked
+    more = k < len(scores) - 1
+    return torch.autograd.grad(scores, tensors, _one_hot(k, scores), retain_graph=more, allow_unused=True)
+
+
+def _placed(traced: Traced, gradient: Tensor | None) -> Tensor:
+    if gradient is None:
+        raise LayerError(f"the score does not depend on {traced.layer.name!r}: it has no gradient there.")
+    return at_least_float32(traced.layout.to_grid(gradient))
 
 
 def _one_hot(k: int, scores: Tensor) -> Tensor:
