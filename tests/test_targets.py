@@ -226,6 +226,10 @@ def test_a_score_of_a_class_out_of_range(kind: Any) -> None:
             kind(index)(OUTPUT)
 
 
+def test_a_whole_word_goes_before_a_part_of_one() -> None:
+    assert class_index("car", ["oscar fish", "sports car", "cart"]) == 1
+
+
 # --- the scores ---
 
 
