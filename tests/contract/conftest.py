@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from camlucida.methods import Method, methods
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> Iterator[None]:
@@ -160,10 +162,21 @@ SUBJECTS = [
 ]
 
 
-@pytest.fixture(params=SUBJECTS, ids=lambda subject: subject.name)
-def subject(request: pytest.FixtureRequest) -> Subject:
-    found: Subject = request.param
-    return found
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`method` with `subject`: every method on every network it fits; with `misfit`: on those it does not."""
+    asked = {"method", "subject", "misfit"} & set(metafunc.fixturenames)
+    every = list(methods().values())
+    if asked == {"method"}:
+        metafunc.parametrize("method", every, ids=[method.name for method in every])
+    elif asked:
+        (network,) = asked - {"method"}
+        pairs = [(m, s) for m in every for s in SUBJECTS if fits(m, s) == (network == "subject")]
+        metafunc.parametrize(("method", network), pairs, ids=[f"{m.name}-{s.name}" for m, s in pairs])
+
+
+def fits(method: Method, subject: Subject) -> bool:
+    """Whether the method can explain the network at all."""
+    return subject.linear_end or "head" not in method.needs
 
 
 @pytest.fixture
