@@ -3,14 +3,14 @@
 from camlucida.methods.registry import Method, find, methods
 
 # isort: off
-from camlucida.methods import cam
-from camlucida.methods import grad_cam
-from camlucida.methods import grad_cam_plusplus
-from camlucida.methods import hires_cam
-from camlucida.methods import layer_cam
-from camlucida.methods import xgrad_cam
-from camlucida.methods import eigen_cam
-from camlucida.methods import ablation_cam
+from camlucida.methods.cam import cam
+from camlucida.methods.grad_cam import grad_cam
+from camlucida.methods.grad_cam_plusplus import grad_cam_plusplus
+from camlucida.methods.hires_cam import hires_cam
+from camlucida.methods.layer_cam import layer_cam
+from camlucida.methods.xgrad_cam import xgrad_cam
+from camlucida.methods.eigen_cam import eigen_cam
+from camlucida.methods.ablation_cam import ablation_cam
 # isort: on
 
 __all__ = [

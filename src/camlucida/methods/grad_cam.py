@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from camlucida.methods.registry import method
 from camlucida.types import Features, Map
 
@@ -17,4 +19,4 @@ def grad_cam(activations: Features, gradients: Features) -> Map:
     gradients    (b, c, h, w)  d score / d activations
     returns      (b, h, w)     signed; the paper shows the positive part
     """
-    return (gradients.mean((2, 3), keepdim=True) * activations).sum(1)
+    return torch.einsum("bc,bchw->bhw", gradients.mean((2, 3)), activations)
