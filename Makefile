@@ -8,7 +8,7 @@ demo: .venv/.core  ## explain built-in pictures with the built-in networks
 	$(BIN)/camlucida demo
 
 test: .venv/.dev  ## run the tests
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 check: .venv/.dev  ## formatting, lint, strict types, import contracts
 	$(BIN)/ruff format --check .

@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -79,7 +80,7 @@ class Explanation:
     @property
     def peak(self) -> float:
         """The map's highest value on the picture, in its own units: what heat 1 stands for."""
-        return float(np.nanmax(self.landed, initial=0.0))
+        return float(np.nan_to_num(self.landed, nan=0.0).max(initial=0.0))
 
     @property
     def score_label(self) -> str:
@@ -144,14 +145,15 @@ class Explanation:
         .npz                the raw map, the paper's map and the heat map, with a .json of `record()` beside it
         """
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix.lower() == ".npz":
-            raw = self.raw.numpy()
-            np.savez_compressed(path, raw=raw, map=self.map.numpy(), heatmap=self.heatmap.astype(np.float16))
-            beside = path.with_suffix(".json")
-            beside.write_text(json.dumps(self.record(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            raw, beside = self.raw.numpy(), path.with_suffix(".json")
+            record = json.dumps(self.record(), indent=2, ensure_ascii=False) + "\n"
+            with writing(path):
+                np.savez_compressed(path, raw=raw, map=self.map.numpy(), heatmap=self.heatmap.astype(np.float16))
+                # A file name need not be text: what is no letter is written as Python escapes it.
+                beside.write_text(record, encoding="utf-8", errors="backslashreplace")
             return [path, beside]
-        write_picture(self.panel(**look), path)
+        write_picture(lambda: self.panel(**look), path)
         return [path]
 
     def _note(self) -> str:
@@ -184,16 +186,28 @@ class Explanations(Sequence[Explanation]):
 
     def select(self, **wanted: str) -> Explanations:
         """Those with the given method, target or layer: `select(layer="layer4")`."""
+        if unknown := sorted(set(wanted) - {"method", "target", "layer"}):
+            raise TargetError(f"explanations are selected by method, target and layer, not by {unknown[0]!r}.")
         chosen = [e for e in self.items if all(getattr(e, key) == value for key, value in wanted.items())]
         if not chosen:
             have = "; ".join(f"{key}: {', '.join(self.axis(key))}" for key in wanted)
             raise TargetError(f"no explanation with {wanted}. There are {have}.")
         return Explanations(tuple(chosen))
 
+    @property
+    def slugs(self) -> list[str]:
+        """A part of a file name for each, no two alike."""
+        slugs: list[str] = []
+        for e in self.items:
+            twins = sum(slug == e.slug or slug.startswith(f"{e.slug}.") for slug in slugs)
+            slugs.append(f"{e.slug}.{twins + 1}" if twins else e.slug)
+        return slugs
+
     def figure(self, **look: Any) -> Image.Image:
         """All of them in a labelled grid. `look` as of `render.grid`."""
         axes = [axis for axis in ("method", "target", "layer") if len(self.axis(axis)) > 1] or ["method"]
-        across, down = axes[-1], axes[:-1]
+        across = max(reversed(axes), key=lambda axis: len(self.axis(axis)))  # wide rather than tall
+        down = [axis for axis in axes if axis != across]
         rows: dict[tuple[str, ...], dict[str, Cell]] = {}
         for e in self.items:
             row = tuple(getattr(e, axis) for axis in down)
@@ -216,10 +230,10 @@ class Explanations(Sequence[Explanation]):
     def save(self, path: str | Path, **look: Any) -> list[Path]:
         """The grid as a picture, or with .npz every map in a file of its own beside."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix.lower() == ".npz":
-            return [written for e in self.items for written in e.save(path.with_name(f"{path.stem}.{e.slug}.npz"))]
-        write_picture(self.figure(**look), path)
+            named = zip(self.slugs, self.items, strict=True)
+            return [written for slug, e in named for written in e.save(path.with_name(f"{path.stem}.{slug}.npz"))]
+        write_picture(lambda: self.figure(**look), path)
         return [path]
 
     def _predicted(self) -> str:
@@ -230,17 +244,30 @@ class Explanations(Sequence[Explanation]):
         return _png(self.figure())
 
 
-def write_picture(picture: Image.Image, path: Path) -> None:
-    """Save by suffix; `ImageError` for a suffix that means no picture."""
-    try:
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+"""How a picture may be saved."""
+
+
+def write_picture(drawn: Callable[[], Image.Image], path: Path) -> None:
+    """Draw and save by suffix; `ImageError` for a suffix that means no picture, before anything is drawn."""
+    if path.suffix.lower() not in PICTURES:
+        raise ImageError(f"cannot save a picture as {path.name!r}: use .png, .jpg or .webp, or .npz for the map.")
+    picture = drawn()
+    with writing(path):
         if path.suffix.lower() == ".png":  # the default level takes three times as long for 1 % less
             picture.save(path, compress_level=3)
         else:
             picture.save(path, quality=92)
-    except (ValueError, KeyError):
-        raise ImageError(
-            f"cannot save a picture as {path.name!r}: use .png, .jpg or .webp, or .npz for the map."
-        ) from None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Make the folder of `path`; what the disk refuses becomes an `ImageError` that names the file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise ImageError(f"cannot write {path}: {error.strerror or error}.") from None
 
 
 def _png(picture: Image.Image) -> bytes:

@@ -33,7 +33,7 @@ def demo(
     model = load("toybox")
 
     def say(what: str, path: Path) -> None:
-        console.print(f"{what}\n  → {path}", highlight=False, soft_wrap=True)
+        console.print(f"{what}\n  → {path}", highlight=False, markup=False, soft_wrap=True)
 
     pets = toybox.scene(seed, kinds=["cat", "dog"], objects=2, size=DRAWN).picture()
     (path,) = explain(model, pets, target="cat").save(output / "1-cat.png")
@@ -60,11 +60,18 @@ def demo(
     nothing = toybox.scene(seed, variant="empty", size=DRAWN).picture()
     (path,) = explain(model, nothing).save(output / "5-nothing-to-see.png")
     say("Nothing to see here: the network is guessing, and its map looks convincing all the same.", path)
-    for number, name in ((6, "vgg"), (7, "vit")):
+    others = (
+        (6, "vgg", "The same question to another kind of network, with linear layers at its end."),
+        (7, "vit", "And to a transformer: its maps are rougher, and the background takes part. Look twice."),
+    )
+    for number, name, words in others:
         (path,) = explain(load(f"toybox:{name}"), pets, target=["cat", "dog"]).save(output / f"{number}-{name}.png")
-        say(f"The same question to another kind of network ({name}).", path)
+        say(words, path)
     console.print(
-        f"All panels are in {output}. Now try: camlucida explain your-photo.jpg", highlight=False, soft_wrap=True
+        f"All panels are in {output}. Now try: camlucida explain your-photo.jpg",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
 
 
