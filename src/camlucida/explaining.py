@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 import camlucida
 from camlucida.attribution import Attribution, attributions, several_layers, several_targets
 from camlucida.data.images import Source, load_image
-from camlucida.errors import CamlucidaError
+from camlucida.errors import CamlucidaError, LayerError, MethodError, ModelError, TargetError
 from camlucida.explanation import Explanation, Explanations
 from camlucida.methods import Method, find
 from camlucida.models.load import load
@@ -58,6 +59,10 @@ def explain(
     except CamlucidaError as error:
         where = f"{wrapped.name}, {name_of(image)}"
         raise type(error)(f"{error} ({where})" if where not in str(error) else str(error)) from error.__cause__
+    except Exception as error:
+        if not raised_by_network(error):
+            raise
+        raise ModelError(f"{fault_of_network(error, wrapped)} ({wrapped.name}, {name_of(image)})") from error
 
 
 def explain_each(
@@ -75,9 +80,10 @@ def explain_each(
 def _explained(
     model: Model, image: Source, target: Any, layer: Any, method: Any, score: str, options: dict[str, Any]
 ) -> Explanation | Explanations:
+    methods = [find(m) for m in method] if isinstance(method, list | tuple) else [find(method)]
+    _check(methods, target, layer, options)
     picture = load_image(image)
     inputs, geometry = model.preprocessing(picture)
-    methods = [find(m) for m in method] if isinstance(method, list | tuple) else [find(method)]
     layers = list(layer) if isinstance(layer, list | tuple) else [model.layer if layer is None else layer]
     run = attributions(
         model.network,
@@ -92,6 +98,24 @@ def _explained(
     made = Explanations(tuple(_each(model, name_of(image), picture, geometry, methods, options, run, score)))
     several = isinstance(method, list | tuple) or several_targets(target) or several_layers(layer)
     return made if several or len(made) > 1 else made.items[0]
+
+
+def _check(methods: Sequence[Method], target: Any, layer: Any, options: Mapping[str, Any]) -> None:
+    """Refuse empty lists, and options that would be ignored or fail only inside the arithmetic."""
+    for asked, kind, what in (
+        (methods, MethodError, "method"),
+        (target, TargetError, "target"),
+        (layer, LayerError, "layer"),
+    ):
+        if isinstance(asked, list | tuple) and not asked:
+            raise kind(f"an empty list of {what}s: there is nothing to explain.")
+    for name, value in options.items():
+        having = [m for m in methods if name in m.options]
+        if not having and len(methods) > 1:
+            raise MethodError(f"none of {', '.join(m.name for m in methods)} has an option {name!r}.")
+        for m in having:
+            if isinstance(m.options[name], int | float) and not isinstance(value, int | float):
+                raise MethodError(f"{m.name}: {name} is a number (by default {m.options[name]:g}), not {value!r}.")
 
 
 def _own(options: Mapping[str, Any], method: Method, methods: Sequence[Method]) -> dict[str, Any]:
@@ -141,6 +165,21 @@ def top_predictions(scores: Tensor, names: Sequence[str], count: int = TOP) -> t
     chances = scores.softmax(0)
     best = torch.topk(scores, min(count, len(scores))).indices.tolist()
     return tuple(Prediction(i, class_label(i, names), float(chances[i]), float(scores[i])) for i in best)
+
+
+def raised_by_network(error: BaseException) -> bool:
+    """Whether an exception came out of a module's `forward`: then it is the network that minds its input."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(f.f_code.co_name == "forward" and isinstance(f.f_locals.get("self"), nn.Module) for f, _ in frames)
+
+
+def fault_of_network(error: BaseException, model: Model, size: tuple[int, int] | None = None) -> str:
+    """What the network said about an input of the model's (or another) size, and what to try."""
+    shape = "×".join(map(str, (len(model.preprocessing.mean), *(size or model.preprocessing.size))))
+    return (
+        f"the network cannot run on an input of {shape}; it raised {type(error).__name__}: "
+        f"{' '.join(str(error).split())[:200]}. Give it what it was made for with size=, mean= and std=."
+    )
 
 
 def name_of(image: Source) -> str:

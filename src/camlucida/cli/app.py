@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,9 @@ app.command(models.models)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. What a user can mend is one sentence and exit code 2; only our own mistakes are tracebacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # arrows and other people's file names, into any pipe
+            stream.reconfigure(errors="replace")
     errors = Console(stderr=True)
     try:
         status = app(list(sys.argv[1:] if arguments is None else arguments), error_console=errors, exit_on_error=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -80,7 +81,7 @@ def explain(
     from camlucida.models.load import load
 
     console = Console()
-    files = [file for image in images for file in image_files(image)]
+    files = [file for image in images for file in image_files(image) if not _ours(file, Path(image), output)]
     look: dict[str, Any] = {"opacity": _between(opacity), "blend": _blend(blend)} | (
         {"colormap": _colormap(colormap)} if colormap else {}
     )
@@ -91,7 +92,8 @@ def explain(
         "score": score,
         "options": _options(option or []),
     }
-    with console.status(f"Loading {model} …"):
+    stems = _stems(files, output)
+    with console.status(f"Loading {escape(model)} …"):
         loaded = load(model, arch=arch, labels=labels)
     rows, failed = [], 0
     with _progress(console, len(files)) as progress:
@@ -102,15 +104,22 @@ def explain(
                     raise result
                 failed += 1
                 rows.append(_failure_row(Path(str(file)), result))
-                console.print(f"[red]{escape(Path(str(file)).name)}[/]: {escape(str(result))}", highlight=False)
+                console.print(
+                    f"[red]{escape(Path(str(file)).name)}[/]: {escape(str(result))}", highlight=False, soft_wrap=True
+                )
             else:
-                written = _write(result, output, _stem(Path(str(file)), files), look, maps, panels)
+                written = _write(result, output, stems[Path(str(file))], look, maps, panels)
                 rows += _rows(Path(str(file)), result, written)
                 _show(console, result, written, brief=len(files) > 1)
             progress.advance(task)
     if len(files) > 1:
         _write_results(output / "results.csv", rows)
-        console.print(f"{len(files) - failed} explained, {failed} not: {output / 'results.csv'}", highlight=False)
+        console.print(
+            f"{len(files) - failed} explained, {failed} not: {output / 'results.csv'}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     return 0 if failed < len(files) else 2
 
 
@@ -121,8 +130,8 @@ def _write(
 
     written = result.save(output / f"{stem}.png", **look)
     if panels and not isinstance(result, Explanation):
-        for e in result:
-            written += e.save(output / stem / f"{e.slug}.png", **look)
+        for slug, e in zip(result.slugs, result, strict=True):
+            written += e.save(output / stem / f"{slug}.png", **look)
     if maps:
         written += result.save(output / f"{stem}.npz")
     return written
@@ -136,7 +145,10 @@ def _show(console: Console, result: Explanation | Explanations, written: Sequenc
     if brief:
         best = first.predictions[0]
         console.print(
-            f"{first.source}: {best.name} {best.probability:.1%} → {written[0]}", highlight=False, markup=False
+            f"{first.source}: {best.name} {best.probability:.1%} → {written[0]}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
         return
     table = Table(
@@ -153,6 +165,7 @@ def _show(console: Console, result: Explanation | Explanations, written: Sequenc
             f"explained: {e.target} ({e.score_label}) by {e.method} at {e.layer}, {e.grid_label}",
             highlight=False,
             markup=False,
+            soft_wrap=True,
         )
     for path in written:
         console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
@@ -187,7 +200,8 @@ def _failure_row(file: Path, error: CamlucidaError) -> dict[str, Any]:
 def _write_results(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     import csv
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    from camlucida.explanation import writing
+
     names = [
         "image",
         "predicted",
@@ -201,16 +215,33 @@ def _write_results(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         "file",
         "error",
     ]
-    with path.open("w", newline="", encoding="utf-8") as stream:
+    with writing(path), path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
         writer = csv.DictWriter(stream, names, restval="")
         writer.writeheader()
         writer.writerows(rows)
 
 
-def _stem(file: Path, files: Sequence[Path]) -> str:
-    """A name for the output that no other picture of the run gets."""
-    alike = [other for other in files if other.stem == file.stem]
-    return file.stem if len(alike) == 1 else f"{file.stem}-{files.index(file)}"
+def _ours(file: Path, given: Path, output: Path) -> bool:
+    """Whether a picture found in a folder is what an earlier run wrote there."""
+    inner, folder = output.resolve(), given.expanduser().resolve()
+    return folder.is_dir() and folder in inner.parents and inner in file.resolve().parents
+
+
+def _stems(files: Sequence[Path], output: Path) -> dict[Path, str]:
+    """A name for the output of each picture: no two alike, and none that would write over a picture."""
+    taken = {file.resolve() for file in files}
+    count = Counter(file.stem.lower() for file in files)
+    stems: dict[Path, str] = {}
+    used = {stem for stem, n in count.items() if n == 1}
+    for number, file in enumerate(files):
+        if file in stems:
+            continue
+        stem = file.stem if count[file.stem.lower()] == 1 else f"{file.stem}-{number}"
+        while (stem != file.stem and stem.lower() in used) or (output / f"{stem}.png").resolve() in taken:
+            stem += "-explained"
+        used.add(stem.lower())
+        stems[file] = stem
+    return stems
 
 
 def _progress(console: Console, count: int) -> Progress:

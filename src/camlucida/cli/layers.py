@@ -46,12 +46,18 @@ def _print_summary(console: Console, model: Model, size: int | None, depth: int)
 
     from camlucida.engine import candidates, survey, twin_of
     from camlucida.engine.layers import Layer
+    from camlucida.explaining import fault_of_network, raised_by_network
 
     height, width = (size, size) if size else model.preprocessing.size
     inputs = torch.zeros(1, len(model.preprocessing.mean), height, width)
     twin = twin_of(model.network)
-    found = survey(twin, inputs)
-    worth: list[Layer] = candidates(twin, inputs)
+    try:
+        found = survey(twin, inputs)
+        worth: list[Layer] = candidates(twin, inputs)
+    except Exception as error:
+        if not raised_by_network(error):
+            raise
+        raise ModelError(f"{fault_of_network(error, model, (height, width))} ({model.name})") from error
     marks = {layer.module: "●" for layer in worth} | ({worth[-1].module: "★"} if worth else {})
 
     table = Table(title=f"{escape(model.name)} · {_shape(inputs.shape[1:])} input", title_justify="left", box=None)

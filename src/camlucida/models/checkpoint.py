@@ -72,7 +72,8 @@ def _names_code(error: Exception, path: Path) -> bool:
     """Whether torch refused a file because it is a pickle of more than tensors, rather than none at all."""
     if not isinstance(error, pickle.UnpicklingError):
         return False
-    return bool(re.search(r"GLOBAL|REDUCE|NEWOBJ|BUILD", str(error))) or path.read_bytes()[:1] == b"\x80"
+    with path.open("rb") as stream:
+        return bool(re.search(r"GLOBAL|REDUCE|NEWOBJ|BUILD", str(error))) or stream.read(1) == b"\x80"
 
 
 def _looks_like(path: Path) -> str:

@@ -11,11 +11,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from camlucida.errors import ModelError
+from camlucida.errors import ImageError, ModelError
 from camlucida.types import Geometry
 
 Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest", "lanczos", "box"]
 Fit: TypeAlias = Literal["crop", "squash", "letterbox"]
+
+MAX_PIXELS = 89_478_485
+"""The largest picture that resizing may make, as for reading one."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -54,6 +57,11 @@ class Preprocessing:
         """The picture as the network sees it, before normalising, and where that lies on the original."""
         height, width = self.size
         new_width, new_height = self._resized(picture.size)
+        if new_width * new_height > MAX_PIXELS:  # a thread of 2 × 40,000 pixels would become 256 × 5,120,000
+            raise ImageError(
+                f"a picture of {picture.width} × {picture.height} is too long: with its shorter side at "
+                f"{min(new_width, new_height)} pixels it has {new_width * new_height / 1e6:,.0f} megapixels. Cut it up."
+            )
         left, top = _margin(new_width, width), _margin(new_height, height)
         resized = picture.resize((new_width, new_height), getattr(Image.Resampling, self.interpolation.upper()))
         grey = round(255 * self.fill) if self.fit == "letterbox" else 0
