@@ -36,6 +36,11 @@ def traced(network: nn.Module, inputs: Any, *names: str) -> Trace:
     return trace(twin, inputs, resolve(twin, inputs, names), gradients=True, rerun=True)
 
 
+def slopes(run: Trace, scores: Tensor) -> list[Tensor]:
+    """The gradients (k, b, c, h, w) of every layer."""
+    return [torch.stack(of_classes) for of_classes in run.gradients(scores)]
+
+
 @pytest.fixture
 def exact(autograd: Callable[..., Any], substituted: Callable[..., Any], close: Callable[..., None]) -> Check:
     """Check one layer of a network: activation, gradient, and reruns of every image of the batch."""
@@ -56,7 +61,7 @@ def exact(autograd: Callable[..., Any], substituted: Callable[..., Any], close: 
         where = found.layout
         activation, gradient = autograd(network, module or name, inputs, first, call, part)
         close(found.activations, where.to_grid(activation), relative)
-        (gradients,) = run.gradients(first(run.output)[None])
+        (gradients,) = slopes(run, first(run.output)[None])
         close(gradients[0], where.to_grid(gradient), relative)
 
         images = inputs[0] if isinstance(inputs, tuple) else inputs
@@ -154,7 +159,7 @@ def test_before_an_in_place_relu(images: Tensor) -> None:
     before, after = run.layers[0].activations, run.layers[1].activations
     assert before.min() < 0
     assert torch.equal(after, before.relu())
-    by_bn, by_relu = run.gradients(first(run.output)[None])
+    by_bn, by_relu = slopes(run, first(run.output)[None])
     assert torch.equal(by_bn[0], torch.where(before > 0, by_relu[0], 0))
 
 
@@ -265,11 +270,11 @@ def test_all_calls_at_once(images: Tensor) -> None:
     network = Reused().double().eval()
     names = ["relu", "relu#2", "conv", "relu#1", "conv#1"]
     together = traced(network, images, *names)
-    gradients = together.gradients(first(together.output)[None])
+    gradients = slopes(together, first(together.output)[None])
     for name, found, gradient in zip(names, together.layers, gradients, strict=True):
         alone = traced(network, images, name)
         assert torch.equal(found.activations, alone.layers[0].activations)
-        torch.testing.assert_close(gradient, alone.gradients(first(alone.output)[None])[0])
+        torch.testing.assert_close(gradient, slopes(alone, first(alone.output)[None])[0])
 
 
 class Branches(nn.Module):
@@ -302,14 +307,14 @@ def test_a_later_layer_that_does_not_follow_from_the_first(
 ) -> None:
     network = Branches().double().eval()
     run = traced(network, images, "left", "right")
-    for name, gradient in zip(["left", "right"], run.gradients(first(run.output)[None]), strict=True):
+    for name, gradient in zip(["left", "right"], slopes(run, first(run.output)[None]), strict=True):
         close(gradient[0], autograd(network, name, images, first)[1])
 
 
 def test_a_layer_the_score_does_not_depend_on_says_so(images: Tensor) -> None:
     run = traced(Branches().double().eval(), images, "unused")
     with pytest.raises(LayerError, match="does not depend on 'unused'"):
-        run.gradients(first(run.output)[None])
+        slopes(run, first(run.output)[None])
 
 
 def test_a_layer_that_is_never_reached_says_so(images: Tensor) -> None:
@@ -390,14 +395,14 @@ def test_no_grad_around_the_layer(images: Tensor, where: str, name: str | None, 
     """The gradient is that of the same network without its `no_grad`."""
     network = perturbed(FrozenByContext(where))
     run = traced(network, images, name)  # type: ignore[arg-type]
-    (gradient,) = run.gradients(first(run.output)[None])
+    (gradient,) = slopes(run, first(run.output)[None])
     assert name is not None or run.layers[0].layer.name == "norm"
 
     plain = perturbed(FrozenByContext(where))
     plain.load_state_dict(network.state_dict())
     plain.frozen = FrozenByContext.frozen.__wrapped__.__get__(plain)
     reference = traced(plain, images, name)  # type: ignore[arg-type]
-    close(gradient, reference.gradients(first(reference.output)[None])[0])
+    close(gradient, slopes(reference, first(reference.output)[None])[0])
 
 
 def test_no_grad_on_the_whole_forward(images: Tensor, close: Any) -> None:
@@ -411,7 +416,7 @@ def test_no_grad_on_the_whole_forward(images: Tensor, close: Any) -> None:
     plain.load_state_dict(network.state_dict())
     for name in ("bn", "skip", "bn2", None):
         run, reference = traced(network, images, name), traced(plain, images, name)  # type: ignore[arg-type]
-        close(run.gradients(first(run.output)[None])[0], reference.gradients(first(reference.output)[None])[0])
+        close(slopes(run, first(run.output)[None])[0], slopes(reference, first(reference.output)[None])[0])
 
 
 def test_a_no_grad_beside_the_layer_stays_one(exact: Check, images: Tensor) -> None:
@@ -498,7 +503,7 @@ def test_packed_outputs(images: Tensor, packing: str, autograd: Any, close: Any,
     activation, gradient = autograd(network, "stage.conv", images, first)
     assert type(run.output) is Answer
     close(found.activations, activation)
-    close(run.gradients(run.output.logits[None, :, 0])[0][0], gradient)
+    close(slopes(run, run.output.logits[None, :, 0])[0][0], gradient)
     variants = torch.randn(4, 6, 16, 16, dtype=torch.float64)
     again = run.rerun(found, variants, 2)
     expected = substituted(network, "stage.conv", images[:1].expand(4, -1, -1, -1), lambda old: variants)
@@ -532,7 +537,7 @@ def test_model_outputs_of_transformers(exact: Check, images: Tensor) -> None:
 
     network = Classifier().double().eval()
     run = traced(network, images, "backbone")
-    assert run.gradients(run.output.logits[None, :, 0])[0].abs().max() > 0
+    assert slopes(run, run.output.logits[None, :, 0])[0].abs().max() > 0
     again = run.rerun(run.layers[0], run.layers[0].activations[:1] * 2, 0)
     assert type(again) is type(run.output)
     torch.testing.assert_close(again["logits"], again.logits)
@@ -575,11 +580,11 @@ def test_several_parts_at_once(images: Tensor) -> None:
     network = Parts(dict).double().eval()
     run = traced(network, images, "stage@coarse", "stage@fine", "stage")
     assert [found.layout.grid for found in run.layers] == [(8, 8), (16, 16), (8, 8)]
-    coarse, fine, bare = run.gradients(first(run.output)[None])
+    coarse, fine, bare = slopes(run, first(run.output)[None])
     assert torch.equal(coarse, bare)
     for name, gradient in (("stage@coarse", coarse), ("stage@fine", fine)):
         alone = traced(network, images, name)
-        torch.testing.assert_close(gradient, alone.gradients(first(alone.output)[None])[0])
+        torch.testing.assert_close(gradient, slopes(alone, first(alone.output)[None])[0])
 
 
 def test_an_unknown_part_says_which_there_are(images: Tensor) -> None:
@@ -882,11 +887,11 @@ def test_half_precision(dtype: torch.dtype) -> None:
     network = perturbed(InPlace()).float()
     images = torch.randn(2, 3, 16, 16)
     reference = traced(network, images, "bn2")
-    (expected,) = reference.gradients(first(reference.output)[None])
+    (expected,) = slopes(reference, first(reference.output)[None])
     half = perturbed(InPlace())
     half.load_state_dict(network.state_dict())
     run = traced(half.to(dtype), images.to(dtype), "bn2")
-    (found,) = run.gradients(first(run.output)[None])
+    (found,) = slopes(run, first(run.output)[None])
     assert found.dtype == run.layers[0].activations.dtype == torch.float32
     assert found.isfinite().all()
     maps = [(g * r.layers[0].activations).sum((0, 2)) for g, r in zip((found, expected), (run, reference), strict=True)]
@@ -927,11 +932,11 @@ def test_a_recurrent_head(exact: Check, images: Tensor, batch_first: bool, name:
 def test_several_classes_at_once_equal_one_by_one(images: Tensor) -> None:
     network = perturbed(InPlace())
     run = traced(network, images, "bn", "bn2")
-    together = run.gradients(run.output.T)
+    together = slopes(run, run.output.T)
     assert [tuple(g.shape[:2]) for g in together] == [(4, 3), (4, 3)]
     for k in range(4):
         alone = traced(network, images, "bn", "bn2")
-        for all_, (one,) in zip(together, alone.gradients(alone.output.T[k : k + 1]), strict=True):
+        for all_, (one,) in zip(together, slopes(alone, alone.output.T[k : k + 1]), strict=True):
             assert torch.equal(all_[k], one)
 
 
@@ -940,23 +945,23 @@ def test_several_layers_at_once_equal_one_by_one(images: Tensor) -> None:
     names = ["bn2", "stem", "skip", "relu", "bn", "conv"]
     together = traced(network, images, *names)
     assert [found.layer.name for found in together.layers] == names
-    gradients = together.gradients(together.output.T[:2])
+    gradients = slopes(together, together.output.T[:2])
     variants = torch.randn(2, 6, 16, 16, dtype=torch.float64)
     for name, found, gradient in zip(names, together.layers, gradients, strict=True):
         alone = traced(network, images, name)
         assert torch.equal(found.activations, alone.layers[0].activations)
-        torch.testing.assert_close(gradient, alone.gradients(alone.output.T[:2])[0], rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(gradient, slopes(alone, alone.output.T[:2])[0], rtol=1e-9, atol=1e-12)
         assert torch.equal(together.rerun(found, variants, 1), alone.rerun(alone.layers[0], variants, 1))
 
 
 def test_images_do_not_see_each_other(images: Tensor) -> None:
     network = perturbed(InPlace())
     batch = traced(network, images, "bn2")
-    (gradients,) = batch.gradients(batch.output.T[:1])
+    (gradients,) = slopes(batch, batch.output.T[:1])
     for image in range(3):
         alone = traced(network, images[image : image + 1], "bn2")
         torch.testing.assert_close(alone.layers[0].activations[0], batch.layers[0].activations[image])
-        torch.testing.assert_close(alone.gradients(alone.output.T[:1])[0][:, 0], gradients[:, image])
+        torch.testing.assert_close(slopes(alone, alone.output.T[:1])[0][:, 0], gradients[:, image])
 
 
 # --- what it costs ------------------------------------------------------------------------------------------
@@ -995,7 +1000,7 @@ def test_no_graph_before_the_layer_and_no_gradient_of_parameters() -> None:
     RAN.clear()
     run = trace(twin, images, layers, gradients=True)
     assert [*RAN] == [(twin.module.before, False), (twin.module.layer, False), (twin.module.after, True)]
-    run.gradients(run.output.T)
+    slopes(run, run.output.T)
     assert all(p.grad is None for p in [*network.parameters(), *twin.module.parameters()])
     RAN.clear()
     assert not trace(twin, images, layers).output.requires_grad

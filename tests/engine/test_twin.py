@@ -347,7 +347,7 @@ def assert_same_network(network: nn.Module, images: Tensor, state: State, layer:
     twin = twin_of(network)
     run = trace(twin, images, resolve(twin, images, [layer]), gradients=True, rerun=True)
     assert torch.equal(run.output.detach(), expected)
-    (gradient,) = run.gradients(run.output[:, 0][None])
+    ((gradient,),) = run.gradients(run.output[:, 0][None])
     assert gradient.abs().max() > 0
     activations = run.layers[0].activations
     torch.testing.assert_close(run.rerun(run.layers[0], activations[1:], 1), expected[1:])

@@ -71,7 +71,7 @@ def survey(twin: Twin, inputs: Any, *, again: bool = False) -> Survey:
     one = first_image(inputs)
     key = ("survey", tuple((tuple(t.shape), t.dtype) for _, t in structure.tensors(one)))
     if again or key not in twin.notes:
-        twin.notes[key] = _surveyed(twin, one)
+        twin.notes[key] = _surveyed(twin, one, picture_size(inputs))
     found: Survey = twin.notes[key]
     return found
 
@@ -98,8 +98,8 @@ def picture_size(inputs: Any) -> tuple[int, int]:
     raise LayerError(f"the network's input must hold a batch of images (b, c, h, w), but it is {shapes}.")
 
 
-def _surveyed(twin: Twin, one: Any) -> Survey:
-    run = _Surveying(twin, picture_size(one))
+def _surveyed(twin: Twin, one: Any, picture: tuple[int, int]) -> Survey:
+    run = _Surveying(twin, picture)
     with torch.inference_mode(False), torch.enable_grad():
         leaves = structure.transform(one, lambda _, t: t.requires_grad_().clone() if t.is_floating_point() else t)
         output = twin.run(run, leaves)
