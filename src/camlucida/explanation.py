@@ -222,8 +222,8 @@ class Explanations(Sequence[Explanation]):
             title=" · ".join(fixed) if fixed else first.source,
             subtitle=self._predicted(),
             original=first.picture,
-            footer=f"{first.model} · {first.source} · camlucida {first.versions.get('camlucida', '')}"
-            " · each map has its own scale",
+            footer="each map has its own scale"
+            f" · {first.model} · {first.source} · camlucida {first.versions.get('camlucida', '')}",
             **look,
         )
 

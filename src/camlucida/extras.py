@@ -16,6 +16,5 @@ def need(module: str, *, extra: str, what: str) -> ModuleType:
         if error.name is not None and not module.startswith(error.name):
             raise  # the package is there, something below it is not: that is not ours to explain
         raise MissingExtra(
-            f"{what} needs the package {module.split('.')[0]}. "
-            f"Install it with: pip install 'camlucida[{extra}]'"
+            f"{what} needs the package {module.split('.')[0]}. Install it with: pip install 'camlucida[{extra}]'"
         ) from None
