@@ -268,6 +268,26 @@ def test_a_softmax_over_tokens_is_no_grid() -> None:
     assert default(Attending()) == "blocks"
 
 
+def test_a_map_given_out_beside_the_pooled_one_that_is_read() -> None:
+    """As in transformers: the backbone returns its map and the mean of it, the head reads the mean."""
+
+    class Backbone(Residual):
+        def forward(self, x: Tensor) -> Any:
+            x = self.layer3(self.layer2(self.layer1(self.stem(x))))
+            return {"map": x, "pooled": self.avgpool(x).flatten(1)}
+
+    class Classifier(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.backbone, self.head = Backbone(), nn.Linear(8, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = self.head(self.backbone(x)["pooled"])
+            return found
+
+    assert default(Classifier()) == "backbone.layer3"
+
+
 def test_a_layer_nothing_is_made_of_is_no_default() -> None:
     class Sidetracked(Residual):
         def forward(self, x: Tensor) -> Tensor:

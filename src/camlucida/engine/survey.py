@@ -113,7 +113,6 @@ class _Surveying:
     twin: Twin
     picture: tuple[int, int]
     events: list[Event] = field(default_factory=list)
-    tensors: list[Tensor | None] = field(default_factory=list)
     handed: list[Tensor | None] = field(default_factory=list)
     last_linear_input: Tensor | None = None
     _calls: Counter[nn.Module] = field(default_factory=Counter)
@@ -148,7 +147,6 @@ class _Surveying:
                 leaf=leaf,
             )
         )
-        self.tensors.append(tensor)
         # The network goes on with a clone, so that an in-place operation cannot make two layers look like one.
         handed = None if tensor is None else tensor.clone()
         self.handed.append(handed)
@@ -159,14 +157,15 @@ class _Surveying:
     def connected(self, output: Any) -> frozenset[int]:
         """Positions of the events at whose places in the picture the network's answer depends on something.
 
-        A vision transformer's last norm is not: only its class token is read. Found by the gradient of a
+        A vision transformer's last norm is not: only its class token is read. Nor is the map that a backbone gives
+        out beside the pooled one that is read. Found by the gradient of a
         random mixture of the output and of what entered the last Linear (whose weights may all be zero).
         """
         generator = torch.Generator().manual_seed(0)
         ends = [t for _, t in structure.tensors(output) if t.is_floating_point()]
         ends += [self.last_linear_input] if self.last_linear_input is not None else []
         ends = [t for t in ends if t.requires_grad]
-        places = [(e, t) for e, t in zip(self.events, self.tensors, strict=True) if e.layout and t is not None]
+        places = [(e, t) for e, t in zip(self.events, self.handed, strict=True) if e.layout and t is not None]
         places = [(e, t) for e, t in places if t.requires_grad]
         if not ends or not places:
             return frozenset()
