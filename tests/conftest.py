@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+torch.set_num_threads(1)  # two workers on two cores; and the same sums in the same order on every machine
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +23,43 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder} (set CAMLUCIDA_TEST_DATA)")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test reaches beyond this machine, unless it is marked `network`: whatever tries, fails by name."""
+    if request.node.get_closest_marker("network"):
+        yield
+        return
+    tried: list[str] = []
+
+    def refuse(where: str) -> None:
+        tried.append(where)
+        raise OSError(f"the tests have no network: {where}")
+
+    def guarded(name: str) -> Any:
+        plain = getattr(socket.socket, name)
+
+        def connect(self: socket.socket, address: Any) -> Any:
+            if self.family in (socket.AF_INET, socket.AF_INET6) and not _loopback(str(address[0])):
+                refuse(f"{name}({address!r})")
+            return plain(self, address)
+
+        return connect
+
+    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host is not None and not _loopback(host.decode() if isinstance(host, bytes) else str(host)):
+            refuse(f"getaddrinfo({host!r})")
+        return look_up(host, *args, **kwargs)
+
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(socket.socket, "connect", guarded("connect"))
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded("connect_ex"))
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    yield
+    if tried:  # also where the code under test took the refusal for being offline
+        pytest.fail(f"{request.node.nodeid} tried to use the network: {', '.join(tried)}. Mark it `network` if it may.")
+
+
+def _loopback(host: str) -> bool:
+    return host in ("", "localhost", "::1", "0.0.0.0", "::") or host.startswith("127.")

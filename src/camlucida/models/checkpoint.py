@@ -59,21 +59,24 @@ def read(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # torch's, about old pickle protocols
             found = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, SafetensorError, OSError, RuntimeError, EOFError, LookupError, ValueError) as error:
-        if _names_code(error, path):
+        if why := _refused(error, path):
             raise ModelError(
-                f"{path.name} wants to run code when it is opened, so it was not opened. "
+                f"{path.name} {why}, so it was not opened. "
                 "Save only the weights: torch.save(network.state_dict(), …), or as safetensors."
             ) from None
         raise ModelError(f"{path} is not a readable checkpoint{_looks_like(path)}. Fetch or copy it again.") from None
     return _state(found, path)
 
 
-def _names_code(error: Exception, path: Path) -> bool:
-    """Whether torch refused a file because it is a pickle of more than tensors, rather than none at all."""
+def _refused(error: Exception, path: Path) -> str:
+    """Why torch would not open a file that is a pickle; nothing if it is none at all."""
     if not isinstance(error, pickle.UnpicklingError):
-        return False
+        return ""
+    if re.search(r"GLOBAL|REDUCE|NEWOBJ|BUILD", str(error)):
+        return "wants to run code when it is opened"
     with path.open("rb") as stream:
-        return bool(re.search(r"GLOBAL|REDUCE|NEWOBJ|BUILD", str(error))) or stream.read(1) == b"\x80"
+        pickled = stream.read(2) in (b"PK", *(bytes((0x80, protocol)) for protocol in range(6)))
+    return "is pickled in a way that cannot be read safely" if pickled else ""
 
 
 def _looks_like(path: Path) -> str:
