@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
-from camlucida.attribution import Attribution, attributions, several_layers, several_targets
+from camlucida.attribution import INPUT, Attribution, attributions, several_layers, several_targets
 from camlucida.data.images import Source, load_image
 from camlucida.errors import CamlucidaError, LayerError, MethodError, ModelError, TargetError
 from camlucida.explanation import Explanation, Explanations
@@ -138,7 +138,7 @@ def _each(
     predictions = top_predictions(run.output[0], model.labels)
     for m, method in enumerate(methods):
         for t, target in enumerate(run.targets):
-            for l, layer in enumerate(run.layers):
+            for l, layer in enumerate(run.layers[m]):
                 yield Explanation(
                     raw=run.maps[m][l][t][0].float().cpu(),
                     relu=method.relu,
@@ -152,7 +152,7 @@ def _each(
                     method=method.name,
                     options=method.with_options(_own(options, method, methods)),
                     paper=method.paper,
-                    layer=layer.label,
+                    layer=layer.label if layer else INPUT,
                     model=model.name,
                     source=source,
                     weights_hash=lambda: model.weights_hash,

@@ -53,6 +53,16 @@ class Rest:
                 return _in_closed_form(self.read(self.trace.output), self.traced.activations, fill, end)
         return torch.stack([self._rerun(image, one, fill) for image, one in enumerate(self.traced.activations)])
 
+    def outputs(self, variants: Callable[[Tensor], Tensor], count: int) -> Tensor:
+        """The class scores (count, b, k) for variants of the activations: numbers (n,) in, (n, b, c, h, w) out."""
+        activations = self.traced.activations
+        found = []
+        for which in torch.split(torch.arange(count), chunk_size(activations[0])):
+            made = variants(which)
+            rows = [self.read(self.trace.rerun(self.traced, made[:, i], i)) for i in range(len(activations))]
+            found.append(torch.stack(rows, dim=1))
+        return torch.cat(found)
+
     def _rerun(self, image: int, activations: Tensor, fill: float) -> Tensor:
         """One run of the rest for every channel that is not constantly `fill` already (then nothing changes)."""
         untouched = self.read(self.trace.rerun(self.traced, activations[None], image))

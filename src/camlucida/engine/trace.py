@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,9 +77,25 @@ class Trace:
         after: list[Finished] = []
         return self._played(traced, variants, image, after), after
 
-    def _played(self, traced: Traced, variants: Tensor, image: int, after: list[Finished] | None) -> Any:
+    def curvature(self, traced: Traced, score: Callable[[Any], Tensor], direction: Tensor, image: int) -> Tensor:
+        """H d at the layer's activations of one image, H the second derivative of the score: d and H d are (c, h, w).
+
+        score    the network's output for one image in, its score (1,) out
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            activations = traced.activations[image : image + 1].clone().requires_grad_()
+            value = score(self._played(traced, activations, image, None, graph=True))
+            (slope,) = torch.autograd.grad(value.sum(), activations, create_graph=True)
+            if not slope.requires_grad:  # piecewise linear up to the score: flat
+                return torch.zeros_like(direction)
+            (curved,) = torch.autograd.grad(slope, activations, direction[None], allow_unused=True)
+        return torch.zeros_like(direction) if curved is None else curved[0].detach()
+
+    def _played(
+        self, traced: Traced, variants: Tensor, image: int, after: list[Finished] | None, *, graph: bool = False
+    ) -> Any:
         wanted = traced.capture
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), torch.set_grad_enabled(graph):
             batch = batch_axes(self.twin, self._inputs)
 
             def replacement() -> Any:

@@ -4,11 +4,22 @@ A method is a function whose positional parameters are what it asks for, like py
 computes only what is named. Options are keyword-only. Decorating it with `@method` is all there is to do: its
 command-line choice, its row in the docs and its contract tests follow from the entry made here.
 
-    activations   (b, c, h, w)  what the layer gave out
-    gradients     (b, c, h, w)  d score / d activations
-    score         (b,)          the target on the untouched images, in its own units
-    ablate        fill -> (c, b)   the score with each channel in turn set to `fill`
-    head          (b, c)        the target's weights in a network that ends in average pooling and a linear layer
+At a layer:
+    activations   (b, c, h, w)      what the layer gave out
+    gradients     (b, c, h, w)      d score / d activations
+    ablate        fill -> (c, b)    the score with each channel in turn set to `fill`
+    head          (b, c)            the target's weights where average pooling and a linear layer follow
+    rerun         variants -> (n, b)   the scores for other activations (n, b, c, h, w)
+    curvature     (b, c, h, w) -> (b, c, h, w)   the second derivative at the activations along a direction
+    look          pictures -> (activations, gradients)   the layer on other pictures
+Anywhere:
+    inputs        (b, c, H, W)      the pictures, as the network wants them
+    score         (b,)              the target on the untouched pictures, in its own units
+    forward       variants -> (n, b)   the scores of other pictures (n, b, c, H, W)
+    slopes        variants -> chunks   their gradients, maybe by another rule at ReLUs
+
+`forward`, `rerun` and `slopes` take a function from variant numbers to variants, and how many there are; the engine
+chooses the chunks. A method that names none of the first group maps the picture itself, at its full size.
 """
 
 from __future__ import annotations
@@ -22,7 +33,10 @@ from typing import Any
 from camlucida.errors import MethodError, nearest
 from camlucida.types import Map
 
-FIXTURES = ("activations", "gradients", "score", "ablate", "head")
+OF_A_LAYER = frozenset({"activations", "gradients", "ablate", "head", "rerun", "curvature", "look"})
+OF_THE_REST = frozenset({"ablate", "head", "rerun", "curvature"})
+"""Those that run the rest of the network again."""
+FIXTURES = OF_A_LAYER | {"inputs", "score", "forward", "slopes"}
 """What a method may ask for."""
 
 
@@ -55,7 +69,12 @@ class Method:
     @property
     def class_free(self) -> bool:
         """Whether the map is the same for every class, since nothing of the class is asked for."""
-        return not {"gradients", "score", "ablate", "head"} & set(self.needs)
+        return set(self.needs) <= {"activations", "inputs"}
+
+    @property
+    def layered(self) -> bool:
+        """Whether it maps a layer; otherwise the picture itself."""
+        return bool(OF_A_LAYER & set(self.needs))
 
     @property
     def doc(self) -> str:

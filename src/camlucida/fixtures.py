@@ -1,0 +1,145 @@
+"""What methods may ask for by naming it, computed when it is asked for. The table is in `methods/registry.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from camlucida.engine import LinearEnd, Pictures, Rest, Rule, Trace, Traced, Twin, linear_end, trace
+from camlucida.engine.pictures import Variants
+from camlucida.errors import MethodError
+from camlucida.models.model import Output
+from camlucida.outputs import class_scores
+from camlucida.targets import Target
+
+Tick = Callable[[int, int], None]
+"""Told how many of how many runs are done."""
+
+
+@dataclass
+class Place:
+    """What all targets share, computed once: a layer of a run, or the pictures themselves where `traced` is None."""
+
+    twin: Twin
+    inputs: Any
+    reading: Output
+    run: Trace
+    traced: Traced | None
+    tick: Tick
+    _shared: dict[Hashable, Tensor] = field(default_factory=dict)
+
+    @property
+    def layer(self) -> Traced:
+        assert self.traced is not None, "a method that asks for a layer got none"
+        return self.traced
+
+    @cached_property
+    def activations(self) -> Tensor:
+        return self.layer.activations
+
+    @cached_property
+    def end(self) -> LinearEnd | None:
+        return linear_end(self.run, self.layer, self.read)
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        if not isinstance(self.inputs, Tensor):
+            raise MethodError(
+                "this method runs the network on other pictures, and a network with several inputs has no one picture."
+                " Choose a method that asks for activations and gradients only, such as grad_cam."
+            )
+        return Pictures(self.twin, self.inputs, self.read, self.tick)
+
+    @cached_property
+    def rest(self) -> Rest:
+        return Rest(self.run, self.layer, self.read)
+
+    def read(self, output: Any) -> Tensor:
+        return class_scores(output, self.reading)
+
+    def shared(self, key: Hashable, compute: Callable[[], Tensor]) -> Tensor:
+        """The class scores under `key`, computed by the first target that asks."""
+        if key is None:
+            return compute()
+        if key not in self._shared:
+            self._shared[key] = compute()
+        return self._shared[key]
+
+
+@dataclass(frozen=True)
+class Fixtures:
+    """The fixtures of one place and one target. Each property or function is what a parameter of that name gets."""
+
+    place: Place
+    target: Target
+    output: Tensor
+    score: Tensor
+    gradients: Tensor | None
+
+    @property
+    def activations(self) -> Tensor:
+        return self.place.activations
+
+    @property
+    def inputs(self) -> Tensor:
+        return self.place.pictures.inputs
+
+    def ablate(self, fill: float) -> Tensor:
+        without = self.place.shared(("ablate", fill), lambda: self.place.rest.without_channels(fill))
+        return self._scored(without.transpose(0, 1))
+
+    @property
+    def head(self) -> Tensor:
+        end = self.place.end
+        if end is None:
+            raise MethodError(
+                "cam needs a layer that is followed by average pooling and one linear layer only, and "
+                f"{self.place.layer.layer.name!r} is not. Use grad_cam: it equals cam where cam exists."
+            )
+        with torch.enable_grad():
+            output = self.output.clone().requires_grad_()
+            (slope,) = torch.autograd.grad(self.target(output).sum(), output)
+        return slope @ end.weight
+
+    def rerun(self, variants: Variants, count: int, *, shared: Hashable = None) -> Tensor:
+        """Variants of the activations (n, b, c, h, w) in, scores (count, b) out; only the rest of the network runs."""
+        return self._scored(self.place.shared(shared, lambda: self.place.rest.outputs(variants, count)))
+
+    def forward(self, variants: Variants, count: int, *, shared: Hashable = None) -> Tensor:
+        """Variants of the pictures (n, b, c, H, W) in, scores (count, b) out.
+
+        shared    a name, where the pictures do not depend on the target: then all targets share their runs
+        """
+        return self._scored(self.place.shared(shared, lambda: self.place.pictures.outputs(variants, count)))
+
+    def slopes(
+        self, variants: Variants, count: int, rule: Rule | None = None
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Chunk by chunk, of variants of the pictures: which (n,), scores (n, b), gradients (n, b, c, H, W)."""
+        return self.place.pictures.slopes(self._scored, variants, count, rule)
+
+    def look(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The layer's activations and gradients (b, c, h, w) on other pictures (b, c, H, W)."""
+        with torch.no_grad():
+            run = trace(self.place.twin, inputs, [self.place.layer.layer], gradients=True)
+            with torch.enable_grad():
+                scores = self._scored(self.place.read(run.output)[None])
+            return run.layers[0].activations, run.gradients(scores)[0][0]
+
+    def curvature(self, direction: Tensor) -> Tensor:
+        """The score's second derivative at the activations along `direction` (b, c, h, w): H d, same shape."""
+
+        def score_of(image: int) -> Callable[[Any], Tensor]:
+            return lambda output: self.target.of(image)(self.place.read(output))
+
+        place = self.place
+        return torch.stack([place.run.curvature(place.layer, score_of(i), d, i) for i, d in enumerate(direction)])
+
+    def _scored(self, outputs: Tensor) -> Tensor:
+        """Class scores (n, b, k) as scores of the target (n, b)."""
+        return torch.stack([self.target.of(i)(outputs[:, i]) for i in range(outputs.shape[1])], dim=1)
