@@ -207,9 +207,9 @@ class Counting(nn.Module):
 
 @pytest.fixture
 def counting() -> Iterator[cl.Model]:
-    """A model whose layers have been looked for once already."""
+    """A model whose layers, and whose linear end, have been looked for once already."""
     counted = cl.wrap(Counting(), size=32, labels=["a", "b", "c", "d"])
-    cl.explain(counted, PETS)
+    cl.explain(counted, PETS, method="cam")
     Counted.runs = 0
     yield counted
     Counted.runs = 0
