@@ -86,9 +86,7 @@ def load_image(source: Source, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
         return _decode(_rewound(source), str(getattr(source, "name", "") or "the file object"), max_pixels)
     kind = f"{type(source).__module__}.{type(source).__qualname__}"
     hint = " Pass tensor.permute(1, 2, 0).numpy(), in [0, 1]." if kind.startswith("torch.") else ""
-    raise ImageError(
-        f"a {kind} is no picture: pass a path, bytes, a file, a Pillow picture or an array.{hint}"
-    )
+    raise ImageError(f"a {kind} is no picture: pass a path, bytes, a file, a Pillow picture or an array.{hint}")
 
 
 def _named(name: str, read: Any, value: Any) -> Image.Image:
@@ -106,9 +104,7 @@ def _reason(error: Exception) -> str:
     text = str(error).rstrip(".") or type(error).__name__
     if "truncated" in text.lower() or isinstance(error, EOFError):
         return f"the file is cut off ({text}). Download or copy it again."
-    return (
-        f"the file is damaged or of a kind that Pillow cannot decode ({text}). Save it again as PNG or JPEG."
-    )
+    return f"the file is damaged or of a kind that Pillow cannot decode ({text}). Save it again as PNG or JPEG."
 
 
 def _check_pixels(size: tuple[int, ...], max_pixels: int, name: str) -> None:
@@ -181,9 +177,7 @@ def _open(source: str | os.PathLike[str]) -> IO[bytes]:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise ImageError(
-                f"{path} is a folder: pass one of its pictures, or image_files() for all of them."
-            )
+            raise ImageError(f"{path} is a folder: pass one of its pictures, or image_files() for all of them.")
         if not stat.S_ISREG(mode):  # reading a pipe or a device might never end
             raise ImageError(f"{path} is no plain file (a pipe, a socket or a device).")
         return path.open("rb")
@@ -193,9 +187,7 @@ def _open(source: str | os.PathLike[str]) -> IO[bytes]:
         raise ImageError(f"no permission to read {path}. Check its owner and rights: ls -l.") from None
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise ImageError(
-                f"{str(path)[:60]!r}... is too long for a file's name. Is it the content?"
-            ) from None
+            raise ImageError(f"{str(path)[:60]!r}... is too long for a file's name. Is it the content?") from None
         raise ImageError(f"cannot open {path}: {error.strerror or error}.") from error
     except ValueError as error:  # a zero byte in the name
         raise ImageError(f"{str(path)!r} is no file name: {error}.") from None

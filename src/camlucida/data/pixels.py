@@ -130,8 +130,7 @@ def _levels(array: NDArray[Any]) -> NDArray[np.uint8]:
         return np.rint(array / 257).astype(np.uint8)
     if not np.issubdtype(array.dtype, np.floating):
         raise ImageError(
-            f"an array of {array.dtype} is no picture: pass uint8 (0 to 255), uint16 (0 to 65535) "
-            "or float (0 to 1)."
+            f"an array of {array.dtype} is no picture: pass uint8 (0 to 255), uint16 (0 to 65535) or float (0 to 1)."
         )
     return _float_levels(array)
 
@@ -139,9 +138,7 @@ def _levels(array: NDArray[Any]) -> NDArray[np.uint8]:
 def _float_levels(array: NDArray[Any]) -> NDArray[np.uint8]:
     if not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).sum())
-        raise ImageError(
-            f"{bad} of {array.size} values are NaN or infinite: a picture has none. Fill them first."
-        )
+        raise ImageError(f"{bad} of {array.size} values are NaN or infinite: a picture has none. Fill them first.")
     low, high = float(array.min()), float(array.max())
     if low < 0 or high > 1:
         hint = " Divide by 255?" if low >= 0 and 1 < high <= 255 else " Undo the normalisation first."

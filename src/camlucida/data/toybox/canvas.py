@@ -54,8 +54,7 @@ def _layers(kind: Kind) -> tuple[Points, tuple[_Layer, ...]]:
         outlines += [(part.name, s.role, s.points) for s in part.shapes]
     stops = np.cumsum([len(points) for _, _, points in outlines]).tolist()
     layers = tuple(
-        _Layer(name, role, stop - len(points), stop)
-        for (name, role, points), stop in zip(outlines, stops, strict=True)
+        _Layer(name, role, stop - len(points), stop) for (name, role, points), stop in zip(outlines, stops, strict=True)
     )
     return np.concatenate([points for _, _, points in outlines]), layers
 

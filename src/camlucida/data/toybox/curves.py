@@ -35,9 +35,7 @@ class Shape:
     rim: Points | None = None
 
 
-def ellipse(
-    role: str, cx: float, cy: float, rx: float, ry: float, tilt: float = 0, rim: float = RIM
-) -> Shape:
+def ellipse(role: str, cx: float, cy: float, rx: float, ry: float, tilt: float = 0, rim: float = RIM) -> Shape:
     """An ellipse about (cx, cy) with half axes rx, ry, turned clockwise by `tilt` degrees."""
     steps = np.linspace(0.0, 2 * pi, 28, endpoint=False)
     turn = tilt * pi / 180

@@ -109,8 +109,7 @@ def scene(
     patches = int(rng.integers(3))
     chosen = _chosen(rng, CLASSES if kinds is None else tuple(kinds), objects)
     placed = tuple(
-        _object(rng, kind, x, y, half)
-        for kind, (x, y, half) in zip(chosen, _layout(rng, objects), strict=True)
+        _object(rng, kind, x, y, half) for kind, (x, y, half) in zip(chosen, _layout(rng, objects), strict=True)
     )
     stamp = _stamp(np.random.default_rng([_STAMP, len(seeds), *seeds]), variant, chosen)
     return Scene(size, ground, placed, patches, stamp)
@@ -119,16 +118,12 @@ def scene(
 def _check(kinds: Sequence[str] | None, objects: int, variant: str) -> None:
     if variant not in get_args(Variant):
         known = get_args(Variant)
-        raise DataError(
-            f"No variant {variant!r} of toybox.{nearest(variant, known)} Known: {', '.join(known)}."
-        )
+        raise DataError(f"No variant {variant!r} of toybox.{nearest(variant, known)} Known: {', '.join(known)}.")
     if objects < 1:
         raise DataError(f"A scene has 1 or more objects, not {objects}; for none, ask for variant 'empty'.")
     for kind in () if kinds is None else kinds:
         if kind not in KINDS:
-            raise DataError(
-                f"No kind {kind!r} in toybox.{nearest(kind, CLASSES)} Known: {', '.join(CLASSES)}."
-            )
+            raise DataError(f"No kind {kind!r} in toybox.{nearest(kind, CLASSES)} Known: {', '.join(CLASSES)}.")
     if kinds is not None and not kinds:
         raise DataError(f"No kinds to choose from. Known: {', '.join(CLASSES)}.")
 

@@ -147,9 +147,7 @@ class Scene:
             if thing.kind not in KINDS:
                 raise DataError(f"No kind {thing.kind!r} in toybox. Known: {', '.join(CLASSES)}.")
             centre = (thing.x, thing.y)
-            canvas.add(
-                KINDS[thing.kind], thing.parts, centre, thing.size, thing.angle, thing.flip, thing.colours
-            )
+            canvas.add(KINDS[thing.kind], thing.parts, centre, thing.size, thing.angle, thing.flip, thing.colours)
         if (stamp := self.watermark) is not None:
             canvas.stamp((stamp.x, stamp.y), stamp.size, stamp.opacity)
         return canvas

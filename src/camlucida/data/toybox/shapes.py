@@ -6,9 +6,7 @@ from camlucida.data.toybox.animals import BIRD, CAT, DOG, FISH
 from camlucida.data.toybox.kinds import Kind, Part
 from camlucida.data.toybox.things import BOAT, CAR, HOUSE, KEY, MUG, TREE
 
-KINDS: dict[str, Kind] = {
-    kind.name: kind for kind in (CAT, DOG, CAR, HOUSE, TREE, FISH, MUG, KEY, BOAT, BIRD)
-}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (CAT, DOG, CAR, HOUSE, TREE, FISH, MUG, KEY, BOAT, BIRD)}
 """Every kind of object by its name. The order is the order of the classes."""
 
 CLASSES: tuple[str, ...] = tuple(KINDS)
