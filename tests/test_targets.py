@@ -276,7 +276,7 @@ def test_gradients_are_their_closed_forms() -> None:
         Counterfactual(Contrast(Logit(torch.tensor([4, 0])), Logit(torch.tensor([1, 2])))),
         Custom(lambda output: output.amax(1)),
     ],
-    ids=str,
+    ids=lambda target: type(target).__name__,  # a callable's text holds its address, which differs between workers
 )
 def test_of_an_image_scores_its_variants(target: Target) -> None:
     for image in range(2):
@@ -306,3 +306,8 @@ def test_labels(target: Target, label: str) -> None:
 def test_a_class_without_a_name() -> None:
     assert class_label(2, ()) == "class 2"
     assert class_label(-1, NAMES) == "class -1"
+
+
+def test_true_is_no_class() -> None:
+    with pytest.raises(TargetError, match="not bool"):
+        parse(True, OUTPUT, ())

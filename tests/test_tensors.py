@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from camlucida.models.preprocessing import Preprocessing
-from camlucida.tensors import land, scaled, scaled_signed, upsample
+from camlucida.tensors import land, scaled, upsample
 from camlucida.types import Geometry
 
 NAN = math.nan
@@ -187,21 +187,7 @@ def test_scaled(heat: list, wanted: list) -> None:
     assert_close(scaled(torch.tensor(heat)), torch.tensor(wanted), equal_nan=True)
 
 
-@pytest.mark.parametrize(
-    ("heat", "wanted"),
-    [
-        ([[0.0, 0.0]], [[0.0, 0.0]]),
-        ([[-4.0, 2.0]], [[-1.0, 0.5]]),
-        ([[NAN, 2.0, -1.0]], [[NAN, 1.0, -0.5]]),
-        ([[-1.0, -3.0]], [[-1 / 3, -1.0]]),
-    ],
-)
-def test_scaled_signed(heat: list, wanted: list) -> None:
-    assert_close(scaled_signed(torch.tensor(heat)), torch.tensor(wanted), equal_nan=True)
-
-
 def test_maps_are_scaled_apart() -> None:
     heat = torch.tensor([[[1.0, 2.0]], [[0.0, 0.0]], [[-3.0, 10.0]]])
     assert_close(scaled(heat), torch.tensor([[[0.5, 1.0]], [[0.0, 0.0]], [[0.0, 1.0]]]))
-    assert_close(scaled_signed(heat), torch.tensor([[[0.5, 1.0]], [[0.0, 0.0]], [[-0.3, 1.0]]]))
     assert_close(scaled(heat[:, None])[:, 0], scaled(heat))

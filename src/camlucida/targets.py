@@ -216,6 +216,8 @@ def _class(spec: Any, output: Tensor, names: Sequence[str]) -> int | Tensor:
         return class_index(spec, names)
     try:
         index = int(spec) if isinstance(spec, str) else operator.index(spec)  # 2.7 is no class
+        if isinstance(spec, bool):
+            raise TypeError
     except (TypeError, ValueError):
         raise TargetError(
             f"a target is a class name, an index, a (b,) tensor or a callable, not {type(spec).__name__}."

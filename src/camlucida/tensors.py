@@ -38,9 +38,3 @@ def scaled(heat: Tensor) -> Tensor:
     """For display: divided by its maximum, below zero cut off; all zero stays all zero. NaN stays NaN."""
     top = heat.nan_to_num(nan=0.0).clamp_min(0).amax((-2, -1), keepdim=True)
     return torch.where(top > 0, heat.clamp_min(0) / top, heat.clamp_min(0) * 0)
-
-
-def scaled_signed(heat: Tensor) -> Tensor:
-    """For display of what speaks for and against: divided by the largest absolute value, in [-1, 1]."""
-    top = heat.nan_to_num(nan=0.0).abs().amax((-2, -1), keepdim=True)
-    return torch.where(top > 0, heat / top, heat * 0)

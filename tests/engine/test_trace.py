@@ -237,6 +237,38 @@ def test_a_network_that_writes_to_its_input(exact: Check, images: Tensor) -> Non
     torch.testing.assert_close(again, network(images.clone())[[1, 1]])
 
 
+def test_a_network_that_writes_to_its_input_and_to_what_is_on_the_tape(images: Tensor) -> None:
+    """It has to run twice to see what is overwritten: the second run must not start from what the first one wrote."""
+
+    class Normalising(WritesToTheTape):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.sub_(0.5).mul_(2))
+
+    network = Normalising(_add_to_early).double().eval()
+    expected = network(images.clone())
+    run = traced(network, images, "layer")
+    torch.testing.assert_close(run.output.detach(), expected)
+    again = run.rerun(run.layers[0], run.layers[0].activations[1:2].repeat(2, 1, 1, 1), 1)
+    torch.testing.assert_close(again, expected[[1, 1]])
+
+
+def test_an_input_that_is_passed_on_and_written_to(exact: Check, images: Tensor) -> None:
+    """The input and what is on the tape are one tensor: the whole network runs again."""
+
+    class PassingOn(WritesToTheTape):
+        def forward(self, x: Tensor) -> Tensor:
+            same = self.between(x)
+            out = self.layer(self.early(x).tanh())
+            same[:, 0] += out[:, 0]
+            return self.head(out * x.sum(1, keepdim=True)).tanh().mean((2, 3))
+
+    network = PassingOn(_scale).double().eval()
+    run = traced(network, images, "layer")
+    (found,) = run.layers
+    again = run.rerun(found, found.activations[2:].repeat(2, 1, 1, 1), 2)
+    torch.testing.assert_close(again, network(images.clone())[[2, 2]])
+
+
 # --- calls and branches -------------------------------------------------------------------------------------
 
 
@@ -1005,6 +1037,36 @@ def test_no_graph_before_the_layer_and_no_gradient_of_parameters() -> None:
     RAN.clear()
     assert not trace(twin, images, layers).output.requires_grad
     assert [graph for _, graph in RAN] == [False] * 3
+
+
+def test_in_place_activations_do_not_make_the_network_run_twice() -> None:
+    network = nn.Sequential(Noting(), nn.ReLU(inplace=True), Noting(), Pooled(3)).eval()
+    twin, images = twin_of(network), torch.randn(2, 3, 8, 8)
+    layers = resolve(twin, images, ["2"])
+    RAN.clear()
+    trace(twin, images, layers, gradients=True, rerun=True)
+    assert len(RAN) == 2
+
+
+def test_two_calls_that_gave_out_one_tensor_do_not_make_a_rerun_start_anew() -> None:
+    class Dropping(Costly):
+        def forward(self, x: Tensor) -> Tensor:
+            early = self.before(x)
+            dropped = self.drop(early)
+            out = self.layer(x)
+            dropped += out
+            return self.head(self.after(early).mean((2, 3)))
+
+    network = Dropping()
+    network.drop = nn.Dropout(0.5)
+    images = torch.randn(2, 3, 8, 8)
+    run = traced(network.eval(), images, "layer")
+    (found,) = run.layers
+    run.rerun(found, found.activations, 0)
+    RAN.clear()
+    again = run.rerun(found, found.activations[1:], 1)
+    assert [*RAN] == [(twin_of(network).module.after, False)]
+    torch.testing.assert_close(again, network(images)[1:])
 
 
 def test_a_rerun_runs_the_rest_only() -> None:

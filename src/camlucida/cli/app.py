@@ -22,6 +22,7 @@ app = App(
     name="camlucida",
     help="See why a vision model decided, and whether to believe the picture of it.",
     version=camlucida.__version__,
+    suppress_keyboard_interrupt=False,  # `main` says that it stopped
 )
 app.command(explain.explain)
 app.command(demo.demo)

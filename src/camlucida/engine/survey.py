@@ -157,9 +157,9 @@ class _Surveying:
     def connected(self, output: Any) -> frozenset[int]:
         """Positions of the events at whose places in the picture the network's answer depends on something.
 
-        A vision transformer's last norm is not: only its class token is read. Nor is the map that a backbone gives
-        out beside the pooled one that is read. Found by the gradient of a
-        random mixture of the output and of what entered the last Linear (whose weights may all be zero).
+        A vision transformer's last norm is not: only its class token is read. Nor is the map that a backbone
+        returns beside the pooled one that is read: what counts is what is made of it after the call. Found by the
+        gradient of a random mixture of the output and of what entered the last Linear (whose weights may be zero).
         """
         generator = torch.Generator().manual_seed(0)
         ends = [t for _, t in structure.tensors(output) if t.is_floating_point()]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.engine import structure
+from camlucida.engine.norm import light
 from camlucida.engine.structure import Path
 from camlucida.errors import LayerError
 
@@ -98,7 +99,7 @@ class Recording:
         start, was_live = len(self._items), self._live
         if self.tape:
             self._items.append(Entered(module))
-        output = forward(*args, **kwargs)
+        output = (light(module, forward) if was_live else forward)(*args, **kwargs)
         self.calls[module] += 1
         ordinal, self._ordinal = self._ordinal, self._ordinal + 1
         if (module, self.calls[module]) in self.wanted:

@@ -124,6 +124,8 @@ def find(name: str | Method) -> Method:
     """The method of that name (`grad-cam` and `GradCAM` are understood); `MethodError` offers the nearest."""
     if isinstance(name, Method):
         return name
+    if not isinstance(name, str):
+        raise MethodError(f"a method is asked for by name, not by {type(name).__name__}. Known: {', '.join(_methods)}.")
     plain = {key.replace("_", ""): key for key in _methods}
     key = plain.get(name.lower().replace("-", "").replace("_", "").replace("++", "plusplus"))
     if key is None:

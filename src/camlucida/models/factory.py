@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 import sys
@@ -31,6 +32,8 @@ def load(spec: str, pretrained: bool = True) -> Model:
             made = made()
         except Exception as error:
             raise ModelError(f"{where}:{name}() raised {type(error).__name__}: {error}.") from error
+    else:
+        made = copy.deepcopy(made)  # a network that stands in the module stays as it is when weights are loaded
     if isinstance(made, Model):
         return made
     if isinstance(made, nn.Module):

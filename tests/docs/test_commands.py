@@ -1,0 +1,24 @@
+"""Every command line that the documents show is understood: a command or option that is none fails."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from camlucida.cli.app import app
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands(page: Path) -> list[str]:
+    return re.findall(r"^\s*(?:\$ )?camlucida (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+def test_commands_on_the_page_are_understood(page: Path) -> None:
+    for command in commands(page):
+        app.parse_args(shlex.split(command, comments=True), print_error=False, exit_on_error=False)
