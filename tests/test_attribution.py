@@ -247,7 +247,7 @@ def test_everything_of_one_run() -> None:
     logits = network(IMAGES).detach()
     assert_close(run.output, logits)
     assert_close(run.scores, torch.stack([*logits.topk(2).values.unbind(1), logits[:, 1]]))
-    assert [layer.name for layer in run.layers] == ["stage1", "stage3"]
+    assert [layer.name for layer in run.layers[0]] == ["stage1", "stage3"]
     assert [target.label(()) for target in run.targets][2] == "class 1"
     assert (len(run.maps), len(run.maps[0]), len(run.maps[0][0])) == (3, 2, 3)
     for m, (method, options) in enumerate((("grad_cam", {}), ("eigen_cam", {}), ("ablation_cam", {"fill": 0.5}))):

@@ -43,7 +43,7 @@ class ReluRule(TorchFunctionMode):
         kwargs.pop("inplace", None)
         self.count += 1
         x = args[0] if args else kwargs.pop("input")
-        out: Tensor = _Relu.apply(x, 6.0 if func is F.relu6 else None, self.rule == "guided")  # type: ignore[no-untyped-call]
+        out: Tensor = _Relu.apply(x, 6.0 if func is F.relu6 else None, self.rule == "guided")
         return out
 
 
