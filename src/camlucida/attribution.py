@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.engine import Layer, LayerSpec, Traced, resolve, trace, twin_of
+from camlucida.errors import MethodError
 from camlucida.fixtures import Fixtures, Place, Tick
 from camlucida.methods import Method, find
 from camlucida.methods.registry import OF_THE_REST
@@ -152,6 +153,7 @@ def attribute(
     Raises `LayerError`, `TargetError`, `MethodError`.
     """
     chosen = find(method)
+    check_layer(chosen, layer)
     wrapped = model if isinstance(model, Model) else Model(model)
     layers = list(layer) if isinstance(layer, list | tuple) else [wrapped.layer if layer is None else layer]
     run = attributions(
@@ -169,6 +171,12 @@ def attribute(
         stacked = torch.stack(maps, dim=1) if several_targets(target) else maps[0]
         found[where.name if where else INPUT] = stacked.relu() if chosen.relu and not signed else stacked
     return found if several_layers(layer) else next(iter(found.values()))
+
+
+def check_layer(method: Method, layer: LayerSpec | Sequence[LayerSpec]) -> None:
+    """`MethodError` where a layer is named for a method that maps the picture itself."""
+    if not method.layered and layer not in (None, INPUT):
+        raise MethodError(f"{method.name} maps the picture itself and takes no layer, but was given {layer!r}.")
 
 
 def several_targets(target: Any) -> bool:

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
-from camlucida.attribution import INPUT, Attribution, attributions, several_layers, several_targets
+from camlucida.attribution import INPUT, Attribution, attributions, check_layer, several_layers, several_targets
 from camlucida.data.images import Source, load_image
 from camlucida.errors import CamlucidaError, LayerError, MethodError, ModelError, TargetError
 from camlucida.explanation import Explanation, Explanations
@@ -82,6 +82,8 @@ def _explained(
 ) -> Explanation | Explanations:
     methods = [find(m) for m in method] if isinstance(method, list | tuple) else [find(method)]
     _check(methods, target, layer, options)
+    if len(methods) == 1:
+        check_layer(methods[0], layer)
     picture = load_image(image)
     inputs, geometry = model.preprocessing(picture)
     layers = list(layer) if isinstance(layer, list | tuple) else [model.layer if layer is None else layer]

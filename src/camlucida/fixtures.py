@@ -10,12 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from camlucida.engine import LinearEnd, Pictures, Rest, Rule, Trace, Traced, Twin, linear_end, trace
+from camlucida.engine import LinearEnd, Pictures, Rest, Trace, Traced, Twin, linear_end, trace
 from camlucida.engine.pictures import Variants
 from camlucida.errors import MethodError
 from camlucida.models.model import Output
 from camlucida.outputs import class_scores
 from camlucida.targets import Target
+
+Chunks = Iterator[tuple[Tensor, Tensor, Tensor]]
+"""Which variants (n,), their scores (n, b), the scores' gradients (n, b, c, H, W); chunk by chunk."""
 
 Tick = Callable[[int, int], None]
 """Told how many of how many runs are done."""
@@ -117,11 +120,17 @@ class Fixtures:
         """
         return self._scored(self.place.shared(shared, lambda: self.place.pictures.outputs(variants, count)))
 
-    def slopes(
-        self, variants: Variants, count: int, rule: Rule | None = None
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def slopes(self, variants: Variants, count: int) -> Chunks:
         """Chunk by chunk, of variants of the pictures: which (n,), scores (n, b), gradients (n, b, c, H, W)."""
-        return self.place.pictures.slopes(self._scored, variants, count, rule)
+        return self.place.pictures.slopes(self._scored, variants, count)
+
+    def guided(self, variants: Variants, count: int) -> Chunks:
+        """As `slopes`, with guided backpropagation's way back through ReLUs."""
+        return self.place.pictures.slopes(self._scored, variants, count, "guided")
+
+    def deconvolved(self, variants: Variants, count: int) -> Chunks:
+        """As `slopes`, with deconvolution's way back through ReLUs."""
+        return self.place.pictures.slopes(self._scored, variants, count, "deconvolution")
 
     def look(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """The layer's activations and gradients (b, c, h, w) on other pictures (b, c, H, W)."""

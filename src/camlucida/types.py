@@ -5,7 +5,7 @@ Axes have one spelling everywhere: b images, k classes, c channels, h x w grid o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -21,6 +21,20 @@ Weights: TypeAlias = Tensor
 """One weight a channel: (b, c)."""
 Ablate: TypeAlias = Callable[[float], Tensor]
 """What stands in for a channel in, the score with each channel in turn set to it out: (c, b)."""
+Pictures: TypeAlias = Tensor
+"""The network's inputs: (b, c, H, W), normalised as the network wants them."""
+Variants: TypeAlias = Callable[[Tensor], Tensor]
+"""Numbers of variants (n,) in, the variants out: (n, b, ...)."""
+Forward: TypeAlias = Callable[..., Tensor]
+"""Variants of the pictures, and how many there are, in; scores (count, b) out. `shared` names runs for all targets."""
+Rerun: TypeAlias = Callable[..., Tensor]
+"""As `Forward`, for variants of the activations: only the rest of the network runs."""
+Slopes: TypeAlias = Callable[[Variants, int], Iterator[tuple[Tensor, Tensor, Tensor]]]
+"""Variants, and how many, in; chunk by chunk which (n,), scores (n, b), gradients (n, b, c, H, W) out."""
+Look: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Other pictures (b, c, H, W) in; the layer's activations and gradients (b, c, h, w) there out."""
+Curvature: TypeAlias = Callable[[Tensor], Tensor]
+"""A direction (b, c, h, w) in; the second derivative of the score along it out, same shape."""
 ScoreFunction: TypeAlias = Callable[[Tensor], Tensor]
 """A target: the network's output (b, k) in, one score an image (b,) out."""
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.methods import Method, methods
+from camlucida.methods.registry import THROUGH_RELUS
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -105,6 +106,7 @@ class Subject:
     make         a new one, the same weights every time
     grid         what the test's own hook does with the output of `layer` to make it (b, c, h, w)
     linear_end   whether average pooling and a linear layer are all that follows
+    relus        whether there are ReLUs to guide
     """
 
     name: str
@@ -112,6 +114,7 @@ class Subject:
     grid: Callable[[Tensor, tuple[int, int]], Tensor]
     ungrid: Callable[[Tensor, Tensor], Tensor]
     linear_end: bool
+    relus: bool
     stride: int
     layers: tuple[str, str]
 
@@ -139,13 +142,14 @@ def _with_token(new: Tensor, old: Tensor) -> Tensor:
 
 
 SUBJECTS = [
-    Subject("plain", _made(Plain), _same, _same, True, 2, ("stem", "layer")),
-    Subject("skip", _made(Skip), _same, _same, False, 2, ("stem", "layer")),
+    Subject("plain", _made(Plain), _same, _same, True, True, 2, ("stem", "layer")),
+    Subject("skip", _made(Skip), _same, _same, False, True, 2, ("stem", "layer")),
     Subject(
         "tokens",
         _made(Tokens),
         lambda x, size: x[:, 1:].mT.unflatten(2, size),
         _with_token,
+        False,
         False,
         4,
         ("stem", "layer"),
@@ -156,6 +160,7 @@ SUBJECTS = [
         lambda x, size: x.permute(0, 3, 1, 2),
         lambda new, old: new.permute(0, 2, 3, 1),
         True,
+        False,
         4,
         ("norm", "layer"),
     ),
@@ -176,7 +181,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def fits(method: Method, subject: Subject) -> bool:
     """Whether the method can explain the network at all."""
-    return subject.linear_end or "head" not in method.needs
+    if "head" in method.needs and not subject.linear_end:
+        return False
+    return subject.relus or not THROUGH_RELUS & set(method.needs)
 
 
 @pytest.fixture

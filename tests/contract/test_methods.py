@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +21,26 @@ from camlucida.methods import Method
 
 
 def maps(subject: Any, method: Method, images: Tensor, network: nn.Module | None = None, **rest: Any) -> Tensor:
-    found: Tensor = attribute(
-        network or subject.make(), images, method=method, **{"layer": "layer", "target": 1} | rest
-    )
+    where = {"layer": "layer"} if method.layered else {}
+    found: Tensor = attribute(network or subject.make(), images, method=method, **where | {"target": 1} | rest)
     return found
 
 
+def cell(method: Method, subject: Any) -> int:
+    """How many pixels wide one place of the map is."""
+    width: int = subject.stride if method.at == "layer" else 1
+    return width
+
+
 def test_says_what_it_needs(method: Method, misfit: Any, images: Tensor) -> None:
-    with pytest.raises(MethodError, match="average pooling and one linear layer"):
+    with pytest.raises(MethodError, match=r"average pooling and one linear layer|ReLUs, and .* has none"):
         maps(misfit, method, images)
 
 
 class TestMaps:
     def test_shape_and_finite(self, method: Method, subject: Any, images: Tensor) -> None:
         found = maps(subject, method, images, signed=True)
-        assert found.shape == (3, 20 // subject.stride, 12 // subject.stride)
+        assert found.shape == (3, 20 // cell(method, subject), 12 // cell(method, subject))
         assert found.isfinite().all()
         assert found.abs().max() > 0
         assert not found.requires_grad
@@ -68,6 +75,10 @@ class TestMaps:
 
     def test_several_layers_are_each_of_them(self, method: Method, subject: Any, images: Tensor) -> None:
         layers = ["layer"] if "head" in method.needs else list(subject.layers)
+        if not method.layered:
+            with pytest.raises(MethodError, match="takes no layer"):
+                maps(subject, method, images, layer=layers)
+            return
         network = subject.make().double()
         found = maps(subject, method, images, network, layer=layers)
         assert list(found) == layers
@@ -80,7 +91,7 @@ class TestMaps:
 
     def test_a_wide_image(self, method: Method, subject: Any, images: Tensor) -> None:
         found = maps(subject, method, images.mT[..., :8, :])
-        assert found.shape == (3, 8 // subject.stride, 20 // subject.stride)
+        assert found.shape == (3, 8 // cell(method, subject), 20 // cell(method, subject))
         assert found.isfinite().all()
 
     def test_class_free_is_told_truly(self, method: Method, subject: Any, images: Tensor) -> None:
@@ -139,13 +150,80 @@ def by_hand(network: nn.Module, subject: Any, images: Tensor) -> dict[str, Calla
             rows.append(run(without).detach())
         return torch.stack(rows)
 
+    def each(variants: Callable[[Tensor], Tensor], count: int) -> list[Tensor]:
+        return [variants(torch.tensor([i]))[0] for i in range(count)]
+
+    def forward(variants: Callable[[Tensor], Tensor], count: int, shared: object = None) -> Tensor:
+        return torch.stack([network(v)[:, 1].detach() for v in each(variants, count)])
+
+    def rerun(variants: Callable[[Tensor], Tensor], count: int, shared: object = None) -> Tensor:
+        return torch.stack([run(partial(subject.ungrid, v)).detach() for v in each(variants, count)])
+
+    def slopes(variants: Callable[[Tensor], Tensor], count: int, of: nn.Module = network) -> Any:
+        for i, v in enumerate(each(variants, count)):
+            pictures = v.detach().clone().requires_grad_()
+            found = of(pictures.clone())[:, 1]
+            (slope,) = torch.autograd.grad(found.sum(), pictures)
+            yield torch.tensor([i]), found.detach()[None], slope[None]
+
+    def curvature(direction: Tensor) -> Tensor:
+        def of(x: Tensor) -> Tensor:
+            return run(partial(subject.ungrid, x)).sum()
+
+        return torch.autograd.functional.hvp(of, activations, direction)[1]
+
+    def look(pictures: Tensor) -> tuple[Tensor, Tensor]:
+        given = by_hand(network, subject, pictures)
+        return given["activations"](), given["gradients"]()
+
     return {
+        "inputs": lambda: images,
+        "forward": lambda: forward,
+        "rerun": lambda: rerun,
+        "slopes": lambda: slopes,
+        "guided": lambda: partial(slopes, of=with_relus(network, guided=True)),
+        "deconvolved": lambda: partial(slopes, of=with_relus(network, guided=False)),
+        "curvature": lambda: curvature,
+        "look": lambda: look,
         "activations": lambda: activations,
         "gradients": lambda: subject.grid(gradient, size),
         "score": lambda: score.detach(),
         "ablate": lambda: ablate,
         "head": lambda: network.head.weight[1].detach().expand(len(images), -1),
     }
+
+
+class RuledReLU(torch.autograd.Function):
+    """Backwards only what is positive; with `guided` only where the ReLU was open."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, guided: bool) -> Tensor:
+        ctx.open = x > 0 if guided else torch.ones_like(x, dtype=torch.bool)
+        return x * (x > 0)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+        return gradient * (gradient > 0) * ctx.open, None
+
+
+class Ruled(nn.Module):
+    def __init__(self, guided: bool) -> None:
+        super().__init__()
+        self.guided = guided
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = RuledReLU.apply(x, self.guided)
+        return out
+
+
+def with_relus(network: nn.Module, *, guided: bool) -> nn.Module:
+    """A copy with every ReLU module exchanged for one with another way back."""
+    copied = copy.deepcopy(network)
+    for module in list(copied.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.ReLU):
+                setattr(module, name, Ruled(guided))
+    return copied
 
 
 # --- what is written about it ---
@@ -222,7 +300,7 @@ def test_the_network_is_untouched(
     if end == "wrong class":
         rest, expected = {"target": 4}, TargetError
     elif end == "no such layer":
-        rest, expected = {"layer": "layer9"}, CamlucidaError
+        rest, expected = {"layer": "layer9"}, CamlucidaError  # or that it takes none
     elif end == "target raises":
         rest, expected = {"target": oops}, Oops
     elif end in ("layer raises", "Ctrl-C"):

@@ -11,6 +11,7 @@ from camlucida.methods.layer_cam import layer_cam
 from camlucida.methods.xgrad_cam import xgrad_cam
 from camlucida.methods.eigen_cam import eigen_cam
 from camlucida.methods.ablation_cam import ablation_cam
+from camlucida.methods.gradient import gradient
 # isort: on
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "find",
     "grad_cam",
     "grad_cam_plusplus",
+    "gradient",
     "hires_cam",
     "layer_cam",
     "methods",

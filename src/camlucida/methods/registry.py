@@ -16,9 +16,10 @@ Anywhere:
     inputs        (b, c, H, W)      the pictures, as the network wants them
     score         (b,)              the target on the untouched pictures, in its own units
     forward       variants -> (n, b)   the scores of other pictures (n, b, c, H, W)
-    slopes        variants -> chunks   their gradients, maybe by another rule at ReLUs
+    slopes        variants -> chunks   their gradients: (which (n,), scores (n, b), gradients (n, b, c, H, W)) a chunk
+    guided, deconvolved   as `slopes`, with another way back through ReLUs; refuses networks without any
 
-`forward`, `rerun` and `slopes` take a function from variant numbers to variants, and how many there are; the engine
+Those that take variants take a function from variant numbers (n,) to variants, and how many there are; the engine
 chooses the chunks. A method that names none of the first group maps the picture itself, at its full size.
 """
 
@@ -28,15 +29,19 @@ import inspect
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from camlucida.errors import MethodError, nearest
 from camlucida.types import Map
 
+Size: TypeAlias = Literal["layer", "picture"]
+
 OF_A_LAYER = frozenset({"activations", "gradients", "ablate", "head", "rerun", "curvature", "look"})
 OF_THE_REST = frozenset({"ablate", "head", "rerun", "curvature"})
 """Those that run the rest of the network again."""
-FIXTURES = OF_A_LAYER | {"inputs", "score", "forward", "slopes"}
+THROUGH_RELUS = frozenset({"guided", "deconvolved"})
+"""Those that only networks with ReLUs have."""
+FIXTURES = OF_A_LAYER | THROUGH_RELUS | {"inputs", "score", "forward", "slopes"}
 """What a method may ask for."""
 
 
@@ -47,6 +52,7 @@ class Method:
     needs       the positional parameters, in order
     options     keyword -> default
     relu        whether the paper cuts off what is below zero; done by the caller, so that the signed map is kept
+    at          which size its maps have: the layer's grid, or the picture the network sees
     class_free  whether the map is the same for every target
     """
 
@@ -57,6 +63,7 @@ class Method:
     paper: str
     deviation: str
     relu: bool
+    at: Size
 
     def __call__(self, *args: Any, **options: Any) -> Map:
         return self.function(*args, **options)
@@ -93,12 +100,15 @@ class Method:
 _methods: dict[str, Method] = {}
 
 
-def method(*, paper: str, deviation: str = "none", relu: bool) -> Callable[[Callable[..., Map]], Method]:
+def method(
+    *, paper: str, deviation: str = "none", relu: bool, at: Size | None = None
+) -> Callable[[Callable[..., Map]], Method]:
     """Register the decorated function as a method under its own name.
 
     paper       where it stands, with the equation
     deviation   where ours differs from the paper's, and why; "none" where it does not
     relu        whether the paper's map is the positive part of what the function returns
+    at          "picture" for a method that asks for a layer, but returns maps of the picture's size
     """
 
     def register(function: Callable[..., Map]) -> Method:
@@ -109,7 +119,8 @@ def method(*, paper: str, deviation: str = "none", relu: bool) -> Callable[[Call
         if unknown or name in _methods:
             raise MethodError(f"method {name}: registered twice, or asks for unknown {sorted(unknown)}.")
         options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        _methods[name] = Method(name, function, needs, options, paper, deviation, relu)
+        size: Size = at or ("layer" if OF_A_LAYER & set(needs) else "picture")
+        _methods[name] = Method(name, function, needs, options, paper, deviation, relu, size)
         return _methods[name]
 
     return register
