@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from camlucida.methods import Method, methods
+from camlucida.methods import Combinator, Method, combinators, methods
 
 ROOT = Path(__file__).resolve().parents[1]
 OPEN, CLOSE = "<!-- methods: made by docs/generate.py -->", "<!-- /methods -->"
@@ -42,6 +42,9 @@ def table() -> str:
     rows += [
         f"| `{m.name}` | {m.summary} | {', '.join(m.needs)} | {m.paper.partition(':')[0]} |" for m in methods().values()
     ]
+    rows += ["", "Combinators are put on any method: `refine(layer_cam)`, `smooth(positive(hires_cam), n=4)`.", ""]
+    rows += ["| combinator | in plain words | options |", "|---|---|---|"]
+    rows += [f"| `{c.name}` | {c.summary} | {_options(c)} |" for c in combinators().values()]
     return "\n".join(rows)
 
 
@@ -52,7 +55,18 @@ def page() -> str:
         " the ReLU of the paper, bilinear upsampling (half-pixel centres) and scaling by the maximum happen in one"
         " place, for display only.\n"
     )
-    return head + "".join(section(m) for m in methods().values())
+    between = (
+        "\n# Combinators\n\nPut on any method, and on each other: `refine(layer_cam)`, "
+        "`smooth(positive(hires_cam), n=4)`. Options of a method go into its own brackets: "
+        "`flips(ablation_cam(fill=0.5))`. Parts and fusions need no further run of the network. Fusions take "
+        "the layers asked for, or all candidates.\n"
+    )
+    return (
+        head
+        + "".join(section(m) for m in methods().values())
+        + between
+        + "".join(combinator_section(c) for c in combinators().values())
+    )
 
 
 def section(m: Method) -> str:
@@ -65,6 +79,20 @@ def section(m: Method) -> str:
         f"- Paper: {m.paper}\n- Deviation: {m.deviation}\n"
         f"- Of the map the paper shows {shown}.\n- Options: {options}\n"
     )
+
+
+def combinator_section(c: Combinator) -> str:
+    """One combinator: its docstring, its paper, where ours differs."""
+    details = c.doc.partition("\n\n")[2]
+    text = f"\n```text\n{details}\n```\n" if details else ""
+    return (
+        f"\n## {c.name}\n\n{c.summary}\n{text}\n"
+        f"- Paper: {c.paper}\n- Deviation: {c.deviation}\n- Options: {_options(c)}\n"
+    )
+
+
+def _options(c: Combinator) -> str:
+    return ", ".join(f"`{k}={v!r}`" for k, v in c.options.items()) or "none"
 
 
 def pictures() -> None:

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution import Attribution, attribute, attributions, class_scores
+from camlucida.attribution import Attribution, attribute, attributions
 from camlucida.errors import LayerError, MethodError, TargetError
 from camlucida.methods import find
 from camlucida.models.model import Model
+from camlucida.outputs import class_scores
 
 LOGITS = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
 OTHER = torch.randn(2, 7, generator=torch.Generator().manual_seed(1))

@@ -9,16 +9,16 @@ from typing import Any, TypeAlias, overload
 import torch
 from torch import Tensor, nn
 
-from camlucida.engine import Layer, LayerSpec, Traced, resolve, trace, twin_of
+from camlucida.engine import Layer, LayerSpec, Twin, resolve, twin_of
 from camlucida.errors import MethodError
-from camlucida.fixtures import Fixtures, Place, Tick
-from camlucida.methods import Method, find
-from camlucida.methods.registry import OF_THE_REST
+from camlucida.fixtures import Tick
+from camlucida.methods import Combined, Method, find
 from camlucida.models.model import Model, Output
-from camlucida.outputs import class_scores, placed
+from camlucida.outputs import placed
+from camlucida.runs import Fused, Question, run
 from camlucida.targets import Target, TargetSpec, parse, top_count
 
-Request: TypeAlias = tuple[Method, Mapping[str, Any]]
+Request: TypeAlias = tuple[Method | Combined, Mapping[str, Any]]
 """A method with its options."""
 
 INPUT = "input"
@@ -32,14 +32,15 @@ class Attribution:
     output    (b, k) the network's class scores
     targets   what was explained
     scores    (targets, b)
-    layers    for every method, where: the layers, or None once for a method that maps the picture itself
+    layers    for every method, where: the layers, once several that were fused, or once None for a method that maps
+              the picture itself
     maps      maps[m][l][t] is the signed map (b, h, w) of the m-th method, its l-th place, the t-th target
     """
 
     output: Tensor
     targets: tuple[Target, ...]
     scores: Tensor
-    layers: tuple[tuple[Layer | None, ...], ...]
+    layers: tuple[tuple[Layer | Fused | None, ...], ...]
     maps: tuple[tuple[tuple[Tensor, ...], ...], ...]
 
 
@@ -50,6 +51,7 @@ def attributions(
     targets: Sequence[TargetSpec],
     layers: Sequence[LayerSpec],
     methods: Sequence[Request],
+    default: LayerSpec = None,
     names: Sequence[str] = (),
     score: str = "logit",
     output: Output = None,
@@ -59,44 +61,46 @@ def attributions(
 
     One run serves all that ask for activations, gradients or the rest of the network. The network may be in train
     mode, frozen, in half precision, on a GPU; the caller may be inside `no_grad` or `inference_mode`. Nothing of it
-    changes. `tick` is told about the progress of methods that run the network many times. Arguments as of `attribute`.
+    changes. `tick` is told about the progress of methods that run the network many times. A layer that is None is
+    `default`, and for methods that fuse layers all candidates. Arguments as of `attribute`.
     """
     inputs = placed(network, inputs)
     twin = twin_of(network)
-    needs = {need for method, _ in methods for need in method.needs}
     with torch.inference_mode(False), torch.no_grad():
-        found = resolve(twin, inputs, layers) if any(method.layered for method, _ in methods) else []
-        run = trace(twin, inputs, found, gradients="gradients" in needs, rerun=bool(OF_THE_REST & needs))
-        with torch.enable_grad():
-            of_classes = class_scores(run.output, output)
-            chosen = [t for spec in targets for t in parse(spec, of_classes.detach(), names, score=score)]
-            scores = torch.stack([target(of_classes) for target in chosen])  # (targets, b)
-        gradients = run.gradients(scores) if "gradients" in needs else []
-        of_classes, scores = of_classes.detach(), scores.detach()
-
-        def given(traced: Traced | None, slopes: Sequence[Tensor] | None) -> list[Fixtures]:
-            place = Place(twin, inputs, output, run, traced, tick)
-            return [
-                Fixtures(place, target, of_classes, scores[t], slopes[t] if slopes else None)
-                for t, target in enumerate(chosen)
-            ]
-
-        at_layers = [given(traced, gradients[l] if gradients else None) for l, traced in enumerate(run.layers)]
-        at_pictures = [given(None, None)]
-        maps = tuple(
-            tuple(
-                tuple(_map(method, options, fixtures) for fixtures in row)
-                for row in (at_layers if method.layered else at_pictures)
-            )
-            for method, options in methods
+        wanted = [_wanted(method, twin, inputs, layers, default) for method, _ in methods]
+        every = list(dict.fromkeys(layer for row in wanted for layer in row))
+        found = run(
+            Question(
+                twin,
+                tuple(every),
+                output,
+                frozenset(need for method, _ in methods for need in method.needs),
+                lambda scores: [t for spec in targets for t in parse(spec, scores, names, score=score)],
+                tick,
+            ),
+            inputs,
         )
-    where = tuple(tuple(found) if method.layered else (None,) for method, _ in methods)
-    return Attribution(of_classes, tuple(chosen), scores, where, maps)
+        maps = tuple(
+            tuple(tuple(row) for row in found.maps(method, options, [every.index(layer) for layer in row_of]))
+            for (method, options), row_of in zip(methods, wanted, strict=True)
+        )
+    where = tuple(_where(method, row) for (method, _), row in zip(methods, wanted, strict=True))
+    return Attribution(found.output, found.targets, found.scores, where, maps)
 
 
-def _map(method: Method, options: Mapping[str, Any], fixtures: Fixtures) -> Tensor:
-    found: Tensor = method(*(getattr(fixtures, need) for need in method.needs), **options)
-    return found
+def _wanted(
+    method: Method | Combined, twin: Twin, inputs: Any, layers: Sequence[LayerSpec], default: LayerSpec
+) -> list[Layer]:
+    if not method.layered:
+        return []
+    unsaid = "all" if method.fuses else default
+    return resolve(twin, inputs, [unsaid if spec is None else spec for spec in layers])
+
+
+def _where(method: Method | Combined, layers: Sequence[Layer]) -> tuple[Layer | Fused | None, ...]:
+    if not method.layered:
+        return (None,)
+    return (Fused(tuple(layers)),) if method.fuses else tuple(layers)
 
 
 @overload
@@ -106,7 +110,7 @@ def attribute(
     *,
     target: Any = None,
     layer: str | int | None = None,
-    method: str | Method = "grad_cam",
+    method: str | Method | Combined = "grad_cam",
     score: str = "logit",
     signed: bool = False,
     **options: Any,
@@ -120,7 +124,7 @@ def attribute(
     *,
     target: Any = None,
     layer: Sequence[LayerSpec],
-    method: str | Method = "grad_cam",
+    method: str | Method | Combined = "grad_cam",
     score: str = "logit",
     signed: bool = False,
     **options: Any,
@@ -133,7 +137,7 @@ def attribute(
     *,
     target: Any = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
-    method: str | Method = "grad_cam",
+    method: str | Method | Combined = "grad_cam",
     score: str = "logit",
     signed: bool = False,
     **options: Any,
@@ -145,35 +149,37 @@ def attribute(
     target    a class index or name, "top3", "A rather than B", "not A", a callable output -> (b,), or None for
               each image's predicted class; a (b,) tensor gives one class an image; a list means each of them
     layer     a name, glob, index, None for the default; a list or a glob gives several, from one forward pass
-    method    by name; `options` are its own
+    method    by name, with combinators round it or not: "smooth(positive(hires_cam), n=4)"; `options` are its own
     score     what a class is scored by: logit, probability, log_probability
     signed    also what the paper's ReLU would cut off
 
-    Returns (b, h, w); with a list of targets (b, targets, h, w); with several layers a dict name -> such maps.
+    Returns (b, h, w); with a list of targets (b, targets, h, w); with several layers a dict name -> such maps,
+    unless the method fuses them into one.
     Raises `LayerError`, `TargetError`, `MethodError`.
     """
     chosen = find(method)
     check_layer(chosen, layer)
     wrapped = model if isinstance(model, Model) else Model(model)
-    layers = list(layer) if isinstance(layer, list | tuple) else [wrapped.layer if layer is None else layer]
-    run = attributions(
+    layers = list(layer) if isinstance(layer, list | tuple) else [layer]
+    made = attributions(
         wrapped.network,
         images,
         targets=list(target) if isinstance(target, list | tuple) else [target],
         layers=layers,  # type: ignore[arg-type]
         methods=[(chosen, chosen.with_options(options))],
+        default=wrapped.layer,
         names=wrapped.labels,
         score=score,
         output=wrapped.output,
     )
     found = {}
-    for where, maps in zip(run.layers[0], run.maps[0], strict=True):
+    for where, maps in zip(made.layers[0], made.maps[0], strict=True):
         stacked = torch.stack(maps, dim=1) if several_targets(target) else maps[0]
         found[where.name if where else INPUT] = stacked.relu() if chosen.relu and not signed else stacked
-    return found if several_layers(layer) else next(iter(found.values()))
+    return found if several_layers(layer) and not chosen.fuses else next(iter(found.values()))
 
 
-def check_layer(method: Method, layer: LayerSpec | Sequence[LayerSpec]) -> None:
+def check_layer(method: Method | Combined, layer: LayerSpec | Sequence[LayerSpec]) -> None:
     """`MethodError` where a layer is named for a method that maps the picture itself."""
     if not method.layered and layer not in (None, INPUT):
         raise MethodError(f"{method.name} maps the picture itself and takes no layer, but was given {layer!r}.")

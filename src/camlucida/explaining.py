@@ -19,7 +19,7 @@ from camlucida.attribution import INPUT, Attribution, attributions, check_layer,
 from camlucida.data.images import Source, load_image
 from camlucida.errors import CamlucidaError, LayerError, MethodError, ModelError, TargetError
 from camlucida.explanation import Explanation, Explanations
-from camlucida.methods import Method, find
+from camlucida.methods import Combined, Method, find
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.targets import ClassScore, Target, class_label
@@ -46,7 +46,7 @@ def explain(
     target   what to explain: None for the predicted class, a name ("tiger cat"), an index, "top3",
              "A rather than B", "not A" (what speaks against it), any callable; a list for several
     layer    a name, a glob ("layer?"), an index, "all", None for the default; a list for several
-    method   by name; a list for several
+    method   by name, with combinators round it or not: "smooth(positive(hires_cam), n=4)"; a list for several
     score    what a class is scored by: logit (as in the papers), probability, log_probability
     options  of the method
 
@@ -86,23 +86,25 @@ def _explained(
         check_layer(methods[0], layer)
     picture = load_image(image)
     inputs, geometry = model.preprocessing(picture)
-    layers = list(layer) if isinstance(layer, list | tuple) else [model.layer if layer is None else layer]
+    layers = list(layer) if isinstance(layer, list | tuple) else [layer]
     run = attributions(
         model.network,
         inputs[None],
         targets=list(target) if isinstance(target, list | tuple) else [target],
         layers=layers,
         methods=[(m, m.with_options(_own(options, m, methods))) for m in methods],
+        default=model.layer,
         names=model.labels,
         score=score,
         output=model.output,
     )
     made = Explanations(tuple(_each(model, name_of(image), picture, geometry, methods, options, run, score)))
-    several = isinstance(method, list | tuple) or several_targets(target) or several_layers(layer)
+    several = isinstance(method, list | tuple) or several_targets(target)
+    several |= several_layers(layer) and not methods[0].fuses
     return made if several or len(made) > 1 else made.items[0]
 
 
-def _check(methods: Sequence[Method], target: Any, layer: Any, options: Mapping[str, Any]) -> None:
+def _check(methods: Sequence[Method | Combined], target: Any, layer: Any, options: Mapping[str, Any]) -> None:
     """Refuse empty lists, and options that would be ignored or fail only inside the arithmetic."""
     for asked, kind, what in (
         (methods, MethodError, "method"),
@@ -120,7 +122,7 @@ def _check(methods: Sequence[Method], target: Any, layer: Any, options: Mapping[
                 raise MethodError(f"{m.name}: {name} is a number (by default {m.options[name]:g}), not {value!r}.")
 
 
-def _own(options: Mapping[str, Any], method: Method, methods: Sequence[Method]) -> dict[str, Any]:
+def _own(options: Mapping[str, Any], method: Method | Combined, methods: Sequence[Method | Combined]) -> dict[str, Any]:
     """The options that belong to `method`; with one method all of them, so that a wrong one is named."""
     if len(methods) == 1:
         return dict(options)
@@ -132,7 +134,7 @@ def _each(
     source: str,
     picture: Image.Image,
     geometry: Geometry,
-    methods: Sequence[Method],
+    methods: Sequence[Method | Combined],
     options: Mapping[str, Any],
     run: Attribution,
     score: str,

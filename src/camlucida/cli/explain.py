@@ -58,7 +58,8 @@ def explain(
     layer
         A name, a glob ("layer?"), a number, or all; several separated by commas. See `camlucida layers`.
     method
-        grad_cam and its relatives; several separated by commas. See `camlucida models`.
+        grad_cam and its relatives, also combined, as in "refine(layer_cam)"; several separated by commas. See
+        `camlucida models`.
     score
         What a class is scored by: logit, probability, log_probability.
     option
@@ -251,13 +252,17 @@ def _progress(console: Console, count: int) -> Progress:
 
 def _split(values: list[str] | None) -> list[str] | None:
     """Commas separate, except inside the brackets of a glob or a combinator."""
-    import re
-
-    return (
-        None
-        if values is None
-        else [part.strip() for v in values for part in re.split(r",(?![^\[(]*[\])])", v) if part.strip()]
-    )
+    if values is None:
+        return None
+    parts: list[str] = []
+    for value in values:
+        depth, begin = 0, 0
+        for position, letter in enumerate(f"{value},"):
+            depth += (letter in "([") - (letter in ")]")
+            if letter == "," and (depth <= 0 or position == len(value)):
+                parts.append(value[begin:position].strip())
+                begin = position + 1
+    return [part for part in parts if part]
 
 
 def _one_or_list(values: list[str] | None) -> Any:

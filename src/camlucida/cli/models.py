@@ -22,6 +22,7 @@ def models(*, search: str = "") -> None:
     _print_models(console, search.lower())
     if not search:
         _print_methods(console)
+        _print_combinators(console)
 
 
 def _print_models(console: Console, search: str) -> None:
@@ -67,3 +68,15 @@ def _print_methods(console: Console) -> None:
     for method in methods().values():
         table.add_row(method.name, method.summary, method.paper.partition(":")[0])
     console.print(table)
+
+
+def _print_combinators(console: Console) -> None:
+    from camlucida.methods import combinators
+
+    table = Table(title="\nCombinators, put on any method", title_justify="left", box=None, pad_edge=False)
+    for column in ("name", "what it does", "options"):
+        table.add_column(column, no_wrap=column == "name")
+    for entry in combinators().values():
+        table.add_row(entry.name, entry.summary, ", ".join(f"{k}={v!r}" for k, v in entry.options.items()))
+    console.print(table)
+    console.print("For example: --method 'refine(layer_cam)', --method 'smooth(positive(hires_cam), n=4)'.")

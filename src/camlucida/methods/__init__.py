@@ -1,6 +1,8 @@
 """Saliency methods, one a file. Importing this package fills the registry, in the order of the list below."""
 
-from camlucida.methods.registry import Method, find, methods
+from camlucida.methods.combined import Combinator, Combined, combinators
+from camlucida.methods.expression import find
+from camlucida.methods.registry import Method, methods
 
 # isort: off
 from camlucida.methods.cam import cam
@@ -13,18 +15,43 @@ from camlucida.methods.eigen_cam import eigen_cam
 from camlucida.methods.ablation_cam import ablation_cam
 from camlucida.methods.gradient import gradient
 # isort: on
+from camlucida.methods.combining import (
+    absolute,
+    crops,
+    flips,
+    fuse_max,
+    fuse_mean,
+    negative,
+    positive,
+    refine,
+    scales,
+    smooth,
+)
 
 __all__ = [
+    "Combinator",
+    "Combined",
     "Method",
     "ablation_cam",
+    "absolute",
     "cam",
+    "combinators",
+    "crops",
     "eigen_cam",
     "find",
+    "flips",
+    "fuse_max",
+    "fuse_mean",
     "grad_cam",
     "grad_cam_plusplus",
     "gradient",
     "hires_cam",
     "layer_cam",
     "methods",
+    "negative",
+    "positive",
+    "refine",
+    "scales",
+    "smooth",
     "xgrad_cam",
 ]

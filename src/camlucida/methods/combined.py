@@ -1,0 +1,171 @@
+"""Methods made of methods: what takes any method and gives another, without knowing which.
+
+Three kinds, told apart by what their function takes:
+    part    a map (b, h, w)                         one of its parts, as positive or absolute
+    fusion  the maps of several layers              one map, on the finest of their grids
+    views   the pictures (b, c, H, W)               other views of them, and how a map comes back from each; the
+                                                    answer is the mean over the views
+
+Parts and fusions need only the run that is made anyway; views run the network again. What is combined is data, a
+`Combined`; `camlucida.runs` carries it out.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+from torch import Tensor
+
+from camlucida.errors import MethodError
+from camlucida.methods.registry import Method, Size
+from camlucida.types import Display
+
+Kind: TypeAlias = Literal["part", "fusion", "views"]
+Back: TypeAlias = Callable[[Tensor, tuple[int, int]], Tensor]
+"""A map (b, h, w) of a view, and a size, in; the map (b, *size) of the picture out, NaN where the view saw nothing."""
+Views: TypeAlias = Iterator[tuple[Tensor, Back]]
+
+
+@dataclass(frozen=True)
+class Combinator:
+    """One entry of the table: a function, what kind it is of, its options with their defaults, and where it stands."""
+
+    name: str
+    kind: Kind
+    function: Callable[..., Any]
+    options: Mapping[str, Any]
+    paper: str
+    deviation: str
+
+    @property
+    def summary(self) -> str:
+        """In plain words: the first line of its docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    @property
+    def doc(self) -> str:
+        """The whole docstring."""
+        return inspect.getdoc(self.function) or ""
+
+    def __call__(self, inner: Method | Combined, **options: Any) -> Combined:
+        unknown = [name for name in options if name not in self.options]
+        if unknown:
+            have = ", ".join(f"{k}={v!r}" for k, v in self.options.items()) or "none"
+            raise MethodError(f"{self.name} has no option {unknown[0]!r}. Its options: {have}.")
+        if self.kind == "fusion" and not inner.layered:
+            raise MethodError(f"{self.name} fuses layers, and {inner.name} maps the picture itself.")
+        if self.kind == "fusion" and inner.fuses:
+            raise MethodError(f"{self.name} fuses layers, and {inner.name} has fused them already.")
+        return Combined(self, inner, options)
+
+
+@dataclass(frozen=True)
+class Combined:
+    """A combinator with the method it is put on: to callers, one more method.
+
+    given   the options that are not left at their defaults
+    """
+
+    combinator: Combinator
+    inner: Method | Combined
+    given: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """As it can be asked for again: "smooth(positive(hires_cam), n=4)"."""
+        return f"{self.combinator.name}({', '.join([self.inner.name, *(f'{k}={v!r}' for k, v in self.given.items())])})"
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """The combinator's own options."""
+        return {**self.combinator.options, **self.given}
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Every option of the whole expression, for the record: "smooth.n", "smooth.ablation_cam.fill"."""
+        outer, inner = self.combinator.name, self.inner
+        within = inner.options if isinstance(inner, Combined) else _of(inner)
+        return {f"{outer}.{k}": v for k, v in {**self.settings, **within}.items()}
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return self.inner.needs
+
+    @property
+    def paper(self) -> str:
+        return f"{self.combinator.name}: {self.combinator.paper}; {self.inner.paper}"
+
+    @property
+    def deviation(self) -> str:
+        return self.combinator.deviation
+
+    @property
+    def summary(self) -> str:
+        return self.combinator.summary
+
+    @property
+    def relu(self) -> bool:
+        """A mean over views is still signed where its method is; parts and fusions are what is to be shown."""
+        return self.combinator.kind == "views" and self.inner.relu
+
+    @property
+    def at(self) -> Size:
+        return self.inner.at
+
+    @property
+    def display(self) -> Display:
+        """A part has one sign; whatever else is combined is shown as its method is."""
+        return replace(self.inner.display, signed=self.inner.display.signed and self.combinator.kind != "part")
+
+    @property
+    def class_free(self) -> bool:
+        return self.inner.class_free
+
+    @property
+    def layered(self) -> bool:
+        return self.inner.layered
+
+    @property
+    def fuses(self) -> bool:
+        """Whether it makes one map of several layers."""
+        return self.combinator.kind == "fusion" or self.inner.fuses
+
+    def with_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """All its options; others cannot be put over them from outside, where it is open whose they are."""
+        if options:
+            raise MethodError(
+                f"options of {self.name} are written into it, as in smooth(ablation_cam(fill=0.5), n=4); "
+                f"{next(iter(options))!r} was given beside it."
+            )
+        return dict(self.options)
+
+
+def _of(inner: Method) -> dict[str, Any]:
+    return {f"{inner.name.partition('(')[0]}.{k}": v for k, v in inner.options.items()}
+
+
+_combinators: dict[str, Combinator] = {}
+
+
+def combinator(
+    kind: Kind, *, paper: str = "none", deviation: str = "none"
+) -> Callable[[Callable[..., Any]], Combinator]:
+    """Put the decorated function into the table under its own name; its keyword-only parameters are the options."""
+
+    def enter(function: Callable[..., Any]) -> Combinator:
+        parameters = inspect.signature(function).parameters.values()
+        options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        entry = Combinator(function.__name__, kind, function, options, paper, deviation)
+        _combinators[entry.name] = entry
+        return entry
+
+    return enter
+
+
+def combinators() -> dict[str, Combinator]:
+    """All combinators by name, in the order in which they are listed."""
+    return dict(_combinators)
