@@ -1,0 +1,51 @@
+"""KernelSHAP: the score shared out fairly over parts of the picture."""
+
+from __future__ import annotations
+
+import torch
+
+from camlucida.methods.coalitions import checked_runs, painted, shapley_coalitions, shapley_values, showing
+from camlucida.methods.registry import method
+from camlucida.methods.superpixels import segmented
+from camlucida.types import Display, Forward, Map, Note, Pictures
+
+
+@method(
+    paper="Lundberg & Lee, NeurIPS 2017, theorem 2: argmin sum_z pi(z) (f(z) - g(z))^2,"
+    " pi = (M - 1) / (C(M, |z|) |z| (M - |z|))",
+    deviation="coalitions are drawn as pi weighs them, in pairs of opposites (Covert & Lee, AISTATS 2021), and the sum"
+    " of the values is a condition of the fit; without a lasso",
+    relu=False,
+    display=Display(signed=True),
+)
+def kernel_shap(
+    inputs: Pictures,
+    forward: Forward,
+    note: Note,
+    *,
+    n: int = 1000,
+    segments: int = 48,
+    superpixels: str = "slic",
+    fill: str = "mean",
+    seed: int = 0,
+) -> Map:
+    """Shapley values of the parts: what each adds, on average over all orders of uncovering. They add up exactly.
+
+    inputs       (b, c, H, W)        the pictures
+    forward      variants -> scores  of other pictures
+    note         name, (b,) -> None  "standard_error" of a part's value, from the draw; "baseline_score", all hidden
+    n            how many runs at most; where 2 ** parts is no more, all coalitions are run and the values exact
+    segments     about how many parts
+    superpixels  "slic" (follow edges) or "grid"
+    fill         what hides: "mean" (the mean colour: 0, after normalisation) or "blur"
+    seed         of the coalitions, which are the same for every picture
+    returns      (b, H, W)           signed, in units of the score: on each pixel the value of its whole part
+    """
+    labels, count = segmented(inputs, superpixels, segments)
+    patterns, kernel = shapley_coalitions(count, checked_runs(n, 4), seed)
+    key = ("kernel_shap", n, segments, superpixels, fill, seed)
+    scores = forward(showing(inputs, labels, patterns, fill), len(patterns), shared=key).double().cpu()
+    values, errors = shapley_values(patterns, kernel, scores)
+    note("standard_error", errors.square().mean(1).sqrt().to(inputs.device))
+    note("baseline_score", scores[1].to(inputs.device))
+    return painted(values, labels).to(torch.promote_types(inputs.dtype, torch.float32))

@@ -1,0 +1,57 @@
+"""LIME: a linear model of what showing and hiding parts of the picture does to the score."""
+
+from __future__ import annotations
+
+import torch
+
+from camlucida.methods.coalitions import checked_runs, painted, ridge, showing
+from camlucida.methods.registry import method
+from camlucida.methods.superpixels import segmented
+from camlucida.types import Display, Forward, Map, Note, Pictures
+
+
+@method(
+    paper="Ribeiro et al., KDD 2016, eq. 1-2: argmin_g sum_z pi(z) (f(z) - g(z'))^2 + Omega(g),"
+    " pi = exp(-D^2 / width^2)",
+    deviation="as in the authors' code for pictures: ridge, not K-lasso, weights sqrt(pi), D the cosine distance of z'"
+    " to the whole; not as there: superpixels are SLIC's, not quickshift's, and hidden ones show one colour",
+    relu=False,
+    display=Display(signed=True),
+)
+def lime(
+    inputs: Pictures,
+    forward: Forward,
+    note: Note,
+    *,
+    n: int = 1000,
+    segments: int = 48,
+    superpixels: str = "slic",
+    fill: str = "mean",
+    width: float = 0.25,
+    penalty: float = 1.0,
+    seed: int = 0,
+) -> Map:
+    """What showing a part adds to the score, by a linear model fitted to random pictures with parts hidden.
+
+    inputs       (b, c, H, W)        the pictures
+    forward      variants -> scores  of other pictures
+    note         name, (b,) -> None  "r2": how much of the scores' weighted variance the linear model explains
+    n            how many runs: the picture, and n - 1 with each part hidden or shown by the toss of a coin
+    segments     about how many parts
+    superpixels  "slic" (follow edges) or "grid"
+    fill         what hides: "mean" (the mean colour: 0, after normalisation) or "blur"
+    width        of the kernel that lets pictures near the whole one count more
+    penalty      of the ridge regression, added to sums over runs
+    seed         of the coins, which are the same for every picture
+    returns      (b, H, W)           signed, in units of the score; the same all over a part
+    """
+    n = checked_runs(n, 2)
+    labels, count = segmented(inputs, superpixels, segments)
+    on = torch.rand(n, count, generator=torch.Generator().manual_seed(seed)) < 0.5
+    on[0] = True
+    key = ("lime", n, segments, superpixels, fill, seed)
+    scores = forward(showing(inputs, labels, on, fill), n, shared=key).double().cpu()
+    distance = 1 - on.double().mean(1).sqrt()  # the cosine distance of zeros and ones to ones
+    slopes, r2 = ridge(on.double(), torch.exp(-(distance**2) / width**2).sqrt(), scores, penalty)
+    note("r2", r2.to(inputs.device))
+    return painted(slopes, labels).to(torch.promote_types(inputs.dtype, torch.float32))

@@ -1,0 +1,57 @@
+"""What is hidden of a picture: windows, and random soft masks as the authors of RISE make them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from camlucida.errors import MethodError
+
+
+def pixels_of(value: float, side: int) -> int:
+    """A length as pixels, at most `side`: below 1 a share of it, else pixels already."""
+    if not value > 0:
+        raise MethodError(f"a length is a share below 1 or pixels from 1 on, not {value!r}.")
+    return min(side, max(1, round(value * side if value < 1 else value)))
+
+
+def window_starts(length: int, side: int, step: int) -> Tensor:
+    """Where windows of `side` pixels begin along `length` pixels, the last one flush with the end."""
+    if step > side:
+        raise MethodError(f"a stride of {step} pixels leaves gaps between windows of {side}. Choose a smaller stride.")
+    return torch.tensor([*range(0, length - side, step), length - side])
+
+
+def rise_masks(size: tuple[int, int], n: int, cells: int, p: float, seed: int) -> Callable[[Tensor], Tensor]:
+    """Mask numbers (m,) in, masks (m, H, W) in 0..1 out; only the cells and shifts of all `n` are kept. float64.
+
+    A grid of cells x cells zeros and ones is made (cells + 1) cells large, bilinearly, and a picture of `size`
+    (height, width) is cut out at a random place of the first cell. Each pixel is seen with the mean p.
+    """
+    if not isinstance(n, int) or n < 2 or not isinstance(cells, int) or cells < 1 or not 0 < p < 1:
+        raise MethodError(f"rise needs 2 masks of 1 cell at least and 0 < p < 1, not n={n}, cells={cells}, p={p}.")
+    random = torch.Generator().manual_seed(seed)
+    grid = (torch.rand(n, cells, cells, generator=random) < p).double()
+    large = [-(-side // cells) for side in size]  # pixels of a cell, rounded up as the authors do
+    shifts = [torch.randint(0, pixels, (n,), generator=random) for pixels in large]
+
+    def masks(which: Tensor) -> Tensor:
+        down, across = (
+            _between(shift[which], side, cells, pixels) for shift, side, pixels in zip(shifts, size, large, strict=True)
+        )
+        return down @ grid[which] @ across.mT
+
+    return masks
+
+
+def _between(shift: Tensor, side: int, cells: int, pixels: int) -> Tensor:
+    """Weights (m, side, cells) of the cells at each pixel: linear, half-pixel centres, mirrored at the outer cells.
+
+    Not `tensors.upsample`: the authors' resize (skimage, mode "reflect") mirrors where that one holds on.
+    """
+    place = (shift[:, None] + torch.arange(side) + 0.5).double() * cells / ((cells + 1) * pixels) - 0.5
+    last = cells - 1
+    place = (last - (last - place.abs()).abs()).clamp(0, last)
+    return (1 - (place[:, :, None] - torch.arange(cells)).abs()).clamp_min(0)

@@ -1,0 +1,48 @@
+"""Occlusion: how far the score falls when a window of the picture is covered."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from camlucida.methods.fills import filled
+from camlucida.methods.masks import pixels_of, window_starts
+from camlucida.methods.registry import method
+from camlucida.types import Forward, Map, Pictures, Scores
+
+
+@method(
+    paper="Zeiler & Fergus, ECCV 2014, sec. 4.2: a grey square is moved over the picture; map = f(x) - f(x covered)",
+    deviation="the fall of the score, not the score, and at each pixel its mean over the windows that cover it",
+    relu=False,
+)
+def occlusion(
+    inputs: Pictures, score: Scores, forward: Forward, *, window: float = 0.2, stride: float = 0.1, fill: str = "mean"
+) -> Map:
+    """How far the score falls when a window is covered: one run for every place of the window, no chance in it.
+
+    inputs   (b, c, H, W)        the pictures
+    score    (b,)                the target on them
+    forward  variants -> scores  of other pictures
+    window   side of the square: a share of the shorter side, or pixels from 1 on
+    stride   from one window to the next, as `window`; the last ones lie flush with the border
+    fill     what covers: "mean" (the mean colour: 0, after normalisation) or "blur" (the picture, blurred)
+    returns  (b, H, W)           signed, in units of the score
+    """
+    height, width = inputs.shape[-2:]
+    side, step = (pixels_of(value, min(height, width)) for value in (window, stride))
+    corners = torch.cartesian_prod(window_starts(height, side, step), window_starts(width, side, step))
+    cover, y, x = filled(inputs, fill), torch.arange(height), torch.arange(width)
+
+    def covered(which: Tensor) -> Tensor:
+        top, left = corners[which].T[:, :, None]
+        inside = ((y >= top) & (y < top + side))[:, :, None] & ((x >= left) & (x < left + side))[:, None, :]
+        return torch.where(inside[:, None, None].to(inputs.device), cover, inputs)
+
+    falls = score.double() - forward(covered, len(corners), shared=("occlusion", side, step, fill)).double()
+    total = torch.zeros(len(inputs), height, width, dtype=torch.float64, device=inputs.device)
+    times = torch.zeros_like(total)
+    for (top, left), fall in zip(corners.tolist(), falls, strict=True):
+        total[:, top : top + side, left : left + side] += fall[:, None, None]
+        times[:, top : top + side, left : left + side] += 1
+    return (total / times).to(torch.promote_types(inputs.dtype, torch.float32))

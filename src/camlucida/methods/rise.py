@@ -1,0 +1,57 @@
+"""RISE: where the picture is seen when the score is high."""
+
+from __future__ import annotations
+
+import torch
+
+from camlucida.methods.fills import filled
+from camlucida.methods.masks import rise_masks
+from camlucida.methods.registry import method
+from camlucida.types import Forward, Map, Note, Pictures
+
+
+@method(
+    paper="Petsiuk et al., BMVC 2018, eq. 6: S = 1 / (E[M] N) sum_i f(I M_i) M_i, E[M] = p; masks as in sec. 3.2",
+    deviation="the mean score is taken off every score, which shifts the whole map by a constant and leaves far less"
+    " noise in it (centred=False is eq. 6); the authors' score is the probability",
+    relu=False,
+)
+def rise(
+    inputs: Pictures,
+    forward: Forward,
+    note: Note,
+    *,
+    n: int = 1000,
+    cells: int = 7,
+    p: float = 0.5,
+    fill: str = "mean",
+    centred: bool = True,
+    seed: int = 0,
+) -> Map:
+    """How much higher the score is while a pixel is seen: the mean over random soft masks. For any network.
+
+    inputs   (b, c, H, W)        the pictures
+    forward  variants -> scores  of other pictures
+    note     name, (b,) -> None  "standard_error" of the map, over its masks; "noise", that as a share of its spread
+    n        how many masks (the paper: 4000 to 8000); the error falls with its square root
+    cells    of a mask, across and down, before it is made smooth and as large as the picture
+    p        the chance that a cell is seen: the expected coverage, which the sum is divided by
+    fill     what stands where nothing is seen: "mean" (0, as the authors) or "blur"
+    centred  whether 0 means "no difference"; else the map is the mean score while the pixel is seen
+    seed     of the masks, which are the same for every picture and target
+    returns  (b, H, W)           signed, in units of the score
+    """
+    masks, cover = rise_masks((inputs.shape[-2], inputs.shape[-1]), n, cells, p, seed), filled(inputs, fill)
+    key = ("rise", n, cells, p, fill, seed)
+    scores = forward(lambda i: cover + masks(i).to(inputs)[:, None, None] * (inputs - cover), n, shared=key).double()
+    scores = scores - scores.mean(0) if centred else scores
+    total, squares = torch.zeros(2, len(inputs), *inputs.shape[-2:], dtype=torch.float64, device=inputs.device)
+    for which in torch.split(torch.arange(n), 64):
+        seen = masks(which).to(scores)
+        total += torch.einsum("nb,nhw->bhw", scores[which], seen)
+        squares += torch.einsum("nb,nhw->bhw", scores[which].square(), seen.square())
+    map_: Map = total / (n * p)
+    error = ((squares - total.square() / n).clamp_min(0) / (n - 1) / n).mean((1, 2)).sqrt() / p
+    note("standard_error", error)
+    note("noise", error / map_.std((1, 2)).clamp_min(1e-12))
+    return map_.to(torch.promote_types(inputs.dtype, torch.float32))

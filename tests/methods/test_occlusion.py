@@ -1,0 +1,104 @@
+"""Occlusion against a slow twin, and against what a linear model must give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from camlucida.attribution import attribute
+from camlucida.errors import MethodError
+from camlucida.methods.fills import filled
+
+
+class Linear(nn.Module):
+    """A weight a value of the picture, for each of 3 classes, and an offset."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(torch.tensor([0.5, -2.0, 7.0]).to(weight))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.einsum("bchw,kchw->bk", x, self.weight) + self.bias
+
+
+@pytest.fixture
+def linear(numbers: Callable[..., Tensor]) -> Linear:
+    return Linear(numbers(3, 3, 6, 10, seed=7))
+
+
+def slow(network: nn.Module, image: Tensor, side: int, step: int, cover: Tensor, target: int) -> Tensor:
+    """One window after the other, one pixel after the other."""
+    _, height, width = image.shape
+    tops, lefts = [], []
+    for starts, length in ((tops, height), (lefts, width)):
+        place = 0
+        while place + side < length:
+            starts.append(place)
+            place += step
+        starts.append(length - side)
+    whole = network(image[None])[0, target]
+    total, times = torch.zeros(height, width).double(), torch.zeros(height, width).double()
+    for top in tops:
+        for left in lefts:
+            covered = image.clone()
+            for y in range(top, top + side):
+                for x in range(left, left + side):
+                    covered[:, y, x] = cover[:, y, x]
+            fall = (whole - network(covered[None])[0, target]).detach()
+            for y in range(top, top + side):
+                for x in range(left, left + side):
+                    total[y, x] += fall
+                    times[y, x] += 1
+    return total / times
+
+
+@pytest.mark.parametrize(("window", "stride"), [(3, 2), (2, 2), (4, 1), (1, 1), (6, 6), (5, 3)])
+@pytest.mark.parametrize("fill", ["mean", "blur"])
+def test_slow_twin(stacked: Callable[..., nn.Module], images: Tensor, window: int, stride: int, fill: str) -> None:
+    network = stacked()
+    found = attribute(network, images, method="occlusion", target=1, window=window, stride=stride, fill=fill)
+    covers = filled(images, fill)
+    for image, cover, map_ in zip(images, covers, found, strict=True):
+        assert_close(map_, slow(network, image, window, stride, cover, 1))
+
+
+def test_on_a_linear_model_a_pixel_counts_its_weight_times_its_value(linear: Linear, images: Tensor) -> None:
+    found = attribute(linear, images, method="occlusion", target=2, window=1, stride=1)
+    assert_close(found, (linear.weight[2] * images).sum(1).detach())
+
+
+def test_windows_side_by_side_add_up_on_a_linear_model(linear: Linear, images: Tensor) -> None:
+    """Each pixel of a window carries the whole window's fall: the falls of all windows are f(x) - f(0)."""
+    found = attribute(linear, images, method="occlusion", target=0, window=2, stride=2)
+    falls = found[:, ::2, ::2].sum((1, 2))
+    assert_close(falls, (linear(images) - linear(images * 0))[:, 0].detach())
+
+
+def test_shares_of_the_shorter_side(linear: Linear, images: Tensor) -> None:
+    shares = attribute(linear, images, method="occlusion", target=0, window=0.5, stride=0.17)
+    assert_close(shares, attribute(linear, images, method="occlusion", target=0, window=3, stride=1))
+
+
+def test_a_window_larger_than_the_picture_covers_the_shorter_side(linear: Linear, images: Tensor) -> None:
+    found = attribute(linear, images, method="occlusion", target=0, window=99, stride=99)
+    assert found.shape == (2, 6, 10)
+    assert found.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"window": 2, "stride": 3}, "leaves gaps between windows of 2"),
+        ({"window": 0}, "share below 1 or pixels from 1 on, not 0"),
+        ({"stride": -1}, "not -1"),
+        ({"fill": "blurr"}, "no fill 'blurr'. Did you mean 'blur'"),
+    ],
+)
+def test_refuses(linear: Linear, images: Tensor, options: dict[str, Any], says: str) -> None:
+    with pytest.raises(MethodError, match=says):
+        attribute(linear, images, method="occlusion", **options)
