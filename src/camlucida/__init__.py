@@ -19,6 +19,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from camlucida.attribution import attribute as attribute
+    from camlucida.channels import Activations as Activations
+    from camlucida.channels import TopPictures as TopPictures
+    from camlucida.channels import activations as activations
+    from camlucida.channels import top_pictures as top_pictures
     from camlucida.data.images import load_image as load_image
     from camlucida.errors import CamlucidaError as CamlucidaError
     from camlucida.explaining import explain as explain
@@ -31,16 +35,20 @@ if TYPE_CHECKING:
     from camlucida.models.model import Model as Model
 
 _HOME = {
+    "Activations": "camlucida.channels:Activations",
     "CamlucidaError": "camlucida.errors:CamlucidaError",
     "Explanation": "camlucida.explanation:Explanation",
     "Explanations": "camlucida.explanation:Explanations",
     "Model": "camlucida.models.model:Model",
+    "TopPictures": "camlucida.channels:TopPictures",
+    "activations": "camlucida.channels:activations",
     "attribute": "camlucida.attribution:attribute",
     "explain": "camlucida.explaining:explain",
     "explain_each": "camlucida.explaining:explain_each",
     "list_methods": "camlucida.methods:methods",
     "load": "camlucida.models.load:load",
     "load_image": "camlucida.data.images:load_image",
+    "top_pictures": "camlucida.channels:top_pictures",
     "wrap": "camlucida.models.load:wrap",
 }
 """Every public name, and the module and name it stands for."""
@@ -54,6 +62,10 @@ __all__ = [
     "Explanation",
     "Explanations",
     "attribute",
+    "activations",
+    "Activations",
+    "top_pictures",
+    "TopPictures",
     "list_methods",
     "load_image",
     "CamlucidaError",

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,23 +54,30 @@ def explain(
     Returns an `Explanation`, or `Explanations` where several targets, layers or methods were asked for; all of
     them come from one run of the network. Raises `CamlucidaError`s that name the model and the picture.
     """
-    wrapped = _model(model)
-    try:
+    wrapped = as_model(model)
+    with of_this(wrapped, image):
         return _explained(wrapped, image, target, layer, method, score, dict(options or {}))
+
+
+@contextmanager
+def of_this(model: Model, image: Source) -> Iterator[None]:
+    """Errors from inside say which model and picture they are about; what the network raised is told in words."""
+    try:
+        yield
     except CamlucidaError as error:
-        where = f"{wrapped.name}, {name_of(image)}"
+        where = f"{model.name}, {name_of(image)}"
         raise type(error)(f"{error} ({where})" if where not in str(error) else str(error)) from error.__cause__
     except Exception as error:
         if not raised_by_network(error):
             raise
-        raise ModelError(f"{fault_of_network(error, wrapped)} ({wrapped.name}, {name_of(image)})") from error
+        raise ModelError(f"{fault_of_network(error, model)} ({model.name}, {name_of(image)})") from error
 
 
 def explain_each(
     model: Model | nn.Module | str, images: Iterable[Source], **how: Any
 ) -> Iterator[tuple[Source, Explanation | Explanations | CamlucidaError]]:
     """`explain` for many pictures, one after the other; a picture that cannot be explained comes with its error."""
-    wrapped = _model(model)
+    wrapped = as_model(model)
     for image in images:
         try:
             yield image, explain(wrapped, image, **how)
@@ -206,7 +214,8 @@ def _class_of(target: Target) -> int | None:
     return target.index if isinstance(target.index, int) else int(target.index[0])
 
 
-def _model(model: Model | nn.Module | str) -> Model:
+def as_model(model: Model | nn.Module | str) -> Model:
+    """A model as it is, a spec loaded, a bare network wrapped."""
     if isinstance(model, str):
         return load(model)
     return model if isinstance(model, Model) else Model(model)

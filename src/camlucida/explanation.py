@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from camlucida import comparison
 from camlucida.errors import ImageError, TargetError
 from camlucida.render.bars import Bar
 from camlucida.render.figure import Cell, grid
@@ -162,7 +163,7 @@ class Explanation:
         return ""
 
     def _repr_png_(self) -> bytes:
-        return _png(self.panel())
+        return png(self.panel())
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,15 +206,16 @@ class Explanations(Sequence[Explanation]):
 
     def figure(self, **look: Any) -> Image.Image:
         """All of them in a labelled grid. `look` as of `render.grid`."""
-        axes = [axis for axis in ("method", "target", "layer") if len(self.axis(axis)) > 1] or ["method"]
+        axes = self._differing()
         across = max(reversed(axes), key=lambda axis: len(self.axis(axis)))  # wide rather than tall
         down = [axis for axis in axes if axis != across]
         rows: dict[tuple[str, ...], dict[str, Cell]] = {}
         for e in self.items:
             row = tuple(getattr(e, axis) for axis in down)
-            rows.setdefault(row, {})[getattr(e, across)] = (e.heatmap, e.score_label)
+            rows.setdefault(row, {})[getattr(e, across)] = (e.heatmap, self._caption(e))
         first = self.items[0]
-        fixed = [getattr(first, axis) for axis in ("target", "method", "layer") if axis not in axes]
+        single = [axis for axis in ("target", "method", "layer") if axis not in axes and len(self.axis(axis)) == 1]
+        fixed = [getattr(first, axis) for axis in single]
         columns = self.axis(across)
         return grid(
             [[cells.get(column, "not asked for") for column in columns] for cells in rows.values()],
@@ -227,6 +229,46 @@ class Explanations(Sequence[Explanation]):
             **look,
         )
 
+    @property
+    def labels(self) -> list[str]:
+        """What tells each from the others: "grad_cam", or "grad_cam · layer4 · cat" where all of them differ."""
+        return [" · ".join(getattr(e, axis) for axis in self._differing()) for e in self.items]
+
+    def disagreement(self) -> NDArray[np.float32]:
+        """(height, width): the standard deviation over the maps, each scaled to [0, 1]; NaN where not seen.
+
+        0 where all of them say the same, at most 0.5. Raises `MethodError` where there is one map only.
+        """
+        return comparison.disagreement([e.landed for e in self.items])
+
+    def rank_correlation(self) -> NDArray[np.float64]:
+        """(n, n) Spearman's rank correlation between all maps on the picture, in the order of `labels`.
+
+        NaN for a map that is the same everywhere. Raises `MethodError` where there is one map only.
+        """
+        return comparison.rank_correlation([e.landed for e in self.items])
+
+    def disagreement_panel(self, **look: Any) -> Image.Image:
+        """Where the maps differ, on one page. `look` as of `render.panel`."""
+        found, first = self.disagreement(), self.items[0]
+        peak = float(np.nan_to_num(found, nan=0.0).max(initial=0.0))
+        off_diagonal = self.rank_correlation()[np.triu_indices(len(self), 1)]
+        known = off_diagonal[~np.isnan(off_diagonal)]
+        agreement = f"rank correlation {known.min():.2f} to {known.max():.2f}" if known.size else ""
+        alike = [getattr(first, axis) for axis in ("target", "method", "layer") if len(self.axis(axis)) == 1]
+        return panel(
+            first.picture,
+            found / peak if peak else found,
+            title=f"Where {len(self)} maps disagree",
+            subtitle=" · ".join([*alike, ", ".join(self.labels)]),
+            score_label=agreement,
+            note="" if peak else "They agree everywhere.",
+            footer="standard deviation over the maps, each scaled by its maximum"
+            f" · {first.model} · {first.source} · camlucida {first.versions.get('camlucida', '')}",
+            scale=(0.0, peak),
+            **look,
+        )
+
     def save(self, path: str | Path, **look: Any) -> list[Path]:
         """The grid as a picture, or with .npz every map in a file of its own beside."""
         path = Path(path)
@@ -236,12 +278,27 @@ class Explanations(Sequence[Explanation]):
         write_picture(lambda: self.figure(**look), path)
         return [path]
 
+    def _differing(self) -> list[str]:
+        """The axes that tell them apart: not the layer where every method has one of its own, as fused layers are."""
+        axes = [axis for axis in ("method", "target", "layer") if len(self.axis(axis)) > 1] or ["method"]
+        if (
+            "layer" in axes
+            and "method" in axes
+            and len({(e.method, e.layer) for e in self}) == len(self.axis("method"))
+        ):
+            axes.remove("layer")
+        return axes
+
+    def _caption(self, e: Explanation) -> str:
+        implied = len(self.axis("layer")) > 1 and "layer" not in self._differing()
+        return f"{e.score_label}, {e.layer}" if implied else e.score_label
+
     def _predicted(self) -> str:
         best = self.items[0].predictions[:2]
         return "predicted " + ", ".join(f"{p.name} {p.probability:.0%}" for p in best)
 
     def _repr_png_(self) -> bytes:
-        return _png(self.figure())
+        return png(self.figure())
 
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -270,7 +327,8 @@ def writing(path: Path) -> Iterator[None]:
         raise ImageError(f"cannot write {path}: {error.strerror or error}.") from None
 
 
-def _png(picture: Image.Image) -> bytes:
+def png(picture: Image.Image) -> bytes:
+    """As a notebook shows it."""
     stream = io.BytesIO()
     picture.save(stream, "png", compress_level=3)
     return stream.getvalue()

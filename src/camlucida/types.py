@@ -35,8 +35,23 @@ Look: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Other pictures (b, c, H, W) in; the layer's activations and gradients (b, c, h, w) there out."""
 Curvature: TypeAlias = Callable[[Tensor], Tensor]
 """A direction (b, c, h, w) in; the second derivative of the score along it out, same shape."""
+Note: TypeAlias = Callable[[str, Tensor], None]
+"""A name and one number an image (b,): reported beside the map."""
 ScoreFunction: TypeAlias = Callable[[Tensor], Tensor]
 """A target: the network's output (b, k) in, one score an image (b,) out."""
+
+
+@dataclass(frozen=True)
+class Display:
+    """How a map becomes colours. None of its numbers is changed by it.
+
+    signed      whether what is below zero is shown too, in a palette with zero in the middle
+    percentile  which of the map's values gets the full colour, as those above it do: 100 is the largest. Of signed
+                maps the absolute values count
+    """
+
+    signed: bool = False
+    percentile: float = 100.0
 
 
 @dataclass(frozen=True)

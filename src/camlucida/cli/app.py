@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import camlucida
-from camlucida.cli import demo, explain, layers, models
+from camlucida.cli import activations, demo, explain, layers, models
 from camlucida.errors import CamlucidaError
 
 USER_ERROR = 2
@@ -25,6 +25,7 @@ app = App(
     suppress_keyboard_interrupt=False,  # `main` says that it stopped
 )
 app.command(explain.explain)
+app.command(activations.activations)
 app.command(demo.demo)
 app.command(layers.layers)
 app.command(models.models)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from camlucida.errors import CamlucidaError, DataError, MethodError
+from camlucida.cli.pictures import files_of, look_of, progress_bar, stems_of
+from camlucida.errors import CamlucidaError, MethodError
 
 if TYPE_CHECKING:
     from camlucida.explanation import Explanation, Explanations
@@ -36,6 +35,7 @@ def explain(
     blend: str = "heat",
     maps: bool = False,
     panels: bool = False,
+    compare: bool = False,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out"),
 ) -> int:
     """Explain pictures: why did the model say so?
@@ -74,18 +74,17 @@ def explain(
         Also save the raw maps: NPZ, with a JSON of how they were made.
     panels
         Also save a panel for every single map of a grid.
+    compare
+        Also draw where the methods, layers or classes disagree, and print how much they agree.
     output
         The folder to write to.
     """
-    from camlucida.data.images import image_files
     from camlucida.explaining import explain_each
     from camlucida.models.load import load
 
     console = Console()
-    files = [file for image in images for file in image_files(image) if not _ours(file, Path(image), output)]
-    look: dict[str, Any] = {"opacity": _between(opacity), "blend": _blend(blend)} | (
-        {"colormap": _colormap(colormap)} if colormap else {}
-    )
+    files = files_of(images, output)
+    look = look_of(opacity, colormap, blend)
     how = {
         "target": _one_or_list(target),
         "layer": _one_or_list(_split(layer)),
@@ -93,11 +92,11 @@ def explain(
         "score": score,
         "options": _options(option or []),
     }
-    stems = _stems(files, output)
+    stems = stems_of(files, output)
     with console.status(f"Loading {escape(model)} …"):
         loaded = load(model, arch=arch, labels=labels)
     rows, failed = [], 0
-    with _progress(console, len(files)) as progress:
+    with progress_bar(console, len(files)) as progress:
         task = progress.add_task("explaining", total=len(files))
         for file, result in explain_each(loaded, files, **how):
             if isinstance(result, CamlucidaError):
@@ -110,8 +109,12 @@ def explain(
                 )
             else:
                 written = _write(result, output, stems[Path(str(file))], look, maps, panels)
+                if compare:
+                    written += _write_comparison(result, output / f"{stems[Path(str(file))]}-disagreement.png", look)
                 rows += _rows(Path(str(file)), result, written)
                 _show(console, result, written, brief=len(files) > 1)
+                if compare and len(files) == 1:
+                    _show_agreement(console, result)
             progress.advance(task)
     if len(files) > 1:
         _write_results(output / "results.csv", rows)
@@ -172,6 +175,32 @@ def _show(console: Console, result: Explanation | Explanations, written: Sequenc
         console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
 
 
+def _write_comparison(result: Explanation | Explanations, path: Path, look: dict[str, Any]) -> list[Path]:
+    from camlucida.explanation import write_picture
+
+    several = _several(result)
+    write_picture(lambda: several.disagreement_panel(**look), path)
+    return [path]
+
+
+def _several(result: Explanation | Explanations) -> Explanations:
+    from camlucida.explanation import Explanations
+
+    return result if isinstance(result, Explanations) else Explanations((result,))
+
+
+def _show_agreement(console: Console, result: Explanation | Explanations) -> None:
+    several = _several(result)
+    found = several.rank_correlation()
+    table = Table(title="\nRank correlation of the maps", title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    for number in range(1, len(several) + 1):
+        table.add_column(f"{number}", justify="right", no_wrap=True)
+    for number, (label, row) in enumerate(zip(several.labels, found, strict=True), start=1):
+        table.add_row(f"{number} {escape(label)}", *("–" if value != value else f"{value:.2f}" for value in row))
+    console.print(table)
+
+
 def _rows(file: Path, result: Explanation | Explanations, written: Sequence[Path]) -> list[dict[str, Any]]:
     from camlucida.explanation import Explanation
 
@@ -222,34 +251,6 @@ def _write_results(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def _ours(file: Path, given: Path, output: Path) -> bool:
-    """Whether a picture found in a folder is what an earlier run wrote there."""
-    inner, folder = output.resolve(), given.expanduser().resolve()
-    return folder.is_dir() and folder in inner.parents and inner in file.resolve().parents
-
-
-def _stems(files: Sequence[Path], output: Path) -> dict[Path, str]:
-    """A name for the output of each picture: no two alike, and none that would write over a picture."""
-    taken = {file.resolve() for file in files}
-    count = Counter(file.stem.lower() for file in files)
-    stems: dict[Path, str] = {}
-    used = {stem for stem, n in count.items() if n == 1}
-    for number, file in enumerate(files):
-        if file in stems:
-            continue
-        stem = file.stem if count[file.stem.lower()] == 1 else f"{file.stem}-{number}"
-        while (stem != file.stem and stem.lower() in used) or (output / f"{stem}.png").resolve() in taken:
-            stem += "-explained"
-        used.add(stem.lower())
-        stems[file] = stem
-    return stems
-
-
-def _progress(console: Console, count: int) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=count < 2 or not console.is_terminal)
-
-
 def _split(values: list[str] | None) -> list[str] | None:
     """Commas separate, except inside the brackets of a glob or a combinator."""
     if values is None:
@@ -282,21 +283,3 @@ def _options(pairs: Sequence[str]) -> dict[str, Any]:
         except (ValueError, SyntaxError):
             found[name.strip()] = value
     return found
-
-
-def _between(opacity: float) -> float:
-    if not 0 <= opacity <= 1:
-        raise DataError(f"--opacity {opacity:g} is not between 0 and 1.")
-    return opacity
-
-
-def _colormap(name: str) -> str:
-    from camlucida.render.colours import checked
-
-    return checked(name)
-
-
-def _blend(name: str) -> str:
-    if name not in ("heat", "uniform"):
-        raise DataError(f"--blend {name}: it is heat or uniform.")
-    return name

@@ -1,0 +1,60 @@
+"""What the commands that take pictures share: which files, how they are drawn, what they are called afterwards."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from camlucida.errors import DataError
+
+
+def files_of(images: Sequence[str], output: Path) -> list[Path]:
+    """The pictures named, and those of the folders named; not those that an earlier run wrote there."""
+    from camlucida.data.images import image_files
+
+    return [file for image in images for file in image_files(image) if not _ours(file, Path(image), output)]
+
+
+def _ours(file: Path, given: Path, output: Path) -> bool:
+    """Whether a picture found in a folder is what an earlier run wrote there."""
+    inner, folder = output.resolve(), given.expanduser().resolve()
+    return folder.is_dir() and folder in inner.parents and inner in file.resolve().parents
+
+
+def stems_of(files: Sequence[Path], output: Path) -> dict[Path, str]:
+    """A name for the output of each picture: no two alike, and none that would write over a picture."""
+    taken = {file.resolve() for file in files}
+    count = Counter(file.stem.lower() for file in files)
+    stems: dict[Path, str] = {}
+    used = {stem for stem, n in count.items() if n == 1}
+    for number, file in enumerate(files):
+        if file in stems:
+            continue
+        stem = file.stem if count[file.stem.lower()] == 1 else f"{file.stem}-{number}"
+        while (stem != file.stem and stem.lower() in used) or (output / f"{stem}.png").resolve() in taken:
+            stem += "-explained"
+        used.add(stem.lower())
+        stems[file] = stem
+    return stems
+
+
+def progress_bar(console: Console, count: int) -> Progress:
+    """Shown on a terminal, for more than one picture."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=count < 2 or not console.is_terminal)
+
+
+def look_of(opacity: float, colormap: str | None, blend: str) -> dict[str, Any]:
+    """How to draw, checked before anything is computed."""
+    from camlucida.render.colours import checked
+
+    if not 0 <= opacity <= 1:
+        raise DataError(f"--opacity {opacity:g} is not between 0 and 1.")
+    if blend not in ("heat", "uniform"):
+        raise DataError(f"--blend {blend}: it is heat or uniform.")
+    return {"opacity": opacity, "blend": blend} | ({"colormap": checked(colormap)} if colormap else {})

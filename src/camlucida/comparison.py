@@ -1,0 +1,59 @@
+"""Where several maps of one picture differ, and how much they agree: arithmetic on landed maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camlucida.errors import MethodError
+
+
+def disagreement(landed: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    """The standard deviation, place by place, over the maps' positive parts, each divided by its maximum.
+
+    landed    maps (height, width) of one picture, NaN where the network did not look
+    returns   (height, width) from 0, where all maps say the same, to 0.5; NaN stays NaN
+    """
+    _check(landed)
+    total, squares = np.zeros_like(landed[0], dtype=np.float64), np.zeros_like(landed[0], dtype=np.float64)
+    for each in landed:
+        heat = np.clip(each, 0, None, dtype=np.float64)  # NaN stays
+        heat /= np.nanmax(heat, initial=0.0) or 1.0
+        total += heat
+        squares += heat**2
+    variance = squares / len(landed) - (total / len(landed)) ** 2
+    return np.sqrt(np.clip(variance, 0, None)).astype(np.float32)
+
+
+def rank_correlation(landed: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+    """Spearman's rank correlation between all pairs of maps, over the places that the network saw.
+
+    Equal values share the mean of their ranks. 1 for the same order of places, -1 for the opposite one, NaN where a
+    map is the same everywhere and so has no order.
+    """
+    _check(landed)
+    seen = ~np.isnan(landed[0])
+    table = np.stack([_ranks(each[seen]) for each in landed])
+    table -= table.mean(axis=1, keepdims=True)
+    lengths = np.sqrt((table**2).sum(axis=1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: NDArray[np.float64] = table @ table.T / np.outer(lengths, lengths)
+    return np.clip(found, -1, 1)
+
+
+def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
+    """From 1; equal values share the mean of theirs."""
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    means: NDArray[np.float64] = np.cumsum(counts) - (counts - 1) / 2
+    return means[which]
+
+
+def _check(landed: Sequence[NDArray[Any]]) -> None:
+    if len(landed) < 2:
+        raise MethodError(
+            f"{len(landed)} map is nothing to compare: ask for several methods, layers or targets, "
+            "such as method=['grad_cam', 'layer_cam']."
+        )
