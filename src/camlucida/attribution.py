@@ -35,6 +35,7 @@ class Attribution:
     layers    for every method, where: the layers, once several that were fused, or once None for a method that maps
               the picture itself
     maps      maps[m][l][t] is the signed map (b, h, w) of the m-th method, its l-th place, the t-th target
+    notes     in the same order what the method reported beside the map: a name and one number an image (b,)
     """
 
     output: Tensor
@@ -42,6 +43,7 @@ class Attribution:
     scores: Tensor
     layers: tuple[tuple[Layer | Fused | None, ...], ...]
     maps: tuple[tuple[tuple[Tensor, ...], ...], ...]
+    notes: tuple[tuple[tuple[Mapping[str, Tensor], ...], ...], ...]
 
 
 def attributions(
@@ -55,7 +57,7 @@ def attributions(
     names: Sequence[str] = (),
     score: str = "logit",
     output: Output = None,
-    tick: Tick = lambda done, total: None,
+    tick: Tick | None = None,
 ) -> Attribution:
     """Run `network` on `inputs` and compute every method's map at every layer for every target.
 
@@ -76,16 +78,21 @@ def attributions(
                 output,
                 frozenset(need for method, _ in methods for need in method.needs),
                 lambda scores: [t for spec in targets for t in parse(spec, scores, names, score=score)],
-                tick,
+                tick or _unheard,
             ),
             inputs,
         )
-        maps = tuple(
-            tuple(tuple(row) for row in found.maps(method, options, [every.index(layer) for layer in row_of]))
-            for (method, options), row_of in zip(methods, wanted, strict=True)
-        )
+        maps, notes = [], []
+        for (method, options), of_method in zip(methods, wanted, strict=True):
+            places = [every.index(layer) for layer in of_method]
+            maps.append(tuple(tuple(row) for row in found.maps(method, options, places)))
+            notes.append(tuple(tuple(row) for row in found.notes(method, places)))
     where = tuple(_where(method, row) for (method, _), row in zip(methods, wanted, strict=True))
-    return Attribution(found.output, found.targets, found.scores, where, maps)
+    return Attribution(found.output, found.targets, found.scores, where, tuple(maps), tuple(notes))
+
+
+def _unheard(done: int, total: int) -> None:
+    pass
 
 
 def _wanted(
@@ -113,6 +120,7 @@ def attribute(
     method: str | Method | Combined = "grad_cam",
     score: str = "logit",
     signed: bool = False,
+    progress: Tick | None = None,
     **options: Any,
 ) -> Tensor: ...
 
@@ -127,6 +135,7 @@ def attribute(
     method: str | Method | Combined = "grad_cam",
     score: str = "logit",
     signed: bool = False,
+    progress: Tick | None = None,
     **options: Any,
 ) -> dict[str, Tensor]: ...
 
@@ -140,6 +149,7 @@ def attribute(
     method: str | Method | Combined = "grad_cam",
     score: str = "logit",
     signed: bool = False,
+    progress: Tick | None = None,
     **options: Any,
 ) -> Tensor | dict[str, Tensor]:
     """Saliency maps of a batch of tensors, on the layers' own grids, not normalised.
@@ -152,6 +162,7 @@ def attribute(
     method    by name, with combinators round it or not: "smooth(positive(hires_cam), n=4)"; `options` are its own
     score     what a class is scored by: logit, probability, log_probability
     signed    also what the paper's ReLU would cut off
+    progress  told how many of how many runs are done, by methods that run the network often
 
     Returns (b, h, w); with a list of targets (b, targets, h, w); with several layers a dict name -> such maps,
     unless the method fuses them into one.
@@ -171,6 +182,7 @@ def attribute(
         names=wrapped.labels,
         score=score,
         output=wrapped.output,
+        tick=progress,
     )
     found = {}
     for where, maps in zip(made.layers[0], made.maps[0], strict=True):

@@ -20,6 +20,7 @@ from camlucida.attribution import INPUT, Attribution, attributions, check_layer,
 from camlucida.data.images import Source, load_image
 from camlucida.errors import CamlucidaError, LayerError, MethodError, ModelError, TargetError
 from camlucida.explanation import Explanation, Explanations
+from camlucida.fixtures import Tick
 from camlucida.methods import Combined, Method, find
 from camlucida.models.load import load
 from camlucida.models.model import Model
@@ -39,6 +40,7 @@ def explain(
     method: Any = "grad_cam",
     score: str = "logit",
     options: Mapping[str, Any] | None = None,
+    progress: Tick | None = None,
 ) -> Any:
     """Explain what a model says about one picture.
 
@@ -50,13 +52,14 @@ def explain(
     method   by name, with combinators round it or not: "smooth(positive(hires_cam), n=4)"; a list for several
     score    what a class is scored by: logit (as in the papers), probability, log_probability
     options  of the method
+    progress told how many of how many runs are done, by methods that run the network often
 
     Returns an `Explanation`, or `Explanations` where several targets, layers or methods were asked for; all of
     them come from one run of the network. Raises `CamlucidaError`s that name the model and the picture.
     """
     wrapped = as_model(model)
     with of_this(wrapped, image):
-        return _explained(wrapped, image, target, layer, method, score, dict(options or {}))
+        return _explained(wrapped, image, target, layer, method, score, dict(options or {}), progress)
 
 
 @contextmanager
@@ -86,7 +89,14 @@ def explain_each(
 
 
 def _explained(
-    model: Model, image: Source, target: Any, layer: Any, method: Any, score: str, options: dict[str, Any]
+    model: Model,
+    image: Source,
+    target: Any,
+    layer: Any,
+    method: Any,
+    score: str,
+    options: dict[str, Any],
+    progress: Tick | None,
 ) -> Explanation | Explanations:
     methods = [find(m) for m in method] if isinstance(method, list | tuple) else [find(method)]
     _check(methods, target, layer, options)
@@ -105,6 +115,7 @@ def _explained(
         names=model.labels,
         score=score,
         output=model.output,
+        tick=progress,
     )
     made = Explanations(tuple(_each(model, name_of(image), picture, geometry, methods, options, run, score)))
     several = isinstance(method, list | tuple) or several_targets(target)
@@ -169,6 +180,8 @@ def _each(
                     source=source,
                     weights_hash=lambda: model.weights_hash,
                     versions=versions(),
+                    display=method.display,
+                    notes={name: float(value[0]) for name, value in run.notes[m][l][t].items()},
                 )
 
 

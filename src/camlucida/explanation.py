@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -20,12 +21,13 @@ from torch import Tensor
 from camlucida import comparison
 from camlucida.errors import ImageError, TargetError
 from camlucida.render.bars import Bar
-from camlucida.render.figure import Cell, grid
+from camlucida.render.colours import checked
+from camlucida.render.figure import Cell, Painted, grid
 from camlucida.render.overlay import overlay
-from camlucida.render.palettes import DEFAULT
+from camlucida.render.palettes import DEFAULT, PALETTES
 from camlucida.render.panel import panel
-from camlucida.tensors import land, scaled
-from camlucida.types import Geometry, Prediction
+from camlucida.tensors import full_colour, land, shown
+from camlucida.types import Display, Geometry, Prediction
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,8 @@ class Explanation:
     predictions  the five likeliest classes
     method, options, layer, model   what made it
     paper        where the method stands
+    display      how the map becomes colours: by default as its method says; `replace` it for another way
+    notes        numbers that the method reported beside the map
     """
 
     raw: Tensor
@@ -60,6 +64,8 @@ class Explanation:
     source: str
     weights_hash: Callable[[], str] = field(repr=False)
     versions: Mapping[str, str] = field(repr=False)
+    display: Display = field(default_factory=Display)
+    notes: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def map(self) -> Tensor:
@@ -74,36 +80,59 @@ class Explanation:
 
     @cached_property
     def heatmap(self) -> NDArray[np.float32]:
-        """(height, width) of the original picture, in [0, 1], its maximum 1; NaN where the network did not look."""
-        heat: NDArray[np.float32] = scaled(land(self.map, self.geometry)).numpy()
+        """(height, width) of the original picture, in [0, 1]; NaN where the network did not look.
+
+        0 to `peak` as 0 to 1; or where the map `shows_signs`, -`peak` to `peak`, with zero at 0.5.
+        """
+        return self._heat(self.shows_signs)
+
+    @cached_property
+    def shows_signs(self) -> bool:
+        """Whether what is below zero is shown: its display says so, and there is something below zero."""
+        return self.display.signed and bool((self.map < 0).any())
+
+    @cached_property
+    def peak(self) -> float:
+        """What the full colour stands for, in the map's own units: the highest on the picture, or a percentile."""
+        return full_colour(torch.from_numpy(self.landed), self.display)
+
+    def _heat(self, signed: bool) -> NDArray[np.float32]:
+        heat: NDArray[np.float32] = shown(torch.from_numpy(self.landed), self.peak, signed=signed).numpy()
         return heat
 
-    @property
-    def peak(self) -> float:
-        """The map's highest value on the picture, in its own units: what heat 1 stands for."""
-        return float(np.nan_to_num(self.landed, nan=0.0).max(initial=0.0))
+    def _look(self, colormap: str | None) -> tuple[NDArray[np.float32], str]:
+        """The heat and the palette to draw with: a palette with zero in the middle shows both signs, no other does."""
+        name = colormap or ("signed" if self.shows_signs else DEFAULT)
+        signed = PALETTES[checked(name)].diverging
+        return self.heatmap if signed == self.shows_signs else self._heat(signed), name
 
     @property
     def score_label(self) -> str:
         """The score with its unit: "logit 14.2"."""
         return f"{self.score_kind.replace('_', ' ')} {self.score:.3g}"
 
-    def overlay(self, *, opacity: float = 0.5, colormap: str = DEFAULT, **look: Any) -> Image.Image:
-        """The heat map over the picture, at the picture's size. `look` as of `render.overlay`."""
-        return overlay(self.picture, self.heatmap, opacity=opacity, colormap=colormap, **look)
+    def overlay(self, *, opacity: float = 0.5, colormap: str | None = None, **look: Any) -> Image.Image:
+        """The heat map over the picture, at the picture's size. `look` as of `render.overlay`.
 
-    def panel(self, **look: Any) -> Image.Image:
+        colormap   None for the map's own; one with zero in the middle shows what is below zero, too
+        """
+        heat, colormap = self._look(colormap)
+        return overlay(self.picture, heat, opacity=opacity, colormap=colormap, **look)
+
+    def panel(self, *, colormap: str | None = None, **look: Any) -> Image.Image:
         """Picture, heat map, overlay, colour scale and top-5 on one page. `look` as of `render.panel`."""
+        heat, colormap = self._look(colormap)
         return panel(
             self.picture,
-            self.heatmap,
+            heat,
             [Bar(p.name, p.probability, p.index == self.index) for p in self.predictions],
             title=self.target,
             subtitle=f"{self.method} · {self.layer} · {self.grid_label}",
             score_label=self.score_label,
             note=self._note(),
             footer=f"{self.model} · {self.source} · camlucida {self.versions.get('camlucida', '')}",
-            scale=(0.0, self.peak),
+            scale=(-self.peak if PALETTES[colormap].diverging else 0.0, self.peak),
+            colormap=colormap,
             **look,
         )
 
@@ -133,9 +162,11 @@ class Explanation:
             "score": self.score,
             "score_kind": self.score_kind,
             "relu": self.relu,
+            "notes": dict(self.notes),
             "predictions": [asdict(p) for p in self.predictions],
             "geometry": asdict(self.geometry),
             "upsampling": "bilinear, half-pixel centres: grid to input, input to picture",
+            "display": asdict(self.display) | {"full_colour": self.peak, "zero_in_the_middle": self.shows_signs},
             "versions": dict(self.versions),
         }
 
@@ -158,7 +189,7 @@ class Explanation:
         return [path]
 
     def _note(self) -> str:
-        if not bool((self.map > 0).any()):
+        if not bool(((self.map != 0) if self.shows_signs else (self.map > 0)).any()):
             return "The map is zero everywhere: at this layer nothing speaks for this target."
         return ""
 
@@ -204,15 +235,16 @@ class Explanations(Sequence[Explanation]):
             slugs.append(f"{e.slug}.{twins + 1}" if twins else e.slug)
         return slugs
 
-    def figure(self, **look: Any) -> Image.Image:
-        """All of them in a labelled grid. `look` as of `render.grid`."""
+    def figure(self, *, colormap: str | None = None, **look: Any) -> Image.Image:
+        """All of them in a labelled grid. `look` as of `render.grid`; each in its own palette unless one is named."""
         axes = self._differing()
         across = max(reversed(axes), key=lambda axis: len(self.axis(axis)))  # wide rather than tall
         down = [axis for axis in axes if axis != across]
         rows: dict[tuple[str, ...], dict[str, Cell]] = {}
         for e in self.items:
             row = tuple(getattr(e, axis) for axis in down)
-            rows.setdefault(row, {})[getattr(e, across)] = (e.heatmap, self._caption(e))
+            heat, palette = e._look(colormap)
+            rows.setdefault(row, {})[getattr(e, across)] = Painted(heat, self._caption(e), palette)
         first = self.items[0]
         single = [axis for axis in ("target", "method", "layer") if axis not in axes and len(self.axis(axis)) == 1]
         fixed = [getattr(first, axis) for axis in single]

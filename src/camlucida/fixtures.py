@@ -60,7 +60,7 @@ class Place:
 
     @cached_property
     def rest(self) -> Rest:
-        return Rest(self.run, self.layer, self.read)
+        return Rest(self.run, self.layer, self.read, self.tick)
 
     def read(self, output: Any) -> Tensor:
         return class_scores(output, self.reading)
@@ -83,6 +83,7 @@ class Fixtures:
     output: Tensor
     score: Tensor
     gradients: Tensor | None
+    _notes: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def activations(self) -> Tensor:
@@ -91,6 +92,16 @@ class Fixtures:
     @property
     def inputs(self) -> Tensor:
         return self.place.pictures.inputs
+
+    def note(self, name: str, value: Tensor) -> None:
+        """Report one number an image (b,) beside the map."""
+        self._notes[name] = value.detach()
+
+    def take_notes(self) -> dict[str, Tensor]:
+        """What was reported since the last time."""
+        taken = dict(self._notes)
+        self._notes.clear()
+        return taken
 
     def ablate(self, fill: float) -> Tensor:
         without = self.place.shared(("ablate", fill), lambda: self.place.rest.without_channels(fill))

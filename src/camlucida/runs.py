@@ -85,8 +85,17 @@ class Run:
         """The signed maps of a method at the layers numbered `places`; one row where fused or not asked for."""
         if isinstance(method, Combined):
             return _COMBINE[method.combinator.kind](self, method, places)
-        rows = [self.at_layers[l] for l in places] if method.layered else [self.at_pictures]
+        rows = self._fixtures(method, places)
         return [[method(*(getattr(given, need) for need in method.needs), **options) for given in row] for row in rows]
+
+    def notes(self, method: Method | Combined, places: Sequence[int]) -> list[list[Mapping[str, Tensor]]]:
+        """What the method reported beside the maps just made, in their order; combined maps are no longer its own."""
+        if isinstance(method, Combined):
+            return [[{} for _ in self.targets] for _ in ([None] if method.fuses or not places else places)]
+        return [[given.take_notes() for given in row] for row in self._fixtures(method, places)]
+
+    def _fixtures(self, method: Method, places: Sequence[int]) -> list[list[Fixtures]]:
+        return [self.at_layers[l] for l in places] if method.layered else [self.at_pictures]
 
     def inner(self, combined: Combined, places: Sequence[int]) -> list[list[Tensor]]:
         """The maps of what is combined."""

@@ -18,12 +18,20 @@ from torch.testing import assert_close
 from camlucida.attribution import attribute
 from camlucida.errors import CamlucidaError, MethodError, TargetError
 from camlucida.methods import Method
+from camlucida.methods.registry import TO_THE_PIXELS
 
 
 def maps(subject: Any, method: Method, images: Tensor, network: nn.Module | None = None, **rest: Any) -> Tensor:
     where = {"layer": "layer"} if method.layered else {}
-    found: Tensor = attribute(network or subject.make(), images, method=method, **where | {"target": 1} | rest)
+    how = where | {"target": 1} | few_runs(method) | rest
+    found: Tensor = attribute(network or subject.make(), images, method=method, **how)
     return found
+
+
+def few_runs(method: Method) -> dict[str, Any]:
+    """Methods that run the network `n` times do it 40 times here, not thousands, and ask about no more parts."""
+    most = {"n": 40, "segments": 9}
+    return {name: min(few, method.options[name]) for name, few in most.items() if name in method.options}
 
 
 def cell(method: Method, subject: Any) -> int:
@@ -48,11 +56,17 @@ class TestMaps:
     @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
     def test_precision(self, method: Method, subject: Any, images: Tensor, dtype: torch.dtype) -> None:
         """Maps are float32 at least, and of the same picture whatever the network runs in."""
-        found = maps(subject, method, images, subject.make().to(dtype), signed=True)
+        # Noise that is rounded has other superpixels; an even grid it keeps.
+        parts = {"superpixels": "grid"} if "superpixels" in method.options else {}
+        found = maps(subject, method, images, subject.make().to(dtype), signed=True, **parts)
         assert found.dtype == (torch.float64 if dtype is torch.float64 else torch.float32)
-        exact = maps(subject, method, images, subject.make().double(), signed=True)
+        exact = maps(subject, method, images, subject.make().double(), signed=True, **parts)
         alike = torch.cosine_similarity(found.double().flatten(1), exact.flatten(1))
-        assert_close(alike, torch.ones_like(alike), rtol=0, atol=1e-5 if dtype.itemsize > 2 else 0.05)
+        nothing = (found == 0).flatten(1).all(1) & (exact == 0).flatten(1).all(1)  # guided gradients may all be cut off
+        alike = alike.where(~nothing, 1)
+        # On its way to the pixels a gradient passes every ReLU, and a rounded number may lie on its other side.
+        in_half = 0.1 if TO_THE_PIXELS & set(method.needs) else 0.05
+        assert_close(alike, torch.ones_like(alike), rtol=0, atol=1e-5 if dtype.itemsize > 2 else in_half)
 
     def test_same_twice_bit_for_bit(self, method: Method, subject: Any, images: Tensor) -> None:
         network = subject.make()
@@ -112,7 +126,7 @@ class TestMaps:
         """What the engine hands to a method is what plain hooks on the original network give."""
         network = subject.make().double()
         given = by_hand(network, subject, images.double())
-        wanted = method(*(given[need]() for need in method.needs))
+        wanted = method(*(given[need]() for need in method.needs), **few_runs(method))
         assert_close(maps(subject, method, images, network, signed=True), wanted)
 
 
@@ -168,7 +182,7 @@ def by_hand(network: nn.Module, subject: Any, images: Tensor) -> dict[str, Calla
 
     def curvature(direction: Tensor) -> Tensor:
         def of(x: Tensor) -> Tensor:
-            return run(partial(subject.ungrid, x)).sum()
+            return run(partial(subject.ungrid, x.clone())).sum()  # the rest may write in place
 
         return torch.autograd.functional.hvp(of, activations, direction)[1]
 
@@ -185,6 +199,7 @@ def by_hand(network: nn.Module, subject: Any, images: Tensor) -> dict[str, Calla
         "deconvolved": lambda: partial(slopes, of=with_relus(network, guided=False)),
         "curvature": lambda: curvature,
         "look": lambda: look,
+        "note": lambda: lambda name, value: None,
         "activations": lambda: activations,
         "gradients": lambda: subject.grid(gradient, size),
         "score": lambda: score.detach(),

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution import attribute, class_scores
+from camlucida.attribution import attribute
 from camlucida.engine import Rest, linear_end, resolve, trace, twin_of
 from camlucida.methods.ablation_cam import ablation_cam
+from camlucida.outputs import class_scores
 
 Make = Callable[..., nn.Module]
 

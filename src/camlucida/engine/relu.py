@@ -16,10 +16,26 @@ from torch.overrides import TorchFunctionMode
 
 Rule: TypeAlias = Literal["guided", "deconvolution"]
 
-RELUS = frozenset(
-    [torch.relu, torch.relu_, F.relu, F.relu_, F.relu6, Tensor.relu, Tensor.relu_, torch.clamp_min, Tensor.clamp_min]
-)
-"""What counts as a ReLU. `F.relu6` and `clamp_min(x, 0)` are what MobileNets and hand-written networks use."""
+Limits: TypeAlias = tuple[Any, Any]
+"""What a function cuts off below, and above; None for nothing."""
+
+LIMITS: dict[Callable[..., Any], Callable[..., Limits]] = {
+    **dict.fromkeys([torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu, F.relu_], lambda x, *_: (0, None)),
+    **dict.fromkeys([F.relu6], lambda x, *_: (0, 6)),
+    **dict.fromkeys([F.hardtanh, F.hardtanh_], lambda x, min_val=-1.0, max_val=1.0, *_: (min_val, max_val)),
+    **dict.fromkeys(
+        [torch.clamp, torch.clamp_, torch.clip, Tensor.clamp, Tensor.clamp_, Tensor.clip, Tensor.clip_],
+        lambda x, min=None, max=None: (min, max),
+    ),
+    **dict.fromkeys(
+        [torch.clamp_min, torch.clamp_min_, Tensor.clamp_min, Tensor.clamp_min_], lambda x, min: (min, None)
+    ),
+    **dict.fromkeys(
+        [F.threshold, torch.threshold, torch.threshold_],
+        lambda x, threshold, value, *_: (0, None) if threshold == value == 0 else (None, None),
+    ),
+}
+"""What may be a ReLU, and how its arguments say so. `nn.ReLU6` runs as `F.hardtanh(x, 0, 6)`."""
 
 
 class ReluRule(TorchFunctionMode):
@@ -38,19 +54,24 @@ class ReluRule(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = dict(kwargs or {})
-        if func not in RELUS or not _cuts_at_zero(func, args, kwargs):
+        limits = _relu_limits(func, args, kwargs)
+        if limits is None:
             return func(*args, **kwargs)
-        kwargs.pop("inplace", None)
         self.count += 1
-        x = args[0] if args else kwargs.pop("input")
-        out: Tensor = _Relu.apply(x, 6.0 if func is F.relu6 else None, self.rule == "guided")
+        x: Tensor = args[0] if args else kwargs["input"]
+        out: Tensor = _Relu.apply(x, limits[1], self.rule == "guided")
+        if kwargs.get("inplace") or func.__name__.endswith("_"):
+            return x.copy_(out)  # what is written to may be read by its old name
         return out
 
 
-def _cuts_at_zero(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    if func not in (torch.clamp_min, Tensor.clamp_min):
-        return True
-    return (args[1] if len(args) > 1 else kwargs.get("min")) == 0
+def _relu_limits(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Limits | None:
+    """What this call cuts off, where it is a ReLU's call: everything below 0, and perhaps something above."""
+    if func not in LIMITS:
+        return None
+    named = {name: value for name, value in kwargs.items() if name not in ("input", "inplace", "out")}
+    low, high = LIMITS[func](*(args or (kwargs.get("input"),)), **named)
+    return (low, high) if isinstance(low, int | float) and low == 0 and not isinstance(high, Tensor) else None
 
 
 class _Relu(torch.autograd.Function):
@@ -58,16 +79,13 @@ class _Relu(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, top: float | None, guided: bool) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.top, ctx.guided = top, guided
+        if guided:
+            ctx.save_for_backward(x > 0 if top is None else (x > 0) & (x < top))
         return x.clamp(min=0, max=top)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        (gradient,) = gradients
-        (x,) = ctx.saved_tensors
-        passed = gradient.clamp(min=0)
-        if ctx.guided:
-            is_open = x > 0 if ctx.top is None else (x > 0) & (x < ctx.top)
+        passed = gradients[0].clamp(min=0)
+        for is_open in ctx.saved_tensors:
             passed = passed * is_open
         return passed, None, None

@@ -14,6 +14,17 @@ from camlucida.methods.xgrad_cam import xgrad_cam
 from camlucida.methods.eigen_cam import eigen_cam
 from camlucida.methods.ablation_cam import ablation_cam
 from camlucida.methods.gradient import gradient
+from camlucida.methods.input_x_gradient import input_x_gradient
+from camlucida.methods.smooth_grad import smooth_grad
+from camlucida.methods.var_grad import var_grad
+from camlucida.methods.integrated_gradients import integrated_gradients
+from camlucida.methods.guided_backprop import guided_backprop
+from camlucida.methods.deconvnet import deconvnet
+from camlucida.methods.guided_grad_cam import guided_grad_cam
+from camlucida.methods.occlusion import occlusion
+from camlucida.methods.rise import rise
+from camlucida.methods.lime import lime
+from camlucida.methods.kernel_shap import kernel_shap
 # isort: on
 from camlucida.methods.combining import (
     absolute,
@@ -37,6 +48,7 @@ __all__ = [
     "cam",
     "combinators",
     "crops",
+    "deconvnet",
     "eigen_cam",
     "find",
     "flips",
@@ -45,13 +57,23 @@ __all__ = [
     "grad_cam",
     "grad_cam_plusplus",
     "gradient",
+    "guided_backprop",
+    "guided_grad_cam",
     "hires_cam",
+    "input_x_gradient",
+    "integrated_gradients",
+    "kernel_shap",
     "layer_cam",
+    "lime",
     "methods",
     "negative",
+    "occlusion",
     "positive",
     "refine",
+    "rise",
     "scales",
     "smooth",
+    "smooth_grad",
+    "var_grad",
     "xgrad_cam",
 ]

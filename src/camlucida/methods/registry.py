@@ -18,6 +18,7 @@ Anywhere:
     forward       variants -> (n, b)   the scores of other pictures (n, b, c, H, W)
     slopes        variants -> chunks   their gradients: (which (n,), scores (n, b), gradients (n, b, c, H, W)) a chunk
     guided, deconvolved   as `slopes`, with another way back through ReLUs; refuses networks without any
+    note          name, (b,) -> None   a number an image, reported beside the map
 
 Those that take variants take a function from variant numbers (n,) to variants, and how many there are; the engine
 chooses the chunks. A method that names none of the first group maps the picture itself, at its full size.
@@ -32,7 +33,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from camlucida.errors import MethodError, nearest
-from camlucida.types import Map
+from camlucida.types import Display, Map
 
 Size: TypeAlias = Literal["layer", "picture"]
 
@@ -41,8 +42,15 @@ OF_THE_REST = frozenset({"ablate", "head", "rerun", "curvature"})
 """Those that run the rest of the network again."""
 THROUGH_RELUS = frozenset({"guided", "deconvolved"})
 """Those that only networks with ReLUs have."""
-FIXTURES = OF_A_LAYER | THROUGH_RELUS | {"inputs", "score", "forward", "slopes"}
+TO_THE_PIXELS = THROUGH_RELUS | {"slopes"}
+"""Those with gradients that come back through the whole network."""
+FIXTURES = OF_A_LAYER | THROUGH_RELUS | {"inputs", "score", "forward", "slopes", "note"}
 """What a method may ask for."""
+
+COARSE = Display()
+"""The positive part, scaled by its largest value: as the papers show maps of a layer."""
+FINE = Display(signed=True, percentile=99)
+"""Both signs, scaled by the 99th percentile: a few single pixels stand out so far that all others would be dark."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ class Method:
     options     keyword -> default
     relu        whether the paper cuts off what is below zero; done by the caller, so that the signed map is kept
     at          which size its maps have: the layer's grid, or the picture the network sees
+    display     how the map becomes colours
     class_free  whether the map is the same for every target
     """
 
@@ -64,6 +73,7 @@ class Method:
     deviation: str
     relu: bool
     at: Size
+    display: Display
 
     def __call__(self, *args: Any, **options: Any) -> Map:
         return self.function(*args, **options)
@@ -106,7 +116,7 @@ _methods: dict[str, Method] = {}
 
 
 def method(
-    *, paper: str, deviation: str = "none", relu: bool, at: Size | None = None
+    *, paper: str, deviation: str = "none", relu: bool, at: Size | None = None, display: Display = COARSE
 ) -> Callable[[Callable[..., Map]], Method]:
     """Register the decorated function as a method under its own name.
 
@@ -114,6 +124,7 @@ def method(
     deviation   where ours differs from the paper's, and why; "none" where it does not
     relu        whether the paper's map is the positive part of what the function returns
     at          "picture" for a method that asks for a layer, but returns maps of the picture's size
+    display     how the map becomes colours: COARSE, or FINE for maps of single pixels
     """
 
     def register(function: Callable[..., Map]) -> Method:
@@ -125,7 +136,7 @@ def method(
             raise MethodError(f"method {name}: registered twice, or asks for unknown {sorted(unknown)}.")
         options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
         size: Size = at or ("layer" if OF_A_LAYER & set(needs) else "picture")
-        _methods[name] = Method(name, function, needs, options, paper, deviation, relu, size)
+        _methods[name] = Method(name, function, needs, options, paper, deviation, relu, size, display)
         return _methods[name]
 
     return register

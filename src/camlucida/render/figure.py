@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,16 @@ from camlucida.render.sheet import (
 )
 from camlucida.render.sheet import footer as set_footer
 
-Cell: TypeAlias = tuple[NDArray[Any], str] | str
+
+class Painted(NamedTuple):
+    """A heat map with its caption, and the palette where it is not that of the whole page."""
+
+    heat: NDArray[Any]
+    caption: str
+    colormap: str | None = None
+
+
+Cell: TypeAlias = Painted | tuple[NDArray[Any], str] | str
 """A heat map with its caption, or, as a bare text, why there is none."""
 
 GAP, ROW_GAP = 12.0, 18.0
@@ -87,7 +96,9 @@ def grid(
     room = max(labels + count * look.width + (count - 1) * GAP, LEAST_ROOM)
     sheet = Sheet(room + 2 * MARGIN, density)
     unseen = _any_unseen(cells)
-    y = _top(sheet, room, labels, (title, subtitle), pictures[0] if single else None, look, scale, unseen)
+    painted = (Painted(*cell).colormap or colormap for row in cells for cell in row if not isinstance(cell, str))
+    used = list(dict.fromkeys(painted)) or [colormap]
+    y = _top(sheet, room, labels, (title, subtitle), pictures[0] if single else None, look, scale, unseen, used)
     y = _column_heads(sheet, labels, y, [*([] if single else ["Picture"]), *columns], look)
     for name, picture, row in zip(rows, pictures, cells, strict=True):
         paragraph(sheet, MARGIN, y, name, BODY, INK, labels - GAP, most=4)
@@ -134,6 +145,7 @@ def _top(
     look: _Look,
     scale: tuple[float, float] | None,
     unseen: bool,
+    colormaps: Sequence[str],
 ) -> float:
     """Picture, title and colour scale; returns where the grid begins."""
     x, y, end = MARGIN, MARGIN - 10, 0.0
@@ -143,7 +155,9 @@ def _top(
         x += labels + look.width + GAP  # picture and title stand over the first and the second column
     free = room + MARGIN - x
     y = heading(sheet, x, y, free, texts) + 12
-    y = draw_scale(sheet, x, y, min(SCALE_WIDTH, free), look.colormap, scale, unseen)
+    for colormap in colormaps[:-1]:
+        y = draw_scale(sheet, x, y, min(SCALE_WIDTH, free), colormap, scale, False) + 6
+    y = draw_scale(sheet, x, y, min(SCALE_WIDTH, free), colormaps[-1], scale, unseen)
     return max(y, end) + GUTTER
 
 
@@ -177,11 +191,11 @@ def _row(
 def _cell(sheet: Sheet, x: float, y: float, picture: Image.Image, photo: Image.Image, cell: Cell, look: _Look) -> float:
     if isinstance(cell, str):
         return _failure(sheet, x, y, cell, look.width, photo.height / sheet.density)
-    heat, caption = checked_heat(cell[0]), cell[1]
+    heat, caption, colormap = checked_heat(cell[0]), cell[1], Painted(*cell).colormap or look.colormap
     if heat.shape != (picture.height, picture.width):
         raise MethodError(f"a heat map of shape {heat.shape} does not fit a picture of size {picture.size}.")
     shown = show_heat(heat, photo.size)
-    painted = overlay(photo, shown, opacity=look.opacity, colormap=look.colormap, blend=look.blend)
+    painted = overlay(photo, shown, opacity=look.opacity, colormap=colormap, blend=look.blend)
     below = y + sheet.picture(x, y, painted, edge=True) + 4
     return paragraph(sheet, x, below, caption, SMALL, MUTED, look.width, most=2)
 

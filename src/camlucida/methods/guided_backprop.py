@@ -1,0 +1,28 @@
+"""Guided backpropagation: the gradient with everything negative left out on the way back."""
+
+from __future__ import annotations
+
+from camlucida.methods.colours import joined
+from camlucida.methods.registry import FINE, method
+from camlucida.methods.variants import the_picture
+from camlucida.types import Map, Pictures, Slopes
+
+
+@method(
+    paper="Springenberg et al., ICLR workshop 2015, sec. 3.4: R^l = (f^l > 0) (R^(l+1) > 0) R^(l+1)",
+    deviation="from the score back, not from one neuron; one number a pixel, not a colour picture",
+    relu=False,
+    display=FINE,
+)
+def guided_backprop(inputs: Pictures, guided: Slopes, *, join: str = "max") -> Map:
+    """Fine edges of what drives the score up: gradients pass ReLUs only where positive. Nearly blind to the class.
+
+    Adebayo et al. (NeurIPS 2018) found it hardly changes when the network's upper layers are made random.
+
+    inputs   (b, c, H, W)        the pictures
+    guided   variants -> chunks  as gradients of the score, with another way back through ReLUs
+    join     how colours become one number: max, norm, sum_abs (none below 0), sum (signed)
+    returns  (b, H, W)           at least 0, unless `join` is sum
+    """
+    ((_, _, found),) = guided(the_picture(inputs), 1)
+    return joined(found[0], join)

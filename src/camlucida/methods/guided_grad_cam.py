@@ -1,0 +1,35 @@
+"""Guided Grad-CAM: guided backpropagation where Grad-CAM says the class is."""
+
+from __future__ import annotations
+
+import torch
+
+from camlucida.methods.colours import joined
+from camlucida.methods.registry import FINE, method
+from camlucida.methods.variants import the_picture
+from camlucida.tensors import upsample
+from camlucida.types import Features, Map, Pictures, Slopes
+
+
+@method(
+    paper="Selvaraju et al., ICCV 2017, sec. 3.2: L = (guided backpropagation) * upsampled ReLU(sum_k alpha_k A^k)",
+    relu=False,
+    at="picture",
+    display=FINE,
+)
+def guided_grad_cam(
+    activations: Features, gradients: Features, inputs: Pictures, guided: Slopes, *, join: str = "max"
+) -> Map:
+    """Fine edges, but only where Grad-CAM sees the class: guided backpropagation times Grad-CAM, pixel by pixel.
+
+    activations  (b, c, h, w)        what the layer gave out
+    gradients    (b, c, h, w)        d score / d activations
+    inputs       (b, c, H, W)        the pictures
+    guided       variants -> chunks  as gradients of the score, with another way back through ReLUs
+    join         how colours become one number: max, norm, sum_abs (none below 0), sum (signed)
+    returns      (b, H, W)           at least 0, unless `join` is sum
+    """
+    cam = torch.einsum("bc,bchw->bhw", gradients.mean((2, 3)), activations).relu()
+    height, width = inputs.shape[-2:]
+    ((_, _, found),) = guided(the_picture(inputs), 1)
+    return joined(found[0], join) * upsample(cam, (height, width))

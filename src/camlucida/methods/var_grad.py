@@ -1,0 +1,39 @@
+"""VarGrad: how much the gradient varies over noisy copies of the picture."""
+
+from __future__ import annotations
+
+import torch
+
+from camlucida.methods.colours import joined
+from camlucida.methods.registry import FINE, method
+from camlucida.methods.variants import checked_count, noisy
+from camlucida.types import Map, Pictures, Slopes
+
+
+@method(
+    paper="Adebayo et al., ICLR workshop 2018, sec. 2: V = Var_i dS/dx (x + N(0, sigma^2)); Hooker et al., 2019",
+    deviation="the variance of the n copies themselves, divided by n and not n - 1",
+    relu=False,
+    display=FINE,
+)
+def var_grad(
+    inputs: Pictures, slopes: Slopes, *, n: int = 25, noise: float = 0.15, join: str = "max", seed: int = 0
+) -> Map:
+    """Where the gradient is unsteady: its variance over noisy copies of the picture.
+
+    inputs   (b, c, H, W)        the pictures
+    slopes   variants -> chunks  gradients of the score at other pictures
+    n        how many copies, at least 2
+    noise    sigma, as a share of each picture's range
+    join     how colours become one number: max, norm, sum, sum_abs
+    seed     of the noise, which is the same for every picture of a batch
+    returns  (b, H, W)           at least 0
+    """
+    mean, spread = (torch.zeros_like(inputs, dtype=torch.float64) for _ in range(2))
+    for which, _, found in slopes(noisy(inputs, checked_count(n, least=2), noise, seed), n):
+        # Welford's update: the difference of mean square and squared mean would lose all digits of a small variance.
+        for i, slope in zip(which.tolist(), found.double(), strict=True):
+            step = slope - mean
+            mean += step / (i + 1)
+            spread += step * (slope - mean)
+    return joined(spread / n, join).to(found.dtype)

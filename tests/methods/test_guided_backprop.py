@@ -1,0 +1,74 @@
+"""Are guided backpropagation, deconvolution and guided Grad-CAM the papers'?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from camlucida.attribution import attribute
+from camlucida.errors import MethodError
+
+Make = Callable[..., nn.Module]
+
+
+def slow(network: nn.Module, images: Tensor, k: int, *, guided: bool) -> Tensor:
+    """Back through `Stacked`, layer by layer with its own weights: what comes to a ReLU passes where positive."""
+    first, second = network.features[0], network.rest[0]  # type: ignore[index]
+    third, last = network.hidden[0], network.hidden[2]  # type: ignore[index]
+    found = []
+    with torch.no_grad():
+        for image in images:
+            a = first(image[None])
+            b = second(a.relu())
+            c = third(b.relu().flatten(1))
+            back = cut(last.weight[k][None], c, guided) @ third.weight
+            back = cut(back.reshape_as(b), b, guided)
+            spare = [(n - 3) % 2 for n in a.shape[2:]]
+            back = F.conv_transpose2d(back, second.weight, stride=2, output_padding=spare)
+            back = cut(back, a, guided)
+            found.append(F.conv_transpose2d(back, first.weight, stride=2, padding=1, output_padding=1)[0])
+    return torch.stack(found)
+
+
+def cut(back: Tensor, before: Tensor, guided: bool) -> Tensor:
+    passed = torch.where(back > 0, back, 0)
+    return torch.where(before > 0, passed, 0) if guided else passed
+
+
+@pytest.mark.parametrize(("method", "guided"), [("guided_backprop", True), ("deconvnet", False)])
+def test_equal_the_slow_twin(stacked: Make, images: Tensor, method: str, guided: bool) -> None:
+    network = stacked()
+    for k in range(4):
+        wanted = slow(network, images, k, guided=guided)
+        assert_close(attribute(network, images, target=k, method=method), wanted.abs().amax(1))
+        assert_close(attribute(network, images, target=k, method=method, join="sum"), wanted.sum(1))
+
+
+def test_guided_grad_cam_is_their_product(stacked: Make, images: Tensor) -> None:
+    network = stacked()
+    cam = attribute(network, images, target=1, layer="features")
+    large = F.interpolate(cam[:, None], size=(6, 10), mode="bilinear", align_corners=False)[:, 0]
+    slopes = slow(network, images, 1, guided=True)
+    found = attribute(network, images, target=1, layer="features", method="guided_grad_cam")
+    assert_close(found, (slopes * large[:, None]).abs().amax(1))
+    found = attribute(network, images, target=1, layer="features", method="guided_grad_cam", join="sum")
+    assert_close(found, (slopes * large[:, None]).sum(1))
+    assert large.max() > 0
+
+
+def test_guided_grad_cam_at_several_layers(stacked: Make, images: Tensor) -> None:
+    found = attribute(stacked(), images, target=1, layer=["features", "rest.1"], method="guided_grad_cam")
+    assert {name: tuple(map_.shape) for name, map_ in found.items()} == {"features": (2, 6, 10), "rest.1": (2, 6, 10)}
+    assert (found["features"] - found["rest.1"]).abs().max() > 0
+
+
+@pytest.mark.parametrize("method", ["guided_backprop", "deconvnet", "guided_grad_cam"])
+def test_a_network_without_relus(method: str) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    with pytest.raises(MethodError, match=r"has none\. Use gradient or integrated_gradients"):
+        attribute(network, torch.zeros(1, 3, 8, 8), target=0, method=method)
