@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.pictures import files_of, look_of, progress_bar, stems_of
+from camlucida.cli.pictures import Bars, files_of, look_of, progress_bar, stems_of
 from camlucida.errors import CamlucidaError, MethodError
 
 if TYPE_CHECKING:
@@ -96,9 +96,9 @@ def explain(
     with console.status(f"Loading {escape(model)} …"):
         loaded = load(model, arch=arch, labels=labels)
     rows, failed = [], 0
-    with progress_bar(console, len(files)) as progress:
-        task = progress.add_task("explaining", total=len(files))
-        for file, result in explain_each(loaded, files, **how):
+    with progress_bar(console) as progress:
+        bars = Bars(progress, len(files), ", ".join(_split(method) or ["grad_cam"]))
+        for file, result in explain_each(loaded, files, **how, progress=bars.runs):
             if isinstance(result, CamlucidaError):
                 if len(files) == 1:
                     raise result
@@ -115,7 +115,7 @@ def explain(
                 _show(console, result, written, brief=len(files) > 1)
                 if compare and len(files) == 1:
                     _show_agreement(console, result)
-            progress.advance(task)
+            bars.advance()
     if len(files) > 1:
         _write_results(output / "results.csv", rows)
         console.print(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from camlucida.errors import DataError
@@ -43,10 +44,31 @@ def stems_of(files: Sequence[Path], output: Path) -> dict[Path, str]:
     return stems
 
 
-def progress_bar(console: Console, count: int) -> Progress:
-    """Shown on a terminal, for more than one picture."""
+def progress_bar(console: Console, count: int | None = None) -> Progress:
+    """Shown on a terminal only, where a `count` is said for more than one picture only; gone when it is done."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=count < 2 or not console.is_terminal)
+    return Progress(*columns, console=console, transient=True, disable=count in (0, 1) or not console.is_terminal)
+
+
+class Bars:
+    """A bar for the pictures where there are several, and under it one for a picture that takes many runs.
+
+    runs      what to hand to `explain` as `progress`
+    """
+
+    def __init__(self, progress: Progress, pictures: int, method: str) -> None:
+        self._progress = progress
+        self._pictures = progress.add_task("explaining", total=pictures, visible=pictures > 1)
+        self._runs = progress.add_task(escape(method), total=None, visible=False)
+
+    def runs(self, done: int, total: int) -> None:
+        """Of the picture in work, `done` of `total` runs of the network are done."""
+        self._progress.update(self._runs, completed=done, total=total, visible=done < total)
+
+    def advance(self) -> None:
+        """One more picture is done."""
+        self._progress.update(self._runs, visible=False)
+        self._progress.advance(self._pictures)
 
 
 def look_of(opacity: float, colormap: str | None, blend: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -36,11 +36,16 @@ class LinearEnd:
 
 @dataclass(frozen=True)
 class Rest:
-    """The rest of the network after `traced`; `read` finds the class scores (n, k) in what it gives out."""
+    """The rest of the network after `traced`.
+
+    read    finds the class scores (n, k) in what the network gives out
+    tick    is told after every chunk how many of how many runs are done
+    """
 
     trace: Trace
     traced: Traced
     read: Callable[[Any], Tensor]
+    tick: Callable[[int, int], None] = field(default=lambda done, total: None)
 
     def without_channels(self, fill: float = 0.0, *, closed_form: bool = True) -> Tensor:
         """The class scores (b, c, k) with each channel in turn set to `fill`.
@@ -61,17 +66,21 @@ class Rest:
             made = variants(which)
             rows = [self.read(self.trace.rerun(self.traced, made[:, i], i)) for i in range(len(activations))]
             found.append(torch.stack(rows, dim=1))
+            self.tick(int(which[-1]) + 1, count)
         return torch.cat(found)
 
     def _rerun(self, image: int, activations: Tensor, fill: float) -> Tensor:
         """One run of the rest for every channel that is not constantly `fill` already (then nothing changes)."""
         untouched = self.read(self.trace.rerun(self.traced, activations[None], image))
         outputs = untouched.repeat(len(activations), 1)
+        each, runs = len(activations), len(activations) * len(self.traced.activations)
         alive = (activations != fill).flatten(1).any(1).nonzero()[:, 0]
         for channels in torch.split(alive, chunk_size(activations)):
             variants = activations.repeat(len(channels), 1, 1, 1)
             variants[torch.arange(len(channels)), channels] = fill
             outputs[channels] = self.read(self.trace.rerun(self.traced, variants, image))
+            self.tick(image * each + int(channels[-1]) + 1, runs)
+        self.tick((image + 1) * each, runs)
         return outputs
 
 
