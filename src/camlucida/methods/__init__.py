@@ -13,6 +13,17 @@ from camlucida.methods.layer_cam import layer_cam
 from camlucida.methods.xgrad_cam import xgrad_cam
 from camlucida.methods.eigen_cam import eigen_cam
 from camlucida.methods.ablation_cam import ablation_cam
+from camlucida.methods.smooth_grad_cam_plusplus import smooth_grad_cam_plusplus
+from camlucida.methods.score_cam import score_cam
+from camlucida.methods.ss_cam import ss_cam
+from camlucida.methods.is_cam import is_cam
+from camlucida.methods.eigen_grad_cam import eigen_grad_cam
+from camlucida.methods.grad_cam_elementwise import grad_cam_elementwise
+from camlucida.methods.shapley_cam import shapley_cam
+from camlucida.methods.kpca_cam import kpca_cam
+from camlucida.methods.fem import fem
+from camlucida.methods.recipro_cam import recipro_cam
+from camlucida.methods.random_cam import random_cam
 from camlucida.methods.gradient import gradient
 from camlucida.methods.input_x_gradient import input_x_gradient
 from camlucida.methods.smooth_grad import smooth_grad
@@ -25,6 +36,7 @@ from camlucida.methods.occlusion import occlusion
 from camlucida.methods.rise import rise
 from camlucida.methods.lime import lime
 from camlucida.methods.kernel_shap import kernel_shap
+
 # isort: on
 from camlucida.methods.combining import (
     absolute,
@@ -45,6 +57,17 @@ __all__ = [
     "Method",
     "ablation_cam",
     "absolute",
+    "smooth_grad_cam_plusplus",
+    "score_cam",
+    "ss_cam",
+    "is_cam",
+    "eigen_grad_cam",
+    "grad_cam_elementwise",
+    "shapley_cam",
+    "kpca_cam",
+    "fem",
+    "recipro_cam",
+    "random_cam",
     "cam",
     "combinators",
     "crops",
@@ -66,11 +89,11 @@ __all__ = [
     "layer_cam",
     "lime",
     "methods",
-    "negative",
     "occlusion",
+    "rise",
+    "negative",
     "positive",
     "refine",
-    "rise",
     "scales",
     "smooth",
     "smooth_grad",

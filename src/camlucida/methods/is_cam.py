@@ -1,0 +1,54 @@
+"""IS-CAM: Score-CAM summed along a way from nothing seen to the masked picture."""
+
+from __future__ import annotations
+
+import torch
+
+from camlucida.errors import MethodError
+from camlucida.methods.registry import method
+from camlucida.methods.score_masks import less_baseline, masks_of, weighted
+from camlucida.methods.variants import checked_count
+from camlucida.types import Features, Forward, Map, Pictures
+
+
+@method(
+    paper="Naidu et al., 2020 (arXiv 2010.03023): alpha_k = 1/N sum_i f(M_i) - f(X_b),"
+    " M_i = X * sum_{j<i} j/N s(Up(A^k)); L = ReLU(sum_k alpha_k A^k)",
+    deviation="none; as printed the mask is multiplied by up to (N - 1)/2, beyond the picture itself: way='straight'"
+    " is the integral the text describes, M_i = X * i/N s(Up(A^k))",
+    relu=True,
+)
+def is_cam(
+    activations: Features,
+    inputs: Pictures,
+    forward: Forward,
+    *,
+    n: int = 10,
+    way: str = "printed",
+    softmax: bool = True,
+    baseline: str = "black",
+) -> Map:
+    """Score-CAM with every mask at n strengths: what a channel is worth on the way to being seen.
+
+    activations  (b, c, h, w)        what the layer gave out
+    inputs       (b, c, H, W)        the pictures
+    forward      variants -> scores  of other pictures
+    n            how many strengths (the paper: 10)
+    way          of strengths, i = 1..n: "printed" is i (i - 1) / 2n, up to (n - 1) / 2; "straight" is i / n
+    softmax      whether the weights are a softmax over the channels, else the mean scores themselves
+    baseline     what is taken off every score: "black", that of an input of zeros, or "none"
+    returns      (b, h, w)           signed; the paper shows the positive part
+    """
+    if way not in ("printed", "straight"):
+        raise MethodError(f"no way {way!r}. Known: printed, straight.")
+    steps = torch.arange(1, checked_count(n) + 1)
+    strengths = (steps * (steps - 1) / 2 if way == "printed" else steps) / n
+    masks = masks_of(activations, (inputs.shape[-2], inputs.shape[-1]))
+
+    def seen(which: torch.Tensor) -> torch.Tensor:
+        strength = strengths[which % n].to(masks.grids)[:, None, None, None]
+        return inputs * (strength * masks(which // n))[:, :, None]
+
+    scores = forward(seen, masks.count * n, shared=("is_cam", n, way)).double()
+    means = scores.view(masks.count, n, -1).mean(1)
+    return weighted(activations, masks.of_channels(less_baseline(means, baseline, scores[0])), softmax=softmax)

@@ -1,0 +1,57 @@
+"""KPCA-CAM: as Eigen-CAM, with a kernel in place of the product of two places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from camlucida.errors import MethodError
+from camlucida.methods.registry import method
+from camlucida.types import Features, Map
+
+MOST_PLACES = 4096
+"""A layer of 64 x 64; its kernel matrix alone is 134 MB, and its eigenvectors take half a minute on a CPU."""
+KERNELS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "sigmoid": lambda x, gamma: torch.tanh(gamma * x @ x.mT + 1),
+    "rbf": lambda x, gamma: torch.exp(-gamma * _distances(x)),
+    "linear": lambda x, gamma: x @ x.mT,
+}
+
+
+@method(
+    paper="Karmani et al., 2024 (arXiv 2410.00267): L = sqrt(l_1) u_1, K_c u = l u, K_c the centred kernel of places",
+    deviation="the sign, which is left open, is that of the activations' sum less its mean; channels are centred first"
+    " and gamma is 1/c, as in the authors' code",
+    relu=True,
+)
+def kpca_cam(activations: Features, *, kernel: str = "sigmoid", gamma: float = 0.0) -> Map:
+    """The first kernel principal component of the channels: no class, no gradient; curved relations count, too.
+
+    activations  (b, c, h, w)  what the layer gave out
+    kernel       "sigmoid" is tanh(gamma x.y + 1), "rbf" is exp(-gamma |x - y|^2), "linear" is Eigen-CAM, centred
+    gamma        of the kernel; 0 is one over the number of channels
+    returns      (b, h, w)     signed, its mean is 0; the positive part is shown
+    """
+    b, c, h, w = activations.shape
+    if kernel not in KERNELS or h * w > MOST_PLACES:
+        why = f"kpca_cam takes layers of up to {MOST_PLACES} places, not {h} x {w}. Choose a later one, or eigen_cam."
+        raise MethodError(why if kernel in KERNELS else f"no kernel {kernel!r}. Known: {', '.join(KERNELS)}.")
+    places = activations.flatten(2).mT.double()  # (b, h * w, c)
+    places = places - places.mean(1, keepdim=True)
+    values, vectors = torch.linalg.eigh(_centred(KERNELS[kernel](places, gamma or 1 / c)))
+    maps = vectors[..., -1] * values[..., -1:].clamp_min(0).sqrt()
+    turned = torch.where((maps * places.sum(2)).sum(1, keepdim=True) < 0, -maps, maps)
+    return turned.reshape(b, h, w).to(activations.dtype)
+
+
+def _distances(x: Tensor) -> Tensor:
+    """Squared, between all places; not by differences, which would be (places, places, c) large."""
+    squares = x.square().sum(-1)
+    return (squares[..., None] + squares[..., None, :] - 2 * x @ x.mT).clamp_min(0)
+
+
+def _centred(kernel: Tensor) -> Tensor:
+    """The kernel of features less their mean over the places."""
+    return kernel - kernel.mean(1, keepdim=True) - kernel.mean(2, keepdim=True) + kernel.mean((1, 2), keepdim=True)

@@ -1,0 +1,23 @@
+"""Random-CAM, the control: channels with random weights."""
+
+from __future__ import annotations
+
+import torch
+
+from camlucida.methods.registry import method
+from camlucida.types import Features, Map
+
+
+@method(
+    paper="Gildenblat, pytorch-grad-cam, 2021, a control and no explanation: L = ReLU(sum_k w_k A^k), w ~ U(-1, 1)",
+    relu=True,
+)
+def random_cam(activations: Features, *, seed: int = 0) -> Map:
+    """A control, not an explanation: channels with random weights. What is no better than this says nothing.
+
+    activations  (b, c, h, w)  what the layer gave out
+    seed         of the weights, which are the same for every picture and class
+    returns      (b, h, w)     signed; the positive part is shown
+    """
+    drawn = torch.rand(activations.shape[1], generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.einsum("c,bchw->bhw", (2 * drawn - 1).to(activations), activations)

@@ -1,0 +1,26 @@
+"""ShapleyCAM: Grad-CAM with a second-order correction, from the Shapley value of a channel."""
+
+from __future__ import annotations
+
+import torch
+
+from camlucida.methods.registry import method
+from camlucida.types import Curvature, Features, Map
+
+
+@method(
+    paper="Cai, CVPR 2025 (arXiv 2501.06261): w_k = mean_ij (g - 1/2 H A)_ij^k; L = ReLU(sum_k w_k A^k)",
+    deviation="of the score that is asked for, the logit by default; the paper's is logit + log probability. Of a logit"
+    " of a network that is piecewise linear H is 0 and the map is Grad-CAM's: ask for score='log_probability'",
+    relu=True,
+)
+def shapley_cam(activations: Features, gradients: Features, curvature: Curvature) -> Map:
+    """Grad-CAM with weights corrected for how the gradient itself bends: half way to an activation of 0.
+
+    activations  (b, c, h, w)            what the layer gave out
+    gradients    (b, c, h, w)            d score / d activations
+    curvature    direction -> H d        the second derivative of the score along a direction
+    returns      (b, h, w)               signed; the paper shows the positive part
+    """
+    weights = (gradients - 0.5 * curvature(activations)).mean((2, 3))
+    return torch.einsum("bc,bchw->bhw", weights, activations)

@@ -1,0 +1,47 @@
+"""Smooth Grad-CAM++: Grad-CAM++ with its derivatives averaged over noisy copies of the picture."""
+
+from __future__ import annotations
+
+import torch
+
+from camlucida.methods.registry import method
+from camlucida.methods.variants import checked_count, noisy
+from camlucida.types import Features, Look, Map, Pictures
+
+
+@method(
+    paper="Omeiza et al., 2019: alpha = D1 / (2 D2 + (sum_ab A_ab) D3), w = sum_ij alpha ReLU(D1), D_p = 1/n sum g^p",
+    deviation="D2 in alpha's numerator, as in Grad-CAM++, which it is the mean of; the printed D1 (printed=True) is no"
+    " ratio of like quantities and does not become Grad-CAM++ without noise",
+    relu=True,
+)
+def smooth_grad_cam_plusplus(
+    activations: Features,
+    inputs: Pictures,
+    look: Look,
+    *,
+    n: int = 5,
+    noise: float = 0.1,
+    printed: bool = False,
+    seed: int = 0,
+) -> Map:
+    """Grad-CAM++ with less noise: its derivatives are means over noisy copies of the picture.
+
+    activations  (b, c, h, w)             what the layer gave out on the picture itself
+    inputs       (b, c, H, W)             the pictures
+    look         pictures -> activations, gradients   the layer on other pictures
+    n            how many copies
+    noise        sigma, as a share of each picture's range
+    printed      whether alpha's numerator is D1, as the paper prints it, instead of D2
+    seed         of the noise, which is the same for every picture of a batch
+    returns      (b, h, w)                signed; the paper shows the positive part
+    """
+    copies = noisy(inputs, checked_count(n), noise, seed)
+    first, second, third = torch.zeros(3, *activations.shape, dtype=torch.float64, device=activations.device)
+    for i in range(n):
+        g = look(copies(torch.tensor([i]))[0])[1].double()
+        first, second, third = first + g / n, second + g.square() / n, third + g**3 / n
+    below = 2 * second + activations.double().sum((2, 3), keepdim=True) * third
+    alpha = torch.where(below != 0, (first if printed else second) / below.where(below != 0, 1), 0)
+    weights = (alpha * first.relu()).sum((2, 3))
+    return torch.einsum("bc,bchw->bhw", weights, activations.double()).to(activations.dtype)

@@ -1,0 +1,52 @@
+"""SS-CAM: Score-CAM with noise on the masks, averaged out."""
+
+from __future__ import annotations
+
+import torch
+
+from camlucida.methods.registry import method
+from camlucida.methods.score_masks import less_baseline, masks_of, weighted
+from camlucida.methods.variants import checked_count
+from camlucida.types import Features, Forward, Map, Pictures
+
+
+@method(
+    paper="Wang et al., 2020 (arXiv 2006.14255): alpha_k = 1/N sum_i f(X * (s(Up(A^k)) + d_i)) - f(X_b), d ~ N(0, s^2)",
+    deviation="the same noise for all channels, so that they are compared under equal terms and equal ones run once;"
+    " the softmax over channels is that of Score-CAM's algorithm 1",
+    relu=True,
+)
+def ss_cam(
+    activations: Features,
+    inputs: Pictures,
+    forward: Forward,
+    *,
+    n: int = 35,
+    noise: float = 2.0,
+    softmax: bool = True,
+    baseline: str = "black",
+    seed: int = 0,
+) -> Map:
+    """Score-CAM with every mask under noise, n times: steadier weights for n times the runs.
+
+    activations  (b, c, h, w)        what the layer gave out
+    inputs       (b, c, H, W)        the pictures
+    forward      variants -> scores  of other pictures
+    n            how many times every channel is run (the paper: 35)
+    noise        sigma, in units of the mask, which goes from 0 to 1 (the paper: 2)
+    softmax      whether the weights are a softmax over the channels, else the mean scores themselves
+    baseline     what is taken off every score: "black", that of an input of zeros, or "none"
+    seed         of the noise, which is the same for every picture and channel
+    returns      (b, h, w)           signed; the paper shows the positive part
+    """
+    n, size = checked_count(n), (inputs.shape[-2], inputs.shape[-1])
+    drawn = noise * torch.randn((n, 1, *size), generator=torch.Generator().manual_seed(seed))
+    masks = masks_of(activations, size)
+
+    def seen(which: torch.Tensor) -> torch.Tensor:
+        return inputs * (masks(which // n) + drawn[which % n].to(masks.grids))[:, :, None]
+
+    scores = forward(seen, masks.count * n, shared=("ss_cam", n, noise, seed)).double()
+    black = forward(lambda which: inputs[None] * 0, 1, shared="black").double()
+    means = scores.view(masks.count, n, -1).mean(1)
+    return weighted(activations, masks.of_channels(less_baseline(means, baseline, black)), softmax=softmax)
