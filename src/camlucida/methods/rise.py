@@ -47,7 +47,8 @@ def rise(
     scores = scores - scores.mean(0) if centred else scores
     total, squares = torch.zeros(2, len(inputs), *inputs.shape[-2:], dtype=torch.float64, device=inputs.device)
     for which in torch.split(torch.arange(n), 64):
-        seen = masks(which).to(scores)
+        # Centred scores add up to 0: p may be taken off, which leaves the sum and makes its terms' scatter its error.
+        seen = masks(which).to(scores) - (p if centred else 0)
         total += torch.einsum("nb,nhw->bhw", scores[which], seen)
         squares += torch.einsum("nb,nhw->bhw", scores[which].square(), seen.square())
     map_: Map = total / (n * p)
