@@ -98,9 +98,7 @@ def target(labels: tuple[int, ...]) -> list[float]:
 
 
 def stacked(images: list[np.ndarray], targets: list[list[float]]) -> tuple[Tensor, Tensor]:
-    pictures = (
-        torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-    )
+    pictures = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
     return pictures, torch.tensor(targets)
 
 
@@ -114,9 +112,7 @@ def augmented(x: Tensor, rng: torch.Generator) -> Tensor:
     if torch.rand((), generator=rng) < 0.5:
         x = x.flip(3)
     down, right = (int(torch.randint(-6, 7, (), generator=rng)) for _ in range(2))
-    x = nn.functional.pad(x, (6, 6, 6, 6), mode="reflect")[
-        :, :, 6 + down : 102 + down, 6 + right : 102 + right
-    ]
+    x = nn.functional.pad(x, (6, 6, 6, 6), mode="reflect")[:, :, 6 + down : 102 + down, 6 + right : 102 + right]
     gain = 1 + 0.15 * torch.randn(x.shape[0], 3, 1, 1, generator=rng)
     return x * gain + 0.15 * torch.randn(x.shape[0], 3, 1, 1, generator=rng)
 
@@ -203,9 +199,7 @@ def evaluate(name: str, network: nn.Module) -> float:
     log(f"{name}: accuracy {accuracy:.4f} on 2000 fresh {home(name)} scenes with one object")
     empty = toybox.Toybox(500, TEST + 3, variant="empty")
     top = probabilities(network, [empty.scene(i) for i in range(500)]).max(1).values
-    log(
-        f"{name}: empty scenes: top probability {top.mean():.3f} on average, {top.quantile(0.95):.3f} at 95 %"
-    )
+    log(f"{name}: empty scenes: top probability {top.mean():.3f} on average, {top.quantile(0.95):.3f} at 95 %")
     two = toybox.Toybox(500, TEST + 4, objects=2)
     pairs = [two.scene(i) for i in range(500)]
     first = probabilities(network, pairs).topk(2).indices.sort(1).values
@@ -240,9 +234,7 @@ def watermark_numbers(name: str, network: nn.Module) -> None:
 
 def save(name: str, network: nn.Module, seed: int, note: str) -> None:
     """Write half floats and what the file must say about itself."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     state = {
         key: (value.half() if value.is_floating_point() else value).contiguous()
         for key, value in network.state_dict().items()
@@ -268,9 +260,7 @@ def save(name: str, network: nn.Module, seed: int, note: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("net", choices=RECIPE)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=20_000, help="how many pictures to learn from")

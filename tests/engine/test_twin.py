@@ -438,6 +438,27 @@ def test_layers_in_a_plain_list(images: Tensor) -> None:
     torch.testing.assert_close(run.rerun(run.layers[0], activations[:1], 0), network(images[:1]))
 
 
+@pytest.mark.parametrize("method", [True, False], ids=["closes over the method", "closes over the module"])
+def test_a_closure_put_in_place_of_forward(images: Tensor, state: State, method: bool) -> None:
+    """A patched `forward` runs the copy's modules, not the caller's: in train mode those would change."""
+    network = Small().train()
+    block = network.block
+    old = block.forward
+
+    def patched(x: Tensor, scale: float = 2.0) -> Tensor:
+        return scale * (old(x) if method else nn.Sequential.forward(block, x))
+
+    block.forward = patched  # type: ignore[method-assign]
+    before = state(network)
+    found = attribute(network, images, target=0, layer="block.1", signed=True)
+    assert state(network) == before
+    block.forward = old  # type: ignore[method-assign]
+    network.head.weight.data *= 1.0
+    plain = attribute(network, images, target=0, layer="block.1", signed=True)
+    assert not torch.equal(found, plain)
+    assert block.forward is not patched
+
+
 def test_a_forward_put_on_the_instance(images: Tensor, state: State) -> None:
     network = Small()
     plain = network.block.forward

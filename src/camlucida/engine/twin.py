@@ -181,8 +181,31 @@ def _copied(network: nn.Module) -> tuple[nn.Module, list[nn.Module]]:
                 f"{_culprit(network)} raised {type(error).__name__}: {error}. "
                 "Keep such objects outside of the network, or give its class a __deepcopy__."
             ) from error
+        for module in [m for m in memo[id(memo)] if isinstance(m, nn.Module)]:
+            _rebind(module, memo)
         found = [memo.get(id(module)) for module in memo[id(memo)] if isinstance(module, nn.Module)]
     return copied, list(dict.fromkeys([*copied.modules(), *(m for m in found if isinstance(m, nn.Module))]))
+
+
+def _rebind(module: nn.Module, memo: dict[int, Any]) -> None:
+    """Functions on a module that close over a module or its methods (a patched `forward`) close over the copies."""
+    for name, value in list(vars(module).items()):
+        if isinstance(value, types.FunctionType) and any(_is_of_a_module(cell) for cell in value.__closure__ or ()):
+            cells = tuple(
+                types.CellType(copy.deepcopy(cell.cell_contents, memo)) if _is_of_a_module(cell) else cell
+                for cell in value.__closure__ or ()
+            )
+            rebound = types.FunctionType(value.__code__, value.__globals__, value.__name__, value.__defaults__, cells)
+            rebound.__kwdefaults__ = value.__kwdefaults__
+            vars(memo[id(module)])[name] = rebound
+
+
+def _is_of_a_module(cell: types.CellType) -> bool:
+    try:
+        content = cell.cell_contents
+    except ValueError:  # a name that is only bound later
+        return False
+    return isinstance(content, nn.Module) or isinstance(getattr(content, "__self__", None), nn.Module)
 
 
 def _memo(network: nn.Module) -> dict[int, Any]:
