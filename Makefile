@@ -34,7 +34,7 @@ clean:
 	touch $@
 
 .venv/.dev: .venv/.core
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,check]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,check,parity]'
 	touch $@
 
 .venv/.bench: .venv/.core

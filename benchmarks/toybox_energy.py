@@ -26,7 +26,7 @@ from camlucida.tensors import upsample
 from interleaved import machine
 
 BATCH = 25
-SLOW = 50
+SLOW = 20
 """Scenes for methods that run the network hundreds of times a picture."""
 
 

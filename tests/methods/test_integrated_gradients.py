@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from camlucida.attribution import attribute, attributions
 from camlucida.errors import MethodError
 from camlucida.methods import find
-from camlucida.methods.variants import gauss_legendre
+from camlucida.methods.parts.variants import gauss_legendre
 
 Make = Callable[..., nn.Module]
 

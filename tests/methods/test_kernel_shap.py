@@ -13,10 +13,10 @@ from torch.testing import assert_close
 
 from camlucida.attribution import attribute
 from camlucida.errors import MethodError
-from camlucida.methods.coalitions import shapley_coalitions, shapley_values
-from camlucida.methods.fills import filled
 from camlucida.methods.kernel_shap import kernel_shap
-from camlucida.methods.superpixels import segmented
+from camlucida.methods.parts.coalitions import shapley_coalitions, shapley_values
+from camlucida.methods.parts.fills import filled
+from camlucida.methods.parts.superpixels import segmented
 
 
 def run(network: nn.Module, images: Tensor, **options: Any) -> tuple[Tensor, dict[str, Tensor]]:

@@ -13,9 +13,9 @@ from torch.testing import assert_close
 
 from camlucida.attribution import attribute
 from camlucida.errors import MethodError
-from camlucida.methods.coalitions import ridge
 from camlucida.methods.lime import lime
-from camlucida.methods.superpixels import segmented
+from camlucida.methods.parts.coalitions import ridge
+from camlucida.methods.parts.superpixels import segmented
 
 
 class Linear(nn.Module):

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from camlucida.attribution import attribute
 from camlucida.errors import MethodError
-from camlucida.methods.fills import filled
+from camlucida.methods.parts.fills import filled
 
 
 class Linear(nn.Module):

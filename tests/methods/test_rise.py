@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from camlucida.attribution import attribute
 from camlucida.errors import MethodError
-from camlucida.methods.masks import rise_masks
+from camlucida.methods.parts.masks import rise_masks
 from camlucida.methods.rise import rise
 
 

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from camlucida.attribution import attribute
 from camlucida.errors import MethodError
-from camlucida.methods.score_masks import masks_of
+from camlucida.methods.parts.score_masks import masks_of
 
 Make = Callable[..., nn.Module]
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from camlucida.errors import MethodError
-from camlucida.methods.fills import blurred, filled
-from camlucida.methods.superpixels import COMPACTNESS, ROUNDS, segmented
+from camlucida.methods.parts.fills import blurred, filled
+from camlucida.methods.parts.superpixels import COMPACTNESS, ROUNDS, segmented
 
 
 def slow(picture: Tensor, rows: int, columns: int) -> list[list[int]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from camlucida.errors import MethodError
 from camlucida.methods.combined import Back, Views, combinator
-from camlucida.methods.variants import noisy
+from camlucida.methods.parts.variants import noisy
 from camlucida.tensors import scaled
 
 SMALLEST_SHARE = 0.5

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.colours import joined
+from camlucida.methods.parts.colours import joined
+from camlucida.methods.parts.variants import the_picture
 from camlucida.methods.registry import FINE, method
-from camlucida.methods.variants import the_picture
 from camlucida.tensors import upsample
 from camlucida.types import Features, Map, Pictures, Slopes
 

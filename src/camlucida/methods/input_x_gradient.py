@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from camlucida.methods.colours import joined
+from camlucida.methods.parts.colours import joined
+from camlucida.methods.parts.variants import the_picture
 from camlucida.methods.registry import FINE, method
-from camlucida.methods.variants import the_picture
 from camlucida.types import Map, Pictures, Slopes
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.colours import joined
+from camlucida.methods.parts.colours import joined
+from camlucida.methods.parts.variants import baseline_pictures, gauss_legendre
 from camlucida.methods.registry import FINE, method
-from camlucida.methods.variants import baseline_pictures, gauss_legendre
 from camlucida.types import Forward, Map, Note, Pictures, Scores, Slopes
 
 

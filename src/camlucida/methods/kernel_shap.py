@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.coalitions import checked_runs, painted, shapley_coalitions, shapley_values, showing
+from camlucida.methods.parts.coalitions import checked_runs, painted, shapley_coalitions, shapley_values, showing
+from camlucida.methods.parts.superpixels import segmented
 from camlucida.methods.registry import method
-from camlucida.methods.superpixels import segmented
 from camlucida.types import Display, Forward, Map, Note, Pictures
 
 

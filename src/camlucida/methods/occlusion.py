@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.methods.fills import filled
-from camlucida.methods.masks import pixels_of, window_starts
+from camlucida.methods.parts.fills import filled
+from camlucida.methods.parts.masks import pixels_of, window_starts
 from camlucida.methods.registry import method
 from camlucida.types import Forward, Map, Pictures, Scores
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.fills import filled
-from camlucida.methods.masks import rise_masks
+from camlucida.methods.parts.fills import filled
+from camlucida.methods.parts.masks import rise_masks
 from camlucida.methods.registry import method
 from camlucida.types import Forward, Map, Note, Pictures
 

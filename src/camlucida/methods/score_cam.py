@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from camlucida.methods.parts.score_masks import less_baseline, masks_of, weighted
 from camlucida.methods.registry import method
-from camlucida.methods.score_masks import less_baseline, masks_of, weighted
 from camlucida.types import Features, Forward, Map, Pictures
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from camlucida.methods.parts.variants import checked_count, noisy
 from camlucida.methods.registry import method
-from camlucida.methods.variants import checked_count, noisy
 from camlucida.types import Features, Look, Map, Pictures
 
 

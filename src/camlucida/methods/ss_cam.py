@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from camlucida.methods.parts.score_masks import less_baseline, masks_of, weighted
+from camlucida.methods.parts.variants import checked_count
 from camlucida.methods.registry import method
-from camlucida.methods.score_masks import less_baseline, masks_of, weighted
-from camlucida.methods.variants import checked_count
 from camlucida.types import Features, Forward, Map, Pictures
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.colours import joined
+from camlucida.methods.parts.colours import joined
+from camlucida.methods.parts.variants import checked_count, noisy
 from camlucida.methods.registry import FINE, method
-from camlucida.methods.variants import checked_count, noisy
 from camlucida.types import Map, Pictures, Slopes
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MethodError
-from camlucida.methods.fills import filled
+from camlucida.methods.parts.fills import filled
 
 
 def showing(inputs: Tensor, labels: Tensor, patterns: Tensor, fill: str) -> Callable[[Tensor], Tensor]:

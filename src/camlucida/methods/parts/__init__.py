@@ -1,0 +1,1 @@
+"""What several methods are made of: noisy variants, masks, fills, superpixels, coalitions, joined colours."""
