@@ -191,3 +191,11 @@ def test_maps_are_scaled_apart() -> None:
     heat = torch.tensor([[[1.0, 2.0]], [[0.0, 0.0]], [[-3.0, 10.0]]])
     assert_close(scaled(heat), torch.tensor([[[0.5, 1.0]], [[0.0, 0.0]], [[0.0, 1.0]]]))
     assert_close(scaled(heat[:, None])[:, 0], scaled(heat))
+
+
+def test_a_sliver_of_a_pixel_is_seen() -> None:
+    """Of a picture 1 wide and 2,000 high the crop shows less than a pixel: that one is not nowhere."""
+    geometry = Geometry((1, 2000), (224, 224), (256.0, 256.0), (-16.0, -255888.0))
+    landed = land(torch.ones(7, 7), geometry)
+    assert landed.isfinite().sum() == 1
+    assert landed[1000, 0] == 1

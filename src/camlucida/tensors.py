@@ -30,9 +30,15 @@ def land(map_: Tensor, geometry: Geometry) -> Tensor:
         at_input[None].cpu(), grid[None], mode="bilinear", padding_mode="border", align_corners=False
     )[0, 0]
     left, top, right, bottom = geometry.seen
-    seen_x = (torch.arange(width) + 0.5 > left) & (torch.arange(width) + 0.5 < right)
-    seen_y = (torch.arange(height) + 0.5 > top) & (torch.arange(height) + 0.5 < bottom)
+    seen_x, seen_y = _seen(width, left, right), _seen(height, top, bottom)
     return landed.where(seen_y[:, None] & seen_x[None], torch.nan)
+
+
+def _seen(count: int, start: float, end: float) -> Tensor:
+    """Which of `count` pixels have their centre between `start` and `end`; at least the one in the middle of it."""
+    centres = torch.arange(count) + 0.5
+    seen = (centres > start) & (centres < end)
+    return seen if bool(seen.any()) else torch.arange(count) == min(int((start + end) / 2), count - 1)
 
 
 def scaled(heat: Tensor) -> Tensor:
