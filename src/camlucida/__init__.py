@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from camlucida.explaining import explain as explain
     from camlucida.explaining import explain_each as explain_each
     from camlucida.explanation import Explanation as Explanation
-    from camlucida.explanation import Explanations as Explanations
+    from camlucida.explanations import Explanations as Explanations
     from camlucida.methods import methods as list_methods
     from camlucida.models.load import load as load
     from camlucida.models.load import wrap as wrap
@@ -38,7 +38,7 @@ _HOME = {
     "Activations": "camlucida.channels:Activations",
     "CamlucidaError": "camlucida.errors:CamlucidaError",
     "Explanation": "camlucida.explanation:Explanation",
-    "Explanations": "camlucida.explanation:Explanations",
+    "Explanations": "camlucida.explanations:Explanations",
     "Model": "camlucida.models.model:Model",
     "TopPictures": "camlucida.channels:TopPictures",
     "activations": "camlucida.channels:activations",

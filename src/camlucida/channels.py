@@ -19,13 +19,13 @@ from camlucida.data.images import Source, load_image
 from camlucida.engine import Layer, resolve, twin_of
 from camlucida.errors import CamlucidaError, LayerError, MethodError, TargetError, nearest
 from camlucida.explaining import as_model, name_of, of_this, top_predictions
-from camlucida.explanation import png, write_picture
 from camlucida.models.model import Model
 from camlucida.outputs import placed
 from camlucida.render.contact import Tile, contact
 from camlucida.render.display import show_picture
 from camlucida.render.text import number
 from camlucida.runs import Question, Run, run
+from camlucida.saving import png, write_picture
 from camlucida.targets import parse
 from camlucida.tensors import land, scaled
 from camlucida.types import Geometry, Prediction

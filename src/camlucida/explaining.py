@@ -19,7 +19,8 @@ import camlucida
 from camlucida.attribution import INPUT, Attribution, attributions, check_layer, several_layers, several_targets
 from camlucida.data.images import Source, load_image
 from camlucida.errors import CamlucidaError, LayerError, MethodError, ModelError, TargetError
-from camlucida.explanation import Explanation, Explanations
+from camlucida.explanation import Explanation
+from camlucida.explanations import Explanations
 from camlucida.fixtures import Tick
 from camlucida.methods import Combined, Method, find
 from camlucida.models.load import load

@@ -15,7 +15,8 @@ from camlucida.cli.pictures import Bars, files_of, look_of, progress_bar, stems_
 from camlucida.errors import CamlucidaError, MethodError
 
 if TYPE_CHECKING:
-    from camlucida.explanation import Explanation, Explanations
+    from camlucida.explanation import Explanation
+    from camlucida.explanations import Explanations
 
 
 def explain(
@@ -176,7 +177,7 @@ def _show(console: Console, result: Explanation | Explanations, written: Sequenc
 
 
 def _write_comparison(result: Explanation | Explanations, path: Path, look: dict[str, Any]) -> list[Path]:
-    from camlucida.explanation import write_picture
+    from camlucida.saving import write_picture
 
     several = _several(result)
     write_picture(lambda: several.disagreement_panel(**look), path)
@@ -184,7 +185,7 @@ def _write_comparison(result: Explanation | Explanations, path: Path, look: dict
 
 
 def _several(result: Explanation | Explanations) -> Explanations:
-    from camlucida.explanation import Explanations
+    from camlucida.explanations import Explanations
 
     return result if isinstance(result, Explanations) else Explanations((result,))
 
@@ -230,7 +231,7 @@ def _failure_row(file: Path, error: CamlucidaError) -> dict[str, Any]:
 def _write_results(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     import csv
 
-    from camlucida.explanation import writing
+    from camlucida.saving import writing
 
     names = [
         "image",
