@@ -6,6 +6,7 @@
     ├── LayerError            a layer that does not exist, was not reached, or has no place in the picture
     ├── TargetError           a class or score that the output does not have
     ├── MethodError           an unknown method, a wrong option, or a model the method does not fit
+    ├── MetricError           an unknown metric, a wrong option, or a picture that lacks what it needs
     ├── DataError             a data set or scene that cannot be made as asked
     └── MissingExtra          an optional package that is not installed
 
@@ -41,6 +42,10 @@ class TargetError(CamlucidaError):
 
 class MethodError(CamlucidaError):
     """An unknown method, a wrong option, or a model the method does not fit."""
+
+
+class MetricError(CamlucidaError):
+    """An unknown metric, a wrong option, or a picture that lacks what the metric needs."""
 
 
 class DataError(CamlucidaError):

@@ -1,0 +1,38 @@
+"""What was spent: counted in forwards of one picture, wherever the network runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+WITH_GRADIENT = 3.0
+"""A forward and the way back to the pixels, in forwards: going back takes about twice as long."""
+
+
+@dataclass
+class Cost:
+    """In forwards of one picture."""
+
+    forwards: float = 0.0
+
+
+_open: ContextVar[tuple[Cost, ...]] = ContextVar("camlucida_cost", default=())
+
+
+def spend(forwards: float) -> None:
+    """Add to everything that is counting in this thread."""
+    for cost in _open.get():
+        cost.forwards += forwards
+
+
+@contextmanager
+def counted() -> Iterator[Cost]:
+    """While inside, what is spent is added to the value given."""
+    cost = Cost()
+    token = _open.set((*_open.get(), cost))
+    try:
+        yield cost
+    finally:
+        _open.reset(token)

@@ -1,0 +1,253 @@
+"""evaluate(): measure maps over a data set, picture by picture; interrupted, it goes on where it stopped."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from camlucida.data.datasets import DataSet, identity, spread
+from camlucida.engine.cost import counted
+from camlucida.errors import CamlucidaError, DataError, TargetError
+from camlucida.evaluation.result import Evaluation
+from camlucida.evaluation.store import Row, Store
+from camlucida.evidence import Evidence, Explainer, OfMethod, Sight, look
+from camlucida.explaining import as_model, fault_of_network, raised_by_network, versions
+from camlucida.methods import find as find_method
+from camlucida.metrics import Preset
+from camlucida.metrics import find as find_metric
+from camlucida.models.model import Model
+from camlucida.targets import class_index, class_label
+
+PART = 8
+"""Pictures in one part: what an interruption loses at most."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides what the numbers will be."""
+
+    model: Model
+    dataset: DataSet
+    indices: tuple[int, ...]
+    explainers: tuple[Explainer, ...]
+    presets: tuple[Preset, ...]
+    target: str
+    seed: int
+    labels: tuple[int | None, ...]
+
+    def record(self) -> dict[str, Any]:
+        """As run.json has it. Whoever has the same record gets the same numbers."""
+        return {
+            "model": self.model.name,
+            "weights": self.model.weights_hash,
+            "data": self.dataset.name,
+            "pictures": len(self.indices),
+            "data_hash": identity(self.dataset, self.indices),
+            "methods": [describe(explainer) for explainer in self.explainers],
+            "metrics": {preset.name: _plain(preset.settings) for preset in self.presets},
+            "target": self.target,
+            "seed": self.seed,
+            "versions": versions(),
+        }
+
+
+def evaluate(
+    model: Model | nn.Module | str,
+    data: DataSet,
+    *,
+    methods: Sequence[Any] = ("grad_cam",),
+    metrics: Sequence[Any] = ("energy",),
+    layer: Any = None,
+    controls: Sequence[Explainer] = (),
+    target: str = "predicted",
+    limit: int | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure how good maps are over a data set.
+
+    model     as of `explain`
+    data      a data set: `folder("photos/", boxes="boxes.csv")`, `Scenes(Toybox(500))`, or your own
+    methods   by name, with combinators or not
+    metrics   metrics or presets by name
+    layer     one layer, None for the default
+    controls  maps that know nothing, or everything: what a metric must be able to tell apart
+    target    what is explained: "predicted", or "label" for the true class
+    limit     how many pictures, drawn at random with `seed`; None for all
+    out       a folder: run.json, parts/, results.parquet. What is there already is not measured again. None for a
+              temporary one
+    progress  told how many of how many pictures are done
+
+    A picture that cannot be read, or a method that does not fit, is a row with its reason. Raises `DataError` where
+    `out` holds another run, `MetricError`, `MethodError` for unknown names.
+    """
+    wrapped = as_model(model)
+    indices = spread(len(data), limit, seed)
+    if not indices:
+        raise DataError(f"{data.name} has no pictures to evaluate.")
+    if target not in ("predicted", "label"):
+        raise TargetError(f"target is 'predicted' or 'label', not {target!r}.")
+    chosen = [find_method(method) for method in methods]
+    plan = Plan(
+        wrapped,
+        data,
+        tuple(indices),
+        (*(OfMethod((m, m.with_options({})), layer) for m in chosen), *controls),
+        tuple(find_metric(metric) for metric in metrics),
+        target,
+        seed,
+        outputs_of(data.classes, wrapped),
+    )
+    store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")))
+    store.begin(plan.record())
+    parts = [indices[i : i + PART] for i in range(0, len(indices), PART)]
+    done = 0
+    for number, part in enumerate(parts):
+        if not store.has(number):
+            rows: list[Row] = []
+            for index in part:
+                rows += rows_of(plan, index)
+                done += 1
+                if progress:
+                    progress(done, len(indices))
+            store.write(number, rows)
+        else:
+            done += len(part)
+            if progress:
+                progress(done, len(indices))
+    store.finish()
+    return Evaluation(store.path)
+
+
+def rows_of(plan: Plan, index: int) -> list[Row]:
+    """Every number about one picture; a single row with the reason where there is none."""
+    item = plan.dataset[index]
+    label = None if item.label is None else plan.labels[item.label]
+    base: Row = {"index": index, "picture": item.name, "label": _class_name(plan.dataset.classes, item.label)}
+    try:
+        sight = look(plan.model, item, label, target=plan.target, seed=plan.seed)
+    except CamlucidaError as error:
+        return [{**base, "error": str(error)}]
+    except Exception as error:
+        if not raised_by_network(error):
+            raise
+        return [{**base, "error": fault_of_network(error, plan.model)}]
+    names = plan.model.labels
+    predicted = int(sight.logits.argmax())
+    right = {plan.labels[k] for k in (item.label, *item.others) if k is not None}
+    base |= {
+        "predicted": class_label(predicted, names),
+        "target": class_label(sight.target, names),
+        "correct": None if label is None else predicted in right,
+        "confidence": float(sight.logits.softmax(0)[predicted]),
+    }
+    return [row for made in _maps(plan, sight) for row in _measured(plan, sight, base, *made)]
+
+
+def _maps(plan: Plan, sight: Sight) -> Iterator[tuple[Explainer, Tensor | CamlucidaError, float, float]]:
+    """Every explainer's raw map (h, w), or why there is none, with what it cost: forwards and seconds."""
+    classes = torch.tensor([sight.target])
+    for explainer in plan.explainers:
+        begun = time.perf_counter()
+        with counted() as cost:
+            found: Tensor | CamlucidaError
+            try:
+                found = explainer.maps(sight, sight.inputs, classes)[0]
+            except CamlucidaError as error:
+                found = error
+        yield explainer, found, cost.forwards, time.perf_counter() - begun
+
+
+def _measured(
+    plan: Plan, sight: Sight, base: Row, explainer: Explainer, found: Tensor | CamlucidaError, cost: float, took: float
+) -> Iterator[Row]:
+    base = {
+        **base,
+        "method": explainer.name,
+        "control": not isinstance(explainer, OfMethod),
+        "layer": _layer(explainer),
+    }
+    if isinstance(found, CamlucidaError):
+        yield {**base, "error": str(found)}
+        return
+    yield {**base, "metric": "explaining", "valid": True, "forwards": cost, "seconds": took}
+    for preset in plan.presets:
+        yield from judged(base, Evidence(sight, explainer, found, preset.name), preset)
+
+
+def judged(base: Row, evidence: Evidence, preset: Preset) -> Iterator[Row]:
+    """The rows of one metric about one map."""
+    metric = preset.metric
+    base = {**base, "preset": preset.name}
+    if lacking := evidence.lacks(metric.needs):
+        yield {**base, "metric": preset.name, "error": f"no {lacking} is known of this picture"}
+        return
+    begun = time.perf_counter()
+    with counted() as cost:
+        scores = metric(*evidence.given(metric.needs), **preset.settings)
+    took = time.perf_counter() - begun
+    for i, (name, score) in enumerate(scores.items()):
+        yield {
+            **base,
+            "metric": named(preset, name),
+            "value": score.value,
+            "valid": score.value == score.value,
+            "curve": None if score.curve is None else score.curve.flatten().tolist(),
+            "forwards": cost.forwards if i == 0 else 0.0,
+            "seconds": took if i == 0 else 0.0,
+        }
+
+
+def named(preset: Preset, value: str) -> str:
+    """What a value is called in tables: by itself, or with the preset that it was measured by."""
+    return value if preset.name == preset.metric.name else f"{preset.name}:{value}"
+
+
+def describe(explainer: Explainer) -> dict[str, Any]:
+    """An explainer for the record."""
+    if not isinstance(explainer, OfMethod):
+        return {"control": explainer.name}
+    method, options = explainer.request
+    return {"method": method.name, "options": _plain(options), "layer": explainer.layer}
+
+
+def outputs_of(classes: Sequence[str], model: Model) -> tuple[int | None, ...]:
+    """Which output of the model each class of a data set is; None for those it does not know.
+
+    By name, or a part of it as `--target` understands it; a name that is a number is that output.
+    """
+    if classes == model.labels:
+        return tuple(range(len(classes)))
+    return tuple(_output_of(name, model) for name in classes)
+
+
+def _output_of(name: str, model: Model) -> int | None:
+    if name.strip().isdigit():
+        return int(name)
+    try:
+        return class_index(name, model.labels)
+    except TargetError:
+        return None
+
+
+def _layer(explainer: Explainer) -> str:
+    return "" if not isinstance(explainer, OfMethod) or explainer.layer is None else str(explainer.layer)
+
+
+def _class_name(classes: Sequence[str], label: int | None) -> str | None:
+    return None if label is None else class_label(label, classes)
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON gives it back."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}

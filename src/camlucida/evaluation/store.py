@@ -1,0 +1,128 @@
+"""A run as a folder: run.json says what is measured, parts/part-00000.parquet hold a row a picture, method and number.
+
+Parts are written beside and renamed, so that a part is whole or not there; a second run skips those that are there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from camlucida.errors import DataError
+from camlucida.extras import need
+
+COLUMNS = {
+    "index": "int64",
+    "picture": "string",
+    "label": "string",
+    "predicted": "string",
+    "target": "string",
+    "correct": "bool",
+    "confidence": "float64",
+    "method": "string",
+    "control": "bool",
+    "layer": "string",
+    "metric": "string",
+    "preset": "string",
+    "value": "float64",
+    "valid": "bool",
+    "curve": "list<float>",
+    "forwards": "float64",
+    "seconds": "float64",
+    "error": "string",
+}
+"""What a row holds. `valid` is false where the map could not be judged; `error` says why there is no number at all."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folder of one run."""
+
+    path: Path
+
+    def begin(self, plan: Mapping[str, Any]) -> None:
+        """Write what will be measured; `DataError` where another run lies there already."""
+        file = self.path / "run.json"
+        if file.exists():
+            found = json.loads(file.read_text(encoding="utf-8"))["plan"]
+            differing = [key for key in plan if found.get(key) != plan[key]]
+            if differing:
+                key = differing[0]
+                raise DataError(
+                    f"{self.path} holds another run: its {key} is {found.get(key)!r}, not {plan[key]!r}. "
+                    "Choose another folder, or delete that one."
+                )
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        _write(file, (json.dumps({"plan": plan}, indent=2, ensure_ascii=False) + "\n").encode())
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What was measured; `DataError` where there is no run."""
+        file = self.path / "run.json"
+        if not file.exists():
+            raise DataError(f"{self.path} holds no run: it has no run.json.")
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["plan"]
+        return found
+
+    def has(self, part: int) -> bool:
+        return self._part(part).exists()
+
+    def write(self, part: int, rows: Sequence[Row]) -> None:
+        """Write one part, whole or not at all."""
+        arrow, parquet = _arrow()
+        made = arrow.Table.from_pylist(list(rows), schema=schema())
+        sink = arrow.BufferOutputStream()
+        parquet.write_table(made, sink, compression="zstd")
+        file = self._part(part)
+        file.parent.mkdir(exist_ok=True)
+        _write(file, sink.getvalue().to_pybytes())
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
+        """The parts in their order, as Arrow tables."""
+        _, parquet = _arrow()
+        for file in sorted((self.path / "parts").glob("part-*.parquet")):
+            yield parquet.read_table(file, columns=None if columns is None else list(columns))
+
+    def finish(self) -> Path:
+        """Join the parts into results.parquet, one after the other."""
+        _, parquet = _arrow()
+        file, beside = self.path / "results.parquet", self.path / "results.parquet.part"
+        with parquet.ParquetWriter(beside, schema(), compression="zstd") as writer:
+            for table in self.tables():
+                writer.write_table(table)
+        os.replace(beside, file)
+        return file
+
+    def _part(self, part: int) -> Path:
+        return self.path / "parts" / f"part-{part:05d}.parquet"
+
+
+def schema() -> Any:
+    """Of the rows, as Arrow has it."""
+    arrow, _ = _arrow()
+    kinds = {
+        "int64": arrow.int64(),
+        "string": arrow.string(),
+        "bool": arrow.bool_(),
+        "float64": arrow.float64(),
+        "list<float>": arrow.list_(arrow.float32()),
+    }
+    return arrow.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
+
+
+def _arrow() -> tuple[Any, Any]:
+    what = "writing and reading results"
+    return need("pyarrow", extra="analysis", what=what), need("pyarrow.parquet", extra="analysis", what=what)
+
+
+def _write(file: Path, content: bytes) -> None:
+    beside = file.with_name(file.name + ".part")
+    beside.write_bytes(content)
+    os.replace(beside, file)
