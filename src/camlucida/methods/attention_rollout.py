@@ -1,0 +1,44 @@
+"""Attention rollout: what looked at what, followed from the last block back to the patches."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from camlucida.errors import MethodError, nearest
+from camlucida.methods.parts.tokens import identity, read_out
+from camlucida.methods.registry import method
+from camlucida.types import Attention, Map
+
+FUSE = {"mean": lambda w: w.mean(1), "max": lambda w: w.amax(1), "min": lambda w: w.amin(1)}
+
+
+@method(
+    paper="Abnar & Zuidema, ACL 2020, eq. 1 and sec. 3: A = 0.5 W + 0.5 I, rows adding up to 1; R_l = A_l R_(l-1)",
+    deviation="where no class token is read, the mean of the rows of the tokens that are",
+    relu=False,
+    at="picture",
+)
+def attention_rollout(attention: Attention, *, fuse: str = "mean", discard: float = 0.0) -> Map:
+    """Where a transformer looked, through all its blocks: the same map for every class.
+
+    attention  weights a block (b, heads, t, t)  what the tokens looked at
+    fuse       how the heads become one: mean (the paper's), max, min
+    discard    share of each block's weights that is set to 0, the smallest ones: 0 (the paper's) up to 1
+    returns    (b, H, W)                         at least 0; with all special tokens adds up to 1 before upsampling
+    """
+    if fuse not in FUSE:
+        raise MethodError(f"no way {fuse!r} to fuse heads.{nearest(str(fuse), FUSE)} Known: {', '.join(FUSE)}.")
+    if not 0 <= discard < 1:
+        raise MethodError(f"discard is a share from 0 to below 1 of the attention weights, not {discard!r}.")
+    start = rolled = identity(attention)
+    for weights in attention.weights:
+        mixed = _without_least(FUSE[fuse](weights), discard) + start
+        rolled = mixed / mixed.sum(-1, keepdim=True) @ rolled
+    return read_out(rolled, attention)
+
+
+def _without_least(weights: Tensor, share: float) -> Tensor:
+    """(b, t, t) with the smallest weights of each image set to 0."""
+    flat = weights.flatten(1)
+    least = flat.topk(int(share * flat.shape[1]), largest=False).indices
+    return flat.scatter(1, least, 0).view_as(weights)
