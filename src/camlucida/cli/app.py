@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import camlucida
-from camlucida.cli import activations, demo, explain, layers, models
+from camlucida.cli import activations, concepts, demo, evaluate, explain, layers, models
 from camlucida.errors import CamlucidaError
 
 USER_ERROR = 2
@@ -26,6 +26,8 @@ app = App(
 )
 app.command(explain.explain)
 app.command(activations.activations)
+app.command(concepts.concepts)
+app.command(evaluate.evaluate)
 app.command(demo.demo)
 app.command(layers.layers)
 app.command(models.models)

@@ -1,6 +1,6 @@
 """What is measured about a map, one measure a file. Importing this package fills the registry, in the order below."""
 
-from camlucida.metrics.registry import Metric, Preset, Score, Value, find, metric, metrics, preset, presets
+from camlucida.metrics.registry import Metric, Preset, Score, Value, find, groups, metric, metrics, preset, presets
 
 # isort: off
 from camlucida.metrics.energy import energy
@@ -13,6 +13,7 @@ __all__ = [
     "Value",
     "energy",
     "find",
+    "groups",
     "metric",
     "metrics",
     "preset",

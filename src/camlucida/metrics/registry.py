@@ -104,6 +104,16 @@ class Metric:
         return inspect.getdoc(self.function) or ""
 
     @property
+    def group(self) -> str:
+        """What kind of question it asks; seen from what it needs."""
+        needs = set(self.needs)
+        if needs & OF_THE_TRUTH:
+            return "localisation"
+        if "predict" in needs:
+            return "faithfulness"
+        return "robustness" if needs & {"explain", "explain_class"} else "complexity"
+
+    @property
     def runs_the_network(self) -> bool:
         """Whether it costs more than arithmetic."""
         return bool(OF_THE_MODEL & set(self.needs))
@@ -140,6 +150,14 @@ def metric(
 def metrics() -> dict[str, Metric]:
     """All metrics by name, in the order in which they are listed."""
     return dict(_metrics)
+
+
+def groups() -> dict[str, list[str]]:
+    """The names of the metrics of each group."""
+    found: dict[str, list[str]] = {}
+    for entry in _metrics.values():
+        found.setdefault(entry.group, []).append(entry.name)
+    return found
 
 
 @dataclass(frozen=True)

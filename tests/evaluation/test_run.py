@@ -1,0 +1,205 @@
+"""Measuring over a data set: the same numbers as by hand, whatever is broken, interrupted or begun again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import torch
+from PIL import Image
+from torch.testing import assert_close
+
+import camlucida as cl
+from camlucida.controls import Control
+from camlucida.data.datasets import Item, Listed, Scenes, folder
+from camlucida.data.toybox import CLASSES, Toybox
+from camlucida.errors import DataError, MethodError, MetricError, TargetError
+from camlucida.evaluation import Evaluation, evaluate
+from camlucida.evaluation.run import PART, outputs_of
+
+SCENES = Scenes(Toybox(11, seed=3, objects=2))
+
+
+def rows(found: Evaluation) -> list[dict[str, Any]]:
+    table: list[dict[str, Any]] = pyarrow.parquet.read_table(found.path / "results.parquet").to_pylist()
+    return table
+
+
+def run(out: Path, data: Any = SCENES, **how: Any) -> Evaluation:
+    return evaluate("toybox", data, **({"metrics": ["energy"], "out": out} | how))
+
+
+def test_numbers_are_those_of_the_maps(tmp_path: Path) -> None:
+    found = run(tmp_path / "run", methods=["grad_cam", "layer_cam"], target="label")
+    by_hand = []
+    for i in range(11):
+        item = SCENES[i]
+        made = cl.explain("toybox", item.image, target=item.label, method="layer_cam")
+        heat = np.nan_to_num(made.landed).clip(0)
+        by_hand.append(heat[item.mask()].sum() / heat.sum())
+    cells = found.cells("energy", "layer_cam")
+    assert cells.index.tolist() == list(range(11))
+    assert_close(torch.tensor(cells.values), torch.tensor(by_hand).double(), rtol=1e-5, atol=1e-6)
+    assert found.summary("energy", "layer_cam").value == pytest.approx(np.mean(by_hand), rel=1e-5)
+
+
+def test_a_row_a_picture_method_and_number(tmp_path: Path) -> None:
+    table = rows(run(tmp_path / "run", methods=["grad_cam", "layer_cam"]))
+    numbers = [row for row in table if row["metric"] in ("energy", "energy_lift")]
+    assert len(numbers) == 11 * 2 * 2
+    assert {row["metric"] for row in table} == {"explaining", "energy", "energy_lift"}
+    first = numbers[0]
+    assert first["picture"] == "scene 0"
+    assert first["label"] == CLASSES[SCENES[0].label]
+    assert first["method"] == "grad_cam"
+    assert not first["control"]
+    assert first["valid"]
+    assert 0 < first["confidence"] <= 1
+
+
+class Stop(Exception):
+    pass
+
+
+def test_interrupted_it_goes_on_where_it_was(tmp_path: Path) -> None:
+    whole = rows(run(tmp_path / "whole"))
+
+    def stop(done: int, total: int) -> None:
+        if done == PART + 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(tmp_path / "run", progress=stop)
+    assert [p.name for p in (tmp_path / "run" / "parts").iterdir()] == ["part-00000.parquet"]
+    assert not (tmp_path / "run" / "results.parquet").exists()
+    seen: list[str] = []
+
+    class Watched(Listed):
+        def __getitem__(self, index: int) -> Item:
+            seen.append(self.items[index].name)
+            return self.items[index]
+
+    watched = Watched("toybox", [SCENES[i] for i in range(11)], CLASSES)
+    again = run(tmp_path / "run", watched)
+    assert seen.count("scene 0") == 1, "what is done is looked at for the run's identity only"
+    assert seen.count("scene 10") == 2
+    assert _numbers(rows(again)) == _numbers(whole)
+
+
+def _numbers(table: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in table]
+
+
+def test_a_half_written_part_is_no_part(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "part-00000.parquet.part").write_bytes(b"half")
+    assert run(tmp_path).summary("energy", "grad_cam").n == 11
+
+
+def test_another_run_in_the_folder(tmp_path: Path) -> None:
+    run(tmp_path)
+    with pytest.raises(DataError, match=r"holds another run: its methods is .*grad_cam.*, not .*layer_cam"):
+        run(tmp_path, methods=["layer_cam"])
+    with pytest.raises(DataError, match="its data_hash is"):
+        run(tmp_path, Scenes(Toybox(11, seed=4, objects=2)))
+    with pytest.raises(DataError, match="its seed is 0, not 1"):
+        run(tmp_path, seed=1)
+
+
+def test_the_record_says_everything(tmp_path: Path) -> None:
+    run(tmp_path, methods=["ablation_cam(fill=0.5)"], target="label", layer="layer3")
+    plan = json.loads((tmp_path / "run.json").read_text())["plan"]
+    assert plan["model"] == "toybox"
+    assert len(plan["weights"]) == 16
+    assert plan["methods"] == [{"method": "ablation_cam(fill=0.5)", "options": {"fill": 0.5}, "layer": "layer3"}]
+    assert plan["metrics"] == {"energy": {}}
+    assert (plan["target"], plan["seed"], plan["pictures"]) == ("label", 0, 11)
+    assert set(plan["versions"]) >= {"camlucida", "torch"}
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Three scenes in folders by class, a text that pretends to be a picture, and a truncated one."""
+    root = tmp_path / "photos"
+    for i in range(3):
+        item = SCENES[i]
+        assert item.label is not None
+        file = root / CLASSES[item.label] / f"{i}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        assert isinstance(item.image, Image.Image)
+        item.image.save(file)
+    (root / "cat" / "text.png").parent.mkdir(exist_ok=True)
+    (root / "cat" / "text.png").write_text("no picture")
+    (root / "cat" / "cut.png").write_bytes(next(root.rglob("0.png")).read_bytes()[:900])
+    return root
+
+
+def test_broken_pictures_are_rows(photos: Path, tmp_path: Path) -> None:
+    boxes = tmp_path / "boxes.csv"
+    lines = [f"{p.relative_to(photos).as_posix()},10,10,60,60" for p in sorted(photos.rglob("[012].png"))]
+    boxes.write_text("\n".join(["file,x0,y0,x1,y1", *lines]))
+    found = run(tmp_path / "run", folder(photos, boxes))
+    assert found.summary("energy", "grad_cam").n == 3
+    assert [(picture, method) for picture, method, _ in found.failures] == [("cat/cut.png", ""), ("cat/text.png", "")]
+    assert all("cut.png" in reason or "text.png" in reason for _, _, reason in found.failures)
+
+
+def test_what_is_not_known_of_a_picture(photos: Path, tmp_path: Path) -> None:
+    found = run(tmp_path / "run", folder(photos))
+    assert found.summary("energy", "grad_cam").n == 0
+    assert ("no region is known of this picture") in {reason for _, _, reason in found.failures}
+
+
+def test_a_method_that_does_not_fit(tmp_path: Path) -> None:
+    found = evaluate("toybox:vgg", SCENES, methods=["cam", "grad_cam"], metrics=["energy"], out=tmp_path)
+    assert found.summary("energy", "cam").n == 0
+    assert found.summary("energy", "grad_cam").n == 11
+    assert "average pooling" in next(reason for _, method, reason in found.failures if method == "cam")
+
+
+def test_maps_that_cannot_be_judged_count_as_worst(tmp_path: Path) -> None:
+    nothing = Control("nothing", "no relevance", "nothing", lambda sight, x: torch.zeros_like(x[:, 0]))
+    found = run(tmp_path, controls=[nothing]).summary("energy", "nothing")
+    assert (found.value, found.n, found.invalid) == (0.0, 11, 11)
+    assert found.control
+
+
+def test_a_limit_is_drawn_not_cut_off(tmp_path: Path) -> None:
+    found = run(tmp_path, Scenes(Toybox(40)), limit=6, seed=2)
+    index = found.cells("energy", "grad_cam").index.tolist()
+    assert len(set(index)) == 6
+    assert max(index) > 6
+    assert run(tmp_path / "b", Scenes(Toybox(40)), limit=6, seed=2).cells("energy", "grad_cam").index.tolist() == index
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "says"),
+    [
+        ({"metrics": ["enrgy"]}, MetricError, "Did you mean 'energy'"),
+        ({"methods": ["gradcm"]}, MethodError, "Did you mean"),
+        ({"target": "truth"}, TargetError, "'predicted' or 'label'"),
+        ({"data": Listed("none", [])}, DataError, "none has no pictures"),
+    ],
+)
+def test_slips(how: dict[str, Any], error: type[Exception], says: str, tmp_path: Path) -> None:
+    with pytest.raises(error, match=says):
+        run(tmp_path, **how)
+
+
+def test_classes_by_name_and_by_number() -> None:
+    model = cl.load("toybox")
+    assert outputs_of(("dog", "cat", "unicorn"), model) == (CLASSES.index("dog"), CLASSES.index("cat"), None)
+    assert outputs_of(("7", "0"), model) == (7, 0)
+
+
+def test_asking_for_what_was_not_measured(tmp_path: Path) -> None:
+    found = run(tmp_path)
+    with pytest.raises(MetricError, match="no metric 'iou' in this run. It has energy, energy_lift"):
+        found.cells("iou", "grad_cam")
+    with pytest.raises(MetricError, match="no method 'cam' in this run"):
+        found.cells("energy", "cam")
