@@ -10,7 +10,7 @@ from PIL import Image
 from camlucida.errors import MethodError
 from camlucida.render.colours import NOT_SEEN, colourise
 from camlucida.render.display import show_heat, show_picture, shown_size
-from camlucida.render.overlay import DIMMED, fade, overlay
+from camlucida.render.overlay import CONTRAST, DIMMED, fade, ground, overlay, tinted
 
 RNG = np.random.default_rng(0)
 PHOTO = RNG.integers(0, 256, (20, 30, 3), np.uint8)
@@ -41,14 +41,26 @@ def test_closed_form(opacity: float) -> None:
 
 def test_cool_parts_stay_as_they_were() -> None:
     assert_array_equal(np.asarray(overlay(IMAGE, np.zeros((20, 30)))), PHOTO)
-    assert_array_equal(np.asarray(overlay(IMAGE, np.full((20, 30), 0.5), colormap="signed")), PHOTO)
+
+
+def test_two_hues_lie_on_a_ground_that_has_none() -> None:
+    grey = np.asarray(IMAGE.convert("L"), float)
+    light = np.asarray(ground(IMAGE)).astype(float)
+    assert_allclose(light, np.repeat((255 - CONTRAST * (255 - grey))[..., None], 3, axis=2), atol=0.51)
+    zero = np.full((20, 30), 0.5)
+    assert_array_equal(np.asarray(overlay(IMAGE, zero, colormap="signed")), light)
+    assert_array_equal(np.asarray(overlay(IMAGE, zero, opacity=0, colormap="signed")), PHOTO)
+    half = np.asarray(overlay(IMAGE, zero, opacity=0.25, colormap="signed"))
+    assert_allclose(half, (PHOTO + light) / 2, atol=0.51)
 
 
 def test_both_signs_are_covered() -> None:
     heat = np.full((20, 30), 0.5)
     heat[0, 0], heat[-1, -1] = 0, 1
-    changed = (np.asarray(overlay(IMAGE, heat, colormap="signed")) != PHOTO).any(axis=2)
-    assert_array_equal(np.argwhere(changed), [(0, 0), (19, 29)])
+    result = np.asarray(overlay(IMAGE, heat, colormap="signed")).astype(int)
+    assert_array_equal(np.argwhere((result != np.asarray(ground(IMAGE))).any(axis=2)), [(0, 0), (19, 29)])
+    assert result[0, 0, 2] > result[0, 0, 0] + 40  # against: blue
+    assert result[-1, -1, 0] > result[-1, -1, 2] + 40  # for: red
 
 
 def test_what_was_not_seen_fades_and_has_no_colour() -> None:
@@ -66,6 +78,29 @@ def test_the_hot_corner_is_the_hot_corner() -> None:
     grey = Image.new("RGB", (30, 20), "#808080")
     changed = (np.asarray(overlay(grey, heat)) != 128).any(axis=2)
     assert_array_equal(changed, heat == 1)
+
+
+def test_every_place_has_the_colour_of_what_is_strongest_there() -> None:
+    strengths = np.zeros((3, 20, 30))
+    strengths[0, :, :10], strengths[1, :, 5:20], strengths[2, 3, 29] = 0.6, 0.8, 1
+    strengths[:, 19] = np.nan
+    colours = ["ff0000", "00ff00", "0000ff"]
+    result = np.asarray(tinted(IMAGE, strengths, colours, opacity=0.7)).astype(float)
+    light = np.asarray(ground(IMAGE)).astype(float)
+    for rows, columns, colour, strength in (
+        (slice(0, 19), slice(0, 5), (255, 0, 0), 0.6),
+        (slice(0, 19), slice(5, 20), (0, 255, 0), 0.8),
+        (slice(3, 4), slice(29, 30), (0, 0, 255), 1),
+        (slice(0, 19), slice(20, 29), (0, 0, 0), 0),
+    ):
+        left = (1 - 0.7) ** (2 * strength)
+        wanted = left * light[rows, columns] + (1 - left) * np.array(colour)
+        assert_allclose(result[rows, columns], wanted, atol=0.51)
+    faded = light[19] + DIMMED * (np.array(NOT_SEEN) - light[19])
+    assert_allclose(result[19], faded, atol=0.51)
+    assert_array_equal(np.asarray(tinted(IMAGE, strengths, colours, opacity=0)), PHOTO)
+    with pytest.raises(MethodError, match="does not fit a picture"):
+        tinted(IMAGE, strengths.transpose(0, 2, 1), colours)
 
 
 def test_inputs_stay_and_other_modes_work() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -9,13 +10,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from camlucida.errors import MethodError, nearest
-from camlucida.render.colours import NOT_SEEN, checked_heat, colourise, strength
-from camlucida.render.palettes import DEFAULT
+from camlucida.render.colours import NOT_SEEN, checked, checked_heat, colourise, strength
+from camlucida.render.palettes import DEFAULT, PALETTES
 
 Blend: TypeAlias = Literal["heat", "uniform"]
 
 DIMMED = 0.45
 """How far a part that the network did not see fades into grey, at opacity 0.5 and above."""
+CONTRAST = 0.5
+"""What is left of a photograph's contrast where two hues are to be read on it."""
 
 
 def overlay(
@@ -32,6 +35,7 @@ def overlay(
     heatmap   (height, width), float in [0, 1]; NaN where the network did not look: there the picture is
               faded and gets no colour
     opacity   0 (the picture itself) to 1
+    colormap  one with zero in the middle has two hues to tell apart, and lies on the `ground` of the picture
     blend     "heat": the coat gets thicker with the heat, like stained glass, so the cool parts stay as they
               were; it covers `opacity` of the picture at half heat, 1 - (1 - opacity)^2 at full heat.
               "uniform": covers `opacity` everywhere, as in the papers
@@ -41,11 +45,39 @@ def overlay(
     heat = checked_heat(heatmap)
     _check(image, heat, opacity, blend)
     seen = ~np.isnan(heat)
+    share = min(1.0, 2 * opacity)
     photo = np.asarray(image.convert("RGB"), dtype=np.float32)
-    cover = np.where(seen, _cover(heat, opacity, colormap, blend), DIMMED * min(1.0, 2 * opacity))[..., None]
+    if PALETTES[checked(colormap)].diverging:
+        photo = photo + np.float32(share) * (np.asarray(ground(image), dtype=np.float32) - photo)
+    cover = np.where(seen, _cover(heat, opacity, colormap, blend), DIMMED * share)[..., None]
     mixed = photo + cover * (colourise(heat, colormap).astype(np.float32) - photo)
     result = Image.fromarray(np.rint(mixed).astype(np.uint8))
     return result if contour is None else _outlined(result, np.nan_to_num(heat, nan=-1.0) >= contour)
+
+
+def tinted(image: Image.Image, strengths: NDArray[Any], colours: Sequence[str], *, opacity: float = 0.5) -> Image.Image:
+    """The picture's `ground`, every place in the colour of what is strongest there.
+
+    strengths  (n, height, width) in [0, 1], a map a colour; NaN where the network did not look
+    colours    n of them, rrggbb
+    opacity    as of `overlay`
+    """
+    strong = np.stack([checked_heat(one) for one in strengths])
+    seen = ~np.isnan(strong[0])
+    strong = np.nan_to_num(strong)
+    _check(image, strong[0], opacity, "heat")
+    table = np.array([list(bytes.fromhex(colour)) for colour in colours], dtype=np.float32)
+    coat = np.where(seen[..., None], table[strong.argmax(0)], np.array(NOT_SEEN, dtype=np.float32))
+    share = min(1.0, 2 * opacity)
+    photo = np.asarray(image.convert("RGB"), dtype=np.float32)
+    photo = photo + np.float32(share) * (np.asarray(ground(image), dtype=np.float32) - photo)
+    cover = np.where(seen, 1 - np.float32(1 - opacity) ** (2 * strong.max(0)), DIMMED * share)[..., None]
+    return Image.fromarray(np.rint(photo + cover * (coat - photo)).astype(np.uint8))
+
+
+def ground(image: Image.Image) -> Image.Image:
+    """The picture in light greys: what is there can still be seen, and every hue on it is that of a map."""
+    return image.convert("L").point(lambda level: round(255 - CONTRAST * (255 - level))).convert("RGB")
 
 
 def fade(image: Image.Image) -> Image.Image:

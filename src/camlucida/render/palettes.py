@@ -62,3 +62,7 @@ PALETTES: dict[str, Palette] = {
 }
 
 DEFAULT = "ember"
+
+CATEGORIES = _listed("d55e00 0072b2 009e73 cc79a7 e69f00 56b4e9 882255 999933 332288 f0e442 44aa99 8a5a2b")
+"""Colours without an order, for things that are only different: Okabe and Ito's, then Paul Tol's; told apart with all
+common kinds of colour blindness, the first seven best."""
