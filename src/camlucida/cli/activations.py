@@ -123,7 +123,7 @@ def _pictures_of_channel(
     output: Path,
     look: dict[str, Any],
 ) -> int:
-    from camlucida.channels import top_pictures
+    from camlucida.excitation import top_pictures
 
     with progress_bar(console, len(files)) as progress:
         task = progress.add_task("looking", total=len(files))

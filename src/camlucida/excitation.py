@@ -1,0 +1,151 @@
+"""The pictures that excite one channel of a layer most."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor, nn
+
+import camlucida
+from camlucida.attribution import several_layers
+from camlucida.data.images import Source, load_image
+from camlucida.errors import CamlucidaError, LayerError, MethodError
+from camlucida.explaining import as_model, name_of, of_this, top_predictions
+from camlucida.looking import SHEET, ask, checked, shrunk, small
+from camlucida.models.model import Model
+from camlucida.render.contact import Tile, contact
+from camlucida.render.text import number
+from camlucida.saving import png, write_picture
+from camlucida.tensors import land
+from camlucida.types import Geometry, Prediction
+
+
+@dataclass(frozen=True, eq=False)
+class Excited:
+    """One picture, and how much a channel is excited by it.
+
+    strength   the channel's highest activation on it
+    map        (h, w) the channel
+    picture    small, to be shown; `geometry` is about it
+    """
+
+    source: str
+    strength: float
+    map: Tensor
+    picture: Image.Image
+    geometry: Geometry
+    predicted: Prediction
+
+
+@dataclass(frozen=True, eq=False)
+class TopPictures:
+    """The pictures that excite one channel most, best first. Shows itself in a notebook.
+
+    seen      how many pictures were looked at; `failed` those that could not be, with the error
+    """
+
+    items: tuple[Excited, ...]
+    channel: int
+    channels: int
+    layer: str
+    model: str
+    seen: int
+    failed: tuple[tuple[str, CamlucidaError], ...]
+
+    def figure(self, n: int = SHEET, **look: Any) -> Image.Image:
+        """A contact sheet; all maps on one scale, so that they can be compared. `look` as of `render.contact`."""
+        items = self.items[: max(1, n)]
+        if not items:
+            raise MethodError("no picture could be read, so there is none to show.")
+        top = max((item.strength for item in items), default=0.0)
+        tiles = [
+            Tile(
+                item.picture,
+                (land(item.map, item.geometry) / (top if top > 0 else 1)).clamp(0, 1).numpy(),
+                item.source,
+                f"{number(item.strength)} · {item.predicted.name} {item.predicted.probability:.0%}",
+            )
+            for item in items
+        ]
+        several = "pictures" if self.seen != 1 else "picture"
+        return contact(
+            tiles,
+            title=f"Channel {self.channel} of {self.layer}",
+            subtitle=f"{len(items)} of {self.seen} {several}, first those that excite it most: its highest activation",
+            footer=f"all maps on one scale · {self.model} · camlucida {camlucida.__version__}",
+            scale=(0.0, max(top, 0.0)),
+            **look,
+        )
+
+    def save(self, path: str | Path, n: int = SHEET, **look: Any) -> list[Path]:
+        """The sheet as a picture; returns the files written."""
+        write_picture(lambda: self.figure(n, **look), Path(path))
+        return [Path(path)]
+
+    def _repr_png_(self) -> bytes:
+        return png(self.figure())
+
+
+def top_pictures(
+    model: Model | nn.Module | str,
+    images: Iterable[Source],
+    *,
+    channel: int,
+    layer: Any = None,
+    n: int = SHEET,
+    tick: Callable[[Source, CamlucidaError | None], None] | None = None,
+) -> TopPictures:
+    """The n pictures that excite a channel most. One that cannot be read is left out, and named in `failed`.
+
+    tick     told after every picture, with the error if there was one
+    """
+    if n < 1:
+        raise MethodError(f"the {n} best pictures are none: ask for one or more.")
+    if several_layers(layer):
+        raise LayerError(f"a channel belongs to one layer, not to {layer!r}.")
+    wrapped = as_model(model)
+    best: list[tuple[float, int, Excited]] = []
+    failed: list[tuple[str, CamlucidaError]] = []
+    count, channels, where = 0, 0, ""
+    for seen, (image, found) in enumerate(_looked(wrapped, images, layer, channel)):
+        if isinstance(found, CamlucidaError):
+            failed.append((name_of(image), found))
+        else:
+            excited, channels, where = found
+            count += 1
+            entry = (excited.strength, -seen, excited)  # of equals the first comes first
+            if len(best) < n:
+                heapq.heappush(best, entry)
+            else:
+                heapq.heappushpop(best, entry)
+        if tick:
+            tick(image, found if isinstance(found, CamlucidaError) else None)
+    ordered = tuple(entry[2] for entry in sorted(best, key=lambda entry: entry[:2], reverse=True))
+    return TopPictures(ordered, channel, channels, where, wrapped.name, count, tuple(failed))
+
+
+def _looked(
+    model: Model, images: Iterable[Source], layer: Any, channel: int
+) -> Iterator[tuple[Source, tuple[Excited, int, str] | CamlucidaError]]:
+    """A wrong layer or channel stops everything; a wrong picture only itself."""
+    for image in images:
+        try:
+            with of_this(model, image):
+                picture = load_image(image)
+                inputs, geometry = model.preprocessing(picture)
+        except CamlucidaError as error:
+            yield image, error
+            continue
+        with of_this(model, image):
+            where, found = ask(model, inputs, layer)
+            maps = found.at_layers[0][0].activations[0]
+            chosen = maps[checked(channel, len(maps), where.label)].float().cpu()
+        kept = small(picture)
+        (best,) = top_predictions(found.output[0], model.labels)[:1]
+        excited = Excited(name_of(image), float(chosen.max()), chosen, kept, shrunk(geometry, kept), best)
+        yield image, (excited, len(maps), where.label)
