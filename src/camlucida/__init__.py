@@ -20,15 +20,17 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from camlucida.attribution import attribute as attribute
     from camlucida.channels import Activations as Activations
-    from camlucida.channels import TopPictures as TopPictures
     from camlucida.channels import activations as activations
-    from camlucida.channels import top_pictures as top_pictures
     from camlucida.data.images import load_image as load_image
     from camlucida.errors import CamlucidaError as CamlucidaError
+    from camlucida.excitation import TopPictures as TopPictures
+    from camlucida.excitation import top_pictures as top_pictures
     from camlucida.explaining import explain as explain
     from camlucida.explaining import explain_each as explain_each
     from camlucida.explanation import Explanation as Explanation
     from camlucida.explanations import Explanations as Explanations
+    from camlucida.factorisation import Concepts as Concepts
+    from camlucida.factorisation import concepts as concepts
     from camlucida.methods import methods as list_methods
     from camlucida.models.load import load as load
     from camlucida.models.load import wrap as wrap
@@ -37,18 +39,20 @@ if TYPE_CHECKING:
 _HOME = {
     "Activations": "camlucida.channels:Activations",
     "CamlucidaError": "camlucida.errors:CamlucidaError",
+    "Concepts": "camlucida.factorisation:Concepts",
     "Explanation": "camlucida.explanation:Explanation",
     "Explanations": "camlucida.explanations:Explanations",
     "Model": "camlucida.models.model:Model",
-    "TopPictures": "camlucida.channels:TopPictures",
+    "TopPictures": "camlucida.excitation:TopPictures",
     "activations": "camlucida.channels:activations",
     "attribute": "camlucida.attribution:attribute",
+    "concepts": "camlucida.factorisation:concepts",
     "explain": "camlucida.explaining:explain",
     "explain_each": "camlucida.explaining:explain_each",
     "list_methods": "camlucida.methods:methods",
     "load": "camlucida.models.load:load",
     "load_image": "camlucida.data.images:load_image",
-    "top_pictures": "camlucida.channels:top_pictures",
+    "top_pictures": "camlucida.excitation:top_pictures",
     "wrap": "camlucida.models.load:wrap",
 }
 """Every public name, and the module and name it stands for."""
@@ -66,6 +70,8 @@ __all__ = [
     "Activations",
     "top_pictures",
     "TopPictures",
+    "concepts",
+    "Concepts",
     "list_methods",
     "load_image",
     "CamlucidaError",

@@ -1,0 +1,105 @@
+"""camlucida concepts"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.markup import escape
+
+from camlucida.cli.pictures import files_of, look_of, progress_bar, stems_of
+from camlucida.errors import CamlucidaError, MethodError
+
+
+def concepts(
+    images: Annotated[list[str], Parameter(help="Pictures, or folders of pictures.", negative=())],
+    /,
+    *,
+    model: str = "resnet50",
+    arch: str | None = None,
+    labels: Path | None = None,
+    layer: str | None = None,
+    k: Annotated[int, Parameter(name=["--concepts", "-k"])] = 6,
+    seed: int = 0,
+    number: Annotated[int, Parameter(name=["--number", "-n"])] = 12,
+    opacity: float = 0.5,
+    maps: bool = False,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out"),
+) -> int:
+    """What a layer sees, as a few concepts that all pictures share, and the classes each speaks for.
+
+    Writes one page: each concept has its own colour, the same in every picture. A picture that cannot be read is named
+    and left out.
+
+    Parameters
+    ----------
+    images
+        Pictures, or folders of pictures.
+    model
+        A name (resnet50, timm:…, toybox), a checkpoint, or python:module:function. See `camlucida models`.
+    arch
+        What a checkpoint holds the weights of: resnet18, timm:…, python:….
+    labels
+        A text file with one class name a line.
+    layer
+        A name or a number; the default layer if not given. See `camlucida layers`.
+    k
+        How many concepts.
+    seed
+        Of the random starts of the factorisation.
+    number
+        How many pictures the page shows.
+    opacity
+        Of the colours over the picture, 0 to 1.
+    maps
+        Also save the concepts and their maps: NPZ, with a JSON of how they were made.
+    output
+        The folder to write to.
+    """
+    from camlucida.factorisation import concepts
+    from camlucida.models.load import load
+    from camlucida.render.text import percent
+
+    console = Console()
+    if number < 1:
+        raise MethodError(f"-n {number}: a page shows one or more.")
+    files = files_of(images, output)
+    look_of(opacity, None, "heat")
+    with console.status(f"Loading {escape(model)} …"):
+        loaded = load(model, arch=arch, labels=labels)
+    with progress_bar(console, len(files)) as progress:
+        task = progress.add_task("looking", total=len(files))
+
+        def tick(image: Any, error: CamlucidaError | None) -> None:
+            if error and len(files) > 1:
+                name = escape(Path(image).name)
+                console.print(f"[red]{name}[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
+            progress.advance(task)
+
+        found = concepts(loaded, files, layer=layer, k=k, seed=seed, tick=tick)
+    layer_name = "".join(letter if letter.isalnum() or letter in "._" else "_" for letter in found.layer)
+    stem = stems_of(files, output)[files[0]] if len(files) == 1 else layer_name
+    written = found.save(output / f"{stem}-concepts.png", number, opacity=opacity)
+    if maps:
+        written += found.save(output / f"{stem}-concepts.npz")
+    for concept, (share, classes) in enumerate(zip(found.shares.tolist(), found.classes, strict=True), start=1):
+        said = ", ".join(f"{p.name} {percent(p.probability)}" for p in classes[:3])
+        _say(console, f"concept {concept:2}  {percent(share):>7}  {said}")
+    _say(console, f"{found.layer}: relative error {found.error:.3f}, {_left_out(found.cut)} below zero left out")
+    if len(files) > 1:
+        _say(console, f"{len(found.pictures)} looked at, {len(found.failed)} not")
+    for path in written:
+        _say(console, f"→ {path}")
+    return 0
+
+
+def _left_out(cut: float) -> str:
+    from camlucida.render.text import percent
+
+    return f"{percent(cut)} of the energy" if cut else "nothing"
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
