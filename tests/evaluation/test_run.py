@@ -199,7 +199,7 @@ def test_classes_by_name_and_by_number() -> None:
 
 def test_asking_for_what_was_not_measured(tmp_path: Path) -> None:
     found = run(tmp_path)
-    with pytest.raises(MetricError, match="no metric 'iou' in this run. It has energy, energy_lift"):
+    with pytest.raises(MetricError, match=r"no metric 'iou' in this run\. It has energy, energy_lift"):
         found.cells("iou", "grad_cam")
     with pytest.raises(MetricError, match="no method 'cam' in this run"):
         found.cells("energy", "cam")

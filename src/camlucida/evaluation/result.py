@@ -49,14 +49,14 @@ class Cells:
     values   (n,) what could not be judged as worst
     valid    (n,)
     classes  (n,) the true class of each
-    curves   (n, m), or None
+    curves   (n, m) where the number is pooled from them, or None
     """
 
     index: NDArray[np.int64]
     values: Floats
     valid: NDArray[np.bool_]
     classes: NDArray[Any]
-    curves: Floats | None
+    curves: NDArray[np.floating[Any]] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,31 +91,45 @@ class Evaluation:
     @cached_property
     def failures(self) -> tuple[tuple[str, str, str], ...]:
         """(picture, method, reason) of what could not be measured at all."""
-        found = []
+        found: dict[tuple[str, str, str], None] = {}
         for table in Store(self.path).tables(["picture", "method", "error"]):
-            found += [
-                (row["picture"], row["method"] or "", row["error"])
-                for row in table.to_pylist()
-                if row["error"] is not None
-            ]
-        return tuple(dict.fromkeys(found))
+            failed = table.filter(table["error"].is_valid())
+            for row in failed.to_pylist():
+                found[row["picture"], row["method"] or "", row["error"]] = None
+        return tuple(found)
 
     def cells(self, metric: str, method: str) -> Cells:
         """What was measured of `metric` by `method`; `MetricError` for names unknown."""
         for what, name, known in (("metric", metric, self.values), ("method", method, self.methods)):
             if name not in known:
                 raise MetricError(f"no {what} {name!r} in this run.{nearest(name, known)} It has {', '.join(known)}.")
-        return self._cells.get((metric, method)) or _cells([], self.values[metric])
+        return self._cells.get((metric, method), NOTHING)
 
     @cached_property
     def _cells(self) -> dict[tuple[str, str], Cells]:
-        rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        columns = ["index", "label", "method", "metric", "value", "valid", "curve", "error"]
-        for table in Store(self.path).tables(columns):
-            for row in table.to_pylist():
-                if row["error"] is None and row["metric"] in self.values:
-                    rows.setdefault((row["metric"], row["method"]), []).append(row)
-        return {key: _cells(found, self.values[key[0]]) for key, found in rows.items()}
+        """Everything but curves that no number is pooled from: those are most of a run, and only reports draw them."""
+        found: dict[tuple[str, str], list[Cells]] = {}
+        pooled = {name for name, meaning in self.values.items() if meaning.pool}
+        for table in Store(self.path).tables(
+            ["index", "label", "method", "metric", "value", "valid", "curve", "error"]
+        ):
+            measured = table.filter(table["error"].is_null()).to_pydict()
+            rows: dict[tuple[str, str], list[int]] = {}
+            for i, key in enumerate(zip(measured["metric"], measured["method"], strict=True)):
+                if key[0] in self.values:
+                    rows.setdefault(key, []).append(i)
+            for key, its in rows.items():
+                found.setdefault(key, []).append(_cells(measured, its, key[0] in pooled))
+        return {key: _joined(parts, self.values[key[0]]) for key, parts in found.items()}
+
+    def curves(self, metric: str, method: str) -> Floats | None:
+        """The curves (n, m) of a metric that keeps them, in the order of `cells`; None where it keeps none."""
+        found: list[Any] = []
+        for table in Store(self.path).tables(["method", "metric", "curve"]):
+            columns = table.filter(table["curve"].is_valid()).to_pydict()
+            names = zip(columns["metric"], columns["method"], columns["curve"], strict=True)
+            found += [curve for of, by, curve in names if (of, by) == (metric, method)]
+        return np.array(found, dtype=np.float64) if found else None
 
     def summary(self, metric: str, method: str, *, draws: int = DRAWS, seed: int = 0) -> Summary:
         """One cell of the table."""
@@ -152,20 +166,36 @@ class Evaluation:
         return {key: (f / len(pictures[key[0]]), s / len(pictures[key[0]])) for key, (f, s) in totals.items()}
 
 
-def _cells(rows: Sequence[Mapping[str, Any]], meaning: Value) -> Cells:
-    valid = np.array([bool(row["valid"]) for row in rows], dtype=bool)
-    values = np.array([row["value"] if row["valid"] else np.nan for row in rows], dtype=np.float64)
-    if meaning.better != "neither":
-        values = np.where(valid, values, meaning.worst)
-    curves = [row["curve"] for row in rows]
-    whole = bool(rows) and all(curve is not None for curve in curves)
+def _cells(columns: Mapping[str, Sequence[Any]], rows: Sequence[int], with_curves: bool) -> Cells:
+    """The cells of some rows of one part; what could not be judged is NaN."""
+
+    def of(name: str) -> list[Any]:
+        return [columns[name][i] for i in rows]
+
+    valid = np.array(of("valid"), dtype=bool)
     return Cells(
-        np.array([row["index"] for row in rows], dtype=np.int64),
-        values,
+        np.array(of("index"), dtype=np.int64),
+        np.where(valid, np.array(of("value"), dtype=np.float64), np.nan),
         valid,
-        np.array([row["label"] or "" for row in rows], dtype=object),
-        np.array(curves, dtype=np.float64) if whole else None,
+        np.array([label or "" for label in of("label")], dtype=object),
+        np.array(of("curve"), dtype=np.float32) if with_curves else None,
     )
+
+
+def _joined(parts: Sequence[Cells], meaning: Value) -> Cells:
+    values, valid = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "valid"))
+    curves = [part.curves for part in parts if part.curves is not None]
+    return Cells(
+        np.concatenate([part.index for part in parts]),
+        values if meaning.better == "neither" else np.where(valid, values, meaning.worst),
+        valid,
+        np.concatenate([part.classes for part in parts]),
+        np.concatenate(curves) if curves else None,
+    )
+
+
+NOTHING = Cells(np.empty(0, dtype=np.int64), np.empty(0), np.empty(0, dtype=bool), np.empty(0, dtype=object), None)
+"""Of a metric that could be asked of no picture."""
 
 
 def _number(cells: Cells, meaning: Value, which: NDArray[np.int64]) -> float:
@@ -173,7 +203,7 @@ def _number(cells: Cells, meaning: Value, which: NDArray[np.int64]) -> float:
     if meaning.pool is not None:
         if cells.curves is None:
             return float("nan")
-        return float(meaning.pool(torch.from_numpy(cells.curves[which])))
+        return float(meaning.pool(torch.from_numpy(cells.curves[which]).double()))
     values = cells.values[which]
     if meaning.mean == "classes":
         classes = cells.classes[which]
