@@ -96,13 +96,17 @@ def _options(c: Combinator) -> str:
 
 
 def pictures() -> None:
-    """The README's picture, from the built-in scenes and networks."""
-    from camlucida import explain
+    """The pictures of the README and of docs/concepts.md, from the built-in scenes and networks."""
+    from camlucida import concepts, explain
     from camlucida.data import toybox
 
     scene = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=384).picture()
     made = explain("toybox", scene, target=["cat", "dog", "cat rather than dog"], layer="layer?")
     made.figure(density=1.0).quantize(192).save(ROOT / "docs" / "images" / "layers-classes.png", optimize=True)
+    kinds = (["cat", "dog"], ["dog", "cat"], ["bird", "tree"], ["boat", "fish"])
+    scenes = [toybox.scene(seed, kinds=of, objects=2, size=384).picture() for seed, of in enumerate(kinds, start=4)]
+    found = concepts("toybox", scenes, k=6)
+    found.figure(density=1.0).save(ROOT / "docs" / "images" / "concepts.jpg", quality=88, optimize=True)
 
 
 if __name__ == "__main__":

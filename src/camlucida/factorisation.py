@@ -135,8 +135,9 @@ class Concepts:
     def figure(self, n: int = SHEET, **look: Any) -> Image.Image:
         """The first n pictures beside what is where in them. `look` as of `render.concept_page`."""
         drawn = min(len(self), MOST)
+        told_apart = len(set(self.sources)) == len(self.sources)
         pages = [
-            Shown(picture, np.stack([self.heatmap(k, i) for k in range(drawn)]), self.sources[i])
+            Shown(picture, np.stack([self.heatmap(k, i) for k in range(drawn)]), self.sources[i] * told_apart)
             for i, picture in enumerate(self.pictures[: max(1, n)])
         ]
         entries = [

@@ -433,7 +433,7 @@ def test_nothing_heavy_is_imported_before_it_is_used(what: str) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("command", [(), ("explain",), ("demo",), ("layers",), ("models",)])
+@pytest.mark.parametrize("command", [(), ("explain",), ("concepts",), ("demo",), ("layers",), ("models",)])
 def test_help(run: Callable[..., Result], command: tuple[str, ...]) -> None:
     code, out, _ = run(*command, "--help")
     assert code == 0
