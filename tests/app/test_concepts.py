@@ -19,7 +19,7 @@ from camlucida.cli import main
 from camlucida.data import toybox
 from camlucida.errors import CamlucidaError, ImageError, LayerError, MethodError, MissingExtra
 from camlucida.factorisation import ANSWERED, factorise
-from camlucida.render.concepts import MOST, Entry, Shown, concept_page
+from camlucida.render.concepts import LEAST, MOST, Entry, Shown, _numbered, concept_page
 
 PETS = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
 BOAT = toybox.scene(2, kinds=["boat"], size=96).picture()
@@ -307,6 +307,15 @@ def test_the_same_concept_has_the_same_colour_everywhere() -> None:
     hued = {tuple(c): n for c, n in zip(colours.tolist(), counts.tolist(), strict=True) if np.ptp(c) > 20 and n > 5000}
     assert len(hued) == 2
     assert len(set(hued.values())) == 1
+
+
+def test_a_number_stands_where_its_colour_is_strongest() -> None:
+    strengths = np.zeros((4, 20, 30), np.float32)
+    strengths[0, 4, 7], strengths[1, 15, 22] = 0.9, 0.5
+    strengths[2, 4, 7] = 0.6  # under the first: its colour is not seen there
+    strengths[3, 1, 1] = LEAST - 0.01
+    strengths[:, :, 29] = np.nan
+    assert _numbered(strengths) == {0: (7, 4), 1: (22, 15)}
 
 
 def test_more_concepts_than_colours(model: Any) -> None:

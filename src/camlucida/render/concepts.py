@@ -113,23 +113,30 @@ def _pair(sheet: Sheet, x: float, y: float, one: Shown, width: float, gap: float
     end = y + sheet.picture(x, y, photo, edge=True)
     right = x + width + gap
     sheet.picture(right, y, tinted(photo, strengths, CATEGORIES[: len(strengths)], opacity=opacity), edge=True)
-    for number, (top, across, down) in enumerate(map(_peak, strengths)):
-        if top >= LEAST:
-            at_x = min(max(across / sheet.density - BADGE / 2, 2), size[0] / sheet.density - BADGE - 2)
-            at_y = min(max(down / sheet.density - BADGE / 2, 2), size[1] / sheet.density - BADGE - 2)
-            _badge(sheet, right + at_x, y + at_y, number)
+    for number, (across, down) in _numbered(strengths).items():
+        at_x = min(max(across / sheet.density - BADGE / 2, 2), size[0] / sheet.density - BADGE - 2)
+        at_y = min(max(down / sheet.density - BADGE / 2, 2), size[1] / sheet.density - BADGE - 2)
+        _badge(sheet, round(right + at_x), round(y + at_y), number)
     if not one.caption:
         return end
     sheet.text(x, end + 4, sheet.fits(one.caption, SMALL, 2 * width), SMALL, MUTED)
     return end + 4 + line_height(SMALL)
 
 
-def _peak(strength: NDArray[np.float32]) -> tuple[float, int, int]:
-    """The highest value, and where it is: the middle of all places that are as high."""
-    heat = np.nan_to_num(strength)
-    top = float(heat.max())
-    down, across = np.nonzero(heat >= top - 1e-6)
-    return top, round(float(across.mean())), round(float(down.mean()))
+def _numbered(strengths: NDArray[np.float32]) -> dict[int, tuple[int, int]]:
+    """The concepts that have their number on a picture, and where (x, y): each at its strongest place.
+
+    Only where it is strong, and where its colour is seen since no other is stronger.
+    """
+    found = {}
+    heat = np.nan_to_num(strengths)
+    for number, one in enumerate(heat):
+        rows, columns = np.nonzero(one >= one.max() - 1e-6)
+        middle = len(rows) // 2
+        y, x = int(rows[middle]), int(columns[middle])
+        if one[y, x] >= LEAST and heat[:, y, x].argmax() == number:
+            found[number] = (x, y)
+    return found
 
 
 def _badge(sheet: Sheet, x: float, y: float, number: int) -> None:

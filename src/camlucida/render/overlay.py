@@ -17,7 +17,7 @@ Blend: TypeAlias = Literal["heat", "uniform"]
 
 DIMMED = 0.45
 """How far a part that the network did not see fades into grey, at opacity 0.5 and above."""
-CONTRAST = 0.5
+CONTRAST = 0.4
 """What is left of a photograph's contrast where two hues are to be read on it."""
 
 
