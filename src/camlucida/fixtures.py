@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from camlucida.engine import LinearEnd, Pictures, Rest, Trace, Traced, Twin, linear_end, trace
+from camlucida.engine import Attended, LinearEnd, Pictures, Rest, Trace, Traced, Twin, attend, linear_end, trace
 from camlucida.engine.pictures import Variants
 from camlucida.errors import MethodError
 from camlucida.models.model import Output
 from camlucida.outputs import class_scores
 from camlucida.targets import Target
+from camlucida.types import Attention
 
 Chunks = Iterator[tuple[Tensor, Tensor, Tensor]]
 """Which variants (n,), their scores (n, b), the scores' gradients (n, b, c, H, W); chunk by chunk."""
@@ -57,6 +58,10 @@ class Place:
                 " Choose a method that asks for activations and gradients only, such as grad_cam."
             )
         return Pictures(self.twin, self.inputs, self.read, self.tick)
+
+    @cached_property
+    def attended(self) -> Attended:
+        return attend(self.twin, self.inputs, self.read)
 
     @cached_property
     def rest(self) -> Rest:
@@ -142,6 +147,16 @@ class Fixtures:
     def deconvolved(self, variants: Variants, count: int) -> Chunks:
         """As `slopes`, with deconvolution's way back through ReLUs."""
         return self.place.pictures.slopes(self._scored, variants, count, "deconvolution")
+
+    @property
+    def attention(self) -> Attention:
+        """What the tokens of a transformer looked at; refuses networks without attention between all tokens."""
+        return self.place.attended.attention
+
+    @property
+    def attention_gradients(self) -> tuple[Tensor, ...]:
+        """The score's gradient at every block's attention weights (b, heads, t, t)."""
+        return self.place.attended.gradients(lambda output: self.target(self.place.read(output)))
 
     def look(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """The layer's activations and gradients (b, c, h, w) on other pictures (b, c, H, W)."""

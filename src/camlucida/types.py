@@ -5,7 +5,7 @@ Axes have one spelling everywhere: b images, k classes, c channels, h x w grid o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -39,6 +39,28 @@ Note: TypeAlias = Callable[[str, Tensor], None]
 """A name and one number an image (b,): reported beside the map."""
 ScoreFunction: TypeAlias = Callable[[Tensor], Tensor]
 """A target: the network's output (b, k) in, one score an image (b,) out."""
+
+
+@dataclass(frozen=True)
+class Attention:
+    """What the tokens of a transformer looked at, t of them in every block.
+
+    weights  a block, in order: (b, heads, t, t); row i is where token i looks, and adds up to 1
+    read     (t,) each token's share in what the answer is made of after the last block; adds up to 1
+    prefix   how many tokens stand before those of the patches: class, distillation, registers
+    grid     (h, w) of the patches
+    picture  (height, width) of the network's input, in pixels
+    """
+
+    weights: tuple[Tensor, ...]
+    read: Tensor
+    prefix: int
+    grid: tuple[int, int]
+    picture: tuple[int, int]
+
+
+AttentionGradients: TypeAlias = Sequence[Tensor]
+"""d score / d weights for every block's attention, in order: (b, heads, t, t)."""
 
 
 @dataclass(frozen=True)

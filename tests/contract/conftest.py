@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.methods import Method, methods
-from camlucida.methods.registry import THROUGH_RELUS
+from camlucida.methods.registry import OF_ATTENTION, THROUGH_RELUS
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -107,6 +107,7 @@ class Subject:
     grid         what the test's own hook does with the output of `layer` to make it (b, c, h, w)
     linear_end   whether average pooling and a linear layer are all that follows
     relus        whether there are ReLUs to guide
+    attention    whether it is made of attention
     """
 
     name: str
@@ -117,6 +118,7 @@ class Subject:
     relus: bool
     stride: int
     layers: tuple[str, str]
+    attention: bool = False
 
 
 def _made(kind: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
@@ -153,6 +155,7 @@ SUBJECTS = [
         False,
         4,
         ("stem", "layer"),
+        attention=True,
     ),
     Subject(
         "channels last",
@@ -182,6 +185,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def fits(method: Method, subject: Subject) -> bool:
     """Whether the method can explain the network at all."""
     if "head" in method.needs and not subject.linear_end:
+        return False
+    if OF_ATTENTION & set(method.needs) and not subject.attention:
         return False
     return subject.relus or not THROUGH_RELUS & set(method.needs)
 

@@ -19,6 +19,7 @@ from camlucida.attribution import attribute
 from camlucida.errors import CamlucidaError, MethodError, TargetError
 from camlucida.methods import Method
 from camlucida.methods.registry import TO_THE_PIXELS
+from camlucida.types import Attention
 
 
 def maps(subject: Any, method: Method, images: Tensor, network: nn.Module | None = None, **rest: Any) -> Tensor:
@@ -41,7 +42,8 @@ def cell(method: Method, subject: Any) -> int:
 
 
 def test_says_what_it_needs(method: Method, misfit: Any, images: Tensor) -> None:
-    with pytest.raises(MethodError, match=r"average pooling and one linear layer|ReLUs, and .* has none"):
+    why = r"average pooling and one linear layer|ReLUs, and .* has none|has no attention at all"
+    with pytest.raises(MethodError, match=why):
         maps(misfit, method, images)
 
 
@@ -190,7 +192,20 @@ def by_hand(network: nn.Module, subject: Any, images: Tensor) -> dict[str, Calla
         given = by_hand(network, subject, pictures)
         return given["activations"](), given["gradients"]()
 
+    def attended() -> tuple[Attention, tuple[Tensor, ...]]:
+        x = network.stem(images).flatten(2).mT
+        x = torch.cat([network.token.expand(len(x), -1, -1), x], dim=1)
+        y = network.layer(x)
+        weights = (network.query(y) @ network.key(y).mT / 8**0.5).softmax(-1).detach().requires_grad_()
+        found = network.head(network.norm(x + weights @ network.value(y))[:, 0])[:, 1]
+        (slope,) = torch.autograd.grad(found.sum(), weights)
+        read = torch.eye(x.shape[1], dtype=x.dtype)[0]
+        picture = (images.shape[2], images.shape[3])
+        return Attention((weights.detach()[:, None],), read, 1, size, picture), (slope[:, None],)
+
     return {
+        "attention": lambda: attended()[0],
+        "attention_gradients": lambda: attended()[1],
         "inputs": lambda: images,
         "forward": lambda: forward,
         "rerun": lambda: rerun,

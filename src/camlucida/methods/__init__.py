@@ -24,6 +24,8 @@ from camlucida.methods.kpca_cam import kpca_cam
 from camlucida.methods.fem import fem
 from camlucida.methods.recipro_cam import recipro_cam
 from camlucida.methods.random_cam import random_cam
+from camlucida.methods.attention_rollout import attention_rollout
+from camlucida.methods.attention_relevance import attention_relevance
 from camlucida.methods.gradient import gradient
 from camlucida.methods.input_x_gradient import input_x_gradient
 from camlucida.methods.smooth_grad import smooth_grad
@@ -57,6 +59,8 @@ __all__ = [
     "Method",
     "ablation_cam",
     "absolute",
+    "attention_relevance",
+    "attention_rollout",
     "smooth_grad_cam_plusplus",
     "score_cam",
     "ss_cam",

@@ -18,6 +18,8 @@ Anywhere:
     forward       variants -> (n, b)   the scores of other pictures (n, b, c, H, W)
     slopes        variants -> chunks   their gradients: (which (n,), scores (n, b), gradients (n, b, c, H, W)) a chunk
     guided, deconvolved   as `slopes`, with another way back through ReLUs; refuses networks without any
+    attention            Attention     what a transformer's tokens looked at, block by block; refuses other networks
+    attention_gradients  (b, heads, t, t) a block   d score / d its weights
     note          name, (b,) -> None   a number an image, reported beside the map
 
 Those that take variants take a function from variant numbers (n,) to variants, and how many there are; the engine
@@ -42,9 +44,11 @@ OF_THE_REST = frozenset({"ablate", "head", "rerun", "curvature"})
 """Those that run the rest of the network again."""
 THROUGH_RELUS = frozenset({"guided", "deconvolved"})
 """Those that only networks with ReLUs have."""
+OF_ATTENTION = frozenset({"attention", "attention_gradients"})
+"""Those that only networks with attention between all tokens have."""
 TO_THE_PIXELS = THROUGH_RELUS | {"slopes"}
 """Those with gradients that come back through the whole network."""
-FIXTURES = OF_A_LAYER | THROUGH_RELUS | {"inputs", "score", "forward", "slopes", "note"}
+FIXTURES = OF_A_LAYER | THROUGH_RELUS | OF_ATTENTION | {"inputs", "score", "forward", "slopes", "note"}
 """What a method may ask for."""
 
 COARSE = Display()
@@ -86,7 +90,7 @@ class Method:
     @property
     def class_free(self) -> bool:
         """Whether the map is the same for every class, since nothing of the class is asked for."""
-        return set(self.needs) <= {"activations", "inputs"}
+        return set(self.needs) <= {"activations", "attention", "inputs"}
 
     @property
     def layered(self) -> bool:

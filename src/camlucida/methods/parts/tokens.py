@@ -20,4 +20,4 @@ def read_out(found: Tensor, attention: Attention) -> Map:
     rows = torch.einsum("t,bts->bs", attention.read, found)
     cells = attention.grid[0] * attention.grid[1]
     patches = rows[:, attention.prefix : attention.prefix + cells]
-    return upsample(patches.unflatten(1, attention.grid), attention.picture)
+    return upsample(patches.reshape(len(patches), *attention.grid), attention.picture)
