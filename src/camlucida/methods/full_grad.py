@@ -1,0 +1,56 @@
+"""FullGrad: where the picture and all the biases of the network make the score."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from camlucida.errors import MethodError
+from camlucida.methods.registry import method
+from camlucida.tensors import upsample
+from camlucida.types import BiasGradients, Map, Note, Pictures, Scores
+
+SCALES = {"layer": (1, 2, 3), "channel": (2, 3)}
+
+
+@method(
+    paper="Srinivas & Fleuret, NeurIPS 2019, eq. 5: S = psi(grad_x f * x) + sum_l sum_c psi(f^b_lc), psi = up(scale(abs))",
+    deviation="psi scales the channels of a layer together, as the authors' code does, or each by itself, as eq. 5 may"
+    ' be read (scale="channel"); the authors count convolutions and batch norms, this every bias and activation that'
+    " lies on a grid",
+    relu=False,
+)
+def full_grad(
+    inputs: Pictures, score: Scores, bias_gradients: BiasGradients, note: Note, *, scale: str = "layer"
+) -> Map:
+    """What pixels add to the score, and what the biases of every layer add at their places: all layers in one map.
+
+    Biases without a place in the picture (of the head; tokens cut into windows; sums, softmax and products of
+    attention) count for the sum only, not for the map.
+
+    inputs          (b, c, H, W)     the pictures
+    score           (b,)             the target on them
+    bias_gradients  () -> (b, c, H, W), [(b, c, h, w) or (b,)]   the score's gradient, what each bias adds
+    note            name, (b,) -> None   "completeness_gap": pixels and biases all together less the score
+    scale           what is stretched to 0..1 before it is added: "layer", or every "channel" by itself
+    returns         (b, H, W)        at least 0
+    """
+    if scale not in SCALES:
+        raise MethodError(f"no scale {scale!r}. Known: {', '.join(SCALES)}.")
+    gradient, biases = bias_gradients()
+    parts = [inputs.to(gradient.dtype) * gradient, *biases]
+    note(
+        "completeness_gap",
+        sum((part.flatten(1).double().sum(1) for part in parts if part.ndim > 1), -score.double())
+        + sum(part.double() for part in parts if part.ndim == 1),
+    )
+    found = torch.zeros_like(gradient[:, 0])
+    for part in parts:
+        if part.ndim == 4:
+            found += upsample(_from_0_to_1(part.abs(), SCALES[scale]).sum(1), (inputs.shape[-2], inputs.shape[-1]))
+    return found
+
+
+def _from_0_to_1(sizes: Tensor, axes: tuple[int, ...]) -> Tensor:
+    low, high = sizes.amin(axes, keepdim=True), sizes.amax(axes, keepdim=True)
+    return (sizes - low) / (high - low).where(high > low, 1)
