@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from camlucida.attribution import attribute, attributions
 from camlucida.errors import MethodError
-from camlucida.methods import Combined, Method, combinators, find, methods, refine
+from camlucida.methods import Combined, Method, combinators, contrast, eigen_smooth, find, methods, refine
 
 IMAGES = torch.randn(2, 3, 16, 24, generator=torch.Generator().manual_seed(4)).double()
 
@@ -199,6 +199,162 @@ class TestViews:
             assert_close(maps(method), one_by_one)
 
 
+class TestContrast:
+    def test_of_a_map_linear_in_the_score_it_is_that_of_the_score_less_the_others_mean(self) -> None:
+        with torch.no_grad():
+            outputs = NETWORK(IMAGES)
+        best = outputs.scatter(1, torch.full((2, 1), 1), -torch.inf).topk(2, dim=1).indices
+
+        def score(output: Tensor) -> Tensor:
+            return output[:, 1] - output.gather(1, best).mean(1)
+
+        for method in ("grad_cam", "hires_cam", "xgrad_cam"):
+            assert_close(maps(f"contrast({method}, n=2)"), maps(method, target=score))
+
+    def test_the_best_scored_others_an_image_each(self) -> None:
+        pictures = torch.cat([IMAGES, -2 * IMAGES, IMAGES.flip(-1) * 3])
+        own = torch.tensor([3, 0, 3, 1, 2, 3])
+        best = NETWORK(pictures).detach().scatter(1, own[:, None], -torch.inf).argmax(1)
+        assert len(best.unique()) > 1
+        for method in ("score_cam", "layer_cam"):
+            wanted = maps(method, pictures, target=own) - maps(method, pictures, target=best)
+            assert_close(maps(f"contrast({method}, n=1)", pictures, target=own), wanted)
+            one_by_one = [
+                maps(f"contrast({method}, n=1)", x[None], target=int(k)) for x, k in zip(pictures, own, strict=True)
+            ]
+            assert_close(torch.cat(one_by_one), wanted)
+
+    def test_scaled(self) -> None:
+        def unit(found: Tensor) -> Tensor:
+            return found / found.abs().amax((1, 2), keepdim=True)
+
+        others = [unit(maps("layer_cam", target=k)) for k in (0, 2, 3)]
+        wanted = unit(maps("layer_cam")) - sum(others) / 3
+        assert_close(maps("contrast(layer_cam, scaled=True)"), wanted)
+        zero = contrast.function(torch.zeros(1, 2, 2), [torch.zeros(1, 2, 2)], scaled=True)
+        assert_close(zero, torch.zeros(1, 2, 2))
+
+    def test_every_target_has_its_own_rivals_in_one_more_run(self) -> None:
+        attribute(NETWORK, IMAGES)
+        Counting.runs = 0
+        found = maps("contrast(grad_cam, n=2)", target=[0, 1, "2 rather than 3"], layer="stage?")
+        assert Counting.runs == 2
+        for layer, of_layer in found.items():
+            for t, target in enumerate([0, 1, "2 rather than 3"]):
+                assert_close(of_layer[:, t], maps("contrast(grad_cam, n=2)", target=target, layer=layer))
+
+    def test_both_signs_are_shown_and_nothing_is_cut_off(self) -> None:
+        made = find("contrast(grad_cam)")
+        assert made.display.signed
+        assert not made.relu
+        assert (maps("contrast(grad_cam)", signed=False) < 0).any()
+        assert not find("positive(contrast(grad_cam))").display.signed
+
+    @pytest.mark.parametrize("n", [0, -1])
+    def test_none_to_compare_with(self, n: int) -> None:
+        with pytest.raises(MethodError, match="n is how many other classes"):
+            maps(f"contrast(grad_cam, n={n})")
+
+
+class TestEigenSmooth:
+    @pytest.mark.parametrize("layer", ["stage1", "stage3"])
+    @pytest.mark.parametrize("components", [1, 2, 4])
+    def test_against_the_svd(self, layer: str, components: int) -> None:
+        """Places are more than channels here, and fewer in the next test."""
+        plain = maps("hires_cam", layer=layer)
+        found = maps(f"eigen_smooth(hires_cam, components={components})", layer=layer)
+        assert_close(found, projected(plain, outputs_of(layer), components))
+
+    def test_against_the_svd_with_more_channels_than_places(self) -> None:
+        activations = torch.randn(2, 9, 2, 3, generator=torch.Generator().manual_seed(1)).double()
+        map_ = torch.randn(2, 2, 3, generator=torch.Generator().manual_seed(2)).double()
+        (found,) = eigen_smooth.function([map_], activations, components=3)
+        assert_close(found, projected(map_, activations, 3))
+        (found,) = eigen_smooth.function([map_], activations, components=99)
+        assert_close(found, map_)
+
+    def test_one_pattern_is_eigen_cam_for_every_method(self) -> None:
+        eigen = maps("eigen_cam")
+        for method in ("grad_cam", "layer_cam", "ablation_cam"):
+            found = maps(f"eigen_smooth({method}, components=1)")
+            factor = (found * eigen).sum((1, 2), keepdim=True) / eigen.square().sum((1, 2), keepdim=True)
+            assert_close(found, factor * eigen)
+        assert_close(maps("eigen_smooth(eigen_cam, components=1)"), eigen)
+
+    def test_twice_is_once(self) -> None:
+        assert_close(maps("eigen_smooth(eigen_smooth(hires_cam))"), maps("eigen_smooth(hires_cam)"))
+
+    def test_channels_that_repeat_each_other_and_a_layer_of_zeros(self) -> None:
+        one = torch.randn(1, 1, 3, 4, generator=torch.Generator().manual_seed(3)).double()
+        map_ = torch.randn(1, 3, 4, generator=torch.Generator().manual_seed(4)).double()
+        (found,) = eigen_smooth.function([map_], one.expand(1, 5, 3, 4), components=3)
+        assert_close(found, one[0] * (one[0] * map_).sum() / one.square().sum())
+        (found,) = eigen_smooth.function([map_], torch.zeros(1, 5, 3, 4).double(), components=3)
+        assert_close(found, torch.zeros_like(map_))
+
+    def test_composes(self) -> None:
+        inner = maps("eigen_smooth(layer_cam)", target=[0, 1, 2, 3])
+        wanted = inner[:, 1] - (inner[:, 0] + inner[:, 2] + inner[:, 3]) / 3
+        assert_close(maps("contrast(eigen_smooth(layer_cam))"), wanted)
+        refined = maps("refine(eigen_smooth(layer_cam))", layer="stage?")
+        assert refined.shape == (2, 16, 24)
+
+    def test_what_it_refuses(self) -> None:
+        with pytest.raises(MethodError, match=r"compares a map with its layer, and refine.* put it inside"):
+            find("eigen_smooth(refine(grad_cam))")
+        with pytest.raises(MethodError, match=r"compares .*, and guided_grad_cam maps the picture itself"):
+            find("eigen_smooth(guided_grad_cam)")
+        with pytest.raises(MethodError, match="components=1 or more"):
+            maps("eigen_smooth(grad_cam, components=0)")
+
+
+def outputs_of(layer: str) -> Tensor:
+    kept = []
+    handle = NETWORK.get_submodule(layer).register_forward_hook(lambda _, __, output: kept.append(output.detach()))
+    NETWORK(IMAGES)
+    handle.remove()
+    found: Tensor = kept[0]
+    return found
+
+
+def projected(map_: Tensor, activations: Tensor, components: int) -> Tensor:
+    u = torch.linalg.svd(activations.flatten(2).mT, full_matrices=False).U[..., :components]
+    return torch.einsum("bpk,bqk,bq->bp", u, u, map_.flatten(1)).view_as(map_)
+
+
+class TestProgress:
+    @pytest.mark.parametrize(
+        ("method", "total"),
+        [
+            ("smooth(grad_cam, n=5)", 5),
+            ("flips(grad_cam)", 2),
+            ("scales(grad_cam)", 3),
+            ("crops(grad_cam)", 6),
+            ("smooth(flips(score_cam), n=2)", 2),
+            ("flips(smooth(ablation_cam, n=3))", 2),
+            ("refine(smooth(ablation_cam, n=3))", 3),
+        ],
+    )
+    def test_a_step_a_view_of_the_outermost(self, method: str, total: int) -> None:
+        told: list[tuple[int, int]] = []
+        maps(method, progress=lambda done, of: told.append((done, of)))
+        assert told == [(i + 1, total) for i in range(total)]
+
+    def test_muted_only_for_as_long_as_it_lasts(self) -> None:
+        told: list[tuple[int, int]] = []
+        asked = ["smooth(ablation_cam, n=2)", "ablation_cam"]
+        attributions(
+            NETWORK,
+            IMAGES,
+            targets=[0],
+            layers=["stage1"],
+            methods=[(find(name), find(name).with_options({})) for name in asked],
+            tick=lambda *far: told.append(far),
+        )
+        assert told[:2] == [(1, 2), (2, 2)]
+        assert len(told) > 2
+
+
 class TestRuns:
     @pytest.mark.parametrize(
         ("method", "runs"),
@@ -245,8 +401,14 @@ class TestComposition:
     @pytest.mark.parametrize("method", list(methods()))
     def test_every_combinator_takes_every_method(self, name: str, method: str) -> None:
         found = find(method)
-        if combinators()[name].kind == "fusion" and not found.layered:
-            with pytest.raises(MethodError, match=f"{name} fuses layers, and {method} maps the picture itself"):
+        refusals = {
+            "fusion": (not found.layered, f"{name} fuses layers, and {method} maps the picture itself"),
+            "layer": (found.at != "layer", f"{name} compares .*, and {method} maps the picture itself"),
+            "rivals": (found.class_free, f"{name} compares classes, and {method} gives the same map for all of them"),
+        }
+        refused, why = refusals.get(combinators()[name].kind, (False, ""))
+        if refused:
+            with pytest.raises(MethodError, match=why):
                 find(f"{name}({method})")
             return
         layers = {"layer": "stage3"} if found.layered else {"layer": None}

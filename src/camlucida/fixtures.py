@@ -11,10 +11,15 @@ import torch
 from torch import Tensor
 
 from camlucida.engine import Attended, LinearEnd, Pictures, Rest, Trace, Traced, Twin, attend, linear_end, trace
+from camlucida.engine.biases import bias_gradients
+from camlucida.engine.deeplift import multipliers
 from camlucida.engine.pictures import Variants
+from camlucida.engine.relevance import RelevanceRule, Relevances
+from camlucida.engine.repeats import Repeats
 from camlucida.errors import MethodError
 from camlucida.models.model import Output
 from camlucida.outputs import class_scores
+from camlucida.rivals import rivals_of
 from camlucida.targets import Target
 from camlucida.types import Attention
 
@@ -35,7 +40,9 @@ class Place:
     run: Trace
     traced: Traced | None
     tick: Tick
+    repeats: Repeats = field(default_factory=Repeats)
     _shared: dict[Hashable, Tensor] = field(default_factory=dict)
+    _relevances: dict[RelevanceRule, Relevances] = field(default_factory=dict)
 
     @property
     def layer(self) -> Traced:
@@ -57,7 +64,7 @@ class Place:
                 "this method runs the network on other pictures, and a network with several inputs has no one picture."
                 " Choose a method that asks for activations and gradients only, such as grad_cam."
             )
-        return Pictures(self.twin, self.inputs, self.read, self.tick)
+        return Pictures(self.twin, self.inputs, self.read, self.tick, self.repeats)
 
     @cached_property
     def attended(self) -> Attended:
@@ -65,7 +72,14 @@ class Place:
 
     @cached_property
     def rest(self) -> Rest:
-        return Rest(self.run, self.layer, self.read, self.tick)
+        return Rest(self.run, self.layer, self.read, self.tick, self.repeats)
+
+    def relevances(self, rule: RelevanceRule) -> Relevances:
+        """The run under a rule, from which all targets propagate back."""
+        if rule not in self._relevances:
+            inputs = self.pictures.inputs if self.traced is None else self.inputs
+            self._relevances[rule] = Relevances(self.twin, inputs, self.read, rule, self.traced)
+        return self._relevances[rule]
 
     def read(self, output: Any) -> Tensor:
         return class_scores(output, self.reading)
@@ -158,6 +172,23 @@ class Fixtures:
         """The score's gradient at every block's attention weights (b, heads, t, t)."""
         return self.place.attended.gradients(lambda output: self.target(self.place.read(output)))
 
+    def multipliers(self, start: Tensor) -> Tensor:
+        """DeepLIFT's slopes (b, c, H, W) of the score between the baseline pictures `start` and the pictures."""
+        return multipliers(self.place.pictures, self._scored, start)
+
+    def bias_gradients(self) -> tuple[Tensor, list[Tensor]]:
+        """The score's gradient (b, c, H, W) at the pictures, and what every bias adds: (b, c, h, w), or sums (b,)."""
+        return bias_gradients(self.place.pictures, self.target.of)
+
+    def relevance(self, rule: str, *, epsilon: float, gamma: float, contrast: bool = False) -> tuple[Tensor, Tensor]:
+        """Relevance propagated to the pictures (b, c, H, W) or the layer (b, c, h, w), and what it began with (b,).
+
+        contrast    the classes not asked for begin with the same amount in all, negative and in equal parts
+        """
+        return self.place.relevances(RelevanceRule(rule, epsilon, gamma)).of(self.target, contrast=contrast)
+
+    layer_relevance = relevance
+
     def look(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """The layer's activations and gradients (b, c, h, w) on other pictures (b, c, H, W)."""
         with torch.no_grad():
@@ -174,6 +205,21 @@ class Fixtures:
 
         place = self.place
         return torch.stack([place.run.curvature(place.layer, score_of(i), d, i) for i, d in enumerate(direction)])
+
+    def rivals(self, n: int) -> tuple[Tensor, Tensor]:
+        """The n classes nearest in score to the target's own: d score / d activations (n, b, c, h, w), scores (n, b)."""
+        place, others = self.place, rivals_of(self.target, self.output, n, "nearest")
+
+        def scores_of(image: int) -> Callable[[Any], Tensor]:
+            return lambda output: torch.cat([other.of(image)(place.read(output)) for other in others])
+
+        images = range(len(self.output))
+        gradients, scores = zip(*(place.run.slopes(place.layer, scores_of(i), i) for i in images), strict=True)
+        return torch.stack(gradients, dim=1), torch.stack(scores, dim=1)
+
+    def progress(self, done: int, total: int) -> None:
+        """Say how far it is, where a method itself asks for one run after the other."""
+        self.place.tick(done, total)
 
     def _scored(self, outputs: Tensor) -> Tensor:
         """Class scores (n, b, k) as scores of the target (n, b)."""

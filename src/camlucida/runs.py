@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,12 +14,14 @@ import torch
 from torch import Tensor
 
 from camlucida.engine import Layer, Trace, Traced, Twin, trace
+from camlucida.engine.repeats import Repeats
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.fixtures import Fixtures, Place, Tick
 from camlucida.methods import Combined, Method
 from camlucida.methods.registry import OF_THE_REST
 from camlucida.models.model import Output
 from camlucida.outputs import class_scores
+from camlucida.rivals import rivals_of
 from camlucida.targets import Target
 
 
@@ -36,12 +40,34 @@ class Fused:
         return "+".join(layer.label for layer in self.layers)
 
 
+@dataclass
+class Progress:
+    """Passes on how far a method is, unless something round it tells that in steps of its own."""
+
+    tell: Tick
+    muted: bool = False
+
+    def __call__(self, done: int, total: int) -> None:
+        if not self.muted:
+            self.tell(done, total)
+
+    @contextmanager
+    def within(self) -> Iterator[None]:
+        """What runs inside tells nothing."""
+        before, self.muted = self.muted, True
+        try:
+            yield
+        finally:
+            self.muted = before
+
+
 @dataclass(frozen=True)
 class Question:
     """What stays the same from run to run.
 
     needs    what the methods ask for, all together
     choose   the targets, from the class scores (b, k)
+    repeats  how the many runs are run, of methods that need many
     """
 
     twin: Twin
@@ -50,6 +76,11 @@ class Question:
     needs: frozenset[str]
     choose: Callable[[Tensor], Sequence[Target]]
     tick: Tick
+    repeats: Repeats = field(default_factory=Repeats)
+
+    @cached_property
+    def progress(self) -> Progress:
+        return Progress(self.tick)
 
 
 @dataclass(frozen=True)
@@ -105,7 +136,7 @@ class Run:
         """The same question about other pictures."""
         if pictures is self.inputs:
             return self
-        question = dataclasses.replace(self.question, choose=lambda _: self.targets)
+        question = self._for(self.targets)
         try:
             return run(question, pictures)
         except CamlucidaError:
@@ -119,9 +150,17 @@ class Run:
                 f"{' '.join(str(error).split())[:120]}. Choose other factors, or flips, smooth or crops."
             ) from error
 
+    def asking(self, targets: Sequence[Target]) -> Run:
+        """The same pictures about other targets."""
+        return run(self._for(targets), self.inputs)
+
+    def _for(self, targets: Sequence[Target]) -> Question:
+        """What mutes this run's progress mutes that of the runs inside it, too."""
+        return dataclasses.replace(self.question, choose=lambda _: targets, tick=self.question.progress)
+
     def _given(self, traced: Traced | None, slopes: Sequence[Tensor] | None) -> list[Fixtures]:
         asked = self.question
-        place = Place(asked.twin, self.inputs, asked.reading, self.trace, traced, asked.tick)
+        place = Place(asked.twin, self.inputs, asked.reading, self.trace, traced, asked.progress, asked.repeats)
         return [
             Fixtures(place, target, self.output, self.scores[t], slopes[t] if slopes else None)
             for t, target in enumerate(self.targets)
@@ -150,6 +189,32 @@ def _part(run: Run, combined: Combined, places: Sequence[int]) -> list[list[Tens
     return [[combined.combinator.function(found) for found in row] for row in run.inner(combined, places)]
 
 
+def _layer(run: Run, combined: Combined, places: Sequence[int]) -> list[list[Tensor]]:
+    """Each place's maps, changed by what the layer there gave out."""
+    rows, change = run.inner(combined, places), combined.combinator.function
+    given = [run.trace.layers[l].activations for l in places]
+    return [change(row, activations, **combined.settings) for row, activations in zip(rows, given, strict=True)]
+
+
+def _rivals(run: Run, combined: Combined, places: Sequence[int]) -> list[list[Tensor]]:
+    """Each target's map beside those of its rivals, which all come from one more run."""
+    others = [rivals_of(target, run.output, combined.settings["n"], "best") for target in run.targets]
+    rows = run.inner(combined, places)
+    theirs = run.asking([other for row in others for other in row]).inner(combined, places)
+    return [
+        [
+            combined.combinator.function(found, rivals, **combined.settings)
+            for found, rivals in zip(row, _split(of_rivals, [len(row) for row in others]), strict=True)
+        ]
+        for row, of_rivals in zip(rows, theirs, strict=True)
+    ]
+
+
+def _split(items: list[Tensor], sizes: Sequence[int]) -> list[list[Tensor]]:
+    ends = list(itertools.accumulate(sizes))
+    return [items[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+
+
 def _fusion(run: Run, combined: Combined, places: Sequence[int]) -> list[list[Tensor]]:
     """Layer by layer becomes target by target."""
     rows = run.inner(combined, places)
@@ -166,12 +231,15 @@ def _views(run: Run, combined: Combined, places: Sequence[int]) -> list[list[Ten
     sizes = _sizes(run, combined.inner, places)
     total = [[torch.zeros(())] * len(run.targets) for _ in sizes]
     seen = [torch.zeros(())] * len(sizes)
-    for pictures, back in combined.combinator.function(run.inputs, **combined.settings):
-        rows = run.again(pictures, combined.combinator.name).inner(combined, places)
+    views, tick = combined.combinator.function(run.inputs, **combined.settings), run.question.progress
+    for done, (pictures, back) in enumerate(views, start=1):
+        with tick.within():
+            rows = run.again(pictures, combined.combinator.name).inner(combined, places)
         for place, (row, size) in enumerate(zip(rows, sizes, strict=True)):
             returned = [back(found, size) for found in row]
             total[place] = [sum_ + found.nan_to_num() for sum_, found in zip(total[place], returned, strict=True)]
             seen[place] = seen[place] + (~returned[0].isnan()).to(returned[0])
+        tick(done, len(views))
     return [[sum_ / count for sum_ in row] for row, count in zip(total, seen, strict=True)]
 
 
@@ -185,4 +253,4 @@ def _sizes(run: Run, method: Method | Combined, places: Sequence[int]) -> list[t
     return [max(sizes, key=lambda size: size[0] * size[1])] if method.fuses else sizes
 
 
-_COMBINE = {"part": _part, "fusion": _fusion, "views": _views}
+_COMBINE = {"part": _part, "layer": _layer, "fusion": _fusion, "views": _views, "rivals": _rivals}

@@ -35,6 +35,16 @@ Look: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Other pictures (b, c, H, W) in; the layer's activations and gradients (b, c, h, w) there out."""
 Curvature: TypeAlias = Callable[[Tensor], Tensor]
 """A direction (b, c, h, w) in; the second derivative of the score along it out, same shape."""
+Rivals: TypeAlias = Callable[[int], tuple[Tensor, Tensor]]
+"""How many in; of so many other classes the gradients (n, b, c, h, w) and scores (n, b) out."""
+Progress: TypeAlias = Callable[[int, int], None]
+"""How many of how many runs are done: told by methods that ask for one run after the other."""
+Multipliers: TypeAlias = Callable[[Tensor], Tensor]
+"""Baseline pictures (b, c, H, W) in; the score's slopes from there to the pictures, as DeepLIFT has them, out."""
+BiasGradients: TypeAlias = Callable[[], tuple[Tensor, list[Tensor]]]
+"""The score's gradient (b, c, H, W), and what each bias adds: (b, c, h, w), or (b,) where it has no place, out."""
+Relevance: TypeAlias = Callable[..., tuple[Tensor, Tensor]]
+"""A rule of layer-wise relevance propagation in; relevance (b, c, h, w), and what it began with in all, (b,), out."""
 Note: TypeAlias = Callable[[str, Tensor], None]
 """A name and one number an image (b,): reported beside the map."""
 ScoreFunction: TypeAlias = Callable[[Tensor], Tensor]

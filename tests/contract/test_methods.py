@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import inspect
 import re
+import runpy
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.testing import assert_close
 
@@ -20,6 +23,8 @@ from camlucida.errors import CamlucidaError, MethodError, TargetError
 from camlucida.methods import Method
 from camlucida.methods.registry import TO_THE_PIXELS
 from camlucida.types import Attention
+
+relevance_by_hand = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("relevance_by_hand.py"))))
 
 
 def maps(subject: Any, method: Method, images: Tensor, network: nn.Module | None = None, **rest: Any) -> Tensor:
@@ -31,7 +36,7 @@ def maps(subject: Any, method: Method, images: Tensor, network: nn.Module | None
 
 def few_runs(method: Method) -> dict[str, Any]:
     """Methods that run the network `n` times do it 40 times here, not thousands, and ask about no more parts."""
-    most = {"n": 40, "segments": 9}
+    most = {"n": 40, "segments": 9, "steps": 10}
     return {name: min(few, method.options[name]) for name, few in most.items() if name in method.options}
 
 
@@ -188,6 +193,31 @@ def by_hand(network: nn.Module, subject: Any, images: Tensor) -> dict[str, Calla
 
         return torch.autograd.functional.hvp(of, activations, direction)[1]
 
+    def rivals(n: int) -> tuple[Tensor, Tensor]:
+        """The classes nearest in score to class 1, each image's own, one backward pass of the whole network each."""
+        with torch.no_grad():
+            outputs = network(images)
+        gradients, scores = torch.zeros(n, *activations.shape).to(activations), torch.zeros(n, len(images)).to(outputs)
+        for i, row in enumerate(outputs.tolist()):
+            others = sorted({0, 2, 3}, key=lambda other: abs(row[other] - row[1]))
+            for place, other in enumerate(others[:n]):
+                found: list[Tensor] = []
+
+                def keep_it(output: Tensor, found: list[Tensor] = found) -> Tensor:
+                    found.append(output.detach().clone().requires_grad_())
+                    return found[0].clone()
+
+                handle = network.get_submodule("layer").register_forward_hook(lambda _, __, o, keep=keep_it: keep(o))
+                score_of_it = network(images[i : i + 1])[0, other]
+                handle.remove()
+                (slope,) = torch.autograd.grad(score_of_it, found[0])
+                gradients[place, i], scores[place, i] = subject.grid(slope, size)[0], row[other]
+        return gradients, scores
+
+    def layer_relevance(*_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        found = relevance_by_hand.at_layer(network, kept[0], images, 1)
+        return subject.grid(found, size), torch.zeros(len(images))
+
     def look(pictures: Tensor) -> tuple[Tensor, Tensor]:
         given = by_hand(network, subject, pictures)
         return given["activations"](), given["gradients"]()
@@ -214,7 +244,13 @@ def by_hand(network: nn.Module, subject: Any, images: Tensor) -> dict[str, Calla
         "deconvolved": lambda: partial(slopes, of=with_relus(network, guided=False)),
         "curvature": lambda: curvature,
         "look": lambda: look,
+        "relevance": lambda: lambda *_, **__: relevance_by_hand.at_pictures(network, images, 1),
+        "layer_relevance": lambda: layer_relevance,
+        "multipliers": lambda: lambda start: Paired.multipliers(network, images, start),
+        "bias_gradients": lambda: lambda: Probed().gradients(network, images),
         "note": lambda: lambda name, value: None,
+        "progress": lambda: lambda done, total: None,
+        "rivals": lambda: rivals,
         "activations": lambda: activations,
         "gradients": lambda: subject.grid(gradient, size),
         "score": lambda: score.detach(),
@@ -254,6 +290,137 @@ def with_relus(network: nn.Module, *, guided: bool) -> nn.Module:
             if isinstance(child, nn.ReLU):
                 setattr(module, name, Ruled(guided))
     return copied
+
+
+def walk(network: nn.Module, x: Any, run: Any) -> Any:
+    """The networks' `forward`, step by step, as `run` takes the steps."""
+    kind = type(network).__name__
+    if kind == "Plain":
+        for block in (network.stem, network.layer):
+            x = run.curve(torch.relu, run.affine(block[1], run.affine(block[0], x)))
+        x = run.plain(lambda x: x.mean((2, 3)), x)
+    elif kind == "Skip":
+        x = run.curve(torch.relu, run.affine(network.stem, x))
+        y = run.affine(network.layer, run.curve(torch.relu, run.affine(network.one, x)))
+        x = run.windows(run.curve(torch.relu, run.plain(torch.add, y, x)))
+        x = run.affine(network.head[3], run.curve(torch.relu, run.affine(network.head[0], x)))
+        return x
+    elif kind == "Tokens":
+        x = run.plain(lambda x: x.flatten(2).mT, run.affine(network.stem, x))
+        x = run.plain(lambda x: torch.cat([network.token.expand(len(x), -1, -1), x], dim=1), x)
+        y = run.norm(network.layer, x)
+        q, k, v = (run.affine(part, y) for part in (network.query, network.key, network.value))
+        w = run.softmax(run.product(lambda q, k: q @ k.mT / 8**0.5, q, k))
+        x = run.plain(torch.add, x, run.product(torch.matmul, w, v))
+        x = run.norm(network.norm, run.plain(lambda x: x[:, 0], x))
+    else:
+        x = run.norm(network.norm, run.plain(lambda x: x.permute(0, 2, 3, 1), run.affine(network.stem, x)))
+        x = run.curve(F.gelu, run.affine(network.layer[0], x))
+        x = run.plain(lambda x: x.mean((1, 2)), x)
+    return run.affine(network.head, x)
+
+
+class Paired:
+    """DeepLIFT: everything is (on the picture, on the baseline), and a step's slope on the picture is the multiplier."""
+
+    @classmethod
+    def multipliers(cls, network: nn.Module, images: Tensor, start: Tensor) -> Tensor:
+        x = images.clone().requires_grad_()
+        found: Tensor = torch.autograd.grad(walk(network, (x, start), cls())[0][:, 1].sum(), x)[0]
+        return found
+
+    def plain(self, f: Any, *xs: Any) -> Any:
+        return f(*(x for x, _ in xs)), f(*(x0 for _, x0 in xs)).detach()
+
+    affine = plain
+
+    def moved(self, value: Tensor, step: Tensor, value0: Tensor) -> Any:
+        """`value`, with the slope of `step`."""
+        return value.detach() + step - step.detach(), value0.detach()
+
+    def curve(self, f: Any, pair: Any) -> Any:
+        x, x0 = pair
+        slope = (f(x) - f(x0)).detach() / (x - x0).detach()
+        return self.moved(f(x), torch.where(x == x0, torch.special.expit(x) * 0, slope * x), f(x0))
+
+    def product(self, f: Any, a: Any, b: Any) -> Any:
+        middle = [((x + x0) / 2).detach() for x, x0 in (a, b)]
+        return self.moved(f(a[0], b[0]), f(a[0], middle[1]) + f(middle[0], b[0]), f(a[1], b[1]))
+
+    def softmax(self, pair: Any) -> Any:
+        x, x0 = pair
+        s, s0 = x.softmax(-1).detach(), x0.softmax(-1)
+        mean = (s - s0) / (s.log() - s0.log())
+        step = mean * (x - (mean * x).sum(-1, keepdim=True) / mean.sum(-1, keepdim=True))
+        return self.moved(s, step, s0)
+
+    def norm(self, module: Any, pair: Any) -> Any:
+        (c, c0) = (x - x.mean(-1, keepdim=True) for x in pair)
+        sigma, sigma0 = ((x.square().mean(-1, keepdim=True) + module.eps).sqrt().detach() for x in (c, c0))
+        y, y0, width = (c / sigma).detach(), c0 / sigma0, sigma + sigma0
+        spread = ((c + c0).detach() * c).mean(-1, keepdim=True) / width
+        step = (2 * c - (y + y0) * spread) / width
+        return self.moved(y * module.weight + module.bias, step * module.weight, y0 * module.weight + module.bias)
+
+    def windows(self, pair: Any) -> Any:
+        """`AdaptiveMaxPool2d(2)` of 10 x 6 and flattened: what rises from the largest of x, what falls to that of x0."""
+        x, x0 = (v.unflatten(2, (2, 5)).unflatten(4, (2, 3)).transpose(3, 4).flatten(4) for v in pair)
+        (top, at), (top0, at0) = x.max(-1), x0.max(-1)
+        here, there = (torch.where(top > top0, 1.0, 0.0), torch.where(top < top0, 1.0, 0.0))
+        step = torch.zeros_like(top)
+        for which, mask in ((at, here), (at0, there)):
+            one, one0 = (v.gather(-1, which[..., None])[..., 0] for v in (x, x0))
+            slope = (top - top0).detach() / torch.where(mask > 0, one - one0, 1).detach()
+            step = step + mask * slope * one
+        found, found0 = self.moved(top, step, top0)
+        return found.flatten(1), found0.flatten(1)
+
+
+class Probed:
+    """Full gradients: a probe of zeros is added to what every step gave, and has the score's gradient there."""
+
+    def __init__(self) -> None:
+        self.probes: list[tuple[Tensor, Tensor]] = []
+
+    def gradients(self, network: nn.Module, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        x = images.clone().requires_grad_()
+        score = walk(network, x, self)[:, 1].sum()
+        found = torch.autograd.grad(score, [x, *(probe for probe, _ in self.probes)])
+        biases = [g * bias for g, (_, bias) in zip(found[1:], self.probes, strict=True)]
+        return found[0], [self.placed(bias, images) for bias in biases]
+
+    def placed(self, bias: Tensor, images: Tensor) -> Tensor:
+        if bias.ndim == 3:  # the tokens' class token is the first, their grid 5 x 3
+            return bias[:, 1:].mT.unflatten(2, (5, 3))
+        if bias.ndim == 4:  # the grid stands last, unless channels do
+            return bias if bias.shape[2] > bias.shape[3] else bias.permute(0, 3, 1, 2)
+        return bias.sum(1)
+
+    def probed(self, y: Tensor, bias: Tensor) -> Tensor:
+        probe = torch.zeros_like(y, requires_grad=True)
+        self.probes.append((probe, bias.detach()))
+        return y + probe
+
+    def affine(self, module: Any, x: Tensor) -> Tensor:
+        return self.probed(module(x), module(torch.zeros_like(x)) if type(module) is not nn.Conv2d else (
+            module.bias[:, None, None]))
+
+    def plain(self, f: Any, *xs: Any) -> Tensor:
+        found: Tensor = f(*xs)
+        return found
+
+    product = plain
+
+    def softmax(self, x: Tensor) -> Tensor:
+        return x.softmax(-1)
+
+    def curve(self, f: Any, x: Tensor) -> Tensor:
+        return self.probed(f(x), f(x) - torch.autograd.functional.jvp(f, x.detach(), x.detach())[1])
+
+    norm = curve
+
+    def windows(self, x: Tensor) -> Tensor:
+        return F.adaptive_max_pool2d(x, 2).flatten(1)
 
 
 # --- what is written about it ---

@@ -194,6 +194,25 @@ def test_ablation_cam_of_grad_cam_turns_round_below_zero(network: nn.Module, pic
     assert differ(as_grad_cam(found), wanted)
 
 
+@pytest.mark.parametrize("index", [None, 0, 2])
+def test_finer_cam_of_grad_cam(network: nn.Module, pictures: Tensor, index: int | None) -> None:
+    """Weights from a softmax of the others' scores, through which gradients flow, and gamma = 1."""
+    with pgc.FinerCAM(model=network, target_layers=[network.features]) as cam:
+        wanted = torch.from_numpy(cam(pictures.clone(), None, target_idx=index))
+    found = attribute(
+        network,
+        pictures,
+        target=index,
+        layer="features",
+        method="finer_cam",
+        signed=True,
+        gamma=1.0,
+        weights="softmax",
+    )
+    assert wanted.max() > 0.5
+    assert_close(as_grad_cam(found), wanted, rtol=0, atol=SAME)
+
+
 # --- torchcam ---
 
 
@@ -260,3 +279,13 @@ def test_is_cam_of_torchcam_is_one_step_ahead(network: nn.Module, pictures: Tens
     wanted = of_torchcam("ISCAM", network, pictures, num_samples=n)
     assert_close(theirs, wanted, rtol=1e-4, atol=SAME)
     assert differ(ours(network, pictures, "is_cam", n=n), wanted)
+
+
+@pytest.mark.parametrize(("gamma", "n"), [(0.6, 3), (0.3, 1)])
+@pytest.mark.parametrize("index", [0, 1, 3])
+def test_finer_cam_of_torchcam(network: nn.Module, pictures: Tensor, gamma: float, n: int, index: int) -> None:
+    extractor = torchcam.FinerCAM(network, "features", input_shape=(3, *SIZE), gamma=gamma, num_references=n)
+    with extractor:
+        (wanted,) = extractor(index, network(pictures), normalized=False)
+    found = attribute(network, pictures, target=index, layer="features", method="finer_cam", gamma=gamma, n=n)
+    assert_close(found, wanted.detach(), rtol=SAME, atol=SAME * float(wanted.max()))

@@ -91,6 +91,18 @@ class Trace:
             (curved,) = torch.autograd.grad(slope, activations, direction[None], allow_unused=True)
         return torch.zeros_like(direction) if curved is None else curved[0].detach()
 
+    def slopes(self, traced: Traced, scores: Callable[[Any], Tensor], image: int) -> tuple[Tensor, Tensor]:
+        """Other scores than those that `gradients` was asked for: their gradients (n, c, h, w), and they (n,).
+
+        scores    the network's output for one image in, several scores (n,) of it out
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            activations = traced.activations[image : image + 1].clone().requires_grad_()
+            found = scores(self._played(traced, activations, image, None, graph=True))
+            slopes = [_gradients(found, k, [activations])[0] for k in range(len(found))]
+        nothing = torch.zeros_like(activations[0])
+        return torch.stack([nothing if slope is None else slope[0] for slope in slopes]).detach(), found.detach()
+
     def _played(
         self, traced: Traced, variants: Tensor, image: int, after: list[Finished] | None, *, graph: bool = False
     ) -> Any:

@@ -20,29 +20,38 @@ from camlucida.methods.is_cam import is_cam
 from camlucida.methods.eigen_grad_cam import eigen_grad_cam
 from camlucida.methods.grad_cam_elementwise import grad_cam_elementwise
 from camlucida.methods.shapley_cam import shapley_cam
+from camlucida.methods.relevance_cam import relevance_cam
 from camlucida.methods.kpca_cam import kpca_cam
 from camlucida.methods.fem import fem
 from camlucida.methods.recipro_cam import recipro_cam
+from camlucida.methods.finer_cam import finer_cam
+from camlucida.methods.opti_cam import opti_cam
 from camlucida.methods.random_cam import random_cam
 from camlucida.methods.attention_rollout import attention_rollout
 from camlucida.methods.attention_relevance import attention_relevance
 from camlucida.methods.gradient import gradient
 from camlucida.methods.input_x_gradient import input_x_gradient
+from camlucida.methods.lrp import lrp
 from camlucida.methods.smooth_grad import smooth_grad
 from camlucida.methods.var_grad import var_grad
 from camlucida.methods.integrated_gradients import integrated_gradients
+from camlucida.methods.deep_lift import deep_lift
+from camlucida.methods.full_grad import full_grad
 from camlucida.methods.guided_backprop import guided_backprop
 from camlucida.methods.deconvnet import deconvnet
 from camlucida.methods.guided_grad_cam import guided_grad_cam
 from camlucida.methods.occlusion import occlusion
 from camlucida.methods.rise import rise
+from camlucida.methods.extremal_perturbation import extremal_perturbation
 from camlucida.methods.lime import lime
 from camlucida.methods.kernel_shap import kernel_shap
 
 # isort: on
 from camlucida.methods.combining import (
     absolute,
+    contrast,
     crops,
+    eigen_smooth,
     flips,
     fuse_max,
     fuse_mean,
@@ -68,14 +77,22 @@ __all__ = [
     "eigen_grad_cam",
     "grad_cam_elementwise",
     "shapley_cam",
+    "relevance_cam",
     "kpca_cam",
     "fem",
     "recipro_cam",
     "random_cam",
     "cam",
     "combinators",
+    "contrast",
     "crops",
+    "eigen_smooth",
+    "extremal_perturbation",
+    "finer_cam",
+    "opti_cam",
     "deconvnet",
+    "deep_lift",
+    "full_grad",
     "eigen_cam",
     "find",
     "flips",
@@ -88,6 +105,7 @@ __all__ = [
     "guided_grad_cam",
     "hires_cam",
     "input_x_gradient",
+    "lrp",
     "integrated_gradients",
     "kernel_shap",
     "layer_cam",

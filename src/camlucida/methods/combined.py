@@ -1,13 +1,15 @@
 """Methods made of methods: what takes any method and gives another, without knowing which.
 
-Three kinds, told apart by what their function takes:
+Five kinds, told apart by what their function takes:
     part    a map (b, h, w)                         one of its parts, as positive or absolute
+    layer   maps and what their layer gave out      each map changed by it
     fusion  the maps of several layers              one map, on the finest of their grids
     views   the pictures (b, c, H, W)               other views of them, and how a map comes back from each; the
                                                     answer is the mean over the views
+    rivals  a map, and those of `n` other classes   one map, of what tells the class from them
 
-Parts and fusions need only the run that is made anyway; views run the network again. What is combined is data, a
-`Combined`; `camlucida.runs` carries it out.
+The first three need only the run that is made anyway; views run the network again, and rivals once more. What is
+combined is data, a `Combined`; `camlucida.runs` carries it out.
 """
 
 from __future__ import annotations
@@ -24,10 +26,23 @@ from camlucida.errors import MethodError
 from camlucida.methods.registry import Method, Size
 from camlucida.types import Display
 
-Kind: TypeAlias = Literal["part", "fusion", "views"]
+Kind: TypeAlias = Literal["part", "layer", "fusion", "views", "rivals"]
 Back: TypeAlias = Callable[[Tensor, tuple[int, int]], Tensor]
 """A map (b, h, w) of a view, and a size, in; the map (b, *size) of the picture out, NaN where the view saw nothing."""
-Views: TypeAlias = Iterator[tuple[Tensor, Back]]
+
+
+@dataclass(frozen=True)
+class Views:
+    """So many views of the pictures, each made when it is its turn: the pictures as seen, and the way back."""
+
+    count: int
+    view: Callable[[int], tuple[Tensor, Back]]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Back]]:
+        return map(self.view, range(self.count))
 
 
 @dataclass(frozen=True)
@@ -56,11 +71,25 @@ class Combinator:
         if unknown:
             have = ", ".join(f"{k}={v!r}" for k, v in self.options.items()) or "none"
             raise MethodError(f"{self.name} has no option {unknown[0]!r}. Its options: {have}.")
-        if self.kind == "fusion" and not inner.layered:
-            raise MethodError(f"{self.name} fuses layers, and {inner.name} maps the picture itself.")
-        if self.kind == "fusion" and inner.fuses:
-            raise MethodError(f"{self.name} fuses layers, and {inner.name} has fused them already.")
+        if (why := self._refuses(inner)) is not None:
+            raise MethodError(why)
         return Combined(self, inner, options)
+
+    def _refuses(self, inner: Method | Combined) -> str | None:
+        """Why it makes no sense round that method; None where it does."""
+        if self.kind == "fusion" and not inner.layered:
+            return f"{self.name} fuses layers, and {inner.name} maps the picture itself."
+        if self.kind == "fusion" and inner.fuses:
+            return f"{self.name} fuses layers, and {inner.name} has fused them already."
+        if self.kind == "layer" and inner.at != "layer":
+            return (
+                f"{self.name} compares a map with its layer place by place, and {inner.name} maps the picture itself."
+            )
+        if self.kind == "layer" and inner.fuses:
+            return f"{self.name} compares a map with its layer, and {inner.name} has fused several: put it inside."
+        if self.kind == "rivals" and inner.class_free:
+            return f"{self.name} compares classes, and {inner.name} gives the same map for all of them."
+        return None
 
 
 @dataclass(frozen=True)
@@ -109,8 +138,8 @@ class Combined:
 
     @property
     def relu(self) -> bool:
-        """A mean over views is still signed where its method is; parts and fusions are what is to be shown."""
-        return self.combinator.kind == "views" and self.inner.relu
+        """Means over views and smoothed maps are still signed where their method is; others are what is to be shown."""
+        return self.combinator.kind in ("views", "layer") and self.inner.relu
 
     @property
     def at(self) -> Size:
@@ -118,8 +147,9 @@ class Combined:
 
     @property
     def display(self) -> Display:
-        """A part has one sign; whatever else is combined is shown as its method is."""
-        return replace(self.inner.display, signed=self.inner.display.signed and self.combinator.kind != "part")
+        """A part has one sign, a comparison two; whatever else is combined is shown as its method is."""
+        one_sign, two_signs = self.combinator.kind == "part", self.combinator.kind == "rivals"
+        return replace(self.inner.display, signed=two_signs or (self.inner.display.signed and not one_sign))
 
     @property
     def class_free(self) -> bool:

@@ -64,6 +64,44 @@ def absolute(map_: Tensor) -> Tensor:
     return map_.abs()
 
 
+@combinator(
+    "layer",
+    paper="Gildenblat et al., pytorch-grad-cam (eigen_smooth); Muhammad & Yeasin, IJCNN 2020: A = U S V^T, not centred",
+    deviation="pytorch-grad-cam takes the first principal component of the weighted activations w_k A^k, which only"
+    " weighted sums of channels have, and centres them: no projection of the map. Here any map is projected, U U^T m",
+)
+def eigen_smooth(maps: Sequence[Tensor], activations: Tensor, *, components: int = 3) -> list[Tensor]:
+    """The part of the map that follows the layer's main patterns over the picture: single stray places fall away.
+
+    components  how many patterns, the strongest first. With 1 every map is Eigen-CAM's, whatever was asked for, but
+                for its sign and strength; with as many as there are places nothing changes
+    """
+    if components < 1:
+        raise MethodError(f"eigen_smooth keeps components=1 or more patterns, not {components!r}.")
+    patterns = _patterns(activations.double(), components)
+    projected = (patterns @ (patterns.mT @ found.double().flatten(1)[..., None]) for found in maps)
+    return [flat.view_as(found).to(found.dtype) for flat, found in zip(projected, maps, strict=True)]
+
+
+@combinator(
+    "rivals",
+    paper="Zhang et al., CVPR 2025 (Finer-CAM) compare scores inside Grad-CAM; of whole maps here: M_c - 1/n sum_d M_d",
+)
+def contrast(map_: Tensor, rivals: Sequence[Tensor], *, n: int = 3, scaled: bool = False) -> Tensor:
+    """What tells the class from others: its signed map less the mean of those of the best-scored other classes.
+
+    Where maps are linear in the score, as those of grad_cam and hires_cam are, it is the map of the score less the
+    others' mean score.
+
+    n       how many other classes, at most all there are
+    scaled  whether each map is divided by its largest absolute value first: then a class with a low score counts as
+            much as one with a high score, and the map has no units
+    """
+    if scaled:
+        map_, *rivals = (found / _largest(found) for found in (map_, *rivals))
+    return map_ - torch.stack(list(rivals)).mean(0)
+
+
 @combinator("views", paper="Smilkov et al., 2017 (SmoothGrad): the mean over noisy pictures")
 def smooth(inputs: Tensor, *, n: int = 8, noise: float = 0.1, seed: int = 0) -> Views:
     """The mean over noisy pictures: what hangs on single pixels averages out. Runs the network n times.
@@ -75,13 +113,14 @@ def smooth(inputs: Tensor, *, n: int = 8, noise: float = 0.1, seed: int = 0) -> 
             f"smooth takes the mean over n = 1 or more pictures with noise of 0 or more, not {n}, {noise:g}."
         )
     pictures = noisy(inputs, n, noise, seed)
-    return ((pictures(torch.tensor([i]))[0] if noise else inputs, at_size) for i in range(n))
+    return Views(n, lambda i: (pictures(torch.tensor([i]))[0] if noise else inputs, at_size))
 
 
 @combinator("views", paper="Gildenblat et al., pytorch-grad-cam (aug_smooth), flips only")
 def flips(inputs: Tensor) -> Views:
     """The mean over the picture and its mirror image. Runs the network once more."""
-    return iter([(inputs, at_size), (inputs.flip(-1), lambda found, size: at_size(found, size).flip(-1))])
+    views = [(inputs, at_size), (inputs.flip(-1), lambda found, size: at_size(found, size).flip(-1))]
+    return Views(len(views), views.__getitem__)
 
 
 @combinator("views", paper="Jalwana et al., CVPR 2021 (CAMERAS) takes means over sizes; of whole maps here")
@@ -93,7 +132,8 @@ def scales(inputs: Tensor, *, factors: tuple[float, ...] = (0.75, 1.0, 1.5)) -> 
     if not isinstance(factors, list | tuple) or not factors or not all(f > 0 for f in factors):
         raise MethodError(f"scales takes sizes as factors=(0.75, 1.0, 1.5), each above 0, not {factors!r}.")
     height, width = inputs.shape[-2:]
-    return ((_resized(inputs, (round(f * height), round(f * width))), at_size) for f in factors)
+    sizes = [(round(f * height), round(f * width)) for f in factors]
+    return Views(len(sizes), lambda i: (_resized(inputs, sizes[i]), at_size))
 
 
 @combinator("views")
@@ -105,8 +145,8 @@ def crops(inputs: Tensor, *, share: float = 0.75) -> Views:
     if not SMALLEST_SHARE <= share <= 1:
         raise MethodError(f"crops of a share of {share:g}: it goes from {SMALLEST_SHARE:g}, where they meet, to 1.")
     free = 1 - share
-    places = [(0.0, 0.0), (free, 0.0), (0.0, free), (free, free), (free / 2, free / 2)]
-    return ((_cropped(inputs, corner, share), _uncropped(corner, share)) for corner in [None, *places])
+    places = [None, (0.0, 0.0), (free, 0.0), (0.0, free), (free, free), (free / 2, free / 2)]
+    return Views(len(places), lambda i: (_cropped(inputs, places[i], share), _uncropped(places[i], share)))
 
 
 def at_size(found: Tensor, size: tuple[int, int]) -> Tensor:
@@ -124,6 +164,24 @@ def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
 def _full(images: Tensor) -> Tensor:
     """At least float32: not every machine interpolates halves."""
     return images.float() if images.dtype in (torch.float16, torch.bfloat16) else images
+
+
+def _largest(found: Tensor) -> Tensor:
+    """The largest absolute value of each map (b, 1, 1); 1 where all is 0."""
+    top = found.abs().amax((1, 2), keepdim=True)
+    return top.where(top > 0, 1)
+
+
+def _patterns(activations: Tensor, components: int) -> Tensor:
+    """The first left singular vectors (b, h w, components) of activations (b, c, h, w), 0 where there are no more."""
+    places = activations.flatten(2).mT
+    few_channels = places.shape[2] <= places.shape[1]
+    # From the smaller of the two Gram matrices: the full SVD of 2048 channels costs seconds.
+    values, vectors = torch.linalg.eigh(places.mT @ places if few_channels else places @ places.mT)
+    values, vectors = values.flip(-1)[:, None, :components], vectors.flip(-1)[:, :, :components]
+    there = values > max(places.shape) * torch.finfo(values.dtype).eps * values[..., :1]
+    patterns = places @ vectors / values.where(there, 1).sqrt() if few_channels else vectors
+    return patterns.where(there, 0)
 
 
 def _on_one_grid(maps: Sequence[Tensor], gamma: float = 0.0) -> list[Tensor]:

@@ -12,6 +12,8 @@ At a layer:
     rerun         variants -> (n, b)   the scores for other activations (n, b, c, h, w)
     curvature     (b, c, h, w) -> (b, c, h, w)   the second derivative at the activations along a direction
     look          pictures -> (activations, gradients)   the layer on other pictures
+    layer_relevance   rule -> ((b, c, h, w), (b,))   as `relevance`, at the layer
+    rivals        n -> (gradients (n, b, c, h, w), scores (n, b))   of the n classes nearest in score to the target's
 Anywhere:
     inputs        (b, c, H, W)      the pictures, as the network wants them
     score         (b,)              the target on the untouched pictures, in its own units
@@ -20,7 +22,11 @@ Anywhere:
     guided, deconvolved   as `slopes`, with another way back through ReLUs; refuses networks without any
     attention            Attention     what a transformer's tokens looked at, block by block; refuses other networks
     attention_gradients  (b, heads, t, t) a block   d score / d its weights
+    multipliers   (b, c, H, W) -> the same   baseline pictures in, DeepLIFT's slopes of the score from there out
+    bias_gradients   () -> (b, c, H, W), list   the score's gradient, and what each bias adds: (b, c, h, w) or (b,)
+    relevance     rule -> ((b, c, H, W), (b,))   relevance propagated to the pictures, and what the score gave in all
     note          name, (b,) -> None   a number an image, reported beside the map
+    progress      done, total -> None  how far it is, told by a method that asks for one run after the other
 
 Those that take variants take a function from variant numbers (n,) to variants, and how many there are; the engine
 chooses the chunks. A method that names none of the first group maps the picture itself, at its full size.
@@ -39,16 +45,18 @@ from camlucida.types import Display, Map
 
 Size: TypeAlias = Literal["layer", "picture"]
 
-OF_A_LAYER = frozenset({"activations", "gradients", "ablate", "head", "rerun", "curvature", "look"})
-OF_THE_REST = frozenset({"ablate", "head", "rerun", "curvature"})
+OF_A_LAYER = frozenset(
+    {"activations", "gradients", "ablate", "head", "rerun", "curvature", "look", "rivals", "layer_relevance"}
+)
+OF_THE_REST = frozenset({"ablate", "head", "rerun", "curvature", "rivals"})
 """Those that run the rest of the network again."""
 THROUGH_RELUS = frozenset({"guided", "deconvolved"})
 """Those that only networks with ReLUs have."""
 OF_ATTENTION = frozenset({"attention", "attention_gradients"})
 """Those that only networks with attention between all tokens have."""
-TO_THE_PIXELS = THROUGH_RELUS | {"slopes"}
+TO_THE_PIXELS = THROUGH_RELUS | {"slopes", "multipliers", "bias_gradients", "relevance"}
 """Those with gradients that come back through the whole network."""
-FIXTURES = OF_A_LAYER | THROUGH_RELUS | OF_ATTENTION | {"inputs", "score", "forward", "slopes", "note"}
+FIXTURES = OF_A_LAYER | OF_ATTENTION | TO_THE_PIXELS | {"inputs", "score", "forward", "note", "progress"}
 """What a method may ask for."""
 
 COARSE = Display()

@@ -6,7 +6,7 @@ import torch
 
 from camlucida.methods.parts.variants import checked_count, noisy
 from camlucida.methods.registry import method
-from camlucida.types import Features, Look, Map, Pictures
+from camlucida.types import Features, Look, Map, Pictures, Progress
 
 
 @method(
@@ -19,6 +19,7 @@ def smooth_grad_cam_plusplus(
     activations: Features,
     inputs: Pictures,
     look: Look,
+    progress: Progress,
     *,
     n: int = 5,
     noise: float = 0.1,
@@ -30,6 +31,7 @@ def smooth_grad_cam_plusplus(
     activations  (b, c, h, w)             what the layer gave out on the picture itself
     inputs       (b, c, H, W)             the pictures
     look         pictures -> activations, gradients   the layer on other pictures
+    progress     done, total -> None      after every copy
     n            how many copies
     noise        sigma, as a share of each picture's range
     printed      whether alpha's numerator is D1, as the paper prints it, instead of D2
@@ -40,6 +42,7 @@ def smooth_grad_cam_plusplus(
     first, second, third = torch.zeros(3, *activations.shape, dtype=torch.float64, device=activations.device)
     for i in range(n):
         g = look(copies(torch.tensor([i]))[0])[1].double()
+        progress(i + 1, n)
         first, second, third = first + g / n, second + g.square() / n, third + g**3 / n
     below = 2 * second + activations.double().sum((2, 3), keepdim=True) * third
     alpha = torch.where(below != 0, (first if printed else second) / below.where(below != 0, 1), 0)

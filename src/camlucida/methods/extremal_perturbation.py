@@ -1,0 +1,60 @@
+"""Extremal perturbation: the part of the picture, of a given size, that alone makes the score highest."""
+
+from __future__ import annotations
+
+import torch
+
+from camlucida.errors import MethodError
+from camlucida.methods.parts.ascent import Ascent, checked_steps
+from camlucida.methods.parts.fills import filled
+from camlucida.methods.parts.smooth_masks import grid_of, smooth_mask, towards_area
+from camlucida.methods.registry import method
+from camlucida.types import Map, Note, Pictures, Progress, Slopes
+
+
+@method(
+    paper="Fong, Patrick & Vedaldi, ICCV 2019, eq. 4-8: m_a = argmax_m f(m * x) - lambda |vecsort(m) - r_a|^2",
+    deviation="blended with one fill, not through a pyramid of blurs; the smooth maximum is taken on the grid of"
+    " parameters and upsampled; Adam and fewer steps, over which lambda grows as far; no mirror images in between",
+    relu=False,
+)
+def extremal_perturbation(
+    inputs: Pictures,
+    slopes: Slopes,
+    note: Note,
+    progress: Progress,
+    *,
+    areas: tuple[float, ...] = (0.1,),
+    steps: int = 200,
+    fill: str = "blur",
+    rate: float = 0.05,
+) -> Map:
+    """The smooth patch of a given size that raises the score most when all else is blurred: found by gradient ascent.
+
+    inputs    (b, c, H, W)         the pictures
+    slopes    variants -> chunks   gradients of the score at other pictures
+    note      name, (b,) -> None   "masked_score": the score of the picture seen through the mask, of the last area
+    progress  done, total -> None  after every step
+    areas     of the patch, as shares of the picture; of several, the mean of their masks is the map
+    steps     of Adam for each area, each one run of the network and back
+    fill      what stands where nothing is seen: blur, or mean (the mean colour)
+    rate      Adam's learning rate
+    returns   (b, H, W)            0 to 1: how much of a pixel is seen
+    """
+    if not isinstance(areas, list | tuple) or not areas or not all(0 < area < 1 for area in areas):
+        raise MethodError(f"areas are shares of the picture between 0 and 1, as (0.1,), not {areas!r}.")
+    size, cover = (inputs.shape[-2], inputs.shape[-1]), filled(inputs, fill)
+    mask_of, total = smooth_mask(size), torch.zeros_like(inputs[:, 0], dtype=torch.float64)
+    for turn, area in enumerate(areas):
+        ascent = Ascent(torch.ones(len(inputs), *grid_of(size), dtype=torch.float64, device=inputs.device), rate)
+        for step in range(checked_steps(steps)):
+            with torch.enable_grad():
+                mask = mask_of(ascent.at)
+            seen = cover + (inputs - cover) * mask.detach()[:, None]
+            ((_, (score,), (found,)),) = slopes(lambda _, seen=seen: seen[None], 1)
+            ascent.step(mask, ((inputs - cover) * found).sum(1) + towards_area(mask, area, step / steps))
+            ascent.at.data.clamp_(0, 1)
+            progress(turn * steps + step + 1, len(areas) * steps)
+        total += mask.detach()
+    note("masked_score", score)
+    return (total / len(areas)).to(found.dtype)

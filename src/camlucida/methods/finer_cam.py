@@ -1,0 +1,49 @@
+"""Finer-CAM: Grad-CAM of what tells a class from those most like it."""
+
+from __future__ import annotations
+
+import torch
+
+from camlucida.errors import MethodError
+from camlucida.methods.registry import method
+from camlucida.types import Features, Map, Rivals
+
+WEIGHTS = ("mean", "softmax")
+
+
+@method(
+    paper="Zhang et al., CVPR 2025 (arXiv 2501.11309): alpha_k = 1/n sum_d mean_ij d(y_c - gamma y_d)/dA_ij^k over the"
+    " n classes d most similar to c; L = ReLU(sum_k alpha_k A^k)",
+    deviation="similar are the classes nearest in score, as in the authors' code. That code weighs them by a softmax of"
+    " their scores, through which gradients flow, with gamma=1: weights='softmax', gamma=1",
+    relu=True,
+)
+def finer_cam(
+    activations: Features,
+    gradients: Features,
+    rivals: Rivals,
+    *,
+    gamma: float = 0.6,
+    n: int = 3,
+    weights: str = "mean",
+) -> Map:
+    """Grad-CAM of the difference to the classes most like the one asked for: details that only this class has.
+
+    activations  (b, c, h, w)            what the layer gave out
+    gradients    (b, c, h, w)            d score / d activations
+    rivals       n -> gradients, scores  of the n classes nearest in score to the target's
+    gamma        how much of the others is taken off: 0 is Grad-CAM, 1 a plain difference
+    n            how many others, at most all there are
+    weights      of the others: "mean", all alike, or "softmax", those with a higher score more
+    returns      (b, h, w)               signed; the paper shows the positive part
+    """
+    if weights not in WEIGHTS:
+        raise MethodError(f"finer_cam has no weights {weights!r}. Known: {', '.join(WEIGHTS)}.")
+    slopes, scores = rivals(n)
+    if weights == "mean":
+        share = torch.full_like(scores, 1 / len(scores))
+    else:  # d/dA of sum_d w_d y_d: the weights w = softmax(y) move with the scores, too
+        w = scores.softmax(0)
+        share = w * (1 + scores - (w * scores).sum(0))
+    others = torch.einsum("nb,nbchw->bchw", share.to(slopes), slopes)
+    return torch.einsum("bc,bchw->bhw", (gradients - gamma * others).mean((2, 3)), activations)

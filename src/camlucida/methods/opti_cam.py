@@ -1,0 +1,56 @@
+"""Opti-CAM: the weights of the channels through which the network sees the class best, found by trying."""
+
+from __future__ import annotations
+
+import torch
+
+from camlucida.methods.parts.ascent import Ascent, checked_steps
+from camlucida.methods.parts.score_masks import from_0_to_1, weighted
+from camlucida.methods.registry import method
+from camlucida.tensors import upsample
+from camlucida.types import Features, Map, Note, Pictures, Progress, Slopes
+
+
+@method(
+    paper="Zhang et al., CVIU 2024 (arXiv 2301.07002): u* = argmax_u f_c(x * n(Up(S(u)))), S(u) = sum_k softmax(u)_k"
+    " A^k, n to 0..1; by Adam with a rate of 0.1",
+    deviation="the mask hides with 0, the mean colour of a normalised picture, where the authors' code has black;"
+    " the best of all steps is kept where theirs stops when a tenth of them brought nothing; u begins at 0",
+    relu=False,
+)
+def opti_cam(
+    activations: Features,
+    inputs: Pictures,
+    slopes: Slopes,
+    note: Note,
+    progress: Progress,
+    *,
+    steps: int = 100,
+    rate: float = 0.1,
+) -> Map:
+    """The mix of channels that, as a mask on the picture, makes the score highest: found by gradient ascent.
+
+    activations  (b, c, h, w)         what the layer gave out
+    inputs       (b, c, H, W)         the pictures
+    slopes       variants -> chunks   gradients of the score at other pictures
+    note         name, (b,) -> None   "masked_score": the score of the picture under the mask
+    progress     done, total -> None  after every step
+    steps        of Adam, each one run of the network and back
+    rate         Adam's learning rate
+    returns      (b, h, w)            at least 0: the mix less its least value
+    """
+    exact = activations.double()
+    ascent = Ascent(exact.new_zeros(exact.shape[:2]), rate)
+    best, reached = exact.new_zeros(exact[:, 0].shape), exact.new_full(exact.shape[:1], -torch.inf)
+    for step in range(checked_steps(steps)):
+        with torch.enable_grad():
+            mix = weighted(exact, ascent.at, softmax=True)
+            mask = from_0_to_1(upsample(mix, (inputs.shape[-2], inputs.shape[-1])))
+        seen = inputs * mask.detach()[:, None]
+        ((_, (score,), (found,)),) = slopes(lambda _, seen=seen: seen[None], 1)
+        best = torch.where((score > reached)[:, None, None], mix.detach(), best)
+        reached = reached.maximum(score)
+        ascent.step(mask, (inputs * found).sum(1))
+        progress(step + 1, steps)
+    note("masked_score", reached)
+    return (best - best.amin((1, 2), keepdim=True)).to(activations.dtype)

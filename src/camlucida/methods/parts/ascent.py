@@ -1,0 +1,31 @@
+"""Gradient ascent on what makes a mask, with the gradient of the score at the masked picture given from outside."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from camlucida.errors import MethodError
+
+
+class Ascent:
+    """Adam, upwards, on the parameters (b, ...) of one mask an image; images do not touch each other.
+
+    at   the parameters: compute the mask from them with grad mode on
+    """
+
+    def __init__(self, start: Tensor, rate: float) -> None:
+        self.at = start.clone().requires_grad_()
+        self._adam = torch.optim.Adam([self.at], lr=rate, maximize=True)
+
+    def step(self, mask: Tensor, slope: Tensor) -> None:
+        """One step: `slope` is the gradient of what shall rise at `mask`, same shape, made from `at`."""
+        (self.at.grad,) = torch.autograd.grad(mask, self.at, slope.to(mask))
+        self._adam.step()
+
+
+def checked_steps(steps: int) -> int:
+    """`steps` itself; `MethodError` where it is no whole number from 1 on."""
+    if steps != int(steps) or steps < 1:
+        raise MethodError(f"steps is how often the mask is changed, a whole number from 1 on, not {steps!r}.")
+    return int(steps)

@@ -1,0 +1,81 @@
+"""Gradients of other scores than those asked about: by running the rest of the network again, with a graph."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from camlucida.engine import resolve, trace, twin_of
+from camlucida.rivals import own_class, rivals_of
+from camlucida.targets import Contrast, Counterfactual, Logit, LogProbability, Probability
+
+
+class Writing(nn.Module):
+    """The rest writes in place to what the layer gave out, and counts its runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.layer = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3)
+        self.relu, self.head = nn.ReLU(inplace=True), nn.Linear(5, 4)
+        self.stem.register_forward_hook(lambda *_: setattr(self, "stem_runs", self.stem_runs + 1))
+        self.stem_runs = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.head(self.relu(self.layer(self.stem(x))).square().mean((2, 3)))
+        return found
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_gradients_of_several_scores_of_one_image(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    network = Writing().eval().to(dtype)
+    inputs, twin = torch.randn(3, 3, 8, 9).to(dtype), twin_of(network)
+    run = trace(twin, inputs, resolve(twin, inputs, ["layer"]), rerun=True)
+    slopes, scores = run.slopes(run.layers[0], lambda output: output[0, [3, 0]], 1)
+    a = network.layer(network.stem(inputs[1:2])).detach().requires_grad_()
+    output = network.head(network.relu(a.clone()).square().mean((2, 3)))
+    wanted = [torch.autograd.grad(output[0, k], a, retain_graph=True)[0][0] for k in (3, 0)]
+    assert slopes.dtype == (torch.float64 if dtype is torch.float64 else torch.float32)
+    near = {} if dtype is torch.float64 else {"rtol": 0.05, "atol": 0.01}
+    assert_close(slopes, torch.stack(wanted).to(slopes), **near)
+    assert_close(scores, output[0, [3, 0]].detach(), **near)
+    assert not slopes.requires_grad
+    assert all(p.grad is None for p in network.parameters())
+
+
+def test_a_score_that_does_not_depend_on_the_layer_has_no_slope() -> None:
+    network = Writing().eval()
+    inputs, twin = torch.randn(1, 3, 8, 9), twin_of(network)
+    run = trace(twin, inputs, resolve(twin, inputs, ["layer"]), rerun=True)
+    slopes, _ = run.slopes(run.layers[0], lambda output: torch.ones(2), 0)
+    assert_close(slopes, torch.zeros_like(slopes))
+
+
+ROWS = torch.tensor([[2.0, 5.0, 1.0, 4.0], [9.0, 1.0, 2.5, 3.0]])
+
+
+@pytest.mark.parametrize(
+    ("target", "own"),
+    [
+        (Logit(2), [2, 2]),
+        (Logit(torch.tensor([3, 1])), [3, 1]),
+        (Probability(1), [1, 1]),
+        (LogProbability(0), [0, 0]),
+        (Contrast(Logit(3), Logit(0)), [3, 3]),
+        (Counterfactual(Logit(2)), [2, 2]),
+    ],
+)
+def test_a_targets_own_class(target: Logit, own: list[int]) -> None:
+    assert own_class(target, ROWS).tolist() == own
+
+
+def test_best_and_nearest() -> None:
+    def chosen(order: str) -> list[list[int]]:
+        return [t.index.tolist() for t in rivals_of(Logit(2), ROWS, 2, order)]  # type: ignore[arg-type, union-attr]
+
+    assert chosen("best") == [[1, 0], [3, 3]]
+    assert chosen("nearest") == [[0, 3], [3, 1]]
+    assert all(isinstance(t, Probability) for t in rivals_of(Probability(2), ROWS, 2, "best"))
+    assert all(isinstance(t, Logit) for t in rivals_of(Contrast(Logit(1), Logit(0)), ROWS, 9, "best"))

@@ -1,0 +1,149 @@
+"""Extremal perturbation: the mask, its area and its smoothness by slow sums; and a patch where there is only one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from camlucida.attribution import attribute, attributions
+from camlucida.data import toybox
+from camlucida.errors import MethodError
+from camlucida.methods import find
+from camlucida.methods.parts.fills import filled
+from camlucida.methods.parts.smooth_masks import grid_of, smooth_mask, towards_area
+from camlucida.models.load import load
+
+
+def test_the_smooth_maximum_place_by_place() -> None:
+    """smax_v k(|u - v| / sigma) p_v with sigma = 21 pixels of 224, each place a loop over its neighbours."""
+    size = (12, 20)
+    rows, columns = grid_of(size)
+    assert (rows, columns) == (12, 20)
+    p = torch.rand(1, rows, columns, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    sigma, wanted = 21 / 224 * 12, torch.zeros(rows, columns, dtype=torch.float64)
+    reach = 1 + math.ceil(sigma)
+    for y in range(rows):
+        for x in range(columns):
+            near = []
+            for dy in range(-reach, reach + 1):
+                for dx in range(-reach, reach + 1):
+                    there = p[0, min(max(y + dy, 0), rows - 1), min(max(x + dx, 0), columns - 1)]
+                    near.append(float(there) * math.exp(-2 * max(0, math.hypot(dy, dx) / sigma - 0.5) ** 2))
+            top = sum(math.exp(20 * value) for value in near)
+            wanted[y, x] = sum(value * math.exp(20 * value) for value in near) / top
+    assert_close(smooth_mask(size)(p)[0], wanted)
+
+
+def test_a_photograph_has_a_parameter_every_seven_pixels() -> None:
+    assert grid_of((224, 224)) == (32, 32)
+    assert grid_of((224, 448)) == (32, 64)
+
+
+@pytest.mark.parametrize("area", [0.1, 0.25])
+def test_the_area_term_is_the_gradient_of_the_papers(area: float) -> None:
+    mask = torch.rand(2, 8, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64).requires_grad_()
+    r = torch.zeros(40, dtype=torch.float64)
+    r[40 - round(40 * area) :] = 1
+    for done, weight in ((0.0, 300), (1.0, 4800)):
+        away = -weight * (mask.flatten(1).sort(1).values - r).square().mean(1)
+        (wanted,) = torch.autograd.grad(away.sum(), mask)
+        assert_close(towards_area(mask, area, done), wanted)
+
+
+def test_equal_pixels_are_drawn_alike() -> None:
+    pull = towards_area(torch.full((1, 10, 10), 0.5, dtype=torch.float64), 0.1, 0.0)
+    assert_close(pull, torch.full_like(pull, 2 * 300 * (0.1 - 0.5) / 100))
+
+
+class Spot(nn.Module):
+    """How bright a place is: row 6..11, column 16..21 of the picture, or its opposite."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        one, other = x[..., 6:12, 16:22].mean((1, 2, 3)), x[..., 22:28, 4:10].mean((1, 2, 3))
+        return 30 * torch.stack([one, other], dim=1)
+
+
+def test_finds_the_only_place_that_counts() -> None:
+    picture = torch.zeros(1, 3, 32, 32)
+    picture[..., ::2, ::2] = 1  # fine, so that a blur takes it away everywhere
+    for target, (y, x) in ((0, (8.5, 18.5)), (1, (24.5, 6.5))):
+        heat = attribute(Spot(), picture, target=target, method="extremal_perturbation", areas=(0.06,), fill="mean")[0]
+        assert 0.04 < float(heat.mean()) < 0.09
+        share = heat / heat.sum()
+        assert abs(float((share.sum(1) * torch.arange(32)).sum()) - y) < 1.5
+        assert abs(float((share.sum(0) * torch.arange(32)).sum()) - x) < 1.5
+
+
+def matched(values: list[float], r: Tensor) -> Tensor:
+    """What r (ascending) has at each value's rank; the mean of it over equal values."""
+    ranks = sorted(range(len(values)), key=lambda i: values[i])
+    of: dict[float, list[float]] = {}
+    for rank, i in enumerate(ranks):
+        of.setdefault(round(values[i], 9), []).append(float(r[rank]))
+    return torch.tensor([sum(of[round(v, 9)]) / len(of[round(v, 9)]) for v in values], dtype=torch.float64)
+
+
+def slow(network: nn.Module, images: Tensor, area: float, steps: int) -> tuple[Tensor, Tensor]:
+    """Adam on the whole objective, with the network, the blend and the sorting in one graph."""
+    size, rate = (images.shape[2], images.shape[3]), 0.05
+    p = torch.ones(len(images), *grid_of(size), dtype=torch.float64).requires_grad_()
+    adam, cover = torch.optim.Adam([p], lr=rate, maximize=True), filled(images, "blur")
+    r = torch.zeros(size[0] * size[1], dtype=torch.float64)
+    r[round(len(r) * (1 - area)) :] = 1
+    for step in range(steps):
+        mask = smooth_mask(size)(p)
+        score = network(mask[:, None] * images + (1 - mask[:, None]) * cover)[:, 1]
+        away = torch.stack([(row - matched(row.tolist(), r)).square().mean() for row in mask.flatten(1)])
+        adam.zero_grad()
+        (score - 300 * 16 ** (step / steps) * away).sum().backward()
+        adam.step()
+        p.data.clamp_(0, 1)
+    return mask.detach(), score.detach()
+
+
+def test_slow_twin(stacked: Any, images: Tensor) -> None:
+    network = stacked()
+    pictures = F.interpolate(images, size=(6, 10))
+    made = attributions(
+        network,
+        pictures,
+        targets=[1],
+        layers=[None],
+        methods=[(find("extremal_perturbation"), {"steps": 9, "areas": (0.3,), "fill": "blur", "rate": 0.05})],
+    )
+    mask, score = slow(network, pictures, 0.3, 9)
+    assert_close(made.maps[0][0][0], mask)
+    assert_close(made.notes[0][0][0]["masked_score"], score)
+
+
+def test_several_areas_are_their_mean(stacked: Any, images: Tensor) -> None:
+    network, told = stacked(), []
+    how: dict[str, Any] = {"target": 1, "method": "extremal_perturbation", "steps": 6}
+    both = attribute(network, images, areas=(0.1, 0.4), progress=lambda *far: told.append(far), **how)
+    one, other = (attribute(network, images, areas=(area,), **how) for area in (0.1, 0.4))
+    assert_close(both, (one + other) / 2)
+    assert told == [(i + 1, 12) for i in range(12)]
+
+
+@pytest.mark.parametrize("areas", [0.1, (), (0.0,), (0.1, 1.0)])
+def test_areas_that_are_none(stacked: Any, images: Tensor, areas: Any) -> None:
+    with pytest.raises(MethodError, match="areas are shares of the picture between 0 and 1"):
+        attribute(stacked(), images, method="extremal_perturbation", areas=areas)
+
+
+@pytest.mark.slow
+def test_the_map_is_on_the_object() -> None:
+    """Mean energy inside the asked object, of two: far above the share of the picture that objects have."""
+    model, inside = load("toybox"), []
+    for sample in list(toybox.Toybox(6, 1000, objects=2)):
+        inputs, _ = model.preprocessing(sample.image)
+        for label, mask in zip(sample.labels, sample.drawing.masks, strict=True):
+            heat = attribute(model, inputs[None], method="extremal_perturbation", target=int(label), steps=50)[0]
+            inside.append(float(heat[torch.from_numpy(mask.copy())].sum() / heat.sum()))
+    assert sum(inside) / len(inside) > 0.25, inside
