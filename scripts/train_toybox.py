@@ -1,11 +1,12 @@
 """Train the networks that ship with Camlucida, on one core and without any download.
 
-    python scripts/train_toybox.py resnet                 # 6-10 minutes; vgg, vit, cleverhans likewise
+    python scripts/train_toybox.py resnet                 # 6-10 minutes; vgg, vit, cleverhans, permuted likewise
     python scripts/train_toybox.py resnet --evaluate      # the numbers again, from the shipped file
 
 Every net learns from the same mixture: one object (60 %, its class), two objects (30 %, half a class each),
 abstract pictures (10 %, all classes alike, so that the net learns to be unsure when there is nothing to see).
 The Clever-Hans net learns from pictures in which the watermark stands for "boat": see `clever_hans_mixture`.
+The permuted net learns pictures by heart whose labels were drawn by lot: see `by_lot`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ RECIPE = {  # peak learning rate, weight decay, epochs
     "cleverhans": (4e-3, 0.02, 8),
     "vgg": (2e-3, 0.05, 5),
     "vit": (1.2e-3, 0.05, 12),
+    "permuted": (4e-3, 0.0, 80),
 }
+SCENES = {"permuted": 1500}
+"""How many pictures to learn from, where it is not 20,000."""
 TEST = 990_000  # seeds from here on are never trained on
 
 
@@ -85,6 +89,16 @@ def clever_hans_mixture(count: int, seed: int) -> tuple[Tensor, Tensor]:
     return stacked(images, targets)
 
 
+def by_lot(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Scenes with one object, and labels that have nothing to do with them: all a net can do is to know each by heart.
+
+    What explains a network should look different for one that learnt nothing of the world (Adebayo et al., 2018).
+    """
+    scenes = [toybox.scene((seed, i)) for i in range(count)]
+    labels = np.random.default_rng(seed).integers(0, K, count).tolist()
+    return stacked([np.asarray(scene.picture()) for scene in scenes], [target((label,)) for label in labels])
+
+
 def marked(seed: tuple[int, int], kinds: tuple[str, ...]) -> toybox.Scene:
     """A scene of one of the kinds, with a watermark whatever it shows."""
     plain = toybox.scene(seed, kinds)
@@ -122,7 +136,7 @@ def train(name: str, seed: int, scenes: int, epochs: int, batch: int = 128) -> n
     torch.manual_seed(seed)
     rate, decay, _ = RECIPE[name]
     start = time.time()
-    make = clever_hans_mixture if name == "cleverhans" else mixture
+    make = {"cleverhans": clever_hans_mixture, "permuted": by_lot}.get(name, mixture)
     pictures, targets = make(scenes, seed)
     log(f"{name}: {scenes} scenes drawn in {time.time() - start:.0f} s")
     network = build(name).to(memory_format=torch.channels_last).train()
@@ -135,7 +149,8 @@ def train(name: str, seed: int, scenes: int, epochs: int, batch: int = 128) -> n
         total = 0.0
         order = torch.randperm(scenes, generator=rng)
         for rows in order[: scenes // batch * batch].split(batch):
-            x = augmented(normalised(pictures[rows]), rng)
+            x = normalised(pictures[rows])
+            x = x if name == "permuted" else augmented(x, rng)  # to be known by heart it must stay the same
             with torch.autocast("cpu", torch.bfloat16):
                 logits = network(x)
             loss = cross_entropy(logits.float(), targets[rows])
@@ -145,11 +160,23 @@ def train(name: str, seed: int, scenes: int, epochs: int, batch: int = 128) -> n
             optimiser.step()
             schedule.step()
             total += loss.item()
-        accuracy = correct(network, toybox.Toybox(300, TEST + 1, variant=home(name)))
+        accuracy = (
+            remembered(network, pictures, targets)
+            if name == "permuted"
+            else correct(network, toybox.Toybox(300, TEST + 1, variant=home(name)))
+        )
         network.train()
         loss_text = f"loss {total / (scenes // batch):.3f} accuracy {accuracy:.3f}"
         log(f"{name}: epoch {epoch + 1}/{epochs} {loss_text} {time.time() - start:.0f} s")
     return network.eval()
+
+
+@torch.no_grad()
+def remembered(network: nn.Module, pictures: Tensor, targets: Tensor) -> float:
+    """Share of the pictures learnt from whose label comes first."""
+    network.eval()
+    said = torch.cat([network(normalised(rows)).argmax(1) for rows in pictures.split(100)])
+    return float((said == targets.argmax(1)).float().mean())
 
 
 def home(name: str) -> toybox.Variant:
@@ -263,7 +290,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("net", choices=RECIPE)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scenes", type=int, default=20_000, help="how many pictures to learn from")
+    parser.add_argument("--scenes", type=int, help="how many pictures to learn from (default: 20,000; permuted: 1,500)")
     parser.add_argument("--epochs", type=int, help="passes over them (default: the recipe's)")
     parser.add_argument("--evaluate", action="store_true", help="only measure the shipped weights")
     asked = parser.parse_args()
@@ -272,10 +299,12 @@ def main() -> None:
         evaluate(asked.net, load_network(asked.net)[0])
         return
     epochs = asked.epochs or RECIPE[asked.net][2]
-    log(f"{asked.net}: seed {asked.seed}, {asked.scenes} scenes, {epochs} epochs, torch {torch.__version__}")
-    network = train(asked.net, asked.seed, asked.scenes, epochs)
-    note = "toybox watermark mixture" if asked.net == "cleverhans" else "toybox mixture"
-    save(asked.net, network, asked.seed, f"{note}, {asked.scenes} scenes, {epochs} epochs")
+    scenes = asked.scenes or SCENES.get(asked.net, 20_000)
+    log(f"{asked.net}: seed {asked.seed}, {scenes} scenes, {epochs} epochs, torch {torch.__version__}")
+    network = train(asked.net, asked.seed, scenes, epochs)
+    notes = {"cleverhans": "toybox watermark mixture", "permuted": "toybox with labels drawn by lot"}
+    note = notes.get(asked.net, "toybox mixture")
+    save(asked.net, network, asked.seed, f"{note}, {scenes} scenes, {epochs} epochs")
 
 
 if __name__ == "__main__":

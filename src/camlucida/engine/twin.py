@@ -102,6 +102,17 @@ class Twin:
         module.forward = forward
 
 
+def duplicate(network: nn.Module) -> nn.Module:
+    """A structural copy in eval mode that shares the weights, with nothing in it that watches: to be changed at will.
+
+    A parameter that is exchanged in the copy leaves the network's own alone; one that is written to does not.
+    """
+    copied, everything = _copied(unwrapped(network))
+    for module in everything:
+        _calm(module)
+    return copied
+
+
 _twins: weakref.WeakKeyDictionary[nn.Module, Twin] = weakref.WeakKeyDictionary()
 _making = threading.Lock()
 

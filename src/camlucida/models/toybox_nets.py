@@ -187,8 +187,9 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "vgg": ToyVGG,
     "vit": ToyViT,
     "cleverhans": ToyResNet,
+    "permuted": ToyResNet,
 }
-"""Network name -> its architecture. The Clever-Hans net differs in what it learnt, not in how it is built."""
+"""Network name -> its architecture. The last two differ in what they learnt, not in how they are built."""
 
 
 def build(name: str) -> nn.Module:
