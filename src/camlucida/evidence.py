@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -29,6 +29,7 @@ class Sight:
     logits    (k,) what the model says
     target    the class that is explained
     label     the class it truly shows, as an output of the model; None where it is not known
+    others    classes that it shows besides
     """
 
     model: Model
@@ -40,6 +41,7 @@ class Sight:
     label: int | None
     seed: int = 0
     seen: dict[str, float] = field(default_factory=dict)
+    others: tuple[int, ...] = ()
 
     def predict(self, variants: Callable[[Tensor], Tensor], count: int) -> Tensor:
         """Class scores (count, k) of other pictures: numbers (n,) in, pictures (n, c, H, W) out; in chunks."""
@@ -49,6 +51,15 @@ class Sight:
     @cached_property
     def boxes(self) -> Tensor | None:
         return None if self.item.boxes is None else torch.as_tensor(self.item.boxes).double()
+
+    @cached_property
+    def boxes_seen(self) -> Tensor | None:
+        """On the network's input, cut to what it sees."""
+        if self.boxes is None:
+            return None
+        geometry = self.geometry
+        on_input = self.boxes * torch.tensor(geometry.scale * 2) + torch.tensor(geometry.offset * 2)
+        return on_input.clamp_min(0).minimum(torch.tensor(geometry.input * 2))
 
     @cached_property
     def mask(self) -> Tensor | None:
@@ -147,13 +158,13 @@ class Evidence:
 
     def lacks(self, needs: Sequence[str]) -> str:
         """Which of `needs` is not known of this picture, or nothing."""
-        known: Mapping[str, Any] = {
+        known: dict[str, Any] = {
             "boxes": self.sight.item.boxes,
             "mask": self.sight.item.mask,
             "region": self.sight.item.boxes if self.sight.item.mask is None else self.sight.item.mask,
             "label": self.sight.label,
         }
-        known = {**known, "region_seen": known["region"]}
+        known |= {"region_seen": known["region"], "boxes_seen": known["boxes"], "present": known["label"]}
         return next((need for need in needs if need in known and known[need] is None), "")
 
     @cached_property
@@ -204,6 +215,10 @@ class Evidence:
         return self.sight.boxes
 
     @property
+    def boxes_seen(self) -> Tensor | None:
+        return self.sight.boxes_seen
+
+    @property
     def mask(self) -> Tensor | None:
         return self.sight.mask
 
@@ -218,6 +233,10 @@ class Evidence:
     @property
     def label(self) -> int | None:
         return self.sight.label
+
+    @property
+    def present(self) -> tuple[int, ...]:
+        return (*(() if self.label is None else (self.label,)), *self.sight.others)
 
     @property
     def logits(self) -> Tensor:
@@ -253,9 +272,18 @@ def seen(region: Tensor, geometry: Geometry) -> Tensor:
     return region[y.clamp(0, region.shape[0] - 1)][:, x.clamp(0, region.shape[1] - 1)] & inside
 
 
-def look(model: Model, item: Item, label: int | None, *, target: str = "predicted", seed: int = 0) -> Sight:
+def look(
+    model: Model,
+    item: Item,
+    label: int | None,
+    *,
+    others: Sequence[int] = (),
+    target: str = "predicted",
+    seed: int = 0,
+) -> Sight:
     """Read a picture and ask the model about it. Raises `ImageError` where it cannot be read.
 
+    others   classes that it shows besides `label`
     target   what shall be explained: "predicted", or "label" for the true class (the predicted one where it is unknown)
     """
     inputs, geometry = model.preprocessing(load_image(item.image))
@@ -263,4 +291,4 @@ def look(model: Model, item: Item, label: int | None, *, target: str = "predicte
     with torch.inference_mode(False), torch.no_grad():
         logits = class_scores(twin_of(model.network).module(batch.clone()), model.output)[0]
     chosen = label if target == "label" and label is not None else int(logits.argmax())
-    return Sight(model, item, batch, geometry, logits, chosen, label, seed)
+    return Sight(model, item, batch, geometry, logits, chosen, label, seed, others=tuple(others))

@@ -133,9 +133,10 @@ def rows_of(plan: Plan, index: int) -> list[Row]:
     """Every number about one picture; a single row with the reason where there is none."""
     item = plan.dataset[index]
     label = None if item.label is None else plan.labels[item.label]
+    others = tuple(k for k in (plan.labels[other] for other in item.others) if k is not None)
     base: Row = {"index": index, "picture": item.name, "label": _class_name(plan.dataset.classes, item.label)}
     try:
-        sight = look(plan.model, item, label, target=plan.target, seed=plan.seed)
+        sight = look(plan.model, item, label, others=others, target=plan.target, seed=plan.seed)
     except CamlucidaError as error:
         return [{**base, "error": str(error)}]
     except Exception as error:
@@ -144,7 +145,7 @@ def rows_of(plan: Plan, index: int) -> list[Row]:
         return [{**base, "error": fault_of_network(error, plan.model)}]
     names = plan.model.labels
     predicted = int(sight.logits.argmax())
-    right = {plan.labels[k] for k in (item.label, *item.others) if k is not None}
+    right = {label, *others}
     base |= {
         "predicted": class_label(predicted, names),
         "target": class_label(sight.target, names),

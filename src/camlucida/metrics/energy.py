@@ -9,7 +9,7 @@ from camlucida.metrics.registry import Value, metric
 
 @metric(
     paper="Wang et al., CVPR workshop 2020, sec. 4.2 (energy-based pointing game): E = sum_(region) L / sum L",
-    deviation="of a map that is 0 everywhere it is not defined, and counted as such",
+    deviation="a map that is 0 everywhere, or a picture without the object, cannot be judged, and is counted as such",
     gives={
         "energy": Value("high"),
         "energy_lift": Value("high", worst=0.0),
@@ -25,5 +25,6 @@ def energy(shown: Tensor, region: Tensor) -> dict[str, float]:
     total = float(shown.double().sum())
     inside = float(shown.double()[region].sum())
     area = float(region.double().mean())
-    share = inside / total if total > 0 else float("nan")
-    return {"energy": share, "energy_lift": share / area if area > 0 else float("nan")}
+    if not total > 0 or not area > 0:
+        return {"energy": float("nan"), "energy_lift": float("nan")}
+    return {"energy": inside / total, "energy_lift": inside / total / area}

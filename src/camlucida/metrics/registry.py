@@ -14,7 +14,9 @@ What is true:
     mask        (height, width)   bool: its mask; only where one is known
     boxes       (n, 4)            left, top, right, bottom in pixels of the original picture, right and bottom exclusive
     region_seen (H, W)            bool: the region as the network sees it
+    boxes_seen  (n, 4)            the boxes on the network's input
     label       int               the class it truly shows
+    present     (k, ...)          all classes it truly shows, whether it is known where or not
 The model:
     inputs      (c, H, W)         the picture as the network wants it
     logits      (k,)              what it says about it
@@ -40,7 +42,7 @@ from camlucida.errors import MetricError, nearest
 
 Better: TypeAlias = Literal["high", "low", "neither"]
 
-OF_THE_TRUTH = frozenset({"region", "mask", "boxes", "region_seen", "label"})
+OF_THE_TRUTH = frozenset({"region", "mask", "boxes", "region_seen", "boxes_seen", "label", "present"})
 OF_THE_MODEL = frozenset({"predict", "explain", "explain_class"})
 """Those that run the network."""
 EVIDENCE = (

@@ -1,0 +1,43 @@
+"""How well the map's pixels separate the object from the rest, over a whole data set at once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from camlucida.metrics.parts.regions import judgeable
+from camlucida.metrics.registry import Score, Value, metric
+
+BINS = 256
+
+
+def pooled(curves: Tensor) -> float:
+    """PxAP of n pictures: their histograms (n, 512) are added, then sum over thresholds of (R_k - R_(k-1)) P_k."""
+    object_, rest = curves.double().sum(0).view(2, BINS).flip(1).cumsum(1)
+    if not len(curves) or not float(object_[-1]) > 0:
+        return float("nan")
+    precision = object_ / (object_ + rest).clamp_min(1)
+    gained = object_.diff(prepend=object_.new_zeros(1)) / object_[-1]
+    return float((precision * gained).sum())
+
+
+@metric(
+    paper="Choe et al., CVPR 2020: PxPrec(tau), PxRec(tau), PxAP = sum_l PxPrec(tau_l) (PxRec(tau_l) - "
+    "PxRec(tau_(l-1)))",
+    deviation="the map is divided by its maximum, on the original picture, in 256 steps; theirs is stretched from its "
+    "minimum, on the network's input, in 1000. No pixels are left out",
+    gives=Value("high", pool=pooled),
+)
+def pxap(shown: Tensor, region: Tensor) -> Score:
+    """Average precision of the pixels: how far the object's rank above all others, with one threshold for all pictures.
+
+    shown    (height, width)  the map on the original picture, at least 0
+    region   (height, width)  bool: the object
+    returns  0 to 1, chance level the object's share of the picture; of all pictures at once from their histograms
+             (512,): how many pixels of the object, then of the rest, have each of 256 shares of the maximum. A map that
+             cannot be judged counts as 0 everywhere
+    """
+    known = judgeable(shown)
+    steps = (255 * shown.double() / shown.max().double()).floor().long() if known else torch.zeros_like(region).long()
+    curve = torch.bincount((steps + BINS * (~region)).flatten(), minlength=2 * BINS).double()
+    return Score(pooled(curve[None]) if known else float("nan"), curve)

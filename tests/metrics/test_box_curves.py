@@ -1,0 +1,182 @@
+"""MaxBoxAcc, V1 and V2: ours against plain loops, the presets against OpenCV under the paper's code's rules."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.testing import assert_close
+
+from camlucida.errors import MetricError
+from camlucida.metrics import max_box_acc, max_box_acc_v2
+from camlucida.metrics.parts.box_curves import accuracy, choe2020_curve, picture_curve, stretched
+
+cv2 = pytest.importorskip("cv2")
+
+THRESHOLDS = np.arange(0, 1, 0.001)
+
+
+def maps(size: tuple[int, int], count: int = 6) -> list[NDArray[np.float32]]:
+    """Smooth ones, noisy ones, ones with few levels: plateaus, holes and ties."""
+    rng = np.random.default_rng(size[0])
+    found = []
+    for i in range(count):
+        coarse = rng.random((3 + i, 4 + i), dtype=np.float32)
+        heat = torch.nn.functional.interpolate(torch.from_numpy(coarse)[None, None], size=size, mode="bicubic")[0, 0]
+        found.append(heat.numpy())
+    found.append(rng.random(size, dtype=np.float32))
+    found.append(rng.integers(0, 4, size).astype(np.float32))
+    found.append((rng.random(size) < 0.03).astype(np.float32))
+    return found
+
+
+def true_boxes(size: tuple[int, int], count: int, seed: int) -> Tensor:
+    rng = np.random.default_rng(seed)
+    corner = rng.uniform(0, 0.6, (count, 2)) * size[::-1]
+    return torch.from_numpy(np.concatenate([corner, corner + 1 + rng.uniform(0, 0.39, (count, 2)) * size[::-1]], 1))
+
+
+# The paper's code, as `evaluation.md` describes it
+
+
+def opencv_boxes(scores: NDArray[np.float32], threshold: float, every: bool) -> list[tuple[int, ...]]:
+    heat = (scores * 255).astype(np.uint8)
+    height, width = heat.shape
+    binary = cv2.threshold(heat, int(threshold * np.max(heat)), 255, cv2.THRESH_BINARY)[1]
+    contours = cv2.findContours(binary, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)[0]
+    if not contours:
+        return [(0, 0, 0, 0)]
+    boxes = []
+    for contour in contours if every else [max(contours, key=cv2.contourArea)]:
+        x, y, w, h = cv2.boundingRect(contour)
+        boxes.append((x, y, min(x + w, width - 1), min(y + h, height - 1)))
+    return boxes
+
+
+def inclusive_iou(a: tuple[int, ...], b: tuple[int, ...]) -> float:
+    width, height = min(a[2], b[2]) - max(a[0], b[0]) + 1, min(a[3], b[3]) - max(a[1], b[1]) + 1
+    shared = max(0, width) * max(0, height)
+    sizes = [(box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (a, b)]
+    return shared / (sum(sizes) - shared)
+
+
+def opencv_curve(scores: NDArray[np.float32], boxes: Tensor, every: bool) -> list[float]:
+    true = [tuple(int(edge) for edge in box) for box in boxes.tolist()]
+    return [
+        max(inclusive_iou(a, b) for a in opencv_boxes(scores, threshold, every) for b in true)
+        for threshold in THRESHOLDS
+    ]
+
+
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize("size", [(24, 31), (56, 56)])
+def test_choe2020_is_opencvs(size: tuple[int, int], every: bool) -> None:
+    levels = [int(threshold * 255) for threshold in THRESHOLDS]
+    assert set(levels) == set(range(255))  # an interval of 0.001 meets every threshold there is
+    for i, heat in enumerate(maps(size)):
+        scores, boxes = stretched(torch.from_numpy(heat), size), true_boxes(size, 1 + i % 3, i)
+        curve = choe2020_curve(scores, boxes, every=every)
+        want = torch.tensor(opencv_curve(scores, boxes, every), dtype=torch.float64)
+        assert_close(curve[levels], want, rtol=0, atol=1e-12)
+
+
+def test_choe2020_of_a_constant_map_is_a_box_in_the_corner() -> None:
+    scores, boxes = stretched(torch.ones(7, 7), (20, 20)), torch.tensor([[0.0, 0, 4, 9]])
+    for every in (False, True):
+        curve = choe2020_curve(scores, boxes, every=every)
+        assert_close(curve, torch.full((255,), 1 / 50, dtype=torch.float64))
+        assert opencv_curve(scores, boxes, every)[0] == 1 / 50
+
+
+def test_stretched_is_opencvs_bicubic() -> None:
+    raw = torch.randn(7, 7, generator=torch.Generator().manual_seed(0))
+    cubic = cv2.resize(raw.numpy(), (50, 40), interpolation=cv2.INTER_CUBIC)
+    want = (cubic - cubic.min()) / (cubic - cubic.min()).max()
+    assert_close(stretched(raw, (40, 50)), want, rtol=0, atol=2e-6)
+    assert stretched(raw, (40, 50)).max() == 1
+    assert stretched(torch.tensor([[1.0, float("nan")]]), (1, 2)).tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize("sizes", [((500, 375), 224), ((333, 500), 224), ((96, 96), 64)])
+def test_true_boxes_become_whole_as_theirs(sizes: tuple[tuple[int, int], int]) -> None:
+    """A box is scaled here by one factor, there by two numbers: whole numbers must not fall to the one below."""
+    (width, height), side = sizes
+    blob = np.zeros((side, side), dtype=np.float32)
+    blob[5:30, 9:40] = 1
+    for x in range(1, width):
+        box = (x // 3, x % height // 2, x, x % height)
+        seen = torch.tensor([box], dtype=torch.float64) * torch.tensor([side / width, side / height] * 2)
+        theirs = (int(box[0] * side / width), int(box[1] * side / height), int(x * side / width))
+        theirs = (*theirs, int(box[3] * side / height))
+        found = choe2020_curve(blob, seen, every=False)[0].item()
+        assert found == pytest.approx(inclusive_iou((9, 5, 40, 30), theirs), abs=1e-12)
+
+
+# Ours
+
+
+def slow_curve(shown: Tensor, boxes: Tensor, every: bool) -> list[float]:
+    curve = []
+    for step in range(1, 256):
+        inside = (255 * shown.double() / float(shown.max()) >= step).numpy()
+        labels, count = scipy.ndimage.label(inside, np.ones((3, 3)))
+        found = [np.nonzero(labels == i) for i in range(1, count + 1)]
+        found = found if every else [max(found, key=lambda pixels: len(pixels[0]))]
+        best = 0.0
+        for y, x in found:
+            a = [x.min(), y.min(), x.max() + 1, y.max() + 1]
+            for b in boxes.tolist():
+                wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+                shared = max(wide, 0) * max(high, 0)
+                union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+                best = max(best, shared / union)
+        curve.append(best)
+    return curve
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_on_the_picture_against_plain_loops(every: bool) -> None:
+    for i, heat in enumerate(maps((24, 31))):
+        shown, boxes = torch.from_numpy(heat).clamp_min(0), true_boxes((24, 31), 1 + i % 3, i)
+        want = torch.tensor(slow_curve(shown, boxes, every), dtype=torch.float64)
+        assert_close(picture_curve(shown, boxes, every=every), want)
+
+
+def test_accuracy_is_the_best_threshold_of_all_pictures() -> None:
+    curves = torch.tensor([[0.9, 0.1, 0.5], [0.1, 0.9, 0.5], [0.0, 0.0, 0.49]], dtype=torch.float64)
+    assert accuracy(curves, [0.5]) == pytest.approx(2 / 3)
+    assert accuracy(curves, [0.3, 0.5, 0.7]) == pytest.approx((1 + 2 / 3 + 1 / 3) / 3)
+    assert accuracy(curves[:1], [0.5]) == 1
+    assert np.isnan(accuracy(curves[:0], [0.5]))
+
+
+@pytest.mark.parametrize("overlap", [0.3, 0.5, 0.7])
+def test_an_overlap_that_is_just_met_counts_when_read_back(overlap: float) -> None:
+    kept = torch.tensor([[overlap]], dtype=torch.float32).double()  # as the table keeps curves
+    assert accuracy(kept, [overlap]) == 1
+    assert accuracy(torch.tensor([[round(overlap * 375000) - 1]]).double() / 375000, [overlap]) == 0
+
+
+def judged(entry: object, heat: Tensor, protocol: str) -> object:
+    boxes = torch.tensor([[2.0, 3, 9, 8]], dtype=torch.float64)
+    return entry(heat, boxes, heat, boxes, torch.zeros(3, *heat.shape), protocol=protocol)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("entry", [max_box_acc, max_box_acc_v2], ids=lambda entry: entry.name)
+@pytest.mark.parametrize("protocol", ["picture", "choe2020"])
+def test_whole_metric(entry: object, protocol: str) -> None:
+    heat = torch.zeros(12, 16)
+    heat[3:8, 2:9] = 1
+    score = next(iter(judged(entry, heat, protocol).values()))  # type: ignore[attr-defined]
+    # The paper's code takes the first pixel outside for the last one inside, on both sides of the comparison.
+    assert score.value == 1
+    assert score.curve.shape == (255,)
+    for nothing in (heat * 0, heat * 0 + 1, heat * float("nan")):
+        score = next(iter(judged(entry, nothing, protocol).values()))  # type: ignore[attr-defined]
+        assert np.isnan(score.value)
+        assert score.curve.max() < 0.05
+    with pytest.raises(MetricError, match="Known: picture, choe2020"):
+        judged(entry, heat, "choe")
