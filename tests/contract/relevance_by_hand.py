@@ -9,11 +9,11 @@ begin at its first convolution or at `layer`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
+from torch import Tensor
 
 EPSILON = 1e-6
 
@@ -38,7 +38,7 @@ def plus(x: Tensor, weight: Tensor, bias: Tensor | None, op: Callable[..., Tenso
     return like(op(x, weight, bias), above)
 
 
-def convolved(conv: nn.Module, x: Tensor, norm: nn.Module | None = None) -> Tensor:
+def convolved(conv: Any, x: Tensor, norm: Any = None) -> Tensor:
     """A convolution by z+, with a batch norm after it as one layer."""
     weight, bias = conv.weight, conv.bias
     if norm is not None:
@@ -47,7 +47,7 @@ def convolved(conv: nn.Module, x: Tensor, norm: nn.Module | None = None) -> Tens
     return plus(x, weight, bias, lambda x, w, b=None: F.conv2d(x, w, b, conv.stride, conv.padding))
 
 
-def dense(linear: nn.Module, x: Tensor, rule: str) -> Tensor:
+def dense(linear: Any, x: Tensor, rule: str) -> Tensor:
     if rule == "composite":
         return stable(F.linear(x, linear.weight, linear.bias))
     up = F.linear(x * (x > 0), linear.weight.clamp(min=0)) + F.linear(x * (x < 0), linear.weight.clamp(max=0))
@@ -59,47 +59,47 @@ def passing(value: Tensor, x: Tensor) -> Tensor:
     return like(value, x, 0)
 
 
-def normed(norm: nn.Module, x: Tensor) -> Tensor:
+def normed(norm: Any, x: Tensor) -> Tensor:
     spread = (x.var(-1, unbiased=False, keepdim=True) + norm.eps).sqrt().detach()
     return stable((x - x.mean(-1, keepdim=True)) / spread * norm.weight + norm.bias)
 
 
-def plain_rest(n: nn.Module, a: Tensor, rule: str) -> Tensor:
+def plain_rest(n: Any, a: Tensor, rule: str) -> Tensor:
     return dense(n.head, stable(a.mean((2, 3))), rule)
 
 
-def plain_middle(n: nn.Module, stem: Tensor) -> Tensor:
+def plain_middle(n: Any, stem: Tensor) -> Tensor:
     return convolved(n.layer[0], stem.relu(), n.layer[1]).relu()
 
 
-def skip_middle(n: nn.Module, stem: Tensor) -> tuple[Tensor, Tensor]:
+def skip_middle(n: Any, stem: Tensor) -> tuple[Tensor, Tensor]:
     x = stem.relu()
     return convolved(n.layer, convolved(n.one, x).relu()), x
 
 
-def skip_rest(n: nn.Module, a: Tensor, x: Tensor, rule: str) -> Tensor:
+def skip_rest(n: Any, a: Tensor, x: Tensor, rule: str) -> Tensor:
     y = F.adaptive_max_pool2d(stable(a + x).relu(), 2).flatten(1)
     return dense(n.head[3], dense(n.head[0], y, rule).relu(), rule)
 
 
-def tokens_middle(n: nn.Module, stem: Tensor) -> tuple[Tensor, Tensor]:
+def tokens_middle(n: Any, stem: Tensor) -> tuple[Tensor, Tensor]:
     x = stem.flatten(2).mT
     x = torch.cat([n.token.expand(len(x), -1, -1), x], dim=1)
     return normed(n.layer, x), x
 
 
-def tokens_rest(n: nn.Module, y: Tensor, x: Tensor, rule: str) -> Tensor:
+def tokens_rest(n: Any, y: Tensor, x: Tensor, rule: str) -> Tensor:
     weights = (n.query(y) @ n.key(y).mT / 8**0.5).softmax(-1).detach()
     x = stable(x + stable(weights @ dense(n.value, y, rule)))
     return dense(n.head, normed(n.norm, x[:, 0]), rule)
 
 
-def channels_last_middle(n: nn.Module, stem: Tensor, rule: str) -> Tensor:
+def channels_last_middle(n: Any, stem: Tensor, rule: str) -> Tensor:
     hidden = dense(n.layer[0], normed(n.norm, stem.permute(0, 2, 3, 1)), rule)
     return passing(F.gelu(hidden), hidden)
 
 
-def rest_of(n: nn.Module, a: Tensor, images: Tensor, rule: str) -> Tensor:
+def rest_of(n: Any, a: Tensor, images: Tensor, rule: str) -> Tensor:
     """The class scores from what `layer` gave out; what else the rest needs is computed and held constant."""
     kind = type(n).__name__
     if kind == "Skip":
@@ -109,7 +109,7 @@ def rest_of(n: nn.Module, a: Tensor, images: Tensor, rule: str) -> Tensor:
     return dense(n.head, stable(a.mean((1, 2))), rule) if kind == "ChannelsLast" else plain_rest(n, a, rule)
 
 
-def whole(n: nn.Module, stem: Tensor, rule: str) -> Tensor:
+def whole(n: Any, stem: Tensor, rule: str) -> Tensor:
     """The class scores from what the first convolution (with its norm) gave out."""
     kind = type(n).__name__
     if kind == "Skip":
@@ -121,7 +121,7 @@ def whole(n: nn.Module, stem: Tensor, rule: str) -> Tensor:
     return plain_rest(n, plain_middle(n, stem), rule)
 
 
-def at_pictures(n: nn.Module, images: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def at_pictures(n: Any, images: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The composite rule down to the pictures, whose relevance is shared out evenly by the first layer."""
     images = images.detach()
     plain = type(n).__name__ == "Plain"
@@ -135,7 +135,7 @@ def at_pictures(n: nn.Module, images: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return even, score.detach()
 
 
-def at_layer(n: nn.Module, activations: Tensor, images: Tensor, k: int) -> Tensor:
+def at_layer(n: Any, activations: Tensor, images: Tensor, k: int) -> Tensor:
     """z+ down to the layer, every other class beginning with -y_k / (N - 1)."""
     leaf = activations.detach().requires_grad_()
     scores = rest_of(n, leaf, images, "z_plus")

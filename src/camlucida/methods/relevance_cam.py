@@ -24,7 +24,7 @@ def relevance_cam(
     gamma: float = 0.25,
     contrast: bool = True,
 ) -> Map:
-    """Each channel weighted by the mean relevance that reaches it: sharp also at early layers, where gradients are noise.
+    """Each channel weighted by the mean relevance that reaches it: made for early layers, where gradients are noisy.
 
     activations      (b, c, h, w)    what the layer gave out
     layer_relevance  rule -> shares  of the activations in the score, and what was handed back in all

@@ -50,13 +50,13 @@ class Unruled(Function):
 
     @staticmethod
     def forward(ctx: Any, name: str, out: Tensor, *live: Tensor) -> Tensor:
-        ctx.name = name
+        ctx.function = name
         return out.clone()
 
     @staticmethod
     def backward(ctx: Any, *_: Any) -> Any:
         raise MethodError(
-            f"relevance reached {ctx.name}, a function for which layer-wise relevance propagation has no rule here. "
+            f"relevance reached {ctx.function}, for which layer-wise relevance propagation has no rule here. "
             "Choose a layer behind it, or a gradient method such as integrated_gradients, which needs no rules."
         )
 

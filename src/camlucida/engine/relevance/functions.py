@@ -1,0 +1,80 @@
+"""Which functions are of which kind, by name: an unknown one has no rule."""
+
+from __future__ import annotations
+
+
+def words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+SAME = {
+    **dict.fromkeys(words("__add__ __radd__ __iadd__"), "add"),
+    **dict.fromkeys(words("__sub__ __isub__ __rsub__ rsub subtract subtract_"), "sub"),
+    **dict.fromkeys(words("__mul__ __rmul__ __imul__ multiply multiply_"), "mul"),
+    **dict.fromkeys(words("__truediv__ __itruediv__ __div__ __idiv__ divide divide_ true_divide true_divide_"), "div"),
+    **dict.fromkeys(words("__rtruediv__ __rdiv__"), "reciprocal"),
+    **dict.fromkeys(words("__matmul__ __rmatmul__"), "matmul"),
+    **dict.fromkeys(words("__pow__ __ipow__"), "pow"),
+    **dict.fromkeys(words("__neg__ negative"), "neg"),
+}
+IN_PLACE = words("__iadd__ __isub__ __imul__ __itruediv__ __idiv__ __ipow__")
+
+NATURAL = words(
+    """
+    reshape reshape_as view view_as flatten unflatten ravel permute transpose t T mT H mH movedim moveaxis swapaxes
+    swapdims squeeze unsqueeze expand expand_as broadcast_to repeat repeat_interleave tile contiguous clone to float
+    double type type_as cpu cuda cat concat concatenate stack hstack vstack dstack split split_with_sizes chunk
+    tensor_split unbind narrow select index_select gather take_along_dim __getitem__ __setitem__ copy diagonal
+    masked_select masked_fill where pad constant_pad_nd roll flip fliplr flipud rot90 pixel_shuffle pixel_unshuffle
+    channel_shuffle native_channel_shuffle unfold as_strided tril triu max_pool1d max_pool2d max_pool3d
+    max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool1d adaptive_max_pool2d
+    adaptive_max_pool3d max min amax amin maximum minimum sort topk zero fill requires_grad real atleast_1d atleast_2d
+    atleast_3d meshgrid fmax fmin
+    """
+)
+"""Those that move, copy or choose: the gradient of a choice goes where relevance goes."""
+
+GATES = words("sigmoid hardsigmoid tanh erf relu6 hardtanh special_expit special_erf")
+"""What may stand for an open or closed gate, where it is multiplied with a signal."""
+
+ELEMENTWISE = GATES | words(
+    """
+    relu leaky_relu prelu rrelu elu selu celu gelu silu mish hardswish softplus softsign logsigmoid threshold clamp
+    clamp_min clamp_max clip tanhshrink softshrink hardshrink neg abs exp expm1 log log1p sqrt rsqrt square pow
+    reciprocal sin cos dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout
+    normalize
+    """
+)
+"""Those of one value each. The length by which `normalize` divides is constant."""
+
+AFFINE = words(
+    """
+    add sub sum mean cumsum diff fold avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d
+    adaptive_avg_pool3d interpolate upsample upsample_bilinear upsample_nearest
+    """
+)
+"""Those that are linear in all they are given, together."""
+
+BILINEAR = {
+    **dict.fromkeys(words("matmul mm bmm mv dot inner outer tensordot grid_sample linear bilinear"), 0),
+    **dict.fromkeys(words("einsum addmm addbmm baddbmm addmv addcmul"), 1),
+}
+"""Those that multiply what they are given, and which argument is the first of their factors."""
+
+_CONV = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+_TRANSPOSED = ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
+WEIGHTED = {
+    "linear": ("input", "weight", "bias"),
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _CONV),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), _TRANSPOSED),
+}
+"""Layers with weights, and the names of their arguments."""
+
+STRAY = words(
+    """
+    Mul Add Sub Rsub Div Mean Sum Addmm Mm Bmm Baddbmm Mv Convolution CudnnConvolution MkldnnConvolution Sigmoid Relu
+    Gelu Silu Tanh Hardswish Hardsigmoid Hardtanh Elu LeakyRelu Mish Softplus Clamp Softmax LogSoftmax Pow Exp Log Sqrt
+    Rsqrt NativeBatchNorm CudnnBatchNorm NativeLayerNorm NativeGroupNorm AvgPool2D AdaptiveAvgPool2D DifferentiableGraph
+    """
+)
+"""Autograd's names for what never stands in our graph, unless something computed where no mode could catch it."""
