@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from camlucida.engine.repeats import Repeats
 from camlucida.render.bars import Bar
 from camlucida.render.colours import checked
 from camlucida.render.overlay import overlay
@@ -41,6 +42,7 @@ class Explanation:
     paper        where the method stands
     display      how the map becomes colours: by default as its method says; `replace` it for another way
     notes        numbers that the method reported beside the map
+    repeats      how the network was run where the method ran it many times: precision and batch
     """
 
     raw: Tensor
@@ -62,6 +64,7 @@ class Explanation:
     versions: Mapping[str, str] = field(repr=False)
     display: Display = field(default_factory=Display)
     notes: Mapping[str, float] = field(default_factory=dict)
+    repeats: Repeats = field(default_factory=Repeats)
 
     @property
     def map(self) -> Tensor:
@@ -150,6 +153,7 @@ class Explanation:
             "weights": self.weights_hash(),
             "method": self.method,
             "options": dict(self.options),
+            **asdict(self.repeats),
             "paper": self.paper,
             "layer": self.layer,
             "grid": list(self.raw.shape),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.engine import structure
+from camlucida.engine.repeats import Repeats
 from camlucida.engine.trace import Trace, Traced, at_least_float32
 
 BUDGET = 512 * 2**20
@@ -40,12 +41,14 @@ class Rest:
 
     read    finds the class scores (n, k) in what the network gives out
     tick    is told after every chunk how many of how many runs are done
+    repeats how many variants are run at once
     """
 
     trace: Trace
     traced: Traced
     read: Callable[[Any], Tensor]
     tick: Callable[[int, int], None] = field(default=lambda done, total: None)
+    repeats: Repeats = field(default_factory=Repeats)
 
     def without_channels(self, fill: float = 0.0, *, closed_form: bool = True) -> Tensor:
         """The class scores (b, c, k) with each channel in turn set to `fill`.
@@ -62,12 +65,16 @@ class Rest:
         """The class scores (count, b, k) for variants of the activations: numbers (n,) in, (n, b, c, h, w) out."""
         activations = self.traced.activations
         found = []
-        for which in torch.split(torch.arange(count), chunk_size(activations[0])):
+        for which in torch.split(torch.arange(count), self._at_once(activations[0])):
             made = variants(which)
             rows = [self.read(self.trace.rerun(self.traced, made[:, i], i)) for i in range(len(activations))]
             found.append(torch.stack(rows, dim=1))
             self.tick(int(which[-1]) + 1, count)
         return torch.cat(found)
+
+    def _at_once(self, activations: Tensor) -> int:
+        """How many variants of (c, h, w) activations to run at once."""
+        return self.repeats.batch or max(1, min(MOST_VARIANTS, BUDGET // (GROWTH * activations.nbytes)))
 
     def _rerun(self, image: int, activations: Tensor, fill: float) -> Tensor:
         """One run of the rest for every channel that is not constantly `fill` already (then nothing changes)."""
@@ -75,7 +82,7 @@ class Rest:
         outputs = untouched.repeat(len(activations), 1)
         each, runs = len(activations), len(activations) * len(self.traced.activations)
         alive = (activations != fill).flatten(1).any(1).nonzero()[:, 0]
-        for channels in torch.split(alive, chunk_size(activations)):
+        for channels in torch.split(alive, self._at_once(activations)):
             variants = activations.repeat(len(channels), 1, 1, 1)
             variants[torch.arange(len(channels)), channels] = fill
             outputs[channels] = self.read(self.trace.rerun(self.traced, variants, image))
@@ -92,11 +99,6 @@ def _in_closed_form(scores: Tensor, activations: Tensor, fill: float, end: Linea
     """
     worth = (activations.mean((2, 3)) - fill)[:, :, None] * end.weight.T
     return scores.detach()[:, None] - worth
-
-
-def chunk_size(activations: Tensor) -> int:
-    """How many variants of (c, h, w) activations to run at once."""
-    return max(1, min(MOST_VARIANTS, BUDGET // (GROWTH * activations.nbytes)))
 
 
 def linear_end(trace: Trace, traced: Traced, read: Callable[[Any], Tensor] | None = None) -> LinearEnd | None:

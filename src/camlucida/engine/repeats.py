@@ -1,0 +1,33 @@
+"""How the network is run where it is run many times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+from camlucida.errors import MethodError, nearest
+
+Precision: TypeAlias = Literal["exact", "bf16"]
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """What a request says about the runs that some methods need hundreds of.
+
+    precision  "exact": the network's own scores, to rounding. "bf16": convolutions and products of the runs on other
+               pictures in bfloat16, which is off by about 1 % of a score, and slow on processors without bfloat16
+    batch      the most pictures, or variants of a layer, that are run at once; never fewer than were given together.
+               None: as many as help, and fit in half a gigabyte
+    """
+
+    precision: Precision = "exact"
+    batch: int | None = None
+
+    def __post_init__(self) -> None:
+        known = get_args(Precision)
+        if self.precision not in known:
+            what = f"no precision {self.precision!r}.{nearest(str(self.precision), known)}"
+            raise MethodError(f"{what} Known: {', '.join(known)}.")
+        batch = self.batch
+        if batch is not None and (not isinstance(batch, int) or isinstance(batch, bool) or batch < 1):
+            raise MethodError(f"batch is how many pictures are run at once, a whole number from 1 on, not {batch!r}.")
