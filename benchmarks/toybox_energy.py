@@ -4,7 +4,9 @@
 
 Energy inside is the share of the map's positive part that lies in the asked object's mask (Score-CAM's energy-based
 pointing game); a map that is zero everywhere counts as 0. The controls know nothing of the network: a uniform map
-scores the object's area, a centre Gaussian what lies in the middle. `random_cam` is a method like any other.
+scores the object's area, a centre Gaussian what lies in the middle. `random_cam` is a method like any other. Methods
+that say nothing of the class by their own account (`Method.class_blind`) are marked: no more can be asked of them than
+to lie on some object.
 """
 
 from __future__ import annotations
@@ -42,12 +44,15 @@ def main() -> None:
     for name, found in controls(scenes(arguments.seed, arguments.scenes)).items():
         rows[name] = summary(found)
     for method in wanted:
-        count = min(arguments.scenes, SLOW) if {"forward", "rerun"} & set(method.needs) else arguments.scenes
+        slow = {"forward", "rerun"} & set(method.needs) or "steps" in method.options
+        count = min(arguments.scenes, SLOW) if slow else arguments.scenes
         rows[method.name] = summary(list(energies(model, method, scenes(arguments.seed, count))))
+        rows[method.name]["asks for the class"] = not method.class_blind
         print(f"{method.name:28s} {rows[method.name]}", flush=True)
     print(table(rows))
     results = Path(__file__).parent / "results" / "toybox_energy.json"
-    results.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+    if not arguments.only:
+        results.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
 
 
 def scenes(seed: int, count: int) -> list[toybox.Sample]:
@@ -92,7 +97,11 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
     """Best first."""
     ordered = sorted(rows.items(), key=lambda row: -row[1]["energy inside"])
     lines = ["| method | energy inside the asked object | ± | maps |", "|---|---|---|---|"]
-    lines += [f"| {name} | {row['energy inside']:.3f} | {row['±']:.3f} | {row['maps']} |" for name, row in ordered]
+    lines += [
+        f"| {name}{'' if row.get('asks for the class', True) else ' (class-blind)'} | {row['energy inside']:.3f} | "
+        f"{row['±']:.3f} | {row['maps']} |"
+        for name, row in ordered
+    ]
     return "\n".join(lines)
 
 

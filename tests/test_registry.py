@@ -106,3 +106,21 @@ def test_a_method_without_options_says_so() -> None:
 def test_a_method_is_asked_for_by_name() -> None:
     with pytest.raises(MethodError, match="by name, not by int"):
         find(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "blind"),
+    [
+        ("guided_backprop", True),
+        ("deconvnet", True),
+        ("guided_grad_cam", False),
+        ("eigen_cam", True),
+        ("random_cam", True),
+        ("gradient", False),
+        ("grad_cam", False),
+    ],
+)
+def test_class_blind(name: str, blind: bool) -> None:
+    method = find(name)
+    assert isinstance(method, Method)
+    assert method.class_blind is blind

@@ -91,8 +91,8 @@ def test_integrated_gradients(network: nn.Module, images: Tensor, steps: int) ->
 @pytest.mark.parametrize(
     ("kind", "method", "options"),
     [
-        ("smoothgrad", "smooth_grad", {}),
-        ("smoothgrad_sq", "smooth_grad", {"squared": True}),
+        ("smoothgrad", "smooth_grad", {"join": "max"}),
+        ("smoothgrad_sq", "smooth_grad", {"squared": True, "join": "max"}),
         ("vargrad", "var_grad", {}),
     ],
 )

@@ -181,7 +181,8 @@ def _patterns(activations: Tensor, components: int) -> Tensor:
     values, vectors = values.flip(-1)[:, None, :components], vectors.flip(-1)[:, :, :components]
     there = values > max(places.shape) * torch.finfo(values.dtype).eps * values[..., :1]
     patterns = places @ vectors / values.where(there, 1).sqrt() if few_channels else vectors
-    return patterns.where(there, 0)
+    found: Tensor = patterns.where(there, 0)
+    return found
 
 
 def _on_one_grid(maps: Sequence[Tensor], gamma: float = 0.0) -> list[Tensor]:

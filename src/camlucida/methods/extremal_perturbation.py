@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from camlucida.errors import MethodError
-from camlucida.methods.parts.ascent import Ascent, checked_steps
+from camlucida.methods.parts.ascent import Ascent, checked_steps, uphill
 from camlucida.methods.parts.fills import filled
 from camlucida.methods.parts.smooth_masks import grid_of, smooth_mask, towards_area
 from camlucida.methods.registry import method
@@ -50,8 +50,7 @@ def extremal_perturbation(
         for step in range(checked_steps(steps)):
             with torch.enable_grad():
                 mask = mask_of(ascent.at)
-            seen = cover + (inputs - cover) * mask.detach()[:, None]
-            ((_, (score,), (found,)),) = slopes(lambda _, seen=seen: seen[None], 1)
+            score, found = uphill(slopes, cover + (inputs - cover) * mask.detach()[:, None])
             ascent.step(mask, ((inputs - cover) * found).sum(1) + towards_area(mask, area, step / steps))
             ascent.at.data.clamp_(0, 1)
             progress(turn * steps + step + 1, len(areas) * steps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.parts.ascent import Ascent, checked_steps
+from camlucida.methods.parts.ascent import Ascent, checked_steps, uphill
 from camlucida.methods.parts.score_masks import from_0_to_1, weighted
 from camlucida.methods.registry import method
 from camlucida.tensors import upsample
@@ -46,8 +46,7 @@ def opti_cam(
         with torch.enable_grad():
             mix = weighted(exact, ascent.at, softmax=True)
             mask = from_0_to_1(upsample(mix, (inputs.shape[-2], inputs.shape[-1])))
-        seen = inputs * mask.detach()[:, None]
-        ((_, (score,), (found,)),) = slopes(lambda _, seen=seen: seen[None], 1)
+        score, found = uphill(slopes, inputs * mask.detach()[:, None])
         best = torch.where((score > reached)[:, None, None], mix.detach(), best)
         reached = reached.maximum(score)
         ascent.step(mask, (inputs * found).sum(1))

@@ -75,6 +75,7 @@ class Method:
     at          which size its maps have: the layer's grid, or the picture the network sees
     display     how the map becomes colours
     class_free  whether the map is the same for every target
+    class_blind whether it is the same, or nearly
     """
 
     name: str
@@ -99,6 +100,15 @@ class Method:
     def class_free(self) -> bool:
         """Whether the map is the same for every class, since nothing of the class is asked for."""
         return set(self.needs) <= {"activations", "attention", "inputs"}
+
+    @property
+    def class_blind(self) -> bool:
+        """Whether the map says hardly anything about the class: asked for or not, it is nearly the same for all.
+
+        Of methods that ask for a class these are the ones drawn back through changed ReLUs (Mahendran & Vedaldi, ECCV
+        2016; Adebayo et al., NeurIPS 2018), unless a layer's map, which does know the class, is multiplied in.
+        """
+        return self.class_free or (bool(THROUGH_RELUS & set(self.needs)) and not self.layered)
 
     @property
     def layered(self) -> bool:

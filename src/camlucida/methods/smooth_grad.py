@@ -12,7 +12,7 @@ from camlucida.types import Map, Pictures, Slopes
 
 @method(
     paper="Smilkov et al., 2017, sec. 3: M = 1/n sum_i dS/dx (x + N(0, sigma^2)); squared: Hooker et al., 2019",
-    deviation="the paper leaves open how colours are joined: here as Simonyan et al. do, after the mean",
+    deviation="the paper leaves open how colours are joined: here their sum, which keeps the sign, after the mean",
     relu=False,
     display=FINE,
 )
@@ -23,7 +23,7 @@ def smooth_grad(
     n: int = 25,
     noise: float = 0.15,
     squared: bool = False,
-    join: str = "max",
+    join: str = "sum",
     seed: int = 0,
 ) -> Map:
     """The gradient with its noise averaged out: the mean over noisy copies of the picture.
@@ -33,9 +33,9 @@ def smooth_grad(
     n        how many copies
     noise    sigma, as a share of each picture's range (the paper: 0.1 to 0.2)
     squared  the mean of the squared gradients instead (SmoothGrad-Squared): never below 0
-    join     how colours become one number: max, norm, sum_abs (none below 0), sum (signed)
+    join     how colours become one number: sum (signed), max, norm, sum_abs (none below 0)
     seed     of the noise, which is the same for every picture of a batch
-    returns  (b, H, W)           at least 0, unless `join` is sum and `squared` is not set
+    returns  (b, H, W)           signed if `join` is sum and `squared` is not set, else at least 0
     """
     total = torch.zeros_like(inputs, dtype=torch.float64)
     for _, _, found in slopes(noisy(inputs, checked_count(n), noise, seed), n):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MethodError
+from camlucida.types import Slopes
 
 
 class Ascent:
@@ -22,6 +23,12 @@ class Ascent:
         """One step: `slope` is the gradient of what shall rise at `mask`, same shape, made from `at`."""
         (self.at.grad,) = torch.autograd.grad(mask, self.at, slope.to(mask))
         self._adam.step()
+
+
+def uphill(slopes: Slopes, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """The scores (b,) of pictures (b, c, H, W), and their gradients (b, c, H, W)."""
+    ((_, (score,), (found,)),) = slopes(lambda which: seen.expand(len(which), *seen.shape), 1)
+    return score, found
 
 
 def checked_steps(steps: int) -> int:

@@ -65,4 +65,5 @@ def towards_area(mask: Tensor, area: float, done: float) -> Tensor:
     ordered, least = level.sort(1).values, round(pixels * (1 - area))
     first, after = torch.searchsorted(ordered, level), torch.searchsorted(ordered, level, right=True)
     wanted = (after - first.clamp_min(least)).clamp_min(0) / (after - first)
-    return (-2 * AREA * GROWTH**done / pixels * (values - wanted)).view_as(mask)
+    away: Tensor = (values - wanted).view_as(mask)
+    return -2 * (AREA * GROWTH**done) / pixels * away
