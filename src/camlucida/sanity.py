@@ -12,14 +12,17 @@ The network itself is never touched: every step is a copy that shares what is no
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+import camlucida
 from camlucida.attribution import attributions
 from camlucida.data.images import Source, load_image
 from camlucida.engine.randomise import Stage, stages, with_random
@@ -29,8 +32,10 @@ from camlucida.methods import Combined, Method, find
 from camlucida.metrics.parts.similarity import hog, pearson, spearman, ssim
 from camlucida.models.load import load
 from camlucida.models.model import Model
-from camlucida.outputs import class_scores, placed
-from camlucida.tensors import upsample
+from camlucida.outputs import placed
+from camlucida.render.strips import Frame, Strip, strips
+from camlucida.saving import png
+from camlucida.tensors import scaled, upsample
 
 Check: TypeAlias = Literal["cascading", "independent", "smooth", "random_logit", "labels"]
 CHECKS: tuple[Check, ...] = ("cascading", "independent", "smooth", "random_logit", "labels")
@@ -49,6 +54,9 @@ SMOOTH = "smooth({}, n=50, noise=0.1)"
 """Of the smooth variant: as many noisy pictures, and as noisy, as its authors have."""
 
 BATCH = 8
+
+FRAMES = 8
+"""Of a strip: more steps than that are shown in part."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +103,16 @@ class Verdict:
     n: int
     invalid: int
 
-    def __str__(self) -> str:
+    @property
+    def says(self) -> str:
+        """In words, with its numbers."""
         if self.passed is None:
-            return f"{self.method}, {self.check}: cannot tell, no map of {self.n} could be compared"
-        says = "passes" if self.passed else "FAILS"
-        return f"{self.method}, {self.check}: {says}, rank correlation {self.value:.2f} (below {self.limit:.2f} passes)"
+            return f"cannot tell: no map of {self.n} could be compared"
+        word = "passes" if self.passed else "FAILS"
+        return f"{word}: rank correlation {self.value:.2f} (below {self.limit:.2f} passes)"
+
+    def __str__(self) -> str:
+        return f"{self.method}, {self.check}: {self.says}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,10 +120,14 @@ class Sanity:
     """All steps, and what they say. `strips` holds the maps of the first picture, step by step, to be looked at.
 
     strips   (method, check) -> (what was drawn anew, the map (h, w)), first the network's own
+    picture  that first picture, as the network sees it
+    failures (picture, reason) of what could not be read
     """
 
     steps: tuple[Step, ...]
     strips: dict[tuple[str, Check], tuple[tuple[str, Tensor], ...]]
+    picture: Image.Image
+    model: str
     failures: tuple[tuple[str, str], ...]
 
     @cached_property
@@ -128,6 +145,33 @@ class Sanity:
             if (found.method, found.check) == (method, check):
                 return found
         raise MethodError(f"{method} was not put to the check {check!r} here.")
+
+    def figure(self, **look: Any) -> Image.Image:
+        """A strip of maps a method and check, from the network's own on. `look` as of `render.strips`."""
+        pictures = len({step.picture for step in self.steps})
+        return strips(
+            [self._strip(verdict) for verdict in self.verdicts],
+            self.picture,
+            title="Does the map notice?",
+            subtitle=f"weights drawn anew, other classes: one of {pictures} pictures · under each map its rank "
+            "correlation with the first, the mean of all pictures",
+            footer=f"each map has its own scale · {self.model} · camlucida {camlucida.__version__}",
+            **look,
+        )
+
+    def _repr_png_(self) -> bytes:
+        return png(self.figure())
+
+    def _strip(self, verdict: Verdict) -> Strip:
+        maps = self.strips[verdict.method, verdict.check]
+        alike = {stage: value for stage, _, value in self.curve(verdict.method, verdict.check)}
+        shown_ = sorted({round(i * (len(maps) - 1) / (FRAMES - 1)) for i in range(FRAMES)})
+        size = self.picture.height, self.picture.width
+        frames = [
+            Frame(scaled(upsample(maps[i][1][None], size)[0]).numpy(), maps[i][0], _r(alike.get(maps[i][0])))
+            for i in shown_
+        ]
+        return Strip(f"{verdict.method}, {verdict.check}", verdict.says, verdict.passed is False, frames)
 
     def curve(self, method: str, check: Check = "cascading") -> list[tuple[str, float, float]]:
         """(stage, share of stages drawn anew, mean rank correlation), step by step."""
@@ -171,21 +215,22 @@ def sanity(
     subject = _Subject(wrapped, names, inputs, layer)
     total = sum(_count(subject, check, seeds) for check in checks) * len(chosen)
     steps: list[Step] = []
-    strips: dict[tuple[str, Check], tuple[tuple[str, Tensor], ...]] = {}
+    strips_: dict[tuple[str, Check], tuple[tuple[str, Tensor], ...]] = {}
     done = 0
     for method in chosen:
         for check in checks:
             asked = find(SMOOTH.format(method.name)) if check == "smooth" else method
             own = subject.maps(subject.model, asked, subject.classes)
-            strip = [("itself", own[0])]
+            strip = [("itself", _as_shown(asked, own[0]))]
             for stage, share, seed, maps in _STEPS[check](subject, asked, seeds):
                 steps += _compared(subject.names, method.name, check, stage, share, seed, own, maps)
-                strip += [(stage, maps[0])] if seed == 0 else []
+                strip += [(stage, _as_shown(asked, maps[0]))] if seed == 0 else []
                 done += 1
                 if progress:
                     progress(done, total)
-            strips[method.name, check] = tuple(strip)
-    return Sanity(tuple(steps), strips, failures)
+            strips_[method.name, check] = tuple(strip)
+    picture = wrapped.preprocessing.denormalised(inputs[:1])[0]
+    return Sanity(tuple(steps), strips_, _drawn(picture), wrapped.name, failures)
 
 
 @dataclass(frozen=True, eq=False)
@@ -326,7 +371,8 @@ def _verdict(method: str, check: Check, steps: Sequence[Step]) -> Verdict:
     if not found:
         return Verdict(method, check, None, float("nan"), limit, len(deciding), invalid)
     value = _mean(found)
-    return Verdict(method, check, abs(value) < limit, value, limit, len(deciding), invalid)
+    notices = value if check == "random_logit" else abs(value)  # the opposite map is another one, for another class
+    return Verdict(method, check, notices < limit, value, limit, len(deciding), invalid)
 
 
 def _band(steps: Sequence[Step]) -> float:
@@ -341,12 +387,27 @@ def _mean(values: Sequence[float]) -> float:
     return sum(known) / len(known) if known else float("nan")
 
 
+def _r(value: float | None) -> str:
+    return "" if value is None else "–" if math.isnan(value) else f"r = {value:.2f}"
+
+
+def _as_shown(method: Method | Combined, map_: Tensor) -> Tensor:
+    return map_.relu() if method.relu else map_.abs()
+
+
+def _drawn(picture: Tensor) -> Image.Image:
+    """A picture (c, h, w) in [0, 1] as RGB."""
+    pixels = (picture.expand(3, -1, -1) if len(picture) == 1 else picture[:3]).permute(1, 2, 0)
+    return Image.fromarray((pixels * 255).round().byte().numpy())
+
+
 def _read(model: Model, images: Sequence[Source]) -> tuple[tuple[str, ...], Tensor, tuple[tuple[str, str], ...]]:
     names, inputs, failures = [], [], []
-    for image in images:
+    for number, image in enumerate(images, start=1):
         try:
             inputs.append(model.preprocessing(load_image(image))[0])
-            names.append(name_of(image))
+            name = name_of(image)
+            names.append(f"{name} {number}" if name in names or not isinstance(image, str | os.PathLike) else name)
         except CamlucidaError as error:
             failures.append((name_of(image), str(error)))
     if not inputs:

@@ -32,7 +32,8 @@ def pearson(one: Tensor, other: Tensor) -> Tensor:
     """The correlation (n,) of the rows of two (n, m)."""
     one, other = (x.double() - x.double().mean(1, keepdim=True) for x in (one, other))
     sizes = one.norm(dim=1) * other.norm(dim=1)
-    return (one * other).sum(1) / sizes.where(sizes > 0, torch.nan)
+    found: Tensor = (one * other).sum(1) / sizes.where(sizes > 0, torch.nan)
+    return found
 
 
 def spearman(one: Tensor, other: Tensor) -> Tensor:

@@ -1,0 +1,133 @@
+"""camlucida sanity"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from camlucida.cli.arguments import split
+from camlucida.cli.pictures import files_of, progress_bar
+from camlucida.errors import DataError
+
+if TYPE_CHECKING:
+    from camlucida.sanity import Sanity
+
+PICTURES = 12
+"""How many pictures are checked, unless asked otherwise: each step draws maps of all of them."""
+
+
+def sanity(
+    images: Annotated[list[str], Parameter(help="Pictures, folders of pictures, or toybox.", negative=())],
+    /,
+    *,
+    model: str = "toybox",
+    arch: str | None = None,
+    labels: Path | None = None,
+    methods: Annotated[list[str] | None, Parameter(negative=())] = None,
+    checks: Annotated[list[str] | None, Parameter(negative=())] = None,
+    layer: str | None = None,
+    seeds: int = 1,
+    limit: int = PICTURES,
+    seed: int = 0,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/sanity"),
+) -> int:
+    """Does a map notice when the network is no longer itself?
+
+    Draws the network's weights anew, stage by stage, and asks for other classes; prints a verdict a method, and
+    writes every number and a strip of maps to look at.
+
+    Parameters
+    ----------
+    images
+        Pictures, folders of pictures, or toybox.
+    model
+        A name (resnet50, timm:…, toybox), a checkpoint, or python:module:function. See `camlucida models`.
+    arch
+        What a checkpoint holds the weights of.
+    labels
+        A text file with one class name a line.
+    methods
+        Separated by commas. grad_cam if not given. See `camlucida models`.
+    checks
+        Of cascading, independent, smooth, random_logit and, on toybox, labels; separated by commas. cascading and
+        random_logit if not given.
+    layer
+        The layer to explain; the default one if not given.
+    seeds
+        How often the weights are drawn anew.
+    limit
+        How many of the pictures, drawn at random.
+    seed
+        Of that draw.
+    output
+        The folder to write to.
+    """
+    from camlucida.data.datasets import spread
+    from camlucida.data.sources import open_dataset
+    from camlucida.models.load import load
+    from camlucida.sanity import sanity as run
+
+    console = Console()
+    if limit < 1 or seeds < 1:
+        raise DataError(f"--limit {limit} --seeds {seeds}: both are 1 or more.")
+    if images == ["toybox"]:
+        scenes = open_dataset("toybox", count=limit, seed=seed)
+        sources = [scenes[i].image for i in range(limit)]
+    else:
+        files = files_of(images, output)
+        sources = [files[i] for i in spread(len(files), limit, seed)]
+    with console.status(f"Loading {escape(model)} …"):
+        loaded = load(model, arch=arch, labels=labels)
+    with progress_bar(console) as progress:
+        task = progress.add_task("drawing weights anew", total=None)
+        found = run(
+            loaded,
+            sources,
+            methods=split(methods) or ["grad_cam"],
+            checks=split(checks) or ["cascading", "random_logit"],  # type: ignore[arg-type]
+            layer=layer,
+            seeds=seeds,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    _show(console, found)
+    for path in _write(found, output):
+        console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def _show(console: Console, found: Sanity) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("method", "check", "verdict", "rank correlation", "passes below", "pictures"):
+        table.add_column(column, justify="left" if column in ("method", "check", "verdict") else "right")
+    for verdict in found.verdicts:
+        says = {True: "[green]passes[/]", False: "[bold red]FAILS[/]", None: "cannot tell"}[verdict.passed]
+        pictures = f"{verdict.n} ({verdict.invalid} without)" if verdict.invalid else str(verdict.n)
+        table.add_row(
+            escape(verdict.method), verdict.check, says, f"{verdict.value:.2f}", f"{verdict.limit:.2f}", pictures
+        )
+    console.print(table)
+    for name, reason in found.failures:
+        console.print(f"[red]{escape(name)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
+
+
+def _write(found: Sanity, output: Path) -> Sequence[Path]:
+    from dataclasses import asdict, fields
+
+    from camlucida.sanity import Step
+    from camlucida.saving import write_picture, writing
+
+    table = output / "sanity.csv"
+    with writing(table), table.open("w", newline="", encoding="utf-8") as lines:
+        writer = csv.DictWriter(lines, [field.name for field in fields(Step)])
+        writer.writeheader()
+        writer.writerows(asdict(step) for step in found.steps)
+    strip = output / "sanity.png"
+    write_picture(found.figure, strip)
+    return [table, strip]
