@@ -15,6 +15,12 @@ from camlucida.metrics.pxap import pxap
 from camlucida.metrics.relevance_rank import relevance_rank
 from camlucida.metrics.auroc import auroc
 from camlucida.metrics.average_precision import average_precision
+from camlucida.metrics.max_sensitivity import max_sensitivity
+from camlucida.metrics.noise_stability import noise_stability
+from camlucida.metrics.shift_stability import shift_stability
+from camlucida.metrics.entropy import entropy
+from camlucida.metrics.gini import gini
+from camlucida.metrics.effective_area import effective_area
 
 # isort: on
 __all__ = [
@@ -25,19 +31,25 @@ __all__ = [
     "auroc",
     "average_precision",
     "box_iou",
+    "effective_area",
     "energy",
+    "entropy",
     "find",
+    "gini",
     "groups",
     "localisation_error",
     "mask_iou",
     "max_box_acc",
     "max_box_acc_v2",
+    "max_sensitivity",
     "metric",
     "metrics",
+    "noise_stability",
     "pointing",
     "pointing_recall",
     "preset",
     "presets",
     "pxap",
     "relevance_rank",
+    "shift_stability",
 ]

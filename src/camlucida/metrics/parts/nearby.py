@@ -1,0 +1,32 @@
+"""Pictures close to the one asked about, and their maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from camlucida.errors import MetricError
+
+AT_ONCE = 8
+"""Pictures explained in one batch."""
+
+
+def noisy_copies(
+    inputs: Tensor,
+    pixel: Tensor,
+    random: torch.Generator,
+    n: int,
+    noise: Callable[[torch.Generator, tuple[int, ...]], Tensor],
+) -> Tensor:
+    """n copies (n, c, H, W) of a picture (c, H, W); `noise` is drawn in steps from black to white."""
+    if n < 1:
+        raise MetricError(f"n is how many noisy copies to explain, 1 or more, not {n}.")
+    drawn = noise(random, (n, *inputs.shape))
+    return inputs + drawn.to(inputs) * pixel
+
+
+def explained(explain: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
+    """The maps (n, H, W) of pictures (n, c, H, W), a few at a time."""
+    return torch.cat([explain(some) for some in torch.split(pictures, AT_ONCE)])

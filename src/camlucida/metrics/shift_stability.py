@@ -1,0 +1,42 @@
+"""Whether a map goes with the picture when that is shifted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from camlucida.metrics.parts.nearby import explained
+from camlucida.metrics.parts.similarity import spearman
+from camlucida.metrics.registry import Value, metric
+
+
+@metric(
+    paper="equivariance of explanations, Crabbé & van der Schaar, NeurIPS 2023: mean_s r(s Phi(x), Phi(s x))",
+    deviation="for shifts only, with Spearman's r in place of the cosine; edges are mirrored, and left out",
+    gives=Value("high", worst=-1.0),
+)
+def shift_stability(
+    relevance: Tensor, inputs: Tensor, explain: Callable[[Tensor], Tensor], *, share: float = 1 / 32
+) -> float:
+    """Whether the map goes along when the picture is shifted a little: up, down, left and right.
+
+    relevance  (H, W)      the map
+    inputs     (c, H, W)   the picture
+    explain    pictures -> maps of other pictures
+    share      how far, as a share of the shorter side; at least one pixel
+    returns    -1 to 1: the mean rank correlation of the map shifted and the map of the shifted picture, over the places
+               that both show. NaN where a map is the same everywhere
+    """
+    step = max(1, round(share * min(inputs.shape[1:])))
+    ways = [(0, step), (0, -step), (step, 0), (-step, 0)]
+    wide = F.pad(inputs[None], (step,) * 4, mode="reflect")[0]
+    height, width = inputs.shape[1:]
+    shifted = [wide[:, step - y : step - y + height, step - x : step - x + width] for y, x in ways]
+    maps = explained(explain, torch.stack(shifted))
+    inner = (slice(step, height - step), slice(step, width - step))
+    own = torch.stack([relevance.roll((y, x), (0, 1))[inner] for y, x in ways])
+    there = torch.stack([found[inner] for found in maps])
+    return float(spearman(own, there).mean())
