@@ -1,0 +1,53 @@
+"""What localisation metrics need: boxes on the network's input, and which classes are there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.testing import assert_close
+
+import camlucida as cl
+from camlucida.data.datasets import Item
+from camlucida.evidence import Evidence, OfMethod, look
+from camlucida.methods import find
+
+NAMES = ("blue", "green", "red")
+
+
+def network() -> Any:
+    """Class k is how bright colour 2 - k is."""
+    layers = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 3, 1, bias=False), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    )
+    with torch.no_grad():
+        layers[0].weight.copy_(torch.eye(3).flip(0)[..., None, None])
+    return cl.wrap(layers, size=32, labels=NAMES, mean=(0, 0, 0), std=(1, 1, 1))
+
+
+def picture() -> Image.Image:
+    """64 wide, 48 high: a red block on black."""
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    pixels[12:24, 40:56, 0] = 255
+    return Image.fromarray(pixels)
+
+
+def item(**more: Any) -> Item:
+    return Item(picture(), "one", 2, np.array([[40.0, 12, 56, 24]]), **more)
+
+
+def test_boxes_on_the_input_and_what_is_there() -> None:
+    sight = look(network(), item(), 2, others=[0])
+    assert sight.boxes_seen is not None
+    y, x = (sight.inputs[0, 0] > 0.5).nonzero().T
+    bright = torch.stack([x.min(), y.min(), x.max() + 1, y.max() + 1]).double()
+    assert_close(sight.boxes_seen[0], bright, atol=1, rtol=0)
+    found = Evidence(sight, OfMethod((find("grad_cam"), {})), torch.zeros(4, 4))
+    assert found.present == (2, 0)
+    assert found.lacks(["boxes_seen", "present"]) == ""
+    unknown = look(network(), Item(picture(), "one"), None)
+    assert Evidence(unknown, found.explainer, found.raw).lacks(["boxes_seen"]) == "boxes_seen"
+    assert Evidence(unknown, found.explainer, found.raw).lacks(["present"]) == "present"
+    assert unknown.boxes_seen is None
