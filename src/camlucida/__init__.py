@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from camlucida.models.load import load as load
     from camlucida.models.load import wrap as wrap
     from camlucida.models.model import Model as Model
+    from camlucida.trusting import Trust as Trust
+    from camlucida.trusting import trust as trust
 
 _HOME = {
     "Activations": "camlucida.channels:Activations",
@@ -44,6 +46,7 @@ _HOME = {
     "Explanations": "camlucida.explanations:Explanations",
     "Model": "camlucida.models.model:Model",
     "TopPictures": "camlucida.excitation:TopPictures",
+    "Trust": "camlucida.trusting:Trust",
     "activations": "camlucida.channels:activations",
     "attribute": "camlucida.attribution:attribute",
     "concepts": "camlucida.factorisation:concepts",
@@ -53,6 +56,7 @@ _HOME = {
     "load": "camlucida.models.load:load",
     "load_image": "camlucida.data.images:load_image",
     "top_pictures": "camlucida.excitation:top_pictures",
+    "trust": "camlucida.trusting:trust",
     "wrap": "camlucida.models.load:wrap",
 }
 """Every public name, and the module and name it stands for."""
@@ -72,6 +76,8 @@ __all__ = [
     "TopPictures",
     "concepts",
     "Concepts",
+    "trust",
+    "Trust",
     "list_methods",
     "load_image",
     "CamlucidaError",

@@ -18,7 +18,7 @@ from camlucida.engine import LayerSpec, Pictures, twin_of
 from camlucida.models.model import Model
 from camlucida.outputs import class_scores, placed
 from camlucida.tensors import land, upsample
-from camlucida.types import Geometry
+from camlucida.types import Geometry, Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +43,9 @@ class Sight:
     seen: dict[str, float] = field(default_factory=dict)
     others: tuple[int, ...] = ()
 
-    def predict(self, variants: Callable[[Tensor], Tensor], count: int) -> Tensor:
+    def predict(self, variants: Callable[[Tensor], Tensor], count: int, tick: Progress | None = None) -> Tensor:
         """Class scores (count, k) of other pictures: numbers (n,) in, pictures (n, c, H, W) out; in chunks."""
-        network = Pictures(twin_of(self.model.network), self.inputs, self._read)
+        network = Pictures(twin_of(self.model.network), self.inputs, self._read, tick or (lambda done, total: None))
         return network.outputs(lambda which: variants(which)[:, None], count)[:, 0]
 
     @cached_property
