@@ -44,11 +44,11 @@ class TestMaxSensitivity:
         drawn = (2 * torch.rand((6, *X.shape), generator=random()) - 1) * 0.1
         noise = iter(drawn.double() * PIXEL)
 
-        def perturb(inputs: tuple[Tensor]) -> tuple[Tensor]:
-            return (torch.stack([x + next(noise) for x in inputs[0]]),)
+        def perturb(inputs: Tensor) -> Tensor:
+            return torch.stack([x + next(noise) for x in inputs])
 
-        def explain(inputs: tuple[Tensor]) -> tuple[Tensor]:
-            return (brightness(inputs[0]),)
+        def explain(inputs: Any) -> Tensor:
+            return brightness(inputs[0] if isinstance(inputs, tuple) else inputs)
 
         theirs = sensitivity_max(explain, X[None], perturb_func=perturb, n_perturb_samples=6)
         assert measured("max_sensitivity", r=0.1, n=6) == pytest.approx(float(theirs), rel=1e-6)
