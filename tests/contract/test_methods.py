@@ -303,8 +303,7 @@ def walk(network: nn.Module, x: Any, run: Any) -> Any:
         x = run.curve(torch.relu, run.affine(network.stem, x))
         y = run.affine(network.layer, run.curve(torch.relu, run.affine(network.one, x)))
         x = run.windows(run.curve(torch.relu, run.plain(torch.add, y, x)))
-        x = run.affine(network.head[3], run.curve(torch.relu, run.affine(network.head[0], x)))
-        return x
+        return run.affine(network.head[3], run.curve(torch.relu, run.affine(network.head[0], x)))
     elif kind == "Tokens":
         x = run.plain(lambda x: x.flatten(2).mT, run.affine(network.stem, x))
         x = run.plain(lambda x: torch.cat([network.token.expand(len(x), -1, -1), x], dim=1), x)
@@ -321,7 +320,7 @@ def walk(network: nn.Module, x: Any, run: Any) -> Any:
 
 
 class Paired:
-    """DeepLIFT: everything is (on the picture, on the baseline), and a step's slope on the picture is the multiplier."""
+    """DeepLIFT: everything is (of the picture, of the baseline), a step's slope on the picture is the multiplier."""
 
     @classmethod
     def multipliers(cls, network: nn.Module, images: Tensor, start: Tensor) -> Tensor:
@@ -363,7 +362,7 @@ class Paired:
         return self.moved(y * module.weight + module.bias, step * module.weight, y0 * module.weight + module.bias)
 
     def windows(self, pair: Any) -> Any:
-        """`AdaptiveMaxPool2d(2)` of 10 x 6 and flattened: what rises from the largest of x, what falls to that of x0."""
+        """`AdaptiveMaxPool2d(2)` of 10 x 6, flattened: what rises from the largest of x, what falls to that of x0."""
         x, x0 = (v.unflatten(2, (2, 5)).unflatten(4, (2, 3)).transpose(3, 4).flatten(4) for v in pair)
         (top, at), (top0, at0) = x.max(-1), x0.max(-1)
         here, there = (torch.where(top > top0, 1.0, 0.0), torch.where(top < top0, 1.0, 0.0))

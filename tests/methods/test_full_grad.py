@@ -68,7 +68,7 @@ class Tokens(nn.Module):
         x = F.hardswish(x * x.mean((2, 3), keepdim=True).sigmoid()).flatten(2).mT
         x = torch.cat([self.token.expand(len(x), -1, -1), x], dim=1)
         y = self.layer(x)
-        x = x + self.attention(y, y, y, need_weights=False)[0] / (1 + y.abs()) + 1 / (2 + y.square())
+        x = x + self.attention(y, y, y, need_weights=False)[0] / (1 + y.abs()) + self.token / (2 + y.square())
         out: Tensor = self.head(F.gelu(x)[:, 0])
         return out
 
@@ -101,7 +101,7 @@ def test_biases_are_their_derivatives(stacked: Make, images: Tensor) -> None:
 
 
 def slow(network: nn.Module, image: Tensor, k: int, *, by_channel: bool) -> Tensor:
-    """The paper's eq. 5 on `Stacked`, by loops."""
+    """The paper's sum on `Stacked`, by loops."""
     x = image[None].clone().requires_grad_()
     first = network.features[0](x)  # type: ignore[index]
     second = network.rest[0](first.relu())  # type: ignore[index]
@@ -155,5 +155,5 @@ def test_tokens_lie_on_their_grid(images: Tensor) -> None:
 
 
 def test_no_such_scale(stacked: Make, images: Tensor) -> None:
-    with pytest.raises(MethodError, match="no scale 'image'. Known: layer, channel"):
+    with pytest.raises(MethodError, match=r"no scale 'image'\. Known: layer, channel"):
         attribute(stacked(), images, target=0, method="full_grad", scale="image")

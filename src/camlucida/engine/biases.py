@@ -39,14 +39,14 @@ _PLACED = _LAST | calls.ELEMENTWISE
 def bias_gradients(
     pictures: Pictures, score_of: Callable[[int], Callable[[Tensor], Tensor]]
 ) -> tuple[Tensor, list[Tensor]]:
-    """The score's gradient (b, c, H, W) at the pictures, and the bias gradients of every call that has a bias, in order.
+    """The score's gradient (b, c, H, W) at the pictures, and the bias gradients of all calls, in order.
 
     score_of    which image in, its target out: class scores (1, k) to a score (1,)
 
-    A bias gradient is (b, c, h, w) where it has a place in the picture; the sum of what has none is (b,). The pictures run one
-    after the other, so that nothing has to be known about where a tensor counts its images.
+    A bias gradient is (b, c, h, w) where it has a place in the picture; the sum of what has none is (b,).
+    The pictures run one after the other, so that nothing has to be known about where a tensor counts its images.
     """
-    rows = [_of_image(pictures, score_of(i), image) for i, image in enumerate(pictures.inputs.split(1))]
+    rows = [_of_image(pictures, score_of(i), image) for i, image in enumerate(torch.split(pictures.inputs, 1))]
     found = [[place for place, _ in row[1]] for row in rows]
     if any(places != found[0] for places in found):
         raise MethodError(
@@ -126,10 +126,11 @@ class Biases(EveryCall):
             if noted.placed is None or noted.placed.numel() < found.numel():  # class tokens
                 noted.rest = (found.sum() - (0 if noted.placed is None else noted.placed.sum()))[None]
 
-        y.register_hook(take)  # stays with this value, even if the network later writes to it
+        # A hook stays with this value, even if the network later writes to it.
+        y.register_hook(take)  # type: ignore[no-untyped-call]
 
     def _layout(self, func: Function, y: Tensor) -> Layout | None:
-        """Where the call's bias lies. Of attention nothing does, and of sums and joins nothing that is of the picture."""
+        """Where the call's bias lies; that of attention, of sums and of joins nowhere."""
         if func in _GRIDS | _NORMS:
             found = Layout("nchw", (int(y.shape[2]), int(y.shape[3]))) if y.ndim == 4 else None
         elif func not in _PLACED:
@@ -176,8 +177,8 @@ def _curved(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], y: Te
         put = list(given)
         for place, value in zip(places, values, strict=True):
             put[place] = value.clone()
-        found = func(*put[: len(args)], **dict(zip(kwargs, put[len(args) :], strict=True)))
-        return found
+        out: Tensor = func(*put[: len(args)], **dict(zip(kwargs, put[len(args) :], strict=True)))
+        return out
 
     # J x as the derivative of (J' u) x by u: `torch.func.jvp` compiles with what PyTorch itself calls deprecated.
     xs = [given[i].detach().requires_grad_() for i in places]

@@ -55,7 +55,7 @@ def multipliers(pictures: Pictures, score: Callable[[Tensor], Tensor], start: Te
 
 
 class Differences(EveryCall):
-    """Notes what goes into every nonlinear call; or, with the notes of the baseline, puts multipliers in their place."""
+    """Notes what goes into every nonlinear call; with the notes of the baseline, puts multipliers in their place."""
 
     def __init__(self, network: str, baseline: deque[tuple[str, tuple[Tensor, ...]]] | None = None) -> None:
         super().__init__()
@@ -171,7 +171,8 @@ def _pulled(function: Function, xs: Sequence[Tensor], gradient: Tensor) -> Seque
 
 def _alike(x: Tensor, x0: Tensor) -> Tensor:
     """Where a difference is rounding; relative, so that a kink at 0 never lies in between."""
-    return (x - x0).abs() <= torch.finfo(x.dtype).eps ** 0.5 * (x.abs() + x0.abs())
+    least: float = torch.finfo(x.dtype).eps ** 0.5
+    return (x - x0).abs() <= least * (x.abs() + x0.abs())
 
 
 def _rescale(function: Function, xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...], _: Any) -> Back:
@@ -222,7 +223,8 @@ def _quotient(function: Function, xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...
     of_a, of_b = (b.sign() + b0.sign()) / size, -(y * b0.sign() + y0 * b.sign()) / size
 
     def share(*differences: Tensor) -> Tensor:
-        return of_b * differences[-1] + (of_a * differences[0] if len(differences) == 2 else 0)
+        of_both: Tensor = of_b * differences[-1] + (of_a * differences[0] if len(differences) == 2 else 0)
+        return of_both
 
     return lambda gradient: _pulled(share, xs, gradient)
 
@@ -280,7 +282,7 @@ def _group_norm(
     eps: float = 1e-5,
     *_: bool,
 ) -> Tensor:
-    found = _standardised(input.unflatten(1, (num_groups, -1)).flatten(2), [-1], eps).reshape(input.shape)
+    found = _standardised(input.reshape(len(input), num_groups, -1), [-1], eps).reshape(input.shape)
     of_channels = (-1, *(1 for _ in input.shape[2:]))
     return _scaled(found, *(None if p is None else p.view(of_channels) for p in (weight, bias)))
 

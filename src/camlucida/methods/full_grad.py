@@ -14,8 +14,8 @@ SCALES = {"layer": (1, 2, 3), "channel": (2, 3)}
 
 
 @method(
-    paper="Srinivas & Fleuret, NeurIPS 2019, eq. 5: S = psi(grad_x f * x) + sum_l sum_c psi(f^b_lc), psi = up(scale(abs))",
-    deviation="psi scales the channels of a layer together, as the authors' code does, or each by itself, as eq. 5 may"
+    paper="Srinivas & Fleuret, NeurIPS 2019, sec. 4: S = psi(x * dS/dx) + sum_l sum_c psi(f^b_lc), psi = up(s(|.|))",
+    deviation="s scales the channels of a layer together, as the authors' code does, or each by itself, as the sum may"
     ' be read (scale="channel"); the authors count convolutions and batch norms, this every bias and activation that'
     " lies on a grid",
     relu=False,
