@@ -44,8 +44,8 @@ class TestMaxSensitivity:
         drawn = (2 * torch.rand((6, *X.shape), generator=random()) - 1) * 0.1
         noise = iter(drawn.double() * PIXEL)
 
-        def perturb(inputs: Tensor) -> Tensor:
-            return torch.stack([x + next(noise) for x in inputs])
+        def perturb(inputs: Any) -> Tensor:
+            return torch.stack([x + next(noise) for x in (inputs[0] if isinstance(inputs, tuple) else inputs)])
 
         def explain(inputs: Any) -> Tensor:
             return brightness(inputs[0] if isinstance(inputs, tuple) else inputs)
