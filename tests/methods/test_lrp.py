@@ -1,0 +1,101 @@
+"""Is LRP the papers', and does it add up? The rules themselves are tested in `tests/engine/test_relevance.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.autograd.functional import jacobian
+from torch.testing import assert_close
+
+from camlucida.attribution import attribute, attributions
+from camlucida.errors import MethodError
+from camlucida.methods import find
+
+Make = Callable[..., nn.Module]
+
+RULES = ["composite", "epsilon", "gamma", "z_plus"]
+
+
+def slow(network: nn.Module, image: Tensor, k: int, rule: str, epsilon: float, gamma: float) -> tuple[Tensor, float]:
+    """(relevance of the pixels, what the biases and epsilon kept), layer by layer from matrices, for a `Stacked`."""
+    layers = [*network.requires_grad_(False).features, *network.rest, *network.hidden]  # type: ignore[misc]
+    values = [image[None]]
+    for layer in layers:
+        values.append(layer(values[-1].clone()).detach())
+    relevance = torch.zeros_like(values[-1]).flatten()
+    relevance[k] = values[-1][0, k]
+    kept = 0.0
+    for number, (layer, x) in reversed(list(enumerate(zip(layers, values, strict=False)))):
+        if not isinstance(layer, nn.Conv2d | nn.Linear):
+            continue
+        matrix = jacobian(layer, x).reshape(-1, x.numel())
+        bias = layer(x).flatten() - matrix @ x.flatten()
+        way = rule
+        if rule == "composite":
+            way = "flat" if number == 0 else "z_plus" if isinstance(layer, nn.Conv2d) else "epsilon"
+        found = torch.zeros(x.numel(), dtype=x.dtype)
+        for w, b, r in zip(matrix, bias, relevance, strict=True):
+            parts, own = w * x.flatten(), b
+            z = parts.sum() + own
+            if way == "flat":
+                parts, own = (w != 0).to(w), torch.zeros(())
+            if way == "z_plus":
+                parts, own = parts.clamp(min=0), own.clamp(min=0)
+            if way == "gamma":
+                parts, own = (t + gamma * t.where(t * z > 0, 0) for t in (parts, own))
+            whole = parts.sum() + own
+            if way != "flat":  # the stabiliser keeps a share as a bias does
+                own = own + (epsilon if whole >= 0 else -epsilon)
+                whole = parts.sum() + own
+            found, kept = found + parts / whole * r, kept + float(own / whole * r)
+        relevance = found
+    return relevance.view(image.shape), kept
+
+
+@pytest.mark.parametrize("bias", [False, True], ids=["no biases", "biases"])
+@pytest.mark.parametrize("rule", RULES)
+def test_equals_the_slow_twin(stacked: Make, images: Tensor, rule: str, bias: bool) -> None:
+    network, options = stacked(bias=bias), {"rule": rule, "epsilon": 1e-12, "gamma": 0.3}
+    for k in range(4):
+        wanted = [slow(network, image, k, rule, 1e-12, 0.3) for image in images]
+        asked = (find("lrp"), options | {"join": "sum"})
+        found = attributions(network, images, targets=[k], layers=[None], methods=[asked])
+        ((((map_,),),), (((notes,),),)) = found.maps, found.notes
+        assert_close(map_, torch.stack([relevance.sum(0) for relevance, _ in wanted]))
+        kept = torch.tensor([kept for _, kept in wanted], dtype=torch.float64)
+        assert_close(notes["completeness_gap"], -kept, rtol=1e-8, atol=1e-10)
+        assert_close(map_.sum((1, 2)) - found.scores[0], -kept, rtol=1e-8, atol=1e-10)
+        if not bias:
+            assert_close(map_.sum((1, 2)), network(images)[:, k].detach(), rtol=1e-8, atol=1e-12)
+
+
+def test_epsilon_is_input_times_gradient_without_biases(stacked: Make, images: Tensor) -> None:
+    network = stacked(bias=False)
+    found = attribute(network, images, target=1, method="lrp", rule="epsilon", epsilon=0.0)
+    assert_close(found, attribute(network, images, target=1, method="input_x_gradient"))
+    other = attribute(network, images, target=1, method="lrp", rule="z_plus")
+    assert (other - found).abs().max() > 0.1 * found.abs().max()
+
+
+def test_a_contrast_begins_with_both(stacked: Make, images: Tensor) -> None:
+    one, other = (attribute(stacked(), images, target=k, method="lrp") for k in (2, 0))
+    assert_close(attribute(stacked(), images, target="2 rather than 0", method="lrp"), one - other)
+
+
+@pytest.mark.parametrize("join", ["max", "norm", "sum_abs"])
+def test_colours(stacked: Make, images: Tensor, join: str) -> None:
+    (relevance, _), (again, _) = (slow(stacked(), image, 1, "gamma", 1e-12, 0.25) for image in images)
+    pixels = torch.stack([relevance, again])
+    wanted = {"max": pixels.abs().amax(1), "norm": pixels.norm(dim=1), "sum_abs": pixels.abs().sum(1)}[join]
+    found = attribute(stacked(), images, target=1, method="lrp", rule="gamma", epsilon=1e-12, join=join)
+    assert_close(found, wanted)
+
+
+def test_wrong_options(stacked: Make, images: Tensor) -> None:
+    with pytest.raises(MethodError, match=r"no rule 'z\+'\. .*Known: composite, epsilon, gamma, z_plus"):
+        attribute(stacked(), images, method="lrp", rule="z+")
+    with pytest.raises(MethodError, match="numbers from 0 on"):
+        attribute(stacked(), images, method="lrp", epsilon=-1e-6)
