@@ -75,7 +75,7 @@ class Method:
     at          which size its maps have: the layer's grid, or the picture the network sees
     display     how the map becomes colours
     class_free  whether the map is the same for every target
-    class_blind whether it is the same, or nearly
+    class_blind whether it is the same, or may be nearly so
     """
 
     name: str
@@ -103,10 +103,11 @@ class Method:
 
     @property
     def class_blind(self) -> bool:
-        """Whether the map says hardly anything about the class: asked for or not, it is nearly the same for all.
+        """Whether it cannot be relied on to tell classes apart, so that where the map lies proves nothing of a class.
 
-        Of methods that ask for a class these are the ones drawn back through changed ReLUs (Mahendran & Vedaldi, ECCV
-        2016; Adebayo et al., NeurIPS 2018), unless a layer's map, which does know the class, is multiplied in.
+        Of methods that ask for a class these are the ones drawn back through changed ReLUs, whose maps were found to be
+        nearly the same for all (Mahendran & Vedaldi, ECCV 2016; Adebayo et al., NeurIPS 2018), in some networks more
+        than in others; unless a layer's map, which does know the class, is multiplied in.
         """
         return self.class_free or (bool(THROUGH_RELUS & set(self.needs)) and not self.layered)
 
