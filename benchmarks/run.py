@@ -11,6 +11,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a thread that spins while it waits would count as work
 
 import ablation_cam
+import cam_family
 import grad_cam
 import memory
 from interleaved import machine
@@ -21,13 +22,14 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="grad_cam,ablation_cam,memory")
+    parser.add_argument("--only", default="grad_cam,ablation_cam,memory,cam_family")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     suites = {
         "grad_cam": lambda: grad_cam.run(arguments.rounds),
         "ablation_cam": lambda: ablation_cam.run(arguments.rounds),
         "memory": memory.run,
+        "cam_family": lambda: cam_family.run(arguments.rounds),
     }
     RESULTS.mkdir(exist_ok=True)
     for name in arguments.only.split(","):

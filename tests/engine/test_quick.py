@@ -135,6 +135,13 @@ WAYS: dict[str, tuple[int, Callable[[], nn.Module]]] = {
         0,
         lambda: Net(lambda m, x: pooled(m.norm(y := m.conv(x)) + 1e-8 * y), conv=conv(), norm=norm()),
     ),
+    "one of two is read elsewhere": (
+        1,
+        lambda: Net(
+            lambda m, x: pooled(m.b(m.second(m.a(y := m.first(x)))) + y),
+            first=conv(), a=norm(), second=conv(8), b=norm(),
+        ),
+    ),
     "what is between is written to": (
         0,
         lambda: Net(

@@ -15,13 +15,14 @@ import types
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from camlucida.errors import ModelError
 
@@ -143,29 +144,50 @@ def unwrapped(network: nn.Module) -> nn.Module:
 
 
 def _fingerprint(network: nn.Module) -> tuple[Any, ...]:
-    """Changes whenever a twin made before would no longer be the same network."""
-    modules = tuple((id(module), _settings(module)) for module in network.modules())
-    weights = tuple((p.data_ptr(), p.dtype, p.shape) for p in network.parameters() if _has_storage(p))
-    state = tuple(_written(b) for b in network.buffers() if _has_storage(b))
-    return modules, weights, state
+    """Changes whenever a twin made before would no longer be the same network.
+
+    Asked for before every run, so it walks the modules itself, once: PyTorch's own generators, one for modules, one
+    for parameters, one for buffers, took a sixth of the time of MobileNet's forward.
+    """
+    found: list[Any] = []
+    seen: set[int] = set()
+    waiting: list[nn.Module | None] = [network]
+    while waiting:
+        module = waiting.pop()
+        if module is None or id(module) in seen:
+            continue
+        seen.add(id(module))
+        scripted = isinstance(module, torch.jit.ScriptModule)
+        parameters = module.parameters() if scripted else module._parameters.values()
+        buffers = module.buffers() if scripted else module._buffers.values()
+        found.append(id(module))
+        found += [(p.data_ptr(), p.dtype, p.shape) for p in parameters if p is not None and _has_storage(p)]
+        found += [_written(b) for b in buffers if b is not None and _has_storage(b)]
+        if not scripted:
+            found += _settings(vars(module))
+            waiting += module._modules.values()
+    return tuple(found)
 
 
-def _settings(module: nn.Module) -> tuple[Any, ...]:
+def _settings(own: Mapping[str, Any]) -> list[Any]:
     """What a forward may read besides weights: strides, flags, functions, loose tensors, hooks. Not the mode."""
-    if isinstance(module, torch.jit.ScriptModule):
-        return ()
-    own = vars(module)
-    hooks = [own[kind] for kind in ("_forward_hooks", "_forward_pre_hooks")]
-    settings = [(k, _setting(v)) for k, v in own.items() if not k.startswith("_") and k != "training"]
-    return (*settings, *(id(hook) for hooked in hooks for hook in hooked.values()))
+    settings: list[Any] = [(k, _setting(v)) for k, v in own.items() if k[0] != "_" and k != "training"]
+    for hooks in (own["_forward_hooks"], own["_forward_pre_hooks"]):
+        settings += map(id, hooks.values())
+    return settings
+
+
+PLAIN = frozenset((bool, int, float, str, type(None)))
 
 
 def _setting(value: Any) -> Any:
+    if type(value) in PLAIN:  # nearly all are; and far cheaper than to ask for instances
+        return value
     if isinstance(value, Tensor):
         return id(value), *_written(value)
     if isinstance(value, tuple | list):
-        return tuple(_setting(part) for part in value)
-    if isinstance(value, bool | int | float | str | None):
+        return tuple([_setting(part) for part in value])
+    if isinstance(value, bool | int | float | str):
         return value
     return id(value) if isinstance(value, types.FunctionType | types.BuiltinFunctionType) else type(value)
 
@@ -176,7 +198,7 @@ def _written(tensor: Tensor) -> tuple[int, int]:
 
 
 def _has_storage(tensor: Tensor) -> bool:
-    return not isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer)
+    return not is_lazy(tensor)
 
 
 def _copied(network: nn.Module) -> tuple[nn.Module, list[nn.Module]]:
