@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from camlucida.errors import MetricError
 from camlucida.metrics import max_box_acc, max_box_acc_v2
-from camlucida.metrics.parts.box_curves import accuracy, choe2020_curve, picture_curve, stretched
+from camlucida.metrics.parts.box_curves import best_hits, choe2020_curve, picture_curve, stretched
 
 cv2 = pytest.importorskip("cv2")
 
@@ -147,17 +147,17 @@ def test_on_the_picture_against_plain_loops(every: bool) -> None:
 
 def test_accuracy_is_the_best_threshold_of_all_pictures() -> None:
     curves = torch.tensor([[0.9, 0.1, 0.5], [0.1, 0.9, 0.5], [0.0, 0.0, 0.49]], dtype=torch.float64)
-    assert accuracy(curves, [0.5]) == pytest.approx(2 / 3)
-    assert accuracy(curves, [0.3, 0.5, 0.7]) == pytest.approx((1 + 2 / 3 + 1 / 3) / 3)
-    assert accuracy(curves[:1], [0.5]) == 1
-    assert np.isnan(accuracy(curves[:0], [0.5]))
+    assert best_hits([0.5])(curves) == pytest.approx(2 / 3)
+    assert best_hits([0.3, 0.5, 0.7])(curves) == pytest.approx((1 + 2 / 3 + 1 / 3) / 3)
+    assert best_hits([0.5])(curves[:1]) == 1
+    assert np.isnan(best_hits([0.5])(curves[:0]))
 
 
 @pytest.mark.parametrize("overlap", [0.3, 0.5, 0.7])
 def test_an_overlap_that_is_just_met_counts_when_read_back(overlap: float) -> None:
     kept = torch.tensor([[overlap]], dtype=torch.float32).double()  # as the table keeps curves
-    assert accuracy(kept, [overlap]) == 1 == accuracy(torch.tensor([[overlap]], dtype=torch.float64), [overlap])
-    assert accuracy(torch.tensor([[round(overlap * 375000) - 1]]).double() / 375000, [overlap]) == 0
+    assert best_hits([overlap])(kept) == 1 == best_hits([overlap])(torch.tensor([[overlap]], dtype=torch.float64))
+    assert best_hits([overlap])(torch.tensor([[round(overlap * 375000) - 1]]).double() / 375000) == 0
 
 
 def judged(entry: object, heat: Tensor, protocol: str) -> object:

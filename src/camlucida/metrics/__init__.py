@@ -1,6 +1,18 @@
 """What is measured about a map, one measure a file. Importing this package fills the registry, in the order below."""
 
-from camlucida.metrics.registry import Metric, Preset, Score, Value, find, groups, metric, metrics, preset, presets
+from camlucida.metrics.registry import (
+    Metric,
+    Pool,
+    Preset,
+    Score,
+    Value,
+    find,
+    groups,
+    metric,
+    metrics,
+    preset,
+    presets,
+)
 
 # isort: off
 from camlucida.metrics.energy import energy
@@ -15,6 +27,18 @@ from camlucida.metrics.pxap import pxap
 from camlucida.metrics.relevance_rank import relevance_rank
 from camlucida.metrics.auroc import auroc
 from camlucida.metrics.average_precision import average_precision
+from camlucida.metrics.insertion import insertion
+from camlucida.metrics.deletion import deletion
+from camlucida.metrics.road import road
+from camlucida.metrics.average_drop import average_drop
+from camlucida.metrics.adcc import adcc
+from camlucida.metrics.arcc import arcc
+from camlucida.metrics.single_deletion import single_deletion
+from camlucida.metrics.mu_fidelity import mu_fidelity
+from camlucida.metrics.sensitivity_n import sensitivity_n
+from camlucida.metrics.infidelity import infidelity
+from camlucida.metrics.saco import saco
+from camlucida.metrics.aopc import aopc
 from camlucida.metrics.max_sensitivity import max_sensitivity
 from camlucida.metrics.noise_stability import noise_stability
 from camlucida.metrics.shift_stability import shift_stability
@@ -25,18 +49,26 @@ from camlucida.metrics.effective_area import effective_area
 # isort: on
 __all__ = [
     "Metric",
+    "Pool",
     "Preset",
     "Score",
     "Value",
+    "adcc",
+    "aopc",
+    "arcc",
     "auroc",
+    "average_drop",
     "average_precision",
     "box_iou",
+    "deletion",
     "effective_area",
     "energy",
     "entropy",
     "find",
     "gini",
     "groups",
+    "infidelity",
+    "insertion",
     "localisation_error",
     "mask_iou",
     "max_box_acc",
@@ -44,6 +76,7 @@ __all__ = [
     "max_sensitivity",
     "metric",
     "metrics",
+    "mu_fidelity",
     "noise_stability",
     "pointing",
     "pointing_recall",
@@ -51,5 +84,9 @@ __all__ = [
     "presets",
     "pxap",
     "relevance_rank",
+    "road",
+    "saco",
+    "sensitivity_n",
     "shift_stability",
+    "single_deletion",
 ]

@@ -6,19 +6,20 @@ import torch
 from torch import Tensor
 
 from camlucida.metrics.parts.regions import judgeable
-from camlucida.metrics.registry import Score, Value, metric
+from camlucida.metrics.registry import Pool, Score, Value, metric
 
 BINS = 256
 
 
-def pooled(curves: Tensor) -> float:
-    """PxAP of n pictures: their histograms (n, 512) are added, then sum over thresholds of (R_k - R_(k-1)) P_k."""
-    object_, rest = curves.double().sum(0).view(2, BINS).flip(1).cumsum(1)
-    if not len(curves) or not float(object_[-1]) > 0:
-        return float("nan")
-    precision = object_ / (object_ + rest).clamp_min(1)
-    gained = object_.diff(prepend=object_.new_zeros(1)) / object_[-1]
-    return float((precision * gained).sum())
+def precision_of_all(histograms: Tensor) -> Tensor:
+    """PxAP (...) of mean histograms (..., 512): the sum over thresholds of (R_k - R_(k-1)) P_k; NaN without object."""
+    object_, rest = histograms.unflatten(-1, (2, BINS)).flip(-1).cumsum(-1).unbind(-2)
+    precision = (object_ / (object_ + rest)).nan_to_num(nan=0.0)
+    gained = object_.diff(dim=-1, prepend=torch.zeros_like(object_[..., :1]))
+    return (precision * gained).sum(-1) / object_[..., -1]
+
+
+pooled = Pool(lambda histograms: histograms, precision_of_all)
 
 
 @metric(

@@ -62,19 +62,37 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """A number of all pictures at once that is made of a mean over them, so that redrawing them is a weighted mean.
+
+    each    the vectors (n, m) of n pictures in, what is averaged out: (n, q)
+    whole   means (..., q) in, the numbers (...) out
+    """
+
+    each: Callable[[Tensor], Tensor]
+    whole: Callable[[Tensor], Tensor]
+
+    def __call__(self, curves: Tensor) -> float:
+        return float(self.whole(self.each(curves.double()).mean(0)))
+
+
+@dataclass(frozen=True)
 class Value:
     """One number that a metric gives.
 
     better  which way is good: high, low, or neither for what only describes
     worst   what counts where the map cannot be judged; of what only describes such maps are left out
-    pool    the vectors (n, m) of n pictures in, the number for all of them out; None for the mean over the pictures
+    pool    the vectors (n, m) of n pictures in, the number for all of them out; None for the mean over the pictures.
+            A `Pool` is redrawn quickly
     mean    over pictures, or first within every class and then over classes
+    axes    what a curve runs along, from 0 to 1, and what it says there, in words; None where it is nothing to look at
     """
 
     better: Better
     worst: float = 0.0
     pool: Callable[[Tensor], float] | None = None
     mean: Literal["pictures", "classes"] = "pictures"
+    axes: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from camlucida.errors import MetricError, nearest
 from camlucida.metrics.parts.regions import LEVELS, Found, components, components_by_level, enclosed, iou, judgeable
-from camlucida.metrics.registry import Score
+from camlucida.metrics.registry import Pool, Score
 
 Protocol: TypeAlias = Literal["picture", "choe2020"]
 """How boxes are made and compared:
@@ -47,11 +47,20 @@ def box_curve(
     return Score(float(curve.max()) if known else float("nan"), curve)
 
 
-def accuracy(curves: Tensor, overlaps: Sequence[float]) -> float:
+AXES = ("threshold, as a share of the map's maximum", "overlap of the map's box with the object (IoU)")
+
+
+def best_hits(overlaps: Sequence[float]) -> Pool:
     """MaxBoxAcc of curves (n, 255): the share of hits at the best threshold, as a mean over overlaps."""
-    curves = curves.float()  # as they are kept: an overlap of 0.7 must be met by 7/10 in the same precision
-    found = [(curves >= torch.tensor(overlap)).double().mean(0).max() for overlap in overlaps]
-    return float(torch.stack(found).mean()) if len(curves) else float("nan")
+
+    def hits(curves: Tensor) -> Tensor:
+        kept = curves.float()  # as they are kept: an overlap of 0.7 must be met by 7/10 in the same precision
+        return torch.cat([(kept >= torch.tensor(overlap)).double() for overlap in overlaps], dim=1)
+
+    def best(shares: Tensor) -> Tensor:
+        return shares.unflatten(-1, (len(overlaps), -1)).amax(-1).mean(-1)
+
+    return Pool(hits, best)
 
 
 def picture_curve(shown: Tensor, boxes: Tensor, *, every: bool) -> Tensor:
