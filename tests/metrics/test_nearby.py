@@ -47,8 +47,8 @@ class TestMaxSensitivity:
         def perturb(inputs: Any) -> Tensor:
             return torch.stack([x + next(noise) for x in (inputs[0] if isinstance(inputs, tuple) else inputs)])
 
-        def explain(inputs: Any) -> Tensor:
-            return brightness(inputs[0] if isinstance(inputs, tuple) else inputs)
+        def explain(inputs: Any) -> tuple[Tensor]:
+            return (brightness(inputs[0] if isinstance(inputs, tuple) else inputs),)
 
         theirs = sensitivity_max(explain, X[None], perturb_func=perturb, n_perturb_samples=6)
         assert measured("max_sensitivity", r=0.1, n=6) == pytest.approx(float(theirs), rel=1e-6)
