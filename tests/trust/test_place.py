@@ -15,6 +15,7 @@ from camlucida.errors import MethodError
 from camlucida.evidence import Sight, look
 from camlucida.models.load import wrap
 from camlucida.trusting import place as places
+from camlucida.trusting.certainty import edge
 from camlucida.trusting.place import SAME, blurred, canvas, group, place, top
 
 
@@ -132,3 +133,21 @@ def test_blur_keeps_the_mean_on_the_torus_and_what_is_constant() -> None:
 def test_an_unknown_number_of_moves() -> None:
     with pytest.raises(MethodError, match="128, 64 or 32, not 100"):
         group(torch.zeros(16, 16), 100)
+
+
+def test_the_edge_is_the_outer_sixth() -> None:
+    """By hand, one pixel after the other; bright at the lower edge only, the middle does not count."""
+    picture = torch.zeros((3, 24, 36))
+    picture[:, 22:] = 3.0
+    sight = sight_of(picture.flip(1))
+    plain = blurred(picture.flip(1)[None], 3.0, "reflect")[0]
+    falls = []
+    for wanted in (True, False):
+        changed = picture.flip(1).clone()
+        for y, x in itertools.product(range(24), range(36)):
+            if (y < 4 or y >= 20 or x < 6 or x >= 30) is wanted:
+                changed[:, y, x] = plain[:, y, x]
+        falls.append(float((sight.logits.log_softmax(0) - Corner()(changed[None])[0].log_softmax(0))[1]))
+    found = edge(sight)
+    assert (found.edge, found.middle) == pytest.approx(tuple(falls), abs=1e-6)
+    assert found.decides
