@@ -97,7 +97,7 @@ def _row(
         candidates: dict[str, Callable[[], Any]] = {
             "forward": lambda: forward(network, images),
             "camlucida": lambda m=method: cl.attribute(network, images, layer=layer, method=m, **options.get(m, {})),
-            **dict(_peers(network, layer, images, classes, peers)),
+            **{who: job for who, job in _peers(network, layer, images, classes, peers) if _runs(job)},
         }
         numbers = ratios(timed(candidates, rounds=rounds), "forward")
         ours = candidates["camlucida"]()
@@ -106,6 +106,16 @@ def _row(
                 numbers[who]["largest difference of maps"] = DIFFERENCE[who](candidates[who](), ours)
         found.append({"what": f"{method} {name} {layer}, batch {len(images)}", "aim": "", "forwards": numbers})
     return found
+
+
+def _runs(job: Callable[[], Any]) -> bool:
+    """Whether a peer can do it at all: grad-cam's ShapleyCAM, for one, fails on attention."""
+    try:
+        job()
+    except Exception as error:
+        print(f"    a peer raised {type(error).__name__}: {str(error)[:80]}", flush=True)
+        return False
+    return True
 
 
 def _peers(
@@ -146,7 +156,7 @@ def _from_grad_cam(theirs: Any, ours: Tensor) -> float:
     from pytorch_grad_cam.utils.image import scale_cam_image
 
     size = (theirs.shape[-1], theirs.shape[-2])
-    return float(abs(theirs - scale_cam_image(scale_cam_image(ours.numpy(), size))).max())
+    return float(abs(theirs - scale_cam_image(scale_cam_image(ours.relu().numpy(), size))).max())
 
 
 def _from_torchcam(theirs: Any, ours: Tensor) -> float:

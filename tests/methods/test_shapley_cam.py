@@ -48,3 +48,40 @@ def test_where_nothing_bends_it_is_grad_cam(stacked: Make, images: Tensor) -> No
         for m in ("shapley_cam", "grad_cam")
     )
     assert_close(one, other)
+
+
+class Attentive(nn.Module):
+    """A convolution, attention between its places, the mean, one linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(3, 4, 3, stride=2)
+        self.head = nn.Linear(4, 3)
+
+    def rest(self, activations: Tensor) -> Tensor:
+        tokens = activations.flatten(2).mT
+        seen = nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
+        out: Tensor = self.head(seen.mean(1))
+        return out
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rest(self.features(x))
+
+
+def test_attention_is_derived_twice(images: Tensor) -> None:
+    """PyTorch's fused attention has no second derivative; the Hessian here is a difference of two slopes."""
+    torch.manual_seed(0)
+    network = Attentive().to(images.dtype)
+    before = torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.mem_efficient_sdp_enabled()
+    found = attribute(network, images, target=1, layer="features", method="shapley_cam", signed=True)
+    assert before == (torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.mem_efficient_sdp_enabled())
+
+    def slope(a: Tensor) -> Tensor:
+        a = a.detach().requires_grad_()
+        return torch.autograd.grad(network.rest(a)[:, 1].sum(), a)[0]
+
+    a, step = network.features(images).detach(), 1e-5
+    curved = (slope(a + step * a) - slope(a - step * a)) / (2 * step)
+    weights = (slope(a) - 0.5 * curved).mean((2, 3))
+    assert_close(found, torch.einsum("bc,bchw->bhw", weights, a), rtol=1e-6, atol=1e-8)
+    assert float(curved.abs().max()) > 1e-3 * float(slope(a).abs().max())

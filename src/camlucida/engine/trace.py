@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camlucida.engine import structure
 from camlucida.engine.batch import Batch, Spread, Spreads, batch_axes, images_of, of_image
@@ -82,7 +85,7 @@ class Trace:
 
         score    the network's output for one image in, its score (1,) out
         """
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), _plain_attention():
             activations = traced.activations[image : image + 1].clone().requires_grad_()
             value = score(self._played(traced, activations, image, None, graph=True))
             (slope,) = torch.autograd.grad(value.sum(), activations, create_graph=True)
@@ -127,6 +130,16 @@ class Trace:
                 if after:
                     after.clear()
                 return play(Replay(wanted.module, wanted.call, replacement, None, after=after))
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Attention in steps that can be derived twice. PyTorch's switch is the whole process's, so one at a time."""
+    with _switching, sdpa_kernel(SDPBackend.MATH):
+        yield
+
+
+_switching = threading.Lock()
 
 
 def _replacement(traced: Traced, variants: Tensor, image: int, spreads: Spreads | None) -> Any:
