@@ -1,0 +1,55 @@
+"""ADCC: one number for three wishes: the class stays, the map stays, and it is small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from camlucida.metrics.average_drop import masked, stretched
+from camlucida.metrics.parts.composites import coherency, harmonic_mean
+from camlucida.metrics.parts.ranking import even, says_something
+from camlucida.metrics.parts.removal import Predict, probability
+from camlucida.metrics.registry import Value, metric, preset
+
+NAMES = ("adcc", "adcc_coherency", "adcc_complexity")
+
+
+@metric(
+    paper="Poppi et al., CVPR workshop 2021, sec. 3",
+    deviation="the drop is that of the explained class; the authors' code has the probability of the first class on "
+    "the whole picture, which is the same with target='predicted'. 0 where a part is 0",
+    gives={
+        "adcc": Value("high", worst=0.0),
+        "adcc_coherency": Value("high", worst=0.0),
+        "adcc_complexity": Value("low", worst=1.0),
+    },
+)
+def adcc(
+    relevance: Tensor,
+    inputs: Tensor,
+    logits: Tensor,
+    target: int,
+    predict: Predict,
+    explain: Callable[[Tensor], Tensor],
+) -> dict[str, float]:
+    """The harmonic mean of three: what the masked picture keeps of the class, how alike its map is, how small the map.
+
+    relevance  (H, W)     the map on the network's input; of one that is the same everywhere nothing can be said
+    inputs     (c, H, W)  the picture; masked, it is multiplied by the map from 0 to 1
+    returns    all from 0 to 1. adcc, high is good; adcc_coherency (r + 1) / 2, r the correlation of the map and the
+               masked picture's, chance level 0.5; adcc_complexity, the mean of the map, low is good
+    forwards   1 and one more map
+    """
+    if not says_something(relevance) or even(relevance):
+        return dict.fromkeys(NAMES, float("nan"))
+    heat = stretched(relevance)
+    seen = masked(inputs, heat)
+    alike, size = coherency(heat, explain, seen), float(heat.double().mean())
+    before = float(probability(logits, target))
+    after = float(probability(predict(lambda which: seen.expand(len(which), -1, -1, -1), 1), target))
+    left = 1 - max(0.0, before - after) / before if before else 0.0
+    return dict(zip(NAMES, (harmonic_mean(alike, 1 - size, left), alike, size), strict=True))
+
+
+preset("adcc/poppi", adcc)

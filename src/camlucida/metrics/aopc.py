@@ -1,0 +1,68 @@
+"""AOPC: how far the class falls while square regions are replaced by noise, the most relevant first."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from camlucida.errors import MetricError
+from camlucida.metrics.parts.ranking import ranks, says_something
+from camlucida.metrics.parts.removal import Predict, probability, sums
+from camlucida.metrics.registry import Score, Value, metric, preset
+
+SIDE = 9 / 224
+"""Of the shorter side: the paper's regions of 9 pixels of 224."""
+
+
+@metric(
+    paper="Samek et al., TNNLS 2017, eq. 12 (AOPC, MoRF)",
+    deviation="four regions go at once and the noise is drawn once, not ten times (preset aopc/samek has the paper's); "
+    "f is the probability of the explained class; regions of equal relevance by lot",
+    gives=Value("high", worst=-1.0),
+)
+def aopc(
+    relevance: Tensor,
+    inputs: Tensor,
+    target: int,
+    pixel: Tensor,
+    black: Tensor,
+    predict: Predict,
+    random: torch.Generator,
+    *,
+    regions: int = 100,
+    at_once: int = 4,
+    draws: int = 1,
+) -> Score:
+    """The mean fall of the probability while the most relevant regions are replaced by uniform noise, one by one.
+
+    relevance  (H, W)     the map on the network's input
+    inputs     (c, H, W)  the picture
+    regions    how many go in all, of 9 x 9 pixels of 224, or as much of another size
+    at_once    how many go between two looks
+    draws      how often the noise is drawn anew
+    returns    -1 to 1, high is good; the curve is the fall after each look. Chance level: that of a random order
+    forwards   one a look and draw: 26
+    """
+    if regions < 1 or at_once < 1 or draws < 1:
+        raise MetricError(f"regions, at_once and draws are at least 1, not {regions}, {at_once}, {draws}.")
+    if not says_something(relevance):
+        return Score(float("nan"))
+    side = max(1, round(SIDE * min(relevance.shape)))
+    y, x = (torch.arange(n) // side for n in relevance.shape)
+    cells = y[:, None] * (int(x.max()) + 1) + x
+    places = ranks(sums(relevance, cells), random)[cells].to(inputs.device)
+    last = min(regions, int(cells.max()) + 1)
+    counts = torch.tensor([*range(0, last, at_once), last], device=inputs.device)
+    uniform = torch.rand((draws, *inputs.shape), generator=random, dtype=torch.float64)
+    noise = black + pixel * uniform.to(inputs)
+
+    def variants(which: Tensor) -> Tensor:
+        gone = places < counts[which % len(counts)][:, None, None]
+        return torch.where(gone[:, None], noise[which // len(counts)], inputs)
+
+    found = probability(predict(variants, len(counts) * draws), target).reshape(draws, len(counts)).mean(0)
+    curve = found[0] - found
+    return Score(float(curve.mean()), curve)
+
+
+preset("aopc/samek", aopc, at_once=1, draws=10)

@@ -1,0 +1,54 @@
+"""Deletion: how fast the class is lost when what is called important goes first."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from camlucida.metrics.parts.ranking import ranks, says_something
+from camlucida.metrics.parts.removal import Predict, area, first_taken, logit, probability, steps_of
+from camlucida.metrics.parts.substrates import without
+from camlucida.metrics.registry import Score, Value, metric, preset
+
+
+@metric(
+    paper="Petsiuk et al., BMVC 2018 (RISE), sec. 4.2 and the authors' evaluation.py",
+    deviation="equal values go in an order drawn by lot, where the authors' is that of an unstable sort; by default "
+    "the picture goes over into a blur of itself: their grey holes are pictures the network has never seen (preset "
+    "deletion/rise has them)",
+    gives={"deletion": Value("low", worst=1.0), "deletion_logit": Value("neither")},
+)
+def deletion(
+    relevance: Tensor,
+    inputs: Tensor,
+    target: int,
+    pixel: Tensor,
+    black: Tensor,
+    predict: Predict,
+    random: torch.Generator,
+    *,
+    step: int | None = None,
+    steps: int = 28,
+    substrate: str = "gaussian",
+) -> dict[str, Score]:
+    """How much of the class is left on average while pixels are taken away, the most relevant first.
+
+    relevance  (H, W)     the map on the network's input
+    inputs     (c, H, W)  the picture
+    step       pixels at once; None: the picture in `steps` equal parts
+    substrate  what takes their place: gaussian, zeros, black, mean, rise_blur, road
+    returns    deletion, the area under the curve of the probability, 0 to 1, low is good; deletion_logit, the area
+               under that of the class score, in its own units. Chance level: that of a random order, `random_cam`
+    forwards   one a point: 29
+    """
+    if not says_something(relevance):
+        return {"deletion": Score(float("nan")), "deletion_logit": Score(float("nan"))}
+    taken = without(inputs, substrate, pixel=pixel, black=black, random=random)
+    places = ranks(relevance, random).to(inputs.device)
+    found = first_taken(predict, taken, places, steps_of(places.numel(), step, steps))
+    curve, scores = probability(found, target), logit(found, target)
+    return {"deletion": Score(area(curve), curve), "deletion_logit": Score(area(scores), scores)}
+
+
+preset("deletion/rise", deletion, step=224, substrate="zeros")
+preset("deletion/rise-fast", deletion, step=1792, substrate="zeros")

@@ -1,0 +1,54 @@
+"""Insertion: how fast the class is seen when what is called important comes first."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from camlucida.metrics.parts.ranking import ranks, says_something
+from camlucida.metrics.parts.removal import Predict, area, first_shown, logit, probability, steps_of
+from camlucida.metrics.parts.substrates import without
+from camlucida.metrics.registry import Score, Value, metric, preset
+
+
+@metric(
+    paper="Petsiuk et al., BMVC 2018 (RISE), sec. 4.2 and the authors' evaluation.py",
+    deviation="equal values come in an order drawn by lot, where the authors' is that of an unstable sort; by default "
+    "the blur is a Gaussian that leaves no shapes: theirs is a box of 11 pixels with dark borders (preset "
+    "insertion/rise has it)",
+    gives={"insertion": Value("high", worst=0.0), "insertion_logit": Value("neither")},
+)
+def insertion(
+    relevance: Tensor,
+    inputs: Tensor,
+    target: int,
+    pixel: Tensor,
+    black: Tensor,
+    predict: Predict,
+    random: torch.Generator,
+    *,
+    step: int | None = None,
+    steps: int = 28,
+    substrate: str = "gaussian",
+) -> dict[str, Score]:
+    """How much of the class is seen on average while pixels are put into a blurred picture, the most relevant first.
+
+    relevance  (H, W)     the map on the network's input
+    inputs     (c, H, W)  the picture
+    step       pixels at once; None: the picture in `steps` equal parts
+    substrate  what they are put into: gaussian, zeros, black, mean, rise_blur, road
+    returns    insertion, the area under the curve of the probability, 0 to 1, high is good; insertion_logit, the area
+               under that of the class score, in its own units. Chance level: that of a random order, `random_cam`
+    forwards   one a point: 29
+    """
+    if not says_something(relevance):
+        return {"insertion": Score(float("nan")), "insertion_logit": Score(float("nan"))}
+    shown = without(inputs, substrate, pixel=pixel, black=black, random=random)
+    places = ranks(relevance, random).to(inputs.device)
+    found = first_shown(predict, shown, places, steps_of(places.numel(), step, steps))
+    curve, scores = probability(found, target), logit(found, target)
+    return {"insertion": Score(area(curve), curve), "insertion_logit": Score(area(scores), scores)}
+
+
+preset("insertion/rise", insertion, step=224, substrate="rise_blur")
+preset("insertion/rise-fast", insertion, step=1792, substrate="rise_blur")

@@ -1,0 +1,57 @@
+"""muFidelity: random sets of cells away, and whether the map knew what that would cost."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from camlucida.errors import MetricError
+from camlucida.metrics.parts.ranking import even, says_something
+from camlucida.metrics.parts.removal import Predict, cells_taken, grid_cells, logit, sums
+from camlucida.metrics.parts.similarity import spearman
+from camlucida.metrics.parts.substrates import without
+from camlucida.metrics.registry import Value, metric
+
+
+@metric(
+    paper="Bhatt et al., IJCAI 2020, eq. 6 (faithfulness), with the grid and the rank correlation of Fel et al., "
+    "NeurIPS 2021 (muFidelity)",
+    deviation="each cell goes with the same probability, as in Xplique, where the paper takes sets of one size",
+    gives=Value("high", worst=-1.0),
+)
+def mu_fidelity(
+    relevance: Tensor,
+    inputs: Tensor,
+    logits: Tensor,
+    target: int,
+    pixel: Tensor,
+    black: Tensor,
+    predict: Predict,
+    random: torch.Generator,
+    *,
+    cells: int = 9,
+    share: float = 0.2,
+    samples: int = 200,
+    substrate: str = "zeros",
+) -> float:
+    """Whether the relevance of a random set of cells tells how far the class score falls without them.
+
+    relevance  (H, W)     the map on the network's input; of one that is the same everywhere nothing can be said
+    inputs     (c, H, W)  the picture
+    cells      on each side of the grid
+    share      how probable it is for each cell to go
+    samples    how many sets
+    substrate  what takes their place: zeros, black, mean, gaussian, rise_blur, road
+    returns    the rank correlation over the sets, -1 to 1, chance level 0
+    forwards   one a set: 200
+    """
+    if not 0 < share < 1 or samples < 2:
+        raise MetricError(f"muFidelity needs a share between 0 and 1 and at least 2 samples, not {share}, {samples}.")
+    if not says_something(relevance) or even(relevance):
+        return float("nan")
+    grid = grid_cells(relevance.shape, cells)
+    gone = torch.rand((samples, cells * cells), generator=random) < share
+    taken = without(inputs, substrate, pixel=pixel, black=black, random=random)
+    found = cells_taken(predict, taken, grid.to(inputs.device), gone)
+    fall = logit(logits, target) - logit(found, target)
+    return float(spearman((gone.double() @ sums(relevance, grid))[None], fall[None]))

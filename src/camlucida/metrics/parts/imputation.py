@@ -1,0 +1,101 @@
+"""The noisy linear imputation of ROAD: a missing pixel is the weighted mean of the eight around it.
+
+Those around it may be missing too, so that all missing pixels of a picture are one sparse system of equations. It is
+symmetric and positive definite, and solved exactly: the pixels are eliminated in nested halves of the picture (George,
+1973), so that the order needs no search, and every system is built in that order at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from camlucida.errors import MetricError
+from camlucida.extras import need
+
+SIDE, CORNER = 1 / 6, 1 / 12
+AROUND = tuple((dy, dx, CORNER if dy and dx else SIDE) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx)
+"""Rows down, columns right, weight."""
+
+LEAF = 4
+"""So few pixels are not halved further. Measured: 4 and 16 take the same time."""
+
+Numbers = NDArray[np.int64]
+
+
+def imputed(inputs: Tensor, missing: Tensor) -> Tensor:
+    """Pictures (n, c, H, W): one picture (c, H, W) with `missing` (n, H, W) pixels replaced, without noise.
+
+    Raises `MetricError` where all pixels are missing.
+    """
+    if bool(missing.flatten(1).all(1).any()):
+        raise MetricError("every pixel is missing, and nothing is left to impute from. Take fewer away.")
+    grid = _grid(*(int(n) for n in inputs.shape[1:]))
+    colours = inputs.detach().cpu().double().flatten(1).T.numpy()
+    found = [_solved(grid, colours, mask) for mask in missing.cpu().flatten(1).numpy()]
+    pictures = torch.from_numpy(np.stack(found)).transpose(1, 2).to(inputs).reshape(-1, *inputs.shape)
+    return torch.where(missing[:, None], pictures, inputs)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What all systems on pictures of one size share.
+
+    order    (H W,) in which pixels are eliminated
+    around   (8, H W) who is next to whom; H W where that is beyond the border
+    weights  (8,)
+    """
+
+    order: Numbers
+    around: Numbers
+    weights: NDArray[np.float64]
+
+
+@lru_cache(maxsize=4)
+def _grid(height: int, width: int) -> Grid:
+    numbers = np.full((height + 2, width + 2), height * width)
+    numbers[1:-1, 1:-1] = np.arange(height * width).reshape(height, width)
+    around = [numbers[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width].ravel() for dy, dx, _ in AROUND]
+    order = np.concatenate(_halves(numbers[1:-1, 1:-1]))
+    return Grid(order, np.stack(around), np.array([weight for _, _, weight in AROUND]))
+
+
+def _halves(block: Numbers) -> list[Numbers]:
+    """Both halves first, then the line between them, which alone keeps them apart."""
+    if block.size <= LEAF:
+        return [block.ravel()]
+    if block.shape[1] < block.shape[0]:
+        block = block.T
+    middle = block.shape[1] // 2
+    return [*_halves(block[:, :middle]), *_halves(block[:, middle + 1 :]), block[:, middle]]
+
+
+def _solved(grid: Grid, colours: NDArray[np.float64], missing: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Colours (H W, c) with the missing ones replaced."""
+    if not missing.any():
+        return colours
+    what = "imputation as ROAD has it"
+    sparse = need("scipy.sparse", extra="analysis", what=what)
+    linalg = need("scipy.sparse.linalg", extra="analysis", what=what)
+    pixels = grid.order[missing[grid.order]]
+    beyond, count = len(missing), len(pixels)
+    unknown = np.full(beyond + 1, -1)
+    unknown[pixels] = np.arange(count)
+    around = grid.around[:, pixels]
+    weights = np.where(around < beyond, grid.weights[:, None], 0)
+    known = np.vstack([np.where(missing[:, None], 0, colours), np.zeros(colours.shape[1])])
+    given = sum(weights[k][:, None] * known[around[k]] for k in range(len(around)))
+    which, rows = np.nonzero(unknown[around] >= 0)
+    diagonal = np.arange(count)
+    values = np.concatenate([weights.sum(0), -weights[which, rows]])
+    places = np.concatenate([diagonal, rows]), np.concatenate([diagonal, unknown[around[which, rows]]])
+    system = sparse.csc_matrix((values, places), shape=(count, count))
+    factors = linalg.splu(system, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    found = colours.copy()
+    found[pixels] = factors.solve(given)
+    return found

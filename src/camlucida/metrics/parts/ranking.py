@@ -1,0 +1,36 @@
+"""Which pixel comes first: order among equal values is drawn by lot, never that of their numbers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+EVEN = 1e-6
+"""Of the largest value: a map that varies less is the same everywhere, but for the rounding of its enlargement."""
+
+
+def says_something(relevance: Tensor) -> bool:
+    """Whether a map can be judged at all: it has numbers only, and not all of them are 0."""
+    return bool(relevance.isfinite().all()) and bool((relevance != 0).any())
+
+
+def even(relevance: Tensor) -> bool:
+    """Whether it is the same everywhere, which says nothing about where to look."""
+    values = relevance.double()
+    return float(values.max() - values.min()) <= EVEN * float(values.abs().max())
+
+
+def ranks(relevance: Tensor, random: torch.Generator) -> Tensor:
+    """The place of every value in a row from the largest to the smallest: long, of the same shape, from 0 on.
+
+    Equal values stand in an order drawn with `random`; of a map that is the same everywhere that is all of them. The
+    row is made on the processor, so that no device has an order of its own.
+    """
+    values = relevance.detach().cpu().double().flatten()
+    if even(values):
+        values = torch.zeros_like(values)
+    lot = torch.randperm(len(values), generator=random)
+    order = lot[values[lot].argsort(descending=True, stable=True)]
+    places = torch.empty_like(order)
+    places[order] = torch.arange(len(order))
+    return places.reshape(relevance.shape).to(relevance.device)

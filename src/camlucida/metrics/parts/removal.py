@@ -1,0 +1,81 @@
+"""Taking parts of a picture away and asking the network again: steps, cells, what they fall by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from camlucida.errors import MetricError
+from camlucida.metrics.parts.substrates import Without
+
+
+class Predict(Protocol):
+    """Class scores (count, k) of other pictures: numbers (n,) in, pictures (n, c, H, W) out."""
+
+    def __call__(self, variants: Callable[[Tensor], Tensor], count: int) -> Tensor: ...
+
+
+def probability(logits: Tensor, target: int) -> Tensor:
+    """Of the target, in float64 on the processor: (n,) of (n, k), or one number of (k,)."""
+    return logits.detach().cpu().double().softmax(-1)[..., target]
+
+
+def logit(logits: Tensor, target: int) -> Tensor:
+    """As `probability`, the class score itself."""
+    return logits.detach().cpu().double()[..., target]
+
+
+def first_taken(predict: Predict, without: Without, places: Tensor, counts: Sequence[int]) -> Tensor:
+    """Class scores (n, k) of the picture without the `counts` (n,) first pixels; `places` (H, W) is the row they
+    stand in."""
+    steps = torch.tensor(list(counts), device=places.device)
+    return predict(lambda which: without(places < steps[which][:, None, None]), len(steps))
+
+
+def first_shown(predict: Predict, without: Without, places: Tensor, counts: Sequence[int]) -> Tensor:
+    """As `first_taken`, of nothing but the first pixels."""
+    steps = torch.tensor(list(counts), device=places.device)
+    return predict(lambda which: without(places >= steps[which][:, None, None]), len(steps))
+
+
+def cells_taken(predict: Predict, without: Without, cells: Tensor, taken: Tensor) -> Tensor:
+    """Class scores (n, k) without some cells: `cells` (H, W) is the number of each pixel's, `taken` (n, cells) bool."""
+    taken = taken.to(cells.device)
+    return predict(lambda which: without(taken[which][:, cells]), len(taken))
+
+
+def grid_cells(size: Sequence[int], across: int) -> Tensor:
+    """The number (H, W) of the cell of each pixel, row by row, with `across` cells on each side."""
+    if not 1 < across <= min(size):
+        raise MetricError(f"a picture of {size[0]} x {size[1]} pixels has no grid of {across} x {across} cells.")
+    y, x = (torch.arange(n) * across // n for n in size)
+    return y[:, None] * across + x
+
+
+def sums(relevance: Tensor, cells: Tensor) -> Tensor:
+    """The relevance (cells,) of each cell, float64 on the processor."""
+    cells = cells.cpu().flatten()
+    found = torch.zeros(int(cells.max()) + 1, dtype=torch.float64)
+    return found.index_add(0, cells, relevance.detach().cpu().double().flatten())
+
+
+def steps_of(pixels: int, step: int | None, steps: int) -> list[int]:
+    """How many pixels are gone at each point of a curve: none first, all last.
+
+    step    so many more at each point, and at the last what is left; None: in `steps` equal parts
+    """
+    if step is None:
+        if steps < 1:
+            raise MetricError(f"steps is how many parts a curve has, at least 1, not {steps}.")
+        return [round(pixels * i / steps) for i in range(steps + 1)]
+    if step < 1:
+        raise MetricError(f"step is how many pixels go at once, at least 1, not {step}.")
+    return [min(pixels, step * i) for i in range(-(-pixels // step) + 1)]
+
+
+def area(curve: Tensor) -> float:
+    """Under a curve (n,) from 0 to 1, all of its steps as wide as each other: trapezoids."""
+    return float((curve.sum() - curve[0] / 2 - curve[-1] / 2) / (len(curve) - 1))

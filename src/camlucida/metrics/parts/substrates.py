@@ -1,0 +1,101 @@
+"""What stands where pixels are taken away: (n, H, W) bool in, pictures (n, c, H, W) without them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from camlucida.errors import MetricError, nearest
+from camlucida.metrics.parts.imputation import imputed
+
+Without: TypeAlias = Callable[[Tensor], Tensor]
+"""Which pixels are missing (n, H, W) in, the pictures (n, c, H, W) without them out."""
+
+Substrate: TypeAlias = Literal["zeros", "black", "mean", "gaussian", "rise_blur", "road"]
+
+BLUR = 0.05
+"""Sigma of the honest blur, as a share of the shorter side: 11 pixels of 224, which leaves colours and no shapes."""
+
+ROAD_NOISE = 0.01
+"""Of the range from black to white."""
+
+
+def without(
+    inputs: Tensor, substrate: str, *, pixel: Tensor, black: Tensor, random: torch.Generator, noise: float = ROAD_NOISE
+) -> Without:
+    """How one picture (c, H, W) loses pixels.
+
+    substrate  "zeros" of the network's input, which is the mean colour of what it was trained on; "black"; "mean", the
+               picture's own mean colour; "gaussian", the picture blurred until only colours are left; "rise_blur", the
+               blur of RISE's code; "road", what the pixels around it make likely, with noise
+    noise      of "road", sigma as a share of the range from black to white
+    """
+    if substrate == "road":
+        grain = noise * pixel * torch.randn(inputs.shape, generator=random, dtype=torch.float64).to(inputs)
+        return lambda missing: _with_likely(inputs, missing, grain)
+    return put(inputs, picture(inputs, substrate, black))
+
+
+def put(inputs: Tensor, other: Tensor) -> Without:
+    """How one picture loses pixels to another one (c, H, W), or to one for each variant (n, c, H, W)."""
+    return lambda missing: torch.where(missing[:, None], other, inputs)
+
+
+def picture(inputs: Tensor, substrate: str, black: Tensor) -> Tensor:
+    """The picture (c, H, W) that shows through where pixels are missing."""
+    if substrate == "zeros":
+        return torch.zeros_like(inputs)
+    if substrate == "black":
+        return black.to(inputs).expand_as(inputs)
+    if substrate == "mean":
+        return inputs.mean((1, 2), keepdim=True).expand_as(inputs)
+    if substrate == "gaussian":
+        sigma = BLUR * min(inputs.shape[1:])
+        reach = max(1, round(4 * sigma))
+        across = torch.arange(-reach, reach + 1, dtype=torch.float64)
+        bell = torch.exp(-0.5 * (across / sigma) ** 2)
+        bell = (bell / bell.sum()).to(inputs)
+        padded = F.pad(inputs[:, None], (reach,) * 4, mode="replicate")
+        return F.conv2d(F.conv2d(padded, bell.view(1, 1, 1, -1)), bell.view(1, 1, -1, 1))[:, 0]
+    if substrate == "rise_blur":
+        kernel = rise_kernel().to(inputs)
+        return F.conv2d(inputs[:, None], kernel[None, None], padding=len(kernel) // 2)[:, 0]
+    known = get_args(Substrate)
+    raise MetricError(f"no substrate {substrate!r}.{nearest(str(substrate), known)} Known: {', '.join(known)}.")
+
+
+def rise_kernel(side: int = 11, sigma: float = 5.0) -> Tensor:
+    """The blur (side, side) of RISE's code: no Gaussian of that sigma, though it is made of one.
+
+    A point in the middle of so small a picture is blurred with reflecting borders, cut at 4 sigma, and what leaves on
+    one side comes back: almost a flat box, whose own sigma is 3.13. Float32, as there.
+    """
+    reach = int(4 * sigma + 0.5)
+    bell = torch.exp(-0.5 / sigma**2 * torch.arange(-reach, reach + 1, dtype=torch.float64) ** 2)
+    bell /= bell.sum()
+    line = torch.zeros(side, dtype=torch.float64)
+    for place in range(side):
+        for offset, weight in zip(range(-reach, reach + 1), bell, strict=True):
+            seen = (place + offset) % (2 * side)  # d c b a | a b c d | d c b a
+            line[place] += weight * ((seen if seen < side else 2 * side - 1 - seen) == side // 2)
+    return (line[:, None] * line).float()
+
+
+def checked_shares(shares: Sequence[float], name: str) -> tuple[float, ...]:
+    """Shares of a picture that can be taken away and leave something to guess from."""
+    if not shares or not all(0 < share < 1 for share in shares):
+        raise MetricError(f"{name} are shares of the picture, between 0 and 1, not {tuple(shares)}.")
+    return tuple(shares)
+
+
+def _with_likely(inputs: Tensor, missing: Tensor, grain: Tensor) -> Tensor:
+    """Where nothing is left to guess from, the mean colour."""
+    nothing = missing.flatten(1).all(1)
+    found = torch.empty((len(missing), *inputs.shape), dtype=inputs.dtype, device=inputs.device)
+    found[nothing] = inputs.mean((1, 2), keepdim=True)
+    found[~nothing] = imputed(inputs, missing[~nothing])
+    return found + grain * missing[:, None]

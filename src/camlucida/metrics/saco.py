@@ -1,0 +1,55 @@
+"""SaCo: of every two groups of pixels, the one that is called more relevant should cost more."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from camlucida.errors import MetricError
+from camlucida.metrics.parts.ranking import even, ranks, says_something
+from camlucida.metrics.parts.removal import Predict, cells_taken, probability, sums
+from camlucida.metrics.parts.substrates import without
+from camlucida.metrics.registry import Value, metric
+
+
+@metric(
+    paper="Wu et al., CVPR 2024, alg. 1",
+    deviation="the code is a skeleton that leaves the fill open: ours is the picture's mean colour",
+    gives=Value("high", worst=-1.0),
+)
+def saco(
+    relevance: Tensor,
+    inputs: Tensor,
+    logits: Tensor,
+    target: int,
+    pixel: Tensor,
+    black: Tensor,
+    predict: Predict,
+    random: torch.Generator,
+    *,
+    groups: int = 10,
+    substrate: str = "mean",
+) -> float:
+    """Whether groups of pixels, from most to least relevant, cost the class in that order, weighed by how far apart.
+
+    relevance  (H, W)     the map on the network's input; of one that is the same everywhere nothing can be said
+    inputs     (c, H, W)  the picture
+    groups     of equally many pixels
+    substrate  what takes their place: mean, zeros, black, gaussian, rise_blur, road
+    returns    the weights of pairs in the right order less those in the wrong one, of all weights: -1 to 1, chance
+               level 0
+    forwards   one a group: 10
+    """
+    if not 1 < groups <= relevance.numel():
+        raise MetricError(f"SaCo needs at least 2 groups, and no more than pixels; not {groups}.")
+    if not says_something(relevance) or even(relevance):
+        return float("nan")
+    group = ranks(relevance, random) * groups // relevance.numel()
+    taken = without(inputs, substrate, pixel=pixel, black=black, random=random)
+    found = cells_taken(predict, taken, group.to(inputs.device), torch.eye(groups, dtype=torch.bool))
+    fall = probability(logits, target) - probability(found, target)
+    worth = sums(relevance, group)
+    first, second = torch.triu_indices(groups, groups, offset=1)
+    apart = worth[first] - worth[second]
+    right = torch.where(fall[first] >= fall[second], apart, -apart)
+    return float(right.sum() / apart.abs().sum())
