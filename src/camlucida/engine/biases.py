@@ -16,6 +16,7 @@ from torch import Tensor
 
 from camlucida.engine import calls
 from camlucida.engine.calls import EveryCall, Function, depends, named, writes
+from camlucida.engine.cost import WITH_GRADIENT, spend
 from camlucida.engine.layout import Layout, infer
 from camlucida.engine.pictures import Pictures
 from camlucida.errors import MethodError
@@ -65,6 +66,7 @@ def _of_image(
         with Biases((int(image.shape[-2]), int(image.shape[-1]))) as biases:
             value = score(pictures.read(pictures.twin.module(image.clone()))).sum()
         (gradient,) = torch.autograd.grad(value, image)
+    spend(len(image) * WITH_GRADIENT)
     return gradient.to(torch.promote_types(gradient.dtype, torch.float32)), biases.gradients()
 
 

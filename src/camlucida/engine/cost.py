@@ -1,4 +1,8 @@
-"""What was spent: counted in forwards of one picture, wherever the network runs."""
+"""What was spent: counted in forwards of one picture, wherever the network runs.
+
+A run of only the rest of the network counts as a whole one, so that what is counted is at least what was spent; runs
+that only find out what the network is made of, once for all pictures, are not counted.
+"""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from camlucida.engine import calls
 from camlucida.engine.calls import EveryCall, Function, depends, writes
+from camlucida.engine.cost import WITH_GRADIENT, spend
 from camlucida.engine.pictures import Pictures
 from camlucida.errors import MethodError
 
@@ -51,6 +52,7 @@ def multipliers(pictures: Pictures, score: Callable[[Tensor], Tensor], start: Te
         images, total = run(pictures.inputs, mode)
         mode.finish()
         (found,) = torch.autograd.grad(total, images)
+    spend(len(start) + len(images) * WITH_GRADIENT)
     return found.to(torch.promote_types(found.dtype, torch.float32))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from camlucida.engine.cost import WITH_GRADIENT, spend
 from camlucida.engine.quick import Quicker, as_it_is, quicker
 from camlucida.engine.relu import ReluRule, Rule
 from camlucida.engine.repeats import Repeats
@@ -55,6 +56,7 @@ class Pictures:
             forward = self._forward(variants, count)
             for which in self._chunks(count, GROWTH):
                 found.append(self._scored(forward, variants(which)).detach())
+                spend(len(which) * len(self.inputs))
                 self._tell(which, count)
         return torch.cat(found)
 
@@ -71,6 +73,7 @@ class Pictures:
                 pictures = variants(which).detach().to(self.inputs.dtype).requires_grad_()
                 scores = score(self._run(pictures)) if rule is None else self._ruled(rule, score, pictures)
                 (gradient,) = torch.autograd.grad(scores.sum(), pictures)
+            spend(len(which) * len(self.inputs) * WITH_GRADIENT)
             self._tell(which, count)
             yield which, scores.detach(), gradient.to(torch.promote_types(gradient.dtype, torch.float32))
 
@@ -104,7 +107,9 @@ class Pictures:
         if count * len(self.inputs) < WORTH:
             return replace(as_it_is(self.twin.module, self.read), precision=precision)
         first_and_last = variants(torch.tensor([0, count - 1]))[:, 0].to(self.inputs.dtype)
-        return quicker(self.twin.module, self.read, torch.cat([self.inputs[:1], first_and_last]), precision)
+        probes = torch.cat([self.inputs[:1], first_and_last])
+        spend(2 * len(probes))
+        return quicker(self.twin.module, self.read, probes, precision)
 
     def _chunks(self, count: int, growth: int) -> list[Tensor]:
         rows = self.repeats.batch

@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camlucida.engine import structure
 from camlucida.engine.batch import Batch, Spread, Spreads, batch_axes, images_of, of_image
+from camlucida.engine.cost import WITH_GRADIENT, spend
 from camlucida.engine.layers import Layer
 from camlucida.engine.layout import Layout, infer
 from camlucida.engine.survey import picture_size, survey
@@ -122,6 +123,7 @@ class Trace:
                 inputs = of_image(self._inputs, image, len(variants))
                 if self._written:
                     inputs = structure.transform(inputs, lambda _, t: t.clone())
+                spend(len(variants) * (WITH_GRADIENT if graph else 1))
                 return self.twin.run(replay, inputs)
 
             try:
@@ -238,6 +240,7 @@ class _Recorder:
         # or a `no_grad` of the network's own that ends after the layer would switch it off again.
         with torch.set_grad_enabled(self.gradients):
             output = self.twin.run(recording, inputs)
+        spend(images_of(inputs) * (WITH_GRADIENT if self.gradients else 1))
         self.written = [place(t) for t, version in before if t._version != version]
         return recording, output
 

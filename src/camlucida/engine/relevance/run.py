@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.engine import structure
+from camlucida.engine.batch import images_of
+from camlucida.engine.cost import WITH_GRADIENT, spend
 from camlucida.engine.relevance.functions import STRAY
 from camlucida.engine.relevance.mode import RelevanceMode, RelevanceRule
 from camlucida.engine.relevance.shares import Affine, Passed, Unruled, Weighted
@@ -52,6 +54,7 @@ class Relevances:
         self, twin: Twin, inputs: Any, read: Callable[[Any], Tensor], rule: RelevanceRule, traced: Traced | None = None
     ) -> None:
         self._twin, self._traced = twin, traced
+        spend(images_of(inputs) * WITH_GRADIENT)
         with torch.inference_mode(False), torch.set_grad_enabled(traced is None):
             given = structure.transform(inputs, lambda _, t: at_least_float32(t.detach()).clone())
             if traced is None:

@@ -1,0 +1,62 @@
+"""What measuring costs, as the program itself counts it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+import torch
+from torch import nn
+
+import camlucida as cl
+from camlucida.data.datasets import Scenes
+from camlucida.data.toybox import Toybox
+from camlucida.engine.cost import WITH_GRADIENT, counted
+from camlucida.evaluation import evaluate
+from camlucida.metrics import metrics
+
+OPTIONAL = ("saco", "aopc")
+"""Not in the standard report, but within its cost all the same."""
+
+
+def test_the_standard_report_takes_700_forwards_at_most(tmp_path: Path) -> None:
+    found = evaluate(
+        "toybox", Scenes(Toybox(1, objects=2)), methods=["grad_cam"], metrics=list(metrics()), out=tmp_path / "run"
+    )
+    rows = pyarrow.parquet.read_table(found.path / "results.parquet").to_pylist()
+    assert not any(row.get("error") for row in rows)
+    spent = {row["metric"]: row["forwards"] for row in rows if row["forwards"]}
+    assert set(OPTIONAL) < set(spent)
+    assert spent["explaining"] == WITH_GRADIENT
+    assert 500 < sum(spent.values()) <= 700
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "forwards"),
+    [
+        ("eigen_cam", {}, 1),
+        ("grad_cam", {}, WITH_GRADIENT),
+        ("integrated_gradients", {"steps": 10}, 1 + 10 * WITH_GRADIENT),
+        ("full_grad", {}, 1 + WITH_GRADIENT),
+        ("deep_lift", {}, 3 + WITH_GRADIENT),
+        ("lrp", {}, 1 + WITH_GRADIENT),
+        ("occlusion", {"window": 8, "stride": 4}, 1 + 9),
+    ],
+)
+def test_methods_cost_what_they_run(method: str, options: dict[str, Any], forwards: float) -> None:
+    """One forward finds the scores; DeepLIFT also wants that of its baseline, and runs it once more."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.ReLU(),
+        nn.Conv2d(4, 4, 3),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 3),
+    ).eval()
+    with counted() as cost:
+        cl.attribute(network, torch.randn(2, 3, 16, 16), target=1, method=method, **options)
+    assert cost.forwards / 2 == forwards
