@@ -115,14 +115,18 @@ class Explainer(Protocol):
 
 @dataclass(frozen=True)
 class OfMethod:
-    """A method at one layer, as an explainer."""
+    """A method at one layer, as an explainer.
+
+    named   its name in tables, if it is not the method's: the same method may be there at another layer, too
+    """
 
     request: Request
     layer: LayerSpec = None
+    named: str = ""
 
     @property
     def name(self) -> str:
-        return self.request[0].name
+        return self.named or self.request[0].name
 
     @property
     def relu(self) -> bool:

@@ -116,7 +116,8 @@ def test_the_record_says_everything(tmp_path: Path) -> None:
     plan = json.loads((tmp_path / "run.json").read_text())["plan"]
     assert plan["model"] == "toybox"
     assert len(plan["weights"]) == 16
-    assert plan["methods"] == [{"method": "ablation_cam(fill=0.5)", "options": {"fill": 0.5}, "layer": "layer3"}]
+    name = "ablation_cam(fill=0.5)"
+    assert plan["methods"] == [{"name": name, "method": name, "options": {"fill": 0.5}, "layer": "layer3"}]
     assert plan["metrics"] == {"energy": {}}
     assert (plan["target"], plan["seed"], plan["pictures"]) == ("label", 0, 11)
     assert set(plan["versions"]) >= {"camlucida", "torch"}

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import camlucida
-from camlucida.cli import activations, concepts, demo, evaluate, explain, layers, models, sanity, trust
+from camlucida.cli import activations, concepts, demo, evaluate, explain, layers, models, report, sanity, trust
 from camlucida.errors import CamlucidaError
 
 USER_ERROR = 2
@@ -28,6 +28,7 @@ app.command(explain.explain)
 app.command(activations.activations)
 app.command(concepts.concepts)
 app.command(evaluate.evaluate)
+app.command(report.report)
 app.command(sanity.sanity)
 app.command(trust.trust)
 app.command(demo.demo)

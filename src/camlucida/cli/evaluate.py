@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -14,9 +14,12 @@ from rich.table import Table
 
 from camlucida.cli.arguments import split
 from camlucida.cli.pictures import progress_bar
+from camlucida.errors import DataError
 
 if TYPE_CHECKING:
+    from camlucida.data.datasets import DataSet
     from camlucida.evaluation import Evaluation, Summary
+    from camlucida.models.model import Model
 
 COLUMNS = 5
 """Metrics side by side in one table; more do not fit a terminal."""
@@ -33,13 +36,15 @@ def evaluate(
     labels: Path | None = None,
     methods: Annotated[list[str] | None, Parameter(negative=())] = None,
     metrics: Annotated[list[str] | None, Parameter(negative=())] = None,
-    layer: str | None = None,
+    layer: Annotated[list[str] | None, Parameter(negative=())] = None,
+    recipe: str | None = None,
     boxes: Path | None = None,
     controls: bool = True,
     target: str = "predicted",
     limit: int | None = None,
     seed: int = 0,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/evaluation"),
+    report: Path | None = None,
 ) -> int:
     """Measure how good maps are over a data set, beside maps that know nothing.
 
@@ -63,7 +68,10 @@ def evaluate(
         Metrics, presets or groups of metrics (localisation, faithfulness, robustness, complexity), separated by commas;
         all for every one there is. localisation if not given.
     layer
-        The layer to explain; the default one if not given.
+        The layer to explain, or several separated by commas; the default one if not given. A method can have its own:
+        "grad_cam @ layer3".
+    recipe
+        A study that is ready to run, instead of methods and metrics: cam-vs-gradcam.
     boxes
         A CSV file with a line a box: file, x0, y0, x1, y1 and, if known, label.
     controls
@@ -76,17 +84,27 @@ def evaluate(
         Of every choice by chance.
     output
         The folder to write to.
+    report
+        Also write a page with tables, curves and pictures: report.html.
     """
     from camlucida.controls import standard_controls
     from camlucida.data.sources import open_dataset
     from camlucida.evaluation import evaluate as run
+    from camlucida.evaluation.recipes import recipe as find_recipe
     from camlucida.models.load import load
 
     console = Console()
     dataset = open_dataset(data, boxes=boxes, count=limit, seed=seed)
+    if recipe and methods:
+        raise DataError("--recipe says which methods: leave --methods out.")
     chosen, wanted = _methods(methods), _metrics(metrics)
+    pairs: tuple[tuple[str, str], ...] = ()
     with console.status(f"Loading {escape(model)} …"):
         loaded = load(model, arch=arch, labels=labels)
+    if recipe:
+        study = find_recipe(recipe, loaded)
+        chosen, pairs = list(study.methods), study.compared
+        wanted = wanted if metrics else list(study.metrics)
     with progress_bar(console) as progress:
         task = progress.add_task("evaluating", total=None)
         found = run(
@@ -94,17 +112,51 @@ def evaluate(
             dataset,
             methods=chosen,
             metrics=wanted,
-            layer=layer,
+            layer=_layers(layer),
+            compared=pairs,
             controls=standard_controls() if controls else (),
             target=target,
             limit=limit,
             seed=seed,
             out=output,
+            source=source_of(data, model, arch, labels, boxes, dataset),
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     show(console, found)
     console.print(f"→ {found.path / 'results.parquet'}", highlight=False, markup=False, soft_wrap=True)
+    if report:
+        write_report(console, found, report, loaded, dataset)
     return 0
+
+
+def write_report(console: Console, found: Evaluation, path: Path, model: Model | None, data: DataSet | None) -> None:
+    """The page, and where it lies."""
+    from camlucida.report import report
+
+    with console.status("Drawing the report …"):
+        made = report(found, path, model=model, data=data)
+    console.print(f"→ {made}", highlight=False, markup=False, soft_wrap=True)
+
+
+def source_of(
+    data: str, model: str, arch: str | None, labels: Path | None, boxes: Path | None, dataset: DataSet
+) -> dict[str, Any]:
+    """How to open the model and the data again, from any folder."""
+
+    def whole(path: str | Path | None) -> str | None:
+        if path is None:
+            return None
+        file = Path(path).expanduser()
+        return str(file.absolute()) if file.exists() else str(path)
+
+    return {
+        "data": whole(data),
+        "count": len(dataset),
+        "boxes": whole(boxes),
+        "model": whole(model),
+        "arch": arch,
+        "labels": whole(labels),
+    }
 
 
 def show(console: Console, found: Evaluation) -> None:
@@ -151,6 +203,11 @@ def _methods(asked: Sequence[str] | None) -> list[str]:
 
     names = split(asked) or ["grad_cam"]
     return [name for one in names for name in (methods() if one == "all" else [one])]
+
+
+def _layers(asked: Sequence[str] | None) -> str | list[str] | None:
+    names = split(asked)
+    return names if names and len(names) > 1 else (names[0] if names else None)
 
 
 def _metrics(asked: Sequence[str] | None) -> list[str]:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from camlucida.errors import MetricError, nearest
-from camlucida.evaluation.statistics import DRAWS, interval
-from camlucida.evaluation.store import Store
-from camlucida.metrics import Value, find
+from camlucida.evaluation.comparing import Agreement, Comparison, agreed, compared, corrected
+from camlucida.evaluation.statistics import DRAWS, ROOM, Floats, drawn_class_means, drawn_means, percentiles, resamples
+from camlucida.evaluation.store import LIKENESS, Store
+from camlucida.metrics import Pool, Preset, Value, find
 
-Floats = NDArray[np.float64]
+SAME = 1e-3
+"""Maps whose largest difference is below this share of their maximum are one map: about what float32 costs."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,44 @@ class Cells:
     classes: NDArray[Any]
     curves: NDArray[np.floating[Any]] | None
 
+    def only(self, index: NDArray[np.int64]) -> Cells:
+        """Those of some of the pictures."""
+        at = np.isin(self.index, index)
+        curves = None if self.curves is None else self.curves[at]
+        return Cells(self.index[at], self.values[at], self.valid[at], self.classes[at], curves)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is known of one picture, and what the model says about it."""
+
+    index: int
+    name: str
+    label: str
+    predicted: str
+    target: str
+    correct: bool | None
+    confidence: float
+
+
+@dataclass(frozen=True, eq=False)
+class Likeness:
+    """How alike the maps of two methods were, picture by picture; pictures with a map of one value are left out.
+
+    correlations   (n,) Spearman's, of the signed maps at the finer one's grid
+    differences    (n,) the largest difference anywhere, each map divided by its own largest number
+    """
+
+    first: str
+    second: str
+    correlations: Floats
+    differences: Floats
+
+    @property
+    def same(self) -> bool:
+        """Whether they are the same map up to a positive factor, on every picture."""
+        return bool(len(self.differences)) and bool((self.differences < SAME).all())
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -72,21 +114,41 @@ class Evaluation:
     @cached_property
     def methods(self) -> tuple[str, ...]:
         """What made maps, methods first, in the order asked for."""
-        return tuple(entry.get("method") or entry["control"] for entry in self.plan["methods"])
+        return tuple(entry["name"] for entry in self.plan["methods"])
 
     @cached_property
     def controls(self) -> frozenset[str]:
-        return frozenset(entry["control"] for entry in self.plan["methods"] if "control" in entry)
+        return frozenset(entry["name"] for entry in self.plan["methods"] if "control" in entry)
+
+    @cached_property
+    def pictures(self) -> Mapping[int, Picture]:
+        """Every picture that could be read, by its number in the data set."""
+        found: dict[int, Picture] = {}
+        names = ["index", "picture", "label", "predicted", "target", "correct", "confidence"]
+        for table in Store(self.path).tables(names):
+            for row in table.filter(table["predicted"].is_valid()).group_by(names).aggregate([]).to_pylist():
+                index, picture, label, *said = (row[name] for name in names)
+                found[index] = Picture(index, picture, label or "", *said)
+        return dict(sorted(found.items()))
+
+    @cached_property
+    def blind(self) -> tuple[str, ...]:
+        """The controls that do not know where the object is: what a method has to be better than."""
+        entries = [entry for entry in self.plan["methods"] if "control" in entry]
+        return tuple(entry["name"] for entry in entries if entry["knows"] != "the truth")
+
+    @cached_property
+    def presets(self) -> Mapping[str, Preset]:
+        """What gives each number, by the number's name in the tables."""
+        return {
+            named(preset, value): preset for preset in map(find, self.plan["metrics"]) for value in preset.metric.gives
+        }
 
     @cached_property
     def values(self) -> Mapping[str, Value]:
         """Every number that was measured, by its name in the tables."""
-        found = {}
-        for name in self.plan["metrics"]:
-            preset = find(name)
-            for value, meaning in preset.metric.gives.items():
-                found[value if name == preset.metric.name else f"{name}:{value}"] = meaning
-        return found
+        presets = map(find, self.plan["metrics"])
+        return {named(preset, value): meaning for preset in presets for value, meaning in preset.metric.gives.items()}
 
     @cached_property
     def failures(self) -> tuple[tuple[str, str, str], ...]:
@@ -97,6 +159,23 @@ class Evaluation:
             for row in failed.to_pylist():
                 found[row["picture"], row["method"] or "", row["error"]] = None
         return tuple(found)
+
+    @cached_property
+    def likenesses(self) -> tuple[Likeness, ...]:
+        """How alike the maps of those methods were that the run was to compare map by map."""
+        found: dict[tuple[str, str, str], list[float]] = {}
+        for table in Store(self.path).tables(["method", "metric", "preset", "value", "valid"]) if self.compared else ():
+            for row in table.filter(table["preset"].is_valid()).to_pylist():
+                if row["metric"] in LIKENESS and row["valid"]:
+                    found.setdefault((row["method"], row["preset"], row["metric"]), []).append(row["value"])
+        return tuple(
+            Likeness(*pair, *(np.array(found.get((*pair, metric), []), dtype=np.float64) for metric in LIKENESS))
+            for pair in self.compared
+        )
+
+    @property
+    def compared(self) -> tuple[tuple[str, str], ...]:
+        return tuple((first, second) for first, second in self.plan["compared"])
 
     def cells(self, metric: str, method: str) -> Cells:
         """What was measured of `metric` by `method`; `MetricError` for names unknown."""
@@ -131,10 +210,23 @@ class Evaluation:
             found += [curve for of, by, curve in names if (of, by) == (metric, method)]
         return np.array(found, dtype=np.float64) if found else None
 
-    def summary(self, metric: str, method: str, *, draws: int = DRAWS, seed: int = 0) -> Summary:
-        """One cell of the table."""
+    def summary(
+        self,
+        metric: str,
+        method: str,
+        *,
+        only: NDArray[np.int64] | None = None,
+        draws: int = DRAWS,
+        seed: int = 0,
+    ) -> Summary:
+        """One cell of the table; of `only` some of the pictures, by their numbers in the data set."""
         meaning, cells = self.values[metric], self.cells(metric, method)
-        found = interval(lambda which: _number(cells, meaning, which), len(cells.values), draws=draws, seed=seed)
+        if only is None:
+            drawn = self._drawn(metric, method, draws, seed)
+        else:
+            cells = cells.only(only)
+            drawn = self._redrawn(cells, meaning, draws, seed)
+        found = percentiles(number_of(cells, meaning), drawn)
         return Summary(
             method,
             metric,
@@ -150,6 +242,122 @@ class Evaluation:
     def table(self, **how: Any) -> list[Summary]:
         """Every method by every metric."""
         return [self.summary(metric, method, **how) for metric in self.values for method in self.methods]
+
+    def compare(self, metric: str, first: str, second: str, *, draws: int = DRAWS, seed: int = 0) -> Comparison:
+        """Two methods by one metric, paired by picture. Of many comparisons see `comparisons`: it corrects for them."""
+        meaning = self.values.get(metric, NOTHING_MEANT)
+        cells = [self.cells(metric, name) for name in (first, second)]
+        of_first, of_second = (c.index[~np.isnan(c.values)] for c in cells)
+        both = np.intersect1d(of_first, of_second)
+        one, two = (c.only(both) for c in cells)
+        drawn = [
+            self._drawn(metric, name, draws, seed)
+            if len(both) == len(whole.values)
+            else self._redrawn(part, meaning, draws, seed)
+            for name, whole, part in zip((first, second), cells, (one, two), strict=True)
+        ]
+        return compared(
+            metric,
+            (first, second),
+            meaning.better,
+            (one.values, two.values),
+            (int((~one.valid).sum()), int((~two.valid).sum())),
+            number_of(one, meaning) - number_of(two, meaning),
+            drawn[0] - drawn[1],
+            over_pictures=meaning.pool is None
+            and (meaning.mean == "pictures" or bool(np.isin(one.values, (0, 1)).all())),
+        )
+
+    def comparisons(
+        self, metrics: Sequence[str] | None = None, methods: Sequence[str] | None = None, **how: Any
+    ) -> list[Comparison]:
+        """Every two methods (not controls) by every metric that says which way is good, Holm-corrected together."""
+        chosen = [m for m in self.methods if m not in self.controls] if methods is None else methods
+        judging = [m for m in metrics or self.values if self.values[m].better != "neither"]
+        pairs = [(metric, *pair) for metric in judging for pair in combinations(chosen, 2)]
+        return corrected([self.compare(*pair, **how) for pair in pairs])
+
+    def agreement(
+        self,
+        metrics: Sequence[str] | None = None,
+        methods: Sequence[str] | None = None,
+        *,
+        draws: int = DRAWS,
+        seed: int = 0,
+    ) -> Agreement:
+        """How far metrics put the methods (not controls, unless named) in the same order."""
+        chosen = [m for m in self.methods if m not in self.controls] if methods is None else list(methods)
+        judging = [
+            m
+            for m in metrics or self.values
+            if self.values[m].better != "neither" and all(len(self.cells(m, method).values) for method in chosen)
+        ]
+        signs = np.array([-1.0 if self.values[m].better == "low" else 1.0 for m in judging])[:, None]
+        shape = (len(judging), len(chosen))
+        numbers = np.array([number_of(self.cells(m, c), self.values[m]) for m in judging for c in chosen])
+        drawn = np.array([self._drawn(m, c, draws, seed) for m in judging for c in chosen])
+        pictures = np.full((len(self._order), *shape), np.nan)
+        for place in np.ndindex(*shape):
+            cells = self.cells(judging[place[0]], chosen[place[1]])
+            pictures[(np.searchsorted(self._order, cells.index), *place)] = cells.values
+        return agreed(
+            judging,
+            chosen,
+            signs * numbers.reshape(shape),
+            signs * np.moveaxis(drawn.reshape(*shape, draws), -1, 0),
+            signs * pictures,
+        )
+
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        """The pictures with any number, in order: what is drawn again."""
+        return np.unique(np.concatenate([NOTHING.index, *(cells.index for cells in self._cells.values())]))
+
+    @cached_property
+    def _memory(self) -> dict[tuple[str, str, int, int], Floats]:
+        return {}
+
+    @cached_property
+    def _draws(self) -> dict[tuple[int, int], list[Floats]]:
+        return {}
+
+    def _resamples(self, draws: int, seed: int) -> Iterable[Floats]:
+        """The draws of pictures, kept where they are small."""
+        if draws * len(self._order) > ROOM:
+            return resamples(len(self._order), draws, seed)
+        if (draws, seed) not in self._draws:
+            self._draws[draws, seed] = list(resamples(len(self._order), draws, seed))
+        return self._draws[draws, seed]
+
+    def _drawn(self, metric: str, method: str, draws: int, seed: int) -> Floats:
+        """(draws,) a number, each time the pictures are drawn again; the same draws for all methods and metrics."""
+        if (metric, method, draws, seed) not in self._memory:
+            self._draw_means(draws, seed)
+        key = (metric, method, draws, seed)
+        if key not in self._memory:
+            self._memory[key] = self._redrawn(self.cells(metric, method), self.values[metric], draws, seed)
+        return self._memory[key]
+
+    def _draw_means(self, draws: int, seed: int) -> None:
+        """All plain means at once: one product of matrices."""
+        plain = [key for key, cells in self._cells.items() if _is_plain(self.values[key[0]])]
+        if not plain:
+            return
+        values = np.full((len(self._order), len(plain)), np.nan)
+        for column, key in enumerate(plain):
+            cells = self._cells[key]
+            values[np.searchsorted(self._order, cells.index), column] = cells.values
+        means = [drawn_means(drawn, values) for drawn in self._resamples(draws, seed)]
+        for key, column in zip(plain, np.concatenate(means).T, strict=True):
+            self._memory[(*key, draws, seed)] = column
+
+    def _redrawn(self, cells: Cells, meaning: Value, draws: int, seed: int) -> Floats:
+        """(draws,) the number of some cells in each draw of all pictures."""
+        if not len(cells.values):
+            return np.full(draws, np.nan)
+        at = np.searchsorted(self._order, cells.index)
+        parts = [weighted(cells, meaning, drawn[:, at]) for drawn in self._resamples(draws, seed)]
+        return np.concatenate(parts)
 
     def costs(self) -> dict[tuple[str, str], tuple[float, float]]:
         """(method, metric or preset) -> forwards and seconds a picture."""
@@ -198,15 +406,41 @@ NOTHING = Cells(np.empty(0, dtype=np.int64), np.empty(0), np.empty(0, dtype=bool
 """Of a metric that could be asked of no picture."""
 
 
-def _number(cells: Cells, meaning: Value, which: NDArray[np.int64]) -> float:
-    """The number of some of the pictures, a picture as often as it is drawn."""
+NOTHING_MEANT = Value("neither")
+
+
+def named(preset: Preset, value: str) -> str:
+    """What a value is called in tables: by itself, or with the preset that it was measured by."""
+    return value if preset.name == preset.metric.name else f"{preset.name}:{value}"
+
+
+def number_of(cells: Cells, meaning: Value) -> float:
+    """The number of all the pictures; NaN of none."""
+    return float(weighted(cells, meaning, np.ones((1, len(cells.values))))[0]) if len(cells.values) else float("nan")
+
+
+def weighted(cells: Cells, meaning: Value, drawn: Floats) -> Floats:
+    """The numbers (draws,) of the pictures, each as often as it is drawn: (draws, n)."""
     if meaning.pool is not None:
-        if cells.curves is None:
-            return float("nan")
-        return float(meaning.pool(torch.from_numpy(cells.curves[which]).double()))
-    values = cells.values[which]
+        return _pooled(cells, meaning.pool, drawn)
+    values = cells.values[:, None]
     if meaning.mean == "classes":
-        classes = cells.classes[which]
-        return float(np.mean([np.nanmean(values[classes == name]) for name in np.unique(classes)]))
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
+        _, classes = np.unique(cells.classes.astype(str), return_inverse=True)
+        return drawn_class_means(drawn, values, classes)[:, 0]
+    return drawn_means(drawn, values)[:, 0]
+
+
+def _pooled(cells: Cells, pool: Callable[[Tensor], float], drawn: Floats) -> Floats:
+    if cells.curves is None:
+        return np.full(len(drawn), np.nan)
+    curves = torch.from_numpy(cells.curves).double()
+    if isinstance(pool, Pool):
+        weights = torch.from_numpy(drawn / drawn.sum(1, keepdims=True))
+        found: Floats = pool.whole(weights @ pool.each(curves)).numpy()
+        return found
+    times = torch.from_numpy(drawn.astype(np.int64))
+    return np.array([pool(curves.repeat_interleave(row, 0)) for row in times], dtype=np.float64)
+
+
+def _is_plain(meaning: Value) -> bool:
+    return meaning.pool is None and meaning.mean == "pictures"

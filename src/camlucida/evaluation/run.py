@@ -12,18 +12,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from camlucida.attribution import check_layer, several_layers
 from camlucida.data.datasets import DataSet, identity, spread
 from camlucida.engine.cost import counted
-from camlucida.errors import CamlucidaError, DataError, TargetError
-from camlucida.evaluation.result import Evaluation
-from camlucida.evaluation.store import Row, Store
+from camlucida.errors import CamlucidaError, DataError, LayerError, MethodError, TargetError
+from camlucida.evaluation.result import Evaluation, named
+from camlucida.evaluation.store import LIKENESS, Row, Store
 from camlucida.evidence import Evidence, Explainer, OfMethod, Sight, look
 from camlucida.explaining import as_model, fault_of_network, raised_by_network, versions
 from camlucida.methods import find as find_method
 from camlucida.metrics import Preset
 from camlucida.metrics import find as find_metric
+from camlucida.metrics.parts.similarity import spearman
 from camlucida.models.model import Model
 from camlucida.targets import class_index, class_label
+from camlucida.tensors import upsample
 
 PART = 8
 """Pictures in one part: what an interruption loses at most."""
@@ -43,6 +46,7 @@ class Plan:
     target: str
     seed: int
     labels: tuple[int | None, ...]
+    compared: tuple[tuple[str, str], ...] = ()
 
     def record(self) -> dict[str, Any]:
         """As run.json has it. Whoever has the same record gets the same numbers."""
@@ -54,6 +58,7 @@ class Plan:
             "data_hash": identity(self.dataset, self.indices),
             "methods": [describe(explainer) for explainer in self.explainers],
             "metrics": {preset.name: _plain(preset.settings) for preset in self.presets},
+            "compared": [list(pair) for pair in self.compared],
             "target": self.target,
             "seed": self.seed,
             "versions": versions(),
@@ -67,25 +72,29 @@ def evaluate(
     methods: Sequence[Any] = ("grad_cam",),
     metrics: Sequence[Any] = ("energy",),
     layer: Any = None,
+    compared: Sequence[tuple[str, str]] = (),
     controls: Sequence[Explainer] = (),
     target: str = "predicted",
     limit: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
+    source: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure how good maps are over a data set.
 
     model     as of `explain`
     data      a data set: `folder("photos/", boxes="boxes.csv")`, `Scenes(Toybox(500))`, or your own
-    methods   by name, with combinators or not
+    methods   by name, with combinators or not; "grad_cam @ layer3" is one at its own layer
     metrics   metrics or presets by name
-    layer     one layer, None for the default
+    layer     of the methods that name none: one, a list for each of them, None for the default
+    compared  pairs of methods whose maps are compared with each other, too: see `Evaluation.likenesses`
     controls  maps that know nothing, or everything: what a metric must be able to tell apart
     target    what is explained: "predicted", or "label" for the true class
     limit     how many pictures, drawn at random with `seed`; None for all
     out       a folder: run.json, parts/, results.parquet. What is there already is not measured again. None for a
               temporary one
+    source    how the model and the data were named, to be kept beside the numbers for whoever opens them again
     progress  told how many of how many pictures are done
 
     A picture that cannot be read, or a method that does not fit, is a row with its reason. Raises `DataError` where
@@ -97,19 +106,23 @@ def evaluate(
         raise DataError(f"{data.name} has no pictures to evaluate.")
     if target not in ("predicted", "label"):
         raise TargetError(f"target is 'predicted' or 'label', not {target!r}.")
-    chosen = [find_method(method) for method in methods]
+    explainers = (*explainers_of(methods, layer), *controls)
+    names = [explainer.name for explainer in explainers]
+    if unknown := [name for pair in compared for name in pair if name not in names]:
+        raise MethodError(f"{unknown[0]!r} is to be compared, but not among the methods: {', '.join(names)}.")
     plan = Plan(
         wrapped,
         data,
         tuple(indices),
-        (*(OfMethod((m, m.with_options({})), layer) for m in chosen), *controls),
+        explainers,
         tuple(find_metric(metric) for metric in metrics),
         target,
         seed,
         outputs_of(data.classes, wrapped),
+        tuple(compared),
     )
     store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")))
-    store.begin(plan.record())
+    store.begin(plan.record(), source)
     parts = [indices[i : i + PART] for i in range(0, len(indices), PART)]
     done = 0
     for number, part in enumerate(parts):
@@ -152,7 +165,29 @@ def rows_of(plan: Plan, index: int) -> list[Row]:
         "correct": None if label is None else predicted in right,
         "confidence": float(sight.logits.softmax(0)[predicted]),
     }
-    return [row for made in _maps(plan, sight) for row in _measured(plan, sight, base, *made)]
+    made = list(_maps(plan, sight))
+    rows = [row for one in made for row in _measured(plan, sight, base, *one)]
+    maps = {explainer.name: found for explainer, found, _, _ in made if isinstance(found, Tensor)}
+    return rows + [row for pair in plan.compared for row in _alike(base, maps, pair)]
+
+
+def _alike(base: Row, maps: Mapping[str, Tensor], pair: tuple[str, str]) -> Iterator[Row]:
+    """How alike two methods' maps are: their order of places, and their largest difference."""
+    if any(name not in maps for name in pair):
+        return
+    height, width = (max(maps[name].shape[i] for name in pair) for i in (0, 1))
+    one, two = (upsample(maps[name][None].double(), (height, width)) for name in pair)
+    apart = (one / one.abs().max() - two / two.abs().max()).abs().max()
+    for metric, value in zip(LIKENESS, (spearman(one, two)[0], apart), strict=True):
+        yield {
+            **base,
+            "method": pair[0],
+            "control": False,
+            "metric": metric,
+            "preset": pair[1],
+            "value": float(value),
+            "valid": bool(value == value),
+        }
 
 
 def _maps(plan: Plan, sight: Sight) -> Iterator[tuple[Explainer, Tensor | CamlucidaError, float, float]]:
@@ -209,17 +244,33 @@ def judged(base: Row, evidence: Evidence, preset: Preset) -> Iterator[Row]:
         }
 
 
-def named(preset: Preset, value: str) -> str:
-    """What a value is called in tables: by itself, or with the preset that it was measured by."""
-    return value if preset.name == preset.metric.name else f"{preset.name}:{value}"
+def explainers_of(methods: Sequence[Any], layer: Any = None) -> tuple[OfMethod, ...]:
+    """Each method at its own layer ("grad_cam @ layer3"), or at each of the layers that are given for all.
+
+    Where a method is asked for at several layers, they are part of its name. One that has no layer, or fuses them all,
+    is there once.
+    """
+    wanted: dict[tuple[str, Any], OfMethod] = {}
+    layers = list(layer) if isinstance(layer, list | tuple) else [layer]
+    for asked in methods:
+        text, _, own = asked.partition("@") if isinstance(asked, str) else (asked, "", "")
+        method = find_method(text.strip() if isinstance(text, str) else text)
+        places = [own.strip()] if own.strip() else layers
+        for place in places if method.layered and not method.fuses else [places[0] if len(places) == 1 else None]:
+            check_layer(method, place)
+            if several_layers(place):
+                raise LayerError(f"{place!r} may be several layers: name each, as `camlucida layers` lists them.")
+            name = f"{method.name} @ {place}" if own or (len(layers) > 1 and place is not None) else method.name
+            wanted[method.name, place] = OfMethod((method, method.with_options({})), place, name)
+    return tuple(wanted.values())
 
 
 def describe(explainer: Explainer) -> dict[str, Any]:
     """An explainer for the record."""
     if not isinstance(explainer, OfMethod):
-        return {"control": explainer.name}
+        return {"name": explainer.name, "control": explainer.name, "knows": getattr(explainer, "knows", "nothing")}
     method, options = explainer.request
-    return {"method": method.name, "options": _plain(options), "layer": explainer.layer}
+    return {"name": explainer.name, "method": method.name, "options": _plain(options), "layer": explainer.layer}
 
 
 def outputs_of(classes: Sequence[str], model: Model) -> tuple[int | None, ...]:

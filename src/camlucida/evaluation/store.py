@@ -37,6 +37,9 @@ COLUMNS = {
 }
 """What a row holds. `valid` is false where the map could not be judged; `error` says why there is no number at all."""
 
+LIKENESS = ("rank correlation of maps", "difference of maps")
+"""What stands in the column metric of rows that compare a method's map with that of the method in the column preset."""
+
 Row = dict[str, Any]
 
 
@@ -46,8 +49,11 @@ class Store:
 
     path: Path
 
-    def begin(self, plan: Mapping[str, Any]) -> None:
-        """Write what will be measured; `DataError` where another run lies there already."""
+    def begin(self, plan: Mapping[str, Any], source: Mapping[str, Any] | None = None) -> None:
+        """Write what will be measured; `DataError` where another run lies there already.
+
+        source   how the model and the data were named, so that they can be opened again; decides nothing
+        """
         file = self.path / "run.json"
         if file.exists():
             found = json.loads(file.read_text(encoding="utf-8"))["plan"]
@@ -60,15 +66,26 @@ class Store:
                 )
             return
         self.path.mkdir(parents=True, exist_ok=True)
-        _write(file, (json.dumps({"plan": plan}, indent=2, ensure_ascii=False) + "\n").encode())
+        content = {"plan": plan, "source": dict(source or {})}
+        _write(file, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
     @property
     def plan(self) -> dict[str, Any]:
         """What was measured; `DataError` where there is no run."""
+        found: dict[str, Any] = self._read()["plan"]
+        return found
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """How the model and the data were named; empty where that was not said."""
+        found: dict[str, Any] = self._read().get("source", {})
+        return found
+
+    def _read(self) -> dict[str, Any]:
         file = self.path / "run.json"
         if not file.exists():
             raise DataError(f"{self.path} holds no run: it has no run.json.")
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["plan"]
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return found
 
     def has(self, part: int) -> bool:
