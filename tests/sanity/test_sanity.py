@@ -14,14 +14,14 @@ import camlucida as cl
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError, MethodError, ModelError
 from camlucida.models.toybox import load_network
-from camlucida.sanity import ALIKE, Sanity, sanity
+from camlucida.sanity import UPPER, Sanity, sanity
 
 SCENES = [sample.image for sample in Toybox(8, seed=5)]
 
 
 @pytest.fixture(scope="module")
 def checked() -> Sanity:
-    return sanity("toybox", SCENES, methods=["grad_cam", "guided_backprop", "eigen_cam"])
+    return sanity("toybox", SCENES, methods=["grad_cam", "guided_backprop", "eigen_cam"], seeds=2)
 
 
 def test_grad_cam_passes(checked: Sanity) -> None:
@@ -46,7 +46,7 @@ def test_a_map_without_classes_is_caught(checked: Sanity) -> None:
 def test_every_stage_once(checked: Sanity) -> None:
     names = [stage for stage, _, _ in checked.curve("grad_cam")]
     assert names == ["fc", "layer4.0", "layer3.0", "layer2.0", "layer1.0", "bn1", "conv1"]
-    assert len([s for s in checked.steps if s.method == "grad_cam" and s.check == "cascading"]) == 7 * 8
+    assert len([s for s in checked.steps if s.method == "grad_cam" and s.check == "cascading"]) == 2 * 7 * 8
     assert [share for _, share, _ in checked.curve("grad_cam")] == pytest.approx([i / 7 for i in range(1, 8)])
 
 
@@ -64,12 +64,12 @@ def test_numbers_of_one_step_by_hand(checked: Sanity) -> None:
     def grad_cam(network: nn.Module, x: Tensor, index: int) -> Tensor:
         kept: list[Tensor] = []
         handle = network.get_submodule("layer4").register_forward_hook(lambda _, __, out: kept.append(out))
-        score = network(x[None])[0, index]
+        score = network(x[None].requires_grad_())[0, index]
         handle.remove()
         (slope,) = torch.autograd.grad(score, kept[0])
         return (slope.mean((2, 3), keepdim=True) * kept[0]).sum(1)[0].detach()
 
-    steps = [s for s in checked.steps if s.method == "grad_cam" and s.stage == "fc"]
+    steps = [s for s in checked.steps if s.method == "grad_cam" and s.stage == "fc" and s.seed == 0]
     for step, x, index in zip(steps, inputs, classes, strict=True):
         one, other = grad_cam(model.network, x, index), grad_cam(changed, x, index)
         assert step.spearman == pytest.approx(spearmanr(one.flatten(), other.flatten()).statistic, abs=1e-4)
@@ -88,7 +88,7 @@ def test_labels_by_lot_are_for_toybox() -> None:
 
 
 def test_independent_and_smooth_have_their_steps() -> None:
-    found = sanity("toybox", SCENES[:2], checks=["independent", "smooth"])
+    found = sanity("toybox", SCENES[:2], checks=["independent", "smooth"], seeds=1)
     assert [stage for stage, _, _ in found.curve("grad_cam", "independent")][:2] == ["fc", "layer4.0"]
     assert [stage for stage, _, _ in found.curve("grad_cam", "smooth")][:2] == ["conv1", "bn1"], "from the picture up"
 
@@ -105,7 +105,7 @@ def test_the_network_is_untouched() -> None:
     network, _ = load_network("resnet")
     before = {name: (t.data_ptr(), t._version, t.clone()) for name, t in network.state_dict(keep_vars=True).items()}
     state = torch.get_rng_state()
-    sanity(cl.wrap(network, size=96, mean=(0.5,) * 3, std=(0.25,) * 3), SCENES[:2])
+    sanity(cl.wrap(network, size=96, mean=(0.5,) * 3, std=(0.25,) * 3), SCENES[:2], seeds=1)
     assert torch.equal(torch.get_rng_state(), state)
     for name, tensor in network.state_dict(keep_vars=True).items():
         pointer, version, value = before[name]
@@ -126,7 +126,7 @@ class Constant(nn.Module):
 
 
 def test_what_cannot_be_told() -> None:
-    found = sanity(cl.wrap(Constant(), size=24), SCENES[:2], layer="conv", checks=["cascading"])
+    found = sanity(cl.wrap(Constant(), size=24), SCENES[:2], layer="conv", checks=["cascading"], seeds=1)
     verdict = found.verdict("grad_cam")
     assert verdict.passed is None
     assert verdict.invalid == verdict.n == 2
@@ -140,7 +140,7 @@ def test_a_strip_shows_itself(checked: Sanity) -> None:
 
 
 def test_broken_pictures_are_left_out_and_named() -> None:
-    found = sanity("toybox", [SCENES[0], b"no picture", SCENES[1]], checks=["cascading"])
+    found = sanity("toybox", [SCENES[0], b"no picture", SCENES[1]], checks=["cascading"], seeds=1)
     assert len({s.picture for s in found.steps}) == 2
     assert len(found.failures) == 1
 
@@ -162,7 +162,7 @@ def test_slips(how: dict[str, Any], error: type[Exception], says: str) -> None:
 
 def test_progress_counts_every_step() -> None:
     seen: list[tuple[int, int]] = []
-    sanity("toybox", SCENES[:1], checks=["cascading", "random_logit"], progress=lambda *now: seen.append(now))
+    sanity("toybox", SCENES[:1], checks=["cascading", "random_logit"], seeds=1, progress=lambda *now: seen.append(now))
     assert seen == [(i, 13) for i in range(1, 14)]
 
 
@@ -171,8 +171,10 @@ def test_progress_counts_every_step() -> None:
 def test_on_a_real_network(real_data: Path) -> None:
     """ResNet-18 with ImageNet weights: Grad-CAM passes, guided backpropagation does not."""
     model = cl.load(real_data / "weights" / "resnet18_imagenet.safetensors", arch="resnet18")
-    photographs = sorted((real_data / "dev" / "images" / "imagenet_val").glob("*.jpg"))[::20]
-    found = sanity(model, photographs, methods=["grad_cam", "guided_backprop"], checks=["cascading"])
+    photographs = sorted((real_data / "dev" / "images" / "imagenet_val").glob("*.jpg"))[::30]
+    found = sanity(model, photographs, methods=["grad_cam", "guided_backprop"], checks=["cascading"], seeds=1)
     assert found.verdict("grad_cam").passed
-    assert found.verdict("guided_backprop").passed is False
-    assert abs(found.verdict("grad_cam").value) < ALIKE
+    blind = found.verdict("guided_backprop")
+    assert blind.passed is False
+    assert blind.upper is not None
+    assert blind.upper > UPPER

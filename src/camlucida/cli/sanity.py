@@ -33,7 +33,7 @@ def sanity(
     methods: Annotated[list[str] | None, Parameter(negative=())] = None,
     checks: Annotated[list[str] | None, Parameter(negative=())] = None,
     layer: str | None = None,
-    seeds: int = 1,
+    seeds: int = 5,
     limit: int = PICTURES,
     seed: int = 0,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/sanity"),
@@ -104,14 +104,14 @@ def sanity(
 
 def _show(console: Console, found: Sanity) -> None:
     table = Table(box=None, pad_edge=False)
-    for column in ("method", "check", "verdict", "rank correlation", "passes below", "pictures"):
+    for column in ("method", "check", "verdict", "rank correlation", "passes below", "upper half", "maps"):
         table.add_column(column, justify="left" if column in ("method", "check", "verdict") else "right")
     for verdict in found.verdicts:
         says = {True: "[green]passes[/]", False: "[bold red]FAILS[/]", None: "cannot tell"}[verdict.passed]
         pictures = f"{verdict.n} ({verdict.invalid} without)" if verdict.invalid else str(verdict.n)
-        table.add_row(
-            escape(verdict.method), verdict.check, says, f"{verdict.value:.2f}", f"{verdict.limit:.2f}", pictures
-        )
+        upper = "" if verdict.upper is None else f"{verdict.upper:.2f}"
+        value = f"{verdict.value:.2f} ± {verdict.error:.2f}"
+        table.add_row(escape(verdict.method), verdict.check, says, value, f"{verdict.limit:.2f}", upper, pictures)
     console.print(table)
     for name, reason in found.failures:
         console.print(f"[red]{escape(name)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
