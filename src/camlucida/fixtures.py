@@ -207,7 +207,7 @@ class Fixtures:
         return torch.stack([place.run.curvature(place.layer, score_of(i), d, i) for i, d in enumerate(direction)])
 
     def rivals(self, n: int) -> tuple[Tensor, Tensor]:
-        """The n classes nearest in score to the target's own: d score / d activations (n, b, c, h, w), scores (n, b)."""
+        """The n classes nearest in score to its own: d score / d activations (n, b, c, h, w), and scores (n, b)."""
         place, others = self.place, rivals_of(self.target, self.output, n, "nearest")
 
         def scores_of(image: int) -> Callable[[Any], Tensor]:

@@ -16,7 +16,8 @@ def precision_of_all(histograms: Tensor) -> Tensor:
     object_, rest = histograms.unflatten(-1, (2, BINS)).flip(-1).cumsum(-1).unbind(-2)
     precision = (object_ / (object_ + rest)).nan_to_num(nan=0.0)
     gained = object_.diff(dim=-1, prepend=torch.zeros_like(object_[..., :1]))
-    return (precision * gained).sum(-1) / object_[..., -1]
+    found: Tensor = (precision * gained).sum(-1) / object_[..., -1]
+    return found
 
 
 pooled = Pool(lambda histograms: histograms, precision_of_all)

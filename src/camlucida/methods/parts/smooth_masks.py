@@ -66,4 +66,5 @@ def towards_area(mask: Tensor, area: float, done: float) -> Tensor:
     first, after = torch.searchsorted(ordered, level), torch.searchsorted(ordered, level, right=True)
     wanted = (after - first.clamp_min(least)).clamp_min(0) / (after - first)
     away: Tensor = (values - wanted).view_as(mask)
-    return -2 * (AREA * GROWTH**done) / pixels * away
+    slope: Tensor = -2 * (AREA * GROWTH**done) / pixels * away
+    return slope

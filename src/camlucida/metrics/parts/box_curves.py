@@ -58,7 +58,8 @@ def best_hits(overlaps: Sequence[float]) -> Pool:
         return torch.cat([(kept >= torch.tensor(overlap)).double() for overlap in overlaps], dim=1)
 
     def best(shares: Tensor) -> Tensor:
-        return shares.unflatten(-1, (len(overlaps), -1)).amax(-1).mean(-1)
+        found: Tensor = shares.view(*shares.shape[:-1], len(overlaps), -1).amax(-1).mean(-1)
+        return found
 
     return Pool(hits, best)
 
