@@ -1,0 +1,147 @@
+"""camlucida study"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from camlucida.cli.arguments import split
+from camlucida.cli.pictures import files_of, progress_bar
+
+if TYPE_CHECKING:
+    from camlucida.evaluation.statistics import Interval
+
+study = App(name="study", help="A blind study: which maps do people believe, not knowing whose they are?")
+
+
+@study.command
+def make(
+    images: Annotated[list[str], Parameter(help="Pictures, or folders of pictures.", negative=())],
+    /,
+    *,
+    methods: Annotated[list[str], Parameter(negative=())],
+    model: str = "resnet50",
+    arch: str | None = None,
+    labels: Path | None = None,
+    layer: str | None = None,
+    target: str | None = None,
+    pairs: int = 3,
+    ratings: int = 1,
+    seed: int = 0,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/study"),
+) -> int:
+    """Draw the maps, take the names off, and write the questions.
+
+    Parameters
+    ----------
+    images
+        Pictures, or folders of pictures.
+    methods
+        Two or more, separated by commas.
+    model
+        A name (resnet50, timm:…, toybox), a checkpoint, or python:module:function.
+    arch
+        What a checkpoint holds the weights of.
+    labels
+        A text file with one class name a line.
+    layer
+        The layer to explain; the default one if not given.
+    target
+        What to explain: a class name or index; the predicted class if not given.
+    pairs
+        How many pairs of methods are compared on a picture, drawn by lot.
+    ratings
+        How many maps of a picture are rated by themselves.
+    seed
+        Of everything drawn.
+    output
+        The folder of the study.
+    """
+    from camlucida.models.load import load
+    from camlucida.studying import make_study
+
+    console = Console()
+    files = files_of(images, output)
+    with console.status(f"Loading {escape(model)} …"):
+        loaded = load(model, arch=arch, labels=labels)
+    with progress_bar(console) as progress:
+        task = progress.add_task("drawing maps", total=len(files))
+        made = make_study(
+            output,
+            loaded,
+            files,
+            methods=split(methods) or [],
+            layer=layer,
+            target=target,
+            pairs=pairs,
+            ratings=ratings,
+            seed=seed,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    about = made.about
+    for reason in about["left_out"]:
+        console.print(f"[red]left out[/]: {escape(reason)}", highlight=False, soft_wrap=True)
+    _, total = made.progress("anybody")
+    console.print(f"{total} questions about {about['pictures']} pictures a person", highlight=False)
+    console.print(f"→ {made.path}", highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+@study.command
+def results(
+    folder: Path,
+    /,
+    *,
+    evaluation: Path | None = None,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+) -> int:
+    """What the answers say so far: strengths, ratings, and how far people agree.
+
+    Parameters
+    ----------
+    folder
+        The folder of the study.
+    evaluation
+        The folder of an evaluation of the same methods: also prints which metrics agree with people.
+    output
+        A CSV file to write the table to.
+    """
+    from camlucida.evaluation import Evaluation
+    from camlucida.studying import Study
+    from camlucida.studying import results as found_in
+
+    console = Console()
+    found = found_in(
+        Study(folder / "study.sqlite" if folder.is_dir() else folder),
+        None if evaluation is None else Evaluation(evaluation),
+    )
+    table = Table(box=None, pad_edge=False)
+    for column in ("method", "strength (Bradley-Terry)", "rating, 1 to 5", "pairs won"):
+        table.add_column(column, justify="left" if column == "method" else "right")
+    for s in found.standings:
+        table.add_row(escape(s.method), _number(s.strength), _number(s.rating), f"{s.won} of {s.asked}")
+    console.print(table)
+    agree = "" if math.isnan(found.agreement) else f" · two people say the same of {found.agreement:.0%} of the pairs"
+    console.print(f"{found.answers} answers of {found.people} people · 95 % intervals{agree}", highlight=False)
+    if found.with_metrics:
+        table = Table(box=None, pad_edge=False)
+        table.add_column("metric")
+        table.add_column("Kendall's tau with people", justify="right")
+        for name, tau in sorted(found.with_metrics.items(), key=lambda item: -item[1]):
+            table.add_row(escape(name), f"{tau:.2f}")
+        console.print(table)
+    if output is not None:
+        console.print(f"→ {found.save(output)}", highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def _number(interval: Interval) -> str:
+    if math.isnan(interval.value):
+        return "–"
+    return f"{interval.value:.2f} {interval.low:.2f}–{interval.high:.2f}"

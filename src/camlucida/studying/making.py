@@ -1,0 +1,118 @@
+"""From pictures and methods to a study: maps are drawn, names are taken off, pairs are drawn by lot."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from camlucida.data.images import Source
+from camlucida.errors import CamlucidaError, DataError
+from camlucida.explaining import as_model, explain, name_of
+from camlucida.explanation import Explanation
+from camlucida.methods import find
+from camlucida.models.model import Model
+from camlucida.render.display import shown_size
+from camlucida.saving import write_picture
+from camlucida.studying.store import Shown, Study, create
+
+SIDE = 480
+"""Of the pictures shown, in pixels; larger ones are shrunk."""
+
+
+def make_study(
+    folder: str | Path,
+    model: Model | nn.Module | str,
+    images: Sequence[Source],
+    *,
+    methods: Sequence[Any],
+    layer: Any = None,
+    target: Any = None,
+    pairs: int = 3,
+    ratings: int = 1,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Study:
+    """Draw every method's map of every picture, and ask about them without names.
+
+    folder    study.sqlite and the pictures go there
+    model     as of `explain`
+    methods   two or more, by name
+    layer     one layer, None for the default
+    target    what is explained, None for the predicted class
+    pairs     how many pairs of methods are compared on a picture, drawn by lot; at most all of them
+    ratings   how many maps of a picture are rated by themselves, drawn by lot
+    seed      of everything drawn
+    progress  told how many of how many pictures are done
+
+    A picture that cannot be explained is left out. Raises `DataError` where none can, or a study lies there already.
+    """
+    chosen = [find(method) for method in methods]
+    if len(chosen) < 2:
+        raise DataError(f"a study compares two methods or more, and {len(chosen)} was given.")
+    root = Path(folder)
+    if (root / "study.sqlite").exists():
+        raise DataError(f"{root / 'study.sqlite'} holds a study already, perhaps with answers. Choose another folder.")
+    wrapped, rng = as_model(model), np.random.default_rng(seed)
+    maps: list[Shown] = []
+    trials: list[tuple[Any, ...]] = []
+    left_out: list[str] = []
+    for number, image in enumerate(images):
+        try:
+            made = explain(wrapped, image, method=chosen, layer=layer, target=target)
+            shown, original = _drawn(root, number, name_of(image), list(made), seed)
+        except CamlucidaError as error:
+            left_out.append(str(error))
+        else:
+            maps += shown
+            trials += _asked(shown, original, f"Why {made[0].target!r}?", pairs, ratings, rng)
+        if progress:
+            progress(number + 1, len(images))
+    if not trials:
+        why = f" The first: {left_out[0]}" if left_out else ""
+        raise DataError(f"none of {len(images)} pictures could be explained.{why}")
+    about = {
+        "model": wrapped.name,
+        "weights": wrapped.weights_hash,
+        "methods": [method.name for method in chosen],
+        "pictures": len(images) - len(left_out),
+        "left_out": left_out,
+        "seed": seed,
+    }
+    return create(root / "study.sqlite", about, maps, trials)
+
+
+def _drawn(root: Path, number: int, name: str, made: Sequence[Explanation], seed: int) -> tuple[list[Shown], str]:
+    """Overlays under names that say nothing, and the picture itself."""
+    first = made[0].picture
+    size = shown_size(first.size, (min(SIDE, first.width), min(SIDE, first.height)))
+    picture = f"{number:04d} {name}"
+    original = f"pictures/{_nameless(seed, number, 'original')}.jpg"
+    write_picture(lambda: first.resize(size), root / original)
+    shown = []
+    for e in made:
+        id_ = _nameless(seed, number, e.method)
+        file = f"pictures/{id_}.jpg"
+        write_picture(lambda e=e: e.overlay().resize(size), root / file)  # type: ignore[misc]
+        shown.append(Shown(id_, picture, e.method, file))
+    return shown, original
+
+
+def _asked(
+    shown: Sequence[Shown], original: str, question: str, pairs: int, ratings: int, rng: np.random.Generator
+) -> Iterator[tuple[Any, ...]]:
+    every = list(combinations(shown, 2))
+    for i in sorted(rng.choice(len(every), min(pairs, len(every)), replace=False)):
+        one, other = every[i] if rng.integers(2) else every[i][::-1]
+        yield "pair", one.picture, question, original, one.id, other.id
+    for i in sorted(rng.choice(len(shown), min(ratings, len(shown)), replace=False)):
+        yield "rating", shown[i].picture, question, original, shown[i].id, None
+
+
+def _nameless(seed: int, number: int, what: str) -> str:
+    return hashlib.sha256(f"{seed}/{number}/{what}".encode()).hexdigest()[:16]

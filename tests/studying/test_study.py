@@ -1,0 +1,199 @@
+"""A blind study: nobody can tell whose map it is, nothing is lost, and the strengths are those of the model."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.optimize import minimize
+from scipy.stats import kendalltau
+
+from camlucida.data.datasets import Scenes
+from camlucida.data.toybox import Toybox
+from camlucida.errors import DataError, MethodError
+from camlucida.evaluation import evaluate
+from camlucida.studying import Study, make_study, results, strengths
+from camlucida.studying.results import kendall
+
+METHODS = ["grad_cam", "eigen_cam", "random_cam"]
+SCENES = [sample.image for sample in Toybox(6, seed=2)]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return make_study(tmp_path / "study", "toybox", SCENES, methods=METHODS)
+
+
+def answer_all(study: Study, person: str, better: Callable[[str, str], bool], rating: int = 3) -> None:
+    """Answer as somebody who can see whose map it is."""
+    methods = {m[0]: m[1] for m in sqlite3.connect(study.path).execute("select file, method from maps")}
+    while (trial := study.next(person)) is not None:
+        if trial.kind == "rating":
+            study.answer(trial.id, person, rating, 1.5)
+        else:
+            left, right = (methods[file] for file in trial.files)
+            study.answer(trial.id, person, 1 if better(left, right) else 2, 2.0)
+
+
+def test_every_person_answers_everything_once(study: Study) -> None:
+    seen = []
+    while (trial := study.next("ann")) is not None:
+        seen.append(trial.id)
+        study.answer(trial.id, "ann", 1)
+    assert sorted(seen) == list(range(1, 6 * (3 + 1) + 1))
+    assert seen != sorted(seen), "in an order of their own"
+    assert study.progress("ann") == (24, 24)
+    assert study.progress("bob") == (0, 24)
+
+
+def test_stopping_loses_nothing(study: Study) -> None:
+    first = study.next("ann")
+    assert first is not None
+    again = Study(study.path).next("ann")
+    assert again == first
+    study.answer(first.id, "ann", 1)
+    second = Study(study.path).next("ann")
+    assert second is not None
+    assert second.id != first.id
+
+
+def test_sides_do_not_tell(study: Study) -> None:
+    """The same pair is on either side, and an answer is about the map, not about the side."""
+    sides = Counter()
+    for person in map(str, range(60)):
+        trial = next(t for t in _trials(study, person) if t.kind == "pair")
+        sides[trial.turned] += 1
+    assert 15 < sides[True] < 45
+    for person in ("ann", "bob"):
+        answer_all(study, person, lambda left, right: METHODS.index(left) < METHODS.index(right))
+    assert all(
+        METHODS.index(a.winner) < METHODS.index(a.loser)
+        for a in study.answers()
+        if a.kind == "pair" and a.person in ("ann", "bob")
+    )
+
+
+def _trials(study: Study, person: str) -> list:
+    found = []
+    while (trial := study.next(person)) is not None:
+        found.append(trial)
+        study.answer(trial.id, person, 1)
+    return found
+
+
+def test_names_say_nothing(study: Study) -> None:
+    trials = _trials(study, "ann")
+    for trial in trials:
+        for file in (*trial.files, trial.original):
+            assert not any(method in file for method in METHODS)
+            with Image.open(study.folder / file) as picture:
+                assert picture.size == SCENES[0].size
+
+
+def test_the_same_seed_asks_the_same(tmp_path: Path) -> None:
+    def asked(seed: int, folder: str) -> list:
+        made = make_study(tmp_path / folder, "toybox", SCENES, methods=METHODS, pairs=2, seed=seed)
+        return list(sqlite3.connect(made.path).execute("select * from trials"))
+
+    assert asked(1, "a") == asked(1, "b")
+    assert asked(1, "c") != asked(2, "d")
+
+
+def test_strengths_are_the_most_likely_ones() -> None:
+    """Bradley-Terry by its likelihood and a general minimiser."""
+    wins = np.array([[0, 8, 9, 7], [3, 0, 6, 8], [2, 4, 0, 9], [1, 2, 3, 0]], dtype=float)
+
+    def unlikely(s: np.ndarray) -> float:
+        return float((wins * np.log1p(np.exp(s[None] - s[:, None]))).sum())
+
+    wanted = minimize(unlikely, np.zeros(4), tol=1e-12).x
+    assert strengths(wins, prior=0) == pytest.approx(wanted - wanted.mean(), abs=1e-5)
+
+
+def test_two_methods_in_closed_form() -> None:
+    found = strengths(np.array([[0.0, 30.0], [10.0, 0.0]]), prior=0)
+    assert found[0] - found[1] == pytest.approx(np.log(3))
+
+
+def test_who_always_wins_is_not_infinite() -> None:
+    assert np.isfinite(strengths(np.array([[0.0, 5.0], [0.0, 0.0]]))).all()
+
+
+def test_known_strengths_are_found_again(study: Study) -> None:
+    rng = np.random.default_rng(0)
+    true = dict(zip(METHODS, (1.5, 0.0, -1.5), strict=True))
+
+    def by_lot(left: str, right: str) -> bool:
+        return bool(rng.random() < 1 / (1 + np.exp(true[right] - true[left])))
+
+    for person in map(str, range(12)):
+        answer_all(study, person, by_lot, rating=4)
+    found = results(study)
+    assert [s.method for s in found.standings] == METHODS
+    for s in found.standings:
+        assert s.strength.low < true[s.method] < s.strength.high
+        assert s.strength.value == pytest.approx(true[s.method], abs=0.5)
+        assert s.rating.value == pytest.approx(4) or s.rated == 0
+    assert (found.people, found.answers) == (12, 12 * 24)
+    assert 0.5 < found.agreement < 1
+
+
+def test_agreement_with_metrics(study: Study, tmp_path: Path) -> None:
+    answer_all(study, "ann", lambda left, right: METHODS.index(left) < METHODS.index(right))
+    run = evaluate("toybox", Scenes(Toybox(8)), methods=METHODS, metrics=["energy"], out=tmp_path / "run")
+    found = results(study, run)
+    energies = [run.summary("energy", m).value for m in METHODS]
+    assert found.with_metrics["energy"] == pytest.approx(kendalltau(energies, [3, 2, 1]).statistic)
+
+
+def test_kendall_is_scipys() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(20):
+        one, other = rng.integers(0, 4, 9), rng.normal(size=9)
+        assert kendall(list(one), list(other)) == pytest.approx(kendalltau(one, other).statistic)
+
+
+def test_results_are_saved(study: Study, tmp_path: Path) -> None:
+    answer_all(study, "ann", lambda left, right: left == "grad_cam")
+    file = results(study).save(tmp_path / "table.csv")
+    assert file.read_text().splitlines()[1].startswith("grad_cam,")
+
+
+def test_broken_pictures_are_left_out(tmp_path: Path) -> None:
+    made = make_study(tmp_path, "toybox", [SCENES[0], b"no picture"], methods=METHODS)
+    assert made.about["pictures"] == 1
+    assert len(made.about["left_out"]) == 1
+
+
+class TestSlips:
+    def test_answers_that_cannot_be(self, study: Study) -> None:
+        pair = next(t for t in _trials(study, "ann") if t.kind == "pair")
+        with pytest.raises(DataError, match="a pair is 1 to 2, not 3"):
+            study.answer(pair.id, "bob", 3)
+        with pytest.raises(DataError, match="no trial 99"):
+            study.answer(99, "bob", 1)
+        with pytest.raises(DataError, match="needs a name"):
+            study.next("  ")
+
+    def test_a_study_is_not_overwritten(self, study: Study) -> None:
+        with pytest.raises(DataError, match="perhaps with answers"):
+            make_study(study.folder, "toybox", SCENES, methods=METHODS)
+
+    def test_one_method_is_no_comparison(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="two methods or more"):
+            make_study(tmp_path, "toybox", SCENES, methods=["grad_cam"])
+        with pytest.raises(MethodError, match="Did you mean"):
+            make_study(tmp_path, "toybox", SCENES, methods=["grad_cam", "eigencm"])
+
+    def test_nothing_there(self, study: Study, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="no answers yet"):
+            results(study)
+        with pytest.raises(DataError, match="holds no study"):
+            Study(tmp_path / "none.sqlite")
+        with pytest.raises(DataError, match="none of 1 pictures"):
+            make_study(tmp_path / "x", "toybox", [b"broken"], methods=METHODS)
