@@ -165,6 +165,7 @@ def show(console: Console, found: Evaluation) -> None:
     measured = [name for name in found.values if any(table[name, method].n for method in found.methods)]
     for start in range(0, len(measured), COLUMNS):
         console.print(_table(found, table, measured[start : start + COLUMNS]))
+    _show_verdicts(console, found, table, measured)
     plan = found.plan
     console.print(
         f"{plan['pictures']} pictures of {plan['data']} · {plan['model']} · {plan['target']} class · 95 % intervals: "
@@ -177,6 +178,48 @@ def show(console: Console, found: Evaluation) -> None:
         console.print(f"[red]{escape(about)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
     if len(found.failures) > SHOWN_FAILURES:
         console.print(f"… and {len(found.failures) - SHOWN_FAILURES} more, in the results' column error.")
+
+
+def _show_verdicts(
+    console: Console, found: Evaluation, table: dict[tuple[str, str], Summary], measured: Sequence[str]
+) -> None:
+    """By each metric that judges, the best method beside the next one: a paired test, corrected for all pairs."""
+    methods = [m for m in found.methods if m not in found.controls]
+    judging = [m for m in measured if found.values[m].better != "neither"]
+    if len(methods) > 1 and judging:
+        drawn = Table(box=None, pad_edge=False, title_justify="left")
+        for name in ("metric", "best", "next", "difference", "p", "verdict"):
+            drawn.add_column(name, justify="right" if name in ("difference", "p") else "left")
+        every = found.comparisons(judging)
+        for metric in judging:
+            sign = -1 if found.values[metric].better == "high" else 1
+            order = sorted(methods, key=lambda m: _last(sign * table[metric, m].value))
+            pair = next((c for c in every if c.metric == metric and {c.first, c.second} == set(order[:2])), None)
+            if pair is None:  # measured of one of them only
+                continue
+            d = pair.difference if pair.first == order[0] else pair.difference.turned
+            verdict = f"{pair.winner} is better" if pair.winner else "cannot be told apart"
+            verdict = "the same map" if pair.same else verdict
+            drawn.add_row(
+                escape(metric),
+                *map(escape, order[:2]),
+                f"{d.value:.3g} {d.low:.3g}–{d.high:.3g}",
+                f"{pair.corrected:.3g}",
+                verdict,
+            )
+        console.print(drawn)
+    for alike in found.likenesses:
+        if alike.same:
+            console.print(
+                f"{alike.first} and {alike.second} are the same map up to a positive factor, on every picture "
+                f"(largest difference {alike.differences.max():.1g} of the maximum): between them there is no winner.",
+                highlight=False,
+                markup=False,
+            )
+
+
+def _last(value: float) -> float:
+    return value if math.isfinite(value) else math.inf
 
 
 def _table(found: Evaluation, table: dict[tuple[str, str], Summary], measured: Sequence[str]) -> Table:

@@ -35,6 +35,8 @@ class Comparison:
     wins, losses shares of the pictures on which the first is better, and worse; the rest are ties
     n            pictures
     invalid      how many of them could not be judged for the first, and for the second: counted as worst
+    same         their maps are known to be one map up to a positive factor. What still differs comes from the order of
+                 enlarging it and cutting off what is below zero, and makes no winner
     """
 
     metric: str
@@ -49,12 +51,13 @@ class Comparison:
     n: int
     invalid: tuple[int, int]
     better: str
+    same: bool = False
 
     @property
     def winner(self) -> str:
         """Which of the two is better by the corrected test and the interval; "" where it cannot be said."""
         apart = self.difference.low > 0 or self.difference.high < 0
-        if self.better == "neither" or not self.corrected <= LEVEL or not apart:
+        if self.same or self.better == "neither" or not self.corrected <= LEVEL or not apart:
             return ""
         return self.first if (self.difference.value > 0) == (self.better == "high") else self.second
 
@@ -90,6 +93,7 @@ def compared(
     drawn: Floats,
     *,
     over_pictures: bool,
+    same: bool,
 ) -> Comparison:
     """One comparison, before it is corrected for others.
 
@@ -114,6 +118,7 @@ def compared(
         len(one),
         invalid,
         better,
+        same,
     )
 
 

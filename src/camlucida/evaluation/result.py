@@ -173,6 +173,10 @@ class Evaluation:
             for pair in self.compared
         )
 
+    def same(self, first: str, second: str) -> bool:
+        """Whether the run compared their maps and found them equal up to a positive factor."""
+        return any({alike.first, alike.second} == {first, second} and alike.same for alike in self.likenesses)
+
     @property
     def compared(self) -> tuple[tuple[str, str], ...]:
         return tuple((first, second) for first, second in self.plan["compared"])
@@ -264,6 +268,7 @@ class Evaluation:
             (int((~one.valid).sum()), int((~two.valid).sum())),
             number_of(one, meaning) - number_of(two, meaning),
             drawn[0] - drawn[1],
+            same=self.same(first, second),
             over_pictures=meaning.pool is None
             and (meaning.mean == "pictures" or bool(np.isin(one.values, (0, 1)).all())),
         )
@@ -274,7 +279,8 @@ class Evaluation:
         """Every two methods (not controls) by every metric that says which way is good, Holm-corrected together."""
         chosen = [m for m in self.methods if m not in self.controls] if methods is None else methods
         judging = [m for m in metrics or self.values if self.values[m].better != "neither"]
-        pairs = [(metric, *pair) for metric in judging for pair in combinations(chosen, 2)]
+        measured = {m: [c for c in chosen if len(self.cells(m, c).values)] for m in judging}
+        pairs = [(metric, *pair) for metric in judging for pair in combinations(measured[metric], 2)]
         return corrected([self.compare(*pair, **how) for pair in pairs])
 
     def agreement(

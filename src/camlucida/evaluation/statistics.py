@@ -33,6 +33,11 @@ class Interval:
     low: float
     high: float
 
+    @property
+    def turned(self) -> Interval:
+        """Of the negative number."""
+        return Interval(-self.value, -self.high, -self.low)
+
 
 def resamples(count: int, draws: int = DRAWS, seed: int = 0) -> Iterator[Floats]:
     """How often each of `count` pictures is drawn: (some, count) at a time, `draws` rows in all.

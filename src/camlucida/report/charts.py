@@ -96,4 +96,4 @@ def _ticks(bottom: float, top: float) -> NDArray[np.float64]:
     rough = (top - bottom) / 4
     size = 10 ** np.floor(np.log10(rough))
     step = next(size * m for m in (1, 2, 2.5, 5, 10) if size * m >= rough)
-    return np.asarray(np.arange(np.ceil(bottom / step), np.ceil(top / step - 1e-9) + 1) * step)
+    return np.asarray(np.arange(np.ceil(bottom / step), np.ceil(top / step - 1e-9) + 1) * step) + 0.0  # no -0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 def number(value: float) -> str:
     """Three digits: 0.613, 12.3, 1,240; a dash for what is not there."""
@@ -11,8 +13,10 @@ def number(value: float) -> str:
         return "–"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    text = f"{value:.3g}" if abs(value) >= 0.001 or value == 0 else f"{value:.0e}"
-    return text.replace("-", "−")
+    if value and abs(value) < 0.001:
+        digit, power = f"{value:.0e}".split("e")
+        return f"{digit}·10{str(int(power)).translate(RAISED)}".replace("-", "−")
+    return f"{value:.3g}".replace("-", "−")
 
 
 def span(low: float, high: float) -> str:

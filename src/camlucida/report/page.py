@@ -107,14 +107,15 @@ def view(found: Evaluation, studio: Studio | None, untrusted: Mapping[str, str])
     methods = [m for m in found.methods if m not in found.controls]
     judging = [m for m in measured if found.values[m].better != "neither"]
     comparisons = found.comparisons(judging)
-    against = corrected([found.compare(m, a, b) for m in judging for a in methods for b in found.blind])
+    strongest = {m: strongest_control(found, table, m) for m in judging}
+    against = corrected([found.compare(m, a, b) for m, b in strongest.items() if b for a in methods])
     verdicts = Verdicts(found, table, comparisons, against, untrusted)
     agreement = found.agreement(judging) if len(judging) > 1 and len(methods) > 2 else None
     main = next((m for m in judging if m not in untrusted), None)
     pictures = _pictures(found, studio, main, methods)
     return {
         "title": f"{listed(methods, 3)} on {found.plan['data']}",
-        "facts": _facts(found),
+        "facts": _facts(found, studio),
         "sentences": sentences(verdicts, agreement),
         "tables": _tables(verdicts, measured),
         "untrusted": {m: why for m, why in untrusted.items() if m in measured},
@@ -133,13 +134,22 @@ def view(found: Evaluation, studio: Studio | None, untrusted: Mapping[str, str])
     }
 
 
-def _facts(found: Evaluation) -> list[tuple[str, str]]:
+def strongest_control(found: Evaluation, table: Mapping[tuple[str, str], Summary], metric: str) -> str:
+    """Of the controls that do not know the object, the one with the best number; "" where there is none."""
+    known = [s for s in (table[metric, c] for c in found.blind) if s.n and math.isfinite(s.value)]
+    way = 1 if found.values[metric].better == "high" else -1
+    return max(known, key=lambda s: way * s.value).method if known else ""
+
+
+def _facts(found: Evaluation, studio: Studio | None) -> list[tuple[str, str]]:
     plan = found.plan
     explained = {"predicted": "the predicted class", "label": "the true class"}[plan["target"]]
+    layers = sorted(set(studio.layers.values())) if studio else []
     return [
         ("model", f"{plan['model']} (weights {plan['weights']})"),
         ("data", f"{plan['data']} ({counted(plan['pictures'], 'picture')}, {plan['data_hash']})"),
         ("explained", explained),
+        ("layer", f"{listed(layers)}, where none is named" if layers else "the default one, where none is named"),
         ("intervals", "95 %, percentile bootstrap over pictures, 1,000 draws"),
         ("seed", str(plan["seed"])),
         ("versions", ", ".join(f"{name} {version}" for name, version in plan["versions"].items())),
@@ -190,7 +200,7 @@ def _comparisons(comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
             "test": c.test,
             "wins": f"{100 * c.wins:.0f} : {100 * c.losses:.0f}",
             "n": f"{c.n:,}",
-            "winner": c.winner or "–",
+            "winner": "the same map" if c.same else c.winner or "–",
         }
         for c in order
     ]

@@ -29,13 +29,18 @@ DEAR = 700.0
 
 @dataclass
 class Studio:
-    """Explains pictures of a run again, as the run did. `left_out` says of which maps there is no picture, and why."""
+    """Explains pictures of a run again, as the run did.
+
+    left_out   of which maps there is no picture, and why
+    layers     where methods were found to look that were not told where
+    """
 
     found: Evaluation
     model: Model
     data: DataSet
     room: int = ROOM
     left_out: dict[str, str] = field(default_factory=dict)
+    layers: dict[str, str] = field(default_factory=dict)
     _made: dict[tuple[int, str], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -72,6 +77,8 @@ class Studio:
         if self.found.plan["target"] == "label" and item.label is not None:
             target = self._labels[item.label]
         made = explain(self.model, item.image, target=target, method=request["method"], layer=request["layer"])
+        if "@" not in method:
+            self.layers[method] = made.layer
         return self._boxed(index, made.overlay())
 
     def _photo(self, index: int) -> Image.Image:

@@ -21,7 +21,7 @@ class Verdicts:
     """What the paired tests say.
 
     comparisons   of every two methods, by every metric that judges, corrected together
-    against       of every method with every control that does not know the truth, corrected together
+    against       of every method with the strongest control that does not know the object, corrected together
     """
 
     found: Evaluation
@@ -45,7 +45,7 @@ class Verdicts:
         if len(order) < 2 or self.found.values[metric].better == "neither" or metric in self.untrusted:
             return []
         first = order[0].method
-        twins = [first, *(o.method for o in order[1:] if self.same(first, o.method))]
+        twins = [first, *(o.method for o in order[1:] if self.found.same(first, o.method))]
         rivals = [o.method for o in order if o.method not in twins]
         return twins if rivals and all(self.winner(metric, first, rival) == first for rival in rivals) else []
 
@@ -54,10 +54,6 @@ class Verdicts:
         return next(
             (c.winner for c in self.comparisons if c.metric == metric and {c.first, c.second} == {one, two}), ""
         )
-
-    def same(self, one: str, two: str) -> bool:
-        """Whether the run compared their maps and found them equal up to a factor."""
-        return any({a.first, a.second} == {one, two} and a.same for a in self.found.likenesses)
 
 
 def sentences(verdicts: Verdicts, agreement: Agreement | None) -> list[str]:
@@ -109,7 +105,7 @@ def _best(verdicts: Verdicts, metric: str) -> str:
     value = f"{number(first.value)} ({span(first.low, first.high)})"
     if len(order) == 1:
         return f"{head}, {first.method} has {value}."
-    twins = [first.method, *(s.method for s in order[1:] if verdicts.same(first.method, s.method))]
+    twins = [first.method, *(s.method for s in order[1:] if verdicts.found.same(first.method, s.method))]
     unclear = [
         s.method for s in order if s.method not in twins and verdicts.winner(metric, first.method, s.method) == ""
     ]
@@ -126,22 +122,23 @@ def _best(verdicts: Verdicts, metric: str) -> str:
 
 
 def _controls(verdicts: Verdicts, judging: Sequence[str]) -> list[str]:
-    """Which methods are no better than a map that does not know where the object is."""
-    if not verdicts.against:
-        return []
-    failing = {}
+    """Which methods are better than the strongest map that does not know where the object is."""
+    said = []
     for metric in judging:
-        not_better = sorted({c.first for c in verdicts.against if c.metric == metric and c.winner != c.first})
-        if not_better:
-            failing[metric] = [m for m in verdicts.methods if m in not_better]
-    if not failing:
-        return ["Every method is better than every control that does not know the object, by every metric that judges."]
-    return [
-        f"By {metric}, {listed(methods)} cannot be told to be better than "
-        + listed(sorted({c.second for c in verdicts.against if c.metric == metric and c.winner != c.first}))
-        + ", made without knowing the object."
-        for metric, methods in list(failing.items())[:SAID]
-    ]
+        those = [c for c in verdicts.against if c.metric == metric]
+        if not those:
+            continue
+        control = those[0].second
+        better = [c.first for c in those if c.winner == c.first]
+        if len(better) == len(those):
+            which = f"{listed(better)} {'is' if len(better) == 1 else 'are'} better than"
+        elif better:
+            which = f"only {listed(better)} can be told to be better than"
+        else:
+            which = f"{listed([c.first for c in those])} cannot be told to be better than"
+        value = number(verdicts.table[metric, control].value)
+        said.append(f"By {metric}, {which} {control} ({value}), the strongest map that does not know the object.")
+    return said[:SAID]
 
 
 def _right_and_wrong(verdicts: Verdicts, judging: Sequence[str]) -> list[str]:
