@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import camlucida
-from camlucida.cli import activations, concepts, demo, evaluate, explain, layers, models, report, sanity, trust
+from camlucida.cli import activations, concepts, demo, evaluate, explain, layers, models, report, sanity, study, trust
 from camlucida.errors import CamlucidaError
 
 USER_ERROR = 2
@@ -30,6 +30,7 @@ app.command(concepts.concepts)
 app.command(evaluate.evaluate)
 app.command(report.report)
 app.command(sanity.sanity)
+app.command(study.study)
 app.command(trust.trust)
 app.command(demo.demo)
 app.command(layers.layers)
