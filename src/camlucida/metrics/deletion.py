@@ -16,7 +16,10 @@ from camlucida.metrics.registry import Score, Value, metric, preset
     deviation="equal values go in an order drawn by lot, where the authors' is that of an unstable sort; by default "
     "the picture goes over into a blur of itself: their grey holes are pictures the network has never seen (preset "
     "deletion/rise has them)",
-    gives={"deletion": Value("low", worst=1.0), "deletion_logit": Value("neither")},
+    gives={
+        "deletion": Value("low", worst=1.0, axes=("share of the picture taken out", "probability of the class")),
+        "deletion_logit": Value("neither", axes=("share of the picture taken out", "logit of the class")),
+    },
 )
 def deletion(
     relevance: Tensor,

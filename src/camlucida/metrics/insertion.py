@@ -16,7 +16,10 @@ from camlucida.metrics.registry import Score, Value, metric, preset
     deviation="equal values come in an order drawn by lot, where the authors' is that of an unstable sort; by default "
     "the blur is a Gaussian that leaves no shapes: theirs is a box of 11 pixels with dark borders (preset "
     "insertion/rise has it)",
-    gives={"insertion": Value("high", worst=0.0), "insertion_logit": Value("neither")},
+    gives={
+        "insertion": Value("high", worst=0.0, axes=("share of the picture put in", "probability of the class")),
+        "insertion_logit": Value("neither", axes=("share of the picture put in", "logit of the class")),
+    },
 )
 def insertion(
     relevance: Tensor,
