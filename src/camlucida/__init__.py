@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from camlucida.channels import Activations as Activations
     from camlucida.channels import activations as activations
     from camlucida.data.images import load_image as load_image
+    from camlucida.data.sources import open_dataset as open_dataset
     from camlucida.errors import CamlucidaError as CamlucidaError
+    from camlucida.evaluation import Evaluation as Evaluation
+    from camlucida.evaluation import evaluate as evaluate
     from camlucida.excitation import TopPictures as TopPictures
     from camlucida.excitation import top_pictures as top_pictures
     from camlucida.explaining import explain as explain
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from camlucida.models.load import load as load
     from camlucida.models.load import wrap as wrap
     from camlucida.models.model import Model as Model
+    from camlucida.sanity_checks import Sanity as Sanity
+    from camlucida.sanity_checks import sanity as sanity
     from camlucida.trusting import Trust as Trust
     from camlucida.trusting import trust as trust
 
@@ -42,19 +47,24 @@ _HOME = {
     "Activations": "camlucida.channels:Activations",
     "CamlucidaError": "camlucida.errors:CamlucidaError",
     "Concepts": "camlucida.factorisation:Concepts",
+    "Evaluation": "camlucida.evaluation:Evaluation",
     "Explanation": "camlucida.explanation:Explanation",
     "Explanations": "camlucida.explanations:Explanations",
     "Model": "camlucida.models.model:Model",
+    "Sanity": "camlucida.sanity_checks:Sanity",
     "TopPictures": "camlucida.excitation:TopPictures",
     "Trust": "camlucida.trusting:Trust",
     "activations": "camlucida.channels:activations",
     "attribute": "camlucida.attribution:attribute",
     "concepts": "camlucida.factorisation:concepts",
+    "evaluate": "camlucida.evaluation:evaluate",
     "explain": "camlucida.explaining:explain",
     "explain_each": "camlucida.explaining:explain_each",
     "list_methods": "camlucida.methods:methods",
     "load": "camlucida.models.load:load",
     "load_image": "camlucida.data.images:load_image",
+    "open_dataset": "camlucida.data.sources:open_dataset",
+    "sanity": "camlucida.sanity_checks:sanity",
     "top_pictures": "camlucida.excitation:top_pictures",
     "trust": "camlucida.trusting:trust",
     "wrap": "camlucida.models.load:wrap",
@@ -78,6 +88,11 @@ __all__ = [
     "Concepts",
     "trust",
     "Trust",
+    "evaluate",
+    "Evaluation",
+    "open_dataset",
+    "sanity",
+    "Sanity",
     "list_methods",
     "load_image",
     "CamlucidaError",

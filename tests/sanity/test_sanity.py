@@ -14,7 +14,7 @@ import camlucida as cl
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError, MethodError, ModelError
 from camlucida.models.toybox import load_network
-from camlucida.sanity import UPPER, Sanity, sanity
+from camlucida.sanity_checks import UPPER, Sanity, sanity
 
 SCENES = [sample.image for sample in Toybox(8, seed=5)]
 

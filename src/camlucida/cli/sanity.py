@@ -17,7 +17,7 @@ from camlucida.cli.pictures import files_of, progress_bar
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
-    from camlucida.sanity import Sanity
+    from camlucida.sanity_checks import Sanity
 
 PICTURES = 12
 """How many pictures are checked, unless asked otherwise: each step draws maps of all of them."""
@@ -72,7 +72,7 @@ def sanity(
     from camlucida.data.datasets import spread
     from camlucida.data.sources import open_dataset
     from camlucida.models.load import load
-    from camlucida.sanity import sanity as run
+    from camlucida.sanity_checks import sanity as run
 
     console = Console()
     if limit < 1 or seeds < 1:
@@ -120,7 +120,7 @@ def _show(console: Console, found: Sanity) -> None:
 def _write(found: Sanity, output: Path) -> Sequence[Path]:
     from dataclasses import asdict, fields
 
-    from camlucida.sanity import Step
+    from camlucida.sanity_checks import Step
     from camlucida.saving import write_picture, writing
 
     table = output / "sanity.csv"
