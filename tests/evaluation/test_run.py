@@ -84,7 +84,7 @@ def test_interrupted_it_goes_on_where_it_was(tmp_path: Path) -> None:
             seen.append(self.items[index].name)
             return self.items[index]
 
-    watched = Watched("toybox", [SCENES[i] for i in range(11)], CLASSES)
+    watched = Watched("toybox", [SCENES[i] for i in range(11)], CLASSES, SCENES.exact)
     again = run(tmp_path / "run", watched)
     assert seen.count("scene 0") == 1, "what is done is looked at for the run's identity only"
     assert seen.count("scene 10") == 2
@@ -196,6 +196,12 @@ def test_classes_by_name_and_by_number() -> None:
     model = cl.load("toybox")
     assert outputs_of(("dog", "cat", "unicorn"), model) == (CLASSES.index("dog"), CLASSES.index("cat"), None)
     assert outputs_of(("7", "0"), model) == (7, 0)
+
+
+def test_a_true_class_is_called_as_the_model_calls_it(tmp_path: Path) -> None:
+    items = [Item(SCENES[0].image, "a", 0), Item(SCENES[1].image, "b", 1)]
+    found = run(tmp_path, Listed("numbers", items, (str(CLASSES.index("dog")), "unicorn")), metrics=["entropy"])
+    assert [row["label"] for row in rows(found) if row["metric"] == "explaining"] == ["dog", "unicorn"]
 
 
 def test_asking_for_what_was_not_measured(tmp_path: Path) -> None:

@@ -335,6 +335,10 @@ class Evaluation:
             self._draws[draws, seed] = list(resamples(len(self._order), draws, seed))
         return self._draws[draws, seed]
 
+    def drawn(self, metric: str, method: str, *, draws: int = DRAWS, seed: int = 0) -> Floats:
+        """(draws,) the number of a method each time the pictures are drawn again: paired over methods and metrics."""
+        return self._drawn(metric, method, draws, seed)
+
     def _drawn(self, metric: str, method: str, draws: int, seed: int) -> Floats:
         """(draws,) a number, each time the pictures are drawn again; the same draws for all methods and metrics."""
         if (metric, method, draws, seed) not in self._memory:

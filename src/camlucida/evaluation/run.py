@@ -55,6 +55,7 @@ class Plan:
             "weights": self.model.weights_hash,
             "data": self.dataset.name,
             "pictures": len(self.indices),
+            "exact": bool(getattr(self.dataset, "exact", False)),
             "data_hash": identity(self.dataset, self.indices),
             "methods": [describe(explainer) for explainer in self.explainers],
             "metrics": {preset.name: _plain(preset.settings) for preset in self.presets},
@@ -147,7 +148,7 @@ def rows_of(plan: Plan, index: int) -> list[Row]:
     item = plan.dataset[index]
     label = None if item.label is None else plan.labels[item.label]
     others = tuple(k for k in (plan.labels[other] for other in item.others) if k is not None)
-    base: Row = {"index": index, "picture": item.name, "label": _class_name(plan.dataset.classes, item.label)}
+    base: Row = {"index": index, "picture": item.name, "label": _named_label(plan, item.label)}
     try:
         sight = look(plan.model, item, label, others=others, target=plan.target, seed=plan.seed)
     except CamlucidaError as error:
@@ -296,8 +297,12 @@ def _layer(explainer: Explainer) -> str:
     return "" if not isinstance(explainer, OfMethod) or explainer.layer is None else str(explainer.layer)
 
 
-def _class_name(classes: Sequence[str], label: int | None) -> str | None:
-    return None if label is None else class_label(label, classes)
+def _named_label(plan: Plan, label: int | None) -> str | None:
+    """The true class as the model calls it, or as the data set does where the model does not know it."""
+    if label is None:
+        return None
+    output = plan.labels[label]
+    return class_label(label, plan.dataset.classes) if output is None else class_label(output, plan.model.labels)
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

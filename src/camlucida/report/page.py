@@ -164,8 +164,8 @@ def _tables(verdicts: Verdicts, measured: Sequence[str]) -> list[Grid]:
         groups.setdefault(found.presets[metric].metric.group, []).append(metric)
     made = []
     for group, metrics in groups.items():
-        for start in range(0, len(metrics), COLUMNS):
-            some = metrics[start : start + COLUMNS]
+        for part in np.array_split(metrics, math.ceil(len(metrics) / COLUMNS)):
+            some = [str(name) for name in part]
             best = {metric: verdicts.best(metric) for metric in some}
             rows = [
                 (method, method in found.controls, [_cell(verdicts.table[m, method], method in best[m]) for m in some])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from camlucida.attribution import INPUT
 from camlucida.data.datasets import DataSet, identity, spread
 from camlucida.data.images import load_image
 from camlucida.errors import CamlucidaError
@@ -77,7 +78,7 @@ class Studio:
         if self.found.plan["target"] == "label" and item.label is not None:
             target = self._labels[item.label]
         made = explain(self.model, item.image, target=target, method=request["method"], layer=request["layer"])
-        if "@" not in method:
+        if "@" not in method and made.layer != INPUT:
             self.layers[method] = made.layer
         return self._boxed(index, made.overlay())
 
