@@ -574,7 +574,7 @@ class TestWriting:
         assert find("flips(eigen_cam)").class_free
 
     def test_every_combinator_says_what_it_does(self) -> None:
-        assert len(combinators()) == 10
+        assert len(combinators()) == 12
         for entry in combinators().values():
             assert entry.summary.endswith(".")
             assert len(entry.summary) < 120

@@ -215,7 +215,10 @@ def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         ("resnet5", r"^no model 'resnet5'\. Did you mean 'resnet50' or 'resnet152' or 'resnet34'\? `camlucida models`"),
         ("RESNET5", r"^no model 'RESNET5'"),
         ("toybx", r"Did you mean 'toybox'\?"),
-        ("toybox:vg", r"No built-in network 'vg'. Did you mean 'vgg'\? Known: resnet, vgg, vit, cleverhans\."),
+        (
+            "toybox:vg",
+            r"No built-in network 'vg'. Did you mean 'vgg'\? Known: resnet, vgg, vit, cleverhans, permuted\.",
+        ),
         ("torchvison:resnet18", r"no source 'torchvison' for models. Did you mean 'torchvision'\? Known: "),
         ("torchvision:resnt18", r"torchvision has no classifier 'resnt18'. Did you mean 'resnet18'"),
         ("torchvision:fcn_resnet50", r"torchvision has no classifier 'fcn_resnet50'"),
