@@ -199,6 +199,24 @@ def test_what_cannot_be_judged_is_worst_for_both_and_counted(tmp_path: Path) -> 
     assert found.summary("energy", "two").value == pytest.approx(values[6:].sum() / 20)
 
 
+def test_a_mean_over_classes_and_its_interval(tmp_path: Path) -> None:
+    hits = RNG.integers(0, 2, size=50).astype(float)
+    classes = ["rare" if i < 5 else "common" for i in range(50)]
+    summary = made(tmp_path, {"pointing": {"a": hits.tolist()}}, classes).summary("pointing", "a")
+    assert summary.value == pytest.approx((hits[:5].mean() + hits[5:].mean()) / 2)
+    drawn = [
+        np.mean(
+            [
+                np.repeat(hits[part], row[part].astype(int)).mean()
+                for part in (slice(5), slice(5, 50))
+                if row[part].any()
+            ]
+        )
+        for row in next(iter(resamples(50)))
+    ]
+    assert_allclose([summary.low, summary.high], np.quantile(drawn, [0.025, 0.975]))
+
+
 def test_only_pictures_that_both_have(tmp_path: Path) -> None:
     one, two = RNG.uniform(size=30), RNG.uniform(size=22)
     found = made(tmp_path, {"energy": {"one": one.tolist(), "two": two.tolist()}})

@@ -99,7 +99,7 @@ def test_it_can_be_read_without_eyes_and_without_colours(text: str) -> None:
     dashes = [tag.get("stroke-dasharray") for tag in page.all("polyline")]
     assert len(set(dashes)) == 4, "four methods, four kinds of line"
     assert "width=device-width" in text
-    assert "prefers-color-scheme: dark" in text
+    assert "@media screen and (prefers-color-scheme: dark)" in text, "paper is white"
     assert "@media print" in text
 
 

@@ -341,9 +341,9 @@ class Evaluation:
 
     def _drawn(self, metric: str, method: str, draws: int, seed: int) -> Floats:
         """(draws,) a number, each time the pictures are drawn again; the same draws for all methods and metrics."""
-        if (metric, method, draws, seed) not in self._memory:
-            self._draw_means(draws, seed)
         key = (metric, method, draws, seed)
+        if key not in self._memory and _is_plain(self.values[metric]) and (metric, method) in self._cells:
+            self._draw_means(draws, seed)
         if key not in self._memory:
             self._memory[key] = self._redrawn(self.cells(metric, method), self.values[metric], draws, seed)
         return self._memory[key]
