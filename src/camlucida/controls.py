@@ -1,34 +1,52 @@
 """Maps that know nothing, or everything: what a metric must be able to tell apart before it is believed.
 
-Each control is an explainer like a method, so that every metric can judge it.
+Each control is an explainer like a method, so that every metric can judge it. Chance depends on the picture, the class
+and the seed: the same picture gets the same map in any batch, a changed one another.
 """
 
 from __future__ import annotations
 
+import math
+import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from camlucida.evidence import Explainer, Sight
+from camlucida.engine import LayerSpec
+from camlucida.engine.randomise import stages, with_random
+from camlucida.errors import DataError, TargetError
+from camlucida.evidence import Explainer, OfMethod, Sight
+from camlucida.methods import find
+from camlucida.models.model import Model
 
-Made = Callable[[Sight, Tensor], Tensor]
+Knows: TypeAlias = Literal["nothing", "the picture", "the truth", "another question"]
+
+Made: TypeAlias = Callable[[Sight, Tensor], Tensor]
 """The picture as the model sees it and pictures (n, c, H, W) in, maps (n, H, W) out."""
+
+BLUR = 1 / 12
+"""Of the blurred random map, as a share of the side: one standard deviation. As coarse as a network's last grid."""
+CENTRE = 1 / 4
+"""Of the Gaussian in the centre, as a share of each side: one standard deviation."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """A map made without asking the model, or by a question to another one.
+    """A map made without asking the model.
 
     name      in tables
     summary   what it is
-    knows     what it is made from: nothing, the picture, or the truth
+    knows     what it is made from
     """
 
     name: str
     summary: str
-    knows: str
+    knows: Knows
     make: Made
     relu: bool = False
 
@@ -36,11 +54,167 @@ class Control:
         return self.make(sight, pictures)
 
 
+def oracle(sight: Sight, pictures: Tensor) -> Tensor:
+    """1 on the object, 0 elsewhere. Raises `DataError` where it is not known where the object is."""
+    if sight.region_seen is None:
+        raise DataError("it is not known where the object is: no mask and no boxes.")
+    return sight.region_seen.to(pictures).expand(len(pictures), -1, -1)
+
+
+def inverted_oracle(sight: Sight, pictures: Tensor) -> Tensor:
+    """0 on the object, 1 elsewhere."""
+    return 1 - oracle(sight, pictures)
+
+
+def random(sight: Sight, pictures: Tensor) -> Tensor:
+    """Every pixel by itself, evenly between 0 and 1."""
+    drawn = [torch.rand(picture.shape[-2:], generator=_lot(sight, picture)) for picture in pictures]
+    return torch.stack(drawn).to(pictures)
+
+
+def blurred_random(sight: Sight, pictures: Tensor) -> Tensor:
+    """Smooth blobs, from 0 to 1."""
+    height, width = pictures.shape[-2:]
+    noise = _blurred(random(sight, pictures), (BLUR * height, BLUR * width))
+    low, high = noise.amin((1, 2), keepdim=True), noise.amax((1, 2), keepdim=True)
+    return (noise - low) / (high - low).clamp_min(torch.finfo(noise.dtype).tiny)
+
+
 def uniform(sight: Sight, pictures: Tensor) -> Tensor:
     """The same everywhere."""
     return torch.ones_like(pictures[:, 0])
 
 
-def standard_controls() -> tuple[Explainer, ...]:
-    """Those that every evaluation has beside the methods."""
-    return (Control("uniform", "the same everywhere", "nothing", uniform),)
+def centre(sight: Sight, pictures: Tensor) -> Tensor:
+    """A Gaussian in the middle of what the network sees."""
+    down, across = (
+        torch.exp(-0.5 * ((torch.arange(n) + 0.5 - n / 2) / (CENTRE * n)) ** 2) for n in pictures.shape[-2:]
+    )
+    return (down[:, None] * across).to(pictures).expand(len(pictures), -1, -1)
+
+
+def sobel(sight: Sight, pictures: Tensor) -> Tensor:
+    """How steep the picture's brightness is, by Sobel's filter."""
+    grey = (pictures / sight.pixel.to(pictures)).mean(1, keepdim=True)
+    across = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]).to(grey) / 8
+    kernels = torch.stack([across, across.T])[:, None]
+    down_and_right = F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), kernels)
+    return down_and_right.square().sum(1).sqrt()
+
+
+def zero(sight: Sight, pictures: Tensor) -> Tensor:
+    """Nothing anywhere."""
+    return torch.zeros_like(pictures[:, 0])
+
+
+def fake_cam(sight: Sight, pictures: Tensor) -> Tensor:
+    """Everything but the pixel in the upper left corner: Poppi et al., CVPR workshop 2021."""
+    maps = torch.ones_like(pictures[:, 0])
+    maps[:, 0, 0] = 0
+    return maps
+
+
+@dataclass(frozen=True)
+class OtherClass:
+    """A method's map for another class than the one that is asked for, drawn by lot. It cannot know the answer.
+
+    base   the method
+    """
+
+    base: OfMethod
+    name: str = "other_class"
+    knows: Knows = "another question"
+
+    @property
+    def summary(self) -> str:
+        return f"{self.base.name} for another class, drawn by lot"
+
+    @property
+    def relu(self) -> bool:
+        return self.base.relu
+
+    def maps(self, sight: Sight, pictures: Tensor, classes: Tensor) -> Tensor:
+        count = len(sight.logits)
+        if count < 2:
+            raise TargetError("the model has one output only: there is no other class.")
+        others = [self._other(sight, int(asked), count) for asked in classes]
+        return self.base.maps(sight, pictures, torch.tensor(others))
+
+    def _other(self, sight: Sight, asked: int, count: int) -> int:
+        step = torch.randint(1, count, (), generator=sight.random(f"control/{self.name}/{asked}"))
+        return (asked + int(step)) % count
+
+
+@dataclass(frozen=True, eq=False)
+class RandomWeights:
+    """A method's map of the same architecture with all weights drawn anew. It knows the picture, and no class.
+
+    base   the method
+    """
+
+    base: OfMethod
+    name: str = "random_weights"
+    knows: Knows = "the picture"
+    _networks: WeakKeyDictionary[nn.Module, dict[int, Model]] = field(default_factory=WeakKeyDictionary, repr=False)
+
+    @property
+    def summary(self) -> str:
+        return f"{self.base.name} of a network with all weights drawn anew"
+
+    @property
+    def relu(self) -> bool:
+        return self.base.relu
+
+    def maps(self, sight: Sight, pictures: Tensor, classes: Tensor) -> Tensor:
+        return self.base.maps(replace(sight, model=self._redrawn(sight.model, sight.seed)), pictures, classes)
+
+    def _redrawn(self, model: Model, seed: int) -> Model:
+        """Drawn once for all pictures of a run."""
+        drawn = self._networks.setdefault(model.network, {})
+        if seed not in drawn:
+            drawn[seed] = replace(model, network=with_random(model.network, stages(model.network), seed=seed))
+        return drawn[seed]
+
+
+CONTROLS: tuple[Control, ...] = (
+    Control("oracle", "1 on the object, 0 elsewhere", "the truth", oracle),
+    Control("random", "every pixel by lot", "nothing", random),
+    Control("blurred_random", "smooth blobs by lot", "nothing", blurred_random),
+    Control("uniform", "the same everywhere", "nothing", uniform),
+    Control("centre", "a Gaussian in the middle", "nothing", centre),
+    Control("sobel", "the picture's edges", "the picture", sobel),
+    Control("zero", "nothing anywhere", "nothing", zero),
+    Control("fake_cam", "everything but one pixel", "nothing", fake_cam),
+    Control("inverted_oracle", "0 on the object, 1 elsewhere", "the truth", inverted_oracle),
+)
+"""Those that never ask the model."""
+
+
+def standard_controls(base: str = "grad_cam", layer: LayerSpec = None) -> tuple[Explainer, ...]:
+    """Those that every evaluation has beside the methods.
+
+    base    the method that is asked about another class, and of a network with other weights
+    layer   its layer; the default one if not given
+    """
+    method = find(base)
+    asked = OfMethod((method, method.with_options({})), layer)
+    return (*CONTROLS, OtherClass(asked), RandomWeights(asked))
+
+
+def _lot(sight: Sight, picture: Tensor) -> torch.Generator:
+    pixels = picture.detach().cpu().contiguous()
+    return sight.random(f"control/{zlib.crc32(pixels.numpy().tobytes())}")
+
+
+def _blurred(maps: Tensor, sigmas: tuple[float, float]) -> Tensor:
+    """Maps (n, h, w) after a Gaussian blur, cut off at three standard deviations.
+
+    Around the edge comes the other side: with mirrored edges the highest blobs would mostly lie at the edge.
+    """
+    for axis, sigma in enumerate(sigmas, start=2):
+        reach = max(1, min(math.ceil(3 * sigma), maps.shape[axis - 1] - 1))
+        weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2).to(maps)
+        shape, padding = ((1, 1, -1, 1), (0, 0, reach, reach)) if axis == 2 else ((1, 1, 1, -1), (reach, reach, 0, 0))
+        padded = F.pad(maps[:, None], padding, mode="circular")
+        maps = F.conv2d(padded, (weights / weights.sum()).view(shape))[:, 0]
+    return maps

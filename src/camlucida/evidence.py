@@ -78,6 +78,32 @@ class Sight:
         return None if self.region is None else seen(self.region, self.geometry)
 
     @cached_property
+    def rival(self) -> Tensor | None:
+        return None if self.item.rival is None else torch.as_tensor(self.item.rival())
+
+    @cached_property
+    def parts(self) -> dict[str, Tensor] | None:
+        """Those of which anything is to be seen."""
+        if self.item.parts is None:
+            return None
+        return {name: torch.as_tensor(mask) for name, mask in self.item.parts().items() if mask.any()}
+
+    @cached_property
+    def effects(self) -> Tensor | None:
+        """(parts,) how far the score of what is explained falls when each part is not there, in the order of `parts`.
+
+        The picture is drawn again without it, so nothing is filled in.
+        """
+        if self.item.without is None or self.parts is None:
+            return None
+        pictures = [self.model.preprocessing(load_image(self.item.without(part)))[0] for part in self.parts]
+        if not pictures:
+            return torch.zeros(0)
+        without = torch.stack(pictures).to(self.inputs)
+        left = self.predict(lambda which: without[which.to(without.device)], len(without))
+        return (self.logits[self.target] - left[:, self.target]).cpu()
+
+    @cached_property
     def pixel(self) -> Tensor:
         """(c, 1, 1) how much of the network's input one step from black to white is."""
         return 1 / torch.tensor(self.model.preprocessing.std).to(self.inputs)[:, None, None]
@@ -168,6 +194,7 @@ class Evidence:
             "region": self.sight.item.boxes if self.sight.item.mask is None else self.sight.item.mask,
             "label": self.sight.label,
         }
+        known |= {"rival": self.sight.item.rival, "parts": self.sight.item.parts, "effects": self.sight.item.without}
         known |= {"region_seen": known["region"], "boxes_seen": known["boxes"], "present": known["label"]}
         return next((need for need in needs if need in known and known[need] is None), "")
 
@@ -235,6 +262,18 @@ class Evidence:
         return self.sight.region_seen
 
     @property
+    def rival(self) -> Tensor | None:
+        return self.sight.rival
+
+    @property
+    def parts(self) -> dict[str, Tensor] | None:
+        return self.sight.parts
+
+    @property
+    def effects(self) -> Tensor | None:
+        return self.sight.effects
+
+    @property
     def label(self) -> int | None:
         return self.sight.label
 
@@ -260,7 +299,7 @@ class Evidence:
 
 
 def filled(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """The pixels (height, width) of a picture of `size` (width, height) whose centre lies in one of the boxes (n, 4)."""
+    """Pixels (height, width) of a picture of `size` (width, height) whose centre lies in one of the boxes (n, 4)."""
     x, y = (torch.arange(n, dtype=boxes.dtype) + 0.5 for n in size)
     across = (x >= boxes[:, 0:1]) & (x < boxes[:, 2:3])
     down = (y >= boxes[:, 1:2]) & (y < boxes[:, 3:4])

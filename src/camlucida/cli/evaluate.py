@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.arguments import split
+from camlucida.cli.opening import opened
 from camlucida.cli.pictures import progress_bar
 from camlucida.errors import DataError
 
@@ -25,6 +26,9 @@ COLUMNS = 5
 """Metrics side by side in one table; more do not fit a terminal."""
 
 SHOWN_FAILURES = 5
+
+UNTRUSTED = "⚠"
+"""At a metric that does not tell the truth from what knows nothing."""
 
 
 def evaluate(
@@ -55,7 +59,11 @@ def evaluate(
     ----------
     data
         A folder of pictures, whose sub-folders are the classes; or toybox, toybox:2 (objects a scene),
-        toybox:watermark.
+        toybox:watermark. Or pictures for which it is known what a map has to show, where the true class is explained:
+        exact:mosaic, exact:difull and exact:dipart (each with :3 for 3 × 3 cells), exact:focus, exact:small,
+        exact:medium, exact:large, exact:watermark, exact:watermark_control, exact:tag; and with a network of their own
+        exact:red, exact:signed, exact:channels, exact:template, exact:xor, exact:square, exact:shift, exact:linear,
+        exact:additive, exact:interaction.
     model
         A name (resnet50, timm:…, toybox), a checkpoint, or python:module:function. See `camlucida models`.
     arch
@@ -65,8 +73,8 @@ def evaluate(
     methods
         Separated by commas; all for every one there is. grad_cam if not given. See `camlucida models`.
     metrics
-        Metrics, presets or groups of metrics (localisation, faithfulness, robustness, complexity), separated by commas;
-        all for every one there is. localisation if not given.
+        Metrics, presets or groups of metrics (localisation, faithfulness, robustness, complexity, ground_truth),
+        separated by commas; all for every one there is. localisation if not given.
     layer
         The layer to explain, or several separated by commas; the default one if not given. A method can have its own:
         "grad_cam @ layer3".
@@ -88,19 +96,17 @@ def evaluate(
         Also write a page with tables, curves and pictures: report.html.
     """
     from camlucida.controls import standard_controls
-    from camlucida.data.sources import open_dataset
     from camlucida.evaluation import evaluate as run
     from camlucida.evaluation.recipes import recipe as find_recipe
-    from camlucida.models.load import load
+    from camlucida.exact import PREFIX
 
     console = Console()
-    dataset = open_dataset(data, boxes=boxes, count=limit, seed=seed)
     if recipe and methods:
         raise DataError("--recipe says which methods: leave --methods out.")
     chosen, wanted = _methods(methods), _metrics(metrics)
     pairs: tuple[tuple[str, str], ...] = ()
     with console.status(f"Loading {escape(model)} …"):
-        loaded = load(model, arch=arch, labels=labels)
+        loaded, dataset = opened(data, model, arch=arch, labels=labels, boxes=boxes, count=limit, seed=seed)
     if recipe:
         study = find_recipe(recipe, loaded)
         chosen, pairs = list(study.methods), study.compared
@@ -115,7 +121,7 @@ def evaluate(
             layer=_layers(layer),
             compared=pairs,
             controls=standard_controls() if controls else (),
-            target=target,
+            target="label" if data.startswith(PREFIX) else target,
             limit=limit,
             seed=seed,
             out=output,
@@ -131,10 +137,11 @@ def evaluate(
 
 def write_report(console: Console, found: Evaluation, path: Path, model: Model | None, data: DataSet | None) -> None:
     """The page, and where it lies."""
+    from camlucida.evaluation.ordering import untrusted
     from camlucida.report import report
 
     with console.status("Drawing the report …"):
-        made = report(found, path, model=model, data=data)
+        made = report(found, path, model=model, data=data, untrusted=untrusted(found))
     console.print(f"→ {made}", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -161,10 +168,15 @@ def source_of(
 
 def show(console: Console, found: Evaluation) -> None:
     """The tables: a row a method, then the controls; a column a metric, with its 95 % interval."""
+    from camlucida.evaluation.ordering import untrusted
+
     table = {(s.metric, s.method): s for s in found.table()}
     measured = [name for name in found.values if any(table[name, method].n for method in found.methods)]
+    distrusted = untrusted(found)
     for start in range(0, len(measured), COLUMNS):
-        console.print(_table(found, table, measured[start : start + COLUMNS]))
+        console.print(_table(found, table, measured[start : start + COLUMNS], distrusted))
+    for name, reason in distrusted.items():
+        console.print(f"{UNTRUSTED} {name} is not to be trusted here: {reason}.", highlight=False, markup=False)
     _show_verdicts(console, found, table, measured)
     plan = found.plan
     console.print(
@@ -222,12 +234,17 @@ def _last(value: float) -> float:
     return value if math.isfinite(value) else math.inf
 
 
-def _table(found: Evaluation, table: dict[tuple[str, str], Summary], measured: Sequence[str]) -> Table:
+def _table(
+    found: Evaluation,
+    table: dict[tuple[str, str], Summary],
+    measured: Sequence[str],
+    distrusted: Mapping[str, str],
+) -> Table:
     drawn = Table(box=None, pad_edge=False, title_justify="left")
     drawn.add_column("method")
     for name in measured:
         arrow = {"high": " ↑", "low": " ↓", "neither": ""}[found.values[name].better]
-        drawn.add_column(f"{escape(name)}{arrow}", justify="right")
+        drawn.add_column(f"{escape(name)}{arrow}{UNTRUSTED if name in distrusted else ''}", justify="right")
     for method in found.methods:
         cells = [_cell(table[name, method]) for name in measured]
         drawn.add_row(escape(method), *cells, style="dim" if method in found.controls else "")

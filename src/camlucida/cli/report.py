@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from camlucida.cli.evaluate import write_report
+from camlucida.cli.opening import opened
 
 
 def report(
@@ -29,17 +30,15 @@ def report(
     output
         The page to write.
     """
-    from camlucida.data.sources import open_dataset
     from camlucida.evaluation import Evaluation
     from camlucida.evaluation.store import Store
-    from camlucida.models.load import load
 
     console = Console()
     found, source = Evaluation(run), Store(run).source
     model = data = None
     seed = found.plan["seed"]  # read first: a folder without a run says so
     if pictures and source:
-        model = load(source["model"], arch=source["arch"], labels=source["labels"])
-        data = open_dataset(source["data"], boxes=source["boxes"], count=source["count"], seed=seed)
+        names = {key: source[key] for key in ("arch", "labels", "boxes", "count")}
+        model, data = opened(source["data"], source["model"], **names, seed=seed)
     write_report(console, found, output, model, data)
     return 0

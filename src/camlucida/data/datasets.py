@@ -39,6 +39,8 @@ class Item:
     parts   makes name -> (height, width) for the object's parts; None if not known
     split   "train", "val", "test" or ""
     others  classes that are right, too, besides `label`
+    rival   makes the (height, width) pixels of the objects of other classes; None if there are none, or not known
+    without draws the same picture again without one of its parts, by name; None if that cannot be done
     """
 
     image: Source
@@ -49,6 +51,8 @@ class Item:
     parts: Callable[[], Mapping[str, Mask]] | None = None
     split: str = ""
     others: tuple[int, ...] = ()
+    rival: Callable[[], Mask] | None = None
+    without: Callable[[str], Source] | None = None
 
 
 class DataSet(Protocol):
@@ -69,11 +73,15 @@ class DataSet(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Listed:
-    """A data set that is a list."""
+    """A data set that is a list.
+
+    exact   whether it was drawn, so that its masks are the truth, not somebody's outline
+    """
 
     name: str
     items: Sequence[Item]
     classes: tuple[str, ...] = ()
+    exact: bool = False
 
     def __len__(self) -> int:
         return len(self.items)
@@ -89,6 +97,7 @@ class Scenes:
     drawn: toybox.Toybox
     name: str = "toybox"
     classes: tuple[str, ...] = field(default=toybox.CLASSES)
+    exact: bool = True
 
     def __len__(self) -> int:
         return len(self.drawn)
@@ -99,6 +108,7 @@ class Scenes:
             return Item(sample.image, f"scene {index}")
         drawing = sample.drawing
         boxes = np.array([drawing.boxes[0]], dtype=np.float64)
+        rivals = [i for i, label in enumerate(sample.labels) if label != sample.label]
         return Item(
             sample.image,
             f"scene {index}",
@@ -106,7 +116,9 @@ class Scenes:
             boxes,
             lambda: drawing.masks[0],
             lambda: drawing.parts[0],
-            others=tuple(label for label in sample.labels[1:] if label != sample.label),
+            others=tuple(sample.labels[i] for i in rivals),
+            rival=(lambda: np.logical_or.reduce(drawing.masks[rivals])) if rivals else None,
+            without=lambda part: sample.scene.without_part(0, part).picture(),
         )
 
 
@@ -206,7 +218,8 @@ def _add(rows: dict[str, Row], line: Mapping[str, Any], columns: Mapping[str, st
 
 def subset(dataset: DataSet, indices: Iterable[int]) -> Listed:
     """The items at `indices`, in that order."""
-    return Listed(dataset.name, [dataset[i] for i in indices], dataset.classes)
+    exact = bool(getattr(dataset, "exact", False))
+    return Listed(dataset.name, [dataset[i] for i in indices], dataset.classes, exact)
 
 
 def spread(count: int, limit: int | None, seed: int) -> list[int]:

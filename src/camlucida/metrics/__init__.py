@@ -27,6 +27,10 @@ from camlucida.metrics.pxap import pxap
 from camlucida.metrics.relevance_rank import relevance_rank
 from camlucida.metrics.auroc import auroc
 from camlucida.metrics.average_precision import average_precision
+from camlucida.metrics.grid_pointing import grid_pointing
+from camlucida.metrics.centre_offset import centre_offset
+from camlucida.metrics.class_discrimination import class_discrimination
+from camlucida.metrics.part_effect import part_effect
 from camlucida.metrics.insertion import insertion
 from camlucida.metrics.deletion import deletion
 from camlucida.metrics.road import road
@@ -60,12 +64,15 @@ __all__ = [
     "average_drop",
     "average_precision",
     "box_iou",
+    "centre_offset",
+    "class_discrimination",
     "deletion",
     "effective_area",
     "energy",
     "entropy",
     "find",
     "gini",
+    "grid_pointing",
     "groups",
     "infidelity",
     "insertion",
@@ -78,6 +85,7 @@ __all__ = [
     "metrics",
     "mu_fidelity",
     "noise_stability",
+    "part_effect",
     "pointing",
     "pointing_recall",
     "preset",

@@ -17,6 +17,9 @@ What is true:
     boxes_seen  (n, 4)            the boxes on the network's input
     label       int               the class it truly shows
     present     (k, ...)          all classes it truly shows, whether it is known where or not
+    rival       (height, width)   bool: the objects of other classes
+    parts       name -> (height, width)   bool: what the object consists of
+    effects     (parts,)          how far the target's score falls when each part is not drawn
 The model:
     inputs      (c, H, W)         the picture as the network wants it
     logits      (k,)              what it says about it
@@ -42,8 +45,10 @@ from camlucida.errors import MetricError, nearest
 
 Better: TypeAlias = Literal["high", "low", "neither"]
 
-OF_THE_TRUTH = frozenset({"region", "mask", "boxes", "region_seen", "boxes_seen", "label", "present"})
-OF_THE_MODEL = frozenset({"predict", "explain", "explain_class"})
+OF_THE_DRAWING = frozenset({"rival", "parts", "effects"})
+"""What only pictures tell that were drawn, or outlined with more than one class or part."""
+OF_THE_TRUTH = OF_THE_DRAWING | {"region", "mask", "boxes", "region_seen", "boxes_seen", "label", "present"}
+OF_THE_MODEL = frozenset({"predict", "explain", "explain_class", "effects"})
 """Those that run the network."""
 EVIDENCE = (
     OF_THE_TRUTH
@@ -127,6 +132,8 @@ class Metric:
     def group(self) -> str:
         """What kind of question it asks; seen from what it needs."""
         needs = set(self.needs)
+        if needs & OF_THE_DRAWING:
+            return "ground_truth"
         if needs & OF_THE_TRUTH:
             return "localisation"
         if "predict" in needs:

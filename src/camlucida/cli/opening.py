@@ -1,0 +1,39 @@
+"""From what a user types to a model and its pictures: a benchmark brings its own model, or changes the one given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from camlucida.errors import DataError
+
+if TYPE_CHECKING:
+    from camlucida.data.datasets import DataSet
+    from camlucida.models.model import Model
+
+
+def opened(
+    data: str,
+    model: str,
+    *,
+    arch: str | None = None,
+    labels: str | Path | None = None,
+    boxes: str | Path | None = None,
+    count: int | None = None,
+    seed: int = 0,
+) -> tuple[Model, DataSet]:
+    """The model that is explained, and its pictures. exact:… is a benchmark of `camlucida.exact`, all else a data set.
+
+    count   how many pictures are drawn, where they are
+    """
+    from camlucida.data.sources import SCENES, open_dataset
+    from camlucida.exact import PREFIX, benchmark, open_benchmark
+    from camlucida.models.load import load
+
+    if not data.startswith(PREFIX):
+        dataset = open_dataset(data, boxes=boxes, count=count, seed=seed)  # before weights are fetched
+        return load(model, arch=arch, labels=labels), dataset
+    if boxes is not None:
+        raise DataError(f"{data} knows what is where: --boxes is for folders.")
+    given = load(model, arch=arch, labels=labels) if benchmark(data).model else None
+    return open_benchmark(data, given, count=SCENES if count is None else count, seed=seed)

@@ -1,0 +1,314 @@
+"""Networks whose weights are set by hand, with pictures for them: what each of them looks at is known exactly.
+
+After AttributionLab (Zhang et al., 2023): nothing is trained, so nothing is to be believed. A picture is RGB in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from camlucida.data.datasets import Item, Mask
+from camlucida.data.toybox import Toybox
+from camlucida.models.model import Model
+from camlucida.models.preprocessing import Preprocessing
+
+SIDE = 64
+CELL = 8
+"""The stride of the last layer: pixels a cell."""
+GRID = SIDE // CELL
+YELLOW = (255, 255, 0)
+COLOURS: dict[str, tuple[int, int, int]] = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
+CAM_WEIGHTS = ((2.0, -1.0, 0.0), (0.0, 1.0, 3.0), (-1.0, 0.0, 1.0))
+"""Of `channels`: what a cell of each colour says for each class."""
+CHANNEL_CELLS = (20, 28, 8, 8)
+"""Of `channels`: so many cells are black, red, green, blue. So the first class has the highest score."""
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """A data set of pictures painted by a function of their number."""
+
+    name: str
+    classes: tuple[str, ...]
+    count: int
+    paint: Callable[[int], Item]
+    exact: bool = True
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Item:
+        return self.paint(index)
+
+
+class Colours(nn.Module):
+    """How much of some colours a picture has: averaged over cells, then over the picture, weighed by a linear layer.
+
+    A channel is relu(w · pixel + b).
+
+    weights, biases   (channels, 3), (channels,)
+    ends              (classes, channels) of the linear layer; its biases are `offsets` (classes,)
+    cell              pixels a cell of the last layer, `cells`; 1 keeps them apart
+    """
+
+    def __init__(
+        self,
+        weights: NDArray[np.float32],
+        biases: NDArray[np.float32],
+        ends: NDArray[np.float32],
+        offsets: NDArray[np.float32],
+        *,
+        cell: int = CELL,
+    ) -> None:
+        super().__init__()
+        self.colour = _conv(torch.tensor(weights)[:, :, None, None], torch.tensor(biases))
+        self.relu = nn.ReLU()
+        self.cells = nn.AvgPool2d(cell)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = _linear(torch.tensor(ends), torch.tensor(offsets))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, 3, h, w) -> (b, classes)."""
+        scores: Tensor = self.fc(self.pool(self.cells(self.relu(self.colour(x)))).flatten(1))
+        return scores
+
+
+class Matcher(nn.Module):
+    """One cell of a picture against a pattern of black and white: fires on that pattern alone.
+
+    pattern   (cell, cell) of 0 and 1
+    """
+
+    def __init__(self, pattern: NDArray[np.float32]) -> None:
+        super().__init__()
+        # Read from one channel (they are equal), so that the sums are of whole numbers and exact. The whole pattern
+        # gives the number of its white pixels; anything else at least one less.
+        weight = torch.zeros(1, 3, *pattern.shape)
+        weight[:, 1] = torch.tensor(2 * pattern - 1)
+        self.match = _conv(weight, torch.tensor([1.0 - float(pattern.sum())]), len(pattern))
+        self.relu = nn.ReLU()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = _linear(torch.tensor([[float(GRID**2)], [0.0]]), torch.tensor([0.0, 0.5]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, 3, h, w) -> (b, 2): there, not there."""
+        scores: Tensor = self.fc(self.pool(self.relu(self.match(x))).flatten(1))
+        return scores
+
+
+class Xor(nn.Module):
+    """Whether exactly one of two cells is white: a + b - 2 relu(a + b - 1).
+
+    first, second   (row, column) of the cells
+    """
+
+    def __init__(self, first: tuple[int, int], second: tuple[int, int]) -> None:
+        super().__init__()
+        self.grey = _conv(torch.full((1, 3, 1, 1), 1 / 3), torch.zeros(1))
+        self.cells = nn.AvgPool2d(CELL)
+        weights = torch.zeros(2, 1, GRID, GRID)
+        for row, column in (first, second):
+            weights[:, :, row, column] = 1
+        self.both = _linear(weights.flatten(1), torch.tensor([0.0, -1.0]))
+        self.relu = nn.ReLU()
+        self.fc = _linear(torch.tensor([[1.0, -2.0], [0.0, 0.0]]), torch.tensor([0.0, 0.5]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, 3, 64, 64) -> (b, 2): one of them, none or both."""
+        scores: Tensor = self.fc(self.relu(self.both(self.cells(self.grey(x)).flatten(1))))
+        return scores
+
+
+def red(count: int, seed: int = 0) -> tuple[Model, Painted]:
+    """A counter of red pixels: the score is how many there are, and each of them counts the same."""
+    classes = ("red", "grey")
+    network = Colours(_floats([[1, -1, -1]]), _floats([0]), _floats([[SIDE**2], [0]]), _floats([0, 0.5]), cell=1)
+
+    def paint(index: int) -> Item:
+        rng = np.random.default_rng((seed, index))
+        picture, mask = _grey(rng), _blob(rng)
+        picture[mask] = COLOURS["red"]
+        return _item(picture, index, 0, mask)
+
+    return _model(network, classes, "exact:red"), Painted("exact:red", classes, count, paint)
+
+
+def signed(count: int, seed: int = 0) -> tuple[Model, Painted]:
+    """Green pixels speak for a class, blue ones against it: the region is the green, blue has the opposite sign."""
+    classes = ("green", "grey")
+    network = Colours(
+        _floats([[-1, 1, -1], [-1, -1, 1]]),
+        _floats([0, 0]),
+        _floats([[SIDE**2, -(SIDE**2)], [0, 0]]),
+        _floats([0, 0.5]),
+        cell=1,
+    )
+
+    def paint(index: int) -> Item:
+        rng = np.random.default_rng((seed, index))
+        picture = _grey(rng)
+        blue, green = sorted((_blob(rng), _blob(rng)), key=np.count_nonzero)  # so that there is more green
+        picture[blue] = COLOURS["blue"]
+        picture[green] = COLOURS["green"]
+        return _item(picture, index, 0, green)
+
+    return _model(network, classes, "exact:signed"), Painted("exact:signed", classes, count, paint)
+
+
+def channels(count: int, seed: int = 0) -> tuple[Model, Painted]:
+    """Cells of one colour each, one channel a colour, and a linear layer: CAM is its weight for the cell's colour."""
+    classes = ("first", "second", "third")
+    network = Colours(_floats(np.eye(3)), _floats([0, 0, 0]), _floats(CAM_WEIGHTS), _floats([0, 0, 0]))
+    colours = np.array([(0, 0, 0), *COLOURS.values()], dtype=np.uint8)
+
+    def paint(index: int) -> Item:
+        rng = np.random.default_rng((seed, index))
+        which = rng.permutation(np.repeat([0, 1, 2, 3], CHANNEL_CELLS)).reshape(GRID, GRID)
+        return _item(_enlarged(colours[which]), index, 0, _enlarged(which == 1))
+
+    return _model(network, classes, "exact:channels"), Painted("exact:channels", classes, count, paint)
+
+
+def template(count: int, seed: int = 0) -> tuple[Model, Painted]:
+    """One cell shows a pattern among cells of noise: the network fires on that cell alone."""
+    classes = ("pattern", "noise")
+    pattern = np.random.default_rng((seed, 1)).random((CELL, CELL)) < 0.5
+
+    def paint(index: int) -> Item:
+        rng = np.random.default_rng((seed, 2, index))
+        # Noise that shares half of the pattern's pixels by chance: 64 equal ones happen once in 2**64 cells.
+        bits = rng.random((SIDE, SIDE)) < 0.5
+        mask = _cells(tuple(rng.integers(0, GRID, 2)))
+        bits[mask] = pattern.ravel()
+        return _item(_white(bits), index, 0, mask)
+
+    network = Matcher(pattern.astype(np.float32))
+    return _model(network, classes, "exact:template"), Painted("exact:template", classes, count, paint)
+
+
+def xor(count: int, seed: int = 0) -> tuple[Model, Painted]:
+    """Two cells, of which exactly one is white; all others are so by lot. Both decide, also the black one."""
+    classes = ("one", "none or both")
+    first, second = (2, 2), (5, 5)
+
+    def paint(index: int) -> Item:
+        rng = np.random.default_rng((seed, index))
+        bits = rng.random((GRID, GRID)) < 0.5
+        bits[first] = rng.random() < 0.5
+        bits[second] = not bits[first]
+        return _item(_white(_enlarged(bits)), index, 0, _cells(first, second))
+
+    return _model(Xor(first, second), classes, "exact:xor"), Painted("exact:xor", classes, count, paint)
+
+
+def square(count: int, seed: int = 0) -> tuple[Model, Painted]:
+    """A yellow square on a texture without yellow, on a grid of places from edge to edge, row by row: as M4 has it.
+
+    A picture's name says where: "row 3, column 5". The network sees cells of 8 pixels.
+    """
+    side, width = 112, 30  # 60 of 224
+    a_row = max(1, int(np.ceil(count**0.5)))
+    places = np.linspace(0, side - width, a_row).round().astype(int)
+
+    def paint(index: int) -> Item:
+        row, column = divmod(index, a_row)
+        return _yellow(seed, index, (places[row], places[column]), side, width, f"row {row}, column {column}")
+
+    return _yellow_model("exact:square", side), Painted("exact:square", ("yellow", "none"), count, paint)
+
+
+def shift(count: int, seed: int = 0) -> tuple[Model, Painted]:
+    """The same square on the same texture, one pixel further to the right and down each time, and back again.
+
+    Its side is a multiple of the network's cell, and it stays away from the edge: so the centre of an honest map is the
+    square's, to the last digit. A map that is put on the picture by its corners is off by (stride - 1) / 2 on the way.
+    """
+    side, width = 112, 32
+    first, last = 2 * CELL, side - width - 2 * CELL
+
+    def paint(index: int) -> Item:
+        place = first + index % (last - first + 1)
+        return _yellow(seed, 0, (place, place), side, width, f"step {index}")
+
+    return _yellow_model("exact:shift", side), Painted("exact:shift", ("yellow", "none"), count, paint)
+
+
+def _yellow_model(name: str, side: int) -> Model:
+    network = Colours(_floats([[1, 1, -2]]), _floats([-1]), _floats([[100], [0]]), _floats([0, 1]))
+    return _model(network, ("yellow", "none"), name, side)
+
+
+def _yellow(seed: int, ground: int, place: tuple[int, int], side: int, width: int, name: str) -> Item:
+    picture = np.array(Toybox(ground + 1, seed, variant="empty", size=side).scene(ground).picture()).astype(int)
+    # So much blue that no pixel of the texture is yellow to the network: R + G - 2 B - 1 is 0 or less.
+    picture[..., 2] = np.maximum(picture[..., 2], (picture[..., 0] + picture[..., 1] - 255 + 1) // 2)
+    mask = np.zeros((side, side), dtype=bool)
+    mask[place[0] : place[0] + width, place[1] : place[1] + width] = True
+    picture[mask] = YELLOW
+    return _item(picture.astype(np.uint8), 0, 0, mask, name)
+
+
+def _item(picture: Pixels, index: int, label: int, mask: Mask, name: str = "") -> Item:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    box = np.array([[columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]], dtype=np.float64)
+    return Item(picture, name or f"picture {index}", label, box, lambda: mask)
+
+
+def _model(network: nn.Module, classes: tuple[str, ...], name: str, side: int = SIDE) -> Model:
+    how = Preprocessing((side, side), None, "squash", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    return Model(network.eval(), how, classes, "relu" if isinstance(network, Matcher) else "cells", spec=name)
+
+
+def _conv(weight: Tensor, bias: Tensor, stride: int = 1) -> nn.Conv2d:
+    outside, inside, height, width = weight.shape
+    made = nn.Conv2d(inside, outside, (height, width), stride)
+    made.weight, made.bias = nn.Parameter(weight), nn.Parameter(bias)
+    return made
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    made = nn.Linear(weight.shape[1], weight.shape[0])
+    made.weight, made.bias = nn.Parameter(weight), nn.Parameter(bias)
+    return made
+
+
+def _floats(values: object) -> NDArray[np.float32]:
+    return np.asarray(values, dtype=np.float32)
+
+
+def _grey(rng: np.random.Generator) -> Pixels:
+    level = rng.integers(0, 256, (SIDE, SIDE, 1), dtype=np.uint8)
+    return level.repeat(3, axis=2)
+
+
+def _blob(rng: np.random.Generator) -> Mask:
+    """A disc somewhere."""
+    radius = rng.uniform(6, 14)
+    y, x = rng.uniform(radius, SIDE - radius, 2)
+    rows, columns = np.ogrid[:SIDE, :SIDE]
+    found: Mask = np.hypot(rows + 0.5 - y, columns + 0.5 - x) < radius
+    return found
+
+
+def _cells(*places: tuple[int, ...]) -> Mask:
+    grid = np.zeros((GRID, GRID), dtype=bool)
+    for place in places:
+        grid[place] = True
+    return _enlarged(grid)
+
+
+def _enlarged(grid: NDArray[Any]) -> NDArray[Any]:
+    return grid.repeat(CELL, axis=0).repeat(CELL, axis=1)
+
+
+def _white(bits: Mask) -> Pixels:
+    return np.where(bits[..., None], 255, 0).astype(np.uint8).repeat(3, axis=2)

@@ -1,0 +1,106 @@
+"""A network whose outputs see one cell of a picture each: whatever a map shows outside of it is wrong.
+
+Rao, Böhle, Schiele: Towards Better Understanding Attribution Methods, CVPR 2022, sec. 3.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from camlucida.engine import LayerSpec, resolve, survey, twin_of
+from camlucida.engine.twin import duplicate
+from camlucida.errors import ModelError
+from camlucida.models.model import Model, Output
+from camlucida.outputs import class_scores
+
+Where: TypeAlias = Literal["full", "part"]
+
+
+def tiles(x: Tensor, n: int) -> Tensor:
+    """(b, c, n h, n w) cut into n x n: (b n n, c, h, w), row by row."""
+    b, c, height, width = x.shape
+    cut = x.reshape(b, c, n, height // n, n, width // n)
+    return cut.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+
+
+def joined(x: Tensor, n: int) -> Tensor:
+    """The way back: (b n n, c, h, w) -> (b, c, n h, n w)."""
+    _, c, h, w = x.shape
+    placed = x.reshape(-1, n, n, c, h, w).permute(0, 3, 1, 4, 2, 5)
+    return placed.reshape(-1, c, n * h, n * w)
+
+
+class Cut(nn.Module):
+    """A layer whose grid is joined from the cells, shown whole as `grid`, and cut up again for what comes after.
+
+    apart   whether what comes in is cut up already
+    """
+
+    def __init__(self, layer: nn.Module, n: int, *, apart: bool) -> None:
+        super().__init__()
+        self.layer, self.grid = layer, nn.Identity()
+        self.n, self.apart = n, apart
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = self.layer(x)
+        return tiles(self.grid(joined(made, self.n) if self.apart else made), self.n)
+
+
+class Disconnected(nn.Module):
+    """n x n copies of a network side by side, each on its own cell: output cell * k + class, cells row by row.
+
+    network   with a `Cut` where maps are to be made
+    apart     True for DiFull: nothing ever sees two cells. False for DiPart: what is before the cut sees all
+    """
+
+    def __init__(self, network: nn.Module, n: int, output: Output, *, apart: bool) -> None:
+        super().__init__()
+        self.network, self.n, self.apart = network, n, apart
+        self._output = output
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, n h, n w) -> (b, n n k)."""
+        scores = class_scores(self.network(tiles(x, self.n) if self.apart else x), self._output)
+        return scores.reshape(-1, self.n**2 * scores.shape[1])
+
+
+def disconnected(model: Model, n: int = 2, *, where: Where = "full", layer: LayerSpec = None) -> Model:
+    """The same network on pictures of n x n cells, each as large as its own input.
+
+    where   full: cells never meet (DiFull). part: they meet up to the layer, not after it (DiPart)
+    layer   where the grid is joined, and where maps are made unless asked otherwise; the default layer if not given
+    Raises `ModelError` where the network does not give out a grid there.
+    """
+    height, width = model.preprocessing.size
+    twin, inputs = twin_of(model.network), torch.zeros(1, len(model.preprocessing.mean), height, width)
+    parameter = next(model.network.parameters(), inputs)
+    inputs = inputs.to(parameter)
+    found = resolve(twin, inputs, [model.layer if layer is None else layer])[0]
+    if found.calls > 1 or found.key is not None:
+        raise ModelError(f"{found.label} runs several times, or gives out several things: name a layer that does not.")
+    event = survey(twin, inputs).last(found.module)
+    if event is None or event.shape is None or len(event.shape) != 4:
+        raise ModelError(
+            f"a network is cut up at a layer that gives out channels on a grid, (b, c, h, w); {found.label} gives out "
+            f"{None if event is None else event.shape}. Name another layer, or take a convolutional network."
+        )
+    copied = duplicate(model.network)
+    parent, _, leaf = found.name.rpartition(".")
+    apart = where == "full"
+    setattr(copied.get_submodule(parent), leaf, Cut(copied.get_submodule(found.name), n, apart=apart))
+    network = Disconnected(copied, n, model.output, apart=apart).eval()
+    count = survey(twin, inputs).outputs or len(model.labels)
+    classes = model.labels or tuple(f"class {k}" for k in range(count))
+    return replace(
+        model,
+        network=network,
+        preprocessing=replace(model.preprocessing, size=(n * height, n * width), resize=None, fit="squash"),
+        labels=tuple(f"cell {cell + 1}: {name}" for cell in range(n**2) for name in classes),
+        layer=f"network.{found.name}.grid",
+        output=None,
+        spec=f"{model.name} in {n} x {n} cells ({'DiFull' if apart else 'DiPart'})",
+    )

@@ -1,0 +1,39 @@
+"""How far the map's centre of mass is from the object's: which way it is moved, over many pictures."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from camlucida.metrics.registry import Value, metric
+
+
+@metric(
+    paper="none; translation equivariance, as evaluation by moving one object shows it",
+    gives={
+        "centre_offset": Value("low", worst=1.0),
+        "centre_offset_x": Value("neither"),
+        "centre_offset_y": Value("neither"),
+    },
+)
+def centre_offset(shown: Tensor, region: Tensor) -> dict[str, float]:
+    """How far the map's centre of mass is from the object's centre of mass.
+
+    shown    (height, width)  the map on the original picture, at least 0
+    region   (height, width)  bool: the object
+    returns  centre_offset from 0 to 1 of the picture's diagonal; centre_offset_x and _y in pixels, positive to the
+             right and down. Their mean over places all over the picture is 0 for an honest map; one that is enlarged by
+             its corners is off by up to (stride - 1) / 2
+    """
+    weights = shown.double()
+    total, area = weights.sum(), region.double().sum()
+    if not float(total) > 0 or not float(area) > 0 or not bool(weights.isfinite().all()):
+        return {"centre_offset": float("nan"), "centre_offset_x": float("nan"), "centre_offset_y": float("nan")}
+    height, width = shown.shape
+    y, x = (torch.arange(n, device=shown.device) + 0.5 for n in (height, width))
+    down, across = (
+        float((weights.sum(axis) * places).sum() / total - (region.double().sum(axis) * places).sum() / area)
+        for axis, places in ((1, y), (0, x))
+    )
+    away = (down**2 + across**2) ** 0.5 / (height**2 + width**2) ** 0.5
+    return {"centre_offset": away, "centre_offset_x": across, "centre_offset_y": down}
