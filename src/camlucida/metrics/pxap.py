@@ -13,7 +13,7 @@ BINS = 256
 
 def precision_of_all(histograms: Tensor) -> Tensor:
     """PxAP (...) of mean histograms (..., 512): the sum over thresholds of (R_k - R_(k-1)) P_k; NaN without object."""
-    object_, rest = histograms.unflatten(-1, (2, BINS)).flip(-1).cumsum(-1).unbind(-2)
+    object_, rest = histograms.view(*histograms.shape[:-1], 2, BINS).flip(-1).cumsum(-1).unbind(-2)
     precision = (object_ / (object_ + rest)).nan_to_num(nan=0.0)
     gained = object_.diff(dim=-1, prepend=torch.zeros_like(object_[..., :1]))
     found: Tensor = (precision * gained).sum(-1) / object_[..., -1]
