@@ -232,3 +232,15 @@ def test_controls_are_told_from_the_truth_on_every_design() -> None:
             continue
         sight = look(model, data[0], 0)
         assert torch.equal(oracle.maps(sight, sight.inputs, torch.tensor([0]))[0] > 0, torch.from_numpy(data[0].mask()))
+
+
+def test_centre_offset_by_hand_on_a_wide_picture() -> None:
+    shown, region = torch.zeros(10, 40), torch.zeros(10, 40, dtype=torch.bool)
+    shown[2, 30], shown[4, 32] = 1.0, 3.0  # centre of mass: row 3.5, column 31.5
+    region[5:9, 10:20] = True  # row 6.5, column 14.5
+    metric = find_metric("centre_offset").metric
+    found = {name: score.value for name, score in metric(shown, region).items()}
+    assert found["centre_offset_x"] == pytest.approx(17)
+    assert found["centre_offset_y"] == pytest.approx(-3)
+    assert found["centre_offset"] == pytest.approx((17**2 + 3**2) ** 0.5 / (10**2 + 40**2) ** 0.5)
+    assert all(np.isnan(score.value) for score in metric(shown * 0, region).values())
