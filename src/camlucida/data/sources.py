@@ -31,6 +31,8 @@ def open_dataset(
         if boxes is not None:
             raise DataError("toybox knows its boxes: --boxes is for folders.")
         return _scenes(name, SCENES if count is None else count, seed)
+    if name.startswith("exact:") and not Path(name).exists():
+        raise DataError(f"{name} is a model with its pictures: open it with camlucida.exact.open_benchmark.")
     return folder(spec, boxes)
 
 
