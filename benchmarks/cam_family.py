@@ -67,21 +67,23 @@ SLOW: dict[str, tuple[Peer | None, Peer | None]] = {
 OF_THE_SLOW: dict[str, dict[str, Any]] = {"ss_cam": {"n": 2}, "is_cam": {"n": 2}}
 
 
-def run(rounds: int) -> list[dict[str, Any]]:
-    """Five networks at batch 1 and 8, then the slow ones on ResNet-18 at 64 px."""
-    rows = [
-        _row(perturbed(name), name, layer, torch.randn(batch, 3, 224, 224), METHODS, {}, rounds)
-        for name, layer in NETWORKS.items()
-        for batch in (1, 8)
-    ]
-    network, image = perturbed("resnet18"), torch.randn(1, 3, 64, 64)
-    return [
-        *(row for found in rows for row in found),
-        *_row(network, "resnet18, 64 px", "layer4", image, SLOW, OF_THE_SLOW, 1),
-    ]
+def run(rounds: int, where: str = "") -> Iterator[dict[str, Any]]:
+    """Five networks at batch 1 and 8, then the slow ones on ResNet-18 at 64 px.
+
+    where   only these: "resnet50@1,vgg16@8,slow"
+    """
+    chosen = where.split(",") if where else [*(f"{name}@{batch}" for name in NETWORKS for batch in (1, 8)), "slow"]
+    for place in chosen:
+        if place == "slow":
+            network, image = perturbed("resnet18"), torch.randn(1, 3, 64, 64)
+            yield from _rows(network, "resnet18, 64 px", "layer4", image, SLOW, OF_THE_SLOW, 1)
+        else:
+            name, _, batch = place.partition("@")
+            images = torch.randn(int(batch), 3, 224, 224)
+            yield from _rows(perturbed(name), name, NETWORKS[name], images, METHODS, {}, rounds)
 
 
-def _row(
+def _rows(
     network: nn.Module,
     name: str,
     layer: str,
@@ -89,10 +91,9 @@ def _row(
     methods: dict[str, tuple[Peer | None, Peer | None]],
     options: dict[str, dict[str, Any]],
     rounds: int,
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """One entry a method; all of a network are timed against one baseline that runs in turns with each."""
     classes = forward(network, images).argmax(1).tolist()
-    found = []
     for method, peers in methods.items():
         candidates: dict[str, Callable[[], Any]] = {
             "forward": lambda: forward(network, images),
@@ -104,8 +105,7 @@ def _row(
         for who, peer in zip(("grad-cam", "torchcam"), peers, strict=True):
             if peer and peer.equal and who in candidates:
                 numbers[who]["largest difference of maps"] = DIFFERENCE[who](candidates[who](), ours)
-        found.append({"what": f"{method} {name} {layer}, batch {len(images)}", "aim": "", "forwards": numbers})
-    return found
+        yield {"what": f"{method} {name} {layer}, batch {len(images)}", "aim": "", "forwards": numbers}
 
 
 def _runs(job: Callable[[], Any]) -> bool:
