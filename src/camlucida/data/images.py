@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,15 @@ from PIL import Image
 from camlucida.data.pixels import from_array, to_rgb
 from camlucida.errors import ImageError, nearest
 
-Source: TypeAlias = str | os.PathLike[str] | IO[bytes] | bytes | bytearray | Image.Image | NDArray[Any]
+
+class Readable(Protocol):
+    """What gives the bytes of a file when it is asked: a file object, or a file that lies elsewhere."""
+
+    def read(self) -> bytes:
+        """All of it."""
+
+
+Source: TypeAlias = str | os.PathLike[str] | Readable | bytes | bytearray | Image.Image | NDArray[Any]
 """What can be read as a picture."""
 
 MAX_PIXELS = 89_478_485
@@ -118,14 +126,14 @@ def _check_pixels(size: tuple[int, ...], max_pixels: int, name: str) -> None:
 
 def _decode(stream: IO[bytes], name: str, max_pixels: int) -> Image.Image:
     def read(stream: IO[bytes]) -> Image.Image:
-        with _identified(stream) as image:
+        with identified(stream) as image:
             _check_pixels(image.size, max_pixels, "the picture")
             return to_rgb(image)
 
     return _named(name, read, stream)
 
 
-def _identified(stream: IO[bytes]) -> Image.Image:
+def identified(stream: IO[bytes]) -> Image.Image:
     """The picture in `stream`, not yet decoded.
 
     What `Image.open` does, without its size check: that one warns, and a warning can only be caught by
@@ -161,11 +169,22 @@ def _looks_like(start: bytes) -> str:
     return f"it begins with the bytes {start[:8].hex(' ')}"
 
 
-def _rewound(source: IO[bytes]) -> IO[bytes]:
+def read_bytes(source: str | os.PathLike[str] | Readable) -> bytes:
+    """The bytes of a file as they are stored. Raises ImageError as `load_image` does."""
+    if isinstance(source, str | os.PathLike):
+        with _open(source) as stream:
+            return stream.read()
+    return _rewound(source).read()
+
+
+def _rewound(source: Any) -> IO[bytes]:
     """All of a file object in memory, from its start if it can go there."""
     with suppress(AttributeError, OSError):  # a pipe or an upload stream cannot: take what comes
         source.seek(0)
-    content: object = source.read()
+    try:
+        content: object = source.read()
+    except OSError as error:
+        raise ImageError(f"cannot read {getattr(source, 'name', 'the file object')}: {error}.") from error
     if not isinstance(content, bytes):
         raise ImageError("the file object gives text: open it in binary mode, open(path, 'rb').")
     return io.BytesIO(content)

@@ -40,7 +40,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     loader applies them. Raises ImageError for pixel values that have no place in a picture.
     """
     image.load()  # before the EXIF tag is read: a TIFF turns itself upright while it loads
-    orientation = _orientation(image)
+    orientation = orientation_of(image)
     rgb = _eight_bit_rgb(image)
     if orientation in UPRIGHT:
         rgb = rgb.transpose(UPRIGHT[orientation])
@@ -48,7 +48,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return rgb
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
     """The EXIF Orientation, 1 where there is none or it cannot be read."""
     try:
         value = image.getexif().get(ORIENTATION, 1)

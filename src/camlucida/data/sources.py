@@ -1,39 +1,93 @@
-"""From what a user types to a data set: a folder, toybox."""
+"""From what a user types to a data set: a folder, a table, one of the known layouts, toybox."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import get_args
 
-from camlucida.data.datasets import DataSet, Scenes, folder
+from camlucida.data.folders import folder
+from camlucida.data.items import DataSet, Scenes, in_split
+from camlucida.data.layouts.birds import cub
+from camlucida.data.layouts.coco import coco
+from camlucida.data.layouts.dogs import stanford_dogs
+from camlucida.data.layouts.hugging_face import hugging_face
+from camlucida.data.layouts.imagenet import imagenet
+from camlucida.data.layouts.pets import oxford_pets
+from camlucida.data.layouts.tfds import prepared, tfds
+from camlucida.data.layouts.voc import voc
+from camlucida.data.places import Place, place_of
+from camlucida.data.tables import TABLES, table
 from camlucida.data.toybox import Toybox, Variant
 from camlucida.errors import DataError, nearest
 
 SCENES = 500
 """How many scenes toybox has, unless asked otherwise."""
 
+LAYOUTS: Mapping[str, Callable[[Place], DataSet]] = {
+    "stanford_dogs": lambda root: tfds(root, "Stanford Dogs") if prepared(root) else stanford_dogs(root),
+    "pets": oxford_pets,
+    "cub": cub,
+    "voc": voc,
+    "coco": coco,
+    "imagenet": imagenet,
+    "hf": hugging_face,
+    "tfds": tfds,
+    "folder": folder,
+    "table": table,
+}
+"""What may stand before the colon."""
+
 
 def open_dataset(
-    spec: str | Path, *, boxes: str | Path | None = None, count: int | None = None, seed: int = 0
+    spec: str | Path,
+    *,
+    boxes: str | Path | None = None,
+    count: int | None = None,
+    seed: int = 0,
+    split: str | None = None,
 ) -> DataSet:
     """A data set by what a user types.
 
-    spec    toybox, toybox:2 (objects a scene), toybox:watermark, toybox:watermark:2; or a folder of pictures, whose
-            sub-folders are the classes
+    spec    toybox, toybox:2 (objects a scene), toybox:watermark, toybox:watermark:2; a folder of pictures, whose
+            sub-folders are the classes; a table (.csv, .parquet); or a layout and its folder: stanford_dogs:/data/dogs,
+            pets:…, cub:…, voc:…, coco:…, imagenet:…, hf:…, tfds:…. A folder may be an address: s3://bucket/photos
     boxes   for a folder: a CSV file with file, x0, y0, x1, y1 and, if known, label
     count   how many scenes toybox shall draw
     seed    of the scenes
-    Raises `DataError`, `ImageError`.
+    split   train, val or test: only those pictures
+    Raises `DataError`, `ImageError`, `MissingExtra`.
     """
-    name = str(spec)
-    if name.partition(":")[0] == "toybox" and not Path(name).exists():
+    dataset = _opened(str(spec), boxes, count, seed)
+    return dataset if split is None else in_split(dataset, split)
+
+
+def _opened(name: str, boxes: str | Path | None, count: int | None, seed: int) -> DataSet:
+    kind, colon, rest = name.partition(":")
+    here = Path(name).expanduser().exists()
+    if kind == "toybox" and not here:
         if boxes is not None:
             raise DataError("toybox knows its boxes: --boxes is for folders.")
         return _scenes(name, SCENES if count is None else count, seed)
-    if name.startswith("exact:") and not Path(name).exists():
-        raise DataError(f"{name} is a model with its pictures: open it with camlucida.exact.open_benchmark.")
-    return folder(spec, boxes)
+    if colon and not rest.startswith("//") and not here and re.fullmatch(r"\w{2,}", kind):
+        if kind not in LAYOUTS:
+            raise DataError(f"no data set {kind!r}.{nearest(kind, LAYOUTS)} Before the colon: {', '.join(LAYOUTS)}.")
+        if kind == "folder":
+            return folder(place_of(rest), boxes)
+        _no_boxes(boxes, name)
+        if not rest:
+            raise DataError(f"{name} of which folder? Write {kind}:/path/to/it.")
+        return LAYOUTS[kind](place_of(rest))
+    if Path(name).suffix.lower() in TABLES:
+        _no_boxes(boxes, name)
+        return table(name)
+    return folder(name, boxes)
+
+
+def _no_boxes(boxes: str | Path | None, name: str) -> None:
+    if boxes is not None:
+        raise DataError(f"{name} says itself where its boxes are: --boxes is for folders.")
 
 
 def _scenes(name: str, count: int, seed: int) -> Scenes:

@@ -1,0 +1,49 @@
+"""Boxes from XML, as Pascal VOC writes it and ImageNet and Stanford Dogs do after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from camlucida.data.places import Place
+from camlucida.errors import DataError
+
+
+@dataclass(frozen=True)
+class Marked:
+    """One object: its class's name and its box, as the numbers stand in the file."""
+
+    name: str
+    box: tuple[float, float, float, float]
+    difficult: bool = False
+
+    @property
+    def area(self) -> float:
+        return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
+
+
+def read_xml(file: Place) -> list[Marked]:
+    """The objects in a file. Raises `DataError` that names it and says what is wrong."""
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{file.name} is missing in {file.parent}") from None
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error}") from None
+    if b"<!ENTITY" in content:  # a few lines of those can fill the memory, and no annotation needs one
+        raise DataError(f"{file.name} defines entities, which no annotation does: it is not read")
+    try:
+        tree = ElementTree.fromstring(content)
+    except ElementTree.ParseError as error:
+        raise DataError(f"{file.name} is no XML: {error}") from None
+    return [_marked(found, file) for found in tree.iter("object")]
+
+
+def _marked(found: ElementTree.Element, file: Place) -> Marked:
+    values = [found.findtext(f"bndbox/{side}", "") for side in ("xmin", "ymin", "xmax", "ymax")]
+    try:
+        x0, y0, x1, y1 = (float(value) for value in values)
+    except ValueError:
+        raise DataError(f"{file.name}: a box is four numbers, not {', '.join(map(repr, values))}") from None
+    difficult = found.findtext("difficult", "0").strip() == "1"
+    return Marked(found.findtext("name", "").strip(), (x0, y0, x1, y1), difficult)

@@ -1,0 +1,114 @@
+"""CUB-200-2011 (Wah et al. 2011): 11,788 pictures of 200 birds with boxes and points, as it is published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from camlucida.data.images import load_image
+from camlucida.data.indexed import levels
+from camlucida.data.items import Boxes, Item, Lazily, Listed, Mask
+from camlucida.data.places import Place, first, lines_of, required
+from camlucida.errors import DataError
+
+LAYOUT = (
+    "images/<001.Black_footed_Albatross>/…jpg, images.txt, classes.txt, image_class_labels.txt, train_test_split.txt, "
+    "bounding_boxes.txt, parts/parts.txt, parts/part_locs.txt, and, from an archive of its own, segmentations/."
+)
+PIECES = {
+    name: (f"{name}.txt",) for name in ("images", "classes", "image_class_labels", "train_test_split", "bounding_boxes")
+} | {"pictures": ("images",)}
+REACH = 0.1
+"""The radius of the disc that stands for a point, in longer sides of the box, as in PCK@0.1 of keypoints."""
+AGREED = 128
+"""From which grey on a pixel is bird: half of the people who drew it say so."""
+
+Points = Mapping[str, tuple[float, float]]
+
+
+def cub(root: Place) -> Listed:
+    """The official split, boxes, parts as discs about their points, and masks where segmentations/ is."""
+    root = first(root, ("CUB_200_2011",)) or root
+    found = required("CUB-200-2011", root, PIECES, LAYOUT)
+    files, classes = _table(found["images"], 1), _table(found["classes"], 1)
+    labels, training = _table(found["image_class_labels"], 1), _table(found["train_test_split"], 1)
+    boxes, problems = _table(found["bounding_boxes"], 4), list[str]()
+    points = _points(root, problems)
+    order = {number: place for place, number in enumerate(classes)}
+    masks = first(root, ("segmentations",)) or first(root.parent, ("segmentations",))
+    items = []
+    for number, (file,) in files.items():
+        label = order.get(labels[number][0]) if number in labels else None
+        box, wrong = _box(boxes.get(number)), []
+        if label is None:
+            wrong.append(f"no label: image_class_labels.txt has none that classes.txt knows for {number} ({file}).")
+        if box is None:
+            wrong.append(f"no box: bounding_boxes.txt has none for {number} ({file}).")
+        split = {"1": "train", "0": "test"}.get(training.get(number, ("",))[0], "")
+        picture = found["pictures"] / file
+        parts = None
+        if box is not None and number in points:
+            parts = partial(_discs, picture, points[number], REACH * float((box[0, 2:] - box[0, :2]).max()))
+        items.append(Item(picture, file, label, box, parts=parts, split=split, problems=tuple(wrong)))
+    names = tuple(words[0].partition(".")[2].replace("_", " ") or words[0] for words in classes.values())
+    known = items if masks is None else Lazily(items, partial(_masked, masks))
+    return Listed("CUB-200-2011", known, names, problems=tuple(problems))
+
+
+def _table(file: Place, columns: int) -> dict[str, tuple[str, ...]]:
+    """Number of the picture -> the words after it. Raises `DataError` that names the line."""
+    rows = {}
+    for number, line in enumerate(lines_of(file), start=1):
+        words = line.split()
+        if len(words) <= columns:
+            raise DataError(f"{file}, line {number}: {columns + 1} words are expected, not {line[:40]!r}.")
+        rows[words[0]] = tuple(words[1:])
+    return rows
+
+
+def _box(words: tuple[str, ...] | None) -> Boxes | None:
+    if words is None:
+        return None
+    try:
+        x, y, width, height = (float(word) for word in words[:4])
+    except ValueError:
+        return None
+    return np.array([[x, y, x + width, y + height]])
+
+
+def _points(root: Place, problems: list[str]) -> dict[str, dict[str, tuple[float, float]]]:
+    """Picture -> name of the part -> where it is seen."""
+    names, places = root / "parts/parts.txt", root / "parts/part_locs.txt"
+    missing = [str(file) for file in (names, places) if not file.is_file()]
+    if missing:
+        problems.append(f"{' and '.join(missing)} missing: there are no parts.")
+        return {}
+    called = {words[0]: " ".join(words[1:]) for line in lines_of(names) if (words := line.split())}
+    points: dict[str, dict[str, tuple[float, float]]] = {}
+    for number, line in enumerate(lines_of(places), start=1):
+        words = line.split()
+        try:
+            x, y, seen = float(words[2]), float(words[3]), words[4] == "1"
+        except (IndexError, ValueError):
+            problems.append(f"part_locs.txt, line {number}: no point, but {line[:40]!r}.")
+            continue
+        if seen:
+            points.setdefault(words[0], {})[called.get(words[1], words[1])] = (x, y)
+    return points
+
+
+def _discs(image: Place, points: Points, radius: float) -> dict[str, Mask]:
+    width, height = load_image(image).size
+    y, x = np.mgrid[:height, :width] + 0.5
+    return {name: np.asarray(np.hypot(x - px, y - py) <= radius) for name, (px, py) in points.items()}
+
+
+def _masked(folder: Place, item: Item) -> Item:
+    return replace(item, mask=partial(_bird, folder / f"{item.name.rpartition('.')[0]}.png"))
+
+
+def _bird(file: Place) -> Mask:
+    return np.asarray(levels(file) >= AGREED)

@@ -1,0 +1,65 @@
+"""Stanford Dogs (Khosla et al. 2011): 20,580 pictures of 120 breeds with boxes, as it is published."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from camlucida.data.annotations import read_xml
+from camlucida.data.items import Item, Lazily, Listed
+from camlucida.data.matlab import read_mat
+from camlucida.data.places import Place, first, required
+from camlucida.errors import DataError
+
+LAYOUT = (
+    "Images/<n02085620-Chihuahua>/<n02085620_7.jpg>, Annotation/<n02085620-Chihuahua>/<n02085620_7>, "
+    "lists/train_list.mat, lists/test_list.mat (http://vision.stanford.edu/aditya86/ImageNetDogs)."
+)
+PIECES = {
+    "images": ("Images",),
+    "train": ("lists/train_list.mat", "train_list.mat"),
+    "test": ("lists/test_list.mat", "test_list.mat"),
+}
+"""The archive of the lists has no folder of its own: both places are right."""
+
+
+def stanford_dogs(root: Place) -> Listed:
+    """The official splits, labels and order. Boxes are ImageNet's numbers, taken as edges of the picture's pixels.
+
+    Raises `DataError` that names what is missing. Without Annotation/ there are no boxes, and `problems` says so.
+    """
+    found = required("Stanford Dogs", root, PIECES, LAYOUT)
+    boxes = first(root, ("Annotation", "Annotations"))
+    items, folders, problems = [], dict[int, str](), list[str]()
+    for split in ("train", "test"):
+        files, labels = read_mat(found[split], "file_list", "labels")
+        if len(files) != len(labels):
+            raise DataError(f"{found[split]} has {len(files)} files and {len(labels)} labels.")
+        for file, label in zip(files, labels, strict=True):
+            file, label = str(file), int(label) - 1  # MATLAB counts from 1
+            folder = file.partition("/")[0]
+            if label < 0:
+                raise DataError(f"{found[split]}: the label of {file} is {label + 1}; labels begin at 1.")
+            if folders.setdefault(label, folder) != folder:
+                problems.append(f"{file} has the label {label + 1} in the lists, which is {folders[label]}.")
+            items.append(Item(found["images"] / file, file, label, split=split))
+    classes = tuple(readable(folders.get(i, f"class {i + 1}")) for i in range(max(folders, default=-1) + 1))
+    if boxes is None:
+        problems.append(f"Annotation is missing in {root}: there are no boxes.")
+        return Listed("Stanford Dogs", items, classes, problems=tuple(problems))
+    return Listed("Stanford Dogs", Lazily(items, partial(_boxed, boxes)), classes, problems=tuple(problems))
+
+
+def _boxed(folder: Place, item: Item) -> Item:
+    try:
+        marked = read_xml(folder / item.name.rpartition(".")[0])
+    except DataError as error:
+        return replace(item, problems=(f"no boxes: {error}.",))
+    return replace(item, boxes=np.array([one.box for one in marked], dtype=np.float64).reshape(-1, 4))
+
+
+def readable(folder: str) -> str:
+    """n02085936-Maltese_dog -> Maltese dog."""
+    return (folder.partition("-")[2] or folder).replace("_", " ")

@@ -1,0 +1,81 @@
+"""Image data sets of Hugging Face's `datasets`, from a folder that `save_to_disk` wrote. Nothing is fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from camlucida.data.folders import SPLITS
+from camlucida.data.images import read_bytes
+from camlucida.data.items import Item, Lazily, Listed
+from camlucida.data.places import Place
+from camlucida.errors import DataError
+from camlucida.extras import need
+
+
+def hugging_face(root: Place) -> Listed:
+    """All splits. The picture is the first column of images, the label the first ClassLabel; boxes are objects.bbox.
+
+    Boxes are taken as x, y, width, height, as COCO has them and most such sets do.
+    """
+    datasets = need("datasets", extra="hf", what=f"opening {root}")
+    if not isinstance(root, Path) or not root.is_dir():
+        raise DataError(
+            f"hf: there is no folder {root}. Save the set first: dataset.save_to_disk(…); nothing is fetched here."
+        )
+    try:
+        loaded = datasets.load_from_disk(str(root))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"hf: {root} is not what save_to_disk writes ({str(error).splitlines()[0]}). "
+            "Pictures in folders need no `hf:`; a Parquet table of paths neither."
+        ) from None
+    splits = dict(loaded) if isinstance(loaded, Mapping) else {str(loaded.split or ""): loaded}
+    items, classes = [], tuple[str, ...]()
+    for split, found in splits.items():
+        features = found.features
+        image = _column(features, datasets.Image, root)
+        labels = [key for key, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
+        classes = tuple(features[labels[0]].names) if labels else ()
+        rows = found.cast_column(image, datasets.Image(decode=False))
+        for number, label in enumerate(found[labels[0]] if labels else [None] * len(found)):
+            known = int(label) if label is not None and label >= 0 else None
+            name = f"{split}/{number}" if split else str(number)
+            items.append(Item(Row(rows, image, number, name), name, known, split=SPLITS.get(split, split)))
+    return Listed(root.name, Lazily(items, _boxed), classes)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The picture of one row, read when it is wanted."""
+
+    rows: Any
+    column: str
+    number: int
+    name: str
+
+    def read(self) -> bytes:
+        stored = self.rows[self.number][self.column]
+        if stored["bytes"] is not None:
+            return bytes(stored["bytes"])
+        return read_bytes(stored["path"])
+
+
+def _boxed(item: Item) -> Item:
+    row = item.image
+    if not isinstance(row, Row) or "objects" not in row.rows.column_names:
+        return item
+    objects = row.rows.select_columns("objects")[row.number]["objects"]
+    sides = np.array(objects.get("bbox", ()), dtype=np.float64).reshape(-1, 4)
+    return replace(item, boxes=np.hstack([sides[:, :2], sides[:, :2] + sides[:, 2:]])) if len(sides) else item
+
+
+def _column(features: Mapping[str, Any], kind: type, root: Path) -> str:
+    found = [key for key, feature in features.items() if isinstance(feature, kind)]
+    if not found:
+        raise DataError(f"hf: {root} has no column of images, but {', '.join(features)}.")
+    return found[0]

@@ -1,0 +1,26 @@
+"""Lists in .mat files, as Stanford's and ImageNet's kits have them."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from camlucida.data.places import Place
+from camlucida.errors import DataError
+from camlucida.extras import need
+
+
+def read_mat(file: Place, *names: str) -> list[list[Any]]:
+    """The variables `names`, each as a flat list. Raises `DataError` that names what is missing."""
+    scipy_io = need("scipy.io", extra="analysis", what=f"reading {file.name}")
+    try:
+        content = scipy_io.loadmat(io.BytesIO(file.read_bytes()), squeeze_me=True)
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error}.") from None
+    except Exception as error:  # loadmat raises ValueError, TypeError, NotImplementedError (v7.3), zlib.error ...
+        raise DataError(f"{file} is no .mat file that can be read: {error}.") from error
+    missing = [name for name in names if name not in content]
+    if missing:
+        have = ", ".join(name for name in content if not name.startswith("__"))
+        raise DataError(f"{file} has no variable {' and '.join(missing)}; it has {have or 'none'}.")
+    return [content[name].reshape(-1).tolist() for name in names]
