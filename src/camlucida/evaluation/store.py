@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,15 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Store:
-    """The folder of one run."""
+    """The folder of one run.
+
+    columns   what a row holds: names and kinds
+    result    what the joined table is called
+    """
 
     path: Path
+    columns: Mapping[str, str] = field(default_factory=lambda: COLUMNS)
+    result: str = "results.parquet"
 
     def begin(self, plan: Mapping[str, Any], source: Mapping[str, Any] | None = None) -> None:
         """Write what will be measured; `DataError` where another run lies there already.
@@ -93,13 +99,9 @@ class Store:
 
     def write(self, part: int, rows: Sequence[Row]) -> None:
         """Write one part, whole or not at all."""
-        arrow, parquet = _arrow()
-        made = arrow.Table.from_pylist(list(rows), schema=schema())
-        sink = arrow.BufferOutputStream()
-        parquet.write_table(made, sink, compression="zstd")
         file = self._part(part)
         file.parent.mkdir(exist_ok=True)
-        _write(file, sink.getvalue().to_pybytes())
+        write_table(file, rows, self.columns)
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
         """The parts in their order, as Arrow tables."""
@@ -108,10 +110,10 @@ class Store:
             yield parquet.read_table(file, columns=None if columns is None else list(columns))
 
     def finish(self) -> Path:
-        """Join the parts into results.parquet, one after the other."""
+        """Join the parts into one table, one after the other."""
         _, parquet = _arrow()
-        file, beside = self.path / "results.parquet", self.path / "results.parquet.part"
-        with parquet.ParquetWriter(beside, schema(), compression="zstd") as writer:
+        file, beside = self.path / self.result, self.path / f"{self.result}.part"
+        with parquet.ParquetWriter(beside, schema(self.columns), compression="zstd") as writer:
             for table in self.tables():
                 writer.write_table(table)
         os.replace(beside, file)
@@ -121,7 +123,16 @@ class Store:
         return self.path / "parts" / f"part-{part:05d}.parquet"
 
 
-def schema() -> Any:
+def write_table(file: Path, rows: Sequence[Row], columns: Mapping[str, str] = COLUMNS) -> None:
+    """Write rows as Parquet, whole or not at all."""
+    arrow, parquet = _arrow()
+    made = arrow.Table.from_pylist(list(rows), schema=schema(columns))
+    sink = arrow.BufferOutputStream()
+    parquet.write_table(made, sink, compression="zstd")
+    _write(file, sink.getvalue().to_pybytes())
+
+
+def schema(columns: Mapping[str, str] = COLUMNS) -> Any:
     """Of the rows, as Arrow has it."""
     arrow, _ = _arrow()
     kinds = {
@@ -131,7 +142,7 @@ def schema() -> Any:
         "float64": arrow.float64(),
         "list<float>": arrow.list_(arrow.float32()),
     }
-    return arrow.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
+    return arrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
 
 
 def _arrow() -> tuple[Any, Any]:

@@ -1,0 +1,122 @@
+"""Which classes are taken for which."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camlucida.evaluation.statistics import SHARE, Interval
+from camlucida.extras import need
+
+BLOCK = 20
+"""Classes in a matrix that can be read."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """`count` of the `total` pictures of `truth` are taken for `said`."""
+
+    truth: str
+    said: str
+    count: int
+    total: int
+
+
+@dataclass(frozen=True)
+class OfClass:
+    """How one class fares.
+
+    n          pictures of it
+    accuracy   of them, right; with Wilson's interval (1927)
+    precision  of those taken for it, right; NaN where nothing is taken for it
+    """
+
+    name: str
+    n: int
+    accuracy: Interval
+    precision: float
+
+
+@dataclass(frozen=True, eq=False)
+class Confusion:
+    """counts (m, m): pictures of the class of the row that are taken for that of the column.
+
+    A picture whose prediction is one of several classes that are right stands at that class.
+    """
+
+    names: tuple[str, ...]
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, truth: NDArray[np.int64], said: NDArray[np.int64], names: Sequence[str]) -> Confusion:
+        """Of outputs by number (n,); `names` of all outputs. Classes that neither occur nor are named are left out."""
+        classes, places = np.unique(np.concatenate([truth, said]), return_inverse=True)
+        counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
+        np.add.at(counts, (places[: len(truth)], places[len(truth) :]), 1)
+        return cls(tuple(names[i] if i < len(names) else f"class {i}" for i in classes), counts)
+
+    @property
+    def total(self) -> int:
+        return int(self.counts.sum())
+
+    @property
+    def right(self) -> int:
+        return int(np.trace(self.counts))
+
+    @property
+    def wrong(self) -> NDArray[np.int64]:
+        """The counts without the diagonal."""
+        return self.counts - np.diag(np.diag(self.counts))
+
+    def pairs(self, n: int | None = None) -> list[Pair]:
+        """The pairs most often confused, truth first; of equals the larger share of its class first, then by name."""
+        totals = self.counts.sum(1)
+        found = [
+            Pair(self.names[a], self.names[b], int(self.counts[a, b]), int(totals[a]))
+            for a, b in zip(*np.nonzero(self.wrong), strict=True)
+        ]
+        found.sort(key=lambda pair: (-pair.count, -pair.count / pair.total, pair.truth, pair.said))
+        return found[:n]
+
+    def block(self, limit: int = BLOCK) -> Confusion:
+        """At most `limit` classes: those of the most confused pairs, confused ones side by side; all if they fit."""
+        if len(self.names) <= limit:
+            return self
+        chosen: list[str] = []
+        for pair in self.pairs():
+            fresh = [name for name in (pair.truth, pair.said) if name not in chosen]
+            if len(chosen) + len(fresh) > limit:
+                break
+            beside = [i for i, name in enumerate(chosen) if name in (pair.truth, pair.said)]
+            chosen[beside[0] + 1 if beside else len(chosen) :] = fresh + chosen[beside[0] + 1 :] if beside else fresh
+        which = [self.names.index(name) for name in chosen]
+        return Confusion(tuple(chosen), self.counts[np.ix_(which, which)])
+
+    def classes(self) -> list[OfClass]:
+        """Every class that has pictures, the worst first."""
+        rows, columns, hits = self.counts.sum(1), self.counts.sum(0), np.diag(self.counts)
+        found = [
+            OfClass(
+                self.names[i],
+                int(rows[i]),
+                wilson(int(hits[i]), int(rows[i])),
+                float(hits[i] / columns[i]) if columns[i] else math.nan,
+            )
+            for i in np.flatnonzero(rows)
+        ]
+        return sorted(found, key=lambda each: (each.accuracy.value, -each.n, each.name))
+
+
+def wilson(hits: int, n: int, share: float = SHARE) -> Interval:
+    """A share of hits with its interval by Wilson (1927): holds also for few pictures, and for all or none right."""
+    if not n:
+        return Interval(math.nan, math.nan, math.nan)
+    z = float(need("scipy.stats", extra="analysis", what="an interval").norm.isf((1 - share) / 2))
+    rate, weight = hits / n, z * z / n
+    middle, half = rate + weight / 2, z * math.sqrt(rate * (1 - rate) / n + weight / n / 4)
+    low, high = (middle - half) / (1 + weight), (middle + half) / (1 + weight)
+    return Interval(rate, max(0.0, low) if hits else 0.0, min(1.0, high) if hits < n else 1.0)

@@ -1,0 +1,269 @@
+"""mistakes(): where a model errs over a data set, how sure it is then, and what it saw and missed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from camlucida.analysing.calibration import Calibration, calibration, tempered
+from camlucida.analysing.confusion import Confusion, wilson
+from camlucida.analysing.contrasts import Contrast, contrasts
+from camlucida.analysing.errors_sheet import Mistake, explained, sheet
+from camlucida.analysing.passing import COLUMNS, Pass, Shown, go, judged
+from camlucida.attribution import attributions
+from camlucida.data.datasets import DataSet, identity, spread
+from camlucida.errors import DataError
+from camlucida.evaluation.statistics import Interval
+from camlucida.evaluation.store import Row, Store
+from camlucida.evidence import Evidence, OfMethod
+from camlucida.explaining import as_model
+from camlucida.methods import find as find_method
+from camlucida.metrics import find as find_metric
+from camlucida.models.model import Model
+from camlucida.render.matrix import matrix
+from camlucida.saving import write_picture
+from camlucida.types import Progress
+
+STATISTICS = ("entropy", "energy", "energy_lift")
+"""What is measured of every map."""
+
+KEPT = COLUMNS | {"rank": "int64", "logits": "list<float>"} | dict.fromkeys(STATISTICS, "float64")
+RESULT = "predictions.parquet"
+SHOWN = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Mistakes:
+    """What a model says about a data set, row by row in predictions.parquet, and what follows from it.
+
+    path    the folder
+    model   with `data`, to explain pictures again; None where only the numbers are wanted
+    """
+
+    path: Path
+    model: Model | None = None
+    data: DataSet | None = None
+
+    @cached_property
+    def plan(self) -> dict[str, Any]:
+        """What was asked."""
+        return self._store.plan
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """A row a picture, without its scores."""
+        names = [name for name in KEPT if name != "logits"]
+        return [row for table in self._store.tables(names) for row in table.to_pylist()]
+
+    @cached_property
+    def judged(self) -> list[Row]:
+        """Those whose true class the model has, so that they are right or wrong."""
+        return [row for row in self.rows if row["correct"] is not None]
+
+    @property
+    def failures(self) -> list[tuple[str, str]]:
+        """Pictures that could not be read or run, with the reason."""
+        return [(row["picture"], row["error"]) for row in self.rows if row["error"]]
+
+    @property
+    def unjudged(self) -> list[Row]:
+        """Pictures without a label, or with one that the model does not have."""
+        return [row for row in self.rows if row["correct"] is None and not row["error"]]
+
+    @cached_property
+    def accuracy(self) -> Interval:
+        """Of the judged ones, with Wilson's interval."""
+        return wilson(sum(row["correct"] for row in self.judged), len(self.judged))
+
+    @cached_property
+    def top5(self) -> Interval:
+        """Of the judged ones, those whose true class is among the five likeliest."""
+        return wilson(sum(row["correct"] or row["rank"] <= 5 for row in self.judged), len(self.judged))
+
+    @cached_property
+    def confusion(self) -> Confusion:
+        said = self._column("predicted", np.int64)
+        truth = np.where(self._column("correct", np.bool_), said, self._column("truth", np.int64))
+        return Confusion.of(truth, said, self.plan["labels"])
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """With the temperature that would help, which is reported, not applied."""
+        self._need_judged()
+        found = calibration(self._column("confidence", np.float64), self._column("correct", np.bool_))
+        return replace(found, tempered=tempered(self._logits))
+
+    @cached_property
+    def contrasts(self) -> list[Contrast]:
+        """The maps of right answers beside those of wrong ones."""
+        names = [name for name in STATISTICS if any(row[name] is not None for row in self.judged)]
+        values = np.array([[_number(row[name]) for name in names] for row in self.judged], dtype=np.float64)
+        return contrasts(names, values.reshape(len(self.judged), len(names)), self._column("correct", np.bool_))
+
+    def errors(self, n: int | None = None) -> list[Row]:
+        """The wrong answers, the surest first."""
+        wrong = [row for row in self.judged if not row["correct"]]
+        return sorted(wrong, key=lambda row: (-row["confidence"], row["index"]))[:n]
+
+    def explain(self, n: int = SHOWN) -> list[Mistake]:
+        """The n surest wrong answers, each with the map of what was said and the map of what is true."""
+        if self.model is None or self.data is None:
+            raise DataError("to explain pictures the model and the data are needed: mistakes(model, data) has them.")
+        if unlike := self.unlike():
+            raise DataError(f"{self.path} was made otherwise: {unlike}.")
+        plan = self.plan
+        return explained(self.model, self.data, self.errors(n), method=plan["method"], layer=plan["layer"])
+
+    def unlike(self) -> str:
+        """What of the model and the data is not as it was, or nothing."""
+        plan = self.plan
+        if self.model is not None and self.model.weights_hash != plan["weights"]:
+            return f"the model's weights are {self.model.weights_hash} now, and were {plan['weights']}"
+        if self.data is not None:
+            indices = spread(len(self.data), plan["pictures"], plan["seed"])
+            if identity(self.data, indices) != plan["data_hash"]:
+                return f"{self.data.name} has other pictures, labels or boxes now"
+        return ""
+
+    def figure(self, n: int = SHOWN) -> Image.Image:
+        """What it saw, what it missed: the n surest wrong answers on a sheet."""
+        return sheet(self.explain(n), model=self.plan["model"], data=self.plan["data"], method=self.plan["method"])
+
+    def matrix(self) -> Image.Image:
+        """The confusion matrix as a picture; of many classes the block that is confused most."""
+        self._need_judged()
+        whole, block = self.confusion, self.confusion.block()
+        totals = whole.counts.sum(1)[[whole.names.index(name) for name in block.names]]
+        some = "" if len(block.names) == len(whole.names) else f"the {len(block.names)} most confused of "
+        return matrix(
+            block.counts,
+            block.names,
+            totals=totals,
+            title="Which class is taken for which",
+            subtitle=f"{self.plan['model']} on {self.plan['data']}: {some}{len(whole.names)} classes",
+            footer="rows: what is true · columns: what the model says · as dark as the share of the row",
+        )
+
+    def save(self, path: str | Path, n: int = SHOWN) -> list[Path]:
+        """The sheet as a picture; returns the files written."""
+        write_picture(lambda: self.figure(n), Path(path))
+        return [Path(path)]
+
+    @property
+    def _store(self) -> Store:
+        return Store(self.path, KEPT, RESULT)
+
+    def _column(self, name: str, kind: Any) -> NDArray[Any]:
+        return np.array([row[name] for row in self.judged], dtype=kind)
+
+    def _need_judged(self) -> None:
+        if not self.judged:
+            raise DataError(
+                f"none of {len(self.rows)} pictures of {self.plan['data']} has a label that is a class of "
+                f"{self.plan['model']}: name the folders after its classes, or number them by its outputs."
+            )
+
+    def _logits(self) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+        for table in self._store.tables(["logits", "truth"]):
+            rows = [row for row in table.to_pylist() if row["logits"] is not None and row["truth"] is not None]
+            if rows:
+                scores = np.array([row["logits"] for row in rows], dtype=np.float64)
+                yield scores, np.array([row["truth"] for row in rows], dtype=np.int64)
+
+
+def mistakes(
+    model: Model | nn.Module | str,
+    data: DataSet,
+    *,
+    method: str = "grad_cam",
+    layer: str | int | None = None,
+    maps: bool = True,
+    limit: int | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    source: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Mistakes:
+    """Where a model errs over a data set.
+
+    model     as of `explain`
+    data      a data set with labels: `open_dataset("photos/")`
+    method    makes the maps, at `layer`
+    maps      also measure a map of every picture: how spread out it is, how much of it lies on the object where that
+              is known. Without, a picture takes one run of the network
+    limit     how many pictures, drawn at random with `seed`; None for all
+    out       a folder for run.json, parts/ and predictions.parquet. What is there is not asked again. None for a
+              temporary one
+    source    how the model and the data were named, to be kept beside the numbers
+    progress  told how many of how many pictures are done
+
+    A picture that cannot be read is a row with its reason. Raises `DataError` where `out` holds another run.
+    """
+    wrapped = as_model(model)
+    indices = spread(len(data), limit, seed)
+    if not indices:
+        raise DataError(f"{data.name} has no pictures.")
+    run = Pass.of(wrapped, data, indices)
+    chosen = find_method(method)
+    explainer = OfMethod((chosen, chosen.with_options({})), layer)
+    store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")), KEPT, RESULT)
+    asked = {"method": chosen.name, "layer": layer, "maps": maps, "seed": seed}
+    store.begin({"analysis": "mistakes", **run.record(), **asked}, source)
+    go(store, run, lambda batch: _ask(wrapped, explainer, batch, maps), _describing(run, explainer), progress)
+    return Mistakes(store.path, wrapped, data)
+
+
+def _ask(model: Model, explainer: OfMethod, batch: Tensor, maps: bool) -> Sequence[tuple[Tensor, Tensor | None]]:
+    """The scores (k,) of each picture, and its map (h, w) of the class it is taken for."""
+    methods = [explainer.request] if maps else []
+    found = attributions(
+        model.network,
+        batch,
+        targets=[None],
+        layers=[explainer.layer],
+        methods=methods,
+        default=model.layer,
+        names=model.labels,
+        output=model.output,
+    )
+    made = found.maps[0][0][0] if maps else [None] * len(batch)
+    return list(zip(found.output, made, strict=True))
+
+
+def _describing(run: Pass, explainer: OfMethod) -> Any:
+    def describe(one: Shown, answer: tuple[Tensor, Tensor | None]) -> Row:
+        logits, found = answer
+        logits = logits.float().cpu()
+        row = judged(run, one, logits)
+        truth = row["truth"]
+        row["rank"] = None if truth is None else 1 + int((logits > logits[truth]).sum())
+        row["logits"] = logits.tolist()
+        if found is not None:
+            row |= _measured(Evidence(one.sight(run, logits, row["predicted"]), explainer, found.detach()))
+        return row
+
+    return describe
+
+
+def _measured(evidence: Evidence) -> Row:
+    """The statistics of one map; those that cannot be had are left out."""
+    row: Row = {}
+    for name in ("entropy", "energy"):
+        metric = find_metric(name).metric
+        if not evidence.lacks(metric.needs):
+            scores = metric(*evidence.given(metric.needs))
+            row |= {key: score.value for key, score in scores.items() if score.value == score.value}
+    return row
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
