@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from camlucida.models.model import Model as Model
     from camlucida.sanity_checks import Sanity as Sanity
     from camlucida.sanity_checks import sanity as sanity
+    from camlucida.training import Training as Training
+    from camlucida.training import train as train
     from camlucida.trusting import Trust as Trust
     from camlucida.trusting import trust as trust
 
@@ -53,6 +55,7 @@ _HOME = {
     "Model": "camlucida.models.model:Model",
     "Sanity": "camlucida.sanity_checks:Sanity",
     "TopPictures": "camlucida.excitation:TopPictures",
+    "Training": "camlucida.training:Training",
     "Trust": "camlucida.trusting:Trust",
     "activations": "camlucida.channels:activations",
     "attribute": "camlucida.attribution:attribute",
@@ -66,6 +69,7 @@ _HOME = {
     "open_dataset": "camlucida.data.sources:open_dataset",
     "sanity": "camlucida.sanity_checks:sanity",
     "top_pictures": "camlucida.excitation:top_pictures",
+    "train": "camlucida.training:train",
     "trust": "camlucida.trusting:trust",
     "wrap": "camlucida.models.load:wrap",
 }
@@ -91,6 +95,8 @@ __all__ = [
     "evaluate",
     "Evaluation",
     "open_dataset",
+    "train",
+    "Training",
     "sanity",
     "Sanity",
     "list_methods",

@@ -12,7 +12,20 @@ from rich.console import Console
 from rich.markup import escape
 
 import camlucida
-from camlucida.cli import activations, concepts, demo, evaluate, explain, layers, models, report, sanity, study, trust
+from camlucida.cli import (
+    activations,
+    concepts,
+    demo,
+    evaluate,
+    explain,
+    layers,
+    models,
+    report,
+    sanity,
+    study,
+    train,
+    trust,
+)
 from camlucida.errors import CamlucidaError
 
 USER_ERROR = 2
@@ -29,6 +42,7 @@ app.command(activations.activations)
 app.command(concepts.concepts)
 app.command(evaluate.evaluate)
 app.command(report.report)
+app.command(train.train)
 app.command(sanity.sanity)
 app.command(study.study)
 app.command(trust.trust)

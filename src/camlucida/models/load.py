@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from camlucida.errors import ModelError, nearest
-from camlucida.models import checkpoint, factory, timm_models, torchvision_models
+from camlucida.models import checkpoint, factory, runs, small, timm_models, torchvision_models
 from camlucida.models import toybox as built_in
 from camlucida.models.labels import class_names
 from camlucida.models.model import Model, Output
@@ -39,6 +39,7 @@ def load(
     spec        resnet50, torchvision:resnet50@IMAGENET1K_V2   torchvision, with its weights' own preprocessing
                 timm:convnext_tiny.fb_in22k_ft_in1k, timm:local-dir:/path   timm (needs the extra)
                 toybox, toybox:vgg   the networks in this package
+                runs/dogs, runs/dogs/last.safetensors   what `train` made: the folder, or one of its weights files
                 weights.safetensors, run.pth   a checkpoint; `arch` says of what. Never unpickles code
                 python:package.module:factory, python:path/to/file.py:factory   your function, called without arguments
     arch        for a checkpoint: a spec of the architecture
@@ -88,6 +89,8 @@ def _loaded(spec: str, arch: str | None, pretrained: bool) -> Model:
     source, colon, rest = spec.partition(":")
     if colon and source in SOURCES and arch is None:
         return replace(SOURCES[source](rest, pretrained), spec=spec)
+    if arch is None and runs.home(spec) is not None:
+        return replace(runs.load(spec, _architecture), spec=_short(spec))
     if checkpoint.looks_like_file(spec):
         built = None if arch is None else _loaded(arch, None, False)
         return replace(checkpoint.load(Path(spec).expanduser(), built, _architecture), spec=Path(spec).name)
@@ -95,9 +98,17 @@ def _loaded(spec: str, arch: str | None, pretrained: bool) -> Model:
         raise ModelError(f"--arch {arch} belongs to a checkpoint file, and {spec!r} is none: {_no_file(spec)}")
     if spec == "toybox":
         return replace(built_in.load("", pretrained), spec=spec)
+    if spec == small.NAME:
+        return replace(small.load(pretrained), spec=spec)
     if torchvision_models.knows(spec):
         return replace(torchvision_models.load(spec, pretrained), spec=spec)
     raise ModelError(_unknown(spec))
+
+
+def _short(spec: str) -> str:
+    """A run by its folder's name; one of its files by both."""
+    path = Path(spec).expanduser().absolute()
+    return path.name if path.is_dir() else f"{path.parent.name}/{path.name}"
 
 
 def _architecture(name: str) -> Model:

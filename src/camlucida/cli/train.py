@@ -1,0 +1,200 @@
+"""camlucida train"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from camlucida.cli.arguments import split
+
+if TYPE_CHECKING:
+    from camlucida.training import Training
+
+SHOWN_SKIPPED = 5
+
+
+def train(
+    data: str,
+    /,
+    *,
+    arch: str = "small",
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/training"),
+    epochs: int = 2,
+    batch_size: int = 16,
+    lr: float = 0.01,
+    optimizer: Literal["sgd", "adamw"] = "sgd",
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    schedule: Literal["constant", "cosine", "step"] = "constant",
+    warmup: float = 0.0,
+    train: Literal["head", "all", "gradual"] | None = None,
+    head: Literal["linear", "gap"] = "linear",
+    weights: Path | None = None,
+    pretrained: bool = True,
+    size: int | None = None,
+    augment: Annotated[list[str] | None, Parameter(negative=())] = None,
+    label_smoothing: float = 0.0,
+    class_weights: Literal["none", "balanced"] = "none",
+    precision: Literal["exact", "bf16"] = "exact",
+    patience: int | None = None,
+    val: float = 0.2,
+    boxes: Path | None = None,
+    limit: int | None = None,
+    keep_epochs: Annotated[bool, Parameter(negative=())] = False,
+    device: str | None = None,
+    seed: int = 0,
+) -> int:
+    """Train a network to tell the classes of a data set apart.
+
+    Left as they are, the options are those of the published study: SGD at 0.01, batches of 16, 2 epochs, no
+    augmentation, only the new last layer. Stopped and started again it goes on where it was, to the same weights. What
+    it writes can be explained: --model FOLDER.
+
+    Parameters
+    ----------
+    data
+        What `evaluate` takes: a folder of pictures, whose sub-folders are the classes; toybox, toybox:watermark; ….
+    arch
+        small, a network to train from nothing; or a backbone: resnet50, timm:…, toybox:vgg, python:module:function.
+    output
+        The folder to write to: model.safetensors, model.json, metrics.csv, curves.png, tensorboard/.
+    epochs
+        Passes over the pictures.
+    batch_size
+        Pictures a step.
+    lr
+        The learning rate, at its highest.
+    optimizer
+        sgd, or adamw.
+    momentum
+        Of sgd.
+    weight_decay
+        Of all weights.
+    schedule
+        constant; cosine, to zero; or step, a tenth after each third.
+    warmup
+        Epochs in which the learning rate grows from nothing.
+    train
+        What learns: head, the new last layer only; all; or gradual, the head first and then layer by layer from the
+        end. head if not given where the backbone is pretrained, else all.
+    head
+        linear, a new last layer; or gap, a global average and a linear layer behind the grid, so that CAM applies.
+    weights
+        A file with the backbone's weights, instead of those that its name stands for.
+    pretrained
+        Begin with what the backbone has learned; --no-pretrained for random weights.
+    size
+        Side of the square input; that of the weights if not given.
+    augment
+        flip, crop, colour, separated by commas: each picture a little different in each epoch. None if not given.
+    label_smoothing
+        Share of the truth that is given to all classes alike.
+    class_weights
+        none; or balanced, so that rare classes count as much as common ones.
+    precision
+        exact, or bf16: faster where the machine knows bfloat16.
+    patience
+        Epochs without a better validation accuracy after which it ends early.
+    val
+        Share of the pictures to validate on, drawn by lot from each class; not used where the data set has a split.
+    boxes
+        A CSV file with a line a box: file, x0, y0, x1, y1 and, if known, label.
+    limit
+        How many pictures, drawn at random; all if not given (6000 of toybox).
+    keep_epochs
+        Also keep the weights after every epoch.
+    device
+        cuda or cpu; the GPU if there is one.
+    seed
+        Of every choice by chance.
+    """
+    from camlucida.training import train as run
+
+    console = Console()
+    given: dict[str, Any] = {} if train is None else {"train": train}
+    with _bar(console) as progress:
+        task = progress.add_task("reading", total=None)
+
+        def told(epoch: int, batch: int, batches: int, loss: float) -> None:
+            what = f"epoch {epoch}/{epochs} · loss {loss:.3f}"
+            progress.update(task, description=what, completed=batch, total=batches)
+
+        made = run(
+            data,
+            arch=arch,
+            out=output,
+            head=head,
+            weights=weights,
+            pretrained=pretrained,
+            size=size,
+            boxes=boxes,
+            limit=limit,
+            keep_epochs=keep_epochs,
+            device=device,
+            progress=told,
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            optimizer=optimizer,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            schedule=schedule,
+            warmup=warmup,
+            augment=tuple(split(augment) or ()),
+            label_smoothing=label_smoothing,
+            class_weights=class_weights,
+            precision=precision,
+            patience=patience,
+            val=val,
+            seed=seed,
+            **given,
+        )
+    _show(console, made)
+    return 0
+
+
+def _bar(console: Console) -> Progress:
+    """Of one epoch, with the loss; shown on a terminal only."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _show(console: Console, made: Training) -> None:
+    rows, best = made.rows, made.best
+    drawn = Table(box=None, pad_edge=False)
+    columns = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_top5", "seconds"]
+    shown = [name for name in columns if any(row[name] is not None for row in rows)]
+    for name in shown:
+        drawn.add_column(name.replace("_", " "), justify="right")
+    for row in rows:
+        drawn.add_row(*(_cell(name, row[name]) for name in shown), style="bold" if row == best else "")
+    console.print(drawn)
+    for remark in made.remarks:
+        console.print(f"Note: {remark}.", highlight=False, markup=False, soft_wrap=True)
+    _show_skipped(console, made.skipped)
+    console.print(f"→ {made.path} · --model {made.path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _show_skipped(console: Console, skipped: Sequence[tuple[str, str]]) -> None:
+    for name, reason in skipped[:SHOWN_SKIPPED]:
+        console.print(f"[red]{escape(name)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
+    if skipped:
+        more = f", {len(skipped) - SHOWN_SKIPPED} more of them" if len(skipped) > SHOWN_SKIPPED else ""
+        console.print(f"{len(skipped)} left out{more} in skipped.csv.", highlight=False)
+
+
+def _cell(name: str, value: float | None) -> str:
+    if value is None:
+        return "–"
+    if name == "epoch":
+        return str(value)
+    if name == "seconds":
+        return f"{value:.0f}"
+    return f"{value:.3f}" if "loss" in name else f"{value:.1%}"

@@ -1,0 +1,152 @@
+"""Another set of classes for a network: its last layer replaced, or everything behind its grid by an average and a
+linear layer, so that CAM applies."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from camlucida.errors import ModelError
+
+Head: TypeAlias = Literal["linear", "gap"]
+HEADS: tuple[Head, ...] = ("linear", "gap")
+
+
+class Pooled(nn.Module):
+    """features -> average over the places -> one linear layer."""
+
+    def __init__(self, features: nn.Module, channels: int, classes: int) -> None:
+        super().__init__()
+        self.features = features
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(channels, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, h, w) -> (b, k) logits."""
+        out: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+        return out
+
+
+class Features(nn.Module):
+    """A network of timm without what comes behind its grid."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, h, w) -> (b, channels, rows, columns)."""
+        out: Tensor = self.network.forward_features(x)  # type: ignore[operator]
+        return out
+
+
+def with_classes(network: nn.Module, classes: int, head: Head, size: tuple[int, int]) -> nn.Module:
+    """The network, in eval mode, with a new last layer for so many classes. It is changed.
+
+    head    linear replaces the last layer; gap also what lies before it, up to the grid, unless that is an average
+    size    (height, width) of its input
+    """
+    if head not in HEADS:
+        raise ModelError(f"a head is {' or '.join(HEADS)}, not {head!r}.")
+    _without_helpers(network)
+    network.eval()
+    probe = torch.zeros(1, 3, *size)
+    if head == "linear" or _averages(network, probe):
+        _replace(network, last_layer(network), classes)
+    else:
+        network = _pooled(network, probe, classes)
+    _check(network, probe, classes)
+    return network
+
+
+def last_layer(network: nn.Module) -> str:
+    """The name of the layer that makes the class scores: the last linear one, or 1 × 1 convolution (SqueezeNet)."""
+    modules: list[tuple[str, nn.Module]] = list(network.named_modules())
+    for name, module in reversed(modules):
+        if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)):
+            return name
+    raise ModelError(f"{type(network).__name__} has no linear layer at its end that could be replaced.")
+
+
+def _replace(network: nn.Module, name: str, classes: int) -> None:
+    old: Any = network.get_submodule(name)
+    bias = old.bias is not None
+    new = nn.Linear(old.in_features, classes, bias) if isinstance(old, nn.Linear) else None
+    parent, _, child = name.rpartition(".")
+    setattr(network.get_submodule(parent), child, new or nn.Conv2d(old.in_channels, classes, 1, bias=bias))
+    for attribute in ("num_classes", "n_classes"):
+        if isinstance(getattr(network, attribute, None), int):
+            setattr(network, attribute, classes)  # SqueezeNet and timm look at it
+
+
+def _without_helpers(network: nn.Module) -> None:
+    """Drop the side classifiers that GoogLeNet and Inception train with: their classes are ImageNet's."""
+    if getattr(network, "aux_logits", False):
+        network.aux_logits = False  # type: ignore[assignment] # nn.Module cannot know its attributes' types
+        for name in ("aux1", "aux2", "AuxLogits"):
+            if hasattr(network, name):
+                setattr(network, name, None)
+
+
+@torch.no_grad()
+def _averages(network: nn.Module, probe: Tensor) -> bool:
+    """Whether the last layer reads the plain average of a grid over its places: then CAM applies as it is."""
+    grids: list[Tensor] = []
+    read: list[Tensor] = []
+
+    def keep(module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.dim() == 4 and output.shape[2] * output.shape[3] > 1:
+            grids.append(output.clone())
+
+    head = network.get_submodule(last_layer(network))
+    handles = [module.register_forward_hook(keep) for module in network.modules()]
+    handles.append(head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0])))
+    try:
+        generator = torch.Generator().manual_seed(0)
+        network(torch.randn(probe.shape, generator=generator))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not read or read[-1].dim() != 2:
+        return False
+    tolerance = 1e-5 * float(read[-1].abs().max())
+    means = (grid.mean(places) for grid in reversed(grids) for places in ((2, 3), (1, 2)))
+    return any(mean.shape == read[-1].shape and torch.allclose(mean, read[-1], atol=tolerance) for mean in means)
+
+
+@torch.no_grad()
+def _pooled(network: nn.Module, probe: Tensor, classes: int) -> nn.Module:
+    features = _features(network)
+    grid = features(probe)
+    if not isinstance(grid, Tensor) or grid.dim() != 4 or grid.shape[2] * grid.shape[3] < 2:
+        shape = tuple(grid.shape) if isinstance(grid, Tensor) else type(grid).__name__
+        raise ModelError(
+            f"{type(network).__name__} has no grid of features to average: it gives {shape}. --head gap is for "
+            "convolutional networks; take --head linear."
+        )
+    return Pooled(features, grid.shape[1], classes).eval()
+
+
+def _features(network: nn.Module) -> nn.Module:
+    """What of the network comes before its grid is flattened."""
+    if hasattr(network, "forward_features") and hasattr(network, "reset_classifier"):
+        network.reset_classifier(0)  # type: ignore[operator]
+        return Features(network)
+    features = getattr(network, "features", None)
+    if not isinstance(features, nn.Module):
+        raise ModelError(
+            f"where the features of {type(network).__name__} end cannot be seen: it has no part called features. "
+            "Give yours one, or take --head linear."
+        )
+    late = type(network).__name__ == "DenseNet"  # its forward has a ReLU behind them
+    return nn.Sequential(features, nn.ReLU()) if late else features
+
+
+@torch.no_grad()
+def _check(network: nn.Module, probe: Tensor, classes: int) -> None:
+    out = network(probe)
+    if not isinstance(out, Tensor) or tuple(out.shape) != (1, classes):
+        found = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise ModelError(f"{type(network).__name__} gives {found} for {classes} classes; it must give (1, {classes}).")

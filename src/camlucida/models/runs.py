@@ -1,0 +1,120 @@
+"""What `camlucida train` leaves behind: a folder whose model.json says what model.safetensors holds the weights of."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+from torch import nn
+
+from camlucida.errors import ModelError
+from camlucida.models.checkpoint import read, take
+from camlucida.models.heads import HEADS, Head, with_classes
+from camlucida.models.model import Model
+from camlucida.models.preprocessing import Preprocessing
+
+DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Description:
+    """model.json: all that is needed to build the network again, and how it came about.
+
+    arch            a spec of the architecture that it was made of
+    head            how its last layers were replaced: see `with_classes`
+    classes         in the order of the outputs
+    preprocessing   from a picture to its input
+    data            what it learned from: name, hash, how many pictures
+    training        how: every setting
+    results         what came of it
+    versions        of what took part
+    """
+
+    arch: str
+    head: Head
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    data: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    results: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Whole or not at all."""
+        content = {"format": FORMAT, **asdict(self)}
+        whole(folder / DESCRIPTION, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def described(folder: Path) -> Description:
+    """What model.json in a folder says; `ModelError` where it does not say it."""
+    file = folder / DESCRIPTION
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if found["format"] > FORMAT:
+            raise ModelError(f"{file} was written by a newer version of camlucida: update camlucida.")
+        how = found["preprocessing"]
+        lists = {key: tuple(how[key]) for key in ("size", "mean", "std")}
+        if found["head"] not in HEADS:
+            raise KeyError("head")
+        rest = {key: found.get(key, {}) for key in ("data", "training", "results", "versions")}
+        classes = tuple(str(name) for name in found["classes"])
+        return Description(found["arch"], found["head"], classes, Preprocessing(**{**how, **lists}), **rest)
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ModelError(f"{file} does not describe a model: {type(error).__name__}: {error}.") from None
+
+
+def home(spec: str) -> Path | None:
+    """The folder of the run that a spec means: itself, or one of its weights files; None if it means none."""
+    try:
+        path = Path(spec).expanduser()
+        if path.is_dir():
+            return path if (path / DESCRIPTION).is_file() else None
+        near = (path.parent, path.parent.parent)
+        if path.suffix == ".safetensors" and path.is_file():
+            return next((folder for folder in near if (folder / DESCRIPTION).is_file()), None)
+    except (OSError, RuntimeError, ValueError):  # too long for a name, "~nobody", a zero byte
+        pass
+    return None
+
+
+def load(spec: str, architecture: Callable[[str], Model]) -> Model:
+    """The best weights of a run, or those in one of its files. Nothing is unpickled."""
+    path = Path(spec).expanduser()
+    folder = home(spec)
+    if folder is None:
+        raise ModelError(f"{spec!r} is no run: it has no {DESCRIPTION}.")
+    file = folder / WEIGHTS if path.is_dir() else path
+    if not file.is_file():
+        raise ModelError(f"{folder} has no {WEIGHTS} yet: its training has not come to the end of an epoch.")
+    about = described(folder)
+    network = build(about, architecture(about.arch).network)
+    take(network, read(file), what=str(file))
+    return Model(network.eval(), about.preprocessing, about.classes)
+
+
+def build(about: Description, network: nn.Module) -> nn.Module:
+    """The architecture with the head of the run."""
+    return with_classes(network, len(about.classes), about.head, about.preprocessing.size)
+
+
+def write_weights(network: nn.Module, file: Path) -> None:
+    """As safetensors, whole or not at all."""
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in network.state_dict().items()}
+    whole(file, save(state, {"format": "pt"}))
+
+
+def whole(file: Path, content: bytes) -> None:
+    """Write beside and rename: the file is the old one or the new one, never half of it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_name(file.name + ".part")
+    with beside.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(beside, file)

@@ -1,0 +1,39 @@
+"""The learning curves as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import Image
+
+from camlucida.render.curves import Chart, Curve, charts
+from camlucida.training.state import Row
+
+
+def curves(rows: Sequence[Row], best: Row | None, name: str) -> Image.Image:
+    """Loss and accuracy by epoch, with the epoch whose weights are kept."""
+
+    def curve(title: str, key: str) -> Curve:
+        return Curve(title, [(row["epoch"], row[key]) for row in rows])
+
+    validated = [row for row in rows if row["val_accuracy"] is not None]
+    mark = (float(best["epoch"]), "kept") if best is not None and validated else None
+    accuracy = [curve("training", "accuracy"), curve("validation", "val_accuracy")]
+    if any(row["val_top5"] is not None for row in rows):
+        accuracy.append(curve("val. top-5", "val_top5"))
+    said = f"{rows[-1]['pictures']} pictures to learn from"
+    if best is not None and best["val_accuracy"] is not None:
+        said += (
+            f", {best['val_pictures']} to validate · best: epoch {best['epoch']}, accuracy {best['val_accuracy']:.1%}"
+            f" on validation"
+        )
+    return charts(
+        [
+            Chart("Loss", [curve("training", "loss"), curve("validation", "val_loss")], "epoch", bottom=0.0, mark=mark),
+            Chart("Accuracy", accuracy, "epoch", bottom=0.0, top=1.0, mark=mark),
+        ],
+        title=name,
+        subtitle=said,
+        footer="training: while it learned, with augmentation and dropout where there are any · "
+        "validation: after the epoch",
+    )

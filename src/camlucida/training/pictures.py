@@ -1,0 +1,111 @@
+"""Pictures on their way into a network: read once if memory allows, one batch ahead, the broken ones listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from camlucida.data.datasets import DataSet
+from camlucida.data.images import load_image
+from camlucida.errors import CamlucidaError
+from camlucida.models.preprocessing import Preprocessing
+from camlucida.training.augmenting import augmented
+
+MEMORY = 2 * 2**30
+"""Bytes of pictures that are kept."""
+READERS = 4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """inputs (b, c, h, w), labels (b,), of the pictures that could be read."""
+
+    inputs: Tensor
+    labels: Tensor
+
+
+@dataclass
+class Pictures:
+    """The pictures of a data set as a network wants them.
+
+    broken   name -> why it could not be read, of those asked for so far
+    """
+
+    dataset: DataSet
+    labels: Sequence[int | None]
+    preprocessing: Preprocessing
+    broken: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        channels, (height, width) = len(self.preprocessing.mean), self.preprocessing.size
+        self._room = MEMORY // (channels * height * width)
+        self._kept: dict[int, Tensor | None] = {}
+        shape = (channels, 1, 1)
+        self._mean, self._std = (
+            torch.tensor(v).reshape(shape) for v in (self.preprocessing.mean, self.preprocessing.std)
+        )
+
+    def batches(
+        self, chunks: Sequence[Sequence[int]], augment: Sequence[str] = (), key: Sequence[int] = ()
+    ) -> Iterator[Batch | None]:
+        """A batch for each chunk of indices, None where none of it can be read; the next one is read meanwhile."""
+        with ThreadPoolExecutor(READERS) as pool:
+
+            def begin(chunk: Sequence[int]) -> list[Future[Tensor | None]]:
+                return [pool.submit(self._input, index, augment, key) for index in chunk]
+
+            coming = begin(chunks[0]) if chunks else []
+            try:
+                for chunk, following in zip(chunks, [*chunks[1:], ()], strict=True):
+                    now, coming = coming, begin(following)
+                    yield self._batch(chunk, [future.result() for future in now])
+            finally:
+                for future in coming:
+                    future.cancel()
+
+    def _batch(self, chunk: Sequence[int], inputs: Sequence[Tensor | None]) -> Batch | None:
+        read = [(x, self.labels[index]) for index, x in zip(chunk, inputs, strict=True) if x is not None]
+        if not read:
+            return None
+        return Batch(torch.stack([x for x, _ in read]), torch.tensor([label for _, label in read]))
+
+    def _input(self, index: int, augment: Sequence[str], key: Sequence[int]) -> Tensor | None:
+        pixels = self._pixels(index)
+        if pixels is None:
+            return None
+        picture = pixels.float().div(255)
+        if augment:
+            picture = augmented(picture, augment, (*key, index))
+        return (picture - self._mean) / self._std
+
+    def _pixels(self, index: int) -> Tensor | None:
+        """(c, h, w) uint8 as the network sees it; None if it cannot be read."""
+        if index in self._kept:
+            return self._kept[index]
+        item = None
+        try:
+            item = self.dataset[index]
+            placed, _ = self.preprocessing.placed(load_image(item.image))
+            mode = "L" if len(self.preprocessing.mean) == 1 else "RGB"
+            array = np.array(placed.convert(mode), dtype=np.uint8)
+            pixels = torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).contiguous()
+        except CamlucidaError as error:
+            self.broken[item.name if item is not None else f"item {index}"] = str(error)
+            pixels = None
+        if len(self._kept) < self._room:
+            self._kept[index] = pixels
+        return pixels
+
+
+def chunks_of(order: Sequence[int], size: int) -> list[list[int]]:
+    """Batches of `size`; a last one of a single picture joins the one before it, as batch norm needs two."""
+    chunks = [list(order[i : i + size]) for i in range(0, len(order), size)]
+    if len(chunks) > 1 and len(chunks[-1]) == 1 < size:
+        single = chunks.pop()
+        chunks[-1] += single
+    return chunks

@@ -1,0 +1,261 @@
+"""train(): from a data set to a folder with a model that `load` opens; interrupted, it goes on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from camlucida.data.datasets import DataSet, Listed, spread, subset
+from camlucida.data.sources import open_dataset
+from camlucida.errors import DataError, ModelError
+from camlucida.explaining import versions
+from camlucida.models.heads import Head
+from camlucida.models.load import load
+from camlucida.models.model import Model
+from camlucida.models.runs import Description, described
+from camlucida.models.small import NAME
+from camlucida.training.folder import Folder
+from camlucida.training.loop import Job, Told, learn
+from camlucida.training.pictures import Pictures
+from camlucida.training.settings import Settings
+from camlucida.training.splitting import Split, split
+from camlucida.training.start import begun
+from camlucida.training.state import Row, State
+
+SCENES = 6000
+"""How many scenes of toybox are drawn to learn from, unless asked otherwise."""
+
+SCENES_SEED = 1_000_000
+"""Added to the seed of toybox's scenes, so that `evaluate` and `explain` do not show those that were learned from."""
+
+SAVE_EVERY = 60.0
+
+
+@dataclass(frozen=True)
+class Training:
+    """A folder that was trained in.
+
+    path     load(path) opens the model
+    remarks  sentences about what is odd with the data
+    """
+
+    path: Path
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def model(self) -> Model:
+        """With the best weights."""
+        return load(self.path)
+
+    @property
+    def rows(self) -> list[Row]:
+        """A row of numbers an epoch."""
+        return Folder(self.path).rows()
+
+    @property
+    def best(self) -> Row:
+        """The row of the epoch whose weights are kept."""
+        number = described(self.path).results["best_epoch"]
+        return next(row for row in self.rows if row["epoch"] == number)
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """(name, reason) of the pictures that were not learned from."""
+        return [(row["picture"], row["reason"]) for row in Folder(self.path).table("skipped.csv")]
+
+    @property
+    def finished(self) -> bool:
+        return bool(described(self.path).results["finished"])
+
+
+def train(
+    data: DataSet | str | Path,
+    *,
+    arch: str = NAME,
+    out: str | Path,
+    head: Head = "linear",
+    weights: str | Path | None = None,
+    pretrained: bool = True,
+    size: int | None = None,
+    boxes: str | Path | None = None,
+    limit: int | None = None,
+    keep_epochs: bool = False,
+    device: str | None = None,
+    save_every: float = SAVE_EVERY,
+    progress: Told | None = None,
+    **settings: Any,
+) -> Training:
+    """Train a network to tell the classes of a data set apart.
+
+    data        a data set, or what `open_dataset` understands
+    arch        small, a network to train from nothing; or a backbone: resnet50, timm:…, toybox:vgg, python:…
+    out         the folder to write to; a training that lies there is gone on with, if it is the same
+    head        linear: a new last layer; gap: global average and a linear layer behind the grid, so that CAM applies
+    weights     a file with the backbone's weights; otherwise those of its name
+    pretrained  False to begin with random weights
+    size        side of the square input; that of the weights if not given
+    boxes       for a folder: a CSV file, as of `open_dataset`
+    limit       how many pictures, drawn at random; all if not given (6000 scenes of toybox)
+    keep_epochs also keep the weights after every epoch, as epochs/001.safetensors, and those before the first
+    device      cuda, cpu; the GPU if there is one
+    save_every  seconds after which a checkpoint is written within an epoch, too
+    progress    told epoch, batch, batches and loss after each step
+    settings    as of `Settings`: train, epochs, batch_size, lr, optimizer, …; `train` is "head" if not given where the
+                backbone is pretrained, else "all"
+
+    The best weights by validation are model.safetensors, the last ones last.safetensors. On a CPU the same call gives
+    the same weights, bit for bit, also when it was killed and called again. The caller's random generators stay as
+    they are. Pictures that cannot be read are listed in skipped.csv. Raises `DataError`, `ModelError`.
+    """
+    trained_before = weights is not None or (pretrained and arch != NAME)
+    chosen = Settings(**{"train": "head" if trained_before else "all", **settings})
+    dataset, source = _opened(data, boxes, limit, chosen.seed)
+    parts = split(dataset, chosen.val, chosen.seed)
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    with torch.random.fork_rng():
+        model = begun(
+            arch, dataset.classes, head=head, weights=weights, pretrained=pretrained, size=size, seed=chosen.seed
+        )
+        folder = Folder(Path(out).expanduser())
+        known = {"name": dataset.name, "hash": parts.data, "train": len(parts.train), "val": len(parts.val), **source}
+        about = Description(
+            arch,
+            head,
+            dataset.classes,
+            model.preprocessing,
+            known,
+            {**chosen.record(), "begun_with": _beginning(arch, weights, trained_before)},
+            versions=versions(),
+        )
+        folder.begin(_plan(about, model))
+        if not _finished(folder):
+            _learn(folder, model, about, dataset, parts, chosen, where, keep_epochs, save_every, progress)
+    return Training(folder.path, parts.remarks)
+
+
+def held_out(path: str | Path) -> tuple[DataSet, str]:
+    """The validation pictures of a training, and how its data set was named; what it did not learn from."""
+    folder = Folder(Path(path).expanduser())
+    found = folder.read()
+    data = described(folder.path).data
+    if not data.get("spec"):
+        raise DataError(f"{folder.path} was trained on a data set made in Python: name the data to evaluate on.")
+    dataset, _ = _opened(data["spec"], data.get("boxes"), data.get("limit"), found["training"]["settings"]["seed"])
+    names = {row["picture"] for row in folder.table("split.csv") if row["part"] == "val"}
+    if not names:
+        raise DataError(f"{folder.path} was trained without validation pictures: name the data to evaluate on.")
+    items = [item for item in (dataset[i] for i in range(len(dataset))) if item.name in names]
+    if len(items) < len(names):
+        raise DataError(
+            f"of the {len(names)} validation pictures of {folder.path}, {len(names) - len(items)} are no longer in "
+            f"{data['spec']}."
+        )
+    exact = bool(getattr(dataset, "exact", False))
+    return Listed(f"{dataset.name}, validation", items, dataset.classes, exact), str(data["spec"])
+
+
+def _opened(
+    data: DataSet | str | Path, boxes: str | Path | None, limit: int | None, seed: int
+) -> tuple[DataSet, dict[str, Any]]:
+    """The data set, and how to open it again."""
+    if not isinstance(data, str | Path):
+        return (data if limit is None else subset(data, spread(len(data), limit, seed))), {}
+    spec = str(data)
+    drawn = spec.partition(":")[0] == "toybox" and not Path(spec).exists()
+    if drawn:
+        dataset = open_dataset(spec, boxes=boxes, count=limit or SCENES, seed=SCENES_SEED + seed)
+    else:
+        dataset = open_dataset(data, boxes=boxes)
+        if limit is not None and limit < len(dataset):
+            dataset = subset(dataset, spread(len(dataset), limit, seed))
+        spec = str(Path(spec).expanduser().absolute()) if Path(spec).expanduser().exists() else spec
+    return dataset, {"spec": spec, "boxes": None if boxes is None else str(Path(boxes).absolute()), "limit": limit}
+
+
+def _plan(about: Description, model: Model) -> dict[str, Any]:
+    """What decides the weights: whoever has the same gets the same."""
+    return {
+        "arch": about.arch,
+        "head": about.head,
+        "data": about.data["hash"],
+        "start": model.weights_hash,
+        "size": list(about.preprocessing.size),
+        "settings": {key: value for key, value in about.training.items() if key != "begun_with"},
+    }
+
+
+def _beginning(arch: str, weights: str | Path | None, trained: bool) -> str:
+    if weights is not None:
+        return Path(weights).name
+    return f"the weights of {arch}" if trained else "random weights"
+
+
+def _finished(folder: Folder) -> bool:
+    try:
+        return bool(described(folder.path).results.get("finished"))
+    except ModelError:  # not one epoch is over yet
+        return False
+
+
+def _learn(
+    folder: Folder,
+    model: Model,
+    about: Description,
+    dataset: DataSet,
+    parts: Split,
+    settings: Settings,
+    device: torch.device,
+    keep_epochs: bool,
+    save_every: float,
+    progress: Told | None,
+) -> None:
+    pictures = Pictures(dataset, parts.labels, model.preprocessing)
+    job = Job(
+        model.network,
+        pictures,
+        parts,
+        len(dataset.classes),
+        settings,
+        device,
+        folder.checkpoint,
+        save_every,
+    )
+    folder.write_table("split.csv", ("picture", "part"), parts.rows())
+    if keep_epochs and not folder.checkpoint.exists():
+        folder.keep_epoch(model.network, 0)
+
+    def after_epoch(state: State) -> None:
+        folder.write_table("skipped.csv", ("picture", "reason"), [*parts.skipped, *sorted(pictures.broken.items())])
+        folder.write_numbers(state, f"{about.arch} on {dataset.name}")
+        if keep_epochs:
+            folder.keep_epoch(model.network, state.epoch + 1)
+        folder.keep(model.network, state)
+        _describe(folder, about, state, finished=False)
+
+    state = learn(job, after_epoch, progress)
+    _describe(folder, about, state, finished=True)
+    folder.checkpoint.unlink(missing_ok=True)
+
+
+def _describe(folder: Folder, about: Description, state: State, finished: bool) -> None:
+    best: Mapping[str, Any] = state.best or {}
+    results = {
+        "finished": finished,
+        "epochs": len(state.rows),
+        "best_epoch": best.get("epoch"),
+        **{key: best.get(key) for key in ("loss", "accuracy", "val_loss", "val_accuracy", "val_top5")},
+    }
+    Description(
+        about.arch,
+        about.head,
+        about.classes,
+        about.preprocessing,
+        about.data,
+        about.training,
+        results,
+        about.versions,
+    ).write(folder.path)

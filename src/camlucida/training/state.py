@@ -1,0 +1,79 @@
+"""Where a training is: all that is needed to go on in the middle of an epoch and come to the same weights."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from camlucida.errors import DataError
+from camlucida.models.runs import whole
+
+Row = dict[str, Any]
+
+
+@dataclass
+class State:
+    """What has happened so far.
+
+    epoch    that is being learned in: 0, 1, …
+    batch    of it that comes next
+    loss     summed over the pictures of this epoch so far; `correct` of `seen` were right
+    rows     a row of numbers for each epoch that is over
+    best     the row whose weights are kept; None before the first
+    seconds  of training so far, in all sittings
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    loss: float = 0.0
+    correct: int = 0
+    seen: int = 0
+    rows: list[Row] = field(default_factory=list)
+    best: Row | None = None
+    seconds: float = 0.0
+
+    def next_epoch(self) -> None:
+        self.epoch, self.batch, self.loss, self.correct, self.seen = self.epoch + 1, 0, 0.0, 0, 0
+
+    def over(self, epochs: int, patience: int | None) -> bool:
+        """Whether there is no epoch left, or no hope of a better one."""
+        waited = 0 if self.best is None else self.epoch - self.best["epoch"]
+        return self.epoch >= epochs or (patience is not None and waited >= patience)
+
+
+def save(file: Path, state: State, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Write everything, with the random generators, whole or not at all."""
+    stream = io.BytesIO()
+    content = {
+        "state": asdict(state),
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "random": torch.get_rng_state(),
+        "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+    torch.save(content, stream)
+    whole(file, stream.getvalue())
+
+
+def restore(file: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> State | None:
+    """Go back to what a file holds; None if there is none. Runs no code that the file brings."""
+    if not file.is_file():
+        return None
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+        network.load_state_dict(content["network"])
+        optimizer.load_state_dict(content["optimizer"])
+        torch.set_rng_state(content["random"])
+        if torch.cuda.is_available() and content["random_cuda"]:
+            torch.cuda.set_rng_state_all(content["random_cuda"])
+        return State(**content["state"])
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        raise DataError(
+            f"the training cannot go on from {file} ({' '.join(str(error).split())[:120]}). Delete it to begin again."
+        ) from None

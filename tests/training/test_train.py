@@ -1,0 +1,276 @@
+"""Training from end to end: it learns, it goes on after being killed, and what it leaves can be opened."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+import camlucida as cl
+from camlucida.data.datasets import Item, Listed
+from camlucida.errors import DataError, ModelError
+from camlucida.training.run import held_out
+from camlucida.training.state import State
+
+Patches = Callable[..., Path]
+QUICK: dict[str, Any] = {"arch": "small", "size": 32, "epochs": 3, "batch_size": 8, "optimizer": "adamw"}
+
+
+def learn(data: Any, out: Path, **changes: Any) -> cl.Training:
+    return cl.train(data, out=out, **{**QUICK, **changes})
+
+
+def state_of(run: Path, name: str = "last.safetensors") -> bytes:
+    return (run / name).read_bytes()
+
+
+def test_it_learns_and_can_be_opened(patches: Patches, tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    made = learn(patches(16, 16, 16), tmp_path / "run", epochs=8, lr=0.01)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert made.best["val_accuracy"] > 0.8
+    assert made.finished
+    assert made.rows[-1]["pictures"] == 39
+    assert made.rows[-1]["val_pictures"] == 9
+    model = cl.load(tmp_path / "run")
+    assert model.labels == ("left", "middle", "right")
+    assert model.name == "run"
+    found = cl.explain(model, Image.open(tmp_path / "patches/right/003.png"), method="cam")
+    assert found.predictions[0].name == "right"
+    about = json.loads((tmp_path / "run/model.json").read_text())
+    assert about["arch"] == "small"
+    assert about["data"]["train"] == 39
+    assert about["training"]["optimizer"] == "adamw"
+    assert {"torch", "camlucida"} <= set(about["versions"])
+    assert Image.open(tmp_path / "run/curves.png").size[0] > 800
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert "checkpoint.pt" not in names
+    assert {"metrics.csv", "split.csv", "skipped.csv", "last.safetensors", "model.safetensors"} <= names
+
+
+def test_best_is_the_row_with_the_highest_validation_accuracy(patches: Patches, tmp_path: Path) -> None:
+    made = learn(patches(9, 9, 9), tmp_path / "run", epochs=5, lr=0.02, keep_epochs=True)
+    order = sorted(made.rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    assert made.best == order[-1]
+    kept = tmp_path / f"run/epochs/{made.best['epoch']:03d}.safetensors"
+    assert kept.read_bytes() == state_of(tmp_path / "run", "model.safetensors")
+    assert (tmp_path / "run/epochs/005.safetensors").read_bytes() == state_of(tmp_path / "run")
+    first = cl.load(tmp_path / "run/epochs/000.safetensors")
+    assert first.name == "epochs/000.safetensors"
+    assert first.weights_hash != cl.load(tmp_path / "run").weights_hash
+
+
+def test_the_numbers_of_an_epoch_are_those_of_the_weights(patches: Patches, tmp_path: Path) -> None:
+    """Validation again, picture by picture, with the model that was written."""
+    data = patches(8, 8, 8)
+    made = learn(data, tmp_path / "run", epochs=2)
+    model = cl.load(tmp_path / "run/last.safetensors")
+    rows = [line.split(",") for line in (tmp_path / "run/split.csv").read_text().splitlines()[1:]]
+    names = [name for name, part in rows if part == "val"]
+    losses, right = [], []
+    for name in names:
+        x, _ = model.preprocessing(cl.load_image(data / name))
+        scores = model.network(x[None]).log_softmax(1)[0]
+        label = model.labels.index(name.split("/")[0])
+        losses.append(-float(scores[label]))
+        right.append(int(scores.argmax()) == label)
+    assert made.rows[-1]["val_loss"] == pytest.approx(np.mean(losses), rel=1e-4)
+    assert made.rows[-1]["val_accuracy"] == pytest.approx(np.mean(right))
+
+
+PROGRAM = """
+import sys, torch, camlucida as cl
+torch.set_num_threads(1)
+cl.train({data!r}, out={out!r}, arch="toybox:vgg", pretrained=False, epochs=3, batch_size=4, lr=0.003,
+         momentum=0.9, schedule="cosine", warmup=1, augment=("flip", "crop", "colour"), save_every=0.0)
+"""
+
+
+def test_killed_and_resumed_gives_the_same_weights(patches: Patches, tmp_path: Path) -> None:
+    """With dropout, momentum, batch norm and augmentation; killed three times, in the middle of an epoch."""
+    data = patches(14, 14, 14)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+
+    def start(out: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", PROGRAM.format(data=str(data), out=str(out))])
+
+    assert start(whole).wait(300) == 0
+    killed_at = []
+    for epoch, batch in ((0, 3), (1, 2), (2, 5)):
+        process = start(broken)
+        while process.poll() is None:
+            state = peek(broken / "checkpoint.pt")
+            if state and (state.epoch, state.batch) >= (epoch, batch):
+                break
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        state = peek(broken / "checkpoint.pt")
+        assert state is not None, "it came to its end before it was killed"
+        killed_at.append((state.epoch, state.batch))
+    assert any(batch > 0 for _, batch in killed_at)
+    assert start(broken).wait(300) == 0
+    for name in ("last.safetensors", "model.safetensors"):
+        assert state_of(whole, name) == state_of(broken, name)
+    columns = [[line.rsplit(",", 1)[0] for line in (run / "metrics.csv").open()] for run in (whole, broken)]
+    assert columns[0] == columns[1]
+
+
+def peek(file: Path) -> State | None:
+    if not file.is_file():
+        return None
+    return State(**torch.load(file, weights_only=True)["state"])
+
+
+def test_the_same_call_gives_the_same_weights_and_another_seed_others(patches: Patches, tmp_path: Path) -> None:
+    data = patches(6, 6, 6)
+    for out, seed in (("one", 0), ("two", 0), ("three", 1)):
+        torch.manual_seed(len(out))
+        learn(data, tmp_path / out, seed=seed)
+    assert state_of(tmp_path / "one") == state_of(tmp_path / "two")
+    assert state_of(tmp_path / "one") != state_of(tmp_path / "three")
+
+
+def test_a_second_training_is_the_same_one_or_refused(patches: Patches, tmp_path: Path) -> None:
+    data, out = patches(6, 6, 6), tmp_path / "run"
+    learn(data, out)
+    before = (out / "metrics.csv").stat().st_mtime_ns
+    assert len(learn(data, out).rows) == 3
+    assert (out / "metrics.csv").stat().st_mtime_ns == before
+    with pytest.raises(DataError, match="holds another training: its settings"):
+        learn(data, out, lr=0.5)
+    with pytest.raises(DataError, match="holds something else already"):
+        learn(data, data)
+
+
+def test_only_the_head_learns_and_frozen_norms_stay(patches: Patches, tmp_path: Path) -> None:
+    made = learn(patches(6, 6, 6), tmp_path / "run", arch="toybox", size=96, epochs=1, optimizer="sgd")
+    assert made.model.preprocessing.size == (96, 96)
+    own, now = cl.load("toybox").network.state_dict(), made.model.network.state_dict()
+    changed = {key for key in own if own[key].shape != now[key].shape or not torch.equal(own[key], now[key])}
+    assert changed == {"fc.weight", "fc.bias"}
+
+
+def test_one_step_of_sgd_is_the_textbooks(patches: Patches, tmp_path: Path) -> None:
+    """One batch of all pictures on a frozen backbone: the new head is the old one minus lr times the gradient."""
+    data = patches(4, 4)
+    options: dict[str, Any] = {"arch": "toybox", "size": 96, "epochs": 1, "optimizer": "sgd", "batch_size": 8}
+    learn(data, tmp_path / "run", **options, val=0.0, lr=0.01, keep_epochs=True)
+    before, after = (load_file(tmp_path / f"run/epochs/00{i}.safetensors") for i in (0, 1))
+    model = cl.load(tmp_path / "run/epochs/000.safetensors")
+    kept: list[torch.Tensor] = []
+    model.network.avgpool.register_forward_hook(lambda m, i, out: kept.append(out.flatten(1)))  # type: ignore[union-attr]
+    files = sorted(data.rglob("*.png"))
+    x = torch.stack([model.preprocessing(cl.load_image(file))[0] for file in files])
+    probabilities = model.network(x).softmax(1).detach().double()
+    truth = torch.eye(2)[[0] * 4 + [1] * 4].double()
+    gradient = (probabilities - truth).T @ kept[0].detach().double() / 8
+    expected = before["fc.weight"].double() - 0.01 * gradient
+    assert torch.allclose(after["fc.weight"].double(), expected, atol=1e-7)
+
+
+def test_early_stopping_waits_so_many_epochs(patches: Patches, tmp_path: Path) -> None:
+    made = learn(patches(6, 6, 6), tmp_path / "run", epochs=40, lr=0.02, patience=2)
+    assert made.finished
+    assert len(made.rows) == made.best["epoch"] + 2 < 40
+
+
+def test_broken_pictures_are_listed_and_training_goes_on(patches: Patches, tmp_path: Path) -> None:
+    data = patches(6, 6, 6)
+    whole = (data / "left/000.png").read_bytes()
+    (data / "left/000.png").write_bytes(whole[: len(whole) // 2])
+    (data / "middle/001.png").write_bytes(b"")
+    (data / "right/002.png").write_text("<html>not found</html>")
+    made = learn(data, tmp_path / "run", epochs=2)
+    assert {name for name, _ in made.skipped} == {"left/000.png", "middle/001.png", "right/002.png"}
+    assert "empty" in dict(made.skipped)["middle/001.png"]
+    assert made.rows[-1]["pictures"] + made.rows[-1]["val_pictures"] == 15
+
+
+def test_bad_data_is_a_sentence_each(patches: Patches, tmp_path: Path) -> None:
+    data = patches(5, 5, 1, names=("a", "b", "lonely"))
+    made = learn(data, tmp_path / "run", epochs=1)
+    assert made.remarks == ("one class has one picture only, which is learned from and never checked: 'lonely'",)
+    picture = np.zeros((8, 8, 3), dtype=np.uint8)
+    twice = Listed("twice", [Item(picture, f"{i}", i % 2) for i in range(4)], ("cat", "cat"))
+    with pytest.raises(DataError, match="twice has two classes called 'cat'"):
+        learn(twice, tmp_path / "x")
+    with pytest.raises(DataError, match="needs two or more classes to learn and has only 'cat'"):
+        learn(Listed("one", twice.items, ("cat",)), tmp_path / "x")
+    unlabelled = Listed("none", [Item(picture, f"{i}") for i in range(4)], ("cat", "dog"))
+    with pytest.raises(DataError, match="none of the 4 pictures of none has a label"):
+        learn(unlabelled, tmp_path / "x")
+    same = Listed("same", [Item(picture, f"{i}", 1) for i in range(4)], ("cat", "dog"))
+    with pytest.raises(DataError, match="all pictures of same .* are of the class 'dog'"):
+        learn(same, tmp_path / "x")
+    some = Listed("some", [Item(picture, f"{i}", i % 2 if i < 8 else None) for i in range(9)], ("Cat", "cat"))
+    made = learn(some, tmp_path / "some", epochs=1)
+    assert made.skipped == [("8", "it has no label")]
+    assert made.remarks == ("the classes 'Cat', 'cat' differ in capitals or spaces only: are they one?",)
+    gone = Listed("gone", [Item(tmp_path / f"{i}.png", f"{i}", i % 2) for i in range(4)], ("cat", "dog"))
+    with pytest.raises(DataError, match="not one of the 2 pictures to learn from could be read"):
+        learn(gone, tmp_path / "gone", val=0.5)
+    with pytest.raises(ModelError, match="the loss became nan"):
+        learn(data, tmp_path / "wild", lr=1e30, optimizer="sgd")
+
+
+def test_weights_from_a_file(patches: Patches, tmp_path: Path) -> None:
+    backbone = cl.load("toybox:vgg", pretrained=False).network
+    save_file(backbone.state_dict(), tmp_path / "mine.safetensors")
+    made = learn(
+        patches(4, 4), tmp_path / "run", arch="toybox:vgg", weights=tmp_path / "mine.safetensors", size=96, epochs=1
+    )
+    now = made.model.network.state_dict()
+    assert torch.equal(now["features.0.weight"], backbone.state_dict()["features.0.weight"])
+    assert json.loads((tmp_path / "run/model.json").read_text())["training"]["begun_with"] == "mine.safetensors"
+
+
+def test_offline_the_error_says_what_is_missing(
+    patches: Patches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAMLUCIDA_OFFLINE", "1")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(ModelError, match="resnet18 needs its pretrained weights"):
+        learn(patches(4, 4), tmp_path / "run", arch="resnet18")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_gap_head_on_a_vgg_makes_cam_possible(patches: Patches, tmp_path: Path) -> None:
+    made = learn(patches(6, 6), tmp_path / "run", arch="toybox:vgg", size=96, head="gap", epochs=1)
+    picture = tmp_path / "patches/left/000.png"
+    cam, grad = (cl.explain(made.model, picture, method=name) for name in ("cam", "grad_cam"))
+    assert np.corrcoef(np.maximum(cam.heatmap, 0).ravel(), grad.heatmap.ravel())[0, 1] > 0.999
+
+
+def test_the_held_out_pictures_are_those_not_learned_from(patches: Patches, tmp_path: Path) -> None:
+    data = patches(8, 8)
+    learn(data, tmp_path / "run", epochs=1)
+    pictures, spec = held_out(tmp_path / "run")
+    assert spec == str(data)
+    assert len(pictures) == 4
+    rows = [line.split(",") for line in (tmp_path / "run/split.csv").read_text().splitlines()[1:]]
+    assert {pictures[i].name for i in range(4)} == {name for name, part in rows if part == "val"}
+    shutil.rmtree(data / "left")
+    with pytest.raises(DataError, match=r"validation pictures of .* are no longer in"):
+        held_out(tmp_path / "run")
+
+
+def test_a_run_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"has no model.safetensors yet"):
+        cl.load(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"model.json does not describe a model"):
+        cl.load(tmp_path)
