@@ -15,6 +15,7 @@ import camlucida
 from camlucida.cli import (
     activations,
     concepts,
+    data,
     demo,
     evaluate,
     explain,
@@ -41,6 +42,7 @@ app.command(explain.explain)
 app.command(activations.activations)
 app.command(concepts.concepts)
 app.command(evaluate.evaluate)
+app.command(data.data)
 app.command(report.report)
 app.command(train.train)
 app.command(sanity.sanity)

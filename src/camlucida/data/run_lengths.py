@@ -27,7 +27,7 @@ def from_runs(counts: str | bytes | Sequence[int], size: tuple[int, int]) -> NDA
 
 
 def unpacked(text: str | bytes) -> list[int]:
-    """Run lengths from COCO's text: five bits a letter, "0" is 0; from the fourth on, the difference to the last but one."""
+    """Run lengths from the text: five bits a letter from "0" on; from the fourth on, less the last but one."""
     letters = text.encode("ascii", "replace") if isinstance(text, str) else text
     runs: list[int] = []
     value = shift = 0
