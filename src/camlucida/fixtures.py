@@ -209,13 +209,10 @@ class Fixtures:
     def rivals(self, n: int) -> tuple[Tensor, Tensor]:
         """The n classes nearest in score to its own: d score / d activations (n, b, c, h, w), and scores (n, b)."""
         place, others = self.place, rivals_of(self.target, self.output, n, "nearest")
-
-        def scores_of(image: int) -> Callable[[Any], Tensor]:
-            return lambda output: torch.cat([other.of(image)(place.read(output)) for other in others])
-
-        images = range(len(self.output))
-        gradients, scores = zip(*(place.run.slopes(place.layer, scores_of(i), i) for i in images), strict=True)
-        return torch.stack(gradients, dim=1), torch.stack(scores, dim=1)
+        with torch.enable_grad():
+            output = place.read(place.run.output)
+            scores = torch.stack([other(output) for other in others])
+        return place.run.slopes(place.layer, scores), scores.detach()
 
     def progress(self, done: int, total: int) -> None:
         """Say how far it is, where a method itself asks for one run after the other."""

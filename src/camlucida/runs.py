@@ -174,14 +174,14 @@ def run(question: Question, inputs: Any) -> Run:
         question.twin,
         inputs,
         question.layers,
-        gradients="gradients" in needs,
+        gradients=bool({"gradients", "rivals"} & needs),
         rerun=bool(OF_THE_REST & needs),
     )
     with torch.enable_grad():
         output = class_scores(traced.output, question.reading)
         targets = tuple(question.choose(output.detach()))
         scores = torch.stack([target(output) for target in targets])
-    gradients = traced.gradients(scores) if "gradients" in needs else []
+    gradients = traced.gradients(scores, keep="rivals" in needs) if "gradients" in needs else []
     return Run(question, inputs, traced, output.detach(), targets, scores.detach(), gradients)
 
 

@@ -68,10 +68,9 @@ class Survey:
 
 def survey(twin: Twin, inputs: Any, *, again: bool = False) -> Survey:
     """What happens in the network on inputs of this shape; run once for a shape, then remembered unless `again`."""
-    one = first_image(inputs)
-    key = ("survey", tuple((tuple(t.shape), t.dtype) for _, t in structure.tensors(one)))
+    key = ("survey", tuple((t.shape[1:], t.dtype) for _, t in structure.tensors(inputs)))
     if again or key not in twin.notes:
-        twin.notes[key] = _surveyed(twin, one, picture_size(inputs))
+        twin.notes[key] = _surveyed(twin, first_image(inputs), picture_size(inputs))
     found: Survey = twin.notes[key]
     return found
 

@@ -53,16 +53,17 @@ class Trace:
         self._inputs = inputs
         self._written = written  # places of the inputs, if the network writes to its inputs
 
-    def gradients(self, scores: Tensor) -> list[list[Tensor]]:
+    def gradients(self, scores: Tensor, *, keep: bool = False) -> list[list[Tensor]]:
         """The gradient of every class's score at every layer, from one graph of the rest of the network.
 
         scores    (k, b), computed from `output` with grad mode on
+        keep      the graph, for `slopes`; else it is freed: ask once
         returns   for every layer, for every class (b, c, h, w), at least float32
 
-        The graph is freed: ask once. Raises `LayerError` where the scores do not depend on a layer.
+        Raises `LayerError` where the scores do not depend on a layer.
         """
         tensors = [traced.capture.tensor for traced in self.layers]
-        found = [_gradients(scores, k, tensors) for k in range(len(scores))]
+        found = [_gradients(scores, k, tensors, keep) for k in range(len(scores))]
         return [
             [_placed(traced, gradient) for gradient in of_layer]
             for traced, of_layer in zip(self.layers, zip(*found, strict=True), strict=True)
@@ -95,17 +96,14 @@ class Trace:
             (curved,) = torch.autograd.grad(slope, activations, direction[None], allow_unused=True)
         return torch.zeros_like(direction) if curved is None else curved[0].detach()
 
-    def slopes(self, traced: Traced, scores: Callable[[Any], Tensor], image: int) -> tuple[Tensor, Tensor]:
-        """Other scores than those that `gradients` was asked for: their gradients (n, c, h, w), and they (n,).
+    def slopes(self, traced: Traced, scores: Tensor) -> Tensor:
+        """The gradients (n, b, c, h, w) of other scores (n, b) at a layer, 0 where they do not depend on it.
 
-        scores    the network's output for one image in, several scores (n,) of it out
+        scores    computed from `output` with grad mode on; `gradients` must have kept the graph
         """
-        with torch.inference_mode(False), torch.enable_grad():
-            activations = traced.activations[image : image + 1].clone().requires_grad_()
-            found = scores(self._played(traced, activations, image, None, graph=True))
-            slopes = [_gradients(found, k, [activations])[0] for k in range(len(found))]
-        nothing = torch.zeros_like(activations[0])
-        return torch.stack([nothing if slope is None else slope[0] for slope in slopes]).detach(), found.detach()
+        found = [_gradients(scores, k, [traced.capture.tensor], keep=True)[0] for k in range(len(scores))]
+        nothing = torch.zeros_like(traced.activations)
+        return torch.stack([nothing if slope is None else _placed(traced, slope) for slope in found])
 
     def _played(
         self, traced: Traced, variants: Tensor, image: int, after: list[Finished] | None, *, graph: bool = False
@@ -283,11 +281,13 @@ def _layout(twin: Twin, inputs: Any, layer: Layer, capture: Capture) -> Layout:
     return found
 
 
-def _gradients(scores: Tensor, k: int, tensors: Sequence[Tensor]) -> Sequence[Tensor | None]:
+def _gradients(
+    scores: Tensor, k: int, tensors: Sequence[Tensor], keep: bool = False
+) -> Sequence[Tensor | None]:
     """d scores[k] / d tensor for every tensor. Images of a batch do not touch each other."""
     if not scores.requires_grad:
         return [None] * len(tensors)
-    more = k < len(scores) - 1
+    more = keep or k < len(scores) - 1
     return torch.autograd.grad(scores, tensors, _one_hot(k, scores), retain_graph=more, allow_unused=True)
 
 

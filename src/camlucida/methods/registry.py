@@ -48,7 +48,7 @@ Size: TypeAlias = Literal["layer", "picture"]
 OF_A_LAYER = frozenset(
     {"activations", "gradients", "ablate", "head", "rerun", "curvature", "look", "rivals", "layer_relevance"}
 )
-OF_THE_REST = frozenset({"ablate", "head", "rerun", "curvature", "rivals"})
+OF_THE_REST = frozenset({"ablate", "head", "rerun", "curvature"})
 """Those that run the rest of the network again."""
 THROUGH_RELUS = frozenset({"guided", "deconvolved"})
 """Those that only networks with ReLUs have."""
