@@ -18,6 +18,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from camlucida.analysing import Embedding as Embedding
+    from camlucida.analysing import Film as Film
+    from camlucida.analysing import Mistakes as Mistakes
+    from camlucida.analysing import embed as embed
+    from camlucida.analysing import film as film
+    from camlucida.analysing import mistakes as mistakes
     from camlucida.attribution import attribute as attribute
     from camlucida.channels import Activations as Activations
     from camlucida.channels import activations as activations
@@ -49,9 +55,12 @@ _HOME = {
     "Activations": "camlucida.channels:Activations",
     "CamlucidaError": "camlucida.errors:CamlucidaError",
     "Concepts": "camlucida.factorisation:Concepts",
+    "Embedding": "camlucida.analysing:Embedding",
     "Evaluation": "camlucida.evaluation:Evaluation",
     "Explanation": "camlucida.explanation:Explanation",
     "Explanations": "camlucida.explanations:Explanations",
+    "Film": "camlucida.analysing:Film",
+    "Mistakes": "camlucida.analysing:Mistakes",
     "Model": "camlucida.models.model:Model",
     "Sanity": "camlucida.sanity_checks:Sanity",
     "TopPictures": "camlucida.excitation:TopPictures",
@@ -60,12 +69,15 @@ _HOME = {
     "activations": "camlucida.channels:activations",
     "attribute": "camlucida.attribution:attribute",
     "concepts": "camlucida.factorisation:concepts",
+    "embed": "camlucida.analysing:embed",
     "evaluate": "camlucida.evaluation:evaluate",
     "explain": "camlucida.explaining:explain",
     "explain_each": "camlucida.explaining:explain_each",
+    "film": "camlucida.analysing:film",
     "list_methods": "camlucida.methods:methods",
     "load": "camlucida.models.load:load",
     "load_image": "camlucida.data.images:load_image",
+    "mistakes": "camlucida.analysing.erring",
     "open_dataset": "camlucida.data.sources:open_dataset",
     "sanity": "camlucida.sanity_checks:sanity",
     "top_pictures": "camlucida.excitation:top_pictures",
@@ -94,6 +106,12 @@ __all__ = [
     "Trust",
     "evaluate",
     "Evaluation",
+    "mistakes",
+    "Mistakes",
+    "embed",
+    "Embedding",
+    "film",
+    "Film",
     "open_dataset",
     "train",
     "Training",

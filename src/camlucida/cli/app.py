@@ -17,9 +17,12 @@ from camlucida.cli import (
     concepts,
     data,
     demo,
+    embed,
     evaluate,
     explain,
+    film,
     layers,
+    mistakes,
     models,
     report,
     sanity,
@@ -48,6 +51,9 @@ app.command(train.train)
 app.command(sanity.sanity)
 app.command(study.study)
 app.command(trust.trust)
+app.command(mistakes.mistakes)
+app.command(embed.embed)
+app.command(film.film)
 app.command(demo.demo)
 app.command(layers.layers)
 app.command(models.models)

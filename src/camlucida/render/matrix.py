@@ -38,7 +38,7 @@ def matrix(
     """
     if counts.shape != (len(names), len(names)) or not len(names):
         raise MethodError(f"a matrix of shape {counts.shape} with {len(names)} names.")
-    whole = np.maximum(counts.sum(1) if totals is None else totals, 1)
+    whole = counts.sum(1) if totals is None else totals
     cell = max(CELL, min(46.0, WIDEST / len(names)))
     left = MARGIN + NAME_ROOM + 10
     sheet = Sheet(max(left + cell * len(names) + 60 + MARGIN, 620), density)
@@ -49,14 +49,13 @@ def matrix(
         sheet.text(left - 10, middle, sheet.name_fits(name, BODY, NAME_ROOM), BODY, INK, "right")
         for column in range(len(names)):
             _cell(sheet, left + column * cell, y, cell, int(counts[row, column]), int(whole[row]), row == column)
-        sheet.text(left + cell * len(names) + 10, middle, f"of {whole[row]:,}", SMALL, MUTED)
+        sheet.text(left + cell * len(names) + 10, middle, f"of {int(whole[row]):,}", SMALL, MUTED)
         y += cell
     return sheet.trimmed(set_footer(sheet, y, footer))
 
 
 def _cell(sheet: Sheet, x: float, y: float, size: float, count: int, total: int, diagonal: bool) -> None:
-    share = count / total
-    depth = share**0.5  # one of a hundred has to be seen, too
+    depth = (count / max(total, 1)) ** 0.5  # one of a hundred has to be seen, too
     full = RIGHT if diagonal else WRONG
     colour = tuple(round(p + (f - p) * depth) for p, f in zip(PAPER, full, strict=True))
     sheet.block(x, y, size - 1.5, size - 1.5, "#f6f6f8" if not count else "#{:02x}{:02x}{:02x}".format(*colour))

@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,9 @@ from camlucida.extras import need
 from camlucida.models.model import Model
 from camlucida.report.charts import SERIES, chart, line, swatch
 from camlucida.report.numbers import counted, listed, number, p_value, span
+from camlucida.report.rendering import write_page
 from camlucida.report.thumbnails import Studio, chosen, extremes
 from camlucida.report.words import Verdicts, sentences
-from camlucida.saving import writing
 
 COLUMNS = 6
 """Metrics side by side in one table."""
@@ -84,20 +83,10 @@ def report(
     untrusted  metrics that cannot order the controls -> why: they are marked, and no method is called best by them
     Raises `MissingExtra` where jinja2 is not installed.
     """
-    jinja = need("jinja2", extra="analysis", what="writing a report")
+    need("jinja2", extra="analysis", what="writing a report")  # before pictures are explained again
     studio = Studio(found, model, data) if model is not None and data is not None else None
     content = view(found, studio, dict(untrusted or {}))
-    here = files("camlucida.report")
-    environment = jinja.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja.StrictUndefined
-    )
-    style = here.joinpath("style.css").read_text(encoding="utf-8")
-    page = environment.from_string(here.joinpath("page.html").read_text(encoding="utf-8"))
-    text = page.render(**content, style=style)
-    file = Path(path).expanduser()
-    with writing(file):
-        file.write_text(text, encoding="utf-8")
-    return file
+    return write_page(Path(path).expanduser(), "page.html", content)
 
 
 def view(found: Evaluation, studio: Studio | None, untrusted: Mapping[str, str]) -> dict[str, Any]:

@@ -1,0 +1,139 @@
+"""camlucida mistakes"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from camlucida.cli.evaluate import source_of
+from camlucida.cli.opening import is_run, opened
+from camlucida.cli.pictures import progress_bar
+
+if TYPE_CHECKING:
+    from camlucida.analysing import Mistakes
+
+PAIRS, FAILURES = 8, 5
+
+
+def mistakes(
+    data: str,
+    /,
+    *,
+    model: str | None = None,
+    arch: str | None = None,
+    labels: Path | None = None,
+    method: str = "grad_cam",
+    layer: str | None = None,
+    maps: bool = True,
+    boxes: Path | None = None,
+    limit: int | None = None,
+    number: Annotated[int, Parameter(name=["--number", "-n"])] = 12,
+    seed: int = 0,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/mistakes"),
+) -> int:
+    """Where a model errs: which classes it confuses, whether it is as often right as it says, what it saw and missed.
+
+    Writes predictions.parquet (a row a picture), confusion.png, errors.png and report.html. Stopped and started again
+    it goes on where it was; a picture that cannot be read is a row with its reason.
+
+    Parameters
+    ----------
+    data
+        A data set with labels, as of `camlucida evaluate`: a folder whose sub-folders are the classes, toybox, …
+    model
+        A name (resnet50, timm:…, toybox), a checkpoint, a training's folder, or python:module:function. If not given,
+        that of the training, or toybox.
+    arch
+        What a checkpoint holds the weights of.
+    labels
+        A text file with one class name a line.
+    method
+        What makes the maps. See `camlucida models`.
+    layer
+        The layer to explain; the default one if not given.
+    maps
+        Also measure the map of every picture: right answers beside wrong ones.
+    boxes
+        A CSV file with a line a box: file, x0, y0, x1, y1 and, if known, label.
+    limit
+        How many pictures, drawn at random; all if not given (500 of toybox).
+    number
+        How many of the surest wrong answers are shown.
+    seed
+        Of every choice by chance.
+    output
+        The folder to write to.
+    """
+    from camlucida.analysing import mistakes as run
+    from camlucida.report.mistakes_page import mistakes_report
+    from camlucida.saving import write_picture
+
+    console = Console()
+    model = model or (data if is_run(data) else "toybox")
+    with console.status(f"Loading {escape(model)} …"):
+        loaded, dataset = opened(data, model, arch=arch, labels=labels, boxes=boxes, count=limit, seed=seed)
+    with progress_bar(console) as progress:
+        task = progress.add_task("looking", total=None)
+        found = run(
+            loaded,
+            dataset,
+            method=method,
+            layer=layer,
+            maps=maps,
+            limit=limit,
+            seed=seed,
+            out=output,
+            source=source_of(data, model, arch, labels, boxes, dataset),
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    show(console, found)
+    written = [output / "predictions.parquet"]
+    with console.status("Drawing …"):
+        if found.judged:
+            write_picture(found.matrix, output / "confusion.png")
+            written.append(output / "confusion.png")
+        if found.errors(1):
+            written += found.save(output / "errors.png", number)
+        written.append(mistakes_report(found, output / "report.html", errors=number))
+    for path in written:
+        console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def show(console: Console, found: Mistakes) -> None:
+    """The numbers, and the pairs most often confused."""
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    if found.judged:
+        right, five, c = found.accuracy, found.top5, found.calibration
+        say(f"right {right.value:.1%} ({right.low:.1%} to {right.high:.1%}) of {len(found.judged):,} pictures")
+        say(f"among the five likeliest {five.value:.1%} ({five.low:.1%} to {five.high:.1%})")
+        say(f"calibration error {c.ece:.1%}; by chance alone up to {c.chance[1]:.1%}")
+        if c.tempered and not c.tempered.endless:
+            say(f"temperature that would help: {c.tempered.temperature:.3g} (not applied)")
+        if pairs := found.confusion.pairs(PAIRS):
+            table = Table(box=None, pad_edge=False)
+            for column in ("true", "taken for", "pictures", "of"):
+                table.add_column(column, justify="right" if column in ("pictures", "of") else "left")
+            for pair in pairs:
+                table.add_row(escape(pair.truth), escape(pair.said), str(pair.count), str(pair.total))
+            console.print(table)
+        for each in found.contrasts:
+            if each.differs:
+                say(
+                    f"{each.name} of maps: right {each.right.value:.3g}, wrong {each.wrong.value:.3g}, p corrected "
+                    f"{each.corrected:.2g}"
+                )
+    if found.unjudged:
+        say(f"{len(found.unjudged):,} pictures have no label that is a class of the model: not judged.")
+    for picture, reason in found.failures[:FAILURES]:
+        console.print(f"[red]{escape(picture)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
+    if len(found.failures) > FAILURES:
+        say(f"… and {len(found.failures) - FAILURES} more, in the column error.")

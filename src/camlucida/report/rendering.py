@@ -1,0 +1,34 @@
+"""From a template and what stands in it to a page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from camlucida.extras import need
+from camlucida.saving import writing
+
+HERE = files("camlucida.report")
+
+
+def text_of(name: str) -> str:
+    """A template, style sheet or script that lies beside this file."""
+    return HERE.joinpath(name).read_text(encoding="utf-8")
+
+
+def write_page(path: Path, template: str, content: Mapping[str, Any]) -> Path:
+    """Write one HTML page; whatever stands in it is escaped."""
+    jinja = need("jinja2", extra="analysis", what="writing a report")
+    environment = jinja.Environment(
+        loader=jinja.FunctionLoader(text_of),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja.StrictUndefined,
+    )
+    text = environment.get_template(template).render(**content, style=text_of("style.css"))
+    with writing(path):
+        path.write_text(text, encoding="utf-8")
+    return path
