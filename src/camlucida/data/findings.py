@@ -12,7 +12,7 @@ from camlucida.data.inspecting import Look
 
 TOLERANCE = 1.0
 """Pixels that a box may stick out: some lists count pixels from 1, some from 0."""
-SMALL = 32
+SMALL = 24
 UNEVEN = 10
 NAMED = 4
 """Names in one sentence."""
