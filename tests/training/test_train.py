@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import camlucida as cl
@@ -47,14 +46,14 @@ def test_it_learns_and_can_be_opened(patches: Patches, tmp_path: Path) -> None:
     model = cl.load(tmp_path / "run")
     assert model.labels == ("left", "middle", "right")
     assert model.name == "run"
-    found = cl.explain(model, Image.open(tmp_path / "patches/right/003.png"), method="cam")
+    found = cl.explain(model, tmp_path / "patches/right/003.png", method="cam")
     assert found.predictions[0].name == "right"
     about = json.loads((tmp_path / "run/model.json").read_text())
     assert about["arch"] == "small"
     assert about["data"]["train"] == 39
     assert about["training"]["optimizer"] == "adamw"
     assert {"torch", "camlucida"} <= set(about["versions"])
-    assert Image.open(tmp_path / "run/curves.png").size[0] > 800
+    assert cl.load_image(tmp_path / "run/curves.png").width > 800
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert "checkpoint.pt" not in names
     assert {"metrics.csv", "split.csv", "skipped.csv", "last.safetensors", "model.safetensors"} <= names
@@ -82,7 +81,7 @@ def test_the_numbers_of_an_epoch_are_those_of_the_weights(patches: Patches, tmp_
     losses, right = [], []
     for name in names:
         x, _ = model.preprocessing(cl.load_image(data / name))
-        scores = model.network(x[None]).log_softmax(1)[0]
+        scores = model.network(x[None]).detach().log_softmax(1)[0]
         label = model.labels.index(name.split("/")[0])
         losses.append(-float(scores[label]))
         right.append(int(scores.argmax()) == label)
@@ -213,7 +212,7 @@ def test_bad_data_is_a_sentence_each(patches: Patches, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none of the 4 pictures of none has a label"):
         learn(unlabelled, tmp_path / "x")
     same = Listed("same", [Item(picture, f"{i}", 1) for i in range(4)], ("cat", "dog"))
-    with pytest.raises(DataError, match="all pictures of same .* are of the class 'dog'"):
+    with pytest.raises(DataError, match=r"all pictures of same .* are of the class 'dog'"):
         learn(same, tmp_path / "x")
     some = Listed("some", [Item(picture, f"{i}", i % 2 if i < 8 else None) for i in range(9)], ("Cat", "cat"))
     made = learn(some, tmp_path / "some", epochs=1)
@@ -250,15 +249,15 @@ def test_offline_the_error_says_what_is_missing(
 def test_a_gap_head_on_a_vgg_makes_cam_possible(patches: Patches, tmp_path: Path) -> None:
     made = learn(patches(6, 6), tmp_path / "run", arch="toybox:vgg", size=96, head="gap", epochs=1)
     picture = tmp_path / "patches/left/000.png"
-    cam, grad = (cl.explain(made.model, picture, method=name) for name in ("cam", "grad_cam"))
-    assert np.corrcoef(np.maximum(cam.heatmap, 0).ravel(), grad.heatmap.ravel())[0, 1] > 0.999
+    cam, grad = (cl.explain(made.model, picture, method=name) for name in ("positive(cam)", "grad_cam"))
+    assert np.corrcoef(cam.heatmap.ravel(), grad.heatmap.ravel())[0, 1] > 0.9999
 
 
 def test_the_held_out_pictures_are_those_not_learned_from(patches: Patches, tmp_path: Path) -> None:
     data = patches(8, 8)
     learn(data, tmp_path / "run", epochs=1)
-    pictures, spec = held_out(tmp_path / "run")
-    assert spec == str(data)
+    pictures = held_out(tmp_path / "run")
+    assert pictures.classes == ("left", "middle")
     assert len(pictures) == 4
     rows = [line.split(",") for line in (tmp_path / "run/split.csv").read_text().splitlines()[1:]]
     assert {pictures[i].name for i in range(4)} == {name for name, part in rows if part == "val"}

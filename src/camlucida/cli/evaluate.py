@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.arguments import split
-from camlucida.cli.opening import opened
+from camlucida.cli.opening import is_run, opened
 from camlucida.cli.pictures import progress_bar
 from camlucida.errors import DataError
 
@@ -35,7 +35,7 @@ def evaluate(
     data: str,
     /,
     *,
-    model: str = "toybox",
+    model: str | None = None,
     arch: str | None = None,
     labels: Path | None = None,
     methods: Annotated[list[str] | None, Parameter(negative=())] = None,
@@ -58,14 +58,16 @@ def evaluate(
     Parameters
     ----------
     data
-        A folder of pictures, whose sub-folders are the classes; or toybox, toybox:2 (objects a scene),
+        The folder of a training, for the pictures that it was validated on; or a folder of pictures, whose
+        sub-folders are the classes; or toybox, toybox:2 (objects a scene),
         toybox:watermark. Or pictures for which it is known what a map has to show, where the true class is explained:
         exact:mosaic, exact:difull and exact:dipart (each with :3 for 3 × 3 cells), exact:focus, exact:small,
         exact:medium, exact:large, exact:watermark, exact:watermark_control, exact:tag; and with a network of their own
         exact:red, exact:signed, exact:channels, exact:template, exact:xor, exact:square, exact:shift, exact:linear,
         exact:additive, exact:interaction.
     model
-        A name (resnet50, timm:…, toybox), a checkpoint, or python:module:function. See `camlucida models`.
+        A name (resnet50, timm:…, toybox), a checkpoint, the folder of a training, or python:module:function. See
+        `camlucida models`. If not given, that of the training, or toybox.
     arch
         What a checkpoint holds the weights of.
     labels
@@ -101,6 +103,7 @@ def evaluate(
     from camlucida.exact import PREFIX
 
     console = Console()
+    model = model or (data if is_run(data) else "toybox")
     if recipe and methods:
         raise DataError("--recipe says which methods: leave --methods out.")
     chosen, wanted = _methods(methods), _metrics(metrics)

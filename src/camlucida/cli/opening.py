@@ -22,7 +22,8 @@ def opened(
     count: int | None = None,
     seed: int = 0,
 ) -> tuple[Model, DataSet]:
-    """The model that is explained, and its pictures. exact:… is a benchmark of `camlucida.exact`, all else a data set.
+    """The model that is explained, and its pictures. exact:… is a benchmark of `camlucida.exact`, the folder of a
+    training stands for the pictures that it was validated on, all else is a data set.
 
     count   how many pictures are drawn, where they are
     """
@@ -30,6 +31,8 @@ def opened(
     from camlucida.exact import PREFIX, benchmark, open_benchmark
     from camlucida.models.load import load
 
+    if is_run(data):
+        return load(model, arch=arch, labels=labels), _held_out(data, boxes)
     if not data.startswith(PREFIX):
         dataset = open_dataset(data, boxes=boxes, count=count, seed=seed)  # before weights are fetched
         return load(model, arch=arch, labels=labels), dataset
@@ -37,3 +40,17 @@ def opened(
         raise DataError(f"{data} knows what is where: --boxes is for folders.")
     given = load(model, arch=arch, labels=labels) if benchmark(data).model else None
     return open_benchmark(data, given, count=SCENES if count is None else count, seed=seed)
+
+
+def is_run(data: str) -> bool:
+    """Whether it is a folder that `camlucida train` wrote."""
+    file = Path(data).expanduser() / "run.json"
+    return file.is_file() and (file.parent / "model.json").is_file()
+
+
+def _held_out(run: str, boxes: str | Path | None) -> DataSet:
+    from camlucida.training.run import held_out
+
+    if boxes is not None:
+        raise DataError(f"{run} knows its own data: give --boxes when training.")
+    return held_out(run)

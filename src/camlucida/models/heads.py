@@ -140,8 +140,10 @@ def _features(network: nn.Module) -> nn.Module:
             f"where the features of {type(network).__name__} end cannot be seen: it has no part called features. "
             "Give yours one, or take --head linear."
         )
-    late = type(network).__name__ == "DenseNet"  # its forward has a ReLU behind them
-    return nn.Sequential(features, nn.ReLU()) if late else features
+    if type(network).__name__ == "DenseNet":  # its forward has a ReLU behind them
+        return nn.Sequential(features, nn.ReLU())
+    pools = isinstance(features, nn.Sequential) and isinstance(features[-1], nn.MaxPool2d | nn.AvgPool2d)
+    return features[:-1] if isinstance(features, nn.Sequential) and pools else features  # as in the paper of CAM
 
 
 @torch.no_grad()

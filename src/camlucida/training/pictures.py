@@ -60,9 +60,10 @@ class Pictures:
                 return [pool.submit(self._input, index, augment, key) for index in chunk]
 
             coming = begin(chunks[0]) if chunks else []
+            following: list[Sequence[int]] = [*chunks[1:], ()]
             try:
-                for chunk, following in zip(chunks, [*chunks[1:], ()], strict=True):
-                    now, coming = coming, begin(following)
+                for chunk, after in zip(chunks, following[: len(chunks)], strict=True):
+                    now, coming = coming, begin(after)
                     yield self._batch(chunk, [future.result() for future in now])
             finally:
                 for future in coming:

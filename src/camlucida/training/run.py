@@ -137,8 +137,8 @@ def train(
     return Training(folder.path, parts.remarks)
 
 
-def held_out(path: str | Path) -> tuple[DataSet, str]:
-    """The validation pictures of a training, and how its data set was named; what it did not learn from."""
+def held_out(path: str | Path) -> DataSet:
+    """The validation pictures of a training: what it did not learn from."""
     folder = Folder(Path(path).expanduser())
     found = folder.read()
     data = described(folder.path).data
@@ -155,7 +155,7 @@ def held_out(path: str | Path) -> tuple[DataSet, str]:
             f"{data['spec']}."
         )
     exact = bool(getattr(dataset, "exact", False))
-    return Listed(f"{dataset.name}, validation", items, dataset.classes, exact), str(data["spec"])
+    return Listed(f"{dataset.name}, validation", items, dataset.classes, exact)
 
 
 def _opened(
@@ -172,8 +172,17 @@ def _opened(
         dataset = open_dataset(data, boxes=boxes)
         if limit is not None and limit < len(dataset):
             dataset = subset(dataset, spread(len(dataset), limit, seed))
-        spec = str(Path(spec).expanduser().absolute()) if Path(spec).expanduser().exists() else spec
+        spec = _whole(spec)
     return dataset, {"spec": spec, "boxes": None if boxes is None else str(Path(boxes).absolute()), "limit": limit}
+
+
+def _whole(spec: str) -> str:
+    """The same from any folder: stanford_dogs:dogs as stanford_dogs:/home/me/dogs."""
+    kind, colon, rest = spec.partition(":")
+    path = Path(spec).expanduser()
+    if not path.exists() and colon and rest and Path(rest).expanduser().exists():
+        return f"{kind}:{Path(rest).expanduser().absolute()}"
+    return str(path.absolute()) if path.exists() else spec
 
 
 def _plan(about: Description, model: Model) -> dict[str, Any]:

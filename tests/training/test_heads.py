@@ -1,0 +1,113 @@
+"""Another head on everybody's networks: so many classes, CAM's condition where it is asked for, and the way back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from camlucida.errors import ModelError
+from camlucida.models import runs
+from camlucida.models.heads import Pooled, last_layer, with_classes
+from camlucida.models.load import load
+from camlucida.models.preprocessing import Preprocessing
+from camlucida.models.toybox_nets import build as toy
+
+SIDE = (64, 64)
+LINEAR = {
+    "resnet18": "fc",
+    "squeezenet1_1": "classifier.1",
+    "densenet121": "classifier",
+    "mobilenet_v3_small": "classifier.3",
+    "efficientnet_b0": "classifier.1",
+    "googlenet": "fc",
+    "shufflenet_v2_x0_5": "fc",
+    "timm:resnet10t": "fc",
+    "timm:convnext_atto": "head.fc",
+    "timm:mobilenetv3_small_050": "classifier",
+    "timm:tf_efficientnet_b0": "classifier",
+}
+AVERAGES = ("resnet18", "googlenet", "shufflenet_v2_x0_5", "timm:resnet10t")
+"""Whose last layer reads a plain average already."""
+POOLED = ("squeezenet1_1", "densenet121", "mobilenet_v3_small", "timm:convnext_atto", "timm:mobilenetv3_small_050")
+
+
+def network_of(spec: str) -> nn.Module:
+    if spec.startswith("timm:"):
+        pytest.importorskip("timm")
+    torch.manual_seed(0)
+    return load(spec, pretrained=False).network
+
+
+def picture(seed: int = 1) -> torch.Tensor:
+    return torch.randn(2, 3, *SIDE, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("spec", LINEAR)
+def test_the_last_layer_is_found_and_nothing_else_changes(spec: str) -> None:
+    network = network_of(spec)
+    assert last_layer(network) == LINEAR[spec]
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    made = with_classes(network, 7, "linear", SIDE)
+    assert made(picture()).shape == (2, 7)
+    assert made.train()(picture()).shape == (2, 7)  # a tensor, also where there were side classifiers
+    for key, value in made.eval().state_dict().items():
+        if not key.startswith(LINEAR[spec]) and "running" not in key and "tracked" not in key:
+            assert torch.equal(value, before[key]), key
+
+
+@pytest.mark.parametrize("spec", AVERAGES)
+def test_what_averages_already_keeps_its_shape(spec: str) -> None:
+    network = network_of(spec)
+    assert with_classes(network, 7, "gap", SIDE) is network
+
+
+@pytest.mark.parametrize("spec", POOLED)
+def test_a_gap_head_reads_the_mean_of_what_the_network_computed_before_it(spec: str) -> None:
+    """The features are those of the network as it was; the scores are the mean of CAM's map plus the bias."""
+    made = with_classes(network_of(spec), 7, "gap", SIDE)
+    assert isinstance(made, Pooled)
+    grid = made.features(picture())
+    whole = network_of(spec)
+    if spec.startswith("timm:"):
+        assert torch.allclose(grid, whole.forward_features(picture()), atol=1e-5)  # type: ignore[operator]
+    elif spec == "densenet121":
+        assert torch.allclose(grid, whole.features(picture()).relu(), atol=1e-5)  # type: ignore[operator]
+    maps = torch.einsum("kc,bchw->bkhw", made.classifier.weight, grid)
+    assert torch.allclose(made(picture()), maps.mean((2, 3)) + made.classifier.bias, atol=1e-4)
+
+
+def test_the_last_pooling_of_a_vgg_goes() -> None:
+    """Zhou et al. (2016) cut VGG behind its last convolution, for a finer map."""
+    made = with_classes(toy("vgg"), 4, "gap", (96, 96))
+    assert isinstance(made, Pooled)
+    assert isinstance(list(made.features.children())[-1], nn.ReLU)
+    assert made.features(torch.zeros(1, 3, 96, 96)).shape[2:] == (12, 12)
+
+
+def test_no_grid_is_a_sentence() -> None:
+    pytest.importorskip("timm")
+    vit = load("timm:vit_tiny_patch16_224", pretrained=False).network
+    with pytest.raises(ModelError, match="has no grid of features to average"):
+        with_classes(vit, 3, "gap", (224, 224))
+    with pytest.raises(ModelError, match="where the features of Sequential end cannot be seen"):
+        with_classes(nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 5)), 3, "gap", SIDE)
+    with pytest.raises(ModelError, match="has no linear layer at its end"):
+        with_classes(nn.Sequential(nn.Conv2d(3, 4, 3)), 3, "linear", SIDE)
+
+
+@pytest.mark.parametrize(
+    ("arch", "head"), [("small", "linear"), ("squeezenet1_1", "gap"), ("timm:convnext_atto", "gap")]
+)
+def test_a_run_is_built_again_as_it_was(arch: str, head: runs.Head, tmp_path: Path) -> None:
+    made = with_classes(network_of(arch), 3, head, SIDE)
+    how = Preprocessing(SIDE, 72, "crop", (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "bicubic")
+    runs.Description(arch, head, ("a", "b", "Zürich, CH"), how).write(tmp_path)
+    runs.write_weights(made, tmp_path / runs.WEIGHTS)
+    model = load(tmp_path)
+    assert model.labels == ("a", "b", "Zürich, CH")
+    assert model.preprocessing == how
+    assert torch.equal(model.network(picture()), made.eval()(picture()))
+    assert load(tmp_path / runs.WEIGHTS).weights_hash == model.weights_hash
