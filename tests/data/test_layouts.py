@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 import scipy.io
 from PIL import Image
 from torchvision.datasets import OxfordIIITPet, VOCDetection
 
+from camlucida.cli import main
 from camlucida.data.datasets import Item, known_of
 from camlucida.data.images import load_image
 from camlucida.data.sources import open_dataset
@@ -466,3 +468,19 @@ def test_an_unknown_layout_or_no_folder() -> None:
         open_dataset("voc:/data", boxes="boxes.csv")
     with pytest.raises(DataError, match="there is no folder /nowhere"):
         open_dataset("cub:/nowhere")
+
+
+def test_a_split_is_evaluated_and_opened_again_from_elsewhere(dogs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(dogs.parent)
+    how = ["--split", "test", "--methods", "grad_cam", "--metrics", "energy", "--no-controls"]
+    with pytest.raises(SystemExit) as stopped:
+        main(["evaluate", "stanford_dogs:dogs", *how, "-o", "run"])
+    assert not stopped.value.code
+    table = pyarrow.parquet.read_table("run/results.parquet").to_pylist()
+    assert {row["picture"].split("/")[1] for row in table} == {"n02098105_3.jpg", "n02085620_9.jpg"}
+    (dogs.parent / "other").mkdir()
+    monkeypatch.chdir(dogs.parent / "other")
+    with pytest.raises(SystemExit) as stopped:
+        main(["report", "../run", "-o", "page.html"])
+    assert not stopped.value.code
+    assert Path("page.html").read_text(encoding="utf-8").count("data:image/jpeg") >= 2

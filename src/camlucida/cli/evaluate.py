@@ -43,6 +43,7 @@ def evaluate(
     layer: Annotated[list[str] | None, Parameter(negative=())] = None,
     recipe: str | None = None,
     boxes: Path | None = None,
+    split: str | None = None,
     controls: bool = True,
     target: str = "predicted",
     limit: int | None = None,
@@ -59,8 +60,9 @@ def evaluate(
     ----------
     data
         The folder of a training, for the pictures that it was validated on; or a folder of pictures, whose
-        sub-folders are the classes; or toybox, toybox:2 (objects a scene),
-        toybox:watermark. Or pictures for which it is known what a map has to show, where the true class is explained:
+        sub-folders are the classes; or a table (.csv, .parquet); or stanford_dogs:…, pets:…, cub:…, voc:…, coco:…,
+        imagenet:…, hf:…, tfds:… and the folder; or toybox, toybox:2 (objects a scene), toybox:watermark.
+        Or pictures for which it is known what a map has to show, where the true class is explained:
         exact:mosaic, exact:difull and exact:dipart (each with :3 for 3 × 3 cells), exact:focus, exact:small,
         exact:medium, exact:large, exact:watermark, exact:watermark_control, exact:tag; and with a network of their own
         exact:red, exact:signed, exact:channels, exact:template, exact:xor, exact:square, exact:shift, exact:linear,
@@ -84,6 +86,8 @@ def evaluate(
         A study that is ready to run, instead of methods and metrics: cam-vs-gradcam.
     boxes
         A CSV file with a line a box: file, x0, y0, x1, y1 and, if known, label.
+    split
+        Only these pictures of a data set that has splits: train, val or test.
     controls
         Also measure maps that know nothing, or everything: what a metric must be able to tell apart.
     target
@@ -109,7 +113,9 @@ def evaluate(
     chosen, wanted = _methods(methods), _metrics(metrics)
     pairs: tuple[tuple[str, str], ...] = ()
     with console.status(f"Loading {escape(model)} …"):
-        loaded, dataset = opened(data, model, arch=arch, labels=labels, boxes=boxes, count=limit, seed=seed)
+        loaded, dataset = opened(
+            data, model, arch=arch, labels=labels, boxes=boxes, count=limit, seed=seed, split=split
+        )
     if recipe:
         study = find_recipe(recipe, loaded)
         chosen, pairs = list(study.methods), study.compared
@@ -128,7 +134,7 @@ def evaluate(
             limit=limit,
             seed=seed,
             out=output,
-            source=source_of(data, model, arch, labels, boxes, dataset),
+            source=source_of(data, model, arch, labels, boxes, dataset) | {"split": split},
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     show(console, found)
@@ -153,6 +159,8 @@ def source_of(
 ) -> dict[str, Any]:
     """How to open the model and the data again, from any folder."""
 
+    from camlucida.data.sources import lasting
+
     def whole(path: str | Path | None) -> str | None:
         if path is None:
             return None
@@ -160,7 +168,7 @@ def source_of(
         return str(file.absolute()) if file.exists() else str(path)
 
     return {
-        "data": whole(data),
+        "data": lasting(data),
         "count": len(dataset),
         "boxes": whole(boxes),
         "model": whole(model),

@@ -21,20 +21,24 @@ def opened(
     boxes: str | Path | None = None,
     count: int | None = None,
     seed: int = 0,
+    split: str | None = None,
 ) -> tuple[Model, DataSet]:
     """The model that is explained, and its pictures. exact:… is a benchmark of `camlucida.exact`, the folder of a
     training stands for the pictures that it was validated on, all else is a data set.
 
     count   how many pictures are drawn, where they are
+    split   of a data set: only those pictures
     """
     from camlucida.data.sources import SCENES, open_dataset
     from camlucida.exact import PREFIX, benchmark, open_benchmark
     from camlucida.models.load import load
 
+    if split is not None and (is_run(data) or data.startswith(PREFIX)):
+        raise DataError(f"{data} says itself which pictures it takes: --split is for data sets.")
     if is_run(data):
         return load(model, arch=arch, labels=labels), _held_out(data, boxes)
     if not data.startswith(PREFIX):
-        dataset = open_dataset(data, boxes=boxes, count=count, seed=seed)  # before weights are fetched
+        dataset = open_dataset(data, boxes=boxes, count=count, seed=seed, split=split)  # before weights are fetched
         return load(model, arch=arch, labels=labels), dataset
     if boxes is not None:
         raise DataError(f"{data} knows what is where: --boxes is for folders.")

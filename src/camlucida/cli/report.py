@@ -38,7 +38,7 @@ def report(
     model = data = None
     seed = found.plan["seed"]  # read first: a folder without a run says so
     if pictures and source:
-        names = {key: source[key] for key in ("arch", "labels", "boxes", "count")}
+        names = {key: source[key] for key in ("arch", "labels", "boxes", "count")} | {"split": source.get("split")}
         model, data = opened(source["data"], source["model"], **names, seed=seed)
     write_report(console, found, output, model, data)
     return 0

@@ -85,6 +85,16 @@ def _opened(name: str, boxes: str | Path | None, count: int | None, seed: int) -
     return folder(name, boxes)
 
 
+def lasting(spec: str | Path) -> str:
+    """What is typed, with whole paths: it means the same from any folder."""
+    text = str(spec)
+    kind, colon, rest = text.partition(":")
+    if colon and kind in LAYOUTS and not Path(text).expanduser().exists():
+        return f"{kind}:{lasting(rest)}"
+    path = Path(text).expanduser()
+    return str(path.absolute()) if path.exists() else text
+
+
 def _no_boxes(boxes: str | Path | None, name: str) -> None:
     if boxes is not None:
         raise DataError(f"{name} says itself where its boxes are: --boxes is for folders.")
