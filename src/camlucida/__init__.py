@@ -77,7 +77,7 @@ _HOME = {
     "list_methods": "camlucida.methods:methods",
     "load": "camlucida.models.load:load",
     "load_image": "camlucida.data.images:load_image",
-    "mistakes": "camlucida.analysing.erring",
+    "mistakes": "camlucida.analysing:mistakes",
     "open_dataset": "camlucida.data.sources:open_dataset",
     "sanity": "camlucida.sanity_checks:sanity",
     "top_pictures": "camlucida.excitation:top_pictures",

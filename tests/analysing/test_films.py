@@ -109,8 +109,10 @@ def test_a_folder_of_checkpoints(models: dict[str, cl.Model], tmp_path: Path) ->
     (epochs / "epoch-9.pt").touch()
     (epochs / "best.pt").touch()
     (epochs / "notes.txt").touch()
-    assert "notes" not in [name for name, _ in checkpoints(epochs)]
-    for file in ("epoch-9.pt", "best.pt"):
+    (epochs / "epoch-10.pt").touch()
+    names = [name for name, _ in checkpoints(epochs)]
+    assert names == ["start", "epoch 2", "epoch 10 (3)", "best", "epoch 9", "epoch 10 (6)"]
+    for file in ("epoch-9.pt", "epoch-10.pt", "best.pt"):
         (epochs / file).unlink()
     found = film(tmp_path, Listed("one", [DATA[0]], DATA.classes), arch="toybox")
     assert [take.checkpoint for take in found.takes] == ["start", "epoch 2", "epoch 10"]

@@ -226,9 +226,10 @@ def _name(model: Any, number: int) -> str:
     return f"{found[1] or 'epoch'} {found[2]}" if int(found[2]) else "start"
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    """epoch-9 before epoch-10, and words after numbers: epoch-10 before last."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """epoch-9 before epoch-10, and numbers before words: 010 before last."""
+    parts = [part for part in re.split(r"(\d+)", name) if part]
+    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
 
 def _opened(spec: Any, arch: str | None) -> Model:
