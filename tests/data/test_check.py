@@ -291,3 +291,12 @@ def test_command_does_not_write_into_the_data(photos: Path, capsys: pytest.Captu
 
 def test_toybox_is_in_order() -> None:
     assert check(Scenes(Toybox(60))).findings == ()
+
+
+def test_a_split_without_labels_is_meant_so(tmp_path: Path, picture: Write) -> None:
+    for number in range(4):
+        picture(tmp_path / f"train/{('cat', 'dog')[number % 2]}/{number}.jpg", number)
+    picture(tmp_path / "test/9.jpg", 9)
+    found = check(folder(tmp_path))
+    assert told(found, "label") == ["a split has no labels at all: 1 picture has no label: test/9.jpg."]
+    assert not found.wrong

@@ -71,12 +71,13 @@ def boxes(seen: Sequence[Seen], classes: Sequence[str]) -> Iterator[Finding]:
 
 
 def unlabelled(seen: Sequence[Seen], classes: Sequence[str]) -> Iterator[Finding]:
-    """Pictures without a label among others that have one."""
-    names = tuple(one.name for one in seen if one.label is None)
-    if names and len(names) < len(seen):
-        yield Finding(
-            "label", True, f"{_count(names, 'picture has', 'pictures have')} no label: {_list(names)}.", names
-        )
+    """Pictures without a label among others that have one; a whole split without any is meant so."""
+    some = {one.split for one in seen if one.label is not None}
+    for wrong in (True, False):
+        names = tuple(one.name for one in seen if one.label is None and (one.split in some) is wrong)
+        if names and some:
+            few = f"{_count(names, 'picture has', 'pictures have')} no label: {_list(names)}."
+            yield Finding("label", wrong, few if wrong else f"a split has no labels at all: {few}", names)
 
 
 def names(seen: Sequence[Seen], classes: Sequence[str]) -> Iterator[Finding]:
