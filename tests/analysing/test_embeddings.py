@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -165,10 +166,11 @@ def test_what_is_written(found: Embedding) -> None:
     assert [row["picture"] for row in rows] == found.names
 
 
-def test_again_nothing_is_run_again(found: Embedding) -> None:
-    before = {file: file.stat().st_mtime_ns for file in (found.path / "parts").iterdir()}
-    again = embed("toybox", DATA, out=found.path, way="pca")
-    assert {file: file.stat().st_mtime_ns for file in (found.path / "parts").iterdir()} == before
+def test_again_nothing_is_run_again(found: Embedding, tmp_path: Path) -> None:
+    run = shutil.copytree(found.path, tmp_path / "run")
+    before = {file: file.stat().st_mtime_ns for file in (run / "parts").iterdir()}
+    again = embed("toybox", DATA, out=run, way="pca")
+    assert {file: file.stat().st_mtime_ns for file in (run / "parts").iterdir()} == before
     np.testing.assert_array_equal(again.features, found.features)
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 import camlucida as cl
 from camlucida.analysing import Film, film
-from camlucida.analysing.films import checkpoints
+from camlucida.analysing.checkpoints import checkpoints
 from camlucida.cli import main
 from camlucida.data.datasets import Item, Listed, Scenes
 from camlucida.data.toybox import Toybox

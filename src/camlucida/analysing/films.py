@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import math
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,10 +16,11 @@ from PIL import Image
 from torch import nn
 
 import camlucida
+from camlucida.analysing.checkpoints import checkpoints
 from camlucida.analysing.passing import Pass
 from camlucida.data.datasets import DataSet, Item, Listed
 from camlucida.data.images import Source
-from camlucida.errors import CamlucidaError, DataError, ModelError
+from camlucida.errors import CamlucidaError, DataError
 from camlucida.evaluation.statistics import Floats, Interval, drawn_means, percentiles, resamples
 from camlucida.evidence import filled
 from camlucida.explaining import as_model, explain, name_of
@@ -28,7 +28,6 @@ from camlucida.explanation import Explanation
 from camlucida.looking import shrunk, small
 from camlucida.methods import find as find_method
 from camlucida.metrics import find as find_metric
-from camlucida.models.checkpoint import SUFFIXES
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.render.strips import Frame, Strip, strips
@@ -37,8 +36,6 @@ from camlucida.saving import png, write_picture, writing
 from camlucida.tensors import land, scaled
 from camlucida.types import Progress
 
-EPOCHS = "epochs"
-"""Where a run keeps the weights after every epoch; 000 are those before the first."""
 FRAMES, ROWS = 10, 12
 """Checkpoints side by side, and pictures below each other, on one sheet at most."""
 
@@ -188,48 +185,6 @@ def film(
         found.name,
         dataset.name,
     )
-
-
-def checkpoints(models: Sequence[Any] | Mapping[str, Any] | str | os.PathLike[str]) -> list[tuple[str, Any]]:
-    """What each is called, and the model or what `load` takes; the files of a folder in the order of their numbers.
-
-    Of what `camlucida train` wrote with --keep-epochs the folder of the run will do.
-    """
-    if isinstance(models, str | os.PathLike):
-        folder = Path(models).expanduser()
-        if not folder.is_dir():
-            raise ModelError(f"there is no folder {str(models)!r} of checkpoints.")
-        folder = folder / EPOCHS if (folder / EPOCHS).is_dir() else folder
-        files = [file for file in folder.iterdir() if file.suffix in SUFFIXES and not file.name.startswith(".")]
-        models = sorted(files, key=lambda file: _natural(file.name))
-        if not models:
-            raise ModelError(f"no checkpoints in {folder}: looked for {', '.join(SUFFIXES)}.")
-    if isinstance(models, Mapping):
-        named = [(str(name), model) for name, model in models.items()]
-    else:
-        named = [(_name(model, i), model) for i, model in enumerate(models, start=1)]
-    if not named:
-        raise ModelError("a film of no checkpoints: give one or more models.")
-    twice = {name for i, (name, _) in enumerate(named) if name in [n for n, _ in named[:i]]}
-    return [(f"{name} ({i})" if name in twice else name, model) for i, (name, model) in enumerate(named, start=1)]
-
-
-def _name(model: Any, number: int) -> str:
-    """As files are called, "epoch 3" where that is what the name says; else by its place."""
-    spec = model.spec if isinstance(model, Model) else model
-    if not isinstance(spec, str | os.PathLike) or not str(spec):
-        return f"checkpoint {number}"
-    stem = Path(spec).stem if Path(spec).suffix in SUFFIXES else str(spec)
-    found = re.fullmatch(r"(epoch|step|)[-_= ]?0*(\d+)", stem)
-    if not found:
-        return stem
-    return f"{found[1] or 'epoch'} {found[2]}" if int(found[2]) else "start"
-
-
-def _natural(name: str) -> list[tuple[bool, int, str]]:
-    """epoch-9 before epoch-10, and numbers before words: 010 before last."""
-    parts = [part for part in re.split(r"(\d+)", name) if part]
-    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
 
 def _opened(spec: Any, arch: str | None) -> Model:

@@ -1,0 +1,58 @@
+"""Which checkpoints a training left, in which order, and what they are called."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from camlucida.errors import ModelError
+from camlucida.models.checkpoint import SUFFIXES
+from camlucida.models.model import Model
+
+EPOCHS = "epochs"
+"""Where a run keeps the weights after every epoch; 000 are those before the first."""
+
+
+def checkpoints(models: Sequence[Any] | Mapping[str, Any] | str | os.PathLike[str]) -> list[tuple[str, Any]]:
+    """What each is called, and the model or what `load` takes; the files of a folder in the order of their numbers.
+
+    Of what `camlucida train` wrote with --keep-epochs the folder of the run will do.
+    """
+    if isinstance(models, str | os.PathLike):
+        folder = Path(models).expanduser()
+        if not folder.is_dir():
+            raise ModelError(f"there is no folder {str(models)!r} of checkpoints.")
+        folder = folder / EPOCHS if (folder / EPOCHS).is_dir() else folder
+        files = [file for file in folder.iterdir() if file.suffix in SUFFIXES and not file.name.startswith(".")]
+        models = sorted(files, key=lambda file: _natural(file.name))
+        if not models:
+            raise ModelError(f"no checkpoints in {folder}: looked for {', '.join(SUFFIXES)}.")
+    if isinstance(models, Mapping):
+        named = [(str(name), model) for name, model in models.items()]
+    else:
+        named = [(_name(model, i), model) for i, model in enumerate(models, start=1)]
+    if not named:
+        raise ModelError("a film of no checkpoints: give one or more models.")
+    twice = {name for i, (name, _) in enumerate(named) if name in [n for n, _ in named[:i]]}
+    return [(f"{name} ({i})" if name in twice else name, model) for i, (name, model) in enumerate(named, start=1)]
+
+
+def _name(model: Any, number: int) -> str:
+    """As files are called, "epoch 3" where that is what the name says; else by its place."""
+    spec = model.spec if isinstance(model, Model) else model
+    if not isinstance(spec, str | os.PathLike) or not str(spec):
+        return f"checkpoint {number}"
+    stem = Path(spec).stem if Path(spec).suffix in SUFFIXES else str(spec)
+    found = re.fullmatch(r"(epoch|step|)[-_= ]?0*(\d+)", stem)
+    if not found:
+        return stem
+    return f"{found[1] or 'epoch'} {found[2]}" if int(found[2]) else "start"
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """epoch-9 before epoch-10, and numbers before words: 010 before last."""
+    parts = [part for part in re.split(r"(\d+)", name) if part]
+    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
