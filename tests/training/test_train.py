@@ -123,7 +123,9 @@ def test_killed_and_resumed_gives_the_same_weights(patches: Patches, tmp_path: P
     assert start(broken).wait(300) == 0
     for name in ("last.safetensors", "model.safetensors"):
         assert state_of(whole, name) == state_of(broken, name)
-    columns = [[line.rsplit(",", 1)[0] for line in (run / "metrics.csv").open()] for run in (whole, broken)]
+    columns = [
+        [line.rsplit(",", 1)[0] for line in (run / "metrics.csv").read_text().splitlines()] for run in (whole, broken)
+    ]
     assert columns[0] == columns[1]
 
 
