@@ -401,8 +401,9 @@ class Probed:
         return y + probe
 
     def affine(self, module: Any, x: Tensor) -> Tensor:
-        return self.probed(module(x), module(torch.zeros_like(x)) if type(module) is not nn.Conv2d else (
-            module.bias[:, None, None]))
+        return self.probed(
+            module(x), module(torch.zeros_like(x)) if type(module) is not nn.Conv2d else (module.bias[:, None, None])
+        )
 
     def plain(self, f: Any, *xs: Any) -> Tensor:
         found: Tensor = f(*xs)

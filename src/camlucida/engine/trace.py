@@ -281,9 +281,7 @@ def _layout(twin: Twin, inputs: Any, layer: Layer, capture: Capture) -> Layout:
     return found
 
 
-def _gradients(
-    scores: Tensor, k: int, tensors: Sequence[Tensor], keep: bool = False
-) -> Sequence[Tensor | None]:
+def _gradients(scores: Tensor, k: int, tensors: Sequence[Tensor], keep: bool = False) -> Sequence[Tensor | None]:
     """d scores[k] / d tensor for every tensor. Images of a batch do not touch each other."""
     if not scores.requires_grad:
         return [None] * len(tensors)
