@@ -148,6 +148,12 @@ def test_the_edge_is_the_outer_sixth() -> None:
             if (y < 4 or y >= 20 or x < 6 or x >= 30) is wanted:
                 changed[:, y, x] = plain[:, y, x]
         falls.append(float((sight.logits.log_softmax(0) - Corner()(changed[None])[0].log_softmax(0))[1]))
-    found = edge(sight)
-    assert (found.edge, found.middle) == pytest.approx(tuple(falls), abs=1e-6)
+    found = edge(sight, (picture.flip(1)[0] > 0).float())
+    assert (found.edge, found.middle, found.marked) == pytest.approx((*falls, 1.0), abs=1e-6)
     assert found.decides
+    inside = torch.zeros(24, 36)
+    inside[3:10, 10:20] = 1  # a row of it reaches into the edge: what the map marks is not the edge
+    beside = edge(sight, inside)
+    assert beside.marked == pytest.approx(1 / 7)
+    assert not beside.decides
+    assert not edge(sight, None).decides

@@ -28,7 +28,7 @@ def like(*correlations: float) -> tuple[Likeness, ...]:
     return tuple(Likeness("one", c, torch.zeros(4, 4)) for c in correlations)
 
 
-GOOD: dict[str, Any] = {"certainty": SURE, "place": place_of(0.01), "edge": Edge(0.1, 2.0),
+GOOD: dict[str, Any] = {"certainty": SURE, "place": place_of(0.01), "edge": Edge(0.1, 2.0, 0.3),
     "classes": like(0.9, 0.1, 0.0), "copies": like(0.95, 0.9), "region": Region(0.8, 0.3)}  # fmt: skip
 
 
@@ -45,8 +45,9 @@ GOOD: dict[str, Any] = {"certainty": SURE, "place": place_of(0.01), "edge": Edge
         ({"place": place_of(0.06)}, "with care", "other places matter nearly as much"),
         ({"place": place_of(0.21)}, "do not believe it", "no more than any other"),
         ({"place": place_of(0.01, -2.0)}, "do not believe it", "no more than any other"),
-        ({"edge": Edge(2.0, 0.1)}, "with care", "the edge of the picture"),
-        ({"edge": Edge(-0.1, -2.0)}, "believe it", ""),
+        ({"edge": Edge(2.0, 0.1, 0.8)}, "with care", "the edge of the picture"),
+        ({"edge": Edge(-0.1, -2.0, 0.8)}, "believe it", ""),
+        ({"edge": Edge(2.0, 0.1, 0.3)}, "believe it", ""),  # what is marked lies in the middle
         ({"classes": like(0.9, 0.95, 0.92)}, "with care", "not about this class"),
         ({"classes": like(0.95)}, "with care", "not about this class"),
         ({"classes": like(math.nan, math.nan)}, "believe it", ""),
@@ -64,7 +65,7 @@ def test_every_rule(change: dict[str, Any], belief: str, reason: str) -> None:
 
 
 def test_all_reasons_for_care_are_said() -> None:
-    found = verdict(**{**GOOD, "edge": Edge(2, 1), "region": Region(0.1, 0.3), "copies": like(0.2)})
+    found = verdict(**{**GOOD, "edge": Edge(2, 1, 0.8), "region": Region(0.1, 0.3), "copies": like(0.2)})
     assert len(found.reasons) == 3
 
 

@@ -70,6 +70,8 @@ def _opened(name: str, boxes: str | Path | None, count: int | None, seed: int) -
         if boxes is not None:
             raise DataError("toybox knows its boxes: --boxes is for folders.")
         return _scenes(name, SCENES if count is None else count, seed)
+    if kind == "exact" and colon and not here:
+        raise DataError(f"{name} is pictures with a network of their own: camlucida.exact.open_benchmark gives both.")
     if colon and not rest.startswith("//") and not here and re.fullmatch(r"\w{2,}", kind):
         if kind not in LAYOUTS:
             raise DataError(f"no data set {kind!r}.{nearest(kind, LAYOUTS)} Before the colon: {', '.join(LAYOUTS)}.")

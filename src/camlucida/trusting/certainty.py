@@ -15,6 +15,9 @@ GUESSING = 0.5
 """From this share of the entropy of knowing nothing on, the answer is a guess. benchmarks/trust_calibration.py."""
 FRAME = 1 / 6
 """Width of the edge of a picture, in sides: the rest, the middle, is four ninths of it."""
+MARKED = 0.4
+"""From this share of its mark on a map points at the edge. Of the maps of a watermark in a corner none has less than
+0.45 there (30 toybox scenes); of photographs on which the edge counts more than the middle, four in seven have."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +58,28 @@ class Edge:
     """What the class loses, in nats of its log-probability, when the picture's edge is blurred, and when its middle is.
 
     Watermarks, captions and borders of a camera lie at the edge; what a picture is about mostly does not.
+
+    marked   the share of what the map marks that lies in the edge; 5/9 of an even map
     """
 
     edge: float
     middle: float
+    marked: float
 
     @property
     def decides(self) -> bool:
-        """Whether the answer hangs on the edge more than on the middle."""
-        return self.edge > max(0.0, self.middle)
+        """Whether the answer hangs on the edge more than on the middle, and the map says so, too.
+
+        Without the second a cat that reaches from the middle to the edge would be called a watermark.
+        """
+        return self.edge > max(0.0, self.middle) and self.marked >= MARKED
 
 
-def edge(sight: Sight) -> Edge:
-    """Blur the edge, then the middle."""
+def edge(sight: Sight, marked: Tensor | None) -> Edge:
+    """Blur the edge, then the middle.
+
+    marked   (H, W) how much of each pixel the map marks; None for a map that marks nothing
+    """
     height, width = sight.inputs.shape[-2:]
     down, across = round(FRAME * height), round(FRAME * width)
     frame = torch.ones(height, width)
@@ -81,4 +93,6 @@ def edge(sight: Sight) -> Edge:
 
     after = sight.predict(without, 2).double().log_softmax(1)[:, sight.target]
     fall = sight.logits.double().log_softmax(0)[sight.target] - after
-    return Edge(*fall.tolist())
+    share = float((marked.cpu() * frame).sum() / marked.sum()) if marked is not None else 0.0
+    outer, inner = fall.tolist()
+    return Edge(outer, inner, share)

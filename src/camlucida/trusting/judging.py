@@ -117,7 +117,7 @@ def _judged(
         probability=float(sight.logits.softmax(0)[sight.target]),
         certainty=certainty(sight.logits),
         place=tested,
-        edge=edge(sight),
+        edge=edge(sight, None if tested is None else tested.marked),
         classes=classes,
         noise=noise,
         shifts=shifts,

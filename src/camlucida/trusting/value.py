@@ -86,7 +86,8 @@ class Trust:
             (
                 "does the edge decide?",
                 "yes" if self.edge.decides else "no",
-                f"edge blurred: {nats(self.edge.edge)} nats; middle blurred: {nats(self.edge.middle)}",
+                f"edge blurred: {nats(self.edge.edge)} nats; middle blurred: {nats(self.edge.middle)}; "
+                f"{self.edge.marked:.0%} of the mark is in it",
             )
         )
         if self.classes:
