@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from camlucida.cli.arguments import split
 from camlucida.cli.pictures import Bars, files_of, look_of, progress_bar, stems_of
 from camlucida.errors import CamlucidaError, MethodError
 
@@ -95,8 +96,8 @@ def explain(
     look = look_of(opacity, colormap, blend)
     how = {
         "target": _one_or_list(target),
-        "layer": _one_or_list(_split(layer)),
-        "method": _one_or_list(_split(method)) or "grad_cam",
+        "layer": _one_or_list(split(layer)),
+        "method": _one_or_list(split(method)) or "grad_cam",
         "score": score,
         "options": _options(option or []),
         "precision": precision,
@@ -107,7 +108,7 @@ def explain(
         loaded = load(model, arch=arch, labels=labels)
     rows, failed = [], 0
     with progress_bar(console) as progress:
-        bars = Bars(progress, len(files), ", ".join(_split(method) or ["grad_cam"]))
+        bars = Bars(progress, len(files), ", ".join(split(method) or ["grad_cam"]))
         for file, result in explain_each(loaded, files, **how, progress=bars.runs):
             if isinstance(result, CamlucidaError):
                 if len(files) == 1:
@@ -259,21 +260,6 @@ def _write_results(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         writer = csv.DictWriter(stream, names, restval="")
         writer.writeheader()
         writer.writerows(rows)
-
-
-def _split(values: list[str] | None) -> list[str] | None:
-    """Commas separate, except inside the brackets of a glob or a combinator."""
-    if values is None:
-        return None
-    parts: list[str] = []
-    for value in values:
-        depth, begin = 0, 0
-        for position, letter in enumerate(f"{value},"):
-            depth += (letter in "([") - (letter in ")]")
-            if letter == "," and (depth <= 0 or position == len(value)):
-                parts.append(value[begin:position].strip())
-                begin = position + 1
-    return [part for part in parts if part]
 
 
 def _one_or_list(values: list[str] | None) -> Any:
