@@ -1,0 +1,93 @@
+"""Everything that was found, as a value: verdicts, curves, and strips of maps to look at."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+import camlucida
+from camlucida.errors import MethodError
+from camlucida.render.strips import Frame, Strip, strips
+from camlucida.sanity_checks.verdict import Check, Step, Verdict, judged, mean
+from camlucida.saving import png
+from camlucida.tensors import scaled, upsample
+
+FRAMES = 8
+"""Of a strip: more steps than that are shown in part."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sanity:
+    """All steps, and what they say. `strips` holds the maps of the first picture, step by step, to be looked at.
+
+    strips   (method, check) -> (what was drawn anew, the map (h, w)), first the network's own
+    picture  that first picture, as the network sees it
+    failures (picture, reason) of what could not be read
+    """
+
+    steps: tuple[Step, ...]
+    strips: dict[tuple[str, Check], tuple[tuple[str, Tensor], ...]]
+    picture: Image.Image
+    model: str
+    failures: tuple[tuple[str, str], ...]
+
+    @cached_property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """One a method and check, in the order in which they were made."""
+        pairs = dict.fromkeys((step.method, step.check) for step in self.steps)
+        return tuple(
+            judged(method, check, [s for s in self.steps if (s.method, s.check) == (method, check)])
+            for method, check in pairs
+        )
+
+    def verdict(self, method: str, check: Check = "cascading") -> Verdict:
+        """That of one method; `MethodError` where it was not checked."""
+        for found in self.verdicts:
+            if (found.method, found.check) == (method, check):
+                return found
+        raise MethodError(f"{method} was not put to the check {check!r} here.")
+
+    def figure(self, **look: Any) -> Image.Image:
+        """A strip of maps a method and check, from the network's own on. `look` as of `render.strips`."""
+        pictures = len({step.picture for step in self.steps})
+        return strips(
+            [self._strip(verdict) for verdict in self.verdicts],
+            self.picture,
+            title="Does the map notice?",
+            subtitle=f"weights drawn anew, other classes: one of {pictures} pictures · under each map its rank "
+            "correlation with the first, the mean of all pictures",
+            footer=f"each map has its own scale · {self.model} · camlucida {camlucida.__version__}",
+            **look,
+        )
+
+    def _repr_png_(self) -> bytes:
+        return png(self.figure())
+
+    def _strip(self, verdict: Verdict) -> Strip:
+        maps = self.strips[verdict.method, verdict.check]
+        alike = {stage: value for stage, _, value in self.curve(verdict.method, verdict.check)}
+        shown_ = sorted({round(i * (len(maps) - 1) / (FRAMES - 1)) for i in range(FRAMES)})
+        size = self.picture.height, self.picture.width
+        frames = [
+            Frame(scaled(upsample(maps[i][1][None], size)[0]).numpy(), maps[i][0], _r(alike.get(maps[i][0])))
+            for i in shown_
+        ]
+        return Strip(f"{verdict.method}, {verdict.check}", verdict.says, verdict.passed is False, frames)
+
+    def curve(self, method: str, check: Check = "cascading") -> list[tuple[str, float, float]]:
+        """(stage, share of stages drawn anew, mean rank correlation), step by step."""
+        mine = [s for s in self.steps if (s.method, s.check) == (method, check)]
+        order = dict.fromkeys((s.stage, s.share) for s in mine)
+        return [
+            (stage, share, mean([s.spearman for s in mine if (s.stage, s.share) == (stage, share)]))
+            for stage, share in order
+        ]
+
+
+def _r(value: float | None) -> str:
+    return "" if value is None else "–" if math.isnan(value) else f"r = {value:.2f}"
