@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from camlucida.cli.app import app
+from camlucida.cli.commands import app
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -201,7 +201,7 @@ def test_from_the_command_line(
 
 
 def test_reports_are_loaded_when_they_are_wanted() -> None:
-    code = "import sys, camlucida.cli.app; sys.exit('jinja2' in sys.modules or 'camlucida.report' in sys.modules)"
+    code = "import sys, camlucida.cli.commands; sys.exit('jinja2' in sys.modules or 'camlucida.report' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

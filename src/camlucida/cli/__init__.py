@@ -1,5 +1,5 @@
 """The command line: parse, call, show. No heavy import happens before a command runs."""
 
-from camlucida.cli.app import main
+from camlucida.cli.commands import main
 
 __all__ = ["main"]

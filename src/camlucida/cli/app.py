@@ -1,81 +1,86 @@
-"""The commands, and what every one of them does about errors."""
+"""camlucida app"""
 
 from __future__ import annotations
 
-import io
-import os
-import sys
-from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
 
-from cyclopts import App, CycloptsError
+from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
-import camlucida
-from camlucida.cli import (
-    activations,
-    concepts,
-    data,
-    demo,
-    embed,
-    evaluate,
-    explain,
-    film,
-    layers,
-    mistakes,
-    models,
-    report,
-    sanity,
-    study,
-    train,
-    trust,
-)
-from camlucida.errors import CamlucidaError
+from camlucida.cli.opening import is_run, opened
 
-USER_ERROR = 2
-INTERRUPTED = 130
-
-app = App(
-    name="camlucida",
-    help="See why a vision model decided, and whether to believe the picture of it.",
-    version=camlucida.__version__,
-    suppress_keyboard_interrupt=False,  # `main` says that it stopped
-)
-app.command(explain.explain)
-app.command(activations.activations)
-app.command(concepts.concepts)
-app.command(evaluate.evaluate)
-app.command(data.data)
-app.command(report.report)
-app.command(train.train)
-app.command(sanity.sanity)
-app.command(study.study)
-app.command(trust.trust)
-app.command(mistakes.mistakes)
-app.command(embed.embed)
-app.command(film.film)
-app.command(demo.demo)
-app.command(layers.layers)
-app.command(models.models)
+BUILT_IN = ("toybox", "toybox:vgg", "toybox:vit", "toybox:cleverhans")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command. What a user can mend is one sentence and exit code 2; only our own mistakes are tracebacks."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # arrows and other people's file names, into any pipe
-            stream.reconfigure(errors="replace")
-    errors = Console(stderr=True)
-    try:
-        status = app(list(sys.argv[1:] if arguments is None else arguments), error_console=errors, exit_on_error=False)
-    except CycloptsError:  # a typo: cyclopts has said which, and what was perhaps meant
-        raise SystemExit(USER_ERROR) from None
-    except CamlucidaError as error:
-        errors.print(f"[bold red]camlucida:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise SystemExit(USER_ERROR) from None
-    except KeyboardInterrupt:
-        errors.print("camlucida: stopped.")
-        raise SystemExit(INTERRUPTED) from None
-    except BrokenPipeError:  # `camlucida layers vgg16 | head`: nobody is left to write to
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
-    raise SystemExit(status if isinstance(status, int) else 0)
+def app(
+    *,
+    model: Annotated[list[str] | None, Parameter(negative=())] = None,
+    arch: str | None = None,
+    labels: Path | None = None,
+    data: str = "toybox",
+    boxes: Path | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    run: Annotated[list[Path] | None, Parameter(negative=())] = None,
+    study: Path = Path("camlucida-out/study"),
+    host: str = "127.0.0.1",
+    port: int = 8790,
+    browser: bool = False,
+) -> int:
+    """Open the page: look at samples or your own photos, compare, doubt, look inside, over a data set, in a study.
+
+    Serves this machine only, until it is stopped by Ctrl-C. Pictures that are given to the page stay in memory.
+
+    Parameters
+    ----------
+    model
+        A name (resnet50, timm:…, toybox), a checkpoint, a training's folder, or python:module:function; several times
+        for several models to compare. If not given, that of the training, or the built-in networks.
+    arch
+        What a checkpoint holds the weights of.
+    labels
+        A text file with one class name a line.
+    data
+        A data set, as of `camlucida evaluate`: a folder, toybox, a training's folder, …
+    boxes
+        A CSV file with labels, and boxes: file, x0, y0, x1, y1, label.
+    limit
+        How many scenes toybox draws; 500 if not given.
+    seed
+        Of the scenes.
+    run
+        A folder that `camlucida evaluate`, `mistakes` or `embed` wrote about this data, to be shown.
+    study
+        The folder of a blind study; one can be made on the page if there is none.
+    host
+        Another address of this machine, to be reached from elsewhere: then a token is needed, which is printed.
+    port
+        0 takes any free one.
+    browser
+        Also open it in the browser.
+    """
+    from camlucida.extras import need
+
+    need("fastapi", extra="web", what="the page")
+    need("uvicorn", extra="web", what="the page")
+    from camlucida.web.page import Page
+    from camlucida.web.serving import serve
+
+    console = Console()
+    names = model or ([data] if is_run(data) else list(BUILT_IN))
+    models = []
+    for name in names:
+        with console.status(f"Loading {escape(name)} …"):
+            loaded, dataset = opened(data, name, arch=arch, labels=labels, boxes=boxes, count=limit, seed=seed)
+        models.append(loaded)
+    page = Page(models, dataset, tuple(run or ()), study)
+    console.print(f"{', '.join(m.name for m in models)} · {dataset.name}, {len(dataset):,} pictures", highlight=False)
+
+    def say(address: str) -> None:
+        console.print(f"→ {address}", highlight=False, markup=False, soft_wrap=True)
+        console.print("Ctrl-C stops it.", highlight=False)
+
+    serve(page, host=host, port=port, browser=browser, say=say)
+    return 0

@@ -1,0 +1,88 @@
+"""The ASGI application: routes, errors as sentences, the built front end."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+import camlucida
+from camlucida.errors import CamlucidaError
+from camlucida.web.guard import Guard
+from camlucida.web.page import Page
+from camlucida.web.routes import activations, comparing, doubting, explaining, overview, pictures, start, study
+from camlucida.web.wire import Failure
+from camlucida.web.work import Busy, Cancelled, Missing, failed
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+FAILURES: dict[int | str, dict[str, Any]] = {
+    status: {"model": Failure, "description": why}
+    for status, why in {
+        400: "Not a request for this page",
+        401: "The token is missing",
+        403: "From another site",
+        404: "Not there (any more)",
+        413: "Too large",
+        422: "Cannot be done, with the reason",
+        503: "The queue is full: try again in a few seconds",
+    }.items()
+}
+
+
+def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "") -> Any:
+    """The page as an ASGI application, for uvicorn or any other server.
+
+    hosts   names under which it is reached; an empty set for any, which takes a token
+    token   what a client has to show; empty for none
+    """
+    app = FastAPI(
+        title="Camlucida",
+        version=camlucida.__version__,
+        description="Explain what a vision model says about a picture. Maps are raw float16 on the layer's grid.",
+        docs_url=None,  # FastAPI's own pages load scripts from another host
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        responses=FAILURES,
+    )
+    app.state.page = page
+    for module in (start, pictures, explaining, comparing, doubting, activations, overview, study):
+        app.include_router(module.router, prefix="/api")
+    for kind in (Busy, Cancelled, Missing, CamlucidaError, Exception):
+        app.add_exception_handler(kind, _told)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _refused)
+    static = Path(str(files("camlucida.web") / "static"))
+
+    @app.get("/", include_in_schema=False)
+    async def index() -> Response:
+        return FileResponse(static / "index.html", headers={"cache-control": "no-cache"})
+
+    app.mount("/", StaticFiles(directory=static, check_dir=False))
+    return Guard(app, hosts, token)
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    status, failure = failed(error)
+    headers = {"retry-after": "2"} if status == 503 else {}
+    return JSONResponse(failure.model_dump(), status, headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """Which field is wrong and why, in one sentence."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part != "body")
+    return JSONResponse(Failure(kind="Invalid", detail=f"{where}: {first['msg']}"[:500]).model_dump(), 422)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse(
+        Failure(kind="Refused", detail=str(error.detail)).model_dump(), error.status_code, error.headers
+    )

@@ -1,0 +1,104 @@
+"""The page's pictures, by opaque id: samples of the data set, and what people gave it, which lives in memory only."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import threading
+from dataclasses import dataclass
+
+from PIL import Image
+
+from camlucida.data.datasets import DataSet
+from camlucida.data.images import load_image
+from camlucida.errors import ImageError
+from camlucida.looking import small
+from camlucida.web.cache import Cache
+
+MAX_PIXELS = 40_000_000
+"""Above this an upload is not decoded."""
+GIVEN = 192 << 20
+"""Bytes of pictures, decoded, that were given to the page and can be asked about again."""
+DECODED = 96 << 20
+"""Bytes of samples, decoded, that need not be read again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One picture, decoded.
+
+    id      of a sample s<number>, of what was given u<hash>
+    digest  of its pixels: answers are kept by it
+    label   its class in the data set, if it has one
+    """
+
+    id: str
+    name: str
+    image: Image.Image
+    digest: str
+    label: int | None = None
+    index: int | None = None
+
+
+def _bytes(picture: Picture) -> int:
+    return 3 * picture.image.width * picture.image.height
+
+
+class Pictures:
+    """Nothing that a client says is ever a path: an id is a number, or the name of something in memory."""
+
+    def __init__(self, data: DataSet) -> None:
+        self.data = data
+        self._given: Cache[Picture] = Cache(GIVEN, _bytes)
+        self._read: Cache[Picture] = Cache(DECODED, _bytes)
+        self._lock = threading.Lock()
+
+    def sample(self, index: int) -> Picture:
+        """The picture at a place of the data set. Raises `ImageError` where it cannot be read."""
+        id_ = f"s{index}"
+        found = self._read.get(id_)
+        if found is None:
+            item = self.data[index]
+            image = load_image(item.image)
+            found = Picture(id_, item.name, image, _digest(image), item.label, index)
+            self._read.put(id_, found)
+        return found
+
+    def give(self, content: bytes | Image.Image, name: str = "your picture") -> Picture:
+        """Keep a picture that somebody gave, in memory. Raises `ImageError` where it cannot be read."""
+        image = load_image(content, max_pixels=MAX_PIXELS)
+        digest = _digest(image)
+        found = Picture(f"u{digest}", name, image, digest)
+        self._given.put(found.id, found)
+        return found
+
+    def find(self, id_: str) -> Picture:
+        """By its id. Raises `KeyError` for one that is not there, `ImageError` for a sample that cannot be read."""
+        if re.fullmatch(r"s\d{1,12}", id_):
+            index = int(id_[1:])
+            if index < len(self.data):
+                return self.sample(index)
+        elif (found := self._given.get(id_)) is not None:
+            return found
+        raise KeyError(id_)
+
+
+def encoded(image: Image.Image, longest: int) -> tuple[bytes, str]:
+    """The picture small enough to be shown, and its media type: PNG for tiny ones, which JPEG would blur."""
+    shown = small(image, longest)
+    sink = io.BytesIO()
+    if max(shown.size) <= 256:
+        shown.save(sink, "PNG", compress_level=3)
+        return sink.getvalue(), "image/png"
+    shown.convert("RGB").save(sink, "JPEG", quality=90)
+    return sink.getvalue(), "image/jpeg"
+
+
+def _digest(image: Image.Image) -> str:
+    content = hashlib.blake2b(image.tobytes(), digest_size=12, person=b"picture")
+    content.update(repr(image.size).encode())
+    return content.hexdigest()
+
+
+__all__ = ["ImageError", "MAX_PIXELS", "Picture", "Pictures", "encoded"]

@@ -1,0 +1,7 @@
+"""The tab Activations."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["activations"])

@@ -1,0 +1,32 @@
+"""What every route is given."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from camlucida.errors import ImageError
+from camlucida.web.page import Page
+from camlucida.web.pictures import Picture
+from camlucida.web.work import Missing
+
+
+def page_of(request: Request) -> Page:
+    """The page that this application serves."""
+    page: Page = request.app.state.page
+    return page
+
+
+Given = Annotated[Page, Depends(page_of)]
+
+
+def picture_of(page: Page, id_: str) -> Picture:
+    """The picture of that id. Raises `Missing`, and `ImageError` for a sample that cannot be read."""
+    try:
+        return page.pictures.find(id_)
+    except KeyError:
+        raise Missing(f"The picture {id_[:40]} is not here (any more). Choose it or drop it again.") from None
+
+
+__all__ = ["Given", "ImageError", "page_of", "picture_of"]

@@ -1,0 +1,7 @@
+"""The tab Data set."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["overview"])

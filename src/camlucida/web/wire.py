@@ -1,0 +1,125 @@
+"""What crosses the border to the browser. Maps go raw and small: float16 on the layer's grid, coloured over there."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from camlucida.explanation import Explanation
+from camlucida.types import Geometry, Prediction
+
+
+class Wire(BaseModel):
+    """The base of all of it: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Failure(Wire):
+    """Why there is no answer, in a sentence."""
+
+    kind: str
+    detail: str
+
+
+PictureId = Annotated[str, Field(min_length=2, max_length=40, pattern=r"^[su][0-9a-f]+$")]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Option = bool | int | float | Annotated[str, Field(max_length=200)] | None
+
+
+class Packed(Wire):
+    """One or several maps of one size: little-endian float16, row by row, base64; times `peak` in the map's own units.
+
+    Divided by the largest absolute value, since what is smaller than 6e-8 or larger than 65,504 has no float16.
+    """
+
+    count: int
+    height: int
+    width: int
+    peak: float
+    values: str
+
+
+def packed(maps: Tensor) -> Packed:
+    """Maps (h, w) or (n, h, w); what is not finite becomes 0."""
+    stack = maps.detach().cpu().float().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+    stack = stack[None] if stack.ndim == 2 else stack
+    peak = float(stack.abs().max()) if stack.numel() else 0.0
+    small = (stack / peak if peak > 0 else stack).numpy().astype("<f2")
+    count, height, width = small.shape
+    return Packed(count=count, height=height, width=width, peak=peak, values=base64.b64encode(small.tobytes()).decode())
+
+
+def unpacked(one: Packed) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The maps (n, h, w) again; for tests and for those who use the API from Python."""
+    values = np.frombuffer(base64.b64decode(one.values), "<f2").astype(np.float32)
+    return values.reshape(one.count, one.height, one.width) * np.float32(one.peak)
+
+
+class Place(Wire):
+    """Where the network's input lies on the picture: see `camlucida.types.Geometry`."""
+
+    original: tuple[int, int]
+    input: tuple[int, int]
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+    @classmethod
+    def of(cls, geometry: Geometry) -> Place:
+        return cls(original=geometry.original, input=geometry.input, scale=geometry.scale, offset=geometry.offset)
+
+
+class Guess(Wire):
+    """One line of the top-5."""
+
+    index: int
+    name: str
+    probability: float
+    logit: float
+
+    @classmethod
+    def of(cls, one: Prediction) -> Guess:
+        return cls(index=one.index, name=one.name, probability=one.probability, logit=one.logit)
+
+
+class Explained(Wire):
+    """One map, raw. `relu`: the paper cuts off what is below zero; `signed` and `percentile`: how it is shown."""
+
+    model: str
+    method: str
+    layer: str
+    target: str
+    index: int | None
+    score: float
+    score_kind: str
+    relu: bool
+    signed: bool
+    percentile: float
+    map: Packed
+    notes: dict[str, float]
+    paper: str
+
+    @classmethod
+    def of(cls, e: Explanation) -> Explained:
+        return cls(
+            model=e.model,
+            method=e.method,
+            layer=e.layer,
+            target=e.target,
+            index=e.index,
+            score=e.score,
+            score_kind=e.score_kind,
+            relu=e.relu,
+            signed=e.display.signed,
+            percentile=e.display.percentile,
+            map=packed(e.raw),
+            notes={key: value for key, value in e.notes.items() if np.isfinite(value)},
+            paper=e.paper,
+        )
+
+
+Score = Literal["logit", "probability", "log_probability"]
