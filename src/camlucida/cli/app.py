@@ -76,6 +76,8 @@ def app(
             loaded, dataset = opened(data, name, arch=arch, labels=labels, boxes=boxes, count=limit, seed=seed)
         models.append(loaded)
     page = Page(models, dataset, tuple(run or ()), study)
+    with console.status("Looking into the networks …"):
+        page.warm()
     console.print(f"{', '.join(m.name for m in models)} · {dataset.name}, {len(dataset):,} pictures", highlight=False)
 
     def say(address: str) -> None:

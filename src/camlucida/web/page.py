@@ -80,6 +80,11 @@ class Page:
         self.served = {model.name: Served(model, self.data) for model in self.models}
         self.pictures = Pictures(self.data)
 
+    def warm(self) -> None:
+        """Find every model's layers now, so that the first click need not wait for it."""
+        for served in self.served.values():
+            _ = served.layers
+
     def model(self, name: str | None) -> Served:
         """By its name, or the first. Raises `ModelError`."""
         if name is None:

@@ -60,14 +60,14 @@ class Pictures:
         found = self._read.get(id_)
         if found is None:
             item = self.data[index]
-            image = load_image(item.image)
+            image = _named(load_image(item.image), item.name)
             found = Picture(id_, item.name, image, _digest(image), item.label, index)
             self._read.put(id_, found)
         return found
 
     def give(self, content: bytes | Image.Image, name: str = "your picture") -> Picture:
         """Keep a picture that somebody gave, in memory. Raises `ImageError` where it cannot be read."""
-        image = load_image(content, max_pixels=MAX_PIXELS)
+        image = _named(load_image(content, max_pixels=MAX_PIXELS), name)
         digest = _digest(image)
         found = Picture(f"u{digest}", name, image, digest)
         self._given.put(found.id, found)
@@ -93,6 +93,12 @@ def encoded(image: Image.Image, longest: int) -> tuple[bytes, str]:
         return sink.getvalue(), "image/png"
     shown.convert("RGB").save(sink, "JPEG", quality=90)
     return sink.getvalue(), "image/jpeg"
+
+
+def _named(image: Image.Image, name: str) -> Image.Image:
+    """With a name that errors and records call it by."""
+    image.filename = name  # type: ignore[attr-defined]
+    return image
 
 
 def _digest(image: Image.Image) -> str:

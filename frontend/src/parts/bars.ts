@@ -1,0 +1,28 @@
+// The likeliest classes as bars; each explains its class.
+
+import type { Guess } from "../api";
+import { h } from "../dom";
+import { percent } from "../maps";
+
+export function bars(guesses: readonly Guess[], chosen: number | null, choose: (index: number) => void): HTMLElement {
+  return h(
+    "div",
+    { class: "bars", role: "group", "aria-label": "The likeliest classes" },
+    ...guesses.map((guess) => {
+      const bar = h("span", { class: "bar" });
+      bar.style.width = `${Math.max(0.5, 100 * guess.probability)}%`;
+      return h(
+        "button",
+        {
+          class: "guess",
+          "aria-pressed": String(guess.index === chosen),
+          title: `logit ${guess.logit.toPrecision(3)}`,
+          onclick: () => choose(guess.index),
+        },
+        bar,
+        h("span", { class: "name" }, guess.name),
+        h("span", { class: "number" }, percent(guess.probability)),
+      );
+    }),
+  );
+}

@@ -1,0 +1,29 @@
+"""Write frontend/openapi.json, from which the front end's types are made: npm run types."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from starlette.testclient import TestClient
+
+from camlucida.data.sources import open_dataset
+from camlucida.models.load import load
+from camlucida.web.app import create_app
+from camlucida.web.page import Page
+
+OUT = Path(__file__).resolve().parents[1] / "frontend" / "openapi.json"
+
+
+def described() -> str:
+    """The API of a page, as OpenAPI."""
+    app = create_app(Page([load("toybox")], open_dataset("toybox", count=1)))
+    with TestClient(app, base_url="http://localhost") as client:
+        found: dict[str, Any] = client.get("/api/openapi.json").json()
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    OUT.write_text(described(), encoding="utf-8")
+    print(OUT)
