@@ -76,8 +76,11 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def tab(chromium: Any, site: tuple[str, Page]) -> Iterator[Any]:
-    """Opens the page at an address's end ("#look?picture=s3"); fails the test on any error in the console, and on any
-    request to another host. `requests_seen` of the page are the paths asked for. Keywords as of `browser.new_context`."""
+    """Opens the page at an address's end ("#look?picture=s3"), with keywords as of `browser.new_context`.
+
+    Fails the test on any error in the console, and on any request to another host. `requests_seen` of the page are the
+    paths that were asked for.
+    """
     address, _ = site
     opened: list[Any] = []
     wrong: list[str] = []

@@ -16,7 +16,7 @@ import camlucida
 from camlucida.errors import CamlucidaError
 from camlucida.web.guard import Guard
 from camlucida.web.page import Page
-from camlucida.web.routes import activations, comparing, doubting, explaining, overview, pictures, start, study
+from camlucida.web.routes import activations, comparing, dataset, doubting, explaining, pictures, start, study
 from camlucida.web.wire import Failure
 from camlucida.web.work import Busy, Cancelled, Missing, failed
 
@@ -51,7 +51,7 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
         responses=FAILURES,
     )
     app.state.page = page
-    for module in (start, pictures, explaining, comparing, doubting, activations, overview, study):
+    for module in (start, pictures, explaining, comparing, doubting, activations, dataset, study):
         app.include_router(module.router, prefix="/api")
     for kind in (Busy, Cancelled, Missing, CamlucidaError, Exception):
         app.add_exception_handler(kind, _told)
