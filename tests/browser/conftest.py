@@ -31,7 +31,7 @@ FLAGS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
-WIDE, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
+WIDE = {"width": 1400, "height": 900}
 PATIENCE = 15_000
 
 
@@ -147,6 +147,3 @@ def screenshot() -> Callable[[Any, str], None]:
             page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
 
     return take
-
-
-__all__ = ["PHONE", "WIDE", "served"]

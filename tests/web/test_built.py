@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_the_description_of_the_api_is_current() -> None:
     spec = importlib.util.spec_from_file_location("describe_api", ROOT / "scripts" / "describe_api.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     kept = (ROOT / "frontend" / "openapi.json").read_text(encoding="utf-8")
