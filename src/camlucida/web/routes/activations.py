@@ -84,6 +84,7 @@ class Channels(Wire):
     maps      of `channels`, in that order
     least     the lowest activation of the whole layer on this picture; `most` the highest
     positive  the sum of all contributions above zero; `negative` of those below
+    largest   the largest contribution, whatever its sign
     half      how many channels, the strongest first, hold half of `positive`
     """
 
@@ -104,6 +105,7 @@ class Channels(Wire):
     most: float
     positive: float
     negative: float
+    largest: float
     half: int
 
 
@@ -148,6 +150,7 @@ def _slice(page: Page, asked: ChannelsQuestion, job: Job) -> Channels:
         most=float(found.maps.max()),
         positive=float(found.contributions.clamp_min(0).sum()),
         negative=float(found.contributions.clamp_max(0).sum()),
+        largest=float(found.contributions.abs().max()),
         half=found.leading(0.5),
     )
 
