@@ -8,7 +8,7 @@ import { aboutOf, type Channels, ORDERS, type Order } from "../parts/channels/as
 import { Opened } from "../parts/channels/opened";
 import { channelLook, type Style } from "../parts/channels/paint";
 import { Sheet } from "../parts/channels/sheet";
-import { shareOf, signed } from "../parts/channels/words";
+import { shareOf, signed, Unit } from "../parts/channels/words";
 import { Chooser } from "../parts/chooser";
 import { choice, modelChoice, slider } from "../parts/controls";
 
@@ -39,8 +39,8 @@ function mount(root: HTMLElement, page: Page): void {
     (at) => modelOf(page).layers[at]?.label ?? "",
   );
   const order = choice("First those with the highest", (value) => setOwn("order", value === "contribution" ? null : value));
-  const over = segments("Show", [["", "Over the picture"], ["map", "Map alone"]], (value) => setOwn("show", value));
-  const scale = segments("Scale", [["", "Each its own"], ["one", "One for all"]], (value) => setOwn("scale", value));
+  const over = segments("Show", [["", "On the picture"], ["map", "Map alone"]], (value) => setOwn("show", value));
+  const scale = segments("Scale", [["", "Its own"], ["one", "One for all"]], (value) => setOwn("scale", value));
   const opacity = slider("Opacity", { min: 0, max: 1, step: 0.01 }, (value) => page.store.set({ opacity: value }));
   fill(
     root,
@@ -115,21 +115,31 @@ function mount(root: HTMLElement, page: Page): void {
       sheet.tiles.map((tile) => tile.channel),
       answer,
     );
-    const bar = h("span", { class: "held" });
-    bar.style.width = `${100 * share}%`;
+    const unit = new Unit(answer.largest);
+    const parts = [-answer.negative, share * answer.positive, (1 - share) * answer.positive];
+    const bar = ["against", "held", "rest"].map((kind, i) => {
+      const piece = h("span", { class: kind });
+      piece.style.flexGrow = String(parts[i]! / (answer.positive - answer.negative || 1));
+      return piece;
+    });
     const top = Math.max(answer.most, -answer.least);
     fill(
       summary,
       h("h2", {}, `${answer.total} channels of ${answer.layer}, ${answer.maps.height} × ${answer.maps.width}, for ${answer.target}`),
-      h("div", { class: "evidence", role: "img", "aria-label": `${percent(share)} of the positive evidence` }, bar),
+      h(
+        "div",
+        { class: "evidence" },
+        h("span", {}, `against ${signed(answer.negative)}`),
+        h("span", { class: "whole", "aria-hidden": "true" }, ...bar),
+        h("span", {}, `for ${signed(answer.positive)}`),
+      ),
       h(
         "p",
         {},
         answer.positive > 0
-          ? `${count === answer.total ? "All" : "These"} ${count} channels make up ${percent(share)} of the positive evidence, ` +
-              `${signed(answer.positive)}; ${answer.half === 1 ? "one channel holds" : `the ${answer.half} strongest hold`} half of it. ` +
-              `Against: ${signed(answer.negative)}.`
-          : `No channel speaks for ${answer.target} here. Against: ${signed(answer.negative)}.`,
+          ? `${count === answer.total ? "All" : "These"} ${count} channels make up ${percent(share)} of the positive evidence; ` +
+              `${answer.half === 1 ? "one channel holds" : `the ${answer.half} strongest hold`} half of it.`
+          : `No channel speaks for ${answer.target} here.`,
       ),
       h(
         "p",
@@ -138,6 +148,7 @@ function mount(root: HTMLElement, page: Page): void {
           ? `One scale for all: the full colour is ${short(top)}, the ${answer.least < 0 ? "largest value, whatever its sign," : "highest activation"} of the layer. `
           : `Each channel has its own scale: its ${answer.least < 0 ? "largest value, whatever its sign," : "highest activation"} gets the full colour. `,
         "A channel contributes its mean gradient × its mean activation; all of them add up to the mean of Grad-CAM's map.",
+        unit.words && ` The tiles tell it in ${unit.words}.`,
       ),
     );
   }

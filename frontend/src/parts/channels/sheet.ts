@@ -6,7 +6,7 @@ import { type Grid, short, unpack } from "../../maps";
 import type { Page } from "../../page";
 import { type About, type Channel, type Channels, channels, type Order } from "./asking";
 import { ChannelField, paintTile, type Style } from "./paint";
-import { ranked, signed } from "./words";
+import { ranked, signed, Unit } from "./words";
 
 /** Channels that are asked for at once. */
 const SLICE = 48;
@@ -46,9 +46,9 @@ export class Sheet {
   private painting = false;
   private reached: HTMLElement | null = null;
   private readonly byElement = new Map<Element, Tile>();
-  private readonly watch = new IntersectionObserver((seen) => this.moved(seen), { rootMargin: "500px" });
+  private readonly watch = new IntersectionObserver((seen) => this.moved(seen), { rootMargin: "400px" });
   private readonly end = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && this.grow(), {
-    rootMargin: "900px",
+    rootMargin: "350px",
   });
 
   constructor(private readonly page: Page) {
@@ -166,7 +166,8 @@ export class Sheet {
   private add(answer: Channels): void {
     this.answer = answer;
     const maps = unpack(answer.maps);
-    const made = answer.channels.map((channel, i) => this.made(channel, maps[i]!, answer));
+    const unit = new Unit(answer.largest);
+    const made = answer.channels.map((channel, i) => this.made(channel, maps[i]!, answer, unit));
     const anew = !this.tiles.length;
     if (anew && made[0]) this.reach(made[0].element);
     this.tiles.push(...made);
@@ -182,11 +183,11 @@ export class Sheet {
     this.onload(anew);
   }
 
-  private made(channel: Channel, map: Grid, answer: Channels): Tile {
+  private made(channel: Channel, map: Grid, answer: Channels, unit: Unit): Tile {
     const canvas = h("canvas", { width: 1, height: 1, "aria-hidden": "true" });
     const { contribution } = channel;
     const bar = h("span", { class: contribution < 0 ? "fill against" : "fill for" });
-    bar.style.width = `${answer.largest > 0 ? (50 * Math.abs(contribution)) / answer.largest : 0}%`;
+    bar.style.width = `${50 * unit.share(contribution)}%`;
     const second = secondOf(channel, answer.order);
     const element = h(
       "button",
@@ -205,7 +206,7 @@ export class Sheet {
         "span",
         { class: "line" },
         h("span", { class: "number" }, `${channel.channel}`),
-        h("span", { class: "value" }, signed(contribution)),
+        h("span", { class: "value" }, unit.tell(contribution)),
       ),
       h("span", { class: "balance", "aria-hidden": "true" }, bar),
       second && h("span", { class: "second" }, second),

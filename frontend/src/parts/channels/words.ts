@@ -8,6 +8,38 @@ export function signed(value: number): string {
   return value > 0 ? `+${short(value)}` : short(value).replace("-", "−");
 }
 
+/** Contributions of one layer, all in one unit, a power of a thousand, so that they can be compared at a glance. */
+export class Unit {
+  readonly power: number;
+  private readonly digits: number;
+
+  constructor(private readonly largest: number) {
+    this.power = largest > 0 ? 3 * Math.floor((Math.log10(largest) + 1e-9) / 3) : 0;
+    this.digits = Math.max(0, 2 - Math.floor(Math.log10(largest / 10 ** this.power || 1) + 1e-9));
+  }
+
+  /** In the unit, with its sign: even what is too small for its digits has one. */
+  tell(value: number): string {
+    const text = (Math.abs(value) / 10 ** this.power).toFixed(this.digits);
+    return value > 0 ? `+${text}` : value < 0 ? `−${text}` : "0";
+  }
+
+  /** How long a bar is, of 1. */
+  share(value: number): number {
+    return this.largest > 0 ? Math.min(1, Math.abs(value) / this.largest) : 0;
+  }
+
+  /** "10⁻³"; empty for the unit 1. */
+  get words(): string {
+    const digits = [...String(Math.abs(this.power))].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(digit)]).join("");
+    return this.power ? `10${this.power < 0 ? "⁻" : ""}${digits}` : "";
+  }
+}
+
+/** A share in percent that stays on one line; a small one is not none. */
+const part = (share: number): string =>
+  share > 0 && share < 0.0005 ? "less than 0.1\u00a0%" : percent(share).replace(" ", "\u00a0");
+
 const FIRST = ["", "", "second ", "third ", "fourth ", "fifth ", "sixth ", "seventh ", "eighth ", "ninth ", "tenth "];
 
 /** "the largest", "the third largest", "the 23rd largest". */
@@ -29,12 +61,12 @@ export function sentences(one: Channel, all: Channels): string[] {
   if (contribution > 0)
     said.push(
       `Speaks for ${target}: ${sum} ${ranked(ranks.contribution, "largest")} of ${total}, ` +
-        `${percent(contribution / positive)} of all that speaks for it.`,
+        `${part(contribution / positive)} of all that speaks for it.`,
     );
   else if (contribution < 0)
     said.push(
       `Speaks against ${target}: ${sum} ${ranked(total - ranks.contribution + 1, "lowest")} of ${total}, ` +
-        `${percent(contribution / negative)} of all that speaks against it.`,
+        `${part(contribution / negative)} of all that speaks against it.`,
     );
   else said.push(`Counts nothing for ${target} on this picture: its mean gradient × its mean activation is 0.`);
   if (gradient !== 0)
