@@ -62,6 +62,9 @@ def test_the_sheet_by_what_channels_contribute(
         page.locator(".activations .more").scroll_into_view_if_needed()
         expect(page.locator(".channel")).to_have_count(count)
     assert shown(page) == list(true.order)
+    page.locator(".channel").last.scroll_into_view_if_needed()
+    expect(page.locator(".channel canvas").last).not_to_have_attribute("width", "1")
+    expect(page.locator(".channel canvas").first).to_have_attribute("width", "1")  # far away: let go
     expect(page.locator(".summary")).to_contain_text("All 128 channels make up 100 %")
 
 
@@ -85,7 +88,7 @@ def test_a_tile_is_the_librarys_map(tab: Callable[..., Any], site: tuple[str, Pa
 def test_orders_layers_classes(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     page = tab("#activations?picture=s3")
     page.wait_for_selector(".activations[data-drawn]")
-    page.get_by_label("First those with the highest").select_option("gradient")
+    page.get_by_label("Order by").select_option("gradient")
     page.wait_for_selector('.activations[data-drawn*="gradient"]')
     true = true_of(site[1], "toybox", 3, by="gradient")
     assert shown(page)[:48] == list(true.order[:48])
@@ -106,7 +109,7 @@ def test_orders_layers_classes(tab: Callable[..., Any], site: tuple[str, Page]) 
     page.get_by_role("button", name="One for all").click()
     expect(page.locator(".summary")).to_contain_text("One scale for all")
     assert asked(page) == before  # painted here
-    page.get_by_role("button", name="This layer's map in Look").click()
+    page.get_by_role("button", name="This layer in Look").click()
     page.wait_for_selector('.look[data-drawn*="layer2"]')
 
 
@@ -162,7 +165,7 @@ def test_its_top_pictures(tab: Callable[..., Any], site: tuple[str, Page], scree
     assert tiles.count() == 24
     strengths = [float(text) for text in tiles.locator(".number").all_inner_texts()]
     assert strengths == pytest.approx([item.strength for item in true.items], rel=6e-3)
-    assert "The first 24 of all 60" in page.locator(".result").inner_text()
+    assert "The 24 strongest of all 60 pictures" in page.locator(".result").inner_text()
     screenshot(page, "activations-top")
     page.get_by_role("button", name="The channel before").click()
     page.wait_for_selector('.top[data-drawn]:not([data-drawn="layer3 7"])')

@@ -38,10 +38,11 @@ function mount(root: HTMLElement, page: Page): void {
     (at) => wanted(modelOf(page).layers[at]!.name),
     (at) => modelOf(page).layers[at]?.label ?? "",
   );
-  const order = choice("First those with the highest", (value) => setOwn("order", value === "contribution" ? null : value));
+  const order = choice("Order by", (value) => setOwn("order", value === "contribution" ? null : value));
   const over = segments("Show", [["", "On the picture"], ["map", "Map alone"]], (value) => setOwn("show", value));
   const scale = segments("Scale", [["", "Its own"], ["one", "One for all"]], (value) => setOwn("scale", value));
   const opacity = slider("Opacity", { min: 0, max: 1, step: 0.01 }, (value) => page.store.set({ opacity: value }));
+  scrub.element.classList.add("scrub");
   fill(
     root,
     h("aside", { class: "pick" }, chooser.element),
@@ -57,7 +58,7 @@ function mount(root: HTMLElement, page: Page): void {
       over.element,
       scale.element,
       opacity.element,
-      h("button", { class: "across", onclick: () => page.store.set({ tab: "look" }, true) }, "This layer's map in Look"),
+      h("button", { class: "across", onclick: () => page.store.set({ tab: "look" }, true) }, "This layer in Look"),
     ),
     opened.element,
   );

@@ -12,7 +12,7 @@ export type TopPicture = Schemas["TopPicture"];
 export type Order = Channels["order"];
 
 export const ORDERS: { value: Order; text: string }[] = [
-  { value: "contribution", text: "What they contribute" },
+  { value: "contribution", text: "Contribution" },
   { value: "gradient", text: "Mean gradient (Grad-CAM's weight)" },
   { value: "activation", text: "Mean activation" },
   { value: "channel", text: "Number" },

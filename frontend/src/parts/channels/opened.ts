@@ -123,10 +123,10 @@ export class Opened {
     const most = Math.max(answer.most, signed ? -answer.least : 0);
     const field = new ChannelField(map, answer.place, signed, common ? most : 0);
     const look = channelLook(lookOf(this.page), signed);
-    const highest = map.values.reduce((top, value) => Math.max(top, signed ? Math.abs(value) : value), 0);
+    const highest = signed ? map.values.reduce((top, value) => Math.max(top, Math.abs(value)), 0) : one.strength;
     const full = common ? `one scale for the layer: the full colour is ${short(most)}` : `the full colour is ${short(highest)}`;
     fill(this.heading, `Channel ${one.channel} of ${answer.layer}`, h("small", {}, ` on ${answer.name}`));
-    this.over.set(image, field, look, "where it fires; point at it for values");
+    this.over.set(image, field, look, signed ? "blue is below zero; point at it for values" : "where it fires; point at it for values");
     this.heat.set(image, field, look, `${answer.maps.height} × ${answer.maps.width}, ${full}`);
     fill(this.words, ...sentences(one, answer).map((text) => h("p", {}, text)));
     this.reach();

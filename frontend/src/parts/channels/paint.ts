@@ -25,7 +25,9 @@ export class ChannelField extends Field {
   }
 
   override peak(landed: Float32Array): number {
-    return this.top || super.peak(landed);
+    let top = this.top;
+    if (!top) for (const value of landed) top = Math.max(top, (this.signed ? Math.abs(value) : value) || 0);
+    return top;
   }
 }
 

@@ -11,7 +11,7 @@ import { ranked, signed, Unit } from "./words";
 /** Channels that are asked for at once. */
 const SLICE = 48;
 /** The longest side of a tile's canvas, in its own pixels. */
-const SIDE = 176;
+const SIDE = window.devicePixelRatio > 1.25 ? 208 : 136;
 /** Milliseconds of painting in a frame. */
 const SHARE = 9;
 

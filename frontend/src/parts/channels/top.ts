@@ -168,11 +168,12 @@ export class TopPictures {
 
 function told(found: Top, top: number, signed: boolean): string {
   if (!found.pictures.length) return `None of ${found.failed} pictures could be read.`;
-  const drawn = found.seen + found.failed < found.count ? `${found.seen} of ${found.count}` : `all ${found.seen}`;
+  const all = found.seen + found.failed >= found.count;
+  const drawn = all ? `all ${found.seen} pictures` : `${found.seen} pictures, drawn from ${found.count}`;
   const left = found.failed ? ` ${found.failed} could not be read and ${found.failed > 1 ? "are" : "is"} left out.` : "";
-  if (top <= 0 && !signed) return `It fired on none of the pictures looked through (${drawn}).${left}`;
+  if (top <= 0 && !signed) return `It fired on none of ${drawn}.${left}`;
   return (
-    `The first ${found.pictures.length} of ${drawn} looked through, by its highest activation; ` +
-    `one scale for all: the full colour is ${short(top)}.${left}`
+    `The ${found.pictures.length} strongest of ${drawn}, by its highest activation. ` +
+    `One scale for all: the full colour is ${short(top)}.${left}`
   );
 }
