@@ -180,7 +180,7 @@ def _each(
                     picture=picture,
                     geometry=geometry,
                     target=target.label(model.labels),
-                    index=_class_of(target),
+                    index=class_of(target),
                     score=float(run.scores[t, 0]),
                     score_kind=score if isinstance(target, ClassScore) else "score",
                     predictions=predictions,
@@ -234,7 +234,8 @@ def versions() -> dict[str, str]:
     return {"camlucida": camlucida.__version__, **found}
 
 
-def _class_of(target: Target) -> int | None:
+def class_of(target: Target) -> int | None:
+    """The class that a target scores, if it is one class; None for "cat rather than dog" and the like."""
     if not isinstance(target, ClassScore):
         return None
     return target.index if isinstance(target.index, int) else int(target.index[0])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from camlucida.channels import Activations
 from camlucida.data.datasets import DataSet
 from camlucida.data.images import load_image
 from camlucida.engine import Layer, candidates, twin_of
@@ -16,12 +17,17 @@ from camlucida.errors import CamlucidaError, ModelError, nearest
 from camlucida.evaluation.run import outputs_of
 from camlucida.models.model import Model
 from camlucida.outputs import placed
+from camlucida.strongest import Strongest
 from camlucida.web.cache import Cache
 from camlucida.web.pictures import Pictures
 from camlucida.web.work import Work
 
 KEPT = 64 << 20
 """Bytes of answers that are kept, so that the same question is not asked twice."""
+CHANNELS = 64 << 20
+"""Bytes of layers' activations that are kept, so that paging through channels does not run the network again."""
+SCANS = 192 << 20
+"""Bytes of the strongest pictures of all channels that are kept, so that the next channel needs no look at them."""
 
 
 @dataclass(eq=False)
@@ -57,6 +63,23 @@ class Served:
         return torch.randn((len(how.mean), *how.size), generator=torch.Generator().manual_seed(0))
 
 
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """What looking through pictures of the data set found for all channels of a layer.
+
+    indices   of the samples that were looked at, in that order
+    missed    how many samples the data set itself could not make
+    """
+
+    found: Strongest
+    indices: tuple[int, ...]
+    missed: int
+
+
+def _bytes(kept: Activations) -> int:
+    return 4 * kept.maps.numel() + 3 * kept.picture.width * kept.picture.height
+
+
 @dataclass(eq=False)
 class Page:
     """Everything that a request may need.
@@ -73,6 +96,10 @@ class Page:
     study: Path | None = None
     work: Work = field(default_factory=Work)
     cache: Cache[bytes] = field(default_factory=lambda: Cache(KEPT))
+    channels: Cache[Activations] = field(default_factory=lambda: Cache(CHANNELS, _bytes))
+    scans: Cache[Scan] = field(
+        default_factory=lambda: Cache(SCANS, lambda scan: scan.found.nbytes + 64 * len(scan.indices))
+    )
 
     def __post_init__(self) -> None:
         if not self.models:
