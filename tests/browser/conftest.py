@@ -53,6 +53,12 @@ def served(page: Page) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def serving() -> Callable[[Page], contextlib.AbstractContextManager[str]]:
+    """For tests that need a page of their own: a module's own `site` begins with it."""
+    return served
+
+
+@pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Page]]:
     """One server for all browser tests: the four built-in networks, 60 scenes, a folder for a study."""
     models = [load(name) for name in ("toybox", "toybox:vgg", "toybox:vit", "toybox:cleverhans")]
