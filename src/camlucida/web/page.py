@@ -14,6 +14,7 @@ from camlucida.data.images import load_image
 from camlucida.engine import Layer, candidates, twin_of
 from camlucida.errors import CamlucidaError, ModelError, nearest
 from camlucida.evaluation.run import outputs_of
+from camlucida.explanations import Explanations
 from camlucida.models.model import Model
 from camlucida.outputs import placed
 from camlucida.web.cache import Cache
@@ -22,14 +23,39 @@ from camlucida.web.work import Work
 
 KEPT = 64 << 20
 """Bytes of answers that are kept, so that the same question is not asked twice."""
+MADE = 128 << 20
+"""Bytes of explanations that are kept with their pictures, to be drawn or saved as they were shown."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a model said about a sample: the class with its probability, and whether that is right, if it is known.
+
+    error   why it could not be asked; then the rest says nothing
+    """
+
+    name: str = ""
+    confidence: float = 0.0
+    correct: bool | None = None
+    error: str = ""
+
+
+def _bytes(made: Explanations) -> int:
+    """The picture and what is drawn from it, a map landed on it and its heat; all of one picture share it."""
+    width, height = made.items[0].picture.size
+    return 3 * width * height + sum(8 * width * height + 4 * e.raw.numel() for e in made)
 
 
 @dataclass(eq=False)
 class Served:
-    """A model on the page: its layers are found once, on a picture."""
+    """A model on the page: its layers are found once, on a picture.
+
+    said   what it said about samples, by their number, so that none is asked about twice
+    """
 
     model: Model
     data: DataSet
+    said: dict[int, Said] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -73,6 +99,7 @@ class Page:
     study: Path | None = None
     work: Work = field(default_factory=Work)
     cache: Cache[bytes] = field(default_factory=lambda: Cache(KEPT))
+    made: Cache[Explanations] = field(default_factory=lambda: Cache(MADE, _bytes))
 
     def __post_init__(self) -> None:
         if not self.models:
