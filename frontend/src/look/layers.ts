@@ -9,6 +9,7 @@ export class Layers {
   private readonly input = h("input", { type: "range", min: 0, step: 1 });
   private readonly told = h("output");
   private readonly note = h("p", { class: "note" });
+  private readonly more: HTMLElement;
   private readonly other = h("input", { type: "text", spellcheck: "false", autocomplete: "off" });
 
   constructor(private readonly page: Page) {
@@ -16,6 +17,12 @@ export class Layers {
       const layer = modelOf(page).layers[Number(this.input.value)];
       if (layer) page.store.set({ layer: layer.name }, kept);
     };
+    this.more = h(
+      "details",
+      {},
+      h("summary", {}, "Another layer"),
+      field("By its name in the network", this.other),
+    );
     this.input.addEventListener("input", () => pick(false));
     this.input.addEventListener("change", () => pick(true));
     const slider = field("Layer", this.input, this.told);
@@ -27,7 +34,7 @@ export class Layers {
       slider,
       h("div", { class: "ends", "aria-hidden": "true" }, h("span", {}, "edges"), h("span", {}, "objects")),
       this.note,
-      h("details", {}, h("summary", {}, "Another layer"), field("By its name in the network", this.other)),
+      this.more,
     );
   }
 
@@ -47,7 +54,7 @@ export class Layers {
     this.told.textContent = words;
     this.input.setAttribute("aria-valuetext", words || "not asked for");
     if (document.activeElement !== this.other) this.other.value = shown || none ? "" : layer;
-    this.other.disabled = none || several;
+    this.more.hidden = none || several;
     fill(
       this.note,
       none && "This method maps the picture itself, not a layer.",

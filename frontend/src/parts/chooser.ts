@@ -142,7 +142,7 @@ export class Chooser {
     } else fill(this.told, told);
     const all = [...this.shelf.own, ...this.shelf.samples];
     const other = picture && !search && this.shelf.samples.length && !all.some((one) => one.id === picture);
-    if (other) all.unshift({ id: picture, name: "the one you look at", width: 0, height: 0 } as PictureInfo);
+    if (other) all.unshift({ id: picture, name: "this one", width: 0, height: 0 } as PictureInfo);
     const held = this.strip.contains(document.activeElement) ? (document.activeElement as HTMLElement).dataset.id : null;
     fill(this.strip, ...all.map((one) => this.tile(one)));
     this.mark();

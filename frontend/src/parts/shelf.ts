@@ -114,12 +114,15 @@ export class Shelf {
     this.page.say("Sending …");
     try {
       const made = await give(file);
-      if (!this.own.some((one) => one.id === made.id)) this.own.unshift(made);
+      const known = this.own.findIndex((one) => one.id === made.id);
+      if (known >= 0) this.own.splice(known, 1); // it may come again under another name
+      this.own.unshift(made);
       this.page.say("");
       this.page.store.set({ picture: made.id }, true);
       this.change();
     } catch (error) {
-      this.page.say((error as Error).message, "error");
+      const name = file instanceof File && file.name ? `${file.name}: ` : "";
+      this.page.say(`${name}${(error as Error).message}`, "error");
     }
   }
 

@@ -35,8 +35,8 @@ export class Zoom {
 
   /** Show this part of the picture, as far as there is one. */
   set(window: Window): void {
-    const k = Math.min(Math.max(window.k, 1), MOST);
-    const inside = (at: number): number => Math.min(Math.max(at, 0), 1 - 1 / k);
+    const k = rounded(Math.min(Math.max(window.k, 1), MOST));
+    const inside = (at: number): number => rounded(Math.min(Math.max(at, 0), 1 - 1 / k));
     const next = { k, x: inside(window.x), y: inside(window.y) };
     if (next.k === this.window.k && next.x === this.window.x && next.y === this.window.y) return;
     this.window = next;
@@ -114,8 +114,11 @@ export class Zoom {
   }
 }
 
+/** As an address has it, so that a link brings the very same part back. */
+const rounded = (number: number): number => Number(number.toFixed(4));
+
 /** A part of the picture as text, and back; the whole picture is no text. */
-export const written = ({ k, x, y }: Window): string => (k === 1 ? "" : [k, x, y].map((n) => Number(n.toFixed(4))).join(","));
+export const written = ({ k, x, y }: Window): string => (k === 1 ? "" : [k, x, y].join(","));
 
 export function read(text: string | undefined): Window {
   const [k, x, y] = (text ?? "").split(",").map(Number);

@@ -183,7 +183,7 @@ def _key(page: Page, asked: Question, picture: Picture, *more: bool) -> tuple[ob
     served = page.model(asked.model)
     how = Question.model_validate(asked.model_dump(include=set(Question.model_fields)))
     how = how.model_copy(update={"picture": picture.id, "image": None, "model": served.name, "compare": False})
-    return (served.model.weights_hash, picture.digest, how.model_dump_json(), *more)
+    return (served.model.weights_hash, picture.digest, picture.name, how.model_dump_json(), *more)
 
 
 def explanations_of(page: Page, asked: Question, picture: Picture, job: Job) -> Explanations:
