@@ -12,7 +12,7 @@ import { fieldOf, Stages } from "../look/stages";
 import { lookOf, modelOf, type Page, type Tab } from "../page";
 import { Chooser } from "../parts/chooser";
 import { fuses, isLayered, isQuick } from "../parts/controls";
-import { HeatView } from "../parts/heat";
+import { HeatView, type Window } from "../parts/heat";
 import { painting } from "../parts/painting";
 import { Scale } from "../parts/scale";
 import { read, written, Zoom } from "../parts/zoom";
@@ -212,13 +212,16 @@ function mount(root: HTMLElement, page: Page): void {
       if (drawn) scale.show(fieldOf(drawn.answer), lookOf(page));
     }
   });
-  const restored = read(page.store.view.more["look.zoom"]);
+  let linked: Window | null = read(page.store.view.more["look.zoom"]);
   current = {
     show() {
       controls();
       void chooser.load();
       options = JSON.stringify(optionsOf(page.store.view));
-      void update().then(() => restored.k > 1 && zoom.set({ ...restored }) === undefined && (restored.k = 1));
+      void update().then(() => {
+        if (linked) zoom.set(linked);
+        linked = null;
+      });
     },
     hide() {
       asked++;
