@@ -150,6 +150,8 @@ def _check(methods: Sequence[Method | Combined], target: Any, layer: Any, option
         for m in having:
             if isinstance(m.options[name], int | float) and not isinstance(value, int | float):
                 raise MethodError(f"{m.name}: {name} is a number (by default {m.options[name]:g}), not {value!r}.")
+            if type(m.options[name]) is int and isinstance(value, float):
+                raise MethodError(f"{m.name}: {name} is a whole number (by default {m.options[name]}), not {value!r}.")
 
 
 def _own(options: Mapping[str, Any], method: Method | Combined, methods: Sequence[Method | Combined]) -> dict[str, Any]:

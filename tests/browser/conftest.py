@@ -68,6 +68,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Page]]
 
 
 @pytest.fixture(scope="session")
+def serve() -> Iterator[Callable[[Page], str]]:
+    """Serves another page until the tests are over; its address."""
+    with contextlib.ExitStack() as stack:
+        yield lambda page: stack.enter_context(served(page))
+
+
+@pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     """The browser; each test has a context of its own."""
     playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: `make test-app` installs it")

@@ -15,6 +15,7 @@ from camlucida.data.images import load_image
 from camlucida.engine import Layer, candidates, twin_of
 from camlucida.errors import CamlucidaError, ModelError, nearest
 from camlucida.evaluation.run import outputs_of
+from camlucida.explanations import Explanations
 from camlucida.models.model import Model
 from camlucida.outputs import placed
 from camlucida.strongest import Strongest
@@ -28,14 +29,39 @@ CHANNELS = 64 << 20
 """Bytes of layers' activations that are kept, so that paging through channels does not run the network again."""
 SCANS = 192 << 20
 """Bytes of the strongest pictures of all channels that are kept, so that the next channel needs no look at them."""
+MADE = 128 << 20
+"""Bytes of explanations that are kept with their pictures, to be drawn or saved as they were shown."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a model said about a sample: the class with its probability, and whether that is right, if it is known.
+
+    error   why it could not be asked; then the rest says nothing
+    """
+
+    name: str = ""
+    confidence: float = 0.0
+    correct: bool | None = None
+    error: str = ""
+
+
+def _bytes_of_maps(made: Explanations) -> int:
+    """The picture and what is drawn from it, a map landed on it and its heat; all of one picture share it."""
+    width, height = made.items[0].picture.size
+    return 3 * width * height + sum(8 * width * height + 4 * e.raw.numel() for e in made)
 
 
 @dataclass(eq=False)
 class Served:
-    """A model on the page: its layers are found once, on a picture."""
+    """A model on the page: its layers are found once, on a picture.
+
+    said   what it said about samples, by their number, so that none is asked about twice
+    """
 
     model: Model
     data: DataSet
+    said: dict[int, Said] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -76,7 +102,7 @@ class Scan:
     missed: int
 
 
-def _bytes(kept: Activations) -> int:
+def _bytes_of_channels(kept: Activations) -> int:
     return 4 * kept.maps.numel() + 3 * kept.picture.width * kept.picture.height
 
 
@@ -96,10 +122,11 @@ class Page:
     study: Path | None = None
     work: Work = field(default_factory=Work)
     cache: Cache[bytes] = field(default_factory=lambda: Cache(KEPT))
-    channels: Cache[Activations] = field(default_factory=lambda: Cache(CHANNELS, _bytes))
+    channels: Cache[Activations] = field(default_factory=lambda: Cache(CHANNELS, _bytes_of_channels))
     scans: Cache[Scan] = field(
         default_factory=lambda: Cache(SCANS, lambda scan: scan.found.nbytes + 64 * len(scan.indices))
     )
+    made: Cache[Explanations] = field(default_factory=lambda: Cache(MADE, _bytes_of_maps))
 
     def __post_init__(self) -> None:
         if not self.models:
