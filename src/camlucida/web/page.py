@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -19,6 +20,9 @@ from camlucida.outputs import placed
 from camlucida.web.cache import Cache
 from camlucida.web.pictures import Pictures
 from camlucida.web.work import Work
+
+if TYPE_CHECKING:
+    from camlucida.web.gathering import Found
 
 KEPT = 64 << 20
 """Bytes of answers that are kept, so that the same question is not asked twice."""
@@ -65,6 +69,7 @@ class Page:
     data     its samples
     runs     folders that `camlucida evaluate`, `mistakes` or `embed` wrote
     study    the folder of the blind study, or of the one that may be made
+    cache    answers that were given, and `maps` those of a method, which several answers may need
     """
 
     models: Sequence[Model]
@@ -73,6 +78,7 @@ class Page:
     study: Path | None = None
     work: Work = field(default_factory=Work)
     cache: Cache[bytes] = field(default_factory=lambda: Cache(KEPT))
+    maps: Cache[list[Found]] = field(default_factory=lambda: Cache(KEPT, _bytes))
 
     def __post_init__(self) -> None:
         if not self.models:
@@ -94,3 +100,7 @@ class Page:
                 f"no model {name[:80]!r} on this page.{nearest(name, self.served)} {', '.join(self.served)}."
             )
         return self.served[name]
+
+
+def _bytes(found: list[Found]) -> int:
+    return sum(one.size for one in found)
