@@ -133,13 +133,13 @@ export class HeatView {
 const pixel = document.createElement("canvas");
 pixel.width = pixel.height = 1;
 
-function photo(context: CanvasRenderingContext2D, image: HTMLImageElement, width: number, height: number): void {
+export function photo(context: CanvasRenderingContext2D, image: HTMLImageElement, width: number, height: number): void {
   context.imageSmoothingEnabled = Math.max(image.naturalWidth, image.naturalHeight) > TINY;
   context.imageSmoothingQuality = "high";
   context.drawImage(image, 0, 0, width, height);
 }
 
-function sizeOf(image: HTMLImageElement, side: number): [number, number] {
+export function sizeOf(image: HTMLImageElement, side: number): [number, number] {
   const longest = Math.max(image.naturalWidth, image.naturalHeight);
   const factor = longest <= TINY ? Math.max(1, Math.floor(side / longest)) : side / longest;
   return [Math.max(1, Math.round(image.naturalWidth * factor)), Math.max(1, Math.round(image.naturalHeight * factor))];
