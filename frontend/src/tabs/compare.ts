@@ -143,6 +143,7 @@ function mount(root: HTMLElement, page: Page): void {
   let shows = false;
 
   grid.ondrawn = () => {
+    root.dataset.scale = own("scale") || "own";
     if (found?.whole) root.dataset.drawn = `${found.whole.picture} ${pictured().length}`;
   };
 
