@@ -158,6 +158,23 @@ def test_the_difference_is_of_maps_divided_by_their_maximum(
     screenshot(page, "compare-difference")
 
 
+def test_of_many_maps_one_is_compared_with_all(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+    methods, layers = ["grad_cam", "layer_cam", "hires_cam"], ["layer1", "layer2", "layer3", "layer4"]
+    page = tab(f"#compare?picture=s3&compare.methods={','.join(methods)}&compare.layers={','.join(layers)}")
+    settled(page)
+    _, served = site
+    model, picture = served.served["toybox"].model, served.pictures.sample(3).image
+    made = cl.explain(model, picture, target=["predicted", "runner-up"], method=methods, layer=layers)
+    wanted = dict(zip((f"{e.method} · {e.target} · {e.layer}" for e in made), made.rank_correlation()[0], strict=True))
+    names = page.locator(".compare .matrix tbody th").all_inner_texts()
+    shown = [float(text.replace("−", "-")) for text in page.locator(".compare button.pair").all_inner_texts()]
+    assert len(names) == len(shown) == 23
+    assert shown == sorted(shown, reverse=True)
+    assert shown == pytest.approx([wanted[name] for name in names], abs=0.0051)
+    page.locator(".compare button.pair").last.click()
+    assert names[-1].split(" · ")[0] in page.locator('.compare [data-is="B"]').get_attribute("aria-label")
+
+
 def test_flicker_by_itself_and_by_hand(tab: Callable[..., Any]) -> None:
     page = tab("#compare?picture=s3&compare.view=flicker")
     settled(page)
@@ -207,17 +224,21 @@ def test_models_that_differ_say_so_and_a_class_is_added(tab: Callable[..., Any],
         best = [cl.explain(served.served[name].model, picture.image).predictions[0].name for name in names]
         if best[0] != best[1]:
             break
-    page = tab(f"#compare?picture={picture.id}&compare.models={','.join(names)}&compare.methods=grad_cam")
+    methods = "grad_cam,layer_cam,hires_cam"
+    page = tab(f"#compare?picture={picture.id}&compare.models={','.join(names)}&compare.methods={methods}")
     settled(page)
+    rows = [text.split("\n") for text in page.locator(".compare .grid tbody th").all_inner_texts()]
+    assert [(row[0], row[2]) for row in rows[::2]] == list(zip(names, best, strict=True))
+    assert [row[3].split(",")[0] for row in rows] == ["predicted", "runner-up"] * 2
     verdict = page.locator(".compare .verdict")
     assert verdict.get_attribute("data-agree") == "no"
     assert f"toybox says {best[0]}" in verdict.inner_text()
     assert f"toybox:cleverhans says {best[1]}" in verdict.inner_text()
-    assert len(keys(page)) == 4
+    assert len(keys(page)) == 12
     page.locator(".compare .opinions .each > div").nth(0).locator(".guess").nth(4).click()
     page.wait_for_url(re.compile(r"compare\.targets"))
     settled(page)
-    assert len(keys(page)) > 4
+    assert len(keys(page)) > 12
     assert re.search(r"compare\.targets=predicted%2Crunner-up%2C\d", page.url)
 
 

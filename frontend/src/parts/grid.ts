@@ -12,13 +12,15 @@ export interface Words {
   below?: string;
 }
 
+/** Words for a value of an axis; of one model, where a row is about that one. */
+export type Worded = (axis: Layout["across"], value: string, model?: string) => Words;
+
 export interface Shown {
   image: HTMLImageElement;
   layout: Layout;
   fields: ReadonlyMap<string, Field>;
   look: Look;
-  /** Words for a value of an axis. */
-  words(axis: Layout["across"], value: string): Words;
+  words: Worded;
   /** The line under a map. */
   caption(cell: Cell): string;
   /** All that a map is, for those who cannot see where it stands. */
@@ -113,7 +115,7 @@ export class Grid {
   /** With empty places where there is nothing, so that what follows stands in its column. */
   private row(number: number, side: number): HTMLElement {
     const { layout, words } = this.shown!;
-    const said = layout.rows[number]!.flatMap((value, d) => (value === null ? [] : [words(layout.down[d]!, value)]));
+    const said = rowWords(layout, number, words);
     const starting = layout.placed.filter((one) => one.row === number).sort((one, other) => one.column - other.column);
     const made: HTMLElement[] = [];
     for (let column = 0; column < layout.columns.length; column++) {
@@ -182,6 +184,13 @@ export class Grid {
     const copy = new ImageData(new Uint8ClampedArray(base.data), width, height);
     context.putImageData(field && look.opacity > 0 ? this.painter.over(copy, field, look) : copy, 0, 0);
   }
+}
+
+/** What a row is about. */
+export function rowWords(layout: Layout, number: number, words: Worded): Words[] {
+  const row = layout.rows[number]!;
+  const model = row[layout.down.indexOf("model")] ?? undefined;
+  return row.flatMap((value, d) => (value === null ? [] : [words(layout.down[d]!, value, model)]));
 }
 
 function header(scope: "row" | "col", said: Words[]): HTMLElement {

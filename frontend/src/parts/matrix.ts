@@ -76,8 +76,7 @@ export class Matrix {
         { class: "matrixbox" },
         h(
           "table",
-          {},
-          h("caption", { class: "hidden" }, "Rank correlation of every map with every other"),
+          { "aria-label": "Rank correlation of every map with every other" },
           h("thead", {}, h("tr", {}, h("td", {}, first), ...head)),
           h("tbody", {}, ...rows),
         ),

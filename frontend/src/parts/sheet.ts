@@ -1,13 +1,13 @@
 // A table of maps as one picture, with its headers, to be kept.
 
 import type { Layout } from "./cells";
-import type { Words } from "./grid";
+import { rowWords, type Worded } from "./grid";
 
 export interface Sheet {
   layout: Layout;
   title: string;
   footer: string;
-  words(axis: Layout["across"], value: string): Words;
+  words: Worded;
   /** What stands at a place: a map with a line under it, or a sentence. */
   at(place: Layout["placed"][number]): { canvas?: HTMLCanvasElement | undefined; text: string };
 }
@@ -50,11 +50,9 @@ export function composed(sheet: Sheet): HTMLCanvasElement {
     write(title, x, 54, cell.width, `600 13px ${FONT}`);
     if (below) write(below, x, 54 + LINE, cell.width, `12px ${FONT}`, SOFT);
   });
-  layout.rows.forEach((row, i) => {
+  layout.rows.forEach((_, i) => {
     let y = 84 + i * step + 16;
-    row.forEach((value, d) => {
-      if (value === null) return;
-      const { title, below } = sheet.words(layout.down[d]!, value);
+    rowWords(layout, i, sheet.words).forEach(({ title, below }) => {
       write(title, GAP, y, SIDE, `600 13px ${FONT}`);
       if (below) write(below, GAP, (y += LINE), SIDE, `12px ${FONT}`, SOFT);
       y += LINE + 3;

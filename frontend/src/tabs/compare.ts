@@ -341,7 +341,7 @@ function mount(root: HTMLElement, page: Page): void {
     return found!.opinions.find((one) => one.model === cell.model)!;
   }
 
-  function words(axis: Axis, value: string): Words {
+  function words(axis: Axis, value: string, model?: string): Words {
     if (axis === "model") {
       const best = found?.opinions.find((one) => one.model === value)?.predictions[0];
       return best ? { title: value, below: `${best.name}, ${percent(best.probability)}` } : { title: value };
@@ -351,11 +351,12 @@ function mount(root: HTMLElement, page: Page): void {
       return sizes.size === 1 ? { title: value, below: [...sizes][0]! } : { title: value };
     }
     if (axis === "method") return { title: value };
-    const known = found?.opinions.flatMap((one) => one.targets.filter((target) => target.key === value)) ?? [];
+    const whose = found?.opinions.filter((one) => !model || one.model === model) ?? [];
+    const known = whose.flatMap((one) => one.targets.filter((target) => target.key === value));
     const names = [...new Set(known.map((target) => target.name))];
     const rank = RANKS.some((one) => one.value === value);
     if (names.length !== 1) return { title: value, below: names.join(", ") };
-    const guess = found?.opinions.length === 1 ? found.opinions[0]!.predictions.find((one) => one.index === known[0]!.index) : undefined;
+    const guess = whose.length === 1 ? whose[0]!.predictions.find((one) => one.index === known[0]!.index) : undefined;
     const below = [rank ? value : "", guess ? percent(guess.probability) : ""].filter(Boolean).join(", ");
     return below ? { title: names[0]!, below } : { title: names[0]! };
   }
