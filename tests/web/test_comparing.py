@@ -140,6 +140,12 @@ def test_what_does_not_fit_costs_nothing_else(ask: Callable[..., Any]) -> None:
     assert "no method 'no_such'" in cells["no_such", None]["error"]
     assert all("scene" not in (c["error"] or "") for c in found["cells"])  # the picture's name stands elsewhere
     assert len(found["correlation"]) == 3
+    two = ask(methods=["cam"], layers=["layer3", "layer4"], targets=["predicted", "runner-up"])
+    assert [(c["layer"], c["target"], bool(c["map"])) for c in two["cells"]] == [
+        ("layer3", None, False),
+        ("layer4", "predicted", True),
+        ("layer4", "runner-up", True),
+    ]
 
 
 def test_a_reason_that_is_the_same_at_all_layers_is_told_once(ask: Callable[..., Any]) -> None:

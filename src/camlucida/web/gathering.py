@@ -117,6 +117,7 @@ class Gathering:
             except CamlucidaError as why:
                 made.append(Found(method.name, layer, None, error=self._said(why)))
         (reason, *others) = {one.error for one in made}
+        made.sort(key=lambda one: [None, *self._keys(method)].index(one.target))
         return made if others or reason is None else [Found(method.name, None, None, error=reason)]
 
     def _together(
@@ -124,13 +125,12 @@ class Gathering:
     ) -> Iterator[tuple[Asked, list[Found]]]:
         """All maps of the methods from one run, one method after the other."""
         free = methods[0].class_free
+        at_layers = any(method.layered for method in methods) and (self.named or not methods[0].fuses)
         made = explain(
             self.served.model,
             self.picture.image,
             target=[None] if free else [goal.means for goal in self.targets],
-            layer=None
-            if not any(method.layered for method in methods) or (methods[0].fuses and not self.named)
-            else list(layers),
+            layer=list(layers) if at_layers else None,
             method=[method.name for method in methods],
             score=self.score,
             progress=tick,

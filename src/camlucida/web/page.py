@@ -69,16 +69,16 @@ class Page:
     data     its samples
     runs     folders that `camlucida evaluate`, `mistakes` or `embed` wrote
     study    the folder of the blind study, or of the one that may be made
-    cache    answers that were given, and `maps` those of a method, which several answers may need
+    maps     of single methods, which several answers may need
     """
 
     models: Sequence[Model]
     data: DataSet
     runs: Sequence[Path] = ()
     study: Path | None = None
+    maps: Cache[list[Found]] = field(default_factory=lambda: Cache(KEPT, _held))
     work: Work = field(default_factory=Work)
     cache: Cache[bytes] = field(default_factory=lambda: Cache(KEPT))
-    maps: Cache[list[Found]] = field(default_factory=lambda: Cache(KEPT, _bytes))
 
     def __post_init__(self) -> None:
         if not self.models:
@@ -102,5 +102,6 @@ class Page:
         return self.served[name]
 
 
-def _bytes(found: list[Found]) -> int:
+def _held(found: list[Found]) -> int:
+    """Bytes, about, of the maps of one method."""
     return sum(one.size for one in found)
