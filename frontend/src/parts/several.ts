@@ -66,7 +66,7 @@ export class Several {
           "button",
           { class: "chip", "data-value": one.value, "aria-label": `Take away ${one.text}`, onclick: () => this.drop(one) },
           h("span", {}, one.text),
-          h("span", { class: "cross", "aria-hidden": "true" }, "×"),
+          h("span", { class: "off", "aria-hidden": "true" }, "×"),
         ),
       ),
       !chosen.length && none ? h("span", { class: "note" }, none) : null,
