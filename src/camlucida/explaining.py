@@ -18,6 +18,7 @@ from torch import Tensor, nn
 import camlucida
 from camlucida.attribution import INPUT, Attribution, attributions, check_layer, several_layers, several_targets
 from camlucida.data.images import Source, load_image
+from camlucida.engine import twin_of
 from camlucida.engine.repeats import Precision, Repeats
 from camlucida.errors import CamlucidaError, LayerError, MethodError, ModelError, TargetError
 from camlucida.explanation import Explanation
@@ -26,6 +27,7 @@ from camlucida.fixtures import Tick
 from camlucida.methods import Combined, Method, find
 from camlucida.models.load import load
 from camlucida.models.model import Model
+from camlucida.outputs import class_scores, placed
 from camlucida.targets import ClassScore, Target, class_label
 from camlucida.types import Geometry, Prediction
 
@@ -198,6 +200,14 @@ def _each(
                     display=method.display,
                     notes={name: float(value[0]) for name, value in run.notes[m][l][t].items()},
                 )
+
+
+def scores_of(model: Model, image: Source) -> Tensor:
+    """What a model says about one picture, with no map: its class scores (k,). Raises as `explain` does."""
+    with of_this(model, image), torch.inference_mode(False), torch.no_grad():
+        inputs, _ = model.preprocessing(load_image(image))
+        output = twin_of(model.network).module(placed(model.network, inputs[None]))
+        return class_scores(output, model.output)[0].cpu()
 
 
 def top_predictions(scores: Tensor, names: Sequence[str], count: int = TOP) -> tuple[Prediction, ...]:

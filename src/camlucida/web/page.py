@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -22,6 +23,9 @@ from camlucida.strongest import Strongest
 from camlucida.web.cache import Cache
 from camlucida.web.pictures import Pictures
 from camlucida.web.work import Work
+
+if TYPE_CHECKING:
+    from camlucida.web.gathering import Found
 
 KEPT = 64 << 20
 """Bytes of answers that are kept, so that the same question is not asked twice."""
@@ -114,12 +118,14 @@ class Page:
     data     its samples
     runs     folders that `camlucida evaluate`, `mistakes` or `embed` wrote
     study    the folder of the blind study, or of the one that may be made
+    maps     of single methods, which several answers may need
     """
 
     models: Sequence[Model]
     data: DataSet
     runs: Sequence[Path] = ()
     study: Path | None = None
+    maps: Cache[list[Found]] = field(default_factory=lambda: Cache(KEPT, _held))
     work: Work = field(default_factory=Work)
     cache: Cache[bytes] = field(default_factory=lambda: Cache(KEPT))
     channels: Cache[Activations] = field(default_factory=lambda: Cache(CHANNELS, _bytes_of_channels))
@@ -148,3 +154,8 @@ class Page:
                 f"no model {name[:80]!r} on this page.{nearest(name, self.served)} {', '.join(self.served)}."
             )
         return self.served[name]
+
+
+def _held(found: list[Found]) -> int:
+    """Bytes, about, of the maps of one method."""
+    return sum(one.size for one in found)
