@@ -33,7 +33,10 @@ export interface paths {
         };
         /**
          * Samples
-         * @description So many pictures of the data set, drawn at random: the same seed gives the same ones.
+         * @description Pictures of the data set in random order: the same seed gives the same ones.
+         *
+         *     What asks for the model's answers looks at 600 pictures at most, and says at how many it did. As a stream it also
+         *     sends every picture when it is `found`.
          */
         get: operations["samples_api_samples_get"];
         put?: never;
@@ -56,6 +59,8 @@ export interface paths {
         /**
          * Give
          * @description Give the page a picture: the bytes of its file as the body. It is kept in memory, and nowhere else.
+         *
+         *     name   what to call it
          */
         post: operations["give_api_pictures_post"];
         delete?: never;
@@ -104,6 +109,289 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/explain/panel.png": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Panel
+         * @description One map as the panel that `Explanation.save` writes.
+         */
+        post: operations["panel_api_explain_panel_png_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/explain/map.npz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Arrays
+         * @description One map as the arrays that `Explanation.save` writes: raw, map, heatmap.
+         */
+        post: operations["arrays_api_explain_map_npz_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/explain/record.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Record
+         * @description Everything about one map but the pixels, as `Explanation.save` writes it beside the arrays.
+         */
+        post: operations["record_api_explain_record_json_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Compared
+         * @description Compare maps of one picture. With `Accept: text/event-stream` the maps come as they are made.
+         *
+         *     Events: `expected` for each model, then `cells`, with `progress` between them.
+         */
+        post: operations["compared_api_compare_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/channels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Channels
+         * @description A slice of a layer's channels on a picture, in the order asked for. The network is run for the first one only.
+         */
+        post: operations["channels_api_channels_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/channels/top": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Top
+         * @description The pictures that excite a channel most. They are looked through once for all channels of a layer, which takes
+         *     long; with `Accept: text/event-stream` one hears how far it is.
+         */
+        post: operations["top_api_channels_top_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/study": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * State
+         * @description Whether there is a study, how large it is, and how far everybody is.
+         */
+        get: operations["state_api_study_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/study/make": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make
+         * @description Draw the maps, take the names off, write the questions. With `Accept: text/event-stream` also how far it is.
+         */
+        post: operations["make_api_study_make_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/study/next": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ask
+         * @description What to ask a person: the first question that is still open, or the one at a `place` of their order.
+         */
+        get: operations["ask_api_study_next_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/study/answer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say
+         * @description Keep an answer; answering again overwrites.
+         */
+        post: operations["say_api_study_answer_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/study/pictures/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Picture
+         * @description A map or a picture that the study shows. Not kept by the browser: another study may use its id again.
+         */
+        get: operations["picture_api_study_pictures__id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/study/results": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Found
+         * @description Strengths, ratings, how far people agree, and metrics with them. Names the methods.
+         */
+        get: operations["found_api_study_results_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/study/results.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Found Csv
+         * @description The standings as a table.
+         */
+        get: operations["found_csv_api_study_results_csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/study/answers.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Said Csv
+         * @description Every answer as a line of a table, by the methods' names.
+         */
+        get: operations["said_csv_api_study_answers_csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -112,6 +400,7 @@ export interface components {
          * Answer
          * @description All maps of one picture, from one run of the network, methods outermost, layers innermost.
          *
+         *     label, truth  the picture's class in the data set, and which of the model's outputs that is; null if not known
          *     correlation   Spearman's, of every map with every other, where it was asked for; null for a map of one value
          *     seconds       what the network and the methods took
          */
@@ -120,6 +409,10 @@ export interface components {
             picture: string;
             /** Name */
             name: string;
+            /** Label */
+            label: string | null;
+            /** Truth */
+            truth: number | null;
             place: components["schemas"]["Place"];
             /** Predictions */
             predictions: components["schemas"]["Guess"][];
@@ -129,6 +422,141 @@ export interface components {
             correlation: (number | null)[][] | null;
             /** Seconds */
             seconds: number;
+        };
+        /**
+         * Cell
+         * @description One place of the grid: a map; or why there is none; or neither, where it is still to come.
+         *
+         *     No layer: the method takes none, or fuses all. No target: the map is the same for every class. No method: the
+         *     sentence is about all of them.
+         */
+        Cell: {
+            /** Model */
+            model: string;
+            /** Method */
+            method: string | null;
+            /** Layer */
+            layer: string | null;
+            /** Target */
+            target: string | null;
+            map?: components["schemas"]["Explained"] | null;
+            /** Error */
+            error?: string | null;
+        };
+        /**
+         * Channel
+         * @description One channel on the picture.
+         *
+         *     gradient      the mean gradient of the score: Grad-CAM's weight of it
+         *     contribution  mean gradient × mean activation
+         *     mean          its mean activation; `strength` its highest
+         */
+        Channel: {
+            /** Channel */
+            channel: number;
+            /** Gradient */
+            gradient: number;
+            /** Contribution */
+            contribution: number;
+            /** Mean */
+            mean: number;
+            /** Strength */
+            strength: number;
+            ranks: components["schemas"]["Ranks"];
+        };
+        /**
+         * Channels
+         * @description A slice of a layer's channels.
+         *
+         *     total     how many channels the layer has
+         *     maps      of `channels`, in that order
+         *     least     the lowest activation of the whole layer on this picture; `most` the highest
+         *     positive  the sum of all contributions above zero; `negative` of those below
+         *     largest   the largest contribution, whatever its sign
+         *     half      how many channels, the strongest first, hold half of `positive`
+         */
+        Channels: {
+            /** Picture */
+            picture: string;
+            /** Name */
+            name: string;
+            place: components["schemas"]["Place"];
+            /** Predictions */
+            predictions: components["schemas"]["Guess"][];
+            /** Layer */
+            layer: string;
+            /** Target */
+            target: string;
+            /** Index */
+            index: number | null;
+            /** Score */
+            score: number;
+            /**
+             * Order
+             * @enum {string}
+             */
+            order: "contribution" | "gradient" | "activation" | "channel";
+            /** Total */
+            total: number;
+            /** Offset */
+            offset: number;
+            /** Channels */
+            channels: components["schemas"]["Channel"][];
+            maps: components["schemas"]["Packed"];
+            /** Least */
+            least: number;
+            /** Most */
+            most: number;
+            /** Positive */
+            positive: number;
+            /** Negative */
+            negative: number;
+            /** Largest */
+            largest: number;
+            /** Half */
+            half: number;
+        };
+        /**
+         * ChannelsQuestion
+         * @description Which channels to show.
+         *
+         *     layer     one only; the default layer if not given
+         *     target    one only, as of /api/explain; the predicted class if not given
+         *     order     highest first: contribution (mean gradient × mean activation), mean gradient, mean activation; or number
+         *     offset    where in that order the slice begins
+         *     count     how many channels; fewer come where their maps are large
+         */
+        ChannelsQuestion: {
+            /** Picture */
+            picture: string;
+            /** Model */
+            model?: string | null;
+            /** Layer */
+            layer?: string | null;
+            /** Target */
+            target?: string | number | null;
+            /**
+             * Score
+             * @default logit
+             * @enum {string}
+             */
+            score: "logit" | "probability" | "log_probability";
+            /**
+             * Order
+             * @default contribution
+             * @enum {string}
+             */
+            order: "contribution" | "gradient" | "activation" | "channel";
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /**
+             * Count
+             * @default 48
+             */
+            count: number;
         };
         /**
          * CombinatorChoice
@@ -145,6 +573,69 @@ export interface components {
             };
         };
         /**
+         * Comparing
+         * @description What to compare.
+         *
+         *     picture   the id of a sample, or of a picture given before
+         *     models    of the page's; the first if not given
+         *     methods   by name, with combinators round them or not
+         *     layers    names; each model is asked at those it has. None, or none that it has: its default layer
+         *     targets   "predicted", "runner-up", "third", "top3" for these three; indices or names of the first model's classes
+         *               (another model's class is found by the name), "A rather than B", "not A"
+         *     score     what a class is scored by
+         */
+        Comparing: {
+            /** Picture */
+            picture: string;
+            /**
+             * Models
+             * @default []
+             */
+            models: string[];
+            /** Methods */
+            methods: string[];
+            /**
+             * Layers
+             * @default []
+             */
+            layers: string[];
+            /**
+             * Targets
+             * @default []
+             */
+            targets: (string | number)[];
+            /**
+             * Score
+             * @default logit
+             * @enum {string}
+             */
+            score: "logit" | "probability" | "log_probability";
+        };
+        /**
+         * Comparison
+         * @description Every map that could be had, and how alike they are.
+         *
+         *     cells         models outermost, then methods, targets, layers
+         *     correlation   Spearman's, of every cell that has a map with every other, in their order; null for a map of one
+         *                   value; None where fewer than two have one
+         *     seconds       what the networks, the methods and the comparison took
+         */
+        Comparison: {
+            /** Picture */
+            picture: string;
+            /** Name */
+            name: string;
+            /** Models */
+            models: components["schemas"]["Opinion"][];
+            /** Cells */
+            cells: components["schemas"]["Cell"][];
+            /** Correlation */
+            correlation: (number | null)[][] | null;
+            disagreement: components["schemas"]["Disagreement"] | null;
+            /** Seconds */
+            seconds: number;
+        };
+        /**
          * DataChoice
          * @description The data set: how many pictures, which classes.
          */
@@ -157,8 +648,82 @@ export interface components {
             classes: string[];
         };
         /**
+         * Disagreement
+         * @description Where the maps differ: the standard deviation over them, each scaled by its maximum; from 0 to 0.5.
+         */
+        Disagreement: {
+            map: components["schemas"]["Packed"];
+            place: components["schemas"]["Place"];
+        };
+        /**
+         * Drawn
+         * @description One map, and how it is painted: as of `camlucida.render.panel`.
+         */
+        Drawn: {
+            /** Picture */
+            picture?: string | null;
+            /** Image */
+            image?: string | null;
+            /** Model */
+            model?: string | null;
+            /**
+             * Methods
+             * @default [
+             *       "grad_cam"
+             *     ]
+             */
+            methods: string[];
+            /**
+             * Layers
+             * @default []
+             */
+            layers: (string | number)[];
+            /**
+             * Targets
+             * @default []
+             */
+            targets: (string | number)[];
+            /**
+             * Score
+             * @default logit
+             * @enum {string}
+             */
+            score: "logit" | "probability" | "log_probability";
+            /**
+             * Options
+             * @default {}
+             */
+            options: {
+                [key: string]: boolean | number | string | null;
+            };
+            /**
+             * Compare
+             * @default false
+             */
+            compare: boolean;
+            /**
+             * Opacity
+             * @default 0.5
+             */
+            opacity: number;
+            /** Colormap */
+            colormap?: string | null;
+            /**
+             * Blend
+             * @default heat
+             * @enum {string}
+             */
+            blend: "heat" | "uniform";
+            /** Contour */
+            contour?: number | null;
+        };
+        /**
          * Explained
-         * @description One map, raw. `relu`: the paper cuts off what is below zero; `signed` and `percentile`: how it is shown.
+         * @description One map, raw.
+         *
+         *     relu    the paper cuts off what is below zero
+         *     signed, percentile   how it is shown
+         *     remark  what must not be overlooked, in a sentence
          */
         Explained: {
             /** Model */
@@ -186,6 +751,8 @@ export interface components {
             notes: {
                 [key: string]: number;
             };
+            /** Remark */
+            remark: string;
             /** Paper */
             paper: string;
         };
@@ -229,6 +796,20 @@ export interface components {
             ] | null;
         };
         /**
+         * Meant
+         * @description A target as it was asked for, and what it is to the model. `same`: the earlier target that means the same.
+         */
+        Meant: {
+            /** Key */
+            key: string;
+            /** Name */
+            name: string;
+            /** Index */
+            index: number | null;
+            /** Same */
+            same?: string | null;
+        };
+        /**
          * MethodChoice
          * @description A method of the registry. `quick`: a map takes a few runs of the network at most.
          */
@@ -268,6 +849,21 @@ export interface components {
             ];
         };
         /**
+         * Opinion
+         * @description What one model says of the picture, and what can be asked of it: layers and targets.
+         */
+        Opinion: {
+            /** Model */
+            model: string;
+            place: components["schemas"]["Place"];
+            /** Predictions */
+            predictions: components["schemas"]["Guess"][];
+            /** Layers */
+            layers: string[];
+            /** Targets */
+            targets: components["schemas"]["Meant"][];
+        };
+        /**
          * Packed
          * @description One or several maps of one size: little-endian float16, row by row, base64; times `peak` in the map's own units.
          *
@@ -299,7 +895,11 @@ export interface components {
         };
         /**
          * PictureInfo
-         * @description A picture that can be asked about. `label` is its class in the data set; `error` why it cannot be shown.
+         * @description A picture that can be asked about.
+         *
+         *     label       its class in the data set
+         *     error       why it cannot be shown
+         *     predicted   what the model takes it for, where that was asked for, with `confidence` and whether it is `correct`
          */
         PictureInfo: {
             /** Id */
@@ -314,6 +914,12 @@ export interface components {
             label?: string | null;
             /** Error */
             error?: string | null;
+            /** Predicted */
+            predicted?: string | null;
+            /** Confidence */
+            confidence?: number | null;
+            /** Correct */
+            correct?: boolean | null;
         };
         /**
          * Place
@@ -399,14 +1005,36 @@ export interface components {
             compare: boolean;
         };
         /**
+         * Ranks
+         * @description The channel's place among all of the layer, from 1, highest first.
+         */
+        Ranks: {
+            /** Contribution */
+            contribution: number;
+            /** Gradient */
+            gradient: number;
+            /** Activation */
+            activation: number;
+        };
+        /**
          * Samples
          * @description Random samples, drawn by `seed`.
+         *
+         *     looked   how many the model was asked about; none where nothing was asked of its answers
+         *     unread   how many of those could not be read, or not be put through the network
+         *     whole    whether there is no other that could fit
          */
         Samples: {
             /** Seed */
             seed: number;
             /** Items */
             items: components["schemas"]["PictureInfo"][];
+            /** Looked */
+            looked: number;
+            /** Unread */
+            unread: number;
+            /** Whole */
+            whole: boolean;
         };
         /**
          * Start
@@ -438,6 +1066,294 @@ export interface components {
             study: boolean;
             /** Runs */
             runs: string[];
+        };
+        /**
+         * StudyAnswer
+         * @description An answer to the question at a place of a person's order.
+         *
+         *     maps      those that were shown, left to right: what was said is about them
+         *     answer    1 the left one, 2 the right one; or a rating from 1 to 5
+         *     seconds   from when the pictures were there
+         */
+        StudyAnswer: {
+            /** Person */
+            person: string;
+            /** Place */
+            place: number;
+            /** Maps */
+            maps: string[];
+            /** Answer */
+            answer: number;
+            /**
+             * Seconds
+             * @default 0
+             */
+            seconds: number;
+        };
+        /**
+         * StudyInfo
+         * @description A study as those may know it who still answer: no method is named.
+         *
+         *     methods, pictures   how many there are
+         *     pairs, ratings      questions of each kind that everybody is asked
+         */
+        StudyInfo: {
+            /** Model */
+            model: string;
+            /** Methods */
+            methods: number;
+            /** Pictures */
+            pictures: number;
+            /** Pairs */
+            pairs: number;
+            /** Ratings */
+            ratings: number;
+            /** Left Out */
+            left_out: number;
+            /** People */
+            people: components["schemas"]["StudyPerson"][];
+        };
+        /**
+         * StudyMetrics
+         * @description How far the metrics of an evaluation agree with people.
+         *
+         *     run       the name of its folder
+         *     methods   of the study that the run has, too
+         *     taus      metric -> Kendall's tau-b between its means and the strengths; None where one has no order
+         *     problem   why there are no numbers, in a sentence
+         */
+        StudyMetrics: {
+            /** Run */
+            run: string;
+            /** Methods */
+            methods: string[];
+            /** Taus */
+            taus: {
+                [key: string]: number | null;
+            };
+            /** Problem */
+            problem?: string | null;
+        };
+        /**
+         * StudyNumber
+         * @description A number with its 95 % interval; None where nothing was measured.
+         */
+        StudyNumber: {
+            /** Value */
+            value: number | null;
+            /** Low */
+            low: number | null;
+            /** High */
+            high: number | null;
+        };
+        /**
+         * StudyPerson
+         * @description Somebody who answered, and how many of the study's questions.
+         */
+        StudyPerson: {
+            /** Name */
+            name: string;
+            /** Answered */
+            answered: number;
+        };
+        /**
+         * StudyPlan
+         * @description What to ask about.
+         *
+         *     model     one of the page's models; the first if not given
+         *     methods   by name, with combinators round them or not
+         *     pictures  how many, drawn from the data set by the seed
+         *     layer     one layer; None for the default
+         *     pairs     of methods that are compared on a picture, drawn by lot; at most all of them
+         *     ratings   maps of a picture that are rated by themselves
+         *     seed      of everything drawn
+         */
+        StudyPlan: {
+            /** Model */
+            model?: string | null;
+            /** Methods */
+            methods: string[];
+            /**
+             * Pictures
+             * @default 12
+             */
+            pictures: number;
+            /** Layer */
+            layer?: string | null;
+            /**
+             * Pairs
+             * @default 3
+             */
+            pairs: number;
+            /**
+             * Ratings
+             * @default 1
+             */
+            ratings: number;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+        };
+        /**
+         * StudyProgress
+         * @description How far a person is.
+         */
+        StudyProgress: {
+            /** Answered */
+            answered: number;
+            /** Total */
+            total: number;
+        };
+        /**
+         * StudyQuestion
+         * @description How far a person is, and the question; None where all are answered.
+         */
+        StudyQuestion: {
+            /** Person */
+            person: string;
+            /** Answered */
+            answered: number;
+            /** Total */
+            total: number;
+            trial: components["schemas"]["StudyTrial"] | null;
+        };
+        /**
+         * StudyResults
+         * @description What the answers say so far: see `camlucida.studying.results.Results`.
+         */
+        StudyResults: {
+            /** Standings */
+            standings: components["schemas"]["StudyStanding"][];
+            /** People */
+            people: components["schemas"]["StudyPerson"][];
+            /** Total */
+            total: number;
+            /** Answers */
+            answers: number;
+            /** Agreement */
+            agreement: number | null;
+            /** Metrics */
+            metrics: components["schemas"]["StudyMetrics"][];
+        };
+        /**
+         * StudyStanding
+         * @description How one method does: see `camlucida.studying.results.Standing`.
+         */
+        StudyStanding: {
+            /** Method */
+            method: string;
+            strength: components["schemas"]["StudyNumber"];
+            rating: components["schemas"]["StudyNumber"];
+            /** Won */
+            won: number;
+            /** Asked */
+            asked: number;
+            /** Rated */
+            rated: number;
+        };
+        /**
+         * StudyState
+         * @description The study of this page; None where there is none yet, which `can_be_made` here or not.
+         */
+        StudyState: {
+            study: components["schemas"]["StudyInfo"] | null;
+            /** Can Be Made */
+            can_be_made: boolean;
+        };
+        /**
+         * StudyTrial
+         * @description One question, as one person sees it.
+         *
+         *     place     its place in this person's order, from 0
+         *     original  the id of the picture without a map
+         *     maps      the ids of the maps, left to right: two of a pair, one to be rated
+         *     said      what this person answered before: 1 left, 2 right; or 1 to 5
+         */
+        StudyTrial: {
+            /** Place */
+            place: number;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "pair" | "rating";
+            /** Question */
+            question: string;
+            /** Original */
+            original: string;
+            /** Maps */
+            maps: string[];
+            /** Said */
+            said: number | null;
+        };
+        /**
+         * Top
+         * @description The pictures that excite a channel most, first the one that does so most.
+         *
+         *     seen      how many were looked at; `failed` how many could not be read
+         *     count     how many pictures the data set has
+         */
+        Top: {
+            /** Layer */
+            layer: string;
+            /** Channel */
+            channel: number;
+            /** Total */
+            total: number;
+            /** Seen */
+            seen: number;
+            /** Failed */
+            failed: number;
+            /** Count */
+            count: number;
+            /** Pictures */
+            pictures: components["schemas"]["TopPicture"][];
+        };
+        /**
+         * TopPicture
+         * @description A picture, and how much it excites the channel.
+         *
+         *     id        of the sample; `label` its class in the data set
+         *     strength  the channel's highest activation on it
+         */
+        TopPicture: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Label */
+            label: string | null;
+            /** Strength */
+            strength: number;
+            place: components["schemas"]["Place"];
+            map: components["schemas"]["Packed"];
+            predicted: components["schemas"]["Guess"];
+        };
+        /**
+         * TopQuestion
+         * @description Which pictures excite a channel.
+         *
+         *     pictures  how many of the data set are looked through, drawn by `seed`: all of it if it has fewer
+         */
+        TopQuestion: {
+            /** Model */
+            model?: string | null;
+            /** Layer */
+            layer?: string | null;
+            /** Channel */
+            channel: number;
+            /**
+             * Pictures
+             * @default 200
+             */
+            pictures: number;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
         };
     };
     responses: never;
@@ -536,6 +1452,11 @@ export interface operations {
             query?: {
                 seed?: number;
                 n?: number;
+                label?: string | null;
+                said?: ("right" | "wrong") | null;
+                low?: number;
+                high?: number;
+                model?: string | null;
             };
             header?: never;
             path?: never;
@@ -619,7 +1540,9 @@ export interface operations {
     };
     give_api_pictures_post: {
         parameters: {
-            query?: never;
+            query?: {
+                name?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -705,7 +1628,9 @@ export interface operations {
             query?: {
                 longest?: number;
             };
-            header?: never;
+            header?: {
+                "if-none-match"?: string;
+            };
             path: {
                 id: string;
             };
@@ -808,6 +1733,1206 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Answer"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    panel_api_explain_panel_png_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Drawn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": unknown;
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    arrays_api_explain_map_npz_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Question"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    record_api_explain_record_json_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Question"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    compared_api_compare_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Comparing"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comparison"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    channels_api_channels_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChannelsQuestion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Channels"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    top_api_channels_top_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TopQuestion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Top"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    state_api_study_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyState"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    make_api_study_make_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StudyPlan"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyState"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    ask_api_study_next_get: {
+        parameters: {
+            query: {
+                person: string;
+                place?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyQuestion"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    say_api_study_answer_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StudyAnswer"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyProgress"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    picture_api_study_pictures__id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": unknown;
+                    "image/jpeg": unknown;
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    found_api_study_results_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyResults"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    found_csv_api_study_results_csv_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": unknown;
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    said_csv_api_study_answers_csv_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": unknown;
                 };
             };
             /** @description Not a request for this page */

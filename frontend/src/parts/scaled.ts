@@ -36,11 +36,7 @@ export class Scaled extends Field {
     super(raw, own.place, own.relu, own.signed, own.percentile);
   }
 
-  override peak(): number {
-    return this.given;
-  }
-
-  get top(): number {
+  override get top(): number {
     return this.given;
   }
 
@@ -77,11 +73,7 @@ export class Difference extends Field {
     return this.a.landed(width, height).map((value, i) => this.between(value, other[i]!));
   }
 
-  override peak(): number {
-    return 1;
-  }
-
-  get top(): number {
+  override get top(): number {
     return 1;
   }
 

@@ -4,6 +4,8 @@ import { Field, type Grid, type Look, type Painter } from "../../maps";
 import { photo, sizeOf } from "../heat";
 import type { Place } from "../../api";
 
+const TILE = 128;
+
 /** How tiles are painted. `faint`: the picture behind is grey and pale, so that colour is the map's alone. */
 export interface Style {
   look: Look;
@@ -19,15 +21,14 @@ export class ChannelField extends Field {
     raw: Grid,
     place: Place,
     signed: boolean,
-    private readonly top: number,
+    private readonly given: number,
   ) {
     super(raw, place, false, signed, 100);
   }
 
-  override peak(landed: Float32Array): number {
-    let top = this.top;
-    if (!top) for (const value of landed) top = Math.max(top, (this.signed ? Math.abs(value) : value) || 0);
-    return top;
+  /** Its own is taken at the size of a tile: a layer may have two thousand of them. */
+  override get top(): number {
+    return this.given || this.peak(this.landed(TILE, TILE));
   }
 }
 
