@@ -18,6 +18,7 @@ from camlucida.models.model import Model
 from camlucida.outputs import placed
 from camlucida.web.cache import Cache
 from camlucida.web.pictures import Pictures
+from camlucida.web.runs import Runs
 from camlucida.web.work import Work
 
 KEPT = 64 << 20
@@ -79,6 +80,7 @@ class Page:
             raise ModelError("a page needs a model to explain.")
         self.served = {model.name: Served(model, self.data) for model in self.models}
         self.pictures = Pictures(self.data)
+        self.over = Runs(self.runs, self.served, self.data)
 
     def warm(self) -> None:
         """Find every model's layers now, so that the first click need not wait for it."""
