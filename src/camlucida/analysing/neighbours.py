@@ -31,7 +31,7 @@ def nearest(
         rows = of[start : start + ROWS]
         alike = unit[rows] @ unit.T
         alike[np.arange(len(rows)), rows] = -np.inf
-        order = np.argsort(-alike, axis=1, kind="stable")[:, :n]
+        order = alike.argmax(1)[:, None] if n == 1 else np.argsort(-alike, axis=1, kind="stable")[:, :n]
         found[start : start + ROWS] = order
         cosines[start : start + ROWS] = np.take_along_axis(alike, order, 1)
     return found, cosines

@@ -19,6 +19,9 @@ from camlucida.errors import DataError
 POINTS = 5000
 """Points at most; of more pictures, so many are drawn at random, and neighbours are looked for among them."""
 
+QUICK = 1000
+"""Points that t-SNE places within seconds."""
+
 
 @dataclass(frozen=True)
 class OfClass:
@@ -56,8 +59,8 @@ class Scatter:
 
     @property
     def usual(self) -> Way:
-        """What is shown first: what need not be computed."""
-        return next((way for way in self.ways if way in self._found), "tsne")
+        """What is shown first: what need not be computed, else what is computed within seconds."""
+        return next((way for way in self.ways if way in self._found), "tsne" if len(self.rows) <= QUICK else "pca")
 
     def projection(self, way: Way) -> Projection:
         """The places (points, 2): from the folder, or computed once."""

@@ -103,7 +103,9 @@ export class Pairs {
         const answer = await explain({ picture: id, model: run.asked, methods, layers: [], targets, score: "logit" }, undefined, signal);
         answer.maps.forEach((made, i) => {
           const what = i === 0 ? "saw" : "missed";
-          views[i + 1]?.set(image, Field.of(made, answer.place), look, `${what}: ${made.target}`);
+          const field = Field.of(made, answer.place);
+          const empty = field.map.values.some((value) => value > 0) ? "" : ". Empty: nothing here speaks for it";
+          views[i + 1]?.set(image, field, look, `${what}: ${made.target}${empty}`);
         });
       }
     } catch (error) {

@@ -249,8 +249,9 @@ export class Plane {
         context.arc(x, y, r, 0, 7);
         context.fillStyle = colour;
         context.fill();
-        context.lineWidth = 1;
-        context.strokeStyle = paper!;
+        context.lineWidth = 0.8;
+        context.strokeStyle = ink!;
+        context.globalAlpha = 0.5; // dark dots on a dark ground have an edge, too
         if (!muted[i]) context.stroke();
       }
     }
