@@ -22,6 +22,7 @@ from camlucida.outputs import placed
 from camlucida.strongest import Strongest
 from camlucida.web.cache import Cache
 from camlucida.web.pictures import Pictures
+from camlucida.web.runs import Runs
 from camlucida.web.work import Work
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ class Page:
             raise ModelError("a page needs a model to explain.")
         self.served = {model.name: Served(model, self.data) for model in self.models}
         self.pictures = Pictures(self.data)
+        self.over = Runs(self.runs, self.served, self.data)
 
     def warm(self) -> None:
         """Find every model's layers now, so that the first click need not wait for it."""
