@@ -14,6 +14,7 @@ from camlucida.data.images import load_image
 from camlucida.engine import Layer, candidates, twin_of
 from camlucida.errors import CamlucidaError, ModelError, nearest
 from camlucida.evaluation.run import outputs_of
+from camlucida.evidence import Evidence
 from camlucida.models.model import Model
 from camlucida.outputs import placed
 from camlucida.web.cache import Cache
@@ -22,6 +23,8 @@ from camlucida.web.work import Work
 
 KEPT = 64 << 20
 """Bytes of answers that are kept, so that the same question is not asked twice."""
+REMEMBERED = 32 << 20
+"""Bytes, about, of maps that are being painted over or turned: every stroke asks about the same one."""
 
 
 @dataclass(eq=False)
@@ -73,6 +76,7 @@ class Page:
     study: Path | None = None
     work: Work = field(default_factory=Work)
     cache: Cache[bytes] = field(default_factory=lambda: Cache(KEPT))
+    evidence: Cache[Evidence] = field(default_factory=lambda: Cache(REMEMBERED, lambda one: 4 * one.inputs.nbytes))
 
     def __post_init__(self) -> None:
         if not self.models:
