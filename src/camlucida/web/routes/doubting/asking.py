@@ -40,7 +40,7 @@ class Doubt(Wire):
     target: Name | int | None = None
 
 
-class Heat(Wire):
+class DoubtedMap(Wire):
     """A raw map and how it is painted; `place` says where it lies on the picture it comes with."""
 
     map: Packed
@@ -100,11 +100,11 @@ def _retold(found: Evidence, job: Job | None) -> Evidence:
     return dataclasses.replace(found, explainer=dataclasses.replace(found.explainer, tick=tick))
 
 
-def heat(found: Evidence, raw: Tensor, geometry: Geometry) -> Heat:
+def heat(found: Evidence, raw: Tensor, geometry: Geometry) -> DoubtedMap:
     """A map as the method of `found` makes it."""
     assert isinstance(found.explainer, OfMethod)
     display = found.explainer.request[0].display
-    return Heat(
+    return DoubtedMap(
         map=packed(raw),
         place=Place.of(geometry),
         relu=found.explainer.relu,

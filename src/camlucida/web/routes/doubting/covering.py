@@ -17,7 +17,7 @@ from camlucida.looking import small
 from camlucida.trusting.covering import Cover, covered
 from camlucida.web.page import Page
 from camlucida.web.pictures import Picture
-from camlucida.web.routes.doubting.asking import Doubt, Heat, Stand, address, evidence, heat, map_of, stands
+from camlucida.web.routes.doubting.asking import Doubt, DoubtedMap, Stand, address, evidence, heat, map_of, stands
 from camlucida.web.routes.given import Given, picture_of
 from camlucida.web.wire import Wire
 from camlucida.web.work import Job, answer
@@ -31,7 +31,7 @@ LONGEST = 1024
 SHOWN = 512
 
 
-class Mask(Wire):
+class CoverMask(Wire):
     """What is covered: bits (height, width), row by row, the highest first, without gaps between rows; base64."""
 
     width: Annotated[int, Field(ge=1, le=SIDE)]
@@ -45,7 +45,7 @@ class Covering(Doubt):
     keep   also keep the covered picture in memory, so that it can be asked about like any other
     """
 
-    mask: Mask
+    mask: CoverMask
     fill: Cover = "blur"
     keep: bool = False
 
@@ -66,7 +66,7 @@ class Covered(Wire):
     share: float
     target: int
     classes: list[Stand]
-    heat: Heat
+    heat: DoubtedMap
 
 
 @router.post("/cover", responses={200: {"model": Covered}})
@@ -94,7 +94,7 @@ def without(page: Page, asked: Covering, job: Job) -> Covered:
     )
 
 
-def unpacked_mask(mask: Mask) -> NDArray[Any]:
+def unpacked_mask(mask: CoverMask) -> NDArray[Any]:
     """(height, width) bool. Raises `ImageError` where it is not what it says."""
     try:
         content = base64.b64decode(mask.bits, validate=True)

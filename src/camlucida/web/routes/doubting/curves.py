@@ -35,7 +35,7 @@ Kind = Literal["insertion", "deletion"]
 KINDS: tuple[Kind, ...] = ("insertion", "deletion")
 
 
-class Line(Wire):
+class CurveLine(Wire):
     """Probabilities of the class from point `start` on; `of` is map, centre or random. `area` once it is complete."""
 
     kind: Kind
@@ -45,7 +45,7 @@ class Line(Wire):
     area: float | None = None
 
 
-class Order(Wire):
+class CurveOrder(Wire):
     """When each pixel goes: bytes (height, width), base64; at point k all are gone whose byte is at most k."""
 
     width: int
@@ -59,24 +59,24 @@ class Walked(Wire):
     steps: int
     seen: str
     substrate: str
-    order: Order
+    order: CurveOrder
 
 
-class Curves(Wire):
+class WalkCurves(Wire):
     """All of it, when it is done. `target` is the class."""
 
     target: str
     walked: Walked
-    lines: list[Line]
+    lines: list[CurveLine]
 
 
-@router.post("/curves", responses={200: {"model": Curves}})
+@router.post("/curves", responses={200: {"model": WalkCurves}})
 async def drawn(request: Request, page: Given, asked: Doubt) -> Response:
-    """Insertion and deletion. A stream of events has `walked` (a Walked) first, and `points` (a Line) as they come."""
+    """Insertion and deletion. A stream has `walked` (a Walked) first, and `points` (a CurveLine) as they come."""
     return await answer(request, lambda job: curves(page, asked, job), "long")
 
 
-def curves(page: Page, asked: Doubt, job: Job) -> Curves | bytes:
+def curves(page: Page, asked: Doubt, job: Job) -> WalkCurves | bytes:
     """From what was kept, or from the network."""
     picture = picture_of(page, asked.picture)
     which = key(page, asked, picture, "curves")
@@ -89,7 +89,7 @@ def curves(page: Page, asked: Doubt, job: Job) -> Curves | bytes:
     return body
 
 
-def _followed(found: Evidence, job: Job) -> Curves:
+def _followed(found: Evidence, job: Job) -> WalkCurves:
     sight = found.sight
     maps = {"map": found.relevance}
     if not says_something(found.relevance):
@@ -107,14 +107,14 @@ def _followed(found: Evidence, job: Job) -> Curves:
         start = 0
         for scores in sight.predict_each(there.pictures, len(there)):
             points.append(probability(scores, sight.target))
-            job.send("points", Line(kind=kind, of=of, start=start, values=points[-1].tolist()))
+            job.send("points", CurveLine(kind=kind, of=of, start=start, values=points[-1].tolist()))
             start += len(scores)
             job.tick(done + start, total)
         done += len(there)
         curve = torch.cat(points)
-        lines.append(Line(kind=kind, of=of, start=0, values=curve.tolist(), area=area(curve)))
+        lines.append(CurveLine(kind=kind, of=of, start=0, values=curve.tolist(), area=area(curve)))
     target = class_label(sight.target, sight.model.labels)
-    return Curves(target=target, walked=walked, lines=lines)
+    return WalkCurves(target=target, walked=walked, lines=lines)
 
 
 def _walk(found: Evidence, map_: Tensor, kind: Kind) -> Walk:
@@ -129,5 +129,5 @@ def _pictures(found: Evidence, there: Walk) -> Walked:
     # A pixel is gone at the first point whose count is above its place in the row.
     gone = torch.bucketize(there.places.cpu(), torch.tensor(there.counts), right=True).to(torch.uint8)
     height, width = gone.shape
-    order = Order(width=width, height=height, first=base64.b64encode(gone.numpy().tobytes()).decode())
+    order = CurveOrder(width=width, height=height, first=base64.b64encode(gone.numpy().tobytes()).decode())
     return Walked(steps=len(there) - 1, seen=seen(found, inputs), substrate=seen(found, nothing), order=order)

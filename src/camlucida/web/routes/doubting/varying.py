@@ -16,7 +16,7 @@ from camlucida.trusting.varying import Change, vary
 from camlucida.web.page import Page
 from camlucida.web.routes.doubting.asking import (
     Doubt,
-    Heat,
+    DoubtedMap,
     Stand,
     evidence,
     heat,
@@ -61,8 +61,8 @@ class Varied(Wire):
     """
 
     image: str
-    first: Heat
-    heat: Heat
+    first: DoubtedMap
+    heat: DoubtedMap
     back: Packed
     correlation: float | None
     shared: float

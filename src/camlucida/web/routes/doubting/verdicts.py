@@ -27,7 +27,7 @@ SMALL = 32
 """Of the maps that it was compared with."""
 
 
-class Sure(Wire):
+class Certain(Wire):
     """How the model's probabilities are spread: `unsure` 0 to 1; `choices`, as unsure as among so many classes."""
 
     probability: float
@@ -38,7 +38,7 @@ class Sure(Wire):
     guessing: bool
 
 
-class Falls(Wire):
+class PlaceFalls(Wire):
     """How far the class falls, in nats, when what the map marks is blurred out; `falls` of all moves, its own first.
 
     marked   what was blurred out, from 0 to 1, on the network's input
@@ -51,7 +51,7 @@ class Falls(Wire):
     marked: Packed
 
 
-class Border(Wire):
+class EdgeFalls(Wire):
     """What the class loses, in nats, when the edge or the middle is blurred; `marked`: the map's share in the edge."""
 
     edge: float
@@ -60,14 +60,14 @@ class Border(Wire):
     decides: bool
 
 
-class Like(Wire):
+class AlikeMap(Wire):
     """Rank correlation of the map with another one; null for a map of one value."""
 
     name: str
     correlation: float | None
 
 
-class Rules(Wire):
+class TrustRules(Wire):
     """Where the verdict draws its lines: levels of p, and the correlation that copies need."""
 
     level: float
@@ -89,17 +89,17 @@ class Verdict(Wire):
     target: str
     predicted: str
     probability: float
-    certainty: Sure
-    place: Falls | None
-    edge: Border
-    classes: list[Like]
-    noise: list[Like]
-    shifts: list[Like]
+    certainty: Certain
+    place: PlaceFalls | None
+    edge: EdgeFalls
+    classes: list[AlikeMap]
+    noise: list[AlikeMap]
+    shifts: list[AlikeMap]
     band: float | None
     maps: Packed | None
     seen: str
     blurred: str
-    rules: Rules
+    rules: TrustRules
 
 
 @router.post("/trust", responses={200: {"model": Verdict}})
@@ -138,7 +138,7 @@ def verdict_of(found: Trust) -> Verdict:
         target=found.target,
         predicted=found.predicted,
         probability=found.probability,
-        certainty=Sure(
+        certainty=Certain(
             probability=c.probability,
             margin=c.margin,
             choices=c.choices,
@@ -148,14 +148,14 @@ def verdict_of(found: Trust) -> Verdict:
         ),
         place=None
         if place is None
-        else Falls(
+        else PlaceFalls(
             p=place.p,
             fall=place.fall,
             elsewhere=place.elsewhere,
             falls=place.falls.tolist(),
             marked=packed(shrunk(place.marked[None], MASK)),
         ),
-        edge=Border(
+        edge=EdgeFalls(
             edge=found.edge.edge, middle=found.edge.middle, marked=found.edge.marked, decides=found.edge.decides
         ),
         classes=_likes(found.classes),
@@ -165,12 +165,12 @@ def verdict_of(found: Trust) -> Verdict:
         maps=packed(shrunk(torch.stack([one.map for one in others]), SMALL)) if others else None,
         seen=address(to_image(found.seen)),
         blurred=address(to_image(found.blurred)),
-        rules=Rules(level=LEVEL, hopeless=HOPELESS, steady=STEADY),
+        rules=TrustRules(level=LEVEL, hopeless=HOPELESS, steady=STEADY),
     )
 
 
-def _likes(found: Sequence[Likeness]) -> list[Like]:
-    return [Like(name=one.name, correlation=_known(one.correlation)) for one in found]
+def _likes(found: Sequence[Likeness]) -> list[AlikeMap]:
+    return [AlikeMap(name=one.name, correlation=_known(one.correlation)) for one in found]
 
 
 def _known(value: float) -> float | None:
