@@ -259,6 +259,20 @@ def test_covering_is_asking_about_the_covered_picture(client: TestClient, page: 
     assert image(told["image"]).size == made.size
 
 
+def test_the_map_stays_that_of_the_class_when_the_model_says_another(client: TestClient, page: Page) -> None:
+    model, whole = page.model(None).model, np.ones((4, 4), dtype=bool)
+    others = 0
+    for which in ("s0", "s1"):
+        picture = page.pictures.find(which).image
+        first, made = cl.explain(model, picture), covered(picture, whole, "grey")
+        told = client.post("/api/cover", json={"picture": which, "mask": mask(whole), "fill": "grey"}).json()
+        others += cl.explain(model, made).index != first.index
+        true = cl.explain(model, made, target=first.index).raw
+        heat = unpacked(Packed(**told["heat"]["map"]))[0]
+        np.testing.assert_allclose(heat, true, atol=2e-3 * float(true.abs().max()))
+    assert others > 0
+
+
 def test_nothing_covered_changes_nothing(client: TestClient) -> None:
     nothing = mask(np.zeros((5, 9), dtype=bool))
     told = client.post("/api/cover", json={"picture": "s3", "mask": nothing, "fill": "grey"}).json()

@@ -129,6 +129,13 @@ export class Brush {
     this.changed(false);
   }
 
+  /** Show where the keyboard's box is. */
+  showBox(on: boolean): void {
+    this.boxed = on;
+    this.tell();
+    this.draw();
+  }
+
   /** The mask as the server reads it: bits row by row, the highest first. */
   packed(): { width: number; height: number; bits: string } {
     const { width, height, marked } = this.cells;

@@ -25,7 +25,7 @@ export function cover(page: Page): Part {
   const view = new HeatView("overlay", page.painter);
   const outcome = told();
   const classes = h("div");
-  const latest = new Latest<Covered>("/api/cover", (answer) => void draw(answer), failed, busy);
+  const latest = new Latest<object, Covered>("/api/cover", (answer) => void draw(answer), failed, busy);
   let now: Now | null = null;
 
   const size = slider("Size of the brush", { min: 0.01, max: 0.2, step: 0.005 }, (value) => (brush.size = value), percent);
@@ -40,7 +40,18 @@ export function cover(page: Page): Part {
   const undo = h("button", { onclick: () => brush.undo() }, "Undo");
   const clear = h("button", { onclick: () => brush.clear() }, "Clear");
   const mark = h("button", { class: "main", onclick: coverMarked }, "Cover what the map marks");
-  const box = h("button", { onclick: () => brush.fillBox(1) }, "Cover the box");
+  const seeBox = (on: boolean) => () => brush.showBox(on);
+  const box = h(
+    "button",
+    {
+      onclick: () => brush.fillBox(1),
+      onpointerenter: seeBox(true),
+      onpointerleave: seeBox(false),
+      onfocus: seeBox(true),
+      onblur: seeBox(false),
+    },
+    "Cover the box",
+  );
   const keep = h("button", { onclick: () => void takeAlong() }, "Take the covered picture along");
   const element = h(
     "div",

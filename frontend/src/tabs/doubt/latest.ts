@@ -4,20 +4,21 @@ import { post, wasStopped } from "../../api";
 
 const PATIENCE = 300;
 
-export class Latest<T> {
+export class Latest<Q, T> {
   private running: AbortController | null = null;
-  private waiting: unknown = null;
+  private waiting: Q | null = null;
   private timer = 0;
 
   constructor(
     private readonly path: string,
-    private readonly got: (answer: T) => void,
+    /** Told what was asked, too: by now somebody may want something else. */
+    private readonly got: (answer: T, asked: Q) => void,
     private readonly failed: (error: Error) => void,
     private readonly busy: (now: boolean) => void,
   ) {}
 
   /** Ask, or be next. A slow question waits until nothing moves any more, and stops what runs. */
-  ask(body: unknown, slow = false): void {
+  ask(body: Q, slow = false): void {
     this.waiting = body;
     clearTimeout(this.timer);
     if (!slow) {
@@ -44,7 +45,7 @@ export class Latest<T> {
     this.busy(true);
     try {
       const answer = await post<T>(this.path, body, mine.signal);
-      if (this.running === mine) this.got(answer);
+      if (this.running === mine) this.got(answer, body);
     } catch (error) {
       if (this.running === mine && !wasStopped(error)) this.failed(error as Error);
     }

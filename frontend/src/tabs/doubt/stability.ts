@@ -1,6 +1,6 @@
 // Change the picture a little: does the map follow?
 
-import { post, type Varied, wasStopped } from "../../api";
+import { type Doubt, post, type Varied, wasStopped } from "../../api";
 import { fill, h } from "../../dom";
 import { Field, percent, unpack } from "../../maps";
 import { lookOf, type Page } from "../../page";
@@ -12,8 +12,11 @@ import { rounded } from "./figures";
 import { decoded, fieldOf, type Now, type Part } from "./part";
 import { stands, told } from "./stands";
 
+type Name = "angle" | "noise" | "across" | "down" | "blur" | "light";
+type Values = Partial<Record<Name, number>>;
+
 interface Dial {
-  name: "angle" | "noise" | "across" | "down" | "blur" | "light";
+  name: Name;
   words: string;
   min: number;
   max: number;
@@ -44,15 +47,14 @@ export function stability(page: Page): Part {
   const outcome = told();
   const classes = h("div");
   const drawing = h("div", { class: "trace" });
-  const latest = new Latest<Varied>("/api/vary", (answer) => void draw(answer), failed, busy);
-  const values: Record<string, number> = {};
+  const latest = new Latest<Doubt & Values, Varied>("/api/vary", (answer, at) => void draw(answer, at), failed, busy);
+  const values: Values = {};
   const dials = new Map<string, Slider>();
   const trace = new Map<number, number>();
   let plain: HTMLImageElement | null = null;
   let plainFor = "";
   let moving: Dial = DIALS[0]!;
   let sweeping: AbortController | null = null;
-  let asked: Record<string, number> = {};
   let now: Now | null = null;
 
   const reset = h("button", { onclick: clear }, "Back to the picture");
@@ -115,12 +117,10 @@ export function stability(page: Page): Part {
 
   function ask(): void {
     if (!now) return;
-    asked = { ...values };
-    latest.ask({ ...now.doubt, ...asked }, now.slow);
+    latest.ask({ ...now.doubt, ...values }, now.slow);
   }
 
-  async function draw(answer: Varied): Promise<void> {
-    const at = { ...asked };
+  async function draw(answer: Varied, at: Values): Promise<void> {
     const image = await decoded(answer.image);
     const untouched = DIALS.every((one) => at[one.name] === 0);
     if (untouched) [plain, plainFor] = [image, about()];
@@ -180,10 +180,10 @@ export function stability(page: Page): Part {
     try {
       for (let i = 0; i < SWEEP && sweeping === mine; i++) {
         const value = moving.min + ((moving.max - moving.min) * i) / (SWEEP - 1);
-        asked = { ...values, [moving.name]: Math.round(value / moving.step) * moving.step };
-        dials.get(moving.name)!.set(asked[moving.name]!);
-        const answer = await post<Varied>("/api/vary", { ...now.doubt, ...asked }, mine.signal);
-        if (sweeping === mine) await draw(answer);
+        const at = { ...values, [moving.name]: Number((Math.round(value / moving.step) * moving.step).toFixed(4)) };
+        dials.get(moving.name)!.set(at[moving.name]!);
+        const answer = await post<Varied>("/api/vary", { ...now.doubt, ...at }, mine.signal);
+        if (sweeping === mine) await draw(answer, at);
       }
     } catch (error) {
       if (!wasStopped(error)) failed(error as Error);
