@@ -2,19 +2,35 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench docs clean
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.PHONY: demo app test test-app check front front-current bench docs clean
 
 demo: .venv/.core  ## explain built-in pictures with the built-in networks
 	$(BIN)/camlucida demo
 
-test: .venv/.dev  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+app: .venv/.web  ## open the page on this machine; `make app ARGS="--model resnet50 --data photos/"`
+	$(BIN)/camlucida app $(ARGS)
+
+test: .venv/.dev  ## run the tests, all but those in a browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --ignore=tests/browser
+
+test-app: .venv/.browser  ## run the page in a real headless Chromium, which is installed if there is none
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
 
 check: .venv/.dev  ## formatting, lint, strict types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+front: .venv/.dev frontend/node_modules  ## build the page's front end into the package (needs Node 20 or newer)
+	$(BIN)/python scripts/describe_api.py
+	cd frontend && npm run --silent types && npm run --silent build
+
+front-current: front  ## fails where what is committed is not what the source gives
+	git diff --exit-code --stat -- frontend/openapi.json frontend/src/schema.ts src/camlucida/web/static
+	test -z "$$(git status --porcelain -- src/camlucida/web/static)"
 
 bench: .venv/.bench  ## time and memory, as interleaved ratios, against the peers
 	$(BIN)/python benchmarks/run.py
@@ -24,7 +40,7 @@ docs: .venv/.docs  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:
-	rm -rf .venv site camlucida-out
+	rm -rf .venv site camlucida-out frontend/node_modules
 
 .venv/.core: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Camlucida needs Python 3.11 or newer: make PYTHON=python3.11 …")'
@@ -35,6 +51,19 @@ clean:
 
 .venv/.dev: .venv/.core
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,check,parity]'
+	touch $@
+
+.venv/.web: .venv/.core
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[web]'
+	touch $@
+
+.venv/.browser: .venv/.dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[browser]'
+	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium; }
+	touch $@
+
+frontend/node_modules: frontend/package-lock.json
+	cd frontend && npm ci --silent
 	touch $@
 
 .venv/.bench: .venv/.core

@@ -150,6 +150,8 @@ def _check(methods: Sequence[Method | Combined], target: Any, layer: Any, option
         for m in having:
             if isinstance(m.options[name], int | float) and not isinstance(value, int | float):
                 raise MethodError(f"{m.name}: {name} is a number (by default {m.options[name]:g}), not {value!r}.")
+            if type(m.options[name]) is int and isinstance(value, float):
+                raise MethodError(f"{m.name}: {name} is a whole number (by default {m.options[name]}), not {value!r}.")
 
 
 def _own(options: Mapping[str, Any], method: Method | Combined, methods: Sequence[Method | Combined]) -> dict[str, Any]:
@@ -180,7 +182,7 @@ def _each(
                     picture=picture,
                     geometry=geometry,
                     target=target.label(model.labels),
-                    index=_class_of(target),
+                    index=class_of(target),
                     score=float(run.scores[t, 0]),
                     score_kind=score if isinstance(target, ClassScore) else "score",
                     predictions=predictions,
@@ -234,7 +236,8 @@ def versions() -> dict[str, str]:
     return {"camlucida": camlucida.__version__, **found}
 
 
-def _class_of(target: Target) -> int | None:
+def class_of(target: Target) -> int | None:
+    """The class that a target scores, if it is one class; None for "cat rather than dog" and the like."""
     if not isinstance(target, ClassScore):
         return None
     return target.index if isinstance(target.index, int) else int(target.index[0])

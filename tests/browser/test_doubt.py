@@ -12,8 +12,7 @@ from camlucida.data.images import load_image
 from camlucida.data.sources import open_dataset
 from camlucida.web.page import Page
 
-from .conftest import PHONE
-
+PHONE = {"width": 390, "height": 844}
 Open = Callable[..., Any]
 Shoot = Callable[[Any, str], None]
 PICTURE = "s1"

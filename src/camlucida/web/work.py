@@ -106,14 +106,19 @@ class Work:
         self.lanes: dict[str, Lane] = {"quick": Lane(*quick), "long": Lane(*long)}
 
 
-async def answer(request: Request, task: Task, lane: LaneName = "quick") -> Response:
+JSON = "application/json"
+
+
+async def answer(request: Request, task: Task, lane: LaneName = "quick", media: str = JSON) -> Response:
     """Do the work and answer: with JSON, or as a stream of events where the client accepts one.
+
+    media   what the bytes are that the task makes, if they are no JSON: then there is no stream
 
     Events: `progress` {done, total}, whatever the task sends, and at the end `result` or `error`. A client that goes
     away ends the work at its next word.
     """
     chosen: Lane = request.app.state.page.work.lanes[lane]
-    if STREAM in request.headers.get("accept", ""):
+    if media == JSON and STREAM in request.headers.get("accept", ""):
         if chosen.inside >= chosen.room:
             raise Busy
         events = _events(chosen, task)
@@ -122,7 +127,7 @@ async def answer(request: Request, task: Task, lane: LaneName = "quick") -> Resp
     async with chosen.place():
         watch = asyncio.create_task(_watch(request, job))
         try:
-            return _json(await chosen.run(task, job))
+            return Response(_body(await chosen.run(task, job)), media_type=media)
         finally:
             watch.cancel()
 
@@ -165,10 +170,6 @@ async def _events(lane: Lane, task: Task) -> AsyncIterator[bytes]:
         job.cancel()
         with contextlib.suppress(asyncio.CancelledError, RuntimeError):
             await asyncio.shield(worker)
-
-
-def _json(found: BaseModel | bytes) -> Response:
-    return Response(_body(found), media_type="application/json")
 
 
 def _body(content: Any) -> bytes:

@@ -1,0 +1,91 @@
+"""What holds for every tab: keyboard, names for screen readers, narrow screens, nothing from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="`make test-app` installs it")
+
+PHONE = {"width": 390, "height": 844}
+TABS = ("look", "compare", "doubt", "activations", "dataset", "study")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", TABS)
+def test_nothing_of_it_is_out_of_reach(
+    tab: Callable[..., Any], screenshot: Callable[..., None], name: str, theme: str
+) -> None:
+    """axe-core finds no violation of WCAG 2 A and AA: names, roles, contrast, order."""
+    page = tab(f"#{name}", color_scheme=theme)
+    page.wait_for_selector(f".panel.{name}:visible")
+    page.wait_for_load_state("networkidle")
+    found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]})
+    told = [
+        f"{rule['id']}: {rule['help']}: {node['target']} {node['html'][:160]}"
+        for rule in found.response["violations"]
+        for node in rule["nodes"][:4]
+    ]
+    screenshot(page, f"{name}-{theme}")
+    assert not told, "\n".join(told)
+
+
+@pytest.mark.parametrize("name", TABS)
+def test_a_phone_need_not_scroll_sideways(tab: Callable[..., Any], screenshot: Callable[..., None], name: str) -> None:
+    page = tab(f"#{name}", viewport=PHONE, has_touch=True)
+    page.wait_for_load_state("networkidle")
+    screenshot(page, f"{name}-phone")
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 0, page.evaluate(
+        """[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+        .slice(0, 5).map(e => e.outerHTML.slice(0, 120)).join(' | ')"""
+    )
+
+
+def test_tabs_are_walked_by_keys(tab: Callable[..., Any]) -> None:
+    page = tab()
+    page.locator("#tab-look").focus()
+    seen = []
+    for _ in TABS:
+        page.keyboard.press("ArrowRight")
+        seen.append(page.evaluate("document.activeElement.id"))
+        name = seen[-1].removeprefix("tab-")
+        assert page.locator(f"#panel-{name}").is_visible()
+        assert page.locator(f"#tab-{name}").get_attribute("aria-selected") == "true"
+    assert seen == [f"tab-{name}" for name in (*TABS[1:], "look")]
+    page.keyboard.press("End")
+    assert page.evaluate("document.activeElement.id") == "tab-study"
+    page.keyboard.press("Home")
+    assert page.evaluate("document.activeElement.id") == "tab-look"
+
+
+def test_the_way_back_is_the_browsers_own(tab: Callable[..., Any]) -> None:
+    page = tab("#look")
+    page.locator("#tab-doubt").click()
+    page.locator("#tab-compare").click()
+    assert page.locator("#panel-compare").is_visible()
+    page.go_back()
+    page.wait_for_selector("#panel-doubt:visible")
+    page.go_back()
+    page.wait_for_selector("#panel-look:visible")
+
+
+def test_an_address_that_makes_no_sense_opens_the_page_all_the_same(tab: Callable[..., Any]) -> None:
+    page = tab("#nowhere?picture=..%2Fetc&opacity=many&model=none&compare.x=%00&layer=%3Cscript%3E")
+    page.wait_for_selector("#panel-look:visible")
+    assert page.locator(".look .tile").first.is_visible()
+
+
+def test_the_theme_is_remembered(tab: Callable[..., Any]) -> None:
+    page = tab(color_scheme="light")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(ground)
+    page.locator("button.theme").click()
+    page.locator("button.theme").click()
+    dark = page.evaluate(ground)
+    assert dark != light
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    assert page.evaluate(ground) == dark
