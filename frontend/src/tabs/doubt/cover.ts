@@ -9,7 +9,7 @@ import { Brush } from "../../parts/brush";
 import { choice, slider } from "../../parts/controls";
 import { HeatView } from "../../parts/heat";
 import { Latest } from "./latest";
-import { decoded, fieldOf, type Now, type Part } from "./part";
+import { decoded, fieldOf, type Now, type Part, portion } from "./part";
 import { change, meaning, stands, told } from "./stands";
 
 const FILLS = [
@@ -28,7 +28,7 @@ export function cover(page: Page): Part {
   const latest = new Latest<object, Covered>("/api/cover", (answer) => void draw(answer), failed, busy);
   let now: Now | null = null;
 
-  const size = slider("Size of the brush", { min: 0.01, max: 0.2, step: 0.005 }, (value) => (brush.size = value), percent);
+  const size = slider("Size of the brush", { min: 0.01, max: 0.2, step: 0.005 }, (value) => (brush.size = value), portion);
   size.set(brush.size);
   const fills = choice("Cover it with", (value) => {
     page.store.setMore("doubt.fill", value === "blur" ? null : value);
@@ -121,7 +121,7 @@ export function cover(page: Page): Part {
     fill(classes, stands(answer.classes, answer.target));
     outcome.say(
       answer.share > 0
-        ? `${change(one)}: ${meaning(one)} You covered ${percent(answer.share)} of the picture.`
+        ? `${change(one)}: ${meaning(one)} You covered ${portion(answer.share)} of the picture.`
         : `${one.name} ${percent(one.before)}. Nothing is covered yet.`,
     );
     element.dataset.share = answer.share.toFixed(4);

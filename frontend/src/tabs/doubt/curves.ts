@@ -6,7 +6,7 @@ import { percent } from "../../maps";
 import type { Page } from "../../page";
 import { slider } from "../../parts/controls";
 import { Task } from "../../parts/task";
-import { decoded, type Now, type Part } from "./part";
+import { decoded, type Now, type Part, portion } from "./part";
 import { ranked, WalkPlot } from "./walk";
 
 /** Points of all six curves. */
@@ -41,7 +41,7 @@ export function curves(page: Page): Part {
   const stills = plots.map((plot) => h("canvas", { role: "img", width: 1, height: 1, "aria-label": plot.kind }));
   const captions = plots.map(() => h("figcaption"));
   const scrub = slider("Share of the picture that has gone, or come", { min: 0, max: 28, step: 1 }, mark, (point) =>
-    percent(point / steps()),
+    portion(point / steps()),
   );
   const shown = h(
     "div",
@@ -135,7 +135,7 @@ export function curves(page: Page): Part {
       plot.mark(point);
       compose(stills[i]!, walk!, point, plot.kind === "insertion");
       const value = plot.at(point);
-      const share = percent(point / walk!.steps);
+      const share = portion(point / walk!.steps);
       const what = plot.kind === "insertion" ? `${share} put in` : `${share} taken out`;
       const words = `${what}: ${now?.made.target ?? "the class"} ${value === undefined ? "…" : percent(value)}`;
       stills[i]!.setAttribute("aria-label", words);

@@ -32,6 +32,10 @@ export function fieldOf(heat: Heat): Field {
   return new Field(unpack(heat.map)[0]!, heat.place, heat.relu, heat.signed, heat.percentile);
 }
 
+/** How much of a picture: no finer than anybody sees. */
+export const portion = (share: number): string =>
+  share > 0 && share < 0.01 ? "less than 1 %" : `${Math.round(100 * share)} %`;
+
 /** A picture that came inside an answer. */
 export async function decoded(address: string): Promise<HTMLImageElement> {
   const image = new Image();

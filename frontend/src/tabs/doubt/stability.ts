@@ -9,7 +9,7 @@ import { HeatView } from "../../parts/heat";
 import { plot } from "../../parts/plot";
 import { Latest } from "./latest";
 import { rounded } from "./figures";
-import { decoded, fieldOf, type Now, type Part } from "./part";
+import { decoded, fieldOf, type Now, type Part, portion } from "./part";
 import { stands, told } from "./stands";
 
 type Name = "angle" | "noise" | "across" | "down" | "blur" | "light";
@@ -245,5 +245,5 @@ function words(answer: Varied, untouched: boolean): string {
   const value = rounded(answer.correlation);
   const verdict =
     answer.correlation >= 0.8 ? "The map follows" : answer.correlation >= 0.5 ? "The map follows in part" : "The map does not follow";
-  return `${verdict}: rank correlation ${value} over the ${percent(answer.shared)} that both know. ${class_}.`;
+  return `${verdict}: rank correlation ${value} over the ${portion(answer.shared)} that both know. ${class_}.`;
 }
