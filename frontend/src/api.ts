@@ -14,6 +14,16 @@ export type Explained = Schemas["Explained"];
 export type Packed = Schemas["Packed"];
 export type Place = Schemas["Place"];
 export type Guess = Schemas["Guess"];
+export type Doubt = Partial<Schemas["Doubt"]> & { picture: string };
+export type Heat = Schemas["DoubtedMap"];
+export type Stand = Schemas["Stand"];
+export type Verdict = Schemas["Verdict"];
+export type Like = Schemas["AlikeMap"];
+export type Curves = Schemas["WalkCurves"];
+export type CurveLine = Schemas["CurveLine"];
+export type Walked = Schemas["Walked"];
+export type Covered = Schemas["Covered"];
+export type Varied = Schemas["Varied"];
 
 /** An error with a sentence for people. */
 export class Failed extends Error {

@@ -16,6 +16,7 @@ from camlucida.data.images import load_image
 from camlucida.engine import Layer, candidates, twin_of
 from camlucida.errors import CamlucidaError, ModelError, nearest
 from camlucida.evaluation.run import outputs_of
+from camlucida.evidence import Evidence
 from camlucida.explanations import Explanations
 from camlucida.models.model import Model
 from camlucida.outputs import placed
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 KEPT = 64 << 20
 """Bytes of answers that are kept, so that the same question is not asked twice."""
+REMEMBERED = 32 << 20
+"""Bytes, about, of maps that are being painted over or turned: every stroke asks about the same one."""
 CHANNELS = 64 << 20
 """Bytes of layers' activations that are kept, so that paging through channels does not run the network again."""
 SCANS = 192 << 20
@@ -129,6 +132,7 @@ class Page:
     maps: Cache[list[Found]] = field(default_factory=lambda: Cache(KEPT, _held))
     work: Work = field(default_factory=Work)
     cache: Cache[bytes] = field(default_factory=lambda: Cache(KEPT))
+    evidence: Cache[Evidence] = field(default_factory=lambda: Cache(REMEMBERED, lambda one: 4 * one.inputs.nbytes))
     channels: Cache[Activations] = field(default_factory=lambda: Cache(CHANNELS, _bytes_of_channels))
     scans: Cache[Scan] = field(
         default_factory=lambda: Cache(SCANS, lambda scan: scan.found.nbytes + 64 * len(scan.indices))
