@@ -366,7 +366,8 @@ export function short(value: number): string {
 
 /** A probability as people read it; never "0 %" or "100 %" for what is neither. */
 export function percent(share: number): string {
-  if (share > 0 && share < 0.0005) return "< 0.1 %";
-  if (share < 1 && share >= 0.9995) return "> 99.9 %";
+  if (share <= 0 || share >= 1) return share <= 0 ? "0 %" : "100 %";
+  if (share < 0.0005) return "< 0.1 %";
+  if (share >= 0.9995) return "> 99.9 %";
   return share >= 0.0995 && share < 0.995 ? `${(100 * share).toFixed(0)} %` : `${(100 * share).toFixed(1)} %`;
 }

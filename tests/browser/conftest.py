@@ -31,7 +31,7 @@ FLAGS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
-WIDE = {"width": 1400, "height": 900}
+WIDE, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 PATIENCE = 15_000
 
 

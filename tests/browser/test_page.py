@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from .conftest import PHONE
+
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="`make test-app` installs it")
 
-PHONE = {"width": 390, "height": 844}
 TABS = ("look", "compare", "doubt", "activations", "dataset", "study")
 
 

@@ -138,7 +138,7 @@ function mount(root: HTMLElement, page: Page): void {
         "p",
         {},
         answer.positive > 0
-          ? `${count === answer.total ? "All" : "These"} ${count} channels make up ${percent(share)} of the positive evidence; ` +
+          ? `${count === answer.total ? "All" : "These"} ${count} channels make up ${percent(count === answer.total ? 1 : share)} of the positive evidence; ` +
               `${answer.half === 1 ? "one channel holds" : `the ${answer.half} strongest hold`} half of it.`
           : `No channel speaks for ${answer.target} here.`,
       ),

@@ -4,7 +4,7 @@ import { Field, type Grid, type Look, type Painter } from "../../maps";
 import { photo, sizeOf } from "../heat";
 import type { Place } from "../../api";
 
-const TILE = 128;
+const TILE = 160;
 
 /** How tiles are painted. `faint`: the picture behind is grey and pale, so that colour is the map's alone. */
 export interface Style {
@@ -26,9 +26,12 @@ export class ChannelField extends Field {
     super(raw, place, false, signed, 100);
   }
 
-  /** Its own is taken at the size of a tile: a layer may have two thousand of them. */
+  /** Its own is taken at no more than the size of a tile: a layer may have two thousand of them. */
   override get top(): number {
-    return this.given || this.peak(this.landed(TILE, TILE));
+    if (this.given) return this.given;
+    const [width, height] = this.place.original;
+    const factor = Math.min(1, TILE / Math.max(width, height));
+    return this.peak(this.landed(Math.max(1, Math.round(width * factor)), Math.max(1, Math.round(height * factor))));
   }
 }
 
