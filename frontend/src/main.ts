@@ -52,7 +52,7 @@ async function begin(): Promise<void> {
   const bar = h("nav", { class: "tabs", role: "tablist", "aria-label": "Views", onkeydown: walk }, ...buttons);
   fill(
     document.getElementById("top")!,
-    h("div", { class: "brand" }, h("img", { src: "/icon.svg", alt: "", width: 22, height: 22 }), "Camlucida"),
+    h("h1", { class: "brand" }, h("img", { src: "/icon.svg", alt: "", width: 22, height: 22 }), "Camlucida"),
     bar,
     themeButton(),
   );

@@ -4,11 +4,11 @@ import { fill, fresh, h, settled } from "../dom";
 import { percent, short } from "../maps";
 import { lookOf, modelOf, type Page, type Tab } from "../page";
 import { bars } from "../parts/bars";
-import { aboutOf, type Channels, ORDERS, type Order } from "../parts/channels/asking";
-import { Opened } from "../parts/channels/opened";
-import { channelLook, type Style } from "../parts/channels/paint";
-import { Sheet } from "../parts/channels/sheet";
-import { shareOf, signed, Unit } from "../parts/channels/words";
+import { aboutOf, type Channels, ORDERS, type Order } from "./activations/asking";
+import { Opened } from "./activations/opened";
+import { channelLook, type Style } from "./activations/paint";
+import { Sheet } from "./activations/sheet";
+import { shareOf, signed, Unit } from "./activations/words";
 import { Chooser } from "../parts/chooser";
 import { choice, modelChoice, slider } from "../parts/controls";
 

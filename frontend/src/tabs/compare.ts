@@ -15,16 +15,16 @@ import {
   laidOut,
   listed,
   type Opinion,
-} from "../parts/cells";
+} from "./compare/cells";
 import { Chooser } from "../parts/chooser";
 import { choice, classesLike, className, isLayered, slider } from "../parts/controls";
-import { Grid, type Words } from "../parts/grid";
+import { Grid, type Words } from "./compare/grid";
 import { HeatView } from "../parts/heat";
-import { Matrix, signed } from "../parts/matrix";
-import { ownTop, Scaled } from "../parts/scaled";
-import { type Option, Several } from "../parts/several";
-import { composed, download } from "../parts/sheet";
-import { type Mode, MODES, Swipe } from "../parts/swipe";
+import { Matrix, signed } from "./compare/matrix";
+import { ownTop, Scaled } from "./compare/scaled";
+import { type Option, Several } from "./compare/several";
+import { composed, download } from "./compare/sheet";
+import { type Mode, MODES, Swipe } from "./compare/swipe";
 import { Task } from "../parts/task";
 
 export const compare: Tab = {

@@ -2,20 +2,20 @@
 
 import { type Answer, explain, picture, wasStopped } from "../api";
 import { fill, h, settled } from "../dom";
-import { Classes } from "../look/classes";
-import { Downloads } from "../look/downloads";
-import { Layers } from "../look/layers";
-import { Methods } from "../look/methods";
-import { captions, headline, notes } from "../look/notes";
-import { optionsOf, questionOf } from "../look/question";
-import { fieldOf, Stages } from "../look/stages";
+import { Classes } from "./look/classes";
+import { Downloads } from "./look/downloads";
+import { Layers } from "./look/layers";
+import { Methods } from "./look/methods";
+import { captions, headline, notes } from "./look/notes";
+import { optionsOf, questionOf } from "./look/question";
+import { fieldOf, Stages } from "./look/stages";
 import { lookOf, modelOf, type Page, type Tab } from "../page";
 import { Chooser } from "../parts/chooser";
 import { fuses, isLayered, isQuick } from "../parts/controls";
 import { HeatView, type Window } from "../parts/heat";
-import { painting } from "../parts/painting";
-import { Scale } from "../parts/scale";
-import { read, written, Zoom } from "../parts/zoom";
+import { painting } from "./look/painting";
+import { Scale } from "./look/scale";
+import { read, written, Zoom } from "./look/zoom";
 import type { View } from "../view";
 
 export { questionOf };

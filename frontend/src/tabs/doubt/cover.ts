@@ -5,7 +5,7 @@ import { post } from "../../api";
 import { fill, h } from "../../dom";
 import { percent, seen } from "../../maps";
 import { lookOf, type Page } from "../../page";
-import { Brush } from "../../parts/brush";
+import { Brush } from "./brush";
 import { choice, slider } from "../../parts/controls";
 import { HeatView } from "../../parts/heat";
 import { Latest } from "./latest";

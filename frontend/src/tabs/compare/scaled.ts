@@ -1,7 +1,7 @@
 // Maps beside each other: several on one scale, and the difference of two.
 
-import { Field, type Grid } from "../maps";
-import type { Place } from "../api";
+import { Field, type Grid } from "../../maps";
+import type { Place } from "../../api";
 
 const LONGEST = 512;
 

@@ -1,7 +1,7 @@
 // What the colours of a map stand for, as numbers.
 
-import { fill, h } from "../dom";
-import { type Field, type Look, type Painter, short } from "../maps";
+import { fill, h } from "../../dom";
+import { type Field, type Look, type Painter, short } from "../../maps";
 
 export class Scale {
   readonly element = h("div", { class: "scale" });

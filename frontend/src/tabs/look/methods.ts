@@ -1,8 +1,8 @@
 // How it is explained: model, method with its options, what is put round it, what a class is scored by.
 
-import { fill, h } from "../dom";
-import type { Page } from "../page";
-import { choice, field, methodChoice, modelChoice } from "../parts/controls";
+import { fill, h } from "../../dom";
+import type { Page } from "../../page";
+import { choice, field, methodChoice, modelChoice } from "../../parts/controls";
 import { optionsOf } from "./question";
 
 const PRESETS = ["refine(layer_cam)", "smooth(positive(hires_cam), n=4)", "fuse_mean(grad_cam)", "negative(hires_cam)"];

@@ -1,9 +1,9 @@
 // What can be taken along: pictures, arrays, the record, and an address that brings the view back.
 
-import { type Answer, made, pictureUrl, wasStopped } from "../api";
-import { h } from "../dom";
-import { lookOf, type Page } from "../page";
-import type { HeatView } from "../parts/heat";
+import { type Answer, made, pictureUrl, wasStopped } from "../../api";
+import { h } from "../../dom";
+import { lookOf, type Page } from "../../page";
+import type { HeatView } from "../../parts/heat";
 import { questionOf } from "./question";
 
 export class Downloads {

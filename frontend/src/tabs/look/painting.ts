@@ -1,8 +1,8 @@
 // How maps are painted: nothing here asks the server for anything.
 
-import { fill, fresh, h } from "../dom";
-import { lookOf, type Page } from "../page";
-import { choice, slider } from "./controls";
+import { fill, fresh, h } from "../../dom";
+import { lookOf, type Page } from "../../page";
+import { choice, slider } from "../../parts/controls";
 
 /** Sliders and choices for opacity, palette, threshold, contour and blend; they follow the view. */
 export function painting(page: Page): HTMLElement {

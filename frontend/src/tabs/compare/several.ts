@@ -1,6 +1,6 @@
 // Several of many: what is chosen as buttons that take it away, a list and a field that add to it.
 
-import { fill, fresh, h } from "../dom";
+import { fill, fresh, h } from "../../dom";
 
 export interface Option {
   value: string;

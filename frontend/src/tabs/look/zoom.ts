@@ -1,7 +1,7 @@
 // Looking closer: several views of one picture in step. Buttons, keys, the wheel with Ctrl, two fingers, dragging.
 
-import { h } from "../dom";
-import type { HeatView, Window } from "./heat";
+import { h } from "../../dom";
+import type { HeatView, Window } from "../../parts/heat";
 
 const MOST = 16;
 const STEP = 1.5;

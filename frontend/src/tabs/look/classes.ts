@@ -1,11 +1,11 @@
 // Which class is explained: the likeliest as bars, any by name, why one rather than another, what speaks against it.
 
-import type { Answer } from "../api";
-import { fill, h } from "../dom";
-import { modelOf, type Page } from "../page";
-import { bars } from "../parts/bars";
-import { combobox } from "../parts/combobox";
-import { className } from "../parts/controls";
+import type { Answer } from "../../api";
+import { fill, h } from "../../dom";
+import { modelOf, type Page } from "../../page";
+import { bars } from "../../parts/bars";
+import { combobox } from "../../parts/combobox";
+import { className } from "../../parts/controls";
 import { type Aim, aimOf, targetOf } from "./question";
 
 const PREDICTED: Aim = { one: null, other: null, against: false };

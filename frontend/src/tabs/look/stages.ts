@@ -1,7 +1,7 @@
 // All layers of one question, asked for at once while nobody waits: then the scrubber needs no request.
 
-import { type Answer, post, type Question } from "../api";
-import { Field } from "../maps";
+import { type Answer, post, type Question } from "../../api";
+import { Field } from "../../maps";
 
 const KEPT = 12;
 

@@ -1,6 +1,6 @@
 // What is compared: cells along four axes, and where each of them stands in a table.
 
-import type { components } from "../schema";
+import type { components } from "../../schema";
 
 type Schemas = components["schemas"];
 export type Cell = Schemas["Cell"];

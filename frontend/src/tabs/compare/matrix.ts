@@ -1,7 +1,7 @@
 // How alike maps rank the places of a picture: a table of all pairs, or one map against all, in numbers and words.
 
-import { fill, h } from "../dom";
-import { roving, stop } from "./roving";
+import { fill, h } from "../../dom";
+import { roving, stop } from "../../parts/roving";
 
 const LARGE = 20;
 

@@ -1,10 +1,10 @@
 // What has to be known of a map besides its colours, in sentences.
 
-import type { Answer } from "../api";
-import { h } from "../dom";
-import { percent, short } from "../maps";
-import type { Page } from "../page";
-import type { HeatView } from "../parts/heat";
+import type { Answer } from "../../api";
+import { h } from "../../dom";
+import { percent, short } from "../../maps";
+import type { Page } from "../../page";
+import type { HeatView } from "../../parts/heat";
 import { fieldOf } from "./stages";
 
 const MEANINGS: Record<string, (value: string) => string> = {

@@ -4,7 +4,7 @@ import { wasStopped } from "../../api";
 import { fill, fresh, h } from "../../dom";
 import { type Grid, short, unpack } from "../../maps";
 import { lookOf, type Page } from "../../page";
-import { HeatView } from "../heat";
+import { HeatView } from "../../parts/heat";
 import { aboutOf, type Channel, type Channels, channels } from "./asking";
 import { ChannelField, channelLook } from "./paint";
 import type { Sheet } from "./sheet";

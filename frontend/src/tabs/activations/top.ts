@@ -4,7 +4,7 @@ import { picture } from "../../api";
 import { fill, fresh, h } from "../../dom";
 import { percent, short, unpack } from "../../maps";
 import { lookOf, type Page } from "../../page";
-import { Task } from "../task";
+import { Task } from "../../parts/task";
 import type { Top, TopPicture } from "./asking";
 import { ChannelField, channelLook, paintTile } from "./paint";
 

@@ -1,8 +1,8 @@
 // From edges to objects: a slider over the model's layers, and a field for any other one.
 
-import { fill, h } from "../dom";
-import { modelOf, type Page } from "../page";
-import { field, fuses, isLayered } from "../parts/controls";
+import { fill, h } from "../../dom";
+import { modelOf, type Page } from "../../page";
+import { field, fuses, isLayered } from "../../parts/controls";
 
 export class Layers {
   readonly element: HTMLElement;

@@ -1,10 +1,10 @@
 // A table of maps over one photo. Its cells can be chosen; they are painted a few at a time, so that the page answers.
 
-import { fill, h } from "../dom";
-import type { Field, Look, Painter } from "../maps";
+import { fill, h } from "../../dom";
+import type { Field, Look, Painter } from "../../maps";
 import { type Cell, keyOf, type Layout, type Placed } from "./cells";
-import { photo, sizeOf } from "./heat";
-import { roving, stop } from "./roving";
+import { photo, sizeOf } from "../../parts/heat";
+import { roving, stop } from "../../parts/roving";
 
 /** What a header says: the value, and a line below it. */
 export interface Words {

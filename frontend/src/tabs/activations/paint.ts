@@ -1,7 +1,7 @@
 // A channel on a small canvas: its map over the picture, or alone; on its own scale, or on one that others share.
 
 import { Field, type Grid, type Look, type Painter } from "../../maps";
-import { photo, sizeOf } from "../heat";
+import { photo, sizeOf } from "../../parts/heat";
 import type { Place } from "../../api";
 
 const TILE = 160;

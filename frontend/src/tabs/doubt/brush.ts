@@ -1,6 +1,6 @@
 // Painting over a picture what shall be covered: with a pointer, a finger, a pen; with the keyboard by a box.
 
-import { fill, fresh, h } from "../dom";
+import { fill, fresh, h } from "../../dom";
 
 /** Cells of the mask along its longer side. */
 const CELLS = 128;

@@ -1,8 +1,8 @@
 // Two maps over one photo: a divider between them, one after the other, their difference, or side by side.
 
-import { fill, h } from "../dom";
-import { type Field, type Look, type Painter, percent, short } from "../maps";
-import { HeatView } from "./heat";
+import { fill, h } from "../../dom";
+import { type Field, type Look, type Painter, percent, short } from "../../maps";
+import { HeatView } from "../../parts/heat";
 import { Difference, ownTop } from "./scaled";
 
 export type Mode = "swipe" | "flicker" | "difference" | "side";

@@ -1,9 +1,9 @@
 // What the view asks: the question to the server, the class in it, the options in it.
 
-import type { Question } from "../api";
-import type { Page } from "../page";
-import { fuses, isLayered } from "../parts/controls";
-import type { View } from "../view";
+import type { Question } from "../../api";
+import type { Page } from "../../page";
+import { fuses, isLayered } from "../../parts/controls";
+import type { View } from "../../view";
 
 type Options = NonNullable<Question["options"]>;
 
