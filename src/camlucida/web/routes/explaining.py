@@ -15,6 +15,7 @@ from camlucida.errors import ImageError, MethodError
 from camlucida.explaining import explain
 from camlucida.explanation import Explanation
 from camlucida.explanations import Explanations
+from camlucida.web.limits import check
 from camlucida.web.page import Page
 from camlucida.web.pictures import Picture
 from camlucida.web.routes.given import Given, picture_of
@@ -94,8 +95,10 @@ def answered(page: Page, asked: Question, job: Job) -> Answer | bytes:
 
 def explanations_of(page: Page, asked: Question, picture: Picture, job: Job) -> Explanations:
     """What `camlucida.explain` says; always several, even of one."""
+    served = page.model(asked.model)
+    check(served, asked.methods, options=asked.options, layers=asked.layers, targets=asked.targets)
     made = explain(
-        page.model(asked.model).model,
+        served.model,
         picture.image,
         target=_one_or_all(asked.targets),
         layer=_one_or_all(asked.layers),
