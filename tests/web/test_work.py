@@ -18,8 +18,8 @@ from camlucida.errors import ImageError, ModelError
 from camlucida.web import work
 from camlucida.web.app import create_app
 from camlucida.web.page import Page
-from camlucida.web.work import Busy, Cancelled, Feed, Job, Lane, Missing, TooLong, Work, answer, failed
 from camlucida.web.wire import Failure
+from camlucida.web.work import Busy, Cancelled, Feed, Job, Lane, Missing, TooLong, Work, answer, failed
 
 PATIENCE = 5
 
@@ -249,8 +249,6 @@ def test_no_place_is_lost_however_clients_come_and_go(seed: int) -> None:
     assert (page.lane.inside, inside[0]) == (0, 0)
     assert most[0] == 2
     assert page.lane.enter(lambda job: b"1", Job()).answer.result(PATIENCE) == b"1"
-
-
 
 
 @pytest.mark.parametrize("stream", [False, True])
