@@ -54,25 +54,20 @@ def server(page: Page, *, host: str = "127.0.0.1", token: str = "", limits: Limi
 
 
 def serve(
-    page: Page, *, host: str = "127.0.0.1", port: int = 8790, browser: bool = False, say: Callable[[str], None] = print
+    page: Page, listening: socket.socket, *, host: str, browser: bool = False, say: Callable[[str], None] = print
 ) -> None:
     """Serve the page until it is interrupted.
 
-    host   an address of this machine. On any but the loopback a token is needed, which is part of what is said
-    port   0 for any free one
-    say    told the address, once the socket listens
-    Raises `CamlucidaError` where it cannot listen there.
+    listening  where `listen` said: people who come before the page is ready wait
+    host       that was given to it. On any but the loopback a token is needed, which is part of what is said
+    say        told the address, once
     """
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
-    listening = listen(host, port)
-    try:
-        address = address_of(host, listening.getsockname()[1], token)
-        say(address)
-        if browser:
-            webbrowser.open(address)
-        server(page, host=host, token=token).run(sockets=[listening])
-    finally:
-        listening.close()
+    address = address_of(host, listening.getsockname()[1], token)
+    say(address)
+    if browser:
+        webbrowser.open(address)
+    server(page, host=host, token=token).run(sockets=[listening])
 
 
 def address_of(host: str, port: int, token: str = "") -> str:
