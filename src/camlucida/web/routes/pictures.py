@@ -18,6 +18,14 @@ from camlucida.web.work import Job, answer
 
 router = APIRouter(tags=["pictures"])
 
+A_FILE = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+"""As the API's description says it: read from the stream, not declared as a parameter."""
+
 
 class PictureInfo(Wire):
     """A picture that can be asked about. `label` is its class in the data set; `error` why it cannot be shown."""
@@ -53,7 +61,7 @@ async def samples(
     return await answer(request, work)
 
 
-@router.post("/pictures", responses={200: {"model": PictureInfo}})
+@router.post("/pictures", responses={200: {"model": PictureInfo}}, openapi_extra=A_FILE)
 async def give(request: Request, page: Given) -> Response:
     """Give the page a picture: the bytes of its file as the body. It is kept in memory, and nowhere else."""
     content = await request.body()
