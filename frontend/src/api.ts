@@ -14,6 +14,16 @@ export type Explained = Schemas["Explained"];
 export type Packed = Schemas["Packed"];
 export type Place = Schemas["Place"];
 export type Guess = Schemas["Guess"];
+export type Doubt = Partial<Schemas["Doubt"]> & { picture: string };
+export type Heat = Schemas["DoubtedMap"];
+export type Stand = Schemas["Stand"];
+export type Verdict = Schemas["Verdict"];
+export type Like = Schemas["AlikeMap"];
+export type Curves = Schemas["WalkCurves"];
+export type CurveLine = Schemas["CurveLine"];
+export type Walked = Schemas["Walked"];
+export type Covered = Schemas["Covered"];
+export type Varied = Schemas["Varied"];
 
 /** An error with a sentence for people. */
 export class Failed extends Error {
@@ -78,7 +88,13 @@ export async function post<T>(path: string, body: unknown, signal?: AbortSignal)
 
 export async function give(file: Blob, signal?: AbortSignal): Promise<PictureInfo> {
   const how = { method: "POST", body: file, headers: { "content-type": "application/octet-stream" } };
-  return (await ask("/api/pictures", { ...how, signal: signal ?? null })).json() as Promise<PictureInfo>;
+  const name = file instanceof File && file.name ? `?name=${encodeURIComponent(file.name.slice(-80))}` : "";
+  return (await ask(`/api/pictures${name}`, { ...how, signal: signal ?? null })).json() as Promise<PictureInfo>;
+}
+
+/** A file that the server makes. */
+export async function made(path: string, body: unknown, signal?: AbortSignal): Promise<Blob> {
+  return (await ask(path, asJson(body, signal, "*/*"))).blob();
 }
 
 function asJson(body: unknown, signal?: AbortSignal, accept = "application/json"): RequestInit {
@@ -92,9 +108,15 @@ export interface Hears {
   event?: (name: string, content: unknown) => void;
 }
 
-/** Ask something that takes long: hear how far it is, get the result at the end. Aborting stops the work, too. */
+const STREAM = "text/event-stream";
+
+/**
+ * Ask something that takes long: hear how far it is, get the result at the end. Aborting stops the work, too.
+ * Without a body it is a GET.
+ */
 export async function stream<T>(path: string, body: unknown, hears: Hears, signal?: AbortSignal): Promise<T> {
-  const answer = await ask(path, asJson(body, signal, "text/event-stream"));
+  const how = body === undefined ? { headers: { accept: STREAM }, signal: signal ?? null } : asJson(body, signal, STREAM);
+  const answer = await ask(path, how);
   if (!answer.body) throw new Failed("Fault", "The server sent nothing.", 0);
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let waiting = "";

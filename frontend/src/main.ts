@@ -90,6 +90,7 @@ async function begin(): Promise<void> {
       tab.mount(panel, page);
     }
     panel.hidden = false;
+    buttons[TABS.indexOf(tab)]!.scrollIntoView({ block: "nearest", inline: "nearest" });
     document.title = `${tab.title} · Camlucida`;
     say("");
     tab.show?.();

@@ -66,10 +66,15 @@ function mixed(v: Float32Array, row0: number, row1: number, x0: number, x1: numb
   return top + (bottom - top) * t;
 }
 
+/** Of a longer picture, the full colour is found at this size: nobody sees the difference. */
+const LARGEST = 1024;
+
 /** A map on its way to the picture: up to the network's input once, from there to any size at which it is shown. */
 export class Field {
   readonly map: Grid;
   private readonly atInput: Float32Array;
+  private last: { width: number; height: number; values: Float32Array } | null = null;
+  private full: number | null = null;
 
   constructor(
     raw: Grid,
@@ -97,8 +102,15 @@ export class Field {
     return mixed(this.atInput, y0 * input[0], y1 * input[0], x0, x1, u, v);
   }
 
-  /** On the picture at another size: row by row, NaN where the network did not look. */
+  /** On the picture at another size: row by row, NaN where the network did not look. The last size is kept. */
   landed(width: number, height: number): Float32Array {
+    if (this.last?.width === width && this.last.height === height) return this.last.values;
+    const values = this.land(width, height);
+    this.last = { width, height, values };
+    return values;
+  }
+
+  private land(width: number, height: number): Float32Array {
     const { original, input, scale, offset } = this.place;
     const [left, top, right, bottom] = seen(this.place);
     const made = new Float32Array(width * height);
@@ -119,18 +131,33 @@ export class Field {
 
   /** What the full colour stands for: the largest value shown, or a percentile. */
   peak(landed: Float32Array): number {
-    const sizes: number[] = [];
+    const sizes = landed.filter((value) => !Number.isNaN(value));
     let top = 0;
-    for (const value of landed) {
-      if (Number.isNaN(value)) continue;
-      const size = this.signed ? Math.abs(value) : Math.max(value, 0);
-      sizes.push(size);
-      top = Math.max(top, size);
+    for (let i = 0; i < sizes.length; i++) {
+      sizes[i] = this.signed ? Math.abs(sizes[i]!) : Math.max(sizes[i]!, 0);
+      top = Math.max(top, sizes[i]!);
     }
     if (this.percentile >= 100 || !sizes.length) return top;
-    const sorted = Float32Array.from(sizes).sort();
+    const sorted = sizes.sort();
     const rank = Math.max(1, Math.round((this.percentile / 100) * sorted.length));
     return sorted[rank - 1] || top;
+  }
+
+  /** The same of the whole picture, in its own pixels as the library has it: whatever size it is shown at. */
+  get top(): number {
+    if (this.full === null) {
+      const [width, height] = this.place.original;
+      const factor = Math.min(1, LARGEST / Math.max(width, height));
+      this.full = this.peak(this.land(Math.max(1, Math.round(width * factor)), Math.max(1, Math.round(height * factor))));
+    }
+    return this.full;
+  }
+
+  /** Whether there is a part that the network did not see. */
+  get partly(): boolean {
+    const [left, top, right, bottom] = seen(this.place);
+    const [width, height] = this.place.original;
+    return left > 0.5 || top > 0.5 || right < width - 0.5 || bottom < height - 0.5;
   }
 
   /** Whether what is below zero is shown. */
@@ -218,6 +245,26 @@ export class Painter {
     return table;
   }
 
+  /** The grey of what the network did not see. */
+  get blank(): string {
+    return `rgb(${this.unseen.join(" ")})`;
+  }
+
+  /** A palette from low to high as a canvas, to be shown at any size. */
+  ramp(name: string): HTMLCanvasElement {
+    const canvas = document.createElement("canvas");
+    canvas.width = 256;
+    canvas.height = 1;
+    const strip = new ImageData(canvas.width, 1);
+    const table = this.table(name);
+    for (let i = 0; i < canvas.width; i++) {
+      const at = Math.round((i / (canvas.width - 1)) * (STEPS - 1)) * 3;
+      strip.data.set([table[at]!, table[at + 1]!, table[at + 2]!, 255], 4 * i);
+    }
+    canvas.getContext("2d")!.putImageData(strip, 0, 0);
+    return canvas;
+  }
+
   /** The heat alone: rgba for a canvas. */
   heat(field: Field, width: number, height: number, look: Look): ImageData {
     const made = new ImageData(width, height);
@@ -261,15 +308,15 @@ export class Painter {
   }
 
   private shares(field: Field, width: number, height: number, look: Look) {
-    const landed = field.landed(width, height);
+    const shares = Float32Array.from(field.landed(width, height));
     const name = this.palette(field, look.colormap);
     const diverging = this.diverging(name);
-    const top = field.peak(landed);
-    for (let i = 0; i < landed.length; i++) {
-      const share = top ? landed[i]! / top : landed[i]! * 0;
-      landed[i] = diverging ? (Math.min(Math.max(share, -1), 1) + 1) / 2 : Math.min(Math.max(share, 0), 1);
+    const top = field.top;
+    for (let i = 0; i < shares.length; i++) {
+      const share = top ? shares[i]! / top : shares[i]! * 0;
+      shares[i] = diverging ? (Math.min(Math.max(share, -1), 1) + 1) / 2 : Math.min(Math.max(share, 0), 1);
     }
-    return { shares: landed, table: this.table(name), diverging };
+    return { shares, table: this.table(name), diverging };
   }
 }
 
@@ -317,5 +364,9 @@ export function short(value: number): string {
   return size !== 0 && (size < 0.001 || size >= 10000) ? value.toExponential(1) : value.toPrecision(3);
 }
 
-export const percent = (share: number): string =>
-  share >= 0.9995 ? "100 %" : share >= 0.0995 ? `${(100 * share).toFixed(0)} %` : `${(100 * share).toFixed(1)} %`;
+/** A probability as people read it; never "0 %" or "100 %" for what is neither. */
+export function percent(share: number): string {
+  if (share > 0 && share < 0.0005) return "< 0.1 %";
+  if (share < 1 && share >= 0.9995) return "> 99.9 %";
+  return share >= 0.0995 && share < 0.995 ? `${(100 * share).toFixed(0)} %` : `${(100 * share).toFixed(1)} %`;
+}

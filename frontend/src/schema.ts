@@ -33,7 +33,10 @@ export interface paths {
         };
         /**
          * Samples
-         * @description So many pictures of the data set, drawn at random: the same seed gives the same ones.
+         * @description Pictures of the data set in random order: the same seed gives the same ones.
+         *
+         *     What asks for the model's answers looks at 600 pictures at most, and says at how many it did. As a stream it also
+         *     sends every picture when it is `found`.
          */
         get: operations["samples_api_samples_get"];
         put?: never;
@@ -56,6 +59,8 @@ export interface paths {
         /**
          * Give
          * @description Give the page a picture: the bytes of its file as the body. It is kept in memory, and nowhere else.
+         *
+         *     name   what to call it
          */
         post: operations["give_api_pictures_post"];
         delete?: never;
@@ -104,14 +109,611 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/explain/panel.png": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Panel
+         * @description One map as the panel that `Explanation.save` writes.
+         */
+        post: operations["panel_api_explain_panel_png_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/explain/map.npz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Arrays
+         * @description One map as the arrays that `Explanation.save` writes: raw, map, heatmap.
+         */
+        post: operations["arrays_api_explain_map_npz_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/explain/record.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Record
+         * @description Everything about one map but the pixels, as `Explanation.save` writes it beside the arrays.
+         */
+        post: operations["record_api_explain_record_json_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Compared
+         * @description Compare maps of one picture. With `Accept: text/event-stream` the maps come as they are made.
+         *
+         *     Events: `expected` for each model, then `cells`, with `progress` between them.
+         */
+        post: operations["compared_api_compare_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/trust": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Trusted
+         * @description Put a map to the test, with about 145 runs of the network. As a stream of events also how far it is.
+         */
+        post: operations["trusted_api_trust_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/curves": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Drawn
+         * @description Insertion and deletion. A stream has `walked` (a Walked) first, and `points` (a CurveLine) as they come.
+         */
+        post: operations["drawn_api_curves_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/cover": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cover
+         * @description Score and map of the picture with a part of it covered.
+         */
+        post: operations["cover_api_cover_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/vary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Changed
+         * @description Score and map of the changed picture, and how like the first map is.
+         */
+        post: operations["changed_api_vary_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/channels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Channels
+         * @description A slice of a layer's channels on a picture, in the order asked for. The network is run for the first one only.
+         */
+        post: operations["channels_api_channels_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/channels/top": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Top
+         * @description The pictures that excite a channel most. They are looked through once for all channels of a layer, which takes
+         *     long; with `Accept: text/event-stream` one hears how far it is.
+         */
+        post: operations["top_api_channels_top_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dataset/points": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Points
+         * @description At most 5,000 points, as they were put on a plane when the run was made, or by a `way` of their own, which is
+         *     computed once and may take a minute.
+         */
+        get: operations["points_api_dataset_points_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dataset/neighbours": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Neighbours
+         * @description The points whose features have the smallest angle with one's: not those that happen to lie near on the plane.
+         */
+        get: operations["neighbours_api_dataset_neighbours_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dataset/overall": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Overall
+         * @description Accuracy, calibration, the maps of right answers beside those of wrong ones.
+         */
+        get: operations["overall_api_dataset_overall_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dataset/confusion": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Confusion
+         * @description `most`: the block of the classes confused most; else 20 classes from `offset`, the worst first.
+         */
+        get: operations["confusion_api_dataset_confusion_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dataset/cell": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Cell
+         * @description Pictures of a cell of the matrix, by outputs of the model; the surest first.
+         */
+        get: operations["cell_api_dataset_cell_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dataset/errors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Errors
+         * @description The wrong answers, the surest first unless asked otherwise; `find`: words in the name, or in either class.
+         */
+        get: operations["errors_api_dataset_errors_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dataset/rows.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Rows Csv
+         * @description Every picture of the run, a line each.
+         */
+        get: operations["rows_csv_api_dataset_rows_csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dataset/evaluation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Evaluation
+         * @description The table, and what the paired tests say. It is computed once, which may take a minute for a large run.
+         */
+        get: operations["evaluation_api_dataset_evaluation_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dataset/curves": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Curves
+         * @description Mean curves of a metric that keeps them.
+         */
+        get: operations["curves_api_dataset_curves_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dataset/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Runs
+         * @description The runs, and whether they are about a model and the pictures of this page.
+         */
+        get: operations["runs_api_dataset_runs_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dataset/look": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Look
+         * @description Go over pictures of the data set: where the model errs, and what it takes for alike.
+         *
+         *     Stopped, it goes on where it was when the same is asked again.
+         */
+        post: operations["look_api_dataset_look_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/study": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * State
+         * @description Whether there is a study, how large it is, and how far everybody is.
+         */
+        get: operations["state_api_study_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/study/make": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make
+         * @description Draw the maps, take the names off, write the questions. With `Accept: text/event-stream` also how far it is.
+         */
+        post: operations["make_api_study_make_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/study/next": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ask
+         * @description What to ask a person: the first question that is still open, or the one at a `place` of their order.
+         */
+        get: operations["ask_api_study_next_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/study/answer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say
+         * @description Keep an answer; answering again overwrites.
+         */
+        post: operations["say_api_study_answer_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/study/pictures/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Picture
+         * @description A map or a picture that the study shows. Not kept by the browser: another study may use its id again.
+         */
+        get: operations["picture_api_study_pictures__id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/study/results": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Found
+         * @description Strengths, ratings, how far people agree, and metrics with them. Names the methods.
+         */
+        get: operations["found_api_study_results_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/study/results.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Found Csv
+         * @description The standings as a table.
+         */
+        get: operations["found_csv_api_study_results_csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/study/answers.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Said Csv
+         * @description Every answer as a line of a table, by the methods' names.
+         */
+        get: operations["said_csv_api_study_answers_csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * AlikeMap
+         * @description Rank correlation of the map with another one; null for a map of one value.
+         */
+        AlikeMap: {
+            /** Name */
+            name: string;
+            /** Correlation */
+            correlation: number | null;
+        };
+        /**
          * Answer
          * @description All maps of one picture, from one run of the network, methods outermost, layers innermost.
          *
+         *     label, truth  the picture's class in the data set, and which of the model's outputs that is; null if not known
          *     correlation   Spearman's, of every map with every other, where it was asked for; null for a map of one value
          *     seconds       what the network and the methods took
          */
@@ -120,6 +722,10 @@ export interface components {
             picture: string;
             /** Name */
             name: string;
+            /** Label */
+            label: string | null;
+            /** Truth */
+            truth: number | null;
             place: components["schemas"]["Place"];
             /** Predictions */
             predictions: components["schemas"]["Guess"][];
@@ -129,6 +735,221 @@ export interface components {
             correlation: (number | null)[][] | null;
             /** Seconds */
             seconds: number;
+        };
+        /**
+         * BinOf
+         * @description Answers of about one confidence: how many, how sure on average, how many of them right; null where there are
+         *     none.
+         */
+        BinOf: {
+            /** Low */
+            low: number;
+            /** High */
+            high: number;
+            /** Count */
+            count: number;
+            /** Confidence */
+            confidence: number | null;
+            /** Accuracy */
+            accuracy: number | null;
+        };
+        /**
+         * Calibrated
+         * @description How far confidence and accuracy are apart: see `camlucida.analysing.calibration`.
+         */
+        Calibrated: {
+            /** Ece */
+            ece: number;
+            /** Adaptive */
+            adaptive: number;
+            /** Gap */
+            gap: number;
+            /** Chance */
+            chance: [
+                number,
+                number
+            ];
+            /** Off */
+            off: boolean;
+            /** Temperature */
+            temperature: number | null;
+            /** Bins */
+            bins: components["schemas"]["BinOf"][];
+        };
+        /**
+         * Cell
+         * @description One place of the grid: a map; or why there is none; or neither, where it is still to come.
+         *
+         *     No layer: the method takes none, or fuses all. No target: the map is the same for every class. No method: the
+         *     sentence is about all of them.
+         */
+        Cell: {
+            /** Model */
+            model: string;
+            /** Method */
+            method: string | null;
+            /** Layer */
+            layer: string | null;
+            /** Target */
+            target: string | null;
+            map?: components["schemas"]["Explained"] | null;
+            /** Error */
+            error?: string | null;
+        };
+        /**
+         * Certain
+         * @description How the model's probabilities are spread: `unsure` 0 to 1; `choices`, as unsure as among so many classes.
+         */
+        Certain: {
+            /** Probability */
+            probability: number;
+            /** Margin */
+            margin: number;
+            /** Choices */
+            choices: number;
+            /** Classes */
+            classes: number;
+            /** Unsure */
+            unsure: number;
+            /** Guessing */
+            guessing: boolean;
+        };
+        /**
+         * Channel
+         * @description One channel on the picture.
+         *
+         *     gradient      the mean gradient of the score: Grad-CAM's weight of it
+         *     contribution  mean gradient × mean activation
+         *     mean          its mean activation; `strength` its highest
+         */
+        Channel: {
+            /** Channel */
+            channel: number;
+            /** Gradient */
+            gradient: number;
+            /** Contribution */
+            contribution: number;
+            /** Mean */
+            mean: number;
+            /** Strength */
+            strength: number;
+            ranks: components["schemas"]["Ranks"];
+        };
+        /**
+         * Channels
+         * @description A slice of a layer's channels.
+         *
+         *     total     how many channels the layer has
+         *     maps      of `channels`, in that order
+         *     least     the lowest activation of the whole layer on this picture; `most` the highest
+         *     positive  the sum of all contributions above zero; `negative` of those below
+         *     largest   the largest contribution, whatever its sign
+         *     half      how many channels, the strongest first, hold half of `positive`
+         */
+        Channels: {
+            /** Picture */
+            picture: string;
+            /** Name */
+            name: string;
+            place: components["schemas"]["Place"];
+            /** Predictions */
+            predictions: components["schemas"]["Guess"][];
+            /** Layer */
+            layer: string;
+            /** Target */
+            target: string;
+            /** Index */
+            index: number | null;
+            /** Score */
+            score: number;
+            /**
+             * Order
+             * @enum {string}
+             */
+            order: "contribution" | "gradient" | "activation" | "channel";
+            /** Total */
+            total: number;
+            /** Offset */
+            offset: number;
+            /** Channels */
+            channels: components["schemas"]["Channel"][];
+            maps: components["schemas"]["Packed"];
+            /** Least */
+            least: number;
+            /** Most */
+            most: number;
+            /** Positive */
+            positive: number;
+            /** Negative */
+            negative: number;
+            /** Largest */
+            largest: number;
+            /** Half */
+            half: number;
+        };
+        /**
+         * ChannelsQuestion
+         * @description Which channels to show.
+         *
+         *     layer     one only; the default layer if not given
+         *     target    one only, as of /api/explain; the predicted class if not given
+         *     order     highest first: contribution (mean gradient × mean activation), mean gradient, mean activation; or number
+         *     offset    where in that order the slice begins
+         *     count     how many channels; fewer come where their maps are large
+         */
+        ChannelsQuestion: {
+            /** Picture */
+            picture: string;
+            /** Model */
+            model?: string | null;
+            /** Layer */
+            layer?: string | null;
+            /** Target */
+            target?: string | number | null;
+            /**
+             * Score
+             * @default logit
+             * @enum {string}
+             */
+            score: "logit" | "probability" | "log_probability";
+            /**
+             * Order
+             * @default contribution
+             * @enum {string}
+             */
+            order: "contribution" | "gradient" | "activation" | "channel";
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /**
+             * Count
+             * @default 48
+             */
+            count: number;
+        };
+        /**
+         * ClassOf
+         * @description A class by the model's output.
+         */
+        ClassOf: {
+            /** Output */
+            output: number;
+            /** Name */
+            name: string;
+        };
+        /**
+         * ClassPoints
+         * @description Of `count` points of a class, `agreeing` have a nearest neighbour of the same class.
+         */
+        ClassPoints: {
+            /** Name */
+            name: string;
+            /** Count */
+            count: number;
+            /** Agreeing */
+            agreeing: number;
         };
         /**
          * CombinatorChoice
@@ -145,6 +966,219 @@ export interface components {
             };
         };
         /**
+         * Comparing
+         * @description What to compare.
+         *
+         *     picture   the id of a sample, or of a picture given before
+         *     models    of the page's; the first if not given
+         *     methods   by name, with combinators round them or not
+         *     layers    names; each model is asked at those it has. None, or none that it has: its default layer
+         *     targets   "predicted", "runner-up", "third", "top3" for these three; indices or names of the first model's classes
+         *               (another model's class is found by the name), "A rather than B", "not A"
+         *     score     what a class is scored by
+         */
+        Comparing: {
+            /** Picture */
+            picture: string;
+            /**
+             * Models
+             * @default []
+             */
+            models: string[];
+            /** Methods */
+            methods: string[];
+            /**
+             * Layers
+             * @default []
+             */
+            layers: string[];
+            /**
+             * Targets
+             * @default []
+             */
+            targets: (string | number)[];
+            /**
+             * Score
+             * @default logit
+             * @enum {string}
+             */
+            score: "logit" | "probability" | "log_probability";
+        };
+        /**
+         * Comparison
+         * @description Every map that could be had, and how alike they are.
+         *
+         *     cells         models outermost, then methods, targets, layers
+         *     correlation   Spearman's, of every cell that has a map with every other, in their order; null for a map of one
+         *                   value; None where fewer than two have one
+         *     seconds       what the networks, the methods and the comparison took
+         */
+        Comparison: {
+            /** Picture */
+            picture: string;
+            /** Name */
+            name: string;
+            /** Models */
+            models: components["schemas"]["Opinion"][];
+            /** Cells */
+            cells: components["schemas"]["Cell"][];
+            /** Correlation */
+            correlation: (number | null)[][] | null;
+            disagreement: components["schemas"]["Disagreement"] | null;
+            /** Seconds */
+            seconds: number;
+        };
+        /**
+         * ContrastOf
+         * @description The maps of right answers beside those of wrong ones, by one number; `n`: pictures, right and wrong.
+         */
+        ContrastOf: {
+            /** Name */
+            name: string;
+            /** Meaning */
+            meaning: string;
+            /** N */
+            n: [
+                number,
+                number
+            ];
+            right: components["schemas"]["Range"];
+            wrong: components["schemas"]["Range"];
+            difference: components["schemas"]["Range"];
+            /** P */
+            p: number | null;
+            /** Differs */
+            differs: boolean;
+        };
+        /**
+         * CoverMask
+         * @description What is covered: bits (height, width), row by row, the highest first, without gaps between rows; base64.
+         */
+        CoverMask: {
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /** Bits */
+            bits: string;
+        };
+        /**
+         * Covered
+         * @description What came of it.
+         *
+         *     image    address of the covered picture
+         *     picture  its id, where it was to be kept
+         *     share    how much of the picture is covered, 0 to 1
+         *     target   the class
+         *     classes  it first, then the likeliest before and after
+         *     heat     the map of the same class now
+         */
+        Covered: {
+            /** Image */
+            image: string;
+            /** Picture */
+            picture: string | null;
+            /** Share */
+            share: number;
+            /** Target */
+            target: number;
+            /** Classes */
+            classes: components["schemas"]["Stand"][];
+            heat: components["schemas"]["DoubtedMap"];
+        };
+        /**
+         * Covering
+         * @description Which map, what is covered, and with what: `blur`, middle `grey`, or the `mean` colour of the rest.
+         *
+         *     keep   also keep the covered picture in memory, so that it can be asked about like any other
+         */
+        Covering: {
+            /** Picture */
+            picture: string;
+            /** Model */
+            model?: string | null;
+            /**
+             * Method
+             * @default grad_cam
+             */
+            method: string;
+            /** Layer */
+            layer?: string | number | null;
+            /** Target */
+            target?: string | number | null;
+            mask: components["schemas"]["CoverMask"];
+            /**
+             * Fill
+             * @default blur
+             * @enum {string}
+             */
+            fill: "blur" | "grey" | "mean";
+            /**
+             * Keep
+             * @default false
+             */
+            keep: boolean;
+        };
+        /**
+         * Curve
+         * @description The mean of a method's curves at even steps from 0 to 1, with its 95 % band.
+         */
+        Curve: {
+            /** Method */
+            method: string;
+            /** Mean */
+            mean: number[];
+            /** Low */
+            low: number[];
+            /** High */
+            high: number[];
+        };
+        /**
+         * CurveLine
+         * @description Probabilities of the class from point `start` on; `of` is map, centre or random. `area` once it is complete.
+         */
+        CurveLine: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "insertion" | "deletion";
+            /** Of */
+            of: string;
+            /** Start */
+            start: number;
+            /** Values */
+            values: number[];
+            /** Area */
+            area?: number | null;
+        };
+        /**
+         * CurveOrder
+         * @description When each pixel goes: bytes (height, width), base64; at point k all are gone whose byte is at most k.
+         */
+        CurveOrder: {
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /** First */
+            first: string;
+        };
+        /**
+         * Curves
+         * @description Of the first eight methods; none where the metric keeps none.
+         */
+        Curves: {
+            /** Metric */
+            metric: string;
+            /** Across */
+            across: string;
+            /** Up */
+            up: string;
+            /** Lines */
+            lines: components["schemas"]["Curve"][];
+        };
+        /**
          * DataChoice
          * @description The data set: how many pictures, which classes.
          */
@@ -157,8 +1191,155 @@ export interface components {
             classes: string[];
         };
         /**
+         * Disagreement
+         * @description Where the maps differ: the standard deviation over them, each scaled by its maximum; from 0 to 0.5.
+         */
+        Disagreement: {
+            map: components["schemas"]["Packed"];
+            place: components["schemas"]["Place"];
+        };
+        /**
+         * Doubt
+         * @description One map of one class: the id of a picture, a model of the page, a method, a layer and a class.
+         *
+         *     model, layer, target   the first model, the default layer and the predicted class if not given
+         */
+        Doubt: {
+            /** Picture */
+            picture: string;
+            /** Model */
+            model?: string | null;
+            /**
+             * Method
+             * @default grad_cam
+             */
+            method: string;
+            /** Layer */
+            layer?: string | number | null;
+            /** Target */
+            target?: string | number | null;
+        };
+        /**
+         * DoubtedMap
+         * @description A raw map and how it is painted; `place` says where it lies on the picture it comes with.
+         */
+        DoubtedMap: {
+            map: components["schemas"]["Packed"];
+            place: components["schemas"]["Place"];
+            /** Relu */
+            relu: boolean;
+            /** Signed */
+            signed: boolean;
+            /** Percentile */
+            percentile: number;
+        };
+        /**
+         * Drawn
+         * @description One map, and how it is painted: as of `camlucida.render.panel`.
+         */
+        Drawn: {
+            /** Picture */
+            picture?: string | null;
+            /** Image */
+            image?: string | null;
+            /** Model */
+            model?: string | null;
+            /**
+             * Methods
+             * @default [
+             *       "grad_cam"
+             *     ]
+             */
+            methods: string[];
+            /**
+             * Layers
+             * @default []
+             */
+            layers: (string | number)[];
+            /**
+             * Targets
+             * @default []
+             */
+            targets: (string | number)[];
+            /**
+             * Score
+             * @default logit
+             * @enum {string}
+             */
+            score: "logit" | "probability" | "log_probability";
+            /**
+             * Options
+             * @default {}
+             */
+            options: {
+                [key: string]: boolean | number | string | null;
+            };
+            /**
+             * Compare
+             * @default false
+             */
+            compare: boolean;
+            /**
+             * Opacity
+             * @default 0.5
+             */
+            opacity: number;
+            /** Colormap */
+            colormap?: string | null;
+            /**
+             * Blend
+             * @default heat
+             * @enum {string}
+             */
+            blend: "heat" | "uniform";
+            /** Contour */
+            contour?: number | null;
+        };
+        /**
+         * EdgeFalls
+         * @description What the class loses, in nats, when the edge or the middle is blurred; `marked`: the map's share in the edge.
+         */
+        EdgeFalls: {
+            /** Edge */
+            edge: number;
+            /** Middle */
+            middle: number;
+            /** Marked */
+            marked: number;
+            /** Decides */
+            decides: boolean;
+        };
+        /**
+         * EvaluationOf
+         * @description The table of a run, a number a method and metric; methods first, controls last.
+         */
+        EvaluationOf: {
+            /** Run */
+            run: string;
+            /** Pictures */
+            pictures: number;
+            /** Explained */
+            explained: string;
+            /** Methods */
+            methods: components["schemas"]["MethodOf"][];
+            /** Metrics */
+            metrics: components["schemas"]["MetricOf"][];
+            /** Numbers */
+            numbers: components["schemas"]["NumberOf"][];
+            /** Sentences */
+            sentences: string[];
+            /** Failures */
+            failures: components["schemas"]["Failed"][];
+            /** Failed */
+            failed: number;
+        };
+        /**
          * Explained
-         * @description One map, raw. `relu`: the paper cuts off what is below zero; `signed` and `percentile`: how it is shown.
+         * @description One map, raw.
+         *
+         *     relu    the paper cuts off what is below zero
+         *     signed, percentile   how it is shown
+         *     remark  what must not be overlooked, in a sentence
          */
         Explained: {
             /** Model */
@@ -186,8 +1367,20 @@ export interface components {
             notes: {
                 [key: string]: number;
             };
+            /** Remark */
+            remark: string;
             /** Paper */
             paper: string;
+        };
+        /**
+         * Failed
+         * @description A picture that could not be read or run, and why.
+         */
+        Failed: {
+            /** Name */
+            name: string;
+            /** Reason */
+            reason: string;
         };
         /**
          * Failure
@@ -229,6 +1422,65 @@ export interface components {
             ] | null;
         };
         /**
+         * Looking
+         * @description Look over so many pictures, drawn by `seed`; `maps`: measure the map of each, too, which takes about twice as
+         *     long.
+         */
+        Looking: {
+            /** Model */
+            model?: string | null;
+            /**
+             * Count
+             * @default 300
+             * @enum {integer}
+             */
+            count: 100 | 300 | 500 | 1000;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * Maps
+             * @default true
+             */
+            maps: boolean;
+        };
+        /**
+         * MatrixOf
+         * @description Some rows of the confusion matrix. `classes` there are in all, and `matching` to page through.
+         */
+        MatrixOf: {
+            /** Rows */
+            rows: components["schemas"]["RowOf"][];
+            /** Columns */
+            columns: components["schemas"]["ClassOf"][];
+            /** Counts */
+            counts: number[][];
+            /** Classes */
+            classes: number;
+            /** Matching */
+            matching: number;
+            /** Offset */
+            offset: number;
+            /** Pairs */
+            pairs: components["schemas"]["PairOf"][];
+        };
+        /**
+         * Meant
+         * @description A target as it was asked for, and what it is to the model. `same`: the earlier target that means the same.
+         */
+        Meant: {
+            /** Key */
+            key: string;
+            /** Name */
+            name: string;
+            /** Index */
+            index: number | null;
+            /** Same */
+            same?: string | null;
+        };
+        /**
          * MethodChoice
          * @description A method of the registry. `quick`: a map takes a few runs of the network at most.
          */
@@ -251,6 +1503,49 @@ export interface components {
             };
         };
         /**
+         * MethodOf
+         * @description What made maps. A control knows nothing, or `knows` the truth: a metric must be able to tell them apart.
+         */
+        MethodOf: {
+            /** Name */
+            name: string;
+            /** Control */
+            control: boolean;
+            /**
+             * Knows
+             * @default
+             */
+            knows: string;
+        };
+        /**
+         * MetricOf
+         * @description A number that was measured.
+         *
+         *     better    high, low, or neither for what only describes
+         *     distrust  why it cannot be believed here: it does not tell the controls apart; empty where nothing says so
+         *     best      methods that the paired tests tell from all others
+         *     curves    whether there are curves to be asked for
+         */
+        MetricOf: {
+            /** Name */
+            name: string;
+            /** Group */
+            group: string;
+            /** Summary */
+            summary: string;
+            /**
+             * Better
+             * @enum {string}
+             */
+            better: "high" | "low" | "neither";
+            /** Distrust */
+            distrust: string;
+            /** Best */
+            best: string[];
+            /** Curves */
+            curves: boolean;
+        };
+        /**
          * ModelChoice
          * @description A model on the page; its layers run from edges to objects, the last is the default.
          */
@@ -266,6 +1561,91 @@ export interface components {
                 number,
                 number
             ];
+        };
+        /**
+         * Neighbour
+         * @description A point, and the cosine of its features with those asked about.
+         */
+        Neighbour: {
+            /** Point */
+            point: number;
+            /** Cosine */
+            cosine: number;
+        };
+        /**
+         * Neighbours
+         * @description The most alike first.
+         */
+        Neighbours: {
+            /** Point */
+            point: number;
+            /** Nearest */
+            nearest: components["schemas"]["Neighbour"][];
+        };
+        /**
+         * NumberOf
+         * @description The number of a method by a metric with its 95 % interval, over `n` pictures; of them `invalid` could not be
+         *     judged and count as worst.
+         */
+        NumberOf: {
+            /** Method */
+            method: string;
+            /** Metric */
+            metric: string;
+            /** Value */
+            value: number | null;
+            /** Low */
+            low: number | null;
+            /** High */
+            high: number | null;
+            /** N */
+            n: number;
+            /** Invalid */
+            invalid: number;
+        };
+        /**
+         * Opinion
+         * @description What one model says of the picture, and what can be asked of it: layers and targets.
+         */
+        Opinion: {
+            /** Model */
+            model: string;
+            place: components["schemas"]["Place"];
+            /** Predictions */
+            predictions: components["schemas"]["Guess"][];
+            /** Layers */
+            layers: string[];
+            /** Targets */
+            targets: components["schemas"]["Meant"][];
+        };
+        /**
+         * Overall
+         * @description What follows from all rows. `judged` pictures have a true class that the model has; of them `wrong` are wrong.
+         */
+        Overall: {
+            /** Run */
+            run: string;
+            /** Rows */
+            rows: number;
+            /** Judged */
+            judged: number;
+            /** Wrong */
+            wrong: number;
+            accuracy: components["schemas"]["Range"];
+            top5: components["schemas"]["Range"];
+            calibration: components["schemas"]["Calibrated"] | null;
+            /** Contrasts */
+            contrasts: components["schemas"]["ContrastOf"][];
+            /** Sentences */
+            sentences: string[];
+            /** Method */
+            method: string;
+            /** Layer */
+            layer: string | null;
+            /** Failures */
+            failures: components["schemas"]["Failed"][];
+            /** Failed */
+            failed: number;
         };
         /**
          * Packed
@@ -286,6 +1666,18 @@ export interface components {
             values: string;
         };
         /**
+         * PairOf
+         * @description `count` of the `total` pictures of `truth` are taken for `said`.
+         */
+        PairOf: {
+            truth: components["schemas"]["ClassOf"];
+            said: components["schemas"]["ClassOf"];
+            /** Count */
+            count: number;
+            /** Total */
+            total: number;
+        };
+        /**
          * Palette
          * @description Control colours, rrggbb, at positions from 0 to 1; `diverging`: zero is in the middle.
          */
@@ -299,7 +1691,11 @@ export interface components {
         };
         /**
          * PictureInfo
-         * @description A picture that can be asked about. `label` is its class in the data set; `error` why it cannot be shown.
+         * @description A picture that can be asked about.
+         *
+         *     label       its class in the data set
+         *     error       why it cannot be shown
+         *     predicted   what the model takes it for, where that was asked for, with `confidence` and whether it is `correct`
          */
         PictureInfo: {
             /** Id */
@@ -314,6 +1710,12 @@ export interface components {
             label?: string | null;
             /** Error */
             error?: string | null;
+            /** Predicted */
+            predicted?: string | null;
+            /** Confidence */
+            confidence?: number | null;
+            /** Correct */
+            correct?: boolean | null;
         };
         /**
          * Place
@@ -340,6 +1742,82 @@ export interface components {
                 number,
                 number
             ];
+        };
+        /**
+         * PlaceFalls
+         * @description How far the class falls, in nats, when what the map marks is blurred out; `falls` of all moves, its own first.
+         *
+         *     marked   what was blurred out, from 0 to 1, on the network's input
+         */
+        PlaceFalls: {
+            /** P */
+            p: number;
+            /** Fall */
+            fall: number;
+            /** Elsewhere */
+            elsewhere: number;
+            /** Falls */
+            falls: number[];
+            marked: components["schemas"]["Packed"];
+        };
+        /**
+         * Points
+         * @description All points, a list a column. Places are in the projection's own units; y goes up.
+         *
+         *     ways        what can be asked for; `how` this one was found, in words
+         *     count       how many pictures have features: points are drawn from them at random if there are more than points
+         *     pictures    numbers of the samples: s<number> is the id, where the run `shows` pictures
+         *     truth, said places in `classes`; -1 for no label
+         *     right       1, 0; -1 where it cannot be said
+         *     agreement   share of the labelled points whose nearest neighbour, by features, has their label
+         *     colours     rrggbb for things that are only different, the best first
+         */
+        Points: {
+            /** Run */
+            run: string;
+            /**
+             * Way
+             * @enum {string}
+             */
+            way: "tsne" | "umap" | "pca";
+            /** Ways */
+            ways: ("tsne" | "umap" | "pca")[];
+            /** How */
+            how: string;
+            /** Place */
+            place: string;
+            /** Count */
+            count: number;
+            /** Shows */
+            shows: boolean;
+            /** X */
+            x: number[];
+            /** Y */
+            y: number[];
+            /** Names */
+            names: string[];
+            /** Pictures */
+            pictures: number[];
+            /** Truth */
+            truth: number[];
+            /** Said */
+            said: number[];
+            /** Confidence */
+            confidence: number[];
+            /** Right */
+            right: number[];
+            /** Classes */
+            classes: string[];
+            /** Agreement */
+            agreement: number | null;
+            /** Of Class */
+            of_class: components["schemas"]["ClassPoints"][];
+            /** Colours */
+            colours: string[];
+            /** Failures */
+            failures: components["schemas"]["Failed"][];
+            /** Failed */
+            failed: number;
         };
         /**
          * Question
@@ -399,14 +1877,184 @@ export interface components {
             compare: boolean;
         };
         /**
+         * Range
+         * @description A number with its 95 % interval; null where it is not known.
+         */
+        Range: {
+            /** Value */
+            value: number | null;
+            /** Low */
+            low: number | null;
+            /** High */
+            high: number | null;
+        };
+        /**
+         * Ranks
+         * @description The channel's place among all of the layer, from 1, highest first.
+         */
+        Ranks: {
+            /** Contribution */
+            contribution: number;
+            /** Gradient */
+            gradient: number;
+            /** Activation */
+            activation: number;
+        };
+        /**
+         * RowOf
+         * @description A true class: so many pictures in all, and of them `others` taken for classes that have no column here.
+         */
+        RowOf: {
+            /** Output */
+            output: number;
+            /** Name */
+            name: string;
+            /** Total */
+            total: number;
+            /** Others */
+            others: number;
+        };
+        /**
+         * RunInfo
+         * @description A run that can be shown.
+         *
+         *     made      on this page, not given when it was started
+         *     model     what the run calls its model; `asked`: the page's model that is the same, by its weights
+         *     pictures  how many it is about; `shows`: whether the page has them
+         *     finished  whether it went to its end
+         *     notes     why pictures or maps cannot be shown
+         *     error     why the run cannot be opened at all
+         */
+        RunInfo: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Kinds */
+            kinds: ("mistakes" | "embedding" | "evaluation")[];
+            /** Made */
+            made: boolean;
+            /**
+             * Model
+             * @default
+             */
+            model: string;
+            /** Asked */
+            asked?: string | null;
+            /**
+             * Data
+             * @default
+             */
+            data: string;
+            /**
+             * Pictures
+             * @default 0
+             */
+            pictures: number;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * Shows
+             * @default false
+             */
+            shows: boolean;
+            /**
+             * Finished
+             * @default true
+             */
+            finished: boolean;
+            /**
+             * Notes
+             * @default []
+             */
+            notes: string[];
+            /** Error */
+            error?: string | null;
+        };
+        /**
+         * RunList
+         * @description Those given when the page was started, then those made on it.
+         */
+        RunList: {
+            /** Runs */
+            runs: components["schemas"]["RunInfo"][];
+        };
+        /**
+         * Said
+         * @description A picture, and what the model said about it.
+         *
+         *     picture  its id on this page; null where the run is about other pictures
+         *     truth    output of its true class, null where it has none; `label` its name
+         *     rank     of the true class among all; null where that is not known
+         */
+        Said: {
+            /** Picture */
+            picture: string | null;
+            /** Name */
+            name: string;
+            /** Label */
+            label: string | null;
+            /** Said */
+            said: string;
+            /** Truth */
+            truth: number | null;
+            /** Predicted */
+            predicted: number;
+            /** Correct */
+            correct: boolean | null;
+            /** Confidence */
+            confidence: number;
+            /** Rank */
+            rank?: number | null;
+        };
+        /**
+         * SaidList
+         * @description Some of `total` pictures, from `offset`.
+         */
+        SaidList: {
+            /** Items */
+            items: components["schemas"]["Said"][];
+            /** Total */
+            total: number;
+            /** Offset */
+            offset: number;
+        };
+        /**
          * Samples
          * @description Random samples, drawn by `seed`.
+         *
+         *     looked   how many the model was asked about; none where nothing was asked of its answers
+         *     unread   how many of those could not be read, or not be put through the network
+         *     whole    whether there is no other that could fit
          */
         Samples: {
             /** Seed */
             seed: number;
             /** Items */
             items: components["schemas"]["PictureInfo"][];
+            /** Looked */
+            looked: number;
+            /** Unread */
+            unread: number;
+            /** Whole */
+            whole: boolean;
+        };
+        /**
+         * Stand
+         * @description What the model gives a class, before and after: probabilities.
+         */
+        Stand: {
+            /** Index */
+            index: number;
+            /** Name */
+            name: string;
+            /** Before */
+            before: number;
+            /** After */
+            after: number;
         };
         /**
          * Start
@@ -438,6 +2086,447 @@ export interface components {
             study: boolean;
             /** Runs */
             runs: string[];
+        };
+        /**
+         * StudyAnswer
+         * @description An answer to the question at a place of a person's order.
+         *
+         *     maps      those that were shown, left to right: what was said is about them
+         *     answer    1 the left one, 2 the right one; or a rating from 1 to 5
+         *     seconds   from when the pictures were there
+         */
+        StudyAnswer: {
+            /** Person */
+            person: string;
+            /** Place */
+            place: number;
+            /** Maps */
+            maps: string[];
+            /** Answer */
+            answer: number;
+            /**
+             * Seconds
+             * @default 0
+             */
+            seconds: number;
+        };
+        /**
+         * StudyInfo
+         * @description A study as those may know it who still answer: no method is named.
+         *
+         *     methods, pictures   how many there are
+         *     pairs, ratings      questions of each kind that everybody is asked
+         */
+        StudyInfo: {
+            /** Model */
+            model: string;
+            /** Methods */
+            methods: number;
+            /** Pictures */
+            pictures: number;
+            /** Pairs */
+            pairs: number;
+            /** Ratings */
+            ratings: number;
+            /** Left Out */
+            left_out: number;
+            /** People */
+            people: components["schemas"]["StudyPerson"][];
+        };
+        /**
+         * StudyMetrics
+         * @description How far the metrics of an evaluation agree with people.
+         *
+         *     run       the name of its folder
+         *     methods   of the study that the run has, too
+         *     taus      metric -> Kendall's tau-b between its means and the strengths; None where one has no order
+         *     problem   why there are no numbers, in a sentence
+         */
+        StudyMetrics: {
+            /** Run */
+            run: string;
+            /** Methods */
+            methods: string[];
+            /** Taus */
+            taus: {
+                [key: string]: number | null;
+            };
+            /** Problem */
+            problem?: string | null;
+        };
+        /**
+         * StudyNumber
+         * @description A number with its 95 % interval; None where nothing was measured.
+         */
+        StudyNumber: {
+            /** Value */
+            value: number | null;
+            /** Low */
+            low: number | null;
+            /** High */
+            high: number | null;
+        };
+        /**
+         * StudyPerson
+         * @description Somebody who answered, and how many of the study's questions.
+         */
+        StudyPerson: {
+            /** Name */
+            name: string;
+            /** Answered */
+            answered: number;
+        };
+        /**
+         * StudyPlan
+         * @description What to ask about.
+         *
+         *     model     one of the page's models; the first if not given
+         *     methods   by name, with combinators round them or not
+         *     pictures  how many, drawn from the data set by the seed
+         *     layer     one layer; None for the default
+         *     pairs     of methods that are compared on a picture, drawn by lot; at most all of them
+         *     ratings   maps of a picture that are rated by themselves
+         *     seed      of everything drawn
+         */
+        StudyPlan: {
+            /** Model */
+            model?: string | null;
+            /** Methods */
+            methods: string[];
+            /**
+             * Pictures
+             * @default 12
+             */
+            pictures: number;
+            /** Layer */
+            layer?: string | null;
+            /**
+             * Pairs
+             * @default 3
+             */
+            pairs: number;
+            /**
+             * Ratings
+             * @default 1
+             */
+            ratings: number;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+        };
+        /**
+         * StudyProgress
+         * @description How far a person is.
+         */
+        StudyProgress: {
+            /** Answered */
+            answered: number;
+            /** Total */
+            total: number;
+        };
+        /**
+         * StudyQuestion
+         * @description How far a person is, and the question; None where all are answered.
+         */
+        StudyQuestion: {
+            /** Person */
+            person: string;
+            /** Answered */
+            answered: number;
+            /** Total */
+            total: number;
+            trial: components["schemas"]["StudyTrial"] | null;
+        };
+        /**
+         * StudyResults
+         * @description What the answers say so far: see `camlucida.studying.results.Results`.
+         */
+        StudyResults: {
+            /** Standings */
+            standings: components["schemas"]["StudyStanding"][];
+            /** People */
+            people: components["schemas"]["StudyPerson"][];
+            /** Total */
+            total: number;
+            /** Answers */
+            answers: number;
+            /** Agreement */
+            agreement: number | null;
+            /** Metrics */
+            metrics: components["schemas"]["StudyMetrics"][];
+        };
+        /**
+         * StudyStanding
+         * @description How one method does: see `camlucida.studying.results.Standing`.
+         */
+        StudyStanding: {
+            /** Method */
+            method: string;
+            strength: components["schemas"]["StudyNumber"];
+            rating: components["schemas"]["StudyNumber"];
+            /** Won */
+            won: number;
+            /** Asked */
+            asked: number;
+            /** Rated */
+            rated: number;
+        };
+        /**
+         * StudyState
+         * @description The study of this page; None where there is none yet, which `can_be_made` here or not.
+         */
+        StudyState: {
+            study: components["schemas"]["StudyInfo"] | null;
+            /** Can Be Made */
+            can_be_made: boolean;
+        };
+        /**
+         * StudyTrial
+         * @description One question, as one person sees it.
+         *
+         *     place     its place in this person's order, from 0
+         *     original  the id of the picture without a map
+         *     maps      the ids of the maps, left to right: two of a pair, one to be rated
+         *     said      what this person answered before: 1 left, 2 right; or 1 to 5
+         */
+        StudyTrial: {
+            /** Place */
+            place: number;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "pair" | "rating";
+            /** Question */
+            question: string;
+            /** Original */
+            original: string;
+            /** Maps */
+            maps: string[];
+            /** Said */
+            said: number | null;
+        };
+        /**
+         * Top
+         * @description The pictures that excite a channel most, first the one that does so most.
+         *
+         *     seen      how many were looked at; `failed` how many could not be read
+         *     count     how many pictures the data set has
+         */
+        Top: {
+            /** Layer */
+            layer: string;
+            /** Channel */
+            channel: number;
+            /** Total */
+            total: number;
+            /** Seen */
+            seen: number;
+            /** Failed */
+            failed: number;
+            /** Count */
+            count: number;
+            /** Pictures */
+            pictures: components["schemas"]["TopPicture"][];
+        };
+        /**
+         * TopPicture
+         * @description A picture, and how much it excites the channel.
+         *
+         *     id        of the sample; `label` its class in the data set
+         *     strength  the channel's highest activation on it
+         */
+        TopPicture: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Label */
+            label: string | null;
+            /** Strength */
+            strength: number;
+            place: components["schemas"]["Place"];
+            map: components["schemas"]["Packed"];
+            predicted: components["schemas"]["Guess"];
+        };
+        /**
+         * TopQuestion
+         * @description Which pictures excite a channel.
+         *
+         *     pictures  how many of the data set are looked through, drawn by `seed`: all of it if it has fewer
+         */
+        TopQuestion: {
+            /** Model */
+            model?: string | null;
+            /** Layer */
+            layer?: string | null;
+            /** Channel */
+            channel: number;
+            /**
+             * Pictures
+             * @default 200
+             */
+            pictures: number;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+        };
+        /**
+         * TrustRules
+         * @description Where the verdict draws its lines: levels of p, and the correlation that copies need.
+         */
+        TrustRules: {
+            /** Level */
+            level: number;
+            /** Hopeless */
+            hopeless: number;
+            /** Steady */
+            steady: number;
+        };
+        /**
+         * Varied
+         * @description What came of it; all pictures are as the network sees them.
+         *
+         *     image        address of the changed picture
+         *     heat         its map; `first` that of the unchanged picture
+         *     back         two maps of one size: its map laid back on the first picture, and where that is known (1) or not (0)
+         *     correlation  of ranks of `first` and `back`, where it is known; null for a map of one value
+         *     shared       how much of the picture that is, 0 to 1
+         *     target       the class
+         *     classes      it first, then the likeliest before and after
+         */
+        Varied: {
+            /** Image */
+            image: string;
+            first: components["schemas"]["DoubtedMap"];
+            heat: components["schemas"]["DoubtedMap"];
+            back: components["schemas"]["Packed"];
+            /** Correlation */
+            correlation: number | null;
+            /** Shared */
+            shared: number;
+            /** Target */
+            target: number;
+            /** Classes */
+            classes: components["schemas"]["Stand"][];
+        };
+        /**
+         * Vary
+         * @description Which map, and what is done to the picture as the network sees it: see `camlucida.trusting.varying.Change`.
+         */
+        Vary: {
+            /** Picture */
+            picture: string;
+            /** Model */
+            model?: string | null;
+            /**
+             * Method
+             * @default grad_cam
+             */
+            method: string;
+            /** Layer */
+            layer?: string | number | null;
+            /** Target */
+            target?: string | number | null;
+            /**
+             * Angle
+             * @default 0
+             */
+            angle: number;
+            /**
+             * Across
+             * @default 0
+             */
+            across: number;
+            /**
+             * Down
+             * @default 0
+             */
+            down: number;
+            /**
+             * Blur
+             * @default 0
+             */
+            blur: number;
+            /**
+             * Light
+             * @default 0
+             */
+            light: number;
+            /**
+             * Noise
+             * @default 0
+             */
+            noise: number;
+        };
+        /**
+         * Verdict
+         * @description The verdict on one map.
+         *
+         *     classes, noise, shifts   likeness with the maps of other classes, of noisy and of shifted copies
+         *     band     the lowest likeness of a copy: maps of other classes should lie below it
+         *     maps     those maps, in this order, small, on the network's input; none where there is no place to test
+         *     seen, blurred   addresses of the network's input, as it is and without what the map marks
+         */
+        Verdict: {
+            /**
+             * Belief
+             * @enum {string}
+             */
+            belief: "believe it" | "with care" | "do not believe it" | "cannot tell";
+            /** Reasons */
+            reasons: string[];
+            /** Target */
+            target: string;
+            /** Predicted */
+            predicted: string;
+            /** Probability */
+            probability: number;
+            certainty: components["schemas"]["Certain"];
+            place: components["schemas"]["PlaceFalls"] | null;
+            edge: components["schemas"]["EdgeFalls"];
+            /** Classes */
+            classes: components["schemas"]["AlikeMap"][];
+            /** Noise */
+            noise: components["schemas"]["AlikeMap"][];
+            /** Shifts */
+            shifts: components["schemas"]["AlikeMap"][];
+            /** Band */
+            band: number | null;
+            maps: components["schemas"]["Packed"] | null;
+            /** Seen */
+            seen: string;
+            /** Blurred */
+            blurred: string;
+            rules: components["schemas"]["TrustRules"];
+        };
+        /**
+         * WalkCurves
+         * @description All of it, when it is done. `target` is the class.
+         */
+        WalkCurves: {
+            /** Target */
+            target: string;
+            walked: components["schemas"]["Walked"];
+            /** Lines */
+            lines: components["schemas"]["CurveLine"][];
+        };
+        /**
+         * Walked
+         * @description What a point looks like: `seen` and, in place of what is gone, `substrate`, both the network's input.
+         */
+        Walked: {
+            /** Steps */
+            steps: number;
+            /** Seen */
+            seen: string;
+            /** Substrate */
+            substrate: string;
+            order: components["schemas"]["CurveOrder"];
         };
     };
     responses: never;
@@ -536,6 +2625,11 @@ export interface operations {
             query?: {
                 seed?: number;
                 n?: number;
+                label?: string | null;
+                said?: ("right" | "wrong") | null;
+                low?: number;
+                high?: number;
+                model?: string | null;
             };
             header?: never;
             path?: never;
@@ -619,7 +2713,9 @@ export interface operations {
     };
     give_api_pictures_post: {
         parameters: {
-            query?: never;
+            query?: {
+                name?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -705,7 +2801,9 @@ export interface operations {
             query?: {
                 longest?: number;
             };
-            header?: never;
+            header?: {
+                "if-none-match"?: string;
+            };
             path: {
                 id: string;
             };
@@ -808,6 +2906,2505 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Answer"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    panel_api_explain_panel_png_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Drawn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": unknown;
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    arrays_api_explain_map_npz_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Question"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    record_api_explain_record_json_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Question"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    compared_api_compare_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Comparing"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comparison"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    trusted_api_trust_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Doubt"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verdict"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    drawn_api_curves_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Doubt"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WalkCurves"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    cover_api_cover_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Covering"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Covered"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    changed_api_vary_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Vary"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Varied"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    channels_api_channels_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChannelsQuestion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Channels"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    top_api_channels_top_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TopQuestion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Top"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    points_api_dataset_points_get: {
+        parameters: {
+            query: {
+                run: string;
+                way?: ("tsne" | "umap" | "pca") | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Points"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    neighbours_api_dataset_neighbours_get: {
+        parameters: {
+            query: {
+                run: string;
+                point: number;
+                n?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Neighbours"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    overall_api_dataset_overall_get: {
+        parameters: {
+            query: {
+                run: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Overall"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    confusion_api_dataset_confusion_get: {
+        parameters: {
+            query: {
+                run: string;
+                find?: string;
+                offset?: number;
+                most?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MatrixOf"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    cell_api_dataset_cell_get: {
+        parameters: {
+            query: {
+                run: string;
+                truth: number;
+                said: number;
+                offset?: number;
+                n?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SaidList"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    errors_api_dataset_errors_get: {
+        parameters: {
+            query: {
+                run: string;
+                sort?: "confidence" | "name" | "label" | "said" | "rank";
+                descending?: boolean;
+                find?: string;
+                offset?: number;
+                n?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SaidList"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    rows_csv_api_dataset_rows_csv_get: {
+        parameters: {
+            query: {
+                run: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": unknown;
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    evaluation_api_dataset_evaluation_get: {
+        parameters: {
+            query: {
+                run: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationOf"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    curves_api_dataset_curves_get: {
+        parameters: {
+            query: {
+                run: string;
+                metric: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Curves"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    runs_api_dataset_runs_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunList"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    look_api_dataset_look_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Looking"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunInfo"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    state_api_study_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyState"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    make_api_study_make_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StudyPlan"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyState"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    ask_api_study_next_get: {
+        parameters: {
+            query: {
+                person: string;
+                place?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyQuestion"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    say_api_study_answer_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StudyAnswer"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyProgress"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    picture_api_study_pictures__id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": unknown;
+                    "image/jpeg": unknown;
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    found_api_study_results_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyResults"];
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    found_csv_api_study_results_csv_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": unknown;
+                };
+            };
+            /** @description Not a request for this page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description From another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Not there (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Cannot be done, with the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    said_csv_api_study_answers_csv_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": unknown;
                 };
             };
             /** @description Not a request for this page */

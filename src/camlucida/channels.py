@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import camlucida
 from camlucida.attribution import several_layers, several_targets
 from camlucida.data.images import Source, load_image
 from camlucida.errors import LayerError, MethodError, TargetError, nearest
-from camlucida.explaining import as_model, name_of, of_this, top_predictions
+from camlucida.explaining import as_model, class_of, name_of, of_this, top_predictions
 from camlucida.looking import SHEET, ask, checked, shrunk, small
 from camlucida.models.model import Model
 from camlucida.render.contact import Tile, contact
@@ -35,6 +35,7 @@ class Activations:
     contributions (c,) mean gradient × mean activation: the channel's part of the mean of the Grad-CAM map
     order         the channels, first those that count most
     by            what they are ordered by: contribution, gradient, activation or channel
+    index         the target's class if it is one
     """
 
     maps: Tensor
@@ -50,9 +51,30 @@ class Activations:
     model: str
     source: str
     predictions: tuple[Prediction, ...] = field(repr=False)
+    index: int | None = None
 
     def __len__(self) -> int:
         return len(self.maps)
+
+    @cached_property
+    def means(self) -> Tensor:
+        """(c,) the mean activation of each channel."""
+        return self.maps.mean((1, 2))
+
+    def ordered(self, by: str) -> Activations:
+        """The same in another order; the network is not asked again. Raises `MethodError`."""
+        return replace(self, by=by, order=_order(by, self.contributions, self.gradients, self.means))
+
+    def leading(self, share: float = 0.5) -> int:
+        """How many channels hold this share (0 to 1) of all that speaks for the target, those that speak most first.
+
+        0 where no contribution is positive.
+        """
+        positive = self.contributions.double().clamp_min(0).sort(descending=True).values
+        held = positive.cumsum(0)
+        if not len(held) or held[-1] <= 0:
+            return 0
+        return min(int((held < share * held[-1]).sum()) + 1, int((positive > 0).sum()))
 
     def heatmap(self, channel: int) -> Any:
         """(height, width) of the picture: what the channel sees, its maximum 1; NaN where the network did not look."""
@@ -130,8 +152,7 @@ def activations(
     """
     wrapped = as_model(model)
     with of_this(wrapped, image):
-        if by not in ORDERS:
-            raise MethodError(f"channels are not ordered by {by!r}.{nearest(by, ORDERS)} Known: {', '.join(ORDERS)}.")
+        checked_order(by)
         if several_layers(layer):
             raise LayerError(f"activations are shown of one layer, not of {layer!r}.")
         if several_targets(target):
@@ -143,13 +164,11 @@ def activations(
         maps, slopes = given.activations[0].float().cpu(), found.gradients[0][0][0].float().cpu().mean((1, 2))
         means = maps.mean((1, 2))
         contributions = slopes * means
-        worth = {"contribution": contributions, "gradient": slopes, "activation": means}.get(by)
-        order = range(len(maps)) if worth is None else worth.argsort(descending=True, stable=True).tolist()
         return Activations(
             maps=maps,
             gradients=slopes,
             contributions=contributions,
-            order=tuple(order),
+            order=_order(by, contributions, slopes, means),
             by=by,
             picture=picture,
             geometry=geometry,
@@ -159,7 +178,23 @@ def activations(
             model=wrapped.name,
             source=name_of(image),
             predictions=top_predictions(found.output[0], wrapped.labels),
+            index=class_of(given.target),
         )
+
+
+def checked_order(by: str) -> str:
+    """The word itself, if it is an order of channels. Raises `MethodError`."""
+    if by not in ORDERS:
+        raise MethodError(f"channels are not ordered by {by!r}.{nearest(by, ORDERS)} Known: {', '.join(ORDERS)}.")
+    return by
+
+
+def _order(by: str, contributions: Tensor, gradients: Tensor, means: Tensor) -> tuple[int, ...]:
+    """The channels, highest first; of equals the lower number."""
+    worth = {"contribution": contributions, "gradient": gradients, "activation": means}.get(checked_order(by))
+    if worth is None:
+        return tuple(range(len(means)))
+    return tuple(worth.argsort(descending=True, stable=True).tolist())
 
 
 def _signed(value: float) -> str:

@@ -29,13 +29,15 @@ def disagreement(landed: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
 
 
 def rank_correlation(landed: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
-    """Spearman's rank correlation between all pairs of maps, over the places that the network saw.
+    """Spearman's rank correlation between all pairs of maps, over the places that were seen in all of them.
+
+    Maps of two networks need not cover the same part of a picture: one may crop it where the other does not.
 
     Equal values share the mean of their ranks. 1 for the same order of places, -1 for the opposite one, NaN where a
     map is the same everywhere and so has no order.
     """
     _check(landed)
-    seen = ~np.isnan(landed[0])
+    seen = ~np.logical_or.reduce([np.isnan(each) for each in landed])
     table = np.stack([_ranks(each[seen]) for each in landed])
     table -= table.mean(axis=1, keepdims=True)
     lengths = np.sqrt((table**2).sum(axis=1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -45,8 +45,15 @@ class Sight:
 
     def predict(self, variants: Callable[[Tensor], Tensor], count: int, tick: Progress | None = None) -> Tensor:
         """Class scores (count, k) of other pictures: numbers (n,) in, pictures (n, c, H, W) out; in chunks."""
+        return torch.cat(list(self.predict_each(variants, count, tick)))
+
+    def predict_each(
+        self, variants: Callable[[Tensor], Tensor], count: int, tick: Progress | None = None
+    ) -> Iterator[Tensor]:
+        """The same, chunk by chunk (n, k), as they are computed."""
         network = Pictures(twin_of(self.model.network), self.inputs, self._read, tick or (lambda done, total: None))
-        return network.outputs(lambda which: variants(which)[:, None], count)[:, 0]
+        for scores in network.each_output(lambda which: variants(which)[:, None], count):
+            yield scores[:, 0]
 
     @cached_property
     def boxes(self) -> Tensor | None:
@@ -144,11 +151,13 @@ class OfMethod:
     """A method at one layer, as an explainer.
 
     named   its name in tables, if it is not the method's: the same method may be there at another layer, too
+    tick    is told about the progress of methods that run the network many times
     """
 
     request: Request
     layer: LayerSpec = None
     named: str = ""
+    tick: Progress | None = None
 
     @property
     def name(self) -> str:
@@ -169,6 +178,7 @@ class OfMethod:
             default=model.layer,
             names=model.labels,
             output=model.output,
+            tick=self.tick,
         )
         return found.maps[0][0][0]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 import camlucida
 from camlucida.attribution import several_layers
-from camlucida.data.images import Source, load_image
+from camlucida.data.images import Source
 from camlucida.errors import CamlucidaError, LayerError, MethodError
-from camlucida.explaining import as_model, name_of, of_this, top_predictions
-from camlucida.looking import SHEET, ask, checked, shrunk, small
+from camlucida.explaining import as_model, name_of, of_this
+from camlucida.looking import SHEET, Seen, checked, each, shrunk, small
 from camlucida.models.model import Model
 from camlucida.render.contact import Tile, contact
 from camlucida.render.text import number
@@ -112,12 +112,13 @@ def top_pictures(
     best: list[tuple[float, int, Excited]] = []
     failed: list[tuple[str, CamlucidaError]] = []
     count, channels, where = 0, 0, ""
-    for seen, (image, found) in enumerate(_looked(wrapped, images, layer, channel)):
+    for seen, (image, found) in enumerate(each(wrapped, images, layer)):
         if isinstance(found, CamlucidaError):
             failed.append((name_of(image), found))
         else:
-            excited, channels, where = found
-            count += 1
+            with of_this(wrapped, image):
+                excited = _excited(image, found, channel)
+            channels, where, count = len(found.maps), found.layer, count + 1
             entry = (excited.strength, -seen, excited)  # of equals the first comes first
             if len(best) < n:
                 heapq.heappush(best, entry)
@@ -129,23 +130,9 @@ def top_pictures(
     return TopPictures(ordered, channel, channels, where, wrapped.name, count, tuple(failed))
 
 
-def _looked(
-    model: Model, images: Iterable[Source], layer: Any, channel: int
-) -> Iterator[tuple[Source, tuple[Excited, int, str] | CamlucidaError]]:
-    """A wrong layer or channel stops everything; a wrong picture only itself."""
-    for image in images:
-        try:
-            with of_this(model, image):
-                picture = load_image(image)
-                inputs, geometry = model.preprocessing(picture)
-        except CamlucidaError as error:
-            yield image, error
-            continue
-        with of_this(model, image):
-            where, found = ask(model, inputs, layer)
-            maps = found.at_layers[0][0].activations[0]
-            chosen = maps[checked(channel, len(maps), where.label)].float().cpu()
-        kept = small(picture)
-        (best,) = top_predictions(found.output[0], model.labels)[:1]
-        excited = Excited(name_of(image), float(chosen.max()), chosen, kept, shrunk(geometry, kept), best)
-        yield image, (excited, len(maps), where.label)
+def _excited(image: Source, found: Seen, channel: int) -> Excited:
+    """Raises `LayerError` where the layer has no such channel."""
+    chosen = found.maps[checked(channel, len(found.maps), found.layer)].clone()  # not all the others with it
+    kept = small(found.picture)
+    geometry = shrunk(found.geometry, kept)
+    return Excited(name_of(image), float(chosen.max()), chosen, kept, geometry, found.predicted)

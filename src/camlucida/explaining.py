@@ -18,6 +18,7 @@ from torch import Tensor, nn
 import camlucida
 from camlucida.attribution import INPUT, Attribution, attributions, check_layer, several_layers, several_targets
 from camlucida.data.images import Source, load_image
+from camlucida.engine import twin_of
 from camlucida.engine.repeats import Precision, Repeats
 from camlucida.errors import CamlucidaError, LayerError, MethodError, ModelError, TargetError
 from camlucida.explanation import Explanation
@@ -26,6 +27,7 @@ from camlucida.fixtures import Tick
 from camlucida.methods import Combined, Method, find
 from camlucida.models.load import load
 from camlucida.models.model import Model
+from camlucida.outputs import class_scores, placed
 from camlucida.targets import ClassScore, Target, class_label
 from camlucida.types import Geometry, Prediction
 
@@ -150,6 +152,8 @@ def _check(methods: Sequence[Method | Combined], target: Any, layer: Any, option
         for m in having:
             if isinstance(m.options[name], int | float) and not isinstance(value, int | float):
                 raise MethodError(f"{m.name}: {name} is a number (by default {m.options[name]:g}), not {value!r}.")
+            if type(m.options[name]) is int and isinstance(value, float):
+                raise MethodError(f"{m.name}: {name} is a whole number (by default {m.options[name]}), not {value!r}.")
 
 
 def _own(options: Mapping[str, Any], method: Method | Combined, methods: Sequence[Method | Combined]) -> dict[str, Any]:
@@ -180,7 +184,7 @@ def _each(
                     picture=picture,
                     geometry=geometry,
                     target=target.label(model.labels),
-                    index=_class_of(target),
+                    index=class_of(target),
                     score=float(run.scores[t, 0]),
                     score_kind=score if isinstance(target, ClassScore) else "score",
                     predictions=predictions,
@@ -196,6 +200,14 @@ def _each(
                     display=method.display,
                     notes={name: float(value[0]) for name, value in run.notes[m][l][t].items()},
                 )
+
+
+def scores_of(model: Model, image: Source) -> Tensor:
+    """What a model says about one picture, with no map: its class scores (k,). Raises as `explain` does."""
+    with of_this(model, image), torch.inference_mode(False), torch.no_grad():
+        inputs, _ = model.preprocessing(load_image(image))
+        output = twin_of(model.network).module(placed(model.network, inputs[None]))
+        return class_scores(output, model.output)[0].cpu()
 
 
 def top_predictions(scores: Tensor, names: Sequence[str], count: int = TOP) -> tuple[Prediction, ...]:
@@ -234,7 +246,8 @@ def versions() -> dict[str, str]:
     return {"camlucida": camlucida.__version__, **found}
 
 
-def _class_of(target: Target) -> int | None:
+def class_of(target: Target) -> int | None:
+    """The class that a target scores, if it is one class; None for "cat rather than dog" and the like."""
     if not isinstance(target, ClassScore):
         return None
     return target.index if isinstance(target.index, int) else int(target.index[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -128,7 +129,7 @@ class Explanation:
             title=self.target,
             subtitle=f"{self.method} · {self.layer} · {self.grid_label}",
             score_label=self.score_label,
-            note=self._note(),
+            note=self.remark,
             footer=f"{self.model} · {self.source} · camlucida {self.versions.get('camlucida', '')}",
             scale=(-self.peak if PALETTES[colormap].diverging else 0.0, self.peak),
             colormap=colormap,
@@ -170,6 +171,19 @@ class Explanation:
             "versions": dict(self.versions),
         }
 
+    def npz(self) -> bytes:
+        """The arrays as the bytes of an .npz: `raw`, `map` and `heatmap` (float16)."""
+        sink = io.BytesIO()
+        heatmap = self.heatmap.astype(np.float16)
+        np.savez_compressed(sink, raw=self.raw.numpy(), map=self.map.numpy(), heatmap=heatmap)
+        return sink.getvalue()
+
+    def json(self) -> bytes:
+        """`record()` as the bytes of a file."""
+        text = json.dumps(self.record(), indent=2, ensure_ascii=False) + "\n"
+        # A file name need not be text: what is no letter is written as Python escapes it.
+        return text.encode("utf-8", errors="backslashreplace")
+
     def save(self, path: str | Path, **look: Any) -> list[Path]:
         """Write it down; returns the files written.
 
@@ -178,17 +192,18 @@ class Explanation:
         """
         path = Path(path)
         if path.suffix.lower() == ".npz":
-            raw, beside = self.raw.numpy(), path.with_suffix(".json")
-            record = json.dumps(self.record(), indent=2, ensure_ascii=False) + "\n"
+            beside = path.with_suffix(".json")
+            arrays, record = self.npz(), self.json()
             with writing(path):
-                np.savez_compressed(path, raw=raw, map=self.map.numpy(), heatmap=self.heatmap.astype(np.float16))
-                # A file name need not be text: what is no letter is written as Python escapes it.
-                beside.write_text(record, encoding="utf-8", errors="backslashreplace")
+                path.write_bytes(arrays)
+                beside.write_bytes(record)
             return [path, beside]
         write_picture(lambda: self.panel(**look), path)
         return [path]
 
-    def _note(self) -> str:
+    @property
+    def remark(self) -> str:
+        """What must not be overlooked about the map, in a sentence; empty where there is nothing of the kind."""
         if not bool(((self.map != 0) if self.shows_signs else (self.map > 0)).any()):
             return "The map is zero everywhere: at this layer nothing speaks for this target."
         return ""

@@ -1,22 +1,27 @@
-"""What the views into a layer share: one run that keeps one layer, and pictures small enough to keep many."""
+"""What the views into a layer share: one run that keeps one layer, for one picture or one picture after the other;
+and pictures small enough to keep many.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from camlucida.data.images import Source, load_image
 from camlucida.engine import Layer, resolve, twin_of
-from camlucida.errors import LayerError
+from camlucida.errors import CamlucidaError, LayerError
+from camlucida.explaining import of_this, top_predictions
 from camlucida.models.model import Model
 from camlucida.outputs import placed
 from camlucida.render.display import show_picture
 from camlucida.runs import Question, Run, run
 from camlucida.targets import parse
-from camlucida.types import Geometry
+from camlucida.types import Geometry, Prediction
 
 SHEET = 24
 """How many pictures a sheet has, unless asked otherwise."""
@@ -41,6 +46,40 @@ def ask(
             lambda done, total: None,
         )
         return where, run(question, inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A picture, and what a layer gave out on it.
+
+    maps     (c, h, w)
+    layer    what it is called
+    """
+
+    picture: Image.Image
+    geometry: Geometry
+    maps: Tensor
+    layer: str
+    predicted: Prediction
+
+
+def each(model: Model, images: Iterable[Source], layer: Any) -> Iterator[tuple[Source, Seen | CamlucidaError]]:
+    """What a layer gives out on one picture after the other. A wrong layer stops everything; a wrong picture only
+    itself: its error comes in its place.
+    """
+    for image in images:
+        try:
+            with of_this(model, image):
+                picture = load_image(image)
+                inputs, geometry = model.preprocessing(picture)
+        except CamlucidaError as error:
+            yield image, error
+            continue
+        with of_this(model, image):
+            where, found = ask(model, inputs, layer)
+            maps = found.at_layers[0][0].activations[0].float().cpu()
+            (best,) = top_predictions(found.output[0], model.labels)[:1]
+        yield image, Seen(picture, geometry, maps, where.label, best)
 
 
 def checked(channel: int, channels: int, layer: str) -> int:

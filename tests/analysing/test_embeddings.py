@@ -17,8 +17,9 @@ from torch import nn
 
 import camlucida as cl
 from camlucida.analysing import Embedding, embed
+from camlucida.analysing.embeddings import Features, projected
 from camlucida.analysing.features import penultimate
-from camlucida.analysing.neighbours import agreement, nearest
+from camlucida.analysing.neighbours import agreeing, agreement, nearest
 from camlucida.analysing.projecting import project
 from camlucida.cli import main
 from camlucida.data.datasets import Item, Listed, Scenes
@@ -172,6 +173,28 @@ def test_again_nothing_is_run_again(found: Embedding, tmp_path: Path) -> None:
     again = embed("toybox", DATA, out=run, way="pca")
     assert {file: file.stat().st_mtime_ns for file in (run / "parts").iterdir()} == before
     np.testing.assert_array_equal(again.features, found.features)
+
+
+def test_a_folder_is_read_as_it_was_written(found: Embedding) -> None:
+    read = Features.read(found.path)
+    np.testing.assert_array_equal(read.features, found.features)
+    assert (read.rows, read.failures, read.place) == (found.rows, found.failures, found.place)
+    way, places = projected(found.path, read.rows) or ("", found.projection)
+    assert (way, places.how, places.kept) == ("tsne", found.projection.how, found.projection.kept)
+    np.testing.assert_allclose(places.places, found.projection.places, rtol=1e-6)
+    assert projected(found.path, read.rows[1:]) is None  # places of other pictures are nobody's
+
+
+def test_agreeing_is_counted_one_by_one() -> None:
+    rng = np.random.default_rng(3)
+    features, labels = rng.standard_normal((30, 5)).astype(np.float32), rng.integers(0, 3, 30)
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    by_hand = [
+        labels[max((j for j in range(30) if j != i), key=lambda j: unit[i] @ unit[j])] == labels[i] for i in range(30)
+    ]
+    assert agreeing(features, labels).tolist() == by_hand
+    assert agreement(features, labels) == np.mean(by_hand)
+    assert len(agreeing(features[:1], labels[:1])) == 0
 
 
 def test_broken_pictures_are_left_out_and_named(tmp_path: Path) -> None:

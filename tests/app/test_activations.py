@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,27 @@ def test_orders(model: Any, by: str) -> None:
     ordered = worth[list(found.order)]
     assert bool((ordered[:-1] >= ordered[1:]).all())
     assert found.by == by
+
+
+def test_another_order_is_the_same_as_asking_for_it(model: Any) -> None:
+    found = cl.activations(model, PETS, layer="layer2", target="cat")
+    for by in ("gradient", "activation", "channel", "contribution"):
+        again = found.ordered(by)
+        assert (again.by, again.order) == (by, cl.activations(model, PETS, layer="layer2", target="cat", by=by).order)
+        assert again.maps is found.maps
+    with pytest.raises(MethodError, match="channels are not ordered by 'size'"):
+        found.ordered("size")
+
+
+def test_how_many_channels_hold_half(model: Any) -> None:
+    found = cl.activations(model, PETS, layer="layer3", target="dog")
+    positive = sorted((v for v in found.contributions.double().tolist() if v > 0), reverse=True)
+    for share in (0.25, 0.5, 0.9, 1.0):
+        n = found.leading(share)
+        assert sum(positive[:n]) >= share * sum(positive) * (1 - 1e-9) > sum(positive[: n - 1])
+    assert replace(found, contributions=-found.contributions.abs()).leading() == 0
+    assert found.index == 1
+    assert cl.activations(model, PETS, layer="layer3", target="cat rather than dog").index is None
 
 
 def test_it_shows_itself(model: Any) -> None:

@@ -43,6 +43,15 @@ def test_only_what_was_seen_is_ranked() -> None:
     np.testing.assert_allclose(rank_correlation([a, b])[0, 1], wanted)
 
 
+def test_only_what_was_seen_in_all_is_ranked() -> None:
+    a, b, c = DRAWN.normal(size=(3, 20, 30))
+    a[:, :10] = b[5:9] = np.nan
+    both = ~np.isnan(a) & ~np.isnan(b)
+    found = rank_correlation([a, b, c])
+    for i, j, one, other in ((0, 1, a, b), (1, 2, b, c)):
+        np.testing.assert_allclose(found[i, j], scipy.stats.spearmanr(one[both], other[both]).statistic)
+
+
 def test_a_map_without_an_order_has_no_correlation() -> None:
     found = rank_correlation([DRAWN.normal(size=(4, 4)), np.zeros((4, 4))])
     assert np.isnan(found[0, 1])

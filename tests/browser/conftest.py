@@ -51,12 +51,25 @@ def served(page: Page) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def serving() -> Callable[[Page], contextlib.AbstractContextManager[str]]:
+    """For tests that need a page of their own: a module's own `site` begins with it."""
+    return served
+
+
+@pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Page]]:
     """One server for all browser tests: the four built-in networks, 60 scenes, a folder for a study."""
     models = [load(name) for name in ("toybox", "toybox:vgg", "toybox:vit", "toybox:cleverhans")]
     page = Page(models, open_dataset("toybox", count=60), (), tmp_path_factory.mktemp("site") / "study")
     with served(page) as address:
         yield address, page
+
+
+@pytest.fixture(scope="session")
+def serve() -> Iterator[Callable[[Page], str]]:
+    """Serves another page until the tests are over; its address."""
+    with contextlib.ExitStack() as stack:
+        yield lambda page: stack.enter_context(served(page))
 
 
 @pytest.fixture(scope="session")

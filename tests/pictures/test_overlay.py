@@ -163,3 +163,15 @@ def test_nan_does_not_bleed(size: tuple[int, int]) -> None:
     assert_allclose(shown[~np.isnan(shown)], 0.7, rtol=1e-5)
     edge = 53 / 200 * size[0]
     assert np.isnan(shown).sum(axis=1) == pytest.approx(edge, abs=1)
+
+
+def test_contour_of_two_signs_goes_round_both_sides() -> None:
+    heat = np.full((60, 90), 0.5, np.float32)
+    heat[20:40, 10:30], heat[20:40, 60:80] = 0.0, 1.0
+    image = Image.new("RGB", (90, 60), (128, 128, 128))
+    line = (np.asarray(overlay(image, heat, opacity=0, contour=0.4, colormap="signed")) != 128).any(axis=2)
+    alike = (np.asarray(overlay(image, 1 - heat, opacity=0, contour=0.4, colormap="signed")) != 128).any(axis=2)
+    np.testing.assert_array_equal(line, alike)
+    assert line[19, 10:30].all()
+    assert line[19, 60:80].all()
+    assert not line[:10].any()

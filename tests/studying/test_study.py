@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +19,9 @@ from camlucida.data.datasets import Scenes
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError, MethodError
 from camlucida.evaluation import evaluate
-from camlucida.studying import Study, make_study, results, strengths
+from camlucida.explaining import explain
+from camlucida.render.palettes import DEFAULT
+from camlucida.studying import Study, answers_csv, database, make_study, results, strengths
 from camlucida.studying.results import kendall
 
 METHODS = ["grad_cam", "eigen_cam", "random_cam"]
@@ -170,6 +174,112 @@ def test_broken_pictures_are_left_out(tmp_path: Path) -> None:
     assert len(made.about["left_out"]) == 1
 
 
+def test_what_a_person_said_is_told_as_they_saw_it(study: Study) -> None:
+    for person in ("ann", "bob"):
+        pressed = {}
+        for i, number in enumerate(study.order(person)):
+            trial = study.trial(number, person)
+            pressed[number] = 1 + i % (2 if trial.kind == "pair" else 5)
+            study.answer(number, person, pressed[number])
+        assert study.said(person) == pressed
+        assert study.people()[person] == len(pressed) == sum(study.kinds().values())
+    assert study.order("ann") != study.order("bob")
+
+
+def test_the_order_is_that_of_next(study: Study) -> None:
+    order = study.order("ann")
+    assert [trial.id for trial in _trials(study, "ann")] == list(order)
+
+
+def test_colours_do_not_tell(tmp_path: Path) -> None:
+    """A map with two signs lies on grey by itself; among others it is drawn as they are."""
+    both = make_study(tmp_path / "both", "toybox", SCENES[:1], methods=["grad_cam", "input_x_gradient"])
+    alike = make_study(tmp_path / "alike", "toybox", SCENES[:1], methods=["grad_cam", "layer_cam"])
+
+    def picture(study: Study, method: str) -> np.ndarray:
+        (file,) = sqlite3.connect(study.path).execute("select file from maps where method = ?", (method,)).fetchone()
+        return np.asarray(Image.open(study.folder / file).convert("RGB"), dtype=float)
+
+    assert np.array_equal(picture(both, "grad_cam"), picture(alike, "grad_cam"))
+    own = explain("toybox", SCENES[0], method="input_x_gradient")
+    assert own.shows_signs
+    assert np.array_equal(picture(both, "input_x_gradient"), np.asarray(own.overlay(colormap=DEFAULT), dtype=float))
+
+
+def test_what_is_stopped_leaves_nothing(tmp_path: Path) -> None:
+    class Stopped(Exception):
+        pass
+
+    said = []
+
+    def stop(done: int, total: int) -> None:
+        said.append(done)
+        if done == 2:
+            assert list((tmp_path / "study").rglob("*.png")), "there was something to clear away"
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        make_study(tmp_path / "study", "toybox", SCENES, methods=METHODS, progress=stop)
+    assert not [file for file in (tmp_path / "study").rglob("*") if file.is_file()]
+    assert make_study(tmp_path / "study", "toybox", SCENES, methods=METHODS).about["pictures"] == 6
+
+
+def test_one_that_takes_long_says_so_meanwhile(tmp_path: Path) -> None:
+    said: list[tuple[int, int]] = []
+    make_study(
+        tmp_path, "toybox", SCENES[:2], methods=["grad_cam", "occlusion"], progress=lambda *told: said.append(told)
+    )
+    assert {total for _, total in said} == {2}
+    assert sorted(done for done, _ in said) == [done for done, _ in said]
+    assert [done for done, _ in said].count(1) > 2
+    assert said[-1] == (2, 2)
+
+
+def test_answers_as_a_table(study: Study) -> None:
+    answer_all(study, "ann, the first", lambda left, right: left == "grad_cam", rating=4)
+    rows = list(csv.DictReader(io.StringIO(answers_csv(study))))
+    assert len(rows) == 24
+    for row, a in zip(rows, study.answers(), strict=True):
+        assert (row["person"], row["kind"], row["winner"], row["loser"]) == (a.person, a.kind, a.winner, a.loser)
+        assert (row["rating"], row["picture"]) == ("4" if a.kind == "rating" else "", a.picture)
+        assert float(row["seconds"]) == a.seconds
+
+
+class TestTheFile:
+    def test_held_by_another_program(self, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(database, "PATIENCE", 0.05)
+        holding = sqlite3.connect(study.path, isolation_level=None)
+        holding.execute("begin exclusive")
+        with pytest.raises(DataError, match="held by another program"):
+            study.answer(1, "ann", 1)
+        holding.execute("rollback")
+        holding.close()
+        study.answer(1, "ann", 1)
+
+    def test_read_only(self, study: Study) -> None:
+        """The file's own mark for "written by a newer SQLite: only to be read", which holds for root, too."""
+        content = bytearray(study.path.read_bytes())
+        content[18] = 9
+        study.path.write_bytes(content)
+        assert study.next("ann") is not None
+        with pytest.raises(DataError, match="may not be written to"):
+            study.answer(1, "ann", 1)
+
+    def test_deleted_is_not_replaced_by_an_empty_one(self, study: Study) -> None:
+        study.path.unlink()
+        with pytest.raises(DataError, match="Is it still there"):
+            study.answer(1, "ann", 1)
+        assert not study.path.exists()
+
+    def test_damaged_or_another(self, study: Study, tmp_path: Path) -> None:
+        (tmp_path / "no.sqlite").write_bytes(b"no database at all" * 100)
+        with pytest.raises(DataError, match="no SQLite file"):
+            Study(tmp_path / "no.sqlite").progress("ann")
+        sqlite3.connect(tmp_path / "other.sqlite").execute("create table x (y)")
+        with pytest.raises(DataError, match="is no study: no such table"):
+            Study(tmp_path / "other.sqlite").progress("ann")
+
+
 class TestSlips:
     def test_answers_that_cannot_be(self, study: Study) -> None:
         pair = next(t for t in _trials(study, "ann") if t.kind == "pair")
@@ -189,6 +299,10 @@ class TestSlips:
             make_study(tmp_path, "toybox", SCENES, methods=["grad_cam"])
         with pytest.raises(MethodError, match="Did you mean"):
             make_study(tmp_path, "toybox", SCENES, methods=["grad_cam", "eigencm"])
+        with pytest.raises(DataError, match="grad_cam was given twice"):
+            make_study(tmp_path, "toybox", SCENES, methods=["grad_cam", "cam", "grad_cam"])
+        with pytest.raises(DataError, match="one pair or one rating"):
+            make_study(tmp_path, "toybox", SCENES, methods=METHODS, pairs=0, ratings=0)
 
     def test_nothing_there(self, study: Study, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="no answers yet"):

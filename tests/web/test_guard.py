@@ -401,6 +401,7 @@ HOSTILE = {
     "deep lists": b"[" * 200_000,
     "deep objects": b'{"a":' * 100_000,
     "a huge number": b'{"picture": "s1", "options": {"n": ' + b"9" * 100_000 + b"}}",
+    "a large option": b'{"picture": "s1", "methods": ["rise"], "options": {"n": ' + b"9" * 400 + b"}}",
     "a large number": b'{"picture": "s1", "layers": [' + b"9" * 4000 + b"]}",
     "a large class": b'{"picture": "s1", "targets": [' + b"9" * 4000 + b"]}",
     "a negative class": b'{"picture": "s1", "targets": [-' + b"9" * 300 + b"]}",

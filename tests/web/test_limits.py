@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -86,6 +87,7 @@ def test_smaller_pictures_have_fewer_windows() -> None:
         ({"n": 1e300}, "n is"),
         ({"cells": 10**6}, "cells is"),
         ({"seed": 2**64}, "seed is a huge number"),
+        ({"n": 10**400}, "n is a huge number"),
     ],
 )
 def test_options_beside_a_method_are_bounded_too(options: dict[str, float], said: str, page: Page) -> None:
@@ -125,6 +127,26 @@ def test_maps_are_counted_before_they_are_made(how: dict[str, list[str]], maps: 
     else:
         with pytest.raises(MethodError, match=f"{maps:,} maps at once are too many for the page; at most 144"):
             check(page.model(None), **how)
+
+
+@pytest.mark.parametrize(
+    ("path", "question"),
+    [
+        ("/api/trust", {"picture": "s1", "method": "smooth(rise(n=4000), n=100)"}),
+        ("/api/study/make", {"methods": ["grad_cam", "smooth(rise(n=4000), n=100)"]}),
+        ("/api/explain/map.npz", {"picture": "s1", "methods": ["smooth(rise(n=4000), n=100)"]}),
+    ],
+)
+def test_whichever_tab_asks(path: str, question: dict[str, Any], client: TestClient) -> None:
+    refused = client.post(path, json=question)
+    assert refused.status_code == 422
+    assert "would run the network 400,000 times; the page does at most 40,000" in refused.json()["detail"]
+
+
+def test_in_a_grid_it_costs_only_its_own_cells(client: TestClient) -> None:
+    found = client.post("/api/compare", json={"picture": "s1", "methods": ["grad_cam", "smooth(rise(n=4000), n=100)"]})
+    assert found.status_code == 200
+    assert sorted("would run the network" in (cell["error"] or "") for cell in found.json()["cells"]) == [False, True]
 
 
 def test_a_hostile_question_is_answered_at_once(client: TestClient) -> None:

@@ -253,7 +253,7 @@ def test_an_answer_that_is_not_fetched_ends_its_connection(site: Running) -> Non
 
 
 def test_a_stream_ends_when_its_client_goes(site: Running) -> None:
-    lane = site.page.work.lanes["quick"]
+    lane = site.page.work.lanes["long"]
     body = json.dumps({"picture": "s1", "methods": ["rise"], "options": {"n": 4000}}).encode()
     head = b"POST /api/explain HTTP/1.1\r\n" + HOST + b"Accept: text/event-stream\r\nContent-Type: application/json\r\n"
     connection = site.connect()
@@ -555,7 +555,7 @@ def test_work_that_goes_on_does_not_hold_a_server_up_that_stops(page: Page) -> N
         slow = site.connect()
         slow.sendall(GET)
         connections.append(slow)
-        until(lambda: site.page.work.lanes["quick"].inside == 2)
+        until(lambda: site.page.work.lanes["long"].inside == 2)
         began = time.monotonic()
         site.server.should_exit = True
         until(lambda: not site.server.server_state.connections)

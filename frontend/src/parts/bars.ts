@@ -4,7 +4,18 @@ import type { Guess } from "../api";
 import { h } from "../dom";
 import { percent } from "../maps";
 
-export function bars(guesses: readonly Guess[], chosen: number | null, choose: (index: number) => void): HTMLElement {
+/** Classes that are marked besides the chosen one, by their index: the true one, and the one it is set against. */
+export interface Marks {
+  truth?: number | null;
+  rival?: number | null;
+}
+
+export function bars(
+  guesses: readonly Guess[],
+  chosen: number | null,
+  choose: (index: number) => void,
+  marks: Marks = {},
+): HTMLElement {
   return h(
     "div",
     { class: "bars", role: "group", "aria-label": "The likeliest classes" },
@@ -21,6 +32,8 @@ export function bars(guesses: readonly Guess[], chosen: number | null, choose: (
         },
         bar,
         h("span", { class: "name" }, guess.name),
+        guess.index === marks.truth && h("span", { class: "mark" }, "true class"),
+        guess.index === marks.rival && h("span", { class: "mark" }, "rather than"),
         h("span", { class: "number" }, percent(guess.probability)),
       );
     }),

@@ -1,109 +1,209 @@
-// Choosing a picture: random samples by seed, or one's own.
+// Choosing a picture: random samples by seed and filter, or one's own. All tabs show the same shelf.
 
-import { get, give, type PictureInfo, pictureUrl, type Samples } from "../api";
-import { fill, h } from "../dom";
+import { type PictureInfo, pictureUrl } from "../api";
+import { fill, h, settled } from "../dom";
+import { percent } from "../maps";
 import type { Page } from "../page";
-
-const HEAVY = 25 << 20;
+import { camera } from "./camera";
+import { choice, field } from "./controls";
+import { Shelf } from "./shelf";
 
 export class Chooser {
   readonly element: HTMLElement;
+  private readonly shelf: Shelf;
   private readonly strip = h("div", { class: "strip", role: "listbox", "aria-label": "Pictures" });
-  private readonly own: PictureInfo[] = [];
-  private samples: PictureInfo[] = [];
-  private asked = "";
+  private readonly told = h("p", { class: "note", role: "status" });
 
   constructor(private readonly page: Page) {
-    const file = h("input", { type: "file", accept: "image/*", class: "hidden", "aria-label": "A picture of your own" });
+    this.shelf = Shelf.of(page);
+    const file = h("input", {
+      type: "file",
+      accept: "image/*",
+      multiple: true,
+      class: "hidden",
+      "aria-label": "A picture of your own",
+    });
     file.addEventListener("change", () => {
-      if (file.files?.[0]) void this.give(file.files[0]);
+      void this.shelf.giveAll([...(file.files ?? [])]);
       file.value = "";
     });
+    const shuffle = (): void => page.store.set({ seed: Math.floor(Math.random() * 1e6) }, true);
     this.element = h(
       "div",
       { class: "chooser" },
       h(
         "div",
         { class: "row" },
-        h("button", { onclick: () => page.store.set({ seed: Math.floor(Math.random() * 1e6) }, true) }, "Shuffle"),
-        h("button", { onclick: () => file.click() }, "Your picture …"),
+        h("button", { onclick: () => file.click(), title: "Or drop it anywhere, or paste it" }, "Your picture …"),
+        h("button", { onclick: () => void camera(page, (taken) => void this.give(taken)) }, "Camera"),
         file,
       ),
+      h("div", { class: "row samples" }, h("button", { onclick: shuffle }, "Shuffle"), this.seedField()),
+      this.filters(),
+      this.told,
       this.strip,
     );
-    page.store.listen((_, changed) => {
-      if (changed.has("seed")) void this.load();
-      if (changed.has("picture")) this.mark();
-    });
+    this.strip.addEventListener("keydown", (event) => this.walk(event));
+    page.store.listen((_, changed) => changed.has("picture") && this.mark());
+    this.shelf.listen(() => this.draw());
+    this.draw();
   }
 
-  /** Ask for the samples of the view's seed, if they are not there; choose the first if nothing is chosen. */
-  async load(): Promise<void> {
-    const { seed } = this.page.store.view;
-    const path = `/api/samples?seed=${seed}&n=20`;
-    if (path === this.asked) return;
-    this.asked = path;
-    try {
-      this.samples = (await get<Samples>(path)).items;
-    } catch (error) {
-      this.asked = "";
-      this.page.say((error as Error).message, "error");
-      return;
-    }
-    this.draw();
-    const first = this.samples.find((one) => !one.error);
-    if (!this.page.store.view.picture && first) this.page.store.set({ picture: first.id });
+  /** Ask for the samples of the view, if they are not there; choose the first if nothing is chosen. */
+  load(): Promise<void> {
+    return this.shelf.load();
   }
 
   /** Upload it and look at it. */
-  async give(file: Blob): Promise<void> {
-    if (file.size > HEAVY) {
-      this.page.say(`That file has ${(file.size / 1e6).toFixed(0)} MB; the limit is 25. Make it smaller.`, "error");
-      return;
-    }
-    this.page.say("Sending …");
-    try {
-      const made = await give(file);
-      if (!this.own.some((one) => one.id === made.id)) this.own.unshift(made);
-      this.draw();
-      this.page.store.set({ picture: made.id }, true);
-      this.page.say("");
-    } catch (error) {
-      this.page.say((error as Error).message, "error");
-    }
+  give(file: Blob): Promise<void> {
+    return this.shelf.give(file);
   }
 
   /** What is known of a picture. */
   info(id: string): PictureInfo | undefined {
-    return [...this.own, ...this.samples].find((one) => one.id === id);
+    return this.shelf.info(id);
+  }
+
+  private seedField(): HTMLElement {
+    const { store } = this.page;
+    const input = h("input", { type: "number", min: 0, max: 2 ** 31, step: 1 });
+    input.addEventListener("change", () => {
+      if (input.checkValidity() && input.value) store.set({ seed: Number(input.value) }, true);
+      else input.value = String(store.view.seed);
+    });
+    const show = (): void => void (input.value = String(store.view.seed));
+    store.listen((_, changed) => changed.has("seed") && show());
+    show();
+    const made = field("Seed", input);
+    made.classList.add("inline");
+    return made;
+  }
+
+  private filters(): HTMLElement {
+    const { store, start } = this.page;
+    const set = (patch: object): void => void (this.shelf.filter = { ...this.shelf.filter, ...patch });
+    const label = choice("Class", (value) => set({ label: value }));
+    const said = choice("The model is", (value) => set({ said: value }));
+    const share = (): HTMLInputElement => h("input", { type: "number", min: 0, max: 100, step: 1 });
+    const [low, high] = [share(), share()];
+    low.placeholder = "0";
+    high.placeholder = "100";
+    const between = settled(350, () => {
+      if (low.checkValidity() && high.checkValidity()) set({ low: low.value, high: high.value });
+      else this.page.say("How sure the model is goes from 0 to 100 %.", "error");
+    });
+    low.addEventListener("input", between);
+    high.addEventListener("input", between);
+    const clear = h(
+      "button",
+      { class: "quiet", onclick: () => (this.shelf.filter = { label: "", said: "", low: "", high: "" }) },
+      "Show all again",
+    );
+    const element = h(
+      "details",
+      { class: "filters" },
+      h("summary", {}, "Filter"),
+      start.data.classes.length > 0 && label.element,
+      start.data.classes.length > 0 && said.element,
+      h("div", { class: "row between" }, field("Sure from %", low), field("to %", high)),
+      clear,
+    );
+    const show = (): void => {
+      const filter = this.shelf.filter;
+      label.options(
+        [{ value: "", text: "any" }, ...start.data.classes.map((name) => ({ value: name, text: name }))],
+        filter.label,
+      );
+      said.options(
+        [
+          { value: "", text: "right or wrong" },
+          { value: "right", text: "right" },
+          { value: "wrong", text: "wrong" },
+        ],
+        filter.said,
+      );
+      for (const [input, value] of [[low, filter.low], [high, filter.high]] as const)
+        if (document.activeElement !== input) input.value = value;
+      clear.hidden = !Object.values(filter).some(Boolean);
+      if (!clear.hidden) element.open = true;
+    };
+    store.listen((_, changed) => changed.has("more") && show());
+    show();
+    return element;
   }
 
   private draw(): void {
-    fill(this.strip, ...[...this.own, ...this.samples].map((one) => this.tile(one)));
+    const { search, told } = this.shelf;
+    const { picture } = this.page.store.view;
+    if (search) {
+      const bar = h("progress", { max: search.total, value: search.done, "aria-label": "Looking for pictures" });
+      const stop = h("button", { onclick: () => this.shelf.stop() }, "Stop");
+      fill(this.told, h("span", { class: "task" }, `${search.done} looked at`, bar, stop));
+    } else fill(this.told, told);
+    const all = [...this.shelf.own, ...this.shelf.samples];
+    const other = picture && !search && this.shelf.samples.length && !all.some((one) => one.id === picture);
+    if (other) all.unshift({ id: picture, name: "this one", width: 0, height: 0 } as PictureInfo);
+    const held = this.strip.contains(document.activeElement) ? (document.activeElement as HTMLElement).dataset.id : null;
+    fill(this.strip, ...all.map((one) => this.tile(one)));
     this.mark();
+    if (held) this.tiles.find((tile) => tile.dataset.id === held)?.focus();
   }
 
   private tile(one: PictureInfo): HTMLElement {
-    const words = one.error ?? [one.label, one.name].filter(Boolean).join(", ");
+    const guess = one.predicted ? `${one.predicted} ${percent(one.confidence ?? 0)}` : "";
+    const sign = one.correct === true ? "✓ " : one.correct === false ? "✗ " : "";
+    const judged = one.correct === false ? `taken for ${guess}` : guess && `predicted ${guess}`;
+    const words = one.error ?? [one.label, judged, one.name].filter(Boolean).join(", ");
+    const yours = one.id.startsWith("u");
     return h(
       "button",
       {
-        class: "tile",
+        class: `tile${one.correct === false ? " wrong" : ""}`,
         role: "option",
         "data-id": one.id,
         title: words,
-        disabled: Boolean(one.error),
-        onclick: () => this.page.store.set({ picture: one.id }, true),
+        "aria-label": words,
+        "aria-disabled": one.error ? "true" : null,
+        tabindex: -1,
+        onclick: () => (one.error ? this.page.say(one.error, "error") : this.page.store.set({ picture: one.id }, true)),
       },
       one.error
         ? h("span", { class: "broken" }, "✕")
-        : h("img", { src: pictureUrl(one.id, 160), alt: words, loading: "lazy" }),
-      h("span", {}, one.label ?? (one.id.startsWith("u") ? "yours" : one.name)),
+        : h("img", { src: pictureUrl(one.id, 160), alt: "", loading: "lazy" }),
+      h("span", {}, one.error ? "broken" : (one.label ?? (yours ? "yours" : one.name))),
+      guess && h("span", { class: "guessed" }, `${sign}${guess}`),
     );
   }
 
-  private mark(): void {
-    for (const tile of this.strip.children)
-      tile.setAttribute("aria-selected", String((tile as HTMLElement).dataset.id === this.page.store.view.picture));
+  private get tiles(): HTMLElement[] {
+    return [...this.strip.children] as HTMLElement[];
   }
+
+  private mark(): void {
+    const { picture } = this.page.store.view;
+    const chosen = this.tiles.find((tile) => tile.dataset.id === picture) ?? this.tiles[0];
+    for (const tile of this.tiles) {
+      tile.setAttribute("aria-selected", String(tile.dataset.id === picture));
+      tile.tabIndex = tile === chosen ? 0 : -1;
+    }
+  }
+
+  /** The arrows go from tile to tile, and the picture follows. */
+  private walk(event: KeyboardEvent): void {
+    const tiles = this.tiles;
+    const at = tiles.indexOf(document.activeElement as HTMLElement);
+    if (at < 0) return;
+    const across = Math.max(1, tiles.filter((tile) => tile.offsetTop === tiles[0]!.offsetTop).length);
+    const moves = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across, Home: -at, End: tiles.length - 1 - at };
+    const by = moves[event.key as keyof typeof moves];
+    if (by === undefined) return;
+    event.preventDefault();
+    const next = tiles[at + by];
+    if (!next) return;
+    for (const tile of tiles) tile.tabIndex = tile === next ? 0 : -1;
+    next.focus();
+    if (next.getAttribute("aria-disabled") !== "true") this.follow(next.dataset.id!);
+  }
+
+  private readonly follow = settled(120, (id: string) => this.page.store.set({ picture: id }));
 }

@@ -87,9 +87,17 @@ export function methodChoice(page: Page, change: (name: string) => void): Choice
     show(name) {
       const known = page.start.methods.find((method) => method.name === name);
       made.options(known ? list : [{ value: name, text: name, group: "combined" }, ...list], name);
-      fill(note, known ? known.summary : "Combined.");
+      fill(note, ...(known ? [known.summary, h("span", { class: "paper" }, known.paper)] : combined(page, name)));
     },
   };
+}
+
+/** What the parts of a combined method do, the outermost first. */
+function combined(page: Page, name: string): HTMLElement[] {
+  const parts = [...page.start.combinators, ...page.start.methods];
+  const words = name.match(/[a-z_]\w*/gi) ?? [];
+  const known = words.map((word) => parts.find((part) => part.name === word)).filter((part) => part !== undefined);
+  return known.map((part) => h("span", { class: "part" }, h("b", {}, part.name), `: ${part.summary}`));
 }
 
 const shelf = (method: MethodChoice): string =>
@@ -99,6 +107,14 @@ const shelf = (method: MethodChoice): string =>
 export function isLayered(page: Page, method: string): boolean {
   const inner = page.start.methods.filter((one) => new RegExp(`\\b${one.name}\\b`).test(method));
   return inner.length === 0 || inner.some((one) => one.layered);
+}
+
+/** Whether one map is made of several layers. */
+export const fuses = (method: string): boolean => /\b(refine|fuse_max|fuse_mean)\(/.test(method);
+
+/** Whether a map is there at once; what runs the network often is not, nor what is put together. */
+export function isQuick(page: Page, method: string): boolean {
+  return page.start.methods.find((one) => one.name === method)?.quick ?? false;
 }
 
 /** The page's models, if there is more than one to choose from. */

@@ -7,18 +7,33 @@ export type Kind = "photo" | "heat" | "overlay";
 
 /** The longest side of the canvas, in its own pixels; the style sheet says how large it is on the screen. */
 const SIDE = 512;
+/** The same while somebody looks closer. */
+const CLOSE = 1024;
 /** Pictures up to this long are enlarged as plain squares: so small, their pixels are what there is to see. */
 const TINY = 96;
+
+/** Which part of the picture fills the frame: `k` times as large, from (x, y) on, as shares of its sides. */
+export interface Window {
+  k: number;
+  x: number;
+  y: number;
+}
+
+const WHOLE: Window = { k: 1, x: 0, y: 0 };
 
 export class HeatView {
   readonly element: HTMLElement;
   readonly canvas: HTMLCanvasElement;
+  private readonly frame: HTMLElement;
   private readonly caption = h("figcaption");
   private readonly reading = h("output", { class: "reading", "aria-hidden": "true" });
+  private readonly cross = h("span", { class: "cross", "aria-hidden": "true" });
   private image: HTMLImageElement | null = null;
   private field: Field | null = null;
   private look: Look | null = null;
   private queued = false;
+  private window = WHOLE;
+  private at: [number, number] | null = null;
   /** Told where on the picture (in its own pixels) the pointer is, or null when it leaves. */
   onpoint: ((x: number | null, y: number | null) => void) | null = null;
 
@@ -28,18 +43,16 @@ export class HeatView {
     private readonly side = SIDE,
   ) {
     this.canvas = h("canvas", { role: "img", width: 1, height: 1 });
-    this.element = h(
-      "figure",
-      { class: `view ${kind}` },
-      h("div", { class: "frame" }, this.canvas, this.reading),
-      this.caption,
-    );
+    this.frame = h("div", { class: "frame" }, this.canvas, this.cross, this.reading);
+    this.element = h("figure", { class: `view ${kind}` }, this.frame, this.caption);
     this.canvas.addEventListener("pointermove", (event) => this.point(event));
+    this.canvas.addEventListener("pointerdown", (event) => this.point(event));
     this.canvas.addEventListener("pointerleave", () => this.leave());
   }
 
   /** What to draw: the picture, its map (none yet: the photo alone), and how. `words` say what it shows. */
   set(image: HTMLImageElement, field: Field | null, look: Look, words: string): void {
+    if (image !== this.image) this.leave();
     this.image = image;
     this.field = field;
     this.look = look;
@@ -60,19 +73,52 @@ export class HeatView {
     fill(this.caption);
   }
 
+  /** Show a part of the picture. */
+  zoom(window: Window): void {
+    const close = window.k > 1.5;
+    const other = close !== this.window.k > 1.5;
+    this.window = window;
+    this.canvas.style.transformOrigin = "0 0";
+    const { k, x, y } = window;
+    this.canvas.style.transform = k > 1 ? `scale(${k}) translate(${-100 * x}%, ${-100 * y}%)` : "";
+    this.frame.classList.toggle("close", k > 1);
+    if (other) this.draw();
+    if (this.at) this.mark(...this.at);
+  }
+
+  /** Let the keyboard in: the arrows move a mark over the picture, whose value is read out. */
+  explorable(): void {
+    this.canvas.tabIndex = 0;
+    this.canvas.addEventListener("keydown", (event) => this.walk(event));
+    this.canvas.addEventListener("blur", () => this.leave());
+  }
+
   /** Show the value at a point of the picture (in its own pixels), as if the pointer were there. */
   mark(x: number | null, y: number | null): void {
     if (x === null || y === null || !this.field || !this.image) {
+      this.at = null;
       this.reading.classList.remove("on");
+      this.cross.classList.remove("on");
       return;
     }
+    this.at = [x, y];
     const [width, height] = this.field.place.original;
-    const pixel = this.colourAt(x / width, y / height);
-    this.reading.textContent = `${short(this.field.at(x, y))} · ${pixel}`;
-    this.reading.style.left = `${(100 * x) / width}%`;
-    this.reading.style.top = `${(100 * y) / height}%`;
-    this.reading.classList.toggle("beside", x > width * 0.6);
-    this.reading.classList.add("on");
+    const { k, ...from } = this.window;
+    const [left, top] = [(x / width - from.x) * k, (y / height - from.y) * k];
+    this.reading.textContent = `${short(this.field.at(x, y))} · ${this.colourAt(x / width, y / height)}`;
+    for (const one of [this.reading, this.cross]) {
+      one.style.left = `${100 * left}%`;
+      one.style.top = `${100 * top}%`;
+      one.classList.toggle("on", left >= 0 && left <= 1 && top >= 0 && top <= 1);
+    }
+    this.reading.classList.toggle("beside", left > 0.6);
+  }
+
+  /** The picture as it is drawn here, at any size: for a file. */
+  drawn(width: number, height: number): HTMLCanvasElement {
+    const canvas = h("canvas", { width, height });
+    if (this.image && this.look) this.paintOn(canvas, this.image, this.look);
+    return canvas;
   }
 
   private draw(): void {
@@ -87,19 +133,25 @@ export class HeatView {
   private drawNow(): void {
     const { image, look } = this;
     if (!image || !look) return;
-    const [width, height] = sizeOf(image, this.side);
+    const [width, height] = sizeOf(image, this.window.k > 1.5 ? Math.max(this.side, CLOSE) : this.side);
     if (this.canvas.width !== width || this.canvas.height !== height) {
       this.canvas.width = width;
       this.canvas.height = height;
       this.element.style.setProperty("--ratio", String(width / height));
     }
-    const context = this.canvas.getContext("2d", { willReadFrequently: true })!;
-    if (this.kind === "heat" && this.field) {
-      context.putImageData(this.painter.heat(this.field, width, height, look), 0, 0);
+    this.paintOn(this.canvas, image, look);
+  }
+
+  private paintOn(canvas: HTMLCanvasElement, image: HTMLImageElement, look: Look): void {
+    const { width, height } = canvas;
+    const context = canvas.getContext("2d", { willReadFrequently: true })!;
+    if (this.kind === "heat") {
+      if (this.field) context.putImageData(this.painter.heat(this.field, width, height, look), 0, 0);
+      else context.clearRect(0, 0, width, height);
       return;
     }
     photo(context, image, width, height);
-    if (this.kind === "overlay" && this.field && look.opacity > 0)
+    if (this.kind === "overlay" && this.field && (look.opacity > 0 || look.contour > 0))
       context.putImageData(this.painter.over(context.getImageData(0, 0, width, height), this.field, look), 0, 0);
   }
 
@@ -118,28 +170,50 @@ export class HeatView {
     if (!this.field) return;
     const box = this.canvas.getBoundingClientRect();
     const [width, height] = this.field.place.original;
-    const x = ((event.clientX - box.left) / box.width) * width;
-    const y = ((event.clientY - box.top) / box.height) * height;
-    this.mark(x, y);
-    this.onpoint?.(x, y);
+    this.go(((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height, false);
+  }
+
+  /** To the middle of the pixel there: what is read is what the library has for that pixel. */
+  private go(x: number, y: number, aloud: boolean): void {
+    const [width, height] = this.field!.place.original;
+    const [px, py] = [middle(x, width), middle(y, height)];
+    this.reading.setAttribute("aria-hidden", String(!aloud));
+    this.mark(px, py);
+    this.onpoint?.(px, py);
+  }
+
+  private walk(event: KeyboardEvent): void {
+    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (event.key === "Escape") this.leave();
+    if (!step || event.shiftKey || event.ctrlKey || event.altKey || event.metaKey || !this.field) return;
+    event.preventDefault();
+    const { k, x, y } = this.window;
+    const [width, height] = this.field.place.original;
+    const far = Math.max(1, Math.round(Math.max(width, height) / (64 * k)));
+    const [fromX, fromY] = this.at ?? [(x + 0.5 / k) * width, (y + 0.5 / k) * height];
+    const by = this.at ? far : 0;
+    this.go(fromX + by * step[0]!, fromY + by * step[1]!, true);
   }
 
   private leave(): void {
+    if (!this.at) return;
     this.mark(null, null);
     this.onpoint?.(null, null);
   }
 }
 
+const middle = (place: number, count: number): number => Math.min(Math.max(Math.floor(place), 0), count - 1) + 0.5;
+
 const pixel = document.createElement("canvas");
 pixel.width = pixel.height = 1;
 
-function photo(context: CanvasRenderingContext2D, image: HTMLImageElement, width: number, height: number): void {
+export function photo(context: CanvasRenderingContext2D, image: HTMLImageElement, width: number, height: number): void {
   context.imageSmoothingEnabled = Math.max(image.naturalWidth, image.naturalHeight) > TINY;
   context.imageSmoothingQuality = "high";
   context.drawImage(image, 0, 0, width, height);
 }
 
-function sizeOf(image: HTMLImageElement, side: number): [number, number] {
+export function sizeOf(image: HTMLImageElement, side: number): [number, number] {
   const longest = Math.max(image.naturalWidth, image.naturalHeight);
   const factor = longest <= TINY ? Math.max(1, Math.floor(side / longest)) : side / longest;
   return [Math.max(1, Math.round(image.naturalWidth * factor)), Math.max(1, Math.round(image.naturalHeight * factor))];

@@ -1,10 +1,73 @@
-// Study.
+// Study: which of two maps do people believe, not knowing whose they are?
 
+import { get } from "../api";
 import { fill, h } from "../dom";
 import type { Page, Tab } from "../page";
+import { Asking } from "./study/asking";
+import { Beginning } from "./study/beginning";
+import { Making } from "./study/making";
+import { Results } from "./study/results";
+import type { StudyState } from "./study/wire";
 
-export const study: Tab = { name: "study", title: "Study", mount };
+export const study: Tab = {
+  name: "study",
+  title: "Study",
+  mount,
+  show: () => current?.show(),
+  hide: () => current?.hide(),
+};
+let current: { show(): void; hide(): void } | null = null;
 
 function mount(root: HTMLElement, page: Page): void {
-  fill(root, h("p", {}, page.start.data.name));
+  const making = new Making(page, () => void load(true));
+  const beginning = new Beginning((person) => void begin(person));
+  const asking = new Asking(page, root, () => void load(true));
+  const results = new Results(page);
+  let answering = false;
+
+  /** Ask what there is, and show it: a form to make a study, or the way into it and its results. */
+  async function load(focus = false): Promise<void> {
+    answering = false;
+    let state: StudyState;
+    try {
+      state = await get<StudyState>("/api/study");
+    } catch (error) {
+      page.say((error as Error).message, "error");
+      fill(root, h("button", { class: "main", onclick: () => void load(true) }, "Try again"));
+      root.dataset.drawn = "failed";
+      return;
+    }
+    if (answering) return;
+    if (state.study) {
+      beginning.draw(state.study);
+      results.draw(state.study);
+      fill(root, h("div", { class: "entry" }, beginning.element, results.element));
+      root.dataset.drawn = "entry";
+      if (focus) beginning.focus();
+    } else if (state.can_be_made) {
+      fill(root, making.element);
+      making.draw();
+      root.dataset.drawn = "making";
+    } else {
+      fill(root, h("p", { class: "note" }, "There is no study here. Start the app with --study and a folder for one."));
+      root.dataset.drawn = "none";
+    }
+  }
+
+  async function begin(person: string): Promise<void> {
+    if (answering) return;
+    answering = true;
+    results.hide();
+    if (!(await asking.begin(person))) return load();
+    fill(root, asking.element);
+    asking.focus();
+  }
+
+  current = {
+    show() {
+      asking.behind(false);
+      if (!answering && !making.busy) void load();
+    },
+    hide: () => asking.behind(true),
+  };
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from camlucida.errors import DataError
 from camlucida.errors import nearest as nearest_name
 from camlucida.evaluation.store import Row, Store, write_table
 from camlucida.explaining import as_model
+from camlucida.extras import need
 from camlucida.looking import small
 from camlucida.models.model import Model
 from camlucida.render.strips import Frame, Strip, strips
@@ -33,15 +35,58 @@ from camlucida.types import Progress
 
 KEPT = COLUMNS | {"place": "string", "features": "list<float>"}
 PLACED = COLUMNS | {"x": "float64", "y": "float64"}
-RESULT = "features.parquet"
+RESULT, PLACES, SAID = "features.parquet", "embedding.parquet", "projection.json"
 NEIGHBOURS, ROWS = 6, 6
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What the network's last features of the pictures are, read from a run's folder, finished or not.
+
+    rows      the pictures that have features, in the order of `features` (n, c)
+    failures  pictures that could not be read or run, with the reason
+    place     where in the network they are
+    """
+
+    rows: list[Row]
+    features: NDArray[np.float32]
+    failures: list[tuple[str, str]]
+    place: str
+
+    @classmethod
+    def read(cls, path: Path) -> Features:
+        """Those in the folder, which is only read."""
+        rows: list[Row] = []
+        failures: list[tuple[str, str]] = []
+        values: list[NDArray[np.float32]] = []
+        for table in Store(path, KEPT, RESULT).tables():
+            known = table.filter(table["error"].is_null())
+            rows += known.drop_columns(["features"]).to_pylist()
+            values += [np.asarray(one.values, dtype=np.float32) for one in known["features"]]
+            failed = table.filter(table["error"].is_valid()).to_pydict()
+            failures += list(zip(failed["picture"], failed["error"], strict=True))
+        features = np.stack(values) if values else np.zeros((0, 0), dtype=np.float32)
+        return cls(rows, features, failures, rows[0]["place"] if rows else "")
+
+
+def projected(path: Path, rows: Sequence[Row]) -> tuple[Way, Projection] | None:
+    """How the folder says its pictures were put on a plane; None where it does not say it of just these rows."""
+    file, said = path / PLACES, path / SAID
+    if not file.is_file() or not said.is_file():
+        return None
+    table = need("pyarrow.parquet", extra="analysis", what="reading results").read_table(file)
+    if table["index"].to_pylist() != [row["index"] for row in rows]:
+        return None
+    about = json.loads(said.read_text(encoding="utf-8"))
+    places = np.column_stack([table["x"].to_numpy(), table["y"].to_numpy()]).astype(np.float32)
+    return about["way"], Projection(places, about["how"], about["kept"])
 
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
     """Pictures as points: alike where the network's last features are.
 
-    path        the folder: features.parquet, embedding.npy (n, c), embedding.parquet with x and y
+    path        the folder: features.parquet, embedding.npy (n, c), embedding.parquet with x and y, projection.json
     rows        the pictures that have features, in the order of `features`
     projection  places (n, 2), and how they were found
     failures    pictures that could not be read or run, with the reason
@@ -154,30 +199,23 @@ def embed(
 
 
 def _embedding(store: Store, model: Model, data: DataSet, way: Way, perplexity: float, seed: int) -> Embedding:
-    rows: list[Row] = []
-    failures: list[tuple[str, str]] = []
-    for table in store.tables():
-        for row in table.to_pylist():
-            if row["error"]:
-                failures.append((row["picture"], row["error"]))
-            else:
-                row["features"] = np.array(row["features"], dtype=np.float32)
-                rows.append(row)
-    if not rows:
-        raise DataError(f"no picture of {data.name} could be read: {failures[0][0]}: {failures[0][1]}")
-    features = np.stack([row.pop("features") for row in rows])
-    place = rows[0]["place"]
-    found = project(features, way, perplexity=perplexity, seed=seed)
+    known = Features.read(store.path)
+    if not known.rows:
+        picture, reason = known.failures[0]
+        raise DataError(f"no picture of {data.name} could be read: {picture}: {reason}")
+    found = project(known.features, way, perplexity=perplexity, seed=seed)
     beside = store.path / "embedding.npy.part"
     with writing(beside), beside.open("wb") as sink:
-        np.save(sink, features)
+        np.save(sink, known.features)
     beside.replace(store.path / "embedding.npy")
     placed = [
         {key: row[key] for key in COLUMNS} | {"x": float(x), "y": float(y)}
-        for row, (x, y) in zip(rows, found.places, strict=True)
+        for row, (x, y) in zip(known.rows, found.places, strict=True)
     ]
-    write_table(store.path / "embedding.parquet", placed, PLACED)
-    return Embedding(store.path, rows, features, found, failures, place, model, data)
+    write_table(store.path / PLACES, placed, PLACED)
+    said = {"way": way, "how": found.how, "kept": found.kept}
+    (store.path / SAID).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+    return Embedding(store.path, known.rows, known.features, found, known.failures, known.place, model, data)
 
 
 def _ask(model: Model, batch: Tensor) -> list[tuple[Tensor, Tensor, str]]:

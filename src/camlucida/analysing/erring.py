@@ -20,8 +20,9 @@ from camlucida.analysing.contrasts import Contrast, contrasts
 from camlucida.analysing.errors_sheet import Mistake, explained, sheet
 from camlucida.analysing.passing import COLUMNS, Pass, Shown, go, judged
 from camlucida.attribution import attributions
-from camlucida.data.datasets import DataSet, identity, spread
+from camlucida.data.datasets import DataSet, spread
 from camlucida.errors import DataError
+from camlucida.evaluation.belonging import unlike
 from camlucida.evaluation.statistics import Interval
 from camlucida.evaluation.store import Row, Store
 from camlucida.evidence import Evidence, OfMethod
@@ -125,14 +126,7 @@ class Mistakes:
 
     def unlike(self) -> str:
         """What of the model and the data is not as it was, or nothing."""
-        plan = self.plan
-        if self.model is not None and self.model.weights_hash != plan["weights"]:
-            return f"the model's weights are {self.model.weights_hash} now, and were {plan['weights']}"
-        if self.data is not None:
-            indices = spread(len(self.data), plan["pictures"], plan["seed"])
-            if identity(self.data, indices) != plan["data_hash"]:
-                return f"{self.data.name} has other pictures, labels or boxes now"
-        return ""
+        return unlike(self.plan, self.model, self.data)
 
     def figure(self, n: int = SHOWN) -> Image.Image:
         """What it saw, what it missed: the n surest wrong answers on a sheet."""

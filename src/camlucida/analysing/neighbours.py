@@ -31,15 +31,22 @@ def nearest(
         rows = of[start : start + ROWS]
         alike = unit[rows] @ unit.T
         alike[np.arange(len(rows)), rows] = -np.inf
-        order = np.argsort(-alike, axis=1, kind="stable")[:, :n]
+        order = alike.argmax(1)[:, None] if n == 1 else np.argsort(-alike, axis=1, kind="stable")[:, :n]
         found[start : start + ROWS] = order
         cosines[start : start + ROWS] = np.take_along_axis(alike, order, 1)
     return found, cosines
 
 
+def agreeing(features: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Of each picture (n,), whether the nearest other one has its label. Nothing for fewer than two."""
+    if len(features) < 2:
+        return np.zeros(0, dtype=np.bool_)
+    found, _ = nearest(features, np.arange(len(features)), 1)
+    same: NDArray[np.bool_] = labels[found[:, 0]] == labels
+    return same
+
+
 def agreement(features: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
     """The share of pictures whose nearest other one has their label. NaN for fewer than two."""
-    if len(features) < 2:
-        return float("nan")
-    found, _ = nearest(features, np.arange(len(features)), 1)
-    return float((labels[found[:, 0]] == labels).mean())
+    found = agreeing(features, labels)
+    return float(found.mean()) if len(found) else float("nan")

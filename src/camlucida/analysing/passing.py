@@ -103,28 +103,29 @@ def go(
     for number, start in enumerate(range(0, len(run.indices), PART)):
         part = run.indices[start : start + PART]
         if not store.has(number):
-            store.write(number, _rows(run, part, ask, describe))
+            store.write(number, rows(run, part, ask, describe))
         if progress:
             progress(start + len(part), len(run.indices))
     store.finish()
 
 
-def _rows(
+def rows(
     run: Pass, part: Sequence[int], ask: Callable[[Tensor], Sequence[T]], describe: Callable[[Shown, T], Row]
 ) -> list[Row]:
-    rows: dict[int, Row] = {}
+    """A row for every picture of one part, in one batch; `ask` and `describe` as of `go`."""
+    made: dict[int, Row] = {}
     shown: list[Shown] = []
     for index in part:
         item = run.data[index]
-        rows[index] = {"index": index, "picture": item.name, "split": item.split, "label": _named(run, item)}
+        made[index] = {"index": index, "picture": item.name, "split": item.split, "label": _named(run, item)}
         try:
             with of_this(run.model, item.image):
                 shown.append(Shown(index, item, *run.model.preprocessing(load_image(item.image))))
         except CamlucidaError as error:
-            rows[index]["error"] = str(error)
+            made[index]["error"] = str(error)
     for one, answer in zip(shown, _answers(run.model, shown, ask), strict=True):
-        rows[one.index] |= {"error": answer} if isinstance(answer, str) else describe(one, answer)
-    return list(rows.values())
+        made[one.index] |= {"error": answer} if isinstance(answer, str) else describe(one, answer)
+    return list(made.values())
 
 
 def _answers(

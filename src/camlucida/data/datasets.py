@@ -18,5 +18,6 @@ from camlucida.data.items import Scenes as Scenes
 from camlucida.data.items import identity as identity
 from camlucida.data.items import in_split as in_split
 from camlucida.data.items import known_of as known_of
+from camlucida.data.items import label_of as label_of
 from camlucida.data.items import spread as spread
 from camlucida.data.items import subset as subset

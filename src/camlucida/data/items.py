@@ -160,6 +160,15 @@ def known_of(dataset: DataSet) -> Sequence[Item]:
     return items.known if isinstance(items, Lazily) else items
 
 
+def label_of(dataset: DataSet, index: int) -> int | None:
+    """The class of one item, as lists or scenes say it: no file is opened and nothing is drawn for it."""
+    if isinstance(dataset, Scenes):
+        labels = dataset.drawn.scene(index).labels
+        return labels[0] if labels else None
+    items = dataset.items if isinstance(dataset, Listed) else dataset
+    return items.known[index].label if isinstance(items, Lazily) else items[index].label
+
+
 def in_split(dataset: DataSet, split: str) -> Listed:
     """The items of one split. Raises `DataError` that names the splits there are."""
     known = known_of(dataset)

@@ -51,14 +51,18 @@ class Pictures:
 
     def outputs(self, variants: Variants, count: int) -> Tensor:
         """The class scores (count, b, k) of all variants."""
-        found = []
+        return torch.cat(list(self.each_output(variants, count)))
+
+    def each_output(self, variants: Variants, count: int) -> Iterator[Tensor]:
+        """The same, chunk by chunk (n, b, k), in order."""
         with torch.inference_mode(False), torch.no_grad():
             forward = self._forward(variants, count)
-            for which in self._chunks(count, GROWTH):
-                found.append(self._scored(forward, variants(which)).detach())
-                spend(len(which) * len(self.inputs))
-                self._tell(which, count)
-        return torch.cat(found)
+        for which in self._chunks(count, GROWTH):
+            with torch.inference_mode(False), torch.no_grad():  # not round the yield: it would reach the caller
+                found = self._scored(forward, variants(which)).detach()
+            spend(len(which) * len(self.inputs))
+            self._tell(which, count)
+            yield found
 
     def slopes(
         self, score: Callable[[Tensor], Tensor], variants: Variants, count: int, rule: Rule | None = None

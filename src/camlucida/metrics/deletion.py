@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.ranking import ranks, says_something
-from camlucida.metrics.parts.removal import Predict, area, first_taken, logit, probability, steps_of
-from camlucida.metrics.parts.substrates import without
+from camlucida.metrics.parts.ranking import says_something
+from camlucida.metrics.parts.removal import Predict
+from camlucida.metrics.parts.walks import walk, walked
 from camlucida.metrics.registry import Score, Value, metric, preset
 
 
@@ -46,11 +46,8 @@ def deletion(
     """
     if not says_something(relevance):
         return {"deletion": Score(float("nan")), "deletion_logit": Score(float("nan"))}
-    taken = without(inputs, substrate, pixel=pixel, black=black, random=random)
-    places = ranks(relevance, random).to(inputs.device)
-    found = first_taken(predict, taken, places, steps_of(places.numel(), step, steps))
-    curve, scores = probability(found, target), logit(found, target)
-    return {"deletion": Score(area(curve), curve), "deletion_logit": Score(area(scores), scores)}
+    there = walk(relevance, inputs, pixel, black, random, step=step, steps=steps, substrate=substrate, gains=False)
+    return walked(there, predict, target, "deletion")
 
 
 preset("deletion/rise", deletion, step=224, substrate="zeros")

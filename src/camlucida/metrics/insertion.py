@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.ranking import ranks, says_something
-from camlucida.metrics.parts.removal import Predict, area, first_shown, logit, probability, steps_of
-from camlucida.metrics.parts.substrates import without
+from camlucida.metrics.parts.ranking import says_something
+from camlucida.metrics.parts.removal import Predict
+from camlucida.metrics.parts.walks import walk, walked
 from camlucida.metrics.registry import Score, Value, metric, preset
 
 
@@ -46,11 +46,8 @@ def insertion(
     """
     if not says_something(relevance):
         return {"insertion": Score(float("nan")), "insertion_logit": Score(float("nan"))}
-    shown = without(inputs, substrate, pixel=pixel, black=black, random=random)
-    places = ranks(relevance, random).to(inputs.device)
-    found = first_shown(predict, shown, places, steps_of(places.numel(), step, steps))
-    curve, scores = probability(found, target), logit(found, target)
-    return {"insertion": Score(area(curve), curve), "insertion_logit": Score(area(scores), scores)}
+    there = walk(relevance, inputs, pixel, black, random, step=step, steps=steps, substrate=substrate, gains=True)
+    return walked(there, predict, target, "insertion")
 
 
 preset("insertion/rise", insertion, step=224, substrate="rise_blur")

@@ -39,7 +39,7 @@ def overlay(
     blend     "heat": the coat gets thicker with the heat, like stained glass, so the cool parts stay as they
               were; it covers `opacity` of the picture at half heat, 1 - (1 - opacity)^2 at full heat.
               "uniform": covers `opacity` everywhere, as in the papers
-    contour   draws a line round all places at least this hot
+    contour   draws a line round all places at least this hot; where zero is in the middle, this far from it
     raises    MethodError for sizes that differ, an unknown option, an opacity or heat outside [0, 1]
     """
     heat = checked_heat(heatmap)
@@ -52,7 +52,9 @@ def overlay(
     cover = np.where(seen, _cover(heat, opacity, colormap, blend), DIMMED * share)[..., None]
     mixed = photo + cover * (colourise(heat, colormap).astype(np.float32) - photo)
     result = Image.fromarray(np.rint(mixed).astype(np.uint8))
-    return result if contour is None else _outlined(result, np.nan_to_num(heat, nan=-1.0) >= contour)
+    if contour is None:
+        return result
+    return _outlined(result, np.where(seen, strength(heat, colormap), np.float32(-1)) >= contour)
 
 
 def tinted(image: Image.Image, strengths: NDArray[Any], colours: Sequence[str], *, opacity: float = 0.5) -> Image.Image:

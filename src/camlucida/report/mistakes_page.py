@@ -50,7 +50,7 @@ def view(found: Mistakes, errors: int) -> dict[str, Any]:
     return {
         "title": f"Where {plan['model']} errs on {plan['data']}",
         "facts": _facts(found),
-        "sentences": _sentences(found, calibration),
+        "sentences": sentences(found, calibration),
         "matrix": _matrix(found.confusion) if judged else None,
         "pairs": found.confusion.pairs(PAIRS) if judged else [],
         "classes": _classes(found.confusion) if judged else [],
@@ -78,7 +78,8 @@ def _facts(found: Mistakes) -> list[tuple[str, str]]:
     ]
 
 
-def _sentences(found: Mistakes, calibration: Calibration | None) -> list[str]:
+def sentences(found: Mistakes, calibration: Calibration | None) -> list[str]:
+    """What the numbers say, the first words of the page; `calibration` is None where nothing was judged."""
     said = []
     if calibration:
         wrong = len(found.errors())

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from camlucida.attribution import INPUT
-from camlucida.data.datasets import DataSet, identity, spread
+from camlucida.data.datasets import DataSet, spread
 from camlucida.data.images import load_image
 from camlucida.errors import CamlucidaError
+from camlucida.evaluation.belonging import unlike
 from camlucida.evaluation.result import Evaluation
 from camlucida.evaluation.run import outputs_of
 from camlucida.explaining import explain
@@ -52,13 +53,7 @@ class Studio:
 
     def unlike(self) -> str:
         """What is not as it was when the run was made, or nothing."""
-        plan = self.found.plan
-        if self.model.weights_hash != plan["weights"]:
-            return f"the model's weights are {self.model.weights_hash} now, and were {plan['weights']}"
-        indices = spread(len(self.data), plan["pictures"], plan["seed"])
-        if identity(self.data, indices) != plan["data_hash"]:
-            return f"{self.data.name} has other pictures, labels or boxes now"
-        return ""
+        return unlike(self.found.plan, self.model, self.data)
 
     def plain(self, index: int) -> str:
         """The picture itself, with its true boxes."""

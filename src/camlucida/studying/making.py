@@ -9,20 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from torch import nn
 
 from camlucida.data.images import Source
 from camlucida.errors import CamlucidaError, DataError
 from camlucida.explaining import as_model, explain, name_of
 from camlucida.explanation import Explanation
-from camlucida.methods import find
+from camlucida.methods import Combined, Method, find
 from camlucida.models.model import Model
 from camlucida.render.display import shown_size
+from camlucida.render.palettes import DEFAULT
 from camlucida.saving import write_picture
 from camlucida.studying.store import Shown, Study, create
 
 SIDE = 480
 """Of the pictures shown, in pixels; larger ones are shrunk."""
+TINY = 256
+"""Up to this side they are PNG: JPEG would blur them."""
 
 
 def make_study(
@@ -48,31 +52,66 @@ def make_study(
     pairs     how many pairs of methods are compared on a picture, drawn by lot; at most all of them
     ratings   how many maps of a picture are rated by themselves, drawn by lot
     seed      of everything drawn
-    progress  told how many of how many pictures are done
+    progress  told how many of how many pictures are done, again and again while one takes long
 
     A picture that cannot be explained is left out. Raises `DataError` where none can, or a study lies there already.
+    What goes wrong, or is stopped, leaves no pictures behind.
     """
     chosen = [find(method) for method in methods]
     if len(chosen) < 2:
         raise DataError(f"a study compares two methods or more, and {len(chosen)} was given.")
+    twice = next((m.name for i, m in enumerate(chosen) if m.name in {other.name for other in chosen[:i]}), None)
+    if twice is not None:
+        raise DataError(f"{twice} was given twice: a study compares methods that differ.")
+    if pairs < 1 and ratings < 1:
+        raise DataError("a study asks for one pair or one rating of every picture, at least.")
     root = Path(folder)
     if (root / "study.sqlite").exists():
         raise DataError(f"{root / 'study.sqlite'} holds a study already, perhaps with answers. Choose another folder.")
-    wrapped, rng = as_model(model), np.random.default_rng(seed)
+    written: list[Path] = []
+    try:
+        return _made(root, as_model(model), images, chosen, layer, target, pairs, ratings, seed, progress, written)
+    except BaseException:
+        if not (root / "study.sqlite").exists():  # else they are those of a study that was made meanwhile
+            for file in written:
+                file.unlink(missing_ok=True)
+        raise
+
+
+def _made(
+    root: Path,
+    wrapped: Model,
+    images: Sequence[Source],
+    chosen: Sequence[Method | Combined],
+    layer: Any,
+    target: Any,
+    pairs: int,
+    ratings: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+    written: list[Path],
+) -> Study:
+    rng = np.random.default_rng(seed)
     maps: list[Shown] = []
     trials: list[tuple[Any, ...]] = []
     left_out: list[str] = []
+
+    def tell(done: int) -> None:
+        if progress:
+            progress(done, len(images))
+
     for number, image in enumerate(images):
         try:
-            made = explain(wrapped, image, method=chosen, layer=layer, target=target)
-            shown, original = _drawn(root, number, name_of(image), list(made), seed)
+            made = explain(
+                wrapped, image, method=chosen, layer=layer, target=target, progress=lambda *_, n=number: tell(n)
+            )
+            shown, original = _drawn(root, number, name_of(image), list(made), seed, written)
         except CamlucidaError as error:
             left_out.append(str(error))
         else:
             maps += shown
             trials += _asked(shown, original, f"Why {made[0].target!r}?", pairs, ratings, rng)
-        if progress:
-            progress(number + 1, len(images))
+        tell(number + 1)
     if not trials:
         why = f" The first: {left_out[0]}" if left_out else ""
         raise DataError(f"none of {len(images)} pictures could be explained.{why}")
@@ -87,18 +126,26 @@ def make_study(
     return create(root / "study.sqlite", about, maps, trials)
 
 
-def _drawn(root: Path, number: int, name: str, made: Sequence[Explanation], seed: int) -> tuple[list[Shown], str]:
-    """Overlays under names that say nothing, and the picture itself."""
+def _drawn(
+    root: Path, number: int, name: str, made: Sequence[Explanation], seed: int, written: list[Path]
+) -> tuple[list[Shown], str]:
+    """Overlays under names that say nothing, and the picture itself. All in the same colours, which would tell, too."""
     first = made[0].picture
     size = shown_size(first.size, (min(SIDE, first.width), min(SIDE, first.height)))
+    colormap = None if len({e.shows_signs for e in made}) == 1 else DEFAULT
     picture = f"{number:04d} {name}"
-    original = f"pictures/{_nameless(seed, number, 'original')}.jpg"
-    write_picture(lambda: first.resize(size), root / original)
+
+    def write(what: str, drawn: Callable[[], Image.Image]) -> tuple[str, str]:
+        id_ = _nameless(seed, number, what)
+        file = f"pictures/{id_}.{'png' if max(size) <= TINY else 'jpg'}"
+        written.append(root / file)
+        write_picture(lambda: drawn().resize(size), root / file)
+        return id_, file
+
+    _, original = write("original", lambda: first)
     shown = []
     for e in made:
-        id_ = _nameless(seed, number, e.method)
-        file = f"pictures/{id_}.jpg"
-        write_picture(lambda e=e: e.overlay().resize(size), root / file)  # type: ignore[misc]
+        id_, file = write(e.method, lambda e=e: e.overlay(colormap=colormap))  # type: ignore[misc]
         shown.append(Shown(id_, picture, e.method, file))
     return shown, original
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,11 @@ from camlucida.evaluation import Evaluation
 from camlucida.evaluation.statistics import Interval
 from camlucida.saving import writing
 from camlucida.studying.bradley_terry import strengths
+from camlucida.studying.exporting import written
 from camlucida.studying.store import Answer, Study
 
 DRAWS = 500
+HEADER = ("method", "strength", "low", "high", "rating", "rating_low", "rating_high", "won", "asked")
 
 
 @dataclass(frozen=True)
@@ -51,19 +52,22 @@ class Results:
     agreement: float
     with_metrics: Mapping[str, float]
 
+    def csv(self) -> str:
+        """The standings as CSV, best first."""
+        return written(HEADER, (_row(standing) for standing in self.standings))
+
     def save(self, path: str | Path) -> Path:
         """As CSV, best first."""
         file = Path(path)
-        with writing(file), file.open("w", newline="", encoding="utf-8") as lines:
-            writer = csv.writer(lines)
-            writer.writerow(
-                ["method", "strength", "low", "high", "rating", "rating_low", "rating_high", "won", "asked"]
-            )
-            for s in self.standings:
-                r = s.rating
-                row = [s.strength.value, s.strength.low, s.strength.high, r.value, r.low, r.high]
-                writer.writerow([s.method, *(f"{x:.6g}" for x in row), s.won, s.asked])
+        with writing(file):
+            file.write_text(self.csv(), encoding="utf-8", newline="")
         return file
+
+
+def _row(s: Standing) -> list[object]:
+    r = s.rating
+    row = [s.strength.value, s.strength.low, s.strength.high, r.value, r.low, r.high]
+    return [s.method, *(f"{x:.6g}" for x in row), s.won, s.asked]
 
 
 def results(study: Study, evaluation: Evaluation | None = None, *, seed: int = 0) -> Results:
@@ -78,59 +82,55 @@ def results(study: Study, evaluation: Evaluation | None = None, *, seed: int = 0
         raise DataError(f"{study.path} has no answers yet.")
     methods = list(study.about["methods"])
     rng = np.random.default_rng(seed)
-    drawn = [_drawn(given, rng) for _ in range(DRAWS)]
-    best, ratings = _strengths(given, methods), _ratings(given, methods)
-    again = np.stack([_strengths(some, methods) for some in drawn])
-    rated_again = np.stack([_ratings(some, methods) for some in drawn])
-    standings = []
-    for k, method in enumerate(methods):
-        pairs = [a for a in given if a.kind == "pair" and method in (a.winner, a.loser)]
-        standings.append(
-            Standing(
-                method,
-                _interval(best[k], again[:, k]),
-                _interval(ratings[k], rated_again[:, k]),
-                sum(a.winner == method for a in pairs),
-                len(pairs),
-                sum(a.kind == "rating" and a.winner == method for a in given),
-            )
+    pairs, rated, said = _table(given, methods)
+    times = np.stack([np.ones(len(given)), *(_drawn(given, rng) for _ in range(DRAWS))])
+    strong = strengths(np.tensordot(times, pairs, 1))
+    with np.errstate(invalid="ignore"):
+        ratings = (times @ (rated * said[:, None])) / (times @ rated)
+    wins = pairs.sum(0)
+    standings = [
+        Standing(
+            method,
+            _interval(strong[0, k], strong[1:, k]),
+            _interval(ratings[0, k], ratings[1:, k]),
+            int(wins[k].sum()),
+            int(wins[k].sum() + wins[:, k].sum()),
+            int(rated[:, k].sum()),
         )
+        for k, method in enumerate(methods)
+    ]
     standings.sort(key=lambda s: -s.strength.value)
     return Results(
         tuple(standings),
         len({a.person for a in given}),
         len(given),
         _agreement(given),
-        {} if evaluation is None else _with_metrics(dict(zip(methods, best, strict=True)), evaluation),
+        {} if evaluation is None else with_metrics(dict(zip(methods, strong[0], strict=True)), evaluation),
     )
 
 
-def _strengths(given: Sequence[Answer], methods: Sequence[str]) -> NDArray[np.float64]:
-    wins = np.zeros((len(methods), len(methods)))
-    for a in given:
+def _table(given: Sequence[Answer], methods: Sequence[str]) -> tuple[NDArray[np.float64], ...]:
+    """Of every answer (n, k, k) who won against whom, (n, k) who was rated, (n,) how; 0 elsewhere."""
+    pairs, rated = np.zeros((len(given), len(methods), len(methods))), np.zeros((len(given), len(methods)))
+    for i, a in enumerate(given):
         if a.kind == "pair":
-            wins[methods.index(a.winner), methods.index(a.loser)] += 1
-    return strengths(wins)
+            pairs[i, methods.index(a.winner), methods.index(a.loser)] = 1
+        else:
+            rated[i, methods.index(a.winner)] = 1
+    return pairs, rated, np.array([a.rating for a in given], dtype=np.float64)
 
 
-def _ratings(given: Sequence[Answer], methods: Sequence[str]) -> NDArray[np.float64]:
-    total, count = np.zeros(len(methods)), np.zeros(len(methods))
-    for a in given:
-        if a.kind == "rating":
-            total[methods.index(a.winner)] += a.rating
-            count[methods.index(a.winner)] += 1
-    with np.errstate(invalid="ignore"):
-        found: NDArray[np.float64] = total / count
-    return found
-
-
-def _drawn(given: Sequence[Answer], rng: np.random.Generator) -> list[Answer]:
-    by_person: dict[str, list[Answer]] = {}
-    for a in given:
-        by_person.setdefault(a.person, []).append(a)
-    people = list(by_person.values())
-    chosen = [people[i] for i in rng.integers(0, len(people), len(people))]
-    return [answers[i] for answers in chosen for i in rng.integers(0, len(answers), len(answers))]
+def _drawn(given: Sequence[Answer], rng: np.random.Generator) -> NDArray[np.float64]:
+    """How many times each answer is counted: people are drawn with replacement, then answers of each."""
+    by_person: dict[str, list[int]] = {}
+    for i, a in enumerate(given):
+        by_person.setdefault(a.person, []).append(i)
+    people = [np.array(answers) for answers in by_person.values()]
+    times = np.zeros(len(given))
+    for person in rng.integers(0, len(people), len(people)):
+        answers = people[person]
+        np.add.at(times, answers[rng.integers(0, len(answers), len(answers))], 1)
+    return times
 
 
 def _interval(value: float, drawn: NDArray[np.float64]) -> Interval:
@@ -152,8 +152,11 @@ def _agreement(given: Sequence[Answer]) -> float:
     return same / total if total else float("nan")
 
 
-def _with_metrics(best: Mapping[str, float], evaluation: Evaluation) -> dict[str, float]:
-    """Of metrics that say which way is good; a low value is turned round first."""
+def with_metrics(best: Mapping[str, float], evaluation: Evaluation) -> dict[str, float]:
+    """Kendall's tau-b between the strengths of methods and each metric of an evaluation that has two of them or more.
+
+    Of metrics that say which way is good; a low value is turned round first.
+    """
     found = {}
     both = [method for method in best if method in evaluation.methods]
     for name, meaning in evaluation.values.items():

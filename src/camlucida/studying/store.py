@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -17,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from camlucida.errors import DataError
+from camlucida.studying.database import opened
 
 Kind: TypeAlias = Literal["pair", "rating"]
 
@@ -99,27 +99,76 @@ class Study:
     @property
     def about(self) -> dict[str, Any]:
         """Model, seed, methods, pictures: how the study was made."""
-        with _open(self.path) as data:
+        with opened(self.path) as data:
             return {key: json.loads(value) for key, value in data.execute("select key, value from about")}
 
-    def next(self, person: str) -> Trial | None:
-        """What to ask a person next, None where all is answered. Everybody has an order of their own."""
+    def order(self, person: str) -> tuple[int, ...]:
+        """The numbers of all trials, in the order in which a person is asked them: everybody has one of their own."""
         name = _named(person)
-        with _open(self.path) as data:
-            done = {row[0] for row in data.execute("select trial from answers where person = ?", (name,))}
-            left = [row[0] for row in data.execute("select id from trials order by id")]
-            seed = json.loads(data.execute("select value from about where key = 'seed'").fetchone()[0])
-            chance = np.random.default_rng(zlib.crc32(f"{seed}/{name}".encode()))
-            order = [left[i] for i in chance.permutation(len(left))]
-            waiting = next((trial for trial in order if trial not in done), None)
-            return None if waiting is None else self._trial(data, waiting, name, seed)
+        with opened(self.path) as data:
+            every = [row[0] for row in data.execute("select id from trials order by id")]
+            chance = np.random.default_rng(zlib.crc32(f"{_seed(data)}/{name}".encode()))
+            return tuple(every[i] for i in chance.permutation(len(every)))
+
+    def said(self, person: str) -> dict[int, int]:
+        """What a person answered so far, as they saw it: by the trial's number, 1 left, 2 right; or 1 to 5."""
+        name = _named(person)
+        query = "select t.id, t.kind, a.answer from answers a join trials t on t.id = a.trial where a.person = ?"
+        with opened(self.path) as data:
+            seed = _seed(data)
+            return {
+                trial: LEFT + RIGHT - answer if kind == "pair" and _turned(seed, name, trial) else answer
+                for trial, kind, answer in data.execute(query, (name,))
+            }
+
+    def trial(self, number: int, person: str) -> Trial:
+        """A trial as this person sees it. Raises `DataError` for a number that there is not."""
+        name = _named(person)
+        with opened(self.path) as data:
+            row = data.execute(
+                """select t.kind, t.picture, t.question, t.original, l.file, r.file from trials t
+                join maps l on l.id = t.left_map left join maps r on r.id = t.right_map where t.id = ?""",
+                (number,),
+            ).fetchone()
+            if row is None:
+                raise DataError(f"there is no trial {number} in this study.")
+            kind, picture, question, original, *files = row
+            turned = kind == "pair" and _turned(_seed(data), name, number)
+        shown = tuple(file for file in files if file is not None)
+        return Trial(number, kind, picture, question, original, shown[::-1] if turned else shown, turned)
+
+    def next(self, person: str) -> Trial | None:
+        """What to ask a person next, None where all is answered."""
+        said = self.said(person)
+        waiting = next((number for number in self.order(person) if number not in said), None)
+        return None if waiting is None else self.trial(waiting, person)
 
     def progress(self, person: str) -> tuple[int, int]:
         """(answered, all) of a person."""
-        with _open(self.path) as data:
-            (done,) = data.execute("select count(*) from answers where person = ?", (_named(person),)).fetchone()
-            (total,) = data.execute("select count(*) from trials").fetchone()
-            return done, total
+        return len(self.said(person)), len(self.order(person))
+
+    def people(self) -> dict[str, int]:
+        """Everybody who answered, with how many answers they gave."""
+        with opened(self.path) as data:
+            return dict(data.execute("select person, count(*) from answers group by person order by min(rowid)"))
+
+    def kinds(self) -> dict[Kind, int]:
+        """How many trials of each kind everybody is asked."""
+        with opened(self.path) as data:
+            return dict(data.execute("select kind, count(*) from trials group by kind"))
+
+    def picture(self, id: str) -> Path | None:
+        """The file of a map or of a picture that this study shows, by its name that says nothing; else None.
+
+        Only files inside the study's folder: the file of a study may come from a stranger.
+        """
+        query = "select file from maps union select original from trials"
+        with opened(self.path) as data:
+            named = next((file for (file,) in data.execute(query) if Path(file).stem == id), None)
+        if named is None:
+            return None
+        file, inside = (self.folder / named).resolve(), self.folder.resolve()
+        return file if file.is_relative_to(inside) else None
 
     def answer(self, trial: int, person: str, answer: int, seconds: float = 0.0) -> None:
         """Keep an answer as the person saw the trial: 1 left, 2 right; or 1 to 5. Answering again overwrites.
@@ -127,15 +176,14 @@ class Study:
         Raises `DataError` for a trial that does not exist, or an answer that it cannot have.
         """
         name = _named(person)
-        with _open(self.path) as data:
+        with opened(self.path) as data:
             found = data.execute("select kind from trials where id = ?", (trial,)).fetchone()
             if found is None:
                 raise DataError(f"there is no trial {trial} in this study.")
             most = RIGHT if found[0] == "pair" else HIGHEST
             if answer not in range(1, most + 1):
                 raise DataError(f"the answer to a {found[0]} is 1 to {most}, not {answer!r}.")
-            seed = json.loads(data.execute("select value from about where key = 'seed'").fetchone()[0])
-            if found[0] == "pair" and _turned(seed, name, trial):
+            if found[0] == "pair" and _turned(_seed(data), name, trial):
                 answer = LEFT + RIGHT - answer
             data.execute(
                 "insert into answers (trial, person, answer, seconds) values (?, ?, ?, ?) "
@@ -151,19 +199,8 @@ class Study:
             join maps l on l.id = t.left_map left join maps r on r.id = t.right_map
             order by a.trial, a.person
         """
-        with _open(self.path) as data:
+        with opened(self.path) as data:
             return [_answer(*row) for row in data.execute(query)]
-
-    def _trial(self, data: sqlite3.Connection, trial: int, person: str, seed: int) -> Trial:
-        row = data.execute(
-            """select t.kind, t.picture, t.question, t.original, l.file, r.file from trials t
-            join maps l on l.id = t.left_map left join maps r on r.id = t.right_map where t.id = ?""",
-            (trial,),
-        ).fetchone()
-        kind, picture, question, original, *files = row
-        turned = kind == "pair" and _turned(seed, person, trial)
-        shown = tuple(file for file in files if file is not None)
-        return Trial(trial, kind, picture, question, original, shown[::-1] if turned else shown, turned)
 
 
 def create(path: Path, about: Mapping[str, Any], maps: Sequence[Shown], trials: Sequence[tuple[Any, ...]]) -> Study:
@@ -173,10 +210,13 @@ def create(path: Path, about: Mapping[str, Any], maps: Sequence[Shown], trials: 
     """
     if path.exists():
         raise DataError(f"{path} holds a study already, perhaps with answers. Choose another folder.")
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
-    beside.unlink(missing_ok=True)
-    with _open(beside) as data:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}.") from None
+    with opened(beside, new=True) as data:
         data.executescript(SCHEMA)
         data.executemany("insert into about values (?, ?)", [(k, json.dumps(v)) for k, v in about.items()])
         data.executemany("insert into maps values (?, ?, ?, ?)", [(m.id, m.picture, m.method, m.file) for m in maps])
@@ -195,6 +235,11 @@ def _answer(person: str, kind: Kind, picture: str, left: str, right: str | None,
     return Answer(person, kind, picture, winner or "", loser or "", 0, seconds)
 
 
+def _seed(data: sqlite3.Connection) -> int:
+    found = data.execute("select value from about where key = 'seed'").fetchone()
+    return 0 if found is None else int(json.loads(found[0]))
+
+
 def _turned(seed: int, person: str, trial: int) -> bool:
     """Whether this person sees the pair the other way round: side must not tell."""
     return bool(zlib.crc32(f"{seed}/{person}/{trial}".encode()) & 1)
@@ -205,11 +250,3 @@ def _named(person: str) -> str:
     if not name:
         raise DataError("a person needs a name, a number, anything: answers are kept by it.")
     return name
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(path, timeout=30)) as data:
-        data.execute("pragma foreign_keys = on")
-        with data:
-            yield data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,17 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from camlucida.attribution import INPUT
-from camlucida.data.datasets import Item
 from camlucida.data.images import Source, load_image
 from camlucida.errors import CamlucidaError, DataError, TargetError
-from camlucida.evidence import Evidence, OfMethod, Sight, look
+from camlucida.evidence import Evidence, Sight
 from camlucida.explaining import as_model, name_of, of_this
 from camlucida.explanation import Explanation
-from camlucida.methods import find
 from camlucida.models.model import Model
-from camlucida.targets import class_index, class_label
+from camlucida.targets import class_label
 from camlucida.tensors import land
 from camlucida.trusting.agreement import Likeness, of_classes, of_noise, of_shifts, other_classes
+from camlucida.trusting.asking import evidence_of
 from camlucida.trusting.certainty import certainty, edge
 from camlucida.trusting.place import place
 from camlucida.trusting.value import Trust, in_colours
@@ -98,14 +96,8 @@ def _judged(
     progress: Progress | None,
 ) -> Trust:
     picture = load_image(source)
-    sight = look(model, Item(picture, name), None, seed=seed)
-    if len(sight.logits) < 2:
-        raise TargetError("trust tells a class from others, and this network has a single output.")
-    asked = find(how["method"])
-    explainer = OfMethod((asked, asked.with_options(dict(how["options"] or {}))), how["layer"])
-    sight = dataclasses.replace(sight, target=_class(how["target"], sight))
-    raw = explainer.maps(sight, sight.inputs, torch.tensor([sight.target]))[0]
-    evidence = Evidence(sight, explainer, raw)
+    evidence = evidence_of(model, picture, **how, seed=seed, progress=progress, name=name)
+    sight, explainer = evidence.sight, evidence.explainer
     map_ = evidence.relevance.cpu()
     tested = place(sight, map_, moves=moves, tick=progress)
     classes, noise, shifts = _relatives(evidence) if tested is not None else ((), (), ())
@@ -139,21 +131,6 @@ def _relatives(evidence: Evidence) -> tuple[tuple[Likeness, ...], ...]:
     others = other_classes(evidence)
     names = [class_label(k, evidence.sight.model.labels) for k in others]
     return of_classes(evidence, others, names), of_noise(evidence), of_shifts(evidence)
-
-
-def _class(asked: Any, sight: Sight) -> int:
-    if asked is None:
-        return int(sight.logits.argmax())
-    count = len(sight.logits)
-    if isinstance(asked, str) and not asked.strip().isdigit():
-        return class_index(asked, sight.model.labels)
-    try:
-        index = int(asked)
-    except (TypeError, ValueError):
-        raise TargetError(f"trust is about a class: a name or an index, not {asked!r}.") from None
-    if not 0 <= index < count:
-        raise TargetError(f"no class {index}: the model has {count}, from 0 to {count - 1}.")
-    return index
 
 
 def _without(sight: Sight, marked: Tensor, substrate: Tensor) -> Tensor:

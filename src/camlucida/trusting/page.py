@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from camlucida.render.bars import label
 from camlucida.render.display import show_heat, show_picture, shown_size
@@ -32,6 +31,7 @@ from camlucida.render.sheet import footer as set_footer
 from camlucida.tensors import land, scaled
 from camlucida.trusting.agreement import Likeness
 from camlucida.trusting.place import Place
+from camlucida.trusting.value import to_image
 from camlucida.trusting.verdict import nats
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _above(sheet: Sheet, trust: Trust, y: float, look: dict[str, Any]) -> float:
     x = MARGIN + COLUMN + GUTTER
     if trust.place is None:
         return end
-    without = _plain(sheet, _image(trust.blurred), COLUMN, TALLEST)
+    without = _plain(sheet, to_image(trust.blurred), COLUMN, TALLEST)
     end = max(end, _picture(sheet, x, y, without, "What it marks, blurred out, as the network sees it"))
     return max(end, _falls(sheet, x + COLUMN + GUTTER, y, trust.place))
 
@@ -149,7 +149,3 @@ def _coated(
 
 def _plain(sheet: Sheet, picture: Image.Image, wide: float, tall: float) -> Image.Image:
     return show_picture(picture, shown_size(picture.size, (sheet.pixels(wide), sheet.pixels(tall))))
-
-
-def _image(pixels: Tensor) -> Image.Image:
-    return Image.fromarray(np.rint(255 * pixels.numpy()).astype(np.uint8))

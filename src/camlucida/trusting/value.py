@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -197,3 +198,8 @@ def in_colours(inputs: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) 
     shift, scale = (torch.tensor(v)[:, None, None] for v in (mean, std))
     plain = (inputs.detach().cpu().float() * scale + shift).clamp(0, 1)
     return plain.expand(3, -1, -1).permute(1, 2, 0)
+
+
+def to_image(pixels: Tensor) -> Image.Image:
+    """Colours (H, W, 3) in [0, 1] as a picture."""
+    return Image.fromarray(np.rint(255 * pixels.numpy()).astype(np.uint8))

@@ -24,7 +24,10 @@ from camlucida.web.wire import Failure
 from camlucida.web.work import Busy, Cancelled, Missing, failed
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-LARGER = {"/api/pictures": MAX_UPLOAD, "/api/explain": MAX_ENCODED}
+LARGER = {
+    "/api/pictures": MAX_UPLOAD,
+    **{f"/api/explain{what}": MAX_ENCODED for what in ("", "/panel.png", "/map.npz", "/record.json")},
+}
 """Where more may be sent than a question: pictures, as they are or in base64."""
 THREADS = 8
 """For what asks nothing of the network: files, and pictures made smaller. So many at once need memory at most."""

@@ -2,7 +2,8 @@
 
 On the command line everything goes, for who waits there is who asked. On the page others wait, so numbers that decide
 how often the network runs, or how much is kept, are bounded here, and nowhere else. Every route that takes methods,
-layers or targets from a client calls `check` before it asks the library anything.
+layers or targets from a client calls `check` before it asks the library anything, or `check_method` where it asks for
+one map at a time.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from camlucida.engine import resolve, twin_of
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.methods import Combined, Method, find
 from camlucida.targets import top_count
-from camlucida.web.page import Served
+
+if TYPE_CHECKING:
+    from camlucida.web.page import Served
 
 LETTERS = 200
 """Of a method's text, as of every name."""
@@ -116,7 +119,7 @@ def most(name: str, default: Any) -> int:
 def _check_between(of: str, name: str, value: Any, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
-    if math.isnan(value) or not low <= value <= high:
+    if not low <= value <= high:  # nor is NaN
         shown = f"{value:g}" if isinstance(value, float) else str(value) if abs(value) < 1e18 else "a huge number"
         raise MethodError(f"{of}: {name} is {shown}; the page takes {low:,g} to {high:,g}.")
 

@@ -60,7 +60,10 @@ class Pictures:
         found = self._read.get(id_)
         if found is None:
             item = self.data[index]
-            image = _named(load_image(item.image), item.name)
+            try:
+                image = _named(load_image(item.image), item.name)
+            except ImageError as error:  # whoever looks at the page need not know where the files are
+                raise ImageError(str(error).replace(str(item.image), item.name)) from error.__cause__
             found = Picture(id_, item.name, image, _digest(image), item.label, index)
             self._read.put(id_, found)
         return found

@@ -6,17 +6,31 @@ import base64
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from camlucida.explanation import Explanation
 from camlucida.types import Geometry, Prediction
 
 
+def _text(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_text(one) for one in value]
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode(errors="backslashreplace").decode()
+
+
 class Wire(BaseModel):
     """The base of all of it: unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_text(cls, given: Any) -> Any:
+        """File names need not be text, and what is no text cannot be sent: it is written as Python escapes it."""
+        return {key: _text(value) for key, value in given.items()} if isinstance(given, dict) else given
 
 
 class Failure(Wire):
@@ -89,7 +103,12 @@ class Guess(Wire):
 
 
 class Explained(Wire):
-    """One map, raw. `relu`: the paper cuts off what is below zero; `signed` and `percentile`: how it is shown."""
+    """One map, raw.
+
+    relu    the paper cuts off what is below zero
+    signed, percentile   how it is shown
+    remark  what must not be overlooked, in a sentence
+    """
 
     model: str
     method: str
@@ -103,6 +122,7 @@ class Explained(Wire):
     percentile: float
     map: Packed
     notes: dict[str, float]
+    remark: str
     paper: str
 
     @classmethod
@@ -120,6 +140,7 @@ class Explained(Wire):
             percentile=e.display.percentile,
             map=packed(e.raw),
             notes={key: value for key, value in e.notes.items() if np.isfinite(value)},
+            remark=e.remark,
             paper=e.paper,
         )
 

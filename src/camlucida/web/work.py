@@ -31,7 +31,7 @@ from camlucida.errors import CamlucidaError
 from camlucida.web.wire import Failure
 
 LaneName: TypeAlias = Literal["quick", "long"]
-STREAM = "text/event-stream"
+STREAM, JSON = "text/event-stream", "application/json"
 BEAT = 10.0
 """Seconds after which a stream that has nothing to say says so."""
 UNREAD = 256
@@ -217,19 +217,21 @@ class Work:
         return all(lane.empty(max(0.0, until - time.monotonic())) for lane in self.lanes.values())
 
 
-async def answer(request: Request, task: Task, lane: LaneName = "quick") -> Response:
+async def answer(request: Request, task: Task, lane: LaneName = "quick", media: str = JSON) -> Response:
     """Do the work and answer: with JSON, or as a stream of events where the client accepts one.
+
+    media   what the bytes are that the task makes, if they are no JSON: then there is no stream
 
     Events: `progress` {done, total}, whatever the task sends, and at the end `result` or `error`. A client that goes
     away gives its place in the queue back, or ends the work at its next word. Raises `Busy` before anything is sent.
     """
     chosen: Lane = request.app.state.page.work.lanes[lane]
-    if STREAM in request.headers.get("accept", ""):
+    if media == JSON and STREAM in request.headers.get("accept", ""):
         feed = Feed(asyncio.get_running_loop())
         return Events(chosen.enter(task, Job(feed.say)), feed)
     errand = chosen.enter(task, Job())
     try:
-        return Response(await _awaited(errand, request), media_type="application/json")
+        return Response(await _awaited(errand, request), media_type=media)
     finally:
         errand.cancel()
 

@@ -28,19 +28,6 @@ def logit(logits: Tensor, target: int) -> Tensor:
     return logits.detach().cpu().double()[..., target]
 
 
-def first_taken(predict: Predict, without: Without, places: Tensor, counts: Sequence[int]) -> Tensor:
-    """Class scores (n, k) of the picture without the `counts` (n,) first pixels; `places` (H, W) is the row they
-    stand in."""
-    steps = torch.tensor(list(counts), device=places.device)
-    return predict(lambda which: without(places < steps[which][:, None, None]), len(steps))
-
-
-def first_shown(predict: Predict, without: Without, places: Tensor, counts: Sequence[int]) -> Tensor:
-    """As `first_taken`, of nothing but the first pixels."""
-    steps = torch.tensor(list(counts), device=places.device)
-    return predict(lambda which: without(places >= steps[which][:, None, None]), len(steps))
-
-
 def cells_taken(predict: Predict, without: Without, cells: Tensor, taken: Tensor) -> Tensor:
     """Class scores (n, k) without some cells: `cells` (H, W) is the number of each pixel's, `taken` (n, cells) bool."""
     taken = taken.to(cells.device)

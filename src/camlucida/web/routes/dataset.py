@@ -1,7 +1,100 @@
-"""The tab Data set."""
+"""The tab Data set: which runs there are, and making one on the page. What is in them: the three files beside."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from camlucida.web.routes import dataset_evaluation, dataset_mistakes, dataset_scatter
+from camlucida.web.routes.given import Given
+from camlucida.web.runs import Broken, Kind, Run
+from camlucida.web.wire import Name, Wire
+from camlucida.web.work import Job, answer
 
 router = APIRouter(tags=["dataset"])
+for part in (dataset_scatter, dataset_mistakes, dataset_evaluation):
+    router.include_router(part.router)
+
+
+class RunInfo(Wire):
+    """A run that can be shown.
+
+    made      on this page, not given when it was started
+    model     what the run calls its model; `asked`: the page's model that is the same, by its weights
+    pictures  how many it is about; `shows`: whether the page has them
+    finished  whether it went to its end
+    notes     why pictures or maps cannot be shown
+    error     why the run cannot be opened at all
+    """
+
+    id: str
+    name: str
+    kinds: list[Kind]
+    made: bool
+    model: str = ""
+    asked: str | None = None
+    data: str = ""
+    pictures: int = 0
+    seed: int = 0
+    shows: bool = False
+    finished: bool = True
+    notes: list[str] = []
+    error: str | None = None
+
+
+class RunList(Wire):
+    """Those given when the page was started, then those made on it."""
+
+    runs: list[RunInfo]
+
+
+class Looking(Wire):
+    """Look over so many pictures, drawn by `seed`; `maps`: measure the map of each, too, which takes about twice as
+    long."""
+
+    model: Name | None = None
+    count: Literal[100, 300, 500, 1000] = 300
+    seed: Annotated[int, Field(ge=0, le=2**31)] = 0
+    maps: bool = True
+
+
+@router.get("/dataset/runs", responses={200: {"model": RunList}})
+async def runs(request: Request, page: Given) -> Response:
+    """The runs, and whether they are about a model and the pictures of this page."""
+    return await answer(request, lambda job: RunList(runs=[info(run) for run in page.over.all()]))
+
+
+@router.post("/dataset/look", responses={200: {"model": RunInfo}})
+async def look(request: Request, page: Given, asked: Looking) -> Response:
+    """Go over pictures of the data set: where the model errs, and what it takes for alike.
+
+    Stopped, it goes on where it was when the same is asked again.
+    """
+
+    def work(job: Job) -> RunInfo:
+        return info(page.over.make(page.model(asked.model), asked.count, asked.seed, asked.maps, job.tick))
+
+    return await answer(request, work, "long")
+
+
+def info(run: Run | Broken) -> RunInfo:
+    """Of a run, for the list."""
+    if isinstance(run, Broken):
+        return RunInfo(id=run.id, name=run.name, kinds=[], made=False, error=run.error)
+    return RunInfo(
+        id=run.id,
+        name=run.name,
+        kinds=run.kinds,
+        made=run.id.startswith("m"),
+        model=run.plan["model"],
+        asked=run.model.name if run.model else None,
+        data=run.plan["data"],
+        pictures=run.plan["pictures"],
+        seed=run.plan["seed"],
+        shows=run.shows,
+        finished=run.finished,
+        notes=list(run.unlike),
+    )

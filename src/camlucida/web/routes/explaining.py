@@ -1,10 +1,14 @@
-"""POST /api/explain: a picture in, raw maps out. Useful alone; the tabs Look and Compare draw what it gives."""
+"""POST /api/explain: a picture in, raw maps out. Useful alone; the tabs Look and Compare draw what it gives.
+
+And one map as a file: the panel, the arrays, the record.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import time
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Request
@@ -15,12 +19,17 @@ from camlucida.errors import ImageError, MethodError
 from camlucida.explaining import explain
 from camlucida.explanation import Explanation
 from camlucida.explanations import Explanations
+from camlucida.methods import Combined, Method, find
+from camlucida.render.overlay import Blend
+from camlucida.saving import png
+from camlucida.targets import class_label
 from camlucida.web.limits import check
 from camlucida.web.page import Page
 from camlucida.web.pictures import Picture
 from camlucida.web.routes.given import Given, picture_of
+from camlucida.web.routes.start import MANY_RUNS, SINGLE_SLOPES
 from camlucida.web.wire import Explained, Guess, Name, Option, PictureId, Place, Score, Wire
-from camlucida.web.work import Job, answer
+from camlucida.web.work import Job, LaneName, Task, answer
 
 router = APIRouter(tags=["explain"])
 
@@ -53,15 +62,27 @@ class Question(Wire):
     compare: bool = False
 
 
+class Drawn(Question):
+    """One map, and how it is painted: as of `camlucida.render.panel`."""
+
+    opacity: Annotated[float, Field(ge=0, le=1)] = 0.5
+    colormap: Name | None = None
+    blend: Blend = "heat"
+    contour: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
 class Answer(Wire):
     """All maps of one picture, from one run of the network, methods outermost, layers innermost.
 
+    label, truth  the picture's class in the data set, and which of the model's outputs that is; null if not known
     correlation   Spearman's, of every map with every other, where it was asked for; null for a map of one value
     seconds       what the network and the methods took
     """
 
     picture: str
     name: str
+    label: str | None
+    truth: int | None
     place: Place
     predictions: list[Guess]
     maps: list[Explained]
@@ -72,31 +93,96 @@ class Answer(Wire):
 @router.post("/explain", responses={200: {"model": Answer}})
 async def explained(request: Request, page: Given, asked: Question) -> Response:
     """Explain what a model says about a picture. With `Accept: text/event-stream` also how far it is."""
-    return await answer(request, lambda job: answered(page, asked, job))
+    return await answer(request, lambda job: answered(page, asked, job), lane_of(asked.methods))
+
+
+@router.post("/explain/panel.png", responses={200: {"content": {"image/png": {}}}}, response_class=Response)
+async def panel(request: Request, page: Given, asked: Drawn) -> Response:
+    """One map as the panel that `Explanation.save` writes."""
+
+    def work(job: Job) -> bytes:
+        one = _single(page, asked, job)
+        return png(one.panel(opacity=asked.opacity, colormap=asked.colormap, blend=asked.blend, contour=asked.contour))
+
+    return await _file(request, work, asked, "image/png", "explanation.png")
+
+
+@router.post(
+    "/explain/map.npz", responses={200: {"content": {"application/octet-stream": {}}}}, response_class=Response
+)
+async def arrays(request: Request, page: Given, asked: Question) -> Response:
+    """One map as the arrays that `Explanation.save` writes: raw, map, heatmap."""
+    return await _file(
+        request, lambda job: _single(page, asked, job).npz(), asked, "application/octet-stream", "explanation.npz"
+    )
+
+
+@router.post("/explain/record.json")
+async def record(request: Request, page: Given, asked: Question) -> Response:
+    """Everything about one map but the pixels, as `Explanation.save` writes it beside the arrays."""
+    return await _file(
+        request, lambda job: _single(page, asked, job).json(), asked, "application/json", "explanation.json"
+    )
+
+
+async def _file(request: Request, work: Task, asked: Question, media: str, name: str) -> Response:
+    response = await answer(request, work, lane_of(asked.methods), media)
+    response.headers["content-disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def _single(page: Page, asked: Question, job: Job) -> Explanation:
+    made = explanations_of(page, asked, _picture(page, asked), job)
+    if len(made) > 1:
+        raise MethodError(f"a file holds one map, and this asks for {len(made)}: name one method, layer and class.")
+    one: Explanation = made[0]
+    return one
+
+
+def lane_of(methods: Sequence[str]) -> LaneName:
+    """Long for methods that run the network often; what is no method fails quickly."""
+    try:
+        return "quick" if all(_is_quick(find(name)) for name in methods) else "long"
+    except MethodError:
+        return "quick"
+
+
+def _is_quick(method: Method | Combined) -> bool:
+    if isinstance(method, Combined):
+        return method.combinator.kind != "views" and _is_quick(method.inner)
+    return not MANY_RUNS & set(method.needs) or method.name in SINGLE_SLOPES
 
 
 def answered(page: Page, asked: Question, job: Job) -> Answer | bytes:
     """From what was kept, or from the network."""
-    served = page.model(asked.model)
     picture = _picture(page, asked)
-    how = asked.model_copy(update={"picture": picture.digest, "image": None, "model": served.name})
-    key = (served.model.weights_hash, how.model_dump_json())
+    key = _key(page, asked, picture, asked.compare)
     kept = page.cache.get(key)
     if kept is not None:
         return kept
     began = time.perf_counter()
     made = explanations_of(page, asked, picture, job)
     seconds = time.perf_counter() - began
-    found = _answer(picture, made, asked.compare, seconds)
-    body = found.model_dump_json().encode()
+    body = _answer(page, asked, picture, made, seconds).model_dump_json().encode()
     page.cache.put(key, body)
     return body
 
 
+def _key(page: Page, asked: Question, picture: Picture, *more: bool) -> tuple[object, ...]:
+    """What the answer depends on. The same pixels may be a sample and an upload, with other names."""
+    served = page.model(asked.model)
+    how = Question.model_validate(asked.model_dump(include=set(Question.model_fields)))
+    how = how.model_copy(update={"picture": picture.id, "image": None, "model": served.name, "compare": False})
+    return (served.model.weights_hash, picture.digest, picture.name, how.model_dump_json(), *more)
+
+
 def explanations_of(page: Page, asked: Question, picture: Picture, job: Job) -> Explanations:
-    """What `camlucida.explain` says; always several, even of one."""
+    """What `camlucida.explain` says; always several, even of one. What was made lately is not made again."""
     served = page.model(asked.model)
     check(served, asked.methods, options=asked.options, layers=asked.layers, targets=asked.targets)
+    key = _key(page, asked, picture)
+    if (kept := page.made.get(key)) is not None:
+        return kept
     made = explain(
         served.model,
         picture.image,
@@ -110,6 +196,7 @@ def explanations_of(page: Page, asked: Question, picture: Picture, job: Job) -> 
     several = Explanations((made,)) if isinstance(made, Explanation) else made
     if len(several) > MAPS:
         raise MethodError(f"{len(several)} maps at once are too many for a page; at most {MAPS}.")
+    page.made.put(key, several)
     return several
 
 
@@ -130,13 +217,16 @@ def _one_or_all(values: list[str | int] | list[str]) -> list[str | int] | list[s
     return (values[0] if len(values) == 1 else values) if values else None
 
 
-def _answer(picture: Picture, made: Explanations, compare: bool, seconds: float) -> Answer:
+def _answer(page: Page, asked: Question, picture: Picture, made: Explanations, seconds: float) -> Answer:
     correlation = None
-    if compare and len(made) > 1:
+    if asked.compare and len(made) > 1:
         correlation = [[None if v != v else float(v) for v in row] for row in made.rank_correlation()]
+    label = picture.label
     return Answer(
         picture=picture.id,
         name=picture.name,
+        label=None if label is None else class_label(label, page.data.classes),
+        truth=None if label is None else page.model(asked.model).outputs[label],
         place=Place.of(made[0].geometry),
         predictions=[Guess.of(p) for p in made[0].predictions],
         maps=[Explained.of(e) for e in made],

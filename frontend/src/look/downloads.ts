@@ -1,0 +1,86 @@
+// What can be taken along: pictures, arrays, the record, and an address that brings the view back.
+
+import { type Answer, made, pictureUrl, wasStopped } from "../api";
+import { h } from "../dom";
+import { lookOf, type Page } from "../page";
+import type { HeatView } from "../parts/heat";
+import { questionOf } from "./question";
+
+export class Downloads {
+  readonly element: HTMLElement;
+  private answer: Answer | null = null;
+
+  constructor(
+    private readonly page: Page,
+    private readonly overlay: HeatView,
+  ) {
+    const button = (text: string, title: string, click: () => void): HTMLElement =>
+      h("button", { title, onclick: click }, text);
+    this.element = h(
+      "div",
+      { class: "row downloads", role: "group", "aria-label": "Take along" },
+      button("Overlay", "The overlay as a PNG, as large as the picture", () => void this.save("overlay.png")),
+      button("Panel", "Picture, map, overlay and top-5 on one page, as a PNG", () => void this.save("panel.png")),
+      button("NPZ", "The map's numbers: raw, map, heatmap", () => void this.save("map.npz")),
+      button("Record", "Everything but the pixels, as JSON", () => void this.save("record.json")),
+      button("Copy link", "An address that brings this view back", () => void this.link()),
+    );
+  }
+
+  show(answer: Answer): void {
+    this.answer = answer;
+  }
+
+  private async save(what: string): Promise<void> {
+    const { answer, page } = this;
+    if (!answer) return;
+    try {
+      const content = what === "overlay.png" ? await this.drawn() : await this.asked(what);
+      const link = h("a", { href: URL.createObjectURL(content), download: nameOf(answer, what) });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    } catch (error) {
+      if (!wasStopped(error)) page.say((error as Error).message, "error");
+    }
+  }
+
+  private asked(what: string): Promise<Blob> {
+    const question = questionOf(this.page, this.page.store.view);
+    if (what !== "panel.png") return made(`/api/explain/${what}`, question);
+    this.page.say("Drawing …");
+    const { opacity, colormap, blend, contour } = lookOf(this.page);
+    const look = { opacity, blend, colormap: colormap || null, contour: contour || null };
+    return made("/api/explain/panel.png", { ...question, ...look }).finally(() => this.page.say(""));
+  }
+
+  /** At the picture's own size, or as much of it as the server shows. */
+  private async drawn(): Promise<Blob> {
+    const image = new Image();
+    image.src = pictureUrl(this.answer!.picture);
+    await image.decode();
+    const canvas = this.overlay.drawn(image.naturalWidth, image.naturalHeight);
+    const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, "image/png"));
+    if (!blob) throw new Error("The browser could not write the picture.");
+    return blob;
+  }
+
+  private async link(): Promise<void> {
+    const { page } = this;
+    const given = page.store.view.picture.startsWith("u");
+    const lasting = given ? " Your picture is only there until the server stops." : "";
+    try {
+      await navigator.clipboard.writeText(location.href);
+      page.say(`The link is in the clipboard.${lasting}`);
+    } catch {
+      page.say("The browser does not let this page write to the clipboard: copy the address itself.", "error");
+    }
+  }
+}
+
+/** The picture's name, how it was explained, and what it is: in letters that every file system has. */
+export function nameOf(answer: Answer, what: string): string {
+  const { method, layer, target } = answer.maps[0]!;
+  const stem = answer.name.replace(/\.\w{1,5}$/, "");
+  const parts = [stem, method, layer, target].map((part) => part.replace(/[^\p{L}\p{N}.]+/gu, "_").replace(/^_+|_+$/g, ""));
+  return `${parts.filter(Boolean).join("-").slice(0, 140)}.${what}`;
+}

@@ -1,0 +1,70 @@
+// What has to be known of a map besides its colours, in sentences.
+
+import type { Answer } from "../api";
+import { h } from "../dom";
+import { percent, short } from "../maps";
+import type { Page } from "../page";
+import type { HeatView } from "../parts/heat";
+import { fieldOf } from "./stages";
+
+const MEANINGS: Record<string, (value: string) => string> = {
+  completeness_gap: (value) => `All shares together miss the score by ${value}.`,
+  baseline_score: (value) => `The score of the empty picture that it starts from is ${value}.`,
+  masked_score: (value) => `With all but the marked part hidden, the score is ${value}.`,
+  standard_error: (value) => `The standard error of a value, from the number of random pictures, is ${value}.`,
+  noise: (value) => `The error is ${value} of the map's own spread: more random pictures make it smaller.`,
+  r2: (value) => `The linear model that stands for the network explains ${value} of its answers (R²).`,
+};
+
+/** What the network takes the picture for, and whether that is so. */
+export function headline(answer: Answer): HTMLElement {
+  const best = answer.predictions[0]!;
+  const right = answer.truth === null ? null : best.index === answer.truth;
+  return h(
+    "p",
+    { class: "headline" },
+    h("b", {}, best.name),
+    ` ${percent(best.probability)}`,
+    answer.label !== null && h("span", { class: "soft" }, ` · true class: ${answer.label} `),
+    right !== null && h("span", { class: right ? "right" : "wrong" }, right ? "✓ right" : "✗ wrong"),
+    answer.label !== null && right === null && h("span", { class: "soft" }, "(not a class of this model)"),
+  );
+}
+
+/** The score with its unit, how fine the map really is, what the method reported. */
+export function notes(page: Page, answer: Answer): HTMLElement {
+  const made = answer.maps[0]!;
+  const { height, width } = made.map;
+  const known = page.start.methods.find((one) => one.name === made.method);
+  const layered = made.layer !== "input";
+  const sentences = [
+    made.remark && h("b", {}, made.remark),
+    known?.class_free && "This method gives the same map for every class.",
+    layered && `The map has ${height} × ${width} values; what looks finer is drawn between them.`,
+    fieldOf(answer).showsSigns && "Both signs are shown: what speaks for it, and what speaks against it.",
+    made.percentile < 100 && `The full colour is reached by the strongest ${100 - made.percentile} % of the pixels.`,
+    ...Object.entries(made.notes).map(([name, value]) => MEANINGS[name]?.(short(value)) ?? `${name}: ${short(value)}`),
+  ];
+  return h(
+    "div",
+    { class: "notes" },
+    h(
+      "p",
+      { class: "what" },
+      h("b", {}, made.target),
+      h("span", { class: "soft" }, ` ${made.score_kind.replace("_", " ")} ${short(made.score)}`),
+      h("span", { class: "soft" }, ` · ${made.method} · ${made.layer} · ${height} × ${width} · ${made.model}`),
+    ),
+    h("ul", { class: "note" }, ...sentences.filter(Boolean).map((sentence) => h("li", {}, sentence))),
+  );
+}
+
+/** What each view shows. */
+export function captions(answer: Answer): Record<HeatView["kind"], string> {
+  const made = answer.maps[0]!;
+  return {
+    photo: answer.name,
+    heat: `map, ${made.map.height} × ${made.map.width}`,
+    overlay: `${made.target} · ${made.method} · ${made.layer}`,
+  };
+}

@@ -1,0 +1,44 @@
+// What the tab Activations asks the server.
+
+import { post } from "../../api";
+import type { Page } from "../../page";
+import type { components } from "../../schema";
+
+type Schemas = components["schemas"];
+export type Channels = Schemas["Channels"];
+export type Channel = Schemas["Channel"];
+export type Top = Schemas["Top"];
+export type TopPicture = Schemas["TopPicture"];
+export type Order = Channels["order"];
+
+export const ORDERS: { value: Order; text: string }[] = [
+  { value: "contribution", text: "Contribution" },
+  { value: "gradient", text: "Mean gradient (Grad-CAM's weight)" },
+  { value: "activation", text: "Mean activation" },
+  { value: "channel", text: "Number" },
+];
+
+/** What the channels are about: the same for every slice and every order of them. */
+export interface About {
+  picture: string;
+  model: string;
+  layer: string | null;
+  target: string | null;
+  score: string;
+}
+
+export function aboutOf(page: Page): About {
+  const { picture, model, layer, target, score } = page.store.view;
+  return { picture, model, layer: layer || null, target: target || null, score };
+}
+
+/** A slice of the channels, in an order. */
+export function channels(
+  about: About,
+  order: Order,
+  offset: number,
+  count: number,
+  signal?: AbortSignal,
+): Promise<Channels> {
+  return post<Channels>("/api/channels", { ...about, order, offset, count }, signal);
+}

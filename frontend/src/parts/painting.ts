@@ -1,0 +1,48 @@
+// How maps are painted: nothing here asks the server for anything.
+
+import { fill, fresh, h } from "../dom";
+import { lookOf, type Page } from "../page";
+import { choice, slider } from "./controls";
+
+/** Sliders and choices for opacity, palette, threshold, contour and blend; they follow the view. */
+export function painting(page: Page): HTMLElement {
+  const range = { min: 0, max: 1, step: 0.01 };
+  const share = (value: number): string => (value > 0 ? `${Math.round(100 * value)} %` : "off");
+  const opacity = slider("Opacity", range, (value) => page.store.set({ opacity: value }), (v) => `${Math.round(100 * v)} %`);
+  const threshold = slider("Hide below", range, (value) => page.store.set({ threshold: value }), share);
+  const contour = slider("Line round what is above", range, (value) => page.store.set({ contour: value }), share);
+  const blend = choice("Coat", (name) => page.store.set({ blend: name as "heat" }));
+  const group = fresh("palette");
+  const names = ["", ...Object.keys(page.start.palettes)];
+  const radios = names.map((name) =>
+    h("input", { type: "radio", name: group, value: name, onchange: () => page.store.set({ colormap: name }) }),
+  );
+  const palettes = h(
+    "fieldset",
+    { class: "palettes" },
+    h("legend", {}, "Colours"),
+    ...names.map((name, i) =>
+      h("label", { class: name ? "" : "own" }, radios[i]!, name && page.painter.ramp(name), name || "the map's own"),
+    ),
+  );
+  function show(): void {
+    const look = lookOf(page);
+    opacity.set(look.opacity);
+    threshold.set(look.threshold);
+    contour.set(look.contour);
+    blend.options(
+      [
+        { value: "heat", text: "thicker where it is hotter" },
+        { value: "uniform", text: "the same everywhere" },
+      ],
+      look.blend,
+    );
+    const chosen = names.includes(look.colormap) ? look.colormap : "";
+    radios.forEach((radio, i) => (radio.checked = names[i] === chosen));
+  }
+  page.store.listen(show);
+  show();
+  const element = h("section", { class: "painting" });
+  fill(element, h("h3", {}, "Painted"), opacity.element, threshold.element, contour.element, palettes, blend.element);
+  return element;
+}

@@ -1,0 +1,195 @@
+// The pictures to choose from, one shelf for all tabs: samples by seed and filter, and one's own; dropped, pasted, taken.
+
+import { get, give, type PictureInfo, type Samples, stream, wasStopped } from "../api";
+import { h } from "../dom";
+import type { Page } from "../page";
+
+const HEAVY = 25 << 20;
+const COUNT = 20;
+const SEVERAL = 12;
+
+/** What samples are asked for; empty strings for anything. `low` and `high` in per cent. */
+export interface Filter {
+  label: string;
+  said: string;
+  low: string;
+  high: string;
+}
+
+const shelves = new WeakMap<Page, Shelf>();
+
+export class Shelf {
+  readonly own: PictureInfo[] = [];
+  samples: PictureInfo[] = [];
+  /** How the last search went, in a sentence. */
+  told = "";
+  /** How far a search is. */
+  search: { done: number; total: number } | null = null;
+  private asked = "";
+  private running: AbortController | null = null;
+  private readonly listeners = new Set<() => void>();
+
+  static of(page: Page): Shelf {
+    const known = shelves.get(page);
+    if (known) return known;
+    const made = new Shelf(page);
+    shelves.set(page, made);
+    return made;
+  }
+
+  private constructor(private readonly page: Page) {
+    page.store.listen((_, changed) => {
+      if (changed.has("seed") || changed.has("more") || changed.has("model")) void this.load();
+    });
+    this.hearDrops();
+    window.addEventListener("paste", (event) => {
+      const files = [...(event.clipboardData?.files ?? [])];
+      if (files.length) {
+        event.preventDefault();
+        void this.giveAll(files);
+      }
+    });
+  }
+
+  /** Called when anything on it changes. */
+  listen(run: () => void): void {
+    this.listeners.add(run);
+  }
+
+  private change(): void {
+    for (const run of this.listeners) run();
+  }
+
+  get filter(): Filter {
+    const { more } = this.page.store.view;
+    const of = (name: string): string => more[`samples.${name}`] ?? "";
+    return { label: of("label"), said: of("said"), low: of("low"), high: of("high") };
+  }
+
+  set filter(filter: Filter) {
+    const more = { ...this.page.store.view.more };
+    for (const [name, value] of Object.entries(filter))
+      if (value) more[`samples.${name}`] = value;
+      else delete more[`samples.${name}`];
+    this.page.store.set({ more });
+  }
+
+  /** Ask for the samples of the view, if they are not there; choose the first if nothing is chosen. */
+  async load(): Promise<void> {
+    const { path, searching } = this.question();
+    if (path === this.asked) return;
+    this.stop();
+    this.asked = path;
+    const running = (this.running = new AbortController());
+    this.told = "";
+    try {
+      const found = searching ? await this.searchFor(path, running) : await get<Samples>(path, running.signal);
+      if (this.running !== running) return;
+      this.samples = found.items;
+      this.told = searching ? summary(found) : found.items.length ? "" : "There are none.";
+    } catch (error) {
+      if (this.running !== running) return;
+      this.asked = "";
+      if (!wasStopped(error)) this.page.say((error as Error).message, "error");
+      else this.told = `Stopped; ${this.samples.length} found.`;
+    }
+    this.running = null;
+    this.search = null;
+    this.change();
+    const first = this.samples.find((one) => !one.error);
+    if (!this.page.store.view.picture && first) this.page.store.set({ picture: first.id });
+  }
+
+  /** End a search; what it found stays. */
+  stop(): void {
+    this.running?.abort();
+  }
+
+  /** Upload a picture and look at it. */
+  async give(file: Blob): Promise<void> {
+    if (file.size > HEAVY) {
+      this.page.say(`That file has ${(file.size / 1e6).toFixed(0)} MB; the limit is 25. Make it smaller.`, "error");
+      return;
+    }
+    this.page.say("Sending …");
+    try {
+      const made = await give(file);
+      const known = this.own.findIndex((one) => one.id === made.id);
+      if (known >= 0) this.own.splice(known, 1); // it may come again under another name
+      this.own.unshift(made);
+      this.page.say("");
+      this.page.store.set({ picture: made.id }, true);
+      this.change();
+    } catch (error) {
+      const name = file instanceof File && file.name ? `${file.name}: ` : "";
+      this.page.say(`${name}${(error as Error).message}`, "error");
+    }
+  }
+
+  /** Several files, one after the other; the first is looked at last. */
+  async giveAll(files: readonly File[]): Promise<void> {
+    for (const file of files.slice(0, SEVERAL).reverse()) await this.give(file);
+  }
+
+  /** What is known of a picture. */
+  info(id: string): PictureInfo | undefined {
+    return [...this.own, ...this.samples].find((one) => one.id === id);
+  }
+
+  private question(): { path: string; searching: boolean } {
+    const { seed, model } = this.page.store.view;
+    const { label, said, low, high } = this.filter;
+    const query = new URLSearchParams({ seed: String(seed), n: String(COUNT) });
+    if (label) query.set("label", label);
+    const searching = Boolean(said || low || high);
+    if (searching) query.set("model", model);
+    if (said) query.set("said", said);
+    if (low) query.set("low", String(Number(low) / 100));
+    if (high) query.set("high", String(Number(high) / 100));
+    return { path: `/api/samples?${query}`, searching };
+  }
+
+  private searchFor(path: string, running: AbortController): Promise<Samples> {
+    this.samples = [];
+    this.search = { done: 0, total: 1 };
+    this.change();
+    const current = (): boolean => this.running === running;
+    const hears = {
+      progress: (done: number, total: number) => {
+        if (!current()) return;
+        this.search = { done, total };
+        this.change();
+      },
+      event: (name: string, content: unknown) => {
+        if (current() && name === "found") this.samples = [...this.samples, content as PictureInfo];
+      },
+    };
+    return stream<Samples>(path, undefined, hears, running.signal);
+  }
+
+  private hearDrops(): void {
+    const hint = h("div", { class: "dropping", hidden: true }, h("p", {}, "Drop the picture anywhere"));
+    document.body.append(hint);
+    let inside = 0;
+    const carries = (event: DragEvent): boolean => event.dataTransfer?.types.includes("Files") ?? false;
+    const over = (change: number): void => {
+      inside = Math.max(0, inside + change);
+      hint.hidden = inside === 0;
+    };
+    window.addEventListener("dragenter", (event) => carries(event) && over(1));
+    window.addEventListener("dragleave", (event) => carries(event) && over(-1));
+    window.addEventListener("dragover", (event) => carries(event) && event.preventDefault());
+    window.addEventListener("drop", (event) => {
+      if (!carries(event)) return;
+      event.preventDefault();
+      over(-Infinity);
+      void this.giveAll([...event.dataTransfer!.files]);
+    });
+  }
+}
+
+function summary(found: Samples): string {
+  const unread = found.unread ? `; ${found.unread} could not be read` : "";
+  const more = found.whole ? " There are no more." : found.items.length < COUNT ? " Shuffle to look at others." : "";
+  return `${found.items.length} found among ${found.looked} looked at${unread}.${more}`;
+}

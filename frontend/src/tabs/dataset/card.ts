@@ -1,0 +1,159 @@
+// One point in words and pictures: the picture with its map, what it is and what it was taken for, its neighbours.
+
+import { explain, get, picture, pictureUrl, wasStopped } from "../../api";
+import { fill, h, settled } from "../../dom";
+import { Field, percent } from "../../maps";
+import { lookOf, type Page } from "../../page";
+import { HeatView } from "../../parts/heat";
+import { methodOf, type Neighbours, open, type Points, query, type RunInfo } from "./parts";
+
+const WAIT = 110;
+const NEAR = 6;
+const SIDE = 320;
+
+export class Card {
+  readonly element: HTMLElement;
+  private readonly view: HeatView;
+  private readonly words = h("div", { class: "words", "aria-live": "polite" });
+  private readonly near = h("div", { class: "near" });
+  private readonly buttons = h("div", { class: "row" });
+  private readonly state = h("p", { class: "note" });
+  private asking: AbortController | null = null;
+  private readonly ask = settled(WAIT, (point: number) => void this.fetch(point));
+  private run: RunInfo | null = null;
+  private points: Points | null = null;
+  private point: number | null = null;
+  /** A neighbour was chosen. */
+  onchoose: ((point: number) => void) | null = null;
+  /** The neighbours of the point shown are known. */
+  onnear: ((points: number[]) => void) | null = null;
+
+  constructor(private readonly page: Page) {
+    this.view = new HeatView("overlay", page.painter, SIDE);
+    this.element = h("aside", { class: "card point" });
+    this.rest();
+  }
+
+  set(run: RunInfo, points: Points): void {
+    this.run = run;
+    this.points = points;
+    this.rest();
+  }
+
+  /** Nothing is chosen yet. */
+  private rest(): void {
+    this.stop();
+    this.point = null;
+    fill(this.element, h("p", { class: "note" }, "Point at a dot, or go to one with the arrows, to see its picture."));
+    delete this.element.dataset.point;
+  }
+
+  /** The point that it is about. */
+  get shown(): number | null {
+    return this.point;
+  }
+
+  /** Show what is known at once, and the picture with its map once nothing has moved for a moment. */
+  show(point: number): void {
+    const [run, points] = [this.run, this.points];
+    if (!run || !points || point === this.point) return;
+    this.stop();
+    if (this.point === null)
+      fill(this.element, run.shows && this.view.element, this.state, this.words, this.buttons, this.near);
+    this.point = point;
+    const truth = points.classes[points.truth[point]!];
+    const said = points.classes[points.said[point]!]!;
+    const sure = percent(points.confidence[point]!);
+    const verdict = { 1: "right", 0: "wrong", [-1]: "" }[points.right[point]!];
+    fill(
+      this.words,
+      h("h3", {}, truth ?? said, verdict && h("span", { class: `verdict ${verdict}` }, verdict === "wrong" ? "✕ wrong" : "✓ right")),
+      h("p", {}, truth === undefined ? `Taken for ${said}, ${sure}; it has no label.` : `Taken for ${said}, ${sure}.`),
+      h("p", { class: "note name" }, points.names[point]!),
+    );
+    const id = `s${points.pictures[point]!}`;
+    fill(
+      this.buttons,
+      run.shows && h("button", { onclick: () => open(this.page, run, id) }, "Open in Look"),
+      run.shows && h("button", { onclick: () => open(this.page, run, id, "doubt") }, "Doubt it"),
+    );
+    fill(this.near);
+    fill(this.state);
+    if (run.shows) this.element.setAttribute("aria-busy", "true");
+    this.ask(point);
+  }
+
+  stop(): void {
+    this.asking?.abort();
+    this.asking = null;
+    this.element.removeAttribute("aria-busy");
+  }
+
+  /** The tab was left: what has not come by now is asked for again when the point is shown the next time. */
+  leave(): void {
+    this.stop();
+    if (this.element.dataset.point !== String(this.point) && this.points) this.rest();
+  }
+
+  private async fetch(point: number): Promise<void> {
+    const [run, points] = [this.run, this.points];
+    if (!run || !points || point !== this.point) return;
+    const asking = (this.asking = new AbortController());
+    try {
+      await Promise.all([this.neighbours(run, points, point, asking.signal), run.shows && this.map(run, point, asking.signal)]);
+      if (point === this.point) this.element.dataset.point = String(point);
+    } catch (error) {
+      if (point === this.point && !wasStopped(error)) fill(this.state, (error as Error).message);
+    } finally {
+      if (this.asking === asking) this.element.removeAttribute("aria-busy");
+    }
+  }
+
+  private async map(run: RunInfo, point: number, signal: AbortSignal): Promise<void> {
+    const id = `s${this.points!.pictures[point]!}`;
+    const method = methodOf(this.page);
+    const image = await picture(id, SIDE);
+    if (point !== this.point) return;
+    this.view.set(image, null, lookOf(this.page), "the picture");
+    if (!run.asked) return;
+    const answer = await explain(
+      { picture: id, model: run.asked, methods: [method], layers: [], targets: [], score: "logit" },
+      undefined,
+      signal,
+    );
+    if (point !== this.point) return;
+    const made = answer.maps[0]!;
+    this.view.set(image, Field.of(made, answer.place), lookOf(this.page), `${made.target}: ${made.method} at ${made.layer}`);
+  }
+
+  private async neighbours(run: RunInfo, points: Points, point: number, signal: AbortSignal): Promise<void> {
+    const found = await get<Neighbours>(query("neighbours", { run: run.id, point, n: NEAR }), signal);
+    if (point !== this.point) return;
+    this.onnear?.(found.nearest.map((one) => one.point));
+    if (!found.nearest.length) return;
+    fill(
+      this.near,
+      h("h3", {}, "Nearest by features"),
+      h(
+        "div",
+        { class: "strip" },
+        ...found.nearest.map(({ point: other, cosine }) => {
+          const label = points.classes[points.truth[other]!] ?? points.classes[points.said[other]!]!;
+          const unlike = points.truth[other] !== points.truth[point];
+          return h(
+            "button",
+            {
+              class: unlike ? "tile unlike" : "tile",
+              title: `${points.names[other]}: ${label}, cosine ${cosine.toFixed(3)}${unlike ? ", another class" : ""}`,
+              onclick: () => this.onchoose?.(other),
+            },
+            run.shows
+              ? h("img", { src: pictureUrl(`s${points.pictures[other]!}`, 128), alt: "", loading: "lazy" })
+              : h("span", { class: "broken" }, "·"),
+            h("span", {}, `${cosine.toFixed(2)} ${label}`),
+          );
+        }),
+      ),
+    );
+  }
+}

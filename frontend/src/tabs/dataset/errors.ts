@@ -1,0 +1,206 @@
+// The wrong answers as a table, the surest first; each opens both maps. The maps of right answers beside wrong ones.
+
+import { get, pictureUrl, wasStopped } from "../../api";
+import { fill, h, settled } from "../../dom";
+import { percent } from "../../maps";
+import { type Page } from "../../page";
+import { Pairs } from "./pair";
+import { counted, digits, open, type Overall, type Part, query, type Range, type RunInfo, type Said, type SaidList } from "./parts";
+
+const SIZE = 20;
+const COLUMNS: { sort: string; text: string; falling: boolean }[] = [
+  { sort: "name", text: "picture", falling: false },
+  { sort: "label", text: "true", falling: false },
+  { sort: "said", text: "said", falling: false },
+  { sort: "confidence", text: "confidence", falling: true },
+  { sort: "rank", text: "rank of the true", falling: true },
+];
+
+export function errors(page: Page): Part {
+  const find = h("input", { type: "search", placeholder: "Find by name or class", "aria-label": "Find errors by name or class", maxlength: 100 });
+  const download = h("a", { class: "download", download: "predictions.csv" }, "All rows as CSV");
+  const count = h("p", { class: "count", "aria-live": "polite" });
+  const table = h("div");
+  const paging = h("div", { class: "row paging" });
+  const contrasts = h("div");
+  const element = h("div", { class: "errors" }, h("div", { class: "row top" }, count, find, download), table, paging, contrasts);
+  let run: RunInfo | null = null;
+  let asking = new AbortController();
+  let how = { sort: "confidence", descending: true, offset: 0 };
+  let shown = "";
+  const opened: { pairs: Pairs; fold(): void }[] = [];
+
+  function show(next: RunInfo): void {
+    if (run?.id !== next.id) {
+      asking.abort();
+      asking = new AbortController();
+      run = next;
+      how = { sort: "confidence", descending: true, offset: 0 };
+      find.value = "";
+      shown = "";
+      download.setAttribute("href", query("rows.csv", { run: next.id }));
+      fill(contrasts);
+      void compare(next, asking.signal);
+    }
+    void load();
+  }
+
+  async function load(): Promise<void> {
+    const path = query("errors", { run: run!.id, ...how, find: find.value, n: SIZE });
+    if (path === shown) return;
+    shown = path;
+    try {
+      const found = await get<SaidList>(path, asking.signal);
+      if (shown === path) draw(found);
+    } catch (error) {
+      if (shown === path) shown = "";
+      if (!wasStopped(error)) page.say((error as Error).message, "error");
+    }
+  }
+
+  async function compare(of: RunInfo, signal: AbortSignal): Promise<void> {
+    try {
+      const found = await get<Overall>(query("overall", { run: of.id }), signal);
+      if (run?.id === of.id) fill(contrasts, ...beside(found));
+    } catch (error) {
+      if (!wasStopped(error)) page.say((error as Error).message, "error");
+    }
+  }
+
+  function draw(found: SaidList): void {
+    for (const { pairs } of opened.splice(0)) pairs.stop();
+    const searched = find.value.trim() !== "";
+    fill(count, `${counted(found.total, "wrong answer")}${searched ? " found" : ""}${found.total && how.sort === "confidence" && how.descending ? ", the surest first" : ""}.`);
+    if (!found.items.length) {
+      fill(table, h("p", { class: "note" }, searched ? "None has these words." : "The model makes no mistake on these pictures."));
+      fill(paging);
+      element.dataset.drawn = `${run!.id} ${found.total}`;
+      return;
+    }
+    fill(
+      table,
+      h(
+        "table",
+        { class: "rows" },
+        h("thead", {}, h("tr", {}, ...COLUMNS.map((column) => head(column)), h("td"))),
+        h("tbody", {}, ...found.items.flatMap((row) => line(run!, row))),
+      ),
+    );
+    const last = found.offset + found.items.length;
+    fill(
+      paging,
+      found.total > SIZE && h("button", { disabled: found.offset === 0, onclick: () => turn(found.offset - SIZE) }, "Previous"),
+      found.total > SIZE && h("span", { class: "note" }, `${found.offset + 1} to ${last} of ${found.total}`),
+      found.total > SIZE && h("button", { disabled: last >= found.total, onclick: () => turn(last) }, "Next"),
+    );
+    element.dataset.drawn = `${run!.id} ${found.total} ${how.sort} ${how.descending ? "down" : "up"} ${found.offset}`;
+  }
+
+  function head(column: (typeof COLUMNS)[number]): HTMLElement {
+    const on = column.sort === how.sort;
+    const sorted = on ? (how.descending ? "descending" : "ascending") : "none";
+    return h(
+      "th",
+      { scope: "col", "aria-sort": sorted },
+      h("button", { class: "quiet", "data-sort": column.sort, onclick: () => sort(column.sort, on ? !how.descending : column.falling) }, column.text, on && h("span", { "aria-hidden": "true" }, how.descending ? " ↓" : " ↑")),
+    );
+  }
+
+  function line(of: RunInfo, row: Said): HTMLElement[] {
+    const { picture: id } = row;
+    const pairs = new Pairs(page);
+    const detail = h("tr", { class: "detail", hidden: true }, h("td", { colspan: COLUMNS.length + 1 }, pairs.element));
+    const maps = h("button", { "aria-expanded": "false", onclick: () => unfold() }, "Maps");
+    function unfold(): void {
+      detail.hidden = !detail.hidden;
+      maps.setAttribute("aria-expanded", String(!detail.hidden));
+      if (detail.hidden) pairs.clear();
+      else {
+        pairs.add(of, [row]);
+        opened.push({ pairs, fold: unfold });
+      }
+    }
+    return [
+      h(
+        "tr",
+        {},
+        h("th", { scope: "row" }, h("span", { class: "thumb" }, id && h("img", { src: pictureUrl(id, 128), alt: "", width: 56, height: 56, loading: "lazy" }), h("span", { class: "name" }, row.name))),
+        h("td", { "data-of": "true" }, row.label ?? "–"),
+        h("td", { "data-of": "said" }, row.said),
+        h("td", { class: "number", "data-of": "sure" }, percent(row.confidence)),
+        h("td", { class: "number", "data-of": "rank" }, row.rank ?? "–"),
+        h(
+          "td",
+          { class: "do" },
+          id && of.asked && maps,
+          id && h("button", { "aria-label": `Look at ${row.name}`, onclick: () => open(page, of, id) }, "Look"),
+          id && h("button", { "aria-label": `Doubt ${row.name}`, onclick: () => open(page, of, id, "doubt") }, "Doubt"),
+        ),
+      ),
+      detail,
+    ];
+  }
+
+  function sort(by: string, descending: boolean): void {
+    how = { sort: by, descending, offset: 0 };
+    void load().then(() => table.querySelector<HTMLElement>(`[data-sort=${by}]`)?.focus());
+  }
+
+  function turn(offset: number): void {
+    how = { ...how, offset: Math.max(0, offset) };
+    void load().then(() => element.scrollIntoView({ block: "start" }));
+  }
+
+  find.addEventListener(
+    "input",
+    settled(250, () => {
+      how = { ...how, offset: 0 };
+      void load();
+    }),
+  );
+  return {
+    name: "errors",
+    title: "Worst errors",
+    kind: "mistakes",
+    element,
+    show,
+    hide() {
+      for (const { pairs, fold } of opened.splice(0)) if (pairs.element.dataset.drawn === undefined && pairs.element.firstChild) fold();
+    },
+  };
+}
+
+/** Is there a difference between the maps of right and of wrong answers? */
+function beside(found: Overall): HTMLElement[] {
+  if (!found.contrasts.length) return [];
+  const cell = (range: Range, n: string): HTMLElement =>
+    h("td", {}, digits(range.value), h("small", {}, range.low === null ? n : `${digits(range.low)} to ${digits(range.high)}${n && ` · ${n}`}`));
+  return [
+    h("h3", {}, "The maps of right answers beside those of wrong ones"),
+    h(
+      "div",
+      { class: "scroller card" },
+      h(
+        "table",
+        { class: "contrasts" },
+        h("caption", { class: "note" }, `Maps of the class that was said, by ${found.method} at ${found.layer ?? "the default layer"}; 95 % intervals, p corrected for their number.`),
+        h("thead", {}, h("tr", {}, ...["", "right", "wrong", "right less wrong", "p"].map((text) => (text ? h("th", { scope: "col" }, text) : h("td"))))),
+        h(
+          "tbody",
+          {},
+          ...found.contrasts.map((one) =>
+            h(
+              "tr",
+              {},
+              h("th", { scope: "row" }, one.name, h("small", {}, one.meaning)),
+              cell(one.right, `n = ${one.n[0]}`),
+              cell(one.wrong, `n = ${one.n[1]}`),
+              cell(one.difference, one.differs ? "differs" : ""),
+              h("td", {}, one.p === null ? "–" : one.p < 0.001 ? "< 0.001" : one.p.toFixed(3)),
+            ),
+          ),
+        ),
+      ),
+    ),
+  ];
+}

@@ -1,0 +1,248 @@
+// What the model takes for alike: every picture a point, near where the network's last features are near.
+
+import { get, wasStopped } from "../../api";
+import { fill, h } from "../../dom";
+import { type Page } from "../../page";
+import { choice } from "../../parts/controls";
+import { Card } from "./card";
+import { counted, open, own, type Part, type Points, put, query, type RunInfo, share } from "./parts";
+import { type Dress, Plane } from "./plane";
+
+type By = "truth" | "said" | "right" | "confidence";
+const BY: { value: By; text: string }[] = [
+  { value: "truth", text: "true class" },
+  { value: "said", text: "what was said" },
+  { value: "right", text: "right or wrong" },
+  { value: "confidence", text: "confidence" },
+];
+const WAYS: Record<string, string> = { tsne: "t-SNE", pca: "PCA", umap: "UMAP" };
+/** Networks are mostly sure: the steps are finer at the top. */
+const EDGES = [0, 0.5, 0.8, 0.95, 0.99, 1];
+const LISTED = 200;
+
+/** A line of the legend: which points, what colour. */
+interface Group {
+  name: string;
+  colour: string;
+  points: number[];
+}
+
+export function scatter(page: Page): Part {
+  const plane = new Plane("Pictures as points");
+  const card = new Card(page);
+  const way = choice("Projection", (value) => put(page, { way: value }));
+  const colour = choice("Colour", (value) => put(page, { colour: value }));
+  const legend = h("div", { class: "legend", role: "group", "aria-label": "Classes: show only those chosen" });
+  const find = h("input", { type: "search", placeholder: "Find a class", "aria-label": "Show only classes with these words", maxlength: 100 });
+  const told = h("div", { class: "told" });
+  const table = h("details", { class: "card classes" });
+  const element = h(
+    "div",
+    { class: "scatter" },
+    h("div", { class: "field-row" }, way.element, colour.element, h("div", { class: "field grow" }, h("label", { for: "dataset-find" }, "Classes"), find)),
+    h("div", { class: "stage" }, h("div", { class: "left" }, plane.element, legend, told, table), card.element),
+  );
+  find.id = "dataset-find";
+  let points: Points | null = null;
+  let run: RunInfo | null = null;
+  let groups: Group[] = [];
+  const only = new Set<string>();
+  let asked = "";
+  let drawn = "";
+  let asking: AbortController | null = null;
+
+  async function load(next: RunInfo): Promise<void> {
+    const chosen = own(page, "way") || null;
+    const path = query("points", { run: next.id, way: chosen });
+    if (path !== asked) {
+      asking?.abort();
+      asking = new AbortController();
+      asked = path;
+      element.setAttribute("aria-busy", "true");
+      try {
+        points = await get<Points>(path, asking.signal);
+      } catch (error) {
+        if (asked === path) asked = "";
+        if (!wasStopped(error)) {
+          page.say((error as Error).message, "error");
+          element.removeAttribute("aria-busy");
+        }
+        return;
+      }
+      element.removeAttribute("aria-busy");
+      if (asked !== path) return;
+      run = next;
+      only.clear();
+      find.value = "";
+      plane.set(points, plain(points));
+      card.set(run, points);
+      tell(points);
+      drawn = "";
+    }
+    if (!points || run?.id !== next.id) return;
+    const by = colouring(points);
+    way.options(points.ways.map((value) => ({ value, text: WAYS[value] ?? value })), points.way);
+    colour.options(BY, by);
+    if (drawn !== by) {
+      drawn = by;
+      only.clear();
+      groups = grouped(points, by);
+    }
+    dress();
+    element.dataset.drawn = `${run!.id} ${points.way} ${by}`;
+  }
+
+  /** What was asked for; else the classes where they can be told apart by colour. */
+  function colouring(found: Points): By {
+    const asked = BY.find((one) => one.value === own(page, "colour"))?.value;
+    if (asked) return asked;
+    const many = new Set(found.truth).size > found.colours.length;
+    return found.right.every((one) => one === -1) ? "said" : many ? "right" : "truth";
+  }
+
+  function grouped(found: Points, by: By): Group[] {
+    const all = [...found.x.keys()];
+    if (by === "right")
+      return [
+        { name: "right", colour: "--second", points: all.filter((i) => found.right[i] === 1) },
+        { name: "wrong", colour: "--first", points: all.filter((i) => found.right[i] === 0) },
+        { name: "cannot be said", colour: "--soft", points: all.filter((i) => found.right[i] === -1) },
+      ].filter((group) => group.points.length);
+    if (by === "confidence") {
+      const colours = page.painter.table("viridis");
+      return EDGES.slice(1)
+        .map((high, step) => {
+          const low = EDGES[step]!;
+          const at = 3 * Math.round(((step + 0.5) / (EDGES.length - 1)) * 1024);
+          return {
+            name: `${100 * low} to ${100 * high} %`,
+            colour: `rgb(${colours[at]} ${colours[at + 1]} ${colours[at + 2]})`,
+            points: all.filter((i) => found.confidence[i]! >= low && (found.confidence[i]! < high || high === 1)),
+          };
+        })
+        .filter((group) => group.points.length);
+    }
+    return byClass(found, found[by]);
+  }
+
+  /** The largest classes have colours of their own, the others share a grey one. */
+  function byClass(found: Points, of: readonly number[]): Group[] {
+    const places = new Map<number, number[]>();
+    of.forEach((which, i) => (places.has(which) ? places.get(which)!.push(i) : places.set(which, [i])));
+    const sorted = [...places].sort(([a, one], [b, other]) => other.length - one.length || a - b);
+    const some = sorted.length <= found.colours.length ? sorted.length : found.colours.length - 1;
+    const made = sorted.slice(0, some).map(([which, inside], i) => ({
+      name: found.classes[which] ?? "no label",
+      colour: which === -1 ? "--soft" : `#${found.colours[i]!}`,
+      points: inside,
+    }));
+    const rest = sorted.slice(some).flatMap(([, inside]) => inside);
+    if (rest.length) made.push({ name: `${sorted.length - some} other classes`, colour: "--soft", points: rest });
+    return made;
+  }
+
+  /** Colours and what is muted, on the plane and in the legend. */
+  function dress(): void {
+    if (!points) return;
+    const found = points;
+    const colours = new Array<string>(found.x.length).fill("--soft");
+    const muted = new Array<boolean>(found.x.length).fill(only.size > 0);
+    for (const group of groups)
+      for (const i of group.points) {
+        colours[i] = group.colour;
+        if (only.has(group.name)) muted[i] = false;
+      }
+    const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
+    if (words.length) {
+      const hit = found.classes.map((name) => words.every((word) => name.toLowerCase().includes(word)));
+      found.truth.forEach((which, i) => (muted[i] = muted[i] || !(hit[which] || (which === -1 && hit[found.said[i]!]))));
+    }
+    plane.paint({ colours, crossed: found.right.map((one) => one === 0), muted });
+    fill(
+      legend,
+      ...groups.map((group) => {
+        const swatch = h("span", { class: "swatch" });
+        swatch.style.background = group.colour.startsWith("--") ? `var(${group.colour})` : group.colour;
+        return h(
+          "button",
+          { "aria-pressed": String(only.has(group.name)), onclick: () => toggle(group.name) },
+          swatch,
+          h("span", { class: "name" }, group.name),
+          h("span", { class: "count" }, group.points.length),
+        );
+      }),
+      found.right.includes(0) && h("span", { class: "note key" }, "● right  ✕ wrong"),
+    );
+  }
+
+  function toggle(name: string): void {
+    if (!only.delete(name)) only.add(name);
+    const at = groups.findIndex((group) => group.name === name);
+    dress();
+    (legend.children[at] as HTMLElement | undefined)?.focus();
+  }
+
+  function tell(found: Points): void {
+    const near = found.way === "pca" ? "Distances are those of the first two components only." : "Who is near to whom means something; how far groups lie apart, and how large they are, does not.";
+    const alone = found.of_class.filter((one) => one.count === 1).length;
+    const only = alone > 0 ? ` ${counted(alone, "picture")} cannot: no other of ${alone === 1 ? "its" : "their"} class is here.` : "";
+    const some = found.count > found.x.length ? ` ${found.x.length.toLocaleString("en")} of ${counted(found.count, "picture")} are drawn, chosen at random; neighbours are looked for among them.` : "";
+    fill(
+      told,
+      h("p", {}, found.agreement === null ? "" : `Of the pictures with a label, ${share(found.agreement)} have a nearest neighbour with the same one, by the cosine of the features.${only} `, near + some),
+      h("p", { class: "note" }, `Features: ${found.place}. Places: ${found.how}.`),
+      found.failed > 0 && h("details", {}, h("summary", {}, `${counted(found.failed, "picture")} could not be read or run`), h("ul", {}, ...found.failures.map((one) => h("li", {}, `${one.name}: ${one.reason}`)))),
+    );
+    const rows = found.of_class.slice(0, LISTED);
+    table.hidden = rows.length === 0;
+    fill(
+      table,
+      h("summary", {}, "The classes as a table"),
+      h(
+        "table",
+        {},
+        h("caption", { class: "note" }, "How many pictures of a class have a nearest neighbour of the same class."),
+        h("thead", {}, h("tr", {}, ...["class", "pictures", "neighbour of the same", "share"].map((text) => h("th", { scope: "col" }, text)))),
+        h(
+          "tbody",
+          {},
+          ...rows.map((one) =>
+            h("tr", {}, h("th", { scope: "row" }, one.name), h("td", {}, one.count), h("td", {}, one.agreeing), h("td", {}, share(one.agreeing / one.count))),
+          ),
+        ),
+      ),
+      found.of_class.length > rows.length && h("p", { class: "note" }, `The largest ${LISTED} of ${found.of_class.length} classes.`),
+    );
+  }
+
+  function mark(point: number): void {
+    plane.mark(point);
+    card.show(point);
+  }
+
+  plane.onmark = mark;
+  plane.onpick = (point, touched) => {
+    if (touched || !run?.shows) mark(point);
+    else open(page, run, `s${points!.pictures[point]!}`);
+  };
+  card.onchoose = (point) => {
+    mark(point);
+    plane.reveal(point);
+  };
+  card.onnear = (near) => plane.mark(card.shown, near);
+  find.addEventListener("input", dress);
+  return {
+    name: "scatter",
+    title: "Embedding",
+    kind: "embedding",
+    element,
+    show: (next) => void load(next),
+    hide: () => card.leave(),
+  };
+}
+
+const plain = (found: Points): Dress => ({
+  colours: found.x.map(() => "--soft"),
+  crossed: found.x.map(() => false),
+  muted: found.x.map(() => false),
+});

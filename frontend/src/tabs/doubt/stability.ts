@@ -1,0 +1,249 @@
+// Change the picture a little: does the map follow?
+
+import { type Doubt, post, type Varied, wasStopped } from "../../api";
+import { fill, h } from "../../dom";
+import { Field, percent, unpack } from "../../maps";
+import { lookOf, type Page } from "../../page";
+import { slider, type Slider } from "../../parts/controls";
+import { HeatView } from "../../parts/heat";
+import { plot } from "../../parts/plot";
+import { Latest } from "./latest";
+import { rounded } from "./figures";
+import { decoded, fieldOf, type Now, type Part, portion } from "./part";
+import { stands, told } from "./stands";
+
+type Name = "angle" | "noise" | "across" | "down" | "blur" | "light";
+type Values = Partial<Record<Name, number>>;
+
+interface Dial {
+  name: Name;
+  words: string;
+  min: number;
+  max: number;
+  step: number;
+  tell: (value: number) => string;
+}
+
+const signed = (value: number, unit: string): string => `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value)}${unit}`;
+const sided = (value: number): string => signed(Math.round(100 * value), " %");
+
+const DIALS: Dial[] = [
+  { name: "angle", words: "Turn", min: -45, max: 45, step: 1, tell: (value) => signed(value, "°") },
+  { name: "noise", words: "Noise", min: 0, max: 0.3, step: 0.005, tell: (value) => `${(100 * value).toFixed(1)} %` },
+  { name: "across", words: "Shift right", min: -0.25, max: 0.25, step: 0.01, tell: sided },
+  { name: "down", words: "Shift down", min: -0.25, max: 0.25, step: 0.01, tell: sided },
+  { name: "blur", words: "Blur", min: 0, max: 0.06, step: 0.001, tell: (value) => `${(100 * value).toFixed(1)} %` },
+  { name: "light", words: "Light", min: -0.4, max: 0.4, step: 0.01, tell: sided },
+];
+/** Points of a dial's whole range that are asked for at once. */
+const SWEEP = 15;
+
+export function stability(page: Page): Part {
+  const views = {
+    first: new HeatView("overlay", page.painter),
+    now: new HeatView("overlay", page.painter),
+    back: new HeatView("overlay", page.painter),
+  };
+  const outcome = told();
+  const classes = h("div");
+  const drawing = h("div", { class: "trace" });
+  const latest = new Latest<Doubt & Values, Varied>("/api/vary", (answer, at) => void draw(answer, at), failed, busy);
+  const values: Values = {};
+  const dials = new Map<string, Slider>();
+  const trace = new Map<number, number>();
+  let plain: HTMLImageElement | null = null;
+  let plainFor = "";
+  let moving: Dial = DIALS[0]!;
+  let sweeping: AbortController | null = null;
+  let now: Now | null = null;
+
+  const reset = h("button", { onclick: clear }, "Back to the picture");
+  const sweep = h("button", { onclick: () => void goThrough() }, "Go through the range");
+  const element = h(
+    "div",
+    { class: "stability" },
+    h("p", { class: "lead" }, "Change the picture a little. A map that can be believed follows it."),
+    outcome.element,
+    h("div", { class: "views" }, views.first.element, views.now.element, views.back.element),
+    h(
+      "div",
+      { class: "below" },
+      h("section", { class: "card dials", "aria-label": "Changes" }, ...DIALS.map(dial), h("div", { class: "row" }, reset, sweep)),
+      h("section", { class: "card" }, h("h3", {}, "How far does it follow?"), drawing),
+      h("section", { class: "card" }, h("h3", {}, "And the classes?"), classes, h("p", { class: "note" }, "Where the class itself falls, the map may change with good reason.")),
+    ),
+  );
+
+  function dial(one: Dial): HTMLElement {
+    values[one.name] = 0;
+    const made = slider(one.words, { min: one.min, max: one.max, step: one.step }, (value) => move(one, value), one.tell);
+    made.set(0);
+    dials.set(one.name, made);
+    return made.element;
+  }
+
+  function move(one: Dial, value: number): void {
+    stopSweep();
+    if (one !== moving) {
+      moving = one;
+      trace.clear();
+      draw_trace();
+    }
+    values[one.name] = value;
+    page.store.setMore(`doubt.${one.name}`, value === 0 ? null : String(value));
+    ask();
+  }
+
+  function clear(): void {
+    stopSweep();
+    for (const one of DIALS) {
+      values[one.name] = 0;
+      dials.get(one.name)!.set(0);
+      page.store.setMore(`doubt.${one.name}`, null);
+    }
+    trace.clear();
+    ask();
+  }
+
+  /** From the link; a number that no slider has is none. */
+  function restore(): void {
+    for (const one of DIALS) {
+      const value = Number(page.store.view.more[`doubt.${one.name}`] ?? 0);
+      values[one.name] = Number.isFinite(value) ? Math.min(one.max, Math.max(one.min, value)) : 0;
+      dials.get(one.name)!.set(values[one.name]!);
+      if (values[one.name] !== 0) moving = one;
+    }
+  }
+
+  function ask(): void {
+    if (!now) return;
+    latest.ask({ ...now.doubt, ...values }, now.slow);
+  }
+
+  async function draw(answer: Varied, at: Values): Promise<void> {
+    const image = await decoded(answer.image);
+    const untouched = DIALS.every((one) => at[one.name] === 0);
+    if (untouched) [plain, plainFor] = [image, about()];
+    if (!plain || plainFor !== about()) await fetchPlain();
+    const one = answer.classes[0]!;
+    const look = lookOf(page);
+    views.first.set(plain!, fieldOf(answer.first), look, `As it is: ${one.name} ${percent(one.before)}`);
+    views.now.set(image, fieldOf(answer.heat), look, untouched ? "Not changed yet" : `Changed: ${one.name} ${percent(one.after)}`);
+    views.back.set(plain!, laid(answer), look, "Its map, laid back on the first");
+    fill(classes, stands(answer.classes, answer.target));
+    outcome.say(words(answer, untouched));
+    if (answer.correlation !== null) trace.set(at[moving.name]!, answer.correlation);
+    draw_trace();
+    element.dataset.correlation = answer.correlation === null ? "none" : answer.correlation.toFixed(6);
+    element.dataset.at = DIALS.map((one) => at[one.name]).join(" ");
+  }
+
+  const about = (): string => JSON.stringify(now?.doubt);
+
+  /** The link restored a changed picture: the unchanged one is missing. */
+  async function fetchPlain(): Promise<void> {
+    const mine = about();
+    const answer = await post<Varied>("/api/vary", now!.doubt);
+    [plain, plainFor] = [await decoded(answer.image), mine];
+  }
+
+  function draw_trace(): void {
+    if (trace.size < 2) {
+      fill(drawing, h("p", { class: "note" }, "Move a slider, or let it go through its range: how like the first map is gets drawn here."));
+      return;
+    }
+    const points = [...trace].sort((one, other) => one[0] - other[0]);
+    const low = Math.min(0, ...points.map(([, y]) => y)) < 0 ? -1 : 0;
+    fill(
+      drawing,
+      plot(
+        [
+          { name: "steady", kind: "quiet", points: [[moving.min, 0.5], [moving.max, 0.5]] },
+          { name: "correlation", points },
+        ],
+        { x: moving.words, y: "rank correlation", xs: [moving.min, moving.max], ys: [low, 1] },
+        `Rank correlation with the first map, by ${moving.words.toLowerCase()}: ` +
+          points.map(([x, y]) => `${moving.tell(x)} ${rounded(y)}`).join(", "),
+      ),
+      h("p", { class: "note" }, "1: the same places in the same order. Below the dashed line the map is called unstable."),
+    );
+  }
+
+  /** One dial's whole range, point by point, the others as they stand. */
+  async function goThrough(): Promise<void> {
+    if (!now) return;
+    if (sweeping) return stopSweep();
+    latest.stop();
+    const mine = (sweeping = new AbortController());
+    sweep.textContent = "Stop";
+    const before = values[moving.name]!;
+    try {
+      for (let i = 0; i < SWEEP && sweeping === mine; i++) {
+        const value = moving.min + ((moving.max - moving.min) * i) / (SWEEP - 1);
+        const at = { ...values, [moving.name]: Number((Math.round(value / moving.step) * moving.step).toFixed(4)) };
+        dials.get(moving.name)!.set(at[moving.name]!);
+        const answer = await post<Varied>("/api/vary", { ...now.doubt, ...at }, mine.signal);
+        if (sweeping === mine) await draw(answer, at);
+      }
+    } catch (error) {
+      if (!wasStopped(error)) failed(error as Error);
+    }
+    if (sweeping !== mine) return;
+    stopSweep();
+    dials.get(moving.name)!.set(before);
+    element.dataset.swept = moving.name;
+    ask();
+  }
+
+  function stopSweep(): void {
+    sweeping?.abort();
+    sweeping = null;
+    sweep.textContent = "Go through the range";
+  }
+
+  function failed(error: Error): void {
+    page.say(error.message, "error");
+  }
+
+  function busy(waiting: boolean): void {
+    if (waiting) element.setAttribute("aria-busy", "true");
+    else element.removeAttribute("aria-busy");
+  }
+
+  return {
+    name: "stability",
+    title: "Stability",
+    element,
+    show(next) {
+      const other = !now || JSON.stringify(now.doubt) !== JSON.stringify(next.doubt);
+      now = next;
+      if (other) trace.clear();
+      restore();
+      draw_trace();
+      if (other || !element.dataset.at) ask();
+    },
+    paint: () => Object.values(views).forEach((view) => view.paint(lookOf(page))),
+    hide() {
+      stopSweep();
+      latest.stop();
+    },
+  };
+}
+
+/** Where it is not known, nothing is drawn. */
+function laid(answer: Varied): Field {
+  const [map, known] = unpack(answer.back) as [Field["map"], Field["map"]];
+  const values = map.values.map((value, i) => (known.values[i]! < 0.5 ? NaN : value));
+  return new Field({ ...map, values }, answer.first.place, false, answer.first.signed, answer.first.percentile);
+}
+
+function words(answer: Varied, untouched: boolean): string {
+  const one = answer.classes[0]!;
+  if (untouched) return "Nothing is changed yet.";
+  const class_ = `${one.name} ${percent(one.before)} → ${percent(one.after)}`;
+  if (answer.correlation === null) return `There is no map to compare: it is the same everywhere. ${class_}.`;
+  const value = rounded(answer.correlation);
+  const verdict =
+    answer.correlation >= 0.8 ? "The map follows" : answer.correlation >= 0.5 ? "The map follows in part" : "The map does not follow";
+  return `${verdict}: rank correlation ${value} over the ${portion(answer.shared)} that both know. ${class_}.`;
+}

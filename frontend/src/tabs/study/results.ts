@@ -1,0 +1,197 @@
+// What people said: hidden until asked for, since it names the methods.
+
+import { get } from "../../api";
+import { fill, h } from "../../dom";
+import type { Page } from "../../page";
+import { dots } from "./dots";
+import { counted, type StudyInfo, type StudyMetrics, type StudyNumber, type StudyResults, type StudyStanding } from "./wire";
+
+export class Results {
+  readonly element = h("section", { class: "card results" });
+  private info: StudyInfo | null = null;
+
+  constructor(private readonly page: Page) {}
+
+  /** Closed, with what can be told without a name. */
+  draw(info: StudyInfo): void {
+    this.info = info;
+    const { people } = info;
+    const answers = people.reduce((sum, one) => sum + one.answered, 0);
+    fill(
+      this.element,
+      h("h2", {}, "Results"),
+      h(
+        "p",
+        {},
+        answers
+          ? `${counted(answers, "answer")} of ${counted(people.length, "person", "people")} so far.`
+          : "Nobody has answered yet.",
+      ),
+      this.warning(),
+      h(
+        "button",
+        { class: "reveal", disabled: answers === 0, onclick: () => void this.show() },
+        "Show the results (this shows which map was whose)",
+      ),
+    );
+    delete this.element.dataset.drawn;
+  }
+
+  hide(): void {
+    if (this.info) this.draw(this.info);
+  }
+
+  /** Who would no longer be blind. */
+  private warning(): HTMLElement | null {
+    const { people, pairs, ratings } = this.info!;
+    const total = pairs + ratings;
+    const open = people.filter((one) => one.answered < total);
+    if (!open.length) return null;
+    const who = open.slice(0, 6).map((one) => `${one.name} has ${total - one.answered} open`);
+    if (open.length > 6) who.push(`${open.length - 6} more are not done`);
+    return h(
+      "p",
+      { class: "warning" },
+      `${who.join(", ")}. Who looks at the results and then goes on answering is not blind any more.`,
+    );
+  }
+
+  private async show(): Promise<void> {
+    this.element.setAttribute("aria-busy", "true");
+    try {
+      this.open(await get<StudyResults>("/api/study/results"));
+    } catch (error) {
+      this.page.say((error as Error).message, "error");
+    } finally {
+      this.element.removeAttribute("aria-busy");
+    }
+  }
+
+  private open(found: StudyResults): void {
+    this.info = { ...this.info!, people: found.people };
+    const title = h("h2", { tabindex: -1 }, "Results");
+    const paired = found.standings.some((one) => one.asked > 0);
+    const rated = found.standings.some((one) => one.rated > 0);
+    fill(
+      this.element,
+      h("div", { class: "row spread" }, title, h("button", { onclick: () => this.hide() }, "Hide the results")),
+      h("p", {}, told(found)),
+      this.warning(),
+      h(
+        "div",
+        { class: "plots" },
+        paired &&
+          dots(
+            "Strength, from pairs",
+            found.standings.map((one) => ({ name: one.method, ...one.strength })),
+            null,
+            "Bradley-Terry, on the scale of logits; 0 is the mean. Lines are 95\u00a0% intervals.",
+          ),
+        rated &&
+          dots(
+            "Rating, 1 to 5",
+            found.standings.map((one) => ({ name: one.method, ...one.rating })),
+            [1, 5],
+            "The mean over all ratings of a method's maps. Lines are 95\u00a0% intervals.",
+          ),
+      ),
+      h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The standings as a table" }, standings(found.standings)),
+      ...found.metrics.map(metrics),
+      h(
+        "div",
+        { class: "row" },
+        h("a", { class: "button", href: "/api/study/results.csv", download: true }, "Results as CSV"),
+        h("a", { class: "button", href: "/api/study/answers.csv", download: true }, "All answers as CSV"),
+      ),
+    );
+    this.element.dataset.drawn = `${found.answers}`;
+    title.focus();
+  }
+}
+
+/** The most important of it in words. */
+function told(found: StudyResults): string {
+  const said = [`${counted(found.answers, "answer")} of ${counted(found.people.length, "person", "people")}.`];
+  const asked = found.standings.filter((one) => one.asked > 0);
+  const [best, last] = [asked[0], asked[asked.length - 1]];
+  if (best && last && best !== last) {
+    const chance = 1 / (1 + Math.exp(last.strength.value! - best.strength.value!));
+    said.push(
+      `By these strengths ${best.method} is preferred to ${last.method} in ${Math.round(100 * chance)} of 100 pairs` +
+        (best.strength.low! > last.strength.high! ? "." : "; their intervals overlap, so more answers are needed to be sure."),
+    );
+  }
+  said.push(
+    found.agreement === null
+      ? "How far people agree is known once two of them have answered the same pair."
+      : `Two people say the same of ${Math.round(100 * found.agreement)}\u00a0% of the pairs; 50\u00a0% is chance.`,
+  );
+  return said.join(" ");
+}
+
+function standings(list: readonly StudyStanding[]): HTMLElement {
+  const head = ["Method", "Strength", "Rating", "Pairs won", "Times rated"];
+  return h(
+    "table",
+    { class: "standings" },
+    h("thead", {}, h("tr", {}, ...head.map((words) => h("th", { scope: "col" }, words)))),
+    h(
+      "tbody",
+      {},
+      ...list.map((one) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, one.method),
+          h("td", {}, ...(one.asked ? between(one.strength) : ["–"])),
+          h("td", {}, ...(one.rated ? between(one.rating) : ["–"])),
+          h("td", {}, `${one.won} of ${one.asked}`),
+          h("td", {}, one.rated),
+        ),
+      ),
+    ),
+  );
+}
+
+const number = (value: number | null): string => (value === null ? "–" : value.toFixed(2).replace("-", "−"));
+
+const between = (one: StudyNumber): (Node | string)[] => [
+  h("b", {}, number(one.value)),
+  h("span", { class: "note" }, ` ${number(one.low)} to ${number(one.high)}`),
+];
+
+function metrics(one: StudyMetrics): HTMLElement {
+  const taus = Object.entries(one.taus).sort(([, a], [, b]) => (b ?? -2) - (a ?? -2));
+  return h(
+    "section",
+    { class: "metrics" },
+    h("h3", {}, `Which metrics agree with people? ${one.run}`),
+    one.problem
+      ? h("p", { class: "note" }, one.problem)
+      : h("p", { class: "note" }, `Kendall's tau over ${one.methods.join(", ")}: 1 is the same order, −1 the opposite one.`),
+    taus.length > 0 &&
+      !one.problem &&
+      h(
+        "table",
+        {},
+        h("thead", {}, h("tr", {}, ...["Metric", "Tau", "In words"].map((words) => h("th", { scope: "col" }, words)))),
+        h(
+          "tbody",
+          {},
+          ...taus.map(([name, tau]) =>
+            h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, number(tau)), h("td", { class: "words" }, inWords(tau))),
+          ),
+        ),
+      ),
+  );
+}
+
+/** What a tau means for who has to choose a metric. */
+export function inWords(tau: number | null): string {
+  if (tau === null) return "has no order to compare";
+  if (tau > 0.999) return "orders them as people do";
+  if (tau >= 0.5) return "mostly as people do";
+  if (tau > -0.5) return "tells little about what people say";
+  if (tau > -0.999) return "mostly against people";
+  return "orders them the other way round";
+}

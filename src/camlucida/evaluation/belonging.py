@@ -1,0 +1,30 @@
+"""Whether a run is about this model and these pictures: its record holds a hash of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from camlucida.data.datasets import DataSet, identity, spread
+from camlucida.models.model import Model
+
+
+def other_weights(plan: Mapping[str, Any], model: Model) -> str:
+    """How the model is not the one of the run, or nothing."""
+    if model.weights_hash == plan["weights"]:
+        return ""
+    return f"the model's weights are {model.weights_hash} now, and were {plan['weights']}"
+
+
+def other_pictures(plan: Mapping[str, Any], data: DataSet) -> str:
+    """How the data set is not the one of the run, or nothing."""
+    indices = spread(len(data), plan["pictures"], plan["seed"])
+    if identity(data, indices) == plan["data_hash"]:
+        return ""
+    return f"{data.name} has other pictures, labels or boxes now"
+
+
+def unlike(plan: Mapping[str, Any], model: Model | None, data: DataSet | None) -> str:
+    """What of the model and the data is not as it was when the run was made, or nothing."""
+    said = other_weights(plan, model) if model is not None else ""
+    return said or (other_pictures(plan, data) if data is not None else "")

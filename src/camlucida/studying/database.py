@@ -1,0 +1,50 @@
+"""The SQLite file of a study, and what can be wrong with it in words."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from camlucida.errors import DataError
+
+PATIENCE = 10.0
+"""Seconds to wait for somebody else who is writing."""
+
+WRONG = {
+    "SQLITE_BUSY": "is held by another program. Close what has it open, and try again: nothing is lost",
+    "SQLITE_LOCKED": "is held by another program. Close what has it open, and try again: nothing is lost",
+    "SQLITE_READONLY": "may not be written to. Answers need a file and a folder that can be: change their permissions",
+    "SQLITE_CANTOPEN": "cannot be opened. Is it still there, and may it be read?",
+    "SQLITE_FULL": "does not fit on the disk any more. Make room, and try again",
+    "SQLITE_IOERR": "cannot be read or written: the disk refuses. Is it still there?",
+    "SQLITE_CORRUPT": "is damaged. Put back a copy of it",
+    "SQLITE_NOTADB": "is no SQLite file. Is it the right one?",
+}
+
+
+@contextmanager
+def opened(path: Path, *, new: bool = False) -> Iterator[sqlite3.Connection]:
+    """A connection; what is done with it holds whole or not at all. Raises `DataError` in words for what SQLite says.
+
+    new   whether it may be created; else a file that was deleted is missed, not replaced by an empty one
+    """
+    try:
+        where = f"{path.absolute().as_uri()}?mode={'rwc' if new else 'rw'}"
+        with closing(sqlite3.connect(where, uri=True, timeout=PATIENCE)) as data:
+            data.execute("pragma foreign_keys = on")
+            with data:
+                yield data
+    except sqlite3.Error as error:
+        raise DataError(_sentence(path, error)) from None
+
+
+def _sentence(path: Path, error: sqlite3.Error) -> str:
+    code = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])  # SQLITE_READONLY_DBMOVED and the like
+    if code in WRONG:
+        what = WRONG[code]
+        return f"{path} {what}{'' if what.endswith('?') else '.'}"
+    if str(error).startswith("no such"):
+        return f"{path} is no study: {error}."
+    return f"{path} cannot be used: {error}."

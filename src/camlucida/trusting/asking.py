@@ -1,0 +1,72 @@
+"""One map of one picture and one class, as evidence: what all that doubts it begins with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from camlucida.attribution import check_layer, several_layers
+from camlucida.data.datasets import Item
+from camlucida.data.images import Source, load_image
+from camlucida.errors import LayerError, TargetError
+from camlucida.evidence import Evidence, OfMethod, Sight, look
+from camlucida.explaining import name_of
+from camlucida.methods import find
+from camlucida.models.model import Model
+from camlucida.targets import class_index
+from camlucida.types import Progress
+
+
+def evidence_of(
+    model: Model,
+    image: Source,
+    *,
+    method: Any = "grad_cam",
+    layer: Any = None,
+    target: str | int | None = None,
+    options: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    name: str = "",
+) -> Evidence:
+    """The map of a class by a method, with everything that can be asked about it.
+
+    method, layer, target, options   as of `explain`; one of each, and the target is a class
+    seed      of every choice by chance
+    progress  told how far methods are that run the network many times
+    name      of the picture, where it has none
+
+    Raises `CamlucidaError`s as `explain` does, and `TargetError` for what is no class and for a single output.
+    """
+    name = name or name_of(image)
+    sight = look(model, Item(load_image(image), name), None, seed=seed)
+    if len(sight.logits) < 2:
+        raise TargetError("trust tells a class from others, and this network has a single output.")
+    asked = find(method)
+    check_layer(asked, layer)
+    if several_layers(layer) and not asked.fuses:
+        raise LayerError(f"trust is about one layer, and {layer!r} may be several. Choose one.")
+    explainer = OfMethod((asked, asked.with_options(dict(options or {}))), layer, tick=progress)
+    sight = dataclasses.replace(sight, target=_class(target, sight))
+    raw = explainer.maps(sight, sight.inputs, torch.tensor([sight.target]))[0]
+    return Evidence(sight, explainer, raw)
+
+
+def _class(asked: Any, sight: Sight) -> int:
+    if asked is None:
+        return int(sight.logits.argmax())
+    count = len(sight.logits)
+    if isinstance(asked, str) and not asked.strip().isdigit():
+        if " rather than " in asked or asked.lower().startswith("not "):
+            raise TargetError(f"trust is about one class, and {asked!r} is a comparison. Choose a class.")
+        return class_index(asked, sight.model.labels)
+    try:
+        index = int(asked)
+    except (TypeError, ValueError):
+        raise TargetError(f"trust is about a class: a name or an index, not {asked!r}.") from None
+    if not 0 <= index < count:
+        raise TargetError(f"no class {index}: the model has {count}, from 0 to {count - 1}.")
+    return index

@@ -1,7 +1,0 @@
-"""The tab Doubt."""
-
-from __future__ import annotations
-
-from fastapi import APIRouter
-
-router = APIRouter(tags=["doubting"])

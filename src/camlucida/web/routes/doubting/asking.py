@@ -1,0 +1,154 @@
+"""What every question of this tab is about, and what crosses the border in several answers."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+from collections.abc import Hashable
+
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from camlucida.evidence import Evidence, OfMethod
+from camlucida.explaining import of_this
+from camlucida.targets import class_label
+from camlucida.trusting.asking import evidence_of
+from camlucida.trusting.value import in_colours, to_image
+from camlucida.types import Geometry
+from camlucida.web.limits import check_method
+from camlucida.web.page import Page
+from camlucida.web.pictures import Picture
+from camlucida.web.wire import Name, Packed, PictureId, Place, Wire, packed
+from camlucida.web.work import Job
+
+TINY = 96
+"""Pictures up to this long go as PNG: of so few pixels JPEG would spoil each."""
+LIKELIEST = 5
+
+
+class Doubt(Wire):
+    """One map of one class: the id of a picture, a model of the page, a method, a layer and a class.
+
+    model, layer, target   the first model, the default layer and the predicted class if not given
+    """
+
+    picture: PictureId
+    model: Name | None = None
+    method: Name = "grad_cam"
+    layer: Name | int | None = None
+    target: Name | int | None = None
+
+
+class DoubtedMap(Wire):
+    """A raw map and how it is painted; `place` says where it lies on the picture it comes with."""
+
+    map: Packed
+    place: Place
+    relu: bool
+    signed: bool
+    percentile: float
+
+
+class Stand(Wire):
+    """What the model gives a class, before and after: probabilities."""
+
+    index: int
+    name: str
+    before: float
+    after: float
+
+
+def key(page: Page, asked: Doubt, picture: Picture, what: str) -> Hashable:
+    """What an answer depends on."""
+    how = asked.model_dump_json(exclude={"picture", "model"})
+    return what, page.model(asked.model).model.weights_hash, picture.digest, picture.name, how
+
+
+def evidence(page: Page, asked: Doubt, picture: Picture, job: Job) -> Evidence:
+    """The map that is asked about. Kept, since whoever paints or moves a slider asks about the same one again."""
+    model = page.model(asked.model).model
+    plain = Doubt(**{name: getattr(asked, name) for name in Doubt.model_fields})
+    which = key(page, plain, picture, "evidence")
+    found = page.evidence.get(which)
+    if found is None:
+        found = map_of(page, asked, picture.image, picture.name, job)
+        page.evidence.put(which, _retold(found, None))
+    with of_this(model, picture.image):
+        return _retold(found, job)
+
+
+def map_of(page: Page, asked: Doubt, image: Image.Image, name: str, job: Job) -> Evidence:
+    """The same of any picture."""
+    model = page.model(asked.model).model
+    check_method(asked.method)
+    with of_this(model, image):
+        return evidence_of(
+            model,
+            image,
+            method=asked.method,
+            layer=asked.layer,
+            target=asked.target,
+            progress=job.tick,
+            name=name,
+        )
+
+
+def _retold(found: Evidence, job: Job | None) -> Evidence:
+    """What is kept tells nobody how far it is; what is used tells the job that uses it."""
+    assert isinstance(found.explainer, OfMethod)
+    tick = job.tick if job else None
+    return dataclasses.replace(found, explainer=dataclasses.replace(found.explainer, tick=tick))
+
+
+def heat(found: Evidence, raw: Tensor, geometry: Geometry) -> DoubtedMap:
+    """A map as the method of `found` makes it."""
+    assert isinstance(found.explainer, OfMethod)
+    display = found.explainer.request[0].display
+    return DoubtedMap(
+        map=packed(raw),
+        place=Place.of(geometry),
+        relu=found.explainer.relu,
+        signed=display.signed,
+        percentile=display.percentile,
+    )
+
+
+def on_input(found: Evidence) -> Geometry:
+    """The network's input as a picture of its own."""
+    height, width = found.sight.inputs.shape[-2:]
+    return Geometry((width, height), (width, height), (1.0, 1.0), (0.0, 0.0))
+
+
+def stands(before: Tensor, after: Tensor, target: int, labels: tuple[str, ...]) -> list[Stand]:
+    """Of the class in question and of the likeliest before and after, in the order of before: logits (k,) in."""
+    first, then = before.detach().double().softmax(0).cpu(), after.detach().double().softmax(0).cpu()
+    most = min(LIKELIEST, len(first))
+    which = {target, *first.topk(most).indices.tolist(), *then.topk(most).indices.tolist()}
+    order = sorted(which, key=lambda k: (k != target, -max(float(first[k]), float(then[k])), k))
+    return [Stand(index=k, name=class_label(k, labels), before=float(first[k]), after=float(then[k])) for k in order]
+
+
+def seen(found: Evidence, inputs: Tensor) -> str:
+    """A network's input (c, H, W) as an address of a picture."""
+    how = found.sight.model.preprocessing
+    return address(to_image(in_colours(inputs, how.mean, how.std)))
+
+
+def address(image: Image.Image) -> str:
+    """A picture as a data: address."""
+    sink = io.BytesIO()
+    kind = "png" if max(image.size) <= TINY else "jpeg"
+    image.save(sink, kind, **({"compress_level": 3} if kind == "png" else {"quality": 90}))
+    return f"data:image/{kind};base64,{base64.b64encode(sink.getvalue()).decode()}"
+
+
+def shrunk(maps: Tensor, longest: int) -> Tensor:
+    """Maps (n, H, W) with their longer side at most so long, each cell the mean of what it covers."""
+    height, width = maps.shape[-2:]
+    factor = min(1.0, longest / max(height, width))
+    if factor == 1:
+        return maps
+    size = max(1, round(height * factor)), max(1, round(width * factor))
+    return F.interpolate(maps[:, None].float(), size=size, mode="area")[:, 0]

@@ -1,0 +1,133 @@
+"""POST /api/curves: insertion and deletion of a map, and of two maps that know nothing, point by point."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from typing import Literal
+
+import torch
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from torch import Tensor
+
+from camlucida.controls import CONTROLS
+from camlucida.errors import MetricError
+from camlucida.evidence import Evidence
+from camlucida.metrics.parts.ranking import says_something
+from camlucida.metrics.parts.removal import area, probability
+from camlucida.metrics.parts.walks import Walk, walk
+from camlucida.targets import class_label
+from camlucida.web.page import Page
+from camlucida.web.routes.doubting.asking import Doubt, evidence, key, seen
+from camlucida.web.routes.given import Given, picture_of
+from camlucida.web.wire import Wire
+from camlucida.web.work import Job, answer
+
+router = APIRouter()
+
+STEPS = 28
+"""Parts in which the picture goes, as `camlucida evaluate` has it."""
+YARDSTICKS = ("centre", "random")
+"""Controls: a map that knows nothing but that things stand in the middle, and one that knows nothing at all."""
+
+Kind = Literal["insertion", "deletion"]
+KINDS: tuple[Kind, ...] = ("insertion", "deletion")
+
+
+class CurveLine(Wire):
+    """Probabilities of the class from point `start` on; `of` is map, centre or random. `area` once it is complete."""
+
+    kind: Kind
+    of: str
+    start: int
+    values: list[float]
+    area: float | None = None
+
+
+class CurveOrder(Wire):
+    """When each pixel goes: bytes (height, width), base64; at point k all are gone whose byte is at most k."""
+
+    width: int
+    height: int
+    first: str
+
+
+class Walked(Wire):
+    """What a point looks like: `seen` and, in place of what is gone, `substrate`, both the network's input."""
+
+    steps: int
+    seen: str
+    substrate: str
+    order: CurveOrder
+
+
+class WalkCurves(Wire):
+    """All of it, when it is done. `target` is the class."""
+
+    target: str
+    walked: Walked
+    lines: list[CurveLine]
+
+
+@router.post("/curves", responses={200: {"model": WalkCurves}})
+async def drawn(request: Request, page: Given, asked: Doubt) -> Response:
+    """Insertion and deletion. A stream has `walked` (a Walked) first, and `points` (a CurveLine) as they come."""
+    return await answer(request, lambda job: curves(page, asked, job), "long")
+
+
+def curves(page: Page, asked: Doubt, job: Job) -> WalkCurves | bytes:
+    """From what was kept, or from the network."""
+    picture = picture_of(page, asked.picture)
+    which = key(page, asked, picture, "curves")
+    kept = page.cache.get(which)
+    if kept is not None:
+        return kept
+    found = evidence(page, asked, picture, job)
+    body = _followed(found, job).model_dump_json().encode()
+    page.cache.put(which, body)
+    return body
+
+
+def _followed(found: Evidence, job: Job) -> WalkCurves:
+    sight = found.sight
+    maps = {"map": found.relevance}
+    if not says_something(found.relevance):
+        raise MetricError("the map is zero everywhere: it puts no pixel before another.")
+    controls = {one.name: one for one in CONTROLS}
+    for name in YARDSTICKS:
+        maps[name] = controls[name].maps(sight, sight.inputs, torch.tensor([sight.target]))[0]
+    walks = {(of, kind): _walk(found, map_, kind) for of, map_ in maps.items() for kind in KINDS}
+    first = walks["map", "deletion"]
+    walked = _pictures(found, first)
+    job.send("walked", walked)
+    lines, done, total = [], 0, sum(map(len, walks.values()))
+    for (of, kind), there in walks.items():
+        points: list[Tensor] = []
+        start = 0
+        for scores in sight.predict_each(there.pictures, len(there)):
+            points.append(probability(scores, sight.target))
+            job.send("points", CurveLine(kind=kind, of=of, start=start, values=points[-1].tolist()))
+            start += len(scores)
+            job.tick(done + start, total)
+        done += len(there)
+        curve = torch.cat(points)
+        lines.append(CurveLine(kind=kind, of=of, start=0, values=curve.tolist(), area=area(curve)))
+    target = class_label(sight.target, sight.model.labels)
+    return WalkCurves(target=target, walked=walked, lines=lines)
+
+
+def _walk(found: Evidence, map_: Tensor, kind: Kind) -> Walk:
+    """With the chance that the metric of that name has."""
+    here = dataclasses.replace(found, purpose=kind)
+    return walk(map_, here.inputs, here.pixel, here.black, here.random, steps=STEPS, gains=kind == "insertion")
+
+
+def _pictures(found: Evidence, there: Walk) -> Walked:
+    inputs = found.inputs
+    nothing = there.without(torch.ones_like(inputs[:1], dtype=torch.bool))[0]
+    # A pixel is gone at the first point whose count is above its place in the row.
+    gone = torch.bucketize(there.places.cpu(), torch.tensor(there.counts), right=True).to(torch.uint8)
+    height, width = gone.shape
+    order = CurveOrder(width=width, height=height, first=base64.b64encode(gone.numpy().tobytes()).decode())
+    return Walked(steps=len(there) - 1, seen=seen(found, inputs), substrate=seen(found, nothing), order=order)

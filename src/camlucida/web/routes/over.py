@@ -1,0 +1,73 @@
+"""What the answers about runs share."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from fastapi import Query
+
+from camlucida.evaluation.statistics import Interval
+from camlucida.web.runs import Run
+from camlucida.web.wire import Wire
+
+RunId = Annotated[str, Query(min_length=2, max_length=60, pattern=r"^[rm][0-9a-f-]+$")]
+Offset = Annotated[int, Query(ge=0, le=10_000_000)]
+Find = Annotated[str, Query(max_length=100)]
+
+
+class Range(Wire):
+    """A number with its 95 % interval; null where it is not known."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, interval: Interval) -> Range:
+        return cls(value=known(interval.value), low=known(interval.low), high=known(interval.high))
+
+
+class Said(Wire):
+    """A picture, and what the model said about it.
+
+    picture  its id on this page; null where the run is about other pictures
+    truth    output of its true class, null where it has none; `label` its name
+    rank     of the true class among all; null where that is not known
+    """
+
+    picture: str | None
+    name: str
+    label: str | None
+    said: str
+    truth: int | None
+    predicted: int
+    correct: bool | None
+    confidence: float
+    rank: int | None = None
+
+    @classmethod
+    def of(cls, run: Run, row: dict[str, Any]) -> Said:
+        return cls(
+            picture=f"s{row['index']}" if run.shows else None,
+            name=row["picture"],
+            label=row["label"],
+            said=row["said"],
+            truth=row["truth"],
+            predicted=row["predicted"],
+            correct=row["correct"],
+            confidence=row["confidence"],
+            rank=row.get("rank"),
+        )
+
+
+class Failed(Wire):
+    """A picture that could not be read or run, and why."""
+
+    name: str
+    reason: str
+
+
+def known(value: float) -> float | None:
+    """JSON has no NaN."""
+    return float(value) if math.isfinite(value) else None

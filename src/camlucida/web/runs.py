@@ -1,0 +1,238 @@
+"""What is known over the data set: runs that were given when the page was started, and those made on it.
+
+A run is opened for reading only. Whether it is about a model of this page, and about these pictures, is found by the
+hashes in its record: numbers can be shown in any case, pictures and maps only where they are the same.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from camlucida.analysing import Mistakes, embed, mistakes
+from camlucida.data.datasets import DataSet
+from camlucida.errors import DataError
+from camlucida.evaluation import Evaluation
+from camlucida.evaluation.belonging import other_pictures
+from camlucida.evaluation.store import Store
+from camlucida.types import Progress
+from camlucida.web.confused import Confused
+from camlucida.web.evaluated import Evaluated
+from camlucida.web.scatter import Scatter
+from camlucida.web.work import Missing
+
+if TYPE_CHECKING:
+    from camlucida.web.page import Served
+
+Kind: TypeAlias = Literal["mistakes", "embedding", "evaluation"]
+RESULTS: Mapping[Kind, str] = {
+    "mistakes": "predictions.parquet",
+    "embedding": "features.parquet",
+    "evaluation": "results.parquet",
+}
+MADE = 12
+"""Runs made on the page that are kept; of more, the oldest goes."""
+
+
+@dataclass(eq=False)
+class Run:
+    """One run over a data set.
+
+    id      r<number> of one that was given; of one made here, from what was asked, so that a link can name it
+    folders where what of it lies; one made here has mistakes and an embedding
+    plan    its record
+    model   the page's model that has its weights, or None
+    unlike  why pictures or maps of it cannot be shown, in sentences
+    shows   whether its pictures are those of the page
+    """
+
+    id: str
+    name: str
+    folders: Mapping[Kind, Path]
+    plan: Mapping[str, Any]
+    model: Served | None
+    unlike: Sequence[str] = ()
+    shows: bool = True
+
+    @property
+    def kinds(self) -> list[Kind]:
+        return list(self.folders)
+
+    @property
+    def finished(self) -> bool:
+        return all((path / RESULTS[kind]).exists() for kind, path in self.folders.items())
+
+    @cached_property
+    def mistakes(self) -> Mistakes:
+        return Mistakes(self._folder("mistakes"))
+
+    @cached_property
+    def confused(self) -> Confused:
+        return Confused(self.mistakes)
+
+    @cached_property
+    def scatter(self) -> Scatter:
+        return Scatter(self._folder("embedding"), self.plan["seed"])
+
+    @cached_property
+    def evaluated(self) -> Evaluated:
+        return Evaluated(Evaluation(self._folder("evaluation")))
+
+    def _folder(self, kind: Kind) -> Path:
+        if kind not in self.folders:
+            raise Missing(f"{self.name} holds no {kind}: it is {' and '.join(self.kinds)}.")
+        return self.folders[kind]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A folder that was given and cannot be opened, with the reason."""
+
+    id: str
+    name: str
+    error: str
+
+
+@dataclass(eq=False)
+class Runs:
+    """All of a page. Opened when first asked for, and again when a folder has grown since.
+
+    given   folders that `camlucida evaluate`, `mistakes` or `embed` wrote
+    served  the page's models by name
+    data    the page's data set
+    """
+
+    given: Sequence[Path]
+    served: Mapping[str, Served]
+    data: DataSet
+    _opened: dict[str, tuple[int, Run | Broken]] = field(default_factory=dict)
+    _made: OrderedDict[str, Run] = field(default_factory=OrderedDict)
+    _same: dict[tuple[int, int, str], str] = field(default_factory=dict)
+    _making: threading.Lock = field(default_factory=threading.Lock)
+
+    def all(self) -> list[Run | Broken]:
+        """Those given, in their order, then those made here, the latest last."""
+        return [*(self._given(number) for number in range(len(self.given))), *list(self._made.values())]
+
+    def find(self, id_: str) -> Run:
+        """By its id. Raises `Missing`, and `DataError` for a folder that cannot be opened."""
+        if id_ in self._made:
+            return self._made[id_]
+        if id_[:1] == "r" and id_[1:].isdigit() and int(id_[1:]) < len(self.given):
+            found = self._given(int(id_[1:]))
+            if isinstance(found, Broken):
+                raise DataError(found.error)
+            return found
+        raise Missing(
+            f"The run {id_[:60]} is not here (any more): what is computed on the page goes when the page is stopped."
+        )
+
+    def make(self, served: Served, count: int, seed: int, maps: bool, progress: Progress) -> Run:
+        """Look over `count` pictures, drawn by `seed`: where the model errs, and what it takes for alike.
+
+        Numbers go into a folder that is deleted when the page ends; no picture does. What was stopped goes on where it
+        was. `progress` counts a picture twice, and ends the work by raising.
+        """
+        id_ = f"m-{served.model.weights_hash}-{count}-{seed}-{int(maps)}"
+        with self._making:
+            if id_ in self._made:
+                return self._made[id_]
+            folders: dict[Kind, Path] = {kind: self._temporary / id_ / kind for kind in ("mistakes", "embedding")}
+            total = 2 * min(count, len(self.data))
+            how: dict[str, Any] = {"limit": count, "seed": seed}
+            mistakes(
+                served.model,
+                self.data,
+                maps=maps,
+                out=folders["mistakes"],
+                progress=lambda done, _: progress(done, total),
+                **how,
+            )
+            embed(
+                served.model,
+                self.data,
+                out=folders["embedding"],
+                progress=lambda done, _: progress(total // 2 + done, total),
+                **how,
+            )
+            name = f"{served.name}: {min(count, len(self.data)):,} pictures, seed {seed}"
+            made = Run(id_, name, folders, Store(folders["mistakes"]).plan, served)
+            self._made[id_] = made
+            while len(self._made) > MADE:
+                oldest, _ = self._made.popitem(last=False)
+                shutil.rmtree(self._temporary / oldest, ignore_errors=True)
+            return made
+
+    @cached_property
+    def _temporary(self) -> Path:
+        """Deleted with this value, or when the process ends."""
+        path = tempfile.mkdtemp(prefix="camlucida-page-")
+        weakref.finalize(self, shutil.rmtree, path, ignore_errors=True)
+        return Path(path)
+
+    def _given(self, number: int) -> Run | Broken:
+        path, id_ = Path(self.given[number]).expanduser(), f"r{number}"
+        stamp = _stamp(path)
+        if id_ not in self._opened or self._opened[id_][0] != stamp:
+            self._opened[id_] = (stamp, self._open(id_, path))
+        return self._opened[id_][1]
+
+    def _open(self, id_: str, path: Path) -> Run | Broken:
+        name = path.resolve().name
+        try:
+            plan = Store(path).plan
+            kind = kind_of(plan)
+            if kind is None:
+                return Broken(id_, name, f"{path} holds a run of another kind: evaluate, mistakes and embed are shown.")
+            model = self._model_of(plan)
+            pictures = self._other_pictures(plan)
+        except DataError as error:
+            return Broken(id_, name, str(error))
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            return Broken(id_, name, f"{path} holds no run that can be read: its run.json is not whole ({error!r}).")
+        said = []
+        if model is None:
+            said.append(
+                f"{name} was made with {plan['model']} of weights {plan['weights']}, which no model on this page has: "
+                "its maps cannot be shown."
+            )
+        if pictures:
+            said.append(f"{name} is about {plan['data']}: {pictures}, so that its pictures cannot be shown.")
+        return Run(id_, name, {kind: path}, plan, model, said, not pictures)
+
+    def _model_of(self, plan: Mapping[str, Any]) -> Served | None:
+        """With the same weights; of several the one that is called the same."""
+        alike = [served for served in self.served.values() if served.model.weights_hash == plan["weights"]]
+        return min(alike, key=lambda served: served.name != plan["model"], default=None)
+
+    def _other_pictures(self, plan: Mapping[str, Any]) -> str:
+        """Asked once of runs over the same pictures: it reads what is known of every one of them."""
+        key = (plan["pictures"], plan["seed"], plan["data_hash"])
+        if key not in self._same:
+            self._same[key] = other_pictures(plan, self.data)
+        return self._same[key]
+
+
+def kind_of(plan: Mapping[str, Any]) -> Kind | None:
+    """What wrote it, by its record; None for what this page has no view of."""
+    analysis = plan.get("analysis")
+    if analysis is None:
+        return "evaluation" if "metrics" in plan and "methods" in plan else None
+    known: Mapping[str, Kind] = {"mistakes": "mistakes", "embed": "embedding"}
+    return known.get(analysis)
+
+
+def _stamp(path: Path) -> int:
+    """Changes when parts are added."""
+    try:
+        return (path / "parts").stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -1,0 +1,223 @@
+"""The tab Activations, as people use it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import expect
+
+import camlucida as cl
+from camlucida.render.colours import colourise
+from camlucida.tensors import land, scaled
+from camlucida.web.page import Page
+from camlucida.web.routes import activations as room
+
+PHONE = {"width": 390, "height": 844}
+OVER = ".activations dialog[open][data-drawn]"
+
+
+def shown(page: Any) -> list[int]:
+    """The channels on the sheet, in its order."""
+    return [int(n) for n in page.locator(".channel").evaluate_all("tiles => tiles.map(t => t.dataset.channel)")]
+
+
+def number(text: str) -> float:
+    return float(text.replace("−", "-"))
+
+
+def asked(page: Any) -> int:
+    return sum(path.startswith("/api/channels") for path in page.requests_seen)
+
+
+def true_of(served: Page, model: str, sample: int, **how: Any) -> Any:
+    return cl.activations(served.model(model).model, served.pictures.sample(sample).image, **how)
+
+
+def test_the_sheet_by_what_channels_contribute(
+    tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
+) -> None:
+    page = tab("#activations?picture=s3&target=1")
+    page.wait_for_selector(".activations[data-drawn$=' 48']")
+    true = true_of(site[1], "toybox", 3, target=1)
+    assert shown(page) == list(true.order[:48])
+    screenshot(page, "activations")
+    assert "The tiles tell it in 10⁻³" in page.locator(".summary").inner_text()
+    for at in (0, 47):
+        tile, value = page.locator(".channel").nth(at), float(true.contributions[true.order[at]])
+        assert number(tile.locator(".value").inner_text()) / 1000 == pytest.approx(value, abs=6e-6)
+        assert tile.locator(".fill.against").count() == int(value < 0)
+    share = true.contributions.clamp_min(0)
+    told = page.locator(".summary").inner_text()
+    held = 100 * float(share[list(true.order[:48])].sum() / share.sum())
+    assert float(re.findall(r"make up ([\d.]+) %", told)[0]) == pytest.approx(held, abs=0.6)
+    assert f"the {true.leading()} strongest hold half of it" in told
+    assert "128 channels of layer4, 12 × 12, for dog" in told
+    for count in (96, 128):
+        page.locator(".activations .more").scroll_into_view_if_needed()
+        expect(page.locator(".channel")).to_have_count(count)
+    assert shown(page) == list(true.order)
+    page.locator(".channel").last.scroll_into_view_if_needed()
+    expect(page.locator(".channel canvas").last).not_to_have_attribute("width", "1")
+    expect(page.locator(".channel canvas").first).to_have_attribute("width", "1")  # far away: let go
+    expect(page.locator(".summary")).to_contain_text("All 128 channels make up 100 %")
+
+
+def test_a_tile_is_the_librarys_map(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+    """Alone and on its own scale: the same colours as the map landed by the library, within a step of the table."""
+    page = tab("#activations?picture=s3&layer=layer2&activations.show=map&activations.order=channel&colormap=viridis")
+    page.wait_for_selector(".activations[data-drawn]")
+    true = true_of(site[1], "toybox", 3, layer="layer2")
+    read = """canvas => { const { width, height } = canvas;
+        return [width, height, Array.from(canvas.getContext('2d').getImageData(0, 0, width, height).data)] }"""
+    for channel in (0, 5):
+        width, height, values = page.locator(f'.channel[data-channel="{channel}"] canvas').evaluate(read)
+        drawn = np.array(values).reshape(height, width, 4)[..., :3]
+        size = true.geometry.original
+        at_picture = scaled(land(true.maps[channel], true.geometry))
+        assert at_picture.shape == (size[1], size[0])
+        heat = torch.nn.functional.interpolate(at_picture[None, None], size=(height, width), mode="bilinear")[0, 0]
+        assert np.abs(drawn - colourise(heat.numpy(), "viridis")).mean() < 3
+
+
+def test_orders_layers_classes(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+    page = tab("#activations?picture=s3")
+    page.wait_for_selector(".activations[data-drawn]")
+    page.get_by_label("Order by").select_option("gradient")
+    page.wait_for_selector('.activations[data-drawn*="gradient"]')
+    true = true_of(site[1], "toybox", 3, by="gradient")
+    assert shown(page)[:48] == list(true.order[:48])
+    assert "weight +" in page.locator(".channel .second").first.inner_text()
+    page.get_by_label("Layer", exact=True).select_option("layer1")
+    page.wait_for_selector('.activations[data-drawn*="layer1"]')
+    assert page.locator(".channel").count() == 24
+    page.get_by_label("From edges to objects").press("ArrowRight")
+    page.wait_for_selector('.activations[data-drawn*="layer2"]')
+    page.locator(".activations .guess").nth(2).click()
+    name = page.locator(".activations .guess").nth(2).locator(".name").inner_text()
+    page.wait_for_selector(f'.activations[data-drawn*="layer2 {name}"]')
+    assert page.locator('.activations .guess[aria-pressed="true"] .name').inner_text() == name
+    assert "activations.order=gradient" in page.url
+    assert "layer=layer2" in page.url
+    before = asked(page)
+    page.get_by_role("button", name="Map alone").click()
+    page.get_by_role("button", name="One for all").click()
+    expect(page.locator(".summary")).to_contain_text("One scale for all")
+    assert asked(page) == before  # painted here
+    page.get_by_role("button", name="This layer in Look").click()
+    page.wait_for_selector('.look[data-drawn*="layer2"]')
+
+
+def test_a_channel_by_keyboard_and_by_link(
+    tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
+) -> None:
+    page = tab("#activations?picture=s3&layer=layer3")
+    page.wait_for_selector(".activations[data-drawn]")
+    true = true_of(site[1], "toybox", 3, layer="layer3")
+    page.locator(".channel").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(OVER)
+    third = true.order[2]
+    assert page.locator("dialog h2").inner_text().startswith(f"Channel {third} of layer3")
+    share = float(true.contributions[third] / true.contributions.clamp_min(0).sum())
+    words = page.locator("dialog .words").inner_text()
+    assert f"Speaks for {true.target}" in words
+    assert "is the third largest of 72" in words
+    assert float(re.findall(r"([\d.]+)\s% of all", words)[0]) == pytest.approx(100 * share, abs=0.6)
+    box = page.locator("dialog .overlay canvas").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    reading = page.locator("dialog .overlay .reading.on").inner_text()
+    landed = land(true.maps[third], true.geometry)
+    y, x = landed.shape[0] // 2, landed.shape[1] // 2
+    assert number(reading.split(" ")[0]) == pytest.approx(float(landed[y - 1 : y + 1, x - 1 : x + 1].mean()), rel=0.02)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(f'dialog[data-drawn$="layer3 {true.order[3]}"]')
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    assert page.evaluate("document.activeElement.dataset.channel") == str(true.order[3])
+    assert "activations.channel" not in page.url
+
+    last = true.order[-1]  # not on the sheet yet
+    page = tab(f"#activations?picture=s3&layer=layer3&activations.channel={last}")
+    page.wait_for_selector(f'dialog[open][data-drawn$="layer3 {last}"]')
+    assert f"Speaks against {true.target}" in page.locator("dialog .words").inner_text()
+    assert "is the lowest of 72" in page.locator("dialog .words").inner_text()
+    screenshot(page, "activations-channel")
+
+
+def test_its_top_pictures(tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]) -> None:
+    page = tab("#activations?picture=s3&layer=layer3&activations.channel=7")
+    page.wait_for_selector(OVER)
+    page.get_by_role("button", name="Find them").click()
+    page.wait_for_selector('.top[data-drawn="layer3 7"]')
+    served = site[1]
+    true = cl.top_pictures(
+        served.model("toybox").model, [served.data[i].image for i in range(60)], channel=7, layer="layer3", n=24
+    )
+    tiles = page.locator(".excited")
+    assert tiles.count() == 24
+    strengths = [float(text) for text in tiles.locator(".number").all_inner_texts()]
+    assert strengths == pytest.approx([item.strength for item in true.items], rel=6e-3)
+    assert "The 24 strongest of all 60 pictures" in page.locator(".result").inner_text()
+    screenshot(page, "activations-top")
+    page.get_by_role("button", name="The channel before").click()
+    page.wait_for_selector('.top[data-drawn]:not([data-drawn="layer3 7"])')
+    chosen = tiles.nth(2).get_attribute("data-id")
+    tiles.nth(2).click()
+    page.wait_for_selector(f'dialog[data-drawn^="{chosen} "]')
+    assert f"picture={chosen}" in page.url
+
+
+def test_a_search_can_be_stopped(tab: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tab("#activations?picture=s3&layer=layer2&activations.channel=1")
+    page.wait_for_selector(OVER)
+    plain, seen = room.strongest, []
+
+    def slow(model: Any, images: Any, **how: Any) -> Any:
+        def slowly() -> Any:
+            for image in images:
+                seen.append(image)
+                time.sleep(0.1)
+                yield image
+
+        return plain(model, slowly(), **how)
+
+    monkeypatch.setattr(room, "strongest", slow)
+    page.get_by_role("button", name="Find them").click()
+    page.wait_for_selector("dialog progress[value]:not([value='0'])")
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Find them").wait_for()
+    assert "activations.top" not in page.url
+    assert page.locator("dialog progress").count() == 0
+    page.wait_for_timeout(300)
+    count = len(seen)
+    page.wait_for_timeout(300)
+    assert len(seen) == count < 40  # the server has stopped, too
+
+
+def test_what_cannot_be_is_said_in_place(tab: Callable[..., Any]) -> None:
+    page = tab("#activations?picture=s3&layer=layer9")
+    expect(page.locator(".activations .more")).to_contain_text("no layer 'layer9'")
+    page.get_by_label("Layer", exact=True).select_option("layer1")
+    page.wait_for_selector('.activations[data-drawn*="layer1"]')
+    page = tab("#activations?picture=s3&layer=layer1&activations.channel=999")
+    expect(page.locator("#said")).to_contain_text("layer1 has no channel 999: it has 24")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone(tab: Callable[..., Any], screenshot: Callable[..., None], scheme: str) -> None:
+    page = tab("#activations?picture=s3&model=toybox:vit", viewport=PHONE, color_scheme=scheme)
+    page.wait_for_selector(".activations[data-drawn]")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    screenshot(page, f"activations-phone-{scheme}")
+    page.locator(".channel").first.click()
+    page.wait_for_selector(OVER)
+    assert page.locator("dialog").evaluate("d => d.scrollWidth <= d.clientWidth")
+    screenshot(page, f"activations-phone-{scheme}-channel")

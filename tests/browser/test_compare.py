@@ -1,0 +1,365 @@
+"""The tab Compare, as people use it; its numbers are the library's."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import camlucida as cl
+from camlucida.tensors import land
+from camlucida.web.page import Page
+
+DRAWN = ".compare[data-drawn]"
+PHONE = {"width": 390, "height": 844}
+
+
+def settled(page: Any, maps: int | None = None) -> None:
+    """Everything has come and is painted; so many maps."""
+    page.wait_for_selector(f"{DRAWN}:not([aria-busy])" if maps is None else f'.compare[data-drawn$=" {maps}"]')
+
+
+def keys(page: Any) -> list[str]:
+    return page.eval_on_selector_all(".compare button.cell", "all => all.map(one => one.dataset.key)")  # type: ignore[no-any-return]
+
+
+def of_map(page: Any, method: str, target: str) -> Any:
+    return page.locator(f'.compare button.cell[data-key="toybox|{method}|{target}|default layer"]')
+
+
+def test_it_opens_with_four_methods_and_two_classes(
+    tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
+) -> None:
+    page = tab("#compare?picture=s3")
+    settled(page)
+    heads = page.locator(".compare .grid thead th").all_inner_texts()
+    assert [text.split("\n")[0] for text in heads] == ["grad_cam", "layer_cam", "hires_cam", "eigen_cam"]
+    assert page.locator(".compare button.cell").count() == 7  # Eigen-CAM knows no class: one map over both rows
+    assert page.locator(".compare .grid td.spans").get_attribute("rowspan") == "2"
+    assert sum(path == "/api/compare" for path in page.requests_seen) == 1
+
+    _, served = site
+    model, picture = served.served["toybox"].model, served.pictures.sample(3).image
+    made = cl.explain(model, picture, target=["predicted", "runner-up"], method=["grad_cam", "layer_cam", "hires_cam"])
+    eigen = cl.explain(model, picture, method="eigen_cam")
+    best, second = made.axis("target")
+    rows = page.locator(".compare .grid tbody th").all_inner_texts()
+    assert [text.split("\n")[0] for text in rows] == [best, second]
+    assert f"logit {made[0].score:.3g}" in of_map(page, "grad_cam", "predicted").inner_text()
+
+    every = cl.Explanations((*made, eigen))
+    table = every.rank_correlation()
+    shown = page.eval_on_selector_all(
+        ".compare button.pair", "all => all.map(one => [one.dataset.pair, one.textContent.replace('−', '-')])"
+    )
+    assert len(shown) == 21
+    for which, text in shown:
+        row, column = map(int, which.split("-"))
+        assert float(text) == pytest.approx(table[row, column], abs=0.0051)
+    pairs = sorted((table[i, j], i, j) for i in range(7) for j in range(i))
+    names = [*(f"{e.method} · {e.target}" for e in made), "eigen_cam"]
+    told = page.locator(".compare .matrix .told").all_inner_texts()
+    for sentence, (value, i, j) in zip(told, (pairs[-1], pairs[0]), strict=True):
+        assert names[i] in sentence
+        assert names[j] in sentence
+        assert f"{value:.2f}".replace("-", "−") in sentence
+    most = float(re.search(r"at most ([\d.]+) here", page.locator(".compare .apart figcaption").inner_text())[1])  # type: ignore[index]
+    assert most == pytest.approx(every.disagreement().max(), abs=0.006)
+    screenshot(page, "compare")
+
+
+def test_a_link_restores_everything(tab: Callable[..., Any]) -> None:
+    where = (
+        "#compare?picture=s5&compare.methods=grad_cam,smooth(layer_cam, n=2)&compare.layers=layer3,layer4"
+        "&compare.targets=predicted,3&compare.across=layer&compare.scale=one&compare.view=side"
+        "&compare.a=toybox|grad_cam|3|layer4&compare.b=toybox|grad_cam|predicted|layer3"
+    )
+    page = tab(where)
+    settled(page)
+    assert [text.split("\n")[0] for text in page.locator(".compare .grid thead th").all_inner_texts()] == [
+        "layer3",
+        "layer4",
+    ]
+    assert page.locator('.compare [data-is="A"]').get_attribute("data-key") == "toybox|grad_cam|3|layer4"
+    assert page.locator('.compare [data-is="B"]').get_attribute("data-key") == "toybox|grad_cam|predicted|layer3"
+    assert page.locator(".compare .sides canvas").count() == 2
+    assert page.locator("#compare-scale").is_checked()
+    chips = page.locator(".compare .chip span:first-child").all_inner_texts()
+    assert "smooth(layer_cam, n=2)" in chips
+    address = page.url
+    again = tab(address[address.index("#") :])
+    settled(again)
+    assert keys(again) == keys(page)
+    assert again.url.split("#")[1] == page.url.split("#")[1]
+
+
+def test_two_maps_are_chosen_and_swiped(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:
+    page = tab("#compare?picture=s3")
+    settled(page)
+    of_map(page, "hires_cam", "runner-up").click()
+    assert page.locator('.compare [data-is="A"]').get_attribute("data-key").startswith("toybox|hires_cam|runner-up")
+    first = of_map(page, "grad_cam", "predicted")
+    first.focus()
+    page.keyboard.press("ArrowRight")  # layer_cam, in the same row
+    page.keyboard.press("Enter")
+    chosen = page.locator('.compare [data-is="B"]')
+    assert chosen.get_attribute("data-key").startswith("toybox|layer_cam|predicted")
+    assert chosen.get_attribute("aria-label").startswith("B: layer_cam")
+    chosen.click()  # once more: it becomes A
+    assert page.locator('.compare [data-is="A"]').get_attribute("data-key").startswith("toybox|layer_cam|predicted")
+    assert page.locator('.compare [data-is="B"]').get_attribute("data-key").startswith("toybox|hires_cam|runner-up")
+
+    divider = page.get_by_role("slider", name="Divider between A and B")
+    assert divider.get_attribute("aria-valuenow") == "50"
+    divider.press("ArrowRight")
+    assert divider.get_attribute("aria-valuenow") == "52"
+    divider.press("End")
+    assert divider.get_attribute("aria-valuetext") == "A 100 %, B 0 %"
+    box = page.locator(".compare .stage").bounding_box()
+    page.mouse.move(box["x"] + 40, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + 60, steps=4)
+    page.mouse.up()
+    assert int(divider.get_attribute("aria-valuenow")) == pytest.approx(25, abs=1)
+    page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 60)
+    assert int(divider.get_attribute("aria-valuenow")) == pytest.approx(25, abs=1)  # it was let go
+    above = page.locator(".compare .stage .above")
+    assert above.evaluate("one => one.style.clipPath").startswith("inset(0px 0px 0px 25")
+    screenshot(page, "compare-swipe")
+
+
+def test_the_difference_is_of_maps_divided_by_their_maximum(
+    tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
+) -> None:
+    page = tab("#compare?picture=s3&compare.view=difference")
+    settled(page)
+    _, served = site
+    model, picture = served.served["toybox"].model, served.pictures.sample(3).image
+    a, b = (cl.explain(model, picture, method=method) for method in ("grad_cam", "layer_cam"))
+    wanted = np.clip(a.landed, 0, None) / a.landed.max() - np.clip(b.landed, 0, None) / b.landed.max()
+    caption = page.locator(".compare .swipe figcaption").inner_text()
+    assert float(re.search(r"most here is (\d\.\d\d)", caption)[1]) == pytest.approx(np.abs(wanted).max(), abs=0.006)  # type: ignore[index]
+    canvas = page.locator(".compare .swipe canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    for x, y in ((30, 40), (60, 50), (48, 70), (20, 20)):
+        page.mouse.move(box["x"] + box["width"] * (x + 0.5) / 96, box["y"] + box["height"] * (y + 0.5) / 96)
+        told = page.locator(".compare .swipe .reading.on").inner_text()
+        assert float(told.split(" · ")[0]) == pytest.approx(wanted[y, x], abs=0.02)
+        values = page.locator(".compare .swipe .values").inner_text()
+        shown = [float(one) for one in re.findall(r"[AB] (-?[\d.]+(?:e[+-]?\d+)?)", values)]
+        assert shown == pytest.approx([a.landed[y, x], b.landed[y, x]], rel=0.05, abs=0.02 * float(b.peak))
+    screenshot(page, "compare-difference")
+
+
+def test_of_many_maps_one_is_compared_with_all(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+    methods, layers = ["grad_cam", "layer_cam", "hires_cam"], ["layer1", "layer2", "layer3", "layer4"]
+    page = tab(f"#compare?picture=s3&compare.methods={','.join(methods)}&compare.layers={','.join(layers)}")
+    settled(page)
+    _, served = site
+    model, picture = served.served["toybox"].model, served.pictures.sample(3).image
+    made = cl.explain(model, picture, target=["predicted", "runner-up"], method=methods, layer=layers)
+    wanted = dict(zip((f"{e.method} · {e.target} · {e.layer}" for e in made), made.rank_correlation()[0], strict=True))
+    names = page.locator(".compare .matrix tbody th").all_inner_texts()
+    shown = [float(text.replace("−", "-")) for text in page.locator(".compare button.pair").all_inner_texts()]
+    assert len(names) == len(shown) == 23
+    assert shown == sorted(shown, reverse=True)
+    assert shown == pytest.approx([wanted[name] for name in names], abs=0.0051)
+    page.locator(".compare button.pair").last.click()
+    assert names[-1].split(" · ")[0] in page.locator('.compare [data-is="B"]').get_attribute("aria-label")
+
+
+def test_flicker_by_itself_and_by_hand(tab: Callable[..., Any]) -> None:
+    page = tab("#compare?picture=s3&compare.view=flicker")
+    settled(page)
+    for letter in "BAB":
+        page.wait_for_selector(f'.compare .stage[data-shows="{letter}"]')
+    stage = page.locator(".compare .stage")
+    stage.press("Space")
+    assert page.locator(".compare .runs").get_attribute("aria-pressed") == "false"
+    before = stage.get_attribute("data-shows")
+    page.locator(".compare .turn").click()
+    assert stage.get_attribute("data-shows") != before
+    assert page.evaluate("document.activeElement.closest('.compare') !== null")
+
+    quiet = tab("#compare?picture=s3&compare.view=flicker", reduced_motion="reduce")
+    settled(quiet)
+    assert quiet.locator(".compare .runs").count() == 0
+    stage = quiet.locator(".compare .stage")
+    assert stage.get_attribute("data-shows") == "A"
+    stage.press("Space")
+    assert stage.get_attribute("data-shows") == "B"
+    stage.press("Space")
+    assert stage.get_attribute("data-shows") == "A"
+
+
+def test_what_does_not_fit_says_why_and_the_rest_is_there(
+    tab: Callable[..., Any], screenshot: Callable[..., None]
+) -> None:
+    page = tab(
+        "#compare?picture=s3&compare.models=toybox,toybox:vgg,toybox:vit&compare.methods=grad_cam,cam,attention_rollout,gradient"
+        "&compare.targets=predicted",
+        color_scheme="dark",
+    )
+    settled(page)
+    assert len(keys(page)) == 8  # 3 × Grad-CAM, 3 × gradient, CAM of one, rollout of another
+    why = page.locator(".compare td.why").all_inner_texts()
+    assert sum("average pooling" in text for text in why) == 2
+    assert sum("no attention at all" in text for text in why) == 2
+    assert page.locator(".compare .opinions .bars").count() == 3
+    screenshot(page, "compare-models")
+
+
+def test_models_that_differ_say_so_and_a_class_is_added(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+    _, served = site
+    names = ["toybox", "toybox:cleverhans"]
+    for index in range(60):
+        picture = served.pictures.sample(index)
+        best = [cl.explain(served.served[name].model, picture.image).predictions[0].name for name in names]
+        if best[0] != best[1]:
+            break
+    methods = "grad_cam,layer_cam,hires_cam"
+    page = tab(f"#compare?picture={picture.id}&compare.models={','.join(names)}&compare.methods={methods}")
+    settled(page)
+    rows = [text.split("\n") for text in page.locator(".compare .grid tbody th").all_inner_texts()]
+    assert [(row[0], row[2]) for row in rows[::2]] == list(zip(names, best, strict=True))
+    assert [row[3].split(",")[0] for row in rows] == ["predicted", "runner-up"] * 2
+    verdict = page.locator(".compare .verdict")
+    assert verdict.get_attribute("data-agree") == "no"
+    assert f"toybox says {best[0]}" in verdict.inner_text()
+    assert f"toybox:cleverhans says {best[1]}" in verdict.inner_text()
+    assert len(keys(page)) == 12
+    page.locator(".compare .opinions .each > div").nth(0).locator(".guess").nth(4).click()
+    page.wait_for_url(re.compile(r"compare\.targets"))
+    settled(page)
+    assert len(keys(page)) > 12
+    assert re.search(r"compare\.targets=predicted%2Crunner-up%2C\d", page.url)
+
+
+def test_methods_are_added_and_taken_away(tab: Callable[..., Any]) -> None:
+    page = tab("#compare?picture=s3&compare.targets=predicted")
+    settled(page)
+    group = page.get_by_role("group", name="Methods")
+    group.get_by_label("Take away eigen_cam").click()
+    settled(page, 3)
+    group.get_by_label("Methods: add").select_option("gradient")
+    settled(page, 4)
+    field = group.get_by_label("Methods: search")
+    field.fill("refine(layer_cam)")
+    field.press("Enter")
+    settled(page, 5)
+    settled(page)
+    assert "compare.methods=grad_cam%2Clayer_cam%2Chires_cam%2Cgradient%2Crefine%28layer_cam%29" in page.url
+    page.go_back()
+    settled(page, 4)
+
+
+def test_one_scale_is_one_scale(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+    """The weaker class is paler than on its own scale, by as much as its map is lower."""
+    _, served = site
+    model, picture = served.served["toybox"].model, served.pictures.sample(3).image
+    made = cl.explain(model, picture, target=["predicted", "runner-up"], method="layer_cam")
+    tops = [float(e.landed.max()) for e in made]
+    weak = int(np.argmin(tops))
+    assert tops[weak] < 0.8 * tops[1 - weak]
+    key = f"toybox|layer_cam|{['predicted', 'runner-up'][weak]}|default layer"
+    page = tab("#compare?picture=s3&compare.methods=layer_cam,grad_cam")
+    settled(page)
+
+    def heat() -> float:
+        """How far the cell is from the photo alone."""
+        url = page.locator(f'[data-key="{key}"] canvas').evaluate("one => one.toDataURL()")
+        cell = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB")
+        photo = picture.resize(cell.size, Image.Resampling.NEAREST).convert("RGB")
+        return float(np.abs(np.asarray(cell, float) - np.asarray(photo, float)).mean())
+
+    own = heat()
+    page.locator("#compare-scale").check()
+    page.wait_for_selector('.compare[data-scale="one"]')
+    assert heat() < 0.95 * own
+    assert "share a scale" in page.locator(".compare .summary").inner_text()
+    assert "compare.scale=one" in page.url
+
+
+def test_slow_methods_come_late_and_can_be_stopped(tab: Callable[..., Any]) -> None:
+    page = tab("#compare?picture=s6&compare.methods=grad_cam,ss_cam&compare.targets=predicted,runner-up,third")
+    page.wait_for_selector(".compare button.cell")  # Grad-CAM is there while the other runs
+    assert page.locator(".compare td.why", has_text="…").count() == 3
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.wait_for_selector(".compare .again")
+    assert page.locator(".compare button.cell").count() == 3
+    assert "Stopped before the end" in page.locator(".compare .summary").inner_text()
+    of_map(page, "grad_cam", "third").click()  # what was made can be looked at, and asks for nothing
+    assert sum(path == "/api/compare" for path in page.requests_seen) == 1
+
+
+def test_too_many_are_told_before_they_are_asked_for(tab: Callable[..., Any]) -> None:
+    targets = ",".join(map(str, range(10)))
+    page = tab(
+        "#compare?picture=s3&compare.methods=grad_cam,layer_cam,hires_cam,xgrad_cam"
+        f"&compare.layers=layer1,layer2,layer3,layer4&compare.targets={targets}"
+    )
+    page.wait_for_selector(".compare[data-refused]")
+    assert "That would be 160 maps; at most 144" in page.locator(".compare .summary").inner_text()
+    assert "/api/compare" not in page.requests_seen
+    page.get_by_label("Take away hires_cam").click()
+    page.wait_for_selector(".compare .task button")
+    assert "/api/compare" in page.requests_seen
+
+
+def test_the_grid_as_a_picture(tab: Callable[..., Any]) -> None:
+    page = tab("#compare?picture=s3&compare.methods=grad_cam,layer_cam,cam,attention_rollout")
+    settled(page)
+    with page.expect_download() as coming:
+        page.get_by_role("button", name="Grid as a picture").click()
+    assert coming.value.suggested_filename == "compare-s3.png"
+    with open(coming.value.path(), "rb") as file:
+        made = Image.open(io.BytesIO(file.read())).convert("RGB")
+    assert made.width > 1800
+    assert made.height > 1000
+    colours = made.getcolors(1 << 24)
+    assert colours is not None
+    assert len(colours) > 5000  # photographs and heat, not only paper
+    assert made.getpixel((4, 4)) == (255, 255, 255)
+
+
+def test_on_a_phone_only_the_grid_scrolls(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:
+    page = tab("#compare?picture=s3", viewport=PHONE, has_touch=True, is_mobile=True)
+    settled(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    box = page.locator(".compare .gridbox")
+    assert box.evaluate("one => one.scrollWidth > one.clientWidth")
+    header = page.locator(".compare .grid tbody th").first
+    before = header.bounding_box()["x"]
+    box.evaluate("one => one.scrollLeft = 200")
+    assert header.bounding_box()["x"] == pytest.approx(before, abs=1)
+    page.locator(".compare .controls > summary").click()
+    assert page.get_by_role("group", name="Methods").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    screenshot(page, "compare-phone")
+
+
+def test_disagreement_lands_where_the_library_says(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+    """Of two models, read off the canvas at a few points."""
+    page = tab(
+        "#compare?picture=s3&compare.models=toybox,toybox:vgg&compare.methods=grad_cam&compare.targets=predicted"
+    )
+    settled(page)
+    _, served = site
+    picture = served.pictures.sample(3).image
+    made = [cl.explain(served.served[name].model, picture) for name in ("toybox", "toybox:vgg")]
+    landed = np.stack([land(e.map, e.geometry).numpy() for e in made])
+    wanted = (np.clip(landed, 0, None) / landed.max(axis=(1, 2), keepdims=True)).std(axis=0)
+    canvas = page.locator(".compare .apart canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    for x, y in ((30, 40), (60, 50), (48, 70)):
+        page.mouse.move(box["x"] + box["width"] * (x + 0.5) / 96, box["y"] + box["height"] * (y + 0.5) / 96)
+        told = page.locator(".compare .apart .reading.on").inner_text()
+        assert float(told.split(" · ")[0]) == pytest.approx(wanted[y, x], abs=0.015)

@@ -1,0 +1,221 @@
+"""The tab Data set, as people use it."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from camlucida import controls
+from camlucida.analysing import embed, mistakes
+from camlucida.data.sources import open_dataset
+from camlucida.evaluation import evaluate
+from camlucida.models.load import load
+from camlucida.web.page import Page
+
+from .conftest import PHONE, served
+
+SCENES = 40
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Page]]:
+    """A server of this tab's own: a network that errs nine times of ten, and a run of each kind."""
+    folder = tmp_path_factory.mktemp("dataset-site")
+    model, data = load("toybox:permuted"), open_dataset("toybox:watermark", count=SCENES)
+    mistakes(model, data, out=folder / "mistakes")
+    embed(model, data, out=folder / "embedding")
+    evaluate(
+        model,
+        data,
+        methods=["grad_cam", "gradient"],
+        metrics=["energy", "max_box_acc"],
+        controls=[one for one in controls.standard_controls() if one.name in ("random", "uniform")],
+        limit=6,
+        out=folder / "evaluation",
+    )
+    runs = tuple(folder / name for name in ("mistakes", "embedding", "evaluation"))
+    page = Page([model, load("toybox")], data, runs)
+    with served(page) as address:
+        yield address, page
+
+
+def test_a_point_shows_its_picture(
+    tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
+) -> None:
+    page = tab("#dataset?dataset.part=scatter")
+    page.wait_for_selector(".scatter[data-drawn='r1 tsne truth']")
+    rows = site[1].over.find("r1").scatter.rows
+    plane = page.locator(".plane canvas")
+    plane.press("ArrowRight")
+    page.wait_for_selector(".point[data-point='0'] .view canvas")
+    assert rows[0]["label"] in page.inner_text(".point h3")
+    assert f"Taken for {rows[0]['said']}" in page.inner_text(".point .words")
+    known = [found[0] for found in site[1].over.find("r1").scatter.nearest(0, 6)]
+    near = page.locator(".near .tile")
+    titles = [near.nth(k).get_attribute("title") for k in range(near.count())]
+    assert [title.split(":")[0] for title in titles] == [rows[i]["picture"] for i in known]
+    screenshot(page, "dataset-scatter")
+    near.first.click()
+    page.wait_for_selector(f".point[data-point='{known[0]}']")
+    plane.press("Enter")
+    page.wait_for_selector(".look[data-drawn]")
+    assert f"picture=s{rows[known[0]]['index']}" in page.url
+
+
+def test_the_pointer_finds_points_also_when_zoomed(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+    page = tab("#dataset?dataset.part=scatter&dataset.colour=right")
+    page.wait_for_selector(".scatter[data-drawn='r1 tsne right']")
+    page.locator(".plane canvas").scroll_into_view_if_needed()
+    box = page.locator(".plane canvas").bounding_box()
+    scatter = site[1].over.find("r1").scatter
+    names = [row["picture"] for row in scatter.rows]
+    for zoom in (1.0, 1.5):
+        places = on_canvas(scatter.projection("tsne").places, box, zoom)
+        inside = [i for i, (x, y) in enumerate(places) if 0 < x < box["width"] - 60 and 0 < y < box["height"]]
+        for i in inside[::7]:
+            page.mouse.move(box["x"] + places[i][0], box["y"] + places[i][1])
+            assert page.inner_text(".point .name") == names[i]
+        page.locator(".plane").get_by_label("Zoom in").click()
+    page.locator(".plane").get_by_label("Show all points").click()
+    page.wait_for_selector(".point:not([aria-busy])")
+    before = len([path for path in page.requests_seen if path.startswith("/api/explain")])
+    places = on_canvas(scatter.projection("tsne").places, box, 1.0)
+    page.evaluate(CROSS, [[box["x"] + x, box["y"] + y] for x, y in places])
+    page.wait_for_selector(".point[data-point]:not([aria-busy])")
+    after = len([path for path in page.requests_seen if path.startswith("/api/explain")])
+    assert after - before <= 1  # what the pointer only crosses is not asked for
+
+
+CROSS = """(places) => {
+  const canvas = document.querySelector(".plane canvas");
+  for (const [clientX, clientY] of places) canvas.dispatchEvent(new PointerEvent("pointermove", { clientX, clientY }));
+}"""
+
+
+def on_canvas(places: Any, box: dict[str, float], zoom: float) -> list[tuple[float, float]]:
+    """Where points are drawn: one scale for both axes, y upwards, 22 pixels of margin, zoomed about the middle."""
+    size = np.array([box["width"] - 2, box["height"] - 2])  # without its border
+    low, high = places.min(0), places.max(0)
+    scale = ((size - 44) / (high - low)).min() * zoom
+    found = size / 2 + (places - (low + high) / 2) * scale * np.array([1, -1])
+    return [(float(x), float(y)) for x, y in found + 1]
+
+
+def test_a_class_can_be_shown_alone(tab: Callable[..., Any]) -> None:
+    page = tab("#dataset?dataset.part=scatter")
+    page.wait_for_selector(".scatter[data-drawn]")
+    button = page.locator(".scatter .legend button").first
+    count = int(button.locator(".count").inner_text())
+    name = button.locator(".name").inner_text()
+    button.click()
+    assert page.locator(".scatter .legend button").first.get_attribute("aria-pressed") == "true"
+    plane = page.locator(".plane canvas")
+    walked = set()
+    for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp") * 3:
+        plane.press(key)
+        walked.add(page.inner_text(".point .name"))
+        assert page.inner_text(".point h3").startswith(name)  # muted ones are passed over
+    assert len(walked) <= count
+    page.click(".classes summary")
+    cells = page.locator(".classes tbody tr", has_text=name).locator("td")
+    assert cells.first.inner_text() == str(count)
+
+
+def test_a_cell_shows_its_pictures_with_both_maps(
+    tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
+) -> None:
+    page = tab("#dataset?dataset.part=confusion")
+    page.wait_for_selector(".confusion[data-drawn=r0][data-told=r0]")
+    confused = site[1].over.find("r0").confused
+    truth, said, count, _ = confused.pairs(1)[0]
+    assert page.locator(f"[data-cell='{truth}-{said}']").inner_text() == str(count)
+    numbers = [int(text) for text in page.locator(".matrix td button").all_inner_texts()]
+    assert sum(numbers) == SCENES
+    page.locator(".matrix button[tabindex='0']").focus()
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.dataset.cell") != page.locator(".matrix button").first.get_attribute(
+        "data-cell"
+    )
+    page.locator(f"[data-cell='{truth}-{said}']").click()
+    page.wait_for_selector(f".cell[data-cell='{truth}-{said}'] .pairs[data-drawn]")
+    assert page.inner_text(".cell h3") == f"{count} pictures of {confused.name(truth)}, taken for {confused.name(said)}"
+    captions = [text.split(".")[0] for text in page.locator(".pair").first.locator("figcaption").all_inner_texts()]
+    assert captions == ["picture", f"saw: {confused.name(said)}", f"missed: {confused.name(truth)}"]
+    assert f"dataset.cell={truth}-{said}" in page.url
+    screenshot(page, "dataset-confusion")
+    page.reload()
+    page.wait_for_selector(f".cell[data-cell='{truth}-{said}'] .pairs[data-drawn]")
+
+
+def test_errors_are_sorted_and_open(
+    tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
+) -> None:
+    page = tab("#dataset?dataset.part=errors")
+    page.wait_for_selector(".errors[data-drawn$='confidence down 0']")
+    known = site[1].over.find("r0").mistakes.errors()
+    names = page.locator(".errors .rows .thumb .name").all_inner_texts()
+    assert names == [row["picture"] for row in known][:20]
+    page.locator("[data-sort=name]").click()
+    page.wait_for_selector(".errors[data-drawn$='name up 0']")
+    names = page.locator(".errors .rows .thumb .name").all_inner_texts()
+    assert names == sorted((row["picture"] for row in known), key=lambda name: int(name.split()[1]))[:20]
+    assert page.locator("th", has_text="picture").first.get_attribute("aria-sort") == "ascending"
+    page.get_by_role("button", name="Maps").first.click()
+    page.wait_for_selector(".errors .pairs[data-drawn='1']")
+    page.wait_for_selector(".contrasts")
+    screenshot(page, "dataset-errors")
+    with page.expect_download() as download:
+        page.click("text=All rows as CSV")
+    assert len(Path(download.value.path()).read_text().splitlines()) == SCENES + 1
+    page.get_by_role("button", name=re.compile("^Look at")).first.click()
+    page.wait_for_selector(".look[data-drawn]")
+
+
+def test_an_evaluation_is_sorted_by_its_metric(
+    tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
+) -> None:
+    page = tab("#dataset?dataset.part=evaluation")
+    page.wait_for_selector(".evaluation[data-drawn='r2 energy']")
+    found = site[1].over.find("r2").evaluated.found
+    order = sorted(found.methods, key=lambda method: -found.summary("energy", method).value)
+    rows = page.locator(".evaluation tbody th").all_inner_texts()
+    assert [row.split("\n")[0] for row in rows] == order
+    page.locator("[data-metric=max_box_acc]").click()
+    page.wait_for_selector(".evaluation .curves")
+    assert page.locator(".curves .line").count() == 2
+    assert page.locator(".dots .dot").count() == 4
+    assert page.locator(".dots .dot.control").count() == 2
+    assert "dataset.metric=max_box_acc" in page.url
+    screenshot(page, "dataset-evaluation")
+
+
+def test_looking_over_can_be_stopped_and_goes_on(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+    page = tab("#dataset?dataset.part=scatter&model=toybox")
+    page.wait_for_selector(".scatter[data-drawn]")
+    page.click(".looking summary")
+    page.get_by_role("button", name="Look over the data set").click()
+    page.wait_for_selector(".task progress[value]")
+    page.get_by_role("button", name="Stop").click()
+    page.wait_for_selector(".task:empty", state="attached")
+    page.get_by_role("button", name="Look over the data set").click()
+    page.wait_for_selector(".scatter[data-drawn^='m-']")
+    assert "dataset.run=m-" in page.url
+    asked = json.load(urllib.request.urlopen(f"{site[0]}/api/dataset/runs"))["runs"]
+    assert [run["model"] for run in asked if run["made"]] == ["toybox"]
+    page.get_by_role("button", name="Worst errors").click()
+    page.wait_for_selector(".errors[data-drawn^='m-']")
+
+
+@pytest.mark.parametrize("part", ["scatter", "confusion", "errors", "evaluation"])
+def test_on_a_phone_in_the_dark(tab: Callable[..., Any], screenshot: Callable[..., None], part: str) -> None:
+    page = tab(f"#dataset?dataset.part={part}", viewport=PHONE, color_scheme="dark", has_touch=True)
+    page.wait_for_selector(f".{part}[data-drawn]")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    screenshot(page, f"dataset-{part}-phone")

@@ -1,0 +1,317 @@
+"""The tab Study, as people use it: a study is made, answered by keys and by thumb; its numbers are the library's."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camlucida.data.datasets import Scenes
+from camlucida.data.sources import open_dataset
+from camlucida.data.toybox import Toybox
+from camlucida.evaluation import evaluate
+from camlucida.models.load import load
+from camlucida.studying import Study, make_study, results
+from camlucida.web.page import Page
+
+PHONE = {"width": 390, "height": 844}
+METHODS = ["grad_cam", "eigen_cam", "random_cam"]
+PAIR_KEYS = {"ArrowLeft": 1, "j": 2, "1": 1, "ArrowRight": 2, "f": 1, "2": 2}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An evaluation of the same methods."""
+    folder = tmp_path_factory.mktemp("runs") / "evaluation"
+    evaluate("toybox", Scenes(Toybox(6)), methods=METHODS, metrics=["energy", "gini"], out=folder)
+    return folder
+
+
+@pytest.fixture
+def site(
+    serving: Callable[[Page], AbstractContextManager[str]], run: Path, tmp_path: Path
+) -> Iterator[tuple[str, Page]]:
+    """A page of each test's own, with no study yet."""
+    page = Page([load("toybox")], open_dataset("toybox", count=30), (run,), tmp_path / "study")
+    with serving(page) as address:
+        yield address, page
+
+
+@pytest.fixture
+def study(site: tuple[str, Page]) -> Study:
+    """Three pictures, two pairs and a rating of each: nine questions."""
+    folder = site[1].study
+    assert folder is not None
+    images = [sample.image for sample in Toybox(3, seed=5)]
+    return make_study(folder, load("toybox"), images, methods=METHODS, pairs=2, seed=3)
+
+
+@pytest.fixture(scope="module")
+def reached() -> Callable[[Any], str]:
+    """What axe-core finds wrong with what is on the screen, of WCAG 2 A and AA, in words; nothing if nothing."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="`make test-app` installs it")
+
+    def run(page: Any) -> str:
+        found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]})
+        return "\n".join(
+            f"{rule['id']}: {rule['help']}: {node['target']}"
+            for rule in found.response["violations"]
+            for node in rule["nodes"][:4]
+        )
+
+    return run
+
+
+def shown(page: Any, side: str) -> str:
+    """The id of the map on a side, as the browser loaded it."""
+    return str(page.locator(f".study .{side} img").get_attribute("src")).rsplit("/", 1)[1]
+
+
+def tab_to(page: Any, selector: str) -> None:
+    """Press Tab until that has the focus."""
+    for _ in range(60):
+        if page.evaluate("s => document.activeElement.matches(s)", selector):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"{selector} cannot be reached by Tab")
+
+
+def answer_by_key(page: Any, place: int, key: str | None = None) -> tuple[str, str, int]:
+    """Press an answer; (winner, loser, rating) as one who saw the page would note it down."""
+    page.wait_for_selector(f'.study[data-drawn="trial {place}"]')
+    if page.locator(".study .pictures.pair").count():
+        pressed = key or list(PAIR_KEYS)[place % len(PAIR_KEYS)]
+        left, right = shown(page, "left"), shown(page, "right")
+        noted = (left, right, 0) if PAIR_KEYS[pressed] == 1 else (right, left, 0)
+    else:
+        pressed = key or str(1 + place % 5)
+        noted = (shown(page, "left"), "", int(pressed))
+    page.keyboard.press(pressed)
+    return noted
+
+
+def kept(path: Path, person: str) -> list[tuple[str, str, int]]:
+    """What the file holds, read without the library: (winner, loser, rating), by the maps' ids."""
+    query = """select t.kind, t.left_map, t.right_map, a.answer from answers a join trials t on t.id = a.trial
+               where a.person = ?"""
+    with sqlite3.connect(path) as data:
+        rows = data.execute(query, (person,)).fetchall()
+    return [
+        (left, "", answer) if kind == "rating" else ((left, right, 0) if answer == 1 else (right, left, 0))
+        for kind, left, right, answer in rows
+    ]
+
+
+def until(true: Callable[[], bool], what: str) -> None:
+    """Wait for what the server does by itself."""
+    for _ in range(200):
+        if true():
+            return
+        time.sleep(0.05)
+    raise AssertionError(what)
+
+
+def test_the_whole_way_by_keyboard_alone(
+    tab: Callable[..., Any], study: Study, run: Path, screenshot: Callable[..., None]
+) -> None:
+    page = tab("#study")
+    page.wait_for_selector('.study[data-drawn="entry"]')
+    tab_to(page, ".study input")
+    page.keyboard.type("Ann 1 2 f j 5")
+    page.keyboard.press("ArrowLeft")
+    assert kept(study.path, "Ann 1 2 f j 5") == [], "typing a name answers nothing"
+    screenshot(page, "study-entry")
+    page.keyboard.press("Enter")
+    noted = {place: answer_by_key(page, place) for place in range(4)}
+    page.wait_for_selector('.study[data-drawn="trial 4"]')
+
+    page.reload()
+    page.wait_for_selector('.study[data-drawn="entry"]')
+    tab_to(page, ".study input")
+    assert page.locator(".study input").input_value() == "Ann 1 2 f j 5"
+    assert page.locator(".study .begin").inner_text().count("answered 4 of 9")
+    page.keyboard.press("Enter")
+    noted |= {place: answer_by_key(page, place) for place in range(4, 7)}
+    page.wait_for_selector('.study[data-drawn="trial 7"]')
+    page.keyboard.press("Backspace")
+    page.wait_for_selector('.study[data-drawn="trial 6"]')
+    assert page.locator('.study .pick[aria-pressed="true"]').count() == 1, "what was said is shown"
+    pair = page.locator(".study .pictures.pair").count()
+    noted[6] = answer_by_key(page, 6, ("ArrowLeft" if noted[6][0] == shown(page, "right") else "j") if pair else "5")
+    noted |= {place: answer_by_key(page, place) for place in (7, 8)}
+    page.wait_for_selector('.study[data-drawn="end"]')
+    screenshot(page, "study-end")
+
+    assert sorted(kept(study.path, "Ann 1 2 f j 5")) == sorted(noted.values())
+    assert study.people() == {"Ann 1 2 f j 5": 9}
+    with sqlite3.connect(study.path) as data:
+        assert all(0 < seconds < 30 for (seconds,) in data.execute("select seconds from answers"))
+
+    tab_to(page, ".study .end button")
+    page.keyboard.press("Enter")
+    page.wait_for_selector('.study[data-drawn="entry"]')
+    assert not any(method in page.content() for method in METHODS), "no method is named before somebody asks"
+    tab_to(page, ".study .reveal")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".study .results[data-drawn]")
+    wanted = results(study)
+    rows = [row.split("\t") for row in page.locator(".standings tbody").inner_text().splitlines()]
+    assert [row[0] for row in rows] == [one.method for one in wanted.standings]
+    for row, one in zip(rows, wanted.standings, strict=True):
+        s = one.strength
+        assert row[1].replace("−", "-") == f"{s.value:.2f} {s.low:.2f} to {s.high:.2f}"
+        assert row[3:] == [f"{one.won} of {one.asked}", str(one.rated)]
+    assert "evaluation" in page.locator(".study .metrics h3").inner_text()
+    with page.expect_download() as saved:
+        page.get_by_text("All answers as CSV").click()
+    assert Path(saved.value.path()).read_text().count("\n") == 1 + 9
+
+
+def test_a_key_held_down_and_keys_for_others_answer_nothing_more(tab: Callable[..., Any], study: Study) -> None:
+    page = tab("#study")
+    page.locator(".study input").fill("bob")
+    page.keyboard.press("Enter")
+    page.wait_for_selector('.study[data-drawn="trial 0"]')
+    for key in ("Control+1", "Alt+ArrowLeft", "9", "x", "Backspace"):
+        page.keyboard.press(key)
+    assert kept(study.path, "bob") == []
+    page.keyboard.down("1")
+    for _ in range(4):
+        page.keyboard.down("1")  # again without up: what a held key sends
+    page.keyboard.up("1")
+    page.wait_for_selector('.study[data-drawn="trial 1"]')
+    page.locator("#tab-look").focus()
+    page.keyboard.press("1")
+    page.wait_for_timeout(150)
+    assert len(kept(study.path, "bob")) == 1
+
+
+def test_the_next_pair_is_there_before_it_is_wanted(tab: Callable[..., Any], study: Study) -> None:
+    """When an answer is given, no picture is asked for that the next question shows."""
+    page = tab("#study")
+    page.locator(".study input").fill("cleo")
+    page.keyboard.press("Enter")
+    for place in range(3):
+        page.wait_for_selector(f'.study[data-drawn="trial {place}"][data-next="{place + 1}"]')
+        before = set(page.requests_seen)
+        page.keyboard.press("1")
+        page.wait_for_selector(f'.study[data-drawn="trial {place + 1}"]')
+        on_screen = {f"/api/study/pictures/{shown(page, side)}" for side in ("left", "original")}
+        assert on_screen <= before
+
+
+def test_an_answer_that_cannot_be_kept_is_not_lost(tab: Callable[..., Any], study: Study) -> None:
+    page = tab("#study")
+    page.locator(".study input").fill("dora")
+    page.keyboard.press("Enter")
+    page.wait_for_selector('.study[data-drawn="trial 0"]')
+    page.route("**/api/study/answer", lambda route: route.abort())
+    page.keyboard.press("1")
+    page.wait_for_selector("#said.error")
+    assert "Not kept" in page.locator("#said").inner_text()
+    page.unroute("**/api/study/answer")
+    page.keyboard.press("1")
+    page.wait_for_selector('.study[data-drawn="trial 1"]')
+    assert len(kept(study.path, "dora")) == 1
+
+
+def test_by_thumb_on_a_phone(
+    tab: Callable[..., Any], study: Study, reached: Callable[[Any], str], screenshot: Callable[..., None]
+) -> None:
+    """In the dark: every question fits the screen without scrolling, the buttons are large enough for a thumb."""
+    page = tab("#study", viewport=PHONE, has_touch=True, is_mobile=True, color_scheme="dark")
+    page.locator(".study input").fill("emil")
+    page.get_by_text("Begin", exact=True).tap()
+    kinds = set()
+    for place in range(9):
+        page.wait_for_selector(f'.study[data-drawn="trial {place}"]')
+        kind = "pair" if page.locator(".study .pictures.pair").count() else "rating"
+        if kind not in kinds:
+            assert reached(page) == ""
+            screenshot(page, f"study-phone-{kind}")
+        kinds.add(kind)
+        buttons = [one for one in page.locator(".study .pick").all() if one.is_visible()]
+        for box in (button.bounding_box() for button in buttons):
+            assert box is not None
+            assert box["height"] >= 48
+            assert box["width"] >= 48
+            assert box["y"] + box["height"] <= PHONE["height"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        buttons[-1].tap()
+    page.wait_for_selector('.study[data-drawn="end"]')
+    assert kinds == {"pair", "rating"}
+    assert {rating for _, _, rating in kept(study.path, "emil")} == {0, 5}
+    page.get_by_text("To the study's first page").tap()
+    page.locator(".study .reveal").tap()
+    page.wait_for_selector(".study .results[data-drawn]")
+    screenshot(page, "study-phone-results")
+    assert reached(page) == ""
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_a_study_is_made_on_the_page(
+    tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
+) -> None:
+    page = tab("#study")
+    page.wait_for_selector('.study[data-drawn="making"]')
+    screenshot(page, "study-making")
+    while page.locator(".study .method input:checked").count():
+        page.locator(".study .method input:checked").first.uncheck()
+    assert page.get_by_text("Choose two methods or more").is_visible()
+    assert page.get_by_role("button", name="Make the study").is_disabled()
+    for method in ("grad_cam", "random_cam"):
+        page.locator(f'.study input[value="{method}"]').check()
+    folder = site[1].study
+    assert folder is not None
+    page.get_by_text("Methods that take a while").click()
+    page.locator('.study input[value="rise"]').check()
+    page.get_by_label("Pictures", exact=True).fill("30")
+    page.get_by_role("button", name="Make the study").click()
+    page.wait_for_selector(".study .task progress[value]")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.wait_for_selector(".study .task:empty", state="attached")
+    until(lambda: not list(folder.rglob("*.*")), "stopped, it leaves nothing behind")
+    page.locator('.study input[value="rise"]').uncheck()
+
+    page.get_by_label("Pictures", exact=True).fill("4")
+    page.get_by_label("Seed").fill("7")
+    assert "8 questions" in page.locator(".study .sum").inner_text(), "two methods have one pair only"
+    page.get_by_role("button", name="Make the study").click()
+    page.wait_for_selector('.study[data-drawn="entry"]')
+    about = Study(folder / "study.sqlite").about
+    assert (about["methods"], about["pictures"], about["seed"]) == (["grad_cam", "random_cam"], 4, 7)
+
+
+def test_nothing_of_it_is_out_of_reach(
+    tab: Callable[..., Any], study: Study, reached: Callable[[Any], str], screenshot: Callable[..., None]
+) -> None:
+    """In the light, on a wide screen: while a question is asked, and in the results."""
+    for person in ("gus", "hal"):
+        for number in study.order(person)[: 9 if person == "gus" else 4]:
+            study.answer(number, person, 1)
+    page = tab("#study", color_scheme="light")
+    page.locator(".study input").fill("ida")
+    page.keyboard.press("Enter")
+    kinds = set()
+    for place in range(9):
+        page.wait_for_selector(f'.study[data-drawn="trial {place}"]')
+        kind = "pair" if page.locator(".study .pictures.pair").count() else "rating"
+        if kind not in kinds:
+            assert reached(page) == ""
+            screenshot(page, f"study-{kind}")
+        kinds.add(kind)
+        if len(kinds) == 2:
+            break
+        page.keyboard.press("2")
+    page.get_by_text("Stop here").click()
+    page.wait_for_selector('.study[data-drawn="entry"]')
+    assert "hal has 5 open" in page.locator(".study .warning").inner_text(), "they would not be blind any more"
+    page.locator(".study .reveal").click()
+    page.wait_for_selector(".study .results[data-drawn]")
+    screenshot(page, "study-results")
+    assert reached(page) == ""
