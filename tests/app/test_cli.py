@@ -359,6 +359,9 @@ SLIPS: dict[str, tuple[str, ...]] = {
     "layers size": ("layers", "toybox", "--size", "0"),
     "layers model": ("layers", "resnt18"),
     "layers of a small input": ("layers", "toybox", "--size", "1"),
+    "app model": ("app", "--model", "toybo", "--port", "0"),
+    "app port": ("app", "--port", "70000"),
+    "app run": ("app", "--run", "nowhere", "--port", "0"),
 }
 
 

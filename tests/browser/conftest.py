@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from camlucida.data.sources import open_dataset
 from camlucida.models.load import load
-from camlucida.web.app import create_app
 from camlucida.web.page import Page
-from camlucida.web.serving import listen
+from camlucida.web.serving import listen, server
 
 FLAGS = [
     "--no-sandbox",
@@ -39,15 +37,15 @@ PATIENCE = 15_000
 def served(page: Page) -> Iterator[str]:
     """The page on a free port, as `camlucida app` serves it; its address."""
     listening = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(create_app(page), log_level="warning", access_log=False))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    running = server(page)
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
-    while not server.started:
+    while not running.started:
         time.sleep(0.01)
     try:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        running.should_exit = True
         thread.join(10)
         listening.close()
 

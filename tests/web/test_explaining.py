@@ -130,7 +130,7 @@ def test_a_file_of_what_was_seen_is_not_made_again(client: TestClient, monkeypat
         ({"targets": ["caat"]}, "no class 'caat' in this model. Did you mean 'cat'?"),
         ({"targets": ["77"]}, "target 77 needs at least 78 outputs"),
         ({"methods": ["grad_can"]}, "no method 'grad_can'. Did you mean 'grad_cam'"),
-        ({"methods": ["integrated_gradients"], "options": {"steps": 1e9}}, "steps is 1e+09; on the page a number is"),
+        ({"methods": ["integrated_gradients"], "options": {"steps": 1e9}}, "steps is 1e+09; the page takes 1 to 500"),
         ({"methods": ["integrated_gradients"], "options": {"stops": 3}}, "has no option 'stops'"),
         ({"methods": ["rise"], "options": {"n": 2.5}}, "n is a whole number"),
         ({"methods": ["rise"], "options": {"n": "many"}}, "n is a number"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from camlucida.cli.opening import is_run, opened
+from camlucida.errors import DataError
 
 BUILT_IN = ("toybox", "toybox:vgg", "toybox:vit", "toybox:cleverhans")
+STOPPING = 0.5
+"""Seconds for work that is going on when it is stopped."""
+INTERRUPTED = 130
 
 
 def app(
@@ -66,23 +72,49 @@ def app(
     need("fastapi", extra="web", what="the page")
     need("uvicorn", extra="web", what="the page")
     from camlucida.web.page import Page
-    from camlucida.web.serving import serve
+    from camlucida.web.serving import listen, serve
 
+    for folder in run or ():
+        if not folder.is_dir():
+            raise DataError(f"--run {folder}: there is no such folder. It is what evaluate, mistakes or embed wrote.")
     console = Console()
-    names = model or ([data] if is_run(data) else list(BUILT_IN))
-    models = []
-    for name in names:
-        with console.status(f"Loading {escape(name)} …"):
-            loaded, dataset = opened(data, name, arch=arch, labels=labels, boxes=boxes, count=limit, seed=seed)
-        models.append(loaded)
-    page = Page(models, dataset, tuple(run or ()), study)
-    with console.status("Looking into the networks …"):
-        page.warm()
-    console.print(f"{', '.join(m.name for m in models)} · {dataset.name}, {len(dataset):,} pictures", highlight=False)
+    with listen(host, port) as listening:  # before anything is loaded, which may take long
+        names = dict.fromkeys(model or ([data] if is_run(data) else BUILT_IN))
+        models = []
+        for name in names:
+            with console.status(f"Loading {escape(name)} …"):
+                loaded, dataset = opened(data, name, arch=arch, labels=labels, boxes=boxes, count=limit, seed=seed)
+            models.append(loaded)
+        page = Page(models, dataset, tuple(run or ()), study)
+        with console.status("Looking into the networks …"):
+            page.warm()
+        pictures = f"{len(dataset):,} picture{'' if len(dataset) == 1 else 's'}"
+        console.print(
+            f"{', '.join(m.name for m in models)} · {dataset.name}, {pictures}", highlight=False, markup=False
+        )
 
-    def say(address: str) -> None:
-        console.print(f"→ {address}", highlight=False, markup=False, soft_wrap=True)
-        console.print("Ctrl-C stops it.", highlight=False)
+        def say(address: str) -> None:
+            console.print(f"→ {address}", highlight=False, markup=False, soft_wrap=True)
+            if "?token=" in address:
+                console.print(
+                    "Whoever reaches this machine and has this address can use the page, under any of its names. "
+                    "What is sent is not encrypted.",
+                    highlight=False,
+                    soft_wrap=True,
+                )
+            console.print("Ctrl-C stops it.", highlight=False)
 
-    serve(page, host=host, port=port, browser=browser, say=say)
+        try:
+            serve(page, listening, host=host, browser=browser, say=say)
+        except KeyboardInterrupt:
+            if not page.work.empty(STOPPING):
+                _leave()
+            raise
     return 0
+
+
+def _leave() -> None:
+    """At once: a network in the middle of a run cannot be stopped, and nothing that it still does is wanted."""
+    Console(stderr=True).print("camlucida: stopped.")
+    sys.stdout.flush()
+    os._exit(INTERRUPTED)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -14,13 +17,20 @@ from starlette.staticfiles import StaticFiles
 
 import camlucida
 from camlucida.errors import CamlucidaError
-from camlucida.web.guard import Guard
+from camlucida.web.guard import MAX_ENCODED, MAX_UPLOAD, Guard
 from camlucida.web.page import Page
 from camlucida.web.routes import activations, comparing, dataset, doubting, explaining, pictures, start, study
 from camlucida.web.wire import Failure
 from camlucida.web.work import Busy, Cancelled, Missing, failed
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+LARGER = {
+    "/api/pictures": MAX_UPLOAD,
+    **{f"/api/explain{what}": MAX_ENCODED for what in ("", "/panel.png", "/map.npz", "/record.json")},
+}
+"""Where more may be sent than a question: pictures, as they are or in base64."""
+THREADS = 8
+"""For what asks nothing of the network: files, and pictures made smaller. So many at once need memory at most."""
 FAILURES: dict[int | str, dict[str, Any]] = {
     status: {"model": Failure, "description": why}
     for status, why in {
@@ -28,7 +38,9 @@ FAILURES: dict[int | str, dict[str, Any]] = {
         401: "The token is missing",
         403: "From another site",
         404: "Not there (any more)",
+        408: "It took too long to arrive",
         413: "Too large",
+        415: "Compressed",
         422: "Cannot be done, with the reason",
         503: "The queue is full: try again in a few seconds",
     }.items()
@@ -41,6 +53,13 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
     hosts   names under which it is reached; an empty set for any, which takes a token
     token   what a client has to show; empty for none
     """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        current_default_thread_limiter().total_tokens = THREADS
+        yield
+        page.work.stop()
+
     app = FastAPI(
         title="Camlucida",
         version=camlucida.__version__,
@@ -49,6 +68,7 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
         redoc_url=None,
         openapi_url="/api/openapi.json",
         responses=FAILURES,
+        lifespan=lifespan,
     )
     app.state.page = page
     for module in (start, pictures, explaining, comparing, doubting, activations, dataset, study):
@@ -59,12 +79,12 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
     app.add_exception_handler(HTTPException, _refused)
     static = Path(str(files("camlucida.web") / "static"))
 
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def index() -> Response:
         return FileResponse(static / "index.html", headers={"cache-control": "no-cache"})
 
     app.mount("/", StaticFiles(directory=static, check_dir=False))
-    return Guard(app, hosts, token)
+    return Guard(app, hosts, token, larger=LARGER)
 
 
 async def _told(request: Request, error: Exception) -> Response:
@@ -78,7 +98,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part != "body")
-    return JSONResponse(Failure(kind="Invalid", detail=f"{where}: {first['msg']}"[:500]).model_dump(), 422)
+    told = f"{where}: {first['msg']}"[:500].encode(errors="replace").decode()  # names come from the client
+    return JSONResponse(Failure(kind="Invalid", detail=told).model_dump(), 422)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.explaining import explain
-from camlucida.methods import Combined, Method, find
+from camlucida.methods import Combined, Method
 from camlucida.types import Geometry
+from camlucida.web.limits import check_method
 from camlucida.web.meaning import Goal
 from camlucida.web.page import Page, Served
 from camlucida.web.pictures import Picture
@@ -184,7 +185,7 @@ def asked_for(names: Sequence[str]) -> tuple[list[Asked], list[Found]]:
     unknown: dict[str, Found] = {}
     for name in names:
         try:
-            method = find(name)
+            method = check_method(name)
             methods[method.name] = method
         except MethodError as error:
             unknown[name] = Found(name, None, None, error=str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -70,24 +71,38 @@ class Served:
     model: Model
     data: DataSet
     said: dict[int, Said] = field(default_factory=dict)
+    _once: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property
     def name(self) -> str:
         return self.model.name
 
-    @cached_property
+    @property
     def layers(self) -> list[Layer]:
         """Those worth explaining, from edges to objects; the last is the default."""
-        return candidates(twin_of(self.model.network), placed(self.model.network, self._example[None]))
+        with self._once:  # many may ask at once, and first
+            return self._layers
+
+    @cached_property
+    def _layers(self) -> list[Layer]:
+        return candidates(twin_of(self.model.network), self.example)
+
+    @property
+    def example(self) -> torch.Tensor:
+        """A picture (1, c, h, w) as the network wants it: the first that can be read, else noise."""
+        with self._once:
+            return self._example
 
     @cached_property
     def outputs(self) -> tuple[int | None, ...]:
         """The model's output for every class of the data set."""
         return outputs_of(self.data.classes, self.model)
 
-    @property
+    @cached_property
     def _example(self) -> torch.Tensor:
-        """The first picture that can be read, else noise: layers are found by running the network."""
+        return torch.as_tensor(placed(self.model.network, self._read()[None]))
+
+    def _read(self) -> torch.Tensor:
         for index in range(min(len(self.data), 8)):
             try:
                 return self.model.preprocessing(load_image(self.data[index].image))[0]

@@ -42,7 +42,9 @@ class Failure(Wire):
 
 PictureId = Annotated[str, Field(min_length=2, max_length=40, pattern=r"^[su][0-9a-f]+$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Option = bool | int | float | Annotated[str, Field(max_length=200)] | None
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+"""A number that JSON has: Python reads NaN and Infinity as well."""
+Option = bool | int | Finite | Annotated[str, Field(max_length=200)] | None
 
 
 class Packed(Wire):

@@ -2,30 +2,42 @@
 
 Quick questions (one map) and long ones (a verdict, a data set) do not wait for each other. What does not fit into a
 lane is refused at once with 503, which a client understands better than a minute of silence.
+
+A place in a lane is taken before anything is answered, and given back by whoever did the work, or by the client that
+went away while it still waited: so none is lost. Work that is going on cannot be broken off, only asked to end; its
+place is free when it has.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import threading
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from concurrent.futures import Future
 from typing import Any, Literal, TypeAlias
 
-from anyio import CapacityLimiter, to_thread
+import torch
 from fastapi import Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
 
 from camlucida.errors import CamlucidaError
 from camlucida.web.wire import Failure
 
 LaneName: TypeAlias = Literal["quick", "long"]
-STREAM = "text/event-stream"
+STREAM, JSON = "text/event-stream", "application/json"
 BEAT = 10.0
 """Seconds after which a stream that has nothing to say says so."""
+UNREAD = 256
+"""Events that a client has not fetched yet, above which the work waits for it."""
+IDLE = 10.0
+"""Seconds after which a thread without work ends."""
 
 log = logging.getLogger("camlucida.web")
 
@@ -42,23 +54,41 @@ class Missing(Exception):
     """What was asked for is not there: a picture that was forgotten, a run that was not given."""
 
 
+class TooLong(CamlucidaError):
+    """Work that took longer than its lane allows."""
+
+
 class Job:
-    """What work says while it goes on. Every word of it ends the work if nobody listens."""
+    """What work says while it goes on. Every word of it ends the work if nobody listens, or if it took too long."""
 
     def __init__(self, say: Callable[[str, Any], None] | None = None) -> None:
         self._say = say
         self._cancelled = threading.Event()
+        self._seconds = self._until = float("inf")
 
     def tick(self, done: int, total: int) -> None:
         """How many of how many steps are done: what all of Camlucida calls `progress`."""
         self.send("progress", {"done": done, "total": total})
 
     def send(self, event: str, content: BaseModel | dict[str, Any]) -> None:
-        """A part of the answer before the whole. Raises `Cancelled`."""
-        if self._cancelled.is_set():
-            raise Cancelled
+        """A part of the answer before the whole. Raises `Cancelled`, and `TooLong`."""
+        self.check()
         if self._say:
             self._say(event, content)
+
+    def check(self) -> None:
+        """Says nothing. Raises `Cancelled` where nobody listens, and `TooLong`."""
+        if self._cancelled.is_set():
+            raise Cancelled
+        if time.monotonic() > self._until:
+            raise TooLong(
+                f"this took longer than {self._seconds:g} seconds and was stopped. Ask for less at once, or use the "
+                "command line, which takes all the time it needs."
+            )
+
+    def within(self, seconds: float) -> None:
+        """It begins now, and may take so long."""
+        self._seconds, self._until = seconds, time.monotonic() + seconds
 
     def cancel(self) -> None:
         """The next word ends the work."""
@@ -69,44 +99,122 @@ Task: TypeAlias = Callable[[Job], BaseModel | bytes]
 """Work: an answer as a value, or as JSON that was made before."""
 
 
+class Errand:
+    """A task with its place in a lane. `answer` is JSON when it is done, or `Cancelled` when nobody waits any more."""
+
+    def __init__(self, lane: Lane, task: Task, job: Job) -> None:
+        self.job = job
+        self.answer: Future[bytes] = Future()
+        self.answer.set_running_or_notify_cancel()  # it is settled here, and by nobody else
+        self._lane = lane
+        self._task: Task | None = task
+        self._settling = threading.Lock()
+
+    def run(self, seconds: float) -> None:
+        """Do it in this thread, and keep nothing of the question."""
+        task, self._task = self._task, None
+        try:
+            self.job.check()
+            self.job.within(seconds)
+            assert task is not None
+            self._settle(_body(task(self.job)))
+        except BaseException as error:  # whatever it is, somebody waits for it
+            self._settle(error)
+
+    def cancel(self) -> None:
+        """Nobody waits any more: never begin it, or end it at its next word. What is done already stays done."""
+        self.job.cancel()
+        self._lane.leave(self)
+        self._settle(Cancelled())
+
+    def _settle(self, found: bytes | BaseException) -> None:
+        with self._settling:
+            if self.answer.done():
+                return
+            if isinstance(found, bytes):
+                self.answer.set_result(found)
+            else:
+                self.answer.set_exception(found)
+
+
 class Lane:
-    """So many at work, so many waiting."""
+    """So many at work, so many waiting, each at work for at most so many `seconds`. Safe for threads."""
 
-    def __init__(self, workers: int, waiting: int) -> None:
-        self.room = workers + waiting
-        self.inside = 0
-        self._limiter: CapacityLimiter | None = None
+    def __init__(self, workers: int, waiting: int, seconds: float) -> None:
+        self.room, self.seconds = workers + waiting, seconds
         self._workers = workers
+        self._threads = 0
+        self._waiting: deque[Errand] = deque()
+        self._running: set[Errand] = set()
+        self._changed = threading.Condition()
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """A place in the queue. Raises `Busy`."""
-        if self.inside >= self.room:
-            raise Busy
-        self.inside += 1
-        try:
-            yield
-        finally:
-            self.inside -= 1
+    @property
+    def inside(self) -> int:
+        """How many places are taken."""
+        return len(self._waiting) + len(self._running)
 
-    async def run(self, task: Task, job: Job) -> BaseModel | bytes:
-        """Do it in a thread, when it is its turn; cancelled from outside, it ends at its next word."""
-        if self._limiter is None:
-            self._limiter = CapacityLimiter(self._workers)
-        try:
-            return await to_thread.run_sync(task, job, limiter=self._limiter)
-        finally:
-            job.cancel()
+    def enter(self, task: Task, job: Job) -> Errand:
+        """Take a place in the queue. Raises `Busy`."""
+        errand = Errand(self, task, job)
+        with self._changed:
+            if self.inside >= self.room:
+                raise Busy
+            if self._threads < self._workers and self._threads <= self.inside:
+                threading.Thread(target=self._work, name="camlucida", daemon=True).start()
+                self._threads += 1
+            self._waiting.append(errand)
+            self._changed.notify()
+        return errand
+
+    def leave(self, errand: Errand) -> None:
+        """Give the place back, if it has not begun."""
+        with self._changed, contextlib.suppress(ValueError):
+            self._waiting.remove(errand)
+
+    def stop(self) -> None:
+        """Cancel all that is inside."""
+        with self._changed:
+            inside = [*self._waiting, *self._running]
+        for errand in inside:
+            errand.cancel()
+
+    def empty(self, seconds: float) -> bool:
+        """Whether all have left after that time at most."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self.inside, seconds)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                if not self._changed.wait_for(lambda: self._waiting, IDLE):
+                    self._threads -= 1
+                    return
+                errand = self._waiting.popleft()
+                self._running.add(errand)
+            errand.run(self.seconds)
+            with self._changed:
+                self._running.discard(errand)
+                self._changed.notify_all()
+            del errand  # what was asked is not kept until the next question
 
 
 class Work:
-    """The two lanes, each so many at work and so many waiting."""
+    """The two lanes, each so many at work, so many waiting, and so many seconds for each."""
 
-    def __init__(self, quick: tuple[int, int] = (2, 32), long: tuple[int, int] = (1, 8)) -> None:
+    def __init__(
+        self, quick: tuple[int, int, float] = (2, 32, 300.0), long: tuple[int, int, float] = (1, 8, 3600.0)
+    ) -> None:
         self.lanes: dict[str, Lane] = {"quick": Lane(*quick), "long": Lane(*long)}
 
+    def stop(self) -> None:
+        """Cancel all that is going on."""
+        for lane in self.lanes.values():
+            lane.stop()
 
-JSON = "application/json"
+    def empty(self, seconds: float) -> bool:
+        """Whether nothing goes on any more after that time at most."""
+        until = time.monotonic() + seconds
+        return all(lane.empty(max(0.0, until - time.monotonic())) for lane in self.lanes.values())
 
 
 async def answer(request: Request, task: Task, lane: LaneName = "quick", media: str = JSON) -> Response:
@@ -115,80 +223,161 @@ async def answer(request: Request, task: Task, lane: LaneName = "quick", media: 
     media   what the bytes are that the task makes, if they are no JSON: then there is no stream
 
     Events: `progress` {done, total}, whatever the task sends, and at the end `result` or `error`. A client that goes
-    away ends the work at its next word.
+    away gives its place in the queue back, or ends the work at its next word. Raises `Busy` before anything is sent.
     """
     chosen: Lane = request.app.state.page.work.lanes[lane]
     if media == JSON and STREAM in request.headers.get("accept", ""):
-        if chosen.inside >= chosen.room:
-            raise Busy
-        events = _events(chosen, task)
-        return StreamingResponse(events, media_type=STREAM, headers={"cache-control": "no-store"})
-    job = Job()
-    async with chosen.place():
-        watch = asyncio.create_task(_watch(request, job))
-        try:
-            return Response(_body(await chosen.run(task, job)), media_type=media)
-        finally:
-            watch.cancel()
-
-
-async def _watch(request: Request, job: Job) -> None:
-    """Cancel the job when the client has gone."""
-    while not await request.is_disconnected():
-        await asyncio.sleep(0.25)
-    job.cancel()
-
-
-async def _events(lane: Lane, task: Task) -> AsyncIterator[bytes]:
-    loop = asyncio.get_running_loop()
-    said: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
-
-    def say(event: str, content: Any) -> None:
-        loop.call_soon_threadsafe(said.put_nowait, (event, content))
-
-    job = Job(say)
-
-    async def work() -> None:
-        try:
-            async with lane.place():
-                said.put_nowait(("result", await lane.run(task, job)))
-        except Exception as error:
-            _, failure = failed(error)
-            said.put_nowait(("error", failure))
-
-    worker = asyncio.create_task(work())
+        feed = Feed(asyncio.get_running_loop())
+        return Events(chosen.enter(task, Job(feed.say)), feed)
+    errand = chosen.enter(task, Job())
     try:
-        event = ""
-        while event not in ("result", "error"):
-            try:
-                event, content = await asyncio.wait_for(said.get(), BEAT)
-            except TimeoutError:
-                yield b": still at it\n\n"
-                continue
-            yield f"event: {event}\ndata: ".encode() + _body(content) + b"\n\n"
+        return Response(await _awaited(errand, request), media_type=media)
     finally:
-        job.cancel()
-        with contextlib.suppress(asyncio.CancelledError, RuntimeError):
-            await asyncio.shield(worker)
+        errand.cancel()
 
 
-def _body(content: Any) -> bytes:
+async def _awaited(errand: Errand, request: Request) -> bytes:
+    """Its answer. Raises `Cancelled` when the client has gone."""
+    found = asyncio.wrap_future(errand.answer)
+    gone = asyncio.create_task(_gone(request))
+    try:
+        either: set[asyncio.Future[Any]] = {found, gone}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not found.done():
+            gone.result()  # raises what the guard says of a body that nobody asked for
+            raise Cancelled
+        return found.result()
+    finally:
+        found.cancel()
+        if not gone.cancel() and not gone.cancelled():
+            gone.exception()
+
+
+async def _gone(request: Request) -> None:
+    """Until the client has gone. What is left of a body is received and dropped."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+class Feed:
+    """Events on their way from a thread to a client.
+
+    Of progress only the last is kept for a client that reads slowly; other events hold the work up when too many wait.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.news = asyncio.Event()
+        self._loop = loop
+        self._said: deque[tuple[str, bytes]] = deque()
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+
+    def say(self, event: str, content: Any) -> None:
+        """From any thread. Raises `Cancelled` where nobody reads any more."""
+        told = (event, _body(content))
+        with self._lock:
+            if event == "progress" and self._said and self._said[-1][0] == event:
+                self._said[-1] = told
+            else:
+                self._said.append(told)
+        self.wake()
+        while len(self._said) >= UNREAD and not self._closed.wait(0.02):
+            pass
+        if self._closed.is_set():
+            raise Cancelled
+
+    def wake(self) -> None:
+        """There is something to fetch."""
+        with contextlib.suppress(RuntimeError):  # the server has stopped
+            self._loop.call_soon_threadsafe(self.news.set)
+
+    def take(self) -> list[tuple[str, bytes]]:
+        """All that was said since."""
+        with self._lock:
+            said = list(self._said)
+            self._said.clear()
+        return said
+
+    def close(self) -> None:
+        """Nobody reads any more."""
+        self._closed.set()
+
+
+class Events(StreamingResponse):
+    """What an errand says, and its answer, as server-sent events. When the client goes, so does the errand."""
+
+    def __init__(self, errand: Errand, feed: Feed) -> None:
+        super().__init__(_events(errand, feed), media_type=STREAM, headers={"cache-control": "no-store"})
+        self._errand, self._feed = errand, feed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._feed.close()
+            self._errand.cancel()
+
+
+async def _events(errand: Errand, feed: Feed) -> AsyncIterator[bytes]:
+    errand.answer.add_done_callback(lambda _: feed.wake())
+    over = False
+    while not over:
+        try:
+            await asyncio.wait_for(feed.news.wait(), BEAT)
+        except TimeoutError:
+            yield b": still at it\n\n"
+            continue
+        feed.news.clear()
+        over = errand.answer.done()  # before the events are fetched: none comes after it
+        for event, content in feed.take():
+            yield _event(event, content)
+    error = errand.answer.exception()
+    if error is None:
+        yield _event("result", errand.answer.result())
+    else:
+        yield _event("error", _body(failed(error)[1]))
+
+
+def _event(name: str, content: bytes) -> bytes:
+    return f"event: {name}\ndata: ".encode() + content + b"\n\n"
+
+
+def _body(content: BaseModel | bytes | dict[str, Any]) -> bytes:
     if isinstance(content, bytes):
         return content
     if isinstance(content, BaseModel):
         return content.model_dump_json().encode()
-    return JSONResponse(content).body  # type: ignore[return-value]
+    return json.dumps(content, allow_nan=False).encode()
 
 
-def failed(error: Exception) -> tuple[int, Failure]:
+def failed(error: BaseException) -> tuple[int, Failure]:
     """What to tell a client about an error: a sentence for what people can mend, no traces for the rest."""
     if isinstance(error, Busy):
         return 503, Failure(kind="Busy", detail="Too many are asking at once. Try again in a few seconds.")
     if isinstance(error, Missing):
-        return 404, Failure(kind="Missing", detail=str(error))
+        return 404, Failure(kind="Missing", detail=_plain(error))
     if isinstance(error, Cancelled):
         return 499, Failure(kind="Cancelled", detail="Stopped.")
+    if _out_of_memory(error):
+        log.error("out of memory", exc_info=error)
+        return 500, Failure(kind="Fault", detail="There was not enough memory for this. Ask for less at once.")
     if isinstance(error, CamlucidaError):
-        return 422, Failure(kind=type(error).__name__, detail=str(error))
+        return 422, Failure(kind=type(error).__name__, detail=_plain(error))
     log.error("a request failed", exc_info=error)
     return 500, Failure(kind="Fault", detail="Something went wrong on our side; the terminal has the details.")
+
+
+def _plain(error: BaseException) -> str:
+    """The sentence, of letters that can be sent: a client's own may come back in it."""
+    return str(error).encode(errors="replace").decode()
+
+
+def _out_of_memory(error: BaseException | None) -> bool:
+    """Whether it is that, or a sentence about it. On a processor PyTorch says so in words only."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("out of memory", "can't allocate memory")
+    ):
+        return True
+    return isinstance(error, CamlucidaError) and _out_of_memory(error.__cause__)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 import time
 from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from camlucida.errors import ImageError, MethodError
 from camlucida.explaining import explain
@@ -24,6 +23,7 @@ from camlucida.methods import Combined, Method, find
 from camlucida.render.overlay import Blend
 from camlucida.saving import png
 from camlucida.targets import class_label
+from camlucida.web.limits import check
 from camlucida.web.page import Page
 from camlucida.web.pictures import Picture
 from camlucida.web.routes.given import Given, picture_of
@@ -35,8 +35,6 @@ router = APIRouter(tags=["explain"])
 
 MAPS = 144
 """The most maps that one question may ask for."""
-MOST = 100_000
-"""The largest number that an option may be: a method would run the network so many times."""
 
 
 class Question(Wire):
@@ -62,14 +60,6 @@ class Question(Wire):
     score: Score = "logit"
     options: Annotated[dict[Name, Option], Field(max_length=16)] = {}
     compare: bool = False
-
-    @field_validator("options")
-    @classmethod
-    def _bounded(cls, options: dict[str, Option]) -> dict[str, Option]:
-        for name, value in options.items():
-            if isinstance(value, int | float) and not (math.isfinite(value) and abs(value) <= MOST):
-                raise ValueError(f"{name} is {value:g}; on the page a number is at most {MOST:,}.")
-        return options
 
 
 class Drawn(Question):
@@ -188,11 +178,13 @@ def _key(page: Page, asked: Question, picture: Picture, *more: bool) -> tuple[ob
 
 def explanations_of(page: Page, asked: Question, picture: Picture, job: Job) -> Explanations:
     """What `camlucida.explain` says; always several, even of one. What was made lately is not made again."""
+    served = page.model(asked.model)
+    check(served, asked.methods, options=asked.options, layers=asked.layers, targets=asked.targets)
     key = _key(page, asked, picture)
     if (kept := page.made.get(key)) is not None:
         return kept
     made = explain(
-        page.model(asked.model).model,
+        served.model,
         picture.image,
         target=_one_or_all(asked.targets),
         layer=_one_or_all(asked.layers),

@@ -23,6 +23,13 @@ from camlucida.web.work import Job, answer
 
 router = APIRouter(tags=["pictures"])
 
+A_FILE = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+"""As the API's description says it: read from the stream, not declared as a parameter."""
 LOOKED = 600
 """The most samples that one search asks the model about."""
 
@@ -142,7 +149,7 @@ def _order(page: Page, wanted: Wanted) -> Iterator[int]:
     return (index for index in order if label_of(page.data, index) == label)
 
 
-@router.post("/pictures", responses={200: {"model": PictureInfo}})
+@router.post("/pictures", responses={200: {"model": PictureInfo}}, openapi_extra=A_FILE)
 async def give(request: Request, page: Given, name: Annotated[str, Query(max_length=300)] = "your picture") -> Response:
     """Give the page a picture: the bytes of its file as the body. It is kept in memory, and nowhere else.
 

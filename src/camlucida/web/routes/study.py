@@ -26,6 +26,7 @@ from camlucida.evaluation.statistics import Interval
 from camlucida.studying import Study, answers_csv, make_study, results
 from camlucida.studying.results import Results, Standing, with_metrics
 from camlucida.studying.store import Kind
+from camlucida.web.limits import check_method
 from camlucida.web.page import Page
 from camlucida.web.routes.given import Given
 from camlucida.web.wire import Name, Wire
@@ -212,6 +213,8 @@ async def make(request: Request, page: Given, asked: StudyPlan) -> Response:
     def work(job: Job) -> StudyState:
         if page.study is None:
             raise Missing("This page has no folder for a study: start it with --study FOLDER.")
+        for method in asked.methods:
+            check_method(method)
         make_study(
             page.study,
             page.model(asked.model).model,

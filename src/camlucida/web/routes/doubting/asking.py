@@ -17,6 +17,7 @@ from camlucida.targets import class_label
 from camlucida.trusting.asking import evidence_of
 from camlucida.trusting.value import in_colours, to_image
 from camlucida.types import Geometry
+from camlucida.web.limits import check_method
 from camlucida.web.page import Page
 from camlucida.web.pictures import Picture
 from camlucida.web.wire import Name, Packed, PictureId, Place, Wire, packed
@@ -81,6 +82,7 @@ def evidence(page: Page, asked: Doubt, picture: Picture, job: Job) -> Evidence:
 def map_of(page: Page, asked: Doubt, image: Image.Image, name: str, job: Job) -> Evidence:
     """The same of any picture."""
     model = page.model(asked.model).model
+    check_method(asked.method)
     with of_this(model, image):
         return evidence_of(
             model,

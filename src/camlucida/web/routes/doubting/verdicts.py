@@ -13,6 +13,7 @@ from camlucida.trusting import Trust, trust
 from camlucida.trusting.agreement import Likeness
 from camlucida.trusting.value import to_image
 from camlucida.trusting.verdict import HOPELESS, LEVEL, STEADY, Belief, lowest
+from camlucida.web.limits import check_method
 from camlucida.web.page import Page
 from camlucida.web.routes.doubting.asking import Doubt, address, key, shrunk
 from camlucida.web.routes.given import Given, picture_of
@@ -115,6 +116,7 @@ def judged(page: Page, asked: Doubt, job: Job) -> Verdict | bytes:
     kept = page.cache.get(which)
     if kept is not None:
         return kept
+    check_method(asked.method)
     found = trust(
         page.model(asked.model).model,
         picture.image,
