@@ -48,7 +48,7 @@ RESULTS = Path(__file__).parent / "results" / "page_load.json"
 MODELS = ("toybox", "toybox:vgg")
 SCENES = 24
 KEPT = 256 << 10
-"""Bytes of answers that the page keeps: about thirty."""
+"""Bytes that each of the page's caches keeps: about thirty answers."""
 METHODS = (
     "grad_cam", "layer_cam", "hires_cam", "eigen_cam", "ablation_cam", "finer_cam", "gradient", "input_x_gradient",
     "positive(grad_cam)", "smooth(grad_cam, n=2)", "integrated_gradients(steps=4)", "smooth_grad(n=3)",
@@ -220,7 +220,10 @@ def page() -> Iterator[tuple[int, int]]:
 def serve() -> None:
     """Says the port."""
     data = open_dataset("toybox", count=SCENES)
-    made = Page([load(name) for name in MODELS], data, cache=Cache(KEPT))
+    made = Page([load(name) for name in MODELS], data)
+    for kept in vars(made).values():
+        if isinstance(kept, Cache):
+            kept.room = KEPT
     made.warm()
     with listen("127.0.0.1", 0) as listening:
         print(listening.getsockname()[1], flush=True)
