@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from starlette.testclient import TestClient
 
 from camlucida import explain
 from camlucida.explanation import Explanation
+from camlucida.web.app import create_app
 from camlucida.web.page import Page
 from camlucida.web.routes.explaining import lane_of
 from camlucida.web.wire import Packed, unpacked
@@ -161,3 +163,17 @@ def test_a_file_holds_one_map(client: TestClient) -> None:
 )  # fmt: skip
 def test_what_runs_the_network_often_waits_elsewhere(methods: list[str], lane: str) -> None:
     assert lane_of(methods) == lane
+
+
+def test_models_of_one_name_are_told_apart(page: Page) -> None:
+    """The best.pt of two trainings: neither hides the other."""
+    first, second = page.models
+    both = Page([replace(first, spec="best.pt"), replace(second, spec="best.pt")], page.data)
+    client = TestClient(create_app(both), base_url="http://localhost")
+    assert [model["name"] for model in client.get("/api/start").json()["models"]] == ["best.pt", "best.pt (2)"]
+    for name, model in (("best.pt", first), ("best.pt (2)", second)):
+        answer = ask(client, model=name).json()
+        made = explain(model, page.pictures.find("s2").image)
+        assert isinstance(made, Explanation)
+        assert answer["maps"][0]["model"] == name
+        assert answer["maps"][0]["score"] == pytest.approx(made.score, rel=1e-4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -157,6 +157,7 @@ class Page:
     def __post_init__(self) -> None:
         if not self.models:
             raise ModelError("a page needs a model to explain.")
+        self.models = _told_apart(self.models)
         self.served = {model.name: Served(model, self.data) for model in self.models}
         self.pictures = Pictures(self.data)
         self.over = Runs(self.runs, self.served, self.data)
@@ -175,6 +176,16 @@ class Page:
                 f"no model {name[:80]!r} on this page.{nearest(name, self.served)} {', '.join(self.served)}."
             )
         return self.served[name]
+
+
+def _told_apart(models: Sequence[Model]) -> list[Model]:
+    """Two trainings' best.pt have one name, and the page knows models by their names: the second is best.pt (2)."""
+    apart: dict[str, Model] = {}
+    for model in models:
+        names = (model.name, *(f"{model.name} ({n})" for n in range(2, len(models) + 1)))
+        name = next(name for name in names if name not in apart)
+        apart[name] = model if name == model.name else replace(model, spec=name)
+    return list(apart.values())
 
 
 def _held(found: list[Found]) -> int:
