@@ -231,7 +231,10 @@ def top_predictions(scores: Tensor, names: Sequence[str], count: int = TOP) -> t
 def raised_by_network(error: BaseException) -> bool:
     """Whether an exception came out of a module's `forward`: then it is the network that minds its input."""
     frames = traceback.walk_tb(error.__traceback__)
-    return any(f.f_code.co_name == "forward" and isinstance(f.f_locals.get("self"), nn.Module) for f, _ in frames)
+    return any(
+        f.f_code.co_name == "forward" and isinstance(f.f_locals.get("".join(f.f_code.co_varnames[:1])), nn.Module)
+        for f, _ in frames  # the first argument: not everybody calls it self
+    )
 
 
 def fault_of_network(error: BaseException, model: Model, size: tuple[int, int] | None = None) -> str:

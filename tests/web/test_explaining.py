@@ -7,15 +7,18 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
+from torch import Tensor, nn
 
 from camlucida import explain
+from camlucida.errors import ModelError
 from camlucida.explanation import Explanation
+from camlucida.models.model import Model
 from camlucida.web.app import create_app
 from camlucida.web.page import Page
 from camlucida.web.routes.explaining import lane_of
@@ -177,3 +180,33 @@ def test_models_of_one_name_are_told_apart(page: Page) -> None:
         assert isinstance(made, Explanation)
         assert answer["maps"][0]["model"] == name
         assert answer["maps"][0]["score"] == pytest.approx(made.score, rel=1e-4)
+
+
+class Fussy(nn.Module):
+    """A network that refuses the first so many pictures."""
+
+    left: ClassVar = [0]
+
+    def __init__(self, refusals: int) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 2, 3)
+        self.left[0] = refusals
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.left[0] -= 1
+        if self.left[0] >= 0:
+            raise ValueError("not this one")
+        scores: Tensor = self.body(x).mean((2, 3))
+        return scores
+
+
+def test_a_network_that_minds_a_picture_does_not_keep_the_page_from_opening(page: Page) -> None:
+    fussy = Page([Model(Fussy(1), page.models[0].preprocessing)], page.data)
+    fussy.warm()
+    assert [layer.name for layer in fussy.model(None).layers] == ["body"]
+
+
+def test_a_network_that_runs_on_nothing_says_so_at_the_start(page: Page) -> None:
+    broken = Page([Model(Fussy(1000), page.models[0].preprocessing)], page.data)
+    with pytest.raises(ModelError, match=r"Fussy: the network cannot run .* ValueError: not this one"):
+        broken.warm()
