@@ -514,11 +514,11 @@ def test_a_class_that_is_ruled_out_is_none() -> None:
 
 def test_what_a_network_raises_is_told_as_its_own_whatever_it_calls_itself() -> None:
     class Raises(nn.Module):
-        def __init__(this) -> None:  # noqa: N805
+        def __init__(this) -> None:
             super().__init__()
             this.body = nn.Conv2d(3, 2, 3)
 
-        def forward(this, x: Tensor) -> Tensor:  # noqa: N805
+        def forward(this, x: Tensor) -> Tensor:
             raise ValueError("too bright")
 
     with pytest.raises(ModelError, match="ValueError: too bright"):
