@@ -58,3 +58,22 @@ export function settled<A extends unknown[]>(wait: number, run: (...given: A) =>
     timer = window.setTimeout(() => run(...given), wait);
   };
 }
+
+/** Run in the next frame, once, however often it is asked for until then. */
+export function framed(run: () => void): () => void {
+  let queued = false;
+  return () => {
+    if (queued) return;
+    queued = true;
+    requestAnimationFrame(() => {
+      queued = false;
+      run();
+    });
+  };
+}
+
+/** Say that an answer is on its way, or that none is. */
+export function busy(element: Element, waiting: boolean): void {
+  if (waiting) element.setAttribute("aria-busy", "true");
+  else element.removeAttribute("aria-busy");
+}

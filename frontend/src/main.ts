@@ -8,10 +8,11 @@ import "./styles/doubt.css";
 import "./styles/activations.css";
 import "./styles/dataset.css";
 import "./styles/study.css";
-import { get, type Start } from "./api";
+import { get, wasStopped } from "./api/ask";
+import type { Start } from "./api/types";
 import { fill, h } from "./dom";
-import { Painter } from "./maps";
-import type { Page, Tab } from "./page";
+import { Painter } from "./maps/painter";
+import type { Mounted, Page, Tab } from "./page";
 import { activations } from "./tabs/activations";
 import { compare } from "./tabs/compare";
 import { dataset } from "./tabs/dataset";
@@ -33,8 +34,8 @@ async function begin(): Promise<void> {
   }
   const store = new Store(start);
   const painter = new Painter(start.palettes, start.palette, start.unseen as [number, number, number]);
-  const page: Page = { start, store, painter, say };
-  const panels = new Map<string, HTMLElement>();
+  const page: Page = { start, store, painter, say, failed };
+  const panels = new Map<string, { root: HTMLElement; mounted: Mounted }>();
   let shown = "";
 
   const buttons = TABS.map((tab) =>
@@ -70,30 +71,30 @@ async function begin(): Promise<void> {
   function show(name: string): void {
     const tab = TABS.find((one) => one.name === name) ?? TABS[0]!;
     if (tab.name === shown) return;
-    TABS.find((one) => one.name === shown)?.hide?.();
+    panels.get(shown)?.mounted.hide();
     shown = tab.name;
     TABS.forEach((one, i) => {
       buttons[i]!.setAttribute("aria-selected", String(one === tab));
       buttons[i]!.tabIndex = one === tab ? 0 : -1;
     });
-    for (const panel of panels.values()) panel.hidden = true;
+    for (const { root } of panels.values()) root.hidden = true;
     let panel = panels.get(tab.name);
     if (!panel) {
-      panel = h("section", {
+      const root = h("section", {
         id: `panel-${tab.name}`,
         class: `panel ${tab.name}`,
         role: "tabpanel",
         "aria-labelledby": `tab-${tab.name}`,
       });
+      main.append(root);
+      panel = { root, mounted: tab.mount(root, page) };
       panels.set(tab.name, panel);
-      main.append(panel);
-      tab.mount(panel, page);
     }
-    panel.hidden = false;
+    panel.root.hidden = false;
     buttons[TABS.indexOf(tab)]!.scrollIntoView({ block: "nearest", inline: "nearest" });
     document.title = `${tab.title} · Camlucida`;
     say("");
-    tab.show?.();
+    panel.mounted.show();
   }
 
   store.listen((view, changed) => changed.has("tab") && show(view.tab));
@@ -102,6 +103,10 @@ async function begin(): Promise<void> {
 }
 
 let quiet = 0;
+
+function failed(error: unknown): void {
+  if (!wasStopped(error)) say((error as Error).message, "error");
+}
 
 function say(text: string, kind: "told" | "error" = "told"): void {
   const place = document.getElementById("said")!;

@@ -1,7 +1,7 @@
 // What every tab is given, and what a tab is.
 
-import type { ModelChoice, Start } from "./api";
-import type { Painter, Look } from "./maps";
+import type { ModelChoice, Start } from "./api/types";
+import type { Look, Painter } from "./maps/painter";
 import type { Store } from "./view";
 
 export interface Page {
@@ -10,6 +10,8 @@ export interface Page {
   painter: Painter;
   /** Say something to everybody, those who cannot see included; errors stay until the next word. */
   say(text: string, kind?: "told" | "error"): void;
+  /** Say what failed where there is no place beside it; that nobody wanted an answer any more is no failure. */
+  failed(error: unknown): void;
 }
 
 export interface Tab {
@@ -17,11 +19,14 @@ export interface Tab {
   name: string;
   title: string;
   /** Build it, once, when it is first shown. */
-  mount(root: HTMLElement, page: Page): void;
+  mount(root: HTMLElement, page: Page): Mounted;
+}
+
+export interface Mounted {
   /** It has just come to the front, also the first time. */
-  show?(): void;
+  show(): void;
   /** Another one has: stop what nobody watches. */
-  hide?(): void;
+  hide(): void;
 }
 
 /** The model of the view. */

@@ -1,6 +1,6 @@
 // What is on the screen, as a value; it stands in the address, so that a link restores it.
 
-import type { Start } from "./api";
+import type { Start } from "./api/types";
 
 export interface View {
   tab: string;
@@ -39,6 +39,32 @@ const USUAL: View = {
   more: {},
 };
 
+/** What only paints a map otherwise. */
+const PAINTING = ["opacity", "colormap", "threshold", "contour", "blend"] as const;
+
+export const onlyPaints = (changed: ReadonlySet<string>): boolean => PAINTING.some((key) => changed.has(key));
+
+/** A tab's own values in the address, under names that begin with its own. */
+export class Own {
+  constructor(
+    private readonly store: Store,
+    private readonly tab: string,
+  ) {}
+
+  get(name: string): string {
+    return this.store.view.more[`${this.tab}.${name}`] ?? "";
+  }
+
+  /** Change some; null or nothing takes one out. With them, the rest of the view may change, too. */
+  set(values: Record<string, string | null>, kept = false, rest: Partial<View> = {}): void {
+    const more = { ...this.store.view.more };
+    for (const [name, value] of Object.entries(values))
+      if (value) more[`${this.tab}.${name}`] = value;
+      else delete more[`${this.tab}.${name}`];
+    this.store.set({ ...rest, more }, kept);
+  }
+}
+
 /** The view, and who wants to know when it changes. */
 export class Store {
   private now: View;
@@ -64,12 +90,9 @@ export class Store {
     else history.replaceState(null, "", hash);
   }
 
-  /** One of a tab's own values; null takes it out. */
-  setMore(name: string, value: string | null): void {
-    const more = { ...this.now.more };
-    if (value === null || value === "") delete more[name];
-    else more[name] = value;
-    this.set({ more });
+  /** The own values of a tab. */
+  own(tab: string): Own {
+    return new Own(this, tab);
   }
 
   /** Called after every change, with the names of what changed ("more" for the tabs' own). Returns how to stop it. */

@@ -204,7 +204,7 @@ def test_a_search_can_be_stopped(tab: Callable[..., Any], monkeypatch: pytest.Mo
 
 def test_what_cannot_be_is_said_in_place(tab: Callable[..., Any]) -> None:
     page = tab("#activations?picture=s3&layer=layer9")
-    expect(page.locator(".activations .more")).to_contain_text("no layer 'layer9'")
+    expect(page.locator(".activations .more")).to_contain_text("No layer 'layer9'")
     page.get_by_label("Layer", exact=True).select_option("layer1")
     page.wait_for_selector('.activations[data-drawn*="layer1"]')
     page = tab("#activations?picture=s3&layer=layer1&activations.channel=999")

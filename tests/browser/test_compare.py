@@ -151,9 +151,10 @@ def test_the_difference_is_of_maps_divided_by_their_maximum(
     for x, y in ((30, 40), (60, 50), (48, 70), (20, 20)):
         page.mouse.move(box["x"] + box["width"] * (x + 0.5) / 96, box["y"] + box["height"] * (y + 0.5) / 96)
         told = page.locator(".compare .swipe .reading.on").inner_text()
-        assert float(told.split(" · ")[0]) == pytest.approx(wanted[y, x], abs=0.02)
+        assert float(told.split(" · ")[0].replace("−", "-")) == pytest.approx(wanted[y, x], abs=0.02)
         values = page.locator(".compare .swipe .values").inner_text()
-        shown = [float(one) for one in re.findall(r"[AB] (-?[\d.]+(?:e[+-]?\d+)?)", values)]
+        found = re.findall(r"[AB] (-?[\d.]+(?:e[+-]?\d+)?)", values.replace("−", "-"))
+        shown = [float(one) for one in found]
         assert shown == pytest.approx([a.landed[y, x], b.landed[y, x]], rel=0.05, abs=0.02 * float(b.peak))
     screenshot(page, "compare-difference")
 
@@ -230,7 +231,7 @@ def test_models_that_differ_say_so_and_a_class_is_added(tab: Callable[..., Any],
     rows = [text.split("\n") for text in page.locator(".compare .grid tbody th").all_inner_texts()]
     assert [(row[0], row[2]) for row in rows[::2]] == list(zip(names, best, strict=True))
     assert [row[3].split(",")[0] for row in rows] == ["predicted", "runner-up"] * 2
-    verdict = page.locator(".compare .verdict")
+    verdict = page.locator(".compare .agreement")
     assert verdict.get_attribute("data-agree") == "no"
     assert f"toybox says {best[0]}" in verdict.inner_text()
     assert f"toybox:cleverhans says {best[1]}" in verdict.inner_text()
@@ -362,4 +363,4 @@ def test_disagreement_lands_where_the_library_says(tab: Callable[..., Any], site
     for x, y in ((30, 40), (60, 50), (48, 70)):
         page.mouse.move(box["x"] + box["width"] * (x + 0.5) / 96, box["y"] + box["height"] * (y + 0.5) / 96)
         told = page.locator(".compare .apart .reading.on").inner_text()
-        assert float(told.split(" · ")[0]) == pytest.approx(wanted[y, x], abs=0.015)
+        assert float(told.split(" · ")[0].replace("−", "-")) == pytest.approx(wanted[y, x], abs=0.015)

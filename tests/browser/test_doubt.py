@@ -180,11 +180,11 @@ def test_another_class_is_another_question(tab: Open) -> None:
 def test_a_comparison_is_no_class(tab: Open) -> None:
     page = tab("#doubt?picture=s1&target=3%20rather%20than%205")
     page.wait_for_selector(".doubt[data-drawn]")
-    page.wait_for_selector(".start button:visible, #said.error")
+    page.wait_for_selector(".start button:visible, .doubt .trouble:not(:empty)")
     button = page.locator(".start button:visible")
     if button.count():
         button.click()
-    assert "is a comparison. Choose a class." in page.wait_for_selector("#said.error").inner_text()
+    assert "is a comparison. Choose a class." in page.wait_for_selector(".task .trouble").inner_text()
     assert "about no single class" in page.locator(".doubt aside").first.inner_text()
 
 

@@ -200,7 +200,7 @@ def test_the_value_under_the_pointer(opened: Any, numbers: tuple[str, Page], mod
             if np.isnan(landed):
                 assert value == "not seen"
             else:
-                assert float(value) == pytest.approx(landed, rel=6e-3, abs=2e-3 * truth.peak), (x, y)
+                assert float(value.replace("−", "-")) == pytest.approx(landed, rel=6e-3, abs=2e-3 * truth.peak), (x, y)
             np.testing.assert_allclose([int(c) for c in colour.split()], colours[y, x], atol=4)
 
 

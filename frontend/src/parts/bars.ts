@@ -1,8 +1,8 @@
 // The likeliest classes as bars; each explains its class.
 
-import type { Guess } from "../api";
+import type { Guess } from "../api/types";
 import { h } from "../dom";
-import { percent } from "../maps";
+import { percent } from "../numbers";
 
 /** Classes that are marked besides the chosen one, by their index: the true one, and the one it is set against. */
 export interface Marks {

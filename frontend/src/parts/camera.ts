@@ -2,6 +2,7 @@
 
 import { h } from "../dom";
 import type { Page } from "../page";
+import { png } from "./files";
 
 /** Ask the camera; `give` gets the picture. Where the page may not use it, the phone's own camera is asked. */
 export async function camera(page: Page, give: (picture: File) => void): Promise<void> {
@@ -46,8 +47,7 @@ export async function camera(page: Page, give: (picture: File) => void): Promise
     const canvas = h("canvas", { width, height });
     canvas.getContext("2d")!.drawImage(video, 0, 0);
     dialog.close();
-    const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, "image/png"));
-    if (blob) give(new File([blob], "photo.png", { type: "image/png" }));
+    give(new File([await png(canvas)], "photo.png", { type: "image/png" }));
   }
 }
 

@@ -1,18 +1,21 @@
 // Choosing a picture: random samples by seed and filter, or one's own. All tabs show the same shelf.
 
-import { type PictureInfo, pictureUrl } from "../api";
+import { pictureUrl } from "../api/pictures";
+import type { PictureInfo } from "../api/types";
 import { fill, h, settled } from "../dom";
-import { percent } from "../maps";
+import { percent } from "../numbers";
 import type { Page } from "../page";
 import { camera } from "./camera";
 import { choice, field } from "./controls";
+import { roving } from "./roving";
 import { Shelf } from "./shelf";
+import { progress } from "./task";
 
 export class Chooser {
   readonly element: HTMLElement;
   private readonly shelf: Shelf;
   private readonly strip = h("div", { class: "strip", role: "listbox", "aria-label": "Pictures" });
-  private readonly told = h("p", { class: "note", role: "status" });
+  private readonly told = h("div", { class: "note", role: "status" });
 
   constructor(private readonly page: Page) {
     this.shelf = Shelf.of(page);
@@ -43,7 +46,8 @@ export class Chooser {
       this.told,
       this.strip,
     );
-    this.strip.addEventListener("keydown", (event) => this.walk(event));
+    // The picture follows where the arrows go.
+    roving(this.strip, ".tile", ({ dataset, ariaDisabled }) => ariaDisabled !== "true" && this.follow(dataset.id!));
     page.store.listen((_, changed) => changed.has("picture") && this.mark());
     this.shelf.listen(() => this.draw());
     this.draw();
@@ -136,9 +140,9 @@ export class Chooser {
     const { search, told } = this.shelf;
     const { picture } = this.page.store.view;
     if (search) {
-      const bar = h("progress", { max: search.total, value: search.done, "aria-label": "Looking for pictures" });
-      const stop = h("button", { onclick: () => this.shelf.stop() }, "Stop");
-      fill(this.told, h("span", { class: "task" }, `${search.done} looked at`, bar, stop));
+      const bar = progress(`${search.done} looked at`, () => this.shelf.stop());
+      bar.set(search.done, search.total);
+      fill(this.told, bar.element);
     } else fill(this.told, told);
     const all = [...this.shelf.own, ...this.shelf.samples];
     const other = picture && !search && this.shelf.samples.length && !all.some((one) => one.id === picture);
@@ -186,23 +190,6 @@ export class Chooser {
       tile.setAttribute("aria-selected", String(tile.dataset.id === picture));
       tile.tabIndex = tile === chosen ? 0 : -1;
     }
-  }
-
-  /** The arrows go from tile to tile, and the picture follows. */
-  private walk(event: KeyboardEvent): void {
-    const tiles = this.tiles;
-    const at = tiles.indexOf(document.activeElement as HTMLElement);
-    if (at < 0) return;
-    const across = Math.max(1, tiles.filter((tile) => tile.offsetTop === tiles[0]!.offsetTop).length);
-    const moves = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across, Home: -at, End: tiles.length - 1 - at };
-    const by = moves[event.key as keyof typeof moves];
-    if (by === undefined) return;
-    event.preventDefault();
-    const next = tiles[at + by];
-    if (!next) return;
-    for (const tile of tiles) tile.tabIndex = tile === next ? 0 : -1;
-    next.focus();
-    if (next.getAttribute("aria-disabled") !== "true") this.follow(next.dataset.id!);
   }
 
   private readonly follow = settled(120, (id: string) => this.page.store.set({ picture: id }));

@@ -1,7 +1,8 @@
 // A field that finds one of many names: as the combobox pattern of WAI-ARIA has it.
 
+import { classesLike } from "../classes";
 import { fill, fresh, h } from "../dom";
-import { classesLike, field } from "./controls";
+import { field } from "./controls";
 
 export interface Combobox {
   element: HTMLElement;

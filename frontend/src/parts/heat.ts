@@ -1,7 +1,10 @@
 // A picture with its map: the photo, the heat alone, or the heat over the photo. Drawn here; no request for any of it.
 
-import { fill, h } from "../dom";
-import { type Field, type Look, type Painter, short } from "../maps";
+import { fill, framed, h } from "../dom";
+import type { Field } from "../maps/field";
+import type { Look, Painter } from "../maps/painter";
+import { short } from "../numbers";
+import { photo, pixels, sizeOf } from "./photo";
 
 export type Kind = "photo" | "heat" | "overlay";
 
@@ -9,8 +12,6 @@ export type Kind = "photo" | "heat" | "overlay";
 const SIDE = 512;
 /** The same while somebody looks closer. */
 const CLOSE = 1024;
-/** Pictures up to this long are enlarged as plain squares: so small, their pixels are what there is to see. */
-const TINY = 96;
 
 /** Which part of the picture fills the frame: `k` times as large, from (x, y) on, as shares of its sides. */
 export interface Window {
@@ -31,7 +32,7 @@ export class HeatView {
   private image: HTMLImageElement | null = null;
   private field: Field | null = null;
   private look: Look | null = null;
-  private queued = false;
+  private base: { image: HTMLImageElement; pixels: ImageData } | null = null;
   private window = WHOLE;
   private at: [number, number] | null = null;
   /** Told where on the picture (in its own pixels) the pointer is, or null when it leaves. */
@@ -42,7 +43,7 @@ export class HeatView {
     private readonly painter: Painter,
     private readonly side = SIDE,
   ) {
-    this.canvas = h("canvas", { role: "img", width: 1, height: 1 });
+    this.canvas = h("canvas", { role: "img", width: 1, height: 1, "aria-label": "No picture yet" });
     this.frame = h("div", { class: "frame" }, this.canvas, this.cross, this.reading);
     this.element = h("figure", { class: `view ${kind}` }, this.frame, this.caption);
     this.canvas.addEventListener("pointermove", (event) => this.point(event));
@@ -68,7 +69,7 @@ export class HeatView {
   }
 
   clear(): void {
-    this.image = this.field = null;
+    this.image = this.field = this.base = null;
     this.canvas.width = this.canvas.height = 1;
     fill(this.caption);
   }
@@ -121,14 +122,7 @@ export class HeatView {
     return canvas;
   }
 
-  private draw(): void {
-    if (this.queued) return;
-    this.queued = true;
-    requestAnimationFrame(() => {
-      this.queued = false;
-      this.drawNow();
-    });
-  }
+  private readonly draw = framed(() => this.drawNow());
 
   private drawNow(): void {
     const { image, look } = this;
@@ -148,11 +142,18 @@ export class HeatView {
     if (this.kind === "heat") {
       if (this.field) context.putImageData(this.painter.heat(this.field, width, height, look), 0, 0);
       else context.clearRect(0, 0, width, height);
-      return;
-    }
-    photo(context, image, width, height);
-    if (this.kind === "overlay" && this.field && (look.opacity > 0 || look.contour > 0))
-      context.putImageData(this.painter.over(context.getImageData(0, 0, width, height), this.field, look), 0, 0);
+    } else if (this.kind === "overlay" && this.field && (look.opacity > 0 || look.contour > 0)) {
+      const base = this.behind(image, width, height);
+      context.putImageData(this.painter.over(base, this.field, look, new ImageData(width, height)), 0, 0);
+    } else photo(context, image, width, height);
+  }
+
+  /** The photo's pixels: while only opacity or colours change they stay. */
+  private behind(image: HTMLImageElement, width: number, height: number): ImageData {
+    const { base } = this;
+    if (base?.image !== image || base.pixels.width !== width || base.pixels.height !== height)
+      this.base = { image, pixels: pixels(image, width, height) };
+    return this.base!.pixels;
   }
 
   /** The photo's own colour at shares of its sides. */
@@ -207,14 +208,7 @@ const middle = (place: number, count: number): number => Math.min(Math.max(Math.
 const pixel = document.createElement("canvas");
 pixel.width = pixel.height = 1;
 
-export function photo(context: CanvasRenderingContext2D, image: HTMLImageElement, width: number, height: number): void {
-  context.imageSmoothingEnabled = Math.max(image.naturalWidth, image.naturalHeight) > TINY;
-  context.imageSmoothingQuality = "high";
-  context.drawImage(image, 0, 0, width, height);
-}
-
-export function sizeOf(image: HTMLImageElement, side: number): [number, number] {
-  const longest = Math.max(image.naturalWidth, image.naturalHeight);
-  const factor = longest <= TINY ? Math.max(1, Math.floor(side / longest)) : side / longest;
-  return [Math.max(1, Math.round(image.naturalWidth * factor)), Math.max(1, Math.round(image.naturalHeight * factor))];
+/** What is read in one of them is read in all at the same place. */
+export function linked(views: readonly HeatView[]): void {
+  for (const view of views) view.onpoint = (x, y) => views.forEach((other) => other !== view && other.mark(x, y));
 }

@@ -7,14 +7,17 @@ const STEPS: Record<string, [number, number]> = {
   ArrowUp: [0, -1],
 };
 
-/** Let arrow keys walk through the buttons of a box that fit `selector`. */
-export function roving(box: HTMLElement, selector: string): void {
+/** Let arrow keys walk through the buttons of a box that fit `selector`; `moved` is told where they have come to. */
+export function roving(box: HTMLElement, selector: string, moved?: (to: HTMLElement) => void): void {
   box.addEventListener("keydown", (event) => {
     const from = (event.target as HTMLElement).closest<HTMLElement>(selector);
-    const step = STEPS[event.key];
-    if (!from || !step || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (!from || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const all = [...box.querySelectorAll<HTMLElement>(selector)];
+    const to = event.key === "Home" ? all[0] : event.key === "End" ? all[all.length - 1] : next(from, all, event.key);
+    if (to === undefined) return;
     event.preventDefault();
-    nearest(from, [...box.querySelectorAll<HTMLElement>(selector)], step)?.focus();
+    to?.focus();
+    if (to) moved?.(to);
   });
   box.addEventListener("focusin", (event) => {
     const now = (event.target as HTMLElement).closest<HTMLElement>(selector);
@@ -27,6 +30,13 @@ export function stop(box: HTMLElement, selector: string, at?: HTMLElement | null
   const all = [...box.querySelectorAll<HTMLElement>(selector)];
   const chosen = at && all.includes(at) ? at : all[0];
   for (const one of all) one.tabIndex = one === chosen ? 0 : -1;
+}
+
+/** Where an arrow leads, at the end of a line to the next one; null where there is nothing, undefined for other keys. */
+function next(from: HTMLElement, all: HTMLElement[], key: string): HTMLElement | null | undefined {
+  const step = STEPS[key];
+  if (!step) return undefined;
+  return nearest(from, all, step) ?? (step[0] ? (all[all.indexOf(from) + step[0]] ?? null) : null);
 }
 
 /** The middle of what is nearest ahead counts, and three times as much how far it is to the side. */

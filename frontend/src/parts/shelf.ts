@@ -1,8 +1,12 @@
 // The pictures to choose from, one shelf for all tabs: samples by seed and filter, and one's own; dropped, pasted, taken.
 
-import { get, give, type PictureInfo, type Samples, stream, wasStopped } from "../api";
+import { get, give, wasStopped } from "../api/ask";
+import { stream } from "../api/stream";
+import type { PictureInfo, Samples } from "../api/types";
 import { h } from "../dom";
 import type { Page } from "../page";
+import { Turns } from "../turns";
+import { Own } from "../view";
 
 const HEAVY = 25 << 20;
 const COUNT = 20;
@@ -26,7 +30,8 @@ export class Shelf {
   /** How far a search is. */
   search: { done: number; total: number } | null = null;
   private asked = "";
-  private running: AbortController | null = null;
+  private readonly turns = new Turns();
+  private readonly kept: Own;
   private readonly listeners = new Set<() => void>();
 
   static of(page: Page): Shelf {
@@ -38,6 +43,7 @@ export class Shelf {
   }
 
   private constructor(private readonly page: Page) {
+    this.kept = page.store.own("samples");
     page.store.listen((_, changed) => {
       if (changed.has("seed") || changed.has("more") || changed.has("model")) void this.load();
     });
@@ -61,39 +67,32 @@ export class Shelf {
   }
 
   get filter(): Filter {
-    const { more } = this.page.store.view;
-    const of = (name: string): string => more[`samples.${name}`] ?? "";
-    return { label: of("label"), said: of("said"), low: of("low"), high: of("high") };
+    const { kept } = this;
+    return { label: kept.get("label"), said: kept.get("said"), low: kept.get("low"), high: kept.get("high") };
   }
 
   set filter(filter: Filter) {
-    const more = { ...this.page.store.view.more };
-    for (const [name, value] of Object.entries(filter))
-      if (value) more[`samples.${name}`] = value;
-      else delete more[`samples.${name}`];
-    this.page.store.set({ more });
+    this.kept.set({ ...filter });
   }
 
   /** Ask for the samples of the view, if they are not there; choose the first if nothing is chosen. */
   async load(): Promise<void> {
     const { path, searching } = this.question();
     if (path === this.asked) return;
-    this.stop();
+    const signal = this.turns.begin();
     this.asked = path;
-    const running = (this.running = new AbortController());
     this.told = "";
     try {
-      const found = searching ? await this.searchFor(path, running) : await get<Samples>(path, running.signal);
-      if (this.running !== running) return;
+      const found = searching ? await this.searchFor(path, signal) : await get<Samples>(path, signal);
+      if (signal !== this.turns.now) return;
       this.samples = found.items;
       this.told = searching ? summary(found) : found.items.length ? "" : "There are none.";
     } catch (error) {
-      if (this.running !== running) return;
+      if (signal !== this.turns.now) return;
       this.asked = "";
-      if (!wasStopped(error)) this.page.say((error as Error).message, "error");
-      else this.told = `Stopped; ${this.samples.length} found.`;
+      this.told = wasStopped(error) ? `Stopped; ${this.samples.length} found.` : (error as Error).message;
     }
-    this.running = null;
+    this.turns.done(signal);
     this.search = null;
     this.change();
     const first = this.samples.find((one) => !one.error);
@@ -102,7 +101,7 @@ export class Shelf {
 
   /** End a search; what it found stays. */
   stop(): void {
-    this.running?.abort();
+    this.turns.halt();
   }
 
   /** Upload a picture and look at it. */
@@ -149,11 +148,11 @@ export class Shelf {
     return { path: `/api/samples?${query}`, searching };
   }
 
-  private searchFor(path: string, running: AbortController): Promise<Samples> {
+  private searchFor(path: string, signal: AbortSignal): Promise<Samples> {
     this.samples = [];
     this.search = { done: 0, total: 1 };
     this.change();
-    const current = (): boolean => this.running === running;
+    const current = (): boolean => signal === this.turns.now;
     const hears = {
       progress: (done: number, total: number) => {
         if (!current()) return;
@@ -164,7 +163,7 @@ export class Shelf {
         if (current() && name === "found") this.samples = [...this.samples, content as PictureInfo];
       },
     };
-    return stream<Samples>(path, undefined, hears, running.signal);
+    return stream<Samples>(path, undefined, hears, signal);
   }
 
   private hearDrops(): void {

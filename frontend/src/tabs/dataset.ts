@@ -1,42 +1,50 @@
 // Data set: how pictures lie beside each other, which classes are confused, the worst errors, evaluations.
 
-import { get, wasStopped } from "../api";
+import { get } from "../api/ask";
 import { fill, h } from "../dom";
-import { modelOf, type Page, type Tab } from "../page";
-import { choice, field, modelChoice } from "../parts/controls";
-import { Task } from "../parts/task";
+import { counted } from "../numbers";
+import type { Mounted, Page, Tab } from "../page";
+import { choice } from "../parts/controls";
+import { segments } from "../parts/segments";
+import { Trouble } from "../parts/trouble";
 import { confusion } from "./dataset/confusion";
 import { errors } from "./dataset/errors";
-import { counted, own, type Part, put, type RunInfo, type RunList } from "./dataset/parts";
-import { evaluations } from "./dataset/runs";
+import { evaluations } from "./dataset/evaluation";
+import { looking } from "./dataset/looking";
+import type { Part } from "./dataset/part";
 import { scatter } from "./dataset/scatter";
+import type { RunInfo, RunList } from "./dataset/wire";
 
-export const dataset: Tab = {
-  name: "dataset",
-  title: "Data set",
-  mount,
-  show: () => current?.show(),
-  hide: () => current?.hide(),
-};
-let current: { show(): void; hide(): void } | null = null;
+export const dataset: Tab = { name: "dataset", title: "Data set", mount };
 
-const COUNTS = [100, 300, 500, 1000] as const;
-
-function mount(root: HTMLElement, page: Page): void {
+function mount(root: HTMLElement, page: Page): Mounted {
+  const own = page.store.own("dataset");
+  const trouble = new Trouble();
   const parts: Part[] = [scatter(page), confusion(page), errors(page), evaluations(page)];
-  const form = lookForm(page, () => void load());
-  const buttons = parts.map((part) => h("button", { onclick: () => put(page, { part: part.name }) }, part.title));
-  const which = choice("Run", (id) => put(page, { run: id, cell: null, metric: null }));
+  const form = looking(page, () => void load());
+  const which = choice("Run", (id) => own.set({ run: id, cell: null, metric: null }, true));
   const notes = h("div", { class: "notes" });
-  const bar = h("div", { class: "parts", role: "group", "aria-label": "What to see of the data set" }, ...buttons);
-  fill(root, h("div", { class: "head" }, bar, which.element), form.element, notes, ...parts.map((part) => part.element));
+  const bar = segments(
+    "What to see of the data set",
+    parts.map((part) => [part.name, part.title] as const),
+    (name) => own.set({ part: name }, true),
+  );
+  fill(
+    root,
+    h("div", { class: "head" }, bar.element, which.element),
+    form.element,
+    trouble.element,
+    notes,
+    ...parts.map((part) => part.element),
+  );
   let runs: RunInfo[] | null = null;
 
   async function load(): Promise<void> {
     try {
       runs = (await get<RunList>("/api/dataset/runs")).runs;
+      trouble.clear();
     } catch (error) {
-      if (!wasStopped(error)) page.say((error as Error).message, "error");
+      trouble.tell(error, h("button", { onclick: () => void load() }, "Try again"));
       runs ??= [];
     }
     update();
@@ -45,22 +53,22 @@ function mount(root: HTMLElement, page: Page): void {
   function update(): void {
     if (!runs || page.store.view.tab !== "dataset") return;
     const usable = runs.filter((run) => !run.error);
-    const part = parts.find((one) => one.name === own(page, "part")) ?? first(usable);
+    const part = parts.find((one) => one.name === own.get("part")) ?? first(usable);
     const fitting = usable.filter((run) => run.kinds.includes(part.kind));
-    const asked = own(page, "run");
+    const asked = own.get("run");
     const run = chosen(usable, fitting, asked);
-    parts.forEach((one, i) => {
-      buttons[i]!.setAttribute("aria-pressed", String(one === part));
+    bar.set(part.name);
+    for (const one of parts) {
       one.element.hidden = one !== part || !run;
       if (one !== part) one.hide();
-    });
+    }
     which.options(
       fitting.map((one) => ({ value: one.id, text: title(one) })),
       run?.id ?? "",
     );
     which.element.hidden = fitting.length < 2;
-    form.show(usable.length === 0 || (part.kind !== "evaluation" && !run));
     form.element.hidden = part.kind === "evaluation";
+    if (part.kind !== "evaluation" && !run) form.offer();
     fill(notes, ...said(part, run, asked, usable));
     root.dataset.part = part.name;
     root.dataset.run = run?.id ?? "none";
@@ -98,7 +106,7 @@ function mount(root: HTMLElement, page: Page): void {
   }
 
   page.store.listen((_, changed) => (changed.has("more") || changed.has("tab") || changed.has("method")) && update());
-  current = {
+  return {
     show: () => void load(),
     hide() {
       for (const part of parts) part.hide();
@@ -109,68 +117,4 @@ function mount(root: HTMLElement, page: Page): void {
 function title(run: RunInfo): string {
   if (run.made) return run.name;
   return `${run.name}: ${run.model}, ${counted(run.pictures, "picture")} of ${run.data}`;
-}
-
-/** Looking over a part of the data set, here and now. */
-function lookForm(page: Page, done: () => void): { element: HTMLElement; show(open: boolean): void } {
-  const task = new Task(page, "Looking over the pictures");
-  const total = page.start.data.count;
-  const counts = COUNTS.filter((_, i) => i === 0 || COUNTS[i - 1]! < total);
-  const count = choice("Pictures", () => {});
-  count.options(
-    counts.map((one) => ({ value: String(one), text: one < total ? `${one} at random` : `all ${total}` })),
-    String(counts[Math.min(1, counts.length - 1)]),
-  );
-  const seed = h("input", { type: "number", min: 0, max: 2 ** 31, step: 1, value: 0 });
-  const maps = h("input", { type: "checkbox", id: "dataset-maps", checked: true });
-  const begin = h("button", { class: "main", onclick: () => void look() }, "Look over the data set");
-  const asked = /^m-[0-9a-f]+-(\d+)-(\d+)-([01])$/.exec(own(page, "run"));
-  if (asked) {
-    if (counts.some((one) => String(one) === asked[1])) count.select.value = asked[1]!;
-    seed.value = asked[2]!;
-    maps.checked = asked[3] === "1";
-  }
-
-  async function look(): Promise<void> {
-    begin.disabled = true;
-    const question = {
-      model: modelOf(page).name,
-      count: Number(count.select.value),
-      seed: Math.max(0, Math.round(Number(seed.value) || 0)),
-      maps: maps.checked,
-    };
-    const made = await task.run<RunInfo>("/api/dataset/look", question);
-    begin.disabled = false;
-    if (!made) return;
-    element.open = false;
-    put(page, { run: made.id, cell: null });
-    done();
-  }
-
-  const element = h(
-    "details",
-    { class: "card looking" },
-    h("summary", {}, "Look over pictures here"),
-    h(
-      "p",
-      { class: "note" },
-      `Asks the model about pictures of ${page.start.data.name}, and keeps the numbers until the page is stopped. What was stopped goes on where it was.`,
-    ),
-    h(
-      "div",
-      { class: "row fields" },
-      modelChoice(page),
-      count.element,
-      field("Seed", seed),
-      h("div", { class: "check" }, maps, h("label", { for: "dataset-maps" }, "also measure maps")),
-      begin,
-    ),
-    task.element,
-  );
-  return {
-    element,
-    show(open) {
-      if (open) element.open = true;
-    },
-  };
 }

@@ -1,133 +1,125 @@
 // Doubt: can this map be believed? A verdict, curves, a brush, and small changes; all about the view's map.
 
-import { type Answer, type Doubt, explain, picture, wasStopped } from "../api";
-import { fill, h } from "../dom";
-import { Field } from "../maps";
-import { lookOf, modelOf, type Page, type Tab } from "../page";
+import { explain } from "../api/explain";
+import { picture } from "../api/pictures";
+import type { Answer } from "../api/types";
+import { busy, fill, h } from "../dom";
+import { Field } from "../maps/field";
+import { isLayered } from "../methods";
+import { lookOf, type Mounted, type Page, type Tab } from "../page";
 import { bars } from "../parts/bars";
+import { layerChoice, methodChoice, modelChoice } from "../parts/choices";
 import { Chooser } from "../parts/chooser";
-import { choice, isLayered, methodChoice, modelChoice } from "../parts/controls";
 import { HeatView } from "../parts/heat";
-import type { View } from "../view";
+import { segments } from "../parts/segments";
+import { Trouble } from "../parts/trouble";
+import { questionOf } from "../question";
+import { Turns } from "../turns";
+import { onlyPaints, type View } from "../view";
 import { cover } from "./doubt/cover";
 import { curves } from "./doubt/curves";
 import type { Now, Part } from "./doubt/part";
 import { stability } from "./doubt/stability";
 import { verdict } from "./doubt/verdict";
+import type { Doubt } from "./doubt/wire";
 
-export const doubt: Tab = { name: "doubt", title: "Doubt", mount, show: () => current?.show(), hide: () => current?.hide() };
-let current: { show(): void; hide(): void } | null = null;
+export const doubt: Tab = { name: "doubt", title: "Doubt", mount };
 
-/** What the view's map is called in questions. */
-function doubtOf(page: Page, view: View): Doubt {
-  const asked: Doubt = { picture: view.picture, model: view.model, method: view.method };
-  if (view.layer && isLayered(page, view.method)) asked.layer = view.layer;
-  if (view.target) asked.target = view.target;
-  return asked;
-}
-
-function mount(root: HTMLElement, page: Page): void {
+function mount(root: HTMLElement, page: Page): Mounted {
+  const own = page.store.own("doubt");
   const chooser = new Chooser(page);
   const view = new HeatView("overlay", page.painter, 320);
   const method = methodChoice(page, (name) => page.store.set({ method: name }, true));
-  const layer = choice("Layer", (name) => page.store.set({ layer: name }, true));
+  const layer = layerChoice(page);
   const about = h("p", { class: "about" });
   const guesses = h("div", { class: "guesses" });
   const unclear = h("p", { class: "note" });
-  const parts: Part[] = [verdict(page), curves(page), cover(page), stability(page)];
-  const buttons = parts.map((part) =>
-    h("button", { onclick: () => page.store.setMore("doubt.part", part === parts[0] ? null : part.name) }, part.title),
+  const trouble = new Trouble();
+  const parts: Part[] = [verdict(page), curves(), cover(page), stability(page)];
+  const ways = segments(
+    "Ways to doubt",
+    parts.map((part) => [part.name, part.title] as const),
+    (name) => own.set({ part: name === parts[0]!.name ? null : name }),
   );
   fill(
     root,
     h(
       "aside",
-      { "aria-label": "The map in question" },
+      { class: "side", "aria-label": "The map in question" },
       h("div", { class: "subject" }, view.element, h("div", {}, about, guesses, unclear)),
-      h("details", {}, h("summary", {}, "Another picture"), chooser.element),
-      h("details", {}, h("summary", {}, "Another model, method, layer"), modelChoice(page), method.element, layer.element),
+      h("details", { class: "card" }, h("summary", {}, "Another picture"), chooser.element),
+      h(
+        "details",
+        { class: "card" },
+        h("summary", {}, "Another model, method, layer"),
+        modelChoice(page),
+        method.element,
+        layer.element,
+      ),
     ),
-    h(
-      "div",
-      { class: "doubts" },
-      h("div", { class: "parts", role: "group", "aria-label": "Ways to doubt" }, ...buttons),
-      ...parts.map((part) => part.element),
-    ),
+    h("div", { class: "doubts" }, ways.element, trouble.element, ...parts.map((part) => part.element)),
   );
+  const turns = new Turns();
   let now: Now | null = null;
   let shown: Part | null = null;
-  let asked = 0;
-
-  const partOf = (given: View): Part => parts.find((part) => part.name === given.more["doubt.part"]) ?? parts[0]!;
 
   async function update(): Promise<void> {
     const given = page.store.view;
     if (!given.picture) return;
-    const mine = ++asked;
-    root.setAttribute("aria-busy", "true");
+    const signal = turns.begin();
+    busy(root, true);
     try {
-      const named = doubtOf(page, given);
-      const question = {
-        picture: given.picture,
-        model: given.model,
-        methods: [given.method],
-        layers: named.layer ? [named.layer] : [],
-        targets: given.target ? [given.target] : [],
-        score: "logit" as const,
-      };
+      const question = questionOf(page, { ...given, score: "logit", more: {} });
       const [image, answer] = await Promise.all([picture(given.picture), explain(question)]);
-      if (mine !== asked) return;
-      now = nowOf(named, image, answer);
+      if (signal.aborted) return;
+      now = nowOf(given, image, answer);
+      trouble.clear();
       draw(now);
       open();
     } catch (error) {
-      if (mine === asked && !wasStopped(error)) page.say((error as Error).message, "error");
+      if (!signal.aborted) trouble.tell(error);
     } finally {
-      if (mine === asked) root.removeAttribute("aria-busy");
+      if (turns.done(signal)) busy(root, false);
     }
   }
 
-  function nowOf(named: Doubt, image: HTMLImageElement, answer: Answer): Now {
+  function nowOf(given: View, image: HTMLImageElement, answer: Answer): Now {
     const made = answer.maps[0]!;
-    const known = page.start.methods.find((one) => one.name === page.store.view.method);
+    const doubted: Doubt = { picture: given.picture, model: given.model, method: given.method };
+    if (given.layer && isLayered(page, given.method)) doubted.layer = given.layer;
+    if (given.target) doubted.target = given.target;
+    const known = page.start.methods.find((one) => one.name === given.method);
     const slow = known ? !known.quick : answer.seconds > 1;
-    return { doubt: named, image, answer, made, field: Field.of(made, answer.place), slow };
+    return { doubt: doubted, image, answer, made, field: Field.of(made, answer.place), slow };
   }
 
   function draw({ image, answer, made, field }: Now): void {
     view.set(image, field, lookOf(page), `The map for ${made.target}`);
     fill(about, h("b", {}, made.target), ` · ${made.method} · ${made.layer} · ${made.model}`);
     fill(guesses, bars(answer.predictions, made.index, (index) => page.store.set({ target: String(index) }, true)));
-    const { score } = page.store.view;
     fill(
       unclear,
       made.index === null && "This map is about no single class. Choose one above: only a class can be doubted here.",
-      score !== "logit" && "Doubted is the map of the class's logit.",
+      page.store.view.score !== "logit" && "Doubted is the map of the class's logit.",
     );
     root.dataset.drawn = `${answer.picture} ${made.method} ${made.target}`;
   }
 
+  const chosen = (): Part => parts.find((part) => part.name === own.get("part")) ?? parts[0]!;
+
   /** Bring the part of the view to the front. */
   function open(): void {
-    const part = partOf(page.store.view);
+    const part = chosen();
     if (shown !== part) shown?.hide();
     shown = part;
-    parts.forEach((one, i) => {
-      one.element.hidden = one !== part;
-      buttons[i]!.setAttribute("aria-pressed", String(one === part));
-    });
+    for (const one of parts) one.element.hidden = one !== part;
+    ways.set(part.name);
     if (now) part.show(now);
   }
 
   function controls(): void {
-    const given = page.store.view;
-    method.show(given.method);
-    const layers = modelOf(page).layers;
-    layer.options(
-      layers.map((one) => ({ value: one.name, text: `${one.label} · ${one.grid?.join(" × ") ?? ""}` })),
-      given.layer || layers[layers.length - 1]!.name,
-    );
-    layer.select.disabled = !isLayered(page, given.method);
+    method.show(page.store.view.method);
+    layer.show();
   }
 
   page.store.listen((given, changed) => {
@@ -135,13 +127,13 @@ function mount(root: HTMLElement, page: Page): void {
     if (["picture", "model", "method", "layer", "target"].some((key) => changed.has(key))) {
       controls();
       void update();
-    } else if (changed.has("more") && partOf(given) !== shown) open();
-    else if (["opacity", "colormap", "threshold", "contour", "blend"].some((key) => changed.has(key))) {
+    } else if (changed.has("more") && chosen() !== shown) open();
+    else if (onlyPaints(changed)) {
       view.paint(lookOf(page));
       shown?.paint();
     }
   });
-  current = {
+  return {
     show() {
       controls();
       open();
@@ -151,8 +143,7 @@ function mount(root: HTMLElement, page: Page): void {
     hide() {
       shown?.hide();
       shown = now = null; // by the time it comes back the view may be another
-      asked++;
+      turns.end();
     },
   };
 }
-

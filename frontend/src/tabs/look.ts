@@ -1,39 +1,38 @@
 // Look: a picture, its map, the map over it; any layer, class and method.
 
-import { type Answer, explain, picture, wasStopped } from "../api";
-import { fill, h, settled } from "../dom";
+import { wasStopped } from "../api/ask";
+import { explain } from "../api/explain";
+import { picture } from "../api/pictures";
+import type { Answer } from "../api/types";
+import { busy, fill, h, settled } from "../dom";
+import { isQuick, mapsOneLayer } from "../methods";
+import { lookOf, modelOf, type Mounted, type Page, type Tab } from "../page";
+import { Chooser } from "../parts/chooser";
+import { HeatView, linked, type Window } from "../parts/heat";
+import { Task } from "../parts/task";
+import { Trouble } from "../parts/trouble";
+import { optionsOf, questionOf } from "../question";
+import { Turns } from "../turns";
+import { onlyPaints, type View } from "../view";
 import { Classes } from "./look/classes";
 import { Downloads } from "./look/downloads";
+import { fieldOf } from "./look/fields";
 import { Layers } from "./look/layers";
 import { Methods } from "./look/methods";
 import { captions, headline, notes } from "./look/notes";
-import { optionsOf, questionOf } from "./look/question";
-import { fieldOf, Stages } from "./look/stages";
-import { lookOf, modelOf, type Page, type Tab } from "../page";
-import { Chooser } from "../parts/chooser";
-import { fuses, isLayered, isQuick } from "../parts/controls";
-import { HeatView, type Window } from "../parts/heat";
 import { painting } from "./look/painting";
 import { Scale } from "./look/scale";
+import { Stages } from "./look/stages";
 import { read, written, Zoom } from "./look/zoom";
-import type { View } from "../view";
 
-export { questionOf };
-
-export const look: Tab = {
-  name: "look",
-  title: "Look",
-  mount,
-  show: () => current?.show(),
-  hide: () => current?.hide(),
-};
-let current: { show(): void; hide(): void } | null = null;
+export const look: Tab = { name: "look", title: "Look", mount };
 
 const ASKS = ["picture", "model", "method", "layer", "target", "score"] as const;
 /** Milliseconds of quiet after which the other layers are fetched. */
 const QUIET = 150;
 
-function mount(root: HTMLElement, page: Page): void {
+function mount(root: HTMLElement, page: Page): Mounted {
+  const own = page.store.own("look");
   const chooser = new Chooser(page);
   const [photo, heat, overlay] = (["photo", "heat", "overlay"] as const).map((kind) => new HeatView(kind, page.painter)) as [
     HeatView,
@@ -42,7 +41,7 @@ function mount(root: HTMLElement, page: Page): void {
   ];
   const views = [photo, heat, overlay];
   const scale = new Scale(page.painter);
-  const remember = settled(300, (text: string) => page.store.setMore("look.zoom", text));
+  const remember = settled(300, (text: string) => own.set({ zoom: text }));
   const zoom = new Zoom(views, (window) => remember(written(window)));
   const classes = new Classes(page);
   const layers = new Layers(page);
@@ -50,8 +49,8 @@ function mount(root: HTMLElement, page: Page): void {
   const downloads = new Downloads(page, overlay);
   const stages = new Stages();
   const head = h("div", { class: "head" });
-  const trouble = h("div", { class: "trouble", role: "alert" });
-  const waiting = h("div", { class: "waiting" });
+  const trouble = new Trouble();
+  const task = new Task("Explaining");
   const told = h("div");
   heat.element.append(scale.element);
   fill(
@@ -61,8 +60,8 @@ function mount(root: HTMLElement, page: Page): void {
       "div",
       { class: "stage" },
       head,
-      waiting,
-      trouble,
+      task.element,
+      trouble.element,
       h("div", { class: "views" }, ...views.map((view) => view.element)),
       layers.element,
       h("div", { class: "row tools" }, zoom.element, downloads.element),
@@ -71,34 +70,28 @@ function mount(root: HTMLElement, page: Page): void {
     h("aside", { class: "controls", "aria-label": "How" }, classes.element, methods.element, painting(page)),
   );
 
-  let asked = 0;
-  let running: AbortController | null = null;
+  const turns = new Turns();
   let drawn: { answer: Answer; view: View } | null = null;
 
   async function update(): Promise<void> {
     const view = page.store.view;
     if (!view.picture) return;
-    const mine = ++asked;
+    const signal = turns.begin();
     const began = performance.now();
-    running?.abort();
-    running = null;
-    const question = questionOf(page, view);
-    const stage = stages.of(question, view.layer);
-    root.setAttribute("aria-busy", "true");
+    task.stop();
+    const stage = stages.of(questionOf(page, view), view.layer);
+    busy(root, true);
     try {
       const [image, answer] = await Promise.all([picture(view.picture), stage ?? ask(view)]);
-      if (mine !== asked) return;
+      if (signal.aborted) return;
       draw(image, answer, view);
       root.dataset.waited = String(Math.round(performance.now() - began));
       root.dataset.seconds = String(answer.seconds);
       prefetch();
     } catch (error) {
-      if (mine === asked) await fail(error as Error, view, mine);
+      if (!signal.aborted) await fail(error as Error, view, signal);
     } finally {
-      if (mine === asked) {
-        root.removeAttribute("aria-busy");
-        fill(waiting);
-      }
+      if (turns.done(signal)) busy(root, false);
     }
   }
 
@@ -106,14 +99,7 @@ function mount(root: HTMLElement, page: Page): void {
   function ask(view: View): Promise<Answer> {
     const question = questionOf(page, view);
     if (isQuick(page, view.method)) return explain(question);
-    const mine = (running = new AbortController());
-    const bar = h("progress", { "aria-label": `${view.method}` });
-    fill(waiting, h("div", { class: "task" }, `${view.method} …`, bar, h("button", { onclick: () => mine.abort() }, "Stop")));
-    const progress = (done: number, total: number): void => {
-      bar.max = total;
-      bar.value = done;
-    };
-    return explain(question, { progress }, mine.signal);
+    return task.follow((hears, signal) => explain(question, hears, signal));
   }
 
   function draw(image: HTMLImageElement, answer: Answer, view: View): void {
@@ -128,14 +114,14 @@ function mount(root: HTMLElement, page: Page): void {
     downloads.show(answer);
     fill(head, headline(answer));
     fill(told, notes(page, answer));
-    fill(trouble);
+    trouble.clear();
     root.classList.remove("stale");
     const made = answer.maps[0]!;
     root.dataset.drawn = `${answer.picture} ${made.method} ${made.layer} ${made.target}`;
   }
 
   /** What cannot be done is said beside what was there before; nothing is lost. */
-  async function fail(error: Error, view: View, mine: number): Promise<void> {
+  async function fail(error: Error, view: View, signal: AbortSignal): Promise<void> {
     const before = drawn?.view;
     const again = before && before.picture === view.picture && before.model === view.model;
     const patch = before && {
@@ -148,23 +134,23 @@ function mount(root: HTMLElement, page: Page): void {
       more: withOptionsOf(page.store.view, before),
     };
     const back = patch && h("button", { onclick: () => page.store.set(patch) }, "Back to what is shown");
-    if (before && !again && before.picture !== view.picture && (await shown(view, mine))) {
+    if (before && !again && before.picture !== view.picture && (await shown(view, signal))) {
       // The picture is there, only its map is not.
-      if (mine !== asked) return;
+      if (signal.aborted) return;
       drawn = null;
-      fill(trouble, h("p", {}, sentence(error)));
+      trouble.say(sentence(error));
       return;
     }
-    if (mine !== asked) return;
+    if (signal.aborted) return;
     root.classList.toggle("stale", Boolean(drawn));
-    fill(trouble, h("p", {}, sentence(error)), back);
+    trouble.say(sentence(error), back);
   }
 
   /** Show the photo alone; false where even that is not there. */
-  async function shown(view: View, mine: number): Promise<boolean> {
+  async function shown(view: View, signal: AbortSignal): Promise<boolean> {
     try {
       const image = await picture(view.picture);
-      if (mine === asked) {
+      if (!signal.aborted) {
         for (const one of views) one.set(image, null, lookOf(page), one.kind === "heat" ? "no map" : view.picture);
         scale.show(null, lookOf(page));
         fill(head);
@@ -181,8 +167,7 @@ function mount(root: HTMLElement, page: Page): void {
     const view = page.store.view;
     const { layers: all } = modelOf(page, view.model);
     const question = questionOf(page, view);
-    const layered = isLayered(page, view.method) && !fuses(view.method);
-    if (view.tab !== "look" || !layered || !isQuick(page, view.method) || all.length < 2) return;
+    if (view.tab !== "look" || !mapsOneLayer(page, view.method) || !isQuick(page, view.method) || all.length < 2) return;
     if (!drawn || drawn.view.picture !== view.picture || stages.has(question)) return;
     const names = all.map((layer) => layer.name);
     void stages.fetch(question, names).then((here) => here && (root.dataset.stages = `${view.picture} ${names.length}`));
@@ -194,10 +179,8 @@ function mount(root: HTMLElement, page: Page): void {
     layers.show(drawn?.answer.maps[0]!.layer);
   }
 
-  for (const view of views) {
-    view.explorable();
-    view.onpoint = (x, y) => views.forEach((other) => other !== view && other.mark(x, y));
-  }
+  for (const view of views) view.explorable();
+  linked(views);
   let options = JSON.stringify(optionsOf(page.store.view));
   page.store.listen((view, changed) => {
     if (view.tab !== "look") return;
@@ -207,37 +190,32 @@ function mount(root: HTMLElement, page: Page): void {
       options = now;
       stages.stop();
       void update();
-    } else if (["opacity", "colormap", "threshold", "contour", "blend"].some((key) => changed.has(key))) {
+    } else if (onlyPaints(changed)) {
       views.forEach((one) => one.paint(lookOf(page)));
       if (drawn) scale.show(fieldOf(drawn.answer), lookOf(page));
     }
   });
-  let linked: Window | null = read(page.store.view.more["look.zoom"]);
-  current = {
+  let restored: Window | null = read(own.get("zoom"));
+  return {
     show() {
       controls();
       void chooser.load();
       options = JSON.stringify(optionsOf(page.store.view));
       void update().then(() => {
-        if (linked) zoom.set(linked);
-        linked = null;
+        if (restored) zoom.set(restored);
+        restored = null;
       });
     },
     hide() {
-      asked++;
-      running?.abort();
+      turns.end();
+      task.stop();
       stages.stop();
-      root.removeAttribute("aria-busy");
-      fill(waiting);
+      busy(root, false);
     },
   };
 }
 
-function sentence(error: Error): string {
-  if (wasStopped(error)) return "Stopped.";
-  const text = error.message;
-  return text.charAt(0).toUpperCase() + text.slice(1);
-}
+const sentence = (error: Error): string => (wasStopped(error) ? "Stopped." : error.message);
 
 /** A view's own values with the method's options of another. */
 function withOptionsOf(view: View, other: View): Record<string, string> {

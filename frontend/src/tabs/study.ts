@@ -1,28 +1,22 @@
 // Study: which of two maps do people believe, not knowing whose they are?
 
-import { get } from "../api";
+import { get } from "../api/ask";
 import { fill, h } from "../dom";
-import type { Page, Tab } from "../page";
+import type { Mounted, Page, Tab } from "../page";
+import { Trouble } from "../parts/trouble";
 import { Asking } from "./study/asking";
 import { Beginning } from "./study/beginning";
 import { Making } from "./study/making";
 import { Results } from "./study/results";
 import type { StudyState } from "./study/wire";
 
-export const study: Tab = {
-  name: "study",
-  title: "Study",
-  mount,
-  show: () => current?.show(),
-  hide: () => current?.hide(),
-};
-let current: { show(): void; hide(): void } | null = null;
+export const study: Tab = { name: "study", title: "Study", mount };
 
-function mount(root: HTMLElement, page: Page): void {
+function mount(root: HTMLElement, page: Page): Mounted {
   const making = new Making(page, () => void load(true));
   const beginning = new Beginning((person) => void begin(person));
   const asking = new Asking(page, root, () => void load(true));
-  const results = new Results(page);
+  const results = new Results();
   let answering = false;
 
   /** Ask what there is, and show it: a form to make a study, or the way into it and its results. */
@@ -32,8 +26,9 @@ function mount(root: HTMLElement, page: Page): void {
     try {
       state = await get<StudyState>("/api/study");
     } catch (error) {
-      page.say((error as Error).message, "error");
-      fill(root, h("button", { class: "main", onclick: () => void load(true) }, "Try again"));
+      const trouble = new Trouble();
+      fill(root, trouble.element);
+      trouble.tell(error, h("button", { onclick: () => void load(true) }, "Try again"));
       root.dataset.drawn = "failed";
       return;
     }
@@ -63,7 +58,7 @@ function mount(root: HTMLElement, page: Page): void {
     asking.focus();
   }
 
-  current = {
+  return {
     show() {
       asking.behind(false);
       if (!answering && !making.busy) void load();

@@ -1,15 +1,8 @@
 // What the tab Activations asks the server.
 
-import { post } from "../../api";
+import { post } from "../../api/ask";
 import type { Page } from "../../page";
-import type { components } from "../../schema";
-
-type Schemas = components["schemas"];
-export type Channels = Schemas["Channels"];
-export type Channel = Schemas["Channel"];
-export type Top = Schemas["Top"];
-export type TopPicture = Schemas["TopPicture"];
-export type Order = Channels["order"];
+import type { Channels, Order } from "./wire";
 
 export const ORDERS: { value: Order; text: string }[] = [
   { value: "contribution", text: "Contribution" },

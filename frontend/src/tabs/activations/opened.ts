@@ -1,14 +1,17 @@
 // One channel, large: where it fires, what its numbers say, which pictures excite it most.
 
-import { wasStopped } from "../../api";
 import { fill, fresh, h } from "../../dom";
-import { type Grid, short, unpack } from "../../maps";
+import { type Grid, unpack } from "../../maps/packed";
+import { short, sized } from "../../numbers";
 import { lookOf, type Page } from "../../page";
-import { HeatView } from "../../parts/heat";
-import { aboutOf, type Channel, type Channels, channels } from "./asking";
+import { HeatView, linked } from "../../parts/heat";
+import { Turns } from "../../turns";
+import { aboutOf, channels } from "./asking";
 import { ChannelField, channelLook } from "./paint";
 import type { Sheet } from "./sheet";
+import { mostOf } from "./summary";
 import { TopPictures } from "./top";
+import type { Channel, Channels } from "./wire";
 import { sentences } from "./words";
 
 export class Opened {
@@ -23,7 +26,7 @@ export class Opened {
   private readonly after = h("button", { "aria-label": "The next channel", onclick: () => this.step(1) }, "›");
   private readonly top: TopPictures;
   private readonly said = document.getElementById("said")!;
-  private running: AbortController | null = null;
+  private readonly turns = new Turns();
   private channel: number | null = null;
 
   constructor(
@@ -32,8 +35,7 @@ export class Opened {
   ) {
     this.over = new HeatView("overlay", page.painter);
     this.heat = new HeatView("heat", page.painter);
-    this.over.onpoint = (x, y) => this.heat.mark(x, y);
-    this.heat.onpoint = (x, y) => this.over.mark(x, y);
+    linked([this.over, this.heat]);
     this.top = new TopPictures(page);
     const close = h("button", { class: "quiet", "aria-label": "Close", onclick: () => this.onchoose(null) }, "×");
     this.element = h(
@@ -54,7 +56,7 @@ export class Opened {
 
   /** Show a channel of what the sheet shows, on its scale; null closes. */
   async show(channel: number | null): Promise<void> {
-    this.running?.abort();
+    this.turns.end();
     if (channel === null) {
       this.hide();
       return;
@@ -75,7 +77,7 @@ export class Opened {
 
   /** Close without forgetting which channel it was. */
   hide(): void {
-    this.running?.abort();
+    this.turns.end();
     this.top.stop();
     const tile = this.channel === null ? undefined : this.sheet.tile(this.channel);
     this.channel = null;
@@ -95,10 +97,10 @@ export class Opened {
 
   /** A channel that is not on the sheet yet. */
   private async fetched(channel: number): Promise<boolean> {
-    const running = (this.running = new AbortController());
+    const signal = this.turns.begin();
     try {
-      const answer = await channels(aboutOf(this.page), "channel", channel, 1, running.signal);
-      if (this.running !== running) return false;
+      const answer = await channels(aboutOf(this.page), "channel", channel, 1, signal);
+      if (signal.aborted) return false;
       const [one, map] = [answer.channels[0], unpack(answer.maps)[0]];
       if (!one || !map) {
         this.page.say(`${answer.layer} has no channel ${channel}: it has ${answer.total}, from 0.`, "error");
@@ -108,10 +110,9 @@ export class Opened {
       this.draw(answer, one, map);
       return true;
     } catch (error) {
-      if (!wasStopped(error)) {
-        this.page.say((error as Error).message, "error");
-        this.onchoose(null);
-      }
+      if (signal.aborted) return false;
+      this.page.failed(error);
+      this.onchoose(null);
       return false;
     }
   }
@@ -119,15 +120,15 @@ export class Opened {
   private draw(answer: Channels, one: Channel, map: Grid): void {
     const image = this.sheet.photo!;
     const signed = answer.least < 0;
-    const common = this.page.store.view.more["activations.scale"] === "one";
-    const most = Math.max(answer.most, signed ? -answer.least : 0);
+    const common = this.page.store.own("activations").get("scale") === "one";
+    const most = mostOf(answer);
     const field = new ChannelField(map, answer.place, signed, common ? most : 0);
     const look = channelLook(lookOf(this.page), signed);
     const highest = signed ? map.values.reduce((top, value) => Math.max(top, Math.abs(value)), 0) : one.strength;
     const full = common ? `one scale for the layer: the full colour is ${short(most)}` : `the full colour is ${short(highest)}`;
     fill(this.heading, `Channel ${one.channel} of ${answer.layer}`, h("small", {}, ` on ${answer.name}`));
     this.over.set(image, field, look, signed ? "blue is below zero; point at it for values" : "where it fires; point at it for values");
-    this.heat.set(image, field, look, `${answer.maps.height} × ${answer.maps.width}, ${full}`);
+    this.heat.set(image, field, look, `${sized([answer.maps.height, answer.maps.width])}, ${full}`);
     fill(this.words, ...sentences(one, answer).map((text) => h("p", {}, text)));
     this.reach();
     this.element.dataset.drawn = `${answer.picture} ${answer.layer} ${one.channel}`;

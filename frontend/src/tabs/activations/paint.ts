@@ -1,8 +1,10 @@
 // A channel on a small canvas: its map over the picture, or alone; on its own scale, or on one that others share.
 
-import { Field, type Grid, type Look, type Painter } from "../../maps";
-import { photo, sizeOf } from "../../parts/heat";
-import type { Place } from "../../api";
+import type { Place } from "../../api/types";
+import { Field } from "../../maps/field";
+import type { Grid } from "../../maps/packed";
+import type { Look, Painter } from "../../maps/painter";
+import { pixels, sizeOf } from "../../parts/photo";
 
 const TILE = 160;
 
@@ -17,6 +19,8 @@ export interface Style {
 
 /** A channel's map. What is below zero is shown only at a layer that has such values. */
 export class ChannelField extends Field {
+  private highest: number | null = null;
+
   constructor(
     raw: Grid,
     place: Place,
@@ -29,9 +33,8 @@ export class ChannelField extends Field {
   /** Its own is taken at no more than the size of a tile: a layer may have two thousand of them. */
   override get top(): number {
     if (this.given) return this.given;
-    const [width, height] = this.place.original;
-    const factor = Math.min(1, TILE / Math.max(width, height));
-    return this.peak(this.landed(Math.max(1, Math.round(width * factor)), Math.max(1, Math.round(height * factor))));
+    this.highest ??= this.peak(this.landedWithin(TILE));
+    return this.highest;
   }
 }
 
@@ -56,13 +59,16 @@ export function paintTile(
     context.putImageData(painter.heat(field, width, height, style.look), 0, 0);
     return;
   }
-  const behind = style.faint ? faint(image, width, height) : plain(context, image, width, height);
-  context.putImageData(painter.over(behind, field, style.look), 0, 0);
+  const behind = style.faint ? faint(image, width, height) : pixels(image, width, height);
+  context.putImageData(painter.over(behind, field, style.look, paper(width, height)), 0, 0);
 }
 
-function plain(context: CanvasRenderingContext2D, image: HTMLImageElement, width: number, height: number): ImageData {
-  photo(context, image, width, height);
-  return context.getImageData(0, 0, width, height);
+let last: ImageData | null = null;
+
+/** What tiles are painted on before they are put on their canvas: one for all of a size. */
+function paper(width: number, height: number): ImageData {
+  if (last?.width !== width || last.height !== height) last = new ImageData(width, height);
+  return last;
 }
 
 const PALE = 0.5;
@@ -72,10 +78,7 @@ const known = new WeakMap<HTMLImageElement, ImageData>();
 function faint(image: HTMLImageElement, width: number, height: number): ImageData {
   let made = known.get(image);
   if (made?.width !== width || made.height !== height) {
-    const canvas = document.createElement("canvas");
-    canvas.width = width;
-    canvas.height = height;
-    made = plain(canvas.getContext("2d", { willReadFrequently: true })!, image, width, height);
+    made = pixels(image, width, height);
     const { data } = made;
     for (let i = 0; i < data.length; i += 4) {
       const grey = (data[i]! * 19595 + data[i + 1]! * 38470 + data[i + 2]! * 7471) / 65536;
@@ -83,5 +86,5 @@ function faint(image: HTMLImageElement, width: number, height: number): ImageDat
     }
     known.set(image, made);
   }
-  return new ImageData(new Uint8ClampedArray(made.data), width, height);
+  return made;
 }

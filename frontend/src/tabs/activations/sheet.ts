@@ -1,12 +1,18 @@
 // The contact sheet: a tile a channel, asked for as one scrolls, drawn when it is near, let go when it is far.
 
-import { picture, type Place, wasStopped } from "../../api";
-import { fill, h } from "../../dom";
-import { type Grid, short, unpack } from "../../maps";
+import { picture } from "../../api/pictures";
+import type { Place } from "../../api/types";
+import { busy, fill, h } from "../../dom";
+import { unpack } from "../../maps/packed";
 import type { Page } from "../../page";
-import { type About, type Channel, type Channels, channels, type Order } from "./asking";
+import { roving } from "../../parts/roving";
+import { Trouble } from "../../parts/trouble";
+import { Turns } from "../../turns";
+import { type About, channels } from "./asking";
 import { ChannelField, paintTile, type Style } from "./paint";
-import { ranked, signed, Unit } from "./words";
+import { type Tile, tileOf } from "./tile";
+import type { Channels, Order } from "./wire";
+import { Unit } from "./words";
 
 /** Channels that are asked for at once. */
 const SLICE = 48;
@@ -14,15 +20,6 @@ const SLICE = 48;
 const SIDE = window.devicePixelRatio > 1.25 ? 208 : 136;
 /** Milliseconds of painting in a frame. */
 const SHARE = 9;
-
-export interface Tile {
-  channel: Channel;
-  map: Grid;
-  element: HTMLElement;
-  canvas: HTMLCanvasElement;
-  near: boolean;
-  stale: boolean;
-}
 
 export class Sheet {
   readonly element: HTMLElement;
@@ -41,10 +38,9 @@ export class Sheet {
   private image: HTMLImageElement | null = null;
   private style: Style | null = null;
   private asked: { about: About; order: Order } | null = null;
-  private running: AbortController | null = null;
+  private readonly turns = new Turns();
   private readonly due = new Set<Tile>();
   private painting = false;
-  private reached: HTMLElement | null = null;
   private readonly byElement = new Map<Element, Tile>();
   private readonly watch = new IntersectionObserver((seen) => this.moved(seen), { rootMargin: "400px" });
   private readonly end = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && this.grow(), {
@@ -53,7 +49,7 @@ export class Sheet {
 
   constructor(private readonly page: Page) {
     this.element = h("div", {}, this.grid, this.more);
-    this.grid.addEventListener("keydown", (event) => this.walk(event));
+    roving(this.grid, ".channel");
   }
 
   get place(): Place {
@@ -67,7 +63,7 @@ export class Sheet {
 
   /** Whether an answer is on its way. */
   get waiting(): boolean {
-    return this.running !== null;
+    return this.turns.waiting;
   }
 
   /** The picture behind the tiles. */
@@ -77,17 +73,15 @@ export class Sheet {
 
   /** Show these channels in this order; the old ones stay until the new ones are there. Tells whether they came. */
   async load(about: About, order: Order, style: (answer: Channels) => Style): Promise<boolean> {
-    this.stop();
-    const running = (this.running = new AbortController());
+    const signal = this.turns.begin();
     this.asked = { about, order };
-    this.element.setAttribute("aria-busy", "true");
+    busy(this.element, true);
     try {
       const [image, answer] = await Promise.all([
         picture(about.picture),
-        channels(about, order, 0, SLICE, running.signal),
+        channels(about, order, 0, SLICE, signal),
       ]);
-      if (this.running !== running) return false;
-      this.running = null;
+      if (!this.turns.done(signal)) return false;
       this.clear();
       this.image = image;
       this.style = style(answer);
@@ -95,22 +89,21 @@ export class Sheet {
       this.add(answer);
       return true;
     } catch (error) {
-      if (this.running === running && !wasStopped(error)) {
-        this.asked = this.running = null;
+      if (this.turns.done(signal)) {
+        this.asked = null;
         this.clear();
-        fill(this.more, h("p", { role: "alert" }, (error as Error).message));
+        this.fail(error);
       }
       return false;
     } finally {
-      if (!this.running) this.element.removeAttribute("aria-busy");
+      busy(this.element, this.waiting);
     }
   }
 
   /** Nobody waits any more. */
   stop(): void {
-    this.running?.abort();
-    this.running = null;
-    this.element.removeAttribute("aria-busy");
+    this.turns.end();
+    busy(this.element, false);
   }
 
   /** Paint otherwise. */
@@ -134,23 +127,21 @@ export class Sheet {
   /** Ask for the next slice, unless it is on its way or all are there. */
   private async grow(): Promise<void> {
     const { asked, answer } = this;
-    if (!asked || !answer || this.running || this.tiles.length >= answer.total) return;
-    const running = (this.running = new AbortController());
+    if (!asked || !answer || this.waiting || this.tiles.length >= answer.total) return;
+    const signal = this.turns.begin();
     fill(this.more, h("span", { class: "soft" }, "More channels …"));
     try {
-      const next = await channels(asked.about, asked.order, this.tiles.length, SLICE, running.signal);
-      if (this.running !== running) return;
-      this.running = null;
-      this.add(next);
+      const next = await channels(asked.about, asked.order, this.tiles.length, SLICE, signal);
+      if (this.turns.done(signal)) this.add(next);
     } catch (error) {
-      if (this.running !== running || wasStopped(error)) return;
-      this.running = null;
-      fill(
-        this.more,
-        h("span", { role: "alert" }, (error as Error).message),
-        h("button", { onclick: () => void this.grow() }, "Try again"),
-      );
+      if (this.turns.done(signal)) this.fail(error, h("button", { onclick: () => void this.grow() }, "Try again"));
     }
+  }
+
+  private fail(error: unknown, ...ways: HTMLElement[]): void {
+    const trouble = new Trouble();
+    fill(this.more, trouble.element);
+    trouble.tell(error, ...ways);
   }
 
   private clear(): void {
@@ -158,7 +149,7 @@ export class Sheet {
     this.byElement.clear();
     this.due.clear();
     this.tiles.length = 0;
-    this.answer = this.reached = null;
+    this.answer = null;
     fill(this.grid);
     fill(this.more);
   }
@@ -167,9 +158,9 @@ export class Sheet {
     this.answer = answer;
     const maps = unpack(answer.maps);
     const unit = new Unit(answer.largest);
-    const made = answer.channels.map((channel, i) => this.made(channel, maps[i]!, answer, unit));
+    const made = answer.channels.map((one, i) => tileOf(one, maps[i]!, answer, unit, () => this.onopen(one.channel)));
     const anew = !this.tiles.length;
-    if (anew && made[0]) this.reach(made[0].element);
+    if (anew && made[0]) made[0].element.tabIndex = 0;
     this.tiles.push(...made);
     this.grid.append(...made.map((tile) => tile.element));
     for (const tile of made) {
@@ -181,57 +172,6 @@ export class Sheet {
     this.end.unobserve(this.more);
     if (left > 0) this.end.observe(this.more); // anew: it tells at once if the end is still near
     this.onload(anew);
-  }
-
-  private made(channel: Channel, map: Grid, answer: Channels, unit: Unit): Tile {
-    const canvas = h("canvas", { width: 1, height: 1, "aria-hidden": "true" });
-    const { contribution } = channel;
-    const bar = h("span", { class: contribution < 0 ? "fill against" : "fill for" });
-    bar.style.width = `${50 * unit.share(contribution)}%`;
-    const second = secondOf(channel, answer.order);
-    const element = h(
-      "button",
-      {
-        class: "channel",
-        tabindex: -1,
-        "data-channel": channel.channel,
-        "aria-label":
-          `Channel ${channel.channel}: contributes ${signed(contribution)}, ` +
-          `${ranked(channel.ranks.contribution, "largest")} of ${answer.total}${second && `; ${second}`}`,
-        onclick: () => this.onopen(channel.channel),
-        onfocus: () => this.reach(element),
-      },
-      h("span", { class: "frame" }, canvas),
-      h(
-        "span",
-        { class: "line" },
-        h("span", { class: "number" }, `${channel.channel}`),
-        h("span", { class: "value" }, unit.tell(contribution)),
-      ),
-      h("span", { class: "balance", "aria-hidden": "true" }, bar),
-      second && h("span", { class: "second" }, second),
-    );
-    return { channel, map, element, canvas, near: false, stale: true };
-  }
-
-  /** Only the tile that was last in focus is reached by Tab; arrows go on from it. */
-  private reach(element: HTMLElement): void {
-    if (this.reached) this.reached.tabIndex = -1;
-    this.reached = element;
-    element.tabIndex = 0;
-  }
-
-  private walk(event: KeyboardEvent): void {
-    const at = this.tiles.findIndex((tile) => tile.element === document.activeElement);
-    if (at < 0 || event.altKey || event.ctrlKey || event.metaKey) return;
-    const top = this.tiles[0]!.element.offsetTop;
-    const second = this.tiles.findIndex((tile) => tile.element.offsetTop > top);
-    const columns = second < 0 ? this.tiles.length : second;
-    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + columns, ArrowUp: at - columns }[event.key];
-    const next = event.key === "Home" ? 0 : event.key === "End" ? this.tiles.length - 1 : to;
-    if (next === undefined) return;
-    event.preventDefault();
-    this.tiles[next]?.element.focus();
   }
 
   private moved(seen: IntersectionObserverEntry[]): void {
@@ -273,11 +213,4 @@ export class Sheet {
     paintTile(tile.canvas, image, field, this.page.painter, style, SIDE);
     tile.stale = false;
   }
-}
-
-/** What the order goes by, where that is not the contribution. */
-function secondOf(channel: Channel, order: Order): string {
-  if (order === "gradient") return `weight ${signed(channel.gradient)}`;
-  if (order === "activation") return `mean ${short(channel.mean).replace("-", "−")}`;
-  return "";
 }

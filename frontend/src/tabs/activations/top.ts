@@ -1,12 +1,14 @@
 // The pictures that excite a channel most, over the data set.
 
-import { picture } from "../../api";
+import { picture } from "../../api/pictures";
 import { fill, fresh, h } from "../../dom";
-import { percent, short, unpack } from "../../maps";
+import { unpack } from "../../maps/packed";
+import { percent, short } from "../../numbers";
 import { lookOf, type Page } from "../../page";
 import { Task } from "../../parts/task";
-import type { Top, TopPicture } from "./asking";
+import { Own } from "../../view";
 import { ChannelField, channelLook, paintTile } from "./paint";
+import type { Top, TopPicture } from "./wire";
 
 const COUNTS = [50, 200, 500, 1000, 2000];
 const USUAL = 200;
@@ -15,6 +17,7 @@ const SIDE = 200;
 export class TopPictures {
   readonly element: HTMLElement;
   private readonly task: Task;
+  private readonly own: Own;
   private readonly result = h("div", { class: "result" });
   private readonly asking = h("div", { class: "row" });
   private readonly heading = fresh("top");
@@ -25,7 +28,8 @@ export class TopPictures {
   private offered = "";
 
   constructor(private readonly page: Page) {
-    this.task = new Task(page, "Looking through the pictures");
+    this.task = new Task("Looking through the pictures");
+    this.own = page.store.own("activations");
     this.element = h(
       "section",
       { class: "top", "aria-labelledby": this.heading },
@@ -39,9 +43,8 @@ export class TopPictures {
   /** For this channel: at once if pictures are to be looked through, else when one asks for it. */
   show(model: string, layer: string | null, channel: number): void {
     this.controls();
-    const { more } = this.page.store.view;
-    const pictures = Number(more["activations.top"] ?? 0);
-    const seed = Number(more["activations.seed"] ?? 0);
+    const pictures = Number(this.own.get("top"));
+    const seed = Number(this.own.get("seed"));
     if (!(pictures > 0)) {
       this.stop();
       this.shown = "";
@@ -74,14 +77,13 @@ export class TopPictures {
     else {
       this.shown = "";
       fill(this.result);
-      this.page.store.setMore("activations.top", null);
+      this.own.set({ top: null });
     }
   }
 
   private controls(): void {
     const { count } = this.page.start.data;
-    const { more } = this.page.store.view;
-    const chosen = Number(more["activations.top"] ?? 0);
+    const chosen = Number(this.own.get("top"));
     const most = COUNTS[COUNTS.length - 1]!;
     const counts = COUNTS.filter((one) => one < count);
     if (count <= most) counts.push(count);
@@ -98,17 +100,17 @@ export class TopPictures {
         .map((one) => h("option", { value: one }, one >= count ? `all ${count} pictures` : `${one} of ${count} pictures`)),
     );
     select.value = String(usual);
-    select.addEventListener("change", () => chosen && this.page.store.setMore("activations.top", select.value));
+    select.addEventListener("change", () => chosen && this.own.set({ top: select.value }));
     fill(
       this.asking,
       !chosen &&
-        h("button", { class: "main", onclick: () => this.page.store.setMore("activations.top", select.value) }, "Find them"),
+        h("button", { class: "main", onclick: () => this.own.set({ top: select.value }) }, "Find them"),
       select,
       chosen > 0 &&
         chosen < count &&
         h(
           "button",
-          { onclick: () => this.page.store.setMore("activations.seed", String(Math.floor(Math.random() * 1e6))) },
+          { onclick: () => this.own.set({ seed: String(Math.floor(Math.random() * 1e6)) }) },
           "Draw others",
         ),
       !chosen && h("span", { class: "soft" }, "Takes a while once for a layer; then at once for its other channels."),
@@ -145,7 +147,7 @@ export class TopPictures {
 
   private tile(one: TopPicture): { element: HTMLElement; canvas: HTMLCanvasElement } {
     const canvas = h("canvas", { width: 1, height: 1, "aria-hidden": "true" });
-    const strength = short(one.strength).replace("-", "−");
+    const strength = short(one.strength);
     const guess = `${one.predicted.name} ${percent(one.predicted.probability)}`;
     const wrong = one.label !== null && one.label !== one.predicted.name ? `is ${one.label}` : "";
     const element = h(

@@ -1,12 +1,7 @@
 // The numbers of a channel in words.
 
-import { percent, short } from "../../maps";
-import type { Channel, Channels } from "./asking";
-
-/** With its sign, and a minus as wide as the plus. */
-export function signed(value: number): string {
-  return value > 0 ? `+${short(value)}` : short(value).replace("-", "−");
-}
+import { percent, short, signed } from "../../numbers";
+import type { Channel, Channels } from "./wire";
 
 /** Contributions of one layer, all in one unit, a power of a thousand, so that they can be compared at a glance. */
 export class Unit {
@@ -77,8 +72,8 @@ export function sentences(one: Channel, all: Channels): string[] {
   said.push(
     strength === 0 && mean === 0
       ? "It does not fire on this picture."
-      : `Its mean activation, ${short(mean).replace("-", "−")}, is ${ranked(ranks.activation, "largest")}; ` +
-          `its highest is ${short(strength).replace("-", "−")}.`,
+      : `Its mean activation, ${short(mean)}, is ${ranked(ranks.activation, "largest")}; ` +
+          `its highest is ${short(strength)}.`,
   );
   return said;
 }

@@ -1,16 +1,6 @@
-// What is compared: cells along four axes, and where each of them stands in a table.
+// Cells along four axes, and where each of them stands in a table.
 
-import type { components } from "../../schema";
-
-type Schemas = components["schemas"];
-export type Cell = Schemas["Cell"];
-export type Opinion = Schemas["Opinion"];
-export type Comparison = Schemas["Comparison"];
-/** What is sent before the maps of a model. */
-export interface Expected {
-  opinion: Opinion;
-  cells: Cell[];
-}
+import type { Cell } from "./wire";
 
 export const AXES = ["model", "method", "target", "layer"] as const;
 export type Axis = (typeof AXES)[number];
@@ -109,21 +99,4 @@ function runs(numbers: number[]): number[][] {
     else made.push([number]);
   }
   return made;
-}
-
-/** A list as it stands in a link: commas inside brackets belong to a method. */
-export function listed(text: string | undefined): string[] {
-  const made: string[] = [];
-  let depth = 0;
-  let part = "";
-  for (const letter of text ?? "") {
-    if (letter === "(") depth++;
-    if (letter === ")") depth--;
-    if (letter === "," && depth <= 0) {
-      made.push(part);
-      part = "";
-    } else part += letter;
-  }
-  made.push(part);
-  return [...new Set(made.map((one) => one.trim()).filter(Boolean))];
 }

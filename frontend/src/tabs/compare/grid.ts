@@ -1,10 +1,12 @@
 // A table of maps over one photo. Its cells can be chosen; they are painted a few at a time, so that the page answers.
 
 import { fill, h } from "../../dom";
-import type { Field, Look, Painter } from "../../maps";
-import { type Cell, keyOf, type Layout, type Placed } from "./cells";
-import { photo, sizeOf } from "../../parts/heat";
+import type { Field } from "../../maps/field";
+import type { Look, Painter } from "../../maps/painter";
+import { photo, sizeOf } from "../../parts/photo";
 import { roving, stop } from "../../parts/roving";
+import { keyOf, type Layout, type Placed } from "./cells";
+import type { Cell } from "./wire";
 
 /** What a header says: the value, and a line below it. */
 export interface Words {
@@ -35,7 +37,7 @@ const MANY = 40;
 /** Milliseconds of painting before the page may do something else. */
 const TURN = 12;
 
-export class Grid {
+export class MapGrid {
   readonly element = h("div", { class: "gridbox", role: "group", "aria-label": "Maps" });
   private readonly table = h("table", { class: "grid" });
   private readonly canvases = new Map<string, HTMLCanvasElement>();

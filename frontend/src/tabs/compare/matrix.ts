@@ -1,6 +1,7 @@
 // How alike maps rank the places of a picture: a table of all pairs, or one map against all, in numbers and words.
 
 import { fill, h } from "../../dom";
+import { fixed } from "../../numbers";
 import { roving, stop } from "../../parts/roving";
 
 const LARGE = 20;
@@ -21,9 +22,6 @@ export function ordered(table: readonly (readonly (number | null)[])[]): Pair[] 
   );
   return pairs.sort((a, b) => b.value - a.value);
 }
-
-/** Two digits, and a minus that is as wide as a plus. */
-export const signed = (value: number): string => value.toFixed(2).replace("-", "−");
 
 export class Matrix {
   readonly element = h("div", { class: "matrix" });
@@ -53,7 +51,7 @@ export class Matrix {
   }
 
   private told(what: string, { one, other, value }: Pair, names: readonly string[]): HTMLElement {
-    return h("p", { class: "told" }, h("b", {}, `${what}: `), `${names[one]} and ${names[other]}, ${signed(value)}.`);
+    return h("p", { class: "told" }, h("b", {}, `${what}: `), `${names[one]} and ${names[other]}, ${fixed(value)}.`);
   }
 
   /** All pairs: below the diagonal, since the other half says the same. */
@@ -117,7 +115,7 @@ export class Matrix {
     a: number,
     b: number,
   ): HTMLElement {
-    const text = value === null ? "–" : signed(value);
+    const text = value === null ? "–" : fixed(value);
     const button = h(
       "button",
       {

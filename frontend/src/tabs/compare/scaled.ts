@@ -1,39 +1,26 @@
 // Maps beside each other: several on one scale, and the difference of two.
 
-import { Field, type Grid } from "../../maps";
-import type { Place } from "../../api";
+import { Field } from "../../maps/field";
 
 const LONGEST = 512;
 
 /** The largest value of what speaks for the class, on the picture as it is shown. */
-export function summit(field: Field): number {
-  const [width, height] = sizeFor(field.place);
+const summit = (field: Field): number => largest(field, (value) => value);
+
+function largest(field: Field, of: (value: number) => number): number {
   let top = 0;
-  for (const value of field.landed(width, height)) if (value > top) top = value;
+  for (const value of field.landedWithin(LONGEST)) if (of(value) > top) top = of(value);
   return top;
-}
-
-/** What the full colour of a map stands for on its own scale. */
-export function ownTop(field: Field): number {
-  const [width, height] = sizeFor(field.place);
-  return field.peak(field.landed(width, height));
-}
-
-function sizeFor(place: Place): [number, number] {
-  const [width, height] = place.original;
-  const factor = Math.min(1, LONGEST / Math.max(width, height));
-  return [Math.max(1, Math.round(width * factor)), Math.max(1, Math.round(height * factor))];
 }
 
 /** A map whose full colour is given: that of several maps in one unit. */
 export class Scaled extends Field {
   constructor(
     own: Field,
-    raw: Grid,
-    readonly given: number,
+    private readonly given: number,
     private readonly signs: boolean,
   ) {
-    super(raw, own.place, own.relu, own.signed, own.percentile);
+    super(own.map, own.place, false, own.signed, own.percentile);
   }
 
   override get top(): number {
@@ -59,16 +46,14 @@ export class Difference extends Field {
 
   /** The largest of it, either way. */
   get most(): number {
-    let most = 0;
-    for (const value of this.landed(...sizeFor(this.place))) if (Math.abs(value) > most) most = Math.abs(value);
-    return most;
+    return largest(this, Math.abs);
   }
 
   override at(x: number, y: number): number {
     return this.between(this.a.at(x, y), this.b.at(x, y));
   }
 
-  override landed(width: number, height: number): Float32Array {
+  protected override land(width: number, height: number): Float32Array {
     const other = this.b.landed(width, height);
     return this.a.landed(width, height).map((value, i) => this.between(value, other[i]!));
   }

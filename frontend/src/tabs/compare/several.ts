@@ -1,12 +1,7 @@
 // Several of many: what is chosen as buttons that take it away, a list and a field that add to it.
 
 import { fill, fresh, h } from "../../dom";
-
-export interface Option {
-  value: string;
-  text: string;
-  group?: string;
-}
+import { type Option, shelved } from "../../parts/controls";
 
 export interface Typed {
   /** What the empty field says. */
@@ -73,7 +68,7 @@ export class Several {
     );
     const left = options.filter((option) => !chosen.some((one) => one.value === option.value));
     this.add.disabled = !left.length;
-    fill(this.add, h("option", { value: "" }, left.length ? "Add …" : "all of them"), ...shelves(left));
+    fill(this.add, h("option", { value: "" }, left.length ? "Add …" : "all of them"), ...shelved(left));
     if (held >= 0) (this.chips.querySelectorAll<HTMLElement>("button")[Math.min(held, chosen.length - 1)] ?? this.add).focus();
   }
 
@@ -109,20 +104,4 @@ export class Several {
       fill(this.hints);
     }
   }
-}
-
-function shelves(options: Option[]): HTMLElement[] {
-  const groups = new Map<string, HTMLElement>();
-  const made: HTMLElement[] = [];
-  for (const { value, text, group } of options) {
-    const option = h("option", { value }, text);
-    if (!group) made.push(option);
-    else if (groups.has(group)) groups.get(group)!.append(option);
-    else {
-      const shelf = h("optgroup", { label: group }, option);
-      groups.set(group, shelf);
-      made.push(shelf);
-    }
-  }
-  return made;
 }

@@ -95,20 +95,3 @@ function wrapped(context: CanvasRenderingContext2D, text: string, room: number, 
   }
   return line ? [...lines, line] : lines;
 }
-
-/** Hand a canvas over as a file. */
-export function download(canvas: HTMLCanvasElement, name: string): Promise<void> {
-  return new Promise((done) =>
-    canvas.toBlob((blob) => {
-      if (blob) {
-        const url = URL.createObjectURL(blob);
-        const link = document.createElement("a");
-        link.href = url;
-        link.download = name;
-        link.click();
-        setTimeout(() => URL.revokeObjectURL(url), 10_000);
-      }
-      done();
-    }, "image/png"),
-  );
-}

@@ -1,12 +1,14 @@
 // Two maps over one photo: a divider between them, one after the other, their difference, or side by side.
 
 import { fill, h } from "../../dom";
-import { type Field, type Look, type Painter, percent, short } from "../../maps";
-import { HeatView } from "../../parts/heat";
-import { Difference, ownTop } from "./scaled";
+import type { Field } from "../../maps/field";
+import type { Look, Painter } from "../../maps/painter";
+import { percent, short } from "../../numbers";
+import { HeatView, linked } from "../../parts/heat";
+import { Difference } from "./scaled";
 
 export type Mode = "swipe" | "flicker" | "difference" | "side";
-export const MODES: readonly [Mode, string][] = [
+export const MODES: readonly (readonly [Mode, string])[] = [
   ["swipe", "Swipe"],
   ["flicker", "Flicker"],
   ["difference", "Difference"],
@@ -73,8 +75,7 @@ export class Swipe {
       this.divider,
     );
     this.above.canvas.classList.add("above");
-    this.left.onpoint = (x, y) => this.linked(this.right, x, y);
-    this.right.onpoint = (x, y) => this.linked(this.left, x, y);
+    linked([this.left, this.right]);
     this.difference.onpoint = (x, y) => this.read(x, y);
     this.still.addEventListener("change", () => this.show(this.mode));
     this.slide(this.place);
@@ -83,7 +84,7 @@ export class Swipe {
   /** Two maps of one photo, and how to look at them. */
   set(image: HTMLImageElement, a: Side, b: Side, look: Look, mode: Mode): void {
     this.sides = [a, b];
-    this.tops = [ownTop(a.field), ownTop(b.field)];
+    this.tops = [a.field.top, b.field.top];
     this.below.set(image, a.field, look, `A: ${a.words}`);
     this.above.set(image, b.field, look, `B: ${b.words}`);
     this.left.set(image, a.field, look, `A: ${a.words}`);
@@ -217,10 +218,6 @@ export class Swipe {
     this.read(across * width, ((event.clientY - box.top) / box.height) * height);
   }
 
-  private linked(other: HeatView, x: number | null, y: number | null): void {
-    other.mark(x, y);
-  }
-
   /** What both maps say at a point of the picture. */
   private read(x: number | null, y: number | null): void {
     if (x === null || y === null || !this.sides) {
@@ -230,7 +227,8 @@ export class Swipe {
     const told = this.sides.map(({ field }, i) => {
       const value = field.at(x, y);
       const share = value / (this.tops[i] || 1);
-      return `${i ? "B" : "A"} ${short(value)}${Number.isNaN(value) ? "" : ` (${share < 0 ? `−${percent(-share)}` : percent(share)})`}`;
+      const told = Number.isNaN(value) ? "" : ` (${share < 0 ? `−${percent(-share)}` : percent(share)})`;
+      return `${i ? "B" : "A"} ${short(value)}${told}`;
     });
     this.reading.textContent = `${told.join(" · ")}, in each map's own units and of its full colour`;
   }

@@ -1,11 +1,17 @@
 // One point in words and pictures: the picture with its map, what it is and what it was taken for, its neighbours.
 
-import { explain, get, picture, pictureUrl, wasStopped } from "../../api";
-import { fill, h, settled } from "../../dom";
-import { Field, percent } from "../../maps";
+import { get } from "../../api/ask";
+import { picture, pictureUrl } from "../../api/pictures";
+import { busy, fill, h, settled } from "../../dom";
+import { Field } from "../../maps/field";
+import { percent } from "../../numbers";
 import { lookOf, type Page } from "../../page";
 import { HeatView } from "../../parts/heat";
-import { methodOf, type Neighbours, open, type Points, query, type RunInfo } from "./parts";
+import { Trouble } from "../../parts/trouble";
+import { Turns } from "../../turns";
+import { mapsOf } from "./maps";
+import { ways } from "./ways";
+import { type Neighbours, type Points, query, type RunInfo } from "./wire";
 
 const WAIT = 110;
 const NEAR = 6;
@@ -17,8 +23,8 @@ export class Card {
   private readonly words = h("div", { class: "words", "aria-live": "polite" });
   private readonly near = h("div", { class: "near" });
   private readonly buttons = h("div", { class: "row" });
-  private readonly state = h("p", { class: "note" });
-  private asking: AbortController | null = null;
+  private readonly turns = new Turns();
+  private readonly trouble = new Trouble();
   private readonly ask = settled(WAIT, (point: number) => void this.fetch(point));
   private run: RunInfo | null = null;
   private points: Points | null = null;
@@ -59,7 +65,7 @@ export class Card {
     if (!run || !points || point === this.point) return;
     this.stop();
     if (this.point === null)
-      fill(this.element, run.shows && this.view.element, this.state, this.words, this.buttons, this.near);
+      fill(this.element, run.shows && this.view.element, this.trouble.element, this.words, this.buttons, this.near);
     this.point = point;
     const truth = points.classes[points.truth[point]!];
     const said = points.classes[points.said[point]!]!;
@@ -74,19 +80,17 @@ export class Card {
     const id = `s${points.pictures[point]!}`;
     fill(
       this.buttons,
-      run.shows && h("button", { onclick: () => open(this.page, run, id) }, "Open in Look"),
-      run.shows && h("button", { onclick: () => open(this.page, run, id, "doubt") }, "Doubt it"),
+      ...(run.shows ? ways(this.page, run, id, points.names[point]!) : []),
     );
     fill(this.near);
-    fill(this.state);
-    if (run.shows) this.element.setAttribute("aria-busy", "true");
+    this.trouble.clear();
+    if (run.shows) busy(this.element, true);
     this.ask(point);
   }
 
   stop(): void {
-    this.asking?.abort();
-    this.asking = null;
-    this.element.removeAttribute("aria-busy");
+    this.turns.end();
+    busy(this.element, false);
   }
 
   /** The tab was left: what has not come by now is asked for again when the point is shown the next time. */
@@ -98,29 +102,24 @@ export class Card {
   private async fetch(point: number): Promise<void> {
     const [run, points] = [this.run, this.points];
     if (!run || !points || point !== this.point) return;
-    const asking = (this.asking = new AbortController());
+    const signal = this.turns.begin();
     try {
-      await Promise.all([this.neighbours(run, points, point, asking.signal), run.shows && this.map(run, point, asking.signal)]);
+      await Promise.all([this.neighbours(run, points, point, signal), run.shows && this.map(run, point, signal)]);
       if (point === this.point) this.element.dataset.point = String(point);
     } catch (error) {
-      if (point === this.point && !wasStopped(error)) fill(this.state, (error as Error).message);
+      if (!signal.aborted) this.trouble.tell(error);
     } finally {
-      if (this.asking === asking) this.element.removeAttribute("aria-busy");
+      if (this.turns.done(signal)) busy(this.element, false);
     }
   }
 
   private async map(run: RunInfo, point: number, signal: AbortSignal): Promise<void> {
     const id = `s${this.points!.pictures[point]!}`;
-    const method = methodOf(this.page);
     const image = await picture(id, SIDE);
     if (point !== this.point) return;
     this.view.set(image, null, lookOf(this.page), "the picture");
     if (!run.asked) return;
-    const answer = await explain(
-      { picture: id, model: run.asked, methods: [method], layers: [], targets: [], score: "logit" },
-      undefined,
-      signal,
-    );
+    const answer = await mapsOf(this.page, run, id, [], signal);
     if (point !== this.point) return;
     const made = answer.maps[0]!;
     this.view.set(image, Field.of(made, answer.place), lookOf(this.page), `${made.target}: ${made.method} at ${made.layer}`);

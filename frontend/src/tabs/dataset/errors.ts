@@ -1,11 +1,16 @@
 // The wrong answers as a table, the surest first; each opens both maps. The maps of right answers beside wrong ones.
 
-import { get, pictureUrl, wasStopped } from "../../api";
+import { get } from "../../api/ask";
+import { pictureUrl } from "../../api/pictures";
 import { fill, h, settled } from "../../dom";
-import { percent } from "../../maps";
-import { type Page } from "../../page";
+import { counted, digits, percent } from "../../numbers";
+import type { Page } from "../../page";
+import { Trouble } from "../../parts/trouble";
+import { Turns } from "../../turns";
 import { Pairs } from "./pair";
-import { counted, digits, open, type Overall, type Part, query, type Range, type RunInfo, type Said, type SaidList } from "./parts";
+import type { Part } from "./part";
+import { ways } from "./ways";
+import { type Overall, query, type Range, type RunInfo, type Said, type SaidList } from "./wire";
 
 const SIZE = 20;
 const COLUMNS: { sort: string; text: string; falling: boolean }[] = [
@@ -20,27 +25,28 @@ export function errors(page: Page): Part {
   const find = h("input", { type: "search", placeholder: "Find by name or class", "aria-label": "Find errors by name or class", maxlength: 100 });
   const download = h("a", { class: "download", download: "predictions.csv" }, "All rows as CSV");
   const count = h("p", { class: "count", "aria-live": "polite" });
+  const trouble = new Trouble();
   const table = h("div");
   const paging = h("div", { class: "row paging" });
   const contrasts = h("div");
-  const element = h("div", { class: "errors" }, h("div", { class: "row top" }, count, find, download), table, paging, contrasts);
+  const element = h("div", { class: "errors" }, h("div", { class: "row top" }, count, find, download), trouble.element, table, paging, contrasts);
   let run: RunInfo | null = null;
-  let asking = new AbortController();
+  const turns = new Turns();
+  let signal = turns.begin();
   let how = { sort: "confidence", descending: true, offset: 0 };
   let shown = "";
   const opened: { pairs: Pairs; fold(): void }[] = [];
 
   function show(next: RunInfo): void {
     if (run?.id !== next.id) {
-      asking.abort();
-      asking = new AbortController();
+      signal = turns.begin();
       run = next;
       how = { sort: "confidence", descending: true, offset: 0 };
       find.value = "";
       shown = "";
       download.setAttribute("href", query("rows.csv", { run: next.id }));
       fill(contrasts);
-      void compare(next, asking.signal);
+      void compare(next, signal);
     }
     void load();
   }
@@ -50,20 +56,21 @@ export function errors(page: Page): Part {
     if (path === shown) return;
     shown = path;
     try {
-      const found = await get<SaidList>(path, asking.signal);
+      const found = await get<SaidList>(path, signal);
       if (shown === path) draw(found);
+      trouble.clear();
     } catch (error) {
       if (shown === path) shown = "";
-      if (!wasStopped(error)) page.say((error as Error).message, "error");
+      trouble.tell(error);
     }
   }
 
-  async function compare(of: RunInfo, signal: AbortSignal): Promise<void> {
+  async function compare(of: RunInfo, wanted: AbortSignal): Promise<void> {
     try {
-      const found = await get<Overall>(query("overall", { run: of.id }), signal);
+      const found = await get<Overall>(query("overall", { run: of.id }), wanted);
       if (run?.id === of.id) fill(contrasts, ...beside(found));
     } catch (error) {
-      if (!wasStopped(error)) page.say((error as Error).message, "error");
+      trouble.tell(error);
     }
   }
 
@@ -133,8 +140,7 @@ export function errors(page: Page): Part {
           "td",
           { class: "do" },
           id && of.asked && maps,
-          id && h("button", { "aria-label": `Look at ${row.name}`, onclick: () => open(page, of, id) }, "Look"),
-          id && h("button", { "aria-label": `Doubt ${row.name}`, onclick: () => open(page, of, id, "doubt") }, "Doubt"),
+          ...(id ? ways(page, of, id, row.name) : []),
         ),
       ),
       detail,

@@ -1,11 +1,16 @@
 // A picture with what the model saw in it and what it missed: the map of what was said, the map of what is true.
 
-import { explain, picture, wasStopped } from "../../api";
+import { wasStopped } from "../../api/ask";
+import { picture } from "../../api/pictures";
 import { fill, h } from "../../dom";
-import { Field, percent } from "../../maps";
+import { Field } from "../../maps/field";
+import { percent } from "../../numbers";
 import { lookOf, type Page } from "../../page";
 import { HeatView } from "../../parts/heat";
-import { methodOf, open, type RunInfo, type Said } from "./parts";
+import { Trouble } from "../../parts/trouble";
+import { mapsOf } from "./maps";
+import { ways } from "./ways";
+import type { RunInfo, Said } from "./wire";
 
 const SIDE = 256;
 const AT_ONCE = 2;
@@ -43,7 +48,7 @@ export class Pairs {
     const same = row.correct === true || row.truth === null;
     const views = [new HeatView("photo", this.page.painter, SIDE)];
     if (run.asked) views.push(...(same ? [0] : [0, 1]).map(() => new HeatView("overlay", this.page.painter, SIDE)));
-    const state = h("p", { class: "note" });
+    const state = new Trouble();
     const figure = h("div", { class: "shots" }, ...views.map((view) => view.element));
     const element = h(
       "article",
@@ -55,13 +60,12 @@ export class Pairs {
         h("span", {}, same ? `said with ${percent(row.confidence)}` : `taken for ${row.said}, ${percent(row.confidence)}`),
       ),
       id && figure,
-      state,
+      state.element,
       h(
         "p",
         { class: "row" },
         h("span", { class: "note name" }, row.name),
-        id && h("button", { onclick: () => open(this.page, run, id) }, "Look"),
-        id && h("button", { onclick: () => open(this.page, run, id, "doubt") }, "Doubt"),
+        ...(id ? ways(this.page, run, id, row.name) : []),
       ),
     );
     if (id) {
@@ -89,7 +93,7 @@ export class Pairs {
     id: string,
     same: boolean,
     views: HeatView[],
-    state: HTMLElement,
+    state: Trouble,
     signal: AbortSignal,
   ): Promise<void> {
     try {
@@ -99,8 +103,7 @@ export class Pairs {
       if (run.asked) {
         for (const view of views.slice(1)) view.set(image, null, look, "…");
         const targets = same ? [row.predicted] : [row.predicted, row.truth!];
-        const methods = [methodOf(this.page)];
-        const answer = await explain({ picture: id, model: run.asked, methods, layers: [], targets, score: "logit" }, undefined, signal);
+        const answer = await mapsOf(this.page, run, id, targets, signal);
         answer.maps.forEach((made, i) => {
           const what = i === 0 ? "saw" : "missed";
           const field = Field.of(made, answer.place);
@@ -110,7 +113,7 @@ export class Pairs {
       }
     } catch (error) {
       if (wasStopped(error)) return;
-      fill(state, (error as Error).message);
+      state.tell(error);
     }
     if (!signal.aborted && --this.left <= 0) this.element.dataset.drawn = String(this.element.children.length);
   }

@@ -1,21 +1,9 @@
-// Points on a canvas: zoom, pan, which one is under the pointer, which one lies next in a direction.
+// Points on a canvas: zoom, pan; by pointer, fingers, wheel and keys.
 
-import { fresh, h } from "../../dom";
+import { framed, fresh, h } from "../../dom";
+import { drawDots, type Dress } from "./dots";
+import { type Dots, EDGE, Places } from "./places";
 
-export interface Dots {
-  x: readonly number[];
-  y: readonly number[];
-}
-
-/** How the points look: a colour each (or the style sheet's name of one, "--soft"), a cross for what is wrong, hardly visible for what is muted. */
-export interface Dress {
-  colours: readonly string[];
-  crossed: readonly boolean[];
-  muted: readonly boolean[];
-}
-
-const EDGE = 22;
-const CELL = 24;
 const MOST = 60;
 const REACH = 12;
 
@@ -24,15 +12,12 @@ export class Plane {
   readonly canvas = h("canvas", { tabindex: 0, role: "application" });
   private dots: Dots = { x: [], y: [] };
   private dress: Dress = { colours: [], crossed: [], muted: [] };
-  /** Places at zoom 1, in CSS pixels. */
-  private at = new Float32Array(0);
-  private cells = new Map<number, number[]>();
+  private places = new Places({ x: [], y: [] }, 1, 1);
   private zoom = 1;
   private shift: [number, number] = [0, 0];
   private size: [number, number] = [1, 1];
   private marked: number | null = null;
   private near: readonly number[] = [];
-  private queued = false;
   private readonly fingers = new Map<number, [number, number]>();
   private moved = 0;
   /** The point that the pointer or the keyboard has come to. */
@@ -93,7 +78,8 @@ export class Plane {
 
   /** Where a point is on the canvas, in CSS pixels. */
   placeOf(point: number): [number, number] {
-    return [this.at[2 * point]! * this.zoom + this.shift[0], this.at[2 * point + 1]! * this.zoom + this.shift[1]];
+    const [x, y] = this.places.of(point);
+    return [x * this.zoom + this.shift[0], y * this.zoom + this.shift[1]];
   }
 
   /** Bring a point into sight. */
@@ -143,54 +129,15 @@ export class Plane {
     this.size = [width, height];
     this.canvas.width = Math.round(width * by);
     this.canvas.height = Math.round(height * by);
-    const { x, y } = this.dots;
-    const [left, right, low, high] = [least(x), most(x), least(y), most(y)];
-    const scale = Math.min((width - 2 * EDGE) / (right - left || 1e-9), (height - 2 * EDGE) / (high - low || 1e-9));
-    const known = right > left || high > low ? scale : 0;
-    this.at = new Float32Array(2 * x.length);
-    this.cells = new Map();
-    for (let i = 0; i < x.length; i++) {
-      this.at[2 * i] = width / 2 + (x[i]! - (left + right) / 2) * known;
-      this.at[2 * i + 1] = height / 2 - (y[i]! - (low + high) / 2) * known;
-      const cell = cellOf(this.at[2 * i]!, this.at[2 * i + 1]!);
-      const inside = this.cells.get(cell);
-      if (inside) inside.push(i);
-      else this.cells.set(cell, [i]);
-    }
+    this.places = new Places(this.dots, width, height);
     this.hold();
     this.draw();
   }
 
-  /** The point nearest to a place of the canvas, if one is near enough; muted ones are not there. */
+  /** The point under a place of the canvas, if one is near enough; muted ones are not there. */
   private under(x: number, y: number): number | null {
-    const reach = (REACH + this.radius) / this.zoom;
     const [u, v] = [(x - this.shift[0]) / this.zoom, (y - this.shift[1]) / this.zoom];
-    let best: number | null = null;
-    let closest = reach ** 2;
-    for (let a = Math.floor((u - reach) / CELL); a <= Math.floor((u + reach) / CELL); a++)
-      for (let b = Math.floor((v - reach) / CELL); b <= Math.floor((v + reach) / CELL); b++)
-        for (const i of this.cells.get(a * 100003 + b) ?? []) {
-          const distance = (this.at[2 * i]! - u) ** 2 + (this.at[2 * i + 1]! - v) ** 2;
-          if (distance <= closest && !this.dress.muted[i]) [best, closest] = [i, distance];
-        }
-    return best;
-  }
-
-  /** The nearest point within 45 degrees of a direction; the first one where none is marked yet. */
-  private towards(dx: number, dy: number): number | null {
-    const seen = [...this.dots.x.keys()].filter((i) => !this.dress.muted[i]);
-    if (this.marked === null) return seen[0] ?? null;
-    const [x, y] = [this.at[2 * this.marked]!, this.at[2 * this.marked + 1]!];
-    let best: number | null = null;
-    let closest = Infinity;
-    for (const i of seen) {
-      const [u, v] = [this.at[2 * i]! - x, this.at[2 * i + 1]! - y];
-      const along = u * dx + v * dy;
-      const distance = u * u + v * v;
-      if (i !== this.marked && along > 0 && Math.abs(u * dy - v * dx) <= along && distance < closest)
-        [best, closest] = [i, distance];
-    }
-    return best;
+    return this.places.nearest(u, v, (REACH + this.radius) / this.zoom, this.dress.muted);
   }
 
   private get radius(): number {
@@ -198,80 +145,13 @@ export class Plane {
     return Math.min(8, usual * this.zoom ** 0.35);
   }
 
-  private draw(): void {
-    if (this.queued) return;
-    this.queued = true;
-    requestAnimationFrame(() => {
-      this.queued = false;
-      this.drawNow();
-    });
-  }
+  private readonly draw = framed(() => this.drawNow());
 
   private drawNow(): void {
-    const context = this.canvas.getContext("2d")!;
     const by = this.canvas.width / this.size[0];
-    const style = getComputedStyle(this.canvas);
-    const [ink, paper, soft] = ["--ink", "--paper", "--soft"].map((name) => style.getPropertyValue(name).trim());
-    const named = new Map<string, string>();
-    const plain = (colour: string): string => {
-      if (!colour.startsWith("--")) return colour;
-      if (!named.has(colour)) named.set(colour, style.getPropertyValue(colour).trim());
-      return named.get(colour)!;
-    };
-    const r = this.radius;
-    context.setTransform(by, 0, 0, by, 0, 0);
-    context.clearRect(0, 0, ...this.size);
-    context.lineJoin = context.lineCap = "round";
-    const { colours, crossed, muted } = this.dress;
-    const order = [...this.dots.x.keys()].sort((a, b) => rank(a) - rank(b));
-    function rank(i: number): number {
-      return muted[i] ? 0 : crossed[i] ? 2 : 1;
-    }
-    for (const i of order) {
-      const [x, y] = this.placeOf(i);
-      if (x < -r || y < -r || x > this.size[0] + r || y > this.size[1] + r) continue;
-      context.globalAlpha = muted[i] ? 0.16 : 1;
-      const colour = muted[i] ? soft! : plain(colours[i]!);
-      context.beginPath();
-      if (crossed[i]) {
-        const d = r * 0.95;
-        context.moveTo(x - d, y - d);
-        context.lineTo(x + d, y + d);
-        context.moveTo(x + d, y - d);
-        context.lineTo(x - d, y + d);
-        context.lineWidth = r * 0.95 + 1.6;
-        context.strokeStyle = ink!;
-        if (!muted[i]) context.stroke();
-        context.lineWidth = r * 0.8;
-        context.strokeStyle = colour;
-        context.stroke();
-      } else {
-        context.arc(x, y, r, 0, 7);
-        context.fillStyle = colour;
-        context.fill();
-        context.lineWidth = 0.8;
-        context.strokeStyle = ink!;
-        context.globalAlpha = 0.5; // dark dots on a dark ground have an edge, too
-        if (!muted[i]) context.stroke();
-      }
-    }
-    context.globalAlpha = 1;
-    for (const i of this.near) this.ring(context, i, r + 3, ink!, paper!, 1.4);
-    if (this.marked !== null) this.ring(context, this.marked, r + 5, ink!, paper!, 2.4);
-  }
-
-  private ring(context: CanvasRenderingContext2D, point: number, r: number, ink: string, paper: string, width: number): void {
-    const [x, y] = this.placeOf(point);
-    for (const [colour, more] of [
-      [paper, 2],
-      [ink, 0],
-    ] as const) {
-      context.beginPath();
-      context.arc(x, y, r, 0, 7);
-      context.lineWidth = width + more;
-      context.strokeStyle = colour;
-      context.stroke();
-    }
+    const { dress, marked, near, radius, size } = this;
+    const place = (point: number): [number, number] => this.placeOf(point);
+    drawDots(this.canvas, { count: this.dots.x.length, place, dress, radius, size, by, marked, near });
   }
 
   private listen(): void {
@@ -332,7 +212,7 @@ export class Plane {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (way && event.shiftKey) this.pan(-60 * way[0], -60 * way[1]);
     else if (way) {
-      const point = this.towards(...way);
+      const point = this.places.towards(this.marked, way, this.dress.muted);
       if (point !== null) {
         this.onmark?.(point);
         this.reveal(point);
@@ -345,7 +225,3 @@ export class Plane {
     event.preventDefault();
   }
 }
-
-const cellOf = (x: number, y: number): number => Math.floor(x / CELL) * 100003 + Math.floor(y / CELL);
-const least = (values: readonly number[]): number => values.reduce((a, b) => Math.min(a, b), Infinity);
-const most = (values: readonly number[]): number => values.reduce((a, b) => Math.max(a, b), -Infinity);

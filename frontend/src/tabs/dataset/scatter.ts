@@ -1,12 +1,18 @@
 // What the model takes for alike: every picture a point, near where the network's last features are near.
 
-import { get, wasStopped } from "../../api";
-import { fill, h } from "../../dom";
-import { type Page } from "../../page";
+import { get } from "../../api/ask";
+import { busy, fill, h } from "../../dom";
+import { counted, tenths } from "../../numbers";
+import type { Page } from "../../page";
 import { choice } from "../../parts/controls";
+import { Trouble } from "../../parts/trouble";
+import { Turns } from "../../turns";
 import { Card } from "./card";
-import { counted, open, own, type Part, type Points, put, query, type RunInfo, share } from "./parts";
-import { type Dress, Plane } from "./plane";
+import type { Dress } from "./dots";
+import type { Part } from "./part";
+import { Plane } from "./plane";
+import { open } from "./ways";
+import { type Points, query, type RunInfo } from "./wire";
 
 type By = "truth" | "said" | "right" | "confidence";
 const BY: { value: By; text: string }[] = [
@@ -28,10 +34,12 @@ interface Group {
 }
 
 export function scatter(page: Page): Part {
+  const own = page.store.own("dataset");
+  const trouble = new Trouble();
   const plane = new Plane("Pictures as points");
   const card = new Card(page);
-  const way = choice("Projection", (value) => put(page, { way: value }));
-  const colour = choice("Colour", (value) => put(page, { colour: value }));
+  const way = choice("Projection", (value) => own.set({ way: value }, true));
+  const colour = choice("Colour", (value) => own.set({ colour: value }, true));
   const legend = h("div", { class: "legend", role: "group", "aria-label": "Classes: show only those chosen" });
   const find = h("input", { type: "search", placeholder: "Find a class", "aria-label": "Show only classes with these words", maxlength: 100 });
   const told = h("div", { class: "told" });
@@ -40,6 +48,7 @@ export function scatter(page: Page): Part {
     "div",
     { class: "scatter" },
     h("div", { class: "field-row" }, way.element, colour.element, h("div", { class: "field grow" }, h("label", { for: "dataset-find" }, "Classes"), find)),
+    trouble.element,
     h("div", { class: "stage" }, h("div", { class: "left" }, plane.element, legend, told, table), card.element),
   );
   find.id = "dataset-find";
@@ -49,27 +58,26 @@ export function scatter(page: Page): Part {
   const only = new Set<string>();
   let asked = "";
   let drawn = "";
-  let asking: AbortController | null = null;
+  const turns = new Turns();
 
   async function load(next: RunInfo): Promise<void> {
-    const chosen = own(page, "way") || null;
+    const chosen = own.get("way") || null;
     const path = query("points", { run: next.id, way: chosen });
     if (path !== asked) {
-      asking?.abort();
-      asking = new AbortController();
+      const signal = turns.begin();
       asked = path;
-      element.setAttribute("aria-busy", "true");
+      busy(element, true);
       try {
-        points = await get<Points>(path, asking.signal);
+        points = await get<Points>(path, signal);
+        trouble.clear();
       } catch (error) {
-        if (asked === path) asked = "";
-        if (!wasStopped(error)) {
-          page.say((error as Error).message, "error");
-          element.removeAttribute("aria-busy");
-        }
+        if (signal.aborted) return;
+        asked = "";
+        trouble.tell(error);
         return;
+      } finally {
+        if (turns.done(signal)) busy(element, false);
       }
-      element.removeAttribute("aria-busy");
       if (asked !== path) return;
       run = next;
       only.clear();
@@ -94,7 +102,7 @@ export function scatter(page: Page): Part {
 
   /** What was asked for; else the classes where they can be told apart by colour. */
   function colouring(found: Points): By {
-    const asked = BY.find((one) => one.value === own(page, "colour"))?.value;
+    const asked = BY.find((one) => one.value === own.get("colour"))?.value;
     if (asked) return asked;
     const many = new Set(found.truth).size > found.colours.length;
     return found.right.every((one) => one === -1) ? "said" : many ? "right" : "truth";
@@ -189,7 +197,7 @@ export function scatter(page: Page): Part {
     const some = found.count > found.x.length ? ` ${found.x.length.toLocaleString("en")} of ${counted(found.count, "picture")} are drawn, chosen at random; neighbours are looked for among them.` : "";
     fill(
       told,
-      h("p", {}, found.agreement === null ? "" : `Of the pictures with a label, ${share(found.agreement)} have a nearest neighbour with the same one, by the cosine of the features.${only} `, near + some),
+      h("p", {}, found.agreement === null ? "" : `Of the pictures with a label, ${tenths(found.agreement)} have a nearest neighbour with the same one, by the cosine of the features.${only} `, near + some),
       h("p", { class: "note" }, `Features: ${found.place}. Places: ${found.how}.`),
       found.failed > 0 && h("details", {}, h("summary", {}, `${counted(found.failed, "picture")} could not be read or run`), h("ul", {}, ...found.failures.map((one) => h("li", {}, `${one.name}: ${one.reason}`)))),
     );
@@ -207,7 +215,7 @@ export function scatter(page: Page): Part {
           "tbody",
           {},
           ...rows.map((one) =>
-            h("tr", {}, h("th", { scope: "row" }, one.name), h("td", {}, one.count), h("td", {}, one.agreeing), h("td", {}, share(one.agreeing / one.count))),
+            h("tr", {}, h("th", { scope: "row" }, one.name), h("td", {}, one.count), h("td", {}, one.agreeing), h("td", {}, tenths(one.agreeing / one.count))),
           ),
         ),
       ),

@@ -1,16 +1,22 @@
 // Cover a part of the picture; score and map change at once.
 
-import type { Covered } from "../../api";
-import { post } from "../../api";
-import { fill, h } from "../../dom";
-import { percent, seen } from "../../maps";
+import { post } from "../../api/ask";
+import { decoded } from "../../api/pictures";
+import { busy, fill, h } from "../../dom";
+import { Field } from "../../maps/field";
+import { seen } from "../../maps/landing";
+import { percent, portion } from "../../numbers";
 import { lookOf, type Page } from "../../page";
-import { Brush } from "./brush";
 import { choice, slider } from "../../parts/controls";
 import { HeatView } from "../../parts/heat";
+import { segments } from "../../parts/segments";
+import { Trouble } from "../../parts/trouble";
+import { Brush } from "./brush";
 import { Latest } from "./latest";
-import { decoded, fieldOf, type Now, type Part, portion } from "./part";
+import type { Box } from "./mask";
+import type { Now, Part } from "./part";
 import { change, meaning, stands, told } from "./stands";
+import type { Covered } from "./wire";
 
 const FILLS = [
   { value: "blur", text: "a blur of itself" },
@@ -21,22 +27,31 @@ const FILLS = [
 const TOP = 0.2;
 
 export function cover(page: Page): Part {
+  const own = page.store.own("doubt");
   const brush = new Brush();
   const view = new HeatView("overlay", page.painter);
   const outcome = told();
+  const trouble = new Trouble();
   const classes = h("div");
-  const latest = new Latest<object, Covered>("/api/cover", (answer) => void draw(answer), failed, busy);
+  const latest = new Latest<object, Covered>(
+    "/api/cover",
+    (answer) => void draw(answer),
+    (error) => trouble.tell(error),
+    (waiting) => busy(element, waiting),
+  );
   let now: Now | null = null;
 
   const size = slider("Size of the brush", { min: 0.01, max: 0.2, step: 0.005 }, (value) => (brush.size = value), portion);
   size.set(brush.size);
   const fills = choice("Cover it with", (value) => {
-    page.store.setMore("doubt.fill", value === "blur" ? null : value);
+    own.set({ fill: value === "blur" ? null : value });
     ask();
   });
-  const tools = (["Paint", "Erase"] as const).map((name) =>
-    h("button", { "aria-pressed": String(name === "Paint"), onclick: () => take(name === "Erase") }, name),
-  );
+  const tool = segments("Tool", [["paint", "Paint"], ["erase", "Erase"]], (name) => {
+    brush.erasing = name === "erase";
+    tool.set(name);
+  });
+  tool.set("paint");
   const undo = h("button", { onclick: () => brush.undo() }, "Undo");
   const clear = h("button", { onclick: () => brush.clear() }, "Clear");
   const mark = h("button", { class: "main", onclick: coverMarked }, "Cover what the map marks");
@@ -62,13 +77,14 @@ export function cover(page: Page): Part {
       "Paint over what you think the model looks at. If its answer stays, it did not need that.",
     ),
     outcome.element,
+    trouble.element,
     h(
       "div",
       { class: "canvases" },
       h(
         "section",
         { class: "card", "aria-label": "Paint" },
-        h("div", { class: "row" }, h("div", { class: "row", role: "group", "aria-label": "Tool" }, ...tools), undo, clear),
+        h("div", { class: "row" }, tool.element, undo, clear),
         brush.element,
         size.element,
         fills.element,
@@ -83,18 +99,13 @@ export function cover(page: Page): Part {
     ask();
   };
 
-  function take(erasing: boolean): void {
-    brush.erasing = erasing;
-    tools.forEach((tool, i) => tool.setAttribute("aria-pressed", String((i === 1) === erasing)));
-  }
-
   function buttons(): void {
-    undo.disabled = !brush.canUndo;
-    clear.disabled = keep.disabled = brush.share === 0;
+    undo.disabled = !brush.mask.canUndo;
+    clear.disabled = keep.disabled = brush.mask.share === 0;
   }
 
   function question() {
-    return { ...now!.doubt, target: String(now!.made.index ?? now!.doubt.target ?? ""), mask: brush.packed(), fill: fills.select.value };
+    return { ...now!.doubt, target: String(now!.made.index ?? now!.doubt.target ?? ""), mask: brush.mask.packed(), fill: fills.select.value };
   }
 
   function ask(): void {
@@ -103,7 +114,7 @@ export function cover(page: Page): Part {
 
   /** The places where the map is highest, and above its lowest value: a fifth of the picture at most. */
   function coverMarked(): void {
-    const { width, height, marked } = brush.cells;
+    const { width, height, marked } = brush.mask;
     const landed = now!.field.landed(width, height);
     const known = [...landed.keys()].filter((i) => !Number.isNaN(landed[i]!));
     const low = known.reduce((least, i) => Math.min(least, landed[i]!), Infinity);
@@ -116,8 +127,9 @@ export function cover(page: Page): Part {
 
   async function draw(answer: Covered): Promise<void> {
     const image = await decoded(answer.image);
+    trouble.clear();
     const one = answer.classes[0]!;
-    view.set(image, fieldOf(answer.heat), lookOf(page), `The map for ${one.name} now`);
+    view.set(image, Field.of(answer.heat, answer.heat.place), lookOf(page), `The map for ${one.name} now`);
     fill(classes, stands(answer.classes, answer.target));
     outcome.say(
       answer.share > 0
@@ -135,21 +147,12 @@ export function cover(page: Page): Part {
       page.store.set({ picture: kept.picture }, true);
       page.say("All tabs look at the covered picture now. Back leads to the one before.");
     } catch (error) {
-      failed(error as Error);
+      page.failed(error);
     }
   }
 
-  function failed(error: Error): void {
-    page.say(error.message, "error");
-  }
-
-  function busy(waiting: boolean): void {
-    if (waiting) element.setAttribute("aria-busy", "true");
-    else element.removeAttribute("aria-busy");
-  }
-
   /** What the network sees of the picture, in shares of it. */
-  function sight({ answer }: Now): [number, number, number, number] {
+  function sight({ answer }: Now): Box {
     const [width, height] = answer.place.original;
     const [left, top, right, bottom] = seen(answer.place);
     return [left / width, top / height, right / width, bottom / height];
@@ -162,7 +165,7 @@ export function cover(page: Page): Part {
     show(next) {
       const other = !now || now.image !== next.image;
       now = next;
-      fills.options(FILLS, page.store.view.more["doubt.fill"] ?? "blur");
+      fills.options(FILLS, own.get("fill") || "blur");
       if (!fills.select.value) fills.select.value = "blur";
       if (other) brush.set(next.image, sight(next));
       buttons();

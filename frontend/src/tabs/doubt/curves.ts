@@ -1,17 +1,18 @@
 // What happens when the picture is put in, or taken out, in the order of the map; drawn while it is computed.
 
-import type { CurveLine, Curves, Walked } from "../../api";
+import { decoded } from "../../api/pictures";
 import { fill, h } from "../../dom";
-import { percent } from "../../maps";
-import type { Page } from "../../page";
+import { bytes } from "../../maps/packed";
+import { percent, portion } from "../../numbers";
 import { slider } from "../../parts/controls";
-import { Task } from "../../parts/task";
-import { decoded, type Now, type Part, portion } from "./part";
+import { pixels } from "../../parts/photo";
+import { Long } from "./long";
+import type { Now, Part } from "./part";
 import { ranked, WalkPlot } from "./walk";
+import type { CurveLine, WalkCurves, Walked } from "./wire";
 
 /** Points of all six curves. */
 const RUNS = 174;
-const UNASKED = 8;
 
 interface Walk {
   steps: number;
@@ -20,9 +21,7 @@ interface Walk {
   first: Uint8Array;
 }
 
-export function curves(page: Page): Part {
-  const task = new Task(page, "Taking the picture apart");
-  const start = h("div", { class: "start" });
+export function curves(): Part {
   const outcome = h("p", { class: "outcome", "aria-live": "polite" });
   const steps = (): number => walk?.steps ?? 28;
   const insertion = new WalkPlot(
@@ -57,36 +56,40 @@ export function curves(page: Page): Part {
       h("p", { class: "note" }, "Move along a curve, or along this line, to see the picture at that point."),
     ),
   );
-  const element = h("div", { class: "curves" }, start, task.element, shown);
+  const long = new Long<WalkCurves>({
+    path: "/api/curves",
+    doing: "Taking the picture apart",
+    button: "Draw the curves",
+    question: `How fast does the class come and go in the order of the map? ${RUNS} runs of the network`,
+    seconds: ({ slow, answer: { seconds } }) => (slow ? seconds : 0) + (seconds * RUNS) / (slow ? 500 : 1.6),
+    clear,
+    heard,
+    draw,
+  });
+  const element = h("div", { class: "curves" }, long.element, shown);
   let walk: Walk | null = null;
+  let begun: Promise<void> | null = null;
   let now: Now | null = null;
-  let shownFor = "";
-  let running = "";
+
+  function clear(): void {
+    begun = walk = null;
+    shown.classList.add("hidden");
+    fill(outcome);
+    plots.forEach((plot) => plot.clear());
+    delete element.dataset.insertion;
+    delete element.dataset.deletion;
+  }
 
   for (const plot of plots) plot.onpoint = (share) => walk && mark(Math.round(share * steps()));
 
-  const cost = (one: Now): number => (one.slow ? one.answer.seconds : 0) + (one.answer.seconds * RUNS) / (one.slow ? 500 : 1.6);
+  function heard(name: string, content: unknown, wanted: () => boolean): void {
+    if (name === "walked") void begin(content as Walked, wanted);
+    if (name === "points") add(content as CurveLine);
+  }
 
-  async function run(): Promise<void> {
-    if (!now) return;
-    const mine = (running = JSON.stringify(now.doubt));
-    fill(start);
-    plots.forEach((plot) => plot.clear());
-    const heard = (name: string, content: unknown): void => {
-      if (running !== mine) return;
-      if (name === "walked") void begin(content as Walked, mine);
-      if (name === "points") add(content as CurveLine);
-    };
-    const made = await task.run<Curves>("/api/curves", now.doubt, heard);
-    if (running !== mine) return;
-    if (!made) {
-      running = "";
-      return offer();
-    }
-    await begin(made.walked, mine);
-    if (running !== mine) return;
-    running = "";
-    shownFor = mine;
+  async function draw(made: WalkCurves, wanted: () => boolean): Promise<void> {
+    await begin(made.walked, wanted);
+    if (!wanted()) return;
     made.lines.forEach(add);
     mark(Number(scrub.input.value));
     tell();
@@ -94,22 +97,16 @@ export function curves(page: Page): Part {
     element.dataset.deletion = String(deletion.area("map"));
   }
 
-  function offer(): void {
-    const seconds = Math.max(1, Math.round(cost(now!)));
-    fill(
-      start,
-      h("p", {}, `How fast does the class come and go in the order of the map? ${RUNS} runs of the network, some ${seconds} s here.`),
-      h("button", { class: "main", onclick: () => void run() }, "Draw the curves"),
-    );
+  /** The pictures that are walked between; they come before the first points. */
+  function begin(walked: Walked, wanted: () => boolean): Promise<void> {
+    begun ??= prepare(walked, wanted);
+    return begun;
   }
 
-  async function begin(walked: Walked, mine: string): Promise<void> {
-    if (walk && shown.dataset.of === mine) return;
-    shown.dataset.of = mine;
+  async function prepare(walked: Walked, wanted: () => boolean): Promise<void> {
     const [seen, substrate] = await Promise.all([decoded(walked.seen), decoded(walked.substrate)]);
-    if (running !== mine) return;
-    const first = Uint8Array.from(atob(walked.order.first), (letter) => letter.charCodeAt(0));
-    walk = { steps: walked.steps, seen: pixels(seen), substrate: pixels(substrate), first };
+    if (!wanted()) return;
+    walk = { steps: walked.steps, seen: pixels(seen), substrate: pixels(substrate), first: bytes(walked.order.first) };
     scrub.input.max = String(walked.steps);
     shown.classList.remove("hidden");
     mark(Math.round(walked.steps / 4));
@@ -148,34 +145,12 @@ export function curves(page: Page): Part {
     title: "Curves",
     element,
     show(next) {
-      const about = JSON.stringify(next.doubt);
       now = next;
-      if (about === shownFor || about === running) return;
-      task.stop();
-      shown.classList.add("hidden");
-      shown.dataset.of = "";
-      fill(outcome);
-      shownFor = running = "";
-      delete element.dataset.insertion;
-      if (cost(next) <= UNASKED) void run();
-      else offer();
+      long.show(next);
     },
     paint: () => {},
-    hide() {
-      if (running) shown.classList.add("hidden");
-      running = "";
-      task.stop();
-    },
+    hide: () => long.hide(),
   };
-}
-
-function pixels(image: HTMLImageElement): ImageData {
-  const canvas = document.createElement("canvas");
-  canvas.width = image.naturalWidth;
-  canvas.height = image.naturalHeight;
-  const context = canvas.getContext("2d", { willReadFrequently: true })!;
-  context.drawImage(image, 0, 0);
-  return context.getImageData(0, 0, canvas.width, canvas.height);
 }
 
 /** The network's input at a point: what has gone by then shows the substrate; put in, all that has not yet come. */

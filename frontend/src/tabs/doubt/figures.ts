@@ -1,6 +1,7 @@
 // The little plots of the verdict: one idea each, told in words for those who cannot see them.
 
-import { svg, type Child } from "../../dom";
+import { type Child, svg } from "../../dom";
+import { fixed } from "../../numbers";
 
 const WIDTH = 300;
 const LEFT = 8;
@@ -15,12 +16,7 @@ function text(x: number, y: number, words: string, anchor = "start", kind = "tic
 }
 
 const BINS = 28;
-const plain = (value: number): string => rounded(value, 1);
-
-/** Never -0.0. */
-export function rounded(value: number, places = 2): string {
-  return (Math.round(value * 10 ** places) / 10 ** places + 0).toFixed(places);
-}
+const plain = (value: number): string => fixed(value, 1);
 
 /** How often which fall came up in other places, and the one at the map's own place. */
 export function falls(all: readonly number[], words: string): SVGSVGElement {
@@ -77,7 +73,7 @@ export function amounts(rows: readonly { name: string; value: number; kind: stri
       return [
         text(from, 12 + 36 * i, row.name, "start", "tick"),
         svg("rect", { class: row.kind, x: start.toFixed(1), y: 17 + 36 * i, height: 13, rx: 2, width: Math.max(1.5, end - start).toFixed(1) }),
-        text(end + 6, 28 + 36 * i, rounded(row.value), "start", "told"),
+        text(end + 6, 28 + 36 * i, fixed(row.value), "start", "told"),
       ];
     }),
   );

@@ -1,6 +1,6 @@
 // Asking again and again while something is dragged: one question at a time, and of those that wait only the last.
 
-import { post, wasStopped } from "../../api";
+import { post, wasStopped } from "../../api/ask";
 
 const PATIENCE = 300;
 

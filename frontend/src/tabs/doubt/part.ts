@@ -1,7 +1,8 @@
 // What the parts of this tab share: what they are about, and what one of them is.
 
-import type { Answer, Doubt, Heat, Explained, Place } from "../../api";
-import { Field, unpack } from "../../maps";
+import type { Answer, Explained } from "../../api/types";
+import type { Field } from "../../maps/field";
+import type { Doubt } from "./wire";
 
 /** The map in question. */
 export interface Now {
@@ -26,25 +27,4 @@ export interface Part {
   paint(): void;
   /** Another part is: stop what nobody watches. */
   hide(): void;
-}
-
-export function fieldOf(heat: Heat): Field {
-  return new Field(unpack(heat.map)[0]!, heat.place, heat.relu, heat.signed, heat.percentile);
-}
-
-/** How much of a picture: no finer than anybody sees. */
-export const portion = (share: number): string =>
-  share > 0 && share < 0.01 ? "less than 1 %" : `${Math.round(100 * share)} %`;
-
-/** A picture that came inside an answer. */
-export async function decoded(address: string): Promise<HTMLImageElement> {
-  const image = new Image();
-  image.src = address;
-  await image.decode();
-  return image;
-}
-
-/** The network's input as a picture of its own. */
-export function plainPlace(width: number, height: number): Place {
-  return { original: [width, height], input: [width, height], scale: [1, 1], offset: [0, 0] };
 }

@@ -1,16 +1,21 @@
 // Change the picture a little: does the map follow?
 
-import { type Doubt, post, type Varied, wasStopped } from "../../api";
-import { fill, h } from "../../dom";
-import { Field, percent, unpack } from "../../maps";
+import { post } from "../../api/ask";
+import { decoded } from "../../api/pictures";
+import { busy, fill, h } from "../../dom";
+import { Field } from "../../maps/field";
+import { unpack } from "../../maps/packed";
+import { fixed, percent, portion } from "../../numbers";
 import { lookOf, type Page } from "../../page";
 import { slider, type Slider } from "../../parts/controls";
 import { HeatView } from "../../parts/heat";
 import { plot } from "../../parts/plot";
+import { Trouble } from "../../parts/trouble";
+import { Turns } from "../../turns";
 import { Latest } from "./latest";
-import { rounded } from "./figures";
-import { decoded, fieldOf, type Now, type Part, portion } from "./part";
+import type { Now, Part } from "./part";
 import { stands, told } from "./stands";
+import type { Doubt, Varied } from "./wire";
 
 type Name = "angle" | "noise" | "across" | "down" | "blur" | "light";
 type Values = Partial<Record<Name, number>>;
@@ -24,16 +29,16 @@ interface Dial {
   tell: (value: number) => string;
 }
 
-const signed = (value: number, unit: string): string => `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value)}${unit}`;
-const sided = (value: number): string => signed(Math.round(100 * value), " %");
+const sided = (value: number, unit: string): string => `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value)}${unit}`;
+const shifted = (value: number): string => sided(Math.round(100 * value), " %");
 
 const DIALS: Dial[] = [
-  { name: "angle", words: "Turn", min: -45, max: 45, step: 1, tell: (value) => signed(value, "°") },
+  { name: "angle", words: "Turn", min: -45, max: 45, step: 1, tell: (value) => sided(value, "°") },
   { name: "noise", words: "Noise", min: 0, max: 0.3, step: 0.005, tell: (value) => `${(100 * value).toFixed(1)} %` },
-  { name: "across", words: "Shift right", min: -0.25, max: 0.25, step: 0.01, tell: sided },
-  { name: "down", words: "Shift down", min: -0.25, max: 0.25, step: 0.01, tell: sided },
+  { name: "across", words: "Shift right", min: -0.25, max: 0.25, step: 0.01, tell: shifted },
+  { name: "down", words: "Shift down", min: -0.25, max: 0.25, step: 0.01, tell: shifted },
   { name: "blur", words: "Blur", min: 0, max: 0.06, step: 0.001, tell: (value) => `${(100 * value).toFixed(1)} %` },
-  { name: "light", words: "Light", min: -0.4, max: 0.4, step: 0.01, tell: sided },
+  { name: "light", words: "Light", min: -0.4, max: 0.4, step: 0.01, tell: shifted },
 ];
 /** Points of a dial's whole range that are asked for at once. */
 const SWEEP = 15;
@@ -44,17 +49,24 @@ export function stability(page: Page): Part {
     now: new HeatView("overlay", page.painter),
     back: new HeatView("overlay", page.painter),
   };
+  const own = page.store.own("doubt");
   const outcome = told();
+  const trouble = new Trouble();
   const classes = h("div");
   const drawing = h("div", { class: "trace" });
-  const latest = new Latest<Doubt & Values, Varied>("/api/vary", (answer, at) => void draw(answer, at), failed, busy);
+  const latest = new Latest<Doubt & Values, Varied>(
+    "/api/vary",
+    (answer, at) => void draw(answer, at),
+    (error) => trouble.tell(error),
+    (waiting) => busy(element, waiting),
+  );
   const values: Values = {};
   const dials = new Map<string, Slider>();
   const trace = new Map<number, number>();
   let plain: HTMLImageElement | null = null;
   let plainFor = "";
   let moving: Dial = DIALS[0]!;
-  let sweeping: AbortController | null = null;
+  const sweeping = new Turns();
   let now: Now | null = null;
 
   const reset = h("button", { onclick: clear }, "Back to the picture");
@@ -64,6 +76,7 @@ export function stability(page: Page): Part {
     { class: "stability" },
     h("p", { class: "lead" }, "Change the picture a little. A map that can be believed follows it."),
     outcome.element,
+    trouble.element,
     h("div", { class: "views" }, views.first.element, views.now.element, views.back.element),
     h(
       "div",
@@ -87,10 +100,10 @@ export function stability(page: Page): Part {
     if (one !== moving) {
       moving = one;
       trace.clear();
-      draw_trace();
+      drawTrace();
     }
     values[one.name] = value;
-    page.store.setMore(`doubt.${one.name}`, value === 0 ? null : String(value));
+    own.set({ [one.name]: value === 0 ? null : String(value) });
     ask();
   }
 
@@ -99,8 +112,8 @@ export function stability(page: Page): Part {
     for (const one of DIALS) {
       values[one.name] = 0;
       dials.get(one.name)!.set(0);
-      page.store.setMore(`doubt.${one.name}`, null);
     }
+    own.set(Object.fromEntries(DIALS.map((one) => [one.name, null])));
     trace.clear();
     ask();
   }
@@ -108,7 +121,7 @@ export function stability(page: Page): Part {
   /** From the link; a number that no slider has is none. */
   function restore(): void {
     for (const one of DIALS) {
-      const value = Number(page.store.view.more[`doubt.${one.name}`] ?? 0);
+      const value = Number(own.get(one.name) || 0);
       values[one.name] = Number.isFinite(value) ? Math.min(one.max, Math.max(one.min, value)) : 0;
       dials.get(one.name)!.set(values[one.name]!);
       if (values[one.name] !== 0) moving = one;
@@ -122,18 +135,19 @@ export function stability(page: Page): Part {
 
   async function draw(answer: Varied, at: Values): Promise<void> {
     const image = await decoded(answer.image);
+    trouble.clear();
     const untouched = DIALS.every((one) => at[one.name] === 0);
     if (untouched) [plain, plainFor] = [image, about()];
     if (!plain || plainFor !== about()) await fetchPlain();
     const one = answer.classes[0]!;
     const look = lookOf(page);
-    views.first.set(plain!, fieldOf(answer.first), look, `As it is: ${one.name} ${percent(one.before)}`);
-    views.now.set(image, fieldOf(answer.heat), look, untouched ? "Not changed yet" : `Changed: ${one.name} ${percent(one.after)}`);
+    views.first.set(plain!, Field.of(answer.first, answer.first.place), look, `As it is: ${one.name} ${percent(one.before)}`);
+    views.now.set(image, Field.of(answer.heat, answer.heat.place), look, untouched ? "Not changed yet" : `Changed: ${one.name} ${percent(one.after)}`);
     views.back.set(plain!, laid(answer), look, "Its map, laid back on the first");
     fill(classes, stands(answer.classes, answer.target));
     outcome.say(words(answer, untouched));
     if (answer.correlation !== null) trace.set(at[moving.name]!, answer.correlation);
-    draw_trace();
+    drawTrace();
     element.dataset.correlation = answer.correlation === null ? "none" : answer.correlation.toFixed(6);
     element.dataset.at = DIALS.map((one) => at[one.name]).join(" ");
   }
@@ -147,7 +161,7 @@ export function stability(page: Page): Part {
     [plain, plainFor] = [await decoded(answer.image), mine];
   }
 
-  function draw_trace(): void {
+  function drawTrace(): void {
     if (trace.size < 2) {
       fill(drawing, h("p", { class: "note" }, "Move a slider, or let it go through its range: how like the first map is gets drawn here."));
       return;
@@ -163,7 +177,7 @@ export function stability(page: Page): Part {
         ],
         { x: moving.words, y: "rank correlation", xs: [moving.min, moving.max], ys: [low, 1] },
         `Rank correlation with the first map, by ${moving.words.toLowerCase()}: ` +
-          points.map(([x, y]) => `${moving.tell(x)} ${rounded(y)}`).join(", "),
+          points.map(([x, y]) => `${moving.tell(x)} ${fixed(y)}`).join(", "),
       ),
       h("p", { class: "note" }, "1: the same places in the same order. Below the dashed line the map is called unstable."),
     );
@@ -172,23 +186,23 @@ export function stability(page: Page): Part {
   /** One dial's whole range, point by point, the others as they stand. */
   async function goThrough(): Promise<void> {
     if (!now) return;
-    if (sweeping) return stopSweep();
+    if (sweeping.waiting) return stopSweep();
     latest.stop();
-    const mine = (sweeping = new AbortController());
+    const signal = sweeping.begin();
     sweep.textContent = "Stop";
     const before = values[moving.name]!;
     try {
-      for (let i = 0; i < SWEEP && sweeping === mine; i++) {
+      for (let i = 0; i < SWEEP && !signal.aborted; i++) {
         const value = moving.min + ((moving.max - moving.min) * i) / (SWEEP - 1);
         const at = { ...values, [moving.name]: Number((Math.round(value / moving.step) * moving.step).toFixed(4)) };
         dials.get(moving.name)!.set(at[moving.name]!);
-        const answer = await post<Varied>("/api/vary", { ...now.doubt, ...at }, mine.signal);
-        if (sweeping === mine) await draw(answer, at);
+        const answer = await post<Varied>("/api/vary", { ...now.doubt, ...at }, signal);
+        if (!signal.aborted) await draw(answer, at);
       }
     } catch (error) {
-      if (!wasStopped(error)) failed(error as Error);
+      trouble.tell(error);
     }
-    if (sweeping !== mine) return;
+    if (signal.aborted) return;
     stopSweep();
     dials.get(moving.name)!.set(before);
     element.dataset.swept = moving.name;
@@ -196,18 +210,8 @@ export function stability(page: Page): Part {
   }
 
   function stopSweep(): void {
-    sweeping?.abort();
-    sweeping = null;
+    sweeping.end();
     sweep.textContent = "Go through the range";
-  }
-
-  function failed(error: Error): void {
-    page.say(error.message, "error");
-  }
-
-  function busy(waiting: boolean): void {
-    if (waiting) element.setAttribute("aria-busy", "true");
-    else element.removeAttribute("aria-busy");
   }
 
   return {
@@ -219,7 +223,7 @@ export function stability(page: Page): Part {
       now = next;
       if (other) trace.clear();
       restore();
-      draw_trace();
+      drawTrace();
       if (other || !element.dataset.at) ask();
     },
     paint: () => Object.values(views).forEach((view) => view.paint(lookOf(page))),
@@ -240,10 +244,10 @@ function laid(answer: Varied): Field {
 function words(answer: Varied, untouched: boolean): string {
   const one = answer.classes[0]!;
   if (untouched) return "Nothing is changed yet.";
-  const class_ = `${one.name} ${percent(one.before)} → ${percent(one.after)}`;
-  if (answer.correlation === null) return `There is no map to compare: it is the same everywhere. ${class_}.`;
-  const value = rounded(answer.correlation);
+  const standing = `${one.name} ${percent(one.before)} → ${percent(one.after)}`;
+  if (answer.correlation === null) return `There is no map to compare: it is the same everywhere. ${standing}.`;
+  const value = fixed(answer.correlation);
   const verdict =
     answer.correlation >= 0.8 ? "The map follows" : answer.correlation >= 0.5 ? "The map follows in part" : "The map does not follow";
-  return `${verdict}: rank correlation ${value} over the ${portion(answer.shared)} that both know. ${class_}.`;
+  return `${verdict}: rank correlation ${value} over the ${portion(answer.shared)} that both know. ${standing}.`;
 }

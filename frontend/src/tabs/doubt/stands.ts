@@ -1,8 +1,8 @@
 // Classes before and after, as pairs of bars; and what to say about the one in question.
 
-import type { Stand } from "../../api";
 import { fill, h } from "../../dom";
-import { percent } from "../../maps";
+import { percent } from "../../numbers";
+import type { Stand } from "./wire";
 
 /** At most so many classes are shown. */
 const SHOWN = 6;

@@ -1,7 +1,7 @@
 // Insertion and deletion as plots that grow while their points come in.
 
-import type { CurveLine } from "../../api";
 import { fill, h, svg } from "../../dom";
+import type { CurveLine } from "./wire";
 
 const WIDTH = 440;
 const HEIGHT = 240;

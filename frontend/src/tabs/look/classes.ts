@@ -1,12 +1,13 @@
 // Which class is explained: the likeliest as bars, any by name, why one rather than another, what speaks against it.
 
-import type { Answer } from "../../api";
+import type { Answer } from "../../api/types";
+import { className } from "../../classes";
 import { fill, h } from "../../dom";
 import { modelOf, type Page } from "../../page";
 import { bars } from "../../parts/bars";
 import { combobox } from "../../parts/combobox";
-import { className } from "../../parts/controls";
-import { type Aim, aimOf, targetOf } from "./question";
+import { check } from "../../parts/controls";
+import { type Aim, aimOf, targetOf } from "./aim";
 
 const PREDICTED: Aim = { one: null, other: null, against: false };
 
@@ -38,7 +39,7 @@ export class Classes {
       this.guesses,
       this.search.element,
       this.rival.element,
-      h("label", { class: "check" }, this.against, "What speaks against it"),
+      check("What speaks against it", this.against),
       this.back,
     );
   }

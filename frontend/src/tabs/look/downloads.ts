@@ -1,10 +1,13 @@
 // What can be taken along: pictures, arrays, the record, and an address that brings the view back.
 
-import { type Answer, made, pictureUrl, wasStopped } from "../../api";
+import { made } from "../../api/ask";
+import { decoded, pictureUrl } from "../../api/pictures";
+import type { Answer } from "../../api/types";
 import { h } from "../../dom";
 import { lookOf, type Page } from "../../page";
+import { png, save } from "../../parts/files";
 import type { HeatView } from "../../parts/heat";
-import { questionOf } from "./question";
+import { questionOf } from "../../question";
 
 export class Downloads {
   readonly element: HTMLElement;
@@ -19,10 +22,10 @@ export class Downloads {
     this.element = h(
       "div",
       { class: "row downloads", role: "group", "aria-label": "Take along" },
-      button("Overlay", "The overlay as a PNG, as large as the picture", () => void this.save("overlay.png")),
-      button("Panel", "Picture, map, overlay and top-5 on one page, as a PNG", () => void this.save("panel.png")),
-      button("NPZ", "The map's numbers: raw, map, heatmap", () => void this.save("map.npz")),
-      button("Record", "Everything but the pixels, as JSON", () => void this.save("record.json")),
+      button("Overlay", "The overlay as a PNG, as large as the picture", () => void this.keep("overlay.png")),
+      button("Panel", "Picture, map, overlay and top-5 on one page, as a PNG", () => void this.keep("panel.png")),
+      button("NPZ", "The map's numbers: raw, map, heatmap", () => void this.keep("map.npz")),
+      button("Record", "Everything but the pixels, as JSON", () => void this.keep("record.json")),
       button("Copy link", "An address that brings this view back", () => void this.link()),
     );
   }
@@ -31,16 +34,14 @@ export class Downloads {
     this.answer = answer;
   }
 
-  private async save(what: string): Promise<void> {
+  private async keep(what: string): Promise<void> {
     const { answer, page } = this;
     if (!answer) return;
     try {
       const content = what === "overlay.png" ? await this.drawn() : await this.asked(what);
-      const link = h("a", { href: URL.createObjectURL(content), download: nameOf(answer, what) });
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+      save(content, nameOf(answer, what));
     } catch (error) {
-      if (!wasStopped(error)) page.say((error as Error).message, "error");
+      page.failed(error);
     }
   }
 
@@ -55,13 +56,8 @@ export class Downloads {
 
   /** At the picture's own size, or as much of it as the server shows. */
   private async drawn(): Promise<Blob> {
-    const image = new Image();
-    image.src = pictureUrl(this.answer!.picture);
-    await image.decode();
-    const canvas = this.overlay.drawn(image.naturalWidth, image.naturalHeight);
-    const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, "image/png"));
-    if (!blob) throw new Error("The browser could not write the picture.");
-    return blob;
+    const image = await decoded(pictureUrl(this.answer!.picture));
+    return png(this.overlay.drawn(image.naturalWidth, image.naturalHeight));
   }
 
   private async link(): Promise<void> {

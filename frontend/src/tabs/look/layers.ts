@@ -1,8 +1,10 @@
 // From edges to objects: a slider over the model's layers, and a field for any other one.
 
 import { fill, h } from "../../dom";
+import { fuses, isLayered } from "../../methods";
 import { modelOf, type Page } from "../../page";
-import { field, fuses, isLayered } from "../../parts/controls";
+import { layerWords } from "../../parts/choices";
+import { field } from "../../parts/controls";
 
 export class Layers {
   readonly element: HTMLElement;
@@ -50,7 +52,7 @@ export class Layers {
     const at = layers.findIndex((one) => one.name === wanted || one.label === wanted);
     const shown = layers[at < 0 && !layer ? layers.length - 1 : at];
     if (shown) this.input.value = String(layers.indexOf(shown));
-    const words = none || several ? "" : shown ? `${shown.label}${grid(shown.grid)}` : layer;
+    const words = none || several ? "" : shown ? layerWords(shown) : layer;
     this.told.textContent = words;
     this.input.setAttribute("aria-valuetext", words || "not asked for");
     if (document.activeElement !== this.other) this.other.value = shown || none ? "" : layer;
@@ -62,5 +64,3 @@ export class Layers {
     );
   }
 }
-
-const grid = (size: readonly number[] | null): string => (size ? ` · ${size.join(" × ")}` : "");

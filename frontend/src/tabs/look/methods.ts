@@ -2,8 +2,9 @@
 
 import { fill, h } from "../../dom";
 import type { Page } from "../../page";
-import { choice, field, methodChoice, modelChoice } from "../../parts/controls";
-import { optionsOf } from "./question";
+import { methodChoice, modelChoice } from "../../parts/choices";
+import { check, choice, field } from "../../parts/controls";
+import { optionsOf } from "../../question";
 
 const PRESETS = ["refine(layer_cam)", "smooth(positive(hires_cam), n=4)", "fuse_mean(grad_cam)", "negative(hires_cam)"];
 const SCORES = [
@@ -29,7 +30,7 @@ export class Methods {
       "section",
       { class: "methods" },
       h("h3", {}, "Explained by"),
-      page.start.models.length > 1 && modelChoice(page),
+      modelChoice(page),
       this.method.element,
       this.options,
       h(
@@ -57,9 +58,7 @@ export class Methods {
   }
 
   private choose(method: string): void {
-    const more = { ...this.page.store.view.more };
-    delete more["look.options"]; // they were those of another method
-    this.page.store.set({ method, more }, true);
+    this.page.store.own("look").set({ options: null }, true, { method }); // they were those of another method
   }
 
   private drawOptions(): void {
@@ -71,7 +70,7 @@ export class Methods {
       if (typeof usual === "boolean") {
         const box = h("input", { type: "checkbox", onchange: () => this.set(name, box.checked, usual) });
         box.checked = Boolean(value);
-        return [h("label", { class: "check" }, box, name)];
+        return [check(name, box)];
       }
       if (typeof usual !== "number" && (typeof usual !== "string" || usual.startsWith("("))) return [];
       const number = typeof usual === "number";
@@ -90,6 +89,6 @@ export class Methods {
   private set(name: string, value: string | number | boolean, usual: unknown): void {
     const options = { ...optionsOf(this.page.store.view), [name]: value };
     if (value === usual) delete options[name];
-    this.page.store.setMore("look.options", Object.keys(options).length ? JSON.stringify(options) : null);
+    this.page.store.own("look").set({ options: Object.keys(options).length ? JSON.stringify(options) : null });
   }
 }

@@ -1,11 +1,11 @@
 // What has to be known of a map besides its colours, in sentences.
 
-import type { Answer } from "../../api";
+import type { Answer } from "../../api/types";
 import { h } from "../../dom";
-import { percent, short } from "../../maps";
+import { percent, short, sized } from "../../numbers";
 import type { Page } from "../../page";
 import type { HeatView } from "../../parts/heat";
-import { fieldOf } from "./stages";
+import { fieldOf } from "./fields";
 
 const MEANINGS: Record<string, (value: string) => string> = {
   completeness_gap: (value) => `All shares together miss the score by ${value}.`,
@@ -40,7 +40,7 @@ export function notes(page: Page, answer: Answer): HTMLElement {
   const sentences = [
     made.remark && h("b", {}, made.remark),
     known?.class_free && "This method gives the same map for every class.",
-    layered && `The map has ${height} × ${width} values; what looks finer is drawn between them.`,
+    layered && `The map has ${sized([height, width])} values; what looks finer is drawn between them.`,
     fieldOf(answer).showsSigns && "Both signs are shown: what speaks for it, and what speaks against it.",
     made.percentile < 100 && `The full colour is reached by the strongest ${100 - made.percentile} % of the pixels.`,
     ...Object.entries(made.notes).map(([name, value]) => MEANINGS[name]?.(short(value)) ?? `${name}: ${short(value)}`),
@@ -53,7 +53,7 @@ export function notes(page: Page, answer: Answer): HTMLElement {
       { class: "what" },
       h("b", {}, made.target),
       h("span", { class: "soft" }, ` ${made.score_kind.replace("_", " ")} ${short(made.score)}`),
-      h("span", { class: "soft" }, ` · ${made.method} · ${made.layer} · ${height} × ${width} · ${made.model}`),
+      h("span", { class: "soft" }, ` · ${made.method} · ${made.layer} · ${sized([height, width])} · ${made.model}`),
     ),
     h("ul", { class: "note" }, ...sentences.filter(Boolean).map((sentence) => h("li", {}, sentence))),
   );
@@ -64,7 +64,7 @@ export function captions(answer: Answer): Record<HeatView["kind"], string> {
   const made = answer.maps[0]!;
   return {
     photo: answer.name,
-    heat: `map, ${made.map.height} × ${made.map.width}`,
+    heat: `map, ${sized([made.map.height, made.map.width])}`,
     overlay: `${made.target} · ${made.method} · ${made.layer}`,
   };
 }

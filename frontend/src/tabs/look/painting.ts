@@ -2,13 +2,14 @@
 
 import { fill, fresh, h } from "../../dom";
 import { lookOf, type Page } from "../../page";
+import { opacitySlider } from "../../parts/choices";
 import { choice, slider } from "../../parts/controls";
 
 /** Sliders and choices for opacity, palette, threshold, contour and blend; they follow the view. */
 export function painting(page: Page): HTMLElement {
   const range = { min: 0, max: 1, step: 0.01 };
   const share = (value: number): string => (value > 0 ? `${Math.round(100 * value)} %` : "off");
-  const opacity = slider("Opacity", range, (value) => page.store.set({ opacity: value }), (v) => `${Math.round(100 * v)} %`);
+  const opacity = opacitySlider(page);
   const threshold = slider("Hide below", range, (value) => page.store.set({ threshold: value }), share);
   const contour = slider("Line round what is above", range, (value) => page.store.set({ contour: value }), share);
   const blend = choice("Coat", (name) => page.store.set({ blend: name as "heat" }));
@@ -27,7 +28,6 @@ export function painting(page: Page): HTMLElement {
   );
   function show(): void {
     const look = lookOf(page);
-    opacity.set(look.opacity);
     threshold.set(look.threshold);
     contour.set(look.contour);
     blend.options(

@@ -1,7 +1,9 @@
 // What the colours of a map stand for, as numbers.
 
 import { fill, h } from "../../dom";
-import { type Field, type Look, type Painter, short } from "../../maps";
+import type { Field } from "../../maps/field";
+import type { Look, Painter } from "../../maps/painter";
+import { short } from "../../numbers";
 
 export class Scale {
   readonly element = h("div", { class: "scale" });

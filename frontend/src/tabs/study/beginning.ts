@@ -1,7 +1,9 @@
 // The way into a study: a name that answers are kept by, remembered for the next visit.
 
 import { fill, fresh, h } from "../../dom";
-import { counted, minutes, type StudyInfo } from "./wire";
+import { counted } from "../../numbers";
+import { minutes } from "./minutes";
+import type { StudyInfo } from "./wire";
 
 const KEY = "study.person";
 

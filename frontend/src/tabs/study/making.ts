@@ -1,10 +1,13 @@
 // Making a study: which methods, how many pictures, how many questions.
 
 import { fill, h } from "../../dom";
+import { counted } from "../../numbers";
 import { modelOf, type Page } from "../../page";
-import { choice, field, modelChoice } from "../../parts/controls";
+import { layerWords, modelChoice } from "../../parts/choices";
+import { choice, field } from "../../parts/controls";
 import { Task } from "../../parts/task";
-import { counted, minutes, type StudyState } from "./wire";
+import { minutes } from "./minutes";
+import type { StudyState } from "./wire";
 
 const USUAL = ["grad_cam", "layer_cam", "eigen_cam", "random_cam"];
 const MOST = 8;
@@ -28,7 +31,7 @@ export class Making {
   ) {
     const { methods, data } = page.start;
     this.pictures = number(1, Math.min(200, data.count), Math.min(12, data.count));
-    this.task = new Task(page, "Drawing the maps");
+    this.task = new Task("Drawing the maps");
     this.boxes = methods.map((one) => h("input", { type: "checkbox", value: one.name, checked: USUAL.includes(one.name) }));
     const list = (quick: boolean): HTMLElement[] =>
       methods.flatMap((one, i) =>
@@ -96,7 +99,7 @@ export class Making {
     this.layer.options(
       [
         { value: "", text: `the default${usual ? `, ${usual.label}` : ""}` },
-        ...layers.map((one) => ({ value: one.name, text: `${one.label} · ${one.grid?.join(" × ") ?? ""}` })),
+        ...layers.map((one) => ({ value: one.name, text: layerWords(one) })),
       ],
       "",
     );

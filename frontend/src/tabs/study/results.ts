@@ -1,16 +1,17 @@
 // What people said: hidden until asked for, since it names the methods.
 
-import { get } from "../../api";
-import { fill, h } from "../../dom";
-import type { Page } from "../../page";
+import { get } from "../../api/ask";
+import { busy, fill, h } from "../../dom";
+import { counted, fixed } from "../../numbers";
+import { Trouble } from "../../parts/trouble";
 import { dots } from "./dots";
-import { counted, type StudyInfo, type StudyMetrics, type StudyNumber, type StudyResults, type StudyStanding } from "./wire";
+import type { StudyInfo, StudyMetrics, StudyNumber, StudyResults, StudyStanding } from "./wire";
 
 export class Results {
   readonly element = h("section", { class: "card results" });
   private info: StudyInfo | null = null;
 
-  constructor(private readonly page: Page) {}
+  private readonly trouble = new Trouble();
 
   /** Closed, with what can be told without a name. */
   draw(info: StudyInfo): void {
@@ -33,6 +34,7 @@ export class Results {
         { class: "reveal", disabled: answers === 0, onclick: () => void this.show() },
         "Show the results (this shows which map was whose)",
       ),
+      this.trouble.element,
     );
     delete this.element.dataset.drawn;
   }
@@ -57,13 +59,14 @@ export class Results {
   }
 
   private async show(): Promise<void> {
-    this.element.setAttribute("aria-busy", "true");
+    this.trouble.clear();
+    busy(this.element, true);
     try {
       this.open(await get<StudyResults>("/api/study/results"));
     } catch (error) {
-      this.page.say((error as Error).message, "error");
+      this.trouble.tell(error);
     } finally {
-      this.element.removeAttribute("aria-busy");
+      busy(this.element, false);
     }
   }
 
@@ -153,11 +156,9 @@ function standings(list: readonly StudyStanding[]): HTMLElement {
   );
 }
 
-const number = (value: number | null): string => (value === null ? "–" : value.toFixed(2).replace("-", "−"));
-
 const between = (one: StudyNumber): (Node | string)[] => [
-  h("b", {}, number(one.value)),
-  h("span", { class: "note" }, ` ${number(one.low)} to ${number(one.high)}`),
+  h("b", {}, fixed(one.value)),
+  h("span", { class: "note" }, ` ${fixed(one.low)} to ${fixed(one.high)}`),
 ];
 
 function metrics(one: StudyMetrics): HTMLElement {
@@ -179,7 +180,7 @@ function metrics(one: StudyMetrics): HTMLElement {
           "tbody",
           {},
           ...taus.map(([name, tau]) =>
-            h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, number(tau)), h("td", { class: "words" }, inWords(tau))),
+            h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, fixed(tau)), h("td", { class: "words" }, inWords(tau))),
           ),
         ),
       ),

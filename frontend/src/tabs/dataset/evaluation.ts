@@ -1,10 +1,14 @@
 // Evaluations: methods by metrics with their intervals; a metric chosen is sorted by, drawn, and its curves shown.
 
-import { get, wasStopped } from "../../api";
-import { fill, h, svg } from "../../dom";
-import { type Page } from "../../page";
+import { get } from "../../api/ask";
+import { busy, fill, h, svg } from "../../dom";
+import { digits } from "../../numbers";
+import type { Page } from "../../page";
 import { plot } from "../../parts/plot";
-import { type Curves, digits, type Evaluation, own, type Part, put, query, type RunInfo } from "./parts";
+import { Trouble } from "../../parts/trouble";
+import { Turns } from "../../turns";
+import type { Part } from "./part";
+import { type Curves, type Evaluation, query, type RunInfo } from "./wire";
 
 type Metric = Evaluation["metrics"][number];
 type Method = Evaluation["methods"][number];
@@ -16,46 +20,50 @@ const COLOURS = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9
 const DASHES = ["", "7 4", "2 3", "10 3 2 3", "5 2", "1 2", "12 4", "4 4 1 4"];
 
 export function evaluations(page: Page): Part {
+  const own = page.store.own("dataset");
+  const trouble = new Trouble();
   const said = h("ul", { class: "said" });
   const table = h("div", { class: "scroller card" });
   const drawing = h("div", { class: "drawing" });
   const failed = h("div");
-  const element = h("div", { class: "evaluation" }, said, table, drawing, failed);
+  const element = h("div", { class: "evaluation" }, said, trouble.element, table, drawing, failed);
   let found: Evaluation | null = null;
   let asked = "";
-  let asking = new AbortController();
+  const turns = new Turns();
+  let signal = turns.begin();
 
   async function show(run: RunInfo): Promise<void> {
     if (asked !== run.id) {
-      asking.abort();
-      asking = new AbortController();
+      const mine = (signal = turns.begin());
       asked = run.id;
-      element.setAttribute("aria-busy", "true");
+      trouble.clear();
+      busy(element, true);
       fill(said, h("li", { class: "note" }, "Computing intervals and tests …"));
       for (const part of [table, drawing, failed]) fill(part);
       try {
-        found = await get<Evaluation>(query("evaluation", { run: run.id }), asking.signal);
+        found = await get<Evaluation>(query("evaluation", { run: run.id }), mine);
       } catch (error) {
-        if (asked === run.id) asked = "";
+        if (mine.aborted) return;
+        asked = "";
         fill(said);
-        if (!wasStopped(error)) page.say((error as Error).message, "error");
+        trouble.tell(error);
         return;
       } finally {
-        element.removeAttribute("aria-busy");
+        if (!mine.aborted) busy(element, false);
       }
     }
     if (found?.run === run.id) draw(found);
   }
 
   function draw(of: Evaluation): void {
-    const chosen = of.metrics.find((one) => one.name === own(page, "metric")) ?? of.metrics.find((one) => one.better !== "neither") ?? of.metrics[0];
+    const chosen = of.metrics.find((one) => one.name === own.get("metric")) ?? of.metrics.find((one) => one.better !== "neither") ?? of.metrics[0];
     fill(said, ...of.sentences.map((text) => h("li", {}, text)));
     if (!chosen) {
       fill(table, h("p", { class: "note" }, "Nothing was measured in this run."));
       return;
     }
     const numbers = new Map(of.numbers.map((one) => [`${one.metric} ${one.method}`, one]));
-    const methods = sorted(of.methods, chosen, numbers, own(page, "up") === "1");
+    const methods = sorted(of.methods, chosen, numbers, own.get("up") === "1");
     fill(table, grid(of, methods, chosen, numbers));
     fill(
       drawing,
@@ -77,7 +85,7 @@ export function evaluations(page: Page): Part {
   }
 
   function grid(of: Evaluation, methods: Method[], chosen: Metric, numbers: Map<string, Numbers>): HTMLElement {
-    const up = own(page, "up") === "1";
+    const up = own.get("up") === "1";
     return h(
       "table",
       {},
@@ -117,18 +125,18 @@ export function evaluations(page: Page): Part {
   }
 
   function choose(metric: string, up: boolean): void {
-    put(page, { metric, up: up ? "1" : null });
+    own.set({ metric, up: up ? "1" : null }, true);
     [...table.querySelectorAll<HTMLElement>("[data-metric]")].find((one) => one.dataset.metric === metric)?.focus();
   }
 
   async function curves(of: Evaluation, metric: Metric): Promise<void> {
     try {
-      const got = await get<Curves>(query("curves", { run: of.run, metric: metric.name }), asking.signal);
-      const chosen = own(page, "metric") || metric.name;
+      const got = await get<Curves>(query("curves", { run: of.run, metric: metric.name }), signal);
+      const chosen = own.get("metric") || metric.name;
       if (asked !== of.run || chosen !== metric.name || !got.lines.length || drawing.querySelector(".curves")) return;
       drawing.append(curved(got));
     } catch (error) {
-      if (!wasStopped(error)) page.say((error as Error).message, "error");
+      trouble.tell(error);
     }
   }
 

@@ -1,0 +1,32 @@
+// Pictures from the server, decoded, and the last of them kept.
+
+import { Failed } from "./ask";
+
+const KEPT = 200;
+
+/** Where the server shows a picture. */
+export const pictureUrl = (id: string, longest = 1024): string => `/api/pictures/${id}?longest=${longest}`;
+
+const images = new Map<string, Promise<HTMLImageElement>>();
+
+/** A picture, decoded. */
+export function picture(id: string, longest = 1024): Promise<HTMLImageElement> {
+  const url = pictureUrl(id, longest);
+  const known = images.get(url);
+  if (known) return known;
+  const loaded = decoded(url).catch(() => {
+    images.delete(url);
+    throw new Failed("ImageError", "The picture cannot be shown (any more). Choose it or drop it again.", 0);
+  });
+  images.set(url, loaded);
+  if (images.size > KEPT) images.delete(images.keys().next().value as string);
+  return loaded;
+}
+
+/** The picture at an address, ready to be drawn. */
+export async function decoded(address: string): Promise<HTMLImageElement> {
+  const image = new Image();
+  image.src = address;
+  await image.decode();
+  return image;
+}

@@ -1,0 +1,18 @@
+// What the server says and is asked, by name. Types come from its OpenAPI description (npm run types); those of a single
+// tab stand in its own wire.ts.
+
+import type { components } from "../schema";
+
+export type Schemas = components["schemas"];
+export type Start = Schemas["Start"];
+export type ModelChoice = Schemas["ModelChoice"];
+export type MethodChoice = Schemas["MethodChoice"];
+export type LayerChoice = ModelChoice["layers"][number];
+export type PictureInfo = Schemas["PictureInfo"];
+export type Samples = Schemas["Samples"];
+export type Question = Partial<Schemas["Question"]>;
+export type Answer = Schemas["Answer"];
+export type Explained = Schemas["Explained"];
+export type Packed = Schemas["Packed"];
+export type Place = Schemas["Place"];
+export type Guess = Schemas["Guess"];

@@ -1,0 +1,98 @@
+// A map with its place on a picture: the same sums as camlucida/tensors.py, so that the page shows what `explain` saves.
+
+import type { Explained, Place } from "../api/types";
+import { land, seen, valueAt } from "./landing";
+import { type Grid, unpack } from "./packed";
+
+/** Of a longer picture, the full colour is found at this size: nobody sees the difference. */
+const LARGEST = 1024;
+
+export class Field {
+  readonly map: Grid;
+  private last: { width: number; height: number; values: Float32Array } | null = null;
+  private full: number | null = null;
+
+  constructor(
+    raw: Grid,
+    readonly place: Place,
+    readonly relu: boolean,
+    readonly signed: boolean,
+    readonly percentile: number,
+  ) {
+    this.map = relu ? { ...raw, values: raw.values.map((v) => Math.max(v, 0)) } : raw;
+  }
+
+  static of(made: Pick<Explained, "map" | "relu" | "signed" | "percentile">, place: Place): Field {
+    return new Field(unpack(made.map)[0]!, place, made.relu, made.signed, made.percentile);
+  }
+
+  /** The value at a point of the picture (in its own pixels); NaN where the network did not look. */
+  at(x: number, y: number): number {
+    return valueAt(this.map, this.place, x, y);
+  }
+
+  /** On the picture at another size: row by row, NaN where the network did not look. The last size is kept. */
+  landed(width: number, height: number): Float32Array {
+    if (this.last?.width === width && this.last.height === height) return this.last.values;
+    const values = this.land(width, height);
+    this.last = { width, height, values };
+    return values;
+  }
+
+  /** What the full colour stands for: the largest value shown, or a percentile. */
+  peak(landed: Float32Array): number {
+    const sizes = new Float32Array(landed.length);
+    let count = 0;
+    let top = 0;
+    for (let i = 0; i < landed.length; i++) {
+      const value = landed[i]!;
+      if (value !== value) continue;
+      const size = this.signed && value < 0 ? -value : Math.max(value, 0);
+      sizes[count++] = size;
+      if (size > top) top = size;
+    }
+    if (this.percentile >= 100 || !count) return top;
+    const rank = Math.max(1, Math.round((this.percentile / 100) * count));
+    return nth(sizes.subarray(0, count), rank - 1) || top;
+  }
+
+  /** The same of the whole picture, in its own pixels as the library has it: whatever size it is shown at. */
+  get top(): number {
+    this.full ??= this.peak(this.landedWithin(LARGEST));
+    return this.full;
+  }
+
+  /** In the picture's own pixels, or as many as fit into `side`. */
+  landedWithin(side: number): Float32Array {
+    const [width, height] = this.place.original;
+    const factor = Math.min(1, side / Math.max(width, height));
+    return this.land(Math.max(1, Math.round(width * factor)), Math.max(1, Math.round(height * factor)));
+  }
+
+  protected land(width: number, height: number): Float32Array {
+    return land(this.map, this.place, width, height);
+  }
+
+  /** Whether there is a part that the network did not see. */
+  get partly(): boolean {
+    const [left, top, right, bottom] = seen(this.place);
+    const [width, height] = this.place.original;
+    return left > 0.5 || top > 0.5 || right < width - 0.5 || bottom < height - 0.5;
+  }
+
+  /** Whether what is below zero is shown. */
+  get showsSigns(): boolean {
+    return this.signed && this.map.values.some((value) => value < 0);
+  }
+}
+
+/** The nth smallest of numbers from 0 up. Their bits are in their order: only those alike in the first 17 are sorted. */
+function nth(values: Float32Array, n: number): number {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const counts = new Uint32Array(1 << 17);
+  for (let i = 0; i < bits.length; i++) counts[bits[i]! >>> 15]!++;
+  let which = 0;
+  let before = 0;
+  while (before + counts[which]! <= n) before += counts[which++]!;
+  return values.filter((_, i) => bits[i]! >>> 15 === which).sort()[n - before]!;
+}

@@ -1,0 +1,131 @@
+// A map on its picture: bilinear up to the network's input (half-pixel centres, the border repeated: torch's
+// interpolate(align_corners=False)), and bilinear again from there to the size that is shown. Both steps treat the axes
+// one after the other, so each place of an axis is a sum of at most four of the map's cells: no large map in between.
+
+import type { Place } from "../api/types";
+import type { Grid } from "./packed";
+
+/** Which cells each place of an axis is mixed of, four a place, and their weights; `seen` where the network looked. */
+interface Taps {
+  cells: Int32Array;
+  weights: Float64Array;
+  seen: Uint8Array;
+}
+
+/** The part of the picture that the network saw: left, top, right, bottom in the picture's pixels. */
+export function seen({ original, input, scale, offset }: Place): [number, number, number, number] {
+  return [
+    Math.max(0, -offset[0] / scale[0]),
+    Math.max(0, -offset[1] / scale[1]),
+    Math.min(original[0], (input[0] - offset[0]) / scale[0]),
+    Math.min(original[1], (input[1] - offset[1]) / scale[1]),
+  ];
+}
+
+/** A picture that the network sees as it is. */
+export function plainPlace(width: number, height: number): Place {
+  return { original: [width, height], input: [width, height], scale: [1, 1], offset: [0, 0] };
+}
+
+/** At the centres of so many pixels over the whole picture, row by row; NaN where the network did not look. */
+export function land(grid: Grid, place: Place, width: number, height: number): Float32Array {
+  const xs = axis(0, width, grid.width, place);
+  const ys = axis(1, height, grid.height, place);
+  const rows = widened(grid, xs, width);
+  const made = new Float32Array(width * height);
+  for (let y = 0; y < height; y++) {
+    const from = y * width;
+    if (!ys.seen[y]) {
+      made.fill(NaN, from, from + width);
+      continue;
+    }
+    const [a, b, c, d] = [0, 1, 2, 3].map((tap) => ys.cells[4 * y + tap]! * width) as [number, number, number, number];
+    const [p, q, r, s] = ys.weights.subarray(4 * y, 4 * y + 4) as unknown as [number, number, number, number];
+    for (let x = 0; x < width; x++)
+      made[from + x] = xs.seen[x] ? p * rows[a + x]! + q * rows[b + x]! + r * rows[c + x]! + s * rows[d + x]! : NaN;
+  }
+  return made;
+}
+
+/** Each of the map's rows as wide as the picture. */
+function widened(grid: Grid, { cells, weights }: Taps, width: number): Float64Array {
+  const made = new Float64Array(grid.height * width);
+  const { values } = grid;
+  for (let row = 0; row < grid.height; row++) {
+    const from = row * grid.width;
+    for (let x = 0, at = 0; x < width; x++, at += 4)
+      made[row * width + x] =
+        weights[at]! * values[from + cells[at]!]! +
+        weights[at + 1]! * values[from + cells[at + 1]!]! +
+        weights[at + 2]! * values[from + cells[at + 2]!]! +
+        weights[at + 3]! * values[from + cells[at + 3]!]!;
+  }
+  return made;
+}
+
+/** At one point of the picture, in its own pixels. */
+export function valueAt(grid: Grid, place: Place, x: number, y: number): number {
+  const [left, top, right, bottom] = seen(place);
+  if (x < left || x > right || y < top || y > bottom) return NaN;
+  const [xs, ys] = [taps(1), taps(1)];
+  mix(xs, 0, x * place.scale[0] + place.offset[0] - 0.5, place.input[0], grid.width);
+  mix(ys, 0, y * place.scale[1] + place.offset[1] - 0.5, place.input[1], grid.height);
+  let sum = 0;
+  for (let i = 0; i < 4; i++)
+    for (let j = 0; j < 4; j++)
+      sum += ys.weights[i]! * xs.weights[j]! * grid.values[ys.cells[i]! * grid.width + xs.cells[j]!]!;
+  return sum;
+}
+
+const taps = (count: number): Taps => ({
+  cells: new Int32Array(4 * count),
+  weights: new Float64Array(4 * count),
+  seen: new Uint8Array(count),
+});
+
+const KEPT = 12;
+const known = new Map<string, Taps>();
+
+/** Along one axis. All channels of a layer land alike, so the last few are kept. */
+function axis(which: 0 | 1, count: number, cells: number, place: Place): Taps {
+  const [original, input, scale, offset] = [place.original, place.input, place.scale, place.offset].map(
+    (pair) => pair[which]!,
+  ) as [number, number, number, number];
+  const key = [count, cells, original, input, scale, offset].join(" ");
+  const had = known.get(key);
+  if (had) return had;
+  const [start, end] = [seen(place)[which]!, seen(place)[which + 2]!];
+  const made = taps(count);
+  for (let i = 0; i < count; i++) {
+    const centre = ((i + 0.5) * original) / count;
+    if (!(centre > start && centre < end)) continue;
+    made.seen[i] = 1;
+    mix(made, i, centre * scale + offset - 0.5, input, cells);
+  }
+  known.set(key, made);
+  if (known.size > KEPT) known.delete(known.keys().next().value as string);
+  return made;
+}
+
+/** A place of the network's input lies between two of its pixels, and each of those between two cells of the map. */
+function mix({ cells: to, weights }: Taps, i: number, place: number, input: number, cells: number): void {
+  const [one, other, u] = between(place, input);
+  [
+    [one, 1 - u],
+    [other, u],
+  ].forEach(([pixel, share], half) => {
+    const [first, second, v] = between(((pixel! + 0.5) * cells) / input - 0.5, cells);
+    const at = 4 * i + 2 * half;
+    to[at] = share ? first : to[4 * i]!;
+    to[at + 1] = share && v ? second : to[at]!;
+    weights[at] = share! * (1 - v);
+    weights[at + 1] = share! * v;
+  });
+}
+
+/** The two cells round a place on an axis, and how far it is from the first to the second. */
+function between(place: number, count: number): [number, number, number] {
+  const at = Math.min(Math.max(place, 0), count - 1);
+  const first = Math.floor(at);
+  return [first, Math.min(first + 1, count - 1), at - first];
+}

@@ -1,0 +1,9 @@
+// What the server says to this tab.
+
+import type { Schemas } from "../../api/types";
+
+export type Channels = Schemas["Channels"];
+export type Channel = Schemas["Channel"];
+export type Top = Schemas["Top"];
+export type TopPicture = Schemas["TopPicture"];
+export type Order = Channels["order"];

@@ -1,0 +1,38 @@
+// What the models predict, where there are several.
+
+import { fill, h } from "../../dom";
+import { percent } from "../../numbers";
+import { bars } from "../../parts/bars";
+import type { Opinion } from "./wire";
+
+export class Opinions {
+  readonly element = h("section", { class: "card opinions", hidden: true });
+
+  /** `choose` is told a class that was chosen of a model's. */
+  constructor(private readonly choose: (opinion: Opinion, index: number) => void) {}
+
+  set(opinions: readonly Opinion[]): void {
+    this.element.hidden = opinions.length < 2;
+    if (opinions.length < 2) return;
+    const best = opinions.map((one) => one.predictions[0]!);
+    const agree = new Set(best.map((guess) => guess.name)).size === 1;
+    const sure = opinions.map((one, i) => `${one.model} ${percent(best[i]!.probability)}`).join(", ");
+    const who = opinions.map((one, i) => `${one.model} says ${best[i]!.name} (${percent(best[i]!.probability)})`).join(", ");
+    fill(
+      this.element,
+      h("h2", {}, "What they say"),
+      h(
+        "p",
+        { class: "agreement", "data-agree": agree ? "yes" : "no" },
+        agree ? `They agree on ${best[0]!.name}: ${sure}.` : `They differ: ${who}.`,
+      ),
+      h(
+        "div",
+        { class: "each" },
+        ...opinions.map((one) =>
+          h("div", {}, h("h3", {}, one.model), bars(one.predictions, null, (index) => this.choose(one, index))),
+        ),
+      ),
+    );
+  }
+}

@@ -1,0 +1,13 @@
+// What the server says to this tab.
+
+import type { Schemas } from "../../api/types";
+
+export type Cell = Schemas["Cell"];
+export type Opinion = Schemas["Opinion"];
+export type Comparison = Schemas["Comparison"];
+
+/** What is sent before the maps of a model. */
+export interface Expected {
+  opinion: Opinion;
+  cells: Cell[];
+}

@@ -1,0 +1,23 @@
+// What the server says to this tab, and how it is asked about a run.
+
+import type { Schemas } from "../../api/types";
+
+export type RunInfo = Schemas["RunInfo"];
+export type RunList = Schemas["RunList"];
+export type Kind = RunInfo["kinds"][number];
+export type Points = Schemas["Points"];
+export type Neighbours = Schemas["Neighbours"];
+export type Overall = Schemas["Overall"];
+export type Matrix = Schemas["MatrixOf"];
+export type Said = Schemas["Said"];
+export type SaidList = Schemas["SaidList"];
+export type Evaluation = Schemas["EvaluationOf"];
+export type Curves = Schemas["Curves"];
+export type Range = Schemas["Range"];
+
+/** What asks the server about a run. */
+export function query(path: string, values: Record<string, string | number | boolean | null>): string {
+  const asked = new URLSearchParams();
+  for (const [name, value] of Object.entries(values)) if (value !== null) asked.set(name, String(value));
+  return `/api/dataset/${path}?${asked}`;
+}

@@ -1,0 +1,12 @@
+// What the server says to this tab.
+
+import type { Schemas } from "../../api/types";
+
+export type Doubt = Partial<Schemas["Doubt"]> & { picture: string };
+export type Stand = Schemas["Stand"];
+export type Verdict = Schemas["Verdict"];
+export type WalkCurves = Schemas["WalkCurves"];
+export type CurveLine = Schemas["CurveLine"];
+export type Walked = Schemas["Walked"];
+export type Covered = Schemas["Covered"];
+export type Varied = Schemas["Varied"];
