@@ -48,7 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
     program = Path(sys.executable).with_name("camlucida")
     server = subprocess.Popen(
-        [str(program), "app", "--model", arguments.model, "--port", "8798"], stdout=subprocess.PIPE, text=True
+        [str(program), "app", "--model", arguments.model, "--port", "0"], stdout=subprocess.PIPE, text=True
     )
     try:
         assert server.stdout is not None
