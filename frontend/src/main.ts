@@ -8,7 +8,7 @@ import "./styles/doubt.css";
 import "./styles/activations.css";
 import "./styles/dataset.css";
 import "./styles/study.css";
-import { get, wasStopped } from "./api/ask";
+import { get, heardAgain, wasStopped } from "./api/ask";
 import type { Start } from "./api/types";
 import { fill, h } from "./dom";
 import { Painter } from "./maps/painter";
@@ -69,7 +69,8 @@ async function begin(): Promise<void> {
   }
 
   function show(name: string): void {
-    const tab = TABS.find((one) => one.name === name) ?? TABS[0]!;
+    const tab = TABS.find((one) => one.name === name);
+    if (!tab) return store.set({ tab: TABS[0]!.name }); // each tab listens for its own name
     if (tab.name === shown) return;
     panels.get(shown)?.mounted.hide();
     shown = tab.name;
@@ -99,6 +100,7 @@ async function begin(): Promise<void> {
 
   store.listen((view, changed) => changed.has("tab") && show(view.tab));
   show(store.view.tab);
+  heardAgain(() => say("")); // that it does not answer is true no more
   document.documentElement.dataset.ready = "yes";
 }
 

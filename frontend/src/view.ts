@@ -126,12 +126,18 @@ function read(hash: string, start: Start): View {
       const field = key as "picture" | "seed";
       const usual = USUAL[field];
       if (typeof usual === "number") {
-        if (Number.isFinite(Number(value))) view[field as "seed"] = Number(value);
+        view[field as "seed"] = inRange(key, Number(value), usual);
       } else view[field as "picture"] = value;
     }
   }
   if (!start.models.some((model) => model.name === view.model)) view.model = start.models[0]!.name;
   return view;
+}
+
+/** Links are written by hand, too: a share lies between 0 and 1, a seed is a whole number as the server takes it. */
+function inRange(key: string, value: number, usual: number): number {
+  if (!Number.isFinite(value)) return usual;
+  return key === "seed" ? Math.round(Math.min(Math.max(value, 0), 2 ** 31 - 1)) : Math.min(Math.max(value, 0), 1);
 }
 
 function written(view: View): string {

@@ -174,7 +174,7 @@ def _each(
     score: str,
     repeats: Repeats,
 ) -> Iterator[Explanation]:
-    predictions = top_predictions(run.output[0], model.labels)
+    predictions = top_predictions(_numbers(run.output[0]), model.labels)
     for m, method in enumerate(methods):
         for t, target in enumerate(run.targets):
             for l, layer in enumerate(run.layers[m]):
@@ -207,7 +207,18 @@ def scores_of(model: Model, image: Source) -> Tensor:
     with of_this(model, image), torch.inference_mode(False), torch.no_grad():
         inputs, _ = model.preprocessing(load_image(image))
         output = twin_of(model.network).module(placed(model.network, inputs[None]))
-        return class_scores(output, model.output)[0].cpu()
+        return _numbers(class_scores(output, model.output)[0].cpu())
+
+
+def _numbers(scores: Tensor) -> Tensor:
+    """Scores (k,) as they are. Raises `ModelError` where one is NaN or infinite; -inf only rules a class out."""
+    wrong = int((scores.isnan() | scores.isposinf()).sum())
+    if wrong:
+        raise ModelError(
+            f"the network's answer is no number: {wrong} of its {len(scores)} scores are NaN or infinite. Look for a "
+            "division by 0, a root or logarithm of 0, or weights that are NaN themselves."
+        )
+    return scores
 
 
 def top_predictions(scores: Tensor, names: Sequence[str], count: int = TOP) -> tuple[Prediction, ...]:
@@ -220,7 +231,10 @@ def top_predictions(scores: Tensor, names: Sequence[str], count: int = TOP) -> t
 def raised_by_network(error: BaseException) -> bool:
     """Whether an exception came out of a module's `forward`: then it is the network that minds its input."""
     frames = traceback.walk_tb(error.__traceback__)
-    return any(f.f_code.co_name == "forward" and isinstance(f.f_locals.get("self"), nn.Module) for f, _ in frames)
+    return any(
+        f.f_code.co_name == "forward" and isinstance(f.f_locals.get("".join(f.f_code.co_varnames[:1])), nn.Module)
+        for f, _ in frames  # the first argument: not everybody calls it self
+    )
 
 
 def fault_of_network(error: BaseException, model: Model, size: tuple[int, int] | None = None) -> str:

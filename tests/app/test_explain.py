@@ -486,3 +486,40 @@ def test_pictures_are_taken_one_by_one() -> None:
     next(each)
     next(each)
     assert taken == [0, 1]
+
+
+class Undone(nn.Module):
+    """Its last score is what it is told to be."""
+
+    def __init__(self, last: float) -> None:
+        super().__init__()
+        self.body, self.last = nn.Conv2d(3, 2, 3), last
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.body(x).mean((2, 3))
+        return torch.cat([scores, torch.full_like(scores[:, :1], self.last)], dim=1)
+
+
+@pytest.mark.parametrize("last", [float("nan"), float("inf")])
+def test_an_answer_that_is_no_number_is_an_error(last: float) -> None:
+    with pytest.raises(ModelError, match=r"answer is no number: 1 of its 3 scores"):
+        cl.explain(Undone(last), PETS)
+
+
+def test_a_class_that_is_ruled_out_is_none() -> None:
+    e = cl.explain(Undone(-float("inf")), PETS)
+    assert isinstance(e, cl.Explanation)
+    assert [p.probability > 0 for p in e.predictions] == [True, True, False]
+
+
+def test_what_a_network_raises_is_told_as_its_own_whatever_it_calls_itself() -> None:
+    class Raises(nn.Module):
+        def __init__(this) -> None:
+            super().__init__()
+            this.body = nn.Conv2d(3, 2, 3)
+
+        def forward(this, x: Tensor) -> Tensor:
+            raise ValueError("too bright")
+
+    with pytest.raises(ModelError, match="ValueError: too bright"):
+        cl.explain(Raises(), PETS)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from camlucida.data import toybox
+from camlucida.data.sources import open_dataset
+from camlucida.models.load import load
+from camlucida.web.page import Page
 
 from .conftest import PHONE
 
@@ -95,3 +101,43 @@ def test_the_theme_is_remembered(tab: Callable[..., Any]) -> None:
     page.reload()
     page.wait_for_selector("html[data-ready]")
     assert page.evaluate(ground) == dark
+
+
+def test_a_link_with_a_slip_in_it_still_shows_something(tab: Callable[..., Any]) -> None:
+    page = tab("#lok?seed=-1.5&opacity=99&threshold=x")
+    page.wait_for_selector(".panel.look[data-drawn]")
+    assert page.evaluate("location.hash").startswith("#look?")
+    assert "opacity=1&" in page.evaluate("location.hash") + "&"
+    assert page.locator(".panel.look .pictures img").count() >= 20
+
+
+def test_a_server_that_went_away_and_came_back(tab: Callable[..., Any], picture: Callable[..., Path]) -> None:
+    """What is said meanwhile is that it does not answer, not that the picture is gone; afterwards nothing is said."""
+    page = tab()
+    page.wait_for_selector(".panel.look[data-drawn]")
+    page.context.route("**/api/**", lambda route: route.abort("connectionrefused"))
+    page.locator(".panel.look .pictures img").nth(19).click()
+    page.wait_for_selector(".panel.look .trouble p")
+    assert "does not answer" in page.locator(".panel.look .trouble").inner_text()
+    page.locator("input[type=file]").first.set_input_files(picture())
+    page.wait_for_selector("#said.error")
+    page.context.unroute("**/api/**")
+    page.get_by_role("button", name="Shuffle").click()
+    page.wait_for_selector("#said:not(.error)", state="attached")
+    page.locator(".panel.look .pictures img").nth(7).click()
+    page.wait_for_selector(".panel.look .trouble p", state="detached")
+    assert not page.locator(".panel.look.stale").count()
+
+
+def test_a_picture_that_cannot_be_read_says_why(
+    tab: Callable[..., Any], chromium: Any, serve: Callable[[Page], str], tmp_path: Path
+) -> None:
+    """Even where its map comes from what was kept, or fails later than the picture does."""
+    (tmp_path / "cut.jpg").write_bytes(b"")
+    toybox.scene(seed=4).picture().save(tmp_path / "whole.png")
+    address = serve(Page([load("toybox")], open_dataset(str(tmp_path))))
+    page = chromium.new_page()
+    page.goto(f"{address}/#look?picture=s0")
+    page.wait_for_selector(".panel.look .trouble p")
+    assert "the file is empty" in page.locator(".panel.look .trouble").inner_text()
+    page.close()

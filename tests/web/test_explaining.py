@@ -5,16 +5,21 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
+from torch import Tensor, nn
 
 from camlucida import explain
+from camlucida.errors import ModelError
 from camlucida.explanation import Explanation
+from camlucida.models.model import Model
+from camlucida.web.app import create_app
 from camlucida.web.page import Page
 from camlucida.web.routes.explaining import lane_of
 from camlucida.web.wire import Packed, unpacked
@@ -161,3 +166,47 @@ def test_a_file_holds_one_map(client: TestClient) -> None:
 )  # fmt: skip
 def test_what_runs_the_network_often_waits_elsewhere(methods: list[str], lane: str) -> None:
     assert lane_of(methods) == lane
+
+
+def test_models_of_one_name_are_told_apart(page: Page) -> None:
+    """The best.pt of two trainings: neither hides the other."""
+    first, second = page.models
+    both = Page([replace(first, spec="best.pt"), replace(second, spec="best.pt")], page.data)
+    client = TestClient(create_app(both), base_url="http://localhost")
+    assert [model["name"] for model in client.get("/api/start").json()["models"]] == ["best.pt", "best.pt (2)"]
+    for name, model in (("best.pt", first), ("best.pt (2)", second)):
+        answer = ask(client, model=name).json()
+        made = explain(model, page.pictures.find("s2").image)
+        assert isinstance(made, Explanation)
+        assert answer["maps"][0]["model"] == name
+        assert answer["maps"][0]["score"] == pytest.approx(made.score, rel=1e-4)
+
+
+class Fussy(nn.Module):
+    """A network that refuses the first so many pictures."""
+
+    left: ClassVar = [0]
+
+    def __init__(self, refusals: int) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 2, 3)
+        self.left[0] = refusals
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.left[0] -= 1
+        if self.left[0] >= 0:
+            raise ValueError("not this one")
+        scores: Tensor = self.body(x).mean((2, 3))
+        return scores
+
+
+def test_a_network_that_minds_a_picture_does_not_keep_the_page_from_opening(page: Page) -> None:
+    fussy = Page([Model(Fussy(1), page.models[0].preprocessing)], page.data)
+    fussy.warm()
+    assert [layer.name for layer in fussy.model(None).layers] == ["body"]
+
+
+def test_a_network_that_runs_on_nothing_says_so_at_the_start(page: Page) -> None:
+    broken = Page([Model(Fussy(1000), page.models[0].preprocessing)], page.data)
+    with pytest.raises(ModelError, match=r"Fussy: the network cannot run .* ValueError: not this one"):
+        broken.warm()

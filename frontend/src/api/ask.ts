@@ -17,6 +17,14 @@ export class Failed extends Error {
 export const wasStopped = (error: unknown): boolean => error instanceof DOMException && error.name === "AbortError";
 
 const TRIES = 3;
+const SILENCE = "The server does not answer. Is `camlucida app` still running?";
+let silent = false;
+const returns = new Set<() => void>();
+
+/** Called when the server answers again after it did not. */
+export function heardAgain(run: () => void): void {
+  returns.add(run);
+}
 
 /** What was asked, or its failure in words; a busy server is asked again. */
 export async function ask(path: string, how: RequestInit): Promise<Response> {
@@ -26,7 +34,12 @@ export async function ask(path: string, how: RequestInit): Promise<Response> {
       answer = await fetch(path, how);
     } catch (error) {
       if (wasStopped(error)) throw error;
-      throw new Failed("Offline", "The server does not answer. Is `camlucida app` still running?", 0);
+      silent = true;
+      throw new Failed("Offline", SILENCE, 0);
+    }
+    if (silent) {
+      silent = false;
+      for (const run of returns) run();
     }
     if (answer.ok) return answer;
     if (answer.status === 503 && attempt < TRIES) {

@@ -1,6 +1,6 @@
 // Pictures from the server, decoded, and the last of them kept.
 
-import { Failed } from "./ask";
+import { ask, Failed } from "./ask";
 
 const KEPT = 200;
 
@@ -14,9 +14,10 @@ export function picture(id: string, longest = 1024): Promise<HTMLImageElement> {
   const url = pictureUrl(id, longest);
   const known = images.get(url);
   if (known) return known;
-  const loaded = decoded(url).catch(() => {
+  const loaded = decoded(url).catch(async () => {
     images.delete(url);
-    throw new Failed("ImageError", "The picture cannot be shown (any more). Choose it or drop it again.", 0);
+    await ask(url, {}); // an image does not tell why it failed; the server does, or does not answer at all
+    throw new Failed("ImageError", "The browser cannot show this picture. Choose it again.", 0);
   });
   images.set(url, loaded);
   if (images.size > KEPT) images.delete(images.keys().next().value as string);

@@ -1,6 +1,6 @@
 // Long answers: how far they are, then the result.
 
-import { asJson, ask, Failed } from "./ask";
+import { asJson, ask, Failed, wasStopped } from "./ask";
 
 export interface Hears {
   progress?: (done: number, total: number) => void;
@@ -8,6 +8,7 @@ export interface Hears {
   event?: (name: string, content: unknown) => void;
 }
 
+const CUT = { done: true, value: undefined } as const;
 const STREAM = "text/event-stream";
 
 /**
@@ -21,7 +22,10 @@ export async function stream<T>(path: string, body: unknown, hears: Hears, signa
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let waiting = "";
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reader.read().catch((error: unknown) => {
+      if (wasStopped(error)) throw error;
+      return CUT; // the connection broke
+    });
     if (done) throw new Failed("Offline", "The server stopped in the middle of its answer.", 0);
     waiting += value;
     const parts = waiting.split("\n\n");

@@ -89,9 +89,7 @@ def app(
         with console.status("Looking into the networks …"):
             page.warm()
         pictures = f"{len(dataset):,} picture{'' if len(dataset) == 1 else 's'}"
-        console.print(
-            f"{', '.join(m.name for m in models)} · {dataset.name}, {pictures}", highlight=False, markup=False
-        )
+        console.print(f"{', '.join(page.served)} · {dataset.name}, {pictures}", highlight=False, markup=False)
 
         def say(address: str) -> None:
             console.print(f"→ {address}", highlight=False, markup=False, soft_wrap=True)

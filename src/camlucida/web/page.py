@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -59,10 +58,11 @@ class Page:
         return self.served[name]
 
 
-def _told_apart(models: Sequence[Model]) -> Iterator[Model]:
-    """The models; of those with one name, as two files called model.safetensors have, the later are numbered."""
-    seen: Counter[str] = Counter()
+def _told_apart(models: Sequence[Model]) -> list[Model]:
+    """Two trainings' best.pt have one name, and the page knows models by their names: the second is best.pt (2)."""
+    apart: dict[str, Model] = {}
     for model in models:
-        seen[model.name] += 1
-        count = seen[model.name]
-        yield model if count == 1 else replace(model, spec=f"{model.name} ({count})")
+        names = (model.name, *(f"{model.name} ({n})" for n in range(2, len(models) + 1)))
+        name = next(name for name in names if name not in apart)
+        apart[name] = model if name == model.name else replace(model, spec=name)
+    return list(apart.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,8 +12,9 @@ import torch
 from camlucida.data.datasets import DataSet
 from camlucida.data.images import load_image
 from camlucida.engine import Layer, candidates, twin_of
-from camlucida.errors import CamlucidaError
+from camlucida.errors import CamlucidaError, ModelError
 from camlucida.evaluation.run import outputs_of
+from camlucida.explaining import fault_of_network, raised_by_network
 from camlucida.models.model import Model
 from camlucida.outputs import placed
 
@@ -48,19 +50,18 @@ class Served:
 
     @property
     def layers(self) -> list[Layer]:
-        """Those worth explaining, from edges to objects; the last is the default."""
+        """Those worth explaining, from edges to objects; the last is the default. Raises as `example` does."""
         with self._once:  # many may ask at once, and first
-            return self._layers
-
-    @cached_property
-    def _layers(self) -> list[Layer]:
-        return candidates(twin_of(self.model.network), self.example)
+            return self._found[1]
 
     @property
     def example(self) -> torch.Tensor:
-        """A picture (1, c, h, w) as the network wants it: the first that can be read, else noise."""
+        """A picture (1, c, h, w) as the network wants it: the first that can be read and that it runs on, else noise.
+
+        Raises `ModelError` where it runs on none of those that are tried.
+        """
         with self._once:
-            return self._example
+            return self._found[0]
 
     @cached_property
     def outputs(self) -> tuple[int | None, ...]:
@@ -68,14 +69,24 @@ class Served:
         return outputs_of(self.data.classes, self.model)
 
     @cached_property
-    def _example(self) -> torch.Tensor:
-        return torch.as_tensor(placed(self.model.network, self._read()[None]))
+    def _found(self) -> tuple[torch.Tensor, list[Layer]]:
+        fault: Exception | None = None
+        for picture in self._pictures():
+            example = torch.as_tensor(placed(self.model.network, picture[None]))
+            try:
+                return example, candidates(twin_of(self.model.network), example)
+            except Exception as error:
+                if not raised_by_network(error):
+                    raise
+                fault = fault or error  # it may mind only this picture
+        assert fault is not None
+        raise ModelError(f"{self.name}: {fault_of_network(fault, self.model)}") from fault
 
-    def _read(self) -> torch.Tensor:
+    def _pictures(self) -> Iterator[torch.Tensor]:
         for index in range(min(len(self.data), 8)):
             try:
-                return self.model.preprocessing(load_image(self.data[index].image))[0]
+                yield self.model.preprocessing(load_image(self.data[index].image))[0]
             except CamlucidaError:
                 continue
         how = self.model.preprocessing
-        return torch.randn((len(how.mean), *how.size), generator=torch.Generator().manual_seed(0))
+        yield torch.randn((len(how.mean), *how.size), generator=torch.Generator().manual_seed(0))

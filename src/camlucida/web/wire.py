@@ -89,6 +89,9 @@ class Place(Wire):
         return cls(original=geometry.original, input=geometry.input, scale=geometry.scale, offset=geometry.offset)
 
 
+LARGEST = 3e38
+
+
 class Guess(Wire):
     """One line of the top-5."""
 
@@ -99,7 +102,8 @@ class Guess(Wire):
 
     @classmethod
     def of(cls, one: Prediction) -> Guess:
-        return cls(index=one.index, name=one.name, probability=one.probability, logit=one.logit)
+        logit = max(one.logit, -LARGEST)  # of a class that is ruled out it is -inf, which JSON has not
+        return cls(index=one.index, name=one.name, probability=one.probability, logit=logit)
 
 
 class Explained(Wire):
