@@ -10,14 +10,6 @@ from camlucida.models.load import load
 from camlucida.web.page import Page
 
 
-def test_models_of_one_name_are_told_apart() -> None:
-    one, other = load("toybox"), load("toybox", pretrained=False)
-    page = Page([one, other], open_dataset("toybox", count=2))
-    assert list(page.served) == ["toybox", "toybox (2)"]
-    assert page.model(None).model.network is one.network
-    assert page.model("toybox (2)").model.network is other.network
-
-
 def test_a_name_that_is_not_there_is_told_with_the_nearest() -> None:
     page = Page([load("toybox")], open_dataset("toybox", count=2))
     with pytest.raises(ModelError, match=r"no model 'toybx' on this page\. Did you mean 'toybox'"):
