@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Error, sync_playwright
 
 from interleaved import machine
 
@@ -48,7 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
     program = Path(sys.executable).with_name("camlucida")
     server = subprocess.Popen(
-        [str(program), "app", "--model", arguments.model, "--port", "8798"], stdout=subprocess.PIPE, text=True
+        [str(program), "app", "--model", arguments.model, "--port", "0"], stdout=subprocess.PIPE, text=True
     )
     try:
         assert server.stdout is not None
@@ -78,7 +78,7 @@ def measured(address: str, clicks: int, seed: int) -> dict[str, Any]:
             context.close()
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         seconds: list[float] = []
-        page.on("response", lambda r: seconds.append(_model(r)) if r.url.endswith("/api/explain") else None)
+        page.on("response", lambda r: seconds.extend(_model(r)) if r.url.endswith("/api/explain") else None)
         page.goto(f"{address}#look?seed={seed + 1}")
         page.wait_for_selector(".look[data-drawn]")
         page.wait_for_load_state("networkidle")
@@ -115,9 +115,12 @@ def measured(address: str, clicks: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _model(response: Any) -> float:
-    """What the network and the method took, as the answer says."""
-    return float(response.json()["seconds"]) if response.status == 200 else 0.0
+def _model(response: Any) -> list[float]:
+    """What the network and the method took, as the answer says; nothing where the page no longer wanted it."""
+    try:
+        return [float(response.json()["seconds"])]
+    except (Error, ValueError, KeyError):
+        return []
 
 
 if __name__ == "__main__":

@@ -221,7 +221,7 @@ def serve() -> None:
     """Says the port."""
     data = open_dataset("toybox", count=SCENES)
     made = Page([load(name) for name in MODELS], data)
-    for kept in vars(made).values():
+    for kept in vars(made.memory).values():
         if isinstance(kept, Cache):
             kept.room = KEPT
     made.warm()

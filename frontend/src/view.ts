@@ -40,9 +40,10 @@ const USUAL: View = {
 };
 
 /** What only paints a map otherwise. */
-const PAINTING = ["opacity", "colormap", "threshold", "contour", "blend"] as const;
+const PAINTING: readonly string[] = ["opacity", "colormap", "threshold", "contour", "blend"];
 
-export const onlyPaints = (changed: ReadonlySet<string>): boolean => PAINTING.some((key) => changed.has(key));
+export const repaints = (changed: ReadonlySet<string>): boolean => PAINTING.some((key) => changed.has(key));
+export const onlyRepaints = (changed: ReadonlySet<string>): boolean => [...changed].every((key) => PAINTING.includes(key));
 
 /** A tab's own values in the address, under names that begin with its own. */
 export class Own {

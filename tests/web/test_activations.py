@@ -219,7 +219,7 @@ def test_the_scan_tells_how_far_it_is_and_ends_when_nobody_waits(page: Page) -> 
     with pytest.raises(Cancelled):
         room._top(page, question, job)
     assert told == [{"done": done, "total": 24} for done in range(5)]
-    assert page.scans.used == 0
+    assert page.memory.scans.used == 0
 
 
 def test_a_cancelled_scan_reads_no_further(page: Page) -> None:

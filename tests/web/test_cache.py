@@ -87,7 +87,7 @@ def test_many_threads_at_once() -> None:
 
 
 def test_layers_asked_for_by_many_at_once_are_found_once(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    from camlucida.web import page as room
+    from camlucida.web import served as room
 
     found, calls = room.candidates, []
 

@@ -92,7 +92,7 @@ export class Painter {
     const { width, height, data } = photo;
     const made = into.data;
     const scale = this.scale(field, look);
-    const coat = coats(scale, look);
+    const coat = coatOf(this.palette(field, look.colormap), scale, look);
     const [ur, ug, ub] = this.unseen;
     const dim = Math.min(1, 2 * look.opacity);
     const fade = DIMMED * dim;
@@ -133,6 +133,15 @@ export class Painter {
     const { top } = field;
     return { gain: top ? reach / top : 0, zero: diverging ? reach : 0, colours: this.table(name), diverging };
   }
+}
+
+let last: { key: string; coat: Float32Array } | null = null;
+
+/** The same for all maps that are painted alike: a sheet has thousands. */
+function coatOf(name: string, scale: Scale, look: Look): Float32Array {
+  const key = [name, look.opacity, look.blend, look.threshold].join(" ");
+  if (last?.key !== key) last = { key, coat: coats(scale, look) };
+  return last.coat;
 }
 
 /** For every level its colour and how much that covers of the photo. */

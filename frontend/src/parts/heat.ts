@@ -64,8 +64,15 @@ export class HeatView {
 
   /** Only paint otherwise. */
   paint(look: Look): void {
+    const other = this.look === null || this.mattering(look) !== this.mattering(this.look);
     this.look = look;
-    this.draw();
+    if (other) this.draw();
+  }
+
+  /** What of it can be seen here. */
+  private mattering({ opacity, colormap, threshold, contour, blend }: Look): string {
+    if (this.kind === "photo") return "";
+    return this.kind === "heat" ? `${colormap} ${threshold}` : [opacity, colormap, threshold, contour, blend].join(" ");
   }
 
   clear(): void {

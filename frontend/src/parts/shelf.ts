@@ -78,7 +78,7 @@ export class Shelf {
   /** Ask for the samples of the view, if they are not there; choose the first if nothing is chosen. */
   async load(): Promise<void> {
     const { path, searching } = this.question();
-    if (path === this.asked) return;
+    if (path === this.asked) return this.choose();
     const signal = this.turns.begin();
     this.asked = path;
     this.told = "";
@@ -95,6 +95,11 @@ export class Shelf {
     this.turns.done(signal);
     this.search = null;
     this.change();
+    this.choose();
+  }
+
+  /** The first, if nothing is chosen. */
+  private choose(): void {
     const first = this.samples.find((one) => !one.error);
     if (!this.page.store.view.picture && first) this.page.store.set({ picture: first.id });
   }

@@ -9,7 +9,7 @@ import { png, save } from "../parts/files";
 import { Task } from "../parts/task";
 import { Trouble } from "../parts/trouble";
 import { Turns } from "../turns";
-import { onlyPaints } from "../view";
+import { repaints } from "../view";
 import { Alike } from "./compare/alike";
 import { type Axis, keyOf, laidOut } from "./compare/cells";
 import { Found } from "./compare/found";
@@ -213,7 +213,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
   page.store.listen((view, changed) => {
     if (view.tab !== "compare" || !shows) return;
     if (["picture", "model", "score", "more"].some((name) => changed.has(name))) void update();
-    if (onlyPaints(changed) && found) {
+    if (repaints(changed) && found) {
       grid.paint(lookOf(page), found.painted(wishing.shared));
       pair.paint();
       alike.paint();

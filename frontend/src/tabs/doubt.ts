@@ -15,7 +15,7 @@ import { segments } from "../parts/segments";
 import { Trouble } from "../parts/trouble";
 import { questionOf } from "../question";
 import { Turns } from "../turns";
-import { onlyPaints, type View } from "../view";
+import { repaints, type View } from "../view";
 import { cover } from "./doubt/cover";
 import { curves } from "./doubt/curves";
 import type { Now, Part } from "./doubt/part";
@@ -128,7 +128,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
       controls();
       void update();
     } else if (changed.has("more") && chosen() !== shown) open();
-    else if (onlyPaints(changed)) {
+    else if (repaints(changed)) {
       view.paint(lookOf(page));
       shown?.paint();
     }

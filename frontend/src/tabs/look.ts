@@ -13,7 +13,7 @@ import { Task } from "../parts/task";
 import { Trouble } from "../parts/trouble";
 import { optionsOf, questionOf } from "../question";
 import { Turns } from "../turns";
-import { onlyPaints, type View } from "../view";
+import { onlyRepaints, repaints, type View } from "../view";
 import { Classes } from "./look/classes";
 import { Downloads } from "./look/downloads";
 import { fieldOf } from "./look/fields";
@@ -184,15 +184,17 @@ function mount(root: HTMLElement, page: Page): Mounted {
   let options = JSON.stringify(optionsOf(page.store.view));
   page.store.listen((view, changed) => {
     if (view.tab !== "look") return;
+    if (repaints(changed)) {
+      views.forEach((one) => one.paint(lookOf(page)));
+      if (drawn && changed.has("colormap")) scale.show(fieldOf(drawn.answer), lookOf(page));
+    }
+    if (onlyRepaints(changed)) return;
     controls();
     const now = JSON.stringify(optionsOf(view));
     if (ASKS.some((key) => changed.has(key)) || now !== options) {
       options = now;
       stages.stop();
       void update();
-    } else if (onlyPaints(changed)) {
-      views.forEach((one) => one.paint(lookOf(page)));
-      if (drawn) scale.show(fieldOf(drawn.answer), lookOf(page));
     }
   });
   let restored: Window | null = read(own.get("zoom"));

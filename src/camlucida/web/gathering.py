@@ -18,9 +18,10 @@ from camlucida.methods import Combined, Method
 from camlucida.types import Geometry
 from camlucida.web.limits import check_method
 from camlucida.web.meaning import Goal
-from camlucida.web.page import Page, Served
+from camlucida.web.page import Page
 from camlucida.web.pictures import Picture
 from camlucida.web.routes.start import MANY_RUNS, SINGLE_SLOPES
+from camlucida.web.served import Served
 from camlucida.web.wire import Explained, Score
 
 Asked: TypeAlias = Method | Combined
@@ -84,10 +85,10 @@ class Gathering:
         groups = _groups([method for method in methods if self._fits(method)])
         for done, group in enumerate(groups):
             tick(100 * done, 100 * len(groups))
-            known = {method.name: self.page.maps.get(self._key(method)) for method in group}
+            known = {method.name: self.page.memory.maps.get(self._key(method)) for method in group}
             missing = [method for method in group if known[method.name] is None]
             for method, found in self._asked(missing, _Steps(tick, done, len(groups))):
-                self.page.maps.put(self._key(method), found)
+                self.page.memory.maps.put(self._key(method), found)
                 known[method.name] = found
             yield [one for found in known.values() for one in found or ()]
         tick(100 * len(groups), 100 * len(groups))

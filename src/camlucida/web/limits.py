@@ -19,7 +19,7 @@ from camlucida.methods import Combined, Method, find
 from camlucida.targets import top_count
 
 if TYPE_CHECKING:
-    from camlucida.web.page import Served
+    from camlucida.web.served import Served
 
 LETTERS = 200
 """Of a method's text, as of every name."""

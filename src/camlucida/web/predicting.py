@@ -11,7 +11,7 @@ from torch import Tensor
 from camlucida.analysing.passing import PART, Pass, judged, rows
 from camlucida.engine import twin_of
 from camlucida.outputs import class_scores, placed
-from camlucida.web.page import Said, Served
+from camlucida.web.served import Said, Served
 
 
 def said(served: Served, indices: Sequence[int]) -> Iterator[tuple[int, Said]]:

@@ -30,7 +30,7 @@ from camlucida.web.scatter import Scatter
 from camlucida.web.work import Missing
 
 if TYPE_CHECKING:
-    from camlucida.web.page import Served
+    from camlucida.web.served import Served
 
 Kind: TypeAlias = Literal["mistakes", "embedding", "evaluation"]
 RESULTS: Mapping[Kind, str] = {

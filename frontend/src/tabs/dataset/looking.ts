@@ -62,9 +62,9 @@ export function looking(page: Page, done: () => void): Looking {
     h(
       "p",
       { class: "note" },
-      "Then you see which pictures the model takes for alike, which classes it confuses, and its worst errors with what ",
-      `it saw and what it missed. It is asked about pictures of ${page.start.data.name}; the numbers are kept until the `,
-      "page is stopped, and what was stopped goes on where it was.",
+      "Shows which pictures the model takes for alike, which classes it confuses, and its worst errors with what it saw ",
+      `and what it missed. It is asked about pictures of ${page.start.data.name}; the numbers are kept until the page is `,
+      "stopped, and what was stopped goes on where it was.",
     ),
     h(
       "div",
@@ -80,8 +80,9 @@ export function looking(page: Page, done: () => void): Looking {
   return {
     element,
     offer() {
+      if (begun) return;
       element.open = true;
-      if (begun || asked || !isQuick(modelOf(page).name) || total > SMALL) return;
+      if (asked || !isQuick(modelOf(page).name) || total > SMALL) return;
       begun = true;
       maps.checked = false;
       count.select.value = String(counts[counts.length - 1]);

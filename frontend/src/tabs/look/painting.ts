@@ -4,6 +4,7 @@ import { fill, fresh, h } from "../../dom";
 import { lookOf, type Page } from "../../page";
 import { opacitySlider } from "../../parts/choices";
 import { choice, slider } from "../../parts/controls";
+import { repaints } from "../../view";
 
 /** Sliders and choices for opacity, palette, threshold, contour and blend; they follow the view. */
 export function painting(page: Page): HTMLElement {
@@ -26,21 +27,22 @@ export function painting(page: Page): HTMLElement {
       h("label", { class: name ? "" : "own" }, radios[i]!, name && page.painter.ramp(name), name || "the map's own"),
     ),
   );
+  blend.options(
+    [
+      { value: "heat", text: "thicker where it is hotter" },
+      { value: "uniform", text: "the same everywhere" },
+    ],
+    "heat",
+  );
   function show(): void {
     const look = lookOf(page);
     threshold.set(look.threshold);
     contour.set(look.contour);
-    blend.options(
-      [
-        { value: "heat", text: "thicker where it is hotter" },
-        { value: "uniform", text: "the same everywhere" },
-      ],
-      look.blend,
-    );
+    blend.select.value = look.blend;
     const chosen = names.includes(look.colormap) ? look.colormap : "";
     radios.forEach((radio, i) => (radio.checked = names[i] === chosen));
   }
-  page.store.listen(show);
+  page.store.listen((_, changed) => repaints(changed) && show());
   show();
   const element = h("section", { class: "painting" });
   fill(element, h("h3", {}, "Painted"), opacity.element, threshold.element, contour.element, palettes, blend.element);

@@ -16,8 +16,10 @@ from camlucida.data.items import spread
 from camlucida.errors import CamlucidaError
 from camlucida.strongest import strongest
 from camlucida.targets import class_label
-from camlucida.web.page import Page, Scan, Served
+from camlucida.web.memory import Scan
+from camlucida.web.page import Page
 from camlucida.web.routes.given import Given, picture_of
+from camlucida.web.served import Served
 from camlucida.web.wire import Guess, Name, Packed, PictureId, Place, Score, Wire, packed
 from camlucida.web.work import Job, answer
 
@@ -160,11 +162,11 @@ def _activations(page: Page, asked: ChannelsQuestion, job: Job) -> Activations:
     served, picture = page.model(asked.model), picture_of(page, asked.picture)
     layer = _layer(served, asked.layer)
     key = (served.name, picture.digest, layer, asked.target, asked.score)
-    kept = page.channels.get(key)
+    kept = page.memory.channels.get(key)
     if kept is None:
         job.tick(0, 1)
         kept = activations(served.model, picture.image, layer=layer, target=asked.target, score=asked.score)
-        page.channels.put(key, kept)
+        page.memory.channels.put(key, kept)
     return kept
 
 
@@ -229,16 +231,16 @@ async def top(request: Request, page: Given, asked: TopQuestion) -> Response:
     """The pictures that excite a channel most. They are looked through once for all channels of a layer, which takes
     long; with `Accept: text/event-stream` one hears how far it is.
     """
-    known = page.scans.get(_key(page, asked)) is not None
+    known = page.memory.scans.get(_key(page, asked)) is not None
     return await answer(request, lambda job: _top(page, asked, job), "quick" if known else "long")
 
 
 def _top(page: Page, asked: TopQuestion, job: Job) -> Top:
     key = _key(page, asked)
-    scan = page.scans.get(key)
+    scan = page.memory.scans.get(key)
     if scan is None:
         scan = _scanned(page, asked, job)
-        page.scans.put(key, scan)
+        page.memory.scans.put(key, scan)
     return Top(
         layer=scan.found.layer,
         channel=asked.channel,

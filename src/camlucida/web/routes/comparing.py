@@ -26,10 +26,11 @@ from camlucida.looking import shrunk, small
 from camlucida.tensors import land
 from camlucida.web.gathering import Asked, Found, Gathering, asked_for, is_quick
 from camlucida.web.meaning import goals_of, layers_of
-from camlucida.web.page import Page, Served
+from camlucida.web.page import Page
 from camlucida.web.pictures import Picture
 from camlucida.web.routes.explaining import MAPS
 from camlucida.web.routes.given import Given, picture_of
+from camlucida.web.served import Served
 from camlucida.web.wire import Explained, Guess, Name, Packed, PictureId, Place, Score, Wire, packed
 from camlucida.web.work import Job, answer
 

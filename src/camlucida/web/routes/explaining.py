@@ -157,14 +157,14 @@ def answered(page: Page, asked: Question, job: Job) -> Answer | bytes:
     """From what was kept, or from the network."""
     picture = _picture(page, asked)
     key = _key(page, asked, picture, asked.compare)
-    kept = page.cache.get(key)
+    kept = page.memory.answers.get(key)
     if kept is not None:
         return kept
     began = time.perf_counter()
     made = explanations_of(page, asked, picture, job)
     seconds = time.perf_counter() - began
     body = _answer(page, asked, picture, made, seconds).model_dump_json().encode()
-    page.cache.put(key, body)
+    page.memory.answers.put(key, body)
     return body
 
 
@@ -181,7 +181,7 @@ def explanations_of(page: Page, asked: Question, picture: Picture, job: Job) -> 
     served = page.model(asked.model)
     check(served, asked.methods, options=asked.options, layers=asked.layers, targets=asked.targets)
     key = _key(page, asked, picture)
-    if (kept := page.made.get(key)) is not None:
+    if (kept := page.memory.explanations.get(key)) is not None:
         return kept
     made = explain(
         served.model,
@@ -196,7 +196,7 @@ def explanations_of(page: Page, asked: Question, picture: Picture, job: Job) -> 
     several = Explanations((made,)) if isinstance(made, Explanation) else made
     if len(several) > MAPS:
         raise MethodError(f"{len(several)} maps at once are too many for a page; at most {MAPS}.")
-    page.made.put(key, several)
+    page.memory.explanations.put(key, several)
     return several
 
 

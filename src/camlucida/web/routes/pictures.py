@@ -14,10 +14,11 @@ from pydantic import Field
 from camlucida.data.datasets import label_of
 from camlucida.errors import CamlucidaError, DataError, nearest
 from camlucida.targets import class_label
-from camlucida.web.page import Page, Said
+from camlucida.web.page import Page
 from camlucida.web.pictures import encoded
 from camlucida.web.predicting import said
 from camlucida.web.routes.given import Given, picture_of
+from camlucida.web.served import Said
 from camlucida.web.wire import Name, PictureId, Wire
 from camlucida.web.work import Job, answer
 

@@ -8,8 +8,9 @@ import camlucida
 from camlucida.methods import combinators, methods
 from camlucida.render.colours import NOT_SEEN
 from camlucida.render.palettes import DEFAULT, PALETTES
-from camlucida.web.page import Page, Served
+from camlucida.web.page import Page
 from camlucida.web.routes.given import Given
+from camlucida.web.served import Served
 from camlucida.web.wire import Option, Wire
 
 router = APIRouter(tags=["start"])

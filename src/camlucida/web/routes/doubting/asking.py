@@ -71,10 +71,10 @@ def evidence(page: Page, asked: Doubt, picture: Picture, job: Job) -> Evidence:
     model = page.model(asked.model).model
     plain = Doubt(**{name: getattr(asked, name) for name in Doubt.model_fields})
     which = key(page, plain, picture, "evidence")
-    found = page.evidence.get(which)
+    found = page.memory.evidence.get(which)
     if found is None:
         found = map_of(page, asked, picture.image, picture.name, job)
-        page.evidence.put(which, _retold(found, None))
+        page.memory.evidence.put(which, _retold(found, None))
     with of_this(model, picture.image):
         return _retold(found, job)
 

@@ -80,12 +80,12 @@ def curves(page: Page, asked: Doubt, job: Job) -> WalkCurves | bytes:
     """From what was kept, or from the network."""
     picture = picture_of(page, asked.picture)
     which = key(page, asked, picture, "curves")
-    kept = page.cache.get(which)
+    kept = page.memory.answers.get(which)
     if kept is not None:
         return kept
     found = evidence(page, asked, picture, job)
     body = _followed(found, job).model_dump_json().encode()
-    page.cache.put(which, body)
+    page.memory.answers.put(which, body)
     return body
 
 

@@ -113,7 +113,7 @@ def judged(page: Page, asked: Doubt, job: Job) -> Verdict | bytes:
     """From what was kept, or from the network."""
     picture = picture_of(page, asked.picture)
     which = key(page, asked, picture, "trust")
-    kept = page.cache.get(which)
+    kept = page.memory.answers.get(which)
     if kept is not None:
         return kept
     check_method(asked.method)
@@ -126,7 +126,7 @@ def judged(page: Page, asked: Doubt, job: Job) -> Verdict | bytes:
         progress=job.tick,
     )
     body = verdict_of(found).model_dump_json().encode()
-    page.cache.put(which, body)
+    page.memory.answers.put(which, body)
     return body
 
 

@@ -1,0 +1,18 @@
+"""What a page makes of its models."""
+
+from __future__ import annotations
+
+import pytest
+
+from camlucida.data.sources import open_dataset
+from camlucida.errors import ModelError
+from camlucida.models.load import load
+from camlucida.web.page import Page
+
+
+def test_a_name_that_is_not_there_is_told_with_the_nearest() -> None:
+    page = Page([load("toybox")], open_dataset("toybox", count=2))
+    with pytest.raises(ModelError, match=r"no model 'toybx' on this page\. Did you mean 'toybox'"):
+        page.model("toybx")
+    with pytest.raises(ModelError, match="needs a model"):
+        Page([], open_dataset("toybox", count=2))
