@@ -120,7 +120,7 @@ def _check_pixels(size: tuple[int, ...], max_pixels: int, name: str) -> None:
     if pixels > max_pixels:
         raise ImageError(
             f"{name} is {' x '.join(map(str, size))}, {pixels / 1e6:,.0f} megapixels; the limit is "
-            f"{max_pixels / 1e6:,.0f}. Make it smaller, or raise max_pixels if you trust the file."
+            f"{max_pixels / 1e6:,.0f} (max_pixels). Make it smaller."
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from camlucida.data.datasets import DataSet
-from camlucida.errors import ModelError, nearest
+from camlucida.errors import DataError, ModelError, nearest
 from camlucida.models.model import Model
 from camlucida.web.memory import Memory
 from camlucida.web.pictures import Pictures
@@ -38,6 +38,8 @@ class Page:
     def __post_init__(self) -> None:
         if not self.models:
             raise ModelError("a page needs a model to explain.")
+        if not len(self.data):
+            raise DataError(f"{self.data.name} has no pictures: there is nothing to choose from.")
         self.served = {model.name: Served(model, self.data) for model in _told_apart(self.models)}
         self.pictures = Pictures(self.data)
         self.over = Runs(self.runs, self.served, self.data)
