@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import math
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
+from camlucida.evaluation.statistics import Interval
 from camlucida.explanation import Explanation
 from camlucida.types import Geometry, Prediction
 
@@ -150,3 +152,20 @@ class Explained(Wire):
 
 
 Score = Literal["logit", "probability", "log_probability"]
+
+
+class Range(Wire):
+    """A number with its 95 % interval; null where it is not known."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, interval: Interval) -> Range:
+        return cls(value=known(interval.value), low=known(interval.low), high=known(interval.high))
+
+
+def known(value: float) -> float | None:
+    """JSON has no NaN."""
+    return float(value) if math.isfinite(value) else None

@@ -10,4 +10,4 @@ export type StudyProgress = Schemas["StudyProgress"];
 export type StudyResults = Schemas["StudyResults"];
 export type StudyStanding = Schemas["StudyStanding"];
 export type StudyMetrics = Schemas["StudyMetrics"];
-export type StudyNumber = Schemas["StudyNumber"];
+export type StudyNumber = Schemas["Range"];

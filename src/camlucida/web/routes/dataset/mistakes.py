@@ -15,10 +15,10 @@ from camlucida.analysing.erring import KEPT
 from camlucida.evaluation.store import Row
 from camlucida.report.mistakes_page import MEANINGS, sentences
 from camlucida.web.confused import Part
+from camlucida.web.routes.dataset.over import Failed, Find, Offset, RunId, Said
 from camlucida.web.routes.given import Given
-from camlucida.web.routes.over import Failed, Find, Offset, Range, RunId, Said, known
 from camlucida.web.runs import Run
-from camlucida.web.wire import Wire
+from camlucida.web.wire import Range, Wire, known
 from camlucida.web.work import Job, answer
 
 router = APIRouter(tags=["dataset"])

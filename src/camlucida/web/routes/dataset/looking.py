@@ -1,4 +1,4 @@
-"""The tab Data set: which runs there are, and making one on the page. What is in them: the three files beside."""
+"""GET /api/dataset/runs: which runs there are; POST /api/dataset/look: making one on the page."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from camlucida.web.routes import dataset_evaluation, dataset_mistakes, dataset_scatter
 from camlucida.web.routes.given import Given
 from camlucida.web.runs import Broken, Kind, Run
 from camlucida.web.wire import Name, Wire
 from camlucida.web.work import Job, answer
 
-router = APIRouter(tags=["dataset"])
-for part in (dataset_scatter, dataset_mistakes, dataset_evaluation):
-    router.include_router(part.router)
+router = APIRouter()
 
 
 class RunInfo(Wire):

@@ -11,10 +11,10 @@ from fastapi.responses import Response
 from camlucida.errors import MetricError
 from camlucida.report.charts import POINTS
 from camlucida.web.evaluated import Evaluated
+from camlucida.web.routes.dataset.over import Failed, RunId
 from camlucida.web.routes.given import Given
-from camlucida.web.routes.over import Failed, RunId, known
 from camlucida.web.runs import Run
-from camlucida.web.wire import Wire
+from camlucida.web.wire import Wire, known
 from camlucida.web.work import Job, answer
 
 router = APIRouter(tags=["dataset"])

@@ -9,8 +9,8 @@ from fastapi.responses import Response
 
 from camlucida.analysing.projecting import Way
 from camlucida.render.palettes import CATEGORIES
+from camlucida.web.routes.dataset.over import Failed, RunId
 from camlucida.web.routes.given import Given
-from camlucida.web.routes.over import Failed, RunId
 from camlucida.web.runs import Run
 from camlucida.web.scatter import POINTS
 from camlucida.web.wire import Wire

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any
 
 from fastapi import Query
 
-from camlucida.evaluation.statistics import Interval
 from camlucida.web.runs import Run
 from camlucida.web.wire import Wire
 
 RunId = Annotated[str, Query(min_length=2, max_length=60, pattern=r"^[rm][0-9a-f-]+$")]
 Offset = Annotated[int, Query(ge=0, le=10_000_000)]
 Find = Annotated[str, Query(max_length=100)]
-
-
-class Range(Wire):
-    """A number with its 95 % interval; null where it is not known."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-    @classmethod
-    def of(cls, interval: Interval) -> Range:
-        return cls(value=known(interval.value), low=known(interval.low), high=known(interval.high))
 
 
 class Said(Wire):
@@ -66,8 +52,3 @@ class Failed(Wire):
 
     name: str
     reason: str
-
-
-def known(value: float) -> float | None:
-    """JSON has no NaN."""
-    return float(value) if math.isfinite(value) else None
