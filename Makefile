@@ -16,7 +16,7 @@ test: .venv/.dev  ## run the tests, all but those in a browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --ignore=tests/browser
 
 test-app: .venv/.browser  ## run the page in a real headless Chromium, which is installed if there is none
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/browser
 
 check: .venv/.dev  ## formatting, lint, strict types, import contracts
 	$(BIN)/ruff format --check .
