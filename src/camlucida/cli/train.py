@@ -48,6 +48,7 @@ def train(
     boxes: Path | None = None,
     limit: int | None = None,
     keep_epochs: Annotated[bool, Parameter(negative=())] = False,
+    tensorboard: Annotated[bool, Parameter(negative=())] = False,
     device: str | None = None,
     seed: int = 0,
 ) -> int:
@@ -64,7 +65,7 @@ def train(
     arch
         small, a network to train from nothing; or a backbone: resnet50, timm:…, toybox:vgg, python:module:function.
     output
-        The folder to write to: model.safetensors, model.json, metrics.csv, curves.png, tensorboard/.
+        The folder to write to: model.safetensors, model.json, metrics.csv, curves.png.
     epochs
         Passes over the pictures.
     batch_size
@@ -110,6 +111,8 @@ def train(
         How many pictures, drawn at random; all if not given (6000 of toybox).
     keep_epochs
         Also keep the weights after every epoch.
+    tensorboard
+        Also write the numbers of each epoch for TensorBoard, to tensorboard/ (extra tensorboard).
     device
         cuda or cpu; the GPU if there is one.
     seed
@@ -137,6 +140,7 @@ def train(
             boxes=boxes,
             limit=limit,
             keep_epochs=keep_epochs,
+            tensorboard=tensorboard,
             device=device,
             progress=told,
             epochs=epochs,

@@ -1,4 +1,4 @@
-"""The folder of a training: run.json, split.csv, metrics.csv, curves.png, tensorboard/, and the weights.
+"""The folder of a training: run.json, split.csv, metrics.csv, curves.png, the weights, and tensorboard/ if asked for.
 
 run.json says what is learned from what, so that a second training in it is the same one and goes on, or is refused.
 """
@@ -19,8 +19,8 @@ from torch import nn
 from camlucida.errors import DataError
 from camlucida.models.runs import WEIGHTS, whole, write_weights
 from camlucida.training.curves import curves
-from camlucida.training.events import event_file
 from camlucida.training.state import Row, State
+from camlucida.training.tensorboard import event_file
 
 METRICS = (
     "epoch",
@@ -88,18 +88,21 @@ class Folder:
             write_weights(network, self.path / WEIGHTS)
 
     def write_numbers(self, state: State, name: str) -> None:
-        """metrics.csv, curves.png and TensorBoard's file, from all epochs so far."""
+        """Write metrics.csv and curves.png from all epochs so far."""
         rows = [[_cell(row[key]) for key in METRICS] for row in state.rows]
         self.write_table("metrics.csv", METRICS, rows)
         stream = io.BytesIO()
         curves(state.rows, state.best, name).save(stream, "png", compress_level=3)
         whole(self.path / "curves.png", stream.getvalue())
+
+    def write_events(self, state: State) -> None:
+        """Write TensorBoard's event file from all epochs so far; `MissingExtra` where TensorBoard is not installed."""
         begun = float(self.read()["begun"])
         points = [
             (begun + row["seconds"], row["epoch"], {key: row[key] for key in CURVES if row[key] is not None})
             for row in state.rows
         ]
-        whole(self.path / "tensorboard" / "events.out.tfevents.0.camlucida", event_file(points, begun))
+        whole(self.path / "tensorboard" / "events.out.tfevents.0.camlucida", event_file(points))
 
     def write_table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         text = io.StringIO(newline="")

@@ -25,6 +25,7 @@ from camlucida.training.settings import Settings
 from camlucida.training.splitting import Split, split
 from camlucida.training.start import begun
 from camlucida.training.state import Row, State
+from camlucida.training.tensorboard import require_tensorboard
 
 SCENES = 6000
 """How many scenes of toybox are drawn to learn from, unless asked otherwise."""
@@ -84,6 +85,7 @@ def train(
     boxes: str | Path | None = None,
     limit: int | None = None,
     keep_epochs: bool = False,
+    tensorboard: bool = False,
     device: str | None = None,
     save_every: float = SAVE_EVERY,
     progress: Told | None = None,
@@ -101,6 +103,7 @@ def train(
     boxes       for a folder: a CSV file, as of `open_dataset`
     limit       how many pictures, drawn at random; all if not given (6000 scenes of toybox)
     keep_epochs also keep the weights after every epoch, as epochs/001.safetensors, and those before the first
+    tensorboard also write the numbers of each epoch for TensorBoard, to tensorboard/ (extra `tensorboard`)
     device      cuda, cpu; the GPU if there is one
     save_every  seconds after which a checkpoint is written within an epoch, too
     progress    told epoch, batch, batches and loss after each step
@@ -109,8 +112,11 @@ def train(
 
     The best weights by validation are model.safetensors, the last ones last.safetensors. On a CPU the same call gives
     the same weights, bit for bit, also when it was killed and called again. The caller's random generators stay as
-    they are. Pictures that cannot be read are listed in skipped.csv. Raises `DataError`, `ModelError`.
+    they are. Pictures that cannot be read are listed in skipped.csv. Raises `DataError`, `ModelError`,
+    `MissingExtra`.
     """
+    if tensorboard:
+        require_tensorboard()
     trained_before = weights is not None or (pretrained and arch != NAME)
     chosen = Settings(**{"train": "head" if trained_before else "all", **settings})
     dataset, source = _opened(data, boxes, limit, chosen.seed)
@@ -133,7 +139,7 @@ def train(
         )
         folder.begin(_plan(about, model))
         if not _finished(folder):
-            _learn(folder, model, about, dataset, parts, chosen, where, keep_epochs, save_every, progress)
+            _learn(folder, model, about, dataset, parts, chosen, where, keep_epochs, tensorboard, save_every, progress)
     return Training(folder.path, parts.remarks)
 
 
@@ -219,6 +225,7 @@ def _learn(
     settings: Settings,
     device: torch.device,
     keep_epochs: bool,
+    tensorboard: bool,
     save_every: float,
     progress: Told | None,
 ) -> None:
@@ -240,6 +247,8 @@ def _learn(
     def after_epoch(state: State) -> None:
         folder.write_table("skipped.csv", ("picture", "reason"), [*parts.skipped, *sorted(pictures.broken.items())])
         folder.write_numbers(state, f"{about.arch} on {dataset.name}")
+        if tensorboard:
+            folder.write_events(state)
         if keep_epochs:
             folder.keep_epoch(model.network, state.epoch + 1)
         folder.keep(model.network, state)
