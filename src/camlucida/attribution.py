@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from camlucida.engine import Layer, LayerSpec, Twin, resolve, twin_of
 from camlucida.engine.repeats import Precision, Repeats
 from camlucida.errors import MethodError
-from camlucida.fixtures import Tick
 from camlucida.methods import Combined, Method, find
 from camlucida.models.model import Model, Output
 from camlucida.outputs import placed
 from camlucida.runs import Fused, Question, run
 from camlucida.targets import Target, TargetSpec, parse, top_count
+from camlucida.types import ProgressCallback
 
 Request: TypeAlias = tuple[Method | Combined, Mapping[str, Any]]
 """A method with its options."""
@@ -59,7 +59,7 @@ def attributions(
     score: str = "logit",
     output: Output = None,
     repeats: Repeats | None = None,
-    tick: Tick | None = None,
+    tick: ProgressCallback | None = None,
 ) -> Attribution:
     """Run `network` on `inputs` and compute every method's map at every layer for every target.
 
@@ -125,7 +125,7 @@ def attribute(
     signed: bool = False,
     precision: Precision = "exact",
     batch: int | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
     **options: Any,
 ) -> Tensor: ...
 
@@ -142,7 +142,7 @@ def attribute(
     signed: bool = False,
     precision: Precision = "exact",
     batch: int | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
     **options: Any,
 ) -> dict[str, Tensor]: ...
 
@@ -158,7 +158,7 @@ def attribute(
     signed: bool = False,
     precision: Precision = "exact",
     batch: int | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
     **options: Any,
 ) -> Tensor | dict[str, Tensor]:
     """Saliency maps of a batch of tensors, on the layers' own grids, not normalised.

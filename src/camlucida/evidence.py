@@ -18,7 +18,7 @@ from camlucida.engine import LayerSpec, Pictures, twin_of
 from camlucida.models.model import Model
 from camlucida.outputs import class_scores, placed
 from camlucida.tensors import land, upsample
-from camlucida.types import Geometry, Progress
+from camlucida.types import Geometry, ProgressCallback
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +43,12 @@ class Sight:
     seen: dict[str, float] = field(default_factory=dict)
     others: tuple[int, ...] = ()
 
-    def predict(self, variants: Callable[[Tensor], Tensor], count: int, tick: Progress | None = None) -> Tensor:
+    def predict(self, variants: Callable[[Tensor], Tensor], count: int, tick: ProgressCallback | None = None) -> Tensor:
         """Class scores (count, k) of other pictures: numbers (n,) in, pictures (n, c, H, W) out; in chunks."""
         return torch.cat(list(self.predict_each(variants, count, tick)))
 
     def predict_each(
-        self, variants: Callable[[Tensor], Tensor], count: int, tick: Progress | None = None
+        self, variants: Callable[[Tensor], Tensor], count: int, tick: ProgressCallback | None = None
     ) -> Iterator[Tensor]:
         """The same, chunk by chunk (n, k), as they are computed."""
         network = Pictures(twin_of(self.model.network), self.inputs, self._read, tick or (lambda done, total: None))
@@ -157,7 +157,7 @@ class OfMethod:
     request: Request
     layer: LayerSpec = None
     named: str = ""
-    tick: Progress | None = None
+    tick: ProgressCallback | None = None
 
     @property
     def name(self) -> str:

@@ -23,13 +23,12 @@ from camlucida.engine.repeats import Precision, Repeats
 from camlucida.errors import CamlucidaError, LayerError, MethodError, ModelError, TargetError
 from camlucida.explanation import Explanation
 from camlucida.explanations import Explanations
-from camlucida.fixtures import Tick
 from camlucida.methods import Combined, Method, find
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.outputs import class_scores, placed
 from camlucida.targets import ClassScore, Target, class_label
-from camlucida.types import Geometry, Prediction
+from camlucida.types import Geometry, Prediction, ProgressCallback
 
 TOP = 5
 """How many predictions an explanation carries."""
@@ -46,7 +45,7 @@ def explain(
     options: Mapping[str, Any] | None = None,
     precision: Precision = "exact",
     batch: int | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Any:
     """Explain what a model says about one picture.
 
@@ -108,7 +107,7 @@ def _explained(
     score: str,
     options: dict[str, Any],
     repeats: Repeats,
-    progress: Tick | None,
+    progress: ProgressCallback | None,
 ) -> Explanation | Explanations:
     methods = [find(m) for m in method] if isinstance(method, list | tuple) else [find(method)]
     _check(methods, target, layer, options)

@@ -31,7 +31,7 @@ from camlucida.looking import small
 from camlucida.models.model import Model
 from camlucida.render.strips import Frame, Strip, strips
 from camlucida.saving import write_picture, writing
-from camlucida.types import Progress
+from camlucida.types import ProgressCallback
 
 KEPT = COLUMNS | {"place": "string", "features": "list<float>"}
 PLACED = COLUMNS | {"x": "float64", "y": "float64"}
@@ -170,7 +170,7 @@ def embed(
     seed: int = 0,
     out: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Embedding:
     """What a model takes for alike: the features of every picture just before the last layer, put on a plane.
 

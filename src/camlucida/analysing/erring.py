@@ -32,7 +32,7 @@ from camlucida.metrics import find as find_metric
 from camlucida.models.model import Model
 from camlucida.render.matrix import matrix
 from camlucida.saving import write_picture
-from camlucida.types import Progress
+from camlucida.types import ProgressCallback
 
 STATISTICS = ("entropy", "energy", "energy_lift")
 """What is measured of every map."""
@@ -185,7 +185,7 @@ def mistakes(
     seed: int = 0,
     out: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Mistakes:
     """Where a model errs over a data set.
 

@@ -34,7 +34,7 @@ from camlucida.render.strips import Frame, Strip, strips
 from camlucida.render.text import percent
 from camlucida.saving import png, write_picture, writing
 from camlucida.tensors import land, scaled
-from camlucida.types import Progress
+from camlucida.types import ProgressCallback
 
 FRAMES, ROWS = 10, 12
 """Checkpoints side by side, and pictures below each other, on one sheet at most."""
@@ -143,7 +143,7 @@ def film(
     layer: str | int | None = None,
     target: Any = "label",
     arch: str | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Film:
     """The same pictures explained at every checkpoint.
 

@@ -20,7 +20,7 @@ from camlucida.data.inspecting import Look, inspect
 from camlucida.data.items import Boxes, DataSet
 from camlucida.errors import CamlucidaError
 from camlucida.saving import writing
-from camlucida.types import Progress
+from camlucida.types import ProgressCallback
 
 ORDER = ("train", "val", "test")
 """Of splits, where they are shown."""
@@ -87,7 +87,7 @@ class Check:
             os.replace(part, path)
 
 
-def check(dataset: DataSet, *, progress: Progress | None = None, workers: int | None = None) -> Check:
+def check(dataset: DataSet, *, progress: ProgressCallback | None = None, workers: int | None = None) -> Check:
     """Open every picture of a data set, and apply every rule of `findings`.
 
     workers   threads; as many as there are processors if not given

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from camlucida.engine import structure
 from camlucida.engine.repeats import Repeats
 from camlucida.engine.trace import Trace, Traced, at_least_float32
+from camlucida.types import ProgressCallback
 
 BUDGET = 512 * 2**20
 """Bytes that the variants of one chunk, and what the network makes of them, should roughly stay under."""
@@ -47,7 +48,7 @@ class Rest:
     trace: Trace
     traced: Traced
     read: Callable[[Any], Tensor]
-    tick: Callable[[int, int], None] = field(default=lambda done, total: None)
+    tick: ProgressCallback = field(default=lambda done, total: None)
     repeats: Repeats = field(default_factory=Repeats)
 
     def without_channels(self, fill: float = 0.0, *, closed_form: bool = True) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,10 @@ from camlucida.metrics.parts.similarity import spearman
 from camlucida.models.model import Model
 from camlucida.targets import class_index, class_label
 from camlucida.tensors import upsample
+from camlucida.types import ProgressCallback
 
 PART = 8
 """Pictures in one part: what an interruption loses at most."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def evaluate(
     seed: int = 0,
     out: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Evaluation:
     """Measure how good maps are over a data set.
 

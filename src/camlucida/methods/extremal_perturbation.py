@@ -9,7 +9,7 @@ from camlucida.methods.parts.ascent import Ascent, checked_steps, uphill
 from camlucida.methods.parts.fills import filled
 from camlucida.methods.parts.smooth_masks import grid_of, smooth_mask, towards_area
 from camlucida.methods.registry import method
-from camlucida.types import Map, Note, Pictures, Progress, Slopes
+from camlucida.types import Map, Note, Pictures, ProgressCallback, Slopes
 
 
 @method(
@@ -22,7 +22,7 @@ def extremal_perturbation(
     inputs: Pictures,
     slopes: Slopes,
     note: Note,
-    progress: Progress,
+    progress: ProgressCallback,
     *,
     areas: tuple[float, ...] = (0.1,),
     steps: int = 200,

@@ -8,7 +8,7 @@ from camlucida.methods.parts.ascent import Ascent, checked_steps, uphill
 from camlucida.methods.parts.score_masks import from_0_to_1, weighted
 from camlucida.methods.registry import method
 from camlucida.tensors import upsample
-from camlucida.types import Features, Map, Note, Pictures, Progress, Slopes
+from camlucida.types import Features, Map, Note, Pictures, ProgressCallback, Slopes
 
 
 @method(
@@ -23,7 +23,7 @@ def opti_cam(
     inputs: Pictures,
     slopes: Slopes,
     note: Note,
-    progress: Progress,
+    progress: ProgressCallback,
     *,
     steps: int = 100,
     rate: float = 0.1,

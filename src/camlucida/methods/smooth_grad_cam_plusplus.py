@@ -6,7 +6,7 @@ import torch
 
 from camlucida.methods.parts.variants import checked_count, noisy
 from camlucida.methods.registry import method
-from camlucida.types import Features, Look, Map, Pictures, Progress
+from camlucida.types import Features, Look, Map, Pictures, ProgressCallback
 
 
 @method(
@@ -19,7 +19,7 @@ def smooth_grad_cam_plusplus(
     activations: Features,
     inputs: Pictures,
     look: Look,
-    progress: Progress,
+    progress: ProgressCallback,
     *,
     n: int = 5,
     noise: float = 0.1,

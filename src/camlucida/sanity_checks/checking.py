@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from camlucida.sanity_checks.steps import STEPS, Subject, count
 from camlucida.sanity_checks.value import Sanity
 from camlucida.sanity_checks.verdict import CHECKS, Check, Step
 from camlucida.tensors import upsample
+from camlucida.types import ProgressCallback
 
 SMOOTH = "smooth({}, n=50, noise=0.1)"
 """Of the smooth variant: as many noisy pictures, and as noisy, as its authors have."""
@@ -34,7 +35,7 @@ def sanity(
     checks: Sequence[Check] = ("cascading", "random_logit"),
     layer: Any = None,
     seeds: int = 5,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Sanity:
     """Put methods to the sanity checks on some pictures.
 

@@ -22,6 +22,7 @@ from camlucida.render.display import shown_size
 from camlucida.render.palettes import DEFAULT
 from camlucida.saving import write_picture
 from camlucida.studying.store import Shown, Study, create
+from camlucida.types import ProgressCallback
 
 SIDE = 480
 """Of the pictures shown, in pixels; larger ones are shrunk."""
@@ -40,7 +41,7 @@ def make_study(
     pairs: int = 3,
     ratings: int = 1,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Study:
     """Draw every method's map of every picture, and ask about them without names.
 
@@ -88,7 +89,7 @@ def _made(
     pairs: int,
     ratings: int,
     seed: int,
-    progress: Callable[[int, int], None] | None,
+    progress: ProgressCallback | None,
     written: list[Path],
 ) -> Study:
     rng = np.random.default_rng(seed)

@@ -19,7 +19,7 @@ from camlucida.models.model import Model
 from camlucida.models.runs import Description, described
 from camlucida.models.small import NAME
 from camlucida.training.folder import Folder
-from camlucida.training.loop import Job, Told, learn
+from camlucida.training.loop import Job, TrainingCallback, learn
 from camlucida.training.pictures import Pictures
 from camlucida.training.settings import Settings
 from camlucida.training.splitting import Split, split
@@ -88,7 +88,7 @@ def train(
     tensorboard: bool = False,
     device: str | None = None,
     save_every: float = SAVE_EVERY,
-    progress: Told | None = None,
+    progress: TrainingCallback | None = None,
     **settings: Any,
 ) -> Training:
     """Train a network to tell the classes of a data set apart.
@@ -227,7 +227,7 @@ def _learn(
     keep_epochs: bool,
     tensorboard: bool,
     save_every: float,
-    progress: Told | None,
+    progress: TrainingCallback | None,
 ) -> None:
     pictures = Pictures(dataset, parts.labels, model.preprocessing)
     job = Job(

@@ -17,7 +17,7 @@ from camlucida.explaining import name_of
 from camlucida.methods import find
 from camlucida.models.model import Model
 from camlucida.targets import class_index
-from camlucida.types import Progress
+from camlucida.types import ProgressCallback
 
 
 def evidence_of(
@@ -29,7 +29,7 @@ def evidence_of(
     target: str | int | None = None,
     options: Mapping[str, Any] | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     name: str = "",
 ) -> Evidence:
     """The map of a class by a method, with everything that can be asked about it.

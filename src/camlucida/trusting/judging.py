@@ -25,7 +25,7 @@ from camlucida.trusting.certainty import certainty, edge
 from camlucida.trusting.place import place
 from camlucida.trusting.value import Trust, in_colours
 from camlucida.trusting.verdict import Region
-from camlucida.types import Progress
+from camlucida.types import ProgressCallback
 
 
 def trust(
@@ -39,7 +39,7 @@ def trust(
     region: NDArray[np.bool_] | None = None,
     moves: int = 128,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Trust:
     """Put one map to the test: can it be believed?
 
@@ -93,7 +93,7 @@ def _judged(
     region: NDArray[np.bool_] | None,
     moves: int,
     seed: int,
-    progress: Progress | None,
+    progress: ProgressCallback | None,
 ) -> Trust:
     picture = load_image(source)
     evidence = evidence_of(model, picture, **how, seed=seed, progress=progress, name=name)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from camlucida.errors import MethodError
 from camlucida.evidence import Sight
-from camlucida.types import Progress
+from camlucida.types import ProgressCallback
 
 TOP = 0.2
 """The share of the picture that is blurred out: where the map is highest."""
@@ -63,7 +63,7 @@ class Place:
         return float(self.falls[1:].mean())
 
 
-def place(sight: Sight, relevance: Tensor, *, moves: int = 128, tick: Progress | None = None) -> Place | None:
+def place(sight: Sight, relevance: Tensor, *, moves: int = 128, tick: ProgressCallback | None = None) -> Place | None:
     """Test whether a map (H, W) on the network's input marks what the class's score depends on.
 
     moves    128: shifts, mirrors and quarter turns; 64 without mirrors; 32 half turns only. Of an oblong input there

@@ -23,7 +23,7 @@ from camlucida.errors import DataError
 from camlucida.evaluation import Evaluation
 from camlucida.evaluation.belonging import other_pictures
 from camlucida.evaluation.store import Store
-from camlucida.types import Progress
+from camlucida.types import ProgressCallback
 from camlucida.web.confused import Confused
 from camlucida.web.evaluated import Evaluated
 from camlucida.web.scatter import Scatter
@@ -135,7 +135,7 @@ class Runs:
             f"The run {id_[:60]} is not here (any more): what is computed on the page goes when the page is stopped."
         )
 
-    def make(self, served: Served, count: int, seed: int, maps: bool, progress: Progress) -> Run:
+    def make(self, served: Served, count: int, seed: int, maps: bool, progress: ProgressCallback) -> Run:
         """Look over `count` pictures, drawn by `seed`: where the model errs, and what it takes for alike.
 
         Numbers go into a folder that is deleted when the page ends; no picture does. What was stopped goes on where it
