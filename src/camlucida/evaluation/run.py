@@ -23,10 +23,9 @@ from camlucida.explaining import as_model, fault_of_network, raised_by_network, 
 from camlucida.methods import find as find_method
 from camlucida.metrics import Preset
 from camlucida.metrics import find as find_metric
-from camlucida.metrics.parts.similarity import spearman
 from camlucida.models.model import Model
 from camlucida.targets import class_index, class_label
-from camlucida.tensors import upsample
+from camlucida.tensors import spearman, upsample
 from camlucida.types import ProgressCallback
 
 PART = 8

@@ -8,9 +8,9 @@ from torch import Tensor
 from camlucida.errors import MetricError
 from camlucida.metrics.parts.ranking import even, says_something
 from camlucida.metrics.parts.removal import Predict, cells_taken, grid_cells, logit, sums
-from camlucida.metrics.parts.similarity import spearman
 from camlucida.metrics.parts.substrates import without
 from camlucida.metrics.registry import Value, metric
+from camlucida.tensors import spearman
 
 
 @metric(

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.similarity import pearson, ranks
 from camlucida.metrics.registry import Score, Value, metric
+from camlucida.tensors import pearson, ranks
 
 
 @metric(

@@ -14,13 +14,13 @@ from camlucida.data.images import Source, load_image
 from camlucida.errors import CamlucidaError, DataError, MethodError, nearest
 from camlucida.explaining import as_model, name_of
 from camlucida.methods import Combined, Method, find
-from camlucida.metrics.parts.similarity import hog, pearson, spearman, ssim
+from camlucida.metrics.parts.similarity import hog, ssim
 from camlucida.models.model import Model
 from camlucida.outputs import placed
 from camlucida.sanity_checks.steps import STEPS, Subject, count
 from camlucida.sanity_checks.value import Sanity
 from camlucida.sanity_checks.verdict import CHECKS, Check, Step
-from camlucida.tensors import upsample
+from camlucida.tensors import pearson, spearman, upsample
 from camlucida.types import ProgressCallback
 
 SMOOTH = "smooth({}, n=50, noise=0.1)"

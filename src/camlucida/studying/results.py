@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from camlucida.errors import DataError
 from camlucida.evaluation import Evaluation
-from camlucida.evaluation.statistics import Interval
+from camlucida.evaluation.statistics import Interval, kendall
 from camlucida.saving import writing
 from camlucida.studying.bradley_terry import strengths
 from camlucida.studying.exporting import written
@@ -164,12 +164,11 @@ def with_metrics(best: Mapping[str, float], evaluation: Evaluation) -> dict[str,
             continue
         sign = 1 if meaning.better == "high" else -1
         values = [sign * evaluation.summary(name, method).value for method in both]
-        found[name] = kendall(values, [best[method] for method in both])
+        found[name] = rank_agreement(values, [best[method] for method in both])
     return found
 
 
-def kendall(one: Sequence[float], other: Sequence[float]) -> float:
-    """Kendall's tau-b: 1 for the same order, -1 for the opposite one; NaN where one of them has no order."""
-    a, b = (np.sign(np.subtract.outer(x, x))[np.triu_indices(len(x), 1)] for x in (np.array(one), np.array(other)))
-    ties = np.sqrt(float((a != 0).sum()) * float((b != 0).sum()))
-    return float((a * b).sum() / ties) if ties else float("nan")
+def rank_agreement(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return Kendall's tau-b of two rows of numbers, -1 to 1; NaN where one of them has no order, or holds NaN."""
+    numbers = np.array([first, second], dtype=np.float64)
+    return float("nan") if np.isnan(numbers).any() else float(kendall(numbers)[0, 1])

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camlucida.comparison import rank_correlation
 from camlucida.evidence import Evidence
+from camlucida.tensors import spearman
 
 NOISE = 0.02
 """Standard deviation of the noise, as a share of the way from black to white: hardly visible."""
@@ -77,7 +76,7 @@ def of_shifts(evidence: Evidence) -> tuple[Likeness, ...]:
 
 def alike(one: Tensor, other: Tensor) -> float:
     """Spearman's rank correlation of two maps; NaN where one is the same everywhere or not finite."""
-    pair = [one.detach().cpu().double().numpy(), other.detach().cpu().double().numpy()]
-    if not all(np.isfinite(map_).all() for map_ in pair):
+    first, second = (map_.detach().cpu().flatten()[None] for map_ in (one, other))
+    if not bool(first.isfinite().all() and second.isfinite().all()):
         return float("nan")
-    return float(rank_correlation(pair)[0, 1])
+    return float(spearman(first, second))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from camlucida.errors import MethodError
 from camlucida.evidence import Sight
+from camlucida.tensors import gaussian_blur
 from camlucida.types import ProgressCallback
 
 TOP = 0.2
@@ -131,14 +132,8 @@ def group(mask: Tensor, moves: int = 128) -> list[Tensor]:
 
 def blurred(pictures: Tensor, sigma: float, border: str) -> Tensor:
     """Gaussian blur of pictures (b, c, H, W), `sigma` in pixels, cut off at three of them; `border` as of `F.pad`."""
-    reach = max(1, min(round(3 * sigma), min(pictures.shape[-2:]) - 1))
-    steps = torch.arange(-reach, reach + 1, device=pictures.device, dtype=pictures.dtype)
-    weights = torch.exp(-(steps**2) / (2 * sigma**2))
-    row = (weights / weights.sum())[None, None, None]
-    planes = pictures.flatten(0, 1)[:, None]
-    planes = F.conv2d(F.pad(planes, (reach, reach, 0, 0), mode=border), row)
-    planes = F.conv2d(F.pad(planes, (0, 0, reach, reach), mode=border), row.transpose(2, 3))
-    return planes.view_as(pictures)
+    radius = max(1, min(round(3 * sigma), min(pictures.shape[-2:]) - 1))
+    return gaussian_blur(pictures, sigma, radius, border)
 
 
 def _turns_and_mirrors(square: bool, moves: int) -> tuple[tuple[int, ...], tuple[bool, ...]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from camlucida.metrics.parts.similarity import pearson
+from camlucida.tensors import pearson
 
 
 def coherency(heat: Tensor, explain: Callable[[Tensor], Tensor], seen: Tensor) -> float:

@@ -11,14 +11,12 @@ from torch import Tensor
 
 from camlucida.errors import MetricError, nearest
 from camlucida.metrics.parts.imputation import imputed
+from camlucida.tensors import blurred_infill, gaussian_kernel
 
 Without: TypeAlias = Callable[[Tensor], Tensor]
 """Which pixels are missing (n, H, W) in, the pictures (n, c, H, W) without them out."""
 
 Substrate: TypeAlias = Literal["zeros", "black", "mean", "gaussian", "rise_blur", "road"]
-
-BLUR = 0.05
-"""Sigma of the honest blur, as a share of the shorter side: 11 pixels of 224, which leaves colours and no shapes."""
 
 ROAD_NOISE = 0.01
 """Of the range from black to white."""
@@ -54,13 +52,7 @@ def picture(inputs: Tensor, substrate: str, black: Tensor) -> Tensor:
     if substrate == "mean":
         return inputs.mean((1, 2), keepdim=True).expand_as(inputs)
     if substrate == "gaussian":
-        sigma = BLUR * min(inputs.shape[1:])
-        reach = max(1, round(4 * sigma))
-        across = torch.arange(-reach, reach + 1, dtype=torch.float64)
-        bell = torch.exp(-0.5 * (across / sigma) ** 2)
-        bell = (bell / bell.sum()).to(inputs)
-        padded = F.pad(inputs[:, None], (reach,) * 4, mode="replicate")
-        return F.conv2d(F.conv2d(padded, bell.view(1, 1, 1, -1)), bell.view(1, 1, -1, 1))[:, 0]
+        return blurred_infill(inputs[None])[0]
     if substrate == "rise_blur":
         kernel = rise_kernel().to(inputs)
         return F.conv2d(inputs[:, None], kernel[None, None], padding=len(kernel) // 2)[:, 0]
@@ -75,11 +67,9 @@ def rise_kernel(side: int = 11, sigma: float = 5.0) -> Tensor:
     one side comes back: almost a flat box, whose own sigma is 3.13. Float32, as there.
     """
     reach = int(4 * sigma + 0.5)
-    bell = torch.exp(-0.5 / sigma**2 * torch.arange(-reach, reach + 1, dtype=torch.float64) ** 2)
-    bell /= bell.sum()
     line = torch.zeros(side, dtype=torch.float64)
     for place in range(side):
-        for offset, weight in zip(range(-reach, reach + 1), bell, strict=True):
+        for offset, weight in zip(range(-reach, reach + 1), gaussian_kernel(sigma, reach), strict=True):
             seen = (place + offset) % (2 * side)  # d c b a | a b c d | d c b a
             line[place] += weight * ((seen if seen < side else 2 * side - 1 - seen) == side // 2)
     return (line[:, None] * line).float()
