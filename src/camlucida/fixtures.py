@@ -119,8 +119,8 @@ class Fixtures:
         self._notes.clear()
         return taken
 
-    def ablate(self, fill: float) -> Tensor:
-        without = self.place.shared(("ablate", fill), lambda: self.place.rest.without_channels(fill))
+    def ablate(self, infill: float) -> Tensor:
+        without = self.place.shared(("ablate", infill), lambda: self.place.rest.without_channels(infill))
         return self._scored(without.transpose(0, 1))
 
     @property

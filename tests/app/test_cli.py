@@ -194,10 +194,10 @@ def test_targets_scores_and_options(run: Callable[..., Result]) -> None:
         assert f"explained: {said}" in run(*explained("pets.png", "--target", target)).out
     assert "(probability 0." in run(*explained("pets.png", "--target", "cat", "--score", "probability")).out
     plain = run(*explained("pets.png", "--method", "ablation_cam", "--maps", "-o", "plain"))
-    filled = run(*explained("pets.png", "--method", "ablation_cam", "--option", "fill=0.5", "--maps", "-o", "filled"))
+    filled = run(*explained("pets.png", "--method", "ablation_cam", "--option", "infill=0.5", "--maps", "-o", "filled"))
     assert (plain.code, filled.code) == (0, 0)
     assert [json.loads(Path(f"{o}/pets.json").read_text())["options"] for o in ("plain", "filled")] == [
-        {"fill": 0.0}, {"fill": 0.5},
+        {"infill": 0.0}, {"infill": 0.5},
     ]  # fmt: skip
 
 
@@ -338,9 +338,9 @@ SLIPS: dict[str, tuple[str, ...]] = {
     "method": (*explained("pets.png"), "--method", "gradcamm"),
     "method does not fit": ("explain", "pets.png", "--model", "toybox:vgg", "--method", "cam"),
     "score": (*explained("pets.png"), "--score", "logits"),
-    "method option": (*explained("pets.png"), "--option", "fill=1"),
-    "method option form": (*explained("pets.png"), "--option", "fill"),
-    "method option value": (*explained("pets.png"), "--method", "ablation_cam", "--option", "fill=much"),
+    "method option": (*explained("pets.png"), "--option", "infill=1"),
+    "method option form": (*explained("pets.png"), "--option", "infill"),
+    "method option value": (*explained("pets.png"), "--method", "ablation_cam", "--option", "infill=much"),
     "model": ("explain", "pets.png", "--model", "resnet5"),
     "model offline": ("explain", "pets.png", "--model", "resnet18"),
     "model source": ("explain", "pets.png", "--model", "keras:ResNet50"),

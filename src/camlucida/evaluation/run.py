@@ -16,7 +16,8 @@ from camlucida.attribution import check_layer, several_layers
 from camlucida.data.datasets import DataSet, identity, spread
 from camlucida.engine.cost import counted
 from camlucida.errors import CamlucidaError, DataError, LayerError, MethodError, TargetError
-from camlucida.evaluation.result import Evaluation, named
+from camlucida.evaluation.evaluation import Evaluation
+from camlucida.evaluation.records import named
 from camlucida.evaluation.store import LIKENESS, Row, Store
 from camlucida.evidence import Evidence, Explainer, OfMethod, Sight, look
 from camlucida.explaining import as_model, fault_of_network, raised_by_network, versions

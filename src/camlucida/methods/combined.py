@@ -168,7 +168,7 @@ class Combined:
         """All its options; others cannot be put over them from outside, where it is open whose they are."""
         if options:
             raise MethodError(
-                f"options of {self.name} are written into it, as in smooth(ablation_cam(fill=0.5), n=4); "
+                f"options of {self.name} are written into it, as in smooth(ablation_cam(infill=0.5), n=4); "
                 f"{next(iter(options))!r} was given beside it."
             )
         return dict(self.options)

@@ -14,7 +14,7 @@ from camlucida.types import Map, Note, Pictures, ProgressCallback, Slopes
 
 @method(
     paper="Fong, Patrick & Vedaldi, ICCV 2019, eq. 4-8: m_a = argmax_m f(m * x) - lambda |vecsort(m) - r_a|^2",
-    deviation="blended with one fill, not through a pyramid of blurs; the smooth maximum is taken on the grid of"
+    deviation="blended with one infill, not through a pyramid of blurs; the smooth maximum is taken on the grid of"
     " parameters and upsampled; Adam and fewer steps, over which lambda grows as far; no mirror images in between",
     relu=False,
 )
@@ -26,7 +26,7 @@ def extremal_perturbation(
     *,
     areas: tuple[float, ...] = (0.1,),
     steps: int = 200,
-    fill: str = "blur",
+    infill: str = "blur",
     rate: float = 0.05,
 ) -> Map:
     """The smooth patch of a given size that raises the score most when all else is blurred: found by gradient ascent.
@@ -37,13 +37,13 @@ def extremal_perturbation(
     progress  done, total -> None  after every step
     areas     of the patch, as shares of the picture; of several, the mean of their masks is the map
     steps     of Adam for each area, each one run of the network and back
-    fill      what stands where nothing is seen: blur, or mean (the mean colour)
+    infill    what stands where nothing is seen: blur, or mean (the mean colour)
     rate      Adam's learning rate
     returns   (b, H, W)            0 to 1: how much of a pixel is seen
     """
     if not isinstance(areas, list | tuple) or not areas or not all(0 < area < 1 for area in areas):
         raise MethodError(f"areas are shares of the picture between 0 and 1, as (0.1,), not {areas!r}.")
-    size, cover = (inputs.shape[-2], inputs.shape[-1]), filled(inputs, fill)
+    size, cover = (inputs.shape[-2], inputs.shape[-1]), filled(inputs, infill)
     mask_of, total = smooth_mask(size), torch.zeros_like(inputs[:, 0], dtype=torch.float64)
     for turn, area in enumerate(areas):
         ascent = Ascent(torch.ones(len(inputs), *grid_of(size), dtype=torch.float64, device=inputs.device), rate)

@@ -26,7 +26,7 @@ def kernel_shap(
     n: int = 1000,
     segments: int = 48,
     superpixels: str = "slic",
-    fill: str = "mean",
+    infill: str = "mean",
     seed: int = 0,
 ) -> Map:
     """Shapley values of the parts: what each adds, on average over all orders of uncovering. They add up exactly.
@@ -37,14 +37,14 @@ def kernel_shap(
     n            how many runs at most; where 2 ** parts is no more, all coalitions are run and the values exact
     segments     about how many parts
     superpixels  "slic" (follow edges) or "grid"
-    fill         what hides: "mean" (the mean colour: 0, after normalisation) or "blur"
+    infill       what hides: "mean" (the mean colour: 0, after normalisation) or "blur"
     seed         of the coalitions, which are the same for every picture
     returns      (b, H, W)           signed, in units of the score: on each pixel the value of its whole part
     """
     labels, count = segmented(inputs, superpixels, segments)
     patterns, kernel = shapley_coalitions(count, checked_runs(n, 4), seed)
-    key = ("kernel_shap", n, segments, superpixels, fill, seed)
-    scores = forward(showing(inputs, labels, patterns, fill), len(patterns), shared=key).double().cpu()
+    key = ("kernel_shap", n, segments, superpixels, infill, seed)
+    scores = forward(showing(inputs, labels, patterns, infill), len(patterns), shared=key).double().cpu()
     values, errors = shapley_values(patterns, kernel, scores)
     note("standard_error", errors.square().mean(1).sqrt().to(inputs.device))
     note("baseline_score", scores[1].to(inputs.device))

@@ -26,7 +26,7 @@ def lime(
     n: int = 1000,
     segments: int = 48,
     superpixels: str = "slic",
-    fill: str = "mean",
+    infill: str = "mean",
     width: float = 0.25,
     penalty: float = 1.0,
     seed: int = 0,
@@ -39,7 +39,7 @@ def lime(
     n            how many runs: the picture, and n - 1 with each part hidden or shown by the toss of a coin
     segments     about how many parts
     superpixels  "slic" (follow edges) or "grid"
-    fill         what hides: "mean" (the mean colour: 0, after normalisation) or "blur"
+    infill       what hides: "mean" (the mean colour: 0, after normalisation) or "blur"
     width        of the kernel that lets pictures near the whole one count more
     penalty      of the ridge regression, added to sums over runs
     seed         of the coins, which are the same for every picture
@@ -49,8 +49,8 @@ def lime(
     labels, count = segmented(inputs, superpixels, segments)
     on = torch.rand(n, count, generator=torch.Generator().manual_seed(seed)) < 0.5
     on[0] = True
-    key = ("lime", n, segments, superpixels, fill, seed)
-    scores = forward(showing(inputs, labels, on, fill), n, shared=key).double().cpu()
+    key = ("lime", n, segments, superpixels, infill, seed)
+    scores = forward(showing(inputs, labels, on, infill), n, shared=key).double().cpu()
     distance = 1 - on.double().mean(1).sqrt()  # the cosine distance of zeros and ones to ones
     slopes, r2 = ridge(on.double(), torch.exp(-(distance**2) / width**2).sqrt(), scores, penalty)
     note("r2", r2.to(inputs.device))

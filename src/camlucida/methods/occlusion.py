@@ -17,7 +17,7 @@ from camlucida.types import Forward, Map, Pictures, Scores
     relu=False,
 )
 def occlusion(
-    inputs: Pictures, score: Scores, forward: Forward, *, window: float = 0.2, stride: float = 0.1, fill: str = "mean"
+    inputs: Pictures, score: Scores, forward: Forward, *, window: float = 0.2, stride: float = 0.1, infill: str = "mean"
 ) -> Map:
     """How far the score falls when a window is covered: one run for every place of the window, no chance in it.
 
@@ -26,20 +26,20 @@ def occlusion(
     forward  variants -> scores  of other pictures
     window   side of the square: a share of the shorter side, or pixels from 1 on
     stride   from one window to the next, as `window`; the last ones lie flush with the border
-    fill     what covers: "mean" (the mean colour: 0, after normalisation) or "blur" (the picture, blurred)
+    infill   what covers: "mean" (the mean colour: 0, after normalisation) or "blur" (the picture, blurred)
     returns  (b, H, W)           signed, in units of the score
     """
     height, width = inputs.shape[-2:]
     side, step = (pixels_of(value, min(height, width)) for value in (window, stride))
     corners = torch.cartesian_prod(window_starts(height, side, step), window_starts(width, side, step))
-    cover, y, x = filled(inputs, fill), torch.arange(height), torch.arange(width)
+    cover, y, x = filled(inputs, infill), torch.arange(height), torch.arange(width)
 
     def covered(which: Tensor) -> Tensor:
         top, left = corners[which].T[:, :, None]
         inside = ((y >= top) & (y < top + side))[:, :, None] & ((x >= left) & (x < left + side))[:, None, :]
         return torch.where(inside[:, None, None].to(inputs.device), cover, inputs)
 
-    falls = score.double() - forward(covered, len(corners), shared=("occlusion", side, step, fill)).double()
+    falls = score.double() - forward(covered, len(corners), shared=("occlusion", side, step, infill)).double()
     total = torch.zeros(len(inputs), height, width, dtype=torch.float64, device=inputs.device)
     times = torch.zeros_like(total)
     for (top, left), fall in zip(corners.tolist(), falls, strict=True):

@@ -24,7 +24,7 @@ def rise(
     n: int = 1000,
     cells: int = 7,
     p: float = 0.5,
-    fill: str = "mean",
+    infill: str = "mean",
     centred: bool = True,
     seed: int = 0,
 ) -> Map:
@@ -36,13 +36,13 @@ def rise(
     n        how many masks (the paper: 4000 to 8000); the error falls with its square root
     cells    of a mask, across and down, before it is made smooth and as large as the picture
     p        the chance that a cell is seen: the expected coverage, which the sum is divided by
-    fill     what stands where nothing is seen: "mean" (0, as the authors) or "blur"
+    infill   what stands where nothing is seen: "mean" (0, as the authors) or "blur"
     centred  whether 0 means "no difference"; else the map is the mean score while the pixel is seen
     seed     of the masks, which are the same for every picture and target
     returns  (b, H, W)           signed, in units of the score
     """
-    masks, cover = rise_masks((inputs.shape[-2], inputs.shape[-1]), n, cells, p, seed), filled(inputs, fill)
-    key = ("rise", n, cells, p, fill, seed)
+    masks, cover = rise_masks((inputs.shape[-2], inputs.shape[-1]), n, cells, p, seed), filled(inputs, infill)
+    key = ("rise", n, cells, p, infill, seed)
     scores = forward(lambda i: cover + masks(i).to(inputs)[:, None, None] * (inputs - cover), n, shared=key).double()
     scores = scores - scores.mean(0) if centred else scores
     total, squares = torch.zeros(2, len(inputs), *inputs.shape[-2:], dtype=torch.float64, device=inputs.device)

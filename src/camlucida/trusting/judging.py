@@ -102,7 +102,7 @@ def _judged(
     tested = place(sight, map_, moves=moves, tick=progress)
     classes, noise, shifts = _relatives(evidence) if tested is not None else ((), (), ())
     plain = model.preprocessing
-    substrate = sight.inputs[0] if tested is None else _without(sight, tested.marked, tested.substrate)
+    infill = sight.inputs[0] if tested is None else _without(sight, tested.marked, tested.infill)
     return Trust(
         target=class_label(sight.target, model.labels),
         predicted=class_label(int(sight.logits.argmax()), model.labels),
@@ -123,7 +123,7 @@ def _judged(
         geometry=sight.geometry,
         map=map_,
         seen=in_colours(sight.inputs[0], plain.mean, plain.std),
-        blurred=in_colours(substrate, plain.mean, plain.std),
+        blurred=in_colours(infill, plain.mean, plain.std),
     )
 
 
@@ -133,9 +133,9 @@ def _relatives(evidence: Evidence) -> tuple[tuple[Likeness, ...], ...]:
     return of_classes(evidence, others, names), of_noise(evidence), of_shifts(evidence)
 
 
-def _without(sight: Sight, marked: Tensor, substrate: Tensor) -> Tensor:
+def _without(sight: Sight, marked: Tensor, infill: Tensor) -> Tensor:
     share = marked.to(sight.inputs)
-    return sight.inputs[0] * (1 - share) + substrate.to(sight.inputs) * share
+    return sight.inputs[0] * (1 - share) + infill.to(sight.inputs) * share
 
 
 def _region(map_: Tensor, sight: Sight, region: NDArray[np.bool_]) -> Region:

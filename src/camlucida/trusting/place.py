@@ -41,12 +41,12 @@ class Place:
 
     falls     (moves,) of the log-probability, in nats; the first is that of the map itself
     marked    (H, W) from 0 to 1: what was blurred out, on the network's input
-    substrate (c, H, W) the blurred picture
+    infill    (c, H, W) the blurred picture
     """
 
     falls: Tensor = field(repr=False)
     marked: Tensor = field(repr=False)
-    substrate: Tensor = field(repr=False)
+    infill: Tensor = field(repr=False)
 
     @property
     def p(self) -> float:
@@ -77,15 +77,15 @@ def place(sight: Sight, relevance: Tensor, *, moves: int = 128, tick: ProgressCa
     height, width = seen.shape
     marked = feathered(top(canvas(seen), sight.random("place")))
     moved = torch.stack([one[:height, :width] for one in group(marked, moves)]).to(sight.inputs)
-    substrate = blurred(sight.inputs, BLUR * min(height, width), "reflect")
+    infill = blurred(sight.inputs, BLUR * min(height, width), "reflect")
 
     def without(which: Tensor) -> Tensor:
         share = moved[which.to(moved.device)][:, None]
-        return sight.inputs * (1 - share) + substrate * share
+        return sight.inputs * (1 - share) + infill * share
 
     after = sight.predict(without, len(moved), tick=tick).double().log_softmax(1)[:, sight.target]
     before = sight.logits.double().log_softmax(0)[sight.target]
-    return Place((before - after).cpu(), moved[0].cpu(), substrate[0].cpu())
+    return Place((before - after).cpu(), moved[0].cpu(), infill[0].cpu())
 
 
 def canvas(map_: Tensor) -> Tensor:

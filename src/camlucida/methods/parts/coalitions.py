@@ -13,9 +13,9 @@ from camlucida.errors import MethodError
 from camlucida.methods.parts.fills import filled
 
 
-def showing(inputs: Tensor, labels: Tensor, patterns: Tensor, fill: str) -> Callable[[Tensor], Tensor]:
+def showing(inputs: Tensor, labels: Tensor, patterns: Tensor, infill: str) -> Callable[[Tensor], Tensor]:
     """Pattern numbers (n,) in, pictures (n, b, c, H, W) out that show the segments `patterns` (all, s) has on."""
-    cover, on = filled(inputs, fill), patterns.to(inputs.device, torch.bool)
+    cover, on = filled(inputs, infill), patterns.to(inputs.device, torch.bool)
     return lambda which: torch.where(on[which.to(on.device)][:, labels][:, :, None], inputs, cover)
 
 

@@ -8,13 +8,13 @@ from torch import Tensor
 from camlucida.errors import MethodError, nearest
 from camlucida.tensors import blurred_infill
 
-FILLS = ("mean", "blur")
+INFILLS = ("mean", "blur")
 
 
-def filled(inputs: Tensor, fill: str) -> Tensor:
+def filled(inputs: Tensor, infill: str) -> Tensor:
     """Pictures (b, c, H, W) that show nothing: "mean" is the mean colour (0, after normalisation), "blur" a blur."""
-    if fill == "mean":
+    if infill == "mean":
         return torch.zeros_like(inputs)
-    if fill == "blur":
+    if infill == "blur":
         return blurred_infill(inputs)
-    raise MethodError(f"no fill {fill!r}.{nearest(str(fill), FILLS)} Known: {', '.join(FILLS)}.")
+    raise MethodError(f"no infill {infill!r}.{nearest(str(infill), INFILLS)} Known: {', '.join(INFILLS)}.")
