@@ -554,7 +554,7 @@ class TestWriting:
         found = find("smooth(ablation_cam(infill=0.5), n=4)")
         assert isinstance(found, Combined)
         assert dict(found.options) == {
-            "smooth.n": 4, "smooth.noise": 0.1, "smooth.seed": 0, "smooth.ablation_cam.fill": 0.5,
+            "smooth.n": 4, "smooth.noise": 0.1, "smooth.seed": 0, "smooth.ablation_cam.infill": 0.5,
         }  # fmt: skip
         assert found.paper.startswith("smooth: Smilkov")
         assert "Desai" in found.paper

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from camlucida.engine import LayerSpec
 from camlucida.engine.randomise import stages, with_random
 from camlucida.errors import DataError, TargetError
-from camlucida.evidence import Explainer, OfMethod, Sight
+from camlucida.evidence import Explainer, OfMethod
 from camlucida.methods import find
+from camlucida.model_input import Sight
 from camlucida.models.model import Model
 from camlucida.tensors import gaussian_blur
 

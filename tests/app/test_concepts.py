@@ -18,7 +18,8 @@ import camlucida as cl
 from camlucida.cli import main
 from camlucida.data import toybox
 from camlucida.errors import CamlucidaError, ImageError, LayerError, MethodError, MissingExtra
-from camlucida.factorisation import ANSWERED, factorise
+from camlucida.factorisation import ANSWERED
+from camlucida.features.factorise import factorise
 from camlucida.render.concepts import LEAST, MOST, Entry, Shown, _numbered, concept_page
 
 PETS = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()

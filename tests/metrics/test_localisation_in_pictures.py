@@ -11,8 +11,9 @@ from torch.testing import assert_close
 
 import camlucida as cl
 from camlucida.data.datasets import Item
-from camlucida.evidence import Evidence, OfMethod, look
+from camlucida.evidence import Evidence, OfMethod
 from camlucida.methods import find
+from camlucida.model_input import look
 
 NAMES = ("blue", "green", "red")
 

@@ -22,7 +22,7 @@ from camlucida.cli import main
 from camlucida.data import toybox
 from camlucida.data.datasets import Item
 from camlucida.errors import DataError, MethodError, TargetError
-from camlucida.evidence import look
+from camlucida.model_input import look
 from camlucida.models.toybox_nets import build
 from camlucida.trusting import Trust, trust_each
 from camlucida.trusting.place import blurred, place

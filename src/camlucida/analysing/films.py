@@ -22,12 +22,12 @@ from camlucida.data.datasets import DataSet, Item, Listed
 from camlucida.data.images import Source
 from camlucida.errors import CamlucidaError, DataError
 from camlucida.evaluation.statistics import Floats, Interval, drawn_means, percentiles, resamples
-from camlucida.evidence import filled
 from camlucida.explaining import as_model, explain, name_of
 from camlucida.explanation import Explanation
 from camlucida.looking import shrunk, small
 from camlucida.methods import find as find_method
 from camlucida.metrics import find as find_metric
+from camlucida.model_input import filled
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.render.strips import Frame, Strip, strips

@@ -14,8 +14,8 @@ from camlucida.data.images import load_image
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation.run import outputs_of
 from camlucida.evaluation.store import Row, Store
-from camlucida.evidence import Sight
 from camlucida.explaining import fault_of_network, of_this, raised_by_network, versions
+from camlucida.model_input import Sight
 from camlucida.models.model import Model
 from camlucida.outputs import placed
 from camlucida.targets import class_label

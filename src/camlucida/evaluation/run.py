@@ -19,11 +19,12 @@ from camlucida.errors import CamlucidaError, DataError, LayerError, MethodError,
 from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.records import named
 from camlucida.evaluation.store import LIKENESS, Row, Store
-from camlucida.evidence import Evidence, Explainer, OfMethod, Sight, look
+from camlucida.evidence import Evidence, Explainer, OfMethod
 from camlucida.explaining import as_model, fault_of_network, raised_by_network, versions
 from camlucida.methods import find as find_method
 from camlucida.metrics import Preset
 from camlucida.metrics import find as find_metric
+from camlucida.model_input import Sight, look
 from camlucida.models.model import Model
 from camlucida.targets import class_index, class_label
 from camlucida.tensors import spearman, upsample

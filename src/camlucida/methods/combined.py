@@ -115,7 +115,7 @@ class Combined:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """Every option of the whole expression, for the record: "smooth.n", "smooth.ablation_cam.fill"."""
+        """Every option of the whole expression, for the record: "smooth.n", "smooth.ablation_cam.infill"."""
         outer, inner = self.combinator.name, self.inner
         within = inner.options if isinstance(inner, Combined) else _of(inner)
         return {f"{outer}.{k}": v for k, v in {**self.settings, **within}.items()}

@@ -46,8 +46,9 @@ def of_classes(evidence: Evidence, classes: list[int], names: list[str]) -> tupl
 
 def other_classes(evidence: Evidence) -> list[int]:
     """The likeliest class but the target's, then random ones."""
-    rest = [k for k in evidence.logits.argsort(descending=True, stable=True).tolist() if k != evidence.target]
-    order = torch.randperm(len(rest) - 1, generator=evidence.sight.random("classes")).tolist()
+    sight = evidence.sight
+    rest = [k for k in sight.logits.argsort(descending=True, stable=True).tolist() if k != sight.target]
+    order = torch.randperm(len(rest) - 1, generator=sight.random("classes")).tolist()
     return [rest[0], *(rest[1 + i] for i in order[:OTHERS])]
 
 
@@ -55,7 +56,7 @@ def of_noise(evidence: Evidence) -> tuple[Likeness, ...]:
     """Maps of the picture with a little noise on it."""
     inputs = evidence.sight.inputs
     noise = torch.randn((COPIES, *inputs.shape[1:]), generator=evidence.sight.random("noise"), dtype=torch.float32)
-    maps = evidence.explain(inputs + NOISE * evidence.pixel * noise.to(inputs)).cpu()
+    maps = evidence.explain(inputs + NOISE * evidence.sight.pixel * noise.to(inputs)).cpu()
     return tuple(Likeness("noise", alike(evidence.relevance, m), m) for m in maps)
 
 

@@ -12,9 +12,10 @@ from camlucida.attribution import check_layer, several_layers
 from camlucida.data.datasets import Item
 from camlucida.data.images import Source, load_image
 from camlucida.errors import LayerError, TargetError
-from camlucida.evidence import Evidence, OfMethod, Sight, look
+from camlucida.evidence import Evidence, OfMethod
 from camlucida.explaining import name_of
 from camlucida.methods import find
+from camlucida.model_input import Sight, look
 from camlucida.models.model import Model
 from camlucida.targets import class_index
 from camlucida.types import ProgressCallback

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from camlucida.evidence import Sight
+from camlucida.model_input import Sight
 from camlucida.trusting.place import BLUR, blurred
 
 GUESSING = 0.5

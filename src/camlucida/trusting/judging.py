@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from camlucida.attribution import INPUT
 from camlucida.data.images import Source, load_image
 from camlucida.errors import CamlucidaError, DataError, TargetError
-from camlucida.evidence import Evidence, Sight
+from camlucida.evidence import Evidence
 from camlucida.explaining import as_model, name_of, of_this
 from camlucida.explanation import Explanation
+from camlucida.model_input import Sight
 from camlucida.models.model import Model
 from camlucida.targets import class_label
 from camlucida.tensors import land

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camlucida.errors import MethodError
-from camlucida.evidence import Sight
+from camlucida.model_input import Sight
 from camlucida.tensors import gaussian_blur
 from camlucida.types import ProgressCallback
 
