@@ -46,7 +46,7 @@ def test_boxes_on_the_input_and_what_is_there() -> None:
     bright = torch.stack([x.min(), y.min(), x.max() + 1, y.max() + 1]).double()
     assert_close(sight.boxes_seen[0], bright, atol=1, rtol=0)
     found = Evidence(sight, OfMethod((find("grad_cam"), {})), torch.zeros(4, 4))
-    assert found.present == (2, 0)
+    assert found.given(["present"]) == [(2, 0)]
     assert found.lacks(["boxes_seen", "present"]) == ""
     unknown = look(network(), Item(picture(), "one"), None)
     assert Evidence(unknown, found.explainer, found.raw).lacks(["boxes_seen"]) == "boxes_seen"
