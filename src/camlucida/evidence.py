@@ -71,7 +71,7 @@ class OfMethod:
         return found.maps[0][0][0]
 
 
-OF_THE_MAP = frozenset({"shown", "relevance", "signed", "explain", "explain_class", "inputs", "random"})
+OF_THE_MAP = frozenset({"raw", "shown", "relevance", "signed", "explain", "explain_class", "inputs", "random"})
 """What a metric may ask for that depends on the map, or that it gets in another form than `Sight` has it."""
 
 
