@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.arguments import split
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.opening import is_run, opened
 from camlucida.cli.pictures import progress_bar
 from camlucida.errors import DataError
@@ -141,7 +142,8 @@ def evaluate(
     console.print(f"→ {found.path / 'results.parquet'}", highlight=False, markup=False, soft_wrap=True)
     if report:
         write_report(console, found, report, loaded, dataset)
-    return 0
+    failed = [method for _, method, _ in found.failures if method not in found.controls]  # an oracle needs a mask
+    return exit_code(len(found.pictures), len(failed))
 
 
 def write_report(console: Console, found: Evaluation, path: Path, model: Model | None, data: DataSet | None) -> None:

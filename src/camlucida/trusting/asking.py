@@ -16,6 +16,7 @@ from camlucida.evidence import Evidence, OfMethod, Sight, look
 from camlucida.explaining import name_of
 from camlucida.methods import find
 from camlucida.models.model import Model
+from camlucida.seeds import check_seed
 from camlucida.targets import class_index
 from camlucida.types import Progress
 
@@ -42,7 +43,7 @@ def evidence_of(
     Raises `CamlucidaError`s as `explain` does, and `TargetError` for what is no class and for a single output.
     """
     name = name or name_of(image)
-    sight = look(model, Item(load_image(image), name), None, seed=seed)
+    sight = look(model, Item(load_image(image), name), None, seed=check_seed(seed))
     if len(sight.logits) < 2:
         raise TargetError("trust tells a class from others, and this network has a single output.")
     asked = find(method)
