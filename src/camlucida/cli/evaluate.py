@@ -198,11 +198,14 @@ def show(console: Console, found: Evaluation) -> None:
         highlight=False,
         markup=False,
     )
-    for picture, method, reason in found.failures[:SHOWN_FAILURES]:
+    failures = sorted(
+        found.failures, key=lambda failure: failure[1] in found.controls
+    )  # what was asked for comes first
+    for picture, method, reason in failures[:SHOWN_FAILURES]:
         about = f"{picture}, {method}" if method else picture
         console.print(f"[red]{escape(about)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
-    if len(found.failures) > SHOWN_FAILURES:
-        console.print(f"… and {len(found.failures) - SHOWN_FAILURES} more, in the results' column error.")
+    if len(failures) > SHOWN_FAILURES:
+        console.print(f"… and {len(failures) - SHOWN_FAILURES} more, in the results' column error.")
 
 
 def _show_verdicts(
