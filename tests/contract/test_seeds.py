@@ -355,6 +355,34 @@ def test_random_metrics_draw_what_they_are_given(name: str, monkeypatch: pytest.
     assert len(set(used)) == 3
 
 
+def test_metrics_of_an_image_draw_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same draws in two metrics would tie their errors together; all methods meet the same ones."""
+    asked_by: dict[str, set[str]] = {}
+    real = Sight.random
+
+    def recorded(self: Sight, purpose: str) -> torch.Generator:
+        asked_by.setdefault(purpose, set()).add(self.item.name)
+        return real(self, purpose)
+
+    monkeypatch.setattr(Sight, "random", recorded)
+    names = ["deletion", "insertion", "saco"]
+    evaluate(net(), tiny(), methods=["cam", "gradient"], metrics=names, limit=1)
+    assert len(asked_by) == len(names)
+    assert "" not in asked_by
+
+
+def test_random_weights_are_drawn_by_the_seed() -> None:
+    (control,) = (c for c in standard_controls() if c.name == "random_weights")
+    maps = [print_of(control.maps(sight(s, "a"), sight(s, "a").inputs, torch.tensor([3]))) for s in (0, 0, 1)]
+    assert maps[0] == maps[1] != maps[2]
+
+
+def test_layers_of_one_shape_get_other_weights() -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(5, 5), torch.nn.ReLU(), torch.nn.Linear(5, 5))
+    drawn_ = with_random(network, stages(network), seed=0)
+    assert not torch.equal(drawn_[0].weight, drawn_[2].weight)  # type: ignore[index]
+
+
 @pytest.mark.parametrize("name", ["random", "blurred_random", "other_class"])
 def test_random_controls_differ_by_image(name: str) -> None:
     (control,) = (c for c in standard_controls() if c.name == name)
