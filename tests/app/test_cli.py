@@ -92,7 +92,7 @@ def test_many_pictures_one_broken(run: Callable[..., Result]) -> None:
     PETS.save("more/deep/other.jpg")
     Path("more/notes.txt").write_text("not a picture's name")
     code, out, _ = run(*explained("pets.png", "text.png", "more"))
-    assert code == 0
+    assert code == 1
     assert "2 explained, 1 not: camlucida-out/results.csv" in out
     assert "text.png: cannot read text.png: it is no picture that Pillow knows" in out
     assert files() == ["other.png", "pets.png", "results.csv"]
@@ -232,7 +232,7 @@ def test_ones_own_network(run: Callable[..., Result]) -> None:
 def test_names_with_brackets_are_no_markup(run: Callable[..., Result]) -> None:
     PETS.save("a[red]b[bold].png")
     code, out, _ = run(*explained("a[red]b[bold].png", "text.png", "-o", "out[bold]"))
-    assert code == 0
+    assert code == 1
     assert "→ out[bold]/a[red]b[bold].png" in out
     assert "1 not: out[bold]/results.csv" in out
     assert "a[red]b[bold].png · toybox" in run(*explained("a[red]b[bold].png")).out

@@ -362,7 +362,7 @@ def test_one_picture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_folder_shares_its_concepts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = command(capsys, "photos", "-k", "4", "--maps", "-n", "1")
-    assert code == 0
+    assert code == 1
     assert "broken.png: cannot read" in out
     assert "2 looked at, 1 not" in out
     assert sorted(p.name for p in (folder / "camlucida-out").iterdir()) == [

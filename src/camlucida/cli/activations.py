@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import files_of, look_of, progress_bar, stems_of
 from camlucida.errors import CamlucidaError, MethodError
 
@@ -110,7 +111,7 @@ def _channels_of_pictures(
                 best = ", ".join(map(str, found.order[:5]))
                 _say(console, f"{found.source}: {found.layer}, for {found.target} first channels {best} → {path}")
             progress.advance(task)
-    return 0 if failed < len(files) else 2
+    return exit_code(len(files) - failed, failed)
 
 
 def _pictures_of_channel(
@@ -137,13 +138,13 @@ def _pictures_of_channel(
     if not found.items:
         if len(files) == 1:
             raise found.failed[0][1]
-        return 2
+        return exit_code(0, len(found.failed))
     layer_name = "".join(letter if letter.isalnum() or letter in "._" else "_" for letter in found.layer)
     (path,) = found.save(output / f"{layer_name}-channel-{channel}.png", number, **look)
     for item in found.items[:5]:
         _say(console, f"{item.strength:10.4g}  {item.source} ({item.predicted.name} {item.predicted.probability:.0%})")
     _say(console, f"{found.seen} looked at, {len(found.failed)} not\n→ {path}")
-    return 0
+    return exit_code(found.seen, len(found.failed))
 
 
 def _say(console: Console, text: str) -> None:

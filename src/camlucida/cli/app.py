@@ -11,13 +11,13 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
+from camlucida.cli.exit_codes import INTERRUPTED
 from camlucida.cli.opening import is_run, opened
 from camlucida.errors import DataError
 
 BUILT_IN = ("toybox", "toybox:vgg", "toybox:vit", "toybox:cleverhans")
 STOPPING = 0.5
 """Seconds for work that is going on when it is stopped."""
-INTERRUPTED = 130
 
 
 def app(

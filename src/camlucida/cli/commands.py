@@ -31,10 +31,8 @@ from camlucida.cli import (
     trust,
 )
 from camlucida.cli import app as page
+from camlucida.cli.exit_codes import INTERRUPTED, NOT_DONE
 from camlucida.errors import CamlucidaError
-
-USER_ERROR = 2
-INTERRUPTED = 130
 
 app = App(
     name="camlucida",
@@ -62,7 +60,10 @@ app.command(models.models)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command. What a user can mend is one sentence and exit code 2; only our own mistakes are tracebacks."""
+    """Run a command. What a user can mend is one sentence and exit code 2; only our own mistakes are tracebacks.
+
+    The exit codes are those of `camlucida.cli.exit_codes`.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # arrows and other people's file names, into any pipe
             stream.reconfigure(errors="replace")
@@ -70,10 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         status = app(list(sys.argv[1:] if arguments is None else arguments), error_console=errors, exit_on_error=False)
     except CycloptsError:  # a typo: cyclopts has said which, and what was perhaps meant
-        raise SystemExit(USER_ERROR) from None
+        raise SystemExit(NOT_DONE) from None
     except CamlucidaError as error:
         errors.print(f"[bold red]camlucida:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise SystemExit(USER_ERROR) from None
+        raise SystemExit(NOT_DONE) from None
     except KeyboardInterrupt:
         errors.print("camlucida: stopped.")
         raise SystemExit(INTERRUPTED) from None

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import files_of, look_of, progress_bar, stems_of
 from camlucida.errors import CamlucidaError, MethodError
 
@@ -92,7 +93,7 @@ def concepts(
         _say(console, f"{len(found.pictures)} looked at, {len(found.failed)} not")
     for path in written:
         _say(console, f"→ {path}")
-    return 0
+    return exit_code(len(found.pictures), len(found.failed))
 
 
 def _left_out(cut: float) -> str:

@@ -8,8 +8,6 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from camlucida.errors import DataError
-
 
 def demo(
     *, output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/demo"), seed: int = 4
@@ -26,9 +24,9 @@ def demo(
     from camlucida.data import toybox
     from camlucida.explaining import explain
     from camlucida.models.load import load
+    from camlucida.seeds import check_seed
 
-    if seed < 0:
-        raise DataError(f"--seed {seed}: a seed is 0 or more.")
+    check_seed(seed)
     console = Console()
     model = load("toybox")
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from camlucida.cli.evaluate import source_of
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.opening import is_run, opened
 from camlucida.cli.pictures import progress_bar
 
@@ -102,4 +103,4 @@ def embed(
         written.append(embedding_report(found, output / "report.html"))
     for path in written:
         console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
-    return 0
+    return exit_code(len(found.rows), len(found.failures))

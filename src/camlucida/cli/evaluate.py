@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.arguments import split
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.opening import is_run, opened
 from camlucida.cli.pictures import progress_bar
 from camlucida.errors import DataError
@@ -141,7 +142,8 @@ def evaluate(
     console.print(f"→ {found.path / 'results.parquet'}", highlight=False, markup=False, soft_wrap=True)
     if report:
         write_report(console, found, report, loaded, dataset)
-    return 0
+    failed = [method for _, method, _ in found.failures if method not in found.controls]  # an oracle needs a mask
+    return exit_code(len(found.pictures), len(failed))
 
 
 def write_report(console: Console, found: Evaluation, path: Path, model: Model | None, data: DataSet | None) -> None:
@@ -196,11 +198,14 @@ def show(console: Console, found: Evaluation) -> None:
         highlight=False,
         markup=False,
     )
-    for picture, method, reason in found.failures[:SHOWN_FAILURES]:
+    failures = sorted(
+        found.failures, key=lambda failure: failure[1] in found.controls
+    )  # what was asked for comes first
+    for picture, method, reason in failures[:SHOWN_FAILURES]:
         about = f"{picture}, {method}" if method else picture
         console.print(f"[red]{escape(about)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
-    if len(found.failures) > SHOWN_FAILURES:
-        console.print(f"… and {len(found.failures) - SHOWN_FAILURES} more, in the results' column error.")
+    if len(failures) > SHOWN_FAILURES:
+        console.print(f"… and {len(failures) - SHOWN_FAILURES} more, in the results' column error.")
 
 
 def _show_verdicts(

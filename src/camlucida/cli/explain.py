@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.arguments import split
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import Bars, files_of, look_of, progress_bar, stems_of
 from camlucida.errors import CamlucidaError, MethodError
 
@@ -45,7 +46,8 @@ def explain(
     """Explain pictures: why did the model say so?
 
     Writes a panel for every picture, a grid where several classes, layers or methods are asked for; prints the
-    predictions. Several pictures also give results.csv, in which a picture that cannot be read is a row.
+    predictions. Several pictures also give results.csv, in which a picture that cannot be read is a row; the exit code
+    is then 1, and 2 where none can be explained.
 
     Parameters
     ----------
@@ -135,7 +137,7 @@ def explain(
             markup=False,
             soft_wrap=True,
         )
-    return 0 if failed < len(files) else 2
+    return exit_code(len(files) - failed, failed)
 
 
 def _write(

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.arguments import split
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import progress_bar
 from camlucida.errors import DataError
 
@@ -87,7 +88,7 @@ def film(
     _show(console, found)
     for path in (*found.save(output / "film.png"), *found.save(output / "film.csv")):
         console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
-    return 0
+    return exit_code(len(found.pictures), len(found.failures))
 
 
 def _show(console: Console, found: Film) -> None:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.evaluate import source_of
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.opening import is_run, opened
 from camlucida.cli.pictures import progress_bar
 
@@ -102,7 +103,7 @@ def mistakes(
         written.append(mistakes_report(found, output / "report.html", errors=number))
     for path in written:
         console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
-    return 0
+    return exit_code(len(found.rows) - len(found.failures), len(found.failures))
 
 
 def show(console: Console, found: Mistakes) -> None:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.arguments import split
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import files_of, progress_bar
 from camlucida.errors import DataError
 
@@ -99,7 +100,7 @@ def sanity(
     _show(console, found)
     for path in _write(found, output):
         console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
-    return 0
+    return exit_code(len(found.steps), len(found.failures))
 
 
 def _show(console: Console, found: Sanity) -> None:

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.arguments import split
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import files_of, progress_bar
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def make(
     _, total = made.progress("anybody")
     console.print(f"{total} questions about {about['pictures']} pictures a person", highlight=False)
     console.print(f"→ {made.path}", highlight=False, markup=False, soft_wrap=True)
-    return 0
+    return exit_code(about["pictures"], len(about["left_out"]))
 
 
 @study.command

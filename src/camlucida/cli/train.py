@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from camlucida.cli.arguments import split
+from camlucida.cli.exit_codes import exit_code
 
 if TYPE_CHECKING:
     from camlucida.training import Training
@@ -161,7 +162,7 @@ def train(
             **given,
         )
     _show(console, made)
-    return 0
+    return exit_code(len(made.rows), len(made.skipped))
 
 
 def _bar(console: Console) -> Progress:

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import Bars, files_of, look_of, progress_bar, stems_of
 from camlucida.errors import CamlucidaError
 
@@ -110,7 +111,7 @@ def trust(
         counts = ", ".join(f"{belief}: {n}" for belief, n in found.most_common())
         told = f"{counts or 'none judged'}; {len(files) - found.total()} could not be read: {output / 'results.csv'}"
         console.print(told, highlight=False, markup=False, soft_wrap=True)
-    return 0 if found else 2
+    return exit_code(found.total(), len(files) - found.total())
 
 
 def _show(console: Console, found: Trust, written: Sequence[Path], *, brief: bool) -> None:

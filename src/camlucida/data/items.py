@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from camlucida.data import toybox
 from camlucida.data.images import Source
 from camlucida.errors import DataError
+from camlucida.seeds import check_seed
 
 Mask: TypeAlias = NDArray[np.bool_]
 Boxes: TypeAlias = NDArray[np.float64]
@@ -190,6 +191,7 @@ def spread(count: int, limit: int | None, seed: int) -> list[int]:
 
     Never the first ones: a sorted folder would give the first classes only.
     """
+    check_seed(seed)
     if limit is None or limit >= count:
         return list(range(count))
     return sorted(np.random.default_rng(seed).choice(count, size=limit, replace=False).tolist())

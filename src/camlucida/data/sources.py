@@ -21,6 +21,7 @@ from camlucida.data.places import Place, place_of
 from camlucida.data.tables import TABLES, table
 from camlucida.data.toybox import Toybox, Variant
 from camlucida.errors import DataError, nearest
+from camlucida.seeds import check_seed
 
 SCENES = 500
 """How many scenes toybox has, unless asked otherwise."""
@@ -59,7 +60,7 @@ def open_dataset(
     split   train, val or test: only those pictures
     Raises `DataError`, `ImageError`, `MissingExtra`.
     """
-    dataset = _opened(str(spec), boxes, count, seed)
+    dataset = _opened(str(spec), boxes, count, check_seed(seed))
     return dataset if split is None else in_split(dataset, split)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlucida.extras import need
+from camlucida.seeds import check_seed, short_seed
 
 STARTS = 4
 MOST_STEPS, TOLERANCE = 1000, 1e-5
@@ -41,12 +42,13 @@ def factorise(values: NDArray[Any], k: int, *, seed: int = 0, starts: int = STAR
     The factors are fixed up to a scale for each part: here each part is 1 at its strongest place, so that a vector is
     what the layer gives out there of this part. A part that is zero everywhere is left out.
     """
+    check_seed(seed)
     sklearn = need("sklearn.decomposition", extra="analysis", what="the factorisation into concepts")
     size = float(np.linalg.norm(values))
     best: Factors | None = None
     for start in range(starts):
         init = "random" if start else "nndsvda"
-        nmf = sklearn.NMF(k, init=init, random_state=seed + start, max_iter=MOST_STEPS, tol=TOLERANCE)
+        nmf = sklearn.NMF(k, init=init, random_state=short_seed(seed + start), max_iter=MOST_STEPS, tol=TOLERANCE)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it did not converge is said in the result
             places = nmf.fit_transform(values)

@@ -7,6 +7,7 @@ import torch
 from camlucida.methods.parts.coalitions import checked_runs, painted, ridge, showing
 from camlucida.methods.parts.superpixels import segmented
 from camlucida.methods.registry import method
+from camlucida.seeds import generator
 from camlucida.types import Display, Forward, Map, Note, Pictures
 
 
@@ -47,7 +48,7 @@ def lime(
     """
     n = checked_runs(n, 2)
     labels, count = segmented(inputs, superpixels, segments)
-    on = torch.rand(n, count, generator=torch.Generator().manual_seed(seed)) < 0.5
+    on = torch.rand(n, count, generator=generator(seed)) < 0.5
     on[0] = True
     key = ("lime", n, segments, superpixels, infill, seed)
     scores = forward(showing(inputs, labels, on, infill), n, shared=key).double().cpu()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from camlucida.methods.registry import method
+from camlucida.seeds import generator
 from camlucida.types import Features, Map
 
 
@@ -19,5 +20,5 @@ def random_cam(activations: Features, *, seed: int = 0) -> Map:
     seed         of the weights, which are the same for every picture and class
     returns      (b, h, w)     signed; the positive part is shown
     """
-    drawn = torch.rand(activations.shape[1], generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    drawn = torch.rand(activations.shape[1], generator=generator(seed), dtype=torch.float64)
     return torch.einsum("c,bchw->bhw", (2 * drawn - 1).to(activations), activations)

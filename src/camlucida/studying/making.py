@@ -21,6 +21,7 @@ from camlucida.models.model import Model
 from camlucida.render.display import shown_size
 from camlucida.render.palettes import DEFAULT
 from camlucida.saving import write_picture
+from camlucida.seeds import check_seed
 from camlucida.studying.store import Shown, Study, create
 from camlucida.types import ProgressCallback
 
@@ -58,6 +59,7 @@ def make_study(
     A picture that cannot be explained is left out. Raises `DataError` where none can, or a study lies there already.
     What goes wrong, or is stopped, leaves no pictures behind.
     """
+    check_seed(seed)
     chosen = [find(method) for method in methods]
     if len(chosen) < 2:
         raise DataError(f"a study compares two methods or more, and {len(chosen)} was given.")

@@ -13,6 +13,7 @@ from camlucida.errors import DataError
 from camlucida.evaluation import Evaluation
 from camlucida.evaluation.statistics import Interval, kendall
 from camlucida.saving import writing
+from camlucida.seeds import check_seed
 from camlucida.studying.bradley_terry import strengths
 from camlucida.studying.exporting import written
 from camlucida.studying.store import Answer, Study
@@ -81,7 +82,7 @@ def results(study: Study, evaluation: Evaluation | None = None, *, seed: int = 0
     if not given:
         raise DataError(f"{study.path} has no answers yet.")
     methods = list(study.about["methods"])
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     pairs, rated, said = _table(given, methods)
     times = np.stack([np.ones(len(given)), *(_drawn(given, rng) for _ in range(DRAWS))])
     strong = strengths(np.tensordot(times, pairs, 1))

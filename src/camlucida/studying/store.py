@@ -6,6 +6,7 @@ Pictures of maps lie beside it under names that say nothing, so that nobody can 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import zlib
 from collections.abc import Mapping, Sequence
@@ -167,7 +168,7 @@ class Study:
             named = next((file for (file,) in data.execute(query) if Path(file).stem == id), None)
         if named is None:
             return None
-        file, inside = (self.folder / named).resolve(), self.folder.resolve()
+        file, inside = Path(os.path.realpath(self.folder / named)), Path(os.path.realpath(self.folder))
         return file if file.is_relative_to(inside) else None
 
     def answer(self, trial: int, person: str, answer: int, seconds: float = 0.0) -> None:

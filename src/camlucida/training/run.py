@@ -18,6 +18,7 @@ from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.models.runs import Description, described
 from camlucida.models.small import NAME
+from camlucida.seeds import check_seed
 from camlucida.training.folder import Folder
 from camlucida.training.loop import Job, TrainingCallback, learn
 from camlucida.training.pictures import Pictures
@@ -119,6 +120,7 @@ def train(
         require_tensorboard()
     trained_before = weights is not None or (pretrained and arch != NAME)
     chosen = Settings(**{"train": "head" if trained_before else "all", **settings})
+    check_seed(chosen.seed)
     dataset, source = _opened(data, boxes, limit, chosen.seed)
     parts = split(dataset, chosen.val, chosen.seed)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from camlucida.explaining import name_of
 from camlucida.methods import find
 from camlucida.model_input import Sight, look
 from camlucida.models.model import Model
+from camlucida.seeds import check_seed
 from camlucida.targets import class_index
 from camlucida.types import ProgressCallback
 
@@ -43,7 +45,10 @@ def evidence_of(
     Raises `CamlucidaError`s as `explain` does, and `TargetError` for what is no class and for a single output.
     """
     name = name or name_of(image)
-    sight = look(model, Item(load_image(image), name), None, seed=seed)
+    picture = load_image(image)
+    # Chance goes by the name, and arrays have none of their own, nor are files of two folders told apart by theirs.
+    item = Item(picture, f"{name} {zlib.crc32(picture.tobytes()):08x}")
+    sight = look(model, item, None, seed=check_seed(seed))
     if len(sight.logits) < 2:
         raise TargetError("trust tells a class from others, and this network has a single output.")
     asked = find(method)

@@ -6,6 +6,7 @@ hashes in its record: numbers can be shown in any case, pictures and maps only w
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import threading
@@ -186,7 +187,7 @@ class Runs:
         return self._opened[id_][1]
 
     def _open(self, id_: str, path: Path) -> Run | Broken:
-        name = path.resolve().name
+        name = Path(os.path.realpath(path)).name
         try:
             plan = Store(path).plan
             kind = kind_of(plan)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from camlucida.errors import MethodError
 from camlucida.methods.parts.fills import filled
+from camlucida.seeds import generator
 
 
 def showing(inputs: Tensor, labels: Tensor, patterns: Tensor, infill: str) -> Callable[[Tensor], Tensor]:
@@ -58,7 +59,7 @@ def shapley_coalitions(count: int, n: int, seed: int) -> tuple[Tensor, Tensor | 
         sizes = every.sum(1).tolist()
         kernel = [(count - 1) / (math.comb(count, size) * size * (count - size)) for size in sizes]
         return torch.cat([ends, every]), torch.tensor(kernel, dtype=torch.float64)
-    random = torch.Generator().manual_seed(seed)
+    random = generator(seed)
     size = torch.arange(1, count)
     drawn = 1 + torch.multinomial(1.0 / (size * (count - size)), (n - 2) // 2, replacement=True, generator=random)
     order = torch.rand(len(drawn), count, generator=random, dtype=torch.float64).argsort(1).argsort(1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MethodError
+from camlucida.seeds import generator
 
 
 def pixels_of(value: float, side: int) -> int:
@@ -32,7 +33,7 @@ def rise_masks(size: tuple[int, int], n: int, cells: int, p: float, seed: int) -
     """
     if not isinstance(n, int) or n < 2 or not isinstance(cells, int) or cells < 1 or not 0 < p < 1:
         raise MethodError(f"rise needs 2 masks of 1 cell at least and 0 < p < 1, not n={n}, cells={cells}, p={p}.")
-    random = torch.Generator().manual_seed(seed)
+    random = generator(seed)
     grid = (torch.rand(n, cells, cells, generator=random) < p).double()
     large = [-(-side // cells) for side in size]  # pixels of a cell, rounded up as the authors do
     shifts = [torch.randint(0, pixels, (n,), generator=random) for pixels in large]
