@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from camlucida.cli.arguments import split
+from camlucida.cli.arguments import TrustCode, split
 
 if TYPE_CHECKING:
     from camlucida.training import Training
@@ -25,6 +25,7 @@ def train(
     /,
     *,
     arch: str = "small",
+    trust_code: TrustCode = False,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/training"),
     epochs: int = 2,
     batch_size: int = 16,
@@ -129,6 +130,7 @@ def train(
         made = run(
             data,
             arch=arch,
+            trust_code=trust_code,
             out=output,
             head=head,
             weights=weights,

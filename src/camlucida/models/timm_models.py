@@ -24,6 +24,12 @@ def knows(name: str) -> bool:
     return name.partition(".")[0] in timm.list_models()
 
 
+def registers(name: str) -> bool:
+    """Return whether timm's registry has an architecture of exactly that name. Raises `MissingExtra` without timm."""
+    timm = need("timm", extra="timm", what=f"timm:{name}")
+    return name in timm.list_models()
+
+
 def load(spec: str, pretrained: bool = True) -> Model:
     """`convnext_tiny.fb_in22k_ft_in1k`, `local-dir:/path` (as saved by timm), or `hf-hub:owner/name`."""
     timm = need("timm", extra="timm", what=f"timm:{spec}")
