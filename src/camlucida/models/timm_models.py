@@ -27,7 +27,7 @@ def knows(name: str) -> bool:
 def registers(name: str) -> bool:
     """Return whether timm's registry has an architecture of exactly that name. Raises `MissingExtra` without timm."""
     timm = need("timm", extra="timm", what=f"timm:{name}")
-    return name in timm.list_models()
+    return bool(timm.is_model(name))
 
 
 def load(spec: str, pretrained: bool = True) -> Model:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import collections
 import datetime
 import pathlib
 import threading
 import types
 import uuid
 import warnings
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
@@ -31,8 +31,13 @@ def load_weights_only(path: Path) -> Any:
     Returns:
         The content, on the CPU.
     """
-    with _LOCK, _allowed(), warnings.catch_warnings(action="ignore"):  # torch's, about old pickle protocols
-        return torch.load(path, map_location="cpu", weights_only=True)
+    with (
+        _LOCK,
+        _allowed(),
+        warnings.catch_warnings(action="ignore"),  # torch's, about old pickle protocols
+        path.open("rb") as stream,  # not the path: torch judges a file by its suffix
+    ):
+        return torch.load(stream, map_location="cpu", weights_only=True)
 
 
 def _allowed() -> AbstractContextManager[Any]:
@@ -49,8 +54,6 @@ def harmless() -> list[Any]:
     plain: list[Any] = [
         argparse.Namespace,
         types.SimpleNamespace,
-        collections.defaultdict,
-        collections.deque,
         datetime.date,
         datetime.datetime,
         datetime.time,
@@ -78,10 +81,21 @@ def harmless() -> list[Any]:
         for module in ("pathlib", "pathlib._local")
         for name in ("WindowsPath", "PureWindowsPath")
     ]
+    named += [(_plain_dict, "collections.defaultdict"), (_plain_list, "collections.deque")]
     for module in ("numpy.core", "numpy._core"):
         named.append((np.float64(0).__reduce__()[0], f"{module}.multiarray.scalar"))
         named.append((np.empty(0).__reduce__()[0], f"{module}.multiarray._reconstruct"))
     return [*plain, *named]
+
+
+def _plain_dict(*_: Any) -> dict[Any, Any]:
+    """Stand in for `defaultdict`, which torch can make but not fill."""
+    return {}
+
+
+def _plain_list(items: Iterable[Any] = (), *_: Any) -> list[Any]:
+    """Stand in for `deque`, which torch can make but not fill."""
+    return list(items)
 
 
 def _names_can_be_given() -> bool:
