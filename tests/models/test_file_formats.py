@@ -25,6 +25,7 @@ from torch import nn
 
 import camlucida as cl
 from camlucida.errors import CamlucidaError, ModelError
+from camlucida.models import checkpoint
 from camlucida.models.heads import with_classes
 from camlucida.models.runs import Description, write_weights
 from camlucida.models.small import Small
@@ -198,6 +199,22 @@ def test_a_tensor_that_claims_millions_of_classes() -> None:
     assert Path("run.pth").stat().st_size < 2_000_000
     with pytest.raises(ModelError, match=r"classifier\.weight claims 25\.6 GB, which are not in the file"):
         cl.load("run.pth", arch="small")
+
+
+def test_a_tensor_that_claims_more_than_is_stored() -> None:
+    """The same for tensors that would fit into memory: 128 MB from a file of a kilobyte."""
+    torch.save({"weight": torch.zeros(1).expand(32, 1024, 1024)}, "run.pth")
+    with pytest.raises(ModelError, match=r"weight claims 0\.1 GB, which are not in the file"):
+        cl.load("run.pth", arch="small")
+
+
+def test_class_limit_without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "MAX_CLASSES", 12)
+    for count in (12, 13):
+        torch.save(Small(count).state_dict(), f"{count}.pth")
+    assert cl.load("12.pth", arch="small").network.classifier.out_features == 12  # type: ignore[union-attr]
+    with pytest.raises(ModelError, match=r"a last layer for 13 classes is none that can be explained: 1 to 12\."):
+        cl.load("13.pth", arch="small")
 
 
 def test_a_file_with_holes_of_millions_of_classes() -> None:
