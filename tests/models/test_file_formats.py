@@ -314,7 +314,10 @@ def test_a_record_that_is_no_record(run: Path, text: str) -> None:
         cl.load("run")
 
 
-@pytest.mark.parametrize("kind", ["complex", "sparse", "meta", "quantized"])
+WORDS = {"meta": "without content", "truth values": "whole numbers"}
+
+
+@pytest.mark.parametrize("kind", ["complex", "sparse", "meta", "quantized", "whole numbers", "truth values"])
 def test_other_kinds_of_tensors(kind: str) -> None:
     state: dict[str, Any] = dict(Small(10).state_dict())
     weight = state["classifier.weight"]
@@ -323,11 +326,11 @@ def test_other_kinds_of_tensors(kind: str) -> None:
         "sparse": lambda: weight.to_sparse(),
         "meta": lambda: weight.to("meta"),
         "quantized": lambda: _quantized(weight),
+        "whole numbers": lambda: weight.to(torch.int8),
+        "truth values": lambda: weight > 0,
     }[kind]()
     torch.save(state, "run.pth")
-    with pytest.raises(
-        ModelError, match=r"classifier\.weight (is|holds) " + {"meta": "without content"}.get(kind, kind)
-    ):
+    with pytest.raises(ModelError, match=r"classifier\.weight (is|holds) " + WORDS.get(kind, kind)):
         cl.load("run.pth", arch="small")
 
 

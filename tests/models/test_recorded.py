@@ -268,6 +268,30 @@ def test_a_path_is_never_a_spec(name: str) -> None:
     nothing_ran()
 
 
+def test_a_folder_is_never_a_spec() -> None:
+    name = "python:payload:f"
+    shutil.copytree("good", name)
+    for spec in (name, Path(name), NamedByBytes(name)):
+        assert cl.load(spec).labels == ("ant", "bee", "cow")  # type: ignore[arg-type]
+    nothing_ran()
+
+
+class NamedByBytes:
+    """A path as some libraries give it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __fspath__(self) -> bytes:
+        return self.name.encode()
+
+
+@pytest.mark.parametrize("arch", [3, ["resnet18"], b"resnet18", True])
+def test_an_architecture_is_text(arch: Any) -> None:
+    with pytest.raises(ModelError, match=r"arch is the name of an architecture, such as 'resnet18', not"):
+        cl.load("good.safetensors", arch=arch)
+
+
 # --- what the user trusts
 
 

@@ -181,11 +181,10 @@ def take(network: nn.Module, state: Mapping[str, Tensor], *, what: str) -> None:
             f"{what} does not fit {type(network).__name__}: {key} is {tuple(state[key].shape)} in the file and "
             f"{tuple(own[key].shape)} in the network{_more(unlike)}. Is it another architecture, or another width?"
         )
-    complex_key = next(
-        (key for key in own if key in state and state[key].is_complex() and not own[key].is_complex()), None
-    )
-    if complex_key is not None:
-        raise ModelError(f"{what} does not fit {type(network).__name__}: {complex_key} holds complex numbers.")
+    for key, value in own.items():
+        if key in state and value.is_floating_point() and not state[key].is_floating_point():
+            kind = "complex numbers" if state[key].is_complex() else "whole numbers, quantized without their scale"
+            raise ModelError(f"{what} does not fit {type(network).__name__}: {key} holds {kind}. Save float tensors.")
     # The network itself renames what older versions of it wrote (torchvision's ViT), by the version in the file.
     given = OrderedDict(state)
     versions = getattr(state, "_metadata", None)

@@ -60,8 +60,11 @@ def load(
     if not isinstance(given, str | os.PathLike):
         hint = " wrap() makes a model of a network." if isinstance(given, nn.Module) else ""
         raise ModelError(f"load needs a name or a file, not {type(given).__name__}.{hint}")
+    architecture: Any = arch
+    if not isinstance(architecture, str | None):
+        raise ModelError(f"arch is the name of an architecture, such as 'resnet18', not {type(architecture).__name__}.")
     opening = _Opening(trust_code)
-    model = opening.named(given, arch, pretrained) if isinstance(given, str) else opening.file(os.fspath(given), arch)
+    model = opening.named(given, arch, pretrained) if isinstance(given, str) else opening.file(os.fsdecode(given), arch)
     if preprocess:
         model = replace(model, preprocessing=preprocessing(model.preprocessing, **preprocess))
     return replace(model, labels=class_names(labels)) if labels is not None else model
@@ -137,10 +140,10 @@ class _Opening:
     def named(self, spec: str, arch: str | None, pretrained: bool) -> Model:
         """Return the model of a spec that a user typed."""
         source, colon, rest = spec.partition(":")
-        is_file = checkpoint.looks_like_file(spec)
+        is_file = checkpoint.looks_like_file(spec) or (arch is None and runs.home(spec) is not None)
         if colon and source in SOURCES and arch is None and not is_file:
             return replace(SOURCES[source](rest, pretrained), spec=spec)
-        if is_file or (arch is None and runs.home(spec) is not None):
+        if is_file:
             return self.file(spec, arch)
         if arch is not None:
             raise ModelError(f"--arch {arch} belongs to a checkpoint file, and {spec!r} is none: {_no_file(spec)}")
