@@ -56,6 +56,10 @@ class MissingExtra(CamlucidaError):
     """An optional package that is not installed."""
 
 
+class CheckpointWarning(UserWarning):
+    """Something in a checkpoint that is not part of the network was left out."""
+
+
 def nearest(word: str, known: Iterable[str], count: int = 3) -> str:
     """A half sentence that offers the nearest known words, or nothing: " Did you mean 'layer4'?"."""
     close = difflib.get_close_matches(word, list(known), n=count, cutoff=0.6)

@@ -143,6 +143,7 @@ def film(
     layer: str | int | None = None,
     target: Any = "label",
     arch: str | None = None,
+    trust_code: bool = False,
     progress: ProgressCallback | None = None,
 ) -> Film:
     """The same pictures explained at every checkpoint.
@@ -153,6 +154,7 @@ def film(
     target    "label" for the true class, or where it is not known the one that the last model predicts; "predicted"
               for what each model itself says; or anything that `explain` takes
     arch      of checkpoint files that do not say themselves
+    trust_code  of `load`: where the checkpoints are of a run that you trust
     progress  told how many of how many maps are made
 
     Raises `DataError`, `ModelError`, where there is nothing to show. A picture that cannot be read is left out.
@@ -162,10 +164,10 @@ def film(
     found = find_method(method)
     takes: dict[tuple[int, str], tuple[Take, Frame]] = {}
     failures: dict[str, str] = {}
-    last = _opened(chosen[-1][1], arch)
+    last = _opened(chosen[-1][1], arch, trust_code)
     wanted = [_target(last, dataset, i, target) for i in range(len(dataset))]
     for number, (name, spec) in enumerate(chosen):
-        model = last if number == len(chosen) - 1 else _opened(spec, arch)
+        model = last if number == len(chosen) - 1 else _opened(spec, arch, trust_code)
         run = Pass.of(model, dataset, range(len(dataset)))
         for i in run.indices:
             try:
@@ -187,10 +189,10 @@ def film(
     )
 
 
-def _opened(spec: Any, arch: str | None) -> Model:
+def _opened(spec: Any, arch: str | None, trust_code: bool) -> Model:
     if isinstance(spec, Model | nn.Module):
         return as_model(spec)
-    return load(spec, arch=arch)
+    return load(spec, arch=arch, trust_code=trust_code)
 
 
 def _as_data(images: Any) -> DataSet:

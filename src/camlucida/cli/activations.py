@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
+from camlucida.cli.arguments import TrustCode
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import files_of, look_of, progress_bar, stems_of
 from camlucida.errors import CamlucidaError, MethodError
@@ -23,6 +24,7 @@ def activations(
     *,
     model: str = "resnet50",
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     layer: str | None = None,
     target: str | None = None,
@@ -76,7 +78,7 @@ def activations(
     files = files_of(images, output)
     look = look_of(opacity, colormap, blend)
     with console.status(f"Loading {escape(model)} …"):
-        loaded = load(model, arch=arch, labels=labels)
+        loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
     if channel is not None:
         return _pictures_of_channel(console, loaded, files, layer, channel, number, output, look)
     return _channels_of_pictures(console, loaded, files, layer, target, number, by, output, look)

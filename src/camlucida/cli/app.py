@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
+from camlucida.cli.arguments import TrustCode
 from camlucida.cli.exit_codes import INTERRUPTED
 from camlucida.cli.opening import is_run, opened
 from camlucida.errors import DataError
@@ -24,6 +25,7 @@ def app(
     *,
     model: Annotated[list[str] | None, Parameter(negative=())] = None,
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     data: str = "toybox",
     boxes: Path | None = None,
@@ -83,7 +85,9 @@ def app(
         models = []
         for name in names:
             with console.status(f"Loading {escape(name)} …"):
-                loaded, dataset = opened(data, name, arch=arch, labels=labels, boxes=boxes, count=limit, seed=seed)
+                loaded, dataset = opened(
+                    data, name, arch=arch, trust_code=trust_code, labels=labels, boxes=boxes, count=limit, seed=seed
+                )
             models.append(loaded)
         page = Page(models, dataset, tuple(run or ()), study)
         with console.status("Looking into the networks …"):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from cyclopts import App, CycloptsError
 from rich.console import Console
@@ -32,7 +34,7 @@ from camlucida.cli import (
 )
 from camlucida.cli import app as page
 from camlucida.cli.exit_codes import INTERRUPTED, NOT_DONE
-from camlucida.errors import CamlucidaError
+from camlucida.errors import CamlucidaError, CheckpointWarning
 
 app = App(
     name="camlucida",
@@ -68,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):  # arrows and other people's file names, into any pipe
             stream.reconfigure(errors="replace")
     errors = Console(stderr=True)
+    _show_warnings(errors)
     try:
         status = app(list(sys.argv[1:] if arguments is None else arguments), error_console=errors, exit_on_error=False)
     except CycloptsError:  # a typo: cyclopts has said which, and what was perhaps meant
@@ -82,3 +85,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     raise SystemExit(status if isinstance(status, int) else 0)
+
+
+def _show_warnings(errors: Console) -> None:
+    """Print what was left out of a checkpoint as a sentence, without the line of code that noticed it."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if issubclass(category, CheckpointWarning):
+            errors.print(f"[yellow]Note:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
+        else:
+            usual(message, category, *rest, **more)
+
+    warnings.showwarning = show

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
+from camlucida.cli.arguments import TrustCode
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import files_of, look_of, progress_bar, stems_of
 from camlucida.errors import CamlucidaError, MethodError
@@ -20,6 +21,7 @@ def concepts(
     *,
     model: str = "resnet50",
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     layer: str | None = None,
     k: Annotated[int, Parameter(name=["--concepts", "-k"])] = 6,
@@ -69,7 +71,7 @@ def concepts(
     files = files_of(images, output)
     look_of(opacity, None, "heat")
     with console.status(f"Loading {escape(model)} …"):
-        loaded = load(model, arch=arch, labels=labels)
+        loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
     with progress_bar(console, len(files)) as progress:
         task = progress.add_task("looking", total=len(files))
 

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
+from camlucida.cli.arguments import TrustCode
 from camlucida.cli.evaluate import source_of
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.opening import is_run, opened
@@ -23,6 +24,7 @@ def embed(
     *,
     model: str | None = None,
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     way: Literal["tsne", "umap", "pca"] = "tsne",
     perplexity: float = 30.0,
@@ -69,7 +71,9 @@ def embed(
     console = Console()
     model = model or (data if is_run(data) else "toybox")
     with console.status(f"Loading {escape(model)} …"):
-        loaded, dataset = opened(data, model, arch=arch, labels=labels, boxes=boxes, count=limit, seed=seed)
+        loaded, dataset = opened(
+            data, model, arch=arch, trust_code=trust_code, labels=labels, boxes=boxes, count=limit, seed=seed
+        )
     with progress_bar(console) as progress:
         task = progress.add_task("looking", total=None)
         found = run(

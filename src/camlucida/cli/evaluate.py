@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import split
+from camlucida.cli.arguments import TrustCode, split
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.opening import is_run, opened
 from camlucida.cli.pictures import progress_bar
@@ -38,6 +38,7 @@ def evaluate(
     *,
     model: str | None = None,
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     methods: Annotated[list[str] | None, Parameter(negative=())] = None,
     metrics: Annotated[list[str] | None, Parameter(negative=())] = None,
@@ -115,7 +116,15 @@ def evaluate(
     pairs: tuple[tuple[str, str], ...] = ()
     with console.status(f"Loading {escape(model)} …"):
         loaded, dataset = opened(
-            data, model, arch=arch, labels=labels, boxes=boxes, count=limit, seed=seed, split=split
+            data,
+            model,
+            arch=arch,
+            trust_code=trust_code,
+            labels=labels,
+            boxes=boxes,
+            count=limit,
+            seed=seed,
+            split=split,
         )
     if recipe:
         study = find_recipe(recipe, loaded)

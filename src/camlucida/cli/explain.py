@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import split
+from camlucida.cli.arguments import TrustCode, split
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import Bars, files_of, look_of, progress_bar, stems_of
 from camlucida.errors import CamlucidaError, MethodError
@@ -27,6 +27,7 @@ def explain(
     *,
     model: str = "resnet50",
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     target: Annotated[list[str] | None, Parameter(negative=())] = None,
     layer: Annotated[list[str] | None, Parameter(negative=())] = None,
@@ -107,7 +108,7 @@ def explain(
     }
     stems = stems_of(files, output)
     with console.status(f"Loading {escape(model)} …"):
-        loaded = load(model, arch=arch, labels=labels)
+        loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
     rows, failed = [], 0
     with progress_bar(console) as progress:
         bars = Bars(progress, len(files), ", ".join(split(method) or ["grad_cam"]))

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import split
+from camlucida.cli.arguments import TrustCode, split
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import progress_bar
 from camlucida.errors import DataError
@@ -28,6 +28,7 @@ def film(
     *,
     runs: Annotated[list[str], Parameter(name=["--runs", "--models"], negative=())],
     arch: str | None = None,
+    trust_code: TrustCode = False,
     method: str = "grad_cam",
     layer: str | None = None,
     target: str = "label",
@@ -83,6 +84,7 @@ def film(
             layer=layer,
             target=target,
             arch=arch,
+            trust_code=trust_code,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     _show(console, found)

@@ -11,13 +11,22 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from camlucida.cli.arguments import TrustCode
 from camlucida.errors import ModelError
 
 if TYPE_CHECKING:
     from camlucida.models.model import Model
 
 
-def layers(model: str = "resnet50", /, *, arch: str | None = None, size: int | None = None, depth: int = 0) -> None:
+def layers(
+    model: str = "resnet50",
+    /,
+    *,
+    arch: str | None = None,
+    trust_code: TrustCode = False,
+    size: int | None = None,
+    depth: int = 0,
+) -> None:
     """List a network's layers: what to explain, and what it costs. Needs no pretrained weights.
 
     Layers marked ● are worth explaining, from edges to objects; ★ is the default.
@@ -37,7 +46,7 @@ def layers(model: str = "resnet50", /, *, arch: str | None = None, size: int | N
 
     if size is not None and size < 1:
         raise ModelError(f"--size {size}: a picture has at least one pixel.")
-    loaded = load(model, arch=arch, pretrained=False)
+    loaded = load(model, arch=arch, trust_code=trust_code, pretrained=False)
     _print_summary(Console(width=None if sys.stdout.isatty() else 140), loaded, size, depth)
 
 

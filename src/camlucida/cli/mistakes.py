@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from camlucida.cli.arguments import TrustCode
 from camlucida.cli.evaluate import source_of
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.opening import is_run, opened
@@ -27,6 +28,7 @@ def mistakes(
     *,
     model: str | None = None,
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     method: str = "grad_cam",
     layer: str | None = None,
@@ -77,7 +79,9 @@ def mistakes(
     console = Console()
     model = model or (data if is_run(data) else "toybox")
     with console.status(f"Loading {escape(model)} …"):
-        loaded, dataset = opened(data, model, arch=arch, labels=labels, boxes=boxes, count=limit, seed=seed)
+        loaded, dataset = opened(
+            data, model, arch=arch, trust_code=trust_code, labels=labels, boxes=boxes, count=limit, seed=seed
+        )
     with progress_bar(console) as progress:
         task = progress.add_task("looking", total=None)
         found = run(

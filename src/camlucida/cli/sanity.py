@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import split
+from camlucida.cli.arguments import TrustCode, split
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import files_of, progress_bar
 from camlucida.errors import DataError
@@ -30,6 +30,7 @@ def sanity(
     *,
     model: str = "toybox",
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     methods: Annotated[list[str] | None, Parameter(negative=())] = None,
     checks: Annotated[list[str] | None, Parameter(negative=())] = None,
@@ -85,7 +86,7 @@ def sanity(
         files = files_of(images, output)
         sources = [files[i] for i in spread(len(files), limit, seed)]
     with console.status(f"Loading {escape(model)} …"):
-        loaded = load(model, arch=arch, labels=labels)
+        loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
     with progress_bar(console) as progress:
         task = progress.add_task("drawing weights anew", total=None)
         found = run(

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import split
+from camlucida.cli.arguments import TrustCode, split
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import files_of, progress_bar
 
@@ -29,6 +29,7 @@ def make(
     methods: Annotated[list[str], Parameter(negative=())],
     model: str = "resnet50",
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     layer: str | None = None,
     target: str | None = None,
@@ -70,7 +71,7 @@ def make(
     console = Console()
     files = files_of(images, output)
     with console.status(f"Loading {escape(model)} …"):
-        loaded = load(model, arch=arch, labels=labels)
+        loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
     with progress_bar(console) as progress:
         task = progress.add_task("drawing maps", total=len(files))
         made = make_study(

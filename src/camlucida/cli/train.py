@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from camlucida.cli.arguments import split
+from camlucida.cli.arguments import TrustCode, split
 from camlucida.cli.exit_codes import exit_code
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def train(
     /,
     *,
     arch: str = "small",
+    trust_code: TrustCode = False,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/training"),
     epochs: int = 2,
     batch_size: int = 16,
@@ -133,6 +134,7 @@ def train(
         made = run(
             data,
             arch=arch,
+            trust_code=trust_code,
             out=output,
             head=head,
             weights=weights,

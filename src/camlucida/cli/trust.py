@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
+from camlucida.cli.arguments import TrustCode
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import Bars, files_of, look_of, progress_bar, stems_of
 from camlucida.errors import CamlucidaError
@@ -31,6 +32,7 @@ def trust(
     *,
     model: str = "resnet50",
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     target: str | None = None,
     layer: str | None = None,
@@ -85,7 +87,7 @@ def trust(
     look = look_of(opacity, colormap, blend)
     stems = stems_of(files, output)
     with console.status(f"Loading {escape(model)} …"):
-        loaded = load(model, arch=arch, labels=labels)
+        loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
     rows: list[dict[str, Any]] = []
     found: Counter[str] = Counter()
     with progress_bar(console) as progress:

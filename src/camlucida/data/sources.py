@@ -98,6 +98,18 @@ def lasting(spec: str | Path) -> str:
     return str(path.absolute()) if path.exists() else text
 
 
+def check_recorded(spec: str | None, *, by: str, instead: str) -> None:
+    """Raise `DataError` for an address: a record that somebody else may have written asks no other machine.
+
+    Args:
+        spec: A data set or a file in the record.
+        by: The file of the record, for the message.
+        instead: What the user can do, a sentence.
+    """
+    if spec is not None and ("://" in spec or "::" in spec):
+        raise DataError(f"{by} names {ascii(spec)[:80]}, an address: opening a record asks no other machine. {instead}")
+
+
 def _no_boxes(boxes: str | Path | None, name: str) -> None:
     if boxes is not None:
         raise DataError(f"{name} says itself where its boxes are: --boxes is for folders.")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from camlucida.errors import ModelError
@@ -48,10 +49,16 @@ class Model:
 
     @cached_property
     def weights_hash(self) -> str:
-        """The first 16 hex digits of the SHA-256 of all parameters and buffers, by name: which weights these are."""
+        """Return 16 hex digits of the SHA-256 of all parameters and buffers with their names and shapes.
+
+        Half floats count as the same numbers in float32; wider numbers are not rounded.
+        """
         digest = hashlib.sha256()
         for key, value in sorted(self.network.state_dict().items()):
             digest.update(key.encode())
             if isinstance(value, Tensor):
-                digest.update(value.detach().cpu().contiguous().view(-1).float().numpy().tobytes())
+                digest.update(str(tuple(value.shape)).encode())
+                real = torch.view_as_real(value) if value.is_complex() else value
+                exact = real.double() if real.element_size() > 4 else real.float()
+                digest.update(exact.detach().cpu().contiguous().view(-1).numpy().tobytes())
         return digest.hexdigest()[:16]

@@ -64,8 +64,8 @@ class Folder:
         """run.json; `DataError` where there is none that holds a training."""
         try:
             found: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-            _ = found["training"], found["begun"]
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
+            _ = found["training"].keys(), float(found["begun"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise DataError(f"{self.path} holds no training: it has no run.json that says so.") from None
         return found
 

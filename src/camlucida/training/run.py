@@ -10,13 +10,13 @@ from typing import Any
 import torch
 
 from camlucida.data.datasets import DataSet, Listed, spread, subset
-from camlucida.data.sources import open_dataset
+from camlucida.data.sources import check_recorded, open_dataset
 from camlucida.errors import DataError, ModelError
 from camlucida.explaining import versions
 from camlucida.models.heads import Head
 from camlucida.models.load import load
 from camlucida.models.model import Model
-from camlucida.models.runs import Description, described
+from camlucida.models.runs import DESCRIPTION, TRUST, Description, described
 from camlucida.models.small import NAME
 from camlucida.seeds import check_seed
 from camlucida.training.folder import Folder
@@ -43,15 +43,17 @@ class Training:
 
     path     load(path) opens the model
     remarks  sentences about what is odd with the data
+    arch     what the caller of `train` named; a record that names another one is not trusted
     """
 
     path: Path
     remarks: tuple[str, ...] = ()
+    arch: str | None = None
 
     @property
     def model(self) -> Model:
         """With the best weights."""
-        return load(self.path)
+        return load(self.path, trust_code=self.arch is not None and described(self.path).arch == self.arch)
 
     @property
     def rows(self) -> list[Row]:
@@ -88,6 +90,7 @@ def train(
     keep_epochs: bool = False,
     tensorboard: bool = False,
     device: str | None = None,
+    trust_code: bool = False,
     save_every: float = SAVE_EVERY,
     progress: TrainingCallback | None = None,
     **settings: Any,
@@ -106,6 +109,7 @@ def train(
     keep_epochs also keep the weights after every epoch, as epochs/001.safetensors, and those before the first
     tensorboard also write the numbers of each epoch for TensorBoard, to tensorboard/ (extra `tensorboard`)
     device      cuda, cpu; the GPU if there is one
+    trust_code  of `load`: where `arch` is a run that you trust
     save_every  seconds after which a checkpoint is written within an epoch, too
     progress    told epoch, batch, batches and loss after each step
     settings    as of `Settings`: train, epochs, batch_size, lr, optimizer, …; `train` is "head" if not given where the
@@ -126,7 +130,14 @@ def train(
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with torch.random.fork_rng():
         model = begun(
-            arch, dataset.classes, head=head, weights=weights, pretrained=pretrained, size=size, seed=chosen.seed
+            arch,
+            dataset.classes,
+            head=head,
+            weights=weights,
+            pretrained=pretrained,
+            size=size,
+            seed=chosen.seed,
+            trust_code=trust_code,
         )
         folder = Folder(Path(out).expanduser())
         known = {"name": dataset.name, "hash": parts.data, "train": len(parts.train), "val": len(parts.val), **source}
@@ -142,17 +153,29 @@ def train(
         folder.begin(_plan(about, model))
         if not _finished(folder):
             _learn(folder, model, about, dataset, parts, chosen, where, keep_epochs, tensorboard, save_every, progress)
-    return Training(folder.path, parts.remarks)
+    return Training(folder.path, parts.remarks, arch)
 
 
-def held_out(path: str | Path) -> DataSet:
-    """The validation pictures of a training: what it did not learn from."""
+def held_out(path: str | Path, *, trust_code: bool = False) -> DataSet:
+    """The validation pictures of a training: what it did not learn from.
+
+    Args:
+        path: The folder of the training.
+        trust_code: Whether its record may name data on another machine.
+
+    Raises:
+        DataError: If there is no training, or its data are not there (any more).
+    """
     folder = Folder(Path(path).expanduser())
     found = folder.read()
     data = described(folder.path).data
     if not data.get("spec"):
         raise DataError(f"{folder.path} was trained on a data set made in Python: name the data to evaluate on.")
-    dataset, _ = _opened(data["spec"], data.get("boxes"), data.get("limit"), found["training"]["settings"]["seed"])
+    seed = _recorded_seed(found, data, folder.path)
+    if not trust_code:
+        for spec in (data["spec"], data.get("boxes")):
+            check_recorded(spec, by=str(folder.path / DESCRIPTION), instead=TRUST)
+    dataset, _ = _opened(data["spec"], data.get("boxes"), data.get("limit"), seed)
     names = {row["picture"] for row in folder.table("split.csv") if row["part"] == "val"}
     if not names:
         raise DataError(f"{folder.path} was trained without validation pictures: name the data to evaluate on.")
@@ -164,6 +187,20 @@ def held_out(path: str | Path) -> DataSet:
         )
     exact = bool(getattr(dataset, "exact", False))
     return Listed(f"{dataset.name}, validation", items, dataset.classes, exact)
+
+
+def _recorded_seed(found: Mapping[str, Any], data: Mapping[str, Any], path: Path) -> int:
+    """Return the seed in a record whose fields have the types that they must have; `DataError` where they do not."""
+    try:
+        seed: Any = found["training"]["settings"]["seed"]
+    except (KeyError, TypeError):
+        seed = None
+    limit, boxes = data.get("limit"), data.get("boxes")
+    if not (isinstance(seed, int) and isinstance(data["spec"], str)):
+        raise DataError(f"{path} does not say in a way that can be read what it was trained on: name the data.")
+    if not (isinstance(limit, int | None) and isinstance(boxes, str | None)):
+        raise DataError(f"{path} does not say in a way that can be read what it was trained on: name the data.")
+    return seed
 
 
 def _opened(

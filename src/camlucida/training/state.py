@@ -73,7 +73,10 @@ def restore(file: Path, network: nn.Module, optimizer: torch.optim.Optimizer) ->
         if torch.cuda.is_available() and content["random_cuda"]:
             torch.cuda.set_rng_state_all(content["random_cuda"])
         return State(**content["state"])
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError, pickle.UnpicklingError) as error:
+    except (
+        OSError, RuntimeError, LookupError, ValueError, TypeError, EOFError, AttributeError, MemoryError,
+        pickle.UnpicklingError,
+    ) as error:  # fmt: skip
         raise DataError(
             f"the training cannot go on from {file} ({' '.join(str(error).split())[:120]}). Delete it to begin again."
         ) from None
