@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
+from camlucida._files import atomic_stream, atomic_write, png, write_picture
 from camlucida.attribution import several_layers
 from camlucida.data.images import Source, load_image
 from camlucida.errors import CamlucidaError, LayerError, MethodError
@@ -26,7 +27,6 @@ from camlucida.looking import ask, shrunk, small
 from camlucida.models.model import Model
 from camlucida.render.concepts import MOST, Entry, Shown, concept_page
 from camlucida.render.text import percent
-from camlucida.saving import png, write_picture, writing
 from camlucida.tensors import land
 from camlucida.types import Geometry, Prediction
 
@@ -191,10 +191,9 @@ class Concepts:
             return [path]
         beside = path.with_suffix(".json")
         arrays: dict[str, Any] = {f"maps_{i}": maps.numpy() for i, maps in enumerate(self.maps)}
-        with writing(path):
-            np.savez_compressed(path, vectors=self.vectors.numpy(), **arrays)
-            text = json.dumps(self.record(), indent=2, ensure_ascii=False) + "\n"
-            beside.write_text(text, encoding="utf-8", errors="backslashreplace")
+        with atomic_stream(path) as stream:
+            np.savez_compressed(stream, vectors=self.vectors.numpy(), **arrays)
+        atomic_write(beside, json.dumps(self.record(), indent=2, ensure_ascii=False) + "\n")
         return [path, beside]
 
     def _note(self) -> str:

@@ -85,7 +85,7 @@ def check(
     found.save(output / "data.json")
     console.print(f"→ {output / 'data.json'}", highlight=False, markup=False, soft_wrap=True)
     if pictures > 0 and (drawn := sheet(dataset, found, pictures, seed)) is not None:
-        from camlucida.saving import write_picture
+        from camlucida._files import write_picture
 
         write_picture(lambda: drawn, output / "classes.png")
         console.print(f"→ {output / 'classes.png'}", highlight=False, markup=False, soft_wrap=True)

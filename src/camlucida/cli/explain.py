@@ -187,7 +187,7 @@ def _show(console: Console, result: Explanation | Explanations, written: Sequenc
 
 
 def _write_comparison(result: Explanation | Explanations, path: Path, look: dict[str, Any]) -> list[Path]:
-    from camlucida.saving import write_picture
+    from camlucida._files import write_picture
 
     several = _several(result)
     write_picture(lambda: several.disagreement_panel(**look), path)
@@ -239,9 +239,8 @@ def _failure_row(file: Path, error: CamlucidaError) -> dict[str, Any]:
 
 
 def _write_results(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    import csv
-
-    from camlucida.saving import writing
+    from camlucida._escaping import csv_text
+    from camlucida._files import atomic_write
 
     names = [
         "image",
@@ -256,10 +255,7 @@ def _write_results(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         "file",
         "error",
     ]
-    with writing(path), path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
-        writer = csv.DictWriter(stream, names, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+    atomic_write(path, csv_text(names, rows))
 
 
 def _one_or_list(values: list[str] | None) -> Any:

@@ -69,9 +69,9 @@ def mistakes(
     output
         The folder to write to.
     """
+    from camlucida._files import write_picture
     from camlucida.analysing import mistakes as run
     from camlucida.report.mistakes_page import mistakes_report
-    from camlucida.saving import write_picture
 
     console = Console()
     model = model or (data if is_run(data) else "toybox")

@@ -21,7 +21,7 @@ def other_pictures(plan: Mapping[str, Any], data: DataSet) -> str:
     indices = spread(len(data), plan["pictures"], plan["seed"])
     if identity(data, indices) == plan["data_hash"]:
         return ""
-    return f"{data.name} has other pictures, labels or boxes now"
+    return f"{data.name} has other images, labels, boxes or masks now, or its files were replaced"
 
 
 def unlike(plan: Mapping[str, Any], model: Model | None, data: DataSet | None) -> str:

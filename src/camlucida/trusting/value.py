@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from camlucida.saving import png, write_picture, writing
+from camlucida._files import atomic_write, png, write_picture
 from camlucida.trusting.agreement import Likeness
 from camlucida.trusting.certainty import Certainty, Edge
 from camlucida.trusting.place import Place
@@ -174,8 +174,7 @@ class Trust:
         path = Path(path)
         if path.suffix.lower() == ".json":
             text = json.dumps(self.record(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-            with writing(path):
-                path.write_text(text, encoding="utf-8", errors="backslashreplace")
+            atomic_write(path, text)
         else:
             write_picture(lambda: self.panel(**look), path)
         return [path]
