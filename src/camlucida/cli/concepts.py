@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from camlucida.cli.pictures import files_of, look_of, progress_bar, stems_of
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 
 
@@ -62,7 +63,7 @@ def concepts(
     from camlucida.models.load import load
     from camlucida.render.text import percent
 
-    console = Console()
+    console = Terminal()
     if number < 1:
         raise MethodError(f"-n {number}: a page shows one or more.")
     files = files_of(images, output)

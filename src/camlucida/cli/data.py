@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.pictures import progress_bar
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, DataError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def check(
     from camlucida.data.checking import check as look_through
     from camlucida.data.sources import open_dataset
 
-    console = Console()
+    console = Terminal()
     dataset = open_dataset(path, boxes=boxes, count=limit, seed=seed, split=split)
     _not_inside(path, output)
     with progress_bar(console, len(dataset)) as progress:

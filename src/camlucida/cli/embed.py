@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.markup import escape
 
 from camlucida.cli.evaluate import source_of
 from camlucida.cli.opening import is_run, opened
 from camlucida.cli.pictures import progress_bar
+from camlucida.cli.terminal import Terminal
 
 FAILURES = 5
 
@@ -65,7 +65,7 @@ def embed(
     from camlucida.analysing import embed as run
     from camlucida.report.embedding_page import embedding_report
 
-    console = Console()
+    console = Terminal()
     model = model or (data if is_run(data) else "toybox")
     with console.status(f"Loading {escape(model)} …"):
         loaded, dataset = opened(data, model, arch=arch, labels=labels, boxes=boxes, count=limit, seed=seed)
@@ -83,12 +83,12 @@ def embed(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     console.print(
-        f"{len(found.rows):,} pictures, {found.features.shape[1]:,} numbers each: {found.place}\n"
-        f"{found.projection.how}",
+        f"{len(found.rows):,} pictures, {found.features.shape[1]:,} numbers each: {found.place}",
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
+    console.print(found.projection.how, highlight=False, markup=False, soft_wrap=True)
     if found.agreement == found.agreement:
         console.print(f"nearest neighbour of the same class: {found.agreement:.1%}", highlight=False)
     for picture, reason in found.failures[:FAILURES]:

@@ -15,6 +15,7 @@ from rich.table import Table
 from camlucida.cli.arguments import split
 from camlucida.cli.opening import is_run, opened
 from camlucida.cli.pictures import progress_bar
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def evaluate(
     from camlucida.evaluation.recipes import recipe as find_recipe
     from camlucida.exact import PREFIX
 
-    console = Console()
+    console = Terminal()
     model = model or (data if is_run(data) else "toybox")
     if recipe and methods:
         raise DataError("--recipe says which methods: leave --methods out.")

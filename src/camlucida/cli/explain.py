@@ -13,6 +13,7 @@ from rich.table import Table
 
 from camlucida.cli.arguments import split
 from camlucida.cli.pictures import Bars, files_of, look_of, progress_bar, stems_of
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def explain(
     from camlucida.explaining import explain_each
     from camlucida.models.load import load
 
-    console = Console()
+    console = Terminal()
     files = files_of(images, output)
     look = look_of(opacity, colormap, blend)
     how = {
@@ -203,7 +204,8 @@ def _several(result: Explanation | Explanations) -> Explanations:
 def _show_agreement(console: Console, result: Explanation | Explanations) -> None:
     several = _several(result)
     found = several.rank_correlation()
-    table = Table(title="\nRank correlation of the maps", title_justify="left", box=None, pad_edge=False)
+    console.print()
+    table = Table(title="Rank correlation of the maps", title_justify="left", box=None, pad_edge=False)
     table.add_column("")
     for number in range(1, len(several) + 1):
         table.add_column(f"{number}", justify="right", no_wrap=True)

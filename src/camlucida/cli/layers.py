@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import ModelError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def layers(model: str = "resnet50", /, *, arch: str | None = None, size: int | N
     if size is not None and size < 1:
         raise ModelError(f"--size {size}: a picture has at least one pixel.")
     loaded = load(model, arch=arch, pretrained=False)
-    _print_summary(Console(width=None if sys.stdout.isatty() else 140), loaded, size, depth)
+    _print_summary(Terminal(width=None if sys.stdout.isatty() else 140), loaded, size, depth)
 
 
 def _print_summary(console: Console, model: Model, size: int | None, depth: int) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from camlucida.cli.evaluate import source_of
 from camlucida.cli.opening import is_run, opened
 from camlucida.cli.pictures import progress_bar
+from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from camlucida.analysing import Mistakes
@@ -73,7 +74,7 @@ def mistakes(
     from camlucida.analysing import mistakes as run
     from camlucida.report.mistakes_page import mistakes_report
 
-    console = Console()
+    console = Terminal()
     model = model or (data if is_run(data) else "toybox")
     with console.status(f"Loading {escape(model)} …"):
         loaded, dataset = opened(data, model, arch=arch, labels=labels, boxes=boxes, count=limit, seed=seed)

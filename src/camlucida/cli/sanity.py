@@ -13,6 +13,7 @@ from rich.table import Table
 
 from camlucida.cli.arguments import split
 from camlucida.cli.pictures import files_of, progress_bar
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def sanity(
     from camlucida.models.load import load
     from camlucida.sanity_checks import sanity as run
 
-    console = Console()
+    console = Terminal()
     if limit < 1 or seeds < 1:
         raise DataError(f"--limit {limit} --seeds {seeds}: both are 1 or more.")
     if images == ["toybox"]:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from camlucida.cli.arguments import split
+from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from camlucida.training import Training
@@ -117,7 +118,7 @@ def train(
     """
     from camlucida.training import train as run
 
-    console = Console()
+    console = Terminal()
     given: dict[str, Any] = {} if train is None else {"train": train}
     with _bar(console) as progress:
         task = progress.add_task("reading", total=None)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from camlucida.cli.pictures import Bars, files_of, look_of, progress_bar, stems_of
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def trust(
     from camlucida.models.load import load
     from camlucida.trusting import trust_each
 
-    console = Console()
+    console = Terminal()
     files = files_of(images, output)
     look = look_of(opacity, colormap, blend)
     stems = stems_of(files, output)

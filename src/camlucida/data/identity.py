@@ -73,7 +73,8 @@ def stamp(source: Any) -> str:
     """
     if isinstance(source, str | os.PathLike):
         try:
-            status = os.stat(os.path.expanduser(source))
+            name = os.fspath(source)
+            status = os.stat(os.path.expanduser(name) if name[:1] == "~" else name)
         except (OSError, ValueError):
             return "unreadable"
         return f"{status.st_size} {status.st_mtime_ns}"

@@ -138,7 +138,7 @@ class Store:
         """Whether a part is there, and just as it was written."""
         file = self._part(part)
         try:
-            return _digest_file(file).read_text(encoding="ascii") == _digest(file.read_bytes())
+            return _digest_file(file).read_text(encoding="ascii") == _quoted(_digest(file.read_bytes()))
         except (OSError, UnicodeDecodeError):
             return False
 
@@ -183,7 +183,7 @@ def write_table(file: Path, rows: Sequence[Row], columns: Mapping[str, str] = CO
     parquet.write_table(table, sink, compression="zstd", write_page_checksum=True)
     content = sink.getvalue().to_pybytes()
     if digest:
-        atomic_write(_digest_file(file), _digest(content))
+        atomic_write(_digest_file(file), _quoted(_digest(content)))
     atomic_write(file, content)
 
 
@@ -193,7 +193,7 @@ def read_table(file: Path, columns: Sequence[str] | None = None) -> Any:
     try:
         content = file.read_bytes()
         beside = _digest_file(file)
-        if beside.is_file() and beside.read_bytes() != _digest(content).encode():
+        if beside.is_file() and beside.read_bytes() != _quoted(_digest(content)).encode():
             raise ValueError("its digest is not that of its content")
         return parquet.read_table(
             io.BytesIO(content),
@@ -229,10 +229,15 @@ def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
+def _quoted(digest: str) -> str:
+    """Return a digest as JSON."""
+    return json.dumps({"blake2b": digest}) + "\n"
+
+
 def _digest_file(file: Path) -> Path:
     """Return where the digest of a table lies: in digests/ of the run's folder."""
     folder = file.parent.parent if file.parent.name == PARTS else file.parent
-    return folder / "digests" / f"{file.name}.blake2b"
+    return folder / "digests" / f"{file.stem}.json"
 
 
 def _digest_of(content: Mapping[str, Any]) -> str:

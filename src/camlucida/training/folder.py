@@ -53,13 +53,9 @@ class Folder:
         if file.exists():
             found = self.read()["training"]
             differing = [key for key in plan if found.get(key) != plan[key]]
-            if differing == ["data"]:
-                raise DataError(
-                    f"{self.path} holds a training on these data, but {CHANGED}. Choose another folder, or delete that "
-                    "one to train again."
-                )
             if differing:
                 key = differing[0]
+                why = f": {CHANGED}" if key == "data" else ""
                 raise DataError(
                     f"{self.path} holds another training: its {key} is {found.get(key)!r}, not {plan[key]!r}{why}. "
                     "Choose another folder, or delete that one."

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from camlucida._escaping import printable
 from camlucida._files import atomic_write, png, write_picture
 from camlucida.trusting.agreement import Likeness
 from camlucida.trusting.certainty import Certainty, Edge
@@ -126,8 +127,10 @@ class Trust:
     def __rich__(self) -> Table:
         from rich.markup import escape
         from rich.table import Table
+        from rich.text import Text
 
-        title = f"{escape(self.source)} · {escape(self.target)} · {escape(self.method)}\n{escape(str(self.verdict))}"
+        names = (printable(name, lines=False) for name in (self.source, self.target, self.method))
+        title = Text(f"{' · '.join(names)}\n{self.verdict}")
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
         for row in self.rows:
             table.add_row(*map(escape, row))
