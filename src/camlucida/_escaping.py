@@ -48,7 +48,7 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any] | Sequence
         header: Whether the first line holds the names.
     """
     lines = io.StringIO(newline="")
-    writer = csv.writer(lines, lineterminator="\n")
+    writer = csv.writer(lines)  # which quotes \r and \n: unquoted, either would begin a row
     if header:
         writer.writerow([csv_cell(name) for name in columns])
     for row in rows:
