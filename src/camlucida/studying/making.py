@@ -15,7 +15,7 @@ from torch import nn
 from camlucida._files import write_picture
 from camlucida._locks import locked
 from camlucida.data.images import Source
-from camlucida.errors import CamlucidaError, DataError
+from camlucida.errors import CamlucidaError, DataError, OutputError
 from camlucida.explaining import as_model, explain, name_of
 from camlucida.explanation import Explanation
 from camlucida.methods import Combined, Method, find
@@ -108,6 +108,8 @@ def _made(
                 wrapped, image, method=chosen, layer=layer, target=target, progress=lambda *_, n=number: tell(n)
             )
             shown, original = _drawn(root, number, name_of(image), list(made), seed, written)
+        except OutputError:  # a full disk: the other images would not fit either
+            raise
         except CamlucidaError as error:
             left_out.append(str(error))
         else:
