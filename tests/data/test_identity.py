@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from camlucida.data.checking import check
 from camlucida.data.datasets import Item, Listed, Scenes, identity, subset
 from camlucida.data.folders import folder
 from camlucida.data.identity import stamp
@@ -188,3 +189,20 @@ def test_files_elsewhere_count() -> None:
     assert stamp(place) != first
     store.rm("/stamps/a.png")
     assert stamp(place) == "unreadable"
+
+
+def test_labels_of_a_table_come_before_folders(tmp_path: Path, picture: Write) -> None:
+    picture(tmp_path / "photos/cat/0.png")
+    picture(tmp_path / "photos/dog/1.png")
+    (tmp_path / "labels.csv").write_text("file,label,x0,y0,x1,y1\ncat/0.png,dog,,,,\ndog/1.png,bird,,,,\n")
+    data = folder(tmp_path / "photos", tmp_path / "labels.csv")
+    assert data.classes == ("bird", "dog")
+    assert [data[i].label for i in range(2)] == [1, 0]
+
+
+def test_a_box_below_an_oblong_image_is_outside() -> None:
+    pixels = np.zeros((20, 60, 3), dtype=np.uint8)
+    boxes = [[0, 0, 60, 20], [0, 0, 60, 22], [0, 0, 62, 20], [-2, 0, 60, 20], [0, -2, 60, 20]]
+    items = [Item(pixels, f"{i}", 0, np.array([box], dtype=np.float64)) for i, box in enumerate(boxes)]
+    seen = check(Listed("wide", items, ("a",))).seen
+    assert [bool(one.outside) for one in seen] == [False, True, True, True, True]

@@ -60,7 +60,7 @@ def test_random_numbers_differ_by_seed_and_by_image(tmp_path: Path) -> None:
     assert first != values("c", 1)
     assert first[0] != first[1]
     sights = [look(load("toybox"), item, None, seed=seed) for item in twice.items for seed in (0, 1)]
-    drawn = {float(torch.rand(1, generator=sight.black(what))) for sight in sights for what in ("a", "b")}
+    drawn = {float(torch.rand(1, generator=sight.random(what))) for sight in sights for what in ("a", "b")}
     assert len(drawn) == 8
 
 
@@ -141,3 +141,13 @@ def test_what_cannot_be_judged_is_worst_for_its_metric(metric: str, better: str,
     found = evaluate("toybox", SCENES, metrics=[metric], limit=2, out=tmp_path)
     name = next(name for name in found.values if name.startswith(metric))
     assert found.values[name].better == better
+
+
+def test_a_limit_follows_from_the_seed(tmp_path: Path) -> None:
+    many = Scenes(Toybox(40))
+
+    def taken(out: str, seed: int) -> list[int]:
+        return list(evaluate("toybox", many, metrics=["entropy"], limit=4, seed=seed, out=tmp_path / out).pictures)
+
+    assert taken("a", 0) == taken("b", 0) == spread(40, 4, 0)
+    assert taken("c", 1) == spread(40, 4, 1) != spread(40, 4, 0)

@@ -18,6 +18,7 @@ from camlucida.data.sources import open_dataset
 from camlucida.errors import DataError
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.training import loop, run
+from camlucida.training.augmenting import augmented
 from camlucida.training.folder import Folder
 from camlucida.training.loop import Job, learn, optimizer_of
 from camlucida.training.pictures import Pictures
@@ -227,3 +228,15 @@ def test_weights_are_kept_after_the_epoch_they_belong_to(tmp_path: Path) -> None
     assert [file.stem for file in files] == ["000", "001", "002"]
     assert len({file.read_bytes() for file in files}) == 3
     assert files[-1].read_bytes() == (tmp_path / "run/last.safetensors").read_bytes()
+
+
+def test_a_crop_lies_within_an_oblong_image() -> None:
+    """A ramp down a tall image: what is cut out is a share of its own height, not of its width."""
+    tall = torch.linspace(0, 1, 200)[:, None].expand(3, 200, 40)
+    heights = []
+    for i in range(60):
+        cut = augmented(tall, ("crop",), (i,))
+        assert cut.shape == tall.shape
+        heights.append(float(cut[0, -1, 0] - cut[0, 0, 0]))
+        assert heights[-1] > 0.6
+    assert max(heights) > 0.95
