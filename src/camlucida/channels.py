@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
+from camlucida._files import png, write_picture
 from camlucida.attribution import several_layers, several_targets
 from camlucida.data.images import Source, load_image
 from camlucida.errors import LayerError, MethodError, TargetError, nearest
@@ -19,7 +20,6 @@ from camlucida.looking import SHEET, ask, checked, shrunk, small
 from camlucida.models.model import Model
 from camlucida.render.contact import Tile, contact
 from camlucida.render.text import number
-from camlucida.saving import png, write_picture
 from camlucida.tensors import land, scaled
 from camlucida.types import Geometry, Prediction
 

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
+from camlucida._files import png, write_picture
 from camlucida.attribution import several_layers
 from camlucida.data.images import Source
 from camlucida.errors import CamlucidaError, LayerError, MethodError
@@ -20,7 +21,6 @@ from camlucida.looking import SHEET, Seen, checked, each, shrunk, small
 from camlucida.models.model import Model
 from camlucida.render.contact import Tile, contact
 from camlucida.render.text import number
-from camlucida.saving import png, write_picture
 from camlucida.tensors import land
 from camlucida.types import Geometry, Prediction
 

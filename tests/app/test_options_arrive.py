@@ -31,7 +31,7 @@ from camlucida.studying import Study, make_study
 LOAD = "camlucida.models.load.load"
 OPEN = "camlucida.data.sources.open_dataset"
 SPREAD = "camlucida.data.datasets.spread"
-WRITE = "camlucida.saving.write_picture"
+WRITE = "camlucida._files.write_picture"
 PRINTED = "printed"
 """Instead of a function: what the command prints."""
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from camlucida._files import write_picture
 from camlucida.analysing.calibration import Calibration, calibration, tempered
 from camlucida.analysing.confusion import Confusion, wilson
 from camlucida.analysing.contrasts import Contrast, contrasts
@@ -31,7 +32,6 @@ from camlucida.methods import find as find_method
 from camlucida.metrics import find as find_metric
 from camlucida.models.model import Model
 from camlucida.render.matrix import matrix
-from camlucida.saving import write_picture
 from camlucida.types import ProgressCallback
 
 STATISTICS = ("entropy", "energy", "energy_lift")
@@ -211,8 +211,9 @@ def mistakes(
     explainer = OfMethod((chosen, chosen.with_options({})), layer)
     store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")), KEPT, RESULT)
     asked = {"method": chosen.name, "layer": layer, "maps": maps, "seed": seed}
-    store.begin({"analysis": "mistakes", **run.record(), **asked}, source)
-    go(store, run, lambda batch: _ask(wrapped, explainer, batch, maps), _describing(run, explainer), progress)
+    with store.alone():
+        store.begin({"analysis": "mistakes", **run.record(), **asked}, source)
+        go(store, run, lambda batch: _ask(wrapped, explainer, batch, maps), _describing(run, explainer), progress)
     return Mistakes(store.path, wrapped, data)
 
 

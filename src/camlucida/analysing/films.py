@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,8 @@ from PIL import Image
 from torch import nn
 
 import camlucida
+from camlucida._escaping import csv_text
+from camlucida._files import atomic_write, png, write_picture
 from camlucida.analysing.checkpoints import checkpoints
 from camlucida.analysing.passing import Pass
 from camlucida.data.datasets import DataSet, Item, Listed
@@ -32,7 +33,6 @@ from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.render.strips import Frame, Strip, strips
 from camlucida.render.text import percent
-from camlucida.saving import png, write_picture, writing
 from camlucida.tensors import land, scaled
 from camlucida.types import ProgressCallback
 
@@ -118,10 +118,7 @@ class Film:
         if file.suffix.lower() != ".csv":
             write_picture(lambda: self.figure(**look), file)
             return [file]
-        with writing(file), file.open("w", newline="", encoding="utf-8") as lines:
-            writer = csv.DictWriter(lines, [field.name for field in fields(Take)])
-            writer.writeheader()
-            writer.writerows(asdict(take) for take in self.takes)
+        atomic_write(file, csv_text([field.name for field in fields(Take)], (asdict(take) for take in self.takes)))
         return [file]
 
     def _values(self, number: str) -> Floats:

@@ -12,6 +12,7 @@ from rich.markup import escape
 from camlucida.cli.arguments import TrustCode
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import files_of, look_of, progress_bar, stems_of
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def activations(
     """
     from camlucida.models.load import load
 
-    console = Console()
+    console = Terminal()
     if number < 1:
         raise MethodError(f"-n {number}: a sheet shows one or more.")
     files = files_of(images, output)
@@ -145,7 +146,8 @@ def _pictures_of_channel(
     (path,) = found.save(output / f"{layer_name}-channel-{channel}.png", number, **look)
     for item in found.items[:5]:
         _say(console, f"{item.strength:10.4g}  {item.source} ({item.predicted.name} {item.predicted.probability:.0%})")
-    _say(console, f"{found.seen} looked at, {len(found.failed)} not\n→ {path}")
+    _say(console, f"{found.seen} looked at, {len(found.failed)} not")
+    _say(console, f"→ {path}")
     return exit_code(found.seen, len(found.failed))
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.markup import escape
 
 from camlucida.cli.arguments import TrustCode
 from camlucida.cli.exit_codes import INTERRUPTED
 from camlucida.cli.opening import is_run, opened
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
 BUILT_IN = ("toybox", "toybox:vgg", "toybox:vit", "toybox:cleverhans")
@@ -79,7 +79,7 @@ def app(
     for folder in run or ():
         if not folder.is_dir():
             raise DataError(f"--run {folder}: there is no such folder. It is what evaluate, mistakes or embed wrote.")
-    console = Console()
+    console = Terminal()
     with listen(host, port) as listening:  # before anything is loaded, which may take long
         names = dict.fromkeys(model or ([data] if is_run(data) else BUILT_IN))
         models = []
@@ -117,6 +117,6 @@ def app(
 
 def _leave() -> None:
     """At once: a network in the middle of a run cannot be stopped, and nothing that it still does is wanted."""
-    Console(stderr=True).print("camlucida: stopped.")
+    Terminal(stderr=True).print("camlucida: stopped.")
     sys.stdout.flush()
     os._exit(INTERRUPTED)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from cyclopts import App, CycloptsError
-from rich.console import Console
 from rich.markup import escape
 
 import camlucida
+from camlucida._files import DENIED, FULL, reason_of
 from camlucida.cli import (
     activations,
     concepts,
@@ -34,7 +36,11 @@ from camlucida.cli import (
 )
 from camlucida.cli import app as page
 from camlucida.cli.exit_codes import INTERRUPTED, NOT_DONE
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, CheckpointWarning
+
+REFUSALS = FULL | DENIED | {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR}
+"""What the system refuses and a user can mend."""
 
 app = App(
     name="camlucida",
@@ -61,6 +67,12 @@ app.command(layers.layers)
 app.command(models.models)
 
 
+def _leave_output() -> None:
+    """Let nothing more be written to the standard output, which cannot take it."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. What a user can mend is one sentence and exit code 2; only our own mistakes are tracebacks.
 
@@ -69,10 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # arrows and other people's file names, into any pipe
             stream.reconfigure(errors="replace")
-    errors = Console(stderr=True)
+    errors = Terminal(stderr=True)
     _show_warnings(errors)
     try:
         status = app(list(sys.argv[1:] if arguments is None else arguments), error_console=errors, exit_on_error=False)
+        sys.stdout.flush()  # a full disk says so now, not when the process ends
     except CycloptsError:  # a typo: cyclopts has said which, and what was perhaps meant
         raise SystemExit(NOT_DONE) from None
     except CamlucidaError as error:
@@ -82,12 +95,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         errors.print("camlucida: stopped.")
         raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:  # `camlucida layers vgg16 | head`: nobody is left to write to
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_output()
         raise SystemExit(0) from None
+    except OSError as error:  # full, read-only or unreadable: files of ours say which; the rest is caught here
+        if error.errno not in REFUSALS:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        errors.print(f"camlucida: {where}{reason_of(error)}", highlight=False, markup=False, soft_wrap=True)
+        _leave_output()
+        raise SystemExit(NOT_DONE) from None
     raise SystemExit(status if isinstance(status, int) else 0)
 
 
-def _show_warnings(errors: Console) -> None:
+def _show_warnings(errors: Terminal) -> None:
     """Print what was left out of a checkpoint as a sentence, without the line of code that noticed it."""
     usual = warnings.showwarning
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 from camlucida.cli.arguments import TrustCode
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import files_of, look_of, progress_bar, stems_of
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 
 
@@ -65,7 +66,7 @@ def concepts(
     from camlucida.models.load import load
     from camlucida.render.text import percent
 
-    console = Console()
+    console = Terminal()
     if number < 1:
         raise MethodError(f"-n {number}: a page shows one or more.")
     files = files_of(images, output)

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from camlucida.cli.exit_codes import DONE, IN_PART
 from camlucida.cli.pictures import progress_bar, real_path
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, DataError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def check(
     from camlucida.data.checking import check as look_through
     from camlucida.data.sources import open_dataset
 
-    console = Console()
+    console = Terminal()
     dataset = open_dataset(path, boxes=boxes, count=limit, seed=seed, split=split)
     _not_inside(path, output)
     with progress_bar(console, len(dataset)) as progress:
@@ -85,7 +86,7 @@ def check(
     found.save(output / "data.json")
     console.print(f"→ {output / 'data.json'}", highlight=False, markup=False, soft_wrap=True)
     if pictures > 0 and (drawn := sheet(dataset, found, pictures, seed)) is not None:
-        from camlucida.saving import write_picture
+        from camlucida._files import write_picture
 
         write_picture(lambda: drawn, output / "classes.png")
         console.print(f"→ {output / 'classes.png'}", highlight=False, markup=False, soft_wrap=True)

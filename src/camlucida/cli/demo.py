@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
+
+from camlucida.cli.terminal import Terminal
 
 
 def demo(
@@ -27,11 +28,12 @@ def demo(
     from camlucida.seeds import check_seed
 
     check_seed(seed)
-    console = Console()
+    console = Terminal()
     model = load("toybox")
 
     def say(what: str, path: Path) -> None:
-        console.print(f"{what}\n  → {path}", highlight=False, markup=False, soft_wrap=True)
+        console.print(what, highlight=False, markup=False, soft_wrap=True)
+        console.print(f"  → {path}", highlight=False, markup=False, soft_wrap=True)
 
     pets = toybox.scene(seed, kinds=["cat", "dog"], objects=2, size=DRAWN).picture()
     (path,) = explain(model, pets, target="cat").save(output / "1-cat.png")

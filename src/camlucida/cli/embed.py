@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.markup import escape
 
 from camlucida.cli.arguments import TrustCode
@@ -14,6 +13,7 @@ from camlucida.cli.evaluate import source_of
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.opening import is_run, opened
 from camlucida.cli.pictures import progress_bar
+from camlucida.cli.terminal import Terminal
 
 FAILURES = 5
 
@@ -68,7 +68,7 @@ def embed(
     from camlucida.analysing import embed as run
     from camlucida.report.embedding_page import embedding_report
 
-    console = Console()
+    console = Terminal()
     model = model or (data if is_run(data) else "toybox")
     with console.status(f"Loading {escape(model)} …"):
         loaded, dataset = opened(
@@ -88,12 +88,12 @@ def embed(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     console.print(
-        f"{len(found.rows):,} pictures, {found.features.shape[1]:,} numbers each: {found.place}\n"
-        f"{found.projection.how}",
+        f"{len(found.rows):,} pictures, {found.features.shape[1]:,} numbers each: {found.place}",
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
+    console.print(found.projection.how, highlight=False, markup=False, soft_wrap=True)
     if found.agreement == found.agreement:
         console.print(f"nearest neighbour of the same class: {found.agreement:.1%}", highlight=False)
     for picture, reason in found.failures[:FAILURES]:

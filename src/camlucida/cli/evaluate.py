@@ -16,6 +16,7 @@ from camlucida.cli.arguments import TrustCode, split
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.opening import is_run, opened
 from camlucida.cli.pictures import progress_bar
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def evaluate(
     from camlucida.evaluation.recipes import recipe as find_recipe
     from camlucida.exact import PREFIX
 
-    console = Console()
+    console = Terminal()
     model = model or (data if is_run(data) else "toybox")
     if recipe and methods:
         raise DataError("--recipe says which methods: leave --methods out.")

@@ -14,6 +14,7 @@ from rich.table import Table
 from camlucida.cli.arguments import TrustCode, split
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import Bars, files_of, look_of, progress_bar, stems_of
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def explain(
     from camlucida.explaining import explain_each
     from camlucida.models.load import load
 
-    console = Console()
+    console = Terminal()
     files = files_of(images, output)
     look = look_of(opacity, colormap, blend)
     how = {
@@ -190,7 +191,7 @@ def _show(console: Console, result: Explanation | Explanations, written: Sequenc
 
 
 def _write_comparison(result: Explanation | Explanations, path: Path, look: dict[str, Any]) -> list[Path]:
-    from camlucida.saving import write_picture
+    from camlucida._files import write_picture
 
     several = _several(result)
     write_picture(lambda: several.disagreement_panel(**look), path)
@@ -206,7 +207,8 @@ def _several(result: Explanation | Explanations) -> Explanations:
 def _show_agreement(console: Console, result: Explanation | Explanations) -> None:
     several = _several(result)
     found = several.rank_correlation()
-    table = Table(title="\nRank correlation of the maps", title_justify="left", box=None, pad_edge=False)
+    console.print()
+    table = Table(title="Rank correlation of the maps", title_justify="left", box=None, pad_edge=False)
     table.add_column("")
     for number in range(1, len(several) + 1):
         table.add_column(f"{number}", justify="right", no_wrap=True)
@@ -242,9 +244,8 @@ def _failure_row(file: Path, error: CamlucidaError) -> dict[str, Any]:
 
 
 def _write_results(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    import csv
-
-    from camlucida.saving import writing
+    from camlucida._escaping import csv_text
+    from camlucida._files import atomic_write
 
     names = [
         "image",
@@ -259,10 +260,7 @@ def _write_results(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         "file",
         "error",
     ]
-    with writing(path), path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
-        writer = csv.DictWriter(stream, names, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+    atomic_write(path, csv_text(names, rows))
 
 
 def _one_or_list(values: list[str] | None) -> Any:

@@ -13,6 +13,7 @@ from rich.table import Table
 from camlucida.cli.arguments import TrustCode, split
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import progress_bar
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def film(
     from camlucida.data.datasets import spread, subset
     from camlucida.data.sources import open_dataset
 
-    console = Console()
+    console = Terminal()
     if limit < 1:
         raise DataError(f"--limit {limit}: it is 1 or more.")
     dataset = open_dataset(data, boxes=boxes, count=limit, seed=seed)

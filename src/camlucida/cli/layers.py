@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.arguments import TrustCode
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import ModelError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def layers(
     if size is not None and size < 1:
         raise ModelError(f"--size {size}: a picture has at least one pixel.")
     loaded = load(model, arch=arch, trust_code=trust_code, pretrained=False)
-    _print_summary(Console(width=None if sys.stdout.isatty() else 140), loaded, size, depth)
+    _print_summary(Terminal(width=None if sys.stdout.isatty() else 140), loaded, size, depth)
 
 
 def _print_summary(console: Console, model: Model, size: int | None, depth: int) -> None:

@@ -15,6 +15,7 @@ from camlucida.cli.evaluate import source_of
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.opening import is_run, opened
 from camlucida.cli.pictures import progress_bar
+from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from camlucida.analysing import Mistakes
@@ -72,11 +73,11 @@ def mistakes(
     output
         The folder to write to.
     """
+    from camlucida._files import write_picture
     from camlucida.analysing import mistakes as run
     from camlucida.report.mistakes_page import mistakes_report
-    from camlucida.saving import write_picture
 
-    console = Console()
+    console = Terminal()
     model = model or (data if is_run(data) else "toybox")
     with console.status(f"Loading {escape(model)} …"):
         loaded, dataset = opened(

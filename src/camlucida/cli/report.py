@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from camlucida.cli.arguments import TrustCode
 from camlucida.cli.evaluate import write_report
 from camlucida.cli.opening import reopened
+from camlucida.cli.terminal import Terminal
 
 
 def report(
@@ -35,7 +35,7 @@ def report(
     from camlucida.evaluation import Evaluation
     from camlucida.evaluation.store import Store
 
-    console = Console()
+    console = Terminal()
     found, source = Evaluation(run), Store(run).source
     model = data = None
     seed = found.plan["seed"]  # read first: a folder without a run says so

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.arguments import TrustCode, split
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import files_of, progress_bar
+from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from camlucida.evaluation.statistics import Interval
@@ -68,7 +68,7 @@ def make(
     from camlucida.models.load import load
     from camlucida.studying import make_study
 
-    console = Console()
+    console = Terminal()
     files = files_of(images, output)
     with console.status(f"Loading {escape(model)} …"):
         loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
@@ -118,7 +118,7 @@ def results(
     from camlucida.studying import Study
     from camlucida.studying import results as found_in
 
-    console = Console()
+    console = Terminal()
     found = found_in(
         Study(folder / "study.sqlite" if folder.is_dir() else folder),
         None if evaluation is None else Evaluation(evaluation),

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from camlucida.cli.arguments import TrustCode, split
 from camlucida.cli.exit_codes import exit_code
+from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from camlucida.training import Training
@@ -122,7 +123,7 @@ def train(
     """
     from camlucida.training import train as run
 
-    console = Console()
+    console = Terminal()
     given: dict[str, Any] = {} if train is None else {"train": train}
     with _bar(console) as progress:
         task = progress.add_task("reading", total=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.markup import escape
 from camlucida.cli.arguments import TrustCode
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import Bars, files_of, look_of, progress_bar, stems_of
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def trust(
     from camlucida.models.load import load
     from camlucida.trusting import trust_each
 
-    console = Console()
+    console = Terminal()
     files = files_of(images, output)
     look = look_of(opacity, colormap, blend)
     stems = stems_of(files, output)
@@ -156,9 +156,7 @@ def _row(file: Path, found: Trust, written: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    from camlucida.saving import writing
+    from camlucida._escaping import csv_text
+    from camlucida._files import atomic_write
 
-    with writing(path), path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
-        table = csv.DictWriter(stream, COLUMNS, restval="")
-        table.writeheader()
-        table.writerows(rows)
+    atomic_write(path, csv_text(COLUMNS, rows))

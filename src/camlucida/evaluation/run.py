@@ -123,7 +123,16 @@ def evaluate(
         tuple(compared),
     )
     store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")))
-    store.begin(plan.record(), source)
+    with store.alone():
+        store.begin(plan.record(), source)
+        _measure(plan, store, progress)
+        store.finish()
+    return Evaluation(store.path)
+
+
+def _measure(plan: Plan, store: Store, progress: ProgressCallback | None) -> None:
+    """Write the parts that are not there yet, or are damaged."""
+    indices = plan.indices
     parts = [indices[i : i + PART] for i in range(0, len(indices), PART)]
     done = 0
     for number, part in enumerate(parts):
@@ -139,8 +148,6 @@ def evaluate(
             done += len(part)
             if progress:
                 progress(done, len(indices))
-    store.finish()
-    return Evaluation(store.path)
 
 
 def rows_of(plan: Plan, index: int) -> list[Row]:

@@ -13,12 +13,12 @@ from PIL import Image
 from torch import Tensor
 
 import camlucida
+from camlucida._files import atomic_stream, atomic_write, png, write_picture
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.explaining import versions
 from camlucida.features.factorise import MOST_STEPS
 from camlucida.render.concepts import MOST, Entry, Shown, concept_page
 from camlucida.render.text import percent
-from camlucida.saving import png, write_picture, writing
 from camlucida.tensors import land
 from camlucida.types import Geometry, Prediction
 
@@ -127,10 +127,9 @@ class Concepts:
             return [path]
         beside = path.with_suffix(".json")
         arrays: dict[str, Any] = {f"maps_{i}": maps.numpy() for i, maps in enumerate(self.maps)}
-        with writing(path):
-            np.savez_compressed(path, vectors=self.vectors.numpy(), **arrays)
-            text = json.dumps(self.record(), indent=2, ensure_ascii=False) + "\n"
-            beside.write_text(text, encoding="utf-8", errors="backslashreplace")
+        with atomic_stream(path) as stream:
+            np.savez_compressed(stream, vectors=self.vectors.numpy(), **arrays)
+        atomic_write(beside, json.dumps(self.record(), indent=2, ensure_ascii=False) + "\n")
         return [path, beside]
 
     def _note(self) -> str:

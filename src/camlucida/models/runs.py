@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from safetensors.torch import save
 from torch import nn
 
+from camlucida._files import atomic_write
 from camlucida.errors import ModelError
 from camlucida.models.checkpoint import MAX_CLASSES, read, take
 from camlucida.models.heads import HEADS, Head, with_classes
@@ -52,7 +52,7 @@ class Description:
     def write(self, folder: Path) -> None:
         """Whole or not at all."""
         content = {"format": FORMAT, **asdict(self)}
-        whole(folder / DESCRIPTION, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        atomic_write(folder / DESCRIPTION, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def described(folder: Path) -> Description:
@@ -139,15 +139,4 @@ def build(about: Description, network: nn.Module) -> nn.Module:
 def write_weights(network: nn.Module, file: Path) -> None:
     """As safetensors, whole or not at all."""
     state = {key: value.detach().cpu().contiguous().clone() for key, value in network.state_dict().items()}
-    whole(file, save(state, {"format": "pt"}))
-
-
-def whole(file: Path, content: bytes) -> None:
-    """Write beside and rename: the file is the old one or the new one, never half of it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(file.name + ".part")
-    with beside.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(beside, file)
+    atomic_write(file, save(state, {"format": "pt"}))

@@ -12,15 +12,16 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
+from camlucida._files import write_picture
+from camlucida._locks import locked
 from camlucida.data.images import Source
-from camlucida.errors import CamlucidaError, DataError
+from camlucida.errors import CamlucidaError, DataError, OutputError
 from camlucida.explaining import as_model, explain, name_of
 from camlucida.explanation import Explanation
 from camlucida.methods import Combined, Method, find
 from camlucida.models.model import Model
 from camlucida.render.display import shown_size
 from camlucida.render.palettes import DEFAULT
-from camlucida.saving import write_picture
 from camlucida.seeds import check_seed
 from camlucida.studying.store import Shown, Study, create
 from camlucida.types import ProgressCallback
@@ -72,13 +73,14 @@ def make_study(
     if (root / "study.sqlite").exists():
         raise DataError(f"{root / 'study.sqlite'} holds a study already, perhaps with answers. Choose another folder.")
     written: list[Path] = []
-    try:
-        return _made(root, as_model(model), images, chosen, layer, target, pairs, ratings, seed, progress, written)
-    except BaseException:
-        if not (root / "study.sqlite").exists():  # else they are those of a study that was made meanwhile
-            for file in written:
-                file.unlink(missing_ok=True)
-        raise
+    with locked(root):
+        try:
+            return _made(root, as_model(model), images, chosen, layer, target, pairs, ratings, seed, progress, written)
+        except BaseException:
+            if not (root / "study.sqlite").exists():  # else they are those of a study that was made meanwhile
+                for file in written:
+                    file.unlink(missing_ok=True)
+            raise
 
 
 def _made(
@@ -109,6 +111,8 @@ def _made(
                 wrapped, image, method=chosen, layer=layer, target=target, progress=lambda *_, n=number: tell(n)
             )
             shown, original = _drawn(root, number, name_of(image), list(made), seed, written)
+        except OutputError:  # a full disk: the other images would not fit either
+            raise
         except CamlucidaError as error:
             left_out.append(str(error))
         else:

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from camlucida._escaping import csv_text
+from camlucida._files import atomic_write
 from camlucida.errors import DataError
 from camlucida.evaluation import Evaluation
 from camlucida.evaluation.statistics import Interval, kendall
-from camlucida.saving import writing
 from camlucida.seeds import check_seed
 from camlucida.studying.bradley_terry import strengths
-from camlucida.studying.exporting import written
 from camlucida.studying.store import Answer, Study
 
 DRAWS = 500
@@ -55,13 +55,12 @@ class Results:
 
     def csv(self) -> str:
         """The standings as CSV, best first."""
-        return written(HEADER, (_row(standing) for standing in self.standings))
+        return csv_text(HEADER, (_row(standing) for standing in self.standings))
 
     def save(self, path: str | Path) -> Path:
         """As CSV, best first."""
         file = Path(path)
-        with writing(file):
-            file.write_text(self.csv(), encoding="utf-8", newline="")
+        atomic_write(file, self.csv())
         return file
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from camlucida._files import atomic_path
 from camlucida.errors import DataError
 from camlucida.studying.database import opened
 
@@ -211,13 +212,7 @@ def create(path: Path, about: Mapping[str, Any], maps: Sequence[Shown], trials: 
     """
     if path.exists():
         raise DataError(f"{path} holds a study already, perhaps with answers. Choose another folder.")
-    beside = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}.") from None
-    with opened(beside, new=True) as data:
+    with atomic_path(path) as beside, opened(beside, new=True) as data:
         data.executescript(SCHEMA)
         data.executemany("insert into about values (?, ?)", [(k, json.dumps(v)) for k, v in about.items()])
         data.executemany("insert into maps values (?, ?, ?, ?)", [(m.id, m.picture, m.method, m.file) for m in maps])
@@ -225,7 +220,6 @@ def create(path: Path, about: Mapping[str, Any], maps: Sequence[Shown], trials: 
             "insert into trials (kind, picture, question, original, left_map, right_map) values (?, ?, ?, ?, ?, ?)",
             trials,
         )
-    beside.rename(path)
     return Study(path)
 
 

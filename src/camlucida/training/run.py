@@ -150,9 +150,12 @@ def train(
             {**chosen.record(), "begun_with": _beginning(arch, weights, trained_before)},
             versions=versions(),
         )
-        folder.begin(_plan(about, model))
-        if not _finished(folder):
-            _learn(folder, model, about, dataset, parts, chosen, where, keep_epochs, tensorboard, save_every, progress)
+        with folder.alone():
+            folder.begin(_plan(about, model))
+            if not _finished(folder):
+                _learn(
+                    folder, model, about, dataset, parts, chosen, where, keep_epochs, tensorboard, save_every, progress
+                )
     return Training(folder.path, parts.remarks, arch)
 
 

@@ -15,13 +15,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from camlucida._files import png
 from camlucida.errors import ImageError, MethodError
 from camlucida.explaining import explain
 from camlucida.explanation import Explanation
 from camlucida.explanations import Explanations
 from camlucida.methods import Combined, Method, find
 from camlucida.render.overlay import Blend
-from camlucida.saving import png
 from camlucida.targets import class_label
 from camlucida.web.limits import check
 from camlucida.web.page import Page
