@@ -151,7 +151,8 @@ class Connection(H11Protocol):
 
         An aborted connection stays in `connections` until the event loop's next turn, and many may be accepted in one.
         """
-        return [one for one in self.connections if isinstance(one, Connection) and not one.transport.aborted]
+        of_ours = [connection for connection in self.connections if isinstance(connection, Connection)]
+        return [connection for connection in of_ours if not cast(Closing, connection.transport).aborted]
 
     def _make_room(self) -> bool:
         """Close the connection that has been waited for longest: between requests, or with one that does not arrive."""
