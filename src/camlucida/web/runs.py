@@ -6,6 +6,7 @@ hashes in its record: numbers can be shown in any case, pictures and maps only w
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 import threading
@@ -141,7 +142,8 @@ class Runs:
         Numbers go into a folder that is deleted when the page ends; no picture does. What was stopped goes on where it
         was. `progress` counts a picture twice, and ends the work by raising.
         """
-        id_ = f"m-{served.model.weights_hash}-{count}-{seed}-{int(maps)}"
+        named = hashlib.blake2b(served.name.encode(errors="replace"), digest_size=3).hexdigest()
+        id_ = f"m-{served.model.weights_hash}{named}-{count}-{seed}-{int(maps)}"
         with self._making:
             if id_ in self._made:
                 return self._made[id_]
