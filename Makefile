@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo app test test-app planted-bugs check front front-current bench docs clean
+.PHONY: demo app test test-app test-front planted-bugs check front front-current bench docs clean
 
 demo: .venv/.core  ## explain built-in pictures with the built-in networks
 	$(BIN)/camlucida demo
@@ -21,6 +21,9 @@ test-app: .venv/.browser  ## run the page in a real headless Chromium, which is 
 planted-bugs: .venv/.dev  ## plant known bugs one at a time: do the tests notice? `make planted-bugs ARGS="--only cli"`
 	$(BIN)/python scripts/planted_bugs.py $(ARGS)
 
+test-front: frontend/node_modules  ## the front end's own sums, without a browser (needs Node 20 or newer)
+	cd frontend && npm test --silent
+
 check: .venv/.dev  ## formatting, lint, strict types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -31,7 +34,7 @@ front: .venv/.dev frontend/node_modules  ## build the page's front end into the 
 	$(BIN)/python scripts/describe_api.py
 	cd frontend && npm run --silent types && npm run --silent build
 
-front-current: front  ## fails where what is committed is not what the source gives
+front-current: front test-front  ## tests the front end, and fails where what is committed is not what the source gives
 	git diff --exit-code --stat -- frontend/openapi.json frontend/src/schema.ts src/camlucida/web/static
 	test -z "$$(git status --porcelain -- src/camlucida/web/static)"
 

@@ -74,6 +74,26 @@ def test_what_would_never_end_is_refused_with_what_may_be_asked(text: str) -> No
     assert time.perf_counter() - began < 0.5
 
 
+COUNTS = [
+    (method.name, option) for method in methods().values() for option in ("n", "steps") if option in method.options
+]
+
+
+@pytest.mark.parametrize(("name", "option"), COUNTS)
+def test_every_count_multiplies_the_runs(name: str, option: str) -> None:
+    """100 × 100 runs of one are within the 40,000; five times as many are not, whichever option asks for them."""
+    ones = dict.fromkeys([count for method, count in COUNTS if method == name], 1)
+
+    def asked(**counts: int) -> str:
+        options = ", ".join(f"{key}={value}" for key, value in {**ones, **counts}.items())
+        return f"smooth(smooth({name}({options}), n=100), n=100)"
+
+    if "areas" not in methods()[name].options:  # these count, too: several even where nothing is asked
+        assert check_method(asked())
+    with pytest.raises(MethodError, match="would run the network"):
+        check_method(asked(**{option: 5}))
+
+
 def test_smaller_pictures_have_fewer_windows() -> None:
     assert check_method("occlusion(stride=1)", side=96)
 

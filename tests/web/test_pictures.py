@@ -214,3 +214,15 @@ def test_the_network_is_as_it_was(client: TestClient, page: Page) -> None:
     for key, value in network.state_dict().items():
         torch.testing.assert_close(value, before[key], rtol=0, atol=0)
     assert load("toybox").weights_hash == page.models[0].weights_hash
+
+
+def test_images_are_told_apart_by_their_shape_and_by_every_pixel(page: Page) -> None:
+    """One colour has the same bytes in every shape of that area."""
+    shapes = [(40, 60), (60, 40), (24, 100), (2400, 1)]
+    given = [page.pictures.give(Image.new("RGB", size, "teal")) for size in shapes]
+    for row, column in ((0, 0), (59, 39), (30, 7)):
+        other = Image.new("RGB", shapes[0], "teal")
+        other.putpixel((column, row), (0, 128, 129))
+        given.append(page.pictures.give(other))
+    assert len({picture.id for picture in given}) == len({picture.digest for picture in given}) == 7
+    assert [page.pictures.find(picture.id).image.size for picture in given[:4]] == shapes

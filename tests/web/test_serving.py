@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import io
 import json
+import logging
 import os
 import socket
 import struct
@@ -23,7 +26,7 @@ from PIL import Image
 from camlucida.data.sources import open_dataset
 from camlucida.errors import CamlucidaError
 from camlucida.models.load import load
-from camlucida.web.connections import Limits
+from camlucida.web.connections import Closing, Limits
 from camlucida.web.guard import HEADERS, Guard
 from camlucida.web.page import Page
 from camlucida.web.serving import Server, address_of, is_loopback, listen, server
@@ -218,6 +221,29 @@ def test_many_slow_clients_do_not_keep_others_out(site: Running) -> None:
     until(lambda: not site.server.server_state.connections)
 
 
+def test_no_more_are_open_than_there_may_be(page: Page) -> None:
+    """Clients that all come in the same turn of the event loop, and long before any of them is late."""
+    with running(page, Limits(head=60, connections=12)) as site:
+        slow = [site.connect() for _ in range(60)]
+        for connection in slow:
+            with contextlib.suppress(OSError):
+                connection.sendall(GET)
+        until(lambda: len(site.server.server_state.connections) == 12)
+        assert get(site, "/api/start").status == 200
+        for connection in slow:
+            connection.close()
+
+
+def test_answers_do_not_wait_for_an_acknowledgement(site: Running) -> None:
+    """Nagle's algorithm is off: with it each answer on an open connection takes 40 ms longer."""
+    with site.connect() as connection:
+        connection.sendall(GET + b"\r\n")
+        until(lambda: b'"version"' in connection.recv(1 << 20, socket.MSG_PEEK))
+        for one in site.server.server_state.connections:
+            accepted = one.transport.get_extra_info("socket")
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_where_all_are_at_work_one_more_is_told_to_come_back(site: Running) -> None:
     gate = threading.Event()
 
@@ -262,6 +288,88 @@ def test_a_stream_ends_when_its_client_goes(site: Running) -> None:
     assert lane.inside == 1
     connection.close()
     assert lane.empty(5)
+
+
+# --- clients that hang up
+
+
+@pytest.fixture
+def logged() -> Iterator[list[logging.LogRecord]]:
+    """All that the server and the page write to the log."""
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = records.append  # type: ignore[method-assign]
+    loggers = [logging.getLogger(name) for name in ("uvicorn.error", "camlucida.web", "asyncio")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    yield records
+    for logger in loggers:
+        logger.removeHandler(handler)
+
+
+def posted(path: str, body: bytes, *more: bytes) -> bytes:
+    head = [f"POST {path} HTTP/1.1".encode(), b"Host: localhost", b"Content-Length: %d" % len(body), *more]
+    return b"\r\n".join(head) + b"\r\n\r\n" + body
+
+
+STREAMED = b"Accept: text/event-stream"
+OF_JSON = b"Content-Type: application/json"
+ONE_MAP = json.dumps({"picture": "s1", "methods": ["grad_cam"]}).encode()
+LEFT = {
+    "upload": posted("/api/pictures", bytes(100_000)),
+    "map": posted("/api/explain", ONE_MAP, OF_JSON),
+    "map, streamed": posted("/api/explain", ONE_MAP, OF_JSON, STREAMED),
+    "comparison, streamed": posted("/api/compare", ONE_MAP, OF_JSON, STREAMED),
+    "file": posted("/api/explain/panel.png", ONE_MAP, OF_JSON),
+    "verdict": posted("/api/trust", b'{"picture": "s1"}', OF_JSON, STREAMED),
+    "samples": GET.replace(b"start", b"samples") + b"\r\n",
+    "static": GET.replace(b"api/start", b"app.js") + b"\r\n",
+    "body for nobody": posted("/nowhere", bytes(100_000)),
+}
+
+
+@pytest.mark.parametrize("how", ["closed", "reset"])
+@pytest.mark.parametrize("what", LEFT)
+def test_a_client_that_hangs_up_leaves_no_trace(
+    site: Running, what: str, how: str, logged: list[logging.LogRecord]
+) -> None:
+    """At any moment: in the head, in the body, as soon as all is said, when the answer begins."""
+    request = LEFT[what]
+    head = request.index(b"\r\n\r\n") + 4
+    for said in (head // 2, head, (head + len(request)) // 2, len(request), len(request)):
+        with site.connect() as connection:
+            if how == "reset":
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(request[:said])
+            if said == len(request):
+                with contextlib.suppress(OSError):
+                    connection.recv(1)
+    until(lambda: not site.server.server_state.connections)
+    assert site.page.work.empty(10)
+    assert [record.getMessage() for record in logged] == []
+
+
+def test_a_connection_that_was_reset_meanwhile_is_let_go() -> None:
+    """What the event loop does not know yet: the kernel refuses to close a half of it."""
+    aborted: list[bool] = []
+
+    class Reset:
+        def write_eof(self) -> None:
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+        def abort(self) -> None:
+            aborted.append(True)
+
+        def is_closing(self) -> bool:
+            return bool(aborted)
+
+    async def close() -> Closing:
+        closing = Closing(Reset(), SHORT, lambda: True)  # type: ignore[arg-type]
+        closing.close()
+        return closing
+
+    assert asyncio.run(close()).aborted
+    assert aborted == [True]
 
 
 # --- bodies

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
 import camlucida
@@ -73,7 +74,7 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
     app.state.page = page
     for module in (start, pictures, explaining, comparing, doubting, activations, dataset, study):
         app.include_router(module.router, prefix="/api")
-    for kind in (Busy, Cancelled, Missing, CamlucidaError, Exception):
+    for kind in (Busy, Cancelled, ClientDisconnect, Missing, CamlucidaError, Exception):
         app.add_exception_handler(kind, _told)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)

@@ -58,7 +58,7 @@ class Connection(H11Protocol):
         super().connection_made(cast(asyncio.Transport, closing))
         self._since = self.loop.time()
         self._head = self.loop.call_later(self.limits.head, self._no_head)
-        if len(self.connections) > self.limits.connections and not self._make_room():
+        if len(self._living()) > self.limits.connections and not self._make_room():
             self.app = refusing(
                 Refused(503, "Too many connections. Try again in a few seconds.", **{"retry-after": "5"})
             )
@@ -146,10 +146,18 @@ class Connection(H11Protocol):
             self.cycle.message_event.set()
         self.transport.close(lingering=True)
 
+    def _living(self) -> list[Connection]:
+        """The connections that were not aborted.
+
+        An aborted connection stays in `connections` until the event loop's next turn, and many may be accepted in one.
+        """
+        of_ours = [connection for connection in self.connections if isinstance(connection, Connection)]
+        return [connection for connection in of_ours if not cast(Closing, connection.transport).aborted]
+
     def _make_room(self) -> bool:
         """Close the connection that has been waited for longest: between requests, or with one that does not arrive."""
         now = self.loop.time()
-        others = [one for one in self.connections if isinstance(one, Connection) and one is not self]
+        others = [one for one in self._living() if one is not self]
         idle = [one for one in others if one.conn.their_state is h11.IDLE]
         slow = [one for one in others if one.conn.their_state is h11.SEND_BODY and now - one._since > self.limits.head]
         if not (idle or slow):
@@ -166,6 +174,7 @@ class Closing:
         self._end: asyncio.TimerHandle | None = None
         self._lingering = False
         self._swallowed = 0
+        self.aborted = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -177,6 +186,11 @@ class Closing:
         if not self._lingering:
             self._transport.write(data)
 
+    def abort(self) -> None:
+        """Drop the connection without sending what is left."""
+        self.aborted = True
+        self._transport.abort()
+
     def close(self, lingering: bool = False) -> None:
         """Send what there is, and no more."""
         if self.is_closing():
@@ -184,18 +198,22 @@ class Closing:
         loop = asyncio.get_running_loop()
         if lingering or self._sending():
             self._lingering = True
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except OSError:  # the client has reset the connection, and the event loop does not know it yet
+                self.abort()
+                return
             self._transport.resume_reading()
-            self._end = loop.call_later(self._limits.linger, self._transport.abort)
+            self._end = loop.call_later(self._limits.linger, self.abort)
         else:
             self._transport.close()
-            self._end = loop.call_later(self._limits.unread, self._transport.abort)
+            self._end = loop.call_later(self._limits.unread, self.abort)
 
     def lingers(self, size: int) -> bool:
         """Whether what comes in is only dropped."""
         self._swallowed += size
         if self._lingering and self._swallowed > SWALLOWED:
-            self._transport.abort()
+            self.abort()
         return self._lingering
 
     def lost(self) -> None:

@@ -16,6 +16,7 @@ from camlucida.errors import CamlucidaError, MethodError
 from camlucida.explaining import explain
 from camlucida.methods import Combined, Method
 from camlucida.types import Geometry, ProgressCallback
+from camlucida.web.cache_keys import CacheKey, image_key, model_key
 from camlucida.web.limits import check_method
 from camlucida.web.meaning import Goal
 from camlucida.web.page import Page
@@ -156,11 +157,11 @@ class Gathering:
     def _keys(self, method: Asked) -> Sequence[str | None]:
         return [None] if method.class_free else [goal.key for goal in self.targets]
 
-    def _key(self, method: Asked) -> tuple[object, ...]:
+    def _key(self, method: Asked) -> CacheKey:
         """All that the maps depend on."""
         layers = (self.named, *self.layers) if method.layered else ()
         targets = () if method.class_free else tuple(self.targets)
-        whose = self.served.model.weights_hash, self.served.name, self.picture.digest
+        whose = (*model_key(self.served), *image_key(self.picture))
         return (*whose, method.name, layers, targets, self.score)
 
     def _said(self, error: CamlucidaError) -> str:

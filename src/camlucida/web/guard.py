@@ -4,8 +4,8 @@ A page on this machine is open to every other page in the same browser, so it lo
 leave out or to forge:
 
 Host      A stranger's page whose name was pointed at this machine (DNS rebinding) comes with its own name. So without a
-          token only known names are served. With one the names do not matter: cookies belong to a name, and under a
-          stranger's there is none.
+          token only known names are served, as Starlette's `TrustedHostMiddleware` compares them. With one the names do
+          not matter: cookies belong to a name, and under a stranger's there is none.
 Origin    Sent with whatever another page asks in the background or posts; it has to be this page's own, port included:
           localhost:3000 is somebody else. Where a browser sends none, Sec-Fetch-Site says the same. A link to "/" may
           stand anywhere, for it only opens the page.
@@ -30,6 +30,8 @@ from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -98,7 +100,8 @@ class Guard:
         if not hosts and not token:
             raise ValueError("a page that is served under any name needs a token.")
         self.app, self.token = app, token
-        self.hosts = frozenset(_plain(host) for host in hosts)
+        names = sorted(_in_header(host) for host in hosts)
+        self.named = TrustedHostMiddleware(self._http, allowed_hosts=names or ["*"], www_redirect=False)
         self.max_body, self.larger, self.max_bodies = max_body, dict(larger or {}), max_bodies
         self.patience, self.whole = patience, whole
         self.held = 0
@@ -107,13 +110,13 @@ class Guard:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
-            await self._http(scope, receive, send)
+            await self.named(scope, receive, Dressed(send))
         elif scope["type"] == "websocket":  # there are none here
             await receive()
             await send({"type": "websocket.close", "code": 1008})
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        dressed = Dressed(send)
+    async def _http(self, scope: Scope, receive: Receive, dressed: Send) -> None:
+        assert isinstance(dressed, Dressed)
         headers = Headers(scope)
         body: Body | None = None
         try:
@@ -124,6 +127,8 @@ class Guard:
                 return
             body = Body(self, self._check_length(scope, headers), receive)
             await self.app(scope, body, dressed)
+        except ClientDisconnect:  # who hung up needs no answer, and whoever reads the log no trace
+            log.debug("the client hung up")
         except Refused as refused:
             if not dressed.begun:
                 await _refuse(dressed, refused, "text/html" in (headers.last("accept") or ""))
@@ -140,8 +145,6 @@ class Guard:
         host = headers.only("host")
         if host is None or not (read := HOST.fullmatch(host)) or int(read[2] or 0) > 65535:
             raise Refused(400, "A request needs one Host header, with a name and a port.")
-        if self.hosts and _plain(read[1]) not in self.hosts:
-            raise Refused(400, f"This page is not served as {read[1][:100]}.")
         if not scope["path"].startswith("/"):
             raise Refused(400, "A request asks for a path that begins with /.")
         return host.lower()
@@ -212,7 +215,7 @@ class Headers:
 
 
 class Dressed:
-    """Sends answers with the headers that all of them have."""
+    """Sends answers with the headers that all of them have; what is no request (400) ends its connection."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -222,7 +225,8 @@ class Dressed:
         if message["type"] == "http.response.start":
             self.begun = True
             have = {key.lower() for key, _ in message["headers"]}
-            more = [(k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in have]
+            always = {**HEADERS, "connection": "close"} if message["status"] == 400 else HEADERS
+            more = [(k.encode(), v.encode()) for k, v in always.items() if k.encode() not in have]
             message = {**message, "headers": [*message["headers"], *more]}
         await self._send(message)
 
@@ -265,13 +269,20 @@ def _too_large(most: int) -> Refused:
     return Refused(413, f"That is more than {min(most, MAX_UPLOAD) >> 20} MB. Make the picture smaller.")
 
 
-def _plain(host: str) -> str:
-    """A name in lower case; of addresses, one of the many ways to write them."""
+def _in_header(host: str) -> str:
+    """A name as browsers write it into the Host header: lower case, addresses in their shortest form, IPv6 in brackets.
+
+    Raises:
+        ValueError: the name is a pattern, which would serve every name that ends like it.
+    """
+    if "*" in host:
+        raise ValueError(f"{host!r} is a pattern; the page is served under whole names only.")
     bare = host.lower().strip("[]")
     try:
-        return str(ipaddress.ip_address(bare))
+        address = ipaddress.ip_address(bare)
     except ValueError:
         return bare
+    return f"[{address}]" if address.version == 6 else str(address)
 
 
 def _opens(scope: Scope, headers: Headers) -> bool:

@@ -6,6 +6,7 @@ hashes in its record: numbers can be shown in any case, pictures and maps only w
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import shutil
@@ -147,7 +148,8 @@ class Runs:
         Numbers go into a folder that is deleted when the page ends; no picture does. What was stopped goes on where it
         was. `progress` counts a picture twice, and ends the work by raising.
         """
-        id_ = f"m-{served.model.weights_hash}-{count}-{seed}-{int(maps)}"
+        named = hashlib.blake2b(served.name.encode(errors="replace"), digest_size=3).hexdigest()
+        id_ = f"m-{served.model.weights_hash}{named}-{count}-{seed}-{int(maps)}"
         if self._of_files:  # an image may have been replaced since the last time
             id_ += f"-{self._hash(min(count, len(self.data)), seed, afresh=True)}"
         with self._making:

@@ -25,6 +25,7 @@ import torch
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from camlucida.errors import CamlucidaError
@@ -356,7 +357,7 @@ def failed(error: BaseException) -> tuple[int, Failure]:
         return 503, Failure(kind="Busy", detail="Too many are asking at once. Try again in a few seconds.")
     if isinstance(error, Missing):
         return 404, Failure(kind="Missing", detail=_plain(error))
-    if isinstance(error, Cancelled):
+    if isinstance(error, Cancelled | ClientDisconnect):  # nobody reads this: there is nothing to log
         return 499, Failure(kind="Cancelled", detail="Stopped.")
     if _out_of_memory(error):
         log.error("out of memory", exc_info=error)

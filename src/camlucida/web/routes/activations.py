@@ -16,6 +16,7 @@ from camlucida.data.items import spread
 from camlucida.errors import CamlucidaError
 from camlucida.strongest import strongest
 from camlucida.targets import class_label
+from camlucida.web.cache_keys import CacheKey, model_key, request_key
 from camlucida.web.memory import Scan
 from camlucida.web.page import Page
 from camlucida.web.routes.given import Given, picture_of
@@ -161,7 +162,10 @@ def _activations(page: Page, asked: ChannelsQuestion, job: Job) -> Activations:
     """Kept from the question before, or from the network."""
     served, picture = page.model(asked.model), picture_of(page, asked.picture)
     layer = _layer(served, asked.layer)
-    key = (served.name, picture.digest, layer, asked.target, asked.score)
+    meant = asked.model_copy(update={"layer": repr(layer)})
+    key = request_key(
+        "channels", served, picture, meant, without={"order", "offset", "count"}
+    )  # which are shown of them
     kept = page.memory.channels.get(key)
     if kept is None:
         job.tick(0, 1)
@@ -287,10 +291,10 @@ def _scanned(page: Page, asked: TopQuestion, job: Job) -> Scan:
     return Scan(found, tuple(indices), len(drawn) - len(indices))
 
 
-def _key(page: Page, asked: TopQuestion) -> tuple[object, ...]:
+def _key(page: Page, asked: TopQuestion) -> CacheKey:
     """The same for all channels of the layer."""
     served = page.model(asked.model)
     layer = _layer(served, asked.layer)
     if asked.pictures >= len(page.data):  # all of them, whatever the seed
-        return (served.name, layer)
-    return (served.name, layer, asked.pictures, asked.seed)
+        return (*model_key(served), layer)
+    return (*model_key(served), layer, asked.pictures, asked.seed)

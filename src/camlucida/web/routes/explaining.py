@@ -23,6 +23,7 @@ from camlucida.explanations import Explanations
 from camlucida.methods import Combined, Method, find
 from camlucida.render.overlay import Blend
 from camlucida.targets import class_label
+from camlucida.web.cache_keys import CacheKey, request_key
 from camlucida.web.limits import check
 from camlucida.web.page import Page
 from camlucida.web.pictures import Picture
@@ -156,7 +157,7 @@ def _is_quick(method: Method | Combined) -> bool:
 def answered(page: Page, asked: Question, job: Job) -> Answer | bytes:
     """From what was kept, or from the network."""
     picture = _picture(page, asked)
-    key = _key(page, asked, picture, asked.compare)
+    key = request_key("answer", page.model(asked.model), picture, asked)
     kept = page.memory.answers.get(key)
     if kept is not None:
         return kept
@@ -168,19 +169,17 @@ def answered(page: Page, asked: Question, job: Job) -> Answer | bytes:
     return body
 
 
-def _key(page: Page, asked: Question, picture: Picture, *more: bool) -> tuple[object, ...]:
-    """What the answer depends on. The same pixels may be a sample and an upload, with other names."""
-    served = page.model(asked.model)
-    how = Question.model_validate(asked.model_dump(include=set(Question.model_fields)))
-    how = how.model_copy(update={"picture": picture.id, "image": None, "model": served.name, "compare": False})
-    return (served.model.weights_hash, picture.digest, picture.name, how.model_dump_json(), *more)
+def _maps_key(page: Page, asked: Question, picture: Picture) -> CacheKey:
+    """What the maps depend on: neither how they are compared nor how they are painted."""
+    painted = set(Drawn.model_fields) - set(Question.model_fields)
+    return request_key("maps", page.model(asked.model), picture, asked, without={"compare", *painted})
 
 
 def explanations_of(page: Page, asked: Question, picture: Picture, job: Job) -> Explanations:
     """What `camlucida.explain` says; always several, even of one. What was made lately is not made again."""
     served = page.model(asked.model)
     check(served, asked.methods, options=asked.options, layers=asked.layers, targets=asked.targets)
-    key = _key(page, asked, picture)
+    key = _maps_key(page, asked, picture)
     if (kept := page.memory.explanations.get(key)) is not None:
         return kept
     made = explain(

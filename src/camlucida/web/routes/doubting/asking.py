@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
-from collections.abc import Hashable
 
 import torch.nn.functional as F
 from PIL import Image
@@ -17,6 +16,7 @@ from camlucida.targets import class_label
 from camlucida.trusting.asking import evidence_of
 from camlucida.trusting.value import in_colours, to_image
 from camlucida.types import Geometry
+from camlucida.web.cache_keys import CacheKey, request_key
 from camlucida.web.limits import check_method
 from camlucida.web.page import Page
 from camlucida.web.pictures import Picture
@@ -60,10 +60,9 @@ class Stand(Wire):
     after: float
 
 
-def key(page: Page, asked: Doubt, picture: Picture, what: str) -> Hashable:
+def key(page: Page, asked: Doubt, picture: Picture, what: str) -> CacheKey:
     """What an answer depends on."""
-    how = asked.model_dump_json(exclude={"picture", "model"})
-    return what, page.model(asked.model).model.weights_hash, picture.digest, picture.name, how
+    return request_key(what, page.model(asked.model), picture, asked)
 
 
 def evidence(page: Page, asked: Doubt, picture: Picture, job: Job) -> Evidence:
