@@ -109,7 +109,7 @@ class _Output:
     largest: float
 
 
-N_COMPARED = 4096
+N_COMPARED = 256
 """So many numbers of an output are compared: rows of several images in another order differ nearly everywhere."""
 
 

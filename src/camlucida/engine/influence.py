@@ -25,7 +25,7 @@ from camlucida.engine import structure
 from camlucida.engine.survey import Event, Survey, first_image, first_tensor, survey
 from camlucida.engine.twin import Twin
 
-MAX_GRAPH_BYTES = 256 * 2**20
+MAX_GRAPH_BYTES = 64 * 2**20
 """A test of all calls whose outputs take more than this is made on a smaller image, where the network allows it."""
 
 SIDE_STEP_PX = 32
@@ -35,19 +35,19 @@ SIDE_STEP_PX = 32
 def groups(found: Survey, events: Sequence[Event]) -> Iterator[list[Event]]:
     """The events from the last to the first, in groups that a backward pass can reach at little memory.
 
-    A group ends where the outputs after it take more than twice the largest output of the network (about what a
-    forward pass has alive at one time), and that much more than those after the group before it.
+    A group reaches back to where the outputs after it take half the largest output of the network, and as much more
+    than the group before it: with copies and gradients less than the two largest that a forward pass has at one time.
     """
-    room = 2 * max((event.nbytes for event in found.events), default=0)
+    room = max((event.nbytes for event in found.events), default=0) // 2
     after = _bytes_after(found)
     limit = room
     group: list[Event] = []
     for event in reversed(events):
-        if group and after[event.position] > limit:
+        needed = after[event.position] + (0 if event.leaf else event.nbytes)
+        if group and needed > limit:
             yield group
             group = []
-        if not group:
-            limit = after[event.position] + room
+            limit = needed + room
         group.append(event)
     if group:
         yield group
@@ -112,8 +112,9 @@ def _are_alike(one: Event, other: Event) -> bool:
 
 def _tested(twin: Twin, one: Any, found: Survey, positions: Collection[int]) -> dict[int, bool]:
     wanted = {(found.events[p].module, found.events[p].call): p for p in positions}
-    run = _Testing(wanted)
-    hooks = torch.autograd.graph.saved_tensors_hooks(run.pack, _unpack)
+    saving = _Saving()
+    run = _Testing(wanted, saving)
+    hooks = torch.autograd.graph.saved_tensors_hooks(saving.pack, _unpack)
     with torch.inference_mode(False), torch.enable_grad(), hooks:
         leaves = structure.transform(one, lambda _, t: t.requires_grad_().clone() if t.is_floating_point() else t)
         output = twin.run(run, leaves)
@@ -151,21 +152,28 @@ def _unpack(saved: Tensor | None) -> Tensor:
 
 
 @dataclass
-class _Testing:
-    """A run that keeps what the `wanted` calls returned, and the graph from the first of them on.
+class _Saving:
+    """What operations save for a backward pass: nothing before the first wanted call has returned.
 
-    live   whether one of them has returned
+    The graph holds this object, so it must not hold a tensor of the graph in turn: such a circle is never freed. For
+    the same reason a tensor is saved without its own part of the graph.
     """
 
-    wanted: dict[tuple[nn.Module, int], int]
-    handed: dict[int, Tensor] = field(default_factory=dict)
-    last_linear_input: Tensor | None = None
     live: bool = False
-    _calls: Counter[nn.Module] = field(default_factory=Counter)
 
     def pack(self, tensor: Tensor) -> Tensor | None:
-        """What an operation saves for its backward pass: nothing before the first wanted call has returned."""
-        return tensor if self.live else None
+        return tensor.detach() if self.live else None
+
+
+@dataclass
+class _Testing:
+    """A run that keeps what the `wanted` calls returned, and the graph from the first of them on."""
+
+    wanted: dict[tuple[nn.Module, int], int]
+    saving: _Saving
+    handed: dict[int, Tensor] = field(default_factory=dict)
+    last_linear_input: Tensor | None = None
+    _calls: Counter[nn.Module] = field(default_factory=Counter)
 
     def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         output = forward(*args, **kwargs)
@@ -180,8 +188,8 @@ class _Testing:
             torch.set_grad_enabled(True)
             tensor = tensor.detach().requires_grad_()
         position = self.wanted.get((module, self._calls[module]))
-        self.live |= position is not None
-        if self.live or inside_no_grad:  # a clone, which the next operation may overwrite
+        self.saving.live |= position is not None
+        if self.saving.live or inside_no_grad:  # a clone, which the next operation may overwrite
             tensor = tensor.clone()
         if position is not None:
             self.handed[position] = tensor
