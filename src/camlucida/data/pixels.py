@@ -63,7 +63,8 @@ def _upright(image: Image.Image, convert: Callable[[Image.Image], Image.Image], 
         across = {2: width - right, 3: width - right, 5: top, 6: height - bottom, 7: height - bottom, 8: top}
         down = {3: height - bottom, 4: height - bottom, 5: left, 6: left, 7: width - right, 8: width - right}
         result.paste(
-            block if turn is None else block.transpose(turn), (across.get(orientation, left), down.get(orientation, top))
+            block if turn is None else block.transpose(turn),
+            (across.get(orientation, left), down.get(orientation, top)),
         )
     return result
 

@@ -28,7 +28,9 @@ _LINEAR = named("linear")
 _BATCH_NORMS = named("batch_norm")
 _SUMS = named("add", "sub", "subtract", "rsub", *("__add__", "__radd__", "__iadd__", "__sub__", "__rsub__", "__isub__"))
 _JOINS = named("cat", "concat", "concatenate", "stack")
-_CURVED = named("glu", "layer_norm", "group_norm", "instance_norm", "rms_norm", "softmax", "log_softmax", "logsumexp", "var")
+_CURVED = named(
+    "glu", "layer_norm", "group_norm", "instance_norm", "rms_norm", "softmax", "log_softmax", "logsumexp", "var"
+)
 _MIXED = calls.PRODUCTS_AND_SUMS | named("masked_fill", "where", "lerp")
 _GRIDS = _CONVOLUTIONS | _BATCH_NORMS
 _LAST = _LINEAR | named("layer_norm", "rms_norm")
