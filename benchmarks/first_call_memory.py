@@ -57,9 +57,9 @@ def main() -> None:
 def measure(name: str, side: int, layer: str | int | None, method: str) -> dict[str, float]:
     """Peak MiB of a forward pass, of the first call and of a second call, and the second's multiple."""
     import torch
-    from networks import forward, perturbed
 
     import camlucida as cl
+    from networks import forward, perturbed
 
     torch.set_num_threads(1)
     cl.attribute(perturbed("resnet18"), torch.randn(1, 3, 64, 64), target=1, method=method)

@@ -1,4 +1,4 @@
-"""Peak memory of `load_image` on the largest images that it takes: python benchmarks/load_image_memory.py [--side 9459].
+"""Peak memory of `load_image` on its largest images: python benchmarks/load_image_memory.py [--side 9459].
 
 Every file is written and read in a process of its own; MiB of resident memory at the most, with the interpreter. A
 file that is refused gives the error instead.

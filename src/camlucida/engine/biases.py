@@ -203,7 +203,8 @@ def _elementwise(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], 
     put = [x.clone() if i == places[0] else value for i, value in enumerate(given)]
     out: Tensor = func(*put[: len(args)], **dict(zip(kwargs, put[len(args) :], strict=True)))
     (derivative,) = torch.autograd.grad(out.sum(), x)
-    return y - derivative * x.detach()
+    bias: Tensor = y - derivative * x.detach()
+    return bias
 
 
 def _of_product(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], y: Tensor) -> Tensor | None:
