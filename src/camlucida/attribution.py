@@ -14,6 +14,7 @@ from camlucida.engine.repeats import Precision, Repeats
 from camlucida.errors import MethodError
 from camlucida.methods import Combined, Method, find
 from camlucida.models.model import Model, Output
+from camlucida.network_inputs import check_inputs
 from camlucida.outputs import placed
 from camlucida.runs import Fused, Question, run
 from camlucida.targets import Target, TargetSpec, parse, top_count
@@ -68,6 +69,7 @@ def attributions(
     changes. `tick` is told about the progress of methods that run the network many times. A layer that is None is
     `default`, and for methods that fuse layers all candidates. Arguments as of `attribute`.
     """
+    check_inputs(network, inputs)
     inputs = placed(network, inputs)
     twin = twin_of(network)
     with torch.inference_mode(False), torch.no_grad():
@@ -179,7 +181,8 @@ def attribute(
 
     Returns (b, h, w); with a list of targets (b, targets, h, w); with several layers a dict name -> such maps,
     unless the method fuses them into one.
-    Raises `LayerError`, `TargetError`, `MethodError`.
+    Raises `LayerError`, `TargetError`, `MethodError`; `ImageError` for images of integers or complex numbers, without
+    pixels, or with values that are NaN or infinite.
     """
     chosen = find(method)
     check_layer(chosen, layer)

@@ -157,3 +157,31 @@ def test_tokens_lie_on_their_grid(images: Tensor) -> None:
 def test_no_such_scale(stacked: Make, images: Tensor) -> None:
     with pytest.raises(MethodError, match=r"no scale 'image'\. Known: layer, channel"):
         attribute(stacked(), images, target=0, method="full_grad", scale="image")
+
+
+ACTIVATIONS = {
+    name: kind
+    for name, kind in vars(nn.modules.activation).items()
+    if isinstance(kind, type) and issubclass(kind, nn.Module) and name in nn.modules.activation.__all__
+}
+OTHERS: dict[str, Callable[[], nn.Module]] = {
+    "Threshold": lambda: nn.Threshold(0.1, 0.3),
+    "GELU": lambda: nn.GELU(approximate="tanh"),
+    "GLU": lambda: nn.GLU(1),
+    "Softmax": lambda: nn.Softmax(1),
+    "LogSoftmax": lambda: nn.LogSoftmax(1),
+    "Softmin": lambda: nn.Softmin(1),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "MultiheadAttention"])
+def test_adds_up_through_every_activation_of_pytorch(name: str, images: Tensor) -> None:
+    """Also those that cannot be derived twice, such as hardsigmoid."""
+    middle = OTHERS.get(name, ACTIVATIONS[name])()
+    inside = nn.Conv2d(4 if name == "GLU" else 8, 6, 3)
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4))
+    network = drawn(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), middle, inside, head))
+    gradient, biases = found_in(network, images)
+    total = (images * gradient).flatten(1).sum(1) + sum(b.flatten(1).sum(1) if b.ndim > 1 else b for b in biases)
+    assert_close(total, network(images)[:, 2].detach())

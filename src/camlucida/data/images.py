@@ -42,6 +42,9 @@ Source: TypeAlias = str | os.PathLike[str] | Readable | bytes | bytearray | Imag
 MAX_PIXELS = 89_478_485
 """Pillow's own first limit (256 MiB of RGB), so that what passes here raises no warning further on."""
 
+MAX_BYTES = 800 * 2**20
+"""Memory that decoding an image and converting it may take: enough for `MAX_PIXELS` of 8-bit RGB, however stored."""
+
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO", "DIB")
 """Tried in this order, by content, never by the file's name."""
 
@@ -67,12 +70,13 @@ LISTED = 5000
 """Names of a folder that are looked through for a suggestion."""
 
 
-def load_image(source: Source, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def load_image(source: Source, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Image.Image:
     """The picture as RGB, upright, 8 bits a channel: a new picture that shares nothing with `source`.
 
     source      a path (`~` is expanded), a binary file object (read from its start), the bytes of a file,
                 a Pillow picture, or an array (h, w[, 1|3|4]) of uint8, uint16, bool or float in [0, 1]
     max_pixels  width x height above which nothing is decoded
+    max_bytes   memory for the decoded file and the result above which nothing is decoded
     raises      ImageError, whatever is wrong with the picture
 
     EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8, and of an
@@ -84,14 +88,15 @@ def load_image(source: Source, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     if isinstance(source, Image.Image):
         name = getattr(source, "filename", "") or "the Pillow picture"
         _check_pixels(source.size, max_pixels, str(name))
+        _check_bytes(source, max_bytes, str(name))
         return _named(str(name), to_rgb, source)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _decode(io.BytesIO(source), f"the {len(source)} bytes given", max_pixels)
+        return _decode(io.BytesIO(source), f"the {len(source)} bytes given", max_pixels, max_bytes)
     if isinstance(source, str | os.PathLike):
         with _open(source) as stream:
-            return _decode(stream, str(source), max_pixels)
+            return _decode(stream, str(source), max_pixels, max_bytes)
     if hasattr(source, "read"):
-        return _decode(_rewound(source), str(getattr(source, "name", "") or "the file object"), max_pixels)
+        return _decode(_rewound(source), str(getattr(source, "name", "") or "the file object"), max_pixels, max_bytes)
     kind = f"{type(source).__module__}.{type(source).__qualname__}"
     hint = " Pass tensor.permute(1, 2, 0).numpy(), in [0, 1]." if kind.startswith("torch.") else ""
     raise ImageError(f"a {kind} is no picture: pass a path, bytes, a file, a Pillow picture or an array.{hint}")
@@ -124,10 +129,27 @@ def _check_pixels(size: tuple[int, ...], max_pixels: int, name: str) -> None:
         )
 
 
-def _decode(stream: IO[bytes], name: str, max_pixels: int) -> Image.Image:
+def _check_bytes(image: Image.Image, max_bytes: int, name: str) -> None:
+    """Refuse what takes too much memory to decode: deep pixels, or millions of rows, each with an address."""
+    width, height = image.size
+    pixel = 4 + (1 if image.mode in ONE_BYTE else 2 if image.mode.startswith("I;16") else 4)
+    needed = width * height * pixel + 2 * 8 * height + 2 * 4 * width  # two rows are held by decoders of PNG
+    if needed > max_bytes:
+        raise ImageError(
+            f"{name} is {width} x {height} and would take {needed / 1e6:,.0f} MB to decode; the limit is "
+            f"{max_bytes / 1e6:,.0f} (max_bytes). Make it smaller, or cut it into parts."
+        )
+
+
+ONE_BYTE = ("1", "L", "P")
+"""Modes that Pillow keeps in one byte a pixel; RGB takes four, as RGBA does."""
+
+
+def _decode(stream: IO[bytes], name: str, max_pixels: int, max_bytes: int) -> Image.Image:
     def read(stream: IO[bytes]) -> Image.Image:
         with identified(stream) as image:
             _check_pixels(image.size, max_pixels, "the picture")
+            _check_bytes(image, max_bytes, "the picture")
             return to_rgb(image)
 
     return _named(name, read, stream)

@@ -8,6 +8,8 @@ Nothing here opens a file; see `images`.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -40,12 +42,40 @@ def to_rgb(image: Image.Image) -> Image.Image:
     loader applies them. Raises ImageError for pixel values that have no place in a picture.
     """
     image.load()  # before the EXIF tag is read: a TIFF turns itself upright while it loads
-    orientation = orientation_of(image)
-    rgb = _eight_bit_rgb(image)
-    if orientation in UPRIGHT:
-        rgb = rgb.transpose(UPRIGHT[orientation])
+    rgb = _upright(image, _converter(image), orientation_of(image))
     rgb.info = {}  # or the EXIF tag would turn the picture a second time when it is loaded again
     return rgb
+
+
+BLOCK_PX = 1024
+"""Side of the blocks in which a large image is converted, so that only the image and the result are in memory."""
+
+
+def _upright(image: Image.Image, convert: Callable[[Image.Image], Image.Image], orientation: int) -> Image.Image:
+    """Convert an image block by block and turn every block on its way into the result."""
+    (width, height), turn = image.size, UPRIGHT.get(orientation)
+    if width * height <= BLOCK_PX**2:
+        rgb = convert(image)
+        return rgb if turn is None else rgb.transpose(turn)
+    result = Image.new("RGB", (height, width) if orientation >= 5 and turn is not None else (width, height))
+    for left, top, right, bottom in _blocks(width, height):
+        block = convert(image.crop((left, top, right, bottom)))
+        across = {2: width - right, 3: width - right, 5: top, 6: height - bottom, 7: height - bottom, 8: top}
+        down = {3: height - bottom, 4: height - bottom, 5: left, 6: left, 7: width - right, 8: width - right}
+        result.paste(
+            block if turn is None else block.transpose(turn),
+            (across.get(orientation, left), down.get(orientation, top)),
+        )
+    return result
+
+
+def _blocks(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:
+    """(left, top, right, bottom) of blocks of at most `BLOCK_PX` squared pixels that cover an image."""
+    across = min(width, BLOCK_PX**2)
+    down = max(1, BLOCK_PX**2 // across)
+    for top in range(0, height, down):
+        for left in range(0, width, across):
+            yield left, top, min(width, left + across), min(height, top + down)
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -57,16 +87,29 @@ def orientation_of(image: Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _eight_bit_rgb(image: Image.Image) -> Image.Image:
+def _converter(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """What turns the image, or a block of it, into RGB; the range of all its values is looked at here."""
     if image.mode in SIXTEEN_BITS:
-        return _from_levels(np.asarray(image).astype(np.float64) / 257)
+        return lambda block: _from_levels(np.asarray(block).astype(np.float64) / 257)
     if image.mode == "I":
-        return _from_levels(_levels_of_wide_grey(np.asarray(image)))
+        divisor = _divisor_of_wide_grey(*_range(image))
+        return lambda block: _from_levels(np.asarray(block).astype(np.float64) / divisor)
     if image.mode == "F":
-        return from_array(np.asarray(image))
+        _check_floats(*_range(image), lambda: _count_wrong(image))
+        return lambda block: _from_levels(np.asarray(block).astype(np.float64) * 255)
     if image.has_transparency_data:
-        return _on_white(image.convert("RGBA"))
-    return image.convert("RGB")
+        return lambda block: _on_white(block.convert("RGBA"))
+    return lambda block: block.convert("RGB")
+
+
+def _range(image: Image.Image) -> tuple[float, float]:
+    """The lowest and highest value; NaN where one is NaN."""
+    ends = [(block.min(), block.max()) for block in map(np.asarray, map(image.crop, _blocks(*image.size)))]
+    return np.min([low for low, _ in ends]).item(), np.max([high for _, high in ends]).item()
+
+
+def _count_wrong(image: Image.Image) -> int:
+    return sum(int((~np.isfinite(np.asarray(image.crop(box)))).sum()) for box in _blocks(*image.size))
 
 
 def _on_white(rgba: Image.Image) -> Image.Image:
@@ -76,15 +119,14 @@ def _on_white(rgba: Image.Image) -> Image.Image:
     return page
 
 
-def _levels_of_wide_grey(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Levels in [0, 255] of 32-bit integers, which in practice hold 8 or 16 bits."""
-    low, high = int(values.min()), int(values.max())
+def _divisor_of_wide_grey(low: float, high: float) -> int:
+    """What brings 32-bit integers, which in practice hold 8 or 16 bits, to [0, 255]."""
     if low < 0 or high > 65535:
         raise ImageError(
             f"32-bit grey values from {low} to {high}: a picture has 0 to 255 or 0 to 65535. "
             "Scale it and pass it as a float array in [0, 1]."
         )
-    return values.astype(np.float64) / (257 if high > 255 else 1)
+    return 257 if high > 255 else 1
 
 
 def _from_levels(levels: NDArray[Any]) -> Image.Image:
@@ -127,7 +169,7 @@ def _levels(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
     if array.dtype == np.uint16:
-        return np.rint(array / 257).astype(np.uint8)
+        return _rounded(array, 1 / 257)
     if not np.issubdtype(array.dtype, np.floating):
         raise ImageError(
             f"an array of {array.dtype} is no picture: pass uint8 (0 to 255), uint16 (0 to 65535) or float (0 to 1)."
@@ -136,11 +178,24 @@ def _levels(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _float_levels(array: NDArray[Any]) -> NDArray[np.uint8]:
-    if not np.isfinite(array).all():
-        bad = int((~np.isfinite(array)).sum())
-        raise ImageError(f"{bad} of {array.size} values are NaN or infinite: a picture has none. Fill them first.")
-    low, high = float(array.min()), float(array.max())
+    low, high = float(array.min()), float(array.max())  # NaN where one value is
+    _check_floats(low, high, lambda: int((~np.isfinite(array)).sum()), array.size)
+    return _rounded(array, 255)
+
+
+def _check_floats(low: float, high: float, count_wrong: Callable[[], int], size: int | None = None) -> None:
+    if not math.isfinite(low) or not math.isfinite(high):
+        of_all = f" of {size}" if size else ""
+        raise ImageError(f"{count_wrong()}{of_all} values are NaN or infinite: a picture has none. Fill them first.")
     if low < 0 or high > 1:
         hint = " Divide by 255?" if low >= 0 and 1 < high <= 255 else " Undo the normalisation first."
         raise ImageError(f"float values from {low:.4g} to {high:.4g}: a float picture lies in [0, 1].{hint}")
-    return np.rint(array.astype(np.float64) * 255).astype(np.uint8)
+
+
+def _rounded(array: NDArray[Any], factor: float) -> NDArray[np.uint8]:
+    """Values times a factor, rounded to levels; some rows at a time, since the product is in float64."""
+    levels = np.empty(array.shape, np.uint8)
+    step = max(1, BLOCK_PX**2 // max(1, math.prod(array.shape[1:])))
+    for top in range(0, len(array), step):
+        levels[top : top + step] = np.rint(array[top : top + step].astype(np.float64) * factor)
+    return levels

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from camlucida.engine import structure
 from camlucida.engine.structure import Path
-from camlucida.engine.twin import Twin
+from camlucida.engine.twin import Run, Twin
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def batch_axes(twin: Twin, inputs: Any) -> Batch:
     one = of_image(inputs, 0)
     key = ("batch", tuple((tuple(t.shape), t.dtype) for _, t in structure.tensors(one)))
     if key not in twin.notes:
-        twin.notes[key] = _compared(_outputs(twin, one), _outputs(twin, _with_another(one)))
+        twin.notes[key] = _compared(twin, one)
     found: Batch = twin.notes[key]
     return found
 
@@ -95,36 +95,85 @@ def _with_another(one: Any) -> Any:
     return structure.transform(one, pair)
 
 
+@dataclass(frozen=True)
+class _Output:
+    """What is kept of one tensor that a call returned: enough to compare it, not the tensor.
+
+    values    (n,) of its numbers, evenly spaced, at most `N_COMPARED`
+    largest   absolute value of all of them
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    values: Tensor
+    largest: float
+
+
+N_COMPARED = 256
+"""So many numbers of an output are compared: rows of several images in another order differ nearly everywhere."""
+
+
+def _values(tensor: Tensor) -> Tensor:
+    """Evenly spaced numbers of a tensor, in memory of their own."""
+    return tensor.detach().reshape(-1)[:: tensor.numel() // N_COMPARED + 1].clone()
+
+
+def _largest(tensor: Tensor) -> float:
+    if not tensor.numel() or not tensor.is_floating_point():
+        return 0
+    low, high = torch.aminmax(tensor.detach())
+    return max(-float(low), float(high))
+
+
 @dataclass
 class _Listening:
-    outputs: list[tuple[nn.Module, list[tuple[Path, Tensor]]]] = field(default_factory=list)
+    """The outputs of every call, of one image."""
+
+    outputs: list[tuple[nn.Module, list[_Output]]] = field(default_factory=list)
 
     def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         output = forward(*args, **kwargs)
-        self.outputs.append((module, [(path, t.detach()) for path, t in structure.tensors(output)]))
+        every = [_Output(path, tuple(t.shape), _values(t), _largest(t)) for path, t in structure.tensors(output)]
+        self.outputs.append((module, every))
         return output
 
 
-def _outputs(twin: Twin, inputs: Any) -> list[tuple[nn.Module, list[tuple[Path, Tensor]]]]:
-    run = _Listening()
+@dataclass
+class _Comparing:
+    """A run on two images beside the outputs of the first of them; from where the paths part nothing is known."""
+
+    single: list[tuple[nn.Module, list[_Output]]]
+    calls: list[tuple[nn.Module, Spreads]] = field(default_factory=list)
+    parted: bool = False
+
+    def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        output = forward(*args, **kwargs)
+        twos = list(structure.tensors(output))
+        other, ones = self.single[len(self.calls)] if len(self.calls) < len(self.single) else (None, [])
+        self.parted |= module is not other or [one.path for one in ones] != [path for path, _ in twos]
+        if not self.parted:
+            spreads = {one.path: _spread(one, two) for one, (_, two) in zip(ones, twos, strict=True)}
+            self.calls.append((module, spreads))
+        return output
+
+
+def _compared(twin: Twin, one: Any) -> Batch:
+    """The spreads of all calls, from a run on one image and a run on two."""
+    listening = _Listening()
+    _run(twin, listening, one)
+    comparing = _Comparing(listening.outputs)
+    _run(twin, comparing, _with_another(one))
+    return Batch(tuple(comparing.calls))
+
+
+def _run(twin: Twin, run: Run, inputs: Any) -> None:
     with torch.inference_mode(False), torch.no_grad():
         twin.run(run, structure.transform(inputs, lambda _, t: t.detach().clone()))
-    return run.outputs
 
 
-def _compared(single: list[Any], double: list[Any]) -> Batch:
-    calls = []
-    for (module, ones), (other, twos) in zip(single, double, strict=False):
-        if module is not other or [path for path, _ in ones] != [path for path, _ in twos]:
-            break  # from here on it took another path for two images: nothing is known
-        spreads = {path: _spread(a, b) for (path, a), (_, b) in zip(ones, twos, strict=True)}
-        calls.append((module, spreads))
-    return Batch(tuple(calls))
-
-
-def _spread(one: Tensor, two: Tensor) -> Spread | None:
+def _spread(one: _Output, two: Tensor) -> Spread | None:
     """Which axis doubled, if the first half along it is what the image gave alone."""
-    if one.ndim != two.ndim:
+    if len(one.shape) != two.ndim:
         return None
     changed = [axis for axis, (a, b) in enumerate(zip(one.shape, two.shape, strict=True)) if a != b]
     if not changed:
@@ -132,7 +181,10 @@ def _spread(one: Tensor, two: Tensor) -> Spread | None:
     axis, size = changed[0], one.shape[changed[0]]
     if len(changed) > 1 or two.shape[axis] != 2 * size:
         return None
-    same = two.narrow(axis, 0, size)
-    close = 1e-2 * (one.abs().max() if one.numel() and one.is_floating_point() else 0)
-    mixed = size > 1 and bool(((same - one).abs() > close).any())
-    return None if mixed else Spread(axis, size)
+    return Spread(axis, size) if size == 1 or _is_close(_values(two.narrow(axis, 0, size)), one) else None
+
+
+def _is_close(values: Tensor, one: _Output) -> bool:
+    if not values.is_floating_point():
+        return torch.equal(values, one.values)
+    return not bool(((values - one.values).abs() > 1e-2 * one.largest).any())

@@ -28,7 +28,9 @@ _LINEAR = named("linear")
 _BATCH_NORMS = named("batch_norm")
 _SUMS = named("add", "sub", "subtract", "rsub", *("__add__", "__radd__", "__iadd__", "__sub__", "__rsub__", "__isub__"))
 _JOINS = named("cat", "concat", "concatenate", "stack")
-_CURVED = named("layer_norm", "group_norm", "instance_norm", "rms_norm", "softmax", "log_softmax", "logsumexp", "var")
+_CURVED = named(
+    "glu", "layer_norm", "group_norm", "instance_norm", "rms_norm", "softmax", "log_softmax", "logsumexp", "var"
+)
 _MIXED = calls.PRODUCTS_AND_SUMS | named("masked_fill", "where", "lerp")
 _GRIDS = _CONVOLUTIONS | _BATCH_NORMS
 _LAST = _LINEAR | named("layer_norm", "rms_norm")
@@ -191,6 +193,20 @@ def _curved(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], y: Te
     return y - torch.autograd.grad(along, u)[0]
 
 
+def _elementwise(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], y: Tensor) -> Tensor | None:
+    """f(x) - f'(x) x, with f' from one backward pass: not every activation function can be derived twice."""
+    given = [*args, *kwargs.values()]
+    places = [i for i, value in enumerate(given) if depends(value)]
+    if len(places) != 1 or given[places[0]].shape != y.shape:
+        return _curved(func, args, kwargs, y)
+    x = given[places[0]].detach().requires_grad_()
+    put = [x.clone() if i == places[0] else value for i, value in enumerate(given)]
+    out: Tensor = func(*put[: len(args)], **dict(zip(kwargs, put[len(args) :], strict=True)))
+    (derivative,) = torch.autograd.grad(out.sum(), x)
+    bias: Tensor = y - derivative * x.detach()
+    return bias
+
+
 def _of_product(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], y: Tensor) -> Tensor | None:
     """Of degree 2 where both factors depend on the picture: J x = 2 y."""
     return -y if sum(map(depends, args[0] if isinstance(args[0], list | tuple) else args)) > 1 else None
@@ -208,7 +224,8 @@ _BIASES: dict[Function, Bias] = {
     **dict.fromkeys(_CONVOLUTIONS | _LINEAR, _of_weights),
     **dict.fromkeys(_BATCH_NORMS | _SUMS | _JOINS, _at_zero),
     **dict.fromkeys(calls.QUOTIENTS, _of_quotient),
-    **dict.fromkeys(_CURVED | _MIXED | calls.ELEMENTWISE, _curved),
+    **dict.fromkeys(_CURVED | _MIXED, _curved),
+    **dict.fromkeys(calls.ELEMENTWISE, _elementwise),
     **dict.fromkeys(calls.HOMOGENEOUS, lambda *_: None),
 }
 Biases.written_out = dict.fromkeys(calls.ATTENTION, calls.attention)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
+from camlucida.engine import influence
 from camlucida.engine.survey import Event, Survey, picture_size, survey
 from camlucida.engine.twin import Twin
 from camlucida.errors import LayerError, nearest
@@ -52,19 +53,19 @@ def default_layer(twin: Twin, inputs: Any) -> Layer:
     of what comes later only the class token is read.
     """
     found = survey(twin, inputs)
-    eligible = _eligible(found)
-    if not eligible:
+    last = _last_eligible(twin, inputs, found)
+    if last is None:
         raise LayerError(
             f"no layer of {type(twin.module).__name__} gives out a grid of the picture that its answer depends on, "
             f"for an input of {picture_size(inputs)} pixels. Name one with layer=…, or use a larger picture."
         )
-    return _layer(found, eligible[-1])
+    return _layer(found, last)
 
 
 def candidates(twin: Twin, inputs: Any) -> list[Layer]:
     """The layers worth explaining, from edges to objects: the stages or blocks, ending with the default."""
     found = survey(twin, inputs)
-    eligible = _eligible(found)
+    eligible = _eligible(twin, inputs, found)
     if not eligible:
         return []
     chosen = _outermost(eligible, "")
@@ -96,6 +97,8 @@ def _resolved(twin: Twin, inputs: Any, spec: LayerSpec) -> list[Layer]:
         isinstance(spec, str) and spec and twin.named(spec) is not None
     ):  # also "4" or "all", where a module is called so
         return [_named(twin, inputs, spec)]
+    if spec in (-1, "-1"):  # the last candidate is the default, which is found without testing the others
+        return [default_layer(twin, inputs)]
     if isinstance(spec, int) or spec == "all" or spec.lstrip("-").isdigit():
         known = candidates(twin, inputs)
         if spec == "all":
@@ -187,18 +190,46 @@ def _layer(found: Survey, event: Event, name: str | None = None, key: str | None
     return Layer(name, event.module, event.call, calls, key, event.layout.grid if event.layout else None)
 
 
-def _eligible(found: Survey) -> list[Event]:
-    """Events that can stand for a stage of seeing, in the order they finished."""
-    good: dict[int, Event] = {}
+def _possible(found: Survey) -> dict[int, Event]:
+    """Events that could stand for a stage of seeing if the answer depends on them, in the order they finished."""
+    possible: dict[int, Event] = {}
     for event in found.events:
-        if event.name and event.layout and event.position in found.connected and _sees(event, good, found):
+        if event.name and event.layout and _sees(event, possible, found):
+            possible[event.position] = event
+    return possible
+
+
+def _eligible(twin: Twin, inputs: Any, found: Survey) -> list[Event]:
+    """Events that can stand for a stage of seeing, in the order they finished."""
+    possible = _possible(found)
+    _last_eligible(twin, inputs, found)  # asked from the end first, so that the last is the default everywhere
+    influence.find_all(twin, inputs, found, [p for p in possible if p not in found.influences])
+    good: dict[int, Event] = {}
+    for event in possible.values():
+        if found.influences[event.position] and _sees(event, good, found):
             good[event.position] = event
     # A class map, (b, classes, h, w) as in SqueezeNet, is an answer already; what it is made of explains it.
     features = [e for e in good.values() if not _is_class_map(e, found)]
     return features or list(good.values())
 
 
-def _sees(event: Event, good: dict[int, Event], found: Survey) -> bool:
+def _last_eligible(twin: Twin, inputs: Any, found: Survey) -> Event | None:
+    """The last of the eligible events, tested from the end in groups, so that only the last calls are kept."""
+    possible = _possible(found)
+    features = [e for e in possible.values() if not _is_class_map(e, found)]
+    class_maps = [e for e in possible.values() if _is_class_map(e, found)]
+    for events in (features, class_maps):
+        for group in influence.groups(found, events):
+            asked = {p for event in group for p in (event.position, event.passes_on) if p in possible}
+            influence.find(twin, inputs, found, sorted(asked - found.influences.keys()))
+            good = {p: possible[p] for p in asked if found.influences[p]}
+            for event in group:
+                if event.position in good and _sees(event, good, found):
+                    return event
+    return None
+
+
+def _sees(event: Event, good: Mapping[int, Event], found: Survey) -> bool:
     """Convolutions, norms, activations and blocks; not pools, reshapes, or a block that only ends in one."""
     assert event.layout is not None
     if not event.leaf:

@@ -1,8 +1,13 @@
-"""A survey: one run that writes down every call of every module, with the shape and layout of what it returned."""
+"""A survey: one run that writes down every call of every module, with the shape and layout of what it returned.
+
+No tensor outlives the call after the one that returned it, so a survey needs as much memory as a forward pass. What
+depends on what is not asked here but, for the few calls where it matters, in `influence`.
+"""
 
 from __future__ import annotations
 
 import math
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,7 +32,7 @@ class Event:
     shape        of the output's tensor, None if it holds none
     layout       how that lies on the picture, None where it has no place there
     passes_on    position of the event whose output this one returns unchanged (a Sequential's last child)
-    connected    whether the output depends on what stands there at places of the picture; filled on request
+    nbytes       size of the output's tensor in bytes
     """
 
     position: int
@@ -38,6 +43,7 @@ class Event:
     layout: Layout | None
     passes_on: int | None
     leaf: bool
+    nbytes: int
 
     @property
     def parameters(self) -> int:
@@ -47,11 +53,15 @@ class Event:
 
 @dataclass(frozen=True)
 class Survey:
-    """All events of one run in the order in which the calls finished; `outputs` is the network's output width."""
+    """All events of one run in the order in which the calls finished; `outputs` is the network's output width.
+
+    influences   whether the class scores depend on an event's output at positions of the image, by the event's
+                 position; filled by `influence.find` for the events that were asked about
+    """
 
     events: tuple[Event, ...]
-    connected: frozenset[int]
     outputs: int | None
+    influences: dict[int, bool] = field(default_factory=dict, compare=False, repr=False)
 
     def last(self, module: nn.Module) -> Event | None:
         """The last call of a module, None if it was never reached."""
@@ -99,12 +109,10 @@ def picture_size(inputs: Any) -> tuple[int, int]:
 
 def _surveyed(twin: Twin, one: Any, picture: tuple[int, int]) -> Survey:
     run = _Surveying(twin, picture)
-    with torch.inference_mode(False), torch.enable_grad():
-        leaves = structure.transform(one, lambda _, t: t.requires_grad_().clone() if t.is_floating_point() else t)
-        output = twin.run(run, leaves)
-        connected = run.connected(output)
+    with torch.inference_mode(False), torch.no_grad():
+        output = twin.run(run, one)
     outputs = next((int(t.shape[-1]) for _, t in structure.tensors(output) if t.ndim == 2), None)
-    return Survey(tuple(run.events), connected, outputs)
+    return Survey(tuple(run.events), outputs)
 
 
 @dataclass
@@ -112,8 +120,7 @@ class _Surveying:
     twin: Twin
     picture: tuple[int, int]
     events: list[Event] = field(default_factory=list)
-    handed: list[Tensor | None] = field(default_factory=list)
-    last_linear_input: Tensor | None = None
+    _handed: dict[int, tuple[weakref.ref[Tensor], int]] = field(default_factory=dict)
     _calls: Counter[nn.Module] = field(default_factory=Counter)
     _grids: list[tuple[int, int]] = field(default_factory=list)
     _channels_last: bool = False
@@ -125,18 +132,14 @@ class _Surveying:
         self._calls[module] += 1
         if leaf and next(module.parameters(recurse=False), None) is not None:
             self._channels_last = isinstance(module, nn.Linear | nn.LayerNorm) or "RMSNorm" in type(module).__name__
-        if isinstance(module, nn.Linear) and args and isinstance(args[0], Tensor):
-            self.last_linear_input = args[0]
-        tensor = returned = _tensor(output)
-        if not torch.is_grad_enabled() and tensor is not None:  # a `no_grad` of the network's own
-            torch.set_grad_enabled(True)
-            tensor = tensor.detach().requires_grad_()
+        tensor = first_tensor(output)
         layout = self._layout(module, tensor)
         if layout and layout.kind != "windows":
             self._grids.append(layout.grid)
+        position = len(self.events)
         self.events.append(
             Event(
-                position=len(self.events),
+                position=position,
                 name=self.twin.names[module],
                 call=self._calls[module],
                 module=module,
@@ -144,40 +147,16 @@ class _Surveying:
                 layout=layout,
                 passes_on=self._same(tensor),
                 leaf=leaf,
+                nbytes=0 if tensor is None else tensor.nbytes,
             )
         )
-        # The network goes on with a clone, so that an in-place operation cannot make two layers look like one.
-        handed = None if tensor is None else tensor.clone()
-        self.handed.append(handed)
-        if returned is None or handed is None:
+        if tensor is None:
             return output
-        return structure.exchange(output, returned, handed)
-
-    def connected(self, output: Any) -> frozenset[int]:
-        """Positions of the events at whose places in the picture the network's answer depends on something.
-
-        A vision transformer's last norm is not: only its class token is read. Nor is the map that a backbone
-        returns beside the pooled one that is read: what counts is what is made of it after the call. Found by the
-        gradient of a random mixture of the output and of what entered the last Linear (whose weights may be zero).
-        """
-        generator = torch.Generator().manual_seed(0)
-        ends = [t for _, t in structure.tensors(output) if t.is_floating_point()]
-        ends += [self.last_linear_input] if self.last_linear_input is not None else []
-        ends = [t for t in ends if t.requires_grad]
-        places = [(e, t) for e, t in zip(self.events, self.handed, strict=True) if e.layout and t is not None]
-        places = [(e, t) for e, t in places if t.requires_grad]
-        if not ends or not places:
-            return frozenset()
-        mixture = sum((t * torch.randn(t.shape, generator=generator).to(t)).sum() for t in ends)
-        try:
-            gradients = torch.autograd.grad(mixture, [t for _, t in places], allow_unused=True)  # type: ignore[arg-type]
-        except RuntimeError:  # made for inference: overwrites what a backward pass would need, somewhere
-            return frozenset(e.position for e, _ in places)
-        return frozenset(
-            e.position
-            for (e, _), g in zip(places, gradients, strict=True)
-            if g is not None and e.layout is not None and bool(e.layout.to_grid(g).any())
-        )
+        # The network continues with another tensor object on the same memory, so that two calls that return the
+        # same object can be told from two calls of which the second passes on what the first returned.
+        handed = tensor.detach()
+        self._handed[id(handed)] = (weakref.ref(handed), position)
+        return structure.exchange(output, tensor, handed)
 
     def _layout(self, module: nn.Module, tensor: Tensor | None) -> Layout | None:
         if tensor is None:
@@ -200,12 +179,13 @@ class _Surveying:
         return None
 
     def _same(self, tensor: Tensor | None) -> int | None:
-        if tensor is None:
-            return None
-        return next((i for i in reversed(range(len(self.handed))) if self.handed[i] is tensor), None)
+        """Position of the event after which the network was given this very object; an id may have been reused."""
+        known, position = self._handed.get(id(tensor), (None, None))
+        return position if tensor is not None and known is not None and known() is tensor else None
 
 
-def _tensor(output: Any) -> Tensor | None:
+def first_tensor(output: Any) -> Tensor | None:
+    """The tensor of a module's output that counts, None where it holds no floating-point tensor."""
     try:
         return structure_get(output, tensor_path(output))
     except LayerError:

@@ -205,6 +205,8 @@ def trace(twin: Twin, inputs: Any, layers: Sequence[Layer], *, gradients: bool =
     """
     with torch.inference_mode(False), torch.no_grad():
         given = structure.transform(inputs, lambda _, t: t.detach().clone())
+        if rerun:  # before the tape is recorded, so that the two are never in memory together
+            batch_axes(twin, given)
         record = _Recorder(twin, given, gradients, rerun)
         recording, output = record(_wanted(layers))
         miscounted = {
