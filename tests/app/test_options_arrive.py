@@ -25,7 +25,6 @@ from camlucida.data import toybox
 from camlucida.data.datasets import Scenes
 from camlucida.data.toybox import Toybox
 from camlucida.evaluation import evaluate
-from camlucida.models.load import load
 from camlucida.studying import Study, make_study
 
 LOAD = "camlucida.models.load.load"
@@ -505,7 +504,7 @@ class _Stopped(BaseException):
 
 @pytest.fixture(scope="module")
 def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Images, labels, boxes, an evaluation and an answered study, which take long to make."""
+    """Images, labels and boxes."""
     for module in pkgutil.walk_packages(camlucida.__path__, "camlucida."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)  # a module first imported below would keep a recorder for good
@@ -517,20 +516,19 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         toybox.scene(number, kinds=[kind], size=96).picture().save(folder / "shots" / f"{kind}.png")
     (folder / "names.txt").write_text("\n".join(f"class {i}" for i in range(10)))
     (folder / "boxes.csv").write_text("file,x0,y0,x1,y1\ncat.png,1,2,30,40\n")
-    source = {"data": "toybox", "count": 1, "boxes": None, "model": "toybox", "arch": None, "labels": None}
-    network = load("toybox")
-    evaluate(
-        network,
-        Scenes(Toybox(1)),
-        methods=["cam", "grad_cam"],
-        metrics=["entropy"],
-        out=folder / "run",
-        source=source,
-    )
-    study: Study = make_study(folder / "study", network, [folder / "pets.png"], methods=["cam", "grad_cam"])
-    for trial in study.order("anna"):
-        study.answer(trial, "anna", 1)
     return folder
+
+
+def _add(folder: Path, name: str) -> None:
+    """An evaluation or an answered study, made when a line names it first."""
+    if name == "run" and not (folder / name).exists():
+        source = {"data": "toybox", "count": 1, "boxes": None, "model": "toybox", "arch": None, "labels": None}
+        both = {"methods": ["cam", "grad_cam"], "metrics": ["entropy"]}
+        evaluate("toybox", Scenes(Toybox(1)), **both, out=folder / name, source=source)  # type: ignore[arg-type]
+    if name == "study" and not (folder / name).exists():
+        study: Study = make_study(folder / name, "toybox", [folder / "pets.png"], methods=["cam", "grad_cam"])
+        for trial in study.order("anna"):
+            study.answer(trial, "anna", 1)
 
 
 @dataclass
@@ -561,6 +559,8 @@ def run(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     def call(line: Line, words: str) -> Recorded:
         folder = tmp_path / ("with" if words != line.base else "without")
         folder.mkdir()
+        for word in words.split()[1:]:
+            _add(furnished, word)
         for entry in furnished.iterdir():
             (folder / entry.name).symlink_to(entry)
         recorded = Recorded()

@@ -133,7 +133,8 @@ def _check_bytes(image: Image.Image, max_bytes: int, name: str) -> None:
     """Refuse what takes too much memory to decode: deep pixels, or millions of rows, each with an address."""
     width, height = image.size
     pixel = 4 + (1 if image.mode in ONE_BYTE else 2 if image.mode.startswith("I;16") else 4)
-    needed = width * height * pixel + 2 * 8 * height + 2 * 4 * width  # two rows are held by decoders of PNG
+    rows = 2 * 4 * width if image.format == "PNG" else 0  # its decoder holds two
+    needed = width * height * pixel + 2 * 8 * height + rows
     if needed > max_bytes:
         raise ImageError(
             f"{name} is {width} x {height} and would take {needed / 1e6:,.0f} MB to decode; the limit is "
