@@ -148,10 +148,11 @@ class Runs:
         Numbers go into a folder that is deleted when the page ends; no picture does. What was stopped goes on where it
         was. `progress` counts a picture twice, and ends the work by raising.
         """
-        named = hashlib.blake2b(served.name.encode(errors="replace"), digest_size=3).hexdigest()
-        id_ = f"m-{served.model.weights_hash}{named}-{count}-{seed}-{int(maps)}"
+        about = served.name
         if self._of_files:  # an image may have been replaced since the last time
-            id_ += f"-{self._hash(min(count, len(self.data)), seed, afresh=True)}"
+            about += f"\0{self._hash(min(count, len(self.data)), seed, afresh=True)}"
+        named = hashlib.blake2b(about.encode(errors="replace"), digest_size=6).hexdigest()
+        id_ = f"m-{served.model.weights_hash}{named}-{count}-{seed}-{int(maps)}"
         with self._making:
             if id_ in self._made:
                 return self._made[id_]
