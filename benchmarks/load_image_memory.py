@@ -68,7 +68,10 @@ def main() -> None:
             subprocess.run([sys.executable, __file__, "--side", str(arguments.side), "--write", kind, path], check=True)
             read = subprocess.run([sys.executable, "-c", READ, path], capture_output=True, text=True, check=True)
             peak, _, error = read.stdout.strip().partition(" ")
-            stored.setdefault(kind, {})[arguments.label] = {"MiB": round(float(peak)), "error": error.replace(path, "the file")}
+            stored.setdefault(kind, {})[arguments.label] = {
+                "MiB": round(float(peak)),
+                "error": error.replace(path, "the file"),
+            }
             print(kind, stored[kind][arguments.label], flush=True)
             os.remove(path)
     RESULTS.write_text(json.dumps(stored, indent=2) + "\n")
