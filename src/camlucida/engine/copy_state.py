@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import array
 import copy
+import itertools
+import random
 import types
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from camlucida.engine.reach import content_of
+from camlucida.engine.reach import GENERATORS, content_of
 from camlucida.engine.tensor_snapshot import TensorSnapshot, state_bytes
 
 
@@ -56,6 +58,9 @@ class CopyState:
             if parameter.data_ptr() != alias.data_ptr():  # something was assigned to its `.data`
                 parameter.data = alias
         fresh = self._fresh_tensors() if self._tensors_changed else {}
+        for slot in self._slots:
+            if isinstance(slot, _CountSlot) and slot.changed:
+                slot.renew(fresh)
         for slot in self._slots:
             slot.exchange(fresh)
             if slot.changed:
@@ -137,7 +142,7 @@ class _StateSlot:
 
     def __init__(self, container: Any) -> None:
         self._container, self._state = container, state_bytes(container)
-        self._content = container.get_state() if isinstance(container, torch.Generator) else copy.copy(container)
+        self._content = container.get_state() if isinstance(container, torch.Generator) else copy.deepcopy(container)
 
     @property
     def changed(self) -> bool:
@@ -154,14 +159,39 @@ class _StateSlot:
             container[...] = content
         elif isinstance(container, bytearray | array.array):
             container[:] = content
+        elif isinstance(container, random.Random):
+            container.setstate(content.getstate())
+        elif isinstance(container, np.random.RandomState):
+            container.set_state(content.get_state())
         else:
-            container.__setstate__(copy.copy(content).__getstate__())
+            bits = (container.bit_generator, content.bit_generator) if hasattr(container, "bit_generator") else None
+            to, of = bits or (container, content)
+            to.state = of.state
+
+
+class _CountSlot(_StateSlot):
+    """An `itertools.count`, which cannot be set back: another takes its place."""
+
+    __slots__ = ()
+
+    def renew(self, fresh: dict[int, Any]) -> None:
+        """Add the one that takes its place."""
+        before, self._container = self._container, copy.copy(self._content)
+        self._content = copy.copy(self._content)
+        fresh[id(before)] = self._container
+
+    def write(self) -> None:
+        """It has been exchanged."""
 
 
 def _slots(container: Any) -> Iterator[_Slot | _StateSlot]:
     """What of a container can change."""
     if isinstance(container, nn.Module):
         yield _ModuleSlot(container)
+    elif isinstance(container, itertools.count):
+        yield _CountSlot(container)
+    elif isinstance(container, GENERATORS + (bytearray, array.array)):
+        yield _StateSlot(container)
     elif isinstance(container, np.ndarray) and not container.dtype.hasobject:
         yield _StateSlot(container)
     elif isinstance(container, np.ndarray):
@@ -181,8 +211,6 @@ def _slots(container: Any) -> Iterator[_Slot | _StateSlot]:
             yield _DictSlot(vars(container))
         if members := _members(container):
             yield _Slot(container, lambda c: [m.__get__(c) if _is_set(m, c) else _UNSET for m in members], _put_members)
-    elif hasattr(container, "__setstate__") or isinstance(container, torch.Generator | bytearray | array.array):
-        yield _StateSlot(container)
 
 
 _UNSET = object()
@@ -247,7 +275,7 @@ def _put_flat(container: Any, values: list[Any]) -> None:
 def _members(container: Any) -> list[types.MemberDescriptorType]:
     """The slots of a class that has `__slots__`."""
     own = [m for cls in type(container).__mro__ for m in vars(cls).values()]
-    return [m for m in own if isinstance(m, types.MemberDescriptorType)]
+    return [m for m in own if isinstance(m, types.MemberDescriptorType) and m.__name__ != "__dict__"]
 
 
 def _is_set(member: types.MemberDescriptorType, container: Any) -> bool:

@@ -481,6 +481,7 @@ _TELL: dict[Kind, Callable[[Any], list[Any]]] = {
     Kind.SET: lambda value: [*value, *_extra(value)],
     Kind.METHOD: lambda value: [getattr(value, "__func__", value.__name__), value.__self__],
     Kind.PARTIAL: lambda value: [value.func, *value.args, *value.keywords, *value.keywords.values(), vars(value)],
+    Kind.CACHED: lambda value: [value.__wrapped__, *value.cache_parameters().values()],
     Kind.CELL: lambda value: [*content_of(value)],
     Kind.WEAK: _told_weak,
     Kind.ARRAY: lambda value: [str(value.shape), *value.flat],

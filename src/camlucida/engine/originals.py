@@ -111,13 +111,14 @@ class Originals:
         frame: types.FrameType | None = sys._getframe(1)
         while frame is not None:
             first = frame.f_locals.get(next(iter(frame.f_code.co_varnames), ""))
-            if id(first) in self._own_modules and frame.f_code.co_name not in _MACHINERY:
-                return self._own_modules[id(first)], frame.f_code.co_name
+            if id(first) in self._own_modules:
+                called = frame.f_code.co_name
+                return self._own_modules[id(first)], "forward" if called in _CALLS_FORWARD else called
             frame = frame.f_back
         return "", "forward"
 
 
-_MACHINERY = ("_call_impl", "_wrapped_call_impl", "__call__", "inner", "_check_module", "about_to_run")
+_CALLS_FORWARD = ("_call_impl", "_wrapped_call_impl", "__call__", "inner", "<lambda>")
 
 
 class _Watch(TorchDispatchMode):

@@ -56,6 +56,8 @@ class Kind(enum.Enum):
     FUNCTION = enum.auto()
     METHOD = enum.auto()
     PARTIAL = enum.auto()
+    CACHED = enum.auto()
+    """A function with `functools.lru_cache` around it: the copy begins with an empty cache."""
     CELL = enum.auto()
     WEAK = enum.auto()
     """A weak reference or proxy."""
@@ -123,6 +125,8 @@ _KINDS: tuple[tuple[Kind, Any], ...] = (
     (Kind.FUNCTION, types.FunctionType),
     (Kind.METHOD, types.MethodType),
     (Kind.PARTIAL, functools.partial),
+    (Kind.CACHED, type(functools.lru_cache(len))),
+    (Kind.OBJECT, types.SimpleNamespace),
     (Kind.CELL, types.CellType),
     (Kind.WEAK, (weakref.ref, *weakref.ProxyTypes, weakref.WeakSet, weakref.WeakValueDictionary)),
     (Kind.WEAK, weakref.WeakKeyDictionary),
@@ -153,7 +157,7 @@ def attributes_of(value: Any) -> dict[str, Any]:
     own = dict(getattr(value, "__dict__", None) or {})
     for cls in type(value).__mro__:
         for name, member in vars(cls).items():
-            if isinstance(member, types.MemberDescriptorType):
+            if isinstance(member, types.MemberDescriptorType) and name != "__dict__":
                 try:
                     own[name] = member.__get__(value)
                 except AttributeError:  # a slot that nothing was put into
@@ -194,6 +198,8 @@ def parts_of(value: Any, kind: Kind) -> list[Any]:
             return [getattr(value, "__func__", None), value.__self__]
         case Kind.PARTIAL:
             return [value.func, *value.args, *value.keywords.values(), *vars(value).values()]
+        case Kind.CACHED:
+            return [value.__wrapped__]
         case Kind.CELL:
             return list(content_of(value))
         case Kind.WEAK:
@@ -229,7 +235,7 @@ def reaches_state(value: Any) -> bool:
         if kind is Kind.ATOM or id(value) in seen:
             continue
         seen.add(id(value))
-        if kind in (Kind.FUNCTION, Kind.CELL, Kind.METHOD, Kind.PARTIAL) or isinstance(value, tuple | frozenset):
+        if kind in (Kind.FUNCTION, Kind.CELL, Kind.METHOD, Kind.PARTIAL, Kind.CACHED) or isinstance(value, tuple | frozenset):
             waiting += parts_of(value, kind)
         elif not isinstance(value, slice):
             return True

@@ -9,6 +9,7 @@ the copy does reaches the caller's network, and the copy does not keep that netw
 from __future__ import annotations
 
 import copy
+import functools
 import types
 import warnings
 import weakref
@@ -214,7 +215,7 @@ class StructuralCopy:
         shell = self._shell(value, base.__new__(cls))
         if isinstance(value, defaultdict):
             shell.default_factory = self._copied(value.default_factory, f"{name}.default_factory")
-        for key, part in dict.items(value):
+        for key, part in base.items(value):
             base.__setitem__(shell, self._copied(key, f"{name} key"), self._copied(part, f"{name}[{key!r:.40}]"))
         self._extra_attributes(value, shell, name)
         return shell
@@ -306,6 +307,9 @@ class StructuralCopy:
         vars(copied).update({key: self._copied(part, f"{name}.{key}") for key, part in vars(value).items()})
         return copied
 
+    def _cached(self, value: Any, name: str) -> Any:
+        return functools.lru_cache(**value.cache_parameters())(self._copied(value.__wrapped__, name))
+
     def _weak(self, value: Any, name: str) -> Any:
         if isinstance(value, weakref.WeakSet):
             return weakref.WeakSet(self._held(part, name) for part in list(value))
@@ -356,7 +360,8 @@ class StructuralCopy:
             self._inside_object = False
 
     def _filled_object(self, value: Any, name: str) -> Any:
-        shell = self._shell(value, object.__new__(type(value)))
+        base: Any = types.SimpleNamespace if isinstance(value, types.SimpleNamespace) else object
+        shell = self._shell(value, base.__new__(type(value)))
         self._fill_attributes(value, shell, name)
         return shell
 
@@ -390,6 +395,7 @@ class StructuralCopy:
         Kind.FUNCTION: _function,
         Kind.METHOD: _method,
         Kind.PARTIAL: _partial,
+        Kind.CACHED: _cached,
         Kind.CELL: _cell,
         Kind.WEAK: _weak,
         Kind.ARRAY: _array,

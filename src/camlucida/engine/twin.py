@@ -66,12 +66,11 @@ class Twin:
         self._modules = dict(self.module.named_modules(remove_duplicate=False))
         for module in self.names:
             self._watch(module)
-        self._state = _state(copied)
-        self._stateful = False
         self._originals = Originals(copied)
         self._watched_shapes: set[Any] = set()
         self._lock = threading.RLock()
         self.module.forward = self._from_the_same_state(self.module.forward)
+        self._state, self._stateful = _state(copied), False  # last: what is on the copy now is put back
         self.lasting = self._fingerprint.comparable and not (copied.incomparable or copied.held_by_class)
         self.notes: dict[Any, Any] = {}
 
