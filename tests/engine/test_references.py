@@ -22,6 +22,8 @@ from camlucida.engine import trace, twin_of
 from camlucida.errors import ModelError
 
 State = Callable[[nn.Module], dict[str, Any]]
+Evaluated = Callable[[nn.Module, Tensor], Tensor]
+EveryTensor = Callable[[Any], list[bytes]]
 
 
 class Net(nn.Module):
@@ -195,30 +197,8 @@ KINDS: dict[str, Callable[[Any], None]] = {
 }
 
 
-def evaluated(network: Any, images: Tensor) -> Tensor:
-    """What the network answers when everything that it reaches is in eval mode; it is put back as it was."""
-    held: list[nn.Module] = []
-    original = nn.Module.__call__
-
-    def noting(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        if module.training:
-            held.append(module)
-            module.training = False
-        return original(module, *args, **kwargs)
-
-    nn.Module.__call__ = noting  # type: ignore[method-assign]
-    try:
-        with torch.no_grad():
-            output: Tensor = network(images)
-            return output
-    finally:
-        nn.Module.__call__ = original  # type: ignore[method-assign]
-        for module in held:
-            module.training = True
-
-
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_copy_runs_its_own_modules(state: State, kind: str) -> None:
+def test_the_copy_runs_its_own_modules(state: State, evaluated: Evaluated, every_tensor: EveryTensor, kind: str) -> None:
     network = Net().train()
     KINDS[kind](network)
     images = torch.randn(4, 3, 8, 8)
@@ -232,29 +212,6 @@ def test_the_copy_runs_its_own_modules(state: State, kind: str) -> None:
     assert state(network) == before
     assert every_tensor(network) == tensors
     assert torch.equal(torch.get_rng_state(), random_numbers)
-
-
-def every_tensor(network: Any) -> list[bytes]:
-    """The bytes of everything below the network that is a tensor, found by the garbage collector."""
-    import gc
-
-    waiting, seen, found = [network], set(), []
-    while waiting:
-        value = waiting.pop()
-        if id(value) in seen or isinstance(value, types.ModuleType) or value is globals() and value is not network:
-            continue
-        seen.add(id(value))
-        if isinstance(value, Tensor):
-            found.append(value.detach().numpy().tobytes())
-            waiting.append(value.__dict__)
-        elif isinstance(value, types.FunctionType):
-            waiting += [c.cell_contents for c in value.__closure__ or ()]
-            waiting += [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values(), *vars(value).values()]
-        elif isinstance(value, type) and value.__module__ != __name__:
-            continue
-        else:
-            waiting += gc.get_referents(value)
-    return sorted(found)
 
 
 GLOBAL: dict[str, Any] = {}
@@ -354,7 +311,7 @@ REFUSED: dict[str, tuple[Callable[[Any], None], str]] = {
 
 @pytest.mark.parametrize("kind", REFUSED)
 @pytest.mark.parametrize("method", ["grad_cam", "rise"])
-def test_what_cannot_be_followed_is_refused(state: State, kind: str, method: str) -> None:
+def test_what_cannot_be_followed_is_refused(state: State, every_tensor: EveryTensor, kind: str, method: str) -> None:
     build, words = REFUSED[kind]
     network = Net().train()
     build(network)
