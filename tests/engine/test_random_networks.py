@@ -277,7 +277,7 @@ ENDS: dict[str, Way] = {
     "a layer of no network": (lambda net: copy.deepcopy(net.inner), lambda found: found),
     "a method": (lambda net: net.run, lambda found: found),
     "the network": (lambda net: net, lambda found: found.run),
-    "layers by themselves": (lambda net: list(net.inner), lambda found: nn.Sequential(*found).eval()),
+    "layers by themselves": (lambda net: list(net.inner), lambda found: lambda x: functools.reduce(lambda y, layer: layer(y), found, x)),
 }
 
 

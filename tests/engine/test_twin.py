@@ -585,7 +585,7 @@ def test_what_refuses_to_be_copied_is_named(images: Tensor) -> None:
 
 
 def test_a_callers_forward_hook_works_on_the_copy(images: Tensor, state: State) -> None:
-    """A hook may change what a layer returns, so it runs; what it keeps (a list) stays as the caller has it."""
+    """A hook may change what a layer returns, so it runs, with the copy's modules; it records into its own list."""
     network, seen = Small().train(), []
 
     def double(module: nn.Module, args: Any, output: Tensor) -> Tensor:
@@ -597,11 +597,20 @@ def test_a_callers_forward_hook_works_on_the_copy(images: Tensor, state: State) 
     before = state(network)
     hooked = trace(twin_of(network), images, []).output
     attribute(network, images, target=0, layer="stem", method="ablation_cam")
-    assert seen == []
     assert state(network) == before
+    assert seen
+    assert network.block not in seen
     assert torch.equal(hooked, network.eval()(images))
-    assert seen == [network.block]
     assert not torch.equal(hooked, plain)
+
+
+def test_a_hook_that_records_does_not_outdate_the_copy(images: Tensor) -> None:
+    network, sizes = Small().eval(), []
+    network.block.register_forward_hook(lambda module, args, output: sizes.append(len(output)))
+    twin = twin_of(network)
+    trace(twin, images, [])
+    assert sizes == [2]
+    assert twin_of(network) is twin
 
 
 def test_backward_hooks_of_the_caller_do_not_fire(images: Tensor) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import types
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from operator import attrgetter, itemgetter
 from typing import Any, Protocol
 
@@ -18,12 +19,14 @@ import numpy as np
 from torch import Tensor, nn
 
 from camlucida.engine.reach import (
+    RECORDERS,
     VALUES,
     Kind,
     attributes_of,
     content_of,
     fits,
     kind_of,
+    reaches_module,
     weakly_held,
 )
 from camlucida.engine.structural_copy import INSIDE_TORCH, TRAINING_ONLY
@@ -176,7 +179,8 @@ class _Module(_Shared):
         self.parameters = _names(own["_parameters"])
         self.buffers = _names(own["_buffers"])
         hooked = own["_forward_hooks"] or own["_forward_pre_hooks"]
-        self.hooks = [(key, _Dict.of(own[key], builder)) for key in (*HOOKS, *HOOK_FLAGS)] if hooked else None
+        with builder.among_recorders():
+            self.hooks = [(key, _Dict.of(own[key], builder)) for key in (*HOOKS, *HOOK_FLAGS)] if hooked else None
         self.children = [(k, None if v is None else builder.node(v)) for k, v in own["_modules"].items()]
 
     def inside(self, module: Any, walk: _Walk) -> bool:
@@ -330,7 +334,7 @@ class _Class:
     def __init__(self, cls: type, builder: _Builder) -> None:
         self.cls = cls
         self.inside_torch = cls.__module__.startswith(INSIDE_TORCH)
-        self.items = _Items(self._told(), builder)
+        self.items = builder.of_class(self._told())
         functions = [] if self.inside_torch else [f for f in vars(cls).values() if isinstance(f, types.FunctionType)]
         self.constants = [
             (namespace, names, _Items([namespace.get(name) for name in names], builder))
@@ -359,7 +363,22 @@ class _Builder:
         self._alive: list[Any] = []
         self._classes: dict[type, None] = {}
         self._inside_object = False
-        self._inside_constants = False
+        self._among_recorders = False
+        self._inside_class = False
+
+    @contextmanager
+    def among_recorders(self, among: bool = True) -> Iterator[None]:
+        """While inside, lists and objects without modules are the caller's own in the copy as well: never outdated."""
+        before, self._among_recorders = self._among_recorders, among
+        yield
+        self._among_recorders = before
+
+    def of_class(self, values: Sequence[Any]) -> _Items:
+        """The attributes of a class: what its functions close over is not copied."""
+        self._inside_class = True
+        items = _Items(values, self)
+        self._inside_class = False
+        return items
 
     def classes(self) -> list[type]:
         """All classes of the modules met, but those that every module has."""
@@ -385,11 +404,14 @@ class _Builder:
         if kind is Kind.ATOM:
             return None
         self._alive.append(value)
+        if self._among_recorders and kind in RECORDERS and not reaches_module(value):
+            return _Same(value)
         node = self._nodes[id(value)] = self._new(value, kind)
         if isinstance(node, _Shared):
             started = self._inside_object
             self._inside_object = started or kind is Kind.OBJECT
-            node.start(value, self)  # type: ignore[attr-defined]
+            with self.among_recorders(self._among_recorders or (self._inside_class and kind is Kind.FUNCTION)):
+                node.start(value, self)  # type: ignore[attr-defined]
             self._inside_object = started
         return node
 
@@ -424,10 +446,12 @@ def _named(code: types.CodeType) -> set[str]:
 
 
 def _is_constant(value: Any) -> bool:
-    kind = kind_of(value)
-    if kind is Kind.ATOM:
-        return isinstance(value, VALUES) and value is not None
-    return kind in (Kind.DICT, Kind.SEQUENCE, Kind.SET, Kind.ARRAY) and fits(value)
+    """A number or a container of numbers; an empty list is more likely there to be filled."""
+    if isinstance(value, dict):
+        return all(map(_is_constant, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        return len(value) > 0 and all(map(_is_constant, value))
+    return isinstance(value, VALUES) and value is not None
 
 
 class _Function:

@@ -73,6 +73,9 @@ class Kind(enum.Enum):
     """Reading it changes it, and it cannot be copied. Also what holds the caller's training: an optimizer."""
 
 
+RECORDERS = (Kind.DICT, Kind.SEQUENCE, Kind.SET, Kind.OBJECT)
+"""What a caller's hook may keep its records in: where no module can be reached from it, it stays the caller's."""
+
 VALUES = (bool, int, float, complex, str, bytes, type(None), decimal.Decimal, fractions.Fraction, datetime.date)
 VALUES += (datetime.time, datetime.timedelta, pathlib.PurePath, uuid.UUID, range, torch.Size, torch.dtype, np.generic)
 VALUES += (torch.device, np.dtype, torch.memory_format, torch.layout)

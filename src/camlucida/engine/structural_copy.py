@@ -25,6 +25,7 @@ from torch.nn.parameter import is_lazy
 
 from camlucida.engine.reach import (
     COPIES_ITSELF,
+    RECORDERS,
     Kind,
     attributes_of,
     content_of,
@@ -82,7 +83,7 @@ class StructuralCopy:
         self._memo: dict[int, Any] = {}
         self._originals: list[Any] = []  # ids are only unique among objects that live
         self._busy: set[int] = set()
-        self._inside_object = False
+        self._inside_object = self._inside_hook = False
         self._leading_to_modules: dict[type, dict[str, Any]] = {}
         self._of_network = {id(module) for module in network.modules()}
         self._where = ""
@@ -111,7 +112,7 @@ class StructuralCopy:
         if id(value) in self._memo:
             return self._memo[id(value)]
         kind = kind_of(value)
-        if kind is Kind.ATOM:
+        if kind is Kind.ATOM or (self._inside_hook and kind in RECORDERS and not reaches_module(value)):
             return value
         self._originals.append(value)
         with self._at(name):
@@ -159,6 +160,10 @@ class StructuralCopy:
                 copied = self._parts(part, name)
             elif is_module and key in HOOK_DICTS and not part:
                 copied = type(part)()
+            elif is_module and key in ("_forward_hooks", "_forward_pre_hooks"):
+                self._inside_hook = True
+                copied = self._dict(part, f"{name}.{key}" if name else key)
+                self._inside_hook = False
             else:
                 copied = self._copied(part, f"{name}.{key}" if name else key)
             if own is not None and key in vars(value):
