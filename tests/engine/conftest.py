@@ -189,7 +189,12 @@ def _every_tensor(network: Any) -> list[bytes]:
         elif isinstance(value, types.FunctionType):
             waiting += [c.cell_contents for c in value.__closure__ or ()]
             waiting += [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values(), *vars(value).values()]
-        elif isinstance(value, type) and value.__module__.partition(".")[0] in ("torch", "builtins", "numpy", "camlucida"):
+        elif isinstance(value, type) and value.__module__.partition(".")[0] in (
+            "torch",
+            "builtins",
+            "numpy",
+            "camlucida",
+        ):
             continue
         else:
             waiting += gc.get_referents(value)

@@ -80,7 +80,9 @@ CONTAINERS: dict[str, Callable[[list[Any]], Any]] = {
 }
 numbers = st.floats(-2, 2, allow_nan=False).map(lambda value: round(value, 3))
 leaves = st.tuples(st.sampled_from(sorted(LEAVES)), numbers)
-trees = st.recursive(leaves, lambda inner: st.tuples(st.sampled_from(sorted(CONTAINERS)), st.lists(inner, min_size=1, max_size=3)))
+trees = st.recursive(
+    leaves, lambda inner: st.tuples(st.sampled_from(sorted(CONTAINERS)), st.lists(inner, min_size=1, max_size=3))
+)
 
 
 def built(tree: Any) -> Any:
@@ -233,8 +235,8 @@ Way = tuple[Callable[[Any], Any], Callable[[Any], Any]]
 GLOBALS: list[Any] = []
 WAYS: dict[str, Way] = {
     "closure": (as_closure, lambda held: held()),
-    "default": (lambda target: (lambda target=target: target), lambda held: held()),
-    "keyword": (lambda target: (lambda *, target=target: target), lambda held: held()),
+    "default": (lambda target: lambda target=target: target, lambda held: held()),
+    "keyword": (lambda target: lambda *, target=target: target, lambda held: held()),
     "list": (lambda target: [target], lambda held: held[0]),
     "tuple": (lambda target: (0, target), lambda held: held[1]),
     "dict": (lambda target: {"a": target}, lambda held: held["a"]),
@@ -277,7 +279,10 @@ ENDS: dict[str, Way] = {
     "a layer of no network": (lambda net: copy.deepcopy(net.inner), lambda found: found),
     "a method": (lambda net: net.run, lambda found: found),
     "the network": (lambda net: net, lambda found: found.run),
-    "layers by themselves": (lambda net: list(net.inner), lambda found: lambda x: functools.reduce(lambda y, layer: layer(y), found, x)),
+    "layers by themselves": (
+        lambda net: list(net.inner),
+        lambda found: lambda x: functools.reduce(lambda y, layer: layer(y), found, x),
+    ),
 }
 
 

@@ -138,7 +138,10 @@ def class_closure(net: Any) -> dict[str, Any]:
 
 
 def class_attribute(net: Any) -> dict[str, Any]:
-    return {"blocks": [net.bn], "forward": lambda self, x: self.fc(self.blocks[0](self.conv(self.stem(x))).mean((2, 3)))}
+    return {
+        "blocks": [net.bn],
+        "forward": lambda self, x: self.fc(self.blocks[0](self.conv(self.stem(x))).mean((2, 3))),
+    }
 
 
 KINDS: dict[str, Callable[[Any], None]] = {
@@ -154,7 +157,9 @@ KINDS: dict[str, Callable[[Any], None]] = {
     "a plain object": through(lambda n: setattr(n, "o", Holder(block())), lambda n: n.o.value),
     "a method of a plain object": through(lambda n: setattr(n, "f", Holder(block()).call), lambda n: n.f),
     "an object with slots": through(lambda n: setattr(n, "o", Slotted(block())), lambda n: n.o.value),
-    "an object in an object": through(lambda n: setattr(n, "o", Holder([Holder(block())])), lambda n: n.o.value[0].value),
+    "an object in an object": through(
+        lambda n: setattr(n, "o", Holder([Holder(block())])), lambda n: n.o.value[0].value
+    ),
     "a frozen dataclass": through(lambda n: setattr(n, "o", Frozen(block())), lambda n: n.o.value),
     "a namespace": through(lambda n: setattr(n, "o", types.SimpleNamespace(f=block())), lambda n: n.o.f),
     "a trainer that knows the network": through(lambda n: setattr(n, "o", Holder(n)), lambda n: n.o.value.features),
@@ -177,9 +182,7 @@ KINDS: dict[str, Callable[[Any], None]] = {
     "a partial's argument": through(
         lambda n: setattr(n, "f", functools.partial(lambda f, x: f(x), block())), lambda n: n.f
     ),
-    "a cached function": through(
-        lambda n: setattr(n, "f", functools.lru_cache(maxsize=2)(n.features)), lambda n: n.f
-    ),
+    "a cached function": through(lambda n: setattr(n, "f", functools.lru_cache(maxsize=2)(n.features)), lambda n: n.f),
     "an attribute of a function": through(
         lambda n: (setattr(n, "f", lambda x: None), setattr(n.f, "inner", block())), lambda n: n.f.inner
     ),
@@ -198,7 +201,9 @@ KINDS: dict[str, Callable[[Any], None]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_copy_runs_its_own_modules(state: State, evaluated: Evaluated, every_tensor: EveryTensor, kind: str) -> None:
+def test_the_copy_runs_its_own_modules(
+    state: State, evaluated: Evaluated, every_tensor: EveryTensor, kind: str
+) -> None:
     network = Net().train()
     KINDS[kind](network)
     images = torch.randn(4, 3, 8, 8)

@@ -213,7 +213,11 @@ KINDS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[Any
         lambda n: n.d["a"].running_mean.data.add_(2),
     ),
     "an object": (put("o", lambda: Plain(1.0)), lambda n: n.o.value, lambda n: setattr(n.o, "value", -2.0)),
-    "an object with slots": (put("o", lambda: Slotted(1.0)), lambda n: n.o.value, lambda n: setattr(n.o, "value", -2.0)),
+    "an object with slots": (
+        put("o", lambda: Slotted(1.0)),
+        lambda n: n.o.value,
+        lambda n: setattr(n.o, "value", -2.0),
+    ),
     "a dataclass": (put("o", lambda: Settings(1.0, [1.0])), lambda n: n.o.value, lambda n: setattr(n.o, "value", -2.0)),
     "a list in a dataclass": (
         put("o", lambda: Settings(1.0, [1.0])),
@@ -238,7 +242,7 @@ KINDS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[Any
         lambda n: setattr(n.fn, "__defaults__", (-2.0,)),
     ),
     "a keyword's default": (
-        put("fn", lambda: (lambda box: (lambda *, k=box: k))([1.0])),
+        put("fn", lambda: (lambda box: lambda *, k=box: k)([1.0])),
         lambda n: n.fn()[0],
         lambda n: n.fn.__kwdefaults__["k"].__setitem__(0, -2.0),
     ),
@@ -248,7 +252,7 @@ KINDS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[Any
         lambda n: setattr(n.fn, "k", -2.0),
     ),
     "code": (
-        put("fn", lambda: (lambda: 1.0)),
+        put("fn", lambda: lambda: 1.0),
         lambda n: n.fn(),
         lambda n: setattr(n.fn, "__code__", (lambda: -2.0).__code__),
     ),
@@ -414,7 +418,9 @@ def test_code_exchanged_in_a_class_is_seen() -> None:
     assert torch.equal(twin_of(network).module(images), network(images))
 
 
-@pytest.mark.parametrize("kind", ["counter", "buffer", "tensor", "array", "object", "list", "generator", "cell", "tuple"])
+@pytest.mark.parametrize(
+    "kind", ["counter", "buffer", "tensor", "array", "object", "list", "generator", "cell", "tuple"]
+)
 def test_every_run_begins_with_the_callers_state(kind: str) -> None:
     """A network that counts its runs and computes with the count is explained as it would answer next."""
 

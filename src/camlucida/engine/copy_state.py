@@ -45,8 +45,8 @@ class CopyState:
     @property
     def changed(self) -> bool:
         """Whether a run has written to the copy since."""
-        moved = any([p.data_ptr() != alias.data_ptr() for p, alias in self._parameters])
-        return moved or any([slot.changed for slot in self._slots]) or self._tensors_changed
+        moved = any(p.data_ptr() != alias.data_ptr() for p, alias in self._parameters)
+        return moved or any(slot.changed for slot in self._slots) or self._tensors_changed
 
     @property
     def _tensors_changed(self) -> bool:
@@ -152,7 +152,8 @@ class _StateSlot:
         """Nothing in it is a tensor."""
 
     def write(self) -> None:
-        container, content = self._container, self._content
+        container: Any = self._container
+        content: Any = self._content
         if isinstance(container, torch.Generator):
             container.set_state(content)
         elif isinstance(container, np.ndarray):
@@ -190,9 +191,9 @@ def _slots(container: Any) -> Iterator[_Slot | _StateSlot]:
         yield _ModuleSlot(container)
     elif isinstance(container, itertools.count):
         yield _CountSlot(container)
-    elif isinstance(container, GENERATORS + (bytearray, array.array)):
-        yield _StateSlot(container)
-    elif isinstance(container, np.ndarray) and not container.dtype.hasobject:
+    elif isinstance(container, (*GENERATORS, bytearray, array.array)) or (
+        isinstance(container, np.ndarray) and not container.dtype.hasobject
+    ):
         yield _StateSlot(container)
     elif isinstance(container, np.ndarray):
         yield _Slot(container, lambda a: list(a.flat), _put_flat)

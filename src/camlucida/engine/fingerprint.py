@@ -144,7 +144,7 @@ class _Items:
             for now, before, known in zip(values, self.atoms, self.ids, strict=True):
                 if id(now) != known and (before is _PART or not _equal(now, before)):
                     return False
-        return all([node.same(values[i], walk) for i, node in self.parts]) if self.parts else True
+        return all(node.same(values[i], walk) for i, node in self.parts) if self.parts else True
 
 
 class _Shared:
@@ -242,7 +242,7 @@ def _scripted(module: Any) -> list[str]:
     """The numbers and texts among a scripted module's attributes."""
     found = []
     for name, part in module.named_modules():
-        attributes = getattr(getattr(part, "_concrete_type", None), "get_attributes", dict)()
+        attributes: Any = getattr(getattr(part, "_concrete_type", None), "get_attributes", dict)()
         found += [f"{name}.{key}={getattr(part, key)!r}" for key in attributes if key not in ("training",)]
     return [text for text in found if "tensor(" not in text]
 

@@ -101,9 +101,9 @@ class Originals:
         name, function = self._running()
         attribute = f"{name}.{function}" if name else function
         raise ModelError(
-            f"{attribute!r} of {self._kind} {verb} {what}. Explaining works on a copy, which must not change the network "
-            "or compute with its modules in train mode. Make what it uses an attribute of the network: a layer, or an "
-            "argument that it is given."
+            f"{attribute!r} of {self._kind} {verb} {what}. Explaining works on a copy, which must not change the "
+            "network or compute with its modules in train mode. Make what it uses an attribute of the network: a "
+            "layer, or an argument that it is given."
         )
 
     def _running(self) -> tuple[str, str]:
@@ -121,13 +121,18 @@ class Originals:
 _CALLS_FORWARD = ("_call_impl", "_wrapped_call_impl", "__call__", "inner", "<lambda>")
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operation on tensors, with the tensors themselves, and changes nothing."""
 
     def __init__(self, originals: Originals, writable: Sequence[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._originals = originals
         self._born = {_storage(t) for t in writable}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Whether PyTorch wraps this class for its compiler, which would be imported for it: a second and more."""
+        return False
 
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Any = None

@@ -76,12 +76,31 @@ class Kind(enum.Enum):
 RECORDERS = (Kind.DICT, Kind.SEQUENCE, Kind.SET, Kind.OBJECT)
 """What a caller's hook may keep its records in: where no module can be reached from it, it stays the caller's."""
 
-VALUES = (bool, int, float, complex, str, bytes, type(None), decimal.Decimal, fractions.Fraction, datetime.date)
+VALUES: tuple[Any, ...] = (
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    type(None),
+    decimal.Decimal,
+    fractions.Fraction,
+    datetime.date,
+)
 VALUES += (datetime.time, datetime.timedelta, pathlib.PurePath, uuid.UUID, range, torch.Size, torch.dtype, np.generic)
 VALUES += (torch.device, np.dtype, torch.memory_format, torch.layout)
 """Immutable types whose instances are compared by value where they are not the same object."""
 
-HANDLES = (type, types.ModuleType, enum.Enum, re.Pattern, types.CodeType, types.GenericAlias, logging.Logger)
+HANDLES: tuple[Any, ...] = (
+    type,
+    types.ModuleType,
+    enum.Enum,
+    re.Pattern,
+    types.CodeType,
+    types.GenericAlias,
+    logging.Logger,
+)
 HANDLES += (io.IOBase, type(threading.Lock()), type(threading.RLock()), type(Ellipsis), type(NotImplemented))
 HANDLES += (types.WrapperDescriptorType, types.MethodDescriptorType, types.MethodWrapperType, threading.Thread)
 HANDLES += (torch._ops.OpOverload, torch._ops.OpOverloadPacket, threading.local, property, logging.Handler)
@@ -231,14 +250,16 @@ def weakly_held(value: Any) -> list[Any]:
 
 def reaches_state(value: Any) -> bool:
     """Whether a function, method or tuple leads to anything but constants, so that a copy of it differs."""
-    waiting, seen = [value], set()
+    waiting, seen = [value], set[int]()
     while waiting:
         value = waiting.pop()
         kind = kind_of(value)
         if kind is Kind.ATOM or id(value) in seen:
             continue
         seen.add(id(value))
-        if kind in (Kind.FUNCTION, Kind.CELL, Kind.METHOD, Kind.PARTIAL, Kind.CACHED) or isinstance(value, tuple | frozenset):
+        if kind in (Kind.FUNCTION, Kind.CELL, Kind.METHOD, Kind.PARTIAL, Kind.CACHED) or isinstance(
+            value, tuple | frozenset
+        ):
             waiting += parts_of(value, kind)
         elif not isinstance(value, slice):
             return True
@@ -247,7 +268,7 @@ def reaches_state(value: Any) -> bool:
 
 def reaches_module(value: Any, most: int = MAX_OBJECT_NODES) -> bool:
     """Whether a module can be reached from `value`, looking at `most` values at the most."""
-    waiting, seen = [value], set()
+    waiting, seen = [value], set[int]()
     while waiting and len(seen) < most:
         value = waiting.pop()
         kind = kind_of(value)

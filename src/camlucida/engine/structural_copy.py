@@ -16,7 +16,7 @@ import weakref
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -40,14 +40,28 @@ from camlucida.engine.refusal import Refusal
 from camlucida.errors import ModelError
 
 TRAINING_ONLY = frozenset(
-    ("_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks", "_state_dict_pre_hooks", "_compiled_call_impl")
-    + ("_load_state_dict_pre_hooks", "_load_state_dict_post_hooks", "_is_full_backward_hook")
+    [
+        "_backward_hooks",
+        "_backward_pre_hooks",
+        "_state_dict_hooks",
+        "_state_dict_pre_hooks",
+        "_compiled_call_impl",
+        "_load_state_dict_pre_hooks",
+        "_load_state_dict_post_hooks",
+        "_is_full_backward_hook",
+    ]
 )
 """Attributes of `nn.Module` that a forward pass never reads: the copy starts without what they hold."""
 
 HOOK_DICTS = frozenset(
-    ("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks")
-    + ("_forward_pre_hooks_with_kwargs", "_non_persistent_buffers_set")
+    [
+        "_forward_hooks",
+        "_forward_hooks_with_kwargs",
+        "_forward_hooks_always_called",
+        "_forward_pre_hooks",
+        "_forward_pre_hooks_with_kwargs",
+        "_non_persistent_buffers_set",
+    ]
 )
 """Those that are empty in nearly all modules, and that no forward pass writes to."""
 
@@ -289,7 +303,7 @@ class StructuralCopy:
             known: types.CellType = self._memo[id(cell)]
             return known
         self._originals.append(cell)
-        copied = self._shell(cell, types.CellType())
+        copied: types.CellType = self._shell(cell, types.CellType())
         for content in content_of(cell):
             copied.cell_contents = self._copied(content, f"{name} closure")
         return copied
@@ -390,7 +404,7 @@ class StructuralCopy:
                 is_method = isinstance(value, types.FunctionType)
                 vars(copied)[key] = types.MethodType(bound, copied) if is_method else bound
 
-    _by_kind: dict[Kind, Callable[[StructuralCopy, Any, str], Any]] = {
+    _by_kind: ClassVar[dict[Kind, Callable[[StructuralCopy, Any, str], Any]]] = {
         Kind.TENSOR: _tensor,
         Kind.SCRIPT: _script,
         Kind.MODULE: _module,
@@ -413,7 +427,7 @@ class StructuralCopy:
 
 def _leading_to_modules(cls: type) -> dict[str, Any]:
     """Functions and other attributes of a class from which a module can be reached."""
-    leading = {}
+    leading: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         if base is object or base.__module__.startswith(INSIDE_TORCH):
             continue

@@ -38,7 +38,9 @@ class _Group:
             only = tensors[self.positions[0]].detach()
             return _bits(only.clone() if copy else only)
         parts = [tensors[i] for i in self.positions]
-        return _bits(torch.stack(parts) if self.stacked else torch.cat([t if t.ndim == 1 else t.flatten() for t in parts]))
+        return _bits(
+            torch.stack(parts) if self.stacked else torch.cat([t if t.ndim == 1 else t.flatten() for t in parts])
+        )
 
 
 class TensorSnapshot:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -177,7 +177,7 @@ def duplicate(network: nn.Module) -> nn.Module:
     return _copied(unwrapped(network)).module
 
 
-_twins = WeakIdKeyDictionary()
+_twins: MutableMapping[nn.Module, Twin] = WeakIdKeyDictionary()
 _making = threading.Lock()
 
 
