@@ -41,12 +41,18 @@ class CopyState:
             self._contents = [t.detach().clone() for t in self.tensors]
             self._parameters = [(p, p.detach()) for p in tensors if isinstance(p, nn.Parameter)]
         self._slots = [slot for container in containers for slot in _slots(container)]
+        self._likely = [s for s in self._slots if not (isinstance(s, _ModuleSlot) and s.inside_torch)]
 
     @property
     def changed(self) -> bool:
         """Whether a run has written to the copy since."""
         moved = any(p.data_ptr() != alias.data_ptr() for p, alias in self._parameters)
         return moved or any(slot.changed for slot in self._slots) or self._tensors_changed
+
+    @property
+    def likely_changed(self) -> bool:
+        """The same, without PyTorch's own layers, which write to nothing in eval mode, and without tensors."""
+        return any(slot.changed for slot in self._likely)
 
     @property
     def _tensors_changed(self) -> bool:
@@ -124,10 +130,11 @@ class _DictSlot(_Slot):
 class _ModuleSlot(_Slot):
     """The same for a module: its attributes, its parameters, buffers and children."""
 
-    __slots__ = ()
+    __slots__ = ("inside_torch",)
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__(module, _module_values, _put_module)
+        self.inside_torch = type(module).__module__.startswith("torch.")
 
     @property
     def changed(self) -> bool:

@@ -80,7 +80,7 @@ class Twin:
         source = self._source()
         if source is None or not self._fingerprint.same(source):
             return False
-        if not self._stateful and self._state.changed:  # by a run that took another path than the first of its shape
+        if not self._stateful and self._state.likely_changed:  # by a run on another path than the first
             self._restore()
         return True
 
