@@ -5,6 +5,8 @@ They know nothing of the engine; every test compares what the engine says with w
 
 from __future__ import annotations
 
+import gc
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -143,3 +145,63 @@ def close() -> Callable[..., None]:
         torch.testing.assert_close(found, expected, rtol=0, atol=relative * largest)
 
     return check
+
+
+def _evaluated(network: Any, images: Tensor) -> Tensor:
+    """What the network answers when everything that it reaches is in eval mode; it is put back as it was."""
+    held: list[nn.Module] = []
+    original = nn.Module.__call__
+
+    def noting(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if module.training:
+            held.append(module)
+            module.training = False
+        return original(module, *args, **kwargs)
+
+    nn.Module.__call__ = noting  # type: ignore[method-assign]
+    try:
+        with torch.no_grad():
+            output: Tensor = network(images)
+            return output
+    finally:
+        nn.Module.__call__ = original  # type: ignore[method-assign]
+        for module in held:
+            module.training = True
+
+
+@pytest.fixture
+def evaluated() -> Callable[[nn.Module, Tensor], Tensor]:
+    """The network's answer with all that it reaches in eval mode, by the network itself."""
+    return _evaluated
+
+
+def _every_tensor(network: Any) -> list[bytes]:
+    """The bytes of everything below the network that is a tensor, found by the garbage collector."""
+    waiting, seen, found = [network], set(), []
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen or isinstance(value, types.ModuleType):
+            continue
+        seen.add(id(value))
+        if isinstance(value, Tensor):
+            found.append(value.detach().numpy().tobytes())
+            waiting.append(value.__dict__)
+        elif isinstance(value, types.FunctionType):
+            waiting += [c.cell_contents for c in value.__closure__ or ()]
+            waiting += [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values(), *vars(value).values()]
+        elif isinstance(value, type) and value.__module__.partition(".")[0] in (
+            "torch",
+            "builtins",
+            "numpy",
+            "camlucida",
+        ):
+            continue
+        else:
+            waiting += gc.get_referents(value)
+    return sorted(found)
+
+
+@pytest.fixture
+def every_tensor() -> Callable[[Any], list[bytes]]:
+    """The bytes of all tensors that an object leads to."""
+    return _every_tensor

@@ -382,14 +382,14 @@ def test_a_model_that_stashes_its_output(images: Tensor, state: State) -> None:
     assert_same_network(network, images, state, "block")
 
 
-def test_what_hangs_on_the_model_is_not_copied(images: Tensor, state: State) -> None:
+def test_what_hangs_on_the_model_leads_to_the_copy(images: Tensor, state: State) -> None:
     class Trainer:
         def __init__(self, model: nn.Module) -> None:
             self.model = model
             self.lock = threading.Lock()
 
         def __deepcopy__(self, memo: Any) -> Any:
-            raise AssertionError("a trainer is not to be copied")
+            raise AssertionError("no code of the user's runs for the copy")
 
     with io.BytesIO() as file:
         network = Small()
@@ -401,9 +401,12 @@ def test_what_hangs_on_the_model_is_not_copied(images: Tensor, state: State) -> 
         network.loaders = {"train": Trainer(network)}
         assert_same_network(network, images, state, "block")
         twin = twin_of(network).module
-        assert twin.trainer is network.trainer
+        assert twin.trainer is not network.trainer
+        assert twin.trainer.model is twin
+        assert twin.trainer.lock is network.trainer.lock
         assert twin.file is file
-        assert twin.loaders["train"] is network.loaders["train"]
+        assert twin.loaders["train"].model is twin
+        assert network.trainer.model is network
 
 
 class Listed(nn.Module):
@@ -581,13 +584,33 @@ def test_what_refuses_to_be_copied_is_named(images: Tensor) -> None:
         attribute(network, images)
 
 
-def test_a_callers_recording_hook_runs_but_its_network_does_not(images: Tensor) -> None:
-    """A hook may change what a layer gives on, so the twin has it too; the caller's own modules never run."""
-    network, seen = Small().eval(), []
-    network.block.register_forward_hook(lambda module, args, output: seen.append(module))
-    attribute(network, images, target=0, layer="stem")
+def test_a_callers_forward_hook_works_on_the_copy(images: Tensor, state: State) -> None:
+    """A hook may change what a layer returns, so it runs, with the copy's modules; it records into its own list."""
+    network, seen = Small().train(), []
+
+    def double(module: nn.Module, args: Any, output: Tensor) -> Tensor:
+        seen.append(module)
+        return output * 2
+
+    plain = trace(twin_of(network), images, []).output
+    network.block.register_forward_hook(double)
+    before = state(network)
+    hooked = trace(twin_of(network), images, []).output
+    attribute(network, images, target=0, layer="stem", method="ablation_cam")
+    assert state(network) == before
     assert seen
     assert network.block not in seen
+    assert torch.equal(hooked, network.eval()(images))
+    assert not torch.equal(hooked, plain)
+
+
+def test_a_hook_that_records_does_not_outdate_the_copy(images: Tensor) -> None:
+    network, sizes = Small().eval(), []
+    network.block.register_forward_hook(lambda module, args, output: sizes.append(len(output)))
+    twin = twin_of(network)
+    trace(twin, images, [])
+    assert sizes == [2]
+    assert twin_of(network) is twin
 
 
 def test_backward_hooks_of_the_caller_do_not_fire(images: Tensor) -> None:

@@ -1,0 +1,96 @@
+"""The bytes of many small tensors, compared with the tensors at once: a version counter misses writes through `.data`.
+
+A network has a hundred buffers of a few hundred bytes. To compare them one by one costs a microsecond each, so those
+of one type on one device are joined first.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+LARGE_NBYTES = 2**20
+"""A tensor of more bytes is compared by itself: joining it with others would only copy it once more."""
+
+_AS_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+@dataclass(frozen=True)
+class _Group:
+    positions: tuple[int, ...]
+    stacked: bool
+    content: Tensor
+
+    @staticmethod
+    def of(tensors: Sequence[Tensor], positions: Sequence[int]) -> _Group:
+        stacked = tensors[positions[0]].ndim == 0
+        group = _Group(tuple(positions), stacked, torch.empty(0))
+        return _Group(tuple(positions), stacked, group.joined(tensors, copy=True))
+
+    def joined(self, tensors: Sequence[Tensor], *, copy: bool = False) -> Tensor:
+        if len(self.positions) == 1:
+            only = tensors[self.positions[0]].detach()
+            return _bits(only.clone() if copy else only)
+        parts = [tensors[i] for i in self.positions]
+        return _bits(
+            torch.stack(parts) if self.stacked else torch.cat([t if t.ndim == 1 else t.flatten() for t in parts])
+        )
+
+
+class TensorSnapshot:
+    """What a list of tensors holds now, to be compared with later.
+
+    Attributes:
+        comparable: Whether all of them have bytes that can be read; not those of sparse or meta tensors.
+
+    Args:
+        tensors: In an order that is the same later.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._meta = _meta(tensors)
+        grouped: dict[tuple[object, ...], list[int]] = {}
+        for i, tensor in enumerate(tensors):
+            key = (tensor.dtype, tensor.device, tensor.ndim == 0, i if tensor.nbytes > LARGE_NBYTES else None)
+            grouped.setdefault(key, []).append(i)
+        self.comparable = True
+        self._groups: list[_Group] = []
+        with torch.no_grad(), torch.inference_mode(False):
+            try:
+                self._groups = [_Group.of(tensors, positions) for positions in grouped.values()]
+                self.comparable = self.same(tensors)
+            except (RuntimeError, NotImplementedError, TypeError):
+                self.comparable = False
+
+    def same(self, tensors: Sequence[Tensor]) -> bool:
+        """Whether the tensors have the same shapes, types, devices and bytes as before."""
+        if _meta(tensors) != self._meta:
+            return False
+        with torch.no_grad(), torch.inference_mode(False):
+            return all(torch.equal(group.joined(tensors), group.content) for group in self._groups)
+
+
+def _meta(tensors: Sequence[Tensor]) -> list[tuple[torch.Size, torch.dtype, torch.device]]:
+    return [(t.shape, t.dtype, t.device) for t in tensors]
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    """As whole numbers, so that NaN equals NaN and -0 does not equal 0."""
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor.resolve_conj())
+    return tensor.view(_AS_INTEGERS[tensor.element_size()]) if tensor.is_floating_point() else tensor
+
+
+def state_bytes(value: Any) -> Any:
+    """The state of an array, a byte array or a generator of random numbers, as something to be compared."""
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype, value.tobytes()
+    if isinstance(value, torch.Generator):
+        return value.get_state().numpy().tobytes()
+    return bytes(value) if isinstance(value, bytearray) else pickle.dumps(value)
