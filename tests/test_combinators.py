@@ -252,7 +252,7 @@ class TestContrast:
 
     @pytest.mark.parametrize("n", [0, -1])
     def test_none_to_compare_with(self, n: int) -> None:
-        with pytest.raises(MethodError, match="n is how many other classes"):
+        with pytest.raises(MethodError, match="contrast: n is a whole number from 1 to 1000000"):
             maps(f"contrast(grad_cam, n={n})")
 
 
@@ -304,7 +304,7 @@ class TestEigenSmooth:
             find("eigen_smooth(refine(grad_cam))")
         with pytest.raises(MethodError, match=r"compares .*, and guided_grad_cam maps the picture itself"):
             find("eigen_smooth(guided_grad_cam)")
-        with pytest.raises(MethodError, match="components=1 or more"):
+        with pytest.raises(MethodError, match="components is a whole number from 1"):
             maps("eigen_smooth(grad_cam, components=0)")
 
 
@@ -511,8 +511,8 @@ class TestWriting:
             ("grad_cam(layer_cam)", "grad_cam takes no method. Combinators do: refine"),
             ("smooth(grad_cam, 4)", "smooth takes one method, not 2; options have names"),
             ("smooth(grad_cam, k=3)", "smooth has no option 'k'. Its options: n=8"),
-            ("ablation_cam(full=3)", "ablation_cam has no option 'full'. Its options: fill=0.0"),
-            ("smooth(grad_cam, n='a')", "smooth: n is a whole number .by default 8., not 'a'"),
+            ("ablation_cam(full=3)", "ablation_cam has no option 'full'. Did you mean 'fill'. Its options: fill=0.0"),
+            ("smooth(grad_cam, n='a')", "smooth: n is a whole number from 1 to 1000000 .by default 8., not 'a'"),
             ("smooth(grad_cam, n=2.5)", "smooth: n is a whole number"),
             ("smooth(grad_cam, noise=True)", "smooth: noise is a number"),
             ("smooth(grad_cam, n=2**99)", "the value of n is no plain number"),
@@ -538,12 +538,12 @@ class TestWriting:
     @pytest.mark.parametrize(
         ("written", "message"),
         [
-            ("smooth(grad_cam, n=0)", "n = 1 or more"),
-            ("smooth(grad_cam, noise=-1)", "noise of 0 or more"),
-            ("scales(grad_cam, factors=())", "scales takes sizes as factors="),
-            ("scales(grad_cam, factors=(0,))", "each above 0"),
-            ("crops(grad_cam, share=0.3)", "crops of a share of 0.3"),
-            ("fuse_max(grad_cam, gamma=-1)", "gamma=-1: it is 0"),
+            ("smooth(grad_cam, n=0)", "smooth: n is a whole number from 1"),
+            ("smooth(grad_cam, noise=-1)", "smooth: noise is a number from 0 on"),
+            ("scales(grad_cam, factors=())", "scales: factors is a list, each of it a number above 0"),
+            ("scales(grad_cam, factors=(0,))", "each of it a number above 0"),
+            ("crops(grad_cam, share=0.3)", "crops: share is a number from 0.5 to 1"),
+            ("fuse_max(grad_cam, gamma=-1)", "fuse_max: gamma is a number from 0 on"),
         ],
     )
     def test_values_out_of_range(self, written: str, message: str) -> None:

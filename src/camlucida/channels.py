@@ -13,8 +13,9 @@ from torch import Tensor, nn
 import camlucida
 from camlucida.attribution import several_layers, several_targets
 from camlucida.data.images import Source, load_image
+from camlucida.error_context import name_of, of_this
 from camlucida.errors import LayerError, MethodError, TargetError, nearest
-from camlucida.explaining import as_model, class_of, name_of, of_this, top_predictions
+from camlucida.explaining import as_model, class_of, top_predictions
 from camlucida.looking import SHEET, ask, checked, shrunk, small
 from camlucida.models.model import Model
 from camlucida.render.contact import Tile, contact

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 import camlucida
 from camlucida.attribution import several_layers
 from camlucida.data.images import Source
+from camlucida.error_context import name_of, of_this
 from camlucida.errors import CamlucidaError, LayerError, MethodError
-from camlucida.explaining import as_model, name_of, of_this
+from camlucida.explaining import as_model
 from camlucida.looking import SHEET, Seen, checked, each, shrunk, small
 from camlucida.models.model import Model
 from camlucida.render.contact import Tile, contact

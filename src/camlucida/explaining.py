@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -71,20 +67,6 @@ def explain(
     with of_this(wrapped, image):
         repeats = Repeats(precision, batch)
         return _explained(wrapped, image, target, layer, method, score, dict(options or {}), repeats, progress)
-
-
-@contextmanager
-def of_this(model: Model, image: Source) -> Iterator[None]:
-    """Errors from inside say which model and picture they are about; what the network raised is told in words."""
-    try:
-        yield
-    except CamlucidaError as error:
-        where = f"{model.name}, {name_of(image)}"
-        raise type(error)(f"{error} ({where})" if where not in str(error) else str(error)) from error.__cause__
-    except Exception as error:
-        if not raised_by_network(error):
-            raise
-        raise ModelError(f"{fault_of_network(error, model)} ({model.name}, {name_of(image)})") from error
 
 
 def explain_each(
@@ -226,31 +208,6 @@ def top_predictions(scores: Tensor, names: Sequence[str], count: int = TOP) -> t
     chances = scores.softmax(0)
     best = torch.topk(scores, min(count, len(scores))).indices.tolist()
     return tuple(Prediction(i, class_label(i, names), float(chances[i]), float(scores[i])) for i in best)
-
-
-def raised_by_network(error: BaseException) -> bool:
-    """Whether an exception came out of a module's `forward`: then it is the network that minds its input."""
-    frames = traceback.walk_tb(error.__traceback__)
-    return any(
-        f.f_code.co_name == "forward" and isinstance(f.f_locals.get("".join(f.f_code.co_varnames[:1])), nn.Module)
-        for f, _ in frames  # the first argument: not everybody calls it self
-    )
-
-
-def fault_of_network(error: BaseException, model: Model, size: tuple[int, int] | None = None) -> str:
-    """What the network said about an input of the model's (or another) size, and what to try."""
-    shape = "×".join(map(str, (len(model.preprocessing.mean), *(size or model.preprocessing.size))))
-    return (
-        f"the network cannot run on an input of {shape}; it raised {type(error).__name__}: "
-        f"{' '.join(str(error).split())[:200]}. Give it what it was made for with size=, mean= and std=."
-    )
-
-
-def name_of(image: Source) -> str:
-    """What to call a picture: its file name, or what it is."""
-    if isinstance(image, str | os.PathLike):
-        return Path(image).name
-    return str(getattr(image, "filename", "") or getattr(image, "name", "") or type(image).__name__)
 
 
 @cache

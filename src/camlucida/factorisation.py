@@ -19,8 +19,9 @@ from torch import Tensor, nn
 import camlucida
 from camlucida.attribution import several_layers
 from camlucida.data.images import Source, load_image
+from camlucida.error_context import name_of, of_this
 from camlucida.errors import CamlucidaError, LayerError, MethodError
-from camlucida.explaining import as_model, name_of, of_this, top_predictions, versions
+from camlucida.explaining import as_model, top_predictions, versions
 from camlucida.extras import need
 from camlucida.looking import ask, shrunk, small
 from camlucida.models.model import Model

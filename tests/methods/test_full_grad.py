@@ -155,5 +155,5 @@ def test_tokens_lie_on_their_grid(images: Tensor) -> None:
 
 
 def test_no_such_scale(stacked: Make, images: Tensor) -> None:
-    with pytest.raises(MethodError, match=r"no scale 'image'\. Known: layer, channel"):
+    with pytest.raises(MethodError, match=r"scale is one of layer, channel .*, not 'image'"):
         attribute(stacked(), images, target=0, method="full_grad", scale="image")

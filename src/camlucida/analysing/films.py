@@ -20,10 +20,11 @@ from camlucida.analysing.checkpoints import checkpoints
 from camlucida.analysing.passing import Pass
 from camlucida.data.datasets import DataSet, Item, Listed
 from camlucida.data.images import Source
+from camlucida.error_context import name_of
 from camlucida.errors import CamlucidaError, DataError
 from camlucida.evaluation.statistics import Floats, Interval, drawn_means, percentiles, resamples
 from camlucida.evidence import filled
-from camlucida.explaining import as_model, explain, name_of
+from camlucida.explaining import as_model, explain
 from camlucida.explanation import Explanation
 from camlucida.looking import shrunk, small
 from camlucida.methods import find as find_method

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from camlucida.attribution import check_layer, several_layers
 from camlucida.data.datasets import DataSet, identity, spread
 from camlucida.engine.cost import counted
+from camlucida.error_context import fault_of_network, raised_by_network
 from camlucida.errors import CamlucidaError, DataError, LayerError, MethodError, TargetError
 from camlucida.evaluation.result import Evaluation, named
 from camlucida.evaluation.store import LIKENESS, Row, Store
 from camlucida.evidence import Evidence, Explainer, OfMethod, Sight, look
-from camlucida.explaining import as_model, fault_of_network, raised_by_network, versions
+from camlucida.explaining import as_model, versions
 from camlucida.methods import find as find_method
 from camlucida.metrics import Preset
 from camlucida.metrics import find as find_metric

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 
-from camlucida.methods.parts.coalitions import checked_runs, painted, ridge, showing
-from camlucida.methods.parts.superpixels import segmented
+from camlucida.methods.parts.coalitions import painted, ridge, showing
+from camlucida.methods.parts.fills import Fill
+from camlucida.methods.parts.superpixels import Superpixels, segmented
 from camlucida.methods.registry import method
+from camlucida.options import MAX_COUNT, Between, Count, NotNegative, Positive, Seed
 from camlucida.types import Display, Forward, Map, Note, Pictures
 
 
@@ -23,13 +27,13 @@ def lime(
     forward: Forward,
     note: Note,
     *,
-    n: int = 1000,
-    segments: int = 48,
-    superpixels: str = "slic",
-    fill: str = "mean",
-    width: float = 0.25,
-    penalty: float = 1.0,
-    seed: int = 0,
+    n: Annotated[int, Between(2, MAX_COUNT)] = 1000,
+    segments: Count = 48,
+    superpixels: Superpixels = "slic",
+    fill: Fill = "mean",
+    width: Positive = 0.25,
+    penalty: NotNegative = 1.0,
+    seed: Seed = 0,
 ) -> Map:
     """What showing a part adds to the score, by a linear model fitted to random pictures with parts hidden.
 
@@ -45,7 +49,6 @@ def lime(
     seed         of the coins, which are the same for every picture
     returns      (b, H, W)           signed, in units of the score; the same all over a part
     """
-    n = checked_runs(n, 2)
     labels, count = segmented(inputs, superpixels, segments)
     on = torch.rand(n, count, generator=torch.Generator().manual_seed(seed)) < 0.5
     on[0] = True

@@ -11,8 +11,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from camlucida.data.images import Source, load_image
+from camlucida.error_context import name_of
 from camlucida.errors import CamlucidaError, DataError, MethodError, nearest
-from camlucida.explaining import as_model, name_of
+from camlucida.explaining import as_model
 from camlucida.methods import Combined, Method, find
 from camlucida.metrics.parts.similarity import hog, pearson, spearman, ssim
 from camlucida.models.model import Model

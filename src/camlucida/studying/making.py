@@ -13,8 +13,9 @@ from PIL import Image
 from torch import nn
 
 from camlucida.data.images import Source
+from camlucida.error_context import name_of
 from camlucida.errors import CamlucidaError, DataError
-from camlucida.explaining import as_model, explain, name_of
+from camlucida.explaining import as_model, explain
 from camlucida.explanation import Explanation
 from camlucida.methods import Combined, Method, find
 from camlucida.models.model import Model

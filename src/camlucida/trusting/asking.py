@@ -11,9 +11,9 @@ import torch
 from camlucida.attribution import check_layer, several_layers
 from camlucida.data.datasets import Item
 from camlucida.data.images import Source, load_image
+from camlucida.error_context import name_of
 from camlucida.errors import LayerError, TargetError
 from camlucida.evidence import Evidence, OfMethod, Sight, look
-from camlucida.explaining import name_of
 from camlucida.methods import find
 from camlucida.models.model import Model
 from camlucida.targets import class_index

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from camlucida.attribution import INPUT
 from camlucida.data.images import Source, load_image
+from camlucida.error_context import name_of, of_this
 from camlucida.errors import CamlucidaError, DataError, TargetError
 from camlucida.evidence import Evidence, Sight
-from camlucida.explaining import as_model, name_of, of_this
+from camlucida.explaining import as_model
 from camlucida.explanation import Explanation
 from camlucida.models.model import Model
 from camlucida.targets import class_label

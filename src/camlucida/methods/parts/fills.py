@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated, TypeAlias
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from camlucida.errors import MethodError, nearest
+from camlucida.options import OneOf
 
 FILLS = ("mean", "blur")
+Fill: TypeAlias = Annotated[str, OneOf(FILLS)]
+"""What hides a part of an image."""
 BLUR = 0.05
 """Sigma of the blur, as a share of the shorter side: 11 pixels of 224, which leaves colours and no shapes."""
 

@@ -1,0 +1,234 @@
+"""Options and other plain arguments, checked in one place: type, range and choices, as the signature states them.
+
+A method, a combinator or a public function states what an option may be by its annotation:
+
+    n: Count                                 a whole number from 1 on
+    seed: Seed                               a whole number from 0 to 4294967295
+    p: Annotated[float, Between(0, 1)]       a number between the two
+    join: Annotated[str, OneOf(JOINS)]       one of these words
+
+`check` reads the annotation and raises an error that names the owner of the option, the option, what it may be, what
+it is by default, and what was given. Nothing else in this package decides whether a value of an option is acceptable;
+only what depends on several options at once, or on the image, is checked where it is computed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import operator
+import reprlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, TypeAlias, get_args, get_origin
+
+from camlucida.errors import CamlucidaError, MethodError, nearest
+
+MAX_SEED = 2**32 - 1
+"""The largest seed that torch, NumPy and scikit-learn all accept."""
+MAX_COUNT = 10**6
+"""The largest number of runs, steps or parts: more would take years, or more memory than there is."""
+
+
+@dataclass(frozen=True)
+class Between:
+    """The range of a number; `above` and `below` say whether its ends are excluded."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    below: bool = False
+
+    def holds(self, value: float) -> bool:
+        """Return whether a number lies within the range."""
+        low = self.low < value if self.above else self.low <= value
+        return low and (value < self.high if self.below else value <= self.high)
+
+    def __str__(self) -> str:
+        low = f"above {self.low:g}" if self.above else f"from {self.low:g}"
+        if math.isinf(self.high):
+            return "" if math.isinf(self.low) else (low if self.above else f"{low} on")
+        high = f"{int(self.high)}" if float(self.high).is_integer() else f"{self.high:g}"
+        return f"{low} to {'below ' if self.below else ''}{high}"
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """The words that a text may be."""
+
+    words: tuple[str, ...]
+
+    def __init__(self, words: Any) -> None:
+        object.__setattr__(self, "words", tuple(words))
+
+
+Seed: TypeAlias = Annotated[int, Between(0, MAX_SEED)]
+"""The seed of everything random in a call."""
+Count: TypeAlias = Annotated[int, Between(1, MAX_COUNT)]
+"""A whole number of things, at least one."""
+Positive: TypeAlias = Annotated[float, Between(0, above=True)]
+NotNegative: TypeAlias = Annotated[float, Between(0)]
+
+_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """What one option may be.
+
+    Attributes:
+        name: How it is given, as in `n=5`.
+        kind: `int`, `float`, `bool` or `str`; of a list, that of its elements. None where anything goes.
+        default: Its default; `inspect.Parameter.empty` where it has none.
+        limits: The range or the words, if there are any.
+        listed: Whether it is a list or tuple of such values, with one element at least.
+    """
+
+    name: str
+    kind: type | None
+    default: Any
+    limits: Between | OneOf | None = None
+    listed: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """What it may be, in words: "a whole number from 1 on"."""
+        if isinstance(self.limits, OneOf):
+            one = f"one of {', '.join(self.limits.words)}"
+        else:
+            limits = f" {self.limits}" if self.limits is not None and str(self.limits) else ""
+            one = f"{_WORDS[self.kind]}{limits}" if self.kind in _WORDS else "anything"
+        return f"a list, each of it {one}" if self.listed else one
+
+    def value(self, given: Any) -> Any:
+        """Return `given` as a plain Python value; raise `ValueError` where it is not what the option may be."""
+        if self.kind is None:
+            return given
+        if not self.listed:
+            return self._single(given)
+        if not isinstance(given, list | tuple) or not given:
+            raise ValueError
+        return tuple(self._single(element) for element in given)
+
+    def _single(self, given: Any) -> Any:
+        value: Any = given
+        if self.kind is bool or self.kind is str:
+            if not isinstance(given, self.kind):
+                raise ValueError
+        else:
+            value = _number(given, whole=self.kind is int)
+        if isinstance(self.limits, OneOf) and value not in self.limits.words:
+            raise ValueError
+        if isinstance(self.limits, Between) and not self.limits.holds(value):
+            raise ValueError
+        return value
+
+
+def _number(given: Any, *, whole: bool) -> int | float:
+    """A number as Python has it, also from NumPy; `ValueError` for truth values, NaN, infinity and all else."""
+    if isinstance(given, bool) or getattr(getattr(given, "dtype", None), "kind", "") == "b":
+        raise ValueError
+    try:
+        return operator.index(given)
+    except TypeError:
+        pass
+    if whole or isinstance(given, str | bytes) or not hasattr(type(given), "__float__"):
+        raise ValueError
+    try:
+        value = float(given)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError from None
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+def check(owner: str, option: Option, given: Any, *, error: type[CamlucidaError] = MethodError) -> Any:
+    """Return the value of an option as plain Python.
+
+    Args:
+        owner: Whose option it is, for the message: the name of a method or of a function.
+        option: What it may be.
+        given: What was given.
+        error: The class of the error to raise.
+
+    Raises:
+        CamlucidaError: Where the value is of another type, out of range, or none of the words.
+    """
+    try:
+        return option.value(given)
+    except ValueError:
+        hint = nearest(given, option.limits.words) if _is_word(given, option) else ""
+        default = "" if option.default is inspect.Parameter.empty else f" (by default {option.default!r})"
+        raise error(f"{owner}: {option.name} is {option.allowed}{default}, not {shown(given)}.{hint}") from None
+
+
+def _is_word(given: Any, option: Option) -> bool:
+    return isinstance(given, str) and isinstance(option.limits, OneOf)
+
+
+def check_all(owner: str, options: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the given options as plain Python values.
+
+    Raises:
+        MethodError: For an option that the owner does not have, and as `check` does.
+    """
+    for name in given:
+        if name not in options:
+            have = ", ".join(f"{option.name}={option.default!r}" for option in options.values()) or "none"
+            raise MethodError(f"{owner} has no option {name!r}.{nearest(str(name), options)} Its options: {have}.")
+    return {name: check(owner, options[name], value) for name, value in given.items()}
+
+
+def check_argument(
+    owner: str, name: str, annotation: Any, given: Any, error: type[CamlucidaError] = MethodError
+) -> Any:
+    """Return one plain argument of a public function, checked by the same rules as options are."""
+    return check(owner, _option(name, annotation, inspect.Parameter.empty), given, error=error)
+
+
+@cache
+def options_of(function: Callable[..., Any]) -> dict[str, Option]:
+    """Return what the keyword-only parameters of a function may be, by their names."""
+    parameters = inspect.signature(function).parameters.values()
+    return {
+        p.name: _option(p.name, _annotation(function, p.annotation), p.default)
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY
+    }
+
+
+def _annotation(function: Callable[..., Any], annotation: Any) -> Any:
+    """An annotation that `from __future__ import annotations` left as text, evaluated where it was written."""
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, getattr(inspect.unwrap(function), "__globals__", {}))
+    except (NameError, AttributeError, TypeError, SyntaxError):
+        return inspect.Parameter.empty
+
+
+def _option(name: str, annotation: Any, default: Any) -> Option:
+    limits: Between | OneOf | None = None
+    listed = get_origin(annotation) is tuple
+    if listed:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) is Annotated:
+        annotation, *marks = get_args(annotation)
+        limits = next((mark for mark in marks if isinstance(mark, Between | OneOf)), None)
+    if annotation in _WORDS:
+        return Option(name, annotation, default, limits, listed)
+    return Option(name, type(default) if type(default) in _WORDS else None, default)
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error message repeats it: short, and without an address."""
+    if isinstance(value, str | bytes | int | float | complex | list | tuple | dict | set | type(None)):
+        try:
+            return reprlib.repr(value)
+        except ValueError:  # digits beyond what Python converts
+            return "a huge number"
+    shape = getattr(value, "shape", None)
+    kind = type(value).__name__
+    return f"a {kind} of the shape {tuple(shape)}" if isinstance(shape, tuple) else f"a {kind}"
