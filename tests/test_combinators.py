@@ -13,6 +13,8 @@ from torch.testing import assert_close
 from camlucida.attribution import attribute, attributions
 from camlucida.errors import MethodError
 from camlucida.methods import Combined, Method, combinators, contrast, eigen_smooth, find, methods, refine
+from camlucida.models.model import Model
+from camlucida.request import AttributionRequest
 
 IMAGES = torch.randn(2, 3, 16, 24, generator=torch.Generator().manual_seed(4)).double()
 
@@ -113,12 +115,11 @@ class TestFusions:
     def test_no_layer_means_all_candidates(self) -> None:
         assert_close(maps("refine(grad_cam)", layer=None), maps("refine(grad_cam)", layer="all"))
         both = attributions(
-            NETWORK,
+            Model(NETWORK, layer="stage2"),
             IMAGES,
-            targets=[0, 1],
-            layers=[None],
-            default="stage2",
-            methods=[(find("grad_cam"), {}), (find("refine(grad_cam)"), {})],
+            AttributionRequest(
+                targets=[0, 1], layers=[None], methods=[(find("grad_cam"), {}), (find("refine(grad_cam)"), {})]
+            ),
         )
         assert [[where.name for where in row if where] for row in both.layers] == [
             ["stage2"],
@@ -344,12 +345,14 @@ class TestProgress:
         told: list[tuple[int, int]] = []
         asked = ["smooth(ablation_cam, n=2)", "ablation_cam"]
         attributions(
-            NETWORK,
+            Model(NETWORK),
             IMAGES,
-            targets=[0],
-            layers=["stage1"],
-            methods=[(find(name), find(name).with_options({})) for name in asked],
-            tick=lambda *far: told.append(far),
+            AttributionRequest(
+                targets=[0],
+                layers=["stage1"],
+                methods=[(find(name), find(name).with_options({})) for name in asked],
+                progress=lambda *far: told.append(far),
+            ),
         )
         assert told[:2] == [(1, 2), (2, 2)]
         assert len(told) > 2
@@ -385,7 +388,9 @@ class TestRuns:
         attribute(NETWORK, IMAGES)  # the first run on pictures of this size also looks the network over
         Counting.runs = 0
         attributions(
-            NETWORK, IMAGES, targets=[0, 1], layers=["stage1", "stage3"], methods=[(find(n), {}) for n in names]
+            Model(NETWORK),
+            IMAGES,
+            AttributionRequest(targets=[0, 1], layers=["stage1", "stage3"], methods=[(find(n), {}) for n in names]),
         )
         assert Counting.runs == 1
 

@@ -11,7 +11,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
-from camlucida.attribution import several_layers, several_targets
 from camlucida.data.images import Source, load_image
 from camlucida.error_context import name_of, of_this
 from camlucida.errors import LayerError, MethodError, TargetError, nearest
@@ -20,6 +19,7 @@ from camlucida.looking import SHEET, ask, checked, shrunk, small
 from camlucida.models.model import Model
 from camlucida.render.contact import Tile, contact
 from camlucida.render.text import number
+from camlucida.request import several_layers, several_targets
 from camlucida.saving import png, write_picture
 from camlucida.tensors import land, scaled
 from camlucida.types import Geometry, Prediction

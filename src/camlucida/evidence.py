@@ -11,12 +11,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from camlucida.attribution import Request, attributions
+from camlucida.attribution import attributions
 from camlucida.data.datasets import Item
 from camlucida.data.images import load_image
 from camlucida.engine import LayerSpec, Pictures, twin_of
 from camlucida.models.model import Model
 from camlucida.outputs import class_scores, placed
+from camlucida.request import AttributionRequest, MethodRequest
 from camlucida.tensors import land, upsample
 from camlucida.types import Geometry, Progress
 
@@ -154,7 +155,7 @@ class OfMethod:
     tick    is told about the progress of methods that run the network many times
     """
 
-    request: Request
+    request: MethodRequest
     layer: LayerSpec = None
     named: str = ""
     tick: Progress | None = None
@@ -170,15 +171,9 @@ class OfMethod:
     def maps(self, sight: Sight, pictures: Tensor, classes: Tensor) -> Tensor:
         model = sight.model
         found = attributions(
-            model.network,
+            model,
             pictures,
-            targets=[classes],
-            layers=[self.layer],
-            methods=[self.request],
-            default=model.layer,
-            names=model.labels,
-            output=model.output,
-            tick=self.tick,
+            AttributionRequest(targets=[classes], layers=[self.layer], methods=[self.request], progress=self.tick),
         )
         return found.maps[0][0][0]
 

@@ -12,7 +12,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
-from camlucida.attribution import several_layers
 from camlucida.data.images import Source
 from camlucida.error_context import name_of, of_this
 from camlucida.errors import CamlucidaError, LayerError, MethodError
@@ -21,6 +20,7 @@ from camlucida.looking import SHEET, Seen, checked, each, shrunk, small
 from camlucida.models.model import Model
 from camlucida.render.contact import Tile, contact
 from camlucida.render.text import number
+from camlucida.request import several_layers
 from camlucida.saving import png, write_picture
 from camlucida.tensors import land
 from camlucida.types import Geometry, Prediction

@@ -17,7 +17,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
-from camlucida.attribution import several_layers
 from camlucida.data.images import Source, load_image
 from camlucida.error_context import name_of, of_this
 from camlucida.errors import CamlucidaError, LayerError, MethodError
@@ -27,6 +26,7 @@ from camlucida.looking import ask, shrunk, small
 from camlucida.models.model import Model
 from camlucida.render.concepts import MOST, Entry, Shown, concept_page
 from camlucida.render.text import percent
+from camlucida.request import several_layers
 from camlucida.saving import png, write_picture, writing
 from camlucida.tensors import land
 from camlucida.types import Geometry, Prediction

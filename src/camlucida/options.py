@@ -18,7 +18,7 @@ import inspect
 import math
 import operator
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, TypeAlias, get_args, get_origin
@@ -63,6 +63,8 @@ class OneOf:
         object.__setattr__(self, "words", tuple(words))
 
 
+OptionValue: TypeAlias = bool | int | float | str | Sequence[float]
+"""What an option of a method can be."""
 Seed: TypeAlias = Annotated[int, Between(0, MAX_SEED)]
 """The seed of everything random in a call."""
 Count: TypeAlias = Annotated[int, Between(1, MAX_COUNT)]
@@ -159,13 +161,10 @@ def check(owner: str, option: Option, given: Any, *, error: type[CamlucidaError]
     try:
         return option.value(given)
     except ValueError:
-        hint = nearest(given, option.limits.words) if _is_word(given, option) else ""
+        words = option.limits.words if isinstance(option.limits, OneOf) else ()
+        hint = nearest(given, words) if isinstance(given, str) else ""
         default = "" if option.default is inspect.Parameter.empty else f" (by default {option.default!r})"
         raise error(f"{owner}: {option.name} is {option.allowed}{default}, not {shown(given)}.{hint}") from None
-
-
-def _is_word(given: Any, option: Option) -> bool:
-    return isinstance(given, str) and isinstance(option.limits, OneOf)
 
 
 def check_all(owner: str, options: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from camlucida.methods import find as find_method
 from camlucida.metrics import find as find_metric
 from camlucida.models.model import Model
 from camlucida.render.matrix import matrix
+from camlucida.request import AttributionRequest
 from camlucida.saving import write_picture
 from camlucida.types import Progress
 
@@ -219,16 +220,7 @@ def mistakes(
 def _ask(model: Model, explainer: OfMethod, batch: Tensor, maps: bool) -> Sequence[tuple[Tensor, Tensor | None]]:
     """The scores (k,) of each picture, and its map (h, w) of the class it is taken for."""
     methods = [explainer.request] if maps else []
-    found = attributions(
-        model.network,
-        batch,
-        targets=[None],
-        layers=[explainer.layer],
-        methods=methods,
-        default=model.layer,
-        names=model.labels,
-        output=model.output,
-    )
+    found = attributions(model, batch, AttributionRequest(targets=[None], layers=[explainer.layer], methods=methods))
     made = found.maps[0][0][0] if maps else [None] * len(batch)
     return list(zip(found.output, made, strict=True))
 

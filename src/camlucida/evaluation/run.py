@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camlucida.attribution import check_layer, several_layers
 from camlucida.data.datasets import DataSet, identity, spread
 from camlucida.engine.cost import counted
 from camlucida.error_context import fault_of_network, raised_by_network
@@ -26,6 +25,7 @@ from camlucida.metrics import Preset
 from camlucida.metrics import find as find_metric
 from camlucida.metrics.parts.similarity import spearman
 from camlucida.models.model import Model
+from camlucida.request import check_layer, several_layers
 from camlucida.targets import class_index, class_label
 from camlucida.tensors import upsample
 

@@ -64,12 +64,12 @@ def _digest(tensors: list[tuple[str, Tensor]], read: Reader) -> bytes:
     for key, tensor in tensors:
         digest.update(f"{key}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
         for part in read(tensor):
-            digest.update(memoryview(part.cpu().numpy()))
+            digest.update(part.cpu().numpy().tobytes())
     return digest.digest()
 
 
 def _content(tensor: Tensor) -> Iterator[Tensor]:
-    if tensor.is_meta or tensor.is_nested or isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+    if tensor.is_meta or tensor.is_nested or nn.parameter.is_lazy(tensor):
         return  # no content yet: name, type and shape are all there is
     if tensor.layout is not torch.strided:
         tensor = tensor.to_dense()

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from camlucida.attribution import check_layer, several_layers
 from camlucida.data.datasets import Item
 from camlucida.data.images import Source, load_image
 from camlucida.error_context import name_of
@@ -16,6 +15,7 @@ from camlucida.errors import LayerError, TargetError
 from camlucida.evidence import Evidence, OfMethod, Sight, look
 from camlucida.methods import find
 from camlucida.models.model import Model
+from camlucida.request import check_layer, several_layers
 from camlucida.targets import class_index
 from camlucida.types import Progress
 

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from camlucida.attribution import INPUT
 from camlucida.data.images import Source, load_image
 from camlucida.error_context import name_of, of_this
 from camlucida.errors import CamlucidaError, DataError, TargetError
@@ -18,6 +17,7 @@ from camlucida.evidence import Evidence, Sight
 from camlucida.explaining import as_model
 from camlucida.explanation import Explanation
 from camlucida.models.model import Model
+from camlucida.request import INPUT
 from camlucida.targets import class_label
 from camlucida.tensors import land
 from camlucida.trusting.agreement import Likeness, of_classes, of_noise, of_shifts, other_classes
