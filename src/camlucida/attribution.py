@@ -180,6 +180,8 @@ def attribute(
         batch=batch,
         progress=progress,
     )
+    if not isinstance(signed, bool):
+        raise MethodError(f"attribute: signed is True or False, not {shown(signed)}.")
     ((chosen, _),) = request.methods
     result = attributions(wrapped, images, request)
     by_layer = {}

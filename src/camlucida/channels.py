@@ -13,13 +13,14 @@ from torch import Tensor, nn
 import camlucida
 from camlucida.data.images import Source, load_image
 from camlucida.error_context import name_of, of_this
-from camlucida.errors import LayerError, MethodError, TargetError, nearest
+from camlucida.errors import MethodError, nearest
 from camlucida.explaining import as_model, class_of, top_predictions
 from camlucida.looking import SHEET, ask, checked, shrunk, small
 from camlucida.models.model import Model
+from camlucida.options import shown
 from camlucida.render.contact import Tile, contact
 from camlucida.render.text import number
-from camlucida.request import several_layers, several_targets
+from camlucida.request import check_score, one_layer, one_target
 from camlucida.saving import png, write_picture
 from camlucida.tensors import land, scaled
 from camlucida.types import Geometry, Prediction
@@ -154,10 +155,9 @@ def activations(
     wrapped = as_model(model)
     with of_this(wrapped, image):
         checked_order(by)
-        if several_layers(layer):
-            raise LayerError(f"activations are shown of one layer, not of {layer!r}.")
-        if several_targets(target):
-            raise TargetError(f"activations are weighed for one target, not for {target!r}.")
+        one_layer(layer, "activations are shown of")
+        one_target(target, "activations are weighed for")
+        check_score(score)
         picture = load_image(image)
         inputs, geometry = wrapped.preprocessing(picture)
         where, found = ask(wrapped, inputs, layer, target, score, needs=["gradients"])
@@ -185,8 +185,10 @@ def activations(
 
 def checked_order(by: str) -> str:
     """The word itself, if it is an order of channels. Raises `MethodError`."""
-    if by not in ORDERS:
-        raise MethodError(f"channels are not ordered by {by!r}.{nearest(by, ORDERS)} Known: {', '.join(ORDERS)}.")
+    if not isinstance(by, str) or by not in ORDERS:
+        raise MethodError(
+            f"channels are not ordered by {shown(by)}.{nearest(str(by), ORDERS)} Known: {', '.join(ORDERS)}."
+        )
     return by
 
 

@@ -270,7 +270,8 @@ def each_explained(
 
 def iterated(images: Any) -> Iterator[Source]:
     """Return an iterator over several images; raise `ImageError` where one is given, or none at all."""
-    if isinstance(images, str | bytes | bytearray | Image.Image | Mapping) or not isinstance(images, Iterable):
+    single = isinstance(images, str | bytes | bytearray | Image.Image | Mapping) or getattr(images, "ndim", 4) < 4
+    if single or isinstance(images, type) or not isinstance(images, Iterable):
         raise ImageError(f"images are several, in a list or another iterable, not {shown(images)}. Put it in a list.")
     return iter(images)
 

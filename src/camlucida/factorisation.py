@@ -19,14 +19,15 @@ from torch import Tensor, nn
 import camlucida
 from camlucida.data.images import Source, load_image
 from camlucida.error_context import name_of, of_this
-from camlucida.errors import CamlucidaError, LayerError, MethodError
-from camlucida.explaining import as_model, top_predictions, versions
+from camlucida.errors import CamlucidaError, MethodError
+from camlucida.explaining import as_model, iterated, top_predictions, versions
 from camlucida.extras import need
 from camlucida.looking import ask, shrunk, small
 from camlucida.models.model import Model
+from camlucida.options import Count, Seed, checked_arguments
 from camlucida.render.concepts import MOST, Entry, Shown, concept_page
 from camlucida.render.text import percent
-from camlucida.request import several_layers
+from camlucida.request import one_layer
 from camlucida.saving import png, write_picture, writing
 from camlucida.tensors import land
 from camlucida.types import Geometry, Prediction
@@ -213,14 +214,15 @@ class Concepts:
         return png(self.figure())
 
 
+@checked_arguments(MethodError)
 def concepts(
     model: Model | nn.Module | str,
     images: Source | Iterable[Source],
     *,
     layer: Any = None,
-    k: int = 6,
-    seed: int = 0,
-    starts: int = STARTS,
+    k: Count = 6,
+    seed: Seed = 0,
+    starts: Count = STARTS,
     tick: Callable[[Source, CamlucidaError | None], None] | None = None,
 ) -> Concepts:
     """What a layer sees on one or several pictures, as k concepts that they share (Deep Feature Factorisation).
@@ -236,10 +238,7 @@ def concepts(
     goes past the layer (a class token, a shortcut), it is the picture's own: the scores are the mean over the first 8.
     Needs `camlucida[analysis]`.
     """
-    if k < 1 or starts < 1:
-        raise MethodError(f"k={k}, starts={starts}: both are 1 or more.")
-    if several_layers(layer):
-        raise LayerError(f"concepts are made of one layer, not of {layer!r}.")
+    one_layer(layer, "concepts are made of")
     wrapped = as_model(model)
     seen: list[_Seen] = []
     failed: list[tuple[str, CamlucidaError]] = []
@@ -297,7 +296,7 @@ class _Seen:
 
 def _sources(images: Any) -> Iterable[Source]:
     one = (str, os.PathLike, bytes, bytearray, Image.Image, np.ndarray)
-    return [images] if isinstance(images, one) or hasattr(images, "read") else images
+    return [images] if isinstance(images, one) or hasattr(images, "read") else iterated(images)
 
 
 def _looked(model: Model, images: Iterable[Source], layer: Any) -> Iterator[tuple[Source, _Seen | CamlucidaError]]:

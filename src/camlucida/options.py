@@ -14,19 +14,28 @@ only what depends on several options at once, or on the image, is checked where 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import operator
+import os
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
-from typing import Annotated, Any, TypeAlias, get_args, get_origin
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from camlucida.errors import CamlucidaError, MethodError, nearest
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 MAX_SEED = 2**32 - 1
 """The largest seed that torch, NumPy and scikit-learn all accept."""
+MAX_EXACT = 2**53
+"""The largest whole number up to which a float holds each."""
 MAX_COUNT = 10**6
 """The largest number of runs, steps or parts: more would take years, or more memory than there is."""
 
@@ -72,7 +81,18 @@ Count: TypeAlias = Annotated[int, Between(1, MAX_COUNT)]
 Positive: TypeAlias = Annotated[float, Between(0, above=True)]
 NotNegative: TypeAlias = Annotated[float, Between(0)]
 
-_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
+_WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    str: "a text",
+    Path: "a path",
+    Callable: "a function",
+    Mapping: "a dict",
+}
+"""The kinds of values that are checked, in words."""
+MAX_NAME_BYTES = 255
+"""The longest name of a file or folder that common file systems hold."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +101,20 @@ class Option:
 
     Attributes:
         name: How it is given, as in `n=5`.
-        kind: `int`, `float`, `bool` or `str`; of a list, that of its elements. None where anything goes.
+        kind: `int`, `float`, `bool`, `str`, `Path`, `Callable` or `Mapping`; of a list, that of its elements. None
+            where anything goes.
         default: Its default; `inspect.Parameter.empty` where it has none.
         limits: The range or the words, if there are any.
         listed: Whether it is a list or tuple of such values, with one element at least.
+        optional: Whether it may be None.
     """
 
     name: str
-    kind: type | None
+    kind: Any
     default: Any
     limits: Between | OneOf | None = None
     listed: bool = False
+    optional: bool = False
 
     @property
     def allowed(self) -> str:
@@ -101,25 +124,31 @@ class Option:
         else:
             limits = f" {self.limits}" if self.limits is not None and str(self.limits) else ""
             one = f"{_WORDS[self.kind]}{limits}" if self.kind in _WORDS else "anything"
-        return f"a list, each of it {one}" if self.listed else one
+        return (f"a list, each of it {one}" if self.listed else one) + (", or None" if self.optional else "")
 
     def value(self, given: Any) -> Any:
         """Return `given` as a plain Python value; raise `ValueError` where it is not what the option may be."""
-        if self.kind is None:
+        if self.kind is None or (self.optional and given is None):
             return given
         if not self.listed:
             return self._single(given)
-        if not isinstance(given, list | tuple) or not given:
+        elements = given if isinstance(given, list | tuple) else ()
+        if not elements:
             raise ValueError
-        return tuple(self._single(element) for element in given)
+        return tuple(self._single(element) for element in elements)
 
     def _single(self, given: Any) -> Any:
         value: Any = given
-        if self.kind is bool or self.kind is str:
-            if not isinstance(given, self.kind):
-                raise ValueError
-        else:
+        if self.kind is int or self.kind is float:
             value = _number(given, whole=self.kind is int)
+        elif self.kind is Path:
+            if not is_path(given):
+                raise ValueError
+        elif self.kind is Callable:
+            if not callable(given):
+                raise ValueError
+        elif not isinstance(given, self.kind):
+            raise ValueError
         if isinstance(self.limits, OneOf) and value not in self.limits.words:
             raise ValueError
         if isinstance(self.limits, Between) and not self.limits.holds(value):
@@ -132,18 +161,32 @@ def _number(given: Any, *, whole: bool) -> int | float:
     if isinstance(given, bool) or getattr(getattr(given, "dtype", None), "kind", "") == "b":
         raise ValueError
     try:
-        return operator.index(given)
-    except TypeError:
+        number = operator.index(given)
+    except (TypeError, RuntimeError):
         pass
+    else:
+        return number if whole or abs(number) <= MAX_EXACT else _as_float(number)
     if whole or isinstance(given, str | bytes) or not hasattr(type(given), "__float__"):
         raise ValueError
+    return _as_float(given)
+
+
+def _as_float(given: Any) -> float:
     try:
         value = float(given)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise ValueError from None
     if not math.isfinite(value):
         raise ValueError
     return value
+
+
+def is_path(given: Any) -> bool:
+    """Return whether a value can be the path of a file or folder, be it there or not."""
+    text = os.fsdecode(given) if isinstance(given, str | os.PathLike) else ""
+    if not text or "\0" in text:
+        return False
+    return all(len(os.fsencode(part)) <= MAX_NAME_BYTES for part in Path(text).parts)
 
 
 def check(owner: str, option: Option, given: Any, *, error: type[CamlucidaError] = MethodError) -> Any:
@@ -167,24 +210,54 @@ def check(owner: str, option: Option, given: Any, *, error: type[CamlucidaError]
         raise error(f"{owner}: {option.name} is {option.allowed}{default}, not {shown(given)}.{hint}") from None
 
 
-def check_all(owner: str, options: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:
+def check_all(
+    owner: str, options: Mapping[str, Option], given: Mapping[str, Any], *, error: type[CamlucidaError] = MethodError
+) -> dict[str, Any]:
     """Return the given options as plain Python values.
 
     Raises:
-        MethodError: For an option that the owner does not have, and as `check` does.
+        CamlucidaError: Of the class `error`, for an option that the owner does not have, and as `check` does.
     """
     for name in given:
         if name not in options:
             have = ", ".join(f"{option.name}={option.default!r}" for option in options.values()) or "none"
-            raise MethodError(f"{owner} has no option {name!r}.{nearest(str(name), options)} Its options: {have}.")
-    return {name: check(owner, options[name], value) for name, value in given.items()}
+            raise error(f"{owner} has no option {name!r}.{nearest(str(name), options)} Its options: {have}.")
+    return {name: check(owner, options[name], value, error=error) for name, value in given.items()}
 
 
-def check_argument(
-    owner: str, name: str, annotation: Any, given: Any, error: type[CamlucidaError] = MethodError
-) -> Any:
-    """Return one plain argument of a public function, checked by the same rules as options are."""
-    return check(owner, _option(name, annotation, inspect.Parameter.empty), given, error=error)
+def checked_arguments(error: type[CamlucidaError]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Check the plain arguments of a public function by the same rules as options are, before it runs.
+
+    Parameters annotated with numbers, words, paths, functions and dicts are checked; those of other types are left to
+    the function.
+
+    Args:
+        error: The class of the error to raise.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            bound = signature.bind(*args, **kwargs)
+            for name, option in _arguments_of(function).items():
+                if name in bound.arguments:
+                    bound.arguments[name] = check(function.__name__, option, bound.arguments[name], error=error)
+            return function(*bound.args, **bound.kwargs)
+
+        return call
+
+    return decorate
+
+
+@cache
+def _arguments_of(function: Callable[..., Any]) -> dict[str, Option]:
+    named = (
+        p for p in inspect.signature(function).parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    )
+    options = (_option(p.name, _annotation(function, p.annotation), p.default) for p in named)
+    return {option.name: option for option in options if option.kind is not None}
 
 
 @cache
@@ -196,6 +269,12 @@ def options_of(function: Callable[..., Any]) -> dict[str, Option]:
         for p in parameters
         if p.kind is p.KEYWORD_ONLY
     }
+
+
+def fields_of(settings: type[Any]) -> dict[str, Option]:
+    """Return what the fields of a dataclass may be, by their names."""
+    hints = get_type_hints(settings, include_extras=True)
+    return {field.name: _option(field.name, hints[field.name], field.default) for field in fields(settings)}
 
 
 def _annotation(function: Callable[..., Any], annotation: Any) -> Any:
@@ -210,15 +289,26 @@ def _annotation(function: Callable[..., Any], annotation: Any) -> Any:
 
 def _option(name: str, annotation: Any, default: Any) -> Option:
     limits: Between | OneOf | None = None
+    optional = False
+    if get_origin(annotation) in (Union, UnionType):
+        members = [member for member in get_args(annotation) if member is not type(None)]
+        optional = len(members) < len(get_args(annotation))
+        paths = all(member in (str, Path, os.PathLike) or get_origin(member) is os.PathLike for member in members)
+        annotation = Path if paths and len(members) > 1 else members[0] if len(members) == 1 else None
     listed = get_origin(annotation) is tuple
     if listed:
         annotation = get_args(annotation)[0]
     if get_origin(annotation) is Annotated:
         annotation, *marks = get_args(annotation)
         limits = next((mark for mark in marks if isinstance(mark, Between | OneOf)), None)
+    if get_origin(annotation) is Literal:
+        limits, annotation = OneOf(get_args(annotation)), str
+    if get_origin(annotation) in (Callable, Mapping):
+        annotation = get_origin(annotation)
     if annotation in _WORDS:
-        return Option(name, annotation, default, limits, listed)
-    return Option(name, type(default) if type(default) in _WORDS else None, default)
+        return Option(name, annotation, default, limits, listed, optional)
+    plain = type(default) in (int, float, bool, str) and annotation is inspect.Parameter.empty
+    return Option(name, type(default) if plain else None, default)
 
 
 def shown(value: Any) -> str:

@@ -173,3 +173,17 @@ def several_layers(layer: Any) -> bool:
     return isinstance(layer, list | tuple) or (
         isinstance(layer, str) and (layer == "all" or any(sign in layer for sign in "*?["))
     )
+
+
+def one_layer(layer: Any, about: str) -> None:
+    """Raise `LayerError` where a layer is none of any network, or may be several; `about` begins the sentence."""
+    if several_layers(layer):
+        raise LayerError(f"{about} one layer, and {shown(layer)} may be several. Choose one.")
+    check_layer_spec(layer)
+
+
+def one_target(target: Any, about: str) -> None:
+    """Raise `TargetError` where a target is none of any network, or may be several; `about` begins the sentence."""
+    if several_targets(target):
+        raise TargetError(f"{about} one target, and {shown(target)} may be several. Choose one.")
+    check_target(target)

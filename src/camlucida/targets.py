@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import torch
 from torch import Tensor
 
-from camlucida.errors import TargetError, nearest
+from camlucida.errors import CamlucidaError, TargetError, nearest
 
 
 @runtime_checkable
@@ -143,7 +143,15 @@ class Custom:
     function: Callable[[Tensor], Tensor]
 
     def __call__(self, output: Tensor) -> Tensor:
-        scores = self.function(output)
+        try:
+            scores = self.function(output)
+        except CamlucidaError:
+            raise
+        except Exception as error:
+            raise TargetError(
+                f"the target {self.label(())} raised {type(error).__name__} for class scores {tuple(output.shape)}: "
+                f"{' '.join(str(error).split())[:200]}. A target takes them and returns one score an image."
+            ) from error
         if not isinstance(scores, Tensor) or scores.shape != output.shape[:1]:
             found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
             raise TargetError(

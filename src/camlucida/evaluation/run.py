@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camlucida.data.datasets import DataSet, identity, spread
+from camlucida.data.datasets import DataSet, check_dataset, identity, spread
 from camlucida.engine.cost import counted
 from camlucida.error_context import fault_of_network, raised_by_network
 from camlucida.errors import CamlucidaError, DataError, LayerError, MethodError, TargetError
@@ -25,7 +25,8 @@ from camlucida.metrics import Preset
 from camlucida.metrics import find as find_metric
 from camlucida.metrics.parts.similarity import spearman
 from camlucida.models.model import Model
-from camlucida.request import check_layer, several_layers
+from camlucida.options import Count, Seed, checked_arguments, shown
+from camlucida.request import check_layer, check_layer_spec, several_layers
 from camlucida.targets import class_index, class_label
 from camlucida.tensors import upsample
 
@@ -67,6 +68,7 @@ class Plan:
         }
 
 
+@checked_arguments(DataError)
 def evaluate(
     model: Model | nn.Module | str,
     data: DataSet,
@@ -77,8 +79,8 @@ def evaluate(
     compared: Sequence[tuple[str, str]] = (),
     controls: Sequence[Explainer] = (),
     target: str = "predicted",
-    limit: int | None = None,
-    seed: int = 0,
+    limit: Count | None = None,
+    seed: Seed = 0,
     out: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
@@ -103,6 +105,14 @@ def evaluate(
     `out` holds another run, `MetricError`, `MethodError` for unknown names.
     """
     wrapped = as_model(model)
+    check_dataset(data)
+    for name, asked in (("methods", methods), ("metrics", metrics), ("compared", compared), ("controls", controls)):
+        if not isinstance(asked, list | tuple):
+            raise MethodError(f"evaluate: {name} is a list, not {shown(asked)}.")
+    if any(not isinstance(pair, list | tuple) or len(pair) != 2 for pair in compared):
+        raise MethodError(f"evaluate: compared is a list of pairs of methods' names, not {shown(compared)}.")
+    if unlike := [control for control in controls if not hasattr(control, "maps")]:
+        raise MethodError(f"evaluate: a control is one of `camlucida.controls`, not {shown(unlike[0])}.")
     indices = spread(len(data), limit, seed)
     if not indices:
         raise DataError(f"{data.name} has no pictures to evaluate.")
@@ -260,6 +270,7 @@ def explainers_of(methods: Sequence[Any], layer: Any = None) -> tuple[OfMethod, 
         places = [own.strip()] if own.strip() else layers
         for place in places if method.layered and not method.fuses else [places[0] if len(places) == 1 else None]:
             check_layer(method, place)
+            check_layer_spec(place)
             if several_layers(place):
                 raise LayerError(f"{place!r} may be several layers: name each, as `camlucida layers` lists them.")
             name = f"{method.name} @ {place}" if own or (len(layers) > 1 and place is not None) else method.name

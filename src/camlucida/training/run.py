@@ -18,10 +18,11 @@ from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.models.runs import Description, described
 from camlucida.models.small import NAME
+from camlucida.options import Count, checked_arguments
 from camlucida.training.folder import Folder
 from camlucida.training.loop import Job, Told, learn
 from camlucida.training.pictures import Pictures
-from camlucida.training.settings import Settings
+from camlucida.training.settings import Settings, settings_of
 from camlucida.training.splitting import Split, split
 from camlucida.training.start import begun
 from camlucida.training.state import Row, State
@@ -72,6 +73,7 @@ class Training:
         return bool(described(self.path).results["finished"])
 
 
+@checked_arguments(DataError)
 def train(
     data: DataSet | str | Path,
     *,
@@ -80,9 +82,9 @@ def train(
     head: Head = "linear",
     weights: str | Path | None = None,
     pretrained: bool = True,
-    size: int | None = None,
+    size: Count | None = None,
     boxes: str | Path | None = None,
-    limit: int | None = None,
+    limit: Count | None = None,
     keep_epochs: bool = False,
     device: str | None = None,
     save_every: float = SAVE_EVERY,
@@ -112,7 +114,7 @@ def train(
     they are. Pictures that cannot be read are listed in skipped.csv. Raises `DataError`, `ModelError`.
     """
     trained_before = weights is not None or (pretrained and arch != NAME)
-    chosen = Settings(**{"train": "head" if trained_before else "all", **settings})
+    chosen = settings_of({"train": "head" if trained_before else "all", **settings})
     dataset, source = _opened(data, boxes, limit, chosen.seed)
     parts = split(dataset, chosen.val, chosen.seed)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

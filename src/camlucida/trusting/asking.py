@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +13,12 @@ import torch
 from camlucida.data.datasets import Item
 from camlucida.data.images import Source, load_image
 from camlucida.error_context import name_of
-from camlucida.errors import LayerError, TargetError
+from camlucida.errors import MethodError, TargetError
 from camlucida.evidence import Evidence, OfMethod, Sight, look
 from camlucida.methods import find
 from camlucida.models.model import Model
-from camlucida.request import check_layer, several_layers
+from camlucida.options import shown
+from camlucida.request import check_layer, one_layer
 from camlucida.targets import class_index
 from camlucida.types import Progress
 
@@ -45,10 +48,12 @@ def evidence_of(
     sight = look(model, Item(load_image(image), name), None, seed=seed)
     if len(sight.logits) < 2:
         raise TargetError("trust tells a class from others, and this network has a single output.")
+    if isinstance(method, list | tuple):
+        raise MethodError(f"trust is about the map of one method, not {shown(method)}.")
     asked = find(method)
     check_layer(asked, layer)
-    if several_layers(layer) and not asked.fuses:
-        raise LayerError(f"trust is about one layer, and {layer!r} may be several. Choose one.")
+    if not asked.fuses:
+        one_layer(layer, "trust is about")
     explainer = OfMethod((asked, asked.with_options(dict(options or {}))), layer, tick=progress)
     sight = dataclasses.replace(sight, target=_class(target, sight))
     raw = explainer.maps(sight, sight.inputs, torch.tensor([sight.target]))[0]
@@ -59,14 +64,18 @@ def _class(asked: Any, sight: Sight) -> int:
     if asked is None:
         return int(sight.logits.argmax())
     count = len(sight.logits)
-    if isinstance(asked, str) and not asked.strip().isdigit():
+    if isinstance(asked, str) and not re.fullmatch(r"\s*[0-9]{1,18}\s*", asked):
         if " rather than " in asked or asked.lower().startswith("not "):
             raise TargetError(f"trust is about one class, and {asked!r} is a comparison. Choose a class.")
         return class_index(asked, sight.model.labels)
+    if isinstance(asked, str):
+        asked = int(asked)
     try:
-        index = int(asked)
-    except (TypeError, ValueError):
-        raise TargetError(f"trust is about a class: a name or an index, not {asked!r}.") from None
+        if isinstance(asked, bool):
+            raise TypeError
+        index = operator.index(asked)
+    except TypeError:
+        raise TargetError(f"trust is about a class: a name or an index, not {shown(asked)}.") from None
     if not 0 <= index < count:
         raise TargetError(f"no class {index}: the model has {count}, from 0 to {count - 1}.")
     return index
