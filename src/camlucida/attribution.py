@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,9 @@ from camlucida.outputs import placed
 from camlucida.request import INPUT, AttributionRequest, MethodSpec, several_layers, several_targets
 from camlucida.runs import Fused, Question, run
 from camlucida.targets import Target, TargetSpec, parse
+
+NetworkInputs: TypeAlias = Tensor | tuple[Any, ...] | dict[str, Any]
+"""(b, c, H, W); or the arguments of a network that takes several."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +104,10 @@ def _where(method: Method | Combined, layers: Sequence[Layer]) -> tuple[Layer | 
     return (Fused(tuple(layers)),) if method.fuses else tuple(layers)
 
 
-@overload
-def attribute(
+@overload  # a str is a Sequence[str] too: this one comes first
+def attribute(  # type: ignore[overload-overlap]
     model: Model | nn.Module,
-    images: Any,
+    images: NetworkInputs,
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec = None,
@@ -121,7 +124,7 @@ def attribute(
 @overload
 def attribute(
     model: Model | nn.Module,
-    images: Any,
+    images: NetworkInputs,
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: Sequence[LayerSpec],
@@ -137,7 +140,7 @@ def attribute(
 
 def attribute(
     model: Model | nn.Module,
-    images: Any,
+    images: NetworkInputs,
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,

@@ -7,11 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
 from camlucida.data.images import Source, load_image
+from camlucida.engine import LayerSpec
 from camlucida.error_context import name_of, of_this
 from camlucida.errors import MethodError, nearest
 from camlucida.explaining import as_model, class_of, top_predictions
@@ -22,6 +25,7 @@ from camlucida.render.contact import Tile, contact
 from camlucida.render.text import number
 from camlucida.request import check_score, one_layer, one_target
 from camlucida.saving import png, write_picture
+from camlucida.targets import TargetSpec
 from camlucida.tensors import land, scaled
 from camlucida.types import Geometry, Prediction
 
@@ -78,9 +82,12 @@ class Activations:
             return 0
         return min(int((held < share * held[-1]).sum()) + 1, int((positive > 0).sum()))
 
-    def heatmap(self, channel: int) -> Any:
+    def heatmap(self, channel: int) -> NDArray[np.float32]:
         """(height, width) of the picture: what the channel sees, its maximum 1; NaN where the network did not look."""
-        return scaled(land(self.maps[checked(channel, len(self), self.layer)], self.geometry)).numpy()
+        heatmap: NDArray[np.float32] = scaled(
+            land(self.maps[checked(channel, len(self), self.layer)], self.geometry)
+        ).numpy()
+        return heatmap
 
     def figure(self, n: int = SHEET, **look: Any) -> Image.Image:
         """The first n channels as a contact sheet. `look` as of `render.contact`."""
@@ -141,8 +148,8 @@ def activations(
     model: Model | nn.Module | str,
     image: Source,
     *,
-    layer: Any = None,
-    target: Any = None,
+    layer: LayerSpec = None,
+    target: TargetSpec = None,
     by: str = "contribution",
     score: str = "logit",
 ) -> Activations:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import camlucida
 from camlucida.data.images import Source
+from camlucida.engine import LayerSpec
 from camlucida.error_context import name_of, of_this
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.explaining import as_model, iterated
@@ -99,7 +100,7 @@ def top_pictures(
     images: Iterable[Source],
     *,
     channel: int,
-    layer: Any = None,
+    layer: LayerSpec = None,
     n: Count = SHEET,
     tick: Callable[[Source, CamlucidaError | None], None] | None = None,
 ) -> TopPictures:

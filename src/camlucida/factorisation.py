@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 import camlucida
 from camlucida.data.images import Source, load_image
+from camlucida.engine import LayerSpec
 from camlucida.error_context import name_of, of_this
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.explaining import as_model, iterated, top_predictions, versions
@@ -219,7 +220,7 @@ def concepts(
     model: Model | nn.Module | str,
     images: Source | Iterable[Source],
     *,
-    layer: Any = None,
+    layer: LayerSpec = None,
     k: Count = 6,
     seed: Seed = 0,
     starts: Count = STARTS,

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -36,8 +36,12 @@ from camlucida.render.strips import Frame, Strip, strips
 from camlucida.render.text import percent
 from camlucida.request import one_layer, one_target
 from camlucida.saving import png, write_picture, writing
+from camlucida.targets import TargetSpec
 from camlucida.tensors import land, scaled
 from camlucida.types import Progress
+
+Checkpoint: TypeAlias = Model | nn.Module | str | os.PathLike[str]
+"""A model of a film, or where `load` finds it."""
 
 FRAMES, ROWS = 10, 12
 """Checkpoints side by side, and pictures below each other, on one sheet at most."""
@@ -140,12 +144,12 @@ class Film:
 
 @checked_arguments(DataError)
 def film(
-    models: Sequence[Any] | Mapping[str, Any] | str | os.PathLike[str],
+    models: Sequence[Checkpoint] | Mapping[str, Checkpoint] | str | os.PathLike[str],
     images: DataSet | Iterable[Source],
     *,
     method: str = "grad_cam",
     layer: str | int | None = None,
-    target: Any = "label",
+    target: TargetSpec = "label",
     arch: str | None = None,
     progress: Progress | None = None,
 ) -> Film:

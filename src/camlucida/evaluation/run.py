@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.data.datasets import DataSet, check_dataset, identity, spread
+from camlucida.engine import LayerSpec
 from camlucida.engine.cost import counted
 from camlucida.error_context import fault_of_network, raised_by_network
 from camlucida.errors import CamlucidaError, DataError, LayerError, MethodError, TargetError
@@ -21,12 +22,12 @@ from camlucida.evaluation.store import LIKENESS, Row, Store
 from camlucida.evidence import Evidence, Explainer, OfMethod, Sight, look
 from camlucida.explaining import as_model, versions
 from camlucida.methods import find as find_method
-from camlucida.metrics import Preset
+from camlucida.metrics import Metric, Preset
 from camlucida.metrics import find as find_metric
 from camlucida.metrics.parts.similarity import spearman
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments, shown
-from camlucida.request import check_layer, check_layer_spec, several_layers
+from camlucida.request import MethodSpec, check_layer, check_layer_spec, several_layers
 from camlucida.targets import class_index, class_label
 from camlucida.tensors import upsample
 
@@ -73,9 +74,9 @@ def evaluate(
     model: Model | nn.Module | str,
     data: DataSet,
     *,
-    methods: Sequence[Any] = ("grad_cam",),
-    metrics: Sequence[Any] = ("energy",),
-    layer: Any = None,
+    methods: Sequence[MethodSpec] = ("grad_cam",),
+    metrics: Sequence[str | Metric | Preset] = ("energy",),
+    layer: LayerSpec | Sequence[LayerSpec] = None,
     compared: Sequence[tuple[str, str]] = (),
     controls: Sequence[Explainer] = (),
     target: str = "predicted",

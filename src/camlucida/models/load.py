@@ -16,6 +16,7 @@ from camlucida.models import toybox as built_in
 from camlucida.models.labels import class_names
 from camlucida.models.model import Model, Output
 from camlucida.models.preprocessing import preprocessing
+from camlucida.options import shown
 
 SOURCES: dict[str, Callable[[str, bool], Model]] = {
     "torchvision": torchvision_models.load,
@@ -54,6 +55,8 @@ def load(
     if not isinstance(given, str | os.PathLike):
         hint = " wrap() makes a model of a network." if isinstance(given, nn.Module) else ""
         raise ModelError(f"load needs a name or a file, not {type(given).__name__}.{hint}")
+    if not isinstance(pretrained, bool):
+        raise ModelError(f"load: pretrained is True or False, not {shown(pretrained)}.")
     model = _loaded(os.fspath(spec), arch, pretrained)
     if preprocess:
         model = replace(model, preprocessing=preprocessing(model.preprocessing, **preprocess))

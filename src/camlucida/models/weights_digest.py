@@ -56,7 +56,8 @@ def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
     for key, value in (*network.named_parameters(), *network.named_buffers()):
         named.setdefault(key, value)
     for key in sorted(named):
-        yield key, named[key].detach()
+        if not nn.parameter.is_lazy(named[key]):  # nothing is in it yet, not even a shape
+            yield key, named[key].detach()
 
 
 def _digest(tensors: list[tuple[str, Tensor]], read: Reader) -> bytes:
@@ -69,8 +70,8 @@ def _digest(tensors: list[tuple[str, Tensor]], read: Reader) -> bytes:
 
 
 def _content(tensor: Tensor) -> Iterator[Tensor]:
-    if tensor.is_meta or tensor.is_nested or nn.parameter.is_lazy(tensor):
-        return  # no content yet: name, type and shape are all there is
+    if tensor.is_meta or tensor.is_nested:
+        return  # no content to read: name, type and shape are all there is
     if tensor.layout is not torch.strided:
         tensor = tensor.to_dense()
     if tensor.is_quantized:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from camlucida.data.images import Source, load_image
+from camlucida.engine import LayerSpec
 from camlucida.error_context import name_of
 from camlucida.errors import CamlucidaError, DataError, MethodError, nearest
 from camlucida.explaining import as_model, iterated
@@ -19,7 +19,7 @@ from camlucida.metrics.parts.similarity import hog, pearson, spearman, ssim
 from camlucida.models.model import Model
 from camlucida.options import Count, checked_arguments, shown
 from camlucida.outputs import placed
-from camlucida.request import one_layer
+from camlucida.request import MethodSpec, one_layer
 from camlucida.sanity_checks.steps import STEPS, Subject, count
 from camlucida.sanity_checks.value import Sanity
 from camlucida.sanity_checks.verdict import CHECKS, Check, Step
@@ -34,9 +34,9 @@ def sanity(
     model: Model | nn.Module | str,
     images: Sequence[Source],
     *,
-    methods: Sequence[Any] = ("grad_cam",),
+    methods: Sequence[MethodSpec] = ("grad_cam",),
     checks: Sequence[Check] = ("cascading", "random_logit"),
-    layer: Any = None,
+    layer: LayerSpec = None,
     seeds: Count = 5,
     progress: Callable[[int, int], None] | None = None,
 ) -> Sanity:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from camlucida.data.datasets import DataSet, Listed, spread, subset
+from camlucida.data.datasets import DataSet, Listed, check_dataset, spread, subset
 from camlucida.data.sources import open_dataset
 from camlucida.errors import DataError, ModelError
 from camlucida.explaining import versions
@@ -18,7 +18,7 @@ from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.models.runs import Description, described
 from camlucida.models.small import NAME
-from camlucida.options import Count, checked_arguments
+from camlucida.options import Count, checked_arguments, shown
 from camlucida.training.folder import Folder
 from camlucida.training.loop import Job, Told, learn
 from camlucida.training.pictures import Pictures
@@ -117,7 +117,7 @@ def train(
     chosen = settings_of({"train": "head" if trained_before else "all", **settings})
     dataset, source = _opened(data, boxes, limit, chosen.seed)
     parts = split(dataset, chosen.val, chosen.seed)
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = _device(device)
     with torch.random.fork_rng():
         model = begun(
             arch, dataset.classes, head=head, weights=weights, pretrained=pretrained, size=size, seed=chosen.seed
@@ -137,6 +137,19 @@ def train(
         if not _finished(folder):
             _learn(folder, model, about, dataset, parts, chosen, where, keep_epochs, save_every, progress)
     return Training(folder.path, parts.remarks)
+
+
+def _device(name: str | None) -> torch.device:
+    """The device of that name, or the GPU if there is one. Raises `ModelError` where nothing can be put on it."""
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if name is None else name
+    try:
+        device = torch.device(chosen)
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ModelError(
+            f"no device {shown(chosen)} to train on: {' '.join(str(error).split())[:120]}. Take cpu, or leave it out."
+        ) from None
+    return device
 
 
 def held_out(path: str | Path) -> DataSet:
@@ -165,6 +178,7 @@ def _opened(
 ) -> tuple[DataSet, dict[str, Any]]:
     """The data set, and how to open it again."""
     if not isinstance(data, str | Path):
+        check_dataset(data)
         return (data if limit is None else subset(data, spread(len(data), limit, seed))), {}
     spec = str(data)
     drawn = spec.partition(":")[0] == "toybox" and not Path(spec).exists()

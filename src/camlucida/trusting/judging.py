@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from camlucida.data.images import Source, load_image
+from camlucida.engine import LayerSpec
 from camlucida.error_context import name_of, of_this
 from camlucida.errors import CamlucidaError, DataError, MethodError, TargetError
 from camlucida.evidence import Evidence, Sight
@@ -20,7 +21,7 @@ from camlucida.explanation import Explanation
 from camlucida.methods import Combined, find
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments, shown
-from camlucida.request import INPUT
+from camlucida.request import INPUT, MethodSpec
 from camlucida.targets import class_label
 from camlucida.tensors import land
 from camlucida.trusting.agreement import Likeness, of_classes, of_noise, of_shifts, other_classes
@@ -37,8 +38,8 @@ def trust(
     model: Model | nn.Module | str,
     image: Source | Explanation,
     *,
-    method: Any = "grad_cam",
-    layer: Any = None,
+    method: MethodSpec = "grad_cam",
+    layer: LayerSpec | Sequence[LayerSpec] = None,
     target: str | int | None = None,
     region: NDArray[np.bool_] | None = None,
     moves: Count = 128,
