@@ -156,7 +156,7 @@ class OfMethod:
     """
 
     request: MethodRequest
-    layer: LayerSpec = None
+    layer: LayerSpec | Sequence[LayerSpec] = None
     named: str = ""
     tick: Progress | None = None
 
@@ -168,12 +168,19 @@ class OfMethod:
     def relu(self) -> bool:
         return self.request[0].relu
 
+    @property
+    def layers(self) -> Sequence[LayerSpec]:
+        """The layer, or those that the method fuses."""
+        if self.layer is None or isinstance(self.layer, str | int):
+            return [self.layer]
+        return self.layer
+
     def maps(self, sight: Sight, pictures: Tensor, classes: Tensor) -> Tensor:
         model = sight.model
         found = attributions(
             model,
             pictures,
-            AttributionRequest(targets=[classes], layers=[self.layer], methods=[self.request], progress=self.tick),
+            AttributionRequest(targets=[classes], layers=self.layers, methods=[self.request], progress=self.tick),
         )
         return found.maps[0][0][0]
 

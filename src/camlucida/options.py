@@ -158,7 +158,7 @@ class Option:
 
 def _number(given: Any, *, whole: bool) -> int | float:
     """A number as Python has it, also from NumPy; `ValueError` for truth values, NaN, infinity and all else."""
-    if isinstance(given, bool) or getattr(getattr(given, "dtype", None), "kind", "") == "b":
+    if isinstance(given, bool) or str(getattr(given, "dtype", "")) in ("bool", "torch.bool"):
         raise ValueError
     try:
         number = operator.index(given)

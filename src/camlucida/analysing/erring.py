@@ -224,7 +224,7 @@ def mistakes(
 def _ask(model: Model, explainer: OfMethod, batch: Tensor, maps: bool) -> Sequence[tuple[Tensor, Tensor | None]]:
     """The scores (k,) of each picture, and its map (h, w) of the class it is taken for."""
     methods = [explainer.request] if maps else []
-    found = attributions(model, batch, AttributionRequest(targets=[None], layers=[explainer.layer], methods=methods))
+    found = attributions(model, batch, AttributionRequest(targets=[None], layers=explainer.layers, methods=methods))
     made = found.maps[0][0][0] if maps else [None] * len(batch)
     return list(zip(found.output, made, strict=True))
 
