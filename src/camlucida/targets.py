@@ -202,8 +202,8 @@ def parse(spec: TargetSpec, output: Tensor, names: Sequence[str], *, score: str 
 
 def top_count(spec: Any) -> int | None:
     """How many targets "top3" and its like stand for; None for everything else ("top hat" is one class)."""
-    top = re.fullmatch(r"top[ _-]?([0-9]{1,9})", spec.strip().lower()) if isinstance(spec, str) else None
-    return None if top is None else int(top[1])
+    top = re.fullmatch(r"top[ _-]?([0-9]+)", spec.strip().lower()) if isinstance(spec, str) else None
+    return None if top is None else int(top[1]) if len(top[1]) < 19 else 10**18  # int() refuses thousands of digits
 
 
 def _target(spec: Any, output: Tensor, names: Sequence[str], kind: type[ClassScore]) -> Target:

@@ -124,7 +124,7 @@ def test_a_file_writes_nothing_down(client: TestClient, tmp_path: Path, monkeypa
 
 def test_a_file_of_what_was_seen_is_not_made_again(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     ask(client)
-    monkeypatch.setattr("camlucida.web.routes.explaining.explain", lambda *_, **__: pytest.fail("made again"))
+    monkeypatch.setattr("camlucida.web.routes.explaining.explanation_of", lambda *_, **__: pytest.fail("made again"))
     assert ask(client, "/map.npz").status_code == 200
 
 
