@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo app test test-app check front front-current bench docs clean
+.PHONY: demo app test test-app planted-bugs check front front-current bench docs clean
 
 demo: .venv/.core  ## explain built-in pictures with the built-in networks
 	$(BIN)/camlucida demo
@@ -17,6 +17,9 @@ test: .venv/.dev  ## run the tests, all but those in a browser
 
 test-app: .venv/.browser  ## run the page in a real headless Chromium, which is installed if there is none
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/browser
+
+planted-bugs: .venv/.dev  ## plant known bugs one at a time: do the tests notice? `make planted-bugs ARGS="--only cli"`
+	$(BIN)/python scripts/planted_bugs.py $(ARGS)
 
 check: .venv/.dev  ## formatting, lint, strict types, import contracts
 	$(BIN)/ruff format --check .

@@ -63,8 +63,8 @@ def _without_closed_form(network: nn.Module, image: Tensor, layer: str) -> Tenso
         rest = Rest(traced, traced.layers[0], lambda output: output)
         best = traced.output.argmax(1)
 
-        def ablate(fill: float) -> Tensor:
-            return rest.without_channels(fill, closed_form=False)[..., best].flatten(1).T
+        def ablate(infill: float) -> Tensor:
+            return rest.without_channels(infill, closed_form=False)[..., best].flatten(1).T
 
         score = traced.output[:, best[0]]
         return ablation_cam(traced.layers[0].activations, score, ablate).relu()

@@ -30,7 +30,7 @@ from torch import Tensor
 import camlucida as cl
 from camlucida.data import toybox
 from camlucida.data.datasets import Item
-from camlucida.evidence import look
+from camlucida.model_input import look
 from camlucida.models.toybox_nets import build
 from camlucida.trusting import Trust, trust
 from camlucida.trusting.place import blurred, place

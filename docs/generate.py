@@ -58,7 +58,7 @@ def page() -> str:
     between = (
         "\n# Combinators\n\nPut on any method, and on each other: `refine(layer_cam)`, "
         "`smooth(positive(hires_cam), n=4)`. Options of a method go into its own brackets: "
-        "`flips(ablation_cam(fill=0.5))`. Parts and fusions need no further run of the network. Fusions take "
+        "`flips(ablation_cam(infill=0.5))`. Parts and fusions need no further run of the network. Fusions take "
         "the layers asked for, or all candidates.\n"
     )
     return (

@@ -244,7 +244,7 @@ def test_everything_of_one_run() -> None:
         AttributionRequest(
             targets=["top2", 1],
             layers=["stage1", "stage3"],
-            methods=[(find("grad_cam"), {}), (find("eigen_cam"), {}), (find("ablation_cam"), {"fill": 0.5})],
+            methods=[(find("grad_cam"), {}), (find("eigen_cam"), {}), (find("ablation_cam"), {"infill": 0.5})],
         ),
     )
     assert isinstance(run, Attribution)
@@ -254,7 +254,7 @@ def test_everything_of_one_run() -> None:
     assert [layer.name for layer in run.layers[0]] == ["stage1", "stage3"]
     assert [target.label(()) for target in run.targets][2] == "class 1"
     assert (len(run.maps), len(run.maps[0]), len(run.maps[0][0])) == (3, 2, 3)
-    for m, (method, options) in enumerate((("grad_cam", {}), ("eigen_cam", {}), ("ablation_cam", {"fill": 0.5}))):
+    for m, (method, options) in enumerate((("grad_cam", {}), ("eigen_cam", {}), ("ablation_cam", {"infill": 0.5}))):
         for l, layer in enumerate(("stage1", "stage3")):
             alone = attribute(network, IMAGES, target=1, layer=layer, method=method, signed=True, **options)
             assert_close(run.maps[m][l][2], alone)
@@ -294,7 +294,7 @@ def test_one_run_serves_all_targets_layers_and_gradient_methods() -> None:
     ("asked", "error", "message"),
     [
         ({"method": "grad_kam"}, MethodError, "no method 'grad_kam'. Did you mean 'grad_cam'"),
-        ({"fill": 1.0}, MethodError, "grad_cam has no option 'fill'"),
+        ({"infill": 1.0}, MethodError, "grad_cam has no option 'infill'"),
         ({"layer": "stage4"}, LayerError, "no layer 'stage4'"),
         ({"layer": "head"}, LayerError, "'head' gives out"),
         ({"target": 4}, TargetError, "target 4 needs at least 5 outputs; the model gave 4"),

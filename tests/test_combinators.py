@@ -494,8 +494,8 @@ class TestWriting:
             ("refine(grad-cam)", "refine(grad_cam)"),
             ("smooth(positive(hires_cam), n=4)", "smooth(positive(hires_cam), n=4)"),
             ("scales(grad_cam, factors=(0.5, 1))", "scales(grad_cam, factors=(0.5, 1))"),
-            ("smooth(ablation_cam(fill=0.5), seed=2, noise=0)", "smooth(ablation_cam(fill=0.5), seed=2, noise=0)"),
-            ("ablation_cam(fill=1)", "ablation_cam(fill=1)"),
+            ("smooth(ablation_cam(infill=0.5), seed=2, noise=0)", "smooth(ablation_cam(infill=0.5), seed=2, noise=0)"),
+            ("ablation_cam(infill=1)", "ablation_cam(infill=1)"),
             ("grad_cam()", "grad_cam"),
         ],
     )
@@ -516,7 +516,10 @@ class TestWriting:
             ("grad_cam(layer_cam)", "grad_cam takes no method. Combinators do: refine"),
             ("smooth(grad_cam, 4)", "smooth takes one method, not 2; options have names"),
             ("smooth(grad_cam, k=3)", "smooth has no option 'k'. Its options: n=8"),
-            ("ablation_cam(full=3)", "ablation_cam has no option 'full'. Did you mean 'fill'. Its options: fill=0.0"),
+            (
+                "ablation_cam(full=3)",
+                "ablation_cam has no option 'full'.* Its options: infill=0.0",
+            ),
             ("smooth(grad_cam, n='a')", "smooth: n is a whole number from 1 to 1000000 .by default 8., not 'a'"),
             ("smooth(grad_cam, n=2.5)", "smooth: n is a whole number"),
             ("smooth(grad_cam, noise=True)", "smooth: noise is a number"),
@@ -556,17 +559,17 @@ class TestWriting:
             maps(written)
 
     def test_the_record(self) -> None:
-        found = find("smooth(ablation_cam(fill=0.5), n=4)")
+        found = find("smooth(ablation_cam(infill=0.5), n=4)")
         assert isinstance(found, Combined)
         assert dict(found.options) == {
-            "smooth.n": 4, "smooth.noise": 0.1, "smooth.seed": 0, "smooth.ablation_cam.fill": 0.5,
+            "smooth.n": 4, "smooth.noise": 0.1, "smooth.seed": 0, "smooth.ablation_cam.infill": 0.5,
         }  # fmt: skip
         assert found.paper.startswith("smooth: Smilkov")
         assert "Desai" in found.paper
         with pytest.raises(
-            MethodError, match=r"options of smooth\(.*\) are written into it.* 'fill' was given beside it"
+            MethodError, match=r"options of smooth\(.*\) are written into it.* 'infill' was given beside it"
         ):
-            found.with_options({"fill": 1})
+            found.with_options({"infill": 1})
 
     def test_to_callers_it_is_one_more_method(self) -> None:
         plain = find("grad_cam")

@@ -97,11 +97,11 @@ def test_options_are_keywords_in_both() -> None:
 
 
 def test_each_method_takes_the_options_that_it_has() -> None:
-    request = AttributionRequest.of(method=["grad_cam", "rise", "occlusion"], options={"n": 12, "fill": "blur"})
+    request = AttributionRequest.of(method=["grad_cam", "rise", "occlusion"], options={"n": 12, "infill": "blur"})
     options = [options for _, options in request.methods]
     assert options[0] == {}
-    assert (options[1]["n"], options[1]["fill"]) == (12, "blur")
-    assert options[2]["fill"] == "blur"
+    assert (options[1]["n"], options[1]["infill"]) == (12, "blur")
+    assert options[2]["infill"] == "blur"
 
 
 @pytest.mark.parametrize(

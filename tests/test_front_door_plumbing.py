@@ -168,7 +168,7 @@ def test_which_of_two_outputs() -> None:
 def test_two_fills_at_one_layer() -> None:
     """Of two methods in one run that differ in an option only, each has its own."""
     model = cl.wrap(network().float(), size=(12, 16))
-    methods = ["ablation_cam(fill=0.0)", "ablation_cam(fill=2.0)"]
+    methods = ["ablation_cam(infill=0.0)", "ablation_cam(infill=2.0)"]
     together = cl.explain(model, IMAGE, method=methods, layer="second", target=1)
     for e, method in zip(together, methods, strict=True):
         assert_close(e.raw, cl.explain(model, IMAGE, method=method, layer="second", target=1).raw)

@@ -14,7 +14,7 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms import transforms as v1
 
 from camlucida.errors import ModelError
-from camlucida.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, preprocessing
+from camlucida.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Fit, Preprocessing, preprocessing
 from camlucida.types import Geometry
 
 SIZES = [(500, 375), (375, 500), (224, 224), (100, 1000), (33, 57)]
@@ -231,3 +231,29 @@ def test_what_is_seen() -> None:
     assert geometry.seen == (24.0, 4.0, 56.0, 36.0)
     _, geometry = Preprocessing((32, 32), fit="letterbox").placed(Image.new("RGB", (80, 40)))
     assert geometry.seen == (0.0, 0.0, 80.0, 40.0)
+
+
+@pytest.mark.parametrize("image_size", [(40, 23), (23, 40), (7, 61), (61, 7)])
+@pytest.mark.parametrize("input_size", [(24, 36), (36, 24), (30, 30)])
+@pytest.mark.parametrize("fit", ["squash", "letterbox", "crop"])
+def test_geometry_of_oblong_images(image_size: tuple[int, int], input_size: tuple[int, int], fit: Fit) -> None:
+    """A coordinate ramp is found again where the geometry says it lies, for both sides on their own."""
+    width, height = image_size
+    rows, columns = np.mgrid[:height, :width]
+    ramp = np.stack([columns * 255 / width, rows * 255 / height, np.full((height, width), 255)], axis=2)
+    how = Preprocessing(input_size, 20, fit, (0.0,) * 3, (1.0,) * 3, "nearest", fill=0.0)
+    inputs, geometry = how(Image.fromarray(ramp.astype(np.uint8)))
+    (scale_x, scale_y), (left, top) = geometry.scale, geometry.offset
+    assert tuple(inputs.shape[1:]) == input_size
+    inside = inputs[2] == 1
+    assert inside.any()
+    if fit == "squash":
+        assert inside.all()
+    if fit == "letterbox":  # all of the image is seen, and it touches both ends of one side
+        assert scale_x * width <= input_size[1] + 0.5
+        assert scale_y * height <= input_size[0] + 0.5
+        assert inside.all(0).any() or inside.all(1).any()
+    for y, x in inside.nonzero().tolist()[::7]:
+        expected_x, expected_y = ((x + 0.5) - left) / scale_x, ((y + 0.5) - top) / scale_y
+        assert abs(float(inputs[0, y, x]) * width - expected_x) <= 1 + 0.5 / scale_x
+        assert abs(float(inputs[1, y, x]) * height - expected_y) <= 1 + 0.5 / scale_y

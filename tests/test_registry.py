@@ -99,8 +99,8 @@ def test_class_free(name: str, free: bool) -> None:
 
 
 def test_a_method_without_options_says_so() -> None:
-    with pytest.raises(MethodError, match=r"grad_cam has no option 'fill'\. Its options: none\."):
-        find("grad_cam").with_options({"fill": 1})
+    with pytest.raises(MethodError, match=r"grad_cam has no option 'infill'\. Its options: none\."):
+        find("grad_cam").with_options({"infill": 1})
 
 
 def test_a_method_is_asked_for_by_name() -> None:

@@ -7,11 +7,23 @@ import math
 import pytest
 import torch
 from PIL import Image
+from scipy.ndimage import gaussian_filter
+from scipy.stats import rankdata, spearmanr
 from torch import Tensor
 from torch.testing import assert_close
 
 from camlucida.models.preprocessing import Preprocessing
-from camlucida.tensors import land, scaled, upsample
+from camlucida.tensors import (
+    blurred_infill,
+    gaussian_blur,
+    gaussian_kernel,
+    land,
+    ranks,
+    scaled,
+    spearman,
+    spearman_matrix,
+    upsample,
+)
 from camlucida.types import Geometry
 
 NAN = math.nan
@@ -199,3 +211,40 @@ def test_a_sliver_of_a_pixel_is_seen() -> None:
     landed = land(torch.ones(7, 7), geometry)
     assert landed.isfinite().sum() == 1
     assert landed[1000, 0] == 1
+
+
+# --- blur and rank correlation ---
+
+
+@pytest.mark.parametrize(("border", "mode"), [("replicate", "nearest"), ("reflect", "mirror"), ("circular", "wrap")])
+def test_gaussian_blur_is_scipys(border: str, mode: str) -> None:
+    images = torch.randn(2, 3, 24, 31, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    blurred = gaussian_blur(images, (1.5, 4.0), (6, 9), border)
+    expected = gaussian_filter(images.numpy(), (0, 0, 1.5, 4.0), mode=mode, radius=(0, 0, 6, 9))
+    assert_close(blurred, torch.from_numpy(expected))
+
+
+def test_gaussian_blur_keeps_shape_precision_and_mean_colour() -> None:
+    flat = torch.full((1, 2, 20, 30), 0.5, dtype=torch.float16)
+    assert_close(gaussian_blur(flat, 2.0, 6, "replicate"), flat)
+    assert_close(blurred_infill(flat), flat)
+    assert float(gaussian_kernel(3.0, 7).sum()) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("levels", [3, 1000])
+def test_rank_correlation_is_scipys(levels: int) -> None:
+    """With many equal values and with almost none."""
+    values = torch.randint(levels, (4, 60), generator=torch.Generator().manual_seed(levels)).float()
+    assert_close(ranks(values), torch.from_numpy(rankdata(values.numpy(), axis=1) - 1))
+    matrix = spearman_matrix(values)
+    for i in range(4):
+        for j in range(4):
+            expected = spearmanr(values[i], values[j]).statistic
+            assert float(matrix[i, j]) == pytest.approx(expected)
+            assert float(spearman(values[i : i + 1], values[j : j + 1])) == pytest.approx(expected)
+
+
+def test_a_constant_row_has_no_rank_correlation() -> None:
+    values = torch.stack([torch.arange(5.0), torch.ones(5)])
+    assert_close(spearman_matrix(values), torch.tensor([[1.0, NAN], [NAN, NAN]]).double(), equal_nan=True)
+    assert math.isnan(float(spearman(values[:1], values[1:])))

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from camlucida.explaining import explain_each as explain_each
     from camlucida.explanation import Explanation as Explanation
     from camlucida.explanations import Explanations as Explanations
-    from camlucida.factorisation import Concepts as Concepts
     from camlucida.factorisation import concepts as concepts
+    from camlucida.features.concept_result import Concepts as Concepts
     from camlucida.methods import methods as list_methods
     from camlucida.models.load import load as load
     from camlucida.models.load import wrap as wrap
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Activations": "camlucida.channels:Activations",
     "CamlucidaError": "camlucida.errors:CamlucidaError",
-    "Concepts": "camlucida.factorisation:Concepts",
+    "Concepts": "camlucida.features.concept_result:Concepts",
     "Embedding": "camlucida.analysing:Embedding",
     "Evaluation": "camlucida.evaluation:Evaluation",
     "Explanation": "camlucida.explanation:Explanation",

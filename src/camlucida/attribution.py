@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from camlucida.engine import Layer, LayerSpec, Twin, resolve, twin_of
 from camlucida.engine.repeats import Precision
 from camlucida.errors import MethodError
-from camlucida.fixtures import Tick
 from camlucida.methods import Combined, Method
 from camlucida.models.model import Model
 from camlucida.options import OptionValue, shown
@@ -20,6 +19,7 @@ from camlucida.outputs import placed
 from camlucida.request import INPUT, AttributionRequest, MethodSpec, several_layers, several_targets
 from camlucida.runs import Fused, Question, run
 from camlucida.targets import Target, TargetSpec, parse
+from camlucida.types import ProgressCallback
 
 NetworkInputs: TypeAlias = Tensor | tuple[Any, ...] | dict[str, Any]
 """(b, c, H, W); or the arguments of a network that takes several."""
@@ -116,7 +116,7 @@ def attribute(  # type: ignore[overload-overlap]
     signed: bool = False,
     precision: Precision = "exact",
     batch: int | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Tensor: ...
 
@@ -133,7 +133,7 @@ def attribute(
     signed: bool = False,
     precision: Precision = "exact",
     batch: int | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> dict[str, Tensor]: ...
 
@@ -149,7 +149,7 @@ def attribute(
     signed: bool = False,
     precision: Precision = "exact",
     batch: int | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Tensor | dict[str, Tensor]:
     """Saliency maps of a batch of tensors, on the layers' own grids, not normalised.

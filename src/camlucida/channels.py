@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
+from camlucida._files import png, write_picture
 from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec
 from camlucida.error_context import name_of, of_this
@@ -24,7 +25,6 @@ from camlucida.options import shown
 from camlucida.render.contact import Tile, contact
 from camlucida.render.text import number
 from camlucida.request import check_score, one_layer, one_target
-from camlucida.saving import png, write_picture
 from camlucida.targets import TargetSpec
 from camlucida.tensors import land, scaled
 from camlucida.types import Geometry, Prediction

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from camlucida.errors import MethodError
+from camlucida.tensors import spearman_matrix
 
 
 def disagreement(landed: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
@@ -38,19 +40,9 @@ def rank_correlation(landed: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
     """
     _check(landed)
     seen = ~np.logical_or.reduce([np.isnan(each) for each in landed])
-    table = np.stack([_ranks(each[seen]) for each in landed])
-    table -= table.mean(axis=1, keepdims=True)
-    lengths = np.sqrt((table**2).sum(axis=1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found: NDArray[np.float64] = table @ table.T / np.outer(lengths, lengths)
-    return np.clip(found, -1, 1)
-
-
-def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
-    """From 1; equal values share the mean of theirs."""
-    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-    means: NDArray[np.float64] = np.cumsum(counts) - (counts - 1) / 2
-    return means[which]
+    values = torch.from_numpy(np.stack([each[seen] for each in landed]))
+    correlations: NDArray[np.float64] = spearman_matrix(values).numpy()
+    return correlations
 
 
 def _check(landed: Sequence[NDArray[Any]]) -> None:

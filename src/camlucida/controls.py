@@ -20,9 +20,11 @@ from torch import Tensor, nn
 from camlucida.engine import LayerSpec
 from camlucida.engine.randomise import stages, with_random
 from camlucida.errors import DataError, TargetError
-from camlucida.evidence import Explainer, OfMethod, Sight
+from camlucida.evidence import Explainer, OfMethod
 from camlucida.methods import find
+from camlucida.model_input import Sight
 from camlucida.models.model import Model
+from camlucida.tensors import gaussian_blur
 
 Knows: TypeAlias = Literal["nothing", "the picture", "the truth", "another question"]
 
@@ -75,7 +77,10 @@ def random(sight: Sight, pictures: Tensor) -> Tensor:
 def blurred_random(sight: Sight, pictures: Tensor) -> Tensor:
     """Smooth blobs, from 0 to 1."""
     height, width = pictures.shape[-2:]
-    noise = _blurred(random(sight, pictures), (BLUR * height, BLUR * width))
+    sigmas = BLUR * height, BLUR * width
+    radii = [max(1, min(math.ceil(3 * sigma), side - 1)) for sigma, side in zip(sigmas, (height, width), strict=True)]
+    # Beyond the edge comes the other side: with mirrored edges the highest blobs would mostly lie at the edge.
+    noise = gaussian_blur(random(sight, pictures)[:, None], sigmas, (radii[0], radii[1]), "circular")[:, 0]
     low, high = noise.amin((1, 2), keepdim=True), noise.amax((1, 2), keepdim=True)
     return (noise - low) / (high - low).clamp_min(torch.finfo(noise.dtype).tiny)
 
@@ -204,17 +209,3 @@ def standard_controls(base: str = "grad_cam", layer: LayerSpec = None) -> tuple[
 def _lot(sight: Sight, picture: Tensor) -> torch.Generator:
     pixels = picture.detach().cpu().contiguous()
     return sight.random(f"control/{zlib.crc32(pixels.numpy().tobytes())}")
-
-
-def _blurred(maps: Tensor, sigmas: tuple[float, float]) -> Tensor:
-    """Maps (n, h, w) after a Gaussian blur, cut off at three standard deviations.
-
-    Around the edge comes the other side: with mirrored edges the highest blobs would mostly lie at the edge.
-    """
-    for axis, sigma in enumerate(sigmas, start=2):
-        reach = max(1, min(math.ceil(3 * sigma), maps.shape[axis - 1] - 1))
-        weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2).to(maps)
-        shape, padding = ((1, 1, -1, 1), (0, 0, reach, reach)) if axis == 2 else ((1, 1, 1, -1), (reach, reach, 0, 0))
-        padded = F.pad(maps[:, None], padding, mode="circular")
-        maps = F.conv2d(padded, (weights / weights.sum()).view(shape))[:, 0]
-    return maps

@@ -2,6 +2,7 @@
 
     CamlucidaError            catch this one to catch them all
     ├── ImageError            a picture that cannot be read
+    │   └── OutputError       a file or folder that cannot be written
     ├── ModelError            a model that cannot be found, loaded or copied
     ├── LayerError            a layer that does not exist, was not reached, or has no place in the picture
     ├── TargetError           a class or score that the output does not have
@@ -26,6 +27,13 @@ class CamlucidaError(Exception):
 
 class ImageError(CamlucidaError):
     """A picture that cannot be read."""
+
+
+class OutputError(ImageError):
+    """A file or folder that cannot be written: the disk is full, read-only, or something is in the way.
+
+    An `ImageError` too, because the panels that could not be written always raised one.
+    """
 
 
 class ModelError(CamlucidaError):
@@ -54,6 +62,10 @@ class DataError(CamlucidaError):
 
 class MissingExtra(CamlucidaError):
     """An optional package that is not installed."""
+
+
+class CheckpointWarning(UserWarning):
+    """Something in a checkpoint that is not part of the network was left out."""
 
 
 def nearest(word: str, known: Iterable[str], count: int = 3) -> str:

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
+from camlucida._files import png, write_picture
 from camlucida.data.images import Source
 from camlucida.engine import LayerSpec
 from camlucida.error_context import name_of, of_this
@@ -23,7 +24,6 @@ from camlucida.options import Count, checked_arguments
 from camlucida.render.contact import Tile, contact
 from camlucida.render.text import number
 from camlucida.request import one_layer
-from camlucida.saving import png, write_picture
 from camlucida.tensors import land
 from camlucida.types import Geometry, Prediction
 

@@ -20,14 +20,13 @@ from camlucida.error_context import name_of, of_this
 from camlucida.errors import CamlucidaError, ImageError, ModelError
 from camlucida.explanation import Explanation
 from camlucida.explanations import Explanations
-from camlucida.fixtures import Tick
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.options import OptionValue, shown
 from camlucida.outputs import class_scores, placed
 from camlucida.request import INPUT, AttributionRequest, MethodSpec
 from camlucida.targets import ClassScore, Target, TargetSpec, class_label
-from camlucida.types import Geometry, Prediction
+from camlucida.types import Geometry, Prediction, ProgressCallback
 
 TOP = 5
 """How many predictions an explanation carries."""
@@ -44,7 +43,7 @@ def explain(  # type: ignore[overload-overlap]
     score: str = "logit",
     precision: Precision = "exact",
     batch: int | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Explanation: ...
 
@@ -60,7 +59,7 @@ def explain(
     score: str = "logit",
     precision: Precision = "exact",
     batch: int | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Explanations: ...
 
@@ -76,7 +75,7 @@ def explain(
     score: str = "logit",
     precision: Precision = "exact",
     batch: int | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Explanations: ...
 
@@ -92,7 +91,7 @@ def explain(
     score: str = "logit",
     precision: Precision = "exact",
     batch: int | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Explanations: ...
 
@@ -107,7 +106,7 @@ def explain(
     score: str = "logit",
     precision: Precision = "exact",
     batch: int | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Explanation | Explanations:
     """Explain what a model predicts for one image.
@@ -162,7 +161,7 @@ def explain_each(  # type: ignore[overload-overlap]
     score: str = "logit",
     precision: Precision = "exact",
     batch: int | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Iterator[tuple[Source, Explanation | CamlucidaError]]: ...
 
@@ -178,7 +177,7 @@ def explain_each(
     score: str = "logit",
     precision: Precision = "exact",
     batch: int | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Iterator[tuple[Source, Explanations | CamlucidaError]]: ...
 
@@ -194,7 +193,7 @@ def explain_each(
     score: str = "logit",
     precision: Precision = "exact",
     batch: int | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Iterator[tuple[Source, Explanations | CamlucidaError]]: ...
 
@@ -210,7 +209,7 @@ def explain_each(
     score: str = "logit",
     precision: Precision = "exact",
     batch: int | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Iterator[tuple[Source, Explanations | CamlucidaError]]: ...
 
@@ -225,7 +224,7 @@ def explain_each(
     score: str = "logit",
     precision: Precision = "exact",
     batch: int | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Iterator[tuple[Source, Explanation | Explanations | CamlucidaError]]:
     """Explain many images, one after the other.

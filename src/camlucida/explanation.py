@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from camlucida._files import atomic_write, png, write_picture
 from camlucida.engine.repeats import Repeats
 from camlucida.render.bars import Bar
 from camlucida.render.colours import checked
 from camlucida.render.overlay import overlay
 from camlucida.render.palettes import DEFAULT, PALETTES
 from camlucida.render.panel import panel
-from camlucida.saving import png, write_picture, writing
 from camlucida.tensors import full_colour, land, shown
 from camlucida.types import Display, Geometry, Prediction
 
@@ -202,10 +202,8 @@ class Explanation:
         path = Path(path)
         if path.suffix.lower() == ".npz":
             beside = path.with_suffix(".json")
-            arrays, record = self.npz(), self.json()
-            with writing(path):
-                path.write_bytes(arrays)
-                beside.write_bytes(record)
+            atomic_write(beside, self.json())
+            atomic_write(path, self.npz())
             return [path, beside]
         write_picture(lambda: self.panel(**look), path)
         return [path]

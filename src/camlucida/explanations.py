@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from camlucida import comparison
+from camlucida._files import png, write_picture
 from camlucida.errors import TargetError
 from camlucida.explanation import Explanation
 from camlucida.options import shown
 from camlucida.render.figure import Cell, Painted, grid
 from camlucida.render.panel import panel
-from camlucida.saving import png, write_picture
 
 
 @dataclass(frozen=True, eq=False, repr=False)

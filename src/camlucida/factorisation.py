@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,203 +13,24 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-import camlucida
 from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec
 from camlucida.error_context import name_of, of_this
 from camlucida.errors import CamlucidaError, MethodError
-from camlucida.explaining import as_model, iterated, top_predictions, versions
-from camlucida.extras import need
+from camlucida.explaining import as_model, iterated, top_predictions
+from camlucida.features.concept_result import Concepts
+from camlucida.features.factorise import STARTS, factorise
 from camlucida.looking import ask, shrunk, small
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments
-from camlucida.render.concepts import MOST, Entry, Shown, concept_page
 from camlucida.render.text import percent
 from camlucida.request import one_layer
-from camlucida.saving import png, write_picture, writing
-from camlucida.tensors import land
-from camlucida.types import Geometry, Prediction
+from camlucida.types import Geometry
 
-PAPER = "Collins et al., ECCV 2018: A = W H, both >= 0, least |A - W H| (Frobenius), eq. 1"
-SHEET = 12
-"""How many pictures a page has, unless asked otherwise."""
 KEPT = 640
 """The longest side of a picture that is kept to be shown, in pixels."""
 ANSWERED = 8
 """Of so many pictures the rest of the network is asked what a concept is."""
-CLASSES = 3
-"""How many classes a concept has in the legend."""
-STARTS = 4
-MOST_STEPS, TOLERANCE = 1000, 1e-5
-
-
-@dataclass(frozen=True, eq=False)
-class Factors:
-    """W H, both non-negative, near a matrix V (places, channels).
-
-    places    W, (places, k), the maximum of each column 1
-    vectors   H, (k, channels), in the units of V
-    error     |V - W H| / |V|, Frobenius
-    converged whether no further step was worth it
-    """
-
-    places: NDArray[np.float64]
-    vectors: NDArray[np.float64]
-    error: float
-    converged: bool
-
-
-def factorise(values: NDArray[Any], k: int, *, seed: int = 0, starts: int = STARTS) -> Factors:
-    """Non-negative matrix factorisation by coordinate descent: the best of several starts, the largest part first.
-
-    values    (places, channels), none below zero
-    starts    how many to try: the first from the singular vectors (NNDSVDa), the others at random; the least error is
-              kept, since the problem is not convex
-
-    The factors are fixed up to a scale for each part: here each part is 1 at its strongest place, so that a vector is
-    what the layer gives out there of this part. A part that is zero everywhere is left out.
-    """
-    sklearn = need("sklearn.decomposition", extra="analysis", what="the factorisation into concepts")
-    size = float(np.linalg.norm(values))
-    best: Factors | None = None
-    for start in range(starts):
-        init = "random" if start else "nndsvda"
-        nmf = sklearn.NMF(k, init=init, random_state=seed + start, max_iter=MOST_STEPS, tol=TOLERANCE)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it did not converge is said in the result
-            places = nmf.fit_transform(values)
-        error = float(np.linalg.norm(values - places @ nmf.components_)) / size
-        if best is None or error < best.error:
-            best = Factors(places, nmf.components_, error, nmf.n_iter_ < MOST_STEPS)
-    assert best is not None, "no start"
-    return _in_order(best)
-
-
-def _in_order(found: Factors) -> Factors:
-    tops = found.places.max(0)
-    worth = found.places.sum(0) * found.vectors.sum(1)
-    order = [i for i in np.argsort(-worth, kind="stable") if worth[i] > 0]
-    places, vectors = found.places[:, order] / tops[order], found.vectors[order] * tops[order, None]
-    return Factors(places, vectors, found.error, found.converged)
-
-
-@dataclass(frozen=True, eq=False)
-class Concepts:
-    """A layer's activations on some pictures as a few concepts. Shows itself in a notebook.
-
-    vectors   (k, c) the concepts: what the layer gives out at the strongest place of each; the largest first
-    maps      of every picture (k, h, w): how strong each concept is at each place, its maximum over all pictures 1
-    shares    (k,) how much of the sum of W H each is; they add up to 1
-    classes   for each concept, what the rest of the network says where the layer gives out that concept everywhere
-    error     |A - W H| / |A|: what the concepts do not account for
-    cut       the share of the activations' energy (sum of squares) that lay below zero and was left out
-    failed    the pictures that could not be read, with the error
-    """
-
-    vectors: Tensor
-    maps: tuple[Tensor, ...]
-    shares: Tensor
-    classes: tuple[tuple[Prediction, ...], ...]
-    error: float
-    cut: float
-    converged: bool
-    seed: int
-    layer: str
-    model: str
-    sources: tuple[str, ...]
-    pictures: tuple[Image.Image, ...] = field(repr=False)
-    geometries: tuple[Geometry, ...] = field(repr=False)
-    failed: tuple[tuple[str, CamlucidaError], ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.vectors)
-
-    def heatmap(self, concept: int, picture: int = 0) -> NDArray[np.float32]:
-        """(height, width) of a picture as it is kept: how strong a concept is there; NaN where nobody looked."""
-        for number, of, what in ((concept, len(self), "concept"), (picture, len(self.maps), "picture")):
-            if not 0 <= number < of:
-                raise MethodError(f"no {what} {number}: there are {of}, from 0 to {of - 1}.")
-        landed: NDArray[np.float32] = land(self.maps[picture][concept], self.geometries[picture]).numpy()
-        return landed.clip(0, 1)
-
-    def figure(self, n: int = SHEET, **look: Any) -> Image.Image:
-        """The first n pictures beside what is where in them. `look` as of `render.concept_page`."""
-        drawn = min(len(self), MOST)
-        told_apart = len(set(self.sources)) == len(self.sources)
-        pages = [
-            Shown(picture, np.stack([self.heatmap(k, i) for k in range(drawn)]), self.sources[i] * told_apart)
-            for i, picture in enumerate(self.pictures[: max(1, n)])
-        ]
-        entries = [
-            Entry(
-                f"Concept {k + 1}", float(self.shares[k]), [(p.name, p.probability) for p in self.classes[k][:CLASSES]]
-            )
-            for k in range(drawn)
-        ]
-        h, w = self.maps[0].shape[1:]
-        several = f"{len(pages)} of {len(self.pictures)} pictures · " if len(self.pictures) > 1 else ""
-        drawn_of = f"the largest {drawn} of {len(self)}" if drawn < len(self) else f"{drawn}"
-        return concept_page(
-            pages,
-            entries,
-            title=f"Concepts of {self.layer}",
-            subtitle=f"{several}{drawn_of} concepts, {h} × {w} · "
-            f"they account for {1 - self.error**2:.0%} of the energy, relative error {self.error:.2g}",
-            note=self._note(),
-            footer=f"classes: what the rest of the network says to the concept everywhere · {self.model} · "
-            f"camlucida {camlucida.__version__}",
-            **look,
-        )
-
-    def record(self) -> dict[str, Any]:
-        """Everything but the pixels, ready for JSON."""
-        return {
-            "sources": list(self.sources),
-            "model": self.model,
-            "layer": self.layer,
-            "paper": PAPER,
-            "concepts": len(self),
-            "shares": self.shares.tolist(),
-            "classes": [[asdict(p) for p in found] for found in self.classes],
-            "error": self.error,
-            "cut": self.cut,
-            "converged": self.converged,
-            "seed": self.seed,
-            "failed": {source: str(error) for source, error in self.failed},
-            "versions": versions(),
-        }
-
-    def save(self, path: str | Path, n: int = SHEET, **look: Any) -> list[Path]:
-        """Write it down; returns the files written.
-
-        .png, .jpg, .webp   the page (`n`, `look` as of `figure`)
-        .npz                vectors, and maps_0, maps_1, … for the pictures, with a .json of `record()` beside it
-        """
-        path = Path(path)
-        if path.suffix.lower() != ".npz":
-            write_picture(lambda: self.figure(n, **look), path)
-            return [path]
-        beside = path.with_suffix(".json")
-        arrays: dict[str, Any] = {f"maps_{i}": maps.numpy() for i, maps in enumerate(self.maps)}
-        with writing(path):
-            np.savez_compressed(path, vectors=self.vectors.numpy(), **arrays)
-            text = json.dumps(self.record(), indent=2, ensure_ascii=False) + "\n"
-            beside.write_text(text, encoding="utf-8", errors="backslashreplace")
-        return [path, beside]
-
-    def _note(self) -> str:
-        said = []
-        if self.cut > 0:
-            said.append(
-                f"{percent(self.cut)} of the activations' energy lies below zero and was left out: "
-                "concepts are made of what is above."
-            )
-        if not self.converged:
-            said.append(f"After {MOST_STEPS} steps the concepts were still changing.")
-        return " ".join(said)
-
-    def _repr_png_(self) -> bytes:
-        return png(self.figure())
 
 
 @checked_arguments(MethodError)

@@ -21,13 +21,10 @@ from camlucida.models.model import Output
 from camlucida.outputs import class_scores
 from camlucida.rivals import rivals_of
 from camlucida.targets import Target
-from camlucida.types import Attention
+from camlucida.types import Attention, ProgressCallback
 
 Chunks = Iterator[tuple[Tensor, Tensor, Tensor]]
 """Which variants (n,), their scores (n, b), the scores' gradients (n, b, c, H, W); chunk by chunk."""
-
-Tick = Callable[[int, int], None]
-"""Told how many of how many runs are done."""
 
 
 @dataclass
@@ -39,7 +36,7 @@ class Place:
     reading: Output
     run: Trace
     traced: Traced | None
-    tick: Tick
+    tick: ProgressCallback
     repeats: Repeats = field(default_factory=Repeats)
     _shared: dict[Hashable, Tensor] = field(default_factory=dict)
     _relevances: dict[RelevanceRule, Relevances] = field(default_factory=dict)
@@ -122,8 +119,8 @@ class Fixtures:
         self._notes.clear()
         return taken
 
-    def ablate(self, fill: float) -> Tensor:
-        without = self.place.shared(("ablate", fill), lambda: self.place.rest.without_channels(fill))
+    def ablate(self, infill: float) -> Tensor:
+        without = self.place.shared(("ablate", infill), lambda: self.place.rest.without_channels(infill))
         return self._scored(without.transpose(0, 1))
 
     @property

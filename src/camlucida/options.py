@@ -3,7 +3,7 @@
 A method, a combinator or a public function states what an option may be by its annotation:
 
     n: Count                                 a whole number from 1 on
-    seed: Seed                               a whole number from 0 to 4294967295
+    seed: Seed                               a whole number from 0 to 2**63 - 1
     p: Annotated[float, Between(0, 1)]       a number between the two
     join: Annotated[str, OneOf(JOINS)]       one of these words
 
@@ -28,12 +28,11 @@ from types import UnionType
 from typing import Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from camlucida.errors import CamlucidaError, MethodError, nearest
+from camlucida.seeds import MAX_SEED
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-MAX_SEED = 2**32 - 1
-"""The largest seed that torch, NumPy and scikit-learn all accept."""
 MAX_EXACT = 2**53
 """The largest whole number up to which a float holds each."""
 MAX_COUNT = 10**6

@@ -12,10 +12,10 @@ from torch import Tensor
 from camlucida.engine import LayerSpec
 from camlucida.engine.repeats import Precision, Repeats
 from camlucida.errors import CamlucidaError, LayerError, MethodError, TargetError, nearest
-from camlucida.fixtures import Tick
 from camlucida.methods import Combined, Method, find
 from camlucida.options import shown
 from camlucida.targets import SCORES, TargetSpec, top_count
+from camlucida.types import ProgressCallback
 
 MethodSpec: TypeAlias = str | Method | Combined
 """A method by name, with options and combinators or without, or as `list_methods` returns it."""
@@ -46,7 +46,7 @@ class AttributionRequest:
     methods: Sequence[MethodRequest] = ()
     score: str = "logit"
     repeats: Repeats = field(default_factory=Repeats)
-    progress: Tick | None = None
+    progress: ProgressCallback | None = None
     several: bool = False
 
     @classmethod
@@ -60,7 +60,7 @@ class AttributionRequest:
         options: Mapping[str, Any] | None = None,
         precision: Precision = "exact",
         batch: int | None = None,
-        progress: Tick | None = None,
+        progress: ProgressCallback | None = None,
     ) -> AttributionRequest:
         """Return the request that the arguments of `explain` or `attribute` stand for.
 

@@ -16,13 +16,14 @@ from torch import Tensor
 from camlucida.engine import Layer, Trace, Traced, Twin, trace
 from camlucida.engine.repeats import Repeats
 from camlucida.errors import CamlucidaError, MethodError
-from camlucida.fixtures import Fixtures, Place, Tick
+from camlucida.fixtures import Fixtures, Place
 from camlucida.methods import Combined, Method
 from camlucida.methods.registry import OF_THE_REST
 from camlucida.models.model import Output
 from camlucida.outputs import class_scores
 from camlucida.rivals import rivals_of
 from camlucida.targets import Target
+from camlucida.types import ProgressCallback
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,10 @@ class Fused:
 
 
 @dataclass
-class Progress:
-    """Passes on how far a method is, unless something round it tells that in steps of its own."""
+class ForwardedProgress:
+    """Forward progress, unless an enclosing combinator already reports it."""
 
-    tell: Tick
+    tell: ProgressCallback
     muted: bool = False
 
     def __call__(self, done: int, total: int) -> None:
@@ -75,12 +76,12 @@ class Question:
     reading: Output
     needs: frozenset[str]
     choose: Callable[[Tensor], Sequence[Target]]
-    tick: Tick
+    tick: ProgressCallback
     repeats: Repeats = field(default_factory=Repeats)
 
     @cached_property
-    def progress(self) -> Progress:
-        return Progress(self.tick)
+    def progress(self) -> ForwardedProgress:
+        return ForwardedProgress(self.tick)
 
 
 @dataclass(frozen=True)

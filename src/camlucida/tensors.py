@@ -1,4 +1,7 @@
-"""Maths on maps: from a layer's grid to the network's input and to the original picture."""
+"""Arithmetic on maps and images that methods, metrics and everything above share.
+
+From a layer's grid to the network's input and to the original image; display; Gaussian blur; rank correlation.
+"""
 
 from __future__ import annotations
 
@@ -62,3 +65,98 @@ def shown(heat: Tensor, top: float, *, signed: bool) -> Tensor:
     """For display, one map in [0, 1]: what is `top` or more becomes 1. Signed, 0.5 is zero and -top becomes 0."""
     share = heat / top if top else heat * 0
     return (share.clamp(-1, 1) + 1) / 2 if signed else share.clamp(0, 1)
+
+
+INFILL_SIGMA = 0.05
+"""Standard deviation of the blurred infill, as a fraction of the shorter side: 11 pixels of 224 leave colours only."""
+
+
+def gaussian_kernel(sigma: float, radius: int) -> Tensor:
+    """Return the weights of a Gaussian at whole distances.
+
+    Args:
+        sigma: The standard deviation, in pixels.
+        radius: The largest distance, in pixels.
+
+    Returns:
+        Weights `(2 * radius + 1,)` that add up to 1, float64.
+    """
+    weights = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=torch.float64) / sigma) ** 2)
+    return weights / weights.sum()
+
+
+def gaussian_blur(
+    images: Tensor, sigma: float | tuple[float, float], radius: int | tuple[int, int], border: str
+) -> Tensor:
+    """Blur images or maps by a Gaussian that is cut off at a radius.
+
+    Args:
+        images: `(b, c, H, W)`; half precision is blurred in float32.
+        sigma: The standard deviation in pixels, or one for the height and one for the width.
+        radius: Where the Gaussian is cut off in pixels, or one for the height and one for the width.
+        border: What lies beyond the border, as of `torch.nn.functional.pad`: replicate, reflect or circular.
+
+    Returns:
+        The blurred images, in the shape and the precision of `images`.
+    """
+    precision = torch.promote_types(images.dtype, torch.float32)
+    planes = images.to(precision).flatten(0, 1)[:, None]
+    down, across = sigma if isinstance(sigma, tuple) else (sigma, sigma)
+    below, right = radius if isinstance(radius, tuple) else (radius, radius)
+    row = gaussian_kernel(across, right).to(planes).view(1, 1, 1, -1)
+    column = gaussian_kernel(down, below).to(planes).view(1, 1, -1, 1)
+    planes = F.conv2d(F.pad(planes, (right, right, 0, 0), mode=border), row)
+    planes = F.conv2d(F.pad(planes, (0, 0, below, below), mode=border), column)
+    return planes.view_as(images).to(images.dtype)
+
+
+def blurred_infill(images: Tensor) -> Tensor:
+    """Return images `(b, c, H, W)` blurred until only colours are left: what stands for removed pixels."""
+    sigma = INFILL_SIGMA * min(images.shape[-2:])
+    return gaussian_blur(images, sigma, max(1, round(4 * sigma)), "replicate")
+
+
+def ranks(values: Tensor) -> Tensor:
+    """Rank the values of each row; equal values share the mean of their ranks.
+
+    Args:
+        values: `(n, m)`.
+
+    Returns:
+        Ranks `(n, m)` from 0, float64.
+    """
+    ordered, order = values.double().sort(dim=1)
+    position = torch.arange(values.shape[1], dtype=torch.float64, device=values.device).expand_as(ordered)
+    starts = torch.ones_like(ordered, dtype=torch.bool)
+    starts[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    group = starts.long().cumsum(1) - 1
+    zeros = torch.zeros_like(ordered)
+    mean = zeros.scatter_add(1, group, position) / zeros.scatter_add(1, group, torch.ones_like(position)).clamp_min(1)
+    return zeros.scatter(1, order, mean.gather(1, group))
+
+
+def pearson(first: Tensor, second: Tensor) -> Tensor:
+    """Return the correlation `(n,)` of each row of `first` with that of `second`, `(n, m)`; NaN of a constant row."""
+    first, second = _centred(first), _centred(second)
+    sizes = first.norm(dim=1) * second.norm(dim=1)
+    correlation: Tensor = (first * second).sum(1) / sizes.where(sizes > 0, torch.nan)
+    return correlation
+
+
+def spearman(first: Tensor, second: Tensor) -> Tensor:
+    """Return Spearman's rank correlation `(n,)` of maps `(n, ...)`, -1 to 1; NaN where one of the two is constant."""
+    return pearson(ranks(first.flatten(1)), ranks(second.flatten(1)))
+
+
+def spearman_matrix(values: Tensor) -> Tensor:
+    """Return Spearman's rank correlation `(n, n)` of every two rows of values `(n, m)`; NaN of a constant row."""
+    rows = _centred(ranks(values))
+    sizes = rows.norm(dim=1)
+    sizes = sizes.where(sizes > 0, torch.nan)
+    correlation: Tensor = rows @ rows.T / (sizes[:, None] * sizes)
+    return correlation.clamp(-1, 1)
+
+
+def _centred(rows: Tensor) -> Tensor:
+    rows = rows.double()
+    return rows - rows.mean(1, keepdim=True)

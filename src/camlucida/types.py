@@ -37,8 +37,8 @@ Curvature: TypeAlias = Callable[[Tensor], Tensor]
 """A direction (b, c, h, w) in; the second derivative of the score along it out, same shape."""
 Rivals: TypeAlias = Callable[[int], tuple[Tensor, Tensor]]
 """How many in; of so many other classes the gradients (n, b, c, h, w) and scores (n, b) out."""
-Progress: TypeAlias = Callable[[int, int], None]
-"""How many of how many runs are done: told by methods that ask for one run after the other."""
+ProgressCallback: TypeAlias = Callable[[int, int], None]
+"""Called as `progress(done, total)`: how many of how many steps (network evaluations, images) are done."""
 Multipliers: TypeAlias = Callable[[Tensor], Tensor]
 """Baseline pictures (b, c, H, W) in; the score's slopes from there to the pictures, as DeepLIFT has them, out."""
 BiasGradients: TypeAlias = Callable[[], tuple[Tensor, list[Tensor]]]

@@ -229,7 +229,7 @@ def test_one_picture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_folder_of_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = command(capsys, "photos", "-n", "6", "--by", "activation", "--colormap", "magma")
-    assert code == 0
+    assert code == 1
     assert "broken.png: cannot read" in out
     assert sorted(p.name for p in (folder / "camlucida-out").iterdir()) == [
         "boat-activations.png",
@@ -239,7 +239,7 @@ def test_a_folder_of_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_the_pictures_of_a_channel(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = command(capsys, "photos", "--layer", "layer4", "--channel", "7")
-    assert code == 0
+    assert code == 1
     assert "broken.png: cannot read" in out
     assert "2 looked at, 1 not\n→ camlucida-out/layer4-channel-7.png" in out
     assert (folder / "camlucida-out" / "layer4-channel-7.png").exists()

@@ -18,7 +18,8 @@ import camlucida as cl
 from camlucida.cli import main
 from camlucida.data import toybox
 from camlucida.errors import CamlucidaError, ImageError, LayerError, MethodError, MissingExtra
-from camlucida.factorisation import ANSWERED, factorise
+from camlucida.factorisation import ANSWERED
+from camlucida.features.factorise import factorise
 from camlucida.render.concepts import LEAST, MOST, Entry, Shown, _numbered, concept_page
 
 PETS = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
@@ -361,7 +362,7 @@ def test_one_picture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_folder_shares_its_concepts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = command(capsys, "photos", "-k", "4", "--maps", "-n", "1")
-    assert code == 0
+    assert code == 1
     assert "broken.png: cannot read" in out
     assert "2 looked at, 1 not" in out
     assert sorted(p.name for p in (folder / "camlucida-out").iterdir()) == [

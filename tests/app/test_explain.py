@@ -156,7 +156,7 @@ def test_saved_as_numbers(tmp_path: Path) -> None:
     assert said == json.loads(json.dumps(e.record()))
     assert said["target"] == "cat rather than dog"
     assert said["class"] is None
-    assert said["options"] == {"fill": 0.0}
+    assert said["options"] == {"infill": 0.0}
     assert said["method"] == "ablation_cam"
     assert said["grid"] == [12, 12]
     assert said["weights"] == model().weights_hash
@@ -416,9 +416,9 @@ def drawing_labels(i: int) -> tuple[int, ...]:
         ({"method": "gradcamm"}, MethodError, "no method 'gradcamm'. Did you mean 'grad_cam'"),
         ({"method": []}, MethodError, "an empty list of methods"),
         ({"score": "logits"}, TargetError, "no score 'logits'. Did you mean 'logit'"),
-        ({"fill": 1}, MethodError, "grad_cam has no option 'fill'"),
+        ({"infill": 1}, MethodError, "grad_cam has no option 'infill'"),
         ({"fil": 1, "method": ["grad_cam", "ablation_cam"]}, MethodError, "has an option 'fil'"),
-        ({"fill": "a", "method": "ablation_cam"}, MethodError, "fill is a number .* not 'a'"),
+        ({"infill": "a", "method": "ablation_cam"}, MethodError, "infill is a number .* not 'a'"),
     ],
 )
 def test_errors_name_the_picture_and_the_model(
@@ -431,9 +431,9 @@ def test_errors_name_the_picture_and_the_model(
 
 
 def test_an_option_goes_to_those_that_have_it() -> None:
-    grad, ablation = cl.explain(model(), PETS, method=["grad_cam", "ablation_cam"], fill=0.5)
+    grad, ablation = cl.explain(model(), PETS, method=["grad_cam", "ablation_cam"], infill=0.5)
     assert grad.options == {}
-    assert ablation.options == {"fill": 0.5}
+    assert ablation.options == {"infill": 0.5}
 
 
 @pytest.mark.parametrize("thing", [None, 3, object(), torch.zeros(3, 8, 8)])

@@ -159,13 +159,13 @@ def by_hand(network: nn.Module, subject: Any, images: Tensor) -> dict[str, Calla
     (gradient,) = torch.autograd.grad(score.sum(), kept[0])
     activations = subject.grid(kept[0].detach(), size)
 
-    def ablate(fill: float) -> Tensor:
+    def ablate(infill: float) -> Tensor:
         rows = []
         for channel in range(activations.shape[1]):
 
             def without(output: Tensor, channel: int = channel) -> Tensor:
                 grid = subject.grid(output, size).clone()
-                grid[:, channel] = fill
+                grid[:, channel] = infill
                 return subject.ungrid(grid, output)
 
             rows.append(run(without).detach())

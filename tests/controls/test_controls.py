@@ -18,8 +18,9 @@ from camlucida.data.datasets import Item, Listed, Scenes
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError, TargetError
 from camlucida.evaluation import evaluate
-from camlucida.evidence import OfMethod, Sight, look
+from camlucida.evidence import OfMethod
 from camlucida.methods import find
+from camlucida.model_input import Sight, look
 
 MODEL = cl.load("toybox")
 SCENES = Scenes(Toybox(4, seed=5))

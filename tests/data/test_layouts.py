@@ -16,7 +16,7 @@ from PIL import Image
 from torchvision.datasets import OxfordIIITPet, VOCDetection
 
 from camlucida.cli import main
-from camlucida.data.datasets import Item, known_of
+from camlucida.data.datasets import Item, identity, known_of
 from camlucida.data.images import load_image
 from camlucida.data.sources import open_dataset
 from camlucida.errors import DataError, MissingExtra
@@ -484,3 +484,30 @@ def test_a_split_is_evaluated_and_opened_again_from_elsewhere(dogs: Path, monkey
         main(["report", "../run", "-o", "page.html"])
     assert not stopped.value.code
     assert Path("page.html").read_text(encoding="utf-8").count("data:image/jpeg") >= 2
+
+
+# --- what a run knows of them
+
+
+def test_masks_of_layouts_are_part_of_what_a_run_knows(pets: Path, birds: Path, voc: Path, coco: Path) -> None:
+    """A file that a mask is read from is replaced: boxes, labels and images stay as they are."""
+    masks = birds / "segmentations/001.Black_footed_Albatross/A_1.png"
+    masks.parent.mkdir(parents=True)
+    Image.new("L", (40, 30), 255).save(masks)
+    files = {
+        f"pets:{pets}": [pets / "annotations/trimaps/Abyssinian_1.png", pets / "annotations/xmls/Abyssinian_1.xml"],
+        f"voc:{voc}": [voc / "SegmentationClass/2007_000027.png"],
+        f"cub:{birds}": [masks, birds / "parts/part_locs.txt"],
+        f"coco:{coco}": [coco / "annotations/instances_val2017.json"],
+    }
+    for spec, replaced in files.items():
+
+        def now(spec: str = spec) -> str:
+            dataset = open_dataset(spec)
+            return identity(dataset, range(len(dataset)))
+
+        for file in replaced:
+            before = now()
+            assert now() == before
+            file.write_bytes(file.read_bytes() + b"\n")  # which no reader minds
+            assert now() != before, file

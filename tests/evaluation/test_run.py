@@ -112,12 +112,12 @@ def test_another_run_in_the_folder(tmp_path: Path) -> None:
 
 
 def test_the_record_says_everything(tmp_path: Path) -> None:
-    run(tmp_path, methods=["ablation_cam(fill=0.5)"], target="label", layer="layer3")
+    run(tmp_path, methods=["ablation_cam(infill=0.5)"], target="label", layer="layer3")
     plan = json.loads((tmp_path / "run.json").read_text())["plan"]
     assert plan["model"] == "toybox"
     assert len(plan["weights"]) == 16
-    name = "ablation_cam(fill=0.5)"
-    assert plan["methods"] == [{"name": name, "method": name, "options": {"fill": 0.5}, "layer": "layer3"}]
+    name = "ablation_cam(infill=0.5)"
+    assert plan["methods"] == [{"name": name, "method": name, "options": {"infill": 0.5}, "layer": "layer3"}]
     assert plan["metrics"] == {"energy": {}}
     assert (plan["target"], plan["seed"], plan["pictures"]) == ("label", 0, 11)
     assert set(plan["versions"]) >= {"camlucida", "torch"}

@@ -20,7 +20,7 @@ from camlucida.errors import DataError, LayerError, MethodError
 from camlucida.evaluation import Evaluation, evaluate
 from camlucida.evaluation.comparing import corrected
 from camlucida.evaluation.recipes import last_convolutions, recipe
-from camlucida.evaluation.result import number_of, weighted
+from camlucida.evaluation.records import number_of, weighted
 from camlucida.evaluation.statistics import (
     by_spread,
     differences_of,

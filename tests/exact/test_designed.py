@@ -12,11 +12,13 @@ from torch.testing import assert_close
 
 from camlucida.controls import CONTROLS
 from camlucida.data.datasets import DataSet, Item
-from camlucida.evidence import Evidence, OfMethod, Sight, look
+from camlucida.evidence import Evidence, OfMethod
 from camlucida.exact import BENCHMARKS, analytic, designed, open_benchmark
-from camlucida.exact.designed import CAM_WEIGHTS, CELL, COLOURS, GRID
+from camlucida.exact.designed import CAM_WEIGHTS, COLOURS
+from camlucida.exact.networks import CELL, GRID
 from camlucida.methods import find
 from camlucida.metrics import find as find_metric
+from camlucida.model_input import Sight, look
 from camlucida.models.model import Model
 from camlucida.tensors import upsample
 

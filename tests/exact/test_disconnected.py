@@ -11,13 +11,14 @@ import camlucida as cl
 from camlucida.data.datasets import Scenes
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError, ModelError
-from camlucida.evidence import OfMethod, look
+from camlucida.evidence import OfMethod
 from camlucida.exact import disconnected, open_benchmark
 from camlucida.exact.disconnected import joined, tiles
 from camlucida.exact.mosaics import cells_of
 from camlucida.methods import find
 from camlucida.metrics import grid_pointing as _grid_pointing
 from camlucida.metrics.grid_pointing import ceiling
+from camlucida.model_input import look
 from camlucida.models.model import Model
 
 SCENES = Scenes(Toybox(4, seed=2))

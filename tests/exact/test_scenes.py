@@ -12,9 +12,9 @@ import camlucida as cl
 from camlucida.data.datasets import Listed, Scenes
 from camlucida.data.toybox import CLASSES, WATERMARK_CLASS, Toybox
 from camlucida.errors import DataError
-from camlucida.evidence import look
 from camlucida.exact import mosaics, open_benchmark, sized, stamped, tagged
 from camlucida.metrics import class_discrimination, part_effect
+from camlucida.model_input import look
 
 MODEL = cl.load("toybox")
 

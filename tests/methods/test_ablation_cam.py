@@ -17,7 +17,7 @@ from camlucida.outputs import class_scores
 Make = Callable[..., nn.Module]
 
 
-def slow(network: nn.Module, images: Tensor, k: int, fill: float = 0.0) -> Tensor:
+def slow(network: nn.Module, images: Tensor, k: int, infill: float = 0.0) -> Tensor:
     """w_k = (y - y_k) / |y|, one whole forward of the untouched network a channel, a hook overwriting it."""
     maps = []
     for image in images:
@@ -35,7 +35,7 @@ def slow(network: nn.Module, images: Tensor, k: int, fill: float = 0.0) -> Tenso
 
             def ablate(_: nn.Module, __: object, output: Tensor, channel: int = channel) -> Tensor:
                 output = output.clone()
-                output[:, channel] = fill
+                output[:, channel] = infill
                 return output
 
             handle = network.features.register_forward_hook(ablate)
@@ -46,18 +46,18 @@ def slow(network: nn.Module, images: Tensor, k: int, fill: float = 0.0) -> Tenso
     return torch.stack(maps)
 
 
-@pytest.mark.parametrize("fill", [0.0, 0.7])
+@pytest.mark.parametrize("infill", [0.0, 0.7])
 @pytest.mark.parametrize("kind", ["gap", "stacked"])
 def test_equals_really_ablating_in_the_original_network(
-    request: pytest.FixtureRequest, images: Tensor, kind: str, fill: float
+    request: pytest.FixtureRequest, images: Tensor, kind: str, infill: float
 ) -> None:
     network = request.getfixturevalue(kind)()
     with torch.no_grad():
         for k in range(4):
             found = attribute(
-                network, images, target=k, layer="features", method="ablation_cam", signed=True, fill=fill
+                network, images, target=k, layer="features", method="ablation_cam", signed=True, infill=infill
             )
-            assert_close(found, slow(network, images, k, fill))
+            assert_close(found, slow(network, images, k, infill))
 
 
 def test_the_weights_on_a_linear_end(gap: Make, images: Tensor, seen: Callable[..., tuple]) -> None:
@@ -70,14 +70,14 @@ def test_the_weights_on_a_linear_end(gap: Make, images: Tensor, seen: Callable[.
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("fill", [0.0, -1.3])
-def test_the_closed_form_equals_running_the_rest(gap: Make, images: Tensor, dtype: torch.dtype, fill: float) -> None:
+@pytest.mark.parametrize("infill", [0.0, -1.3])
+def test_the_closed_form_equals_running_the_rest(gap: Make, images: Tensor, dtype: torch.dtype, infill: float) -> None:
     network, images = gap().to(dtype), images.to(dtype)
     twin = twin_of(network)
     run = trace(twin, images, resolve(twin, images, ["features"]), rerun=True)
     assert linear_end(run, run.layers[0]) is not None
     rest = Rest(run, run.layers[0], class_scores)
-    assert_close(rest.without_channels(fill), rest.without_channels(fill, closed_form=False), rtol=1e-6, atol=1e-6)
+    assert_close(rest.without_channels(infill), rest.without_channels(infill, closed_form=False), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -99,7 +99,7 @@ def test_the_score_falls_by_hand() -> None:
     without = torch.tensor([[1.0, 5.0], [4.0, 2.0]])  # (c, b)
     # first image: (2 - 1) / 2 = 1/2, (2 - 4) / 2 = -1; second: (4 - 5) / 4 = -1/4, (4 - 2) / 4 = 1/2
     wanted = torch.tensor([[[0.5 - 3, 1.0]], [[-0.25, -0.25 + 2]]])
-    assert_close(ablation_cam(activations, score, lambda fill: without), wanted)
+    assert_close(ablation_cam(activations, score, lambda infill: without), wanted)
 
 
 def test_a_negative_score_does_not_turn_the_map_round(gap: Make, images: Tensor) -> None:

@@ -75,7 +75,9 @@ def test_finds_the_only_place_that_counts() -> None:
     picture = torch.zeros(1, 3, 32, 32)
     picture[..., ::2, ::2] = 1  # fine, so that a blur takes it away everywhere
     for target, (y, x) in ((0, (8.5, 18.5)), (1, (24.5, 6.5))):
-        heat = attribute(Spot(), picture, target=target, method="extremal_perturbation", areas=(0.06,), fill="mean")[0]
+        heat = attribute(Spot(), picture, target=target, method="extremal_perturbation", areas=(0.06,), infill="mean")[
+            0
+        ]
         assert 0.04 < float(heat.mean()) < 0.09
         share = heat / heat.sum()
         assert abs(float((share.sum(1) * torch.arange(32)).sum()) - y) < 1.5
@@ -118,7 +120,7 @@ def test_slow_twin(stacked: Any, images: Tensor) -> None:
         AttributionRequest(
             targets=[1],
             layers=[None],
-            methods=[(find("extremal_perturbation"), {"steps": 9, "areas": (0.3,), "fill": "blur", "rate": 0.05})],
+            methods=[(find("extremal_perturbation"), {"steps": 9, "areas": (0.3,), "infill": "blur", "rate": 0.05})],
         ),
     )
     mask, score = slow(network, pictures, 0.3, 9)

@@ -41,18 +41,18 @@ def by_definition(value: Callable[[frozenset[int]], float], count: int) -> list[
 
 
 @pytest.mark.parametrize("kind", ["slic", "grid"])
-@pytest.mark.parametrize("fill", ["mean", "blur"])
+@pytest.mark.parametrize("infill", ["mean", "blur"])
 def test_all_coalitions_give_shapley_values(
-    stacked: Callable[..., nn.Module], images: Tensor, kind: str, fill: str
+    stacked: Callable[..., nn.Module], images: Tensor, kind: str, infill: str
 ) -> None:
     network = stacked()
-    found, notes = run(network, images, n=64, segments=6, superpixels=kind, fill=fill)
+    found, notes = run(network, images, n=64, segments=6, superpixels=kind, infill=infill)
     labels, count = segmented(images, kind, 6)
     assert count == 6
     for i, image in enumerate(images):
         scores: dict[frozenset[int], float] = {}
         for there in itertools.chain.from_iterable(itertools.combinations(range(count), k) for k in range(count + 1)):
-            hidden = filled(images, fill)[i].clone()
+            hidden = filled(images, infill)[i].clone()
             for part in there:
                 hidden[:, labels[i] == part] = image[:, labels[i] == part]
             scores[frozenset(there)] = float(network(hidden[None])[0, 0].detach())

@@ -58,11 +58,11 @@ def slow(network: nn.Module, image: Tensor, side: int, step: int, cover: Tensor,
 
 
 @pytest.mark.parametrize(("window", "stride"), [(3, 2), (2, 2), (4, 1), (1, 1), (6, 6), (5, 3)])
-@pytest.mark.parametrize("fill", ["mean", "blur"])
-def test_slow_twin(stacked: Callable[..., nn.Module], images: Tensor, window: int, stride: int, fill: str) -> None:
+@pytest.mark.parametrize("infill", ["mean", "blur"])
+def test_slow_twin(stacked: Callable[..., nn.Module], images: Tensor, window: int, stride: int, infill: str) -> None:
     network = stacked()
-    found = attribute(network, images, method="occlusion", target=1, window=window, stride=stride, fill=fill)
-    covers = filled(images, fill)
+    found = attribute(network, images, method="occlusion", target=1, window=window, stride=stride, infill=infill)
+    covers = filled(images, infill)
     for image, cover, map_ in zip(images, covers, found, strict=True):
         assert_close(map_, slow(network, image, window, stride, cover, 1))
 
@@ -96,7 +96,7 @@ def test_a_window_larger_than_the_picture_covers_the_shorter_side(linear: Linear
         ({"window": 2, "stride": 3}, "leaves gaps between windows of 2"),
         ({"window": 0}, "window is a number above 0 .*, not 0"),
         ({"stride": -1}, "not -1"),
-        ({"fill": "blurr"}, "fill is one of mean, blur .*, not 'blurr'. Did you mean 'blur'"),
+        ({"infill": "blurr"}, "infill is one of mean, blur .*, not 'blurr'. Did you mean 'blur'"),
     ],
 )
 def test_refuses(linear: Linear, images: Tensor, options: dict[str, Any], says: str) -> None:

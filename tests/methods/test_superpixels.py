@@ -11,8 +11,9 @@ from torch.testing import assert_close
 
 from camlucida.errors import MethodError
 from camlucida.methods import find
-from camlucida.methods.parts.fills import blurred, filled
+from camlucida.methods.parts.fills import filled
 from camlucida.methods.parts.superpixels import COMPACTNESS, ROUNDS, segmented
+from camlucida.tensors import gaussian_blur
 
 
 def slow(picture: Tensor, rows: int, columns: int) -> list[list[int]]:
@@ -99,7 +100,7 @@ def test_refuses(kind: str, asked: Any, says: str) -> None:
 
 def test_a_blur_is_the_mean_under_a_bell() -> None:
     picture = torch.randn(1, 2, 11, 13, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    found, sigma = blurred(picture, 1.3), 1.3
+    found, sigma = gaussian_blur(picture, 1.3, 5, "replicate"), 1.3
     reach = round(4 * sigma)
     for y, x in [(0, 0), (5, 6), (10, 12), (2, 11)]:
         total, weight = torch.zeros(2).double(), 0.0

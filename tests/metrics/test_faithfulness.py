@@ -204,17 +204,17 @@ def test_insertion_and_deletion_of_a_score_that_is_a_step() -> None:
 
     asked = Question(scores, heat, torch.ones(3, SIDE, SIDE, dtype=torch.float64))
     n = SIDE * SIDE
-    found = asked.ask(insertion, step=1, substrate="zeros")
+    found = asked.ask(insertion, step=1, infill="zeros")
     assert found["insertion"].value == pytest.approx((n - 10 + 0.5) / n)
     assert found["insertion_logit"].value == pytest.approx(1000 * (n - 10 + 0.5) / n)
     assert_close(found["insertion"].curve, (torch.arange(n + 1) >= 10).double())
-    found = asked.ask(deletion, step=1, substrate="zeros")
+    found = asked.ask(deletion, step=1, infill="zeros")
     assert found["deletion"].value == pytest.approx(0.5 / n)
     assert asked.runs == 2 * (n + 1)
 
 
 def test_logit_curves_of_a_linear_model_are_sums_of_what_came() -> None:
-    found = perfect().ask(deletion, step=28, substrate="zeros")["deletion_logit"]
+    found = perfect().ask(deletion, step=28, infill="zeros")["deletion_logit"]
     ordered = GRADIENT_X_INPUT.flatten().sort(descending=True).values
     left = [ordered[28 * i :].sum() for i in range(29)]
     assert_close(found.curve, torch.stack(left))
@@ -304,9 +304,9 @@ def test_rise_presets_are_the_authors(step: int) -> None:
 
 
 def test_rise_presets_are_frozen() -> None:
-    for mode, substrate in (("insertion", "rise_blur"), ("deletion", "zeros")):
+    for mode, infill in (("insertion", "rise_blur"), ("deletion", "zeros")):
         for name, step in ((f"{mode}/rise", 224), (f"{mode}/rise-fast", 1792)):
-            assert find(name).settings == {"step": step, "steps": 28, "substrate": substrate}
+            assert find(name).settings == {"step": step, "steps": 28, "infill": infill}
 
 
 def test_rise_presets_look_225_and_29_times() -> None:
@@ -605,7 +605,7 @@ def test_forwards_are_as_the_docstring_says(metric: Metric) -> None:
 @pytest.mark.parametrize(
     ("metric", "options", "message"),
     [
-        (deletion, {"substrate": "gausian"}, "Did you mean 'gaussian'"),
+        (deletion, {"infill": "gausian"}, "Did you mean 'gaussian'"),
         (deletion, {"step": 0}, "at least 1, not 0"),
         (insertion, {"steps": 0}, "at least 1, not 0"),
         (single_deletion, {"cells": 99}, "28 x 28 pixels has no grid of 99 x 99"),

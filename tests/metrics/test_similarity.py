@@ -10,7 +10,8 @@ from scipy.stats import pearsonr, rankdata, spearmanr
 from torch import Tensor
 from torch.testing import assert_close
 
-from camlucida.metrics.parts.similarity import hog, pearson, ranks, spearman, ssim
+from camlucida.metrics.parts.similarity import hog, ssim
+from camlucida.tensors import pearson, ranks, spearman
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 import camlucida as cl
 from camlucida.data import toybox
-from camlucida.factorisation import _answers, _Seen, factorise
+from camlucida.factorisation import _answers, _Seen
+from camlucida.features.factorise import factorise
 
 dff = pytest.importorskip("pytorch_grad_cam.feature_factorization.deep_feature_factorization")
 pytestmark = pytest.mark.filterwarnings("ignore")  # the peer's own

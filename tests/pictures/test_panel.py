@@ -13,6 +13,7 @@ from camlucida.errors import MethodError
 from camlucida.render import text
 from camlucida.render.bars import Bar
 from camlucida.render.figure import grid
+from camlucida.render.fonts import font_for
 from camlucida.render.panel import COLUMN, panel
 from camlucida.render.sheet import GUTTER, MARGIN, PAPER, Sheet
 
@@ -207,26 +208,11 @@ def test_names_lose_synonyms_before_letters() -> None:
 @given(st.text(max_size=80), st.floats(0, 400))
 def test_what_is_cut_fits_and_can_be_drawn(words: str, room: float) -> None:
     plain = text.drawable(words)
-    assert set(plain) <= text.DRAWABLE
+    assert all(map(font_for, plain))
     assert text.width(text.cut(plain, 14, room), 14) <= room
     lines = text.wrap(plain, 14, room, 3)
     assert len(lines) <= 3
     assert all(text.width(line, 14) <= room for line in lines)
-
-
-def test_the_font_has_what_we_say_it_has() -> None:
-    missing = bytes(text.font(24).getmask("\uffff"))
-    assert not [c for c in text.DRAWABLE if bytes(text.font(24).getmask(c)) == missing]
-    assert all(set(written) <= text.DRAWABLE for written in text.WRITTEN.values())
-
-
-@pytest.mark.parametrize(
-    ("words", "plain"),
-    [("Résumé – café × 2", "Resume - cafe x 2"), ("猫猫 cat", "? cat"), ("Straße", "Strasse"),
-     ("a\nb", "a b"), ("ﬁn · ½", "fin · 1⁄2"), ("é", "e"), ("why??", "why??")],
-)  # fmt: skip
-def test_drawable(words: str, plain: str) -> None:
-    assert text.drawable(words) == plain
 
 
 @pytest.mark.parametrize(

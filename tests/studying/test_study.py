@@ -22,7 +22,7 @@ from camlucida.evaluation import evaluate
 from camlucida.explaining import explain
 from camlucida.render.palettes import DEFAULT
 from camlucida.studying import Study, answers_csv, database, make_study, results, strengths
-from camlucida.studying.results import kendall
+from camlucida.studying.results import rank_agreement
 
 METHODS = ["grad_cam", "eigen_cam", "random_cam"]
 SCENES = [sample.image for sample in Toybox(6, seed=2)]
@@ -159,7 +159,7 @@ def test_kendall_is_scipys() -> None:
     rng = np.random.default_rng(4)
     for _ in range(20):
         one, other = rng.integers(0, 4, 9), rng.normal(size=9)
-        assert kendall(list(one), list(other)) == pytest.approx(kendalltau(one, other).statistic)
+        assert rank_agreement(list(one), list(other)) == pytest.approx(kendalltau(one, other).statistic)
 
 
 def test_results_are_saved(study: Study, tmp_path: Path) -> None:

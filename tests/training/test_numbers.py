@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 from collections import Counter
 
 import numpy as np
@@ -18,7 +17,6 @@ from camlucida.data.datasets import Item, Listed
 from camlucida.errors import DataError
 from camlucida.models.torchvision_models import build
 from camlucida.training.augmenting import SMALLEST, augmented
-from camlucida.training.events import event_file
 from camlucida.training.loop import class_weights
 from camlucida.training.pictures import chunks_of
 from camlucida.training.schedule import rate
@@ -153,33 +151,3 @@ def test_settings_say_what_is_wrong() -> None:
         with pytest.raises(DataError) as error:
             Settings(**wrong)  # type: ignore[arg-type]
         assert said in str(error.value)
-
-
-def crc32c(content: bytes) -> int:
-    """Bit by bit, by long division: the check value of the catalogue of CRCs is the test of the test."""
-    remainder = 0xFFFFFFFF
-    for byte in content:
-        for bit in range(8):
-            odd = (remainder ^ (byte >> bit)) & 1
-            remainder = (remainder >> 1) ^ (0x82F63B78 * odd)
-    return remainder ^ 0xFFFFFFFF
-
-
-def masked(crc: int) -> int:
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32
-
-
-def test_event_files_have_the_format_of_tensorboard() -> None:
-    """Byte by byte, as protobuf and TFRecord are laid down; TensorBoard's own reader has read such a file."""
-    assert crc32c(b"123456789") == 0xE3069283
-    content = event_file([(12.5, 3, {"loss": 0.75})], 0.0)
-    length, crc = struct.unpack("<QI", content[:12])
-    assert crc == masked(crc32c(content[:8]))
-    version = content[12 : 12 + length]
-    assert struct.unpack("<I", content[12 + length : 16 + length])[0] == masked(crc32c(version))
-    assert version == b"\x09" + struct.pack("<d", 0.0) + b"\x1a\x0dbrain.Event:2"
-    assert length == 24
-    event = content[12 + length + 4 :][12:-4]
-    scalar = b"\x0a\x04loss" + b"\x15" + struct.pack("<f", 0.75)
-    summary = b"\x0a" + bytes([len(scalar)]) + scalar
-    assert event == b"\x09" + struct.pack("<d", 12.5) + b"\x10\x03" + b"\x2a" + bytes([len(summary)]) + summary

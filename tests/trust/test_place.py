@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from camlucida.data.datasets import Item
 from camlucida.errors import MethodError
-from camlucida.evidence import Sight, look
+from camlucida.model_input import Sight, look
 from camlucida.models.load import wrap
 from camlucida.trusting import place as places
 from camlucida.trusting.certainty import edge

@@ -22,7 +22,7 @@ from camlucida.cli import main
 from camlucida.data import toybox
 from camlucida.data.datasets import Item
 from camlucida.errors import DataError, MethodError, TargetError
-from camlucida.evidence import look
+from camlucida.model_input import look
 from camlucida.models.toybox_nets import build
 from camlucida.trusting import Trust, trust_each
 from camlucida.trusting.place import blurred, place
@@ -212,7 +212,7 @@ def test_command_on_a_folder_names_and_skips_what_is_broken(run: Callable[..., A
     Path("two.png").write_text("no picture")
     scene(2, variant="empty").picture().save("three.png")
     code, text = run(".")
-    assert code == 0
+    assert code == 1
     assert "two.png: cannot read" in text
     with Path("out/results.csv").open() as stream:
         rows = {Path(row["image"]).name: row for row in csv.DictReader(stream)}

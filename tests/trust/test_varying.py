@@ -104,7 +104,7 @@ def test_nothing_changed_is_the_same_map(evidence: Evidence) -> None:
     found = vary(evidence, Change())
     assert found.correlation == pytest.approx(1)
     assert found.shared == 1
-    torch.testing.assert_close(found.logits, evidence.logits)
+    torch.testing.assert_close(found.logits, evidence.sight.logits)
     torch.testing.assert_close(found.map, evidence.relevance)
 
 
@@ -115,7 +115,7 @@ def test_half_a_turn_is_the_network_on_the_turned_picture(evidence: Evidence) ->
         expected = evidence.sight.model.network.eval()(upside_down)[0]
     torch.testing.assert_close(found.logits, expected, atol=1e-3, rtol=1e-3)
     again = dataclasses.replace(evidence.sight, inputs=upside_down)
-    raw = evidence.explainer.maps(again, upside_down, torch.tensor([evidence.target]))[0]
+    raw = evidence.explainer.maps(again, upside_down, torch.tensor([evidence.sight.target]))[0]
     torch.testing.assert_close(found.raw, raw, atol=1e-3, rtol=1e-2)
     laid = dataclasses.replace(evidence, raw=raw).relevance.flip((-2, -1))
     torch.testing.assert_close(found.back, laid, atol=1e-2, rtol=1e-2)

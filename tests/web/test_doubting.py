@@ -230,7 +230,7 @@ def test_the_order_gives_the_picture_at_every_point(client: TestClient, page: Pa
         inputs = (shown - np.array(how.mean)) / np.array(how.std)
         batch = torch.from_numpy(inputs).float().permute(2, 0, 1)[None]
         scores = found.sight.predict(lambda which, batch=batch: batch, 1)[0]
-        expected = float(scores.softmax(0)[found.target])
+        expected = float(scores.softmax(0)[found.sight.target])
         assert line["values"][point] == pytest.approx(expected, abs=0.03)  # the pictures are rounded to 8 bits
 
 
@@ -344,8 +344,8 @@ def test_varying_is_that_of_the_library(client: TestClient, page: Page, change: 
     assert told["correlation"] == pytest.approx(float(rank_correlation(pair)[0, 1]), abs=1e-6)
     assert told["shared"] == pytest.approx(known.mean())
     one = told["classes"][0]
-    assert one["before"] == pytest.approx(float(found.logits.softmax(0)[found.target]), abs=1e-6)
-    assert one["after"] == pytest.approx(float(true.logits.softmax(0)[found.target]), abs=1e-6)
+    assert one["before"] == pytest.approx(float(found.sight.logits.softmax(0)[found.sight.target]), abs=1e-6)
+    assert one["after"] == pytest.approx(float(true.logits.softmax(0)[found.sight.target]), abs=1e-6)
     _, seen = unpacked(Packed(**told["back"]))
     assert abs(seen.mean() - known.mean()) < 0.02
     assert seen[seen.shape[0] // 2, seen.shape[1] // 2] == 1

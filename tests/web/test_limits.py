@@ -30,7 +30,7 @@ def test_every_combinator_as_it_is_may_be_asked_for(name: str) -> None:
         "rise(n=4000)", "lime(n=2000, segments=100)", "integrated_gradients(steps=300)", "smooth_grad(n=100)",
         "smooth(positive(hires_cam), n=50)", "scales(grad_cam, factors=(0.5, 1.0, 2.0))",
         "smooth(rise(n=500), n=20)", "occlusion(stride=2)", "absolute(smooth(flips(positive(grad_cam))))",
-        "extremal_perturbation(areas=(0.05, 0.1, 0.2), steps=400)", "ablation_cam(fill=-2.5)",
+        "extremal_perturbation(areas=(0.05, 0.1, 0.2), steps=400)", "ablation_cam(infill=-2.5)",
     ],
 )  # fmt: skip
 def test_what_people_ask(text: str) -> None:
@@ -59,7 +59,7 @@ HOSTILE = {
     "occlusion(window=-5)": "window is a number above 0 .*, not -5",
     "eigen_smooth(grad_cam, components=100000)": "components is 100000",
     "contrast(grad_cam, n=100000)": "contrast: n is 100000",
-    "ablation_cam(fill=1e300)": r"fill is 1e\+300",
+    "ablation_cam(infill=1e300)": r"infill is 1e\+300",
     "smooth_grad(seed=-1)": "seed is a whole number from 0 .*, not -1",
     "a" * 201: "201 letters; the longest that the page takes has 200",
     "gradcamm": "no method 'gradcamm'",
@@ -104,7 +104,7 @@ def test_of_several_methods_those_that_have_the_option(page: Page) -> None:
 
 def test_words_and_switches_are_the_librarys_business() -> None:
     for value in ("mean", True, None, "9" * 200):
-        check_number("rise", "fill", value, "mean")
+        check_number("rise", "infill", value, "mean")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
+from camlucida._files import atomic_stream, atomic_write, write_picture
 from camlucida.analysing.features import penultimate
 from camlucida.analysing.neighbours import agreement, nearest
 from camlucida.analysing.passing import COLUMNS, Pass, Shown, go, judged
@@ -24,15 +25,13 @@ from camlucida.data.datasets import DataSet, check_dataset, spread
 from camlucida.data.images import load_image
 from camlucida.errors import DataError
 from camlucida.errors import nearest as nearest_name
-from camlucida.evaluation.store import Row, Store, write_table
+from camlucida.evaluation.store import Row, Store, read_table, write_table
 from camlucida.explaining import as_model
-from camlucida.extras import need
 from camlucida.looking import small
 from camlucida.models.model import Model
 from camlucida.options import Count, Positive, Seed, checked_arguments
 from camlucida.render.strips import Frame, Strip, strips
-from camlucida.saving import write_picture, writing
-from camlucida.types import Progress
+from camlucida.types import ProgressCallback
 
 KEPT = COLUMNS | {"place": "string", "features": "list<float>"}
 PLACED = COLUMNS | {"x": "float64", "y": "float64"}
@@ -75,12 +74,15 @@ def projected(path: Path, rows: Sequence[Row]) -> tuple[Way, Projection] | None:
     file, said = path / PLACES, path / SAID
     if not file.is_file() or not said.is_file():
         return None
-    table = need("pyarrow.parquet", extra="analysis", what="reading results").read_table(file)
-    if table["index"].to_pylist() != [row["index"] for row in rows]:
+    try:
+        table = read_table(file)
+        if table["index"].to_pylist() != [row["index"] for row in rows]:
+            return None
+        about = json.loads(said.read_text(encoding="utf-8"))
+        places = np.column_stack([table["x"].to_numpy(), table["y"].to_numpy()]).astype(np.float32)
+        return about["way"], Projection(places, about["how"], about["kept"])
+    except (OSError, ValueError, KeyError, TypeError, DataError):  # damaged: it is computed again
         return None
-    about = json.loads(said.read_text(encoding="utf-8"))
-    places = np.column_stack([table["x"].to_numpy(), table["y"].to_numpy()]).astype(np.float32)
-    return about["way"], Projection(places, about["how"], about["kept"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +174,7 @@ def embed(
     seed: Seed = 0,
     out: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Embedding:
     """What a model takes for alike: the features of every picture just before the last layer, put on a plane.
 
@@ -196,9 +198,10 @@ def embed(
         raise DataError(f"{data.name} has no pictures.")
     run = Pass.of(wrapped, data, indices)
     store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")), KEPT, RESULT)
-    store.begin({"analysis": "embed", **run.record(), "seed": seed}, source)
-    go(store, run, lambda batch: _ask(wrapped, batch), lambda one, answer: _described(run, one, answer), progress)
-    return _embedding(store, wrapped, data, way, perplexity, seed)
+    with store.alone():
+        store.begin({"analysis": "embed", **run.record(), "seed": seed}, source)
+        go(store, run, lambda batch: _ask(wrapped, batch), lambda one, answer: _described(run, one, answer), progress)
+        return _embedding(store, wrapped, data, way, perplexity, seed)
 
 
 def _embedding(store: Store, model: Model, data: DataSet, way: Way, perplexity: float, seed: int) -> Embedding:
@@ -207,17 +210,15 @@ def _embedding(store: Store, model: Model, data: DataSet, way: Way, perplexity: 
         picture, reason = known.failures[0]
         raise DataError(f"no picture of {data.name} could be read: {picture}: {reason}")
     found = project(known.features, way, perplexity=perplexity, seed=seed)
-    beside = store.path / "embedding.npy.part"
-    with writing(beside), beside.open("wb") as sink:
-        np.save(sink, known.features)
-    beside.replace(store.path / "embedding.npy")
+    with atomic_stream(store.path / "embedding.npy") as stream:
+        np.save(stream, known.features)
     placed = [
         {key: row[key] for key in COLUMNS} | {"x": float(x), "y": float(y)}
         for row, (x, y) in zip(known.rows, found.places, strict=True)
     ]
-    write_table(store.path / PLACES, placed, PLACED)
+    write_table(store.path / PLACES, placed, PLACED, digest=True)
     said = {"way": way, "how": found.how, "kept": found.kept}
-    (store.path / SAID).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+    atomic_write(store.path / SAID, json.dumps(said, indent=2) + "\n")
     return Embedding(store.path, known.rows, known.features, found, known.failures, known.place, model, data)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from camlucida._files import write_picture
 from camlucida.analysing.calibration import Calibration, calibration, tempered
 from camlucida.analysing.confusion import Confusion, wilson
 from camlucida.analysing.contrasts import Contrast, contrasts
@@ -33,8 +34,7 @@ from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments
 from camlucida.render.matrix import matrix
 from camlucida.request import AttributionRequest, one_layer
-from camlucida.saving import write_picture
-from camlucida.types import Progress
+from camlucida.types import ProgressCallback
 
 STATISTICS = ("entropy", "energy", "energy_lift")
 """What is measured of every map."""
@@ -188,7 +188,7 @@ def mistakes(
     seed: Seed = 0,
     out: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Mistakes:
     """Where a model errs over a data set.
 
@@ -216,8 +216,9 @@ def mistakes(
     explainer = OfMethod((chosen, chosen.with_options({})), layer)
     store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")), KEPT, RESULT)
     asked = {"method": chosen.name, "layer": layer, "maps": maps, "seed": seed}
-    store.begin({"analysis": "mistakes", **run.record(), **asked}, source)
-    go(store, run, lambda batch: _ask(wrapped, explainer, batch, maps), _describing(run, explainer), progress)
+    with store.alone():
+        store.begin({"analysis": "mistakes", **run.record(), **asked}, source)
+        go(store, run, lambda batch: _ask(wrapped, explainer, batch, maps), _describing(run, explainer), progress)
     return Mistakes(store.path, wrapped, data)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,8 @@ from PIL import Image
 from torch import nn
 
 import camlucida
+from camlucida._escaping import csv_text
+from camlucida._files import atomic_write, png, write_picture
 from camlucida.analysing.checkpoints import checkpoints
 from camlucida.analysing.passing import Pass
 from camlucida.data.datasets import DataSet, Item, Listed
@@ -23,22 +24,21 @@ from camlucida.data.images import Source
 from camlucida.error_context import name_of
 from camlucida.errors import CamlucidaError, DataError
 from camlucida.evaluation.statistics import Floats, Interval, drawn_means, percentiles, resamples
-from camlucida.evidence import filled
 from camlucida.explaining import as_model, explain, iterated
 from camlucida.explanation import Explanation
 from camlucida.looking import shrunk, small
 from camlucida.methods import find as find_method
 from camlucida.metrics import find as find_metric
+from camlucida.model_input import filled
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.options import checked_arguments
 from camlucida.render.strips import Frame, Strip, strips
 from camlucida.render.text import percent
 from camlucida.request import one_layer, one_target
-from camlucida.saving import png, write_picture, writing
 from camlucida.targets import TargetSpec
 from camlucida.tensors import land, scaled
-from camlucida.types import Progress
+from camlucida.types import ProgressCallback
 
 Checkpoint: TypeAlias = Model | nn.Module | str | os.PathLike[str]
 """A model of a film, or where `load` finds it."""
@@ -125,10 +125,7 @@ class Film:
         if file.suffix.lower() != ".csv":
             write_picture(lambda: self.figure(**look), file)
             return [file]
-        with writing(file), file.open("w", newline="", encoding="utf-8") as lines:
-            writer = csv.DictWriter(lines, [field.name for field in fields(Take)])
-            writer.writeheader()
-            writer.writerows(asdict(take) for take in self.takes)
+        atomic_write(file, csv_text([field.name for field in fields(Take)], (asdict(take) for take in self.takes)))
         return [file]
 
     def _values(self, number: str) -> Floats:
@@ -151,7 +148,8 @@ def film(
     layer: str | int | None = None,
     target: TargetSpec = "label",
     arch: str | None = None,
-    progress: Progress | None = None,
+    trust_code: bool = False,
+    progress: ProgressCallback | None = None,
 ) -> Film:
     """The same pictures explained at every checkpoint.
 
@@ -161,6 +159,7 @@ def film(
     target    "label" for the true class, or where it is not known the one that the last model predicts; "predicted"
               for what each model itself says; or anything that `explain` takes
     arch      of checkpoint files that do not say themselves
+    trust_code  of `load`: where the checkpoints are of a run that you trust
     progress  told how many of how many maps are made
 
     Raises `DataError`, `ModelError`, where there is nothing to show. A picture that cannot be read is left out.
@@ -172,10 +171,10 @@ def film(
     found = find_method(method)
     takes: dict[tuple[int, str], tuple[Take, Frame]] = {}
     failures: dict[str, str] = {}
-    last = _opened(chosen[-1][1], arch)
+    last = _opened(chosen[-1][1], arch, trust_code)
     wanted = [_target(last, dataset, i, target) for i in range(len(dataset))]
     for number, (name, spec) in enumerate(chosen):
-        model = last if number == len(chosen) - 1 else _opened(spec, arch)
+        model = last if number == len(chosen) - 1 else _opened(spec, arch, trust_code)
         run = Pass.of(model, dataset, range(len(dataset)))
         for i in run.indices:
             try:
@@ -197,10 +196,10 @@ def film(
     )
 
 
-def _opened(spec: Any, arch: str | None) -> Model:
+def _opened(spec: Any, arch: str | None, trust_code: bool) -> Model:
     if isinstance(spec, Model | nn.Module):
         return as_model(spec)
-    return load(spec, arch=arch)
+    return load(spec, arch=arch, trust_code=trust_code)
 
 
 def _as_data(images: Any) -> DataSet:

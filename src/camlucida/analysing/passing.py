@@ -15,12 +15,12 @@ from camlucida.error_context import fault_of_network, of_this, raised_by_network
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation.run import outputs_of
 from camlucida.evaluation.store import Row, Store
-from camlucida.evidence import Sight
 from camlucida.explaining import versions
+from camlucida.model_input import Sight
 from camlucida.models.model import Model
 from camlucida.outputs import placed
 from camlucida.targets import class_label
-from camlucida.types import Geometry, Progress
+from camlucida.types import Geometry, ProgressCallback
 
 PART = 16
 """Pictures in one part, which is also one batch: what an interruption loses at most."""
@@ -93,7 +93,7 @@ def go(
     run: Pass,
     ask: Callable[[Tensor], Sequence[T]],
     describe: Callable[[Shown, T], Row],
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> None:
     """Write a row for every picture, part by part, leaving out the parts that are there.
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from camlucida.errors import DataError
 from camlucida.extras import need
+from camlucida.seeds import short_seed
 
 Way: TypeAlias = Literal["tsne", "umap", "pca"]
 
@@ -50,7 +51,7 @@ def project(
     if way == "umap":
         umap = need("umap", extra="umap", what="UMAP")
         neighbours = min(15, count - 1)
-        places = umap.UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1).fit_transform(reduced)
+        places = umap.UMAP(n_neighbors=neighbours, random_state=short_seed(seed), n_jobs=1).fit_transform(reduced)
         return Projection(_two(places), f"{before}, UMAP with {neighbours} neighbours", kept)
     wanted = min(perplexity, (count - 1) / 3)
     places, whose = _tsne(reduced, wanted, seed)
@@ -62,17 +63,19 @@ def _principal(features: NDArray[np.float32], seed: int) -> tuple[NDArray[np.flo
     components = min(COMPONENTS, *features.shape)
     if not np.ptp(features, axis=0).any():  # one picture, or all alike: there is no variance to explain
         return np.zeros((len(features), 2), dtype=np.float32), 1.0
-    pca = decomposition.PCA(components, random_state=seed).fit(features)
+    pca = decomposition.PCA(components, random_state=short_seed(seed)).fit(features)
     return pca.transform(features).astype(np.float32), float(pca.explained_variance_ratio_.sum())
 
 
 def _tsne(reduced: NDArray[np.float32], perplexity: float, seed: int) -> tuple[Any, str]:
     if importlib.util.find_spec("openTSNE") is not None:
         opened = need("openTSNE", extra="analysis", what="t-SNE")
-        places = opened.TSNE(perplexity=perplexity, random_state=seed, initialization="pca", n_jobs=1).fit(reduced)
+        places = opened.TSNE(perplexity=perplexity, random_state=short_seed(seed), initialization="pca", n_jobs=1).fit(
+            reduced
+        )
         return np.asarray(places), "openTSNE"
     manifold = need("sklearn.manifold", extra="analysis", what="t-SNE")
-    tsne = manifold.TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=1)
+    tsne = manifold.TSNE(perplexity=perplexity, init="pca", random_state=short_seed(seed), n_jobs=1)
     return tsne.fit_transform(reduced), "scikit-learn"
 
 

@@ -9,7 +9,10 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
+from camlucida.cli.arguments import TrustCode
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import files_of, look_of, progress_bar, stems_of
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ def activations(
     *,
     model: str = "resnet50",
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     layer: str | None = None,
     target: str | None = None,
@@ -69,13 +73,13 @@ def activations(
     """
     from camlucida.models.load import load
 
-    console = Console()
+    console = Terminal()
     if number < 1:
         raise MethodError(f"-n {number}: a sheet shows one or more.")
     files = files_of(images, output)
     look = look_of(opacity, colormap, blend)
     with console.status(f"Loading {escape(model)} …"):
-        loaded = load(model, arch=arch, labels=labels)
+        loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
     if channel is not None:
         return _pictures_of_channel(console, loaded, files, layer, channel, number, output, look)
     return _channels_of_pictures(console, loaded, files, layer, target, number, by, output, look)
@@ -110,7 +114,7 @@ def _channels_of_pictures(
                 best = ", ".join(map(str, found.order[:5]))
                 _say(console, f"{found.source}: {found.layer}, for {found.target} first channels {best} → {path}")
             progress.advance(task)
-    return 0 if failed < len(files) else 2
+    return exit_code(len(files) - failed, failed)
 
 
 def _pictures_of_channel(
@@ -137,13 +141,14 @@ def _pictures_of_channel(
     if not found.items:
         if len(files) == 1:
             raise found.failed[0][1]
-        return 2
+        return exit_code(0, len(found.failed))
     layer_name = "".join(letter if letter.isalnum() or letter in "._" else "_" for letter in found.layer)
     (path,) = found.save(output / f"{layer_name}-channel-{channel}.png", number, **look)
     for item in found.items[:5]:
         _say(console, f"{item.strength:10.4g}  {item.source} ({item.predicted.name} {item.predicted.probability:.0%})")
-    _say(console, f"{found.seen} looked at, {len(found.failed)} not\n→ {path}")
-    return 0
+    _say(console, f"{found.seen} looked at, {len(found.failed)} not")
+    _say(console, f"→ {path}")
+    return exit_code(found.seen, len(found.failed))
 
 
 def _say(console: Console, text: str) -> None:

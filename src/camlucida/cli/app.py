@@ -8,22 +8,24 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.markup import escape
 
+from camlucida.cli.arguments import TrustCode
+from camlucida.cli.exit_codes import INTERRUPTED
 from camlucida.cli.opening import is_run, opened
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
 BUILT_IN = ("toybox", "toybox:vgg", "toybox:vit", "toybox:cleverhans")
 STOPPING = 0.5
 """Seconds for work that is going on when it is stopped."""
-INTERRUPTED = 130
 
 
 def app(
     *,
     model: Annotated[list[str] | None, Parameter(negative=())] = None,
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     data: str = "toybox",
     boxes: Path | None = None,
@@ -77,13 +79,15 @@ def app(
     for folder in run or ():
         if not folder.is_dir():
             raise DataError(f"--run {folder}: there is no such folder. It is what evaluate, mistakes or embed wrote.")
-    console = Console()
+    console = Terminal()
     with listen(host, port) as listening:  # before anything is loaded, which may take long
         names = dict.fromkeys(model or ([data] if is_run(data) else BUILT_IN))
         models = []
         for name in names:
             with console.status(f"Loading {escape(name)} …"):
-                loaded, dataset = opened(data, name, arch=arch, labels=labels, boxes=boxes, count=limit, seed=seed)
+                loaded, dataset = opened(
+                    data, name, arch=arch, trust_code=trust_code, labels=labels, boxes=boxes, count=limit, seed=seed
+                )
             models.append(loaded)
         page = Page(models, dataset, tuple(run or ()), study)
         with console.status("Looking into the networks …"):
@@ -113,6 +117,6 @@ def app(
 
 def _leave() -> None:
     """At once: a network in the middle of a run cannot be stopped, and nothing that it still does is wanted."""
-    Console(stderr=True).print("camlucida: stopped.")
+    Terminal(stderr=True).print("camlucida: stopped.")
     sys.stdout.flush()
     os._exit(INTERRUPTED)

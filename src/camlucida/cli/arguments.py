@@ -3,6 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, TypeAlias
+
+from cyclopts import Parameter
+
+TrustCode: TypeAlias = Annotated[
+    bool,
+    Parameter(
+        negative=(),
+        help="Also open a run or record that names python:…, a path, or a model of the hub. A file never may on its "
+        "own: it would choose code to run, or a machine to ask.",
+    ),
+]
+"""--trust-code, of every command that opens a model."""
 
 
 def split(values: Sequence[str] | None) -> list[str] | None:

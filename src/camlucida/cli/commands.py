@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 from cyclopts import App, CycloptsError
-from rich.console import Console
 from rich.markup import escape
 
 import camlucida
+from camlucida._files import DENIED, FULL, reason_of
 from camlucida.cli import (
     activations,
     concepts,
@@ -31,10 +35,12 @@ from camlucida.cli import (
     trust,
 )
 from camlucida.cli import app as page
-from camlucida.errors import CamlucidaError
+from camlucida.cli.exit_codes import INTERRUPTED, NOT_DONE
+from camlucida.cli.terminal import Terminal
+from camlucida.errors import CamlucidaError, CheckpointWarning
 
-USER_ERROR = 2
-INTERRUPTED = 130
+REFUSALS = FULL | DENIED | {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR}
+"""What the system refuses and a user can mend."""
 
 app = App(
     name="camlucida",
@@ -61,23 +67,54 @@ app.command(layers.layers)
 app.command(models.models)
 
 
+def _leave_output() -> None:
+    """Let nothing more be written to the standard output, which cannot take it."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command. What a user can mend is one sentence and exit code 2; only our own mistakes are tracebacks."""
+    """Run a command. What a user can mend is one sentence and exit code 2; only our own mistakes are tracebacks.
+
+    The exit codes are those of `camlucida.cli.exit_codes`.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # arrows and other people's file names, into any pipe
             stream.reconfigure(errors="replace")
-    errors = Console(stderr=True)
+    errors = Terminal(stderr=True)
+    _show_warnings(errors)
     try:
         status = app(list(sys.argv[1:] if arguments is None else arguments), error_console=errors, exit_on_error=False)
+        sys.stdout.flush()  # a full disk says so now, not when the process ends
     except CycloptsError:  # a typo: cyclopts has said which, and what was perhaps meant
-        raise SystemExit(USER_ERROR) from None
+        raise SystemExit(NOT_DONE) from None
     except CamlucidaError as error:
         errors.print(f"[bold red]camlucida:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise SystemExit(USER_ERROR) from None
+        raise SystemExit(NOT_DONE) from None
     except KeyboardInterrupt:
         errors.print("camlucida: stopped.")
         raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:  # `camlucida layers vgg16 | head`: nobody is left to write to
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_output()
         raise SystemExit(0) from None
+    except OSError as error:  # full, read-only or unreadable: files of ours say which; the rest is caught here
+        if error.errno not in REFUSALS:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        errors.print(f"camlucida: {where}{reason_of(error)}", highlight=False, markup=False, soft_wrap=True)
+        _leave_output()
+        raise SystemExit(NOT_DONE) from None
     raise SystemExit(status if isinstance(status, int) else 0)
+
+
+def _show_warnings(errors: Terminal) -> None:
+    """Print what was left out of a checkpoint as a sentence, without the line of code that noticed it."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if issubclass(category, CheckpointWarning):
+            errors.print(f"[yellow]Note:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
+        else:
+            usual(message, category, *rest, **more)
+
+    warnings.showwarning = show

@@ -9,7 +9,10 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
+from camlucida.cli.arguments import TrustCode
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import files_of, look_of, progress_bar, stems_of
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 
 
@@ -19,6 +22,7 @@ def concepts(
     *,
     model: str = "resnet50",
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     layer: str | None = None,
     k: Annotated[int, Parameter(name=["--concepts", "-k"])] = 6,
@@ -62,13 +66,13 @@ def concepts(
     from camlucida.models.load import load
     from camlucida.render.text import percent
 
-    console = Console()
+    console = Terminal()
     if number < 1:
         raise MethodError(f"-n {number}: a page shows one or more.")
     files = files_of(images, output)
     look_of(opacity, None, "heat")
     with console.status(f"Loading {escape(model)} …"):
-        loaded = load(model, arch=arch, labels=labels)
+        loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
     with progress_bar(console, len(files)) as progress:
         task = progress.add_task("looking", total=len(files))
 
@@ -92,7 +96,7 @@ def concepts(
         _say(console, f"{len(found.pictures)} looked at, {len(found.failed)} not")
     for path in written:
         _say(console, f"→ {path}")
-    return 0
+    return exit_code(len(found.pictures), len(found.failed))
 
 
 def _left_out(cut: float) -> str:

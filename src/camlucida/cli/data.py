@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.pictures import progress_bar
+from camlucida.cli.exit_codes import DONE, IN_PART
+from camlucida.cli.pictures import progress_bar, real_path
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, DataError
 
 if TYPE_CHECKING:
@@ -33,7 +35,6 @@ ROWS = 40
 """Classes on the sheet."""
 SIDE = 480
 """Pixels of a picture that is kept for the sheet."""
-WRONG = 1
 
 
 @data.command
@@ -75,7 +76,7 @@ def check(
     from camlucida.data.checking import check as look_through
     from camlucida.data.sources import open_dataset
 
-    console = Console()
+    console = Terminal()
     dataset = open_dataset(path, boxes=boxes, count=limit, seed=seed, split=split)
     _not_inside(path, output)
     with progress_bar(console, len(dataset)) as progress:
@@ -85,20 +86,20 @@ def check(
     found.save(output / "data.json")
     console.print(f"→ {output / 'data.json'}", highlight=False, markup=False, soft_wrap=True)
     if pictures > 0 and (drawn := sheet(dataset, found, pictures, seed)) is not None:
-        from camlucida.saving import write_picture
+        from camlucida._files import write_picture
 
         write_picture(lambda: drawn, output / "classes.png")
         console.print(f"→ {output / 'classes.png'}", highlight=False, markup=False, soft_wrap=True)
-    return WRONG if found.wrong else 0
+    return IN_PART if found.wrong else DONE
 
 
 def _not_inside(path: str, output: Path) -> None:
     """What is written must not become part of what is read the next time; folders camlucida-out never do."""
     from camlucida.data.places import OURS
 
-    given, inner = Path(path).expanduser(), output.resolve()
-    within = given.is_dir() and given.resolve() in (inner, *inner.parents)
-    if within and OURS not in inner.relative_to(given.resolve()).parts:
+    given, inner = real_path(Path(path).expanduser()), real_path(output)
+    within = given.is_dir() and given in (inner, *inner.parents)
+    if within and OURS not in inner.relative_to(given).parts:
         raise DataError(f"{output} lies in the data set: choose a folder outside of it with --output.")
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
-from camlucida.errors import DataError
+from camlucida.cli.terminal import Terminal
 
 
 def demo(
@@ -26,14 +25,15 @@ def demo(
     from camlucida.data import toybox
     from camlucida.explaining import explain
     from camlucida.models.load import load
+    from camlucida.seeds import check_seed
 
-    if seed < 0:
-        raise DataError(f"--seed {seed}: a seed is 0 or more.")
-    console = Console()
+    check_seed(seed)
+    console = Terminal()
     model = load("toybox")
 
     def say(what: str, path: Path) -> None:
-        console.print(f"{what}\n  → {path}", highlight=False, markup=False, soft_wrap=True)
+        console.print(what, highlight=False, markup=False, soft_wrap=True)
+        console.print(f"  → {path}", highlight=False, markup=False, soft_wrap=True)
 
     pets = toybox.scene(seed, kinds=["cat", "dog"], objects=2, size=DRAWN).picture()
     (path,) = explain(model, pets, target="cat").save(output / "1-cat.png")

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.markup import escape
 
+from camlucida.cli.arguments import TrustCode
 from camlucida.cli.evaluate import source_of
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.opening import is_run, opened
 from camlucida.cli.pictures import progress_bar
+from camlucida.cli.terminal import Terminal
 
 FAILURES = 5
 
@@ -22,6 +24,7 @@ def embed(
     *,
     model: str | None = None,
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     way: Literal["tsne", "umap", "pca"] = "tsne",
     perplexity: float = 30.0,
@@ -65,10 +68,12 @@ def embed(
     from camlucida.analysing import embed as run
     from camlucida.report.embedding_page import embedding_report
 
-    console = Console()
+    console = Terminal()
     model = model or (data if is_run(data) else "toybox")
     with console.status(f"Loading {escape(model)} …"):
-        loaded, dataset = opened(data, model, arch=arch, labels=labels, boxes=boxes, count=limit, seed=seed)
+        loaded, dataset = opened(
+            data, model, arch=arch, trust_code=trust_code, labels=labels, boxes=boxes, count=limit, seed=seed
+        )
     with progress_bar(console) as progress:
         task = progress.add_task("looking", total=None)
         found = run(
@@ -83,12 +88,12 @@ def embed(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     console.print(
-        f"{len(found.rows):,} pictures, {found.features.shape[1]:,} numbers each: {found.place}\n"
-        f"{found.projection.how}",
+        f"{len(found.rows):,} pictures, {found.features.shape[1]:,} numbers each: {found.place}",
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
+    console.print(found.projection.how, highlight=False, markup=False, soft_wrap=True)
     if found.agreement == found.agreement:
         console.print(f"nearest neighbour of the same class: {found.agreement:.1%}", highlight=False)
     for picture, reason in found.failures[:FAILURES]:
@@ -102,4 +107,4 @@ def embed(
         written.append(embedding_report(found, output / "report.html"))
     for path in written:
         console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
-    return 0
+    return exit_code(len(found.rows), len(found.failures))

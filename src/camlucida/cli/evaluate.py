@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import split
+from camlucida.cli.arguments import TrustCode, split
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.opening import is_run, opened
 from camlucida.cli.pictures import progress_bar
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ def evaluate(
     *,
     model: str | None = None,
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     methods: Annotated[list[str] | None, Parameter(negative=())] = None,
     metrics: Annotated[list[str] | None, Parameter(negative=())] = None,
@@ -106,7 +109,7 @@ def evaluate(
     from camlucida.evaluation.recipes import recipe as find_recipe
     from camlucida.exact import PREFIX
 
-    console = Console()
+    console = Terminal()
     model = model or (data if is_run(data) else "toybox")
     if recipe and methods:
         raise DataError("--recipe says which methods: leave --methods out.")
@@ -114,7 +117,15 @@ def evaluate(
     pairs: tuple[tuple[str, str], ...] = ()
     with console.status(f"Loading {escape(model)} …"):
         loaded, dataset = opened(
-            data, model, arch=arch, labels=labels, boxes=boxes, count=limit, seed=seed, split=split
+            data,
+            model,
+            arch=arch,
+            trust_code=trust_code,
+            labels=labels,
+            boxes=boxes,
+            count=limit,
+            seed=seed,
+            split=split,
         )
     if recipe:
         study = find_recipe(recipe, loaded)
@@ -141,7 +152,8 @@ def evaluate(
     console.print(f"→ {found.path / 'results.parquet'}", highlight=False, markup=False, soft_wrap=True)
     if report:
         write_report(console, found, report, loaded, dataset)
-    return 0
+    failed = [method for _, method, _ in found.failures if method not in found.controls]  # an oracle needs a mask
+    return exit_code(len(found.pictures), len(failed))
 
 
 def write_report(console: Console, found: Evaluation, path: Path, model: Model | None, data: DataSet | None) -> None:
@@ -196,11 +208,14 @@ def show(console: Console, found: Evaluation) -> None:
         highlight=False,
         markup=False,
     )
-    for picture, method, reason in found.failures[:SHOWN_FAILURES]:
+    failures = sorted(
+        found.failures, key=lambda failure: failure[1] in found.controls
+    )  # what was asked for comes first
+    for picture, method, reason in failures[:SHOWN_FAILURES]:
         about = f"{picture}, {method}" if method else picture
         console.print(f"[red]{escape(about)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
-    if len(found.failures) > SHOWN_FAILURES:
-        console.print(f"… and {len(found.failures) - SHOWN_FAILURES} more, in the results' column error.")
+    if len(failures) > SHOWN_FAILURES:
+        console.print(f"… and {len(failures) - SHOWN_FAILURES} more, in the results' column error.")
 
 
 def _show_verdicts(

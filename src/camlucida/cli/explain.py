@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import split
+from camlucida.cli.arguments import TrustCode, split
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import Bars, files_of, look_of, progress_bar, stems_of
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ def explain(
     *,
     model: str = "resnet50",
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     target: Annotated[list[str] | None, Parameter(negative=())] = None,
     layer: Annotated[list[str] | None, Parameter(negative=())] = None,
@@ -45,7 +48,8 @@ def explain(
     """Explain pictures: why did the model say so?
 
     Writes a panel for every picture, a grid where several classes, layers or methods are asked for; prints the
-    predictions. Several pictures also give results.csv, in which a picture that cannot be read is a row.
+    predictions. Several pictures also give results.csv, in which a picture that cannot be read is a row; the exit code
+    is then 1, and 2 where none can be explained.
 
     Parameters
     ----------
@@ -92,7 +96,7 @@ def explain(
     from camlucida.models.load import load
     from camlucida.request import AttributionRequest
 
-    console = Console()
+    console = Terminal()
     files = files_of(images, output)
     look = look_of(opacity, colormap, blend)
     how = {
@@ -106,7 +110,7 @@ def explain(
     }
     stems = stems_of(files, output)
     with console.status(f"Loading {escape(model)} …"):
-        loaded = load(model, arch=arch, labels=labels)
+        loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
     rows, failed = [], 0
     with progress_bar(console) as progress:
         bars = Bars(progress, len(files), ", ".join(split(method) or ["grad_cam"]))
@@ -137,7 +141,7 @@ def explain(
             markup=False,
             soft_wrap=True,
         )
-    return 0 if failed < len(files) else 2
+    return exit_code(len(files) - failed, failed)
 
 
 def _write(
@@ -189,7 +193,7 @@ def _show(console: Console, result: Explanation | Explanations, written: Sequenc
 
 
 def _write_comparison(result: Explanation | Explanations, path: Path, look: dict[str, Any]) -> list[Path]:
-    from camlucida.saving import write_picture
+    from camlucida._files import write_picture
 
     several = _several(result)
     write_picture(lambda: several.disagreement_panel(**look), path)
@@ -205,7 +209,8 @@ def _several(result: Explanation | Explanations) -> Explanations:
 def _show_agreement(console: Console, result: Explanation | Explanations) -> None:
     several = _several(result)
     found = several.rank_correlation()
-    table = Table(title="\nRank correlation of the maps", title_justify="left", box=None, pad_edge=False)
+    console.print()
+    table = Table(title="Rank correlation of the maps", title_justify="left", box=None, pad_edge=False)
     table.add_column("")
     for number in range(1, len(several) + 1):
         table.add_column(f"{number}", justify="right", no_wrap=True)
@@ -241,9 +246,8 @@ def _failure_row(file: Path, error: CamlucidaError) -> dict[str, Any]:
 
 
 def _write_results(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    import csv
-
-    from camlucida.saving import writing
+    from camlucida._escaping import csv_text
+    from camlucida._files import atomic_write
 
     names = [
         "image",
@@ -258,10 +262,7 @@ def _write_results(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         "file",
         "error",
     ]
-    with writing(path), path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
-        writer = csv.DictWriter(stream, names, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+    atomic_write(path, csv_text(names, rows))
 
 
 def _one_or_list(values: list[str] | None) -> Any:

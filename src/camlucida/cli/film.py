@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import split
+from camlucida.cli.arguments import TrustCode, split
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import progress_bar
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ def film(
     *,
     runs: Annotated[list[str], Parameter(name=["--runs", "--models"], negative=())],
     arch: str | None = None,
+    trust_code: TrustCode = False,
     method: str = "grad_cam",
     layer: str | None = None,
     target: str = "label",
@@ -67,7 +70,7 @@ def film(
     from camlucida.data.datasets import spread, subset
     from camlucida.data.sources import open_dataset
 
-    console = Console()
+    console = Terminal()
     if limit < 1:
         raise DataError(f"--limit {limit}: it is 1 or more.")
     dataset = open_dataset(data, boxes=boxes, count=limit, seed=seed)
@@ -82,12 +85,13 @@ def film(
             layer=layer,
             target=target,
             arch=arch,
+            trust_code=trust_code,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     _show(console, found)
     for path in (*found.save(output / "film.png"), *found.save(output / "film.csv")):
         console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
-    return 0
+    return exit_code(len(found.pictures), len(found.failures))
 
 
 def _show(console: Console, found: Film) -> None:

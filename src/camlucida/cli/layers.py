@@ -11,13 +11,23 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from camlucida.cli.arguments import TrustCode
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import ModelError
 
 if TYPE_CHECKING:
     from camlucida.models.model import Model
 
 
-def layers(model: str = "resnet50", /, *, arch: str | None = None, size: int | None = None, depth: int = 0) -> None:
+def layers(
+    model: str = "resnet50",
+    /,
+    *,
+    arch: str | None = None,
+    trust_code: TrustCode = False,
+    size: int | None = None,
+    depth: int = 0,
+) -> None:
     """List a network's layers: what to explain, and what it costs. Needs no pretrained weights.
 
     Layers marked ● are worth explaining, from edges to objects; ★ is the default.
@@ -37,8 +47,8 @@ def layers(model: str = "resnet50", /, *, arch: str | None = None, size: int | N
 
     if size is not None and size < 1:
         raise ModelError(f"--size {size}: a picture has at least one pixel.")
-    loaded = load(model, arch=arch, pretrained=False)
-    _print_summary(Console(width=None if sys.stdout.isatty() else 140), loaded, size, depth)
+    loaded = load(model, arch=arch, trust_code=trust_code, pretrained=False)
+    _print_summary(Terminal(width=None if sys.stdout.isatty() else 140), loaded, size, depth)
 
 
 def _print_summary(console: Console, model: Model, size: int | None, depth: int) -> None:

@@ -10,9 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from camlucida.cli.arguments import TrustCode
 from camlucida.cli.evaluate import source_of
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.opening import is_run, opened
 from camlucida.cli.pictures import progress_bar
+from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from camlucida.analysing import Mistakes
@@ -26,6 +29,7 @@ def mistakes(
     *,
     model: str | None = None,
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     method: str = "grad_cam",
     layer: str | None = None,
@@ -69,14 +73,16 @@ def mistakes(
     output
         The folder to write to.
     """
+    from camlucida._files import write_picture
     from camlucida.analysing import mistakes as run
     from camlucida.report.mistakes_page import mistakes_report
-    from camlucida.saving import write_picture
 
-    console = Console()
+    console = Terminal()
     model = model or (data if is_run(data) else "toybox")
     with console.status(f"Loading {escape(model)} …"):
-        loaded, dataset = opened(data, model, arch=arch, labels=labels, boxes=boxes, count=limit, seed=seed)
+        loaded, dataset = opened(
+            data, model, arch=arch, trust_code=trust_code, labels=labels, boxes=boxes, count=limit, seed=seed
+        )
     with progress_bar(console) as progress:
         task = progress.add_task("looking", total=None)
         found = run(
@@ -102,7 +108,7 @@ def mistakes(
         written.append(mistakes_report(found, output / "report.html", errors=number))
     for path in written:
         console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
-    return 0
+    return exit_code(len(found.rows) - len(found.failures), len(found.failures))
 
 
 def show(console: Console, found: Mistakes) -> None:

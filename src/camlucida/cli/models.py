@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from camlucida.cli.terminal import Terminal
+
 
 def models(*, search: str = "") -> None:
     """List what can be named: models, whether their weights are on this machine, and methods.
@@ -18,7 +20,7 @@ def models(*, search: str = "") -> None:
     search
         Only names that contain this; also searches timm's, which are too many to list.
     """
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Terminal(width=None if sys.stdout.isatty() else 140)
     _print_models(console, search.lower())
     if not search:
         _print_methods(console)
@@ -54,9 +56,10 @@ def _print_models(console: Console, search: str) -> None:
     console.print(table)
     console.print(
         "Also: a checkpoint (weights.safetensors --arch resnet18), timm:local-dir:/path, "
-        "python:package.module:factory.\n",
+        "python:package.module:factory.",
         highlight=False,
     )
+    console.print()
 
 
 def _print_methods(console: Console) -> None:
@@ -73,7 +76,8 @@ def _print_methods(console: Console) -> None:
 def _print_combinators(console: Console) -> None:
     from camlucida.methods import combinators
 
-    table = Table(title="\nCombinators, put on any method", title_justify="left", box=None, pad_edge=False)
+    console.print()
+    table = Table(title="Combinators, put on any method", title_justify="left", box=None, pad_edge=False)
     for column in ("name", "what it does", "options"):
         table.add_column(column, no_wrap=column == "name")
     for entry in combinators().values():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from camlucida.errors import DataError
 
@@ -17,6 +18,7 @@ def opened(
     model: str,
     *,
     arch: str | None = None,
+    trust_code: bool = False,
     labels: str | Path | None = None,
     boxes: str | Path | None = None,
     count: int | None = None,
@@ -26,6 +28,7 @@ def opened(
     """The model that is explained, and its pictures. exact:… is a benchmark of `camlucida.exact`, the folder of a
     training stands for the pictures that it was validated on, all else is a data set.
 
+    trust_code  whether a training's record may name any code or address
     count   how many pictures are drawn, where they are
     split   of a data set: only those pictures
     """
@@ -36,14 +39,56 @@ def opened(
     if split is not None and (is_run(data) or data.startswith(PREFIX)):
         raise DataError(f"{data} says itself which pictures it takes: --split is for data sets.")
     if is_run(data):
-        return load(model, arch=arch, labels=labels), _held_out(data, boxes)
+        return load(model, arch=arch, trust_code=trust_code, labels=labels), _held_out(data, boxes, trust_code)
     if not data.startswith(PREFIX):
         dataset = open_dataset(data, boxes=boxes, count=count, seed=seed, split=split)  # before weights are fetched
-        return load(model, arch=arch, labels=labels), dataset
+        return load(model, arch=arch, trust_code=trust_code, labels=labels), dataset
     if boxes is not None:
         raise DataError(f"{data} knows what is where: --boxes is for folders.")
-    given = load(model, arch=arch, labels=labels) if benchmark(data).model else None
+    given = load(model, arch=arch, trust_code=trust_code, labels=labels) if benchmark(data).model else None
     return open_benchmark(data, given, count=SCENES if count is None else count, seed=seed)
+
+
+def reopened(source: Mapping[str, Any], *, by: str, seed: int, trust_code: bool) -> tuple[Model, DataSet]:
+    """Return the model and the data set that the record of an evaluation names, so that its images can be drawn.
+
+    Args:
+        source: What the record says: data, model, arch, labels, boxes, count and split. It may come from somebody else.
+        by: The file of the record.
+        seed: The seed of the evaluation.
+        trust_code: Whether the record may name any code, path or address.
+
+    Raises:
+        DataError: If the record is damaged, or names a data set on another machine.
+        ModelError: If it names a model that a record may not name.
+    """
+    from camlucida.data.sources import SCENES, check_recorded, open_dataset
+    from camlucida.exact import PREFIX, benchmark, open_benchmark
+    from camlucida.models.load import load_recorded
+
+    fields = {key: source.get(key) for key in ("data", "model", "arch", "labels", "boxes", "split")}
+    count = source.get("count")
+    texts = all(isinstance(value, str | None) for value in fields.values())
+    if not texts or fields["data"] is None or not isinstance(count, int | None):
+        raise DataError(f"{by} does not say in a way that can be read which model and data it is about.")
+    instead = "If you made it yourself, or trust whoever did: --trust-code; or --no-pictures."
+    data, boxes = str(fields["data"]), fields["boxes"]
+    if not trust_code:
+        for spec in (data, boxes, fields["labels"]):
+            check_recorded(spec, by=by, instead=instead)
+
+    def model() -> Model:
+        return load_recorded(
+            fields["model"], fields["arch"], labels=fields["labels"], by=by, instead=instead, trust_code=trust_code
+        )
+
+    if data.startswith(PREFIX):
+        given = model() if benchmark(data).model else None
+        return open_benchmark(data, given, count=SCENES if count is None else count, seed=seed)
+    if is_run(data):
+        return model(), _held_out(data, boxes, trust_code)
+    dataset = open_dataset(data, boxes=boxes, count=count, seed=seed, split=fields["split"])
+    return model(), dataset
 
 
 def is_run(data: str) -> bool:
@@ -52,9 +97,9 @@ def is_run(data: str) -> bool:
     return file.is_file() and (file.parent / "model.json").is_file()
 
 
-def _held_out(run: str, boxes: str | Path | None) -> DataSet:
+def _held_out(run: str, boxes: str | Path | None, trust_code: bool) -> DataSet:
     from camlucida.training.run import held_out
 
     if boxes is not None:
         raise DataError(f"{run} knows its own data: give --boxes when training.")
-    return held_out(run)
+    return held_out(run, trust_code=trust_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,13 +24,22 @@ def files_of(images: Sequence[str], output: Path) -> list[Path]:
 
 def _ours(file: Path, given: Path, output: Path) -> bool:
     """Whether a picture found in a folder is what an earlier run wrote there."""
-    inner, folder = output.resolve(), given.expanduser().resolve()
-    return folder.is_dir() and folder in inner.parents and inner in file.resolve().parents
+    inner, folder = real_path(output), real_path(given.expanduser())
+    return folder.is_dir() and folder in inner.parents and inner in real_path(file).parents
+
+
+def real_path(path: Path) -> Path:
+    """Return the path with all links followed.
+
+    A link that leads to itself is returned as it is: `Path.resolve` would raise, and one such link in a folder must
+    not stop the run. Whoever opens it gets an `ImageError`.
+    """
+    return Path(os.path.realpath(path))
 
 
 def stems_of(files: Sequence[Path], output: Path) -> dict[Path, str]:
     """A name for the output of each picture: no two alike, and none that would write over a picture."""
-    taken = {file.resolve() for file in files}
+    taken = {real_path(file) for file in files}
     count = Counter(file.stem.lower() for file in files)
     stems: dict[Path, str] = {}
     used = {stem for stem, n in count.items() if n == 1}
@@ -37,7 +47,7 @@ def stems_of(files: Sequence[Path], output: Path) -> dict[Path, str]:
         if file in stems:
             continue
         stem = file.stem if count[file.stem.lower()] == 1 else f"{file.stem}-{number}"
-        while (stem != file.stem and stem.lower() in used) or (output / f"{stem}.png").resolve() in taken:
+        while (stem != file.stem and stem.lower() in used) or real_path(output / f"{stem}.png") in taken:
             stem += "-explained"
         used.add(stem.lower())
         stems[file] = stem

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
+from camlucida.cli.arguments import TrustCode
 from camlucida.cli.evaluate import write_report
-from camlucida.cli.opening import opened
+from camlucida.cli.opening import reopened
+from camlucida.cli.terminal import Terminal
 
 
 def report(
@@ -17,6 +18,7 @@ def report(
     /,
     *,
     pictures: bool = True,
+    trust_code: TrustCode = False,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("report.html"),
 ) -> int:
     """Write the page of a finished evaluation: tables, curves, best and worst pictures, costs.
@@ -33,12 +35,11 @@ def report(
     from camlucida.evaluation import Evaluation
     from camlucida.evaluation.store import Store
 
-    console = Console()
+    console = Terminal()
     found, source = Evaluation(run), Store(run).source
     model = data = None
     seed = found.plan["seed"]  # read first: a folder without a run says so
     if pictures and source:
-        names = {key: source[key] for key in ("arch", "labels", "boxes", "count")} | {"split": source.get("split")}
-        model, data = opened(source["data"], source["model"], **names, seed=seed)
+        model, data = reopened(source, by=str(run / "run.json"), seed=seed, trust_code=trust_code)
     write_report(console, found, output, model, data)
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,8 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import split
+from camlucida.cli.arguments import TrustCode, split
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import files_of, progress_bar
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def sanity(
     *,
     model: str = "toybox",
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     methods: Annotated[list[str] | None, Parameter(negative=())] = None,
     checks: Annotated[list[str] | None, Parameter(negative=())] = None,
@@ -74,7 +76,7 @@ def sanity(
     from camlucida.models.load import load
     from camlucida.sanity_checks import sanity as run
 
-    console = Console()
+    console = Terminal()
     if limit < 1 or seeds < 1:
         raise DataError(f"--limit {limit} --seeds {seeds}: both are 1 or more.")
     if images == ["toybox"]:
@@ -84,7 +86,7 @@ def sanity(
         files = files_of(images, output)
         sources = [files[i] for i in spread(len(files), limit, seed)]
     with console.status(f"Loading {escape(model)} …"):
-        loaded = load(model, arch=arch, labels=labels)
+        loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
     with progress_bar(console) as progress:
         task = progress.add_task("drawing weights anew", total=None)
         found = run(
@@ -99,7 +101,7 @@ def sanity(
     _show(console, found)
     for path in _write(found, output):
         console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
-    return 0
+    return exit_code(len(found.steps), len(found.failures))
 
 
 def _show(console: Console, found: Sanity) -> None:
@@ -120,14 +122,13 @@ def _show(console: Console, found: Sanity) -> None:
 def _write(found: Sanity, output: Path) -> Sequence[Path]:
     from dataclasses import asdict, fields
 
+    from camlucida._escaping import csv_text
+    from camlucida._files import atomic_write, write_picture
     from camlucida.sanity_checks import Step
-    from camlucida.saving import write_picture, writing
 
     table = output / "sanity.csv"
-    with writing(table), table.open("w", newline="", encoding="utf-8") as lines:
-        writer = csv.DictWriter(lines, [field.name for field in fields(Step)])
-        writer.writeheader()
-        writer.writerows(asdict(step) for step in found.steps)
+    columns = [field.name for field in fields(Step)]
+    atomic_write(table, csv_text(columns, (asdict(step) for step in found.steps)))
     strip = output / "sanity.png"
     write_picture(found.figure, strip)
     return [table, strip]

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import split
+from camlucida.cli.arguments import TrustCode, split
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import files_of, progress_bar
+from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from camlucida.evaluation.statistics import Interval
@@ -28,6 +29,7 @@ def make(
     methods: Annotated[list[str], Parameter(negative=())],
     model: str = "resnet50",
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     layer: str | None = None,
     target: str | None = None,
@@ -66,10 +68,10 @@ def make(
     from camlucida.models.load import load
     from camlucida.studying import make_study
 
-    console = Console()
+    console = Terminal()
     files = files_of(images, output)
     with console.status(f"Loading {escape(model)} …"):
-        loaded = load(model, arch=arch, labels=labels)
+        loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
     with progress_bar(console) as progress:
         task = progress.add_task("drawing maps", total=len(files))
         made = make_study(
@@ -90,7 +92,7 @@ def make(
     _, total = made.progress("anybody")
     console.print(f"{total} questions about {about['pictures']} pictures a person", highlight=False)
     console.print(f"→ {made.path}", highlight=False, markup=False, soft_wrap=True)
-    return 0
+    return exit_code(about["pictures"], len(about["left_out"]))
 
 
 @study.command
@@ -116,7 +118,7 @@ def results(
     from camlucida.studying import Study
     from camlucida.studying import results as found_in
 
-    console = Console()
+    console = Terminal()
     found = found_in(
         Study(folder / "study.sqlite" if folder.is_dir() else folder),
         None if evaluation is None else Evaluation(evaluation),

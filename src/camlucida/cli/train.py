@@ -12,7 +12,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from camlucida.cli.arguments import split
+from camlucida.cli.arguments import TrustCode, split
+from camlucida.cli.exit_codes import exit_code
+from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from camlucida.training import Training
@@ -25,6 +27,7 @@ def train(
     /,
     *,
     arch: str = "small",
+    trust_code: TrustCode = False,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/training"),
     epochs: int = 2,
     batch_size: int = 16,
@@ -48,6 +51,7 @@ def train(
     boxes: Path | None = None,
     limit: int | None = None,
     keep_epochs: Annotated[bool, Parameter(negative=())] = False,
+    tensorboard: Annotated[bool, Parameter(negative=())] = False,
     device: str | None = None,
     seed: int = 0,
 ) -> int:
@@ -64,7 +68,7 @@ def train(
     arch
         small, a network to train from nothing; or a backbone: resnet50, timm:…, toybox:vgg, python:module:function.
     output
-        The folder to write to: model.safetensors, model.json, metrics.csv, curves.png, tensorboard/.
+        The folder to write to: model.safetensors, model.json, metrics.csv, curves.png.
     epochs
         Passes over the pictures.
     batch_size
@@ -110,6 +114,8 @@ def train(
         How many pictures, drawn at random; all if not given (6000 of toybox).
     keep_epochs
         Also keep the weights after every epoch.
+    tensorboard
+        Also write the numbers of each epoch for TensorBoard, to tensorboard/ (extra tensorboard).
     device
         cuda or cpu; the GPU if there is one.
     seed
@@ -117,7 +123,7 @@ def train(
     """
     from camlucida.training import train as run
 
-    console = Console()
+    console = Terminal()
     given: dict[str, Any] = {} if train is None else {"train": train}
     with _bar(console) as progress:
         task = progress.add_task("reading", total=None)
@@ -129,6 +135,7 @@ def train(
         made = run(
             data,
             arch=arch,
+            trust_code=trust_code,
             out=output,
             head=head,
             weights=weights,
@@ -137,6 +144,7 @@ def train(
             boxes=boxes,
             limit=limit,
             keep_epochs=keep_epochs,
+            tensorboard=tensorboard,
             device=device,
             progress=told,
             epochs=epochs,
@@ -157,7 +165,7 @@ def train(
             **given,
         )
     _show(console, made)
-    return 0
+    return exit_code(len(made.rows), len(made.skipped))
 
 
 def _bar(console: Console) -> Progress:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,10 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
+from camlucida.cli.arguments import TrustCode
+from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import Bars, files_of, look_of, progress_bar, stems_of
+from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ def trust(
     *,
     model: str = "resnet50",
     arch: str | None = None,
+    trust_code: TrustCode = False,
     labels: Path | None = None,
     target: str | None = None,
     layer: str | None = None,
@@ -79,12 +82,12 @@ def trust(
     from camlucida.models.load import load
     from camlucida.trusting import trust_each
 
-    console = Console()
+    console = Terminal()
     files = files_of(images, output)
     look = look_of(opacity, colormap, blend)
     stems = stems_of(files, output)
     with console.status(f"Loading {escape(model)} …"):
-        loaded = load(model, arch=arch, labels=labels)
+        loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
     rows: list[dict[str, Any]] = []
     found: Counter[str] = Counter()
     with progress_bar(console) as progress:
@@ -110,7 +113,7 @@ def trust(
         counts = ", ".join(f"{belief}: {n}" for belief, n in found.most_common())
         told = f"{counts or 'none judged'}; {len(files) - found.total()} could not be read: {output / 'results.csv'}"
         console.print(told, highlight=False, markup=False, soft_wrap=True)
-    return 0 if found else 2
+    return exit_code(found.total(), len(files) - found.total())
 
 
 def _show(console: Console, found: Trust, written: Sequence[Path], *, brief: bool) -> None:
@@ -153,9 +156,7 @@ def _row(file: Path, found: Trust, written: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    from camlucida.saving import writing
+    from camlucida._escaping import csv_text
+    from camlucida._files import atomic_write
 
-    with writing(path), path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
-        table = csv.DictWriter(stream, COLUMNS, restval="")
-        table.writeheader()
-        table.writerows(rows)
+    atomic_write(path, csv_text(COLUMNS, rows))

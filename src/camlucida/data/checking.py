@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from camlucida._files import atomic_write
 from camlucida.data.findings import RULES, TOLERANCE, Finding, Seen
 from camlucida.data.inspecting import Look, inspect
 from camlucida.data.items import Boxes, DataSet
 from camlucida.errors import CamlucidaError
-from camlucida.saving import writing
-from camlucida.types import Progress
+from camlucida.types import ProgressCallback
 
 ORDER = ("train", "val", "test")
 """Of splits, where they are shown."""
@@ -80,14 +80,11 @@ class Check:
         }
 
     def save(self, path: Path) -> None:
-        """Write `summary` as JSON, at once or not at all. Raises `ImageError` where the disk refuses."""
-        with writing(path):
-            part = path.with_name(path.name + ".part")
-            part.write_text(json.dumps(self.summary(), indent=1, ensure_ascii=False), encoding="utf-8")
-            os.replace(part, path)
+        """Write `summary` as JSON, at once or not at all. Raises `OutputError` where the disk refuses."""
+        atomic_write(path, json.dumps(self.summary(), indent=1, ensure_ascii=False))
 
 
-def check(dataset: DataSet, *, progress: Progress | None = None, workers: int | None = None) -> Check:
+def check(dataset: DataSet, *, progress: ProgressCallback | None = None, workers: int | None = None) -> Check:
     """Open every picture of a data set, and apply every rule of `findings`.
 
     workers   threads; as many as there are processors if not given

@@ -274,5 +274,7 @@ def _walk(root: Path) -> Iterator[Path]:
             folders.clear()  # a link that leads back would go round for ever
             continue
         been.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        kept = (name for name in folders if not name.startswith("."))
+        # Links last: where a folder is also linked from beside it, its images go by their own names.
+        folders[:] = sorted(kept, key=lambda name: (os.path.islink(os.path.join(folder, name)), name))
         yield from (Path(folder, name) for name in files if not name.startswith("."))

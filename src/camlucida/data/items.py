@@ -8,10 +8,9 @@ A data set is anything with a `name`, `classes`, a length and items by number:
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, overload
+from typing import Any, Protocol, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from camlucida.data import toybox
 from camlucida.data.images import Source
 from camlucida.errors import DataError
 from camlucida.options import shown
+from camlucida.seeds import check_seed
 
 Mask: TypeAlias = NDArray[np.bool_]
 Boxes: TypeAlias = NDArray[np.float64]
@@ -41,6 +41,7 @@ class Item:
     rival   makes the (height, width) pixels of the objects of other classes; None if there are none, or not known
     without draws the same picture again without one of its parts, by name; None if that cannot be done
     problems what is wrong with what is known about it, in sentences; the rest of it holds
+    files   that masks and parts are read from: when one of them changes, the item has changed
     """
 
     image: Source
@@ -54,6 +55,7 @@ class Item:
     rival: Callable[[], Mask] | None = None
     without: Callable[[str], Source] | None = None
     problems: tuple[str, ...] = ()
+    files: tuple[Any, ...] = ()
 
 
 class DataSet(Protocol):
@@ -201,18 +203,7 @@ def spread(count: int, limit: int | None, seed: int) -> list[int]:
 
     Never the first ones: a sorted folder would give the first classes only.
     """
+    check_seed(seed)
     if limit is None or limit >= count:
         return list(range(count))
     return sorted(np.random.default_rng(seed).choice(count, size=limit, replace=False).tolist())
-
-
-def identity(dataset: DataSet, indices: Iterable[int]) -> str:
-    """16 hex digits that change with the items' names, labels or boxes."""
-    digest = hashlib.sha256(repr((dataset.name, dataset.classes)).encode())
-    for item in _items(dataset, indices):
-        digest.update(repr((item.name, item.label, None if item.boxes is None else item.boxes.tolist())).encode())
-    return digest.hexdigest()[:16]
-
-
-def _items(dataset: DataSet, indices: Iterable[int]) -> Iterator[Item]:
-    return (dataset[i] for i in indices)

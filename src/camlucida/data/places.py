@@ -23,6 +23,11 @@ from camlucida.extras import need
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
+STAMPS = frozenset(
+    ("size", "mtime", "created", "lastmodified", "last_modified", "updated", "etag", "checksum", "md5hash", "version")
+)
+"""What of that which stores say about a file changes with its content, in lower case."""
+
 OURS = "camlucida-out"
 """Where commands write unless told otherwise: no data set looks into it."""
 
@@ -79,6 +84,11 @@ class Remote:
         return content
 
     read_bytes = read
+
+    def stamp(self) -> str:
+        """Text that changes with the file, as far as its store says: size, time, checksum."""
+        about = self._asked(lambda filesystem, path: filesystem.info(path))
+        return repr(sorted((key, str(about[key])) for key in about if key.lower() in STAMPS))
 
     def read_text(self, encoding: str = "utf-8") -> str:
         return self.read().decode(encoding)

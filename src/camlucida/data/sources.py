@@ -22,6 +22,7 @@ from camlucida.data.tables import TABLES, table
 from camlucida.data.toybox import Toybox, Variant
 from camlucida.errors import DataError, nearest
 from camlucida.options import Count, Seed, checked_arguments
+from camlucida.seeds import check_seed
 
 SCENES = 500
 """How many scenes toybox has, unless asked otherwise."""
@@ -61,7 +62,7 @@ def open_dataset(
     split   train, val or test: only those pictures
     Raises `DataError`, `ImageError`, `MissingExtra`.
     """
-    dataset = _opened(str(spec), boxes, count, seed)
+    dataset = _opened(str(spec), boxes, count, check_seed(seed))
     return dataset if split is None else in_split(dataset, split)
 
 
@@ -97,6 +98,18 @@ def lasting(spec: str | Path) -> str:
         return f"{kind}:{lasting(rest)}"
     path = Path(text).expanduser()
     return str(path.absolute()) if path.exists() else text
+
+
+def check_recorded(spec: str | None, *, by: str, instead: str) -> None:
+    """Raise `DataError` for an address: a record that somebody else may have written asks no other machine.
+
+    Args:
+        spec: A data set or a file in the record.
+        by: The file of the record, for the message.
+        instead: What the user can do, a sentence.
+    """
+    if spec is not None and ("://" in spec or "::" in spec):
+        raise DataError(f"{by} names {ascii(spec)[:80]}, an address: opening a record asks no other machine. {instead}")
 
 
 def _no_boxes(boxes: str | Path | None, name: str) -> None:

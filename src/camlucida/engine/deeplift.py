@@ -24,14 +24,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camlucida.engine import calls
+from camlucida.engine import calls, norm_formulas
 from camlucida.engine.calls import EveryCall, Function, depends, writes
 from camlucida.engine.cost import WITH_GRADIENT, spend
+from camlucida.engine.deeplift_rules import RULES, Back, Rule, log_softmax, product, quotient, rescale, select, softmax
 from camlucida.engine.pictures import Pictures
 from camlucida.errors import MethodError
-
-Back = Callable[[Tensor], Sequence[Tensor]]
-"""The gradient of a call's output in, those of its inputs out."""
 
 
 def multipliers(pictures: Pictures, score: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
@@ -66,10 +64,10 @@ class Differences(EveryCall):
         self.baseline = baseline
 
     def known(self, func: Function) -> bool:
-        return func in _RULES
+        return func in RULES
 
     def call(self, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        rule = _RULES.get(func)
+        rule = RULES.get(func)
         if rule is None:
             return func(*args, **kwargs)
         if not writes(func, kwargs):
@@ -80,13 +78,13 @@ class Differences(EveryCall):
     def _ruled(self, rule: Rule, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         xs, function = _of_dependents(func, args, kwargs)
         if (
-            (rule is _product and len(xs) == 1)  # the other factor is a constant: linear
-            or (rule is _quotient and (not depends(args[-1]) or "rounding_mode" in kwargs))
-            or (rule in (_rescale, _softmax, _log_softmax) and len(xs) > 1)  # a setting depends on the picture
+            (rule is product and len(xs) == 1)  # the other factor is a constant: linear
+            or (rule is quotient and (not depends(args[-1]) or "rounding_mode" in kwargs))
+            or (rule in (rescale, softmax, log_softmax) and len(xs) > 1)  # a setting depends on the picture
         ):
             return func(*args, **kwargs)
         values = tuple(x.detach().clone() for x in xs)
-        if rule is _select and isinstance(found := function(*values), tuple):
+        if rule is select and isinstance(found := function(*values), tuple):
             # The places of the largest come along: no numbers of the picture.
             largest = self._passed(rule, func.__name__, lambda *v: function(*v)[0], xs, values, None)
             return type(found)((largest, *found[1:]))
@@ -156,174 +154,6 @@ class _Way(torch.autograd.Function):
         return None, None, *(g.to(dtype) for g, dtype in zip(found, ctx.dtypes, strict=True))
 
 
-Rule = Callable[[Function, tuple[Tensor, ...], tuple[Tensor, ...], Any], Back]
-"""A function of some tensors, these on the picture and on the baseline, and its first setting, in; its way back out."""
-
-
-def _exact(*tensors: Tensor) -> list[Tensor]:
-    return [x.to(torch.promote_types(x.dtype, torch.float32)) for x in tensors]
-
-
-def _pulled(function: Function, xs: Sequence[Tensor], gradient: Tensor) -> Sequence[Tensor]:
-    """The gradient pulled back through the ordinary derivative at `xs`."""
-    with torch.enable_grad():
-        wanted = [x.detach().requires_grad_() for x in xs]
-        return torch.autograd.grad(function(*(x.clone() for x in wanted)), wanted, gradient)
-
-
-def _alike(x: Tensor, x0: Tensor) -> Tensor:
-    """Where a difference is rounding; relative, so that a kink at 0 never lies in between."""
-    least: float = torch.finfo(x.dtype).eps ** 0.5
-    return (x - x0).abs() <= least * (x.abs() + x0.abs())
-
-
-def _rescale(function: Function, xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...], _: Any) -> Back:
-    slope = _slope(function, *_exact(*xs, *x0s))
-    return lambda gradient: [gradient * slope]
-
-
-def _slope(function: Function, x: Tensor, x0: Tensor) -> Tensor:
-    alike = _alike(x, x0)
-    slope: Tensor = (function(x.clone()) - function(x0.clone())) / torch.where(alike, 1, x - x0)
-    if alike.any():
-        middle = (x + x0) / 2
-        slope = torch.where(alike, _pulled(function, [middle], torch.ones_like(middle))[0], slope)
-    return slope
-
-
-def _select(function: Function, xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...], _: Any) -> Back:
-    """Whatever rises was the largest of x, whatever falls the largest of x0: so its own difference is not 0."""
-
-    def back(gradient: Tensor) -> list[Tensor]:
-        here, there = _exact(*xs), _exact(*x0s)
-        gradient = gradient.to(here[0].dtype)
-        rise = function(*here) - function(*there)
-        up = _pulled(function, here, gradient * rise.clamp_min(0))
-        down = _pulled(function, there, gradient * rise.clamp_max(0))
-        plain = _pulled(function, here, gradient)
-        return [
-            torch.where(x == x0, g, (u + d) / torch.where(x == x0, 1, x - x0))
-            for x, x0, u, d, g in zip(here, there, up, down, plain, strict=True)
-        ]
-
-    return back
-
-
-def _product(function: Function, xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...], _: Any) -> Back:
-    middle = [(x + x0) / 2 for x, x0 in zip(xs, x0s, strict=True)]
-    return lambda gradient: _pulled(function, middle, gradient)
-
-
-def _quotient(function: Function, xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...], _: Any) -> Back:
-    """y = a / b, where y b = a by the rule of products: dy = (da - (y + y0) / 2 db) / ((b + b0) / 2).
-
-    So it stays small where one of the two b does, as the spread of a flat baseline; here also for b of other signs.
-    """
-    (b,), (b0,) = xs[-1:], x0s[-1:]
-    y, y0 = function(*xs), function(*x0s)
-    size = b.abs() + b0.abs()
-    of_a, of_b = (b.sign() + b0.sign()) / size, -(y * b0.sign() + y0 * b.sign()) / size
-
-    def share(*differences: Tensor) -> Tensor:
-        of_both: Tensor = of_b * differences[-1] + (of_a * differences[0] if len(differences) == 2 else 0)
-        return of_both
-
-    return lambda gradient: _pulled(share, xs, gradient)
-
-
-def _softmax(_: Function, xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...], dim: int) -> Back:
-    """s = exp(l) and l = x - logsumexp(x), so dl = dx - (m . dx) / sum(m), as both s add up to 1; and ds = m dl."""
-    mean, through = _through_logs(xs, x0s, dim)
-    return lambda gradient: [through(gradient * mean)]
-
-
-def _log_softmax(_: Function, xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...], dim: int) -> Back:
-    through = _through_logs(xs, x0s, dim)[1]
-    return lambda gradient: [through(gradient)]
-
-
-def _through_logs(
-    xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...], dim: int
-) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """The logarithmic mean m, and the way back through l."""
-    logs, logs0 = (x.log_softmax(dim).clamp_min(-1e4) for x in _exact(*xs, *x0s))  # a mask may have put in -inf
-    mean = _slope(torch.exp, logs, logs0)
-    share = mean / mean.sum(dim, keepdim=True)
-    return mean, lambda of_logs: of_logs - share * of_logs.sum(dim, keepdim=True)
-
-
-_RULES: dict[Function, Rule] = {
-    **dict.fromkeys(calls.ELEMENTWISE, _rescale),
-    **dict.fromkeys(calls.SELECTIONS, _select),
-    **dict.fromkeys(calls.PRODUCTS | calls.PRODUCTS_AND_SUMS, _product),
-    **dict.fromkeys(calls.QUOTIENTS, _quotient),
-    **dict.fromkeys(calls.SOFTMAXES, _softmax),
-    **dict.fromkeys(calls.LOG_SOFTMAXES, _log_softmax),
-}
-
-
-# --- functions written out ---
-
-
-def _layer_norm(
-    input: Tensor,
-    normalized_shape: Sequence[int],
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: float = 1e-5,
-    cudnn_enable: bool = True,
-) -> Tensor:
-    return _scaled(_standardised(input, [-1 - i for i in range(len(normalized_shape))], eps), weight, bias)
-
-
-def _group_norm(
-    input: Tensor,
-    num_groups: int,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: float = 1e-5,
-    *_: bool,
-) -> Tensor:
-    found = _standardised(input.reshape(len(input), num_groups, -1), [-1], eps).reshape(input.shape)
-    of_channels = (-1, *(1 for _ in input.shape[2:]))
-    return _scaled(found, *(None if p is None else p.view(of_channels) for p in (weight, bias)))
-
-
-def _instance_norm(
-    input: Tensor,
-    running_mean: Tensor | None = None,
-    running_var: Tensor | None = None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    use_input_stats: bool = True,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
-    if use_input_stats:
-        return _group_norm(input, input.shape[1], weight, bias, eps)
-    return F.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-
-
-def _rms_norm(
-    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
-) -> Tensor:
-    (x,) = _exact(input)
-    dims = [-1 - i for i in range(len(normalized_shape))]
-    least = torch.finfo(input.dtype).eps if eps is None else eps
-    return _scaled((x / (x.square().mean(dims, keepdim=True) + least).sqrt()).to(input.dtype), weight, None)
-
-
-def _standardised(input: Tensor, dims: list[int], eps: float) -> Tensor:
-    (x,) = _exact(input)
-    centred = x - x.mean(dims, keepdim=True)
-    return (centred / (centred.square().mean(dims, keepdim=True) + eps).sqrt()).to(input.dtype)
-
-
-def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    x = x if weight is None else x * weight
-    return x if bias is None else x + bias
-
-
 def _length(
     x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None
 ) -> Tensor:
@@ -334,13 +164,13 @@ def _length(
 
 
 Differences.written_out = {
-    F.layer_norm: _layer_norm,
-    torch.layer_norm: _layer_norm,
-    F.group_norm: _group_norm,
-    torch.group_norm: _group_norm,
-    F.instance_norm: _instance_norm,
-    F.rms_norm: _rms_norm,
-    torch.rms_norm: _rms_norm,
+    F.layer_norm: norm_formulas.layer_norm,
+    torch.layer_norm: norm_formulas.layer_norm,
+    F.group_norm: norm_formulas.group_norm,
+    torch.group_norm: norm_formulas.group_norm,
+    F.instance_norm: norm_formulas.instance_norm,
+    F.rms_norm: norm_formulas.rms_norm,
+    torch.rms_norm: norm_formulas.rms_norm,
     torch.linalg.vector_norm: _length,
     **dict.fromkeys(calls.ATTENTION, calls.attention),
 }

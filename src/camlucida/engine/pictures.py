@@ -15,6 +15,7 @@ from camlucida.engine.relu import ReluRule, Rule
 from camlucida.engine.repeats import Repeats
 from camlucida.engine.twin import Twin
 from camlucida.errors import MethodError
+from camlucida.types import ProgressCallback
 
 BUDGET = 512 * 2**20
 """Bytes that one chunk of pictures, and what the network makes of them, should roughly stay under."""
@@ -46,7 +47,7 @@ class Pictures:
     twin: Twin
     inputs: Tensor
     read: Callable[[Any], Tensor]
-    tick: Callable[[int, int], None] = field(default=lambda done, total: None)
+    tick: ProgressCallback = field(default=lambda done, total: None)
     repeats: Repeats = field(default_factory=Repeats)
 
     def outputs(self, variants: Variants, count: int) -> Tensor:

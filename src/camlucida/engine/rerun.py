@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from camlucida.engine import structure
 from camlucida.engine.repeats import Repeats
 from camlucida.engine.trace import Trace, Traced, at_least_float32
+from camlucida.types import ProgressCallback
 
 BUDGET = 512 * 2**20
 """Bytes that the variants of one chunk, and what the network makes of them, should roughly stay under."""
@@ -47,19 +48,19 @@ class Rest:
     trace: Trace
     traced: Traced
     read: Callable[[Any], Tensor]
-    tick: Callable[[int, int], None] = field(default=lambda done, total: None)
+    tick: ProgressCallback = field(default=lambda done, total: None)
     repeats: Repeats = field(default_factory=Repeats)
 
-    def without_channels(self, fill: float = 0.0, *, closed_form: bool = True) -> Tensor:
-        """The class scores (b, c, k) with each channel in turn set to `fill`.
+    def without_channels(self, infill: float = 0.0, *, closed_form: bool = True) -> Tensor:
+        """The class scores (b, c, k) with each channel in turn set to `infill`.
 
         In closed form where the rest is average pooling and a linear layer, else by running it once a channel.
         """
         end = linear_end(self.trace, self.traced, self.read) if closed_form else None
         if end is not None:
             with torch.no_grad():
-                return _in_closed_form(self.read(self.trace.output), self.traced.activations, fill, end)
-        return torch.stack([self._rerun(image, one, fill) for image, one in enumerate(self.traced.activations)])
+                return _in_closed_form(self.read(self.trace.output), self.traced.activations, infill, end)
+        return torch.stack([self._rerun(image, one, infill) for image, one in enumerate(self.traced.activations)])
 
     def outputs(self, variants: Callable[[Tensor], Tensor], count: int) -> Tensor:
         """The class scores (count, b, k) for variants of the activations: numbers (n,) in, (n, b, c, h, w) out."""
@@ -76,28 +77,28 @@ class Rest:
         """How many variants of (c, h, w) activations to run at once."""
         return self.repeats.batch or max(1, min(MOST_VARIANTS, BUDGET // (GROWTH * activations.nbytes)))
 
-    def _rerun(self, image: int, activations: Tensor, fill: float) -> Tensor:
-        """One run of the rest for every channel that is not constantly `fill` already (then nothing changes)."""
+    def _rerun(self, image: int, activations: Tensor, infill: float) -> Tensor:
+        """One run of the rest for every channel that is not constantly `infill` already (then nothing changes)."""
         untouched = self.read(self.trace.rerun(self.traced, activations[None], image))
         outputs = untouched.repeat(len(activations), 1)
         each, runs = len(activations), len(activations) * len(self.traced.activations)
-        alive = (activations != fill).flatten(1).any(1).nonzero()[:, 0]
+        alive = (activations != infill).flatten(1).any(1).nonzero()[:, 0]
         for channels in torch.split(alive, self._at_once(activations)):
             variants = activations.repeat(len(channels), 1, 1, 1)
-            variants[torch.arange(len(channels)), channels] = fill
+            variants[torch.arange(len(channels)), channels] = infill
             outputs[channels] = self.read(self.trace.rerun(self.traced, variants, image))
             self.tick(image * each + int(channels[-1]) + 1, runs)
         self.tick((image + 1) * each, runs)
         return outputs
 
 
-def _in_closed_form(scores: Tensor, activations: Tensor, fill: float, end: LinearEnd) -> Tensor:
+def _in_closed_form(scores: Tensor, activations: Tensor, infill: float, end: LinearEnd) -> Tensor:
     """What pooling and the linear layer make of (b, c, h, w) activations without each channel: (b, c, k).
 
     It starts from the scores (b, k) of the run itself: in half precision their rounding is larger than what a
     channel is worth, and must be the same on both sides of a difference.
     """
-    worth = (activations.mean((2, 3)) - fill)[:, :, None] * end.weight.T
+    worth = (activations.mean((2, 3)) - infill)[:, :, None] * end.weight.T
     return scores.detach()[:, None] - worth
 
 

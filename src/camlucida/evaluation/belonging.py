@@ -16,12 +16,15 @@ def other_weights(plan: Mapping[str, Any], model: Model) -> str:
     return f"the model's weights are {model.weights_hash} now, and were {plan['weights']}"
 
 
-def other_pictures(plan: Mapping[str, Any], data: DataSet) -> str:
-    """How the data set is not the one of the run, or nothing."""
-    indices = spread(len(data), plan["pictures"], plan["seed"])
-    if identity(data, indices) == plan["data_hash"]:
+def other_pictures(plan: Mapping[str, Any], data: DataSet, known: str | None = None) -> str:
+    """How the data set is not the one of the run, or nothing.
+
+    known  the identity of these pictures, where it has just been computed
+    """
+    now = known or identity(data, spread(len(data), plan["pictures"], plan["seed"]))
+    if now == plan["data_hash"]:
         return ""
-    return f"{data.name} has other pictures, labels or boxes now"
+    return f"{data.name} has other pictures, labels or boxes now, or other masks"
 
 
 def unlike(plan: Mapping[str, Any], model: Model | None, data: DataSet | None) -> str:

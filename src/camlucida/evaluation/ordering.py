@@ -11,7 +11,7 @@ from itertools import groupby
 
 import numpy as np
 
-from camlucida.evaluation.result import Evaluation
+from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.statistics import DRAWS, Floats, Interval, percentiles
 from camlucida.metrics import Metric
 

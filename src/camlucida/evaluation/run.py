@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,24 +17,24 @@ from camlucida.engine import LayerSpec
 from camlucida.engine.cost import counted
 from camlucida.error_context import fault_of_network, raised_by_network
 from camlucida.errors import CamlucidaError, DataError, LayerError, MethodError, TargetError
-from camlucida.evaluation.result import Evaluation, named
+from camlucida.evaluation.evaluation import Evaluation
+from camlucida.evaluation.records import named
 from camlucida.evaluation.store import LIKENESS, Row, Store
-from camlucida.evidence import Evidence, Explainer, OfMethod, Sight, look
+from camlucida.evidence import Evidence, Explainer, OfMethod
 from camlucida.explaining import as_model, versions
 from camlucida.methods import find as find_method
 from camlucida.metrics import Metric, Preset
 from camlucida.metrics import find as find_metric
-from camlucida.metrics.parts.similarity import spearman
+from camlucida.model_input import Sight, look
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments, shown
 from camlucida.request import MethodSpec, check_layer, check_layer_spec, several_layers
 from camlucida.targets import class_index, class_label
-from camlucida.tensors import upsample
+from camlucida.tensors import spearman, upsample
+from camlucida.types import ProgressCallback
 
 PART = 8
 """Pictures in one part: what an interruption loses at most."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def evaluate(
     seed: Seed = 0,
     out: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Evaluation:
     """Measure how good maps are over a data set.
 
@@ -135,7 +135,16 @@ def evaluate(
         tuple(compared),
     )
     store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")))
-    store.begin(plan.record(), source)
+    with store.alone():
+        store.begin(plan.record(), source)
+        _measure(plan, store, progress)
+        store.finish()
+    return Evaluation(store.path)
+
+
+def _measure(plan: Plan, store: Store, progress: ProgressCallback | None) -> None:
+    """Write the parts that are not there yet, or are damaged."""
+    indices = plan.indices
     parts = [indices[i : i + PART] for i in range(0, len(indices), PART)]
     done = 0
     for number, part in enumerate(parts):
@@ -151,8 +160,6 @@ def evaluate(
             done += len(part)
             if progress:
                 progress(done, len(indices))
-    store.finish()
-    return Evaluation(store.path)
 
 
 def rows_of(plan: Plan, index: int) -> list[Row]:

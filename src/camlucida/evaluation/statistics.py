@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlucida.extras import need
+from camlucida.seeds import check_seed
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +46,7 @@ def resamples(count: int, draws: int = DRAWS, seed: int = 0) -> Iterator[Floats]
     The bootstrap (Efron 1979): as many pictures as there are, with repeats. The same seed gives the same draws, so that
     everything that is computed from them is paired.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     even = np.full(count, 1 / count)
     group = max(1, ROOM // count)
     for start in range(0, draws, group):

@@ -13,6 +13,7 @@ from camlucida.exact.disconnected import Where, disconnected
 from camlucida.exact.mosaics import cells_of, mosaics
 from camlucida.exact.scenes import SIZES, Size, sized, stamped, tagged
 from camlucida.models.model import Model
+from camlucida.seeds import check_seed
 
 PREFIX = "exact:"
 POOL = 300
@@ -63,7 +64,7 @@ def open_benchmark(name: str, model: Model | None = None, *, count: int = 500, s
     if count < 1:
         raise DataError(f"a benchmark has at least one picture, not {count}.")
     cells = name.removeprefix(PREFIX).partition(":")[2]
-    return found.make(model, count, seed, int(cells or 2))
+    return found.make(model, count, check_seed(seed), int(cells or 2))
 
 
 def _given(model: Model | None) -> Model:

@@ -10,19 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from camlucida.data.datasets import Item, Mask
 from camlucida.data.toybox import Toybox
+from camlucida.exact.networks import CELL, GRID, SIDE, Colours, Matcher, Xor
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing
 
-SIDE = 64
-CELL = 8
-"""The stride of the last layer: pixels a cell."""
-GRID = SIDE // CELL
 YELLOW = (255, 255, 0)
 COLOURS: dict[str, tuple[int, int, int]] = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 CAM_WEIGHTS = ((2.0, -1.0, 0.0), (0.0, 1.0, 3.0), (-1.0, 0.0, 1.0))
@@ -48,84 +44,6 @@ class Painted:
 
     def __getitem__(self, index: int) -> Item:
         return self.paint(index)
-
-
-class Colours(nn.Module):
-    """How much of some colours a picture has: averaged over cells, then over the picture, weighed by a linear layer.
-
-    A channel is relu(w · pixel + b).
-
-    weights, biases   (channels, 3), (channels,)
-    ends              (classes, channels) of the linear layer; its biases are `offsets` (classes,)
-    cell              pixels a cell of the last layer, `cells`; 1 keeps them apart
-    """
-
-    def __init__(
-        self,
-        weights: NDArray[np.float32],
-        biases: NDArray[np.float32],
-        ends: NDArray[np.float32],
-        offsets: NDArray[np.float32],
-        *,
-        cell: int = CELL,
-    ) -> None:
-        super().__init__()
-        self.colour = _conv(torch.tensor(weights)[:, :, None, None], torch.tensor(biases))
-        self.relu = nn.ReLU()
-        self.cells = nn.AvgPool2d(cell)
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = _linear(torch.tensor(ends), torch.tensor(offsets))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, 3, h, w) -> (b, classes)."""
-        scores: Tensor = self.fc(self.pool(self.cells(self.relu(self.colour(x)))).flatten(1))
-        return scores
-
-
-class Matcher(nn.Module):
-    """One cell of a picture against a pattern of black and white: fires on that pattern alone.
-
-    pattern   (cell, cell) of 0 and 1
-    """
-
-    def __init__(self, pattern: NDArray[np.float32]) -> None:
-        super().__init__()
-        # Read from one channel (they are equal), so that the sums are of whole numbers and exact. The whole pattern
-        # gives the number of its white pixels; anything else at least one less.
-        weight = torch.zeros(1, 3, *pattern.shape)
-        weight[:, 1] = torch.tensor(2 * pattern - 1)
-        self.match = _conv(weight, torch.tensor([1.0 - float(pattern.sum())]), len(pattern))
-        self.relu = nn.ReLU()
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = _linear(torch.tensor([[float(GRID**2)], [0.0]]), torch.tensor([0.0, 0.5]))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, 3, h, w) -> (b, 2): there, not there."""
-        scores: Tensor = self.fc(self.pool(self.relu(self.match(x))).flatten(1))
-        return scores
-
-
-class Xor(nn.Module):
-    """Whether exactly one of two cells is white: a + b - 2 relu(a + b - 1).
-
-    first, second   (row, column) of the cells
-    """
-
-    def __init__(self, first: tuple[int, int], second: tuple[int, int]) -> None:
-        super().__init__()
-        self.grey = _conv(torch.full((1, 3, 1, 1), 1 / 3), torch.zeros(1))
-        self.cells = nn.AvgPool2d(CELL)
-        weights = torch.zeros(2, 1, GRID, GRID)
-        for row, column in (first, second):
-            weights[:, :, row, column] = 1
-        self.both = _linear(weights.flatten(1), torch.tensor([0.0, -1.0]))
-        self.relu = nn.ReLU()
-        self.fc = _linear(torch.tensor([[1.0, -2.0], [0.0, 0.0]]), torch.tensor([0.0, 0.5]))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, 3, 64, 64) -> (b, 2): one of them, none or both."""
-        scores: Tensor = self.fc(self.relu(self.both(self.cells(self.grey(x)).flatten(1))))
-        return scores
 
 
 def red(count: int, seed: int = 0) -> tuple[Model, Painted]:
@@ -266,19 +184,6 @@ def _item(picture: Pixels, index: int, label: int, mask: Mask, name: str = "") -
 def _model(network: nn.Module, classes: tuple[str, ...], name: str, side: int = SIDE) -> Model:
     how = Preprocessing((side, side), None, "squash", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     return Model(network.eval(), how, classes, "relu" if isinstance(network, Matcher) else "cells", spec=name)
-
-
-def _conv(weight: Tensor, bias: Tensor, stride: int = 1) -> nn.Conv2d:
-    outside, inside, height, width = weight.shape
-    made = nn.Conv2d(inside, outside, (height, width), stride)
-    made.weight, made.bias = nn.Parameter(weight), nn.Parameter(bias)
-    return made
-
-
-def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    made = nn.Linear(weight.shape[1], weight.shape[0])
-    made.weight, made.bias = nn.Parameter(weight), nn.Parameter(bias)
-    return made
 
 
 def _floats(values: object) -> NDArray[np.float32]:

@@ -14,15 +14,15 @@ SMALLEST = 1e-8
     deviation="divided by |y|, so that a negative logit does not turn the map round; equal for y > 0",
     relu=True,
 )
-def ablation_cam(activations: Features, score: Scores, ablate: Ablate, *, fill: float = 0.0) -> Map:
+def ablation_cam(activations: Features, score: Scores, ablate: Ablate, *, infill: float = 0.0) -> Map:
     """Each channel weighted by how far the score falls without it: no gradients, so nothing saturates.
 
     activations  (b, c, h, w)    what the layer gave out
     score        (b,)            the target on the untouched images
-    ablate       fill -> (c, b)  the score with each channel in turn set to `fill`
-    fill         what stands in for the channel, in units of the activations
+    ablate       infill -> (c, b)  the score with each channel in turn set to `infill`
+    infill       what stands in for the channel, in units of the activations
     returns      (b, h, w)       signed; the paper shows the positive part
     """
-    fall = score - ablate(fill)
+    fall = score - ablate(infill)
     weights = fall / score.abs().clamp_min(SMALLEST)
     return (weights.T[:, :, None, None] * activations).sum(1)

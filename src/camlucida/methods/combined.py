@@ -113,7 +113,7 @@ class Combined:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """Every option of the whole expression, for the record: "smooth.n", "smooth.ablation_cam.fill"."""
+        """Every option of the whole expression, for the record: "smooth.n", "smooth.ablation_cam.infill"."""
         outer, inner = self.combinator.name, self.inner
         within = inner.options if isinstance(inner, Combined) else _of(inner)
         return {f"{outer}.{k}": v for k, v in {**self.settings, **within}.items()}
@@ -166,7 +166,7 @@ class Combined:
         """All its options; others cannot be put over them from outside, where it is open whose they are."""
         if options:
             raise MethodError(
-                f"options of {self.name} are written into it, as in smooth(ablation_cam(fill=0.5), n=4); "
+                f"options of {self.name} are written into it, as in smooth(ablation_cam(infill=0.5), n=4); "
                 f"{next(iter(options))!r} was given beside it."
             )
         return dict(self.options)

@@ -1,6 +1,6 @@
 """Methods by what is written: a name, a name with options, or combinators round it.
 
-    grad_cam        ablation_cam(fill=0.5)        smooth(positive(hires_cam), n=4)
+    grad_cam        ablation_cam(infill=0.5)        smooth(positive(hires_cam), n=4)
 
 Read as a Python expression, never run as one: calls, names and plain values are all that is understood.
 """
@@ -66,7 +66,7 @@ def _read(node: ast.expr, text: str) -> Method | Combined:
 
 
 def _with_options(called: str, node: ast.Call, options: dict[str, Any]) -> Method:
-    """A plain method in brackets' company: ablation_cam(fill=0.5)."""
+    """A plain method in brackets' company: ablation_cam(infill=0.5)."""
     try:
         found = registry.find(called)
     except MethodError:

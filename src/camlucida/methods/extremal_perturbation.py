@@ -7,16 +7,16 @@ from typing import Annotated
 import torch
 
 from camlucida.methods.parts.ascent import Ascent, uphill
-from camlucida.methods.parts.fills import Fill, filled
+from camlucida.methods.parts.fills import Infill, filled
 from camlucida.methods.parts.smooth_masks import grid_of, smooth_mask, towards_area
 from camlucida.methods.registry import method
 from camlucida.options import Between, Count, Positive
-from camlucida.types import Map, Note, Pictures, Progress, Slopes
+from camlucida.types import Map, Note, Pictures, ProgressCallback, Slopes
 
 
 @method(
     paper="Fong, Patrick & Vedaldi, ICCV 2019, eq. 4-8: m_a = argmax_m f(m * x) - lambda |vecsort(m) - r_a|^2",
-    deviation="blended with one fill, not through a pyramid of blurs; the smooth maximum is taken on the grid of"
+    deviation="blended with one infill, not through a pyramid of blurs; the smooth maximum is taken on the grid of"
     " parameters and upsampled; Adam and fewer steps, over which lambda grows as far; no mirror images in between",
     relu=False,
 )
@@ -24,11 +24,11 @@ def extremal_perturbation(
     inputs: Pictures,
     slopes: Slopes,
     note: Note,
-    progress: Progress,
+    progress: ProgressCallback,
     *,
     areas: tuple[Annotated[float, Between(0, 1, above=True, below=True)], ...] = (0.1,),
     steps: Count = 200,
-    fill: Fill = "blur",
+    infill: Infill = "blur",
     rate: Positive = 0.05,
 ) -> Map:
     """The smooth patch of a given size that raises the score most when all else is blurred: found by gradient ascent.
@@ -39,11 +39,11 @@ def extremal_perturbation(
     progress  done, total -> None  after every step
     areas     of the patch, as shares of the picture; of several, the mean of their masks is the map
     steps     of Adam for each area, each one run of the network and back
-    fill      what stands where nothing is seen: blur, or mean (the mean colour)
+    infill    what stands where nothing is seen: blur, or mean (the mean colour)
     rate      Adam's learning rate
     returns   (b, H, W)            0 to 1: how much of a pixel is seen
     """
-    size, cover = (inputs.shape[-2], inputs.shape[-1]), filled(inputs, fill)
+    size, cover = (inputs.shape[-2], inputs.shape[-1]), filled(inputs, infill)
     mask_of, total = smooth_mask(size), torch.zeros_like(inputs[:, 0], dtype=torch.float64)
     for turn, area in enumerate(areas):
         ascent = Ascent(torch.ones(len(inputs), *grid_of(size), dtype=torch.float64, device=inputs.device), rate)

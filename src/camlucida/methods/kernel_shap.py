@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 
 from camlucida.methods.parts.coalitions import painted, shapley_coalitions, shapley_values, showing
-from camlucida.methods.parts.fills import Fill
+from camlucida.methods.parts.fills import Infill
 from camlucida.methods.parts.superpixels import Superpixels, segmented
 from camlucida.methods.registry import method
 from camlucida.options import MAX_COUNT, Between, Count, Seed
@@ -30,7 +30,7 @@ def kernel_shap(
     n: Annotated[int, Between(4, MAX_COUNT)] = 1000,
     segments: Count = 48,
     superpixels: Superpixels = "slic",
-    fill: Fill = "mean",
+    infill: Infill = "mean",
     seed: Seed = 0,
 ) -> Map:
     """Shapley values of the parts: what each adds, on average over all orders of uncovering. They add up exactly.
@@ -41,14 +41,14 @@ def kernel_shap(
     n            how many runs at most; where 2 ** parts is no more, all coalitions are run and the values exact
     segments     about how many parts
     superpixels  "slic" (follow edges) or "grid"
-    fill         what hides: "mean" (the mean colour: 0, after normalisation) or "blur"
+    infill       what hides: "mean" (the mean colour: 0, after normalisation) or "blur"
     seed         of the coalitions, which are the same for every picture
     returns      (b, H, W)           signed, in units of the score: on each pixel the value of its whole part
     """
     labels, count = segmented(inputs, superpixels, segments)
     patterns, kernel = shapley_coalitions(count, n, seed)
-    key = ("kernel_shap", n, segments, superpixels, fill, seed)
-    scores = forward(showing(inputs, labels, patterns, fill), len(patterns), shared=key).double().cpu()
+    key = ("kernel_shap", n, segments, superpixels, infill, seed)
+    scores = forward(showing(inputs, labels, patterns, infill), len(patterns), shared=key).double().cpu()
     values, errors = shapley_values(patterns, kernel, scores)
     note("standard_error", errors.square().mean(1).sqrt().to(inputs.device))
     note("baseline_score", scores[1].to(inputs.device))

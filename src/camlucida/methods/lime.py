@@ -7,10 +7,11 @@ from typing import Annotated
 import torch
 
 from camlucida.methods.parts.coalitions import painted, ridge, showing
-from camlucida.methods.parts.fills import Fill
+from camlucida.methods.parts.fills import Infill
 from camlucida.methods.parts.superpixels import Superpixels, segmented
 from camlucida.methods.registry import method
 from camlucida.options import MAX_COUNT, Between, Count, NotNegative, Positive, Seed
+from camlucida.seeds import generator
 from camlucida.types import Display, Forward, Map, Note, Pictures
 
 
@@ -30,7 +31,7 @@ def lime(
     n: Annotated[int, Between(2, MAX_COUNT)] = 1000,
     segments: Count = 48,
     superpixels: Superpixels = "slic",
-    fill: Fill = "mean",
+    infill: Infill = "mean",
     width: Positive = 0.25,
     penalty: NotNegative = 1.0,
     seed: Seed = 0,
@@ -43,17 +44,17 @@ def lime(
     n            how many runs: the picture, and n - 1 with each part hidden or shown by the toss of a coin
     segments     about how many parts
     superpixels  "slic" (follow edges) or "grid"
-    fill         what hides: "mean" (the mean colour: 0, after normalisation) or "blur"
+    infill       what hides: "mean" (the mean colour: 0, after normalisation) or "blur"
     width        of the kernel that lets pictures near the whole one count more
     penalty      of the ridge regression, added to sums over runs
     seed         of the coins, which are the same for every picture
     returns      (b, H, W)           signed, in units of the score; the same all over a part
     """
     labels, count = segmented(inputs, superpixels, segments)
-    on = torch.rand(n, count, generator=torch.Generator().manual_seed(seed)) < 0.5
+    on = torch.rand(n, count, generator=generator(seed)) < 0.5
     on[0] = True
-    key = ("lime", n, segments, superpixels, fill, seed)
-    scores = forward(showing(inputs, labels, on, fill), n, shared=key).double().cpu()
+    key = ("lime", n, segments, superpixels, infill, seed)
+    scores = forward(showing(inputs, labels, on, infill), n, shared=key).double().cpu()
     distance = 1 - on.double().mean(1).sqrt()  # the cosine distance of zeros and ones to ones
     slopes, r2 = ridge(on.double(), torch.exp(-(distance**2) / width**2).sqrt(), scores, penalty)
     note("r2", r2.to(inputs.device))

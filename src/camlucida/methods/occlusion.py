@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.methods.parts.fills import Fill, filled
+from camlucida.methods.parts.fills import Infill, filled
 from camlucida.methods.parts.masks import pixels_of, window_starts
 from camlucida.methods.registry import method
 from camlucida.options import Positive
@@ -24,7 +24,7 @@ def occlusion(
     *,
     window: Positive = 0.2,
     stride: Positive = 0.1,
-    fill: Fill = "mean",
+    infill: Infill = "mean",
 ) -> Map:
     """How far the score falls when a window is covered: one run for every place of the window, no chance in it.
 
@@ -33,20 +33,20 @@ def occlusion(
     forward  variants -> scores  of other pictures
     window   side of the square: a share of the shorter side, or pixels from 1 on
     stride   from one window to the next, as `window`; the last ones lie flush with the border
-    fill     what covers: "mean" (the mean colour: 0, after normalisation) or "blur" (the picture, blurred)
+    infill   what covers: "mean" (the mean colour: 0, after normalisation) or "blur" (the picture, blurred)
     returns  (b, H, W)           signed, in units of the score
     """
     height, width = inputs.shape[-2:]
     side, step = (pixels_of(value, min(height, width)) for value in (window, stride))
     corners = torch.cartesian_prod(window_starts(height, side, step), window_starts(width, side, step))
-    cover, y, x = filled(inputs, fill), torch.arange(height), torch.arange(width)
+    cover, y, x = filled(inputs, infill), torch.arange(height), torch.arange(width)
 
     def covered(which: Tensor) -> Tensor:
         top, left = corners[which].T[:, :, None]
         inside = ((y >= top) & (y < top + side))[:, :, None] & ((x >= left) & (x < left + side))[:, None, :]
         return torch.where(inside[:, None, None].to(inputs.device), cover, inputs)
 
-    falls = score.double() - forward(covered, len(corners), shared=("occlusion", side, step, fill)).double()
+    falls = score.double() - forward(covered, len(corners), shared=("occlusion", side, step, infill)).double()
     total = torch.zeros(len(inputs), height, width, dtype=torch.float64, device=inputs.device)
     times = torch.zeros_like(total)
     for (top, left), fall in zip(corners.tolist(), falls, strict=True):

@@ -9,7 +9,7 @@ from camlucida.methods.parts.score_masks import from_0_to_1, weighted
 from camlucida.methods.registry import method
 from camlucida.options import Count, Positive
 from camlucida.tensors import upsample
-from camlucida.types import Features, Map, Note, Pictures, Progress, Slopes
+from camlucida.types import Features, Map, Note, Pictures, ProgressCallback, Slopes
 
 
 @method(
@@ -24,7 +24,7 @@ def opti_cam(
     inputs: Pictures,
     slopes: Slopes,
     note: Note,
-    progress: Progress,
+    progress: ProgressCallback,
     *,
     steps: Count = 100,
     rate: Positive = 0.1,

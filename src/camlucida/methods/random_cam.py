@@ -6,6 +6,7 @@ import torch
 
 from camlucida.methods.registry import method
 from camlucida.options import Seed
+from camlucida.seeds import generator
 from camlucida.types import Features, Map
 
 
@@ -20,5 +21,5 @@ def random_cam(activations: Features, *, seed: Seed = 0) -> Map:
     seed         of the weights, which are the same for every picture and class
     returns      (b, h, w)     signed; the positive part is shown
     """
-    drawn = torch.rand(activations.shape[1], generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    drawn = torch.rand(activations.shape[1], generator=generator(seed), dtype=torch.float64)
     return torch.einsum("c,bchw->bhw", (2 * drawn - 1).to(activations), activations)

@@ -7,7 +7,7 @@ command-line choice, its row in the docs and its contract tests follow from the 
 At a layer:
     activations   (b, c, h, w)      what the layer gave out
     gradients     (b, c, h, w)      d score / d activations
-    ablate        fill -> (c, b)    the score with each channel in turn set to `fill`
+    ablate        infill -> (c, b)  the score with each channel in turn set to `infill`
     head          (b, c)            the target's weights where average pooling and a linear layer follow
     rerun         variants -> (n, b)   the scores for other activations (n, b, c, h, w)
     curvature     (b, c, h, w) -> (b, c, h, w)   the second derivative at the activations along a direction

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import torch
 
-from camlucida.methods.parts.fills import Fill, filled
+from camlucida.methods.parts.fills import Infill, filled
 from camlucida.methods.parts.masks import rise_masks
 from camlucida.methods.registry import method
 from camlucida.options import MAX_COUNT, Between, Count, Seed
@@ -27,7 +27,7 @@ def rise(
     n: Annotated[int, Between(2, MAX_COUNT)] = 1000,
     cells: Count = 7,
     p: Annotated[float, Between(0, 1, above=True, below=True)] = 0.5,
-    fill: Fill = "mean",
+    infill: Infill = "mean",
     centred: bool = True,
     seed: Seed = 0,
 ) -> Map:
@@ -39,13 +39,13 @@ def rise(
     n        how many masks (the paper: 4000 to 8000); the error falls with its square root
     cells    of a mask, across and down, before it is made smooth and as large as the picture
     p        the chance that a cell is seen: the expected coverage, which the sum is divided by
-    fill     what stands where nothing is seen: "mean" (0, as the authors) or "blur"
+    infill   what stands where nothing is seen: "mean" (0, as the authors) or "blur"
     centred  whether 0 means "no difference"; else the map is the mean score while the pixel is seen
     seed     of the masks, which are the same for every picture and target
     returns  (b, H, W)           signed, in units of the score
     """
-    masks, cover = rise_masks((inputs.shape[-2], inputs.shape[-1]), n, cells, p, seed), filled(inputs, fill)
-    key = ("rise", n, cells, p, fill, seed)
+    masks, cover = rise_masks((inputs.shape[-2], inputs.shape[-1]), n, cells, p, seed), filled(inputs, infill)
+    key = ("rise", n, cells, p, infill, seed)
     scores = forward(lambda i: cover + masks(i).to(inputs)[:, None, None] * (inputs - cover), n, shared=key).double()
     scores = scores - scores.mean(0) if centred else scores
     total, squares = torch.zeros(2, len(inputs), *inputs.shape[-2:], dtype=torch.float64, device=inputs.device)

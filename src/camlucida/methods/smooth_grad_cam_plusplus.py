@@ -7,7 +7,7 @@ import torch
 from camlucida.methods.parts.variants import noisy
 from camlucida.methods.registry import method
 from camlucida.options import Count, NotNegative, Seed
-from camlucida.types import Features, Look, Map, Pictures, Progress
+from camlucida.types import Features, Look, Map, Pictures, ProgressCallback
 
 
 @method(
@@ -20,7 +20,7 @@ def smooth_grad_cam_plusplus(
     activations: Features,
     inputs: Pictures,
     look: Look,
-    progress: Progress,
+    progress: ProgressCallback,
     *,
     n: Count = 5,
     noise: NotNegative = 0.1,

@@ -7,6 +7,7 @@ import torch
 from camlucida.methods.parts.score_masks import ScoreBaseline, less_baseline, masks_of, weighted
 from camlucida.methods.registry import method
 from camlucida.options import Count, NotNegative, Seed
+from camlucida.seeds import generator
 from camlucida.types import Features, Forward, Map, Pictures
 
 
@@ -40,7 +41,7 @@ def ss_cam(
     returns      (b, h, w)           signed; the paper shows the positive part
     """
     size = (inputs.shape[-2], inputs.shape[-1])
-    drawn = noise * torch.randn((n, 1, *size), generator=torch.Generator().manual_seed(seed))
+    drawn = noise * torch.randn((n, 1, *size), generator=generator(seed))
     masks = masks_of(activations, size)
 
     def seen(which: torch.Tensor) -> torch.Tensor:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from torch import Tensor
 
 from camlucida.metrics.average_drop import masked, stretched
-from camlucida.metrics.parts.composites import coherency, harmonic_mean
-from camlucida.metrics.parts.ranking import even, says_something
+from camlucida.metrics.parts.ranking import is_rankable
 from camlucida.metrics.parts.removal import Predict, probability
 from camlucida.metrics.registry import Value, metric, preset
+from camlucida.tensors import pearson
 
 NAMES = ("adcc", "adcc_coherency", "adcc_complexity")
 
@@ -41,7 +41,7 @@ def adcc(
                masked picture's, chance level 0.5; adcc_complexity, the mean of the map, low is good
     forwards   1 and one more map
     """
-    if not says_something(relevance) or even(relevance):
+    if not is_rankable(relevance):
         return dict.fromkeys(NAMES, float("nan"))
     heat = stretched(relevance)
     seen = masked(inputs, heat)
@@ -53,3 +53,15 @@ def adcc(
 
 
 preset("adcc/poppi", adcc)
+
+
+def coherency(heat: Tensor, explain: Callable[[Tensor], Tensor], seen: Tensor) -> float:
+    """How alike the map (H, W) and that of what it lets through (1, c, H, W) are: (r + 1) / 2, 0 where one is even."""
+    again = explain(seen)[0]
+    found = float((pearson(heat.flatten()[None], again.to(heat).flatten()[None]) + 1) / 2)
+    return found if found == found else 0.0
+
+
+def harmonic_mean(*parts: float) -> float:
+    """0 where a part is 0."""
+    return len(parts) / sum(1 / part for part in parts) if all(part > 0 for part in parts) else 0.0

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from camlucida.metrics.adcc import coherency, harmonic_mean
 from camlucida.metrics.average_drop import masked, stretched
-from camlucida.metrics.parts.composites import coherency, harmonic_mean
-from camlucida.metrics.parts.ranking import even, ranks, says_something
+from camlucida.metrics.parts.ranking import is_rankable, ranks
 from camlucida.metrics.parts.removal import Predict, probability
 from camlucida.metrics.parts.substrates import ROAD_NOISE, checked_shares, without
 from camlucida.metrics.registry import Value, metric
@@ -45,7 +45,7 @@ def arcc(
     forwards   8, exact solutions worth about 5, and one more map
     """
     shares = checked_shares(fractions, "fractions")
-    if not says_something(relevance) or even(relevance):
+    if not is_rankable(relevance):
         return float("nan")
     heat = stretched(relevance)
     alike = coherency(heat, explain, masked(inputs, heat))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MetricError
-from camlucida.metrics.parts.ranking import even, ranks, says_something
+from camlucida.metrics.parts.ranking import is_rankable, ranks
 from camlucida.metrics.parts.removal import Predict, probability
 from camlucida.metrics.registry import Value, metric, preset
 
@@ -52,7 +52,7 @@ def average_drop(
                average_gain max(0, o - p) / (1 - p), 0 to 1
     forwards   1
     """
-    if not says_something(relevance) or even(relevance):
+    if not is_rankable(relevance):
         return dict.fromkeys(NAMES, float("nan"))
     heat = stretched(relevance) if mask == "soft" else _top(relevance, mask, share, random)
     before = float(probability(logits, target))

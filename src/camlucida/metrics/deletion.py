@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.ranking import says_something
 from camlucida.metrics.parts.removal import Predict
-from camlucida.metrics.parts.walks import walk, walked
+from camlucida.metrics.parts.walks import curve_scores
 from camlucida.metrics.registry import Score, Value, metric, preset
 
 
@@ -32,23 +31,22 @@ def deletion(
     *,
     step: int | None = None,
     steps: int = 28,
-    substrate: str = "gaussian",
+    infill: str = "gaussian",
 ) -> dict[str, Score]:
     """How much of the class is left on average while pixels are taken away, the most relevant first.
 
     relevance  (H, W)     the map on the network's input
     inputs     (c, H, W)  the picture
     step       pixels at once; None: the picture in `steps` equal parts
-    substrate  what takes their place: gaussian, zeros, black, mean, rise_blur, road
+    infill     what takes their place: gaussian, zeros, black, mean, rise_blur, road
     returns    deletion, the area under the curve of the probability, 0 to 1, low is good; deletion_logit, the area
                under that of the class score, in its own units. Chance level: that of a random order, `random_cam`
     forwards   one a point: 29
     """
-    if not says_something(relevance):
-        return {"deletion": Score(float("nan")), "deletion_logit": Score(float("nan"))}
-    there = walk(relevance, inputs, pixel, black, random, step=step, steps=steps, substrate=substrate, gains=False)
-    return walked(there, predict, target, "deletion")
+    return curve_scores(
+        relevance, inputs, target, pixel, black, predict, random, step=step, steps=steps, infill=infill, gains=False
+    )
 
 
-preset("deletion/rise", deletion, step=224, substrate="zeros")
-preset("deletion/rise-fast", deletion, step=1792, substrate="zeros")
+preset("deletion/rise", deletion, step=224, infill="zeros")
+preset("deletion/rise-fast", deletion, step=1792, infill="zeros")

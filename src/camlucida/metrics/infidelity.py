@@ -36,7 +36,7 @@ def infidelity(
     *,
     samples: int = 100,
     scale: Scale = "positive",
-    substrate: str = "zeros",
+    infill: str = "zeros",
 ) -> dict[str, float]:
     """How far the relevance inside random squares is from how far the class score falls without them.
 
@@ -44,7 +44,7 @@ def infidelity(
     inputs     (c, H, W)  the picture
     samples    how many squares, of sides from 1/28 to 10/28 of the picture's shorter side
     scale      the map may be multiplied by the factor that suits it best (beta): "positive", "any" also below 0, "none"
-    substrate  what takes their place: zeros, black, mean, gaussian, rise_blur, road
+    infill     what takes their place: zeros, black, mean, gaussian, rise_blur, road
     returns    infidelity, the mean square of the error, in squares of the class score, from 0 on; infidelity_share, of
                that of a map that forecasts nothing: 0 is perfect, 1 no better than that
     forwards   one a square, and one: 101
@@ -56,7 +56,7 @@ def infidelity(
     if not says_something(relevance):
         return {"infidelity": float("nan"), "infidelity_share": float("nan")}
     corners = _squares(relevance.shape, samples, random).to(inputs.device)
-    taken = without(inputs, substrate, pixel=pixel, black=black, random=random)
+    taken = without(inputs, infill, pixel=pixel, black=black, random=random)
 
     def missing(which: Tensor) -> Tensor:
         return _inside(corners[which], relevance.shape)

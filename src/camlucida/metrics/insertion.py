@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.ranking import says_something
 from camlucida.metrics.parts.removal import Predict
-from camlucida.metrics.parts.walks import walk, walked
+from camlucida.metrics.parts.walks import curve_scores
 from camlucida.metrics.registry import Score, Value, metric, preset
 
 
@@ -32,23 +31,22 @@ def insertion(
     *,
     step: int | None = None,
     steps: int = 28,
-    substrate: str = "gaussian",
+    infill: str = "gaussian",
 ) -> dict[str, Score]:
     """How much of the class is seen on average while pixels are put into a blurred picture, the most relevant first.
 
     relevance  (H, W)     the map on the network's input
     inputs     (c, H, W)  the picture
     step       pixels at once; None: the picture in `steps` equal parts
-    substrate  what they are put into: gaussian, zeros, black, mean, rise_blur, road
+    infill     what they are put into: gaussian, zeros, black, mean, rise_blur, road
     returns    insertion, the area under the curve of the probability, 0 to 1, high is good; insertion_logit, the area
                under that of the class score, in its own units. Chance level: that of a random order, `random_cam`
     forwards   one a point: 29
     """
-    if not says_something(relevance):
-        return {"insertion": Score(float("nan")), "insertion_logit": Score(float("nan"))}
-    there = walk(relevance, inputs, pixel, black, random, step=step, steps=steps, substrate=substrate, gains=True)
-    return walked(there, predict, target, "insertion")
+    return curve_scores(
+        relevance, inputs, target, pixel, black, predict, random, step=step, steps=steps, infill=infill, gains=True
+    )
 
 
-preset("insertion/rise", insertion, step=224, substrate="rise_blur")
-preset("insertion/rise-fast", insertion, step=1792, substrate="rise_blur")
+preset("insertion/rise", insertion, step=224, infill="rise_blur")
+preset("insertion/rise-fast", insertion, step=1792, infill="rise_blur")

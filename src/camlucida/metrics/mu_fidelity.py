@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MetricError
-from camlucida.metrics.parts.ranking import even, says_something
-from camlucida.metrics.parts.removal import Predict, cells_taken, grid_cells, logit, sums
-from camlucida.metrics.parts.similarity import spearman
+from camlucida.metrics.parts.ranking import is_rankable
+from camlucida.metrics.parts.removal import Predict, grid_cells, score_drops, sums
 from camlucida.metrics.parts.substrates import without
 from camlucida.metrics.registry import Value, metric
+from camlucida.tensors import spearman
 
 
 @metric(
@@ -32,7 +32,7 @@ def mu_fidelity(
     cells: int = 9,
     share: float = 0.2,
     samples: int = 200,
-    substrate: str = "zeros",
+    infill: str = "zeros",
 ) -> float:
     """Whether the relevance of a random set of cells tells how far the class score falls without them.
 
@@ -41,17 +41,16 @@ def mu_fidelity(
     cells      on each side of the grid
     share      how probable it is for each cell to go
     samples    how many sets
-    substrate  what takes their place: zeros, black, mean, gaussian, rise_blur, road
+    infill     what takes their place: zeros, black, mean, gaussian, rise_blur, road
     returns    the rank correlation over the sets, -1 to 1, chance level 0
     forwards   one a set: 200
     """
     if not 0 < share < 1 or samples < 2:
         raise MetricError(f"muFidelity needs a share between 0 and 1 and at least 2 samples, not {share}, {samples}.")
-    if not says_something(relevance) or even(relevance):
+    if not is_rankable(relevance):
         return float("nan")
     grid = grid_cells(relevance.shape, cells)
     gone = torch.rand((samples, cells * cells), generator=random) < share
-    taken = without(inputs, substrate, pixel=pixel, black=black, random=random)
-    found = cells_taken(predict, taken, grid.to(inputs.device), gone)
-    fall = logit(logits, target) - logit(found, target)
-    return float(spearman((gone.double() @ sums(relevance, grid))[None], fall[None]))
+    taken = without(inputs, infill, pixel=pixel, black=black, random=random)
+    drops = score_drops(predict, taken, logits, target, grid, gone)
+    return float(spearman((gone.double() @ sums(relevance, grid))[None], drops[None]))

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from camlucida.metrics.parts.nearby import explained, noisy_copies
-from camlucida.metrics.parts.similarity import spearman
 from camlucida.metrics.registry import Value, metric
+from camlucida.tensors import spearman
 
 
 @metric(

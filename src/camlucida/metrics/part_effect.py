@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.similarity import pearson, ranks
 from camlucida.metrics.registry import Score, Value, metric
+from camlucida.tensors import spearman
 
 
 @metric(
@@ -28,5 +28,4 @@ def part_effect(shown: Tensor, parts: Mapping[str, Tensor], effects: Tensor) -> 
     if len(parts) < 2:
         return Score(float("nan"))
     on_parts = torch.stack([shown.double()[mask.to(shown.device)].sum() for mask in parts.values()])
-    found = pearson(ranks(on_parts[None].cpu()), ranks(effects[None].cpu()))
-    return Score(float(found[0]))
+    return Score(float(spearman(on_parts[None].cpu(), effects[None].cpu())))

@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MetricError
-from camlucida.metrics.parts.ranking import even, ranks, says_something
-from camlucida.metrics.parts.removal import Predict, cells_taken, probability, sums
+from camlucida.metrics.parts.ranking import is_rankable, ranks
+from camlucida.metrics.parts.removal import Predict, probability, score_drops, sums
 from camlucida.metrics.parts.substrates import without
 from camlucida.metrics.registry import Value, metric
 
 
 @metric(
     paper="Wu et al., CVPR 2024, alg. 1",
-    deviation="the code is a skeleton that leaves the fill open: ours is the picture's mean colour",
+    deviation="the code is a skeleton that leaves the infill open: ours is the picture's mean colour",
     gives=Value("high", worst=-1.0),
 )
 def saco(
@@ -28,28 +28,28 @@ def saco(
     random: torch.Generator,
     *,
     groups: int = 10,
-    substrate: str = "mean",
+    infill: str = "mean",
 ) -> float:
     """Whether groups of pixels, from most to least relevant, cost the class in that order, weighed by how far apart.
 
     relevance  (H, W)     the map on the network's input; of one that is the same everywhere nothing can be said
     inputs     (c, H, W)  the picture
     groups     of equally many pixels
-    substrate  what takes their place: mean, zeros, black, gaussian, rise_blur, road
+    infill     what takes their place: mean, zeros, black, gaussian, rise_blur, road
     returns    the weights of pairs in the right order less those in the wrong one, of all weights: -1 to 1, chance
                level 0
     forwards   one a group: 10
     """
     if not 1 < groups <= relevance.numel():
         raise MetricError(f"SaCo needs at least 2 groups, and no more than pixels; not {groups}.")
-    if not says_something(relevance) or even(relevance):
+    if not is_rankable(relevance):
         return float("nan")
     group = ranks(relevance, random) * groups // relevance.numel()
-    taken = without(inputs, substrate, pixel=pixel, black=black, random=random)
-    found = cells_taken(predict, taken, group.to(inputs.device), torch.eye(groups, dtype=torch.bool))
-    fall = probability(logits, target) - probability(found, target)
+    taken = without(inputs, infill, pixel=pixel, black=black, random=random)
+    each = torch.eye(groups, dtype=torch.bool)
+    drops = score_drops(predict, taken, logits, target, group, each, read=probability)
     worth = sums(relevance, group)
     first, second = torch.triu_indices(groups, groups, offset=1)
     apart = worth[first] - worth[second]
-    right = torch.where(fall[first] >= fall[second], apart, -apart)
+    right = torch.where(drops[first] >= drops[second], apart, -apart)
     return float(right.sum() / apart.abs().sum())

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MetricError
-from camlucida.metrics.parts.ranking import even, says_something
-from camlucida.metrics.parts.removal import Predict, cells_taken, grid_cells, logit, sums
-from camlucida.metrics.parts.similarity import pearson
+from camlucida.metrics.parts.ranking import is_rankable
+from camlucida.metrics.parts.removal import Predict, grid_cells, score_drops, sums
 from camlucida.metrics.parts.substrates import without
 from camlucida.metrics.registry import Score, Value, metric
+from camlucida.tensors import pearson
 
 
 @metric(
@@ -32,7 +32,7 @@ def sensitivity_n(
     cells: int = 14,
     sizes: int = 8,
     samples: int = 20,
-    substrate: str = "zeros",
+    infill: str = "zeros",
 ) -> Score:
     """Whether the relevance of n cells adds up to how far the class score falls without them, for n from few to most.
 
@@ -41,13 +41,13 @@ def sensitivity_n(
     cells      on each side of the grid
     sizes      how many values of n, evenly spaced in their logarithm from 1 to 80 % of the cells
     samples    random sets of each size
-    substrate  what takes their place: zeros, black, mean, gaussian, rise_blur, road
+    infill     what takes their place: zeros, black, mean, gaussian, rise_blur, road
     returns    the mean over n of the correlation over the sets, -1 to 1, chance level 0; the curve is that over n
     forwards   one a set: 160
     """
     if sizes < 1 or samples < 2:
         raise MetricError(f"Sensitivity-n needs at least 1 size and 2 samples, not {sizes}, {samples}.")
-    if not says_something(relevance) or even(relevance):
+    if not is_rankable(relevance):
         return Score(float("nan"))
     grid = grid_cells(relevance.shape, cells)
     count = cells * cells
@@ -55,8 +55,7 @@ def sensitivity_n(
     gone = torch.zeros((sizes, samples, count), dtype=torch.bool)
     for one, size in zip(gone.flatten(0, 1), counts.repeat_interleave(samples), strict=True):
         one[torch.randperm(count, generator=random)[:size]] = True
-    taken = without(inputs, substrate, pixel=pixel, black=black, random=random)
-    found = cells_taken(predict, taken, grid.to(inputs.device), gone.flatten(0, 1))
-    fall = (logit(logits, target) - logit(found, target)).reshape(sizes, samples)
-    curve = pearson(gone.double() @ sums(relevance, grid), fall)
+    taken = without(inputs, infill, pixel=pixel, black=black, random=random)
+    drops = score_drops(predict, taken, logits, target, grid, gone.flatten(0, 1)).reshape(sizes, samples)
+    curve = pearson(gone.double() @ sums(relevance, grid), drops)
     return Score(float(curve.nanmean()), curve)

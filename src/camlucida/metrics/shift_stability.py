@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camlucida.metrics.parts.nearby import explained
-from camlucida.metrics.parts.similarity import spearman
 from camlucida.metrics.registry import Value, metric
+from camlucida.tensors import spearman
 
 
 @metric(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.ranking import even, says_something
-from camlucida.metrics.parts.removal import Predict, cells_taken, grid_cells, logit, sums
-from camlucida.metrics.parts.similarity import spearman
+from camlucida.metrics.parts.ranking import is_rankable
+from camlucida.metrics.parts.removal import Predict, grid_cells, score_drops, sums
 from camlucida.metrics.parts.substrates import without
 from camlucida.metrics.registry import Value, metric
+from camlucida.tensors import spearman
 
 
 @metric(
@@ -28,21 +28,20 @@ def single_deletion(
     random: torch.Generator,
     *,
     cells: int = 4,
-    substrate: str = "zeros",
+    infill: str = "zeros",
 ) -> float:
     """Whether the cells of a coarse grid that the map calls relevant are those whose loss costs the class most.
 
     relevance  (H, W)     the map on the network's input; of one that is the same everywhere nothing can be said
     inputs     (c, H, W)  the picture
     cells      on each side of the grid
-    substrate  what takes a cell's place: zeros, black, mean, gaussian, rise_blur, road
+    infill     what takes a cell's place: zeros, black, mean, gaussian, rise_blur, road
     returns    the rank correlation of the cells' relevance and the falls of the class score, -1 to 1, chance level 0
     forwards   one a cell: 16
     """
-    if not says_something(relevance) or even(relevance):
+    if not is_rankable(relevance):
         return float("nan")
     grid = grid_cells(relevance.shape, cells)
-    taken = without(inputs, substrate, pixel=pixel, black=black, random=random)
-    found = cells_taken(predict, taken, grid.to(inputs.device), torch.eye(cells * cells, dtype=torch.bool))
-    fall = logit(logits, target) - logit(found, target)
-    return float(spearman(sums(relevance, grid)[None], fall[None]))
+    taken = without(inputs, infill, pixel=pixel, black=black, random=random)
+    drops = score_drops(predict, taken, logits, target, grid, torch.eye(cells * cells, dtype=torch.bool))
+    return float(spearman(sums(relevance, grid)[None], drops[None]))

@@ -12,19 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
-from camlucida.errors import ModelError
+from camlucida.errors import CheckpointWarning, ModelError
+from camlucida.models.file_formats import foreign, is_lora, is_safetensors, pickled_network, start_of, without_weights
 from camlucida.models.labels import imagenet_names, json_names
 from camlucida.models.model import Model
-from camlucida.models.preprocessing import preprocessing
+from camlucida.models.preprocessing import check_recorded, preprocessing
+from camlucida.models.quoting import printable
+from camlucida.models.state_dicts import candidates, select
+from camlucida.models.unpickling import load_weights_only
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".ckpt", ".bin", ".tar")
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")
-"""Under which key training scripts put the weights, beside the optimiser's."""
-PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "backbone.")
-"""What DataParallel, torch.compile and Lightning put before every name."""
+MAX_CLASSES = 1_000_000
+"""The most rows that a last layer may get because a file says so."""
+MAX_CLAIMED_BYTES = 64 * 2**20
+"""How much larger than the file a tensor in it may claim to be: torch can store one number for millions."""
+INSTEAD = "Say of what: --arch resnet18, or arch=… in Python."
 
 
 def looks_like_file(spec: str) -> bool:
@@ -35,16 +40,39 @@ def looks_like_file(spec: str) -> bool:
         return False
 
 
-def load(path: Path, built: Model | None, architecture: Callable[[str], Model]) -> Model:
-    """The weights in `path` in the architecture `built`, or in the one that the file itself names."""
-    state, notes = read(path), metadata(path)
+def load(path: Path, built: Model | None, architecture: Callable[[Any, str, str], Model]) -> Model:
+    """Return the weights in a file, in the architecture that the user named or in one of a registry.
+
+    Args:
+        path: The file.
+        built: The architecture that the user named; None to take what the file itself names.
+        architecture: Makes the network of a name in the file, the file's name and what to do otherwise; refuses
+            what a file may not name. See `camlucida.models.recorded`.
+
+    Returns:
+        The model, in eval mode, with the class names and numbers that the file brings.
+
+    Raises:
+        ModelError: If the file is none that can be read, does not fit, or names no architecture.
+    """
+    notes, content = metadata(path), _content(path)
     if built is None:
-        named = notes.get("architecture", "").removeprefix("torchvision.models.")
-        if not named or " " in named or "(" in named:
-            raise ModelError(f"{path.name} holds weights only. Say of what: --arch resnet18, or arch=… in Python.")
-        built = architecture(named)
+        named = notes.get("architecture", "")
+        if not named:
+            raise ModelError(f"{path.name} holds weights only. {INSTEAD}")
+        built = architecture(named, path.name, INSTEAD)
+    state, remark = select(content, built.network.state_dict(), path.name)
+    if not state:
+        raise ModelError(_holds_no_weights(content, path))
+    if is_lora(state):
+        raise ModelError(
+            f"{path.name} holds low-rank adapters (LoRA), which only change a network. Merge them into it "
+            "(peft: merge_and_unload()) and save its state_dict."
+        )
     state, classes = _fitted(built.network, state)
     take(built.network, state, what=path.name)
+    if remark:
+        warnings.warn(remark, CheckpointWarning, stacklevel=2)
     if classes is not None and classes != len(built.labels):
         built = replace(built, labels=())
     return _described(replace(built, network=built.network.eval()), notes, path.name)
@@ -52,28 +80,60 @@ def load(path: Path, built: Model | None, architecture: Callable[[str], Model]) 
 
 def read(path: Path) -> dict[str, Tensor]:
     """The tensors in a file by name. Raises `ModelError` for what is broken, foreign, or wants to run code."""
+    content = _content(path)
+    found = candidates(content)
+    if not found:
+        raise ModelError(_holds_no_weights(content, path))
+    return max(found, key=lambda candidate: len(candidate.state)).state
+
+
+def _content(path: Path) -> Any:
+    """All that a file holds, with nothing in it run."""
     try:
-        if path.suffix == ".safetensors":
-            with safe_open(str(path), framework="pt") as stored:
-                return {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (not a dict)
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # torch's, about old pickle protocols
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, SafetensorError, OSError, RuntimeError, EOFError, LookupError, ValueError) as error:
+        kind = foreign(path)
+        if kind is None:
+            content = _safetensors(path) if is_safetensors(path) else load_weights_only(path)
+    except Exception as error:  # a damaged or hostile file can raise anything, struct.error among it
         if why := _refused(error, path):
             raise ModelError(
                 f"{path.name} {why}, so it was not opened. "
                 "Save only the weights: torch.save(network.state_dict(), …), or as safetensors."
             ) from None
         raise ModelError(f"{path} is not a readable checkpoint{_looks_like(path)}. Fetch or copy it again.") from None
-    return _state(found, path)
+    if kind is not None:
+        raise ModelError(f"{path} is not a readable checkpoint: it is {kind[0]}. {kind[1]}")
+    for candidate in candidates(content):
+        for key, value in candidate.state.items():
+            _check_size(key, value, path)
+    return content
 
 
-def _refused(error: Exception, path: Path) -> str:
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    with safe_open(str(path), framework="pt") as stored:
+        return {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (not a dict)
+
+
+def _check_size(key: str, value: Tensor, path: Path) -> None:
+    """Refuse a tensor that claims far more numbers than there are, and one that is no dense array of numbers."""
+    if value.layout is not torch.strided or value.is_quantized or value.is_meta:
+        kind = "quantized" if value.is_quantized else "without content" if value.is_meta else "sparse"
+        raise ModelError(f"{path.name} cannot be used: {printable(key)} is {kind}. Save plain float tensors.")
+    claimed = value.numel() * value.element_size()
+    if claimed - value.untyped_storage().nbytes() > MAX_CLAIMED_BYTES:
+        raise ModelError(
+            f"{path.name} cannot be used: {printable(key)} claims {claimed / 1e9:,.1f} GB, which are not in the file. "
+            "Save a copy of each tensor: value.clone()."
+        )
+
+
+def _refused(error: BaseException, path: Path) -> str:
     """Why torch would not open a file that is a pickle; nothing if it is none at all."""
     if not isinstance(error, pickle.UnpicklingError):
         return ""
     if re.search(r"GLOBAL|REDUCE|NEWOBJ|BUILD", str(error)):
-        return "wants to run code when it is opened"
+        network = pickled_network(path)
+        whole = f": it is a whole pickled network ({network}), not its weights" if network else ""
+        return f"wants to run code when it is opened{whole}"
     with path.open("rb") as stream:
         pickled = stream.read(2) in (b"PK", *(bytes((0x80, protocol)) for protocol in range(6)))
     return "is pickled in a way that cannot be read safely" if pickled else ""
@@ -81,26 +141,34 @@ def _refused(error: Exception, path: Path) -> str:
 
 def _looks_like(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            start = stream.read(64)
+        start = start_of(path)[:64]
     except OSError as error:
         return f": {error.strerror}"
     if not start:
         return ": it is empty"
-    if start.startswith(b"version https://git-lfs"):
-        return ": it is a Git LFS pointer"
     words = " ".join(start.decode("utf-8", "replace").split())
     if words.isprintable() and "\ufffd" not in words[:-1]:
         return f": it is text that begins {words[:30]!r}"
     return ": it is cut off or damaged"
 
 
+def _holds_no_weights(content: Any, path: Path) -> str:
+    if kind := without_weights(content):
+        return f"{path.name} holds {kind[0]}. {kind[1]}"
+    inside = ", ".join(map(printable, list(content)[:5])) if isinstance(content, Mapping) else type(content).__name__
+    inside = inside if isinstance(content, Mapping) else f"a {inside}"
+    return f"{path.name} holds no weights by name, but {inside or 'nothing'}."
+
+
 def metadata(path: Path) -> dict[str, str]:
     """What a safetensors file says about itself; nothing for other files."""
-    if path.suffix != ".safetensors":
-        return {}
-    with safe_open(str(path), framework="pt") as stored:
-        return dict(stored.metadata() or {})
+    try:
+        if not is_safetensors(path):
+            return {}
+        with safe_open(str(path), framework="pt") as stored:
+            return dict(stored.metadata() or {})
+    except Exception:
+        return {}  # the same error comes again where the weights are read
 
 
 def take(network: nn.Module, state: Mapping[str, Tensor], *, what: str) -> None:
@@ -113,6 +181,10 @@ def take(network: nn.Module, state: Mapping[str, Tensor], *, what: str) -> None:
             f"{what} does not fit {type(network).__name__}: {key} is {tuple(state[key].shape)} in the file and "
             f"{tuple(own[key].shape)} in the network{_more(unlike)}. Is it another architecture, or another width?"
         )
+    for key, value in own.items():
+        if key in state and value.is_floating_point() and not state[key].is_floating_point():
+            kind = "complex numbers" if state[key].is_complex() else "whole numbers, quantized without their scale"
+            raise ModelError(f"{what} does not fit {type(network).__name__}: {key} holds {kind}. Save float tensors.")
     # The network itself renames what older versions of it wrote (torchvision's ViT), by the version in the file.
     given = OrderedDict(state)
     versions = getattr(state, "_metadata", None)
@@ -122,39 +194,26 @@ def take(network: nn.Module, state: Mapping[str, Tensor], *, what: str) -> None:
         given._metadata = versions  # type: ignore[attr-defined]
     try:
         missing, extra = network.load_state_dict(given, strict=False)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, AttributeError, TypeError, KeyError) as error:
         raise ModelError(
-            f"{what} does not fit {type(network).__name__}: {' '.join(str(error).split())[:200]}"
+            f"{what} does not fit {type(network).__name__}: {' '.join(printable(error, 400).split())[:200]}"
         ) from None
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     if missing or extra:
         lacks = f"lacks {missing[0]}{_more(missing)}" if missing else ""
-        has = f"has {extra[0]}{_more(extra)}, which the network does not" if extra else ""
+        has = f"has {printable(extra[0])}{_more(extra)}, which the network does not" if extra else ""
         raise ModelError(
             f"{what} does not fit {type(network).__name__}: it {' and '.join(filter(None, (lacks, has)))}. "
             "Is it another architecture?"
         )
 
 
-def _state(found: Any, path: Path) -> dict[str, Tensor]:
-    for wrapper in WRAPPERS:
-        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
-            found = found[wrapper]
-    if not isinstance(found, dict) or not found or not all(isinstance(v, Tensor) for v in found.values()):
-        inside = ", ".join(map(str, list(found)[:5])) if isinstance(found, Mapping) else f"a {type(found).__name__}"
-        raise ModelError(f"{path.name} holds no weights by name, but {inside or 'nothing'}.")
-    return found  # itself, for the versions that hang on it
-
-
 def _fitted(network: nn.Module, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], int | None]:
-    """The weights under the network's own names; and how many classes they are for, if not as many as it has.
+    """The weights; and how many classes they are for, if not as many as the network has.
 
     The network gets as many classes as the file has, where it differs in nothing but the rows of its last layers.
     """
     own = network.state_dict()
-    for prefix in PREFIXES:
-        if all(key.startswith(prefix) for key in state) and not any(key in own for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
     unlike = {key.rpartition(".")[0] for key in own if key in state and own[key].shape != state[key].shape}
     heads = {name: _with_rows(network.get_submodule(name), state.get(f"{name}.weight")) for name in unlike}
     found = [head for head in heads.values() if head is not None]
@@ -170,6 +229,10 @@ def _with_rows(head: nn.Module, weight: Tensor | None) -> nn.Linear | nn.Conv2d 
     """A linear layer (or a 1 × 1 convolution, as SqueezeNet ends in) with as many outputs as `weight` has rows."""
     if weight is None or not isinstance(head, nn.Linear | nn.Conv2d) or head.weight.shape[1:] != weight.shape[1:]:
         return None
+    if not 1 <= len(weight) <= MAX_CLASSES:
+        raise ModelError(
+            f"a last layer for {len(weight):,} classes is none that can be explained: 1 to {MAX_CLASSES:,}."
+        )
     if isinstance(head, nn.Linear):
         return nn.Linear(head.in_features, len(weight), head.bias is not None)
     if head.kernel_size != (1, 1) or head.groups != 1:
@@ -189,9 +252,13 @@ def _described(model: Model, notes: Mapping[str, str], name: str) -> Model:
         elif "input_size" in notes:
             numbers |= {"size": int(notes["input_size"])}
     except ValueError as error:
-        raise ModelError(f"{name} says of itself what cannot be understood: {error}.") from None
+        raise ModelError(f"{name} says of itself what cannot be understood: {printable(error)}.") from None
     labels = _labels(notes.get("classes", ""), model.labels, name)
-    return replace(model, preprocessing=preprocessing(model.preprocessing, **numbers), labels=labels)
+    try:
+        how = check_recorded(preprocessing(model.preprocessing, **numbers))
+    except ModelError as error:
+        raise ModelError(f"{name} says of itself what cannot be used: {error}") from None
+    return replace(model, preprocessing=how, labels=labels)
 
 
 def _numbers(text: str) -> list[float]:

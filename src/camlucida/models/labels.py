@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from camlucida.errors import ModelError
+from camlucida.models.quoting import printable
 from camlucida.options import is_path, shown
 
 
@@ -35,11 +37,24 @@ def class_names(labels: Sequence[str] | str | Path) -> tuple[str, ...]:
 
 
 def json_names(text: str, *, what: str) -> tuple[str, ...]:
-    """The names in a JSON list."""
+    """Return the names in a JSON list. Raises `ModelError` for anything but a flat list of names or numbers."""
     try:
-        return tuple(str(name) for name in json.loads(text))
-    except json.JSONDecodeError as error:
-        raise ModelError(f"{what}: this begins like a JSON list of names, but is none ({error}).") from None
+        names = json.loads(text)
+    except (ValueError, RecursionError) as error:  # deeply nested, or a number of too many digits
+        raise ModelError(
+            f"{what}: this begins like a JSON list of names, but is none ({printable(error) or type(error).__name__})."
+        ) from None
+    return plain_names(names, what=what)
+
+
+def plain_names(names: Any, *, what: str) -> tuple[str, ...]:
+    """Return a list of class names out of a file as text. Raises `ModelError` where it is no such list."""
+    if not isinstance(names, list):
+        raise ModelError(f"{what}: a list of names is needed, not {type(names).__name__}.")
+    wrong = next((name for name in names if isinstance(name, bool) or not isinstance(name, str | int | float)), "")
+    if wrong != "":
+        raise ModelError(f"{what}: a class name is text, not {type(wrong).__name__}.")
+    return tuple(str(name) for name in names)
 
 
 @cache

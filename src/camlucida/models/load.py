@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from torch import nn
 from camlucida.errors import ModelError, nearest
 from camlucida.models import checkpoint, factory, runs, small, timm_models, torchvision_models
 from camlucida.models import toybox as built_in
+from camlucida.models.file_formats import has_index
 from camlucida.models.labels import class_names
 from camlucida.models.model import Model, Output
 from camlucida.models.preprocessing import preprocessing
+from camlucida.models.recorded import architecture_named
 from camlucida.options import shown
 
 SOURCES: dict[str, Callable[[str, bool], Model]] = {
@@ -33,6 +35,7 @@ def load(
     arch: str | None = None,
     labels: Sequence[str] | str | Path | None = None,
     pretrained: bool = True,
+    trust_code: bool = False,
     **preprocess: Any,
 ) -> Model:
     """A model by name or from a file.
@@ -43,9 +46,12 @@ def load(
                 runs/dogs, runs/dogs/last.safetensors   what `train` made: the folder, or one of its weights files
                 weights.safetensors, run.pth   a checkpoint; `arch` says of what. Never unpickles code
                 python:package.module:factory, python:path/to/file.py:factory   your function, called without arguments
+                A `Path` always means a file or folder, also where its name looks like one of these.
     arch        for a checkpoint: a spec of the architecture
     labels      class names, or a text file with one a line; otherwise as the weights bring them
     pretrained  False for the architecture alone: random weights, nothing fetched
+    trust_code  True for a run that you trust, whose record names an architecture that a file may not name on its own:
+                python:…, a path, or one from the hub. It is made as if you had typed it
     preprocess  as of `preprocessing`, where it differs from the weights' own
 
     Weights that are not on this machine are fetched once, with a progress bar. Raises `ModelError`, with what was
@@ -57,10 +63,44 @@ def load(
         raise ModelError(f"load needs a name or a file, not {type(given).__name__}.{hint}")
     if not isinstance(pretrained, bool):
         raise ModelError(f"load: pretrained is True or False, not {shown(pretrained)}.")
-    model = _loaded(os.fspath(spec), arch, pretrained)
+    architecture: Any = arch
+    if not isinstance(architecture, str | None):
+        raise ModelError(f"arch is the name of an architecture, such as 'resnet18', not {type(architecture).__name__}.")
+    opening = _Opening(trust_code)
+    model = opening.named(given, arch, pretrained) if isinstance(given, str) else opening.file(os.fsdecode(given), arch)
     if preprocess:
         model = replace(model, preprocessing=preprocessing(model.preprocessing, **preprocess))
     return replace(model, labels=class_names(labels)) if labels is not None else model
+
+
+def load_recorded(
+    spec: Any,
+    arch: Any,
+    *,
+    labels: str | Path | None = None,
+    by: str,
+    instead: str,
+    trust_code: bool = False,
+) -> Model:
+    """Return the model that a record names, such as the run.json of an evaluation.
+
+    Args:
+        spec: The model in the record: a name of a registry, or a file or folder, which decides no more than itself.
+        arch: The architecture in the record, for a checkpoint.
+        labels: A file with class names.
+        by: The name of the record, for messages.
+        instead: What the user can do about a model that a record may not name.
+        trust_code: Whether to take any spec, as if the user had typed it.
+
+    Raises:
+        ModelError: If the record may not name it, or it cannot be loaded.
+    """
+    if trust_code and isinstance(spec, str) and isinstance(arch, str | None):
+        return load(spec, arch=arch, labels=labels, trust_code=True)
+    name = None if arch is None else architecture_named(arch, by=by, instead=instead)
+    if isinstance(spec, str) and "://" not in spec and (checkpoint.looks_like_file(spec) or runs.home(spec)):
+        return load(Path(spec), arch=name, labels=labels)
+    return load(architecture_named(spec, by=by, instead=instead), arch=name, labels=labels)
 
 
 def wrap(
@@ -88,35 +128,62 @@ def wrap(
     return Model(network, how, () if labels is None else class_names(labels), layer, output, name)
 
 
-def _loaded(spec: str, arch: str | None, pretrained: bool) -> Model:
-    source, colon, rest = spec.partition(":")
-    if colon and source in SOURCES and arch is None:
-        return replace(SOURCES[source](rest, pretrained), spec=spec)
-    if arch is None and runs.home(spec) is not None:
-        return replace(runs.load(spec, _architecture), spec=_short(spec))
-    if checkpoint.looks_like_file(spec):
-        built = None if arch is None else _loaded(arch, None, False)
-        return replace(checkpoint.load(Path(spec).expanduser(), built, _architecture), spec=Path(spec).name)
-    if arch is not None:
-        raise ModelError(f"--arch {arch} belongs to a checkpoint file, and {spec!r} is none: {_no_file(spec)}")
-    if spec == "toybox":
-        return replace(built_in.load("", pretrained), spec=spec)
-    if spec == small.NAME:
-        return replace(small.load(pretrained), spec=spec)
-    if torchvision_models.knows(spec):
-        return replace(torchvision_models.load(spec, pretrained), spec=spec)
-    raise ModelError(_unknown(spec))
+@dataclass(frozen=True)
+class _Opening:
+    """One call of `load`.
+
+    Attributes:
+        trust_code: Whether a run may name any architecture.
+        parents: The records that are being read, outermost first: a run can name itself.
+    """
+
+    trust_code: bool
+    parents: tuple[str, ...] = ()
+
+    def named(self, spec: str, arch: str | None, pretrained: bool) -> Model:
+        """Return the model of a spec that a user typed."""
+        source, colon, rest = spec.partition(":")
+        is_file = checkpoint.looks_like_file(spec) or (arch is None and runs.home(spec) is not None)
+        if colon and source in SOURCES and arch is None and not is_file:
+            return replace(SOURCES[source](rest, pretrained), spec=spec)
+        if is_file:
+            return self.file(spec, arch)
+        if arch is not None:
+            raise ModelError(f"--arch {arch} belongs to a checkpoint file, and {spec!r} is none: {_no_file(spec)}")
+        if spec == "toybox":
+            return replace(built_in.load("", pretrained), spec=spec)
+        if spec == small.NAME:
+            return replace(small.load(pretrained), spec=spec)
+        if torchvision_models.knows(spec):
+            return replace(torchvision_models.load(spec, pretrained), spec=spec)
+        raise ModelError(_unknown(spec))
+
+    def file(self, path: str, arch: str | None) -> Model:
+        """Return the model in a checkpoint file or in the folder of a run."""
+        if arch is None and runs.home(path) is not None:
+            return replace(runs.load(path, self._of_run), spec=_short(path))
+        if not checkpoint.looks_like_file(path):
+            raise ModelError(_no_file(path))
+        built = None if arch is None else self.named(arch, None, False)
+        return replace(checkpoint.load(Path(path).expanduser(), built, self._of_file), spec=Path(path).name)
+
+    def _of_file(self, name: Any, by: str, instead: str) -> Model:
+        """Return the architecture that a weights file names: never more than a registry holds."""
+        return self.named(architecture_named(name, by=by, instead=instead), None, False)
+
+    def _of_run(self, name: Any, by: str, instead: str) -> Model:
+        """Return the architecture that a run names: any, where the user trusts it."""
+        if not self.trust_code or not isinstance(name, str):
+            return self.named(architecture_named(name, by=by, instead=instead), None, False)
+        if by in self.parents:
+            raise ModelError(f"{by} names itself as its architecture.")
+        return _Opening(True, (*self.parents, by)).named(name, None, False)
 
 
 def _short(spec: str) -> str:
     """A run by its folder's name; one of its files by both."""
     path = Path(spec).expanduser().absolute()
     return path.name if path.is_dir() else f"{path.parent.name}/{path.name}"
-
-
-def _architecture(name: str) -> Model:
-    """The architecture that a checkpoint's own metadata names."""
-    return _loaded(name, None, False)
 
 
 def _unknown(spec: str) -> str:
@@ -136,6 +203,10 @@ def _unknown(spec: str) -> str:
 def _no_file(spec: str) -> str:
     if not _is_folder(spec):
         return f"there is no file {spec[:200]!r} here ({Path.cwd()})."
+    if (Path(spec).expanduser() / "saved_model.pb").is_file():
+        return f"{spec!r} is a TensorFlow SavedModel. Convert it to PyTorch first, and save the state_dict."
+    if has_index(Path(spec).expanduser()):
+        return f"{spec!r} holds a checkpoint in several files (shards). Join them into one dictionary, and save that."
     if (Path(spec).expanduser() / "config.json").is_file():
         return f"{spec!r} is a folder. If timm saved it: timm:local-dir:{Path(spec).absolute()}."
     return f"{spec!r} is a folder: give the checkpoint file in it."

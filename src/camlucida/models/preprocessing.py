@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ Fit: TypeAlias = Literal["crop", "squash", "letterbox"]
 
 MAX_PIXELS = 89_478_485
 """The largest picture that resizing may make, as for reading one."""
+
+MAX_RECORDED_SIDE = 4096
+"""The largest side in pixels of a network input, or of the resized image, that a file may ask for."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -44,6 +48,26 @@ class Preprocessing:
     std: tuple[float, ...] = IMAGENET_STD
     interpolation: Interpolation = "bilinear"
     fill: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Raise `ModelError` for values that no image could be prepared with."""
+        sides: Any = self.size
+        if not isinstance(sides, tuple) or len(sides) != 2 or not all(_is_count(side) for side in sides):
+            raise ModelError(f"size is (height, width) in whole pixels, 1 or more each, not {sides!r}.")
+        if sides[0] * sides[1] > MAX_PIXELS:
+            raise ModelError(f"an input of {sides[0]:,} × {sides[1]:,} pixels is too large: at most {MAX_PIXELS:,}.")
+        resize: Any = self.resize
+        if resize is not None and not _is_count(resize):
+            raise ModelError(f"resize is a number of whole pixels, 1 or more, not {resize!r}.")
+        _check_choice("fit", self.fit, get_args(Fit))
+        _check_choice("interpolation", self.interpolation, get_args(Interpolation))
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if not isinstance(values, tuple) or not all(_is_number(value) for value in values):
+                raise ModelError(f"{name} is a finite number per channel, not {values!r}.")
+        if not all(value > 0 for value in self.std):
+            raise ModelError(f"std is above 0 for every channel, not {self.std!r}.")
+        if not _is_number(self.fill) or not 0 <= self.fill <= 1:
+            raise ModelError(f"fill is between 0 and 1, not {self.fill!r}.")
 
     def __call__(self, picture: Image.Image) -> tuple[Tensor, Geometry]:
         """The input (c, height, width) of an RGB picture, and where it lies on the picture."""
@@ -94,6 +118,30 @@ def _margin(there: int, wanted: int) -> int:
     return round((there - wanted) / 2.0) if there >= wanted else -((wanted - there) // 2)
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ModelError(f"{name} is {', '.join(known[:-1])} or {known[-1]}, not {value!r}.")
+
+
+def check_recorded(how: Preprocessing) -> Preprocessing:
+    """Return preprocessing that a file asks for, unless it asks for more memory than a file may."""
+    largest = max(*how.size, how.resize or 0)
+    if largest > MAX_RECORDED_SIDE:
+        raise ModelError(
+            f"a side of {largest:,} pixels is more than a file may ask for ({MAX_RECORDED_SIDE:,}). If it is meant, "
+            "give it yourself: size=… in Python."
+        )
+    return how
+
+
 def preprocessing(
     preprocess: Any = None,
     *,
@@ -118,7 +166,10 @@ def preprocessing(
         changes["mean"] = tuple(float(m) for m in mean)
     if std is not None:
         changes["std"] = tuple(float(s) for s in std)
-    made = replace(base, **changes)
+    try:
+        made = replace(base, **changes)
+    except TypeError as error:
+        raise ModelError(f"preprocessing cannot be understood: {error}.") from None
     if len(made.mean) != len(made.std) or len(made.mean) not in (1, 3):
         raise ModelError(f"mean and std need 1 or 3 numbers each, but have {len(made.mean)} and {len(made.std)}.")
     return made

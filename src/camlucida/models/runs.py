@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,14 +11,19 @@ from typing import Any
 from safetensors.torch import save
 from torch import nn
 
+from camlucida._files import atomic_write
 from camlucida.errors import ModelError
-from camlucida.models.checkpoint import read, take
+from camlucida.models.checkpoint import MAX_CLASSES, read, take
 from camlucida.models.heads import HEADS, Head, with_classes
+from camlucida.models.labels import plain_names
 from camlucida.models.model import Model
-from camlucida.models.preprocessing import Preprocessing
+from camlucida.models.preprocessing import Preprocessing, check_recorded
+from camlucida.models.quoting import printable
 
 DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
 FORMAT = 1
+TRUST = "If you trained it yourself, or trust whoever did: --trust-code, or trust_code=True in Python."
+"""What a user can do about an architecture that a run may not name on its own."""
 
 
 @dataclass(frozen=True)
@@ -48,25 +52,44 @@ class Description:
     def write(self, folder: Path) -> None:
         """Whole or not at all."""
         content = {"format": FORMAT, **asdict(self)}
-        whole(folder / DESCRIPTION, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        atomic_write(folder / DESCRIPTION, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def described(folder: Path) -> Description:
-    """What model.json in a folder says; `ModelError` where it does not say it."""
+    """Return what model.json in a folder says, every field checked; `ModelError` where it does not say it.
+
+    The architecture is not: see `load`, and `camlucida.models.recorded`.
+    """
     file = folder / DESCRIPTION
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(found, dict) or not isinstance(found["format"], int):
+            raise TypeError("not an object with a format")
         if found["format"] > FORMAT:
             raise ModelError(f"{file} was written by a newer version of camlucida: update camlucida.")
-        how = found["preprocessing"]
-        lists = {key: tuple(how[key]) for key in ("size", "mean", "std")}
         if found["head"] not in HEADS:
             raise KeyError("head")
+        classes = plain_names(found["classes"], what="classes")
+        if not 1 <= len(classes) <= MAX_CLASSES:
+            raise ModelError(f"{len(classes):,} classes: 1 to {MAX_CLASSES:,} can be explained")
         rest = {key: found.get(key, {}) for key in ("data", "training", "results", "versions")}
-        classes = tuple(str(name) for name in found["classes"])
-        return Description(found["arch"], found["head"], classes, Preprocessing(**{**how, **lists}), **rest)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ModelError(f"{file} does not describe a model: {type(error).__name__}: {error}.") from None
+        if not all(isinstance(value, dict) for value in rest.values()):
+            raise TypeError("data, training, results and versions are objects")
+        how = _preprocessing(found["preprocessing"])
+        return Description(found["arch"], found["head"], classes, how, **rest)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, ModelError) as error:
+        if isinstance(error, ModelError) and "newer version" in str(error):
+            raise
+        reason = printable(error, 300).rstrip(".")
+        raise ModelError(f"{file} does not describe a model: {type(error).__name__}: {reason}.") from None
+
+
+def _preprocessing(found: Any) -> Preprocessing:
+    lists = {key: tuple(found[key]) for key in ("size", "mean", "std")}
+    how = check_recorded(Preprocessing(**{**found, **lists}))
+    if len(how.mean) != 3 or len(how.std) != 3:
+        raise TypeError("mean and std have three numbers")
+    return how
 
 
 def home(spec: str) -> Path | None:
@@ -83,8 +106,17 @@ def home(spec: str) -> Path | None:
     return None
 
 
-def load(spec: str, architecture: Callable[[str], Model]) -> Model:
-    """The best weights of a run, or those in one of its files. Nothing is unpickled."""
+def load(spec: str, architecture: Callable[[Any, str, str], Model]) -> Model:
+    """Return the best weights of a run, or those in one of its files. Nothing is unpickled.
+
+    Args:
+        spec: The folder, or a weights file in it.
+        architecture: Makes the network of a name in the file, the file's name and what to do otherwise; refuses
+            what a file may not name, unless the user trusts it. See `camlucida.models.recorded`.
+
+    Raises:
+        ModelError: If it is no run, is damaged, or names an architecture that a file may not name.
+    """
     path = Path(spec).expanduser()
     folder = home(spec)
     if folder is None:
@@ -93,8 +125,9 @@ def load(spec: str, architecture: Callable[[str], Model]) -> Model:
     if not file.is_file():
         raise ModelError(f"{folder} has no {WEIGHTS} yet: its training has not come to the end of an epoch.")
     about = described(folder)
-    network = build(about, architecture(about.arch).network)
-    take(network, read(file), what=str(file))
+    state = read(file)
+    network = build(about, architecture(about.arch, str(folder / DESCRIPTION), TRUST).network)
+    take(network, state, what=str(file))
     return Model(network.eval(), about.preprocessing, about.classes)
 
 
@@ -106,15 +139,4 @@ def build(about: Description, network: nn.Module) -> nn.Module:
 def write_weights(network: nn.Module, file: Path) -> None:
     """As safetensors, whole or not at all."""
     state = {key: value.detach().cpu().contiguous().clone() for key, value in network.state_dict().items()}
-    whole(file, save(state, {"format": "pt"}))
-
-
-def whole(file: Path, content: bytes) -> None:
-    """Write beside and rename: the file is the old one or the new one, never half of it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(file.name + ".part")
-    with beside.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(beside, file)
+    atomic_write(file, save(state, {"format": "pt"}))

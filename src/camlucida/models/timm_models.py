@@ -11,6 +11,7 @@ from camlucida.models.fetch import reachable
 from camlucida.models.labels import imagenet_names
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import preprocessing
+from camlucida.models.quoting import printable
 
 HUB = "huggingface.co"
 
@@ -24,6 +25,12 @@ def knows(name: str) -> bool:
     return name.partition(".")[0] in timm.list_models()
 
 
+def registers(name: str) -> bool:
+    """Return whether timm's registry has an architecture of exactly that name. Raises `MissingExtra` without timm."""
+    timm = need("timm", extra="timm", what=f"timm:{name}")
+    return bool(timm.is_model(name))
+
+
 def load(spec: str, pretrained: bool = True) -> Model:
     """`convnext_tiny.fb_in22k_ft_in1k`, `local-dir:/path` (as saved by timm), or `hf-hub:owner/name`."""
     timm = need("timm", extra="timm", what=f"timm:{spec}")
@@ -34,8 +41,8 @@ def load(spec: str, pretrained: bool = True) -> Model:
         _check_weights(timm, spec)
     try:
         network = timm.create_model(spec, pretrained=pretrained)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ModelError(f"timm:{spec} cannot be loaded: {' '.join(str(error).split())[:300]}") from None
+    except Exception as error:  # a config.json can hold anything, and timm checks little of it
+        raise ModelError(f"timm:{spec} cannot be loaded: {' '.join(printable(error, 400).split())[:300]}") from None
     config = timm.data.resolve_model_data_config(network)
     how = preprocessing(timm.data.create_transform(**config, is_training=False))
     return Model(network.eval(), how, _labels(network))

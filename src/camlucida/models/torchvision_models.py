@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from camlucida.errors import ModelError, nearest
 from camlucida.models.checkpoint import read, take
@@ -14,6 +13,7 @@ from camlucida.models.fetch import fetched
 from camlucida.models.labels import imagenet_names
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing, preprocessing
+from camlucida.models.state_dicts import modernized
 
 BUILDING: dict[str, dict[str, Any]] = {
     "googlenet": {"transform_input": True, "init_weights": False},
@@ -35,6 +35,15 @@ def knows(spec: str) -> bool:
     return spec.partition("@")[0].lower() in names()
 
 
+def has_weights(name: str, wanted: str) -> bool:
+    """Return whether a classifier has weights of that name; it always has those of the empty name, its default ones."""
+    try:
+        weights_of(name, wanted)
+    except ModelError:
+        return False
+    return True
+
+
 def load(spec: str, pretrained: bool = True) -> Model:
     """`resnet50` or `resnet50@IMAGENET1K_V2`."""
     name, _, wanted = spec.partition("@")
@@ -42,16 +51,8 @@ def load(spec: str, pretrained: bool = True) -> Model:
     network = build(name)
     if pretrained:
         path = fetched(weights.url, what=spec, megabytes=weights.meta.get("_file_size"))
-        take(network, _renamed(read(path)), what=str(path))
+        take(network, modernized(read(path)), what=str(path))
     return Model(network.eval(), preprocessing(weights.transforms()), tuple(weights.meta["categories"]))
-
-
-def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """DenseNet's files are older than its names: norm.1 stands for norm1."""
-    old = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
-    for key in [key for key in state if old.match(key)]:
-        state[old.sub(r"\1\2", key)] = state.pop(key)
-    return state
 
 
 def build(name: str, **options: Any) -> nn.Module:

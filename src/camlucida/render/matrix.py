@@ -73,7 +73,7 @@ def _columns(sheet: Sheet, left: float, y: float, names: Sequence[str], cell: fl
     for i, name in enumerate(cut):
         width = max(1, round(words.width(name, size))) + 2
         line = Image.new("RGB", (width, sheet.pixels(line_height(BODY))), "#ffffff")
-        ImageDraw.Draw(line).text((0, 1.06 * size), name, fill=INK, font=words.font(size), anchor="ls")
+        words.draw(ImageDraw.Draw(line), 0, 1.06 * size, name, size, INK)
         turned = line.rotate(90, expand=True)
         x = left + i * cell + (cell - line_height(BODY)) / 2
         sheet.picture(x, y + deep - 6 - turned.height / sheet.density, turned)

@@ -55,10 +55,7 @@ class Sheet:
         if align != "left":
             at -= words.width(line, height) / (1 if align == "right" else 2)
         baseline = (y + 1.06 * size) * self.density
-        draw = ImageDraw.Draw(self.image)
-        # The font has one weight: a bold line is set three times, a hair apart.
-        for shift in (0.0, 0.5, 1.0) if bold else (0.0,):
-            draw.text((at + shift * height / 28, baseline), line, fill=colour, font=words.font(height), anchor="ls")
+        words.draw(ImageDraw.Draw(self.image), at, baseline, line, height, colour, bold=bold)
 
     def fits(self, line: str, size: float, room: float) -> str:
         """The line, cut to `room` points."""

@@ -1,62 +1,79 @@
-"""Words on pictures: the font, what it can draw, measuring, cutting, wrapping.
-
-The font is Aileron Regular (CC0), which comes with Pillow, so that a panel looks the same everywhere. It has
-111 characters; `drawable` writes the rest in the nearest letters it has.
-"""
+"""Text on images: which characters can be drawn, measuring, drawing, cutting, wrapping, and numbers as text."""
 
 from __future__ import annotations
 
 import unicodedata
-from functools import lru_cache
 
-from PIL import ImageFont
+from PIL import ImageDraw
 
-DRAWABLE = frozenset(map(chr, range(32, 127))) | set("©«°±´·»‘’“”…‹›⁄™")
+from camlucida.render.fonts import font, font_for, runs
 
-WRITTEN = {
-    "–": "-", "—": "-", "‐": "-", "‑": "-", "−": "-", "×": "x", "→": "->", "←": "<-", "≤": "<=", "≥": ">=",
-    "≈": "~", "≠": "!=", "•": "·", "µ": "u", "∞": "inf", "√": "sqrt", "\t": " ", "\n": " ", "\r": " ",
-    "ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "đ": "d",
-    "Đ": "D", "ð": "d", "þ": "th", "ı": "i", "„": "“", "′": "'", "″": '"', "\u200b": "", "\u200d": "",
-    "\ufeff": "", "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "λ": "lambda",
-    "μ": "u", "σ": "sigma", "Δ": "Delta", "Σ": "Sum",
-}  # fmt: skip
-"""What stands for a character that the font lacks and that is no letter with an accent."""
+MISSING = "□"
+"""Stands for each character that neither the bundled font nor a font of the system has."""
 
-UNKNOWN = "?"
-
-
-@lru_cache
-def font(size: float) -> ImageFont.FreeTypeFont:
-    """The built-in font, `size` pixels high."""
-    return ImageFont.load_default(max(size, 1.0))  # type: ignore[return-value] # FreeType whenever a size is given
+BOLD_STROKE = 1 / 56
+"""How far a bold letter reaches beyond its outline, as a fraction of the size of type."""
 
 
 def drawable(text: str) -> str:
-    """The same text in characters that the font has: é as e, × as x, 猫 as ?, several ? as one."""
-    letters: list[str] = []
-    for character in text:
-        written = _written(character)
-        if written != UNKNOWN or character == UNKNOWN or letters[-1:] != [UNKNOWN]:
-            letters.append(written)
-    return "".join(letters).strip()
+    """Return a text in characters that some font has.
+
+    Args:
+        text: Any text, such as the name of a class.
+
+    Returns:
+        The text with its accents composed, line breaks and tabs as spaces, and without characters that have no look of
+        their own. A character without a glyph is written in plainer ones where Unicode names them (ﬁ as fi), and as □
+        where not, one for each, so that it can be seen that something is missing.
+    """
+    return "".join(map(_drawable, unicodedata.normalize("NFC", text))).strip()
 
 
-def _written(character: str) -> str:
-    if character in DRAWABLE:
+def _drawable(character: str) -> str:
+    if character in "\t\n\r\u2028\u2029":
+        return " "
+    if unicodedata.category(character) in ("Cc", "Cf"):
+        return ""
+    if font_for(character):
         return character
-    if character in WRITTEN:
-        return WRITTEN[character]
-    if unicodedata.category(character) in ("Mn", "Cc", "Cf"):
+    if unicodedata.category(character) == "Mn":
         return ""
     parts = unicodedata.normalize("NFKD", character)
     plain = "".join(part for part in parts if not unicodedata.combining(part))
-    return plain if plain and all(part in DRAWABLE for part in plain) else UNKNOWN
+    return plain if plain and all(map(font_for, plain)) else MISSING
 
 
 def width(text: str, size: float) -> float:
-    """How far the text reaches to the right, in pixels."""
-    return font(size).getlength(text)
+    """Return how wide a text is, in pixels, set at `size` pixels; each stretch in the font that has its characters."""
+    return sum(font(size, path).getlength(stretch) for stretch, path in runs(text))
+
+
+def draw(
+    canvas: ImageDraw.ImageDraw,
+    x: float,
+    baseline: float,
+    text: str,
+    size: float,
+    colour: str,
+    *,
+    bold: bool = False,
+) -> None:
+    """Draw one line of text.
+
+    Args:
+        canvas: What to draw on.
+        x: Where the line begins, in pixels.
+        baseline: Where its letters stand, in pixels.
+        text: The line, in characters that `drawable` returns.
+        size: The size of type, in pixels.
+        colour: Any colour that Pillow knows.
+        bold: Whether to thicken the letters: the fonts come in one weight. Their widths do not change.
+    """
+    thicker = size * BOLD_STROKE if bold else 0
+    for stretch, path in runs(text):
+        chosen = font(size, path)
+        canvas.text((x, baseline), stretch, fill=colour, font=chosen, anchor="ls", stroke_width=thicker)
+        x += chosen.getlength(stretch)
 
 
 def cut(text: str, size: float, room: float) -> str:

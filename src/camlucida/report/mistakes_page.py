@@ -16,10 +16,11 @@ from camlucida.extras import need
 from camlucida.render.boxes import boxed
 from camlucida.render.display import show_picture, shown_size
 from camlucida.render.text import percent
+from camlucida.report.gallery import Shot
 from camlucida.report.numbers import counted, number, p_value, span
-from camlucida.report.page import Cell, Grid, Shot
 from camlucida.report.reliability import reliability
 from camlucida.report.rendering import write_page
+from camlucida.report.tables import Cell, Grid
 from camlucida.report.thumbnails import as_uri
 
 SIDE = 240

@@ -7,8 +7,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from camlucida._escaping import printable
+from camlucida._files import atomic_write
 from camlucida.extras import need
-from camlucida.saving import writing
 
 HERE = files("camlucida.report")
 
@@ -16,6 +17,11 @@ HERE = files("camlucida.report")
 def text_of(name: str) -> str:
     """A template, style sheet or script that lies beside this file."""
     return HERE.joinpath(name).read_text(encoding="utf-8")
+
+
+def _visible(value: Any) -> Any:
+    """Return text, also such as is HTML already, without characters that nobody sees but that turn its direction."""
+    return type(value)(printable(value)) if isinstance(value, str) else value
 
 
 def write_page(path: Path, template: str, content: Mapping[str, Any]) -> Path:
@@ -27,8 +33,8 @@ def write_page(path: Path, template: str, content: Mapping[str, Any]) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja.StrictUndefined,
+        finalize=_visible,
     )
     text = environment.get_template(template).render(**content, style=text_of("style.css"))
-    with writing(path):
-        path.write_text(text, encoding="utf-8")
+    atomic_write(path, text)
     return path

@@ -13,7 +13,7 @@ from camlucida.data.datasets import DataSet, spread
 from camlucida.data.images import load_image
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation.belonging import unlike
-from camlucida.evaluation.result import Evaluation
+from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.run import outputs_of
 from camlucida.explaining import explain
 from camlucida.models.model import Model

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from camlucida.evaluation.comparing import Agreement, Comparison
-from camlucida.evaluation.result import Evaluation, Summary
+from camlucida.evaluation.evaluation import Evaluation
+from camlucida.evaluation.records import Summary
 from camlucida.report.numbers import counted, listed, number, span
 
 SAID = 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from PIL import Image
@@ -15,7 +15,7 @@ from camlucida.error_context import name_of
 from camlucida.errors import CamlucidaError, DataError, MethodError, nearest
 from camlucida.explaining import as_model, iterated
 from camlucida.methods import Combined, Method, find
-from camlucida.metrics.parts.similarity import hog, pearson, spearman, ssim
+from camlucida.metrics.parts.similarity import hog, ssim
 from camlucida.models.model import Model
 from camlucida.options import Count, checked_arguments, shown
 from camlucida.outputs import placed
@@ -23,7 +23,8 @@ from camlucida.request import MethodSpec, one_layer
 from camlucida.sanity_checks.steps import STEPS, Subject, count
 from camlucida.sanity_checks.value import Sanity
 from camlucida.sanity_checks.verdict import CHECKS, Check, Step
-from camlucida.tensors import upsample
+from camlucida.tensors import pearson, spearman, upsample
+from camlucida.types import ProgressCallback
 
 SMOOTH = "smooth({}, n=50, noise=0.1)"
 """Of the smooth variant: as many noisy pictures, and as noisy, as its authors have."""
@@ -38,7 +39,7 @@ def sanity(
     checks: Sequence[Check] = ("cascading", "random_logit"),
     layer: LayerSpec = None,
     seeds: Count = 5,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Sanity:
     """Put methods to the sanity checks on some pictures.
 

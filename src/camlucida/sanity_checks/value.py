@@ -11,10 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 import camlucida
+from camlucida._files import png
 from camlucida.errors import MethodError
 from camlucida.render.strips import Frame, Strip, strips
 from camlucida.sanity_checks.verdict import Check, Step, Verdict, judged, mean
-from camlucida.saving import png
 from camlucida.tensors import scaled, upsample
 
 FRAMES = 8

@@ -12,17 +12,20 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
+from camlucida._files import write_picture
+from camlucida._locks import locked
 from camlucida.data.images import Source
 from camlucida.error_context import name_of
-from camlucida.errors import CamlucidaError, DataError
+from camlucida.errors import CamlucidaError, DataError, OutputError
 from camlucida.explaining import as_model, explain
 from camlucida.explanation import Explanation
 from camlucida.methods import Combined, Method, find
 from camlucida.models.model import Model
 from camlucida.render.display import shown_size
 from camlucida.render.palettes import DEFAULT
-from camlucida.saving import write_picture
+from camlucida.seeds import check_seed
 from camlucida.studying.store import Shown, Study, create
+from camlucida.types import ProgressCallback
 
 SIDE = 480
 """Of the pictures shown, in pixels; larger ones are shrunk."""
@@ -41,7 +44,7 @@ def make_study(
     pairs: int = 3,
     ratings: int = 1,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Study:
     """Draw every method's map of every picture, and ask about them without names.
 
@@ -58,6 +61,7 @@ def make_study(
     A picture that cannot be explained is left out. Raises `DataError` where none can, or a study lies there already.
     What goes wrong, or is stopped, leaves no pictures behind.
     """
+    check_seed(seed)
     chosen = [find(method) for method in methods]
     if len(chosen) < 2:
         raise DataError(f"a study compares two methods or more, and {len(chosen)} was given.")
@@ -70,13 +74,14 @@ def make_study(
     if (root / "study.sqlite").exists():
         raise DataError(f"{root / 'study.sqlite'} holds a study already, perhaps with answers. Choose another folder.")
     written: list[Path] = []
-    try:
-        return _made(root, as_model(model), images, chosen, layer, target, pairs, ratings, seed, progress, written)
-    except BaseException:
-        if not (root / "study.sqlite").exists():  # else they are those of a study that was made meanwhile
-            for file in written:
-                file.unlink(missing_ok=True)
-        raise
+    with locked(root):
+        try:
+            return _made(root, as_model(model), images, chosen, layer, target, pairs, ratings, seed, progress, written)
+        except BaseException:
+            if not (root / "study.sqlite").exists():  # else they are those of a study that was made meanwhile
+                for file in written:
+                    file.unlink(missing_ok=True)
+            raise
 
 
 def _made(
@@ -89,7 +94,7 @@ def _made(
     pairs: int,
     ratings: int,
     seed: int,
-    progress: Callable[[int, int], None] | None,
+    progress: ProgressCallback | None,
     written: list[Path],
 ) -> Study:
     rng = np.random.default_rng(seed)
@@ -107,6 +112,8 @@ def _made(
                 wrapped, image, method=chosen, layer=layer, target=target, progress=lambda *_, n=number: tell(n)
             )
             shown, original = _drawn(root, number, name_of(image), list(made), seed, written)
+        except OutputError:  # a full disk: the other images would not fit either
+            raise
         except CamlucidaError as error:
             left_out.append(str(error))
         else:

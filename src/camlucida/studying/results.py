@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from camlucida._escaping import csv_text
+from camlucida._files import atomic_write
 from camlucida.errors import DataError
 from camlucida.evaluation import Evaluation
-from camlucida.evaluation.statistics import Interval
-from camlucida.saving import writing
+from camlucida.evaluation.statistics import Interval, kendall
+from camlucida.seeds import check_seed
 from camlucida.studying.bradley_terry import strengths
-from camlucida.studying.exporting import written
 from camlucida.studying.store import Answer, Study
 
 DRAWS = 500
@@ -54,13 +55,12 @@ class Results:
 
     def csv(self) -> str:
         """The standings as CSV, best first."""
-        return written(HEADER, (_row(standing) for standing in self.standings))
+        return csv_text(HEADER, (_row(standing) for standing in self.standings))
 
     def save(self, path: str | Path) -> Path:
         """As CSV, best first."""
         file = Path(path)
-        with writing(file):
-            file.write_text(self.csv(), encoding="utf-8", newline="")
+        atomic_write(file, self.csv())
         return file
 
 
@@ -81,7 +81,7 @@ def results(study: Study, evaluation: Evaluation | None = None, *, seed: int = 0
     if not given:
         raise DataError(f"{study.path} has no answers yet.")
     methods = list(study.about["methods"])
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     pairs, rated, said = _table(given, methods)
     times = np.stack([np.ones(len(given)), *(_drawn(given, rng) for _ in range(DRAWS))])
     strong = strengths(np.tensordot(times, pairs, 1))
@@ -164,12 +164,11 @@ def with_metrics(best: Mapping[str, float], evaluation: Evaluation) -> dict[str,
             continue
         sign = 1 if meaning.better == "high" else -1
         values = [sign * evaluation.summary(name, method).value for method in both]
-        found[name] = kendall(values, [best[method] for method in both])
+        found[name] = rank_agreement(values, [best[method] for method in both])
     return found
 
 
-def kendall(one: Sequence[float], other: Sequence[float]) -> float:
-    """Kendall's tau-b: 1 for the same order, -1 for the opposite one; NaN where one of them has no order."""
-    a, b = (np.sign(np.subtract.outer(x, x))[np.triu_indices(len(x), 1)] for x in (np.array(one), np.array(other)))
-    ties = np.sqrt(float((a != 0).sum()) * float((b != 0).sum()))
-    return float((a * b).sum() / ties) if ties else float("nan")
+def rank_agreement(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return Kendall's tau-b of two rows of numbers, -1 to 1; NaN where one of them has no order, or holds NaN."""
+    numbers = np.array([first, second], dtype=np.float64)
+    return float("nan") if np.isnan(numbers).any() else float(kendall(numbers)[0, 1])

@@ -6,6 +6,7 @@ Pictures of maps lie beside it under names that say nothing, so that nobody can 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import zlib
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from camlucida._files import atomic_path
 from camlucida.errors import DataError
 from camlucida.studying.database import opened
 
@@ -167,7 +169,7 @@ class Study:
             named = next((file for (file,) in data.execute(query) if Path(file).stem == id), None)
         if named is None:
             return None
-        file, inside = (self.folder / named).resolve(), self.folder.resolve()
+        file, inside = Path(os.path.realpath(self.folder / named)), Path(os.path.realpath(self.folder))
         return file if file.is_relative_to(inside) else None
 
     def answer(self, trial: int, person: str, answer: int, seconds: float = 0.0) -> None:
@@ -210,13 +212,7 @@ def create(path: Path, about: Mapping[str, Any], maps: Sequence[Shown], trials: 
     """
     if path.exists():
         raise DataError(f"{path} holds a study already, perhaps with answers. Choose another folder.")
-    beside = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}.") from None
-    with opened(beside, new=True) as data:
+    with atomic_path(path) as beside, opened(beside, new=True) as data:
         data.executescript(SCHEMA)
         data.executemany("insert into about values (?, ?)", [(k, json.dumps(v)) for k, v in about.items()])
         data.executemany("insert into maps values (?, ?, ?, ?)", [(m.id, m.picture, m.method, m.file) for m in maps])
@@ -224,7 +220,6 @@ def create(path: Path, about: Mapping[str, Any], maps: Sequence[Shown], trials: 
             "insert into trials (kind, picture, question, original, left_map, right_map) values (?, ?, ?, ?, ?, ?)",
             trials,
         )
-    beside.rename(path)
     return Study(path)
 
 

@@ -1,4 +1,4 @@
-"""The folder of a training: run.json, split.csv, metrics.csv, curves.png, tensorboard/, and the weights.
+"""The folder of a training: run.json, split.csv, metrics.csv, curves.png, the weights, and tensorboard/ if asked for.
 
 run.json says what is learned from what, so that a second training in it is the same one and goes on, or is refused.
 """
@@ -10,17 +10,22 @@ import io
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from camlucida._escaping import csv_text, plain_cell
+from camlucida._files import atomic_write
+from camlucida._locks import LOCK, locked
+from camlucida.data.identity import CHANGED
 from camlucida.errors import DataError
-from camlucida.models.runs import WEIGHTS, whole, write_weights
+from camlucida.models.runs import WEIGHTS, write_weights
 from camlucida.training.curves import curves
-from camlucida.training.events import event_file
 from camlucida.training.state import Row, State
+from camlucida.training.tensorboard import event_file
 
 METRICS = (
     "epoch",
@@ -50,24 +55,33 @@ class Folder:
             differing = [key for key in plan if found.get(key) != plan[key]]
             if differing:
                 key = differing[0]
+                why = f": {CHANGED}" if key == "data" else ""
                 raise DataError(
-                    f"{self.path} holds another training: its {key} is {found.get(key)!r}, not {plan[key]!r}. Choose "
-                    "another folder, or delete that one."
+                    f"{self.path} holds another training: its {key} is {found.get(key)!r}, not {plan[key]!r}{why}. "
+                    "Choose another folder, or delete that one."
                 )
             return
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and (not self.path.is_dir() or any(entry.name != LOCK for entry in self.path.iterdir())):
             raise DataError(f"{self.path} holds something else already: choose a folder that is new or empty.")
         content = {"training": plan, "begun": time.time()}
-        whole(file, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        atomic_write(file, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
     def read(self) -> dict[str, Any]:
-        """run.json; `DataError` where there is none that holds a training."""
+        """run.json; `DataError` where there is none that holds a training, or it is damaged."""
         try:
             found: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-            _ = found["training"], found["begun"]
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
-            raise DataError(f"{self.path} holds no training: it has no run.json that says so.") from None
+            _ = found["training"].keys(), float(found["begun"])
+        # ValueError: neither UTF-8 nor JSON
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise DataError(
+                f"{self.path} holds no training: it has no run.json that says so, or a damaged one. Choose another "
+                "folder, or delete that one."
+            ) from None
         return found
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold the folder while something is learned; `DataError` where another process does, which it names."""
+        return locked(self.path)
 
     @property
     def checkpoint(self) -> Path:
@@ -88,41 +102,46 @@ class Folder:
             write_weights(network, self.path / WEIGHTS)
 
     def write_numbers(self, state: State, name: str) -> None:
-        """metrics.csv, curves.png and TensorBoard's file, from all epochs so far."""
+        """Write metrics.csv and curves.png from all epochs so far."""
         rows = [[_cell(row[key]) for key in METRICS] for row in state.rows]
         self.write_table("metrics.csv", METRICS, rows)
         stream = io.BytesIO()
         curves(state.rows, state.best, name).save(stream, "png", compress_level=3)
-        whole(self.path / "curves.png", stream.getvalue())
+        atomic_write(self.path / "curves.png", stream.getvalue())
+
+    def write_events(self, state: State) -> None:
+        """Write TensorBoard's event file from all epochs so far; `MissingExtra` where TensorBoard is not installed."""
         begun = float(self.read()["begun"])
         points = [
             (begun + row["seconds"], row["epoch"], {key: row[key] for key in CURVES if row[key] is not None})
             for row in state.rows
         ]
-        whole(self.path / "tensorboard" / "events.out.tfevents.0.camlucida", event_file(points, begun))
+        atomic_write(self.path / "tensorboard" / "events.out.tfevents.0.camlucida", event_file(points))
 
     def write_table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        text = io.StringIO(newline="")
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(columns)
-        table.writerows(rows)
-        whole(self.path / name, text.getvalue().encode())
+        atomic_write(self.path / name, csv_text(columns, rows))
 
     def table(self, name: str) -> list[dict[str, str]]:
         """The rows of one of its tables; none if it is not there."""
         try:
             with (self.path / name).open(newline="", encoding="utf-8") as stream:
-                return list(csv.DictReader(stream))
+                rows = [dict(row) for row in csv.DictReader(stream)]
         except FileNotFoundError:
             return []
+        except (OSError, ValueError, csv.Error) as error:
+            raise DataError(f"{self.path / name} is damaged: {error}.") from None
+        return [{key: plain_cell(cell or "") for key, cell in row.items()} for row in rows]
 
     def rows(self) -> list[Row]:
         """metrics.csv as numbers."""
         whole_numbers = ("epoch", "pictures", "val_pictures")
-        return [
-            {key: None if not text else int(text) if key in whole_numbers else float(text) for key, text in row.items()}
-            for row in self.table("metrics.csv")
-        ]
+        try:
+            return [
+                {key: None if not row[key] else (int if key in whole_numbers else float)(row[key]) for key in METRICS}
+                for row in self.table("metrics.csv")
+            ]
+        except (ValueError, KeyError) as error:
+            raise DataError(f"{self.path / 'metrics.csv'} is damaged: {error}.") from None
 
 
 def _cell(value: float | int | None) -> str:

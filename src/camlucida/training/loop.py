@@ -24,8 +24,8 @@ from camlucida.training.thawing import thaw
 
 TOP = 5
 
-Told = Callable[[int, int, int, float], None]
-"""Told after each step: epoch (1, 2, …), batch and number of batches, and the loss so far in this epoch."""
+TrainingCallback = Callable[[int, int, int, float], None]
+"""Called after each step with the epoch (1, 2, ...), the batch, the number of batches, and the epoch's loss so far."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Job:
     save_every: float
 
 
-def learn(job: Job, after_epoch: Callable[[State], None], told: Told | None = None) -> State:
+def learn(job: Job, after_epoch: Callable[[State], None], told: TrainingCallback | None = None) -> State:
     """All epochs that are still to come. `after_epoch` is called with the new row in, before the state is saved."""
     settings, network = job.settings, job.network
     network.to(device=job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -78,7 +78,9 @@ def optimizer_of(network: nn.Module, settings: Settings) -> torch.optim.Optimize
     return torch.optim.AdamW(network.parameters(), settings.lr, weight_decay=settings.weight_decay)
 
 
-def _epoch(job: Job, state: State, optimizer: torch.optim.Optimizer, begun: float, told: Told | None) -> None:
+def _epoch(
+    job: Job, state: State, optimizer: torch.optim.Optimizer, begun: float, told: TrainingCallback | None
+) -> None:
     """The batches of one epoch that are still to come."""
     settings = job.settings
     rng = np.random.default_rng([settings.seed, state.epoch])

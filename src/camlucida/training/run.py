@@ -10,22 +10,23 @@ from typing import Any
 import torch
 
 from camlucida.data.datasets import DataSet, Listed, check_dataset, spread, subset
-from camlucida.data.sources import open_dataset
+from camlucida.data.sources import check_recorded, open_dataset
 from camlucida.errors import DataError, ModelError
 from camlucida.explaining import versions
 from camlucida.models.heads import Head
 from camlucida.models.load import load
 from camlucida.models.model import Model
-from camlucida.models.runs import Description, described
+from camlucida.models.runs import DESCRIPTION, TRUST, Description, described
 from camlucida.models.small import NAME
 from camlucida.options import Count, checked_arguments, shown
 from camlucida.training.folder import Folder
-from camlucida.training.loop import Job, Told, learn
+from camlucida.training.loop import Job, TrainingCallback, learn
 from camlucida.training.pictures import Pictures
 from camlucida.training.settings import Settings, settings_of
 from camlucida.training.splitting import Split, split
 from camlucida.training.start import begun
 from camlucida.training.state import Row, State
+from camlucida.training.tensorboard import require_tensorboard
 
 SCENES = 6000
 """How many scenes of toybox are drawn to learn from, unless asked otherwise."""
@@ -42,15 +43,17 @@ class Training:
 
     path     load(path) opens the model
     remarks  sentences about what is odd with the data
+    arch     what the caller of `train` named; a record that names another one is not trusted
     """
 
     path: Path
     remarks: tuple[str, ...] = ()
+    arch: str | None = None
 
     @property
     def model(self) -> Model:
         """With the best weights."""
-        return load(self.path)
+        return load(self.path, trust_code=self.arch is not None and described(self.path).arch == self.arch)
 
     @property
     def rows(self) -> list[Row]:
@@ -86,9 +89,11 @@ def train(
     boxes: str | Path | None = None,
     limit: Count | None = None,
     keep_epochs: bool = False,
+    tensorboard: bool = False,
     device: str | None = None,
+    trust_code: bool = False,
     save_every: float = SAVE_EVERY,
-    progress: Told | None = None,
+    progress: TrainingCallback | None = None,
     **settings: Any,
 ) -> Training:
     """Train a network to tell the classes of a data set apart.
@@ -103,7 +108,9 @@ def train(
     boxes       for a folder: a CSV file, as of `open_dataset`
     limit       how many pictures, drawn at random; all if not given (6000 scenes of toybox)
     keep_epochs also keep the weights after every epoch, as epochs/001.safetensors, and those before the first
+    tensorboard also write the numbers of each epoch for TensorBoard, to tensorboard/ (extra `tensorboard`)
     device      cuda, cpu; the GPU if there is one
+    trust_code  of `load`: where `arch` is a run that you trust
     save_every  seconds after which a checkpoint is written within an epoch, too
     progress    told epoch, batch, batches and loss after each step
     settings    as of `Settings`: train, epochs, batch_size, lr, optimizer, …; `train` is "head" if not given where the
@@ -111,8 +118,11 @@ def train(
 
     The best weights by validation are model.safetensors, the last ones last.safetensors. On a CPU the same call gives
     the same weights, bit for bit, also when it was killed and called again. The caller's random generators stay as
-    they are. Pictures that cannot be read are listed in skipped.csv. Raises `DataError`, `ModelError`.
+    they are. Pictures that cannot be read are listed in skipped.csv. Raises `DataError`, `ModelError`,
+    `MissingExtra`.
     """
+    if tensorboard:
+        require_tensorboard()
     trained_before = weights is not None or (pretrained and arch != NAME)
     chosen = settings_of({"train": "head" if trained_before else "all", **settings})
     dataset, source = _opened(data, boxes, limit, chosen.seed)
@@ -120,7 +130,14 @@ def train(
     where = _device(device)
     with torch.random.fork_rng():
         model = begun(
-            arch, dataset.classes, head=head, weights=weights, pretrained=pretrained, size=size, seed=chosen.seed
+            arch,
+            dataset.classes,
+            head=head,
+            weights=weights,
+            pretrained=pretrained,
+            size=size,
+            seed=chosen.seed,
+            trust_code=trust_code,
         )
         folder = Folder(Path(out).expanduser())
         known = {"name": dataset.name, "hash": parts.data, "train": len(parts.train), "val": len(parts.val), **source}
@@ -133,10 +150,13 @@ def train(
             {**chosen.record(), "begun_with": _beginning(arch, weights, trained_before)},
             versions=versions(),
         )
-        folder.begin(_plan(about, model))
-        if not _finished(folder):
-            _learn(folder, model, about, dataset, parts, chosen, where, keep_epochs, save_every, progress)
-    return Training(folder.path, parts.remarks)
+        with folder.alone():
+            folder.begin(_plan(about, model))
+            if not _finished(folder):
+                _learn(
+                    folder, model, about, dataset, parts, chosen, where, keep_epochs, tensorboard, save_every, progress
+                )
+    return Training(folder.path, parts.remarks, arch)
 
 
 def _device(name: str | None) -> torch.device:
@@ -152,14 +172,26 @@ def _device(name: str | None) -> torch.device:
     return device
 
 
-def held_out(path: str | Path) -> DataSet:
-    """The validation pictures of a training: what it did not learn from."""
+def held_out(path: str | Path, *, trust_code: bool = False) -> DataSet:
+    """The validation pictures of a training: what it did not learn from.
+
+    Args:
+        path: The folder of the training.
+        trust_code: Whether its record may name data on another machine.
+
+    Raises:
+        DataError: If there is no training, or its data are not there (any more).
+    """
     folder = Folder(Path(path).expanduser())
     found = folder.read()
     data = described(folder.path).data
     if not data.get("spec"):
         raise DataError(f"{folder.path} was trained on a data set made in Python: name the data to evaluate on.")
-    dataset, _ = _opened(data["spec"], data.get("boxes"), data.get("limit"), found["training"]["settings"]["seed"])
+    seed = _recorded_seed(found, data, folder.path)
+    if not trust_code:
+        for spec in (data["spec"], data.get("boxes")):
+            check_recorded(spec, by=str(folder.path / DESCRIPTION), instead=TRUST)
+    dataset, _ = _opened(data["spec"], data.get("boxes"), data.get("limit"), seed)
     names = {row["picture"] for row in folder.table("split.csv") if row["part"] == "val"}
     if not names:
         raise DataError(f"{folder.path} was trained without validation pictures: name the data to evaluate on.")
@@ -171,6 +203,20 @@ def held_out(path: str | Path) -> DataSet:
         )
     exact = bool(getattr(dataset, "exact", False))
     return Listed(f"{dataset.name}, validation", items, dataset.classes, exact)
+
+
+def _recorded_seed(found: Mapping[str, Any], data: Mapping[str, Any], path: Path) -> int:
+    """Return the seed in a record whose fields have the types that they must have; `DataError` where they do not."""
+    try:
+        seed: Any = found["training"]["settings"]["seed"]
+    except (KeyError, TypeError):
+        seed = None
+    limit, boxes = data.get("limit"), data.get("boxes")
+    if not (isinstance(seed, int) and isinstance(data["spec"], str)):
+        raise DataError(f"{path} does not say in a way that can be read what it was trained on: name the data.")
+    if not (isinstance(limit, int | None) and isinstance(boxes, str | None)):
+        raise DataError(f"{path} does not say in a way that can be read what it was trained on: name the data.")
+    return seed
 
 
 def _opened(
@@ -235,8 +281,9 @@ def _learn(
     settings: Settings,
     device: torch.device,
     keep_epochs: bool,
+    tensorboard: bool,
     save_every: float,
-    progress: Told | None,
+    progress: TrainingCallback | None,
 ) -> None:
     pictures = Pictures(dataset, parts.labels, model.preprocessing)
     job = Job(
@@ -256,6 +303,8 @@ def _learn(
     def after_epoch(state: State) -> None:
         folder.write_table("skipped.csv", ("picture", "reason"), [*parts.skipped, *sorted(pictures.broken.items())])
         folder.write_numbers(state, f"{about.arch} on {dataset.name}")
+        if tensorboard:
+            folder.write_events(state)
         if keep_epochs:
             folder.keep_epoch(model.network, state.epoch + 1)
         folder.keep(model.network, state)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from camlucida.data.datasets import DataSet, Item, Listed, identity
+from camlucida.data.datasets import DataSet, Identity, Item
 from camlucida.errors import CamlucidaError, DataError
 
 SHOWN = 5
@@ -22,7 +22,7 @@ class Split:
     names    of all its items
     skipped  (name, reason) of what cannot be learned from
     remarks  sentences about what is odd
-    data     16 hex digits: which pictures with which labels these are
+    data     16 hex digits: which images with which labels, boxes and masks these are
     """
 
     train: tuple[int, ...]
@@ -44,7 +44,7 @@ def split(dataset: DataSet, share: float, seed: int) -> Split:
     Pictures of the part "test" are left alone. Raises `DataError` for what cannot be learned from.
     """
     _check_classes(dataset)
-    items, skipped = _items(dataset)
+    items, skipped, data = _items(dataset)
     labels = tuple(item.label for item in items)
     usable = [i for i, item in enumerate(items) if item.label is not None and item.split != "test"]
     skipped += [(item.name, "it has no label") for item in items if item.label is None and item.split != "test"]
@@ -57,7 +57,6 @@ def split(dataset: DataSet, share: float, seed: int) -> Split:
     held = Counter(_label(labels[i]) for i in train)
     _check(dataset, held, len(items))
     remarks = _remarks(dataset, held, Counter(_label(labels[i]) for i in val), own or share > 0)
-    light = Listed(dataset.name, [Item("", i.name, i.label, i.boxes) for i in items], dataset.classes)
     return Split(
         tuple(train),
         tuple(val),
@@ -65,7 +64,7 @@ def split(dataset: DataSet, share: float, seed: int) -> Split:
         tuple(item.name for item in items),
         tuple(skipped),
         tuple(remarks),
-        identity(light, range(len(light))),
+        data,
     )
 
 
@@ -84,18 +83,21 @@ def drawn(labelled: Sequence[tuple[int, int]], share: float, seed: int) -> tuple
     return sorted(train), sorted(val)
 
 
-def _items(dataset: DataSet) -> tuple[list[Item], list[tuple[str, str]]]:
-    """What is known of each item, without its picture; one that cannot be had has no label."""
+def _items(dataset: DataSet) -> tuple[list[Item], list[tuple[str, str]], str]:
+    """What is known of each item, without its picture; one that cannot be had has no label. And a digest of all."""
+    known = Identity(dataset)
     items: list[Item] = []
     skipped: list[tuple[str, str]] = []
     for index in range(len(dataset)):
         try:
             item = dataset[index]
-            items.append(Item("", item.name, item.label, item.boxes, split=item.split))
+            known.add(item)
+            items.append(Item("", item.name, item.label, split=item.split))
         except CamlucidaError as error:
+            known.add(None)
             items.append(Item("", f"item {index}", split="test"))
             skipped.append((f"item {index}", str(error)))
-    return items, skipped
+    return items, skipped, known.digest()
 
 
 def _check_classes(dataset: DataSet) -> None:

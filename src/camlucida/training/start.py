@@ -24,13 +24,14 @@ def begun(
     pretrained: bool,
     size: int | None,
     seed: int,
+    trust_code: bool = False,
 ) -> Model:
     """The model before its first step; its head depends on the seed alone, whatever was drawn before."""
     if weights is not None:
-        model = load(weights, arch=arch)
+        model = load(weights, arch=arch, trust_code=trust_code)
     else:
         torch.manual_seed(seed)
-        model = load(arch, pretrained=pretrained and arch != NAME)
+        model = load(arch, pretrained=pretrained and arch != NAME, trust_code=trust_code)
     if len(model.preprocessing.mean) != 3:
         raise ModelError(f"{arch} wants grey pictures; only networks for colour pictures can be trained.")
     how = model.preprocessing if size is None else resized(model.preprocessing, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
 from dataclasses import asdict, dataclass, field
@@ -11,10 +12,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from camlucida._files import atomic_write
 from camlucida.errors import DataError
-from camlucida.models.runs import whole
 
 Row = dict[str, Any]
+
+MAGIC = b"CLdigest"
+"""Stands between what torch wrote and its digest: torch itself does not notice a bit that has flipped."""
+SIZE = 32
+"""Bytes of the digest."""
 
 
 @dataclass
@@ -58,7 +64,8 @@ def save(file: Path, state: State, network: nn.Module, optimizer: torch.optim.Op
         "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
     torch.save(content, stream)
-    whole(file, stream.getvalue())
+    content_bytes = stream.getvalue()
+    atomic_write(file, content_bytes + MAGIC + _digest(content_bytes))
 
 
 def restore(file: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> State | None:
@@ -66,14 +73,30 @@ def restore(file: Path, network: nn.Module, optimizer: torch.optim.Optimizer) ->
     if not file.is_file():
         return None
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        content = torch.load(io.BytesIO(_whole(file)), map_location="cpu", weights_only=True)
         network.load_state_dict(content["network"])
         optimizer.load_state_dict(content["optimizer"])
         torch.set_rng_state(content["random"])
         if torch.cuda.is_available() and content["random_cuda"]:
             torch.cuda.set_rng_state_all(content["random_cuda"])
         return State(**content["state"])
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError, pickle.UnpicklingError) as error:
+    except (
+        OSError, RuntimeError, LookupError, ValueError, TypeError, EOFError, AttributeError, MemoryError,
+        pickle.UnpicklingError,
+    ) as error:  # fmt: skip
         raise DataError(
             f"the training cannot go on from {file} ({' '.join(str(error).split())[:120]}). Delete it to begin again."
         ) from None
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=SIZE).digest()
+
+
+def _whole(file: Path) -> bytes:
+    """Return what torch wrote; `ValueError` where it is not as it was written."""
+    stored = file.read_bytes()
+    content, end = stored[: -SIZE - len(MAGIC)], stored[-SIZE - len(MAGIC) :]
+    if end != MAGIC + _digest(content):
+        raise ValueError("it is cut off or damaged")
+    return content

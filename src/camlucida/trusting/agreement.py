@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camlucida.comparison import rank_correlation
 from camlucida.evidence import Evidence
+from camlucida.tensors import spearman
 
 NOISE = 0.02
 """Standard deviation of the noise, as a share of the way from black to white: hardly visible."""
@@ -47,8 +46,9 @@ def of_classes(evidence: Evidence, classes: list[int], names: list[str]) -> tupl
 
 def other_classes(evidence: Evidence) -> list[int]:
     """The likeliest class but the target's, then random ones."""
-    rest = [k for k in evidence.logits.argsort(descending=True, stable=True).tolist() if k != evidence.target]
-    order = torch.randperm(len(rest) - 1, generator=evidence.sight.random("classes")).tolist()
+    sight = evidence.sight
+    rest = [k for k in sight.logits.argsort(descending=True, stable=True).tolist() if k != sight.target]
+    order = torch.randperm(len(rest) - 1, generator=sight.random("classes")).tolist()
     return [rest[0], *(rest[1 + i] for i in order[:OTHERS])]
 
 
@@ -56,7 +56,7 @@ def of_noise(evidence: Evidence) -> tuple[Likeness, ...]:
     """Maps of the picture with a little noise on it."""
     inputs = evidence.sight.inputs
     noise = torch.randn((COPIES, *inputs.shape[1:]), generator=evidence.sight.random("noise"), dtype=torch.float32)
-    maps = evidence.explain(inputs + NOISE * evidence.pixel * noise.to(inputs)).cpu()
+    maps = evidence.explain(inputs + NOISE * evidence.sight.pixel * noise.to(inputs)).cpu()
     return tuple(Likeness("noise", alike(evidence.relevance, m), m) for m in maps)
 
 
@@ -77,7 +77,7 @@ def of_shifts(evidence: Evidence) -> tuple[Likeness, ...]:
 
 def alike(one: Tensor, other: Tensor) -> float:
     """Spearman's rank correlation of two maps; NaN where one is the same everywhere or not finite."""
-    pair = [one.detach().cpu().double().numpy(), other.detach().cpu().double().numpy()]
-    if not all(np.isfinite(map_).all() for map_ in pair):
+    first, second = (map_.detach().cpu().flatten()[None] for map_ in (one, other))
+    if not bool(first.isfinite().all() and second.isfinite().all()):
         return float("nan")
-    return float(rank_correlation(pair)[0, 1])
+    return float(spearman(first, second))

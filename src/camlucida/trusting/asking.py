@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import operator
 import re
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,13 +15,15 @@ from camlucida.data.datasets import Item
 from camlucida.data.images import Source, load_image
 from camlucida.error_context import name_of
 from camlucida.errors import MethodError, TargetError
-from camlucida.evidence import Evidence, OfMethod, Sight, look
+from camlucida.evidence import Evidence, OfMethod
 from camlucida.methods import find
+from camlucida.model_input import Sight, look
 from camlucida.models.model import Model
 from camlucida.options import shown
 from camlucida.request import check_layer, one_layer
+from camlucida.seeds import check_seed
 from camlucida.targets import class_index
-from camlucida.types import Progress
+from camlucida.types import ProgressCallback
 
 
 def evidence_of(
@@ -32,7 +35,7 @@ def evidence_of(
     target: str | int | None = None,
     options: Mapping[str, Any] | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     name: str = "",
 ) -> Evidence:
     """The map of a class by a method, with everything that can be asked about it.
@@ -45,7 +48,10 @@ def evidence_of(
     Raises `CamlucidaError`s as `explain` does, and `TargetError` for what is no class and for a single output.
     """
     name = name or name_of(image)
-    sight = look(model, Item(load_image(image), name), None, seed=seed)
+    picture = load_image(image)
+    # Chance goes by the name, and arrays have none of their own, nor are files of two folders told apart by theirs.
+    item = Item(picture, f"{name} {zlib.crc32(picture.tobytes()):08x}")
+    sight = look(model, item, None, seed=check_seed(seed))
     if len(sight.logits) < 2:
         raise TargetError("trust tells a class from others, and this network has a single output.")
     if isinstance(method, list | tuple):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from camlucida.evidence import Sight
+from camlucida.model_input import Sight
 from camlucida.trusting.place import BLUR, blurred
 
 GUESSING = 0.5
@@ -85,11 +85,11 @@ def edge(sight: Sight, marked: Tensor | None) -> Edge:
     frame = torch.ones(height, width)
     frame[down : height - down, across : width - across] = 0
     shares = torch.stack([frame, 1 - frame]).to(sight.inputs)[:, None]
-    substrate = blurred(sight.inputs, BLUR * min(height, width), "reflect")
+    infill = blurred(sight.inputs, BLUR * min(height, width), "reflect")
 
     def without(which: Tensor) -> Tensor:
         share = shares[which.to(shares.device)]
-        return sight.inputs * (1 - share) + substrate * share
+        return sight.inputs * (1 - share) + infill * share
 
     after = sight.predict(without, 2).double().log_softmax(1)[:, sight.target]
     fall = sight.logits.double().log_softmax(0)[sight.target] - after

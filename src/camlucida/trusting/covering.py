@@ -26,7 +26,7 @@ def covered(picture: Image.Image, mask: NDArray[Any], cover: Cover = "blur") -> 
     returns  a new picture; the same pixels where nothing is marked
     """
     soft = _soft(mask, picture.size)
-    return Image.composite(_substrate(picture, soft, cover), picture, soft)
+    return Image.composite(_infill(picture, soft, cover), picture, soft)
 
 
 def _soft(mask: NDArray[Any], size: tuple[int, int]) -> Image.Image:
@@ -39,7 +39,7 @@ def _soft(mask: NDArray[Any], size: tuple[int, int]) -> Image.Image:
     return hard.filter(ImageFilter.GaussianBlur(reach)) if reach >= 0.5 else hard
 
 
-def _substrate(picture: Image.Image, soft: Image.Image, cover: str) -> Image.Image:
+def _infill(picture: Image.Image, soft: Image.Image, cover: str) -> Image.Image:
     if cover == "blur":
         return picture.filter(ImageFilter.GaussianBlur(BLUR * min(picture.size)))
     if cover == "grey":

@@ -15,10 +15,11 @@ from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec
 from camlucida.error_context import name_of, of_this
 from camlucida.errors import CamlucidaError, DataError, MethodError, TargetError
-from camlucida.evidence import Evidence, Sight
+from camlucida.evidence import Evidence
 from camlucida.explaining import as_model
 from camlucida.explanation import Explanation
 from camlucida.methods import Combined, find
+from camlucida.model_input import Sight
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments, shown
 from camlucida.request import INPUT, MethodSpec
@@ -30,7 +31,7 @@ from camlucida.trusting.certainty import certainty, edge
 from camlucida.trusting.place import place
 from camlucida.trusting.value import Trust, in_colours
 from camlucida.trusting.verdict import Region
-from camlucida.types import Progress
+from camlucida.types import ProgressCallback
 
 
 @checked_arguments(MethodError)
@@ -44,7 +45,7 @@ def trust(
     region: NDArray[np.bool_] | None = None,
     moves: Count = 128,
     seed: Seed = 0,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Trust:
     """Put one map to the test: can it be believed?
 
@@ -110,7 +111,7 @@ def _judged(
     region: NDArray[np.bool_] | None,
     moves: int,
     seed: int,
-    progress: Progress | None,
+    progress: ProgressCallback | None,
 ) -> Trust:
     picture = load_image(source)
     evidence = evidence_of(model, picture, **how, seed=seed, progress=progress, name=name)
@@ -119,7 +120,7 @@ def _judged(
     tested = place(sight, map_, moves=moves, tick=progress)
     classes, noise, shifts = _relatives(evidence) if tested is not None else ((), (), ())
     plain = model.preprocessing
-    substrate = sight.inputs[0] if tested is None else _without(sight, tested.marked, tested.substrate)
+    infill = sight.inputs[0] if tested is None else _without(sight, tested.marked, tested.infill)
     return Trust(
         target=class_label(sight.target, model.labels),
         predicted=class_label(int(sight.logits.argmax()), model.labels),
@@ -140,7 +141,7 @@ def _judged(
         geometry=sight.geometry,
         map=map_,
         seen=in_colours(sight.inputs[0], plain.mean, plain.std),
-        blurred=in_colours(substrate, plain.mean, plain.std),
+        blurred=in_colours(infill, plain.mean, plain.std),
     )
 
 
@@ -150,9 +151,9 @@ def _relatives(evidence: Evidence) -> tuple[tuple[Likeness, ...], ...]:
     return of_classes(evidence, others, names), of_noise(evidence), of_shifts(evidence)
 
 
-def _without(sight: Sight, marked: Tensor, substrate: Tensor) -> Tensor:
+def _without(sight: Sight, marked: Tensor, infill: Tensor) -> Tensor:
     share = marked.to(sight.inputs)
-    return sight.inputs[0] * (1 - share) + substrate.to(sight.inputs) * share
+    return sight.inputs[0] * (1 - share) + infill.to(sight.inputs) * share
 
 
 def _region(map_: Tensor, sight: Sight, region: NDArray[np.bool_]) -> Region:

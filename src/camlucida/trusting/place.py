@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camlucida.errors import MethodError
-from camlucida.evidence import Sight
-from camlucida.types import Progress
+from camlucida.model_input import Sight
+from camlucida.tensors import gaussian_blur
+from camlucida.types import ProgressCallback
 
 TOP = 0.2
 """The share of the picture that is blurred out: where the map is highest."""
@@ -40,12 +41,12 @@ class Place:
 
     falls     (moves,) of the log-probability, in nats; the first is that of the map itself
     marked    (H, W) from 0 to 1: what was blurred out, on the network's input
-    substrate (c, H, W) the blurred picture
+    infill    (c, H, W) the blurred picture
     """
 
     falls: Tensor = field(repr=False)
     marked: Tensor = field(repr=False)
-    substrate: Tensor = field(repr=False)
+    infill: Tensor = field(repr=False)
 
     @property
     def p(self) -> float:
@@ -63,7 +64,7 @@ class Place:
         return float(self.falls[1:].mean())
 
 
-def place(sight: Sight, relevance: Tensor, *, moves: int = 128, tick: Progress | None = None) -> Place | None:
+def place(sight: Sight, relevance: Tensor, *, moves: int = 128, tick: ProgressCallback | None = None) -> Place | None:
     """Test whether a map (H, W) on the network's input marks what the class's score depends on.
 
     moves    128: shifts, mirrors and quarter turns; 64 without mirrors; 32 half turns only. Of an oblong input there
@@ -76,15 +77,15 @@ def place(sight: Sight, relevance: Tensor, *, moves: int = 128, tick: Progress |
     height, width = seen.shape
     marked = feathered(top(canvas(seen), sight.random("place")))
     moved = torch.stack([one[:height, :width] for one in group(marked, moves)]).to(sight.inputs)
-    substrate = blurred(sight.inputs, BLUR * min(height, width), "reflect")
+    infill = blurred(sight.inputs, BLUR * min(height, width), "reflect")
 
     def without(which: Tensor) -> Tensor:
         share = moved[which.to(moved.device)][:, None]
-        return sight.inputs * (1 - share) + substrate * share
+        return sight.inputs * (1 - share) + infill * share
 
     after = sight.predict(without, len(moved), tick=tick).double().log_softmax(1)[:, sight.target]
     before = sight.logits.double().log_softmax(0)[sight.target]
-    return Place((before - after).cpu(), moved[0].cpu(), substrate[0].cpu())
+    return Place((before - after).cpu(), moved[0].cpu(), infill[0].cpu())
 
 
 def canvas(map_: Tensor) -> Tensor:
@@ -131,14 +132,8 @@ def group(mask: Tensor, moves: int = 128) -> list[Tensor]:
 
 def blurred(pictures: Tensor, sigma: float, border: str) -> Tensor:
     """Gaussian blur of pictures (b, c, H, W), `sigma` in pixels, cut off at three of them; `border` as of `F.pad`."""
-    reach = max(1, min(round(3 * sigma), min(pictures.shape[-2:]) - 1))
-    steps = torch.arange(-reach, reach + 1, device=pictures.device, dtype=pictures.dtype)
-    weights = torch.exp(-(steps**2) / (2 * sigma**2))
-    row = (weights / weights.sum())[None, None, None]
-    planes = pictures.flatten(0, 1)[:, None]
-    planes = F.conv2d(F.pad(planes, (reach, reach, 0, 0), mode=border), row)
-    planes = F.conv2d(F.pad(planes, (0, 0, reach, reach), mode=border), row.transpose(2, 3))
-    return planes.view_as(pictures)
+    radius = max(1, min(round(3 * sigma), min(pictures.shape[-2:]) - 1))
+    return gaussian_blur(pictures, sigma, radius, border)
 
 
 def _turns_and_mirrors(square: bool, moves: int) -> tuple[tuple[int, ...], tuple[bool, ...]]:

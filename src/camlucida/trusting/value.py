@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from camlucida.saving import png, write_picture, writing
+from camlucida._escaping import printable
+from camlucida._files import atomic_write, png, write_picture
 from camlucida.trusting.agreement import Likeness
 from camlucida.trusting.certainty import Certainty, Edge
 from camlucida.trusting.place import Place
@@ -126,8 +127,10 @@ class Trust:
     def __rich__(self) -> Table:
         from rich.markup import escape
         from rich.table import Table
+        from rich.text import Text
 
-        title = f"{escape(self.source)} · {escape(self.target)} · {escape(self.method)}\n{escape(str(self.verdict))}"
+        names = (printable(name, lines=False) for name in (self.source, self.target, self.method))
+        title = Text(f"{' · '.join(names)}\n{self.verdict}")
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
         for row in self.rows:
             table.add_row(*map(escape, row))
@@ -174,8 +177,7 @@ class Trust:
         path = Path(path)
         if path.suffix.lower() == ".json":
             text = json.dumps(self.record(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-            with writing(path):
-                path.write_text(text, encoding="utf-8", errors="backslashreplace")
+            atomic_write(path, text)
         else:
             write_picture(lambda: self.panel(**look), path)
         return [path]

@@ -6,7 +6,7 @@ fails each is asked by itself, and if one fails, it is asked layer by layer. Wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.explaining import explain
 from camlucida.methods import Combined, Method
-from camlucida.types import Geometry
+from camlucida.types import Geometry, ProgressCallback
 from camlucida.web.limits import check_method
 from camlucida.web.meaning import Goal
 from camlucida.web.page import Page
@@ -25,7 +25,6 @@ from camlucida.web.served import Served
 from camlucida.web.wire import Explained, Score
 
 Asked: TypeAlias = Method | Combined
-Tick: TypeAlias = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +76,7 @@ class Gathering:
             return []
         return [(layer, key) for key in self._keys(method) for layer in self._layers(method)]
 
-    def maps(self, methods: Sequence[Asked], tick: Tick) -> Iterator[list[Found]]:
+    def maps(self, methods: Sequence[Asked], tick: ProgressCallback) -> Iterator[list[Found]]:
         """The maps of some of the methods at a time, the quick ones first; what was found before is taken from there.
 
         tick   told how many of how many steps are done, over all of them; whatever it raises ends the work
@@ -93,7 +92,7 @@ class Gathering:
             yield [one for found in known.values() for one in found or ()]
         tick(100 * len(groups), 100 * len(groups))
 
-    def _asked(self, methods: Sequence[Asked], tick: Tick) -> Iterator[tuple[Asked, list[Found]]]:
+    def _asked(self, methods: Sequence[Asked], tick: ProgressCallback) -> Iterator[tuple[Asked, list[Found]]]:
         """Together; or if that fails, each by itself."""
         if not methods:
             return
@@ -106,7 +105,7 @@ class Gathering:
                 for method in methods:
                     yield from self._asked([method], tick)
 
-    def _by_layer(self, method: Asked, error: CamlucidaError, tick: Tick) -> list[Found]:
+    def _by_layer(self, method: Asked, error: CamlucidaError, tick: ProgressCallback) -> list[Found]:
         """Of a method that failed: what it has to say at each layer."""
         layers = self._layers(method)
         if len(layers) == 1:
@@ -123,7 +122,7 @@ class Gathering:
         return made if others or reason is None else [Found(method.name, None, None, error=reason)]
 
     def _together(
-        self, methods: Sequence[Asked], layers: Sequence[str], tick: Tick
+        self, methods: Sequence[Asked], layers: Sequence[str], tick: ProgressCallback
     ) -> Iterator[tuple[Asked, list[Found]]]:
         """All maps of the methods from one run, one method after the other."""
         free = methods[0].class_free
@@ -172,7 +171,7 @@ class Gathering:
 class _Steps:
     """The progress of one group among several; a method that begins anew is not heard until it is further."""
 
-    def __init__(self, tell: Tick, done: int, groups: int) -> None:
+    def __init__(self, tell: ProgressCallback, done: int, groups: int) -> None:
         self._tell, self._done, self._groups, self._best = tell, done, groups, 0
 
     def __call__(self, done: int, total: int) -> None:

@@ -6,9 +6,12 @@ hashes in its record: numbers can be shown in any case, pictures and maps only w
 
 from __future__ import annotations
 
+import math
+import os
 import shutil
 import tempfile
 import threading
+import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -18,12 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from camlucida.analysing import Mistakes, embed, mistakes
-from camlucida.data.datasets import DataSet
+from camlucida.data.datasets import DataSet, identity, known_of, spread
 from camlucida.errors import DataError
 from camlucida.evaluation import Evaluation
 from camlucida.evaluation.belonging import other_pictures
 from camlucida.evaluation.store import Store
-from camlucida.types import Progress
+from camlucida.types import ProgressCallback
 from camlucida.web.confused import Confused
 from camlucida.web.evaluated import Evaluated
 from camlucida.web.scatter import Scatter
@@ -38,6 +41,8 @@ RESULTS: Mapping[Kind, str] = {
     "embedding": "features.parquet",
     "evaluation": "results.parquet",
 }
+LEAST_S, RATIO = 2.0, 20.0
+"""Whether files were replaced is asked again after so many seconds, and so many times the time that asking takes."""
 MADE = 12
 """Runs made on the page that are kept; of more, the oldest goes."""
 
@@ -115,17 +120,18 @@ class Runs:
     data: DataSet
     _opened: dict[str, tuple[int, Run | Broken]] = field(default_factory=dict)
     _made: OrderedDict[str, Run] = field(default_factory=OrderedDict)
-    _same: dict[tuple[int, int, str], str] = field(default_factory=dict)
+    _hashes: dict[tuple[int, int], tuple[str, float]] = field(default_factory=dict)
     _making: threading.Lock = field(default_factory=threading.Lock)
 
     def all(self) -> list[Run | Broken]:
         """Those given, in their order, then those made here, the latest last."""
-        return [*(self._given(number) for number in range(len(self.given))), *list(self._made.values())]
+        made = [self._checked(run) for run in list(self._made.values())]
+        return [*(self._given(number) for number in range(len(self.given))), *made]
 
     def find(self, id_: str) -> Run:
         """By its id. Raises `Missing`, and `DataError` for a folder that cannot be opened."""
         if id_ in self._made:
-            return self._made[id_]
+            return self._checked(self._made[id_])
         if id_[:1] == "r" and id_[1:].isdigit() and int(id_[1:]) < len(self.given):
             found = self._given(int(id_[1:]))
             if isinstance(found, Broken):
@@ -135,13 +141,15 @@ class Runs:
             f"The run {id_[:60]} is not here (any more): what is computed on the page goes when the page is stopped."
         )
 
-    def make(self, served: Served, count: int, seed: int, maps: bool, progress: Progress) -> Run:
+    def make(self, served: Served, count: int, seed: int, maps: bool, progress: ProgressCallback) -> Run:
         """Look over `count` pictures, drawn by `seed`: where the model errs, and what it takes for alike.
 
         Numbers go into a folder that is deleted when the page ends; no picture does. What was stopped goes on where it
         was. `progress` counts a picture twice, and ends the work by raising.
         """
         id_ = f"m-{served.model.weights_hash}-{count}-{seed}-{int(maps)}"
+        if self._of_files:  # an image may have been replaced since the last time
+            id_ += f"-{self._hash(min(count, len(self.data)), seed, afresh=True)}"
         with self._making:
             if id_ in self._made:
                 return self._made[id_]
@@ -183,10 +191,33 @@ class Runs:
         stamp = _stamp(path)
         if id_ not in self._opened or self._opened[id_][0] != stamp:
             self._opened[id_] = (stamp, self._open(id_, path))
-        return self._opened[id_][1]
+        opened = self._opened[id_][1]
+        return opened if isinstance(opened, Broken) else self._checked(opened)
+
+    def _checked(self, run: Run) -> Run:
+        """Return a run whose pictures are no longer shown once an image was replaced on the disk."""
+        if run.shows and self._of_files and (pictures := self._other_pictures(run.plan)):
+            run.shows, run.unlike = False, [*run.unlike, _about_others(run.name, run.plan, pictures)]
+        return run
+
+    @cached_property
+    def _of_files(self) -> bool:
+        """Whether the images are files, which may be replaced while the page is open."""
+        return bool(len(self.data)) and isinstance(known_of(self.data)[0].image, str | os.PathLike)
+
+    def _hash(self, pictures: int, seed: int, *, afresh: bool = False) -> str:
+        """Return the identity of some pictures; asked for again after a time in proportion to what it costs."""
+        begun = time.monotonic()
+        known, until = self._hashes.get((pictures, seed), ("", -math.inf))
+        if afresh or begun >= until:
+            known = identity(self.data, spread(len(self.data), pictures, seed))
+            took = time.monotonic() - begun
+            wait = max(LEAST_S, RATIO * took) if self._of_files else math.inf
+            self._hashes[pictures, seed] = known, begun + wait
+        return known
 
     def _open(self, id_: str, path: Path) -> Run | Broken:
-        name = path.resolve().name
+        name = Path(os.path.realpath(path)).name
         try:
             plan = Store(path).plan
             kind = kind_of(plan)
@@ -205,7 +236,7 @@ class Runs:
                 "its maps cannot be shown."
             )
         if pictures:
-            said.append(f"{name} is about {plan['data']}: {pictures}, so that its pictures cannot be shown.")
+            said.append(_about_others(name, plan, pictures))
         return Run(id_, name, {kind: path}, plan, model, said, not pictures)
 
     def _model_of(self, plan: Mapping[str, Any]) -> Served | None:
@@ -214,11 +245,12 @@ class Runs:
         return min(alike, key=lambda served: served.name != plan["model"], default=None)
 
     def _other_pictures(self, plan: Mapping[str, Any]) -> str:
-        """Asked once of runs over the same pictures: it reads what is known of every one of them."""
-        key = (plan["pictures"], plan["seed"], plan["data_hash"])
-        if key not in self._same:
-            self._same[key] = other_pictures(plan, self.data)
-        return self._same[key]
+        """How the page's pictures are not those of a run, or nothing."""
+        return other_pictures(plan, self.data, self._hash(plan["pictures"], plan["seed"]))
+
+
+def _about_others(name: str, plan: Mapping[str, Any], pictures: str) -> str:
+    return f"{name} is about {plan['data']}: {pictures}, so that its pictures cannot be shown."
 
 
 def kind_of(plan: Mapping[str, Any]) -> Kind | None:

@@ -52,7 +52,8 @@ def cub(root: Place) -> Listed:
         parts = None
         if box is not None and number in points:
             parts = partial(_discs, picture, points[number], REACH * float((box[0, 2:] - box[0, :2]).max()))
-        items.append(Item(picture, file, label, box, parts=parts, split=split, problems=tuple(wrong)))
+        read = (root / "parts/part_locs.txt",) if parts is not None else ()
+        items.append(Item(picture, file, label, box, parts=parts, split=split, problems=tuple(wrong), files=read))
     names = tuple(words[0].partition(".")[2].replace("_", " ") or words[0] for words in classes.values())
     known = items if masks is None else Lazily(items, partial(_masked, masks))
     return Listed("CUB-200-2011", known, names, problems=tuple(problems))
@@ -107,7 +108,8 @@ def _discs(image: Place, points: Points, radius: float) -> dict[str, Mask]:
 
 
 def _masked(folder: Place, item: Item) -> Item:
-    return replace(item, mask=partial(_bird, folder / f"{item.name.rpartition('.')[0]}.png"))
+    file = folder / f"{item.name.rpartition('.')[0]}.png"
+    return replace(item, mask=partial(_bird, file), files=(*item.files, file))
 
 
 def _bird(file: Place) -> Mask:

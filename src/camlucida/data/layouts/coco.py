@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -48,7 +49,8 @@ def coco(root: Place) -> Listed:
         prefix = f"{split}/" if len(read) > 1 else ""
         for image in content["images"]:
             found = objects.pop(image["id"], [])
-            items.append(_item(pictures, prefix, image, found, order, split))
+            item = _item(pictures, prefix, image, found, order, split)
+            items.append(replace(item, files=(file,)))
         problems += [f"{file.name}: objects of a picture {number} that is not in it." for number in objects]
     return Listed(root.stem if root.suffix else "COCO", items, classes, problems=tuple(problems))
 

@@ -58,6 +58,11 @@ class Row:
     number: int
     name: str
 
+    def stamp(self) -> str:
+        """Text that changes with the files of the table, and with the row."""
+        files = [Path(file["filename"]).stat() for file in self.rows.cache_files]
+        return f"{[(status.st_size, status.st_mtime_ns) for status in files]} {self.number}"
+
     def read(self) -> bytes:
         stored = self.rows[self.number][self.column]
         if stored["bytes"] is not None:

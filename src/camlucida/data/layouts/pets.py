@@ -60,7 +60,8 @@ def _marked(notes: Place, item: Item) -> Item:
         return replace(item, problems=(f"no mask: {error}",))
     boxes = np.array([[x.min(), y.min(), x.max() + 1, y.max() + 1]], dtype=np.float64) if len(x) else None
     parts = partial(_head, head, trimap) if head.is_file() else None
-    return replace(item, boxes=boxes, mask=partial(_animal, trimap), parts=parts)
+    files = (trimap, head) if parts is not None else (trimap,)
+    return replace(item, boxes=boxes, mask=partial(_animal, trimap), parts=parts, files=files)
 
 
 def _animal(trimap: Place) -> Mask:

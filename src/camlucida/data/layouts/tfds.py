@@ -29,6 +29,11 @@ class Stored:
     length: int
     name: str
 
+    def stamp(self) -> str:
+        """Text that changes with the file, and with where in it the record lies."""
+        status = self.file.stat()
+        return f"{status.st_size} {status.st_mtime_ns} {self.start} {self.length}"
+
     def read(self) -> bytes:
         with self.file.open("rb") as stream:
             stream.seek(self.start)

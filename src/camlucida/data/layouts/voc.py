@@ -67,7 +67,8 @@ def voc(root: Place) -> Listed:
         item = Item(file, name, label, _boxes(objects, classes, label), split=split, others=others, problems=wrong)
         if name in masked and label is not None:
             segments = masks / f"{name}.png"
-            item = replace(item, mask=partial(_own, segments, label), rival=partial(_foreign, segments, label))
+            own, foreign = partial(_own, segments, label), partial(_foreign, segments, label)
+            item = replace(item, mask=own, rival=foreign, files=(segments,))
         items.append(item)
     return Listed("Pascal VOC", items, classes)
 

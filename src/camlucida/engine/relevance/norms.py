@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from camlucida.engine.norm_formulas import constant_spread, group_norm, instance_norm, layer_norm, rms_norm
 from camlucida.engine.relevance.calls import Call
 from camlucida.engine.relevance.shares import Fold
+
+Norm: TypeAlias = Callable[[Tensor], Tensor]
 
 
 def fold_of(call: Call) -> tuple[Fold, ...]:
@@ -40,72 +43,35 @@ def _scale_and_shift(x: Tensor, given: Mapping[str, Any]) -> tuple[Tensor, Tenso
     return scale, -mean * scale if given.get("bias") is None else given["bias"] - mean * scale
 
 
-def _batch_norm(call: Call) -> Callable[[Tensor], Tensor]:
+def _batch_norm(call: Call) -> Norm:
     x, given = call.live[0], call.given(_BATCH_NORM)
     scale, shift = (t.view(1, -1, *[1] * (x.ndim - 2)) for t in _scale_and_shift(x, given))
     return lambda x: x * scale + shift
 
 
-def _standardised(x: Tensor, dims: list[int], eps: float) -> Tensor:
-    spread: Tensor = (x.detach().var(dims, unbiased=False, keepdim=True) + eps).sqrt()
-    return (x - x.mean(dims, keepdim=True)) / spread
+def _instance_norm(call: Call) -> Norm:
+    of_input = call.given(_INSTANCE_NORM).get("use_input_stats", True)
+    return _instance_norm_of_input(call) if of_input else _batch_norm(call)
 
 
-def _layer_norm(call: Call) -> Callable[[Tensor], Tensor]:
-    given = call.given(("input", "normalized_shape", "weight", "bias", "eps"))
-    weight, bias = given.get("weight"), given.get("bias")
-    dims = [-1 - d for d in range(len(given["normalized_shape"]))]
+def _with_constant_spread(norm: Callable[..., Tensor], names: tuple[str, ...]) -> Callable[[Call], Norm]:
+    """The rule of a norm that `norm_formulas` writes out, whose arguments have these `names`."""
 
-    def straight(x: Tensor) -> Tensor:
-        out = _standardised(x, dims, given.get("eps", 1e-5))
-        out = out if weight is None else out * weight
-        return out if bias is None else out + bias
+    def rule(call: Call) -> Norm:
+        given = call.given(names)
+        del given["input"]  # it may be part of the graph that this function becomes a part of
+        return lambda x: norm(x, **given, spread=constant_spread)
 
-    return _detached(straight, given)
+    return rule
 
 
-def _rms_norm(call: Call) -> Callable[[Tensor], Tensor]:
-    given = call.given(("input", "normalized_shape", "weight", "eps"))
-    weight, dims = given.get("weight"), [-1 - d for d in range(len(given["normalized_shape"]))]
+_INSTANCE_NORM = ("input", "running_mean", "running_var", "weight", "bias", "use_input_stats", "momentum", "eps")
+_instance_norm_of_input = _with_constant_spread(instance_norm, _INSTANCE_NORM)
+_layer_norm = _with_constant_spread(layer_norm, ("input", "normalized_shape", "weight", "bias", "eps"))
+_group_norm = _with_constant_spread(group_norm, ("input", "num_groups", "weight", "bias", "eps"))
+_rms_norm = _with_constant_spread(rms_norm, ("input", "normalized_shape", "weight", "eps"))
 
-    def straight(x: Tensor) -> Tensor:
-        eps = torch.finfo(x.dtype).eps if given.get("eps") is None else given["eps"]
-        out = x / (x.detach().square().mean(dims, keepdim=True) + eps).sqrt()
-        return out if weight is None else out * weight
-
-    return _detached(straight, given)
-
-
-def _group_norm(call: Call) -> Callable[[Tensor], Tensor]:
-    given = call.given(("input", "num_groups", "weight", "bias", "eps"))
-    return _by_groups(given, given["num_groups"])
-
-
-def _instance_norm(call: Call) -> Callable[[Tensor], Tensor]:
-    names = ("input", "running_mean", "running_var", "weight", "bias", "use_input_stats", "momentum", "eps")
-    given = call.given(names)
-    return _by_groups(given, call.live[0].shape[1]) if given.get("use_input_stats", True) else _batch_norm(call)
-
-
-def _by_groups(given: dict[str, Any], groups: int) -> Callable[[Tensor], Tensor]:
-    weight, bias = given.get("weight"), given.get("bias")
-
-    def straight(x: Tensor) -> Tensor:
-        apart = x.reshape(len(x), groups, -1, *x.shape[2:])
-        out = _standardised(apart, list(range(2, apart.ndim)), given.get("eps", 1e-5)).flatten(1, 2)
-        channels = [1, -1, *[1] * (x.ndim - 2)]
-        out = out if weight is None else out * weight.view(channels)
-        return out if bias is None else out + bias.view(channels)
-
-    return _detached(straight, given)
-
-
-def _detached(straight: Callable[[Tensor], Tensor], given: dict[str, Any]) -> Callable[[Tensor], Tensor]:
-    del given["input"]  # it may stand in the graph that this function becomes a part of
-    return straight
-
-
-NORMS: dict[Callable[..., Any], Callable[[Call], Callable[[Tensor], Tensor]]] = {
+NORMS: dict[Callable[..., Any], Callable[[Call], Norm]] = {
     F.batch_norm: _batch_norm,
     F.instance_norm: _instance_norm,
     F.layer_norm: _layer_norm,

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from camlucida.methods.parts.fills import filled
+from camlucida.seeds import generator
 
 
-def showing(inputs: Tensor, labels: Tensor, patterns: Tensor, fill: str) -> Callable[[Tensor], Tensor]:
+def showing(inputs: Tensor, labels: Tensor, patterns: Tensor, infill: str) -> Callable[[Tensor], Tensor]:
     """Pattern numbers (n,) in, pictures (n, b, c, H, W) out that show the segments `patterns` (all, s) has on."""
-    cover, on = filled(inputs, fill), patterns.to(inputs.device, torch.bool)
+    cover, on = filled(inputs, infill), patterns.to(inputs.device, torch.bool)
     return lambda which: torch.where(on[which.to(on.device)][:, labels][:, :, None], inputs, cover)
 
 
@@ -50,7 +51,7 @@ def shapley_coalitions(count: int, n: int, seed: int) -> tuple[Tensor, Tensor | 
         sizes = every.sum(1).tolist()
         kernel = [(count - 1) / (math.comb(count, size) * size * (count - size)) for size in sizes]
         return torch.cat([ends, every]), torch.tensor(kernel, dtype=torch.float64)
-    random = torch.Generator().manual_seed(seed)
+    random = generator(seed)
     size = torch.arange(1, count)
     drawn = 1 + torch.multinomial(1.0 / (size * (count - size)), (n - 2) // 2, replacement=True, generator=random)
     order = torch.rand(len(drawn), count, generator=random, dtype=torch.float64).argsort(1).argsort(1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MethodError
+from camlucida.seeds import generator
 
 
 def pixels_of(value: float, side: int) -> int:
@@ -28,7 +29,7 @@ def rise_masks(size: tuple[int, int], n: int, cells: int, p: float, seed: int) -
     A grid of cells x cells zeros and ones is made (cells + 1) cells large, bilinearly, and a picture of `size`
     (height, width) is cut out at a random place of the first cell. Each pixel is seen with the mean p.
     """
-    random = torch.Generator().manual_seed(seed)
+    random = generator(seed)
     grid = (torch.rand(n, cells, cells, generator=random) < p).double()
     large = [-(-side // cells) for side in size]  # pixels of a cell, rounded up as the authors do
     shifts = [torch.randint(0, pixels, (n,), generator=random) for pixels in large]

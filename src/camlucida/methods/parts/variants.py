@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from camlucida.options import OneOf
+from camlucida.seeds import generator
 
 
 def the_picture(inputs: Tensor) -> Callable[[Tensor], Tensor]:
@@ -22,16 +23,14 @@ def noisy(inputs: Tensor, count: int, noise: float, seed: int) -> Callable[[Tens
 
     noise    standard deviation, as a share of each picture's range (its maximum less its minimum)
     """
-    drawn = torch.randn((count, *inputs.shape[1:]), generator=torch.Generator().manual_seed(seed))
+    drawn = torch.randn((count, *inputs.shape[1:]), generator=generator(seed))
     width = noise * (inputs.amax((1, 2, 3), keepdim=True) - inputs.amin((1, 2, 3), keepdim=True))
     return lambda which: inputs + width * drawn[which][:, None].to(inputs)
 
 
 BASELINES: dict[str, Callable[[Tensor, int], Tensor]] = {
     "mean": lambda inputs, seed: torch.zeros_like(inputs),
-    "noise": lambda inputs, seed: (
-        torch.randn(inputs.shape[1:], generator=torch.Generator().manual_seed(seed)).to(inputs).expand_as(inputs)
-    ),
+    "noise": lambda inputs, seed: torch.randn(inputs.shape[1:], generator=generator(seed)).to(inputs).expand_as(inputs),
 }
 """Pictures with nothing on them, in the units of the network's input: all 0, which is the mean colour; or N(0, 1)."""
 

@@ -20,6 +20,11 @@ def even(relevance: Tensor) -> bool:
     return float(values.max() - values.min()) <= EVEN * float(values.abs().max())
 
 
+def is_rankable(relevance: Tensor) -> bool:
+    """Return whether a map has an order to judge: numbers only, not all 0, and not constant."""
+    return says_something(relevance) and not even(relevance)
+
+
 def ranks(relevance: Tensor, random: torch.Generator) -> Tensor:
     """The place of every value in a row from the largest to the smallest: long, of the same shape, from 0 on.
 

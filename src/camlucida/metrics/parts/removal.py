@@ -28,10 +28,33 @@ def logit(logits: Tensor, target: int) -> Tensor:
     return logits.detach().cpu().double()[..., target]
 
 
-def cells_taken(predict: Predict, without: Without, cells: Tensor, taken: Tensor) -> Tensor:
-    """Class scores (n, k) without some cells: `cells` (H, W) is the number of each pixel's, `taken` (n, cells) bool."""
-    taken = taken.to(cells.device)
-    return predict(lambda which: without(taken[which][:, cells]), len(taken))
+def score_drops(
+    predict: Predict,
+    without: Without,
+    logits: Tensor,
+    target: int,
+    cells: Tensor,
+    removed: Tensor,
+    *,
+    read: Callable[[Tensor, int], Tensor] = logit,
+) -> Tensor:
+    """Return how far the score of a class falls without sets of cells.
+
+    Args:
+        predict: Class scores of other images.
+        without: How the image loses pixels.
+        logits: `(k,)` class scores of the unmodified image.
+        target: The class.
+        cells: `(H, W)` the number of each pixel's cell.
+        removed: `(n, cells)` bool: the cells of each set.
+        read: What counts as the score, `logit` or `probability`.
+
+    Returns:
+        The drops `(n,)`, float64 on the CPU; positive where the class loses.
+    """
+    cells, removed = cells.to(logits.device), removed.to(logits.device)
+    scores = predict(lambda indices: without(removed[indices][:, cells]), len(removed))
+    return read(logits, target) - read(scores, target)
 
 
 def grid_cells(size: Sequence[int], across: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""How alike two maps are: by rank, by structure, by the edges in them. NaN where one of them is the same everywhere."""
+"""How similar two maps are in structure and in the edges in them. NaN where one of them is constant."""
 
 from __future__ import annotations
 
@@ -8,37 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from camlucida.tensors import gaussian_kernel
+
 WINDOW, SIGMA = 11, 1.5
 """Of SSIM's Gaussian window, as Wang et al. (2004) have it."""
 
 K1, K2 = 0.01, 0.03
 
 ORIENTATIONS = 9
-
-
-def ranks(values: Tensor) -> Tensor:
-    """Ranks (n, m) of values (n, m) within each row, from 0; equal values share the mean of their ranks. float64."""
-    ordered, order = values.double().sort(dim=1)
-    place = torch.arange(values.shape[1], dtype=torch.float64, device=values.device).expand_as(ordered)
-    begins = torch.ones_like(ordered, dtype=torch.bool)
-    begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    group = begins.long().cumsum(1) - 1
-    zeros = torch.zeros_like(ordered)
-    mean = zeros.scatter_add(1, group, place) / zeros.scatter_add(1, group, torch.ones_like(place)).clamp_min(1)
-    return zeros.scatter(1, order, mean.gather(1, group))
-
-
-def pearson(one: Tensor, other: Tensor) -> Tensor:
-    """The correlation (n,) of the rows of two (n, m)."""
-    one, other = (x.double() - x.double().mean(1, keepdim=True) for x in (one, other))
-    sizes = one.norm(dim=1) * other.norm(dim=1)
-    found: Tensor = (one * other).sum(1) / sizes.where(sizes > 0, torch.nan)
-    return found
-
-
-def spearman(one: Tensor, other: Tensor) -> Tensor:
-    """The rank correlation (n,) of maps (n, h, w), -1 to 1."""
-    return pearson(ranks(one.flatten(1)), ranks(other.flatten(1)))
 
 
 def ssim(one: Tensor, other: Tensor) -> Tensor:
@@ -48,7 +25,8 @@ def ssim(one: Tensor, other: Tensor) -> Tensor:
     """
     a, b = (_stretched(x)[:, None] for x in (one, other))
     side = min(WINDOW, *one.shape[1:])
-    window = _gaussian(side - (side + 1) % 2).to(a)[None, None]
+    line = gaussian_kernel(SIGMA, (side - 1) // 2).to(a)
+    window = (line[:, None] * line)[None, None]
 
     def around(x: Tensor) -> Tensor:
         return F.conv2d(x, window)
@@ -81,10 +59,3 @@ def _stretched(maps: Tensor) -> Tensor:
     low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
     width = high - low
     return (maps - low) / width.where(width > 0, torch.nan)
-
-
-def _gaussian(side: int) -> Tensor:
-    x = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
-    line = (-(x**2) / (2 * SIGMA**2)).exp()
-    window = line[:, None] * line
-    return window / window.sum()

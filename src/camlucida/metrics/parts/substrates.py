@@ -11,33 +11,31 @@ from torch import Tensor
 
 from camlucida.errors import MetricError, nearest
 from camlucida.metrics.parts.imputation import imputed
+from camlucida.tensors import blurred_infill, gaussian_kernel
 
 Without: TypeAlias = Callable[[Tensor], Tensor]
 """Which pixels are missing (n, H, W) in, the pictures (n, c, H, W) without them out."""
 
-Substrate: TypeAlias = Literal["zeros", "black", "mean", "gaussian", "rise_blur", "road"]
-
-BLUR = 0.05
-"""Sigma of the honest blur, as a share of the shorter side: 11 pixels of 224, which leaves colours and no shapes."""
+Infill: TypeAlias = Literal["zeros", "black", "mean", "gaussian", "rise_blur", "road"]
 
 ROAD_NOISE = 0.01
 """Of the range from black to white."""
 
 
 def without(
-    inputs: Tensor, substrate: str, *, pixel: Tensor, black: Tensor, random: torch.Generator, noise: float = ROAD_NOISE
+    inputs: Tensor, infill: str, *, pixel: Tensor, black: Tensor, random: torch.Generator, noise: float = ROAD_NOISE
 ) -> Without:
     """How one picture (c, H, W) loses pixels.
 
-    substrate  "zeros" of the network's input, which is the mean colour of what it was trained on; "black"; "mean", the
+    infill     "zeros" of the network's input, which is the mean colour of what it was trained on; "black"; "mean", the
                picture's own mean colour; "gaussian", the picture blurred until only colours are left; "rise_blur", the
                blur of RISE's code; "road", what the pixels around it make likely, with noise
     noise      of "road", sigma as a share of the range from black to white
     """
-    if substrate == "road":
+    if infill == "road":
         grain = noise * pixel * torch.randn(inputs.shape, generator=random, dtype=torch.float64).to(inputs)
         return lambda missing: _with_likely(inputs, missing, grain)
-    return put(inputs, picture(inputs, substrate, black))
+    return put(inputs, picture(inputs, infill, black))
 
 
 def put(inputs: Tensor, other: Tensor) -> Without:
@@ -45,27 +43,21 @@ def put(inputs: Tensor, other: Tensor) -> Without:
     return lambda missing: torch.where(missing[:, None], other, inputs)
 
 
-def picture(inputs: Tensor, substrate: str, black: Tensor) -> Tensor:
+def picture(inputs: Tensor, infill: str, black: Tensor) -> Tensor:
     """The picture (c, H, W) that shows through where pixels are missing."""
-    if substrate == "zeros":
+    if infill == "zeros":
         return torch.zeros_like(inputs)
-    if substrate == "black":
+    if infill == "black":
         return black.to(inputs).expand_as(inputs)
-    if substrate == "mean":
+    if infill == "mean":
         return inputs.mean((1, 2), keepdim=True).expand_as(inputs)
-    if substrate == "gaussian":
-        sigma = BLUR * min(inputs.shape[1:])
-        reach = max(1, round(4 * sigma))
-        across = torch.arange(-reach, reach + 1, dtype=torch.float64)
-        bell = torch.exp(-0.5 * (across / sigma) ** 2)
-        bell = (bell / bell.sum()).to(inputs)
-        padded = F.pad(inputs[:, None], (reach,) * 4, mode="replicate")
-        return F.conv2d(F.conv2d(padded, bell.view(1, 1, 1, -1)), bell.view(1, 1, -1, 1))[:, 0]
-    if substrate == "rise_blur":
+    if infill == "gaussian":
+        return blurred_infill(inputs[None])[0]
+    if infill == "rise_blur":
         kernel = rise_kernel().to(inputs)
         return F.conv2d(inputs[:, None], kernel[None, None], padding=len(kernel) // 2)[:, 0]
-    known = get_args(Substrate)
-    raise MetricError(f"no substrate {substrate!r}.{nearest(str(substrate), known)} Known: {', '.join(known)}.")
+    known = get_args(Infill)
+    raise MetricError(f"no infill {infill!r}.{nearest(str(infill), known)} Known: {', '.join(known)}.")
 
 
 def rise_kernel(side: int = 11, sigma: float = 5.0) -> Tensor:
@@ -75,11 +67,9 @@ def rise_kernel(side: int = 11, sigma: float = 5.0) -> Tensor:
     one side comes back: almost a flat box, whose own sigma is 3.13. Float32, as there.
     """
     reach = int(4 * sigma + 0.5)
-    bell = torch.exp(-0.5 / sigma**2 * torch.arange(-reach, reach + 1, dtype=torch.float64) ** 2)
-    bell /= bell.sum()
     line = torch.zeros(side, dtype=torch.float64)
     for place in range(side):
-        for offset, weight in zip(range(-reach, reach + 1), bell, strict=True):
+        for offset, weight in zip(range(-reach, reach + 1), gaussian_kernel(sigma, reach), strict=True):
             seen = (place + offset) % (2 * side)  # d c b a | a b c d | d c b a
             line[place] += weight * ((seen if seen < side else 2 * side - 1 - seen) == side // 2)
     return (line[:, None] * line).float()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.ranking import ranks
+from camlucida.metrics.parts.ranking import ranks, says_something
 from camlucida.metrics.parts.removal import Predict, area, logit, probability, steps_of
 from camlucida.metrics.parts.substrates import Without, without
 from camlucida.metrics.registry import Score
@@ -47,17 +47,39 @@ def walk(
     *,
     step: int | None = None,
     steps: int = 28,
-    substrate: str = "gaussian",
+    infill: str = "gaussian",
     gains: bool,
 ) -> Walk:
     """Arguments as of `insertion` and `deletion`."""
-    how = without(inputs, substrate, pixel=pixel, black=black, random=random)
+    how = without(inputs, infill, pixel=pixel, black=black, random=random)
     places = ranks(relevance, random).to(inputs.device)
     return Walk(places, tuple(steps_of(places.numel(), step, steps)), how, gains)
 
 
-def walked(there: Walk, predict: Predict, target: int, name: str) -> dict[str, Score]:
-    """The areas under the curves of a class's probability and of its score; the second under the name with _logit."""
-    found = predict(there.pictures, len(there))
-    curve, scores = probability(found, target), logit(found, target)
+def curve_scores(
+    relevance: Tensor,
+    inputs: Tensor,
+    target: int,
+    pixel: Tensor,
+    black: Tensor,
+    predict: Predict,
+    random: torch.Generator,
+    *,
+    step: int | None,
+    steps: int,
+    infill: str,
+    gains: bool,
+) -> dict[str, Score]:
+    """Return what `insertion` (`gains`) and `deletion` measure: arguments as theirs.
+
+    Returns:
+        The area under the curve of the class's probability, and that of its score, whose name ends in `_logit`; NaN of
+        a map that cannot be judged.
+    """
+    name = "insertion" if gains else "deletion"
+    if not says_something(relevance):
+        return {name: Score(float("nan")), f"{name}_logit": Score(float("nan"))}
+    path = walk(relevance, inputs, pixel, black, random, step=step, steps=steps, infill=infill, gains=gains)
+    outputs = predict(path.pictures, len(path))
+    curve, scores = probability(outputs, target), logit(outputs, target)
     return {name: Score(area(curve), curve), f"{name}_logit": Score(area(scores), scores)}

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from camlucida._files import png
 from camlucida.errors import ImageError, MethodError
 from camlucida.explaining import explained as explanation_of
 from camlucida.explanation import Explanation
@@ -22,7 +23,6 @@ from camlucida.explanations import Explanations
 from camlucida.methods import Combined, Method, find
 from camlucida.render.overlay import Blend
 from camlucida.request import AttributionRequest
-from camlucida.saving import png
 from camlucida.targets import class_label
 from camlucida.web.limits import check
 from camlucida.web.page import Page

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
@@ -11,6 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
+from camlucida._escaping import csv_text
 from camlucida.analysing.erring import KEPT
 from camlucida.evaluation.store import Row
 from camlucida.report.mistakes_page import MEANINGS, sentences
@@ -204,12 +203,7 @@ def rows_csv(page: Given, run: RunId) -> StreamingResponse:
 
     def lines() -> Iterator[str]:
         for start in range(0, max(1, len(found.rows)), CHUNK):
-            sink = io.StringIO()
-            writer = csv.DictWriter(sink, names)
-            if start == 0:
-                writer.writeheader()
-            writer.writerows(found.rows[start : start + CHUNK])
-            yield sink.getvalue()
+            yield csv_text(names, found.rows[start : start + CHUNK], header=start == 0)
 
     headers = {"content-disposition": 'attachment; filename="predictions.csv"', "cache-control": "no-store"}
     return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers=headers)

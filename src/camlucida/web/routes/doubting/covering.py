@@ -81,15 +81,15 @@ def without(page: Page, asked: Covering, job: Job) -> Covered:
     picture = _smaller(picture_of(page, asked.picture))
     before = evidence(page, asked, picture, job)
     made = covered(picture.image, mask, asked.fill)
-    same_class = asked.model_copy(update={"target": before.target})
+    same_class = asked.model_copy(update={"target": before.sight.target})
     after = map_of(page, same_class, made, f"{picture.name}, covered", job)
     kept = page.pictures.give(made, f"{picture.name}, covered") if asked.keep else None
     return Covered(
         image=address(small(made, SHOWN)),
         picture=kept.id if kept else None,
         share=float(mask.mean()),
-        target=before.target,
-        classes=stands(before.logits, after.logits, before.target, before.sight.model.labels),
+        target=before.sight.target,
+        classes=stands(before.sight.logits, after.sight.logits, before.sight.target, before.sight.model.labels),
         heat=heat(after, after.raw, after.sight.geometry),
     )
 

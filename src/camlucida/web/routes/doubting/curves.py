@@ -120,7 +120,9 @@ def _followed(found: Evidence, job: Job) -> WalkCurves:
 def _walk(found: Evidence, map_: Tensor, kind: Kind) -> Walk:
     """With the chance that the metric of that name has."""
     here = dataclasses.replace(found, purpose=kind)
-    return walk(map_, here.inputs, here.pixel, here.black, here.random, steps=STEPS, gains=kind == "insertion")
+    return walk(
+        map_, here.inputs, here.sight.pixel, here.sight.black, here.random, steps=STEPS, gains=kind == "insertion"
+    )
 
 
 def _pictures(found: Evidence, there: Walk) -> Walked:

@@ -91,8 +91,8 @@ def moved(page: Page, asked: Vary, job: Job) -> Varied:
         back=packed(_laid(made.back)),
         correlation=None if math.isnan(made.correlation) else made.correlation,
         shared=made.shared,
-        target=found.target,
-        classes=stands(found.logits, made.logits, found.target, found.sight.model.labels),
+        target=found.sight.target,
+        classes=stands(found.sight.logits, made.logits, found.sight.target, found.sight.model.labels),
     )
 
 

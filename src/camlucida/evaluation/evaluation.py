@@ -1,8 +1,8 @@
-"""What an evaluation found: numbers by method and metric, with intervals, read from its folder."""
+"""An evaluation opened from its folder: numbers by method and metric with intervals, comparisons, agreement."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -10,95 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from camlucida.errors import MetricError, nearest
+from camlucida.evaluation.bootstrap import Bootstrap
 from camlucida.evaluation.comparing import Agreement, Comparison, agreed, compared, corrected
-from camlucida.evaluation.statistics import DRAWS, ROOM, Floats, drawn_class_means, drawn_means, percentiles, resamples
+from camlucida.evaluation.records import (
+    NOTHING,
+    Cells,
+    Likeness,
+    Picture,
+    Summary,
+    cells_of,
+    joined,
+    named,
+    number_of,
+)
+from camlucida.evaluation.statistics import DRAWS, Floats, percentiles
 from camlucida.evaluation.store import LIKENESS, Store
-from camlucida.metrics import Pool, Preset, Value, find
-
-SAME = 1e-3
-"""Maps whose largest difference is below this share of their maximum are one map: about what float32 costs."""
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One number for a method over a data set.
-
-    value     the mean, or the pooled number, with what could not be judged counted as worst
-    low, high its 95 % interval: bootstrap over pictures
-    n         pictures it was measured on
-    invalid   how many of them could not be judged
-    """
-
-    method: str
-    metric: str
-    value: float
-    low: float
-    high: float
-    n: int
-    invalid: int
-    better: str
-    control: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Cells:
-    """All that was measured of one metric by one method, in the order of the pictures.
-
-    index    (n,) which pictures
-    values   (n,) what could not be judged as worst
-    valid    (n,)
-    classes  (n,) the true class of each
-    curves   (n, m) where the number is pooled from them, or None
-    """
-
-    index: NDArray[np.int64]
-    values: Floats
-    valid: NDArray[np.bool_]
-    classes: NDArray[Any]
-    curves: NDArray[np.floating[Any]] | None
-
-    def only(self, index: NDArray[np.int64]) -> Cells:
-        """Those of some of the pictures."""
-        at = np.isin(self.index, index)
-        curves = None if self.curves is None else self.curves[at]
-        return Cells(self.index[at], self.values[at], self.valid[at], self.classes[at], curves)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What is known of one picture, and what the model says about it."""
-
-    index: int
-    name: str
-    label: str
-    predicted: str
-    target: str
-    correct: bool | None
-    confidence: float
-
-
-@dataclass(frozen=True, eq=False)
-class Likeness:
-    """How alike the maps of two methods were, picture by picture; pictures with a map of one value are left out.
-
-    correlations   (n,) Spearman's, of the signed maps at the finer one's grid
-    differences    (n,) the largest difference anywhere, each map divided by its own largest number
-    """
-
-    first: str
-    second: str
-    correlations: Floats
-    differences: Floats
-
-    @property
-    def same(self) -> bool:
-        """Whether they are the same map up to a positive factor, on every picture."""
-        return bool(len(self.differences)) and bool((self.differences < SAME).all())
+from camlucida.metrics import Preset, Value, find
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,8 +132,8 @@ class Evaluation:
                 if key[0] in self.values:
                     rows.setdefault(key, []).append(i)
             for key, its in rows.items():
-                found.setdefault(key, []).append(_cells(measured, its, key[0] in pooled))
-        return {key: _joined(parts, self.values[key[0]]) for key, parts in found.items()}
+                found.setdefault(key, []).append(cells_of(measured, its, key[0] in pooled))
+        return {key: joined(parts, self.values[key[0]]) for key, parts in found.items()}
 
     def curves(self, metric: str, method: str) -> Floats | None:
         """The curves (n, m) of a metric that keeps them, in the order of `cells`; None where it keeps none."""
@@ -226,10 +156,10 @@ class Evaluation:
         """One cell of the table; of `only` some of the pictures, by their numbers in the data set."""
         meaning, cells = self.values[metric], self.cells(metric, method)
         if only is None:
-            drawn = self._drawn(metric, method, draws, seed)
+            drawn = self._bootstrap.numbers(metric, method, draws, seed)
         else:
             cells = cells.only(only)
-            drawn = self._redrawn(cells, meaning, draws, seed)
+            drawn = self._bootstrap.of_cells(cells, meaning, draws, seed)
         found = percentiles(number_of(cells, meaning), drawn)
         return Summary(
             method,
@@ -249,15 +179,15 @@ class Evaluation:
 
     def compare(self, metric: str, first: str, second: str, *, draws: int = DRAWS, seed: int = 0) -> Comparison:
         """Two methods by one metric, paired by picture. Of many comparisons see `comparisons`: it corrects for them."""
-        meaning = self.values.get(metric, NOTHING_MEANT)
+        meaning = self.values.get(metric, Value("neither"))
         cells = [self.cells(metric, name) for name in (first, second)]
         of_first, of_second = (c.index[~np.isnan(c.values)] for c in cells)
         both = np.intersect1d(of_first, of_second)
         one, two = (c.only(both) for c in cells)
         drawn = [
-            self._drawn(metric, name, draws, seed)
+            self._bootstrap.numbers(metric, name, draws, seed)
             if len(both) == len(whole.values)
-            else self._redrawn(part, meaning, draws, seed)
+            else self._bootstrap.of_cells(part, meaning, draws, seed)
             for name, whole, part in zip((first, second), cells, (one, two), strict=True)
         ]
         return compared(
@@ -301,11 +231,11 @@ class Evaluation:
         signs = np.array([-1.0 if self.values[m].better == "low" else 1.0 for m in judging])[:, None]
         shape = (len(judging), len(chosen))
         numbers = np.array([number_of(self.cells(m, c), self.values[m]) for m in judging for c in chosen])
-        drawn = np.array([self._drawn(m, c, draws, seed) for m in judging for c in chosen])
-        pictures = np.full((len(self._order), *shape), np.nan)
+        drawn = np.array([self._bootstrap.numbers(m, c, draws, seed) for m in judging for c in chosen])
+        pictures = np.full((len(self._bootstrap.images), *shape), np.nan)
         for place in np.ndindex(*shape):
             cells = self.cells(judging[place[0]], chosen[place[1]])
-            pictures[(np.searchsorted(self._order, cells.index), *place)] = cells.values
+            pictures[(np.searchsorted(self._bootstrap.images, cells.index), *place)] = cells.values
         return agreed(
             judging,
             chosen,
@@ -315,59 +245,13 @@ class Evaluation:
         )
 
     @cached_property
-    def _order(self) -> NDArray[np.int64]:
-        """The pictures with any number, in order: what is drawn again."""
-        return np.unique(np.concatenate([NOTHING.index, *(cells.index for cells in self._cells.values())]))
-
-    @cached_property
-    def _memory(self) -> dict[tuple[str, str, int, int], Floats]:
-        return {}
-
-    @cached_property
-    def _draws(self) -> dict[tuple[int, int], list[Floats]]:
-        return {}
-
-    def _resamples(self, draws: int, seed: int) -> Iterable[Floats]:
-        """The draws of pictures, kept where they are small."""
-        if draws * len(self._order) > ROOM:
-            return resamples(len(self._order), draws, seed)
-        if (draws, seed) not in self._draws:
-            self._draws[draws, seed] = list(resamples(len(self._order), draws, seed))
-        return self._draws[draws, seed]
+    def _bootstrap(self) -> Bootstrap:
+        return Bootstrap(self._cells, self.values)
 
     def drawn(self, metric: str, method: str, *, draws: int = DRAWS, seed: int = 0) -> Floats:
         """(draws,) the number of a method each time the pictures are drawn again: paired over methods and metrics."""
-        return self._drawn(metric, method, draws, seed)
-
-    def _drawn(self, metric: str, method: str, draws: int, seed: int) -> Floats:
-        """(draws,) a number, each time the pictures are drawn again; the same draws for all methods and metrics."""
-        key = (metric, method, draws, seed)
-        if key not in self._memory and _is_plain(self.values[metric]) and (metric, method) in self._cells:
-            self._draw_means(draws, seed)
-        if key not in self._memory:
-            self._memory[key] = self._redrawn(self.cells(metric, method), self.values[metric], draws, seed)
-        return self._memory[key]
-
-    def _draw_means(self, draws: int, seed: int) -> None:
-        """All plain means at once: one product of matrices."""
-        plain = [key for key, cells in self._cells.items() if _is_plain(self.values[key[0]])]
-        if not plain:
-            return
-        values = np.full((len(self._order), len(plain)), np.nan)
-        for column, key in enumerate(plain):
-            cells = self._cells[key]
-            values[np.searchsorted(self._order, cells.index), column] = cells.values
-        means = [drawn_means(drawn, values) for drawn in self._resamples(draws, seed)]
-        for key, column in zip(plain, np.concatenate(means).T, strict=True):
-            self._memory[(*key, draws, seed)] = column
-
-    def _redrawn(self, cells: Cells, meaning: Value, draws: int, seed: int) -> Floats:
-        """(draws,) the number of some cells in each draw of all pictures."""
-        if not len(cells.values):
-            return np.full(draws, np.nan)
-        at = np.searchsorted(self._order, cells.index)
-        parts = [weighted(cells, meaning, drawn[:, at]) for drawn in self._resamples(draws, seed)]
-        return np.concatenate(parts)
+        self.cells(metric, method)  # refuses unknown names
+        return self._bootstrap.numbers(metric, method, draws, seed)
 
     def costs(self) -> dict[tuple[str, str], tuple[float, float]]:
         """(method, metric or preset) -> forwards and seconds a picture."""
@@ -382,75 +266,3 @@ class Evaluation:
                 total[1] += row["seconds"]
                 pictures.setdefault(row["method"], set()).add(row["index"])
         return {key: (f / len(pictures[key[0]]), s / len(pictures[key[0]])) for key, (f, s) in totals.items()}
-
-
-def _cells(columns: Mapping[str, Sequence[Any]], rows: Sequence[int], with_curves: bool) -> Cells:
-    """The cells of some rows of one part; what could not be judged is NaN."""
-
-    def of(name: str) -> list[Any]:
-        return [columns[name][i] for i in rows]
-
-    valid = np.array(of("valid"), dtype=bool)
-    return Cells(
-        np.array(of("index"), dtype=np.int64),
-        np.where(valid, np.array(of("value"), dtype=np.float64), np.nan),
-        valid,
-        np.array([label or "" for label in of("label")], dtype=object),
-        np.array(of("curve"), dtype=np.float32) if with_curves else None,
-    )
-
-
-def _joined(parts: Sequence[Cells], meaning: Value) -> Cells:
-    values, valid = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "valid"))
-    curves = [part.curves for part in parts if part.curves is not None]
-    return Cells(
-        np.concatenate([part.index for part in parts]),
-        values if meaning.better == "neither" else np.where(valid, values, meaning.worst),
-        valid,
-        np.concatenate([part.classes for part in parts]),
-        np.concatenate(curves) if curves else None,
-    )
-
-
-NOTHING = Cells(np.empty(0, dtype=np.int64), np.empty(0), np.empty(0, dtype=bool), np.empty(0, dtype=object), None)
-"""Of a metric that could be asked of no picture."""
-
-
-NOTHING_MEANT = Value("neither")
-
-
-def named(preset: Preset, value: str) -> str:
-    """What a value is called in tables: by itself, or with the preset that it was measured by."""
-    return value if preset.name == preset.metric.name else f"{preset.name}:{value}"
-
-
-def number_of(cells: Cells, meaning: Value) -> float:
-    """The number of all the pictures; NaN of none."""
-    return float(weighted(cells, meaning, np.ones((1, len(cells.values))))[0]) if len(cells.values) else float("nan")
-
-
-def weighted(cells: Cells, meaning: Value, drawn: Floats) -> Floats:
-    """The numbers (draws,) of the pictures, each as often as it is drawn: (draws, n)."""
-    if meaning.pool is not None:
-        return _pooled(cells, meaning.pool, drawn)
-    values = cells.values[:, None]
-    if meaning.mean == "classes":
-        _, classes = np.unique(cells.classes.astype(str), return_inverse=True)
-        return drawn_class_means(drawn, values, classes)[:, 0]
-    return drawn_means(drawn, values)[:, 0]
-
-
-def _pooled(cells: Cells, pool: Callable[[Tensor], float], drawn: Floats) -> Floats:
-    if cells.curves is None:
-        return np.full(len(drawn), np.nan)
-    curves = torch.from_numpy(cells.curves).double()
-    if isinstance(pool, Pool):
-        weights = torch.from_numpy(drawn / drawn.sum(1, keepdims=True))
-        found: Floats = pool.whole(weights @ pool.each(curves)).numpy()
-        return found
-    times = torch.from_numpy(drawn.astype(np.int64))
-    return np.array([pool(curves.repeat_interleave(row, 0)) for row in times], dtype=np.float64)
-
-
-def _is_plain(meaning: Value) -> bool:
-    return meaning.pool is None and meaning.mean == "pictures"

@@ -1,0 +1,135 @@
+"""Let only one process write to a folder at a time."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from camlucida._files import make_folder, remove_leftovers, writing
+from camlucida.errors import DataError
+
+LOCK = ".camlucida.lock"
+"""The file in a folder whose lock is held while somebody writes there; deleted afterwards."""
+
+_NOT_SUPPORTED = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder alone while the block runs.
+
+    The lock belongs to the open file, so that the system releases it when the process ends, however it ends: a killed
+    process blocks nobody. Where the system or the disk has no such locks, the file's existence is the lock, and one
+    left by a process of this machine that no longer runs is taken over.
+
+    Args:
+        folder: Made if it is missing. What killed processes left unfinished in it is deleted.
+
+    Raises:
+        DataError: Another process, or another thread, holds it; names it.
+        OutputError: The disk refuses.
+    """
+    make_folder(folder)
+    file = folder / LOCK
+    with writing(file):
+        descriptor = _acquired(file)
+    try:
+        with writing(file):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, json.dumps({"pid": os.getpid(), "host": platform.node()}).encode())
+        remove_leftovers(folder)
+        yield
+    finally:
+        with suppress(OSError):  # before the lock is released, so that it is our own file that goes
+            file.unlink()
+        os.close(descriptor)
+
+
+def _acquired(file: Path) -> int:
+    """Return the open file whose lock is held now."""
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if not _lock(descriptor, file):
+                raise _held(file)
+            if _is_same(descriptor, file):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # the holder deleted it between our opening and our locking it
+
+
+def _lock(descriptor: int, file: Path) -> bool:
+    """Take the lock of an open file without waiting; return whether that worked."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    try:
+        import fcntl
+    except ImportError:
+        return _take_over(file)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _NOT_SUPPORTED:
+            return _take_over(file)
+        if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
+            return False
+        raise
+    return True
+
+
+def _take_over(file: Path) -> bool:
+    """Return whether nobody is named in the file, or only a process of this machine that no longer runs."""
+    pid, host = _holder(file)
+    if pid is None:
+        return True
+    if host != platform.node():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _is_same(descriptor: int, file: Path) -> bool:
+    try:
+        named = file.stat()
+    except FileNotFoundError:
+        return False
+    opened = os.fstat(descriptor)
+    return (opened.st_dev, opened.st_ino) == (named.st_dev, named.st_ino)
+
+
+def _holder(file: Path) -> tuple[int | None, str]:
+    """Return the process and the machine that the file names; None where it names none."""
+    try:
+        said = json.loads(file.read_text(encoding="utf-8"))
+        return int(said["pid"]), str(said["host"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, ""
+
+
+def _held(file: Path) -> DataError:
+    pid, host = _holder(file)
+    who = "another process" if pid is None else f"process {pid} on {host}"
+    if pid == os.getpid() and host == platform.node():
+        who = f"another part of this process ({pid} on {host})"
+    return DataError(
+        f"{file.parent} is being written to by {who}. Wait until it has finished, stop it, or choose another folder."
+    )

@@ -1,0 +1,138 @@
+"""Whether a data set is still the one that a run began with: a digest of its files and of what is known of them.
+
+No image is opened: of a file, size and modification time (in ns) count, as `make` and Git have it; of an image in
+memory its pixels. Of boxes, labels and splits the values count, and of masks and parts the files that they are read
+from, or, where an item names none, the masks themselves. Folders may move: paths are not part of it, names are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from camlucida.data.items import DataSet, Item
+from camlucida.errors import CamlucidaError
+
+CHANGED = "the images, or what is known about them (labels, boxes, masks), are not those that it was begun with"
+"""What a run says whose data are no longer those that it is about."""
+
+
+def identity(dataset: DataSet, indices: Iterable[int]) -> str:
+    """Return 16 hex digits that change with the images, names, labels, boxes, masks or parts of these items."""
+    known = Identity(dataset)
+    for index in indices:
+        known.add(dataset[index])
+    return known.digest()
+
+
+class Identity:
+    """The digest of a data set, item by item."""
+
+    def __init__(self, dataset: DataSet) -> None:
+        self._digest = hashlib.sha256(repr((dataset.name, tuple(dataset.classes))).encode(*_ANY))
+        self._stamps: dict[str, str] = {}
+
+    def add(self, item: Item | None) -> None:
+        """Take the next item; None where it cannot be had."""
+        if item is None:
+            self._digest.update(b"none")
+            return
+        boxes = None if item.boxes is None else np.asarray(item.boxes, dtype=np.float64).tolist()
+        known = (item.name, item.label, item.split, item.others, boxes, stamp(item.image))
+        self._digest.update(repr(known).encode(*_ANY))
+        if item.files:
+            for file in item.files:
+                self._digest.update(self._of_file(file).encode(*_ANY))
+        elif item.mask is not None or item.parts is not None or item.rival is not None:
+            self._digest.update(_of_masks(item))
+
+    def digest(self) -> str:
+        """Return 16 hex digits of what was added so far."""
+        return self._digest.hexdigest()[:16]
+
+    def _of_file(self, file: Any) -> str:
+        """Return the stamp of a file that many items may share: asked for once."""
+        name = str(file)
+        if name not in self._stamps:
+            self._stamps[name] = stamp(file)
+        return self._stamps[name]
+
+
+def stamp(source: Any) -> str:
+    """Return text that changes with the content of whatever `load_image` reads; nothing is decoded.
+
+    Args:
+        source: A path, of which size and modification time count; a file elsewhere with a `stamp` of its own; bytes,
+            an array, a Pillow image or a file object that can be rewound, of which the content counts.
+    """
+    if isinstance(source, str | os.PathLike):
+        try:
+            name = os.fspath(source)
+            status = os.stat(os.path.expanduser(name) if name[:1] == "~" else name)
+        except (OSError, ValueError):
+            return "unreadable"
+        return f"{status.st_size} {status.st_mtime_ns}"
+    own = getattr(source, "stamp", None)
+    if callable(own):
+        try:
+            return str(own())
+        except (OSError, CamlucidaError):
+            return "unreadable"
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _digest(source)
+    if isinstance(source, np.ndarray):
+        return f"{source.shape} {source.dtype.str} {_digest(np.ascontiguousarray(source).tobytes())}"
+    if isinstance(source, Image.Image):
+        return _of_image(source)
+    return _of_stream(source)
+
+
+_ANY = ("utf-8", "surrogateescape")
+"""How text becomes bytes: a file name need not be text."""
+
+
+def _of_image(image: Image.Image) -> str:
+    try:
+        palette = image.getpalette() if image.mode == "P" else None
+        return f"{image.size} {image.mode} {palette} {_digest(image.tobytes())}"
+    except Exception as error:  # decoders raise what they like; the image is as broken the next time
+        return f"unreadable {type(error).__name__}"
+
+
+def _of_stream(source: Any) -> str:
+    """Return a digest of what a file object holds, which is left at its start; of a pipe only what kind it is."""
+    try:
+        if isinstance(source, io.IOBase) and not source.seekable():
+            return type(source).__name__
+        source.seek(0)
+        content = source.read()
+        source.seek(0)
+        return _digest(content)
+    except (AttributeError, OSError, TypeError, ValueError):
+        return type(source).__name__
+
+
+def _of_masks(item: Item) -> bytes:
+    """Return the masks of an item, packed and hashed."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, make in (("mask", item.mask), ("rival", item.rival), ("parts", item.parts)):
+        if make is None:
+            continue
+        try:
+            made: Any = make()
+        except CamlucidaError as error:
+            made = {f"broken: {error}": np.zeros((0, 0), dtype=bool)}
+        for part, mask in made.items() if isinstance(made, dict) else [("", made)]:
+            pixels = np.asarray(mask, dtype=bool)
+            digest.update(f"{name} {part} {pixels.shape}".encode(*_ANY) + np.packbits(pixels).tobytes())
+    return digest.digest()
+
+
+def _digest(content: bytes | bytearray | memoryview) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()

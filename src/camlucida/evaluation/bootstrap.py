@@ -1,0 +1,71 @@
+"""The numbers of an evaluation in bootstrap draws of its images: the same draws for all methods and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camlucida.evaluation.records import NOTHING, Cells, is_plain, weighted
+from camlucida.evaluation.statistics import ROOM, Floats, drawn_means, resamples
+from camlucida.metrics import Value
+
+
+class Bootstrap:
+    """Draws of the images of one evaluation, and what has been computed from them so far.
+
+    Args:
+        cells: What was measured, by (metric, method).
+        values: Every metric, by its name in the tables.
+    """
+
+    def __init__(self, cells: Mapping[tuple[str, str], Cells], values: Mapping[str, Value]) -> None:
+        self._cells, self._values = cells, values
+        self._numbers: dict[tuple[str, str, int, int], Floats] = {}
+        self._draws: dict[tuple[int, int], list[Floats]] = {}
+
+    @cached_property
+    def images(self) -> NDArray[np.int64]:
+        """The numbers of the images with any measurement, in order: what is drawn."""
+        return np.unique(np.concatenate([NOTHING.index, *(cells.index for cells in self._cells.values())]))
+
+    def numbers(self, metric: str, method: str, draws: int, seed: int) -> Floats:
+        """Return the number of a method by a metric in every draw: `(draws,)`, NaN where nothing was measured."""
+        key = (metric, method, draws, seed)
+        if key not in self._numbers and is_plain(self._values[metric]) and (metric, method) in self._cells:
+            self._draw_means(draws, seed)
+        if key not in self._numbers:
+            cells = self._cells.get((metric, method), NOTHING)
+            self._numbers[key] = self.of_cells(cells, self._values[metric], draws, seed)
+        return self._numbers[key]
+
+    def of_cells(self, cells: Cells, meaning: Value, draws: int, seed: int) -> Floats:
+        """Return the number of some cells in every draw of all images: `(draws,)`."""
+        if not len(cells.values):
+            return np.full(draws, np.nan)
+        at = np.searchsorted(self.images, cells.index)
+        parts = [weighted(cells, meaning, drawn[:, at]) for drawn in self._resamples(draws, seed)]
+        return np.concatenate(parts)
+
+    def _draw_means(self, draws: int, seed: int) -> None:
+        """Compute all plain means at once: one product of matrices."""
+        plain = [key for key, cells in self._cells.items() if is_plain(self._values[key[0]])]
+        if not plain:
+            return
+        values = np.full((len(self.images), len(plain)), np.nan)
+        for column, key in enumerate(plain):
+            cells = self._cells[key]
+            values[np.searchsorted(self.images, cells.index), column] = cells.values
+        means = [drawn_means(drawn, values) for drawn in self._resamples(draws, seed)]
+        for key, column in zip(plain, np.concatenate(means).T, strict=True):
+            self._numbers[(*key, draws, seed)] = column
+
+    def _resamples(self, draws: int, seed: int) -> Iterable[Floats]:
+        """Return the draws of images, which are kept where they are small."""
+        if draws * len(self.images) > ROOM:
+            return resamples(len(self.images), draws, seed)
+        if (draws, seed) not in self._draws:
+            self._draws[draws, seed] = list(resamples(len(self.images), draws, seed))
+        return self._draws[draws, seed]

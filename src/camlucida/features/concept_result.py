@@ -1,0 +1,147 @@
+"""The concepts of a layer: drawn, written down, shown in a notebook."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+import camlucida
+from camlucida._files import atomic_stream, atomic_write, png, write_picture
+from camlucida.errors import CamlucidaError, MethodError
+from camlucida.explaining import versions
+from camlucida.features.factorise import MOST_STEPS
+from camlucida.render.concepts import MOST, Entry, Shown, concept_page
+from camlucida.render.text import percent
+from camlucida.tensors import land
+from camlucida.types import Geometry, Prediction
+
+PAPER = "Collins et al., ECCV 2018: A = W H, both >= 0, least |A - W H| (Frobenius), eq. 1"
+SHEET = 12
+"""How many pictures a page has, unless asked otherwise."""
+CLASSES = 3
+"""How many classes a concept has in the legend."""
+
+
+@dataclass(frozen=True, eq=False)
+class Concepts:
+    """A layer's activations on some pictures as a few concepts. Shows itself in a notebook.
+
+    vectors   (k, c) the concepts: what the layer gives out at the strongest place of each; the largest first
+    maps      of every picture (k, h, w): how strong each concept is at each place, its maximum over all pictures 1
+    shares    (k,) how much of the sum of W H each is; they add up to 1
+    classes   for each concept, what the rest of the network says where the layer gives out that concept everywhere
+    error     |A - W H| / |A|: what the concepts do not account for
+    cut       the share of the activations' energy (sum of squares) that lay below zero and was left out
+    failed    the pictures that could not be read, with the error
+    """
+
+    vectors: Tensor
+    maps: tuple[Tensor, ...]
+    shares: Tensor
+    classes: tuple[tuple[Prediction, ...], ...]
+    error: float
+    cut: float
+    converged: bool
+    seed: int
+    layer: str
+    model: str
+    sources: tuple[str, ...]
+    pictures: tuple[Image.Image, ...] = field(repr=False)
+    geometries: tuple[Geometry, ...] = field(repr=False)
+    failed: tuple[tuple[str, CamlucidaError], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def heatmap(self, concept: int, picture: int = 0) -> NDArray[np.float32]:
+        """(height, width) of a picture as it is kept: how strong a concept is there; NaN where nobody looked."""
+        for number, of, what in ((concept, len(self), "concept"), (picture, len(self.maps), "picture")):
+            if not 0 <= number < of:
+                raise MethodError(f"no {what} {number}: there are {of}, from 0 to {of - 1}.")
+        landed: NDArray[np.float32] = land(self.maps[picture][concept], self.geometries[picture]).numpy()
+        return landed.clip(0, 1)
+
+    def figure(self, n: int = SHEET, **look: Any) -> Image.Image:
+        """The first n pictures beside what is where in them. `look` as of `render.concept_page`."""
+        drawn = min(len(self), MOST)
+        told_apart = len(set(self.sources)) == len(self.sources)
+        pages = [
+            Shown(picture, np.stack([self.heatmap(k, i) for k in range(drawn)]), self.sources[i] * told_apart)
+            for i, picture in enumerate(self.pictures[: max(1, n)])
+        ]
+        entries = [
+            Entry(
+                f"Concept {k + 1}", float(self.shares[k]), [(p.name, p.probability) for p in self.classes[k][:CLASSES]]
+            )
+            for k in range(drawn)
+        ]
+        h, w = self.maps[0].shape[1:]
+        several = f"{len(pages)} of {len(self.pictures)} pictures · " if len(self.pictures) > 1 else ""
+        drawn_of = f"the largest {drawn} of {len(self)}" if drawn < len(self) else f"{drawn}"
+        return concept_page(
+            pages,
+            entries,
+            title=f"Concepts of {self.layer}",
+            subtitle=f"{several}{drawn_of} concepts, {h} × {w} · "
+            f"they account for {1 - self.error**2:.0%} of the energy, relative error {self.error:.2g}",
+            note=self._note(),
+            footer=f"classes: what the rest of the network says to the concept everywhere · {self.model} · "
+            f"camlucida {camlucida.__version__}",
+            **look,
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Everything but the pixels, ready for JSON."""
+        return {
+            "sources": list(self.sources),
+            "model": self.model,
+            "layer": self.layer,
+            "paper": PAPER,
+            "concepts": len(self),
+            "shares": self.shares.tolist(),
+            "classes": [[asdict(p) for p in found] for found in self.classes],
+            "error": self.error,
+            "cut": self.cut,
+            "converged": self.converged,
+            "seed": self.seed,
+            "failed": {source: str(error) for source, error in self.failed},
+            "versions": versions(),
+        }
+
+    def save(self, path: str | Path, n: int = SHEET, **look: Any) -> list[Path]:
+        """Write it down; returns the files written.
+
+        .png, .jpg, .webp   the page (`n`, `look` as of `figure`)
+        .npz                vectors, and maps_0, maps_1, … for the pictures, with a .json of `record()` beside it
+        """
+        path = Path(path)
+        if path.suffix.lower() != ".npz":
+            write_picture(lambda: self.figure(n, **look), path)
+            return [path]
+        beside = path.with_suffix(".json")
+        arrays: dict[str, Any] = {f"maps_{i}": maps.numpy() for i, maps in enumerate(self.maps)}
+        with atomic_stream(path) as stream:
+            np.savez_compressed(stream, vectors=self.vectors.numpy(), **arrays)
+        atomic_write(beside, json.dumps(self.record(), indent=2, ensure_ascii=False) + "\n")
+        return [path, beside]
+
+    def _note(self) -> str:
+        said = []
+        if self.cut > 0:
+            said.append(
+                f"{percent(self.cut)} of the activations' energy lies below zero and was left out: "
+                "concepts are made of what is above."
+            )
+        if not self.converged:
+            said.append(f"After {MOST_STEPS} steps the concepts were still changing.")
+        return " ".join(said)
+
+    def _repr_png_(self) -> bytes:
+        return png(self.figure())

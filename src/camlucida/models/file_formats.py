@@ -1,0 +1,194 @@
+"""What a file is that is no state dict: told by its content, so that the error can say what to do instead."""
+
+from __future__ import annotations
+
+import json
+import pickletools
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from camlucida.models.quoting import printable
+
+START_BYTES = 4096
+MAX_HEADER_BYTES = 100_000_000
+"""The largest header that safetensors itself accepts."""
+MAX_PICKLE_BYTES = 16_000_000
+"""The most of a pickle that is looked through for the names of its classes."""
+
+SAVE = "In the program that made it: torch.save(network.state_dict(), 'weights.pth')."
+FETCH = "Fetch it again"
+UNPACK = "Unpack it and give the checkpoint in it."
+CONVERT = "Convert it to PyTorch first, and save the state_dict."
+
+MAGIC: Sequence[tuple[int, bytes, str, str]] = (
+    (0, b"version https://git-lfs", "a Git LFS pointer", f"{FETCH}: git lfs pull."),
+    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes (.h5)", CONVERT),
+    (4, b"TFL3", "a TensorFlow Lite model", CONVERT),
+    (0, b"GGUF", "a GGUF file (llama.cpp)", CONVERT),
+    (0, b"\x93NUMPY", "a NumPy array (.npy)", SAVE),
+    (0, b"\x1f\x8b", "compressed with gzip", UNPACK),
+    (0, b"\xfd7zXZ\0", "compressed with xz", UNPACK),
+    (0, b"BZh", "compressed with bzip2", UNPACK),
+    (0, b"\x28\xb5\x2f\xfd", "compressed with zstd", UNPACK),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
+    (0, b"Rar!", "a RAR archive", UNPACK),
+    (257, b"ustar", "a tar archive", UNPACK),
+    (0, b"%PDF", "a PDF document", "Give the file with the weights."),
+    (0, b"\x89PNG", "an image (PNG)", "Give the file with the weights."),
+    (0, b"\xff\xd8\xff", "an image (JPEG)", "Give the file with the weights."),
+)
+"""(offset, bytes, what it is, what to do)."""
+
+ONNX_FIELDS = frozenset({0x12, 0x1A, 0x22, 0x2A, 0x32, 0x3A, 0x42})
+"""The tags of the protobuf fields that may follow the version at the start of an ONNX model."""
+
+
+def start_of(path: Path) -> bytes:
+    """Return the first bytes of a file. Raises `OSError`."""
+    with path.open("rb") as stream:
+        return stream.read(START_BYTES)
+
+
+def is_safetensors(path: Path) -> bool:
+    """Return whether a file has the header of safetensors, whatever its name. Raises `OSError`."""
+    start = start_of(path)
+    length = int.from_bytes(start[:8], "little")
+    return len(start) > 9 and start[8:9] == b"{" and 2 <= length <= MAX_HEADER_BYTES
+
+
+def foreign(path: Path) -> tuple[str, str] | None:
+    """Return what a file is and what to do instead, if it is of a format that holds no state dict; otherwise None.
+
+    Args:
+        path: A file. Nothing in it is run, unpickled or unpacked.
+
+    Returns:
+        A noun phrase and a sentence.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    start = start_of(path)
+    for offset, magic, what, advice in MAGIC:
+        if start[offset:].startswith(magic):
+            return what, advice
+    if start.startswith(b"PK"):
+        return _archive(path)
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text[:9].lower() == b"<!doctype" or text[:5].lower() == b"<html":
+        return "a web page (HTML), perhaps an error message", f"{FETCH}, from the address of the file itself."
+    if text.startswith(b"{") and b'"weight_map"' in text:
+        return (
+            "the index of a checkpoint in several files (shards)",
+            "Join them: load each, put all into one dictionary, and save that.",
+        )
+    if start[:1] == b"\x08" and len(start) > 2 and start[1] < 0x20 and start[2] in ONNX_FIELDS:
+        return "an ONNX model", "Give the checkpoint that it was exported from."
+    if path.suffix == ".onnx":
+        return "an ONNX model", "Give the checkpoint that it was exported from."
+    if path.suffix == ".pb":
+        return "a TensorFlow graph (.pb)", CONVERT
+    return None
+
+
+def _archive(path: Path) -> tuple[str, str] | None:
+    """Tell what a zip archive holds; None for what `torch.save` writes and for what is cut off."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return None
+    ends = {name.rpartition("/")[2] for name in names}
+    if "archive_format" in ends or "serialized_exported_program.json" in ends:
+        return "a program that torch.export saved (.pt2)", SAVE
+    if "constants.pkl" in ends:
+        return "a TorchScript archive (torch.jit.save)", SAVE
+    if "data.pkl" in ends:
+        return None
+    if "model.weights.h5" in ends:
+        return "a Keras model (.keras)", CONVERT
+    if names and all(name.endswith(".npy") for name in names):
+        return (
+            "NumPy arrays (.npz)",
+            "Turn them into tensors and save the dictionary: torch.save(state, 'weights.pth').",
+        )
+    return "a zip archive", UNPACK
+
+
+def without_weights(content: Any) -> tuple[str, str] | None:
+    """Return what a dictionary is that holds no weights of a network; None where it may hold some."""
+    if not isinstance(content, Mapping):
+        return None
+    if "param_groups" in content and "state" in content:
+        return "the state of an optimizer only", SAVE
+    if "shadow_params" in content:
+        return "averaged weights without their names (torch_ema)", "Copy them to the network and save its state_dict."
+    return None
+
+
+def is_lora(names: Mapping[str, Any]) -> bool:
+    """Return whether weights are low-rank adapters, which need the network they adapt."""
+    marks = ("lora_A", "lora_B", "lora_up", "lora_down", "lora_embedding")
+    return bool(names) and sum(any(mark in name for mark in marks) for name in names) * 2 >= len(names)
+
+
+def pickled_classes(path: Path) -> list[str]:
+    """Return the full names of the classes and functions that a pickle asks for, in order. Nothing is run."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                inside = next((i for i in archive.infolist() if i.filename.rpartition("/")[2] == "data.pkl"), None)
+                if inside is None or inside.file_size > MAX_PICKLE_BYTES:
+                    return []
+                content = archive.read(inside)
+        else:
+            with path.open("rb") as stream:
+                content = stream.read(MAX_PICKLE_BYTES)
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError):
+        return []
+    return list(dict.fromkeys(_globals(content)))
+
+
+def _globals(content: bytes) -> Iterator[str]:
+    """Yield what GLOBAL and STACK_GLOBAL name, through the several pickles of torch's older format."""
+    position = 0
+    for _ in range(5):
+        words: list[str] = []
+        end = None
+        try:
+            for opcode, argument, place in pickletools.genops(content[position:]):
+                if opcode.name == "GLOBAL":
+                    yield str(argument).replace(" ", ".")
+                elif opcode.name == "STACK_GLOBAL" and len(words) > 1:
+                    yield ".".join(words[-2:])
+                elif isinstance(argument, str):
+                    words.append(argument)
+                if opcode.name == "STOP" and place is not None:
+                    end = place + 1
+        except Exception:  # anything can stand in a file; what was named before that is enough for a message
+            return
+        if end is None or position + end >= len(content):
+            return
+        position += end
+
+
+def pickled_network(path: Path) -> str:
+    """Return the class of the network that a pickle holds as a whole; empty if it holds none."""
+    names = [name for name in pickled_classes(path) if not name.startswith(("collections.", "torch._utils."))]
+    if not any(name.startswith(("torch.nn.modules.", "torch.nn.parallel.")) for name in names):
+        return ""
+    own = [name for name in names if not name.startswith(("torch.", "builtins.", "numpy.", "__builtin__."))]
+    return printable((own or names)[0])
+
+
+def has_index(folder: Path) -> bool:
+    """Return whether a folder holds the index of a checkpoint in several files."""
+    for name in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
+        try:
+            if "weight_map" in json.loads((folder / name).read_text(encoding="utf-8")):
+                return True
+        except (OSError, ValueError, RecursionError, TypeError):
+            continue
+    return False

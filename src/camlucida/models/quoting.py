@@ -1,0 +1,17 @@
+"""Text out of a file, made fit for a message: on one line, short, with nothing that a terminal acts on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def quoted(thing: Any, length: int = 80) -> str:
+    """Return something out of a file as one line of printable ASCII in quotes, shortened."""
+    text = ascii(thing) if isinstance(thing, str | int | float | bool | None) else f"a {type(thing).__name__}"
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def printable(text: object, length: int = 80) -> str:
+    """Return text out of a file with everything that a terminal could act on escaped, shortened."""
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text)[: length + 1])
+    return shown if len(shown) <= length else f"{shown[: length - 1]}…"

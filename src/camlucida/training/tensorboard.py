@@ -1,0 +1,40 @@
+"""The curves of a training as a TensorBoard event file, written by `torch.utils.tensorboard` (extra `tensorboard`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from camlucida.extras import need
+
+
+def require_tensorboard() -> None:
+    """Raise `MissingExtra` where TensorBoard is not installed, before a training has begun."""
+    need("tensorboard", extra="tensorboard", what="Writing the curves of a training for TensorBoard")
+
+
+def event_file(points: Iterable[tuple[float, int, Mapping[str, float]]]) -> bytes:
+    """Return the content of an event file with scalars.
+
+    The whole file is written anew after every epoch, so that a training that was resumed has each epoch once.
+
+    Args:
+        points: For each step its time in seconds since the epoch, its number, and its scalars by their tags.
+
+    Returns:
+        What TensorBoard reads from a file whose name begins with `events.out.tfevents`.
+
+    Raises:
+        MissingExtra: TensorBoard is not installed.
+    """
+    require_tensorboard()
+    from torch.utils.tensorboard import SummaryWriter
+
+    with TemporaryDirectory() as folder:
+        with SummaryWriter(folder) as writer:
+            for seconds, step, scalars in points:
+                for tag, value in scalars.items():
+                    writer.add_scalar(tag, value, step, walltime=seconds)
+        (file,) = Path(folder).iterdir()
+        return file.read_bytes()

@@ -1,0 +1,135 @@
+"""Exit codes of every command over several inputs: 0 for all, 1 for some of them, 2 for none; and every reason.
+
+The commands are walked: one that takes inputs and has no line here fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from camlucida.cli import main
+from camlucida.cli.commands import app
+from camlucida.cli.exit_codes import DONE, IN_PART, NOT_DONE, exit_code
+from camlucida.data import toybox
+
+ON_IMAGES = {
+    "explain": "--model toybox",
+    "trust": "--model toybox --moves 32",
+    "activations": "--model toybox",
+    "activations --channel 1": "--model toybox",
+    "concepts": "--model toybox -k 2",
+    "sanity": "--seeds 1 --checks random_logit",
+    "study make": "--methods cam,grad_cam --model toybox --pairs 1",
+    "evaluate": "--metrics entropy",
+    "mistakes": "--no-maps",
+    "embed": "--way pca",
+    "film": "--runs toybox --limit 10",
+    "train": "--epochs 1 --size 32 --val 0 --batch-size 1",
+    "data check": "--pictures 0",
+}
+"""Commands over several images, and the words that make them quick."""
+NOT_ON_IMAGES = {"report", "study results", "app", "demo", "layers", "models"}
+
+
+@dataclass
+class Result:
+    code: int
+    text: str
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CAMLUCIDA_OFFLINE", "1")
+
+    def call(words: str) -> Result:
+        with pytest.raises(SystemExit) as stopped:
+            main(words.split())
+        out, errors = capsys.readouterr()
+        assert "Traceback" not in out + errors
+        return Result(int(stopped.value.code or 0), out + errors)
+
+    return call
+
+
+def _fill(good: int, broken: int, links: int = 0) -> None:
+    """Make a folder of two classes with images, files that are none, and links that lead to themselves."""
+    for kind in ("cat", "dog"):
+        folder = Path("shots") / kind
+        folder.mkdir(parents=True)
+        for number in range(good):
+            toybox.scene(number, kinds=[kind], size=64).picture().save(folder / f"{kind}{number}.png")
+        for number in range(broken):
+            (folder / f"broken-{kind}{number}.png").write_text("no image")
+        for number in range(links):
+            (folder / f"loop-{kind}{number}.png").symlink_to(f"loop-{kind}{number}.png")
+            (folder / f"gone-{kind}{number}.png").symlink_to("nowhere.png")
+
+
+def _words(command: str) -> str:
+    name, dashes, rest = command.partition(" --")
+    return f"{name} shots {dashes.strip()}{rest} {ON_IMAGES[command]}"
+
+
+def test_every_command_is_here() -> None:
+    known = {command.partition(" --")[0] for command in ON_IMAGES} | NOT_ON_IMAGES
+    walked = set()
+    for name in app:
+        if name.startswith("-"):
+            continue
+        inner = [n for n in app[name] if not n.startswith("-")]
+        walked |= {f"{name} {n}" for n in inner} or {name}
+    assert walked == known
+
+
+@pytest.mark.parametrize("command", ON_IMAGES)
+def test_all_inputs_done(command: str, run: Callable[..., Result]) -> None:
+    _fill(2, 0)
+    result = run(_words(command))
+    assert result.code == DONE, result.text
+
+
+@pytest.mark.parametrize("command", ON_IMAGES)
+def test_some_inputs_failed(command: str, run: Callable[..., Result]) -> None:
+    _fill(2, 1, links=1)
+    (Path("shots") / "again").symlink_to("cat")  # a folder that is met twice
+    (Path("shots") / "cat" / "up").symlink_to("..")
+    result = run(_words(command))
+    assert result.code == IN_PART, result.text
+    for name in ("broken-cat0.png", "loop-cat0.png", "gone-cat0.png"):
+        assert name in result.text
+
+
+@pytest.mark.parametrize("command", ON_IMAGES)
+def test_all_inputs_failed(command: str, run: Callable[..., Result]) -> None:
+    _fill(0, 2)
+    result = run(_words(command))
+    expected = IN_PART if command == "data check" else NOT_DONE  # the check itself was done
+    assert result.code == expected, result.text
+    assert "broken-" in result.text
+
+
+@pytest.mark.parametrize(
+    ("n_done", "n_failed", "code"), [(3, 0, DONE), (2, 1, IN_PART), (1, 9, IN_PART), (0, 1, NOT_DONE), (0, 0, NOT_DONE)]
+)
+def test_the_code(n_done: int, n_failed: int, code: int) -> None:
+    assert exit_code(n_done, n_failed) == code
+
+
+def test_a_link_that_leads_to_itself_as_output(run: Callable[..., Result]) -> None:
+    _fill(1, 0)
+    Path("loop").symlink_to("loop")
+    result = run("explain shots --model toybox -o loop")
+    assert result.code == NOT_DONE
+    assert "cannot write loop" in result.text
+
+
+def test_a_method_that_does_not_fit_is_a_failure(run: Callable[..., Result]) -> None:
+    _fill(1, 0)
+    result = run("evaluate shots --model toybox:vgg --methods cam,grad_cam --metrics entropy --no-controls")
+    assert result.code == IN_PART
+    assert "cam" in result.text

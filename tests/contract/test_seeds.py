@@ -1,0 +1,517 @@
+"""The contract of every seed: the same seed gives the same numbers, another seed gives others; images differ, too.
+
+Every public function with a parameter `seed` is walked; one that has no line in `DRAWN` or `ELSEWHERE` fails.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import camlucida
+from camlucida.analysing import embed, mistakes
+from camlucida.analysing.calibration import calibration
+from camlucida.analysing.contrasts import contrasts
+from camlucida.attribution import attribute
+from camlucida.controls import standard_controls
+from camlucida.data import toybox
+from camlucida.data.datasets import Item, Listed, Scenes, spread, subset
+from camlucida.data.sources import open_dataset
+from camlucida.data.toybox import Toybox
+from camlucida.data.toybox.background import background, clutter
+from camlucida.engine.randomise import stages, with_random
+from camlucida.errors import CamlucidaError
+from camlucida.evaluation import Evaluation, evaluate
+from camlucida.evaluation.statistics import resamples
+from camlucida.evidence import Evidence, Sight, look
+from camlucida.exact import analytic, designed, open_benchmark, scenes
+from camlucida.exact.mosaics import cells_of, mosaics
+from camlucida.explaining import explain
+from camlucida.factorisation import concepts, factorise
+from camlucida.methods import find, methods
+from camlucida.methods.parts.coalitions import shapley_coalitions
+from camlucida.methods.parts.masks import rise_masks
+from camlucida.methods.parts.variants import baseline_pictures, noisy
+from camlucida.metrics import metrics
+from camlucida.models.load import load
+from camlucida.sanity_checks.steps import Subject, _other_classes
+from camlucida.seeds import MAX_SEED, check_seed, generator, short_seed
+from camlucida.studying import Study, make_study, results
+from camlucida.studying.store import _turned
+from camlucida.training import train
+from camlucida.training.splitting import drawn, split
+from camlucida.training.start import begun
+from camlucida.trusting import trust
+from camlucida.trusting.agreement import of_noise, other_classes
+from camlucida.trusting.asking import evidence_of
+from camlucida.trusting.place import place, top
+
+SEEDS = (0, 1, 2)
+CATS = tuple(toybox.scene(i, kinds=["cat"], size=48).picture() for i in range(3))
+NUMBERS = np.random.default_rng(0).random((40, 9))
+LABELLED = [(i, i % 2) for i in range(20)]
+
+
+@cache
+def net() -> Any:
+    return load("toybox")
+
+
+@cache
+def tiny() -> Scenes:
+    return Scenes(Toybox(30))
+
+
+def print_of(value: Any) -> str:
+    """A fingerprint: equal for equal numbers, in containers, data sets and networks, too."""
+    digest = hashlib.sha256()
+    for part in _parts(value):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _parts(value: Any) -> Iterator[bytes]:
+    if isinstance(value, torch.Tensor):
+        yield value.detach().cpu().contiguous().numpy().tobytes()
+    elif isinstance(value, np.ndarray):
+        yield value.tobytes()
+    elif isinstance(value, torch.nn.Module):
+        for parameter in value.state_dict().values():
+            yield from _parts(parameter)
+    elif hasattr(value, "tobytes"):
+        yield value.tobytes()
+    elif isinstance(value, Item):
+        yield from _parts(value.image)
+    elif isinstance(value, list | tuple | set | dict):
+        for one in value.items() if isinstance(value, dict) else value:
+            yield from _parts(one)
+    elif hasattr(value, "network"):
+        yield from _parts(value.network)
+    elif hasattr(value, "__getitem__") and hasattr(value, "classes"):
+        for i in range(min(2, len(value))):
+            yield from _parts(value[i])
+    else:
+        yield repr(value).encode()
+
+
+def of_methods(seed: int) -> list[Any]:
+    """Which images are evaluated, and what controls give there that draw with the seed."""
+    names = ("random", "other_class", "random_weights")
+    controls = [control for control in standard_controls() if control.name in names]
+    result = evaluate(net(), tiny(), metrics=["energy"], controls=controls, limit=2, seed=seed)
+    return [[p.name for p in result.pictures.values()], *(result.cells("energy", name).values for name in names)]
+
+
+@cache
+def evaluation() -> Evaluation:
+    return evaluate(net(), tiny(), methods=["cam", "gradient"], metrics=["energy", "gini"], limit=8)
+
+
+def study(seed: int, folder: Path) -> Study:
+    return make_study(folder, net(), CATS, methods=["cam", "gradient", "eigen_cam"], pairs=1, seed=seed)
+
+
+def asked(made: Study) -> list[Any]:
+    trials = [made.trial(number, "anna") for number in sorted(made.order("anna"))]
+    return [(t.kind, t.picture, t.files) for t in trials]
+
+
+@cache
+def answered(folder: Path) -> Study:
+    made = study(0, folder)
+    for person in ("anna", "ben", "cleo"):
+        for place_, trial in enumerate(made.order(person)):
+            made.answer(trial, person, 1 + place_ % 2)
+    return made
+
+
+def drawn_classes(seed: int) -> list[int | None]:
+    """The classes that cells are asked about, of images whose class the model does not have."""
+    data = Listed("others", [Item(CATS[i % 3], f"{i}", 0) for i in range(16)], ("unicorn",))
+    cells = cells_of(net(), replace(net(), labels=net().labels * 4), data, 2, seed)
+    return [cells[i].label for i in range(len(cells))]
+
+
+def confidence(seed: int) -> Any:
+    return calibration(NUMBERS[:, 0], NUMBERS[:, 1] < NUMBERS[:, 0], seed=seed).chance
+
+
+def looked(seed: int) -> Sight:
+    return look(net(), Item(CATS[0], "a"), None, seed=seed)
+
+
+def asked_about(seed: int, image: Any = CATS[0]) -> Evidence:
+    return evidence_of(net(), image, seed=seed, name="same name")
+
+
+def doubted(seed: int, image: Any = CATS[0]) -> list[float]:
+    result = trust(net(), image, moves=32, seed=seed)
+    return [one.correlation for one in result.noise]
+
+
+DRAWN: dict[str, Callable[[int, Path], Any]] = {
+    "analysing.calibration.calibration": lambda seed, _: confidence(seed),
+    "analysing.contrasts.contrasts": lambda seed, _: contrasts("abc", NUMBERS[:, :3], NUMBERS[:, 3] < 0.5, seed),
+    "analysing.embeddings.embed": lambda seed, _: [
+        row["picture"] for row in embed(net(), tiny(), way="pca", limit=4, seed=seed).rows
+    ],
+    "analysing.erring.mistakes": lambda seed, _: [
+        row["picture"] for row in mistakes(net(), tiny(), maps=False, limit=4, seed=seed).rows
+    ],
+    "data.items.spread": lambda seed, _: spread(50, 5, seed),
+    "data.sources.open_dataset": lambda seed, _: open_dataset("toybox", count=2, seed=seed),
+    "data.toybox.background.background": lambda seed, _: background(seed, 16),
+    "data.toybox.background.clutter": lambda seed, _: clutter(seed, 2),
+    "data.toybox.sampling.scene": lambda seed, _: toybox.scene(seed, size=32).picture(),
+    "engine.randomise.with_random": lambda seed, _: with_random(net().network, stages(net().network), seed=seed),
+    "evaluation.run.evaluate": lambda seed, _: of_methods(seed),
+    "evaluation.result.Evaluation.summary": lambda seed, _: evaluation().summary("energy", "cam", seed=seed).low,
+    "evaluation.result.Evaluation.drawn": lambda seed, _: evaluation().drawn("energy", "cam", seed=seed),
+    "evaluation.result.Evaluation.compare": lambda seed, _: (
+        evaluation().compare("energy", "cam", "gradient", seed=seed).difference.low
+    ),
+    "evaluation.statistics.resamples": lambda seed, _: list(resamples(9, 20, seed)),
+    "evidence.look": lambda seed, _: looked(seed).random("anything").initial_seed(),
+    **{
+        f"exact.analytic.{make.__name__}": lambda seed, _, make=make: make(2, seed)
+        for make in (analytic.linear, analytic.additive, analytic.interaction)
+    },
+    **{
+        f"exact.designed.{make.__name__}": lambda seed, _, make=make: make(2, seed)
+        for make in (
+            designed.red,
+            designed.signed,
+            designed.channels,
+            designed.template,
+            designed.xor,
+            designed.square,
+            designed.shift,
+        )
+    },
+    "exact.benchmarks.open_benchmark": lambda seed, _: open_benchmark("exact:small", net(), count=2, seed=seed)[1],
+    "exact.mosaics.mosaics": lambda seed, _: mosaics(net(), Scenes(Toybox(40)), 2, seed)[1],
+    "exact.mosaics.cells_of": lambda seed, _: drawn_classes(seed),
+    "exact.scenes.sized": lambda seed, _: scenes.sized("small", 2, seed),
+    "exact.scenes.stamped": lambda seed, _: scenes.stamped(2, seed),
+    "exact.scenes.tagged": lambda seed, _: scenes.tagged(2, seed),
+    "factorisation.concepts": lambda seed, _: concepts(net(), CATS, k=6, seed=seed).vectors,
+    "factorisation.factorise": lambda seed, _: factorise(NUMBERS, 4, seed=seed).places,
+    "methods.parts.coalitions.shapley_coalitions": lambda seed, _: shapley_coalitions(20, 30, seed)[0],
+    "methods.parts.masks.rise_masks": lambda seed, _: rise_masks((9, 7), 6, 3, 0.5, seed)(torch.arange(6)),
+    "methods.parts.variants.noisy": lambda seed, _: noisy(torch.eye(4)[None, None], 3, 1.0, seed)(torch.arange(3)),
+    "methods.parts.variants.baseline_pictures": lambda seed, _: baseline_pictures(
+        torch.zeros(1, 1, 4, 4), "noise", seed
+    ),
+    "seeds.generator": lambda seed, _: torch.rand(3, generator=generator(seed)),
+    "studying.making.make_study": lambda seed, path: asked(study(seed, path)),
+    "studying.results.results": lambda seed, path: [
+        (s.strength.low, s.strength.high) for s in results(answered(path.parent / "answered"), seed=seed).standings
+    ],
+    "training.splitting.split": lambda seed, _: split(tiny(), 0.5, seed).train,
+    "training.splitting.drawn": lambda seed, _: drawn(LABELLED, 0.5, seed),
+    "training.start.begun": lambda seed, _: begun(
+        "small", ("a", "b"), head="linear", weights=None, pretrained=False, size=16, seed=seed
+    ),
+    "trusting.asking.evidence_of": lambda seed, _: of_noise(asked_about(seed))[0].map,
+    "trusting.judging.trust": lambda seed, _: doubted(seed),
+}
+"""What is drawn with a seed: a function of the seed and an empty folder."""
+
+ELSEWHERE = {
+    "analysing.projecting.project": "t-SNE starts from the principal components: nothing is drawn",
+    "evaluation.ordering.untrusted": "draws by Evaluation.drawn",
+    "evaluation.result.Evaluation.agreement": "draws by resamples; of two methods it has two values only",
+    "seeds.check_seed": "draws nothing",
+    "seeds.short_seed": "draws nothing",
+}
+
+
+def seeded() -> set[str]:
+    """Every public function and method of the library with a parameter `seed`."""
+    names = set()
+    for module in pkgutil.walk_packages(camlucida.__path__, "camlucida."):
+        if module.name.startswith(("camlucida.cli", "camlucida.web")) or module.name.endswith("__main__"):
+            continue
+        for name, value in vars(importlib.import_module(module.name)).items():
+            if getattr(value, "__module__", "") != module.name or name.startswith("_"):
+                continue
+            inner = vars(value).items() if inspect.isclass(value) else [("", value)]
+            for attribute_, function in inner:
+                if not inspect.isfunction(function) or attribute_.startswith("_"):
+                    continue
+                parameter = inspect.signature(function).parameters.get("seed")
+                if parameter is not None and not hasattr(find_method(module.name), name):
+                    names.add(f"{module.name}.{name}.{attribute_}".removeprefix("camlucida.").rstrip("."))
+    return names
+
+
+def find_method(module: str) -> Any:
+    """Modules of methods, whose functions are walked by the registry instead."""
+    own = module.removeprefix("camlucida.methods.")
+    return importlib.import_module(module) if own in methods() or own == "combining" else None
+
+
+def test_every_seed_has_a_line() -> None:
+    assert seeded() == set(DRAWN) | set(ELSEWHERE)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_same_seed_same_numbers_other_seed_others(name: str, tmp_path: Path) -> None:
+    prints = [print_of(DRAWN[name](seed, tmp_path / f"{i}")) for i, seed in enumerate((*SEEDS, *SEEDS))]
+    assert prints[: len(SEEDS)] == prints[len(SEEDS) :], "the same seed gives other numbers"
+    assert len(set(prints)) == len(SEEDS), "another seed gives the same numbers"
+
+
+# --- methods
+
+RANDOM_METHODS = {
+    name: {key: value for key, value in {"n": 40, "baseline": "noise"}.items() if key in method.options}
+    for name, method in methods().items()
+    if "seed" in method.options
+} | {"smooth(gradient)": {"n": 3}}
+RANDOM_METHODS["ss_cam"] = RANDOM_METHODS["smooth_grad"] = RANDOM_METHODS["var_grad"] = {"n": 2}
+RANDOM_METHODS["smooth_grad_cam_plusplus"] = {"n": 2}
+for _name in ("deep_lift", "integrated_gradients"):
+    RANDOM_METHODS[_name] = {"baseline": "noise"}
+
+
+def map_of(name: str, seed: int, rows: slice = slice(0, 1), **options: Any) -> torch.Tensor:
+    inputs = torch.stack([net().preprocessing(cat)[0] for cat in CATS])[rows]
+    chosen = {**RANDOM_METHODS[name], **options, "seed": seed}
+    if name.startswith("smooth("):  # options of a combinator are written into it
+        name, chosen = f"{name[:-1]}, {', '.join(f'{key}={value}' for key, value in chosen.items())})", {}
+    layer = None if find(name).at == "picture" else "layer3"
+    return attribute(net().network, inputs, method=name, target=3, layer=layer, **chosen)
+
+
+@pytest.mark.parametrize("name", RANDOM_METHODS)
+def test_methods_draw_by_their_seed(name: str) -> None:
+    first = map_of(name, 0)
+    assert torch.equal(first, map_of(name, 0))
+    assert not torch.equal(first, map_of(name, 1))
+
+
+@pytest.mark.parametrize("name", [name for name, options in RANDOM_METHODS.items() if "n" in options])
+def test_every_copy_of_an_image_is_drawn_by_itself(name: str) -> None:
+    count = RANDOM_METHODS[name]["n"]
+    assert not torch.allclose(map_of(name, 0), map_of(name, 0, n=2 * count), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("name", RANDOM_METHODS)
+def test_an_image_is_drawn_the_same_in_any_batch(name: str) -> None:
+    alone, together = map_of(name, 3, slice(1, 2)), map_of(name, 3, slice(0, 3))[1:2]
+    torch.testing.assert_close(alone, together, rtol=1e-3, atol=1e-4 * float(alone.abs().max()))
+
+
+# --- metrics, controls, trust, sanity checks, studies: drawn anew for every image
+
+
+def sight(seed: int, name: str, image: Any = CATS[0]) -> Sight:
+    return look(net(), Item(image, name), None, seed=seed)
+
+
+def test_chance_goes_by_seed_image_and_purpose() -> None:
+    keys = [(seed, name, use) for seed in (0, 1) for name in ("a", "b") for use in ("x", "y")]
+    states = [sight(seed, name).random(use).initial_seed() for seed, name, use in keys]
+    assert len(set(states)) == len(keys)
+    assert states == [sight(seed, name).random(use).initial_seed() for seed, name, use in keys]
+
+
+NOISE_ONLY = {"average_drop", "single_deletion"}
+"""Metrics that draw for some infills only, not for their default one."""
+
+
+@pytest.mark.parametrize("name", [name for name, metric in metrics().items() if "random" in metric.needs])
+def test_random_metrics_draw_what_they_are_given(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each run takes its numbers from the image's generator, which another seed and another image change."""
+    used: list[tuple[int, ...]] = []
+    sources: list[torch.Generator] = []
+    real = Sight.random
+
+    def recorded(self: Sight, purpose: str) -> torch.Generator:
+        sources.append(real(self, purpose))
+        return sources[-1]
+
+    monkeypatch.setattr(Sight, "random", recorded)
+    for seed, index in ((0, 0), (0, 0), (1, 0), (0, 1)):
+        sources.clear()
+        evaluate(net(), subset(tiny(), [index]), methods=["gradient"], metrics=[name], seed=seed)
+        before = [torch.Generator().manual_seed(g.initial_seed()).get_state() for g in sources]
+        moved = [not torch.equal(start, g.get_state()) for start, g in zip(before, sources, strict=True)]
+        assert any(moved) or name in NOISE_ONLY, "nothing is drawn"
+        used.append(tuple(g.initial_seed() for g in sources))
+    assert used[0] == used[1]
+    assert len(set(used)) == 3
+
+
+def test_metrics_of_an_image_draw_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same draws in two metrics would tie their errors together; all methods meet the same ones."""
+    asked_by: dict[str, set[str]] = {}
+    real = Sight.random
+
+    def recorded(self: Sight, purpose: str) -> torch.Generator:
+        asked_by.setdefault(purpose, set()).add(self.item.name)
+        return real(self, purpose)
+
+    monkeypatch.setattr(Sight, "random", recorded)
+    names = ["deletion", "insertion", "saco"]
+    evaluate(net(), tiny(), methods=["cam", "gradient"], metrics=names, limit=1)
+    assert len(asked_by) == len(names)
+    assert "" not in asked_by
+
+
+def test_random_weights_are_drawn_by_the_seed() -> None:
+    (control,) = (c for c in standard_controls() if c.name == "random_weights")
+    maps = [print_of(control.maps(sight(s, "a"), sight(s, "a").inputs, torch.tensor([3]))) for s in (0, 0, 1)]
+    assert maps[0] == maps[1] != maps[2]
+
+
+def test_layers_of_one_shape_get_other_weights() -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(5, 5), torch.nn.ReLU(), torch.nn.Linear(5, 5))
+    drawn_ = with_random(network, stages(network), seed=0)
+    assert not torch.equal(drawn_[0].weight, drawn_[2].weight)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", ["random", "blurred_random", "other_class"])
+def test_random_controls_differ_by_image(name: str) -> None:
+    (control,) = (c for c in standard_controls() if c.name == name)
+
+    def drawn_for(seed: int, item: str) -> list[str]:
+        chosen = sight(seed, item)
+        if name == "other_class":
+            return [str(control._other(chosen, asked, 10)) for asked in range(10)]  # type: ignore[union-attr]
+        return [print_of(control.maps(chosen, chosen.inputs, torch.tensor([3])))]
+
+    assert drawn_for(0, "a") == drawn_for(0, "a")
+    assert len({print_of(drawn_for(*key)) for key in ((0, "a"), (1, "a"), (0, "b"))}) == 3
+
+
+def test_a_control_draws_every_image_of_a_batch() -> None:
+    (control,) = (c for c in standard_controls() if c.name == "random")
+    chosen = sight(0, "a")
+    batch = torch.stack([net().preprocessing(cat)[0] for cat in CATS])
+    maps = control.maps(chosen, batch, torch.tensor([3, 3, 3]))
+    assert len({print_of(one) for one in maps}) == 3
+    torch.testing.assert_close(control.maps(chosen, batch[1:2], torch.tensor([3]))[0], maps[1])
+
+
+def test_trust_draws_anew_for_every_image_even_without_names() -> None:
+    first, other = (asked_about(0, np.asarray(cat)) for cat in CATS[:2])
+    noises = [torch.randn(4, generator=e.sight.random("noise")) for e in (first, other)]
+    assert not torch.equal(*noises)
+    chosen = [tuple(other_classes(asked_about(seed, cat))[1:]) for seed in range(4) for cat in CATS]
+    assert len(set(chosen)) > 3
+
+
+def test_trust_breaks_ties_by_the_seed() -> None:
+    flat = torch.zeros(12, 12, dtype=torch.float64)
+    flat[:2] = 1
+    masks = [top(flat, generator(seed)) for seed in (0, 0, 1)]
+    assert torch.equal(masks[0], masks[1])
+    assert not torch.equal(masks[0], masks[2])
+    marked = []
+    for seed in (0, 0, 1):
+        tested = place(sight(seed, "a"), torch.nn.functional.one_hot(torch.arange(96) % 2, 96).double(), moves=32)
+        assert tested is not None
+        marked.append(tested.marked)
+    assert torch.equal(marked[0], marked[1])
+    assert not torch.equal(marked[0], marked[2])
+
+
+def test_other_classes_of_the_sanity_checks_differ_by_image() -> None:
+    asked_for: list[list[int]] = []
+
+    class Recorded(Subject):
+        def maps(self, model: Any, method: Any, classes: torch.Tensor) -> torch.Tensor:
+            asked_for.append(classes.tolist())
+            return torch.zeros(len(classes), 2, 2)
+
+    inputs = torch.stack([net().preprocessing(CATS[0])[0]] * 12)
+    subject = Recorded(net(), ("a",) * 12, inputs, None)
+    list(_other_classes(subject, find("cam"), 1))
+    for classes in asked_for[1:]:  # the first are those of the runner-up
+        assert len(set(classes)) > 3
+        assert int(subject.classes[0]) not in classes, "the explained class itself"
+    assert len({tuple(classes) for classes in asked_for[1:]}) == len(asked_for) - 1
+
+
+def test_a_study_is_drawn_by_image_person_and_seed(tmp_path: Path) -> None:
+    made, other = study(0, tmp_path / "a"), study(1, tmp_path / "b")
+    orders = [made.order("anna"), made.order("ben"), other.order("anna")]
+    assert made.order("anna") == orders[0]
+    assert len(set(orders)) == 3
+    many = range(1, 200)
+    sides = [tuple(_turned(seed, person, t) for t in many) for seed, person in ((0, "a"), (0, "b"), (1, "a"))]
+    assert len(set(sides)) == 3
+    for side in sides:
+        assert 70 < sum(side) < 130, "either side as often as the other"
+
+
+def test_every_resample_is_drawn_by_itself() -> None:
+    rows = np.concatenate(list(resamples(12, 50)))
+    assert len(np.unique(rows, axis=0)) > 45
+    assert (rows.sum(1) == 12).all()
+
+
+# --- seeds that are none
+
+WRONG = [-1, 2**63, 2**70, 1.5, "seven", None]
+REFUSED: dict[str, Callable[[Any], Any]] = {
+    "explain": lambda seed: explain(net(), CATS[0], method="rise", seed=seed, n=4),
+    "explain smooth_grad": lambda seed: explain(net(), CATS[0], method="smooth_grad", seed=seed),
+    "trust": lambda seed: trust(net(), CATS[0], seed=seed),
+    "evaluate": lambda seed: evaluate(net(), tiny(), seed=seed),
+    "mistakes": lambda seed: mistakes(net(), tiny(), seed=seed),
+    "embed": lambda seed: embed(net(), tiny(), seed=seed),
+    "concepts": lambda seed: concepts(net(), CATS[0], seed=seed),
+    "open_dataset": lambda seed: open_dataset("toybox", count=2, seed=seed),
+    "open_benchmark": lambda seed: open_benchmark("exact:red", count=2, seed=seed),
+    "spread": lambda seed: spread(9, 3, seed),
+    "resamples": lambda seed: list(resamples(9, 3, seed)),
+    "generator": generator,
+    "check_seed": check_seed,
+}
+
+
+@pytest.mark.parametrize("seed", WRONG)
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_seed_is_refused_in_a_sentence(name: str, seed: Any) -> None:
+    with pytest.raises(CamlucidaError, match=r"seed|whole number"):
+        REFUSED[name](seed)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 2**70])
+def test_folders_are_not_begun_with_a_wrong_seed(seed: int, tmp_path: Path) -> None:
+    with pytest.raises(CamlucidaError, match="seed"):
+        make_study(tmp_path / "study", net(), CATS, methods=["cam", "gradient"], seed=seed)
+    with pytest.raises(CamlucidaError, match="seed"):
+        train("toybox", out=tmp_path / "run", limit=4, seed=seed)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_largest_seed_is_one() -> None:
+    explain(net(), CATS[0], method="rise", seed=MAX_SEED, n=4)
+    trust(net(), CATS[0], moves=32, seed=MAX_SEED)
+    factorise(NUMBERS, 2, seed=MAX_SEED, starts=2)
+    evaluate(net(), tiny(), limit=1, seed=MAX_SEED)
+    open_dataset("toybox", count=1, seed=MAX_SEED)[0]
+    embed(net(), tiny(), limit=9, seed=MAX_SEED)
+    assert short_seed(7) == 7
+
+
+def test_fingerprints_differ() -> None:
+    """The helper `print_of` tells different values apart, or nothing above could fail."""
+    assert print_of(torch.zeros(2)) != print_of(torch.ones(2))
+    assert print_of([1, 2]) != print_of([1, 3])
+    assert print_of(tiny()) != print_of(Scenes(Toybox(30, 1)))

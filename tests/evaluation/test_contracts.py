@@ -1,0 +1,153 @@
+"""What is asked of an evaluation arrives in it, and everything random in it follows from the seed alone."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import camlucida as cl
+from camlucida.data.datasets import Item, Listed, Scenes, spread, subset
+from camlucida.data.toybox import Toybox
+from camlucida.evaluation import Evaluation, evaluate
+from camlucida.evaluation.belonging import other_pictures, other_weights, unlike
+from camlucida.evaluation.run import Plan, explainers_of
+from camlucida.evaluation.statistics import resamples
+from camlucida.evidence import look
+from camlucida.metrics import find
+from camlucida.models.load import load
+
+SCENES = Scenes(Toybox(6, seed=3, objects=2))
+
+
+def test_a_choice_follows_from_its_seed() -> None:
+    assert spread(50, 10, 0) == spread(50, 10, 0)
+    assert spread(50, 10, 0) != spread(50, 10, 1)
+    for seed in range(20):
+        chosen = spread(50, 10, seed)
+        assert chosen == sorted(set(chosen))
+        assert len(chosen) == 10
+        assert chosen != list(range(10))
+    assert spread(5, None, 3) == spread(5, 9, 3) == [0, 1, 2, 3, 4]
+    assert {i for seed in range(200) for i in spread(20, 3, seed)} == set(range(20)), "also the last ones"
+
+
+def test_bootstrap_draws_follow_from_their_seed() -> None:
+    def drawn(seed: int) -> Any:
+        return np.vstack(list(resamples(7, draws=20, seed=seed)))
+
+    assert (drawn(0) == drawn(0)).all()
+    assert (drawn(0) != drawn(1)).any()
+    assert len({tuple(row) for row in drawn(0)}) > 10
+
+
+def test_random_numbers_differ_by_seed_and_by_image(tmp_path: Path) -> None:
+    image = SCENES[0].image
+    twice = Listed("twice", [Item(image, "one", 1), Item(image, "two", 1)], SCENES.classes)
+
+    def values(out: str, seed: int) -> list[float]:
+        found = evaluate(
+            "toybox", twice, methods=["random_cam"], metrics=["max_sensitivity"], seed=seed, out=tmp_path / out
+        )
+        return found.cells("max_sensitivity", "random_cam").values.tolist()
+
+    first = values("a", 0)
+    assert first == values("b", 0)
+    assert first != values("c", 1)
+    assert first[0] != first[1]
+    sights = [look(load("toybox"), item, None, seed=seed) for item in twice.items for seed in (0, 1)]
+    drawn = {float(torch.rand(1, generator=sight.random(what))) for sight in sights for what in ("a", "b")}
+    assert len(drawn) == 8
+
+
+def test_the_class_that_is_asked_for_is_explained(tmp_path: Path) -> None:
+    errs = load("toybox:permuted")
+    rows = {
+        target: {row["index"]: row for table in Evaluation(_of(errs, target, tmp_path)).path.glob("parts/*.parquet")
+                 for row in _rows(table)}
+        for target in ("predicted", "label")
+    }  # fmt: skip
+    apart = [index for index, row in rows["label"].items() if row["label"] != row["predicted"]]
+    assert apart
+    for index in apart:
+        assert rows["label"][index]["target"] == rows["label"][index]["label"]
+        assert rows["predicted"][index]["target"] == rows["predicted"][index]["predicted"]
+
+
+def _of(model: Any, target: str, tmp_path: Path) -> Path:
+    return evaluate(model, SCENES, metrics=["entropy"], target=target, out=tmp_path / target).path
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    import pyarrow.parquet
+
+    table: list[dict[str, Any]] = pyarrow.parquet.read_table(file).to_pylist()
+    return table
+
+
+def test_another_right_class_is_right_and_a_missing_one_unknown(tmp_path: Path) -> None:
+    model = load("toybox")
+    image = SCENES[0].image
+    said = cl.explain(model, image).index
+    assert said is not None
+    other = (said + 1) % 10
+    items = [
+        Item(image, "right too", other, others=(said,)),
+        Item(image, "wrong", other),
+        Item(image, "right", said),
+        Item(image, "unknown"),
+    ]
+    found = evaluate(model, Listed("four", items, model.labels), metrics=["entropy"], out=tmp_path)
+    assert [found.pictures[i].correct for i in range(4)] == [True, False, True, None]
+
+
+def test_every_part_of_a_plan_is_in_its_record() -> None:
+    model = load("toybox")
+    plan = Plan(model, SCENES, (0, 1), explainers_of(["grad_cam"]), (find("entropy"),), "predicted", 0, (0,) * 10)
+    others: dict[str, Any] = {
+        "model": load("toybox:vgg"),
+        "dataset": Scenes(Toybox(6, seed=4, objects=2)),
+        "indices": (0, 2),
+        "explainers": explainers_of(["grad_cam @ layer3"]),
+        "presets": (find("gini"),),
+        "target": "label",
+        "seed": 1,
+        "compared": (("grad_cam", "gradient"),),
+    }
+    assert set(others) == {field.name for field in fields(Plan)} - {"labels"}  # follow from model and data
+    record = plan.record()
+    assert replace(plan).record() == record
+    for name, value in others.items():
+        assert replace(plan, **{name: value}).record() != record, name
+
+
+def test_a_run_belongs_to_its_model_and_its_data(tmp_path: Path) -> None:
+    model = load("toybox")
+    plan = evaluate(model, SCENES, metrics=["entropy"], limit=4, seed=2, out=tmp_path).plan
+    assert unlike(plan, model, SCENES) == ""
+    assert "weights" in other_weights(plan, load("toybox:vgg"))
+    assert other_pictures(plan, Scenes(Toybox(6, seed=4, objects=2)))
+    boxes = [replace(item, boxes=None) for item in subset(SCENES, range(6)).items]
+    assert other_pictures(plan, Listed(SCENES.name, boxes, SCENES.classes))
+    assert unlike(plan, None, None) == ""
+
+
+@pytest.mark.parametrize(("metric", "better"), [("energy", "high"), ("deletion", "low")])
+def test_what_cannot_be_judged_is_worst_for_its_metric(metric: str, better: str, tmp_path: Path) -> None:
+    found = evaluate("toybox", SCENES, metrics=[metric], limit=2, out=tmp_path)
+    name = next(name for name in found.values if name.startswith(metric))
+    assert found.values[name].better == better
+
+
+def test_a_limit_follows_from_the_seed(tmp_path: Path) -> None:
+    many = Scenes(Toybox(40))
+
+    def taken(out: str, seed: int) -> list[int]:
+        return list(evaluate("toybox", many, metrics=["entropy"], limit=4, seed=seed, out=tmp_path / out).pictures)
+
+    assert taken("a", 0) == taken("b", 0) == spread(40, 4, 0)
+    assert taken("c", 1) == spread(40, 4, 1) != spread(40, 4, 0)
