@@ -17,6 +17,7 @@ from camlucida.errors import LayerError, MethodError, TargetError
 from camlucida.methods import find
 from camlucida.models.model import Model
 from camlucida.outputs import class_scores
+from camlucida.request import AttributionRequest
 
 LOGITS = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
 OTHER = torch.randn(2, 7, generator=torch.Generator().manual_seed(1))
@@ -238,11 +239,13 @@ def test_scores(score: str) -> None:
 def test_everything_of_one_run() -> None:
     network = Small()
     run = attributions(
-        network,
+        Model(network),
         IMAGES,
-        targets=["top2", 1],
-        layers=["stage1", "stage3"],
-        methods=[(find("grad_cam"), {}), (find("eigen_cam"), {}), (find("ablation_cam"), {"infill": 0.5})],
+        AttributionRequest(
+            targets=["top2", 1],
+            layers=["stage1", "stage3"],
+            methods=[(find("grad_cam"), {}), (find("eigen_cam"), {}), (find("ablation_cam"), {"infill": 0.5})],
+        ),
     )
     assert isinstance(run, Attribution)
     logits = network(IMAGES).detach()
@@ -273,11 +276,13 @@ def test_one_run_serves_all_targets_layers_and_gradient_methods() -> None:
     attribute(network, IMAGES, target=1, layer="stage?")  # the twin, and what it found out, are made here
     Counting.runs = 0
     attributions(
-        network,
+        Model(network),
         IMAGES,
-        targets=[0, 1, 2, "top3"],
-        layers=["stage1", "stage2", "stage3"],
-        methods=[(find(name), {}) for name in ("grad_cam", "grad_cam_plusplus", "layer_cam", "eigen_cam")],
+        AttributionRequest(
+            targets=[0, 1, 2, "top3"],
+            layers=["stage1", "stage2", "stage3"],
+            methods=[(find(name), {}) for name in ("grad_cam", "grad_cam_plusplus", "layer_cam", "eigen_cam")],
+        ),
     )
     assert Counting.runs == 1
 

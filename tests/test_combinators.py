@@ -13,6 +13,8 @@ from torch.testing import assert_close
 from camlucida.attribution import attribute, attributions
 from camlucida.errors import MethodError
 from camlucida.methods import Combined, Method, combinators, contrast, eigen_smooth, find, methods, refine
+from camlucida.models.model import Model
+from camlucida.request import AttributionRequest
 
 IMAGES = torch.randn(2, 3, 16, 24, generator=torch.Generator().manual_seed(4)).double()
 
@@ -113,12 +115,11 @@ class TestFusions:
     def test_no_layer_means_all_candidates(self) -> None:
         assert_close(maps("refine(grad_cam)", layer=None), maps("refine(grad_cam)", layer="all"))
         both = attributions(
-            NETWORK,
+            Model(NETWORK, layer="stage2"),
             IMAGES,
-            targets=[0, 1],
-            layers=[None],
-            default="stage2",
-            methods=[(find("grad_cam"), {}), (find("refine(grad_cam)"), {})],
+            AttributionRequest(
+                targets=[0, 1], layers=[None], methods=[(find("grad_cam"), {}), (find("refine(grad_cam)"), {})]
+            ),
         )
         assert [[where.name for where in row if where] for row in both.layers] == [
             ["stage2"],
@@ -252,7 +253,7 @@ class TestContrast:
 
     @pytest.mark.parametrize("n", [0, -1])
     def test_none_to_compare_with(self, n: int) -> None:
-        with pytest.raises(MethodError, match="n is how many other classes"):
+        with pytest.raises(MethodError, match="contrast: n is a whole number from 1 to 1000000"):
             maps(f"contrast(grad_cam, n={n})")
 
 
@@ -304,7 +305,7 @@ class TestEigenSmooth:
             find("eigen_smooth(refine(grad_cam))")
         with pytest.raises(MethodError, match=r"compares .*, and guided_grad_cam maps the picture itself"):
             find("eigen_smooth(guided_grad_cam)")
-        with pytest.raises(MethodError, match="components=1 or more"):
+        with pytest.raises(MethodError, match="components is a whole number from 1"):
             maps("eigen_smooth(grad_cam, components=0)")
 
 
@@ -344,12 +345,14 @@ class TestProgress:
         told: list[tuple[int, int]] = []
         asked = ["smooth(ablation_cam, n=2)", "ablation_cam"]
         attributions(
-            NETWORK,
+            Model(NETWORK),
             IMAGES,
-            targets=[0],
-            layers=["stage1"],
-            methods=[(find(name), find(name).with_options({})) for name in asked],
-            tick=lambda *far: told.append(far),
+            AttributionRequest(
+                targets=[0],
+                layers=["stage1"],
+                methods=[(find(name), find(name).with_options({})) for name in asked],
+                progress=lambda *far: told.append(far),
+            ),
         )
         assert told[:2] == [(1, 2), (2, 2)]
         assert len(told) > 2
@@ -385,7 +388,9 @@ class TestRuns:
         attribute(NETWORK, IMAGES)  # the first run on pictures of this size also looks the network over
         Counting.runs = 0
         attributions(
-            NETWORK, IMAGES, targets=[0, 1], layers=["stage1", "stage3"], methods=[(find(n), {}) for n in names]
+            Model(NETWORK),
+            IMAGES,
+            AttributionRequest(targets=[0, 1], layers=["stage1", "stage3"], methods=[(find(n), {}) for n in names]),
         )
         assert Counting.runs == 1
 
@@ -511,8 +516,11 @@ class TestWriting:
             ("grad_cam(layer_cam)", "grad_cam takes no method. Combinators do: refine"),
             ("smooth(grad_cam, 4)", "smooth takes one method, not 2; options have names"),
             ("smooth(grad_cam, k=3)", "smooth has no option 'k'. Its options: n=8"),
-            ("ablation_cam(full=3)", "ablation_cam has no option 'full'. Its options: infill=0.0"),
-            ("smooth(grad_cam, n='a')", "smooth: n is a whole number .by default 8., not 'a'"),
+            (
+                "ablation_cam(full=3)",
+                "ablation_cam has no option 'full'.* Its options: infill=0.0",
+            ),
+            ("smooth(grad_cam, n='a')", "smooth: n is a whole number from 1 to 1000000 .by default 8., not 'a'"),
             ("smooth(grad_cam, n=2.5)", "smooth: n is a whole number"),
             ("smooth(grad_cam, noise=True)", "smooth: noise is a number"),
             ("smooth(grad_cam, n=2**99)", "the value of n is no plain number"),
@@ -538,12 +546,12 @@ class TestWriting:
     @pytest.mark.parametrize(
         ("written", "message"),
         [
-            ("smooth(grad_cam, n=0)", "n = 1 or more"),
-            ("smooth(grad_cam, noise=-1)", "noise of 0 or more"),
-            ("scales(grad_cam, factors=())", "scales takes sizes as factors="),
-            ("scales(grad_cam, factors=(0,))", "each above 0"),
-            ("crops(grad_cam, share=0.3)", "crops of a share of 0.3"),
-            ("fuse_max(grad_cam, gamma=-1)", "gamma=-1: it is 0"),
+            ("smooth(grad_cam, n=0)", "smooth: n is a whole number from 1"),
+            ("smooth(grad_cam, noise=-1)", "smooth: noise is a number from 0 on"),
+            ("scales(grad_cam, factors=())", "scales: factors is a list, each of it a number above 0"),
+            ("scales(grad_cam, factors=(0,))", "each of it a number above 0"),
+            ("crops(grad_cam, share=0.3)", "crops: share is a number from 0.5 to 1"),
+            ("fuse_max(grad_cam, gamma=-1)", "fuse_max: gamma is a number from 0 on"),
         ],
     )
     def test_values_out_of_range(self, written: str, message: str) -> None:

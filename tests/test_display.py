@@ -42,7 +42,7 @@ def test_shown() -> None:
 
 
 def test_a_signed_pixel_map() -> None:
-    e = cl.explain("toybox", PICTURE, method="integrated_gradients", options={"steps": 4})
+    e = cl.explain("toybox", PICTURE, method="integrated_gradients", steps=4)
     assert e.record()["display"] == {
         "signed": True, "percentile": 99, "full_colour": e.peak, "zero_in_the_middle": True,
     }  # fmt: skip

@@ -96,7 +96,8 @@ def test_top(spec: str) -> None:
 
 def test_top_of_more_classes_than_there_are() -> None:
     assert len(parse("top10", OUTPUT, NAMES)) == 6
-    assert len(parse("top0", OUTPUT, NAMES)) == 1
+    with pytest.raises(TargetError, match="'top0' are no classes"):
+        parse("top0", OUTPUT, NAMES)
 
 
 def test_a_class_that_only_begins_with_top() -> None:

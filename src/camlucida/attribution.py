@@ -10,21 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.engine import Layer, LayerSpec, Twin, resolve, twin_of
-from camlucida.engine.repeats import Precision, Repeats
+from camlucida.engine.repeats import Precision
 from camlucida.errors import MethodError
-from camlucida.methods import Combined, Method, find
-from camlucida.models.model import Model, Output
+from camlucida.methods import Combined, Method
+from camlucida.models.model import Model
 from camlucida.network_inputs import check_inputs
+from camlucida.options import OptionValue, shown
 from camlucida.outputs import placed
+from camlucida.request import INPUT, AttributionRequest, MethodSpec, several_layers, several_targets
 from camlucida.runs import Fused, Question, run
-from camlucida.targets import Target, TargetSpec, parse, top_count
+from camlucida.targets import Target, TargetSpec, parse
 from camlucida.types import ProgressCallback
 
-Request: TypeAlias = tuple[Method | Combined, Mapping[str, Any]]
-"""A method with its options."""
-
-INPUT = "input"
-"""What stands in place of a layer's name for methods that map the picture itself."""
+NetworkInputs: TypeAlias = Tensor | tuple[Any, ...] | dict[str, Any]
+"""(b, c, H, W); or the arguments of a network that takes several."""
 
 
 @dataclass(frozen=True)
@@ -48,42 +47,34 @@ class Attribution:
     notes: tuple[tuple[tuple[Mapping[str, Tensor], ...], ...], ...]
 
 
-def attributions(
-    network: nn.Module,
-    inputs: Any,
-    *,
-    targets: Sequence[TargetSpec],
-    layers: Sequence[LayerSpec],
-    methods: Sequence[Request],
-    default: LayerSpec = None,
-    names: Sequence[str] = (),
-    score: str = "logit",
-    output: Output = None,
-    repeats: Repeats | None = None,
-    tick: ProgressCallback | None = None,
-) -> Attribution:
-    """Run `network` on `inputs` and compute every method's map at every layer for every target.
+def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attribution:
+    """Run a model's network on `inputs` and compute every map that is asked for.
 
-    One run serves all that ask for activations, gradients or the rest of the network. The network may be in train
-    mode, frozen, in half precision, on a GPU; the caller may be inside `no_grad` or `inference_mode`. Nothing of it
-    changes. `tick` is told about the progress of methods that run the network many times. A layer that is None is
-    `default`, and for methods that fuse layers all candidates. Arguments as of `attribute`.
+    One run serves all methods that ask for activations, gradients or the rest of the network. The network may be in
+    train mode, frozen, in half precision, on a GPU; the caller may be inside `no_grad` or `inference_mode`. Nothing of
+    it changes. A layer that is None is the model's default layer, and for methods that fuse layers all candidates.
     """
+    network = model.network
     check_inputs(network, inputs)
     inputs = placed(network, inputs)
     twin = twin_of(network)
+    methods = request.methods
     with torch.inference_mode(False), torch.no_grad():
-        wanted = [_wanted(method, twin, inputs, layers, default) for method, _ in methods]
+        wanted = [_wanted(method, twin, inputs, request.layers, model.layer) for method, _ in methods]
         every = list(dict.fromkeys(layer for row in wanted for layer in row))
         found = run(
             Question(
                 twin,
                 tuple(every),
-                output,
+                model.output,
                 frozenset(need for method, _ in methods for need in method.needs),
-                lambda scores: [t for spec in targets for t in parse(spec, scores, names, score=score)],
-                tick or _unheard,
-                repeats or Repeats(),
+                lambda scores: [
+                    target
+                    for spec in request.targets
+                    for target in parse(spec, scores, model.labels, score=request.score)
+                ],
+                request.progress or _unheard,
+                request.repeats,
             ),
             inputs,
         )
@@ -115,53 +106,53 @@ def _where(method: Method | Combined, layers: Sequence[Layer]) -> tuple[Layer | 
     return (Fused(tuple(layers)),) if method.fuses else tuple(layers)
 
 
-@overload
-def attribute(
+@overload  # a str is a Sequence[str] too: this one comes first
+def attribute(  # type: ignore[overload-overlap]
     model: Model | nn.Module,
-    images: Any,
+    images: NetworkInputs,
     *,
-    target: Any = None,
-    layer: str | int | None = None,
-    method: str | Method | Combined = "grad_cam",
+    target: TargetSpec | Sequence[TargetSpec] = None,
+    layer: LayerSpec = None,
+    method: MethodSpec = "grad_cam",
     score: str = "logit",
     signed: bool = False,
     precision: Precision = "exact",
     batch: int | None = None,
     progress: ProgressCallback | None = None,
-    **options: Any,
+    **options: OptionValue,
 ) -> Tensor: ...
 
 
 @overload
 def attribute(
     model: Model | nn.Module,
-    images: Any,
+    images: NetworkInputs,
     *,
-    target: Any = None,
+    target: TargetSpec | Sequence[TargetSpec] = None,
     layer: Sequence[LayerSpec],
-    method: str | Method | Combined = "grad_cam",
+    method: MethodSpec = "grad_cam",
     score: str = "logit",
     signed: bool = False,
     precision: Precision = "exact",
     batch: int | None = None,
     progress: ProgressCallback | None = None,
-    **options: Any,
+    **options: OptionValue,
 ) -> dict[str, Tensor]: ...
 
 
 def attribute(
     model: Model | nn.Module,
-    images: Any,
+    images: NetworkInputs,
     *,
-    target: Any = None,
+    target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
-    method: str | Method | Combined = "grad_cam",
+    method: MethodSpec = "grad_cam",
     score: str = "logit",
     signed: bool = False,
     precision: Precision = "exact",
     batch: int | None = None,
     progress: ProgressCallback | None = None,
-    **options: Any,
+    **options: OptionValue,
 ) -> Tensor | dict[str, Tensor]:
     """Saliency maps of a batch of tensors, on the layers' own grids, not normalised.
 
@@ -184,43 +175,31 @@ def attribute(
     Raises `LayerError`, `TargetError`, `MethodError`; `ImageError` for images of integers or complex numbers, without
     pixels, or with values that are NaN or infinite.
     """
-    chosen = find(method)
-    check_layer(chosen, layer)
     wrapped = model if isinstance(model, Model) else Model(model)
-    layers = list(layer) if isinstance(layer, list | tuple) else [layer]
-    made = attributions(
-        wrapped.network,
-        images,
-        targets=list(target) if isinstance(target, list | tuple) else [target],
-        layers=layers,  # type: ignore[arg-type]
-        methods=[(chosen, chosen.with_options(options))],
-        default=wrapped.layer,
-        names=wrapped.labels,
+    request = AttributionRequest.of(
+        target=target,
+        layer=layer,
+        method=one_method(method),
         score=score,
-        output=wrapped.output,
-        repeats=Repeats(precision, batch),
-        tick=progress,
+        options=options,
+        precision=precision,
+        batch=batch,
+        progress=progress,
     )
-    found = {}
-    for where, maps in zip(made.layers[0], made.maps[0], strict=True):
+    if not isinstance(signed, bool):
+        raise MethodError(f"attribute: signed is True or False, not {shown(signed)}.")
+    ((chosen, _),) = request.methods
+    result = attributions(wrapped, images, request)
+    by_layer = {}
+    for where, maps in zip(result.layers[0], result.maps[0], strict=True):
         stacked = torch.stack(maps, dim=1) if several_targets(target) else maps[0]
-        found[where.name if where else INPUT] = stacked.relu() if chosen.relu and not signed else stacked
-    return found if several_layers(layer) and not chosen.fuses else next(iter(found.values()))
+        by_layer[where.name if where else INPUT] = stacked.relu() if chosen.relu and not signed else stacked
+    return by_layer if several_layers(layer) and not chosen.fuses else next(iter(by_layer.values()))
 
 
-def check_layer(method: Method | Combined, layer: LayerSpec | Sequence[LayerSpec]) -> None:
-    """`MethodError` where a layer is named for a method that maps the picture itself."""
-    if not method.layered and layer not in (None, INPUT):
-        raise MethodError(f"{method.name} maps the picture itself and takes no layer, but was given {layer!r}.")
-
-
-def several_targets(target: Any) -> bool:
-    """Whether a request may mean more than one target: a list, or "top3"."""
-    return isinstance(target, list | tuple) or top_count(target) is not None
-
-
-def several_layers(layer: Any) -> bool:
-    """Whether a request may mean more than one layer: a list, a glob, or "all"."""
-    return isinstance(layer, list | tuple) or (
-        isinstance(layer, str) and (layer == "all" or any(sign in layer for sign in "*?["))
-    )
+def one_method(method: Any) -> MethodSpec:
+    """Return the method itself; raise `MethodError` for a list, since `attribute` returns the maps of one."""
+    if isinstance(method, list | tuple):
+        raise MethodError(f"attribute takes one method, not {shown(method)}. Call it once for each, or use explain.")
+    chosen: MethodSpec = method
+    return chosen

@@ -7,19 +7,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
 from camlucida._files import png, write_picture
-from camlucida.attribution import several_layers, several_targets
 from camlucida.data.images import Source, load_image
-from camlucida.errors import LayerError, MethodError, TargetError, nearest
-from camlucida.explaining import as_model, class_of, name_of, of_this, top_predictions
+from camlucida.engine import LayerSpec
+from camlucida.error_context import name_of, of_this
+from camlucida.errors import MethodError, nearest
+from camlucida.explaining import as_model, class_of, top_predictions
 from camlucida.looking import SHEET, ask, checked, shrunk, small
 from camlucida.models.model import Model
+from camlucida.options import shown
 from camlucida.render.contact import Tile, contact
 from camlucida.render.text import number
+from camlucida.request import check_score, one_layer, one_target
+from camlucida.targets import TargetSpec
 from camlucida.tensors import land, scaled
 from camlucida.types import Geometry, Prediction
 
@@ -76,9 +82,12 @@ class Activations:
             return 0
         return min(int((held < share * held[-1]).sum()) + 1, int((positive > 0).sum()))
 
-    def heatmap(self, channel: int) -> Any:
+    def heatmap(self, channel: int) -> NDArray[np.float32]:
         """(height, width) of the picture: what the channel sees, its maximum 1; NaN where the network did not look."""
-        return scaled(land(self.maps[checked(channel, len(self), self.layer)], self.geometry)).numpy()
+        heatmap: NDArray[np.float32] = scaled(
+            land(self.maps[checked(channel, len(self), self.layer)], self.geometry)
+        ).numpy()
+        return heatmap
 
     def figure(self, n: int = SHEET, **look: Any) -> Image.Image:
         """The first n channels as a contact sheet. `look` as of `render.contact`."""
@@ -139,8 +148,8 @@ def activations(
     model: Model | nn.Module | str,
     image: Source,
     *,
-    layer: Any = None,
-    target: Any = None,
+    layer: LayerSpec = None,
+    target: TargetSpec = None,
     by: str = "contribution",
     score: str = "logit",
 ) -> Activations:
@@ -153,10 +162,9 @@ def activations(
     wrapped = as_model(model)
     with of_this(wrapped, image):
         checked_order(by)
-        if several_layers(layer):
-            raise LayerError(f"activations are shown of one layer, not of {layer!r}.")
-        if several_targets(target):
-            raise TargetError(f"activations are weighed for one target, not for {target!r}.")
+        one_layer(layer, "activations are shown of")
+        one_target(target, "activations are weighed for")
+        check_score(score)
         picture = load_image(image)
         inputs, geometry = wrapped.preprocessing(picture)
         where, found = ask(wrapped, inputs, layer, target, score, needs=["gradients"])
@@ -184,8 +192,10 @@ def activations(
 
 def checked_order(by: str) -> str:
     """The word itself, if it is an order of channels. Raises `MethodError`."""
-    if by not in ORDERS:
-        raise MethodError(f"channels are not ordered by {by!r}.{nearest(by, ORDERS)} Known: {', '.join(ORDERS)}.")
+    if not isinstance(by, str) or by not in ORDERS:
+        raise MethodError(
+            f"channels are not ordered by {shown(by)}.{nearest(str(by), ORDERS)} Known: {', '.join(ORDERS)}."
+        )
     return by
 
 

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from camlucida.attribution import Request, attributions
+from camlucida.attribution import attributions
 from camlucida.engine import LayerSpec
 from camlucida.model_input import Sight
+from camlucida.request import AttributionRequest, MethodRequest
 from camlucida.tensors import land, upsample
 from camlucida.types import ProgressCallback
 
@@ -42,8 +43,8 @@ class OfMethod:
     tick    is told about the progress of methods that run the network many times
     """
 
-    request: Request
-    layer: LayerSpec = None
+    request: MethodRequest
+    layer: LayerSpec | Sequence[LayerSpec] = None
     named: str = ""
     tick: ProgressCallback | None = None
 
@@ -55,18 +56,19 @@ class OfMethod:
     def relu(self) -> bool:
         return self.request[0].relu
 
+    @property
+    def layers(self) -> Sequence[LayerSpec]:
+        """The layer, or those that the method fuses."""
+        if self.layer is None or isinstance(self.layer, str | int):
+            return [self.layer]
+        return self.layer
+
     def maps(self, sight: Sight, pictures: Tensor, classes: Tensor) -> Tensor:
         model = sight.model
         found = attributions(
-            model.network,
+            model,
             pictures,
-            targets=[classes],
-            layers=[self.layer],
-            methods=[self.request],
-            default=model.layer,
-            names=model.labels,
-            output=model.output,
-            tick=self.tick,
+            AttributionRequest(targets=[classes], layers=self.layers, methods=[self.request], progress=self.tick),
         )
         return found.maps[0][0][0]
 

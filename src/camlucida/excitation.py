@@ -13,14 +13,17 @@ from torch import Tensor, nn
 
 import camlucida
 from camlucida._files import png, write_picture
-from camlucida.attribution import several_layers
 from camlucida.data.images import Source
-from camlucida.errors import CamlucidaError, LayerError, MethodError
-from camlucida.explaining import as_model, name_of, of_this
+from camlucida.engine import LayerSpec
+from camlucida.error_context import name_of, of_this
+from camlucida.errors import CamlucidaError, MethodError
+from camlucida.explaining import as_model, iterated
 from camlucida.looking import SHEET, Seen, checked, each, shrunk, small
 from camlucida.models.model import Model
+from camlucida.options import Count, checked_arguments
 from camlucida.render.contact import Tile, contact
 from camlucida.render.text import number
+from camlucida.request import one_layer
 from camlucida.tensors import land
 from camlucida.types import Geometry, Prediction
 
@@ -91,28 +94,26 @@ class TopPictures:
         return png(self.figure())
 
 
+@checked_arguments(MethodError)
 def top_pictures(
     model: Model | nn.Module | str,
     images: Iterable[Source],
     *,
     channel: int,
-    layer: Any = None,
-    n: int = SHEET,
+    layer: LayerSpec = None,
+    n: Count = SHEET,
     tick: Callable[[Source, CamlucidaError | None], None] | None = None,
 ) -> TopPictures:
     """The n pictures that excite a channel most. One that cannot be read is left out, and named in `failed`.
 
     tick     told after every picture, with the error if there was one
     """
-    if n < 1:
-        raise MethodError(f"the {n} best pictures are none: ask for one or more.")
-    if several_layers(layer):
-        raise LayerError(f"a channel belongs to one layer, not to {layer!r}.")
+    one_layer(layer, "a channel belongs to")
     wrapped = as_model(model)
     best: list[tuple[float, int, Excited]] = []
     failed: list[tuple[str, CamlucidaError]] = []
     count, channels, where = 0, 0, ""
-    for seen, (image, found) in enumerate(each(wrapped, images, layer)):
+    for seen, (image, found) in enumerate(each(wrapped, iterated(images), layer)):
         if isinstance(found, CamlucidaError):
             failed.append((name_of(image), found))
         else:

@@ -1,203 +1,331 @@
-"""The one door: a model and a picture in, an explanation out."""
+"""The entry point: a model and an image in, an explanation out."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
-from camlucida.attribution import INPUT, Attribution, attributions, check_layer, several_layers, several_targets
+from camlucida.attribution import Attribution, attributions
 from camlucida.data.images import Source, load_image
-from camlucida.engine import twin_of
-from camlucida.engine.repeats import Precision, Repeats
-from camlucida.errors import CamlucidaError, LayerError, MethodError, ModelError, TargetError
+from camlucida.engine import LayerSpec, twin_of
+from camlucida.engine.repeats import Precision
+from camlucida.error_context import name_of, of_this
+from camlucida.errors import CamlucidaError, ImageError, ModelError
 from camlucida.explanation import Explanation
 from camlucida.explanations import Explanations
-from camlucida.methods import Combined, Method, find
 from camlucida.models.load import load
 from camlucida.models.model import Model
+from camlucida.options import OptionValue, shown
 from camlucida.outputs import class_scores, placed
-from camlucida.targets import ClassScore, Target, class_label
+from camlucida.request import INPUT, AttributionRequest, MethodSpec
+from camlucida.targets import ClassScore, Target, TargetSpec, class_label
 from camlucida.types import Geometry, Prediction, ProgressCallback
 
 TOP = 5
 """How many predictions an explanation carries."""
 
 
+@overload  # a str is a Sequence[str] too: this one comes first
+def explain(  # type: ignore[overload-overlap]
+    model: Model | nn.Module | str,
+    image: Source,
+    *,
+    target: TargetSpec = None,
+    layer: LayerSpec = None,
+    method: MethodSpec = "grad_cam",
+    score: str = "logit",
+    precision: Precision = "exact",
+    batch: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
+) -> Explanation: ...
+
+
+@overload
 def explain(
     model: Model | nn.Module | str,
     image: Source,
     *,
-    target: Any = None,
-    layer: Any = None,
-    method: Any = "grad_cam",
+    target: Sequence[TargetSpec],
+    layer: LayerSpec | Sequence[LayerSpec] = None,
+    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
     score: str = "logit",
-    options: Mapping[str, Any] | None = None,
     precision: Precision = "exact",
     batch: int | None = None,
     progress: ProgressCallback | None = None,
-) -> Any:
-    """Explain what a model says about one picture.
+    **options: OptionValue,
+) -> Explanations: ...
 
-    model    from `load` or `wrap`, a spec for `load`, or a bare network (then 224 px and ImageNet's numbers)
-    image    a path, file, bytes, PIL picture or array
-    target   what to explain: None for the predicted class, a name ("tiger cat"), an index, "top3",
-             "A rather than B", "not A" (what speaks against it), any callable; a list for several
-    layer    a name, a glob ("layer?"), an index, "all", None for the default; a list for several
-    method   by name, with combinators round it or not: "smooth(positive(hires_cam), n=4)"; a list for several
-    score    what a class is scored by: logit (as in the papers), probability, log_probability
-    options  of the method
-    precision  "bf16" runs the network in bfloat16 where a method runs it on many other pictures without gradients
-             (Score-CAM and its kin, occlusion, RISE, LIME, KernelSHAP): about twice as fast on a processor with
-             bfloat16 units, slower on one without. Scores are off by about 1 %; maps are computed in float32
-    batch    the most pictures such methods run at once: less memory; None is as many as help
-    progress told how many of how many runs are done, by methods that run the network often
 
-    Returns an `Explanation`, or `Explanations` where several targets, layers or methods were asked for; all of
-    them come from one run of the network. Raises `CamlucidaError`s that name the model and the picture.
+@overload
+def explain(
+    model: Model | nn.Module | str,
+    image: Source,
+    *,
+    target: TargetSpec | Sequence[TargetSpec] = None,
+    layer: Sequence[LayerSpec],
+    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    score: str = "logit",
+    precision: Precision = "exact",
+    batch: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
+) -> Explanations: ...
+
+
+@overload
+def explain(
+    model: Model | nn.Module | str,
+    image: Source,
+    *,
+    target: TargetSpec | Sequence[TargetSpec] = None,
+    layer: LayerSpec | Sequence[LayerSpec] = None,
+    method: Sequence[MethodSpec],
+    score: str = "logit",
+    precision: Precision = "exact",
+    batch: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
+) -> Explanations: ...
+
+
+def explain(
+    model: Model | nn.Module | str,
+    image: Source,
+    *,
+    target: TargetSpec | Sequence[TargetSpec] = None,
+    layer: LayerSpec | Sequence[LayerSpec] = None,
+    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    score: str = "logit",
+    precision: Precision = "exact",
+    batch: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
+) -> Explanation | Explanations:
+    """Explain what a model predicts for one image.
+
+    Args:
+        model: From `load` or `wrap`, a spec for `load`, or a bare network (then 224 px and ImageNet's normalisation).
+        image: A path, file, bytes, Pillow image or array.
+        target: What to explain: None for the predicted class, a name ("tiger cat"), an index, "top3",
+            "A rather than B", "not A" (the negative evidence), any callable; a list for several.
+        layer: A name, a glob ("layer?"), an index, "all", None for the default; a list for several. Called
+            `target_layer` in pytorch-grad-cam and `layer` in Captum.
+        method: By name, with combinators round it or not: "smooth(positive(hires_cam), n=4)"; a list for several.
+        score: What a class is scored by: logit (as in the papers), probability, log_probability.
+        precision: "bf16" runs the network in bfloat16 where a method runs it on many other images without gradients
+            (Score-CAM and its variants, occlusion, RISE, LIME, KernelSHAP): about twice as fast on a processor with
+            bfloat16 units, slower on one without. Scores are off by about 1 %; maps are computed in float32.
+        batch: The maximum number of images that such methods run at once: less memory; None is as many as help.
+        progress: Called with how many of how many runs are done, by methods that run the network often.
+        **options: Options of the method, as in `explain(model, image, method="rise", n=500)`. Of several methods each
+            takes those that it has.
+
+    Returns:
+        An `Explanation`; or `Explanations`, from one run of the network, where a list of targets, layers or methods
+        was given, "top3" or a glob.
+
+    Raises:
+        CamlucidaError: With the names of the model and the image in its message.
     """
     wrapped = as_model(model)
     with of_this(wrapped, image):
-        repeats = Repeats(precision, batch)
-        return _explained(wrapped, image, target, layer, method, score, dict(options or {}), repeats, progress)
+        request = AttributionRequest.of(
+            target=target,
+            layer=layer,
+            method=method,
+            score=score,
+            options=options,
+            precision=precision,
+            batch=batch,
+            progress=progress,
+        )
+    return explained(wrapped, image, request)
 
 
-@contextmanager
-def of_this(model: Model, image: Source) -> Iterator[None]:
-    """Errors from inside say which model and picture they are about; what the network raised is told in words."""
-    try:
-        yield
-    except CamlucidaError as error:
-        where = f"{model.name}, {name_of(image)}"
-        raise type(error)(f"{error} ({where})" if where not in str(error) else str(error)) from error.__cause__
-    except Exception as error:
-        if not raised_by_network(error):
-            raise
-        raise ModelError(f"{fault_of_network(error, model)} ({model.name}, {name_of(image)})") from error
+@overload  # a str is a Sequence[str] too: this one comes first
+def explain_each(  # type: ignore[overload-overlap]
+    model: Model | nn.Module | str,
+    images: Iterable[Source],
+    *,
+    target: TargetSpec = None,
+    layer: LayerSpec = None,
+    method: MethodSpec = "grad_cam",
+    score: str = "logit",
+    precision: Precision = "exact",
+    batch: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
+) -> Iterator[tuple[Source, Explanation | CamlucidaError]]: ...
+
+
+@overload
+def explain_each(
+    model: Model | nn.Module | str,
+    images: Iterable[Source],
+    *,
+    target: Sequence[TargetSpec],
+    layer: LayerSpec | Sequence[LayerSpec] = None,
+    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    score: str = "logit",
+    precision: Precision = "exact",
+    batch: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
+) -> Iterator[tuple[Source, Explanations | CamlucidaError]]: ...
+
+
+@overload
+def explain_each(
+    model: Model | nn.Module | str,
+    images: Iterable[Source],
+    *,
+    target: TargetSpec | Sequence[TargetSpec] = None,
+    layer: Sequence[LayerSpec],
+    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    score: str = "logit",
+    precision: Precision = "exact",
+    batch: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
+) -> Iterator[tuple[Source, Explanations | CamlucidaError]]: ...
+
+
+@overload
+def explain_each(
+    model: Model | nn.Module | str,
+    images: Iterable[Source],
+    *,
+    target: TargetSpec | Sequence[TargetSpec] = None,
+    layer: LayerSpec | Sequence[LayerSpec] = None,
+    method: Sequence[MethodSpec],
+    score: str = "logit",
+    precision: Precision = "exact",
+    batch: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
+) -> Iterator[tuple[Source, Explanations | CamlucidaError]]: ...
 
 
 def explain_each(
-    model: Model | nn.Module | str, images: Iterable[Source], **how: Any
+    model: Model | nn.Module | str,
+    images: Iterable[Source],
+    *,
+    target: TargetSpec | Sequence[TargetSpec] = None,
+    layer: LayerSpec | Sequence[LayerSpec] = None,
+    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    score: str = "logit",
+    precision: Precision = "exact",
+    batch: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
 ) -> Iterator[tuple[Source, Explanation | Explanations | CamlucidaError]]:
-    """`explain` for many pictures, one after the other; a picture that cannot be explained comes with its error."""
+    """Explain many images, one after the other.
+
+    Args:
+        model: As of `explain`; loaded once.
+        images: Paths, files, Pillow images or arrays; an iterator is read one at a time.
+        target, layer, method, score, precision, batch, progress, **options: As of `explain`.
+
+    Yields:
+        Each image with its explanation, or with the error where it cannot be explained.
+
+    Raises:
+        CamlucidaError: At once, for a model that cannot be loaded or a request that no image can fulfil.
+    """
     wrapped = as_model(model)
+    request = AttributionRequest.of(
+        target=target,
+        layer=layer,
+        method=method,
+        score=score,
+        options=options,
+        precision=precision,
+        batch=batch,
+        progress=progress,
+    )
+    return each_explained(wrapped, iterated(images), request)
+
+
+def each_explained(
+    model: Model, images: Iterable[Source], request: AttributionRequest
+) -> Iterator[tuple[Source, Explanation | Explanations | CamlucidaError]]:
+    """Yield each image with its explanation, or with the error where it cannot be explained."""
     for image in images:
         try:
-            yield image, explain(wrapped, image, **how)
+            result = explained(model, image, request)
         except CamlucidaError as error:
             yield image, error
+        else:
+            yield image, result
 
 
-def _explained(
-    model: Model,
-    image: Source,
-    target: Any,
-    layer: Any,
-    method: Any,
-    score: str,
-    options: dict[str, Any],
-    repeats: Repeats,
-    progress: ProgressCallback | None,
-) -> Explanation | Explanations:
-    methods = [find(m) for m in method] if isinstance(method, list | tuple) else [find(method)]
-    _check(methods, target, layer, options)
-    if len(methods) == 1:
-        check_layer(methods[0], layer)
-    picture = load_image(image)
-    inputs, geometry = model.preprocessing(picture)
-    layers = list(layer) if isinstance(layer, list | tuple) else [layer]
-    run = attributions(
-        model.network,
-        inputs[None],
-        targets=list(target) if isinstance(target, list | tuple) else [target],
-        layers=layers,
-        methods=[(m, m.with_options(_own(options, m, methods))) for m in methods],
-        default=model.layer,
-        names=model.labels,
-        score=score,
-        output=model.output,
-        repeats=repeats,
-        tick=progress,
+def iterated(images: Any) -> Iterator[Source]:
+    """Return an iterator over several images; raise `ImageError` where one is given, or none at all."""
+    single = isinstance(images, str | bytes | bytearray | Image.Image | Mapping) or getattr(images, "ndim", 4) < 4
+    if single or isinstance(images, type) or not isinstance(images, Iterable):
+        raise ImageError(f"images are several, in a list or another iterable, not {shown(images)}. Put it in a list.")
+    return iter(images)
+
+
+def explained(model: Model, image: Source, request: AttributionRequest) -> Explanation | Explanations:
+    """Return what a request gives for one image. Raises as `explain` does."""
+    with of_this(model, image):
+        return _explained(model, image, request)
+
+
+def _explained(model: Model, image: Source, request: AttributionRequest) -> Explanation | Explanations:
+    loaded = load_image(image)
+    inputs, geometry = model.preprocessing(loaded)
+    weights = model.weights_hash
+    result = attributions(model, inputs[None], request)
+    explanations = Explanations(
+        tuple(_each_map(model, weights, name_of(image), loaded, geometry, request, result)),
     )
-    made = Explanations(tuple(_each(model, name_of(image), picture, geometry, methods, options, run, score, repeats)))
-    several = isinstance(method, list | tuple) or several_targets(target)
-    several |= several_layers(layer) and not methods[0].fuses
-    return made if several or len(made) > 1 else made.items[0]
+    return explanations if request.several or len(explanations) > 1 else explanations.items[0]
 
 
-def _check(methods: Sequence[Method | Combined], target: Any, layer: Any, options: Mapping[str, Any]) -> None:
-    """Refuse empty lists, and options that would be ignored or fail only inside the arithmetic."""
-    for asked, kind, what in (
-        (methods, MethodError, "method"),
-        (target, TargetError, "target"),
-        (layer, LayerError, "layer"),
-    ):
-        if isinstance(asked, list | tuple) and not asked:
-            raise kind(f"an empty list of {what}s: there is nothing to explain.")
-    for name, value in options.items():
-        having = [m for m in methods if name in m.options]
-        if not having and len(methods) > 1:
-            raise MethodError(f"none of {', '.join(m.name for m in methods)} has an option {name!r}.")
-        for m in having:
-            if isinstance(m.options[name], int | float) and not isinstance(value, int | float):
-                raise MethodError(f"{m.name}: {name} is a number (by default {m.options[name]:g}), not {value!r}.")
-            if type(m.options[name]) is int and isinstance(value, float):
-                raise MethodError(f"{m.name}: {name} is a whole number (by default {m.options[name]}), not {value!r}.")
-
-
-def _own(options: Mapping[str, Any], method: Method | Combined, methods: Sequence[Method | Combined]) -> dict[str, Any]:
-    """The options that belong to `method`; with one method all of them, so that a wrong one is named."""
-    if len(methods) == 1:
-        return dict(options)
-    return {key: value for key, value in options.items() if key in method.options}
-
-
-def _each(
+def _each_map(
     model: Model,
+    weights: str,
     source: str,
-    picture: Image.Image,
+    image: Image.Image,
     geometry: Geometry,
-    methods: Sequence[Method | Combined],
-    options: Mapping[str, Any],
-    run: Attribution,
-    score: str,
-    repeats: Repeats,
+    request: AttributionRequest,
+    result: Attribution,
 ) -> Iterator[Explanation]:
-    predictions = top_predictions(_numbers(run.output[0]), model.labels)
-    for m, method in enumerate(methods):
-        for t, target in enumerate(run.targets):
-            for l, layer in enumerate(run.layers[m]):
+    predictions = top_predictions(_numbers(result.output[0]), model.labels)
+    for m, (method, options) in enumerate(request.methods):
+        for t, target in enumerate(result.targets):
+            for l, layer in enumerate(result.layers[m]):
                 yield Explanation(
-                    raw=run.maps[m][l][t][0].float().cpu(),
+                    raw=result.maps[m][l][t][0].float().cpu().clone(),  # of this map only, to be pickled alone
                     relu=method.relu,
-                    picture=picture,
+                    picture=image,
                     geometry=geometry,
                     target=target.label(model.labels),
                     index=class_of(target),
-                    score=float(run.scores[t, 0]),
-                    score_kind=score if isinstance(target, ClassScore) else "score",
+                    score=float(result.scores[t, 0]),
+                    score_kind=request.score if isinstance(target, ClassScore) else "score",
                     predictions=predictions,
                     method=method.name,
-                    options=method.with_options(_own(options, method, methods)),
-                    repeats=repeats,
+                    options=dict(options),
+                    repeats=request.repeats,
                     paper=method.paper,
                     layer=layer.label if layer else INPUT,
                     model=model.name,
                     source=source,
-                    weights_hash=lambda: model.weights_hash,
-                    versions=versions(),
+                    weights_hash=weights,
+                    versions=dict(versions()),
                     display=method.display,
-                    notes={name: float(value[0]) for name, value in run.notes[m][l][t].items()},
+                    notes={name: float(value[0]) for name, value in result.notes[m][l][t].items()},
                 )
 
 
@@ -225,31 +353,6 @@ def top_predictions(scores: Tensor, names: Sequence[str], count: int = TOP) -> t
     chances = scores.softmax(0)
     best = torch.topk(scores, min(count, len(scores))).indices.tolist()
     return tuple(Prediction(i, class_label(i, names), float(chances[i]), float(scores[i])) for i in best)
-
-
-def raised_by_network(error: BaseException) -> bool:
-    """Whether an exception came out of a module's `forward`: then it is the network that minds its input."""
-    frames = traceback.walk_tb(error.__traceback__)
-    return any(
-        f.f_code.co_name == "forward" and isinstance(f.f_locals.get("".join(f.f_code.co_varnames[:1])), nn.Module)
-        for f, _ in frames  # the first argument: not everybody calls it self
-    )
-
-
-def fault_of_network(error: BaseException, model: Model, size: tuple[int, int] | None = None) -> str:
-    """What the network said about an input of the model's (or another) size, and what to try."""
-    shape = "×".join(map(str, (len(model.preprocessing.mean), *(size or model.preprocessing.size))))
-    return (
-        f"the network cannot run on an input of {shape}; it raised {type(error).__name__}: "
-        f"{' '.join(str(error).split())[:200]}. Give it what it was made for with size=, mean= and std=."
-    )
-
-
-def name_of(image: Source) -> str:
-    """What to call a picture: its file name, or what it is."""
-    if isinstance(image, str | os.PathLike):
-        return Path(image).name
-    return str(getattr(image, "filename", "") or getattr(image, "name", "") or type(image).__name__)
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,7 @@ from camlucida.tensors import full_colour, land, shown
 from camlucida.types import Display, Geometry, Prediction
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """Why the model gave one score to one picture, at one layer, by one method. Shows itself in a notebook.
 
@@ -44,6 +44,7 @@ class Explanation:
     display      how the map becomes colours: by default as its method says; `replace` it for another way
     notes        numbers that the method reported beside the map
     repeats      how the network was run where the method ran it many times: precision and batch
+    weights_hash which weights the model had when it was explained
     """
 
     raw: Tensor
@@ -61,11 +62,19 @@ class Explanation:
     layer: str
     model: str
     source: str
-    weights_hash: Callable[[], str] = field(repr=False)
-    versions: Mapping[str, str] = field(repr=False)
+    weights_hash: str
+    versions: Mapping[str, str]
     display: Display = field(default_factory=Display)
     notes: Mapping[str, float] = field(default_factory=dict)
     repeats: Repeats = field(default_factory=Repeats)
+
+    def __repr__(self) -> str:
+        best = self.predictions[0]
+        return (
+            f"Explanation of {self.source!r} by {self.model}: {self.target!r}, {self.score_label}"
+            f" (predicted {best.name!r}, {best.probability:.0%})\n"
+            f"  {self.method} at {self.layer}, {self.grid_label}, from {self.map.min():.3g} to {self.map.max():.3g}"
+        )
 
     @property
     def map(self) -> Tensor:
@@ -111,7 +120,7 @@ class Explanation:
         """The score with its unit: "logit 14.2"."""
         return f"{self.score_kind.replace('_', ' ')} {self.score:.3g}"
 
-    def overlay(self, *, opacity: float = 0.5, colormap: str | None = None, **look: Any) -> Image.Image:
+    def overlay(self, opacity: float = 0.5, *, colormap: str | None = None, **look: Any) -> Image.Image:
         """The heat map over the picture, at the picture's size. `look` as of `render.overlay`.
 
         colormap   None for the map's own; one with zero in the middle shows what is below zero, too
@@ -151,7 +160,7 @@ class Explanation:
         return {
             "source": self.source,
             "model": self.model,
-            "weights": self.weights_hash(),
+            "weights": self.weights_hash,
             "method": self.method,
             "options": dict(self.options),
             **asdict(self.repeats),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,12 @@ from camlucida import comparison
 from camlucida._files import png, write_picture
 from camlucida.errors import TargetError
 from camlucida.explanation import Explanation
+from camlucida.options import shown
 from camlucida.render.figure import Cell, Painted, grid
 from camlucida.render.panel import panel
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanations(Sequence[Explanation]):
     """Several explanations of one picture: methods × targets × layers, from one run of the network."""
 
@@ -28,8 +29,21 @@ class Explanations(Sequence[Explanation]):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, position: Any) -> Any:
-        return self.items[position]
+    def __repr__(self) -> str:
+        first = self.items[0] if self.items else None
+        of = f" of {first.source!r} by {first.model}" if first else ""
+        axes = (f"{name}: {shown(self.axis(name))}" for name in ("method", "target", "layer"))
+        return f"{type(self).__name__}: {len(self)} maps{of}\n  {', '.join(axes)}"
+
+    @overload
+    def __getitem__(self, position: int) -> Explanation: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> Explanations: ...
+
+    def __getitem__(self, position: int | slice) -> Explanation | Explanations:
+        """Return the explanation at a position, or those of a slice."""
+        return Explanations(self.items[position]) if isinstance(position, slice) else self.items[position]
 
     def __iter__(self) -> Iterator[Explanation]:
         return iter(self.items)

@@ -13,15 +13,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from camlucida.attribution import several_layers
 from camlucida.data.images import Source, load_image
-from camlucida.errors import CamlucidaError, LayerError, MethodError
-from camlucida.explaining import as_model, name_of, of_this, top_predictions
+from camlucida.engine import LayerSpec
+from camlucida.error_context import name_of, of_this
+from camlucida.errors import CamlucidaError, MethodError
+from camlucida.explaining import as_model, iterated, top_predictions
 from camlucida.features.concept_result import Concepts
 from camlucida.features.factorise import STARTS, factorise
 from camlucida.looking import ask, shrunk, small
 from camlucida.models.model import Model
+from camlucida.options import Count, Seed, checked_arguments
 from camlucida.render.text import percent
+from camlucida.request import one_layer
 from camlucida.types import Geometry
 
 KEPT = 640
@@ -30,14 +33,15 @@ ANSWERED = 8
 """Of so many pictures the rest of the network is asked what a concept is."""
 
 
+@checked_arguments(MethodError)
 def concepts(
     model: Model | nn.Module | str,
     images: Source | Iterable[Source],
     *,
-    layer: Any = None,
-    k: int = 6,
-    seed: int = 0,
-    starts: int = STARTS,
+    layer: LayerSpec = None,
+    k: Count = 6,
+    seed: Seed = 0,
+    starts: Count = STARTS,
     tick: Callable[[Source, CamlucidaError | None], None] | None = None,
 ) -> Concepts:
     """What a layer sees on one or several pictures, as k concepts that they share (Deep Feature Factorisation).
@@ -53,10 +57,7 @@ def concepts(
     goes past the layer (a class token, a shortcut), it is the picture's own: the scores are the mean over the first 8.
     Needs `camlucida[analysis]`.
     """
-    if k < 1 or starts < 1:
-        raise MethodError(f"k={k}, starts={starts}: both are 1 or more.")
-    if several_layers(layer):
-        raise LayerError(f"concepts are made of one layer, not of {layer!r}.")
+    one_layer(layer, "concepts are made of")
     wrapped = as_model(model)
     seen: list[_Seen] = []
     failed: list[tuple[str, CamlucidaError]] = []
@@ -114,7 +115,7 @@ class _Seen:
 
 def _sources(images: Any) -> Iterable[Source]:
     one = (str, os.PathLike, bytes, bytearray, Image.Image, np.ndarray)
-    return [images] if isinstance(images, one) or hasattr(images, "read") else images
+    return [images] if isinstance(images, one) or hasattr(images, "read") else iterated(images)
 
 
 def _looked(model: Model, images: Iterable[Source], layer: Any) -> Iterator[tuple[Source, _Seen | CamlucidaError]]:

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from camlucida.data.images import Source, load_image
 from camlucida.engine import Layer, resolve, twin_of
+from camlucida.error_context import of_this
 from camlucida.errors import CamlucidaError, LayerError
-from camlucida.explaining import of_this, top_predictions
+from camlucida.explaining import top_predictions
 from camlucida.models.model import Model
 from camlucida.outputs import placed
 from camlucida.render.display import show_picture

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camlucida.attribution import several_layers
 from camlucida.data.images import Source
+from camlucida.error_context import name_of
 from camlucida.errors import CamlucidaError, LayerError, MethodError
-from camlucida.explaining import as_model, name_of
+from camlucida.explaining import as_model
 from camlucida.looking import SHEET, Seen, checked, each
 from camlucida.models.model import Model
+from camlucida.request import several_layers
 from camlucida.types import Geometry, Prediction
 
 ROOM = 96 << 20

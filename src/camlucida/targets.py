@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import torch
 from torch import Tensor
 
-from camlucida.errors import TargetError, nearest
+from camlucida.errors import CamlucidaError, TargetError, nearest
 
 
 @runtime_checkable
@@ -143,7 +143,15 @@ class Custom:
     function: Callable[[Tensor], Tensor]
 
     def __call__(self, output: Tensor) -> Tensor:
-        scores = self.function(output)
+        try:
+            scores = self.function(output)
+        except CamlucidaError:
+            raise
+        except Exception as error:
+            raise TargetError(
+                f"the target {self.label(())} raised {type(error).__name__} for class scores {tuple(output.shape)}: "
+                f"{' '.join(str(error).split())[:200]}. A target takes them and returns one score an image."
+            ) from error
         if not isinstance(scores, Tensor) or scores.shape != output.shape[:1]:
             found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
             raise TargetError(
@@ -174,8 +182,8 @@ def parse(spec: TargetSpec, output: Tensor, names: Sequence[str], *, score: str 
     score     what a class is scored by: logit, probability or log_probability
     Raises `TargetError`: an unknown class (nearest names offered), an index out of range, an unknown score.
     """
-    if score not in SCORES:
-        raise TargetError(f"no score {score!r}.{nearest(score, SCORES)} Known: {', '.join(SCORES)}.")
+    if not isinstance(score, str) or score not in SCORES:
+        raise TargetError(f"no score {score!r}.{nearest(str(score), SCORES)} Known: {', '.join(SCORES)}.")
     kind = SCORES[score]
     if callable(spec) and not isinstance(spec, Tensor):
         return [spec if isinstance(spec, Target) else Custom(spec)]
@@ -186,14 +194,16 @@ def parse(spec: TargetSpec, output: Tensor, names: Sequence[str], *, score: str 
         checked(output)
         return [checked]
     if (top := top_count(spec)) is not None:
+        if top < 1:
+            raise TargetError(f"{spec!r} are no classes: the likeliest are asked for as top1, top3 and so on.")
         return [kind(classes) for classes in _ranked(output, top)]
     return [_target(spec, output, names, kind)]
 
 
 def top_count(spec: Any) -> int | None:
     """How many targets "top3" and its like stand for; None for everything else ("top hat" is one class)."""
-    top = re.fullmatch(r"top[ _-]?(\d+)", spec.strip().lower()) if isinstance(spec, str) else None
-    return None if top is None else int(top[1])
+    top = re.fullmatch(r"top[ _-]?([0-9]+)", spec.strip().lower()) if isinstance(spec, str) else None
+    return None if top is None else int(top[1]) if len(top[1]) < 19 else 10**18  # int() refuses thousands of digits
 
 
 def _target(spec: Any, output: Tensor, names: Sequence[str], kind: type[ClassScore]) -> Target:
@@ -212,7 +222,7 @@ def _class(spec: Any, output: Tensor, names: Sequence[str]) -> int | Tensor:
         return output.argmax(1)
     if isinstance(spec, str) and spec.strip().lower() in ("runner-up", "runner up", "second"):
         return _ranked(output, 2)[1]
-    if isinstance(spec, str) and not re.fullmatch(r"\s*-?\d+\s*", spec):
+    if isinstance(spec, str) and not re.fullmatch(r"\s*-?[0-9]{1,18}\s*", spec):
         return class_index(spec, names)
     try:
         index = int(spec) if isinstance(spec, str) else operator.index(spec)  # 2.7 is no class

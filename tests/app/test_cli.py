@@ -395,7 +395,7 @@ def test_ctrl_c(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> 
     def stopped(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("camlucida.explaining.explain_each", stopped)
+    monkeypatch.setattr("camlucida.explaining.each_explained", stopped)
     code, _, err = run(*explained("pets.png"))
     assert code == 130 == 128 + signal.SIGINT
     assert "stopped" in err

@@ -66,7 +66,7 @@ def test_nothing_changes_by_listening() -> None:
 
 def test_explain_tells_too() -> None:
     told: list[tuple[int, int]] = []
-    explain("toybox", PETS, method="rise", options={"n": 12}, progress=lambda done, of: told.append((done, of)))
+    explain("toybox", PETS, method="rise", n=12, progress=lambda done, of: told.append((done, of)))
     assert told[-1] == (12, 12)
 
 

@@ -468,8 +468,8 @@ def test_every_resample_is_drawn_by_itself() -> None:
 
 WRONG = [-1, 2**63, 2**70, 1.5, "seven", None]
 REFUSED: dict[str, Callable[[Any], Any]] = {
-    "explain": lambda seed: explain(net(), CATS[0], method="rise", options={"seed": seed, "n": 4}),
-    "explain smooth_grad": lambda seed: explain(net(), CATS[0], method="smooth_grad", options={"seed": seed}),
+    "explain": lambda seed: explain(net(), CATS[0], method="rise", seed=seed, n=4),
+    "explain smooth_grad": lambda seed: explain(net(), CATS[0], method="smooth_grad", seed=seed),
     "trust": lambda seed: trust(net(), CATS[0], seed=seed),
     "evaluate": lambda seed: evaluate(net(), tiny(), seed=seed),
     "mistakes": lambda seed: mistakes(net(), tiny(), seed=seed),
@@ -501,7 +501,7 @@ def test_folders_are_not_begun_with_a_wrong_seed(seed: int, tmp_path: Path) -> N
 
 
 def test_the_largest_seed_is_one() -> None:
-    explain(net(), CATS[0], method="rise", options={"seed": MAX_SEED, "n": 4})
+    explain(net(), CATS[0], method="rise", seed=MAX_SEED, n=4)
     trust(net(), CATS[0], moves=32, seed=MAX_SEED)
     factorise(NUMBERS, 2, seed=MAX_SEED, starts=2)
     evaluate(net(), tiny(), limit=1, seed=MAX_SEED)

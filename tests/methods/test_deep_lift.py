@@ -13,13 +13,19 @@ from torch.testing import assert_close
 from camlucida.attribution import attribute, attributions
 from camlucida.errors import MethodError
 from camlucida.methods import find
+from camlucida.models.model import Model
+from camlucida.request import AttributionRequest
 
 Make = Callable[..., nn.Module]
 
 
 def noted(network: nn.Module, images: Tensor, **options: object) -> tuple[Tensor, dict[str, Tensor]]:
     method = find("deep_lift")
-    run = attributions(network, images, targets=[2], layers=[None], methods=[(method, method.with_options(options))])
+    run = attributions(
+        Model(network),
+        images,
+        AttributionRequest(targets=[2], layers=[None], methods=[(method, method.with_options(options))]),
+    )
     return run.maps[0][0][0], dict(run.notes[0][0][0])
 
 

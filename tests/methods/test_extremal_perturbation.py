@@ -18,6 +18,8 @@ from camlucida.methods import find
 from camlucida.methods.parts.fills import filled
 from camlucida.methods.parts.smooth_masks import grid_of, smooth_mask, towards_area
 from camlucida.models.load import load
+from camlucida.models.model import Model
+from camlucida.request import AttributionRequest
 
 
 def test_the_smooth_maximum_place_by_place() -> None:
@@ -113,11 +115,13 @@ def test_slow_twin(stacked: Any, images: Tensor) -> None:
     network = stacked()
     pictures = F.interpolate(images, size=(6, 10))
     made = attributions(
-        network,
+        Model(network),
         pictures,
-        targets=[1],
-        layers=[None],
-        methods=[(find("extremal_perturbation"), {"steps": 9, "areas": (0.3,), "infill": "blur", "rate": 0.05})],
+        AttributionRequest(
+            targets=[1],
+            layers=[None],
+            methods=[(find("extremal_perturbation"), {"steps": 9, "areas": (0.3,), "infill": "blur", "rate": 0.05})],
+        ),
     )
     mask, score = slow(network, pictures, 0.3, 9)
     assert_close(made.maps[0][0][0], mask)
@@ -135,7 +139,7 @@ def test_several_areas_are_their_mean(stacked: Any, images: Tensor) -> None:
 
 @pytest.mark.parametrize("areas", [0.1, (), (0.0,), (0.1, 1.0)])
 def test_areas_that_are_none(stacked: Any, images: Tensor, areas: Any) -> None:
-    with pytest.raises(MethodError, match="areas are shares of the picture between 0 and 1"):
+    with pytest.raises(MethodError, match="areas is a list, each of it a number above 0 to below 1"):
         attribute(stacked(), images, method="extremal_perturbation", areas=areas)
 
 

@@ -16,6 +16,8 @@ from camlucida.engine.biases import bias_gradients
 from camlucida.engine.pictures import Pictures
 from camlucida.errors import MethodError
 from camlucida.methods import find
+from camlucida.models.model import Model
+from camlucida.request import AttributionRequest
 
 Make = Callable[..., nn.Module]
 
@@ -83,7 +85,11 @@ def test_adds_up(kind: Callable[[], nn.Module], images: Tensor) -> None:
     assert (total - (gradient * images).sum((1, 2, 3))).abs().min() > 0.1  # there is something to add
     assert_close(total, score, rtol=1e-9, atol=1e-9)
     method = find("full_grad")
-    run = attributions(network, images, targets=[2], layers=[None], methods=[(method, method.with_options({}))])
+    run = attributions(
+        Model(network),
+        images,
+        AttributionRequest(targets=[2], layers=[None], methods=[(method, method.with_options({}))]),
+    )
     assert_close(run.notes[0][0][0]["completeness_gap"], torch.zeros_like(score), rtol=0, atol=1e-9)
 
 
@@ -155,7 +161,7 @@ def test_tokens_lie_on_their_grid(images: Tensor) -> None:
 
 
 def test_no_such_scale(stacked: Make, images: Tensor) -> None:
-    with pytest.raises(MethodError, match=r"no scale 'image'\. Known: layer, channel"):
+    with pytest.raises(MethodError, match=r"scale is one of layer, channel .*, not 'image'"):
         attribute(stacked(), images, target=0, method="full_grad", scale="image")
 
 

@@ -13,6 +13,8 @@ from camlucida.attribution import attribute, attributions
 from camlucida.errors import MethodError
 from camlucida.methods import find
 from camlucida.methods.parts.variants import gauss_legendre
+from camlucida.models.model import Model
+from camlucida.request import AttributionRequest
 
 Make = Callable[..., nn.Module]
 
@@ -27,7 +29,11 @@ class Cubic(nn.Module):
 
 def noted(network: nn.Module, images: Tensor, **options: object) -> tuple[Tensor, dict[str, Tensor]]:
     method = find("integrated_gradients")
-    run = attributions(network, images, targets=[2], layers=[None], methods=[(method, method.with_options(options))])
+    run = attributions(
+        Model(network),
+        images,
+        AttributionRequest(targets=[2], layers=[None], methods=[(method, method.with_options(options))]),
+    )
     return run.maps[0][0][0], dict(run.notes[0][0][0])
 
 
@@ -84,7 +90,7 @@ def test_the_gap_is_of_the_shares_however_colours_are_joined(stacked: Make, imag
 def test_each_method_has_its_own_notes(stacked: Make, images: Tensor) -> None:
     ig, gradient = find("integrated_gradients"), find("gradient")
     two = [(ig, ig.with_options({})), (gradient, {}), (ig, ig.with_options({"steps": 2}))]
-    run = attributions(stacked(), images, targets=[0, 1], layers=[None], methods=two)
+    run = attributions(Model(stacked()), images, AttributionRequest(targets=[0, 1], layers=[None], methods=two))
     gaps = [[notes.get("completeness_gap") for notes in of_method[0]] for of_method in run.notes]
     assert gaps[1] == [None, None]
     many, few = torch.stack(gaps[0]), torch.stack(gaps[2])  # type: ignore[arg-type]
@@ -99,7 +105,7 @@ def test_gauss_legendre_by_hand() -> None:
 
 
 def test_what_there_is_not(stacked: Make, images: Tensor) -> None:
-    with pytest.raises(MethodError, match=r"no baseline 'black'.* Known: mean, noise"):
+    with pytest.raises(MethodError, match=r"baseline is one of mean, noise .*, not 'black'"):
         attribute(stacked(), images, method="integrated_gradients", baseline="black")
-    with pytest.raises(MethodError, match="a whole number from 1 on, not 0"):
+    with pytest.raises(MethodError, match=r"steps is a whole number from 1 .*, not 0"):
         attribute(stacked(), images, method="integrated_gradients", steps=0)

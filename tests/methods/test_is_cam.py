@@ -47,5 +47,5 @@ def test_one_straight_step_is_score_cam(stacked: Make, images: Tensor) -> None:
 
 
 def test_refuses_another_way(stacked: Make, images: Tensor) -> None:
-    with pytest.raises(MethodError, match="no way 'round'"):
+    with pytest.raises(MethodError, match=r"way is one of printed, straight .*, not 'round'"):
         attribute(stacked(), images, layer="features", method="is_cam", way="round")

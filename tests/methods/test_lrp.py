@@ -13,6 +13,8 @@ from torch.testing import assert_close
 from camlucida.attribution import attribute, attributions
 from camlucida.errors import MethodError
 from camlucida.methods import find
+from camlucida.models.model import Model
+from camlucida.request import AttributionRequest
 
 Make = Callable[..., nn.Module]
 
@@ -62,7 +64,7 @@ def test_equals_the_slow_twin(stacked: Make, images: Tensor, rule: str, bias: bo
     for k in range(4):
         wanted = [slow(network, image, k, rule, 1e-12, 0.3) for image in images]
         asked = (find("lrp"), options | {"join": "sum"})
-        found = attributions(network, images, targets=[k], layers=[None], methods=[asked])
+        found = attributions(Model(network), images, AttributionRequest(targets=[k], layers=[None], methods=[asked]))
         ((((map_,),),), (((notes,),),)) = found.maps, found.notes
         assert_close(map_, torch.stack([relevance.sum(0) for relevance, _ in wanted]))
         kept = torch.tensor([kept for _, kept in wanted], dtype=torch.float64)
@@ -95,7 +97,7 @@ def test_colours(stacked: Make, images: Tensor, join: str) -> None:
 
 
 def test_wrong_options(stacked: Make, images: Tensor) -> None:
-    with pytest.raises(MethodError, match=r"no rule 'z\+'\. .*Known: composite, epsilon, gamma, z_plus"):
+    with pytest.raises(MethodError, match=r"rule is one of composite, epsilon, gamma, z_plus .*, not 'z\+'"):
         attribute(stacked(), images, method="lrp", rule="z+")
-    with pytest.raises(MethodError, match="numbers from 0 on"):
+    with pytest.raises(MethodError, match="epsilon is a number from 0 on"):
         attribute(stacked(), images, method="lrp", epsilon=-1e-6)

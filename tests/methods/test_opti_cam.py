@@ -14,6 +14,8 @@ from torch.testing import assert_close
 from camlucida.attribution import attribute, attributions
 from camlucida.errors import MethodError
 from camlucida.methods import find
+from camlucida.models.model import Model
+from camlucida.request import AttributionRequest
 
 Make = Callable[..., nn.Module]
 
@@ -53,11 +55,9 @@ def test_slow_twin(stacked: Make, images: Tensor, rate: float) -> None:
     assert_close(found(network, images, rate=rate), torch.stack([map_ for map_, _ in twins]))
     assert any(scores.index(max(scores)) not in (0, 11) for _, scores in twins) or rate < 0.5
     made = attributions(
-        network,
+        Model(network),
         images,
-        targets=[1],
-        layers=["features"],
-        methods=[(find("opti_cam"), {"steps": 12, "rate": rate})],
+        AttributionRequest(targets=[1], layers=["features"], methods=[(find("opti_cam"), {"steps": 12, "rate": rate})]),
     )
     reached = torch.tensor([max(scores) for _, scores in twins], dtype=torch.float64)
     assert_close(made.notes[0][0][0]["masked_score"], reached)
@@ -85,7 +85,7 @@ def test_a_channel_on_the_object_wins_over_one_beside_it() -> None:
 
 @pytest.mark.parametrize("steps", [0, -3, 2.5])
 def test_steps_that_are_none(stacked: Make, images: Tensor, steps: float) -> None:
-    with pytest.raises(MethodError, match="steps is how often the mask is changed"):
+    with pytest.raises(MethodError, match="opti_cam: steps is a whole number from 1"):
         found(stacked(), images, steps=steps)
 
 

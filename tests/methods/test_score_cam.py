@@ -104,5 +104,5 @@ def test_masks_are_from_0_to_1_at_the_pictures_size(numbers: Callable[..., Tenso
 
 
 def test_refuses_an_unknown_baseline(stacked: Make, images: Tensor) -> None:
-    with pytest.raises(MethodError, match=r"no baseline 'white'. Known: black, none"):
+    with pytest.raises(MethodError, match=r"baseline is one of black, none .*, not 'white'"):
         attribute(stacked(), images, method="score_cam", layer="features", baseline="white")

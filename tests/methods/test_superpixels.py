@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from camlucida.errors import MethodError
+from camlucida.methods import find
 from camlucida.methods.parts.fills import filled
 from camlucida.methods.parts.superpixels import COMPACTNESS, ROUNDS, segmented
 from camlucida.tensors import gaussian_blur
@@ -84,14 +85,14 @@ def test_a_picture_of_one_colour_gives_even_parts() -> None:
 @pytest.mark.parametrize(
     ("kind", "asked", "says"),
     [
-        ("slik", 9, "no superpixels 'slik'. Did you mean 'slic'"),
-        ("grid", 0, "from 1 on, not 0"),
-        ("grid", 2.5, "from 1 on, not 2.5"),
+        ("slik", 9, "superpixels is one of slic, grid .*, not 'slik'. Did you mean 'slic'"),
+        ("grid", 0, "segments is a whole number from 1 .*, not 0"),
+        ("grid", 2.5, "segments is a whole number from 1 .*, not 2.5"),
     ],
 )
 def test_refuses(kind: str, asked: Any, says: str) -> None:
     with pytest.raises(MethodError, match=says):
-        segmented(torch.zeros(1, 3, 8, 8), kind, asked)
+        find("lime").with_options({"superpixels": kind, "segments": asked})
 
 
 # --- what hides them ---

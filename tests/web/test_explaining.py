@@ -43,7 +43,7 @@ def library(page: Page, **how: Any) -> Explanation:
         ({"targets": ["2 rather than 5"]}, {"target": "2 rather than 5"}),
         ({"targets": ["not 3"], "score": "probability"}, {"target": "not 3", "score": "probability"}),
         ({"methods": ["integrated_gradients"], "options": {"steps": 8}},
-         {"method": "integrated_gradients", "options": {"steps": 8}}),
+         {"method": "integrated_gradients", "steps": 8}),
         ({"methods": ["refine(layer_cam)"]}, {"method": "refine(layer_cam)"}),
     ],
 )  # fmt: skip
@@ -124,7 +124,7 @@ def test_a_file_writes_nothing_down(client: TestClient, tmp_path: Path, monkeypa
 
 def test_a_file_of_what_was_seen_is_not_made_again(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     ask(client)
-    monkeypatch.setattr("camlucida.web.routes.explaining.explain", lambda *_, **__: pytest.fail("made again"))
+    monkeypatch.setattr("camlucida.web.routes.explaining.explanation_of", lambda *_, **__: pytest.fail("made again"))
     assert ask(client, "/map.npz").status_code == 200
 
 
@@ -138,9 +138,11 @@ def test_a_file_of_what_was_seen_is_not_made_again(client: TestClient, monkeypat
         ({"methods": ["integrated_gradients"], "options": {"steps": 1e9}}, "steps is 1e+09; the page takes 1 to 500"),
         ({"methods": ["integrated_gradients"], "options": {"stops": 3}}, "has no option 'stops'"),
         ({"methods": ["rise"], "options": {"n": 2.5}}, "n is a whole number"),
-        ({"methods": ["rise"], "options": {"n": "many"}}, "n is a number"),
-        ({"methods": ["rise"], "options": {"n": None}}, "n is a number"),
+        ({"methods": ["rise"], "options": {"n": "many"}}, "n is a whole number"),
+        ({"methods": ["rise"], "options": {"n": None}}, "n is a whole number"),
         ({"methods": ["rise"], "options": {"n": -3}}, ""),
+        ({"methods": ["rise"], "options": {"batch": 1}}, "has no option 'batch'"),
+        ({"methods": ["rise"], "options": {"target": 1}}, "has no option 'target'"),
         ({"picture": "s999"}, "The picture s999 is not here (any more)."),
         ({"picture": "u00ff"}, "The picture u00ff is not here (any more)."),
     ],

@@ -11,6 +11,7 @@ from typing import Any
 from camlucida.errors import ModelError
 from camlucida.models.checkpoint import SUFFIXES
 from camlucida.models.model import Model
+from camlucida.options import is_path, shown
 
 EPOCHS = "epochs"
 """Where a run keeps the weights after every epoch; 000 are those before the first."""
@@ -23,8 +24,8 @@ def checkpoints(models: Sequence[Any] | Mapping[str, Any] | str | os.PathLike[st
     """
     if isinstance(models, str | os.PathLike):
         folder = Path(models).expanduser()
-        if not folder.is_dir():
-            raise ModelError(f"there is no folder {str(models)!r} of checkpoints.")
+        if not is_path(models) or not folder.is_dir():
+            raise ModelError(f"there is no folder {shown(str(models))} of checkpoints.")
         folder = folder / EPOCHS if (folder / EPOCHS).is_dir() else folder
         files = [file for file in folder.iterdir() if file.suffix in SUFFIXES and not file.name.startswith(".")]
         models = sorted(files, key=lambda file: _natural(file.name))
@@ -32,6 +33,8 @@ def checkpoints(models: Sequence[Any] | Mapping[str, Any] | str | os.PathLike[st
             raise ModelError(f"no checkpoints in {folder}: looked for {', '.join(SUFFIXES)}.")
     if isinstance(models, Mapping):
         named = [(str(name), model) for name, model in models.items()]
+    elif not isinstance(models, Sequence):
+        raise ModelError(f"a film is of several models, in a list, a dict or a folder, not {shown(models)}.")
     else:
         named = [(_name(model, i), model) for i, model in enumerate(models, start=1)]
     if not named:

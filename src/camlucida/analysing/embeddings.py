@@ -21,7 +21,7 @@ from camlucida.analysing.features import penultimate
 from camlucida.analysing.neighbours import agreement, nearest
 from camlucida.analysing.passing import COLUMNS, Pass, Shown, go, judged
 from camlucida.analysing.projecting import PERPLEXITY, Projection, Way, project
-from camlucida.data.datasets import DataSet, spread
+from camlucida.data.datasets import DataSet, check_dataset, spread
 from camlucida.data.images import load_image
 from camlucida.errors import DataError
 from camlucida.errors import nearest as nearest_name
@@ -29,6 +29,7 @@ from camlucida.evaluation.store import Row, Store, read_table, write_table
 from camlucida.explaining import as_model
 from camlucida.looking import small
 from camlucida.models.model import Model
+from camlucida.options import Count, Positive, Seed, checked_arguments
 from camlucida.render.strips import Frame, Strip, strips
 from camlucida.types import ProgressCallback
 
@@ -162,14 +163,15 @@ class Embedding:
         return ends[0]
 
 
+@checked_arguments(DataError)
 def embed(
     model: Model | nn.Module | str,
     data: DataSet,
     *,
     way: Way = "tsne",
-    perplexity: float = PERPLEXITY,
-    limit: int | None = None,
-    seed: int = 0,
+    perplexity: Positive = PERPLEXITY,
+    limit: Count | None = None,
+    seed: Seed = 0,
     out: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
@@ -190,6 +192,7 @@ def embed(
     layer averaged over the places. Raises `DataError` where `out` holds another run, or nothing could be read.
     """
     wrapped = as_model(model)
+    check_dataset(data)
     indices = spread(len(data), limit, seed)
     if not indices:
         raise DataError(f"{data.name} has no pictures.")

@@ -21,7 +21,7 @@ from camlucida.analysing.contrasts import Contrast, contrasts
 from camlucida.analysing.errors_sheet import Mistake, explained, sheet
 from camlucida.analysing.passing import COLUMNS, Pass, Shown, go, judged
 from camlucida.attribution import attributions
-from camlucida.data.datasets import DataSet, spread
+from camlucida.data.datasets import DataSet, check_dataset, spread
 from camlucida.errors import DataError
 from camlucida.evaluation.belonging import unlike
 from camlucida.evaluation.statistics import Interval
@@ -31,7 +31,9 @@ from camlucida.explaining import as_model
 from camlucida.methods import find as find_method
 from camlucida.metrics import find as find_metric
 from camlucida.models.model import Model
+from camlucida.options import Count, Seed, checked_arguments
 from camlucida.render.matrix import matrix
+from camlucida.request import AttributionRequest, one_layer
 from camlucida.types import ProgressCallback
 
 STATISTICS = ("entropy", "energy", "energy_lift")
@@ -174,6 +176,7 @@ class Mistakes:
                 yield scores, np.array([row["truth"] for row in rows], dtype=np.int64)
 
 
+@checked_arguments(DataError)
 def mistakes(
     model: Model | nn.Module | str,
     data: DataSet,
@@ -181,8 +184,8 @@ def mistakes(
     method: str = "grad_cam",
     layer: str | int | None = None,
     maps: bool = True,
-    limit: int | None = None,
-    seed: int = 0,
+    limit: Count | None = None,
+    seed: Seed = 0,
     out: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
@@ -203,11 +206,13 @@ def mistakes(
     A picture that cannot be read is a row with its reason. Raises `DataError` where `out` holds another run.
     """
     wrapped = as_model(model)
+    check_dataset(data)
     indices = spread(len(data), limit, seed)
     if not indices:
         raise DataError(f"{data.name} has no pictures.")
     run = Pass.of(wrapped, data, indices)
     chosen = find_method(method)
+    one_layer(layer, "mistakes are measured with maps of")
     explainer = OfMethod((chosen, chosen.with_options({})), layer)
     store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")), KEPT, RESULT)
     asked = {"method": chosen.name, "layer": layer, "maps": maps, "seed": seed}
@@ -220,16 +225,7 @@ def mistakes(
 def _ask(model: Model, explainer: OfMethod, batch: Tensor, maps: bool) -> Sequence[tuple[Tensor, Tensor | None]]:
     """The scores (k,) of each picture, and its map (h, w) of the class it is taken for."""
     methods = [explainer.request] if maps else []
-    found = attributions(
-        model.network,
-        batch,
-        targets=[None],
-        layers=[explainer.layer],
-        methods=methods,
-        default=model.layer,
-        names=model.labels,
-        output=model.output,
-    )
+    found = attributions(model, batch, AttributionRequest(targets=[None], layers=explainer.layers, methods=methods))
     made = found.maps[0][0][0] if maps else [None] * len(batch)
     return list(zip(found.output, made, strict=True))
 

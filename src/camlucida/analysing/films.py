@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -21,9 +21,10 @@ from camlucida.analysing.checkpoints import checkpoints
 from camlucida.analysing.passing import Pass
 from camlucida.data.datasets import DataSet, Item, Listed
 from camlucida.data.images import Source
+from camlucida.error_context import name_of
 from camlucida.errors import CamlucidaError, DataError
 from camlucida.evaluation.statistics import Floats, Interval, drawn_means, percentiles, resamples
-from camlucida.explaining import as_model, explain, name_of
+from camlucida.explaining import as_model, explain, iterated
 from camlucida.explanation import Explanation
 from camlucida.looking import shrunk, small
 from camlucida.methods import find as find_method
@@ -31,10 +32,16 @@ from camlucida.metrics import find as find_metric
 from camlucida.model_input import filled
 from camlucida.models.load import load
 from camlucida.models.model import Model
+from camlucida.options import checked_arguments
 from camlucida.render.strips import Frame, Strip, strips
 from camlucida.render.text import percent
+from camlucida.request import one_layer, one_target
+from camlucida.targets import TargetSpec
 from camlucida.tensors import land, scaled
 from camlucida.types import ProgressCallback
+
+Checkpoint: TypeAlias = Model | nn.Module | str | os.PathLike[str]
+"""A model of a film, or where `load` finds it."""
 
 FRAMES, ROWS = 10, 12
 """Checkpoints side by side, and pictures below each other, on one sheet at most."""
@@ -132,13 +139,14 @@ class Film:
         return png(self.figure())
 
 
+@checked_arguments(DataError)
 def film(
-    models: Sequence[Any] | Mapping[str, Any] | str | os.PathLike[str],
+    models: Sequence[Checkpoint] | Mapping[str, Checkpoint] | str | os.PathLike[str],
     images: DataSet | Iterable[Source],
     *,
     method: str = "grad_cam",
     layer: str | int | None = None,
-    target: Any = "label",
+    target: TargetSpec = "label",
     arch: str | None = None,
     trust_code: bool = False,
     progress: ProgressCallback | None = None,
@@ -156,6 +164,8 @@ def film(
 
     Raises `DataError`, `ModelError`, where there is nothing to show. A picture that cannot be read is left out.
     """
+    one_target(target, "a film is about")
+    one_layer(layer, "a film is made at")
     chosen = checkpoints(models)
     dataset = _as_data(images)
     found = find_method(method)
@@ -196,7 +206,7 @@ def _as_data(images: Any) -> DataSet:
     if hasattr(images, "classes") and hasattr(images, "__getitem__"):
         found: DataSet = images
     else:
-        sources = list(images)
+        sources = list(iterated(images))
         names = [name_of(source) for source in sources]
         several = [name if names.count(name) == 1 else f"{name} {i}" for i, name in enumerate(names, start=1)]
         found = Listed("pictures", [Item(s, n) for s, n in zip(sources, several, strict=True)])
@@ -207,9 +217,9 @@ def _as_data(images: Any) -> DataSet:
 
 def _target(last: Model, data: DataSet, i: int, target: Any) -> Any:
     """What is explained of a picture at every checkpoint; None for what each model predicts."""
-    if target == "predicted":
+    if isinstance(target, str) and target == "predicted":
         return None
-    if target != "label":
+    if not isinstance(target, str) or target != "label":
         return target
     item = data[i]
     truth = Pass.of(last, data, [i]).output(item.label)

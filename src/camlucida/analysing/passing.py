@@ -11,10 +11,11 @@ from torch import Tensor
 
 from camlucida.data.datasets import DataSet, Item, identity
 from camlucida.data.images import load_image
+from camlucida.error_context import fault_of_network, of_this, raised_by_network
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation.run import outputs_of
 from camlucida.evaluation.store import Row, Store
-from camlucida.explaining import fault_of_network, of_this, raised_by_network, versions
+from camlucida.explaining import versions
 from camlucida.model_input import Sight
 from camlucida.models.model import Model
 from camlucida.outputs import placed

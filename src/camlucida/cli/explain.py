@@ -92,8 +92,9 @@ def explain(
     output
         The folder to write to.
     """
-    from camlucida.explaining import explain_each
+    from camlucida.explaining import each_explained
     from camlucida.models.load import load
+    from camlucida.request import AttributionRequest
 
     console = Terminal()
     files = files_of(images, output)
@@ -113,7 +114,8 @@ def explain(
     rows, failed = [], 0
     with progress_bar(console) as progress:
         bars = Bars(progress, len(files), ", ".join(split(method) or ["grad_cam"]))
-        for file, result in explain_each(loaded, files, **how, progress=bars.runs):
+        request = AttributionRequest.of(**how, progress=bars.runs)
+        for file, result in each_explained(loaded, files, request):
             if isinstance(result, CamlucidaError):
                 if len(files) == 1:
                     raise result

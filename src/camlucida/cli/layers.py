@@ -56,7 +56,7 @@ def _print_summary(console: Console, model: Model, size: int | None, depth: int)
 
     from camlucida.engine import candidates, survey, twin_of
     from camlucida.engine.layers import Layer
-    from camlucida.explaining import fault_of_network, raised_by_network
+    from camlucida.error_context import fault_of_network, raised_by_network
 
     height, width = (size, size) if size else model.preprocessing.size
     inputs = torch.zeros(1, len(model.preprocessing.mean), height, width)

@@ -19,6 +19,7 @@ from camlucida.data.items import Lazily as Lazily
 from camlucida.data.items import Listed as Listed
 from camlucida.data.items import Mask as Mask
 from camlucida.data.items import Scenes as Scenes
+from camlucida.data.items import check_dataset as check_dataset
 from camlucida.data.items import in_split as in_split
 from camlucida.data.items import known_of as known_of
 from camlucida.data.items import label_of as label_of

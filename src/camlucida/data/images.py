@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Protocol, TypeAlias
+from typing import IO, Annotated, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from PIL import Image
 
 from camlucida.data.pixels import from_array, to_rgb
 from camlucida.errors import ImageError, nearest
+from camlucida.options import Between, checked_arguments
 
 
 class Readable(Protocol):
@@ -70,7 +71,13 @@ LISTED = 5000
 """Names of a folder that are looked through for a suggestion."""
 
 
-def load_image(source: Source, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Image.Image:
+@checked_arguments(ImageError)
+def load_image(
+    source: Source,
+    *,
+    max_pixels: Annotated[int, Between(1, 2**40)] = MAX_PIXELS,
+    max_bytes: Annotated[int, Between(1, 2**60)] = MAX_BYTES,
+) -> Image.Image:
     """The picture as RGB, upright, 8 bits a channel: a new picture that shares nothing with `source`.
 
     source      a path (`~` is expanded), a binary file object (read from its start), the bytes of a file,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from camlucida.data import toybox
 from camlucida.data.images import Source
 from camlucida.errors import DataError
+from camlucida.options import shown
 from camlucida.seeds import check_seed
 
 Mask: TypeAlias = NDArray[np.bool_]
@@ -185,6 +186,16 @@ def in_split(dataset: DataSet, split: str) -> Listed:
     if isinstance(dataset, Listed) and isinstance(dataset.items, Lazily):
         items = Lazily(kept, dataset.items.finish)
     return Listed(f"{dataset.name}:{split}", items, dataset.classes, bool(getattr(dataset, "exact", False)))
+
+
+def check_dataset(data: object) -> None:
+    """Raise `DataError` for what is no data set: it has a name, classes, a length and items by number."""
+    lacking = [name for name in ("name", "classes", "__len__", "__getitem__") if not hasattr(data, name)]
+    if lacking or isinstance(data, type):
+        raise DataError(
+            f"a data set has a name, classes, a length and items by number, and {shown(data)} has not. "
+            "open_dataset(...) makes one of a folder or table."
+        )
 
 
 def spread(count: int, limit: int | None, seed: int) -> list[int]:

@@ -21,6 +21,7 @@ from camlucida.data.places import Place, place_of
 from camlucida.data.tables import TABLES, table
 from camlucida.data.toybox import Toybox, Variant
 from camlucida.errors import DataError, nearest
+from camlucida.options import Count, Seed, checked_arguments
 from camlucida.seeds import check_seed
 
 SCENES = 500
@@ -41,12 +42,13 @@ LAYOUTS: Mapping[str, Callable[[Place], DataSet]] = {
 """What may stand before the colon."""
 
 
+@checked_arguments(DataError)
 def open_dataset(
     spec: str | Path,
     *,
     boxes: str | Path | None = None,
-    count: int | None = None,
-    seed: int = 0,
+    count: Count | None = None,
+    seed: Seed = 0,
     split: str | None = None,
 ) -> DataSet:
     """A data set by what a user types.

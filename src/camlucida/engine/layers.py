@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
+import operator
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +15,7 @@ from camlucida.engine import influence
 from camlucida.engine.survey import Event, Survey, picture_size, survey
 from camlucida.engine.twin import Twin
 from camlucida.errors import LayerError, nearest
+from camlucida.options import shown
 
 LayerSpec = str | int | None
 """A name, a glob ("layer?"), an index into the candidates (-1 is the last), "all" candidates, None the default.
@@ -86,8 +89,25 @@ def resolve(twin: Twin, inputs: Any, specs: Sequence[LayerSpec]) -> list[Layer]:
     """The layers that `specs` mean, in that order, without repeats. Raises `LayerError` with the nearest names."""
     layers: list[Layer] = []
     for spec in specs:
-        layers += [layer for layer in _resolved(twin, inputs, spec) if layer not in layers]
+        layers += [layer for layer in _resolved(twin, inputs, _plain(twin, spec)) if layer not in layers]
     return layers
+
+
+def _plain(twin: Twin, spec: Any) -> LayerSpec:
+    """A layer as it was asked for, if that is a name or a number. Raises `LayerError`."""
+    if spec is None:
+        return None
+    if not isinstance(spec, str):
+        try:
+            if isinstance(spec, bool):
+                raise TypeError
+            return operator.index(spec)
+        except TypeError:
+            raise LayerError(f"a layer is a name, a glob, an index or 'all', not {shown(spec)}.") from None
+    number = spec.lstrip("-").isdigit() and not re.fullmatch(r"-?[0-9]{1,9}", spec)
+    if number and twin.named(spec) is None:
+        raise LayerError(f"{shown(spec)} is neither a layer of {type(twin.module).__name__} nor the number of one.")
+    return spec
 
 
 def _resolved(twin: Twin, inputs: Any, spec: LayerSpec) -> list[Layer]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from camlucida.errors import MethodError, nearest
+from camlucida.options import shown
 
 Precision: TypeAlias = Literal["exact", "bf16"]
 
@@ -25,9 +26,11 @@ class Repeats:
 
     def __post_init__(self) -> None:
         known = get_args(Precision)
-        if self.precision not in known:
-            what = f"no precision {self.precision!r}.{nearest(str(self.precision), known)}"
+        if not isinstance(self.precision, str) or self.precision not in known:
+            what = f"no precision {shown(self.precision)}.{nearest(str(self.precision), known)}"
             raise MethodError(f"{what} Known: {', '.join(known)}.")
         batch = self.batch
         if batch is not None and (not isinstance(batch, int) or isinstance(batch, bool) or batch < 1):
-            raise MethodError(f"batch is how many pictures are run at once, a whole number from 1 on, not {batch!r}.")
+            raise MethodError(
+                f"batch is how many pictures are run at once, a whole number from 1 on, not {shown(batch)}."
+            )

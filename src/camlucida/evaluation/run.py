@@ -12,20 +12,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camlucida.attribution import check_layer, several_layers
-from camlucida.data.datasets import DataSet, identity, spread
+from camlucida.data.datasets import DataSet, check_dataset, identity, spread
+from camlucida.engine import LayerSpec
 from camlucida.engine.cost import counted
+from camlucida.error_context import fault_of_network, raised_by_network
 from camlucida.errors import CamlucidaError, DataError, LayerError, MethodError, TargetError
 from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.records import named
 from camlucida.evaluation.store import LIKENESS, Row, Store
 from camlucida.evidence import Evidence, Explainer, OfMethod
-from camlucida.explaining import as_model, fault_of_network, raised_by_network, versions
+from camlucida.explaining import as_model, versions
 from camlucida.methods import find as find_method
-from camlucida.metrics import Preset
+from camlucida.metrics import Metric, Preset
 from camlucida.metrics import find as find_metric
 from camlucida.model_input import Sight, look
 from camlucida.models.model import Model
+from camlucida.options import Count, Seed, checked_arguments, shown
+from camlucida.request import MethodSpec, check_layer, check_layer_spec, several_layers
 from camlucida.targets import class_index, class_label
 from camlucida.tensors import spearman, upsample
 from camlucida.types import ProgressCallback
@@ -66,18 +69,19 @@ class Plan:
         }
 
 
+@checked_arguments(DataError)
 def evaluate(
     model: Model | nn.Module | str,
     data: DataSet,
     *,
-    methods: Sequence[Any] = ("grad_cam",),
-    metrics: Sequence[Any] = ("energy",),
-    layer: Any = None,
+    methods: Sequence[MethodSpec] = ("grad_cam",),
+    metrics: Sequence[str | Metric | Preset] = ("energy",),
+    layer: LayerSpec | Sequence[LayerSpec] = None,
     compared: Sequence[tuple[str, str]] = (),
     controls: Sequence[Explainer] = (),
     target: str = "predicted",
-    limit: int | None = None,
-    seed: int = 0,
+    limit: Count | None = None,
+    seed: Seed = 0,
     out: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
@@ -102,6 +106,14 @@ def evaluate(
     `out` holds another run, `MetricError`, `MethodError` for unknown names.
     """
     wrapped = as_model(model)
+    check_dataset(data)
+    for name, asked in (("methods", methods), ("metrics", metrics), ("compared", compared), ("controls", controls)):
+        if not isinstance(asked, list | tuple):
+            raise MethodError(f"evaluate: {name} is a list, not {shown(asked)}.")
+    if any(not isinstance(pair, list | tuple) or len(pair) != 2 for pair in compared):
+        raise MethodError(f"evaluate: compared is a list of pairs of methods' names, not {shown(compared)}.")
+    if unlike := [control for control in controls if not hasattr(control, "maps")]:
+        raise MethodError(f"evaluate: a control is one of `camlucida.controls`, not {shown(unlike[0])}.")
     indices = spread(len(data), limit, seed)
     if not indices:
         raise DataError(f"{data.name} has no pictures to evaluate.")
@@ -266,6 +278,7 @@ def explainers_of(methods: Sequence[Any], layer: Any = None) -> tuple[OfMethod, 
         places = [own.strip()] if own.strip() else layers
         for place in places if method.layered and not method.fuses else [places[0] if len(places) == 1 else None]:
             check_layer(method, place)
+            check_layer_spec(place)
             if several_layers(place):
                 raise LayerError(f"{place!r} may be several layers: name each, as `camlucida layers` lists them.")
             name = f"{method.name} @ {place}" if own or (len(layers) > 1 and place is not None) else method.name

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 
-from camlucida.errors import MethodError, nearest
 from camlucida.methods.parts.tokens import identity, read_out
 from camlucida.methods.registry import method
+from camlucida.options import Between, OneOf
 from camlucida.types import Attention, Map
 
 FUSE = {"mean": lambda w: w.mean(1), "max": lambda w: w.amax(1), "min": lambda w: w.amin(1)}
@@ -18,7 +20,12 @@ FUSE = {"mean": lambda w: w.mean(1), "max": lambda w: w.amax(1), "min": lambda w
     relu=False,
     at="picture",
 )
-def attention_rollout(attention: Attention, *, fuse: str = "mean", discard: float = 0.0) -> Map:
+def attention_rollout(
+    attention: Attention,
+    *,
+    fuse: Annotated[str, OneOf(FUSE)] = "mean",
+    discard: Annotated[float, Between(0, 1, below=True)] = 0.0,
+) -> Map:
     """Where a transformer looked, through all its blocks: the same map for every class.
 
     attention  weights a block (b, heads, t, t)  what the tokens looked at
@@ -26,10 +33,6 @@ def attention_rollout(attention: Attention, *, fuse: str = "mean", discard: floa
     discard    share of each block's weights that is set to 0, the smallest ones: 0 (the paper's) up to 1
     returns    (b, H, W)                         at least 0; with all special tokens adds up to 1 before upsampling
     """
-    if fuse not in FUSE:
-        raise MethodError(f"no way {fuse!r} to fuse heads.{nearest(str(fuse), FUSE)} Known: {', '.join(FUSE)}.")
-    if not 0 <= discard < 1:
-        raise MethodError(f"discard is a share from 0 to below 1 of the attention weights, not {discard!r}.")
     start = rolled = identity(attention)
     for weights in attention.weights:
         mixed = _without_least(FUSE[fuse](weights), discard) + start

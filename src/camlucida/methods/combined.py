@@ -24,6 +24,7 @@ from torch import Tensor
 
 from camlucida.errors import MethodError
 from camlucida.methods.registry import Method, Size
+from camlucida.options import check_all, options_of
 from camlucida.types import Display
 
 Kind: TypeAlias = Literal["part", "layer", "fusion", "views", "rivals"]
@@ -67,10 +68,7 @@ class Combinator:
         return inspect.getdoc(self.function) or ""
 
     def __call__(self, inner: Method | Combined, **options: Any) -> Combined:
-        unknown = [name for name in options if name not in self.options]
-        if unknown:
-            have = ", ".join(f"{k}={v!r}" for k, v in self.options.items()) or "none"
-            raise MethodError(f"{self.name} has no option {unknown[0]!r}. Its options: {have}.")
+        options = check_all(self.name, options_of(self.function), options)
         if (why := self._refuses(inner)) is not None:
             raise MethodError(why)
         return Combined(self, inner, options)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camlucida.errors import MethodError
 from camlucida.methods.combined import Back, Views, combinator
 from camlucida.methods.parts.variants import noisy
+from camlucida.options import Between, Count, NotNegative, Positive, Seed
 from camlucida.tensors import scaled
 
 SMALLEST_SHARE = 0.5
@@ -29,7 +30,7 @@ def refine(maps: Sequence[Tensor]) -> Tensor:
     paper="Jiang et al., TIP 2021, sec. III-D: the largest of tanh(gamma M / max M) over the layers, place by place",
     deviation="tanh, with the paper's gamma=2, only where asked for, and then for all layers alike",
 )
-def fuse_max(maps: Sequence[Tensor], *, gamma: float = 0.0) -> Tensor:
+def fuse_max(maps: Sequence[Tensor], *, gamma: NotNegative = 0.0) -> Tensor:
     """The largest over layers, place by place: whatever any layer saw.
 
     gamma   more than 0 lifts weak places: tanh(gamma M / max M) in place of M / max M
@@ -38,7 +39,7 @@ def fuse_max(maps: Sequence[Tensor], *, gamma: float = 0.0) -> Tensor:
 
 
 @combinator("fusion", paper="Gildenblat et al., pytorch-grad-cam: the mean over the layers of scaled maps")
-def fuse_mean(maps: Sequence[Tensor], *, gamma: float = 0.0) -> Tensor:
+def fuse_mean(maps: Sequence[Tensor], *, gamma: NotNegative = 0.0) -> Tensor:
     """The mean over layers.
 
     gamma   more than 0 lifts weak places: tanh(gamma M / max M) in place of M / max M
@@ -70,14 +71,12 @@ def absolute(map_: Tensor) -> Tensor:
     deviation="pytorch-grad-cam takes the first principal component of the weighted activations w_k A^k, which only"
     " weighted sums of channels have, and centres them: no projection of the map. Here any map is projected, U U^T m",
 )
-def eigen_smooth(maps: Sequence[Tensor], activations: Tensor, *, components: int = 3) -> list[Tensor]:
+def eigen_smooth(maps: Sequence[Tensor], activations: Tensor, *, components: Count = 3) -> list[Tensor]:
     """The part of the map that follows the layer's main patterns over the picture: single stray places fall away.
 
     components  how many patterns, the strongest first. With 1 every map is Eigen-CAM's, whatever was asked for, but
                 for its sign and strength; with as many as there are places nothing changes
     """
-    if components < 1:
-        raise MethodError(f"eigen_smooth keeps components=1 or more patterns, not {components!r}.")
     patterns = _patterns(activations.double(), components)
     projected = (patterns @ (patterns.mT @ found.double().flatten(1)[..., None]) for found in maps)
     return [flat.view_as(found).to(found.dtype) for flat, found in zip(projected, maps, strict=True)]
@@ -87,7 +86,7 @@ def eigen_smooth(maps: Sequence[Tensor], activations: Tensor, *, components: int
     "rivals",
     paper="Zhang et al., CVPR 2025 (Finer-CAM) compare scores inside Grad-CAM; of whole maps here: M_c - 1/n sum_d M_d",
 )
-def contrast(map_: Tensor, rivals: Sequence[Tensor], *, n: int = 3, scaled: bool = False) -> Tensor:
+def contrast(map_: Tensor, rivals: Sequence[Tensor], *, n: Count = 3, scaled: bool = False) -> Tensor:
     """What tells the class from others: its signed map less the mean of those of the best-scored other classes.
 
     Where maps are linear in the score, as those of grad_cam and hires_cam are, it is the map of the score less the
@@ -103,15 +102,11 @@ def contrast(map_: Tensor, rivals: Sequence[Tensor], *, n: int = 3, scaled: bool
 
 
 @combinator("views", paper="Smilkov et al., 2017 (SmoothGrad): the mean over noisy pictures")
-def smooth(inputs: Tensor, *, n: int = 8, noise: float = 0.1, seed: int = 0) -> Views:
+def smooth(inputs: Tensor, *, n: Count = 8, noise: NotNegative = 0.1, seed: Seed = 0) -> Views:
     """The mean over noisy pictures: what hangs on single pixels averages out. Runs the network n times.
 
     noise   its standard deviation, as a share of each picture's range
     """
-    if n < 1 or noise < 0:
-        raise MethodError(
-            f"smooth takes the mean over n = 1 or more pictures with noise of 0 or more, not {n}, {noise:g}."
-        )
     pictures = noisy(inputs, n, noise, seed)
     return Views(n, lambda i: (pictures(torch.tensor([i]))[0] if noise else inputs, at_size))
 
@@ -124,26 +119,22 @@ def flips(inputs: Tensor) -> Views:
 
 
 @combinator("views", paper="Jalwana et al., CVPR 2021 (CAMERAS) takes means over sizes; of whole maps here")
-def scales(inputs: Tensor, *, factors: tuple[float, ...] = (0.75, 1.0, 1.5)) -> Views:
+def scales(inputs: Tensor, *, factors: tuple[Positive, ...] = (0.75, 1.0, 1.5)) -> Views:
     """The mean over the picture at several sizes: finer from larger ones. For networks that take any size.
 
     factors   of the input's side
     """
-    if not isinstance(factors, list | tuple) or not factors or not all(f > 0 for f in factors):
-        raise MethodError(f"scales takes sizes as factors=(0.75, 1.0, 1.5), each above 0, not {factors!r}.")
     height, width = inputs.shape[-2:]
     sizes = [(round(f * height), round(f * width)) for f in factors]
     return Views(len(sizes), lambda i: (_resized(inputs, sizes[i]), at_size))
 
 
 @combinator("views")
-def crops(inputs: Tensor, *, share: float = 0.75) -> Views:
+def crops(inputs: Tensor, *, share: Annotated[float, Between(SMALLEST_SHARE, 1)] = 0.75) -> Views:
     """The mean over the picture, its four corners and its middle, each looked at closely. Runs it 5 times more.
 
     share   of the picture's side that a crop has
     """
-    if not SMALLEST_SHARE <= share <= 1:
-        raise MethodError(f"crops of a share of {share:g}: it goes from {SMALLEST_SHARE:g}, where they meet, to 1.")
     free = 1 - share
     places = [None, (0.0, 0.0), (free, 0.0), (0.0, free), (free, free), (free / 2, free / 2)]
     return Views(len(places), lambda i: (_cropped(inputs, places[i], share), _uncropped(places[i], share)))
@@ -187,8 +178,6 @@ def _patterns(activations: Tensor, components: int) -> Tensor:
 
 def _on_one_grid(maps: Sequence[Tensor], gamma: float = 0.0) -> list[Tensor]:
     """The positive parts, each divided by its maximum, on the finest grid of them."""
-    if gamma < 0:
-        raise MethodError(f"gamma={gamma:g}: it is 0 (no tanh) or more.")
     finest = max((found.shape[1:] for found in maps), key=lambda size: size[0] * size[1])
     shown = [scaled(found) for found in maps]
     return [at_size(m if gamma == 0 else (gamma * m).tanh(), (finest[0], finest[1])) for m in shown]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from camlucida.methods.parts.colours import joined
+from camlucida.methods.parts.colours import Join, joined
 from camlucida.methods.parts.variants import the_picture
 from camlucida.methods.registry import FINE, method
 from camlucida.types import Map, Pictures, Slopes
@@ -14,7 +14,7 @@ from camlucida.types import Map, Pictures, Slopes
     relu=False,
     display=FINE,
 )
-def deconvnet(inputs: Pictures, deconvolved: Slopes, *, join: str = "max") -> Map:
+def deconvnet(inputs: Pictures, deconvolved: Slopes, *, join: Join = "max") -> Map:
     """What would drive the score up, drawn back to the pixels: ReLUs cut the way back, whatever they did forwards.
 
     inputs       (b, c, H, W)        the pictures

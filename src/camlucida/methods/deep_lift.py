@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from camlucida.methods.parts.colours import joined
-from camlucida.methods.parts.variants import baseline_pictures
+from camlucida.methods.parts.colours import Join, joined
+from camlucida.methods.parts.variants import Baseline, baseline_pictures
 from camlucida.methods.registry import FINE, method
+from camlucida.options import Seed
 from camlucida.types import Forward, Map, Multipliers, Note, Pictures, Scores
 
 
@@ -22,9 +23,9 @@ def deep_lift(
     multipliers: Multipliers,
     note: Note,
     *,
-    baseline: str = "mean",
-    join: str = "sum",
-    seed: int = 0,
+    baseline: Baseline = "mean",
+    join: Join = "sum",
+    seed: Seed = 0,
 ) -> Map:
     """What each pixel adds to the score beside an empty picture: all shares add up to the difference, at two runs.
 

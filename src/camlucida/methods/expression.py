@@ -62,8 +62,6 @@ def _read(node: ast.expr, text: str) -> Method | Combined:
                 f"{called} takes one method, not {len(node.args)}; options have names: {_example(called)}."
             )
         )
-    for key, value in options.items():
-        _check(called, key, value, known[called].options)
     return known[called](_read(node.args[0], text), **options)
 
 
@@ -79,8 +77,6 @@ def _with_options(called: str, node: ast.Call, options: dict[str, Any]) -> Metho
     if node.args:
         raise MethodError(f"{found.name} takes no method. Combinators do: {', '.join(combinators())}.")
     merged = found.with_options(options)
-    for key, value in options.items():
-        _check(found.name, key, value, found.options)
     if not options:
         return found
     shown = ", ".join(f"{k}={v!r}" for k, v in options.items())
@@ -97,16 +93,6 @@ def _options(node: ast.Call, called: str) -> dict[str, Any]:
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             raise MethodError(f"{called}: the value of {keyword.arg} is no plain number, word or list.") from None
     return options
-
-
-def _check(of: str, key: str, value: Any, options: Any) -> None:
-    """A number where the default is one: a wrong kind would fail only inside the arithmetic."""
-    default = options.get(key)
-    whole = isinstance(default, int) and not isinstance(default, bool)
-    if whole and not (isinstance(value, int) and not isinstance(value, bool)):
-        raise MethodError(f"{of}: {key} is a whole number (by default {default}), not {value!r}.")
-    if isinstance(default, float) and not (isinstance(value, int | float) and not isinstance(value, bool)):
-        raise MethodError(f"{of}: {key} is a number (by default {default:g}), not {value!r}.")
 
 
 def _refused(written: str) -> Method:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 
-from camlucida.errors import MethodError
-from camlucida.methods.parts.ascent import Ascent, checked_steps, uphill
-from camlucida.methods.parts.fills import filled
+from camlucida.methods.parts.ascent import Ascent, uphill
+from camlucida.methods.parts.fills import Infill, filled
 from camlucida.methods.parts.smooth_masks import grid_of, smooth_mask, towards_area
 from camlucida.methods.registry import method
+from camlucida.options import Between, Count, Positive
 from camlucida.types import Map, Note, Pictures, ProgressCallback, Slopes
 
 
@@ -24,10 +26,10 @@ def extremal_perturbation(
     note: Note,
     progress: ProgressCallback,
     *,
-    areas: tuple[float, ...] = (0.1,),
-    steps: int = 200,
-    infill: str = "blur",
-    rate: float = 0.05,
+    areas: tuple[Annotated[float, Between(0, 1, above=True, below=True)], ...] = (0.1,),
+    steps: Count = 200,
+    infill: Infill = "blur",
+    rate: Positive = 0.05,
 ) -> Map:
     """The smooth patch of a given size that raises the score most when all else is blurred: found by gradient ascent.
 
@@ -41,13 +43,11 @@ def extremal_perturbation(
     rate      Adam's learning rate
     returns   (b, H, W)            0 to 1: how much of a pixel is seen
     """
-    if not isinstance(areas, list | tuple) or not areas or not all(0 < area < 1 for area in areas):
-        raise MethodError(f"areas are shares of the picture between 0 and 1, as (0.1,), not {areas!r}.")
     size, cover = (inputs.shape[-2], inputs.shape[-1]), filled(inputs, infill)
     mask_of, total = smooth_mask(size), torch.zeros_like(inputs[:, 0], dtype=torch.float64)
     for turn, area in enumerate(areas):
         ascent = Ascent(torch.ones(len(inputs), *grid_of(size), dtype=torch.float64, device=inputs.device), rate)
-        for step in range(checked_steps(steps)):
+        for step in range(steps):
             with torch.enable_grad():
                 mask = mask_of(ascent.at)
             score, found = uphill(slopes, cover + (inputs - cover) * mask.detach()[:, None])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 
-from camlucida.errors import MethodError
 from camlucida.methods.registry import method
+from camlucida.options import Count, OneOf
 from camlucida.types import Features, Map, Rivals
 
 WEIGHTS = ("mean", "softmax")
@@ -24,8 +26,8 @@ def finer_cam(
     rivals: Rivals,
     *,
     gamma: float = 0.6,
-    n: int = 3,
-    weights: str = "mean",
+    n: Count = 3,
+    weights: Annotated[str, OneOf(WEIGHTS)] = "mean",
 ) -> Map:
     """Grad-CAM of the difference to the classes most like the one asked for: details that only this class has.
 
@@ -37,8 +39,6 @@ def finer_cam(
     weights      of the others: "mean", all alike, or "softmax", those with a higher score more
     returns      (b, h, w)               signed; the paper shows the positive part
     """
-    if weights not in WEIGHTS:
-        raise MethodError(f"finer_cam has no weights {weights!r}. Known: {', '.join(WEIGHTS)}.")
     slopes, scores = rivals(n)
     if weights == "mean":
         share = torch.full_like(scores, 1 / len(scores))

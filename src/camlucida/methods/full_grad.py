@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
-from camlucida.errors import MethodError
 from camlucida.methods.registry import method
+from camlucida.options import OneOf
 from camlucida.tensors import upsample
 from camlucida.types import BiasGradients, Map, Note, Pictures, Scores
 
@@ -21,7 +23,12 @@ SCALES = {"layer": (1, 2, 3), "channel": (2, 3)}
     relu=False,
 )
 def full_grad(
-    inputs: Pictures, score: Scores, bias_gradients: BiasGradients, note: Note, *, scale: str = "layer"
+    inputs: Pictures,
+    score: Scores,
+    bias_gradients: BiasGradients,
+    note: Note,
+    *,
+    scale: Annotated[str, OneOf(SCALES)] = "layer",
 ) -> Map:
     """What pixels add to the score, and what the biases of every layer add at their places: all layers in one map.
 
@@ -35,8 +42,6 @@ def full_grad(
     scale           what is stretched to 0..1 before it is added: "layer", or every "channel" by itself
     returns         (b, H, W)        at least 0
     """
-    if scale not in SCALES:
-        raise MethodError(f"no scale {scale!r}. Known: {', '.join(SCALES)}.")
     gradient, biases = bias_gradients()
     parts = [inputs.to(gradient.dtype) * gradient, *biases]
     note(

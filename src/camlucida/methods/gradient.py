@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from camlucida.methods.parts.colours import joined
+from camlucida.methods.parts.colours import Join, joined
 from camlucida.methods.parts.variants import the_picture
 from camlucida.methods.registry import FINE, method
 from camlucida.types import Map, Pictures, Slopes
 
 
 @method(paper="Simonyan et al., 2014, sec. 3.1: M = max_c |dS/dx|", relu=False, display=FINE)
-def gradient(inputs: Pictures, slopes: Slopes, *, join: str = "max") -> Map:
+def gradient(inputs: Pictures, slopes: Slopes, *, join: Join = "max") -> Map:
     """How much the score would change with every pixel: the largest absolute slope over the colour channels.
 
     inputs   (b, c, H, W)        the pictures

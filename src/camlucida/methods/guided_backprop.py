@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from camlucida.methods.parts.colours import joined
+from camlucida.methods.parts.colours import Join, joined
 from camlucida.methods.parts.variants import the_picture
 from camlucida.methods.registry import FINE, method
 from camlucida.types import Map, Pictures, Slopes
@@ -14,7 +14,7 @@ from camlucida.types import Map, Pictures, Slopes
     relu=False,
     display=FINE,
 )
-def guided_backprop(inputs: Pictures, guided: Slopes, *, join: str = "max") -> Map:
+def guided_backprop(inputs: Pictures, guided: Slopes, *, join: Join = "max") -> Map:
     """Fine edges of what drives the score up: gradients pass ReLUs only where positive. Nearly blind to the class.
 
     Adebayo et al. (NeurIPS 2018) found it hardly changes when the network's upper layers are made random.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.parts.colours import joined
+from camlucida.methods.parts.colours import Join, joined
 from camlucida.methods.parts.variants import the_picture
 from camlucida.methods.registry import FINE, method
 from camlucida.tensors import upsample
@@ -18,7 +18,7 @@ from camlucida.types import Features, Map, Pictures, Slopes
     display=FINE,
 )
 def guided_grad_cam(
-    activations: Features, gradients: Features, inputs: Pictures, guided: Slopes, *, join: str = "max"
+    activations: Features, gradients: Features, inputs: Pictures, guided: Slopes, *, join: Join = "max"
 ) -> Map:
     """Fine edges, but only where Grad-CAM sees the class: guided backpropagation times Grad-CAM, pixel by pixel.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from camlucida.methods.parts.colours import joined
+from camlucida.methods.parts.colours import Join, joined
 from camlucida.methods.parts.variants import the_picture
 from camlucida.methods.registry import FINE, method
 from camlucida.types import Map, Pictures, Slopes
@@ -14,7 +14,7 @@ from camlucida.types import Map, Pictures, Slopes
     relu=False,
     display=FINE,
 )
-def input_x_gradient(inputs: Pictures, slopes: Slopes, *, join: str = "sum") -> Map:
+def input_x_gradient(inputs: Pictures, slopes: Slopes, *, join: Join = "sum") -> Map:
     """Every pixel's share of the score, were the network linear: pixel times gradient; adds up there, less the bias.
 
     inputs   (b, c, H, W)        the pictures

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.parts.colours import joined
-from camlucida.methods.parts.variants import baseline_pictures, gauss_legendre
+from camlucida.methods.parts.colours import Join, joined
+from camlucida.methods.parts.variants import Baseline, baseline_pictures, gauss_legendre
 from camlucida.methods.registry import FINE, method
+from camlucida.options import Count, Seed
 from camlucida.types import Forward, Map, Note, Pictures, Scores, Slopes
 
 
@@ -23,10 +24,10 @@ def integrated_gradients(
     slopes: Slopes,
     note: Note,
     *,
-    steps: int = 32,
-    baseline: str = "mean",
-    join: str = "sum",
-    seed: int = 0,
+    steps: Count = 32,
+    baseline: Baseline = "mean",
+    join: Join = "sum",
+    seed: Seed = 0,
 ) -> Map:
     """What each pixel adds to the score on the way from an empty picture: all shares add up to the whole difference.
 

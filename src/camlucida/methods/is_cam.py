@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 
-from camlucida.errors import MethodError
-from camlucida.methods.parts.score_masks import less_baseline, masks_of, weighted
-from camlucida.methods.parts.variants import checked_count
+from camlucida.methods.parts.score_masks import ScoreBaseline, less_baseline, masks_of, weighted
 from camlucida.methods.registry import method
+from camlucida.options import Count, OneOf
 from camlucida.types import Features, Forward, Map, Pictures
+
+WAYS = ("printed", "straight")
 
 
 @method(
@@ -23,10 +26,10 @@ def is_cam(
     inputs: Pictures,
     forward: Forward,
     *,
-    n: int = 10,
-    way: str = "printed",
+    n: Count = 10,
+    way: Annotated[str, OneOf(WAYS)] = "printed",
     softmax: bool = True,
-    baseline: str = "black",
+    baseline: ScoreBaseline = "black",
 ) -> Map:
     """Score-CAM with every mask at n strengths: what a channel is worth on the way to being seen.
 
@@ -39,9 +42,7 @@ def is_cam(
     baseline     what is taken off every score: "black", that of an input of zeros, or "none"
     returns      (b, h, w)           signed; the paper shows the positive part
     """
-    if way not in ("printed", "straight"):
-        raise MethodError(f"no way {way!r}. Known: printed, straight.")
-    steps = torch.arange(1, checked_count(n) + 1)
+    steps = torch.arange(1, n + 1)
     strengths = (steps * (steps - 1) / 2 if way == "printed" else steps) / n
     masks = masks_of(activations, (inputs.shape[-2], inputs.shape[-1]))
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 
-from camlucida.methods.parts.coalitions import checked_runs, painted, shapley_coalitions, shapley_values, showing
-from camlucida.methods.parts.superpixels import segmented
+from camlucida.methods.parts.coalitions import painted, shapley_coalitions, shapley_values, showing
+from camlucida.methods.parts.fills import Infill
+from camlucida.methods.parts.superpixels import Superpixels, segmented
 from camlucida.methods.registry import method
+from camlucida.options import MAX_COUNT, Between, Count, Seed
 from camlucida.types import Display, Forward, Map, Note, Pictures
 
 
@@ -23,11 +27,11 @@ def kernel_shap(
     forward: Forward,
     note: Note,
     *,
-    n: int = 1000,
-    segments: int = 48,
-    superpixels: str = "slic",
-    infill: str = "mean",
-    seed: int = 0,
+    n: Annotated[int, Between(4, MAX_COUNT)] = 1000,
+    segments: Count = 48,
+    superpixels: Superpixels = "slic",
+    infill: Infill = "mean",
+    seed: Seed = 0,
 ) -> Map:
     """Shapley values of the parts: what each adds, on average over all orders of uncovering. They add up exactly.
 
@@ -42,7 +46,7 @@ def kernel_shap(
     returns      (b, H, W)           signed, in units of the score: on each pixel the value of its whole part
     """
     labels, count = segmented(inputs, superpixels, segments)
-    patterns, kernel = shapley_coalitions(count, checked_runs(n, 4), seed)
+    patterns, kernel = shapley_coalitions(count, n, seed)
     key = ("kernel_shap", n, segments, superpixels, infill, seed)
     scores = forward(showing(inputs, labels, patterns, infill), len(patterns), shared=key).double().cpu()
     values, errors = shapley_values(patterns, kernel, scores)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from camlucida.errors import MethodError
 from camlucida.methods.registry import method
+from camlucida.options import NotNegative, OneOf
 from camlucida.types import Features, Map
 
 MOST_PLACES = 4096
@@ -26,7 +28,9 @@ KERNELS: dict[str, Callable[[Tensor, float], Tensor]] = {
     " and gamma is 1/c, as in the authors' code",
     relu=True,
 )
-def kpca_cam(activations: Features, *, kernel: str = "sigmoid", gamma: float = 0.0) -> Map:
+def kpca_cam(
+    activations: Features, *, kernel: Annotated[str, OneOf(KERNELS)] = "sigmoid", gamma: NotNegative = 0.0
+) -> Map:
     """The first kernel principal component of the channels: no class, no gradient; curved relations count, too.
 
     activations  (b, c, h, w)  what the layer gave out
@@ -35,9 +39,10 @@ def kpca_cam(activations: Features, *, kernel: str = "sigmoid", gamma: float = 0
     returns      (b, h, w)     signed, its mean is 0; the positive part is shown
     """
     b, c, h, w = activations.shape
-    if kernel not in KERNELS or h * w > MOST_PLACES:
-        why = f"kpca_cam takes layers of up to {MOST_PLACES} places, not {h} x {w}. Choose a later one, or eigen_cam."
-        raise MethodError(why if kernel in KERNELS else f"no kernel {kernel!r}. Known: {', '.join(KERNELS)}.")
+    if h * w > MOST_PLACES:
+        raise MethodError(
+            f"kpca_cam takes layers of up to {MOST_PLACES} places, not {h} x {w}. Choose a later one, or eigen_cam."
+        )
     places = activations.flatten(2).mT.double()  # (b, h * w, c)
     places = places - places.mean(1, keepdim=True)
     values, vectors = torch.linalg.eigh(_centred(KERNELS[kernel](places, gamma or 1 / c)))

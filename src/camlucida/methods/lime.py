@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 
-from camlucida.methods.parts.coalitions import checked_runs, painted, ridge, showing
-from camlucida.methods.parts.superpixels import segmented
+from camlucida.methods.parts.coalitions import painted, ridge, showing
+from camlucida.methods.parts.fills import Infill
+from camlucida.methods.parts.superpixels import Superpixels, segmented
 from camlucida.methods.registry import method
+from camlucida.options import MAX_COUNT, Between, Count, NotNegative, Positive, Seed
 from camlucida.seeds import generator
 from camlucida.types import Display, Forward, Map, Note, Pictures
 
@@ -24,13 +28,13 @@ def lime(
     forward: Forward,
     note: Note,
     *,
-    n: int = 1000,
-    segments: int = 48,
-    superpixels: str = "slic",
-    infill: str = "mean",
-    width: float = 0.25,
-    penalty: float = 1.0,
-    seed: int = 0,
+    n: Annotated[int, Between(2, MAX_COUNT)] = 1000,
+    segments: Count = 48,
+    superpixels: Superpixels = "slic",
+    infill: Infill = "mean",
+    width: Positive = 0.25,
+    penalty: NotNegative = 1.0,
+    seed: Seed = 0,
 ) -> Map:
     """What showing a part adds to the score, by a linear model fitted to random pictures with parts hidden.
 
@@ -46,7 +50,6 @@ def lime(
     seed         of the coins, which are the same for every picture
     returns      (b, H, W)           signed, in units of the score; the same all over a part
     """
-    n = checked_runs(n, 2)
     labels, count = segmented(inputs, superpixels, segments)
     on = torch.rand(n, count, generator=generator(seed)) < 0.5
     on[0] = True

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from camlucida.methods.parts.colours import joined
+from camlucida.methods.parts.colours import Join, joined
 from camlucida.methods.registry import FINE, method
+from camlucida.methods.relevance_cam import Rule
+from camlucida.options import NotNegative
 from camlucida.types import Map, Note, Relevance
 
 
@@ -20,10 +22,10 @@ def lrp(
     relevance: Relevance,
     note: Note,
     *,
-    rule: str = "composite",
-    epsilon: float = 1e-6,
-    gamma: float = 0.25,
-    join: str = "sum",
+    rule: Rule = "composite",
+    epsilon: NotNegative = 1e-6,
+    gamma: NotNegative = 0.25,
+    join: Join = "sum",
 ) -> Map:
     """What each pixel is worth when the score is handed back through the layers, in proportion to what each added.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.methods.parts.fills import filled
+from camlucida.methods.parts.fills import Infill, filled
 from camlucida.methods.parts.masks import pixels_of, window_starts
 from camlucida.methods.registry import method
+from camlucida.options import Positive
 from camlucida.types import Forward, Map, Pictures, Scores
 
 
@@ -17,7 +18,13 @@ from camlucida.types import Forward, Map, Pictures, Scores
     relu=False,
 )
 def occlusion(
-    inputs: Pictures, score: Scores, forward: Forward, *, window: float = 0.2, stride: float = 0.1, infill: str = "mean"
+    inputs: Pictures,
+    score: Scores,
+    forward: Forward,
+    *,
+    window: Positive = 0.2,
+    stride: Positive = 0.1,
+    infill: Infill = "mean",
 ) -> Map:
     """How far the score falls when a window is covered: one run for every place of the window, no chance in it.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.parts.ascent import Ascent, checked_steps, uphill
+from camlucida.methods.parts.ascent import Ascent, uphill
 from camlucida.methods.parts.score_masks import from_0_to_1, weighted
 from camlucida.methods.registry import method
+from camlucida.options import Count, Positive
 from camlucida.tensors import upsample
 from camlucida.types import Features, Map, Note, Pictures, ProgressCallback, Slopes
 
@@ -25,8 +26,8 @@ def opti_cam(
     note: Note,
     progress: ProgressCallback,
     *,
-    steps: int = 100,
-    rate: float = 0.1,
+    steps: Count = 100,
+    rate: Positive = 0.1,
 ) -> Map:
     """The mix of channels that, as a mask on the picture, makes the score highest: found by gradient ascent.
 
@@ -42,7 +43,7 @@ def opti_cam(
     exact = activations.double()
     ascent = Ascent(exact.new_zeros(exact.shape[:2]), rate)
     best, reached = exact.new_zeros(exact[:, 0].shape), exact.new_full(exact.shape[:1], -torch.inf)
-    for step in range(checked_steps(steps)):
+    for step in range(steps):
         with torch.enable_grad():
             mix = weighted(exact, ascent.at, softmax=True)
             mask = from_0_to_1(upsample(mix, (inputs.shape[-2], inputs.shape[-1])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from camlucida.methods.registry import method
+from camlucida.options import Seed
 from camlucida.seeds import generator
 from camlucida.types import Features, Map
 
@@ -13,7 +14,7 @@ from camlucida.types import Features, Map
     paper="Gildenblat, pytorch-grad-cam, 2021, a control and no explanation: L = ReLU(sum_k w_k A^k), w ~ U(-1, 1)",
     relu=True,
 )
-def random_cam(activations: Features, *, seed: int = 0) -> Map:
+def random_cam(activations: Features, *, seed: Seed = 0) -> Map:
     """A control, not an explanation: channels with random weights. What is no better than this says nothing.
 
     activations  (b, c, h, w)  what the layer gave out

@@ -41,6 +41,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from camlucida.errors import MethodError, nearest
+from camlucida.options import check_all, options_of
 from camlucida.types import Display, Map
 
 Size: TypeAlias = Literal["layer", "picture"]
@@ -89,7 +90,7 @@ class Method:
     display: Display
 
     def __call__(self, *args: Any, **options: Any) -> Map:
-        return self.function(*args, **options)
+        return self.function(*args, **self.with_options(options))
 
     @property
     def summary(self) -> str:
@@ -127,12 +128,12 @@ class Method:
         return textwrap.dedent(inspect.getdoc(self.function) or "")
 
     def with_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The defaults with `options` put over them; `MethodError` names those it does not have."""
-        unknown = [name for name in options if name not in self.options]
-        if unknown:
-            have = ", ".join(f"{k}={v!r}" for k, v in self.options.items()) or "none"
-            raise MethodError(f"{self.name} has no option {unknown[0]!r}. Its options: {have}.")
-        return {**self.options, **options}
+        """Return every option of the method: `options`, checked, and the defaults of the others.
+
+        Raises:
+            MethodError: For an option that the method does not have, or a value that it may not have.
+        """
+        return {**self.options, **check_all(self.name, options_of(self.function), options)}
 
 
 _methods: dict[str, Method] = {}

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated, TypeAlias
+
 import torch
 
 from camlucida.methods.registry import method
+from camlucida.options import NotNegative, OneOf
 from camlucida.types import Features, Map, Relevance
+
+Rule: TypeAlias = Annotated[str, OneOf(("composite", "epsilon", "gamma", "z_plus"))]
+"""A rule of propagation, by name."""
 
 
 @method(
@@ -19,9 +25,9 @@ def relevance_cam(
     activations: Features,
     layer_relevance: Relevance,
     *,
-    rule: str = "z_plus",
-    epsilon: float = 1e-6,
-    gamma: float = 0.25,
+    rule: Rule = "z_plus",
+    epsilon: NotNegative = 1e-6,
+    gamma: NotNegative = 0.25,
     contrast: bool = True,
 ) -> Map:
     """Each channel weighted by the mean relevance that reaches it: made for early layers, where gradients are noisy.

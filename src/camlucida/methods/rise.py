@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 
-from camlucida.methods.parts.fills import filled
+from camlucida.methods.parts.fills import Infill, filled
 from camlucida.methods.parts.masks import rise_masks
 from camlucida.methods.registry import method
+from camlucida.options import MAX_COUNT, Between, Count, Seed
 from camlucida.types import Forward, Map, Note, Pictures
 
 
@@ -21,12 +24,12 @@ def rise(
     forward: Forward,
     note: Note,
     *,
-    n: int = 1000,
-    cells: int = 7,
-    p: float = 0.5,
-    infill: str = "mean",
+    n: Annotated[int, Between(2, MAX_COUNT)] = 1000,
+    cells: Count = 7,
+    p: Annotated[float, Between(0, 1, above=True, below=True)] = 0.5,
+    infill: Infill = "mean",
     centred: bool = True,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Map:
     """How much higher the score is while a pixel is seen: the mean over random soft masks. For any network.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from camlucida.methods.parts.score_masks import less_baseline, masks_of, weighted
+from camlucida.methods.parts.score_masks import ScoreBaseline, less_baseline, masks_of, weighted
 from camlucida.methods.registry import method
 from camlucida.types import Features, Forward, Map, Pictures
 
@@ -19,7 +19,7 @@ def score_cam(
     forward: Forward,
     *,
     softmax: bool = True,
-    baseline: str = "black",
+    baseline: ScoreBaseline = "black",
 ) -> Map:
     """Each channel weighted by the score of the picture seen through it: no gradients, one run a channel.
 

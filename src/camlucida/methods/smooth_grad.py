@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.parts.colours import joined
-from camlucida.methods.parts.variants import checked_count, noisy
+from camlucida.methods.parts.colours import Join, joined
+from camlucida.methods.parts.variants import noisy
 from camlucida.methods.registry import FINE, method
+from camlucida.options import Count, NotNegative, Seed
 from camlucida.types import Map, Pictures, Slopes
 
 
@@ -20,11 +21,11 @@ def smooth_grad(
     inputs: Pictures,
     slopes: Slopes,
     *,
-    n: int = 25,
-    noise: float = 0.15,
+    n: Count = 25,
+    noise: NotNegative = 0.15,
     squared: bool = False,
-    join: str = "sum",
-    seed: int = 0,
+    join: Join = "sum",
+    seed: Seed = 0,
 ) -> Map:
     """The gradient with its noise averaged out: the mean over noisy copies of the picture.
 
@@ -38,6 +39,6 @@ def smooth_grad(
     returns  (b, H, W)           signed if `join` is sum and `squared` is not set, else at least 0
     """
     total = torch.zeros_like(inputs, dtype=torch.float64)
-    for _, _, found in slopes(noisy(inputs, checked_count(n), noise, seed), n):
+    for _, _, found in slopes(noisy(inputs, n, noise, seed), n):
         total += (found.double().square() if squared else found.double()).sum(0)
     return joined(total / n, join).to(found.dtype)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.parts.variants import checked_count, noisy
+from camlucida.methods.parts.variants import noisy
 from camlucida.methods.registry import method
+from camlucida.options import Count, NotNegative, Seed
 from camlucida.types import Features, Look, Map, Pictures, ProgressCallback
 
 
@@ -21,10 +22,10 @@ def smooth_grad_cam_plusplus(
     look: Look,
     progress: ProgressCallback,
     *,
-    n: int = 5,
-    noise: float = 0.1,
+    n: Count = 5,
+    noise: NotNegative = 0.1,
     printed: bool = False,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Map:
     """Grad-CAM++ with less noise: its derivatives are means over noisy copies of the picture.
 
@@ -38,7 +39,7 @@ def smooth_grad_cam_plusplus(
     seed         of the noise, which is the same for every picture of a batch
     returns      (b, h, w)                signed; the paper shows the positive part
     """
-    copies = noisy(inputs, checked_count(n), noise, seed)
+    copies = noisy(inputs, n, noise, seed)
     first, second, third = torch.zeros(3, *activations.shape, dtype=torch.float64, device=activations.device)
     for i in range(n):
         g = look(copies(torch.tensor([i]))[0])[1].double()

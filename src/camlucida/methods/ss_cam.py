@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.parts.score_masks import less_baseline, masks_of, weighted
-from camlucida.methods.parts.variants import checked_count
+from camlucida.methods.parts.score_masks import ScoreBaseline, less_baseline, masks_of, weighted
 from camlucida.methods.registry import method
+from camlucida.options import Count, NotNegative, Seed
 from camlucida.seeds import generator
 from camlucida.types import Features, Forward, Map, Pictures
 
@@ -22,11 +22,11 @@ def ss_cam(
     inputs: Pictures,
     forward: Forward,
     *,
-    n: int = 35,
-    noise: float = 2.0,
+    n: Count = 35,
+    noise: NotNegative = 2.0,
     softmax: bool = True,
-    baseline: str = "black",
-    seed: int = 0,
+    baseline: ScoreBaseline = "black",
+    seed: Seed = 0,
 ) -> Map:
     """Score-CAM with every mask under noise, n times: steadier weights for n times the runs.
 
@@ -40,7 +40,7 @@ def ss_cam(
     seed         of the noise, which is the same for every picture and channel
     returns      (b, h, w)           signed; the paper shows the positive part
     """
-    n, size = checked_count(n), (inputs.shape[-2], inputs.shape[-1])
+    size = (inputs.shape[-2], inputs.shape[-1])
     drawn = noise * torch.randn((n, 1, *size), generator=generator(seed))
     masks = masks_of(activations, size)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 
-from camlucida.methods.parts.colours import joined
-from camlucida.methods.parts.variants import checked_count, noisy
+from camlucida.methods.parts.colours import Join, joined
+from camlucida.methods.parts.variants import noisy
 from camlucida.methods.registry import FINE, method
+from camlucida.options import MAX_COUNT, Between, NotNegative, Seed
 from camlucida.types import Map, Pictures, Slopes
 
 
@@ -17,7 +20,13 @@ from camlucida.types import Map, Pictures, Slopes
     display=FINE,
 )
 def var_grad(
-    inputs: Pictures, slopes: Slopes, *, n: int = 25, noise: float = 0.15, join: str = "max", seed: int = 0
+    inputs: Pictures,
+    slopes: Slopes,
+    *,
+    n: Annotated[int, Between(2, MAX_COUNT)] = 25,
+    noise: NotNegative = 0.15,
+    join: Join = "max",
+    seed: Seed = 0,
 ) -> Map:
     """Where the gradient is unsteady: its variance over noisy copies of the picture.
 
@@ -30,7 +39,7 @@ def var_grad(
     returns  (b, H, W)           at least 0
     """
     mean, spread = (torch.zeros_like(inputs, dtype=torch.float64) for _ in range(2))
-    for which, _, found in slopes(noisy(inputs, checked_count(n, least=2), noise, seed), n):
+    for which, _, found in slopes(noisy(inputs, n, noise, seed), n):
         # Welford's update: the difference of mean square and squared mean would lose all digits of a small variance.
         for i, slope in zip(which.tolist(), found.double(), strict=True):
             step = slope - mean

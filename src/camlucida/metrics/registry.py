@@ -42,6 +42,7 @@ from typing import Any, Literal, TypeAlias
 from torch import Tensor
 
 from camlucida.errors import MetricError, nearest
+from camlucida.options import shown
 
 Better: TypeAlias = Literal["high", "low", "neither"]
 
@@ -224,6 +225,8 @@ def find(name: str | Metric | Preset) -> Preset:
         return name
     if isinstance(name, Metric):
         return Preset(name.name, name)
+    if not isinstance(name, str):
+        raise MetricError(f"a metric is asked for by name, not {shown(name)}. Known: {', '.join(_metrics)}.")
     if name in _presets:
         return _presets[name]
     plain = {key.replace("_", ""): key for key in _metrics}

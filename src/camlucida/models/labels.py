@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from camlucida.errors import ModelError
 from camlucida.models.quoting import printable
+from camlucida.options import is_path, shown
 
 
 def class_names(labels: Sequence[str] | str | Path) -> tuple[str, ...]:
     """The names themselves, or those in a text file with one a line, or in a JSON list."""
+    given: object = labels
     if not isinstance(labels, str | Path):
+        if (
+            isinstance(given, bytes | Mapping | type)
+            or not isinstance(given, Iterable)
+            or getattr(given, "ndim", 1) != 1
+        ):
+            raise ModelError(f"class names are a list of words, or a text file with one a line, not {shown(given)}.")
         return tuple(str(label) for label in labels)
+    if not is_path(labels):
+        raise ModelError(f"class names are a list of words, or a text file with one a line, not {shown(given)}.")
     path = Path(labels).expanduser()
     try:
         text = path.read_text(encoding="utf-8")

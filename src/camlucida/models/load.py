@@ -18,6 +18,7 @@ from camlucida.models.labels import class_names
 from camlucida.models.model import Model, Output
 from camlucida.models.preprocessing import preprocessing
 from camlucida.models.recorded import architecture_named
+from camlucida.options import shown
 
 SOURCES: dict[str, Callable[[str, bool], Model]] = {
     "torchvision": torchvision_models.load,
@@ -60,6 +61,8 @@ def load(
     if not isinstance(given, str | os.PathLike):
         hint = " wrap() makes a model of a network." if isinstance(given, nn.Module) else ""
         raise ModelError(f"load needs a name or a file, not {type(given).__name__}.{hint}")
+    if not isinstance(pretrained, bool):
+        raise ModelError(f"load: pretrained is True or False, not {shown(pretrained)}.")
     architecture: Any = arch
     if not isinstance(architecture, str | None):
         raise ModelError(f"arch is the name of an architecture, such as 'resnet18', not {type(architecture).__name__}.")

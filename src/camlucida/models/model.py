@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, TypeAlias
 
-import torch
 from torch import Tensor, nn
 
 from camlucida.errors import ModelError
 from camlucida.models.preprocessing import Preprocessing
+from camlucida.models.weights_digest import weights_digest
 
 Output: TypeAlias = str | int | Callable[[Any], Tensor] | None
 """Which part of a network's output the class scores are: a key, an index, a callable, or None to find out."""
@@ -47,18 +45,7 @@ class Model:
         """What to call it in a picture."""
         return self.spec or type(self.network).__name__
 
-    @cached_property
+    @property
     def weights_hash(self) -> str:
-        """Return 16 hex digits of the SHA-256 of all parameters and buffers with their names and shapes.
-
-        Half floats count as the same numbers in float32; wider numbers are not rounded.
-        """
-        digest = hashlib.sha256()
-        for key, value in sorted(self.network.state_dict().items()):
-            digest.update(key.encode())
-            if isinstance(value, Tensor):
-                digest.update(str(tuple(value.shape)).encode())
-                real = torch.view_as_real(value) if value.is_complex() else value
-                exact = real.double() if real.element_size() > 4 else real.float()
-                digest.update(exact.detach().cpu().contiguous().view(-1).numpy().tobytes())
-        return digest.hexdigest()[:16]
+        """The first 16 hexadecimal digits of the SHA-256 of all parameters and buffers as they are now."""
+        return weights_digest(self.network)

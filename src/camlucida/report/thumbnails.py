@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
-from camlucida.attribution import INPUT
 from camlucida.data.datasets import DataSet, spread
 from camlucida.data.images import load_image
 from camlucida.errors import CamlucidaError
@@ -20,6 +19,7 @@ from camlucida.explaining import explain
 from camlucida.models.model import Model
 from camlucida.render.boxes import boxed
 from camlucida.render.display import show_picture, shown_size
+from camlucida.request import INPUT
 
 SIDE = 176
 QUALITY = 78

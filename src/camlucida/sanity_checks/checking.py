@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from camlucida.data.images import Source, load_image
+from camlucida.engine import LayerSpec
+from camlucida.error_context import name_of
 from camlucida.errors import CamlucidaError, DataError, MethodError, nearest
-from camlucida.explaining import as_model, name_of
+from camlucida.explaining import as_model, iterated
 from camlucida.methods import Combined, Method, find
 from camlucida.metrics.parts.similarity import hog, ssim
 from camlucida.models.model import Model
+from camlucida.options import Count, checked_arguments, shown
 from camlucida.outputs import placed
+from camlucida.request import MethodSpec, one_layer
 from camlucida.sanity_checks.steps import STEPS, Subject, count
 from camlucida.sanity_checks.value import Sanity
 from camlucida.sanity_checks.verdict import CHECKS, Check, Step
@@ -27,14 +30,15 @@ SMOOTH = "smooth({}, n=50, noise=0.1)"
 """Of the smooth variant: as many noisy pictures, and as noisy, as its authors have."""
 
 
+@checked_arguments(MethodError)
 def sanity(
     model: Model | nn.Module | str,
     images: Sequence[Source],
     *,
-    methods: Sequence[Any] = ("grad_cam",),
+    methods: Sequence[MethodSpec] = ("grad_cam",),
     checks: Sequence[Check] = ("cascading", "random_logit"),
-    layer: Any = None,
-    seeds: int = 5,
+    layer: LayerSpec = None,
+    seeds: Count = 5,
     progress: ProgressCallback | None = None,
 ) -> Sanity:
     """Put methods to the sanity checks on some pictures.
@@ -51,8 +55,13 @@ def sanity(
     read, `MethodError` for names unknown.
     """
     wrapped = as_model(model)
+    images = list(iterated(images))
+    one_layer(layer, "the checks are made at")
+    for name, listed in (("methods", methods), ("checks", checks)):
+        if not isinstance(listed, list | tuple) or not listed:
+            raise MethodError(f"sanity: {name} is a list with one element or more, not {shown(listed)}.")
     for check in checks:
-        if check not in CHECKS:
+        if not isinstance(check, str) or check not in CHECKS:
             raise MethodError(f"no check {check!r}.{nearest(str(check), CHECKS)} Known: {', '.join(CHECKS)}.")
     chosen = [find(method) for method in methods]
     names, inputs, failures = _read(wrapped, images)

@@ -16,6 +16,7 @@ from camlucida.errors import ModelError
 from camlucida.methods import Combined, Method
 from camlucida.models.load import load
 from camlucida.models.model import Model
+from camlucida.request import AttributionRequest
 from camlucida.sanity_checks.verdict import Check
 
 OTHERS = 5
@@ -52,9 +53,7 @@ class Subject:
     @cached_property
     def _logits(self) -> Tensor:
         with torch.inference_mode(False), torch.no_grad():
-            made = attributions(
-                self.model.network, self.inputs, targets=[0], layers=[], methods=[], output=self.model.output
-            )
+            made = attributions(self.model, self.inputs, AttributionRequest(targets=[0], layers=[], methods=[]))
         return made.output
 
     def maps(self, model: Model, method: Method | Combined, classes: Tensor) -> Tensor:
@@ -62,13 +61,11 @@ class Subject:
         found = []
         for rows in torch.split(torch.arange(len(self.inputs)), BATCH):
             made = attributions(
-                model.network,
+                model,
                 self.inputs[rows],
-                targets=[classes[rows]],
-                layers=[self.layer],
-                methods=[(method, method.with_options({}))],
-                default=model.layer,
-                output=model.output,
+                AttributionRequest(
+                    targets=[classes[rows]], layers=[self.layer], methods=[(method, method.with_options({}))]
+                ),
             )
             found.append(made.maps[0][0][0])
         return torch.cat(found)

@@ -15,8 +15,9 @@ from torch import nn
 from camlucida._files import write_picture
 from camlucida._locks import locked
 from camlucida.data.images import Source
+from camlucida.error_context import name_of
 from camlucida.errors import CamlucidaError, DataError, OutputError
-from camlucida.explaining import as_model, explain, name_of
+from camlucida.explaining import as_model, explain
 from camlucida.explanation import Explanation
 from camlucida.methods import Combined, Method, find
 from camlucida.models.model import Model

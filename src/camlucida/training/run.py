@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from camlucida.data.datasets import DataSet, Listed, spread, subset
+from camlucida.data.datasets import DataSet, Listed, check_dataset, spread, subset
 from camlucida.data.sources import check_recorded, open_dataset
 from camlucida.errors import DataError, ModelError
 from camlucida.explaining import versions
@@ -18,11 +18,11 @@ from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.models.runs import DESCRIPTION, TRUST, Description, described
 from camlucida.models.small import NAME
-from camlucida.seeds import check_seed
+from camlucida.options import Count, checked_arguments, shown
 from camlucida.training.folder import Folder
 from camlucida.training.loop import Job, TrainingCallback, learn
 from camlucida.training.pictures import Pictures
-from camlucida.training.settings import Settings
+from camlucida.training.settings import Settings, settings_of
 from camlucida.training.splitting import Split, split
 from camlucida.training.start import begun
 from camlucida.training.state import Row, State
@@ -76,6 +76,7 @@ class Training:
         return bool(described(self.path).results["finished"])
 
 
+@checked_arguments(DataError)
 def train(
     data: DataSet | str | Path,
     *,
@@ -84,9 +85,9 @@ def train(
     head: Head = "linear",
     weights: str | Path | None = None,
     pretrained: bool = True,
-    size: int | None = None,
+    size: Count | None = None,
     boxes: str | Path | None = None,
-    limit: int | None = None,
+    limit: Count | None = None,
     keep_epochs: bool = False,
     tensorboard: bool = False,
     device: str | None = None,
@@ -123,11 +124,10 @@ def train(
     if tensorboard:
         require_tensorboard()
     trained_before = weights is not None or (pretrained and arch != NAME)
-    chosen = Settings(**{"train": "head" if trained_before else "all", **settings})
-    check_seed(chosen.seed)
+    chosen = settings_of({"train": "head" if trained_before else "all", **settings})
     dataset, source = _opened(data, boxes, limit, chosen.seed)
     parts = split(dataset, chosen.val, chosen.seed)
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = _device(device)
     with torch.random.fork_rng():
         model = begun(
             arch,
@@ -157,6 +157,19 @@ def train(
                     folder, model, about, dataset, parts, chosen, where, keep_epochs, tensorboard, save_every, progress
                 )
     return Training(folder.path, parts.remarks, arch)
+
+
+def _device(name: str | None) -> torch.device:
+    """The device of that name, or the GPU if there is one. Raises `ModelError` where nothing can be put on it."""
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if name is None else name
+    try:
+        device = torch.device(chosen)
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ModelError(
+            f"no device {shown(chosen)} to train on: {' '.join(str(error).split())[:120]}. Take cpu, or leave it out."
+        ) from None
+    return device
 
 
 def held_out(path: str | Path, *, trust_code: bool = False) -> DataSet:
@@ -211,6 +224,7 @@ def _opened(
 ) -> tuple[DataSet, dict[str, Any]]:
     """The data set, and how to open it again."""
     if not isinstance(data, str | Path):
+        check_dataset(data)
         return (data if limit is None else subset(data, spread(len(data), limit, seed))), {}
     spec = str(data)
     drawn = spec.partition(":")[0] == "toybox" and not Path(spec).exists()

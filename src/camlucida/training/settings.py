@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from camlucida.errors import DataError, nearest
+from camlucida.options import Seed, check_all, fields_of
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("constant", "cosine", "step")
@@ -53,7 +55,7 @@ class Settings:
     patience: int | None = None
     augment: tuple[str, ...] = ()
     val: float = 0.2
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         for name, known in _CHOICES.items():
@@ -98,3 +100,8 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 def _between(low: float, high: float) -> str:
     return f"{low:g} or more" if high == float("inf") else f"between {low:g} and {high:g}"
+
+
+def settings_of(given: Mapping[str, Any]) -> Settings:
+    """Return the settings by name; raise `DataError` for a name that is none, or a value of the wrong type."""
+    return Settings(**check_all("train", fields_of(Settings), given, error=DataError))

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
+import re
 import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-from camlucida.attribution import check_layer, several_layers
 from camlucida.data.datasets import Item
 from camlucida.data.images import Source, load_image
-from camlucida.errors import LayerError, TargetError
+from camlucida.error_context import name_of
+from camlucida.errors import MethodError, TargetError
 from camlucida.evidence import Evidence, OfMethod
-from camlucida.explaining import name_of
 from camlucida.methods import find
 from camlucida.model_input import Sight, look
 from camlucida.models.model import Model
+from camlucida.options import shown
+from camlucida.request import check_layer, one_layer
 from camlucida.seeds import check_seed
 from camlucida.targets import class_index
 from camlucida.types import ProgressCallback
@@ -51,10 +54,12 @@ def evidence_of(
     sight = look(model, item, None, seed=check_seed(seed))
     if len(sight.logits) < 2:
         raise TargetError("trust tells a class from others, and this network has a single output.")
+    if isinstance(method, list | tuple):
+        raise MethodError(f"trust is about the map of one method, not {shown(method)}.")
     asked = find(method)
     check_layer(asked, layer)
-    if several_layers(layer) and not asked.fuses:
-        raise LayerError(f"trust is about one layer, and {layer!r} may be several. Choose one.")
+    if not asked.fuses:
+        one_layer(layer, "trust is about")
     explainer = OfMethod((asked, asked.with_options(dict(options or {}))), layer, tick=progress)
     sight = dataclasses.replace(sight, target=_class(target, sight))
     raw = explainer.maps(sight, sight.inputs, torch.tensor([sight.target]))[0]
@@ -65,14 +70,18 @@ def _class(asked: Any, sight: Sight) -> int:
     if asked is None:
         return int(sight.logits.argmax())
     count = len(sight.logits)
-    if isinstance(asked, str) and not asked.strip().isdigit():
+    if isinstance(asked, str) and not re.fullmatch(r"\s*[0-9]{1,18}\s*", asked):
         if " rather than " in asked or asked.lower().startswith("not "):
             raise TargetError(f"trust is about one class, and {asked!r} is a comparison. Choose a class.")
         return class_index(asked, sight.model.labels)
+    if isinstance(asked, str):
+        asked = int(asked)
     try:
-        index = int(asked)
-    except (TypeError, ValueError):
-        raise TargetError(f"trust is about a class: a name or an index, not {asked!r}.") from None
+        if isinstance(asked, bool):
+            raise TypeError
+        index = operator.index(asked)
+    except TypeError:
+        raise TargetError(f"trust is about a class: a name or an index, not {shown(asked)}.") from None
     if not 0 <= index < count:
         raise TargetError(f"no class {index}: the model has {count}, from 0 to {count - 1}.")
     return index

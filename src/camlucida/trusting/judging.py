@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from camlucida.attribution import INPUT
 from camlucida.data.images import Source, load_image
-from camlucida.errors import CamlucidaError, DataError, TargetError
+from camlucida.engine import LayerSpec
+from camlucida.error_context import name_of, of_this
+from camlucida.errors import CamlucidaError, DataError, MethodError, TargetError
 from camlucida.evidence import Evidence
-from camlucida.explaining import as_model, name_of, of_this
+from camlucida.explaining import as_model
 from camlucida.explanation import Explanation
+from camlucida.methods import Combined, find
 from camlucida.model_input import Sight
 from camlucida.models.model import Model
+from camlucida.options import Count, Seed, checked_arguments, shown
+from camlucida.request import INPUT, MethodSpec
 from camlucida.targets import class_label
 from camlucida.tensors import land
 from camlucida.trusting.agreement import Likeness, of_classes, of_noise, of_shifts, other_classes
@@ -29,17 +34,17 @@ from camlucida.trusting.verdict import Region
 from camlucida.types import ProgressCallback
 
 
+@checked_arguments(MethodError)
 def trust(
     model: Model | nn.Module | str,
     image: Source | Explanation,
     *,
-    method: Any = "grad_cam",
-    layer: Any = None,
+    method: MethodSpec = "grad_cam",
+    layer: LayerSpec | Sequence[LayerSpec] = None,
     target: str | int | None = None,
-    options: Mapping[str, Any] | None = None,
     region: NDArray[np.bool_] | None = None,
-    moves: int = 128,
-    seed: int = 0,
+    moves: Count = 128,
+    seed: Seed = 0,
     progress: ProgressCallback | None = None,
 ) -> Trust:
     """Put one map to the test: can it be believed?
@@ -49,7 +54,8 @@ def trust(
 
     model    as of `explain`
     image    a picture; or an `Explanation`, whose method, layer and class are taken then
-    method, layer, target, options   as of `explain`; one of each, and the target is a class
+    method, layer, target   as of `explain`; one of each, and the target is a class; options of the method are written
+             into it, as in "rise(n=500)"
     region   (height, width) bool, on the picture: where the evidence should lie, such as the mask of the object.
              Whether a model is right for the right reason cannot be seen without one
     moves    in how many places the map is tried: 128, or for slow networks 64 or 32, which find less
@@ -64,14 +70,25 @@ def trust(
     if isinstance(image, Explanation):
         if image.index is None:
             raise TargetError(f"trust is about a class, and this explanation is about {image.target!r}.")
-        at = None if image.layer == INPUT else image.layer
-        how = {"method": image.method, "layer": at, "target": image.index, "options": image.options}
+        how = _asked_again(image)
         source, name = image.picture, image.source
     else:
-        how = {"method": method, "layer": layer, "target": target, "options": options}
+        how = {"method": method, "layer": layer, "target": target}
         source, name = image, name_of(image)
     with of_this(wrapped, source):
         return _judged(wrapped, source, name, how, region, moves, seed, progress)
+
+
+def _asked_again(explanation: Explanation) -> dict[str, Any]:
+    """The arguments that give the same map again."""
+    method = find(explanation.method)
+    layer: Any = re.sub(r" \(call \d+ of \d+\)", "", explanation.layer)
+    if explanation.layer == INPUT:
+        layer = None
+    elif method.fuses:
+        layer = layer.split("+")
+    options = {} if isinstance(method, Combined) else dict(explanation.options)
+    return {"method": method, "layer": layer, "target": explanation.index, "options": options}
 
 
 def trust_each(
@@ -141,7 +158,10 @@ def _without(sight: Sight, marked: Tensor, infill: Tensor) -> Tensor:
 
 def _region(map_: Tensor, sight: Sight, region: NDArray[np.bool_]) -> Region:
     """Counted on the picture, over what the network saw of it."""
-    given = torch.as_tensor(np.asarray(region)).bool()
+    try:
+        given = torch.as_tensor(np.asarray(region)).bool()
+    except (TypeError, ValueError, RuntimeError):
+        raise DataError(f"a region is True and False for each pixel of the image, not {shown(region)}.") from None
     width, height = sight.geometry.original
     if tuple(given.shape) != (height, width):
         raise DataError(f"the region is {tuple(given.shape)}, the picture {height} high and {width} wide: one size.")

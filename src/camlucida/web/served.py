@@ -12,9 +12,9 @@ import torch
 from camlucida.data.datasets import DataSet
 from camlucida.data.images import load_image
 from camlucida.engine import Layer, candidates, twin_of
+from camlucida.error_context import fault_of_network, raised_by_network
 from camlucida.errors import CamlucidaError, ModelError
 from camlucida.evaluation.run import outputs_of
-from camlucida.explaining import fault_of_network, raised_by_network
 from camlucida.models.model import Model
 from camlucida.outputs import placed
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.errors import MethodError
 from camlucida.types import Slopes
 
 
@@ -29,10 +28,3 @@ def uphill(slopes: Slopes, seen: Tensor) -> tuple[Tensor, Tensor]:
     """The scores (b,) of pictures (b, c, H, W), and their gradients (b, c, H, W)."""
     ((_, (score,), (found,)),) = slopes(lambda which: seen.expand(len(which), *seen.shape), 1)
     return score, found
-
-
-def checked_steps(steps: int) -> int:
-    """`steps` itself; `MethodError` where it is no whole number from 1 on."""
-    if steps != int(steps) or steps < 1:
-        raise MethodError(f"steps is how often the mask is changed, a whole number from 1 on, not {steps!r}.")
-    return int(steps)

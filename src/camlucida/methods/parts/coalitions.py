@@ -9,7 +9,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from camlucida.errors import MethodError
 from camlucida.methods.parts.fills import filled
 from camlucida.seeds import generator
 
@@ -23,13 +22,6 @@ def showing(inputs: Tensor, labels: Tensor, patterns: Tensor, infill: str) -> Ca
 def painted(values: Tensor, labels: Tensor) -> Tensor:
     """Values of segments (b, s) on their pixels: (b, H, W)."""
     return values.to(labels.device).gather(1, labels.flatten(1)).view(labels.shape)
-
-
-def checked_runs(n: int, least: int) -> int:
-    """`n` itself; `MethodError` where it is no whole number, or too few."""
-    if n != int(n) or n < least:
-        raise MethodError(f"n is how often the network may run, a whole number from {least} on, not {n}.")
-    return int(n)
 
 
 def ridge(on: Tensor, weights: Tensor, scores: Tensor, penalty: float) -> tuple[Tensor, Tensor]:

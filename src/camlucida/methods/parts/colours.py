@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated, TypeAlias
 
 from torch import Tensor
 
-from camlucida.errors import MethodError, nearest
+from camlucida.options import OneOf
 
 JOINS: dict[str, Callable[[Tensor], Tensor]] = {
     "max": lambda found: found.abs().amax(-3),
@@ -16,9 +17,10 @@ JOINS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """The largest absolute value (Simonyan), the Euclidean length, the signed sum, the sum of absolute values."""
 
+Join: TypeAlias = Annotated[str, OneOf(JOINS)]
+"""How several colours become one number."""
+
 
 def joined(found: Tensor, join: str) -> Tensor:
-    """(..., c, H, W) as (..., H, W); `MethodError` for a way there is not."""
-    if join not in JOINS:
-        raise MethodError(f"no way {join!r} to join colours.{nearest(str(join), JOINS)} Known: {', '.join(JOINS)}.")
+    """(..., c, H, W) as (..., H, W)."""
     return JOINS[join](found)

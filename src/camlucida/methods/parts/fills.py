@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated, TypeAlias
+
 import torch
 from torch import Tensor
 
 from camlucida.errors import MethodError, nearest
+from camlucida.options import OneOf
 from camlucida.tensors import blurred_infill
 
 INFILLS = ("mean", "blur")
+Infill: TypeAlias = Annotated[str, OneOf(INFILLS)]
+"""What hides a part of an image."""
 
 
 def filled(inputs: Tensor, infill: str) -> Tensor:

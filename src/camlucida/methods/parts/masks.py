@@ -13,8 +13,6 @@ from camlucida.seeds import generator
 
 def pixels_of(value: float, side: int) -> int:
     """A length as pixels, at most `side`: below 1 a share of it, else pixels already."""
-    if not value > 0:
-        raise MethodError(f"a length is a share below 1 or pixels from 1 on, not {value!r}.")
     return min(side, max(1, round(value * side if value < 1 else value)))
 
 
@@ -31,8 +29,6 @@ def rise_masks(size: tuple[int, int], n: int, cells: int, p: float, seed: int) -
     A grid of cells x cells zeros and ones is made (cells + 1) cells large, bilinearly, and a picture of `size`
     (height, width) is cut out at a random place of the first cell. Each pixel is seen with the mean p.
     """
-    if not isinstance(n, int) or n < 2 or not isinstance(cells, int) or cells < 1 or not 0 < p < 1:
-        raise MethodError(f"rise needs 2 masks of 1 cell at least and 0 < p < 1, not n={n}, cells={cells}, p={p}.")
     random = generator(seed)
     grid = (torch.rand(n, cells, cells, generator=random) < p).double()
     large = [-(-side // cells) for side in size]  # pixels of a cell, rounded up as the authors do

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, TypeAlias
 
 import torch
 from torch import Tensor
 
-from camlucida.errors import MethodError
+from camlucida.options import OneOf
 from camlucida.tensors import upsample
 
 
@@ -63,8 +64,11 @@ def weighted(activations: Tensor, worth: Tensor, *, softmax: bool) -> Tensor:
     return torch.einsum("bc,bchw->bhw", weights, activations.to(weights.dtype)).to(activations.dtype)
 
 
+BASELINES = ("black", "none")
+ScoreBaseline: TypeAlias = Annotated[str, OneOf(BASELINES)]
+"""What is taken off every score."""
+
+
 def less_baseline(scores: Tensor, baseline: str, black: Tensor) -> Tensor:
     """Scores less what the picture without anything scores, `black`; with "none" the scores themselves."""
-    if baseline not in ("black", "none"):
-        raise MethodError(f"no baseline {baseline!r}. Known: black, none.")
     return scores - black if baseline == "black" else scores

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated, TypeAlias
+
 import torch
 from torch import Tensor
 
-from camlucida.errors import MethodError, nearest
+from camlucida.options import OneOf
 
 KINDS = ("slic", "grid")
+Superpixels: TypeAlias = Annotated[str, OneOf(KINDS)]
+"""How an image is cut into parts."""
 COMPACTNESS = 1.0
 """How many units of normalised colour (about standard deviations) weigh as much as the distance of two centres: less
 and parts fray along soft edges, as seen on photographs; more, and they cross edges."""
@@ -20,10 +24,6 @@ def segmented(inputs: Tensor, kind: str, segments: int) -> tuple[Tensor, int]:
 
     The count depends on the size alone, so that pictures of a batch can share what is random; a segment may be empty.
     """
-    if kind not in KINDS:
-        raise MethodError(f"no superpixels {kind!r}.{nearest(str(kind), KINDS)} Known: {', '.join(KINDS)}.")
-    if segments != int(segments) or segments < 1:
-        raise MethodError(f"segments is how many parts to cut a picture into, from 1 on, not {segments!r}.")
     height, width = inputs.shape[-2:]
     rows = min(height, max(1, round((segments * height / width) ** 0.5)))
     columns = min(width, max(1, round(segments / rows)))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from camlucida.errors import MethodError, nearest
+from camlucida.options import OneOf
 from camlucida.seeds import generator
 
 
@@ -27,30 +28,21 @@ def noisy(inputs: Tensor, count: int, noise: float, seed: int) -> Callable[[Tens
     return lambda which: inputs + width * drawn[which][:, None].to(inputs)
 
 
-def checked_count(n: int, *, least: int = 1) -> int:
-    """`n` itself; `MethodError` where it is no whole number, or too few."""
-    if n != int(n) or n < least:
-        raise MethodError(f"n is how many noisy copies to run, a whole number from {least} on, not {n}.")
-    return int(n)
-
-
 BASELINES: dict[str, Callable[[Tensor, int], Tensor]] = {
     "mean": lambda inputs, seed: torch.zeros_like(inputs),
     "noise": lambda inputs, seed: torch.randn(inputs.shape[1:], generator=generator(seed)).to(inputs).expand_as(inputs),
 }
 """Pictures with nothing on them, in the units of the network's input: all 0, which is the mean colour; or N(0, 1)."""
 
+Baseline: TypeAlias = Annotated[str, OneOf(BASELINES)]
+
 
 def baseline_pictures(inputs: Tensor, name: str, seed: int) -> Tensor:
-    """Pictures (b, c, H, W) with nothing on them, the same for every image; `MethodError` for a name unknown."""
-    if name not in BASELINES:
-        raise MethodError(f"no baseline {name!r}.{nearest(str(name), BASELINES)} Known: {', '.join(BASELINES)}.")
+    """Pictures (b, c, H, W) with nothing on them, the same for every image."""
     return BASELINES[name](inputs, seed)
 
 
 def gauss_legendre(steps: int) -> tuple[Tensor, Tensor]:
     """Nodes in (0, 1) and weights that add up to 1: exact for polynomials up to degree 2 * steps - 1. float64."""
-    if steps != int(steps) or steps < 1:
-        raise MethodError(f"steps is how many points of the way to run, a whole number from 1 on, not {steps}.")
-    nodes, weights = np.polynomial.legendre.leggauss(int(steps))
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
     return torch.from_numpy((nodes + 1) / 2), torch.from_numpy(weights / 2)

@@ -17,11 +17,12 @@ from pydantic import Field
 
 from camlucida._files import png
 from camlucida.errors import ImageError, MethodError
-from camlucida.explaining import explain
+from camlucida.explaining import explained as explanation_of
 from camlucida.explanation import Explanation
 from camlucida.explanations import Explanations
 from camlucida.methods import Combined, Method, find
 from camlucida.render.overlay import Blend
+from camlucida.request import AttributionRequest
 from camlucida.targets import class_label
 from camlucida.web.cache_keys import CacheKey, request_key
 from camlucida.web.limits import check
@@ -182,9 +183,7 @@ def explanations_of(page: Page, asked: Question, picture: Picture, job: Job) -> 
     key = _maps_key(page, asked, picture)
     if (kept := page.memory.explanations.get(key)) is not None:
         return kept
-    made = explain(
-        served.model,
-        picture.image,
+    request = AttributionRequest.of(
         target=_one_or_all(asked.targets),
         layer=_one_or_all(asked.layers),
         method=_one_or_all(asked.methods),
@@ -192,6 +191,7 @@ def explanations_of(page: Page, asked: Question, picture: Picture, job: Job) -> 
         options=asked.options,
         progress=job.tick,
     )
+    made = explanation_of(served.model, picture.image, request)
     several = Explanations((made,)) if isinstance(made, Explanation) else made
     if len(several) > MAPS:
         raise MethodError(f"{len(several)} maps at once are too many for a page; at most {MAPS}.")

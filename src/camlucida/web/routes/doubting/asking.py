@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from camlucida.error_context import of_this
 from camlucida.evidence import Evidence, OfMethod
-from camlucida.explaining import of_this
 from camlucida.targets import class_label
 from camlucida.trusting.asking import evidence_of
 from camlucida.trusting.value import in_colours, to_image

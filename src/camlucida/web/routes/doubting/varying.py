@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from pydantic import Field
 from torch import Tensor
 
-from camlucida.explaining import of_this
+from camlucida.error_context import of_this
 from camlucida.trusting.varying import Change, vary
 from camlucida.web.page import Page
 from camlucida.web.routes.doubting.asking import (

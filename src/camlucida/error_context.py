@@ -1,0 +1,69 @@
+"""What an error is about: the model and the image are added to the message, and faults of a network become text."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch import nn
+
+from camlucida.data.images import Source
+from camlucida.errors import CamlucidaError, ModelError
+from camlucida.models.model import Model
+
+MAX_CAUSE_LETTERS = 200
+"""How much of a network's own error message is repeated."""
+
+
+@contextmanager
+def of_this(model: Model, image: Source) -> Iterator[None]:
+    """Add the names of the model and the image to every error raised inside.
+
+    Raises:
+        CamlucidaError: Of the same class as the error inside, with both names added; a `ModelError` where the
+            network itself raised. Errors of any other origin pass unchanged, since they are faults of ours.
+    """
+    try:
+        yield
+    except CamlucidaError as error:
+        where = f"{model.name}, {name_of(image)}"
+        raise type(error)(f"{error} ({where})" if where not in str(error) else str(error)) from error.__cause__
+    except Exception as error:
+        if not raised_by_network(error):
+            raise
+        raise ModelError(f"{fault_of_network(error, model)} ({model.name}, {name_of(image)})") from error
+
+
+def raised_by_network(error: BaseException) -> bool:
+    """Return whether an exception left a module's `forward`: then the network does not accept its input."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(
+        frame.f_code.co_name == "forward"
+        and isinstance(frame.f_locals.get("".join(frame.f_code.co_varnames[:1])), nn.Module)
+        for frame, _ in frames  # the first argument: not everybody calls it self
+    )
+
+
+def fault_of_network(error: BaseException, model: Model, size: tuple[int, int] | None = None) -> str:
+    """Return a sentence about the error that a network raised, and what to try.
+
+    Args:
+        error: What the network raised.
+        model: The model of that network.
+        size: (height, width) of the network's input in pixels; None for the size of the model's preprocessing.
+    """
+    shape = "×".join(map(str, (len(model.preprocessing.mean), *(size or model.preprocessing.size))))
+    return (
+        f"the network cannot run on an input of {shape}; it raised {type(error).__name__}: "
+        f"{' '.join(str(error).split())[:MAX_CAUSE_LETTERS]}. Give it what it was made for with size=, mean= and std=."
+    )
+
+
+def name_of(image: Source) -> str:
+    """Return what to call an image: its file name, or the name of its type where it has none."""
+    if isinstance(image, str | os.PathLike):
+        return Path(image).name
+    return str(getattr(image, "filename", "") or getattr(image, "name", "") or type(image).__name__)
