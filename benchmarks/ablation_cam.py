@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import camlucida as cl
-from camlucida.engine import Rest, resolve, trace, twin_of
+from camlucida.engine import NetworkSuffix, resolve, trace, copy_of
 from camlucida.methods import ablation_cam
 from interleaved import ratios, timed
 from networks import forward, perturbed
@@ -57,14 +57,14 @@ def _ours(network: nn.Module, image: Tensor, layer: str) -> Tensor:
 
 def _without_closed_form(network: nn.Module, image: Tensor, layer: str) -> Tensor:
     """As `_ours`, but running the rest of the network for every channel."""
-    twin = twin_of(network)
+    twin = copy_of(network)
     with torch.no_grad():
         traced = trace(twin, image, resolve(twin, image, [layer]), rerun=True)
-        rest = Rest(traced, traced.layers[0], lambda output: output)
+        rest = NetworkSuffix(traced, traced.layers[0], lambda output: output)
         best = traced.output.argmax(1)
 
         def ablate(infill: float) -> Tensor:
-            return rest.without_channels(infill, closed_form=False)[..., best].flatten(1).T
+            return rest.ablate_channels(infill, closed_form=False)[..., best].flatten(1).T
 
         score = traced.output[:, best[0]]
         return ablation_cam(traced.layers[0].activations, score, ablate).relu()

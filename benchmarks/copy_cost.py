@@ -16,7 +16,7 @@ import torch
 import torchvision
 
 from camlucida.attribution import attribute
-from camlucida.engine import twin_of
+from camlucida.engine import copy_of
 
 NETWORKS = ("resnet18", "mobilenet_v3_small", "resnet50")
 
@@ -37,7 +37,7 @@ def main() -> None:
     image = torch.randn(1, 3, 224, 224)
     for name in NETWORKS:
         network = getattr(torchvision.models, name)().eval()
-        check = median_ms(lambda network=network: twin_of(network), 50)
+        check = median_ms(lambda network=network: copy_of(network), 50)
         whole = median_ms(lambda network=network: attribute(network, image, target=1), 20)
         print(f"{name:20s} check {check:6.3f} ms   attribute {whole:7.2f} ms")
 

@@ -41,7 +41,7 @@ from camlucida.models.load import load
 from camlucida.web.cache import Cache
 from camlucida.web.page import Page
 from camlucida.web.serving import listen, server
-from camlucida.web.wire import Packed, unpacked
+from camlucida.web.wire import EncodedMap, unpacked
 from interleaved import machine
 
 RESULTS = Path(__file__).parent / "results" / "page_load.json"
@@ -71,7 +71,7 @@ class Asked:
 
     def same(self, answer: dict[str, Any]) -> bool:
         """Whether an answer of the page has the same maps."""
-        found = [unpacked(Packed(**one["map"]))[0] for one in answer["maps"]]
+        found = [unpacked(EncodedMap(**one["map"]))[0] for one in answer["maps"]]
         return len(found) == len(self.maps) and all(
             one.shape == two.shape and np.abs(one - two).max() <= CLOSE * max(np.abs(two).max(), 1e-12)
             for one, two in zip(found, self.maps, strict=True)
@@ -86,7 +86,7 @@ def asked(count: int, seed: int) -> list[Asked]:
     for _ in range(count):
         sample, model = draw.randrange(SCENES), draw.choice(MODELS)
         methods = draw.sample(METHODS, draw.choice((1, 1, 1, 2)))
-        layered = any(find(method).layered for method in methods)
+        layered = any(find(method).needs_layer for method in methods)
         question = {
             "picture": f"s{sample}",
             "model": model,

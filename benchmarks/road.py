@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from camlucida.engine import Pictures, twin_of
+from camlucida.engine import InputVariants, copy_of
 from camlucida.metrics import deletion, road
 from camlucida.metrics.parts.imputation import imputed
 from interleaved import machine, ratios, timed
@@ -92,7 +92,7 @@ def _deletion(network: nn.Module, image: Tensor, heat: Tensor, rounds: int) -> d
 
 
 def _evidence(network: nn.Module, image: Tensor, heat: Tensor, needs: tuple[str, ...]) -> list[Any]:
-    pictures = Pictures(twin_of(network), image, lambda output: output)
+    pictures = InputVariants(copy_of(network), image, lambda output: output)
 
     def predict(variants: Callable[[Tensor], Tensor], count: int) -> Tensor:
         return pictures.outputs(lambda which: variants(which)[:, None], count)[:, 0]

@@ -33,7 +33,7 @@ from camlucida.data.datasets import Item
 from camlucida.model_input import look
 from camlucida.models.toybox_nets import build
 from camlucida.trusting import Trust, trust
-from camlucida.trusting.place import blurred, place
+from camlucida.trusting.place import blur_images, position_test
 from interleaved import machine
 
 SEED = 5000
@@ -64,8 +64,8 @@ def blind(n: int, _: Path) -> dict[str, Any]:
     """As often as it likes: a random map has no place that matters."""
     model, p = cl.load("toybox"), []
     for i in counted(2 * n, "blind"):
-        sight = look(model, Item(toybox.scene((SEED, i)).picture(), f"scene {i}"), None)
-        found = place(sight, smooth_random(i))
+        sight = look(model, Item(toybox.random_scene((SEED, i)).image(), f"scene {i}"), None)
+        found = position_test(sight, smooth_random(i))
         p.append(found.p if found else float("nan"))
     return {"p <= .05": share([value <= 0.05 for value in p]), "p <= .20": share([value <= 0.2 for value in p])}
 
@@ -73,21 +73,21 @@ def blind(n: int, _: Path) -> dict[str, Any]:
 def smooth_random(seed: int, side: int = 96) -> Tensor:
     """White noise, smoothed on the torus: every move of the group is as likely as it is."""
     white = torch.randn((1, 1, side, side), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return blurred(white, SMOOTH * side, "circular")[0, 0]
+    return blur_images(white, SMOOTH * side, "circular")[0, 0]
 
 
 def clean(n: int, _: Path) -> dict[str, Any]:
     """Where a verdict should be good."""
-    found = [t for t, scene in judged(cl.load("toybox"), n, "clean") if t.predicted == scene.placed[0].kind]
-    moved = [t.place for t in found if t.place is not None]
+    found = [t for t, scene in judged(cl.load("toybox"), n, "clean") if t.predicted == scene.objects[0].kind]
+    moved = [t.position_test for t in found if t.position_test is not None]
     return {
         "correct": len(found),
-        "power: p <= .05": share([t.place is not None and t.place.p <= 0.05 for t in found]),
+        "power: p <= .05": share([t.position_test is not None and t.position_test.p <= 0.05 for t in found]),
         "p > .20": share([place.p > 0.2 for place in moved]),
         "fall, elsewhere (nats)": falls(found),
-        "guessing": share([t.certainty.guessing for t in found]),
-        "edge decides": share([t.edge.decides for t in found]),
-        "beside the mask": share([t.region is not None and t.region.beside for t in found]),
+        "guessing": share([t.confidence.guessing for t in found]),
+        "edge decides": share([t.border_test.decides for t in found]),
+        "beside the mask": share([t.region is not None and t.region.misses for t in found]),
         "stable": quantiles([t.record()["shifts"][0]["correlation"] for t in found]),
         **verdicts(found),
     }
@@ -96,7 +96,7 @@ def clean(n: int, _: Path) -> dict[str, Any]:
 def empty(n: int, _: Path) -> dict[str, Any]:
     """Nothing to see."""
     found = [t for t, _ in judged(cl.load("toybox"), n, "empty")]
-    return {"guessing": share([t.certainty.guessing for t in found]), **verdicts(found)}
+    return {"guessing": share([t.confidence.guessing for t in found]), **verdicts(found)}
 
 
 def random(n: int, _: Path) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def random(n: int, _: Path) -> dict[str, Any]:
     for i in counted(n, "random"):
         torch.manual_seed(SEED + i)
         model = replace(cl.load("toybox"), network=build(KINDS[i % len(KINDS)]).eval())
-        found.append(trust(model, toybox.scene((SEED, i)).picture(), seed=i))
+        found.append(trust(model, toybox.random_scene((SEED, i)).image(), seed=i))
     return {"called out": share([t.verdict.belief != "believe it" for t in found]), **verdicts(found)}
 
 
@@ -116,12 +116,12 @@ def hans(n: int, _: Path) -> dict[str, Any]:
     without = [replace(t, region=None) for t in found]
     honest = [t for t, _ in judged(cl.load("toybox"), n, "watermark", ["boat"])]
     return {
-        "called out, no mask given": share([t.verdict.belief != "believe it" for t in without]),
-        "called out, mask given": share([t.verdict.belief != "believe it" for t in found]),
-        "edge decides": share([t.edge.decides for t in found]),
-        "beside the mask": share([t.region is not None and t.region.beside for t in found]),
+        "called out, no mask given": share([t.verdict.level != "believe it" for t in without]),
+        "called out, mask given": share([t.verdict.level != "believe it" for t in found]),
+        "edge decides": share([t.border_test.decides for t in found]),
+        "beside the mask": share([t.region is not None and t.region.misses for t in found]),
         "inside the mask": quantiles([t.region.inside for t in found if t.region is not None]),
-        "the honest network on the same scenes: edge decides": share([t.edge.decides for t in honest]),
+        "the honest network on the same scenes: edge decides": share([t.border_test.decides for t in honest]),
         "the honest network on the same scenes": verdicts(honest),
         **verdicts(found),
     }
@@ -164,9 +164,9 @@ def judged(
 ) -> Iterator[tuple[Trust, toybox.Scene]]:
     """The verdict on scenes, with the mask of the object where there is one."""
     for i in counted(n, variant):
-        scene = toybox.scene((SEED, i), kinds, variant=variant)
+        scene = toybox.random_scene((SEED, i), kinds, variant=variant)
         drawing = scene.draw()
-        yield trust(model, drawing.image, region=drawing.masks[0] if scene.placed else None, seed=i), scene
+        yield trust(model, drawing.image, region=drawing.masks[0] if scene.objects else None, seed=i), scene
 
 
 def counted(n: int, what: str) -> Iterator[int]:
@@ -189,7 +189,7 @@ def share(hits: list[bool]) -> str:
 
 def falls(found: list[Trust]) -> list[float]:
     """The mean over pictures, at the map and elsewhere."""
-    places = [t.place for t in found if t.place is not None]
+    places = [t.position_test for t in found if t.position_test is not None]
     return [round(float(np.mean([getattr(p, which) for p in places])), 3) for which in ("fall", "elsewhere")]
 
 
@@ -202,7 +202,7 @@ def quantiles(values: list[float]) -> list[float]:
 def verdicts(found: list[Trust]) -> dict[str, Any]:
     """How often each, and the reasons without their numbers."""
     return {
-        "verdicts": dict(Counter(t.verdict.belief for t in found)),
+        "verdicts": dict(Counter(t.verdict.level for t in found)),
         "reasons": dict(Counter(reason.partition("(")[0].strip() for t in found for reason in t.verdict.reasons)),
     }
 

@@ -40,7 +40,7 @@ def table() -> str:
     """A row a method: name, what it does, what it needs, where it stands."""
     rows = ["| method | in plain words | needs | paper |", "|---|---|---|---|"]
     rows += [
-        f"| `{m.name}` | {m.summary} | {', '.join(m.needs)} | {m.paper.partition(':')[0]} |" for m in methods().values()
+        f"| `{m.name}` | {m.summary} | {', '.join(m.inputs)} | {m.paper.partition(':')[0]} |" for m in methods().values()
     ]
     rows += ["", "Combinators are put on any method: `refine(layer_cam)`, `smooth(positive(hires_cam), n=4)`.", ""]
     rows += ["| combinator | in plain words | options |", "|---|---|---|"]
@@ -100,11 +100,11 @@ def pictures() -> None:
     from camlucida import concepts, explain
     from camlucida.data import toybox
 
-    scene = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=384).picture()
+    scene = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=384).image()
     made = explain("toybox", scene, target=["cat", "dog", "cat rather than dog"], layer="layer?")
     made.figure(density=1.0).quantize(192).save(ROOT / "docs" / "images" / "layers-classes.png", optimize=True)
     kinds = (["cat", "dog"], ["dog", "cat"], ["bird", "tree"], ["boat", "fish"])
-    scenes = [toybox.scene(seed, kinds=of, objects=2, size=384).picture() for seed, of in enumerate(kinds, start=4)]
+    scenes = [toybox.random_scene(seed, kinds=of, objects=2, size=384).image() for seed, of in enumerate(kinds, start=4)]
     found = concepts("toybox", scenes, k=6)
     found.figure(density=1.0).save(ROOT / "docs" / "images" / "concepts.jpg", quality=88, optimize=True)
 

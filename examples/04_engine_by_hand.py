@@ -3,13 +3,13 @@
 import torch
 
 import camlucida as cl
-from camlucida.engine import resolve, trace, twin_of
+from camlucida.engine import resolve, trace, copy_of
 from camlucida.methods import grad_cam
 
 model = cl.load("toybox")
 batch = torch.randn(2, 3, 96, 96)
 
-twin = twin_of(model.network)  # a structural copy that shares the weights; the model itself is never touched
+twin = copy_of(model.network)  # a structural copy that shares the weights; the model itself is never touched
 layers = resolve(twin, batch, ["layer3", "layer4"])
 run = trace(twin, batch, layers, gradients=True, rerun=True)
 

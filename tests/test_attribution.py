@@ -70,7 +70,7 @@ class Opaque:
         ((OTHER, LOGITS[:, :, None]), 1),
     ],
 )
-def test_class_scores_are_found(output: Any, reading: Any) -> None:
+def test_finds_class_scores(output: Any, reading: Any) -> None:
     assert_close(class_scores(output, reading), LOGITS, rtol=0, atol=0)
 
 
@@ -89,7 +89,7 @@ def test_class_scores_are_found(output: Any, reading: Any) -> None:
         (LOGITS, lambda output: 3, "but the network gave int"),
     ],
 )
-def test_what_holds_no_class_scores_is_refused(output: Any, reading: Any, message: str) -> None:
+def test_output_without_class_scores_raises(output: Any, reading: Any, message: str) -> None:
     with pytest.raises(TargetError, match=message):
         class_scores(output, reading)
 
@@ -145,18 +145,18 @@ IMAGES = torch.randn(2, 3, 8, 12, generator=torch.Generator().manual_seed(4))
     ],
 )
 @pytest.mark.parametrize("method", ["grad_cam", "ablation_cam"])
-def test_the_map_does_not_depend_on_the_wrapping(answer: Any, output: Any, method: str) -> None:
-    wanted = attribute(Small(), IMAGES, target=2, layer="stage2", method=method, signed=True)
-    found = attribute(Model(Small(answer), output=output), IMAGES, target=2, layer="stage2", method=method, signed=True)
-    assert_close(found, wanted)
+def test_map_does_not_depend_on_output_nesting(answer: Any, output: Any, method: str) -> None:
+    expected = attribute(Small(), IMAGES, target=2, layer="stage2", method=method, signed=True)
+    result = attribute(Model(Small(answer), output=output), IMAGES, target=2, layer="stage2", method=method, signed=True)
+    assert_close(result, expected)
 
 
-def test_a_segmenter_says_what_is_missing() -> None:
+def test_segmentation_output_raises() -> None:
     with pytest.raises(TargetError, match=r"class scores have the shape \(images, classes\).* wrap\(…, output="):
         attribute(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)), IMAGES, layer="0")
 
 
-def test_a_segmenter_with_a_reading() -> None:
+def test_segmentation_with_output_function() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1))
     model = Model(network, output=lambda output: output.mean((2, 3)))
     assert attribute(model, IMAGES, target=1, layer="1").shape == (2, 8, 12)
@@ -166,8 +166,8 @@ def test_a_segmenter_with_a_reading() -> None:
 
 
 def test_one_target_and_one_layer() -> None:
-    found = attribute(Small(), IMAGES, target=1, layer="stage1")
-    assert found.shape == (2, 8, 12)
+    result = attribute(Small(), IMAGES, target=1, layer="stage1")
+    assert result.shape == (2, 8, 12)
     assert attribute(Small(), IMAGES).shape == (2, 4, 6)  # of the predicted class, at the default layer
 
 
@@ -179,9 +179,9 @@ def test_several_targets(target: Any, count: int) -> None:
 
 
 def test_a_tensor_is_one_class_an_image() -> None:
-    found = attribute(Small(), IMAGES, target=torch.tensor([3, 1]), layer="stage1")
-    assert found.shape == (2, 8, 12)
-    assert_close(found[1], attribute(Small(), IMAGES, target=1, layer="stage1")[1])
+    result = attribute(Small(), IMAGES, target=torch.tensor([3, 1]), layer="stage1")
+    assert result.shape == (2, 8, 12)
+    assert_close(result[1], attribute(Small(), IMAGES, target=1, layer="stage1")[1])
 
 
 @pytest.mark.parametrize(
@@ -197,10 +197,10 @@ def test_a_tensor_is_one_class_an_image() -> None:
 )
 def test_several_layers(layer: Any, names: list[str]) -> None:
     network = Small()
-    found = attribute(network, IMAGES, target=[0, 1], layer=layer)
-    assert list(found) == names
+    result = attribute(network, IMAGES, target=[0, 1], layer=layer)
+    assert list(result) == names
     for name in names:
-        assert_close(found[name], attribute(network, IMAGES, target=[0, 1], layer=name))
+        assert_close(result[name], attribute(network, IMAGES, target=[0, 1], layer=name))
 
 
 def test_names_and_the_default_layer_are_the_models() -> None:
@@ -214,7 +214,7 @@ def test_names_and_the_default_layer_are_the_models() -> None:
     )
 
 
-def test_signed_keeps_what_the_papers_relu_cuts_off() -> None:
+def test_signed_keeps_negative_values() -> None:
     network = Small()
     signed = attribute(network, IMAGES, target=1, layer="stage2", signed=True)
     assert (signed < 0).any()
@@ -227,16 +227,16 @@ def test_signed_keeps_what_the_papers_relu_cuts_off() -> None:
 def test_scores(score: str) -> None:
     """At the same layer only the slope of the score differs: the map is that of the mixture of logits."""
     network = Small()
-    found = attribute(network, IMAGES, target=1, layer="stage2", signed=True, score=score)
-    chance = network(IMAGES).softmax(1).detach()
-    each = attribute(network, IMAGES, target=[0, 1, 2, 3], layer="stage2", signed=True)
-    mixture = (chance[:, :, None, None] * each).sum(1)
-    slope = {"logit": each[:, 1], "log_probability": each[:, 1] - mixture}
-    slope["probability"] = chance[:, 1, None, None] * slope["log_probability"]
-    assert_close(found, slope[score])
+    result = attribute(network, IMAGES, target=1, layer="stage2", signed=True, score=score)
+    probabilities_ = network(IMAGES).softmax(1).detach()
+    item = attribute(network, IMAGES, target=[0, 1, 2, 3], layer="stage2", signed=True)
+    mixture = (probabilities_[:, :, None, None] * item).sum(1)
+    gradient = {"logit": item[:, 1], "log_probability": item[:, 1] - mixture}
+    gradient["probability"] = probabilities_[:, 1, None, None] * gradient["log_probability"]
+    assert_close(result, gradient[score])
 
 
-def test_everything_of_one_run() -> None:
+def test_attributions_of_one_run() -> None:
     network = Small()
     run = attributions(
         Model(network),
@@ -270,7 +270,7 @@ class Counting(nn.Module):
         return x
 
 
-def test_one_run_serves_all_targets_layers_and_gradient_methods() -> None:
+def test_one_forward_pass_serves_all_requests() -> None:
     network = Small()
     network.stage1.append(Counting())
     attribute(network, IMAGES, target=1, layer="stage?")  # the twin, and what it found out, are made here

@@ -144,7 +144,7 @@ class TestViews:
         "view", ["smooth({}, noise=0, n=3)", "scales({}, factors=(1,))", "crops({}, share=1)", "smooth({}, noise=0.0)"]
     )
     def test_the_picture_itself_is_the_method(self, method: str, view: str) -> None:
-        layer = {} if find(method).layered else {"layer": None}
+        layer = {} if find(method).needs_layer else {"layer": None}
         assert_close(maps(view.format(method), **layer), maps(method, **layer))
 
     def test_smooth_is_the_mean_over_noisy_pictures(self) -> None:
@@ -407,16 +407,16 @@ class TestComposition:
     def test_every_combinator_takes_every_method(self, name: str, method: str) -> None:
         found = find(method)
         refusals = {
-            "fusion": (not found.layered, f"{name} fuses layers, and {method} maps the picture itself"),
-            "layer": (found.at != "layer", f"{name} compares .*, and {method} maps the picture itself"),
-            "rivals": (found.class_free, f"{name} compares classes, and {method} gives the same map for all of them"),
+            "fusion": (not found.needs_layer, f"{name} fuses layers, and {method} maps the picture itself"),
+            "layer": (found.map_size != "layer", f"{name} compares .*, and {method} maps the picture itself"),
+            "competing_classes": (found.class_free, f"{name} compares classes, and {method} gives the same map for all of them"),
         }
         refused, why = refusals.get(combinators()[name].kind, (False, ""))
         if refused:
             with pytest.raises(MethodError, match=why):
                 find(f"{name}({method})")
             return
-        layers = {"layer": "stage3"} if found.layered else {"layer": None}
+        layers = {"layer": "stage3"} if found.needs_layer else {"layer": None}
         options = ", n=2" if name == "smooth" else ""
         small, images = Small().eval(), IMAGES[:1].float()
         try:
@@ -575,10 +575,10 @@ class TestWriting:
         plain = find("grad_cam")
         assert isinstance(plain, Method)
         combined = find("smooth(refine(grad_cam))")
-        for name in ("name", "needs", "options", "paper", "deviation", "relu", "at", "class_free", "layered", "fuses"):
+        for name in ("name", "needs", "options", "paper", "deviation", "relu", "map_size", "class_free", "needs_layer", "fuses_layers"):
             assert type(getattr(combined, name)) is type(getattr(plain, name)) or name == "options"
-        assert not plain.fuses
-        assert combined.fuses
+        assert not plain.fuses_layers
+        assert combined.fuses_layers
         assert find("flips(eigen_cam)").class_free
 
     def test_every_combinator_says_what_it_does(self) -> None:

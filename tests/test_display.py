@@ -11,11 +11,11 @@ from torch.testing import assert_close
 
 import camlucida as cl
 from camlucida.data import toybox
-from camlucida.tensors import full_colour, shown
+from camlucida.tensors import full_colour, display_map
 from camlucida.types import Display
 
 NAN = float("nan")
-PICTURE = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
+PICTURE = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=96).image()
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ def test_what_gets_the_full_colour(heat: list[float], display: Display, wanted: 
 
 def test_shown() -> None:
     heat = torch.tensor([-4.0, -1.0, 0.0, 1.0, 2.0, 9.0])
-    assert_close(shown(heat, 2.0, signed=False), torch.tensor([0.0, 0.0, 0.0, 0.5, 1.0, 1.0]))
-    assert_close(shown(heat, 2.0, signed=True), torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0, 1.0]))
-    assert_close(shown(heat * 0, 0.0, signed=True), torch.full((6,), 0.5))
+    assert_close(display_map(heat, 2.0, signed=False), torch.tensor([0.0, 0.0, 0.0, 0.5, 1.0, 1.0]))
+    assert_close(display_map(heat, 2.0, signed=True), torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0, 1.0]))
+    assert_close(display_map(heat * 0, 0.0, signed=True), torch.full((6,), 0.5))
 
 
 def test_a_signed_pixel_map() -> None:
@@ -60,8 +60,8 @@ def test_the_palette_decides_what_is_shown() -> None:
     default, signed, ember = (np.asarray(e.overlay(colormap=name)) for name in (None, "signed", "ember"))
     np.testing.assert_array_equal(default, signed)
     below = e.landed < 0
-    np.testing.assert_array_equal(ember[below], np.asarray(e.picture)[below])
-    assert (default[below] != np.asarray(e.picture)[below]).any()
+    np.testing.assert_array_equal(ember[below], np.asarray(e.image)[below])
+    assert (default[below] != np.asarray(e.image)[below]).any()
 
 
 def test_a_map_without_signs_keeps_the_usual_palette() -> None:

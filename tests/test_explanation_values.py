@@ -17,7 +17,7 @@ from PIL import Image
 
 import camlucida as cl
 from camlucida.explanation import Explanation
-from camlucida.explanations import Explanations
+from camlucida.explanations import ExplanationSet
 from camlucida.request import AttributionRequest
 
 IMAGE = Image.fromarray((np.arange(40 * 56 * 3) % 251).astype(np.uint8).reshape(40, 56, 3))
@@ -29,11 +29,11 @@ def single() -> Explanation:
 
 
 @pytest.fixture(scope="module")
-def several() -> Explanations:
+def several() -> ExplanationSet:
     return cl.explain("toybox", IMAGE, method=["grad_cam", "eigen_cam"], target=["top2", 3], layer=["layer3", "layer4"])
 
 
-def test_two_lines(single: Explanation, several: Explanations) -> None:
+def test_two_lines(single: Explanation, several: ExplanationSet) -> None:
     for value in (single, several, several[:0]):
         text = repr(value)
         assert text.count("\n") == 1
@@ -42,7 +42,7 @@ def test_two_lines(single: Explanation, several: Explanations) -> None:
     assert all(word in repr(several) for word in ("12 maps", "eigen_cam", "layer3"))
 
 
-def test_pickled_alone_in_another_process(single: Explanation, several: Explanations, tmp_path: Path) -> None:
+def test_pickled_alone_in_another_process(single: Explanation, several: ExplanationSet, tmp_path: Path) -> None:
     for name, value in (("single", single), ("several", several)):
         (tmp_path / f"{name}.pickle").write_bytes(pickle.dumps(value))
     code = (
@@ -68,11 +68,11 @@ def test_a_copy_is_equal(single: Explanation) -> None:
     again = pickle.loads(pickle.dumps(single))
     assert torch.equal(again.raw, single.raw)
     assert again.record() == single.record()
-    assert again.picture.tobytes() == single.picture.tobytes()
+    assert again.picture.tobytes() == single.image.tobytes()
 
 
-def test_slices_are_sets(several: Explanations) -> None:
-    assert isinstance(several[1:3], Explanations)
+def test_slices_are_sets(several: ExplanationSet) -> None:
+    assert isinstance(several[1:3], ExplanationSet)
     assert [e.slug for e in several[1:3]] == [e.slug for e in several.items[1:3]]
     assert several[-1] is several.items[-1]
 
@@ -121,7 +121,7 @@ def test_each_method_takes_the_options_that_it_has() -> None:
 def test_which_requests_give_a_set(how: dict[str, object], several: bool) -> None:
     request = AttributionRequest.of(**how)  # type: ignore[arg-type]
     assert request.several is several
-    assert isinstance(cl.explain("toybox", IMAGE, **how), Explanations if several else Explanation)  # type: ignore
+    assert isinstance(cl.explain("toybox", IMAGE, **how), ExplanationSet if several else Explanation)  # type: ignore
 
 
 @pytest.mark.parametrize("function", [cl.explain, cl.explain_each, cl.attribute])

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 import camlucida as cl
-from camlucida.engine.repeats import Repeats
+from camlucida.engine.repeats import RunOptions
 from camlucida.errors import LayerError
 from camlucida.outputs import class_scores
 from camlucida.request import AttributionRequest
-from camlucida.trusting.asking import evidence_of
+from camlucida.trusting.asking import metric_inputs_of
 from camlucida.trusting.judging import _asked_again
 
 IMAGE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 36, 3), dtype=np.uint8))
@@ -92,7 +92,7 @@ def test_batch_and_precision_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
     net = network()
     net.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     request = AttributionRequest.of(batch=2, precision="bf16", method="rise", options={"n": 6})
-    assert request.repeats == Repeats("bf16", 2)
+    assert request.repeats == RunOptions("bf16", 2)
     few = runs_of(2)
     assert max(few) == 2
     assert len(few) > len(runs_of(None))
@@ -116,7 +116,7 @@ def runs_of(batch: int | None) -> list[int]:
     net = Counting().double().eval()
     cl.attribute(net, IMAGES[:1], target=0, method="rise", n=12)  # whatever is looked for at the first call
     sizes.clear()
-    cl.attribute(net, IMAGES[:1], target=0, method="rise", n=12, batch=batch)
+    cl.attribute(net, IMAGES[:1], target=0, method="rise", n=12, batch_size=batch)
     return sizes
 
 
@@ -135,7 +135,7 @@ def test_every_map_stands_in_its_place() -> None:
 
 def test_the_record_is_of_this_run() -> None:
     model = cl.wrap(network().float(), size=(12, 16))
-    e = cl.explain(model, IMAGE, method="rise", n=5, seed=7, batch=3, precision="bf16", score="probability", target=2)
+    e = cl.explain(model, IMAGE, method="rise", n=5, seed=7, batch_size=3, precision="bf16", score="probability", target=2)
     record = e.record()
     assert (record["precision"], record["batch"], record["score_kind"], record["class"]) == (
         "bf16",
@@ -198,8 +198,8 @@ def test_trust_asks_for_the_same_map_again(how: dict[str, Any]) -> None:
     model = cl.wrap(network().float(), size=(12, 16), labels=[f"class {i}" for i in range(5)])
     e = cl.explain(model, IMAGE, target=3, **how)
     single = e if isinstance(e, cl.Explanation) else e[0]
-    again = evidence_of(model, single.picture, **_asked_again(single))
-    assert again.sight.target == 3
+    again = metric_inputs_of(model, single.image, **_asked_again(single))
+    assert again.model_input.target == 3
     assert_close(again.raw.cpu(), single.raw)
 
 

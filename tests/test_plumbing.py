@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from camlucida.attribution import attribute, attributions
-from camlucida.engine import resolve, survey, trace, twin_of
-from camlucida.engine.layout import Layout, infer, infer_windows
+from camlucida.engine import resolve, profile_calls, trace, copy_of
+from camlucida.engine.layout import Layout, infer_layout, infer_windows
 from camlucida.methods import find
-from camlucida.render.boxes import boxed
-from camlucida.render.display import show_heat, shown_size
-from camlucida.render.overlay import tinted
+from camlucida.render.boxes import draw_boxes
+from camlucida.render.display import resize_heatmap, display_size
+from camlucida.render.overlay import tint
 from camlucida.targets import parse
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -92,7 +92,7 @@ def test_windows_are_put_back_where_they_were_cut(shift: tuple[int, int]) -> Non
         for top in range(0, 4, 2)
         for left in range(0, 6, 2)
     ]
-    layout = infer_windows((12, 4, 3), batch=2, shift=shift, seen=[(6, 4), (4, 6)])
+    layout = infer_windows((12, 4, 3), batch_size=2, shift=shift, known_grids=[(6, 4), (4, 6)])
     assert layout == Layout("windows", (4, 6), window=(2, 2), shift=shift)
     assert_close(layout.to_grid(torch.stack(windows)), grid)
     assert_close(layout.from_grid(grid, grid), torch.stack(windows))
@@ -111,11 +111,11 @@ def test_windows_are_put_back_where_they_were_cut(shift: tuple[int, int]) -> Non
 )
 def test_layouts_of_wide_and_high_images(shape: tuple[int, ...], image: tuple[int, int], expected: Layout) -> None:
     channels_last = expected.kind == "nhwc"
-    assert infer(shape, batch=1, picture=image, channels_last=channels_last) == expected
+    assert infer_layout(shape, batch_size=1, image=image, channels_last=channels_last) == expected
 
 
 def test_a_grid_that_was_seen_is_taken_before_a_guess() -> None:
-    assert infer((1, 25, 8), batch=1, picture=(60, 60), seen=[(4, 6)]) == Layout("tokens", (4, 6), 1)
+    assert infer_layout((1, 25, 8), batch_size=1, image=(60, 60), known_grids=[(4, 6)]) == Layout("tokens", (4, 6), 1)
 
 
 @pytest.mark.parametrize("position", [(1, 9), (5, 0), (0, 3)])
@@ -157,18 +157,18 @@ def test_occlusion_falls_where_the_window_covers(corner: tuple[int, int]) -> Non
 
 def test_boxes_are_framed_up_to_the_right_and_bottom_edge() -> None:
     image = Image.new("RGB", (40, 24))
-    framed = np.asarray(boxed(image, found=[(31, 17, 99, 99)]))
+    framed = np.asarray(draw_boxes(image, predicted_boxes=[(31, 17, 99, 99)]))
     magenta = (framed == (255, 43, 214)).all(2)
     ys, xs = magenta.nonzero()
     assert (xs.min(), xs.max(), ys.min(), ys.max()) == (31, 39, 17, 23)
     assert magenta[23, 31:].all()
     assert magenta[17:, 39].all()
-    assert not np.asarray(boxed(image, true=[(3, 5, 9, 8)]))[:5].any()
+    assert not np.asarray(draw_boxes(image, true_boxes=[(3, 5, 9, 8)]))[:5].any()
 
 
 def test_true_and_found_boxes_keep_their_colours() -> None:
     image = Image.new("RGB", (40, 24))
-    framed = np.asarray(boxed(image, [(2, 3, 12, 9)], [(20, 11, 33, 21)], colours=("#010203", "#040506")))
+    framed = np.asarray(draw_boxes(image, [(2, 3, 12, 9)], [(20, 11, 33, 21)], colours=("#010203", "#040506")))
     assert tuple(framed[3, 2]) == (1, 2, 3)
     assert tuple(framed[11, 20]) == (4, 5, 6)
 
@@ -176,11 +176,11 @@ def test_true_and_found_boxes_keep_their_colours() -> None:
 def test_shown_maps_are_high_and_wide_as_asked() -> None:
     heat = np.zeros((4, 6), np.float32)
     heat[3, 0] = 1
-    shown = show_heat(heat, (12, 4 * 3))
+    shown = resize_heatmap(heat, (12, 4 * 3))
     assert shown.shape == (12, 12)
     assert np.unravel_index(int(shown.argmax()), shown.shape) == (9, 0)
-    assert shown_size((300, 100), (600, 400)) == (600, 200)
-    assert shown_size((100, 300), (600, 400)) == (133, 400)
+    assert display_size((300, 100), (600, 400)) == (600, 200)
+    assert display_size((100, 300), (600, 400)) == (133, 400)
 
 
 # --- values that are handed on ------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def test_ablation_sets_channels_to_the_infill(infill: float) -> None:
 
 
 def test_a_glob_gives_the_last_call_of_each_module() -> None:
-    found = resolve(twin_of(small()), IMAGES, ["*"])
+    found = resolve(copy_of(small()), IMAGES, ["*"])
     assert [layer.label for layer in found] == ["first", "second", "relu (call 2 of 2)"]
     maps = attribute(small(), IMAGES, target=0, layer="rel*")
     assert_close(maps["relu"], attribute(small(), IMAGES, target=0, layer="relu#2"))
@@ -250,7 +250,7 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("smooth_grad", {"n": 3}),
     ("smooth_grad", {"noise": 0.5}),
     ("smooth_grad", {"squared": True}),
-    ("smooth_grad", {"join": "norm"}),
+    ("smooth_grad", {"reduce": "norm"}),
     ("occlusion", {"fill": "blur"}),
     ("occlusion", {"window": 5}),
     ("occlusion", {"window": 6, "stride": 5}),
@@ -304,10 +304,10 @@ def test_targets_by_word_mean_each_image() -> None:
 
 def test_what_was_found_at_one_size_is_not_used_at_another() -> None:
     network = small()
-    twin = twin_of(network)
+    twin = copy_of(network)
     wide, high = IMAGES[..., :8, :], IMAGES[..., :8].transpose(2, 3).repeat(1, 1, 2, 1)
     for images in (wide, high, IMAGES.float().double()[..., :16]):
-        shapes = [event.shape for event in survey(twin, images).events if event.name == "second"]
+        shapes = [event.shape for event in profile_calls(twin, images).module_calls if event.name == "second"]
         h, w = -(-images.shape[2] // 2), -(-images.shape[3] // 2)
         assert shapes == [(1, 4, h, w)]
         assert attribute(network, images, target=0, layer="second").shape == (2, h, w)
@@ -315,7 +315,7 @@ def test_what_was_found_at_one_size_is_not_used_at_another() -> None:
 
 def test_a_rerun_gives_the_image_that_was_asked_for() -> None:
     network = small()
-    twin = twin_of(network)
+    twin = copy_of(network)
     run = trace(twin, IMAGES, resolve(twin, IMAGES, ["second"]), rerun=True)
     (traced,) = run.layers
     for image in range(2):
@@ -341,6 +341,6 @@ def test_one_run_with_other_options_shares_nothing(method: str, options: dict[st
 def test_the_strongest_map_gives_the_colour() -> None:
     strengths = np.zeros((2, 5, 9))
     strengths[0, 1, 2], strengths[1, 1, 2], strengths[1, 4, 8], strengths[0, 4, 8] = 0.9, 0.2, 0.9, 0.2
-    painted = np.asarray(tinted(Image.new("RGB", (9, 5), "white"), strengths, ["ff0000", "0000ff"])).astype(int)
+    painted = np.asarray(tint(Image.new("RGB", (9, 5), "white"), strengths, ["ff0000", "0000ff"])).astype(int)
     assert painted[1, 2, 0] > painted[1, 2, 2]
     assert painted[4, 8, 2] > painted[4, 8, 0]

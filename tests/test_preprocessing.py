@@ -14,7 +14,7 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms import transforms as v1
 
 from camlucida.errors import ModelError
-from camlucida.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Fit, Preprocessing, preprocessing
+from camlucida.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Fit, Preprocessing, make_preprocessing
 from camlucida.types import Geometry
 
 SIZES = [(500, 375), (375, 500), (224, 224), (100, 1000), (33, 57)]
@@ -42,7 +42,7 @@ WEIGHTS = {
 @pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS.keys())
 def test_equals_torchvisions_presets(weights: Any, size: tuple[int, int]) -> None:
     transforms, image = weights.transforms(), picture(size)
-    found, _ = preprocessing(transforms)(image)
+    found, _ = make_preprocessing(transforms)(image)
     assert_close(found, transforms(image), rtol=1e-6, atol=1e-6)
 
 
@@ -80,7 +80,7 @@ def test_equals_a_compose_of_the_usual_steps(
     transforms: Any, size: tuple[int, int], request: pytest.FixtureRequest
 ) -> None:
     image = picture(size)
-    found, _ = preprocessing(transforms)(image)
+    found, _ = make_preprocessing(transforms)(image)
     wanted = transforms(image)
     if type(transforms.transforms[0]).__name__ == "ToImage":  # tensors are resized by another code: a level or two off
         assert_close(found, wanted, rtol=0, atol=2 / 255 / 0.25)
@@ -102,17 +102,17 @@ def test_equals_a_compose_of_the_usual_steps(
 def test_equals_timms_transforms(options: dict[str, Any], size: tuple[int, int]) -> None:
     timm_data = pytest.importorskip("timm.data")
     transforms, image = timm_data.create_transform(**options), picture(size)
-    assert_close(preprocessing(transforms)(image)[0], transforms(image), rtol=1e-6, atol=1e-6)
+    assert_close(make_preprocessing(transforms)(image)[0], transforms(image), rtol=1e-6, atol=1e-6)
 
 
 def test_numbers() -> None:
-    found = preprocessing(size=64, mean=[0.1, 0.2, 0.3], std=[1, 1, 1])
+    found = make_preprocessing(size=64, mean=[0.1, 0.2, 0.3], std=[1, 1, 1])
     assert found == Preprocessing((64, 64), None, mean=(0.1, 0.2, 0.3), std=(1.0, 1.0, 1.0))
-    assert preprocessing() == Preprocessing()
-    assert preprocessing(size=(32, 48), fit="squash") == Preprocessing((32, 48), None, "squash")
-    assert preprocessing(size=64, resize=80).resize == 80
-    assert preprocessing(found) is not None
-    assert preprocessing(found, size=32).mean == found.mean
+    assert make_preprocessing() == Preprocessing()
+    assert make_preprocessing(size=(32, 48), fit="squash") == Preprocessing((32, 48), None, "squash")
+    assert make_preprocessing(size=64, resize=80).resize == 80
+    assert make_preprocessing(found) is not None
+    assert make_preprocessing(found, size=32).mean == found.mean
 
 
 def test_squash_is_a_resize_of_both_sides() -> None:
@@ -134,7 +134,7 @@ def test_letterbox_keeps_the_shape_and_fills_the_rest() -> None:
 
 def test_grey() -> None:
     image = picture((30, 20))
-    found, _ = preprocessing(size=20, mean=[0.5], std=[0.25])(image)
+    found, _ = make_preprocessing(size=20, mean=[0.5], std=[0.25])(image)
     wanted = torch.from_numpy(np.array(image.crop((5, 0, 25, 20)).convert("L")) / 255).float()
     assert_close(found, ((wanted - 0.5) / 0.25)[None])
 
@@ -142,7 +142,7 @@ def test_grey() -> None:
 def test_denormalised_is_the_way_back() -> None:
     how, image = Preprocessing((20, 20), None), picture((20, 20))
     inputs = how(image)[0][None]
-    assert_close(how.denormalised(inputs)[0], torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255)
+    assert_close(how.denormalise(inputs)[0], torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255)
 
 
 # --- what is refused ---
@@ -180,13 +180,13 @@ def steps(*those: Any) -> Any:
 )
 def test_steps_that_cannot_be_followed(transforms: Any, message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        preprocessing(transforms)
+        make_preprocessing(transforms)
 
 
 @pytest.mark.parametrize(("mean", "std"), [([0.5, 0.5], [0.5, 0.5]), ([0.5] * 3, [0.5]), ([], [])])
 def test_a_wrong_number_of_means(mean: list[float], std: list[float]) -> None:
     with pytest.raises(ModelError, match="mean and std need 1 or 3 numbers each"):
-        preprocessing(mean=mean, std=std)
+        make_preprocessing(mean=mean, std=std)
 
 
 # --- where the input lies on the picture ---
@@ -205,13 +205,13 @@ def test_a_wrong_number_of_means(mean: list[float], std: list[float]) -> None:
 )
 @pytest.mark.parametrize("size", [(80, 60), (60, 80), (61, 61), (90, 35)], ids=str)
 def test_a_square_is_found_where_the_geometry_says(how: Preprocessing, size: tuple[int, int]) -> None:
-    left, top, right, bottom = how.placed(Image.new("RGB", size))[1].seen
+    left, top, right, bottom = how.resize_and_place(Image.new("RGB", size))[1].seen
     for across, down in ((0.4, 0.45), (0.8, 0.2), (0.2, 0.8)):
         x, y = round(left + across * (right - left - 8)), round(top + down * (bottom - top - 7))
         box = x, y, x + 8, y + 7
         image = Image.new("RGB", size, "black")
         image.paste((255, 0, 0), box)
-        seen, geometry = how.placed(image)
+        seen, geometry = how.resize_and_place(image)
         red = np.asarray(seen, dtype=float)[..., 0] - np.asarray(seen, dtype=float)[..., 1]
         centre_x, centre_y = (
             (red * place).sum() / red.sum()
@@ -227,9 +227,9 @@ def test_a_square_is_found_where_the_geometry_says(how: Preprocessing, size: tup
 
 
 def test_what_is_seen() -> None:
-    _, geometry = Preprocessing((32, 32), 40).placed(Image.new("RGB", (80, 40)))
+    _, geometry = Preprocessing((32, 32), 40).resize_and_place(Image.new("RGB", (80, 40)))
     assert geometry.seen == (24.0, 4.0, 56.0, 36.0)
-    _, geometry = Preprocessing((32, 32), fit="letterbox").placed(Image.new("RGB", (80, 40)))
+    _, geometry = Preprocessing((32, 32), fit="letterbox").resize_and_place(Image.new("RGB", (80, 40)))
     assert geometry.seen == (0.0, 0.0, 80.0, 40.0)
 
 

@@ -17,9 +17,9 @@ from camlucida.tensors import (
     blurred_infill,
     gaussian_blur,
     gaussian_kernel,
-    land,
+    to_image_grid,
     ranks,
-    scaled,
+    max_scale,
     spearman,
     spearman_matrix,
     upsample,
@@ -116,12 +116,12 @@ def slow_land(map_: Tensor, geometry: Geometry) -> Tensor:
 
 def test_land_equals_the_slow_twin(geometry: Geometry) -> None:
     map_ = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
-    assert_close(land(map_, geometry).double(), slow_land(map_, geometry), equal_nan=True, rtol=1e-4, atol=1e-4)
+    assert_close(to_image_grid(map_, geometry).double(), slow_land(map_, geometry), equal_nan=True, rtol=1e-4, atol=1e-4)
 
 
 def test_identity_is_exact() -> None:
     map_ = torch.randn(5, 7)
-    landed = land(map_, Geometry((7, 5), (7, 5), (1.0, 1.0), (0.0, 0.0)))
+    landed = to_image_grid(map_, Geometry((7, 5), (7, 5), (1.0, 1.0), (0.0, 0.0)))
     assert landed.shape == (5, 7)
     assert_close(landed, map_, rtol=1e-6, atol=1e-6)
 
@@ -140,7 +140,7 @@ def test_a_hot_cell_lands_where_it_looked(geometry: Geometry, place: tuple[float
         int(max(in_y - around[1], 0)) : int(in_y) + around[1] + 1,
         int(max(in_x - around[0], 0)) : int(in_x) + around[0] + 1,
     ] = 1
-    landed = land(hot, geometry).nan_to_num(-1)
+    landed = to_image_grid(hot, geometry).nan_to_num(-1)
     row, column = divmod(int(landed.argmax()), landed.shape[1])
     reach = max(1.0, 1 / geometry.scale[0]), max(1.0, 1 / geometry.scale[1])
     assert abs(column + 0.5 - x) <= reach[0]
@@ -148,7 +148,7 @@ def test_a_hot_cell_lands_where_it_looked(geometry: Geometry, place: tuple[float
 
 
 def test_left_right_top_and_bottom() -> None:
-    geometry = Preprocessing((16, 16), 16).placed(Image.new("RGB", (40, 20)))[1]
+    geometry = Preprocessing((16, 16), 16).resize_and_place(Image.new("RGB", (40, 20)))[1]
     for cell, (rows, columns) in {
         (0, 0): (slice(0, 10), slice(10, 20)),
         (0, 1): (slice(0, 10), slice(20, 30)),
@@ -157,26 +157,26 @@ def test_left_right_top_and_bottom() -> None:
     }.items():
         map_ = torch.zeros(2, 2)
         map_[cell] = 1
-        landed = land(map_, geometry)
+        landed = to_image_grid(map_, geometry)
         assert landed[rows, columns].mean() > 0.5
         assert landed[rows, columns].sum() > 0.6 * landed.nansum()
 
 
 def test_what_was_not_seen_is_nan() -> None:
-    cropped = land(torch.ones(2, 2), Preprocessing((16, 16), 16).placed(Image.new("RGB", (40, 20)))[1])
+    cropped = to_image_grid(torch.ones(2, 2), Preprocessing((16, 16), 16).resize_and_place(Image.new("RGB", (40, 20)))[1])
     assert_close(cropped[:, 10:30], torch.ones(20, 20))
     assert cropped[:, :10].isnan().all()
     assert cropped[:, 30:].isnan().all()
-    letterboxed = land(torch.ones(2, 2), Preprocessing((16, 16), fit="letterbox").placed(Image.new("RGB", (40, 20)))[1])
+    letterboxed = to_image_grid(torch.ones(2, 2), Preprocessing((16, 16), fit="letterbox").resize_and_place(Image.new("RGB", (40, 20)))[1])
     assert_close(letterboxed, torch.ones(20, 40))
 
 
 def test_a_letterbox_leaves_its_bars_behind() -> None:
     """What is hot in the bars alone is not on the picture, save for the rim that bilinear smears."""
-    geometry = Preprocessing((16, 16), fit="letterbox").placed(Image.new("RGB", (40, 20)))[1]
+    geometry = Preprocessing((16, 16), fit="letterbox").resize_and_place(Image.new("RGB", (40, 20)))[1]
     bars = torch.ones(16, 16)
     bars[4:12] = 0
-    assert land(bars, geometry)[2:-2].abs().max() == 0
+    assert to_image_grid(bars, geometry)[2:-2].abs().max() == 0
 
 
 # --- for display ---
@@ -196,19 +196,19 @@ def test_a_letterbox_leaves_its_bars_behind() -> None:
     ],
 )
 def test_scaled(heat: list, wanted: list) -> None:
-    assert_close(scaled(torch.tensor(heat)), torch.tensor(wanted), equal_nan=True)
+    assert_close(max_scale(torch.tensor(heat)), torch.tensor(wanted), equal_nan=True)
 
 
 def test_maps_are_scaled_apart() -> None:
     heat = torch.tensor([[[1.0, 2.0]], [[0.0, 0.0]], [[-3.0, 10.0]]])
-    assert_close(scaled(heat), torch.tensor([[[0.5, 1.0]], [[0.0, 0.0]], [[0.0, 1.0]]]))
-    assert_close(scaled(heat[:, None])[:, 0], scaled(heat))
+    assert_close(max_scale(heat), torch.tensor([[[0.5, 1.0]], [[0.0, 0.0]], [[0.0, 1.0]]]))
+    assert_close(max_scale(heat[:, None])[:, 0], max_scale(heat))
 
 
 def test_a_sliver_of_a_pixel_is_seen() -> None:
     """Of a picture 1 wide and 2,000 high the crop shows less than a pixel: that one is not nowhere."""
     geometry = Geometry((1, 2000), (224, 224), (256.0, 256.0), (-16.0, -255888.0))
-    landed = land(torch.ones(7, 7), geometry)
+    landed = to_image_grid(torch.ones(7, 7), geometry)
     assert landed.isfinite().sum() == 1
     assert landed[1000, 0] == 1
 

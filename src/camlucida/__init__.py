@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from camlucida.errors import CamlucidaError as CamlucidaError
     from camlucida.evaluation import Evaluation as Evaluation
     from camlucida.evaluation import evaluate as evaluate
-    from camlucida.excitation import TopPictures as TopPictures
-    from camlucida.excitation import top_pictures as top_pictures
+    from camlucida.excitation import TopImages as TopImages
+    from camlucida.excitation import top_images as top_images
     from camlucida.explaining import explain as explain
     from camlucida.explaining import explain_each as explain_each
     from camlucida.explanation import Explanation as Explanation
-    from camlucida.explanations import Explanations as Explanations
+    from camlucida.explanations import ExplanationSet as ExplanationSet
     from camlucida.factorisation import concepts as concepts
     from camlucida.features.concept_result import Concepts as Concepts
     from camlucida.methods import methods as list_methods
@@ -94,12 +94,12 @@ __all__ = [
     "explain",
     "explain_each",
     "Explanation",
-    "Explanations",
+    "ExplanationSet",
     "attribute",
     "activations",
     "Activations",
-    "top_pictures",
-    "TopPictures",
+    "top_images",
+    "TopImages",
     "concepts",
     "Concepts",
     "trust",

@@ -29,7 +29,7 @@ from PIL import Image
 
 from camlucida.errors import ImageError, OutputError
 
-PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+IMAGES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """How an image may be saved, and what Pillow calls the format."""
 
 TEMPORARY = ".camlucida-"
@@ -39,28 +39,28 @@ FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EF
 DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
-def write_picture(drawn: Callable[[], Image.Image], path: Path) -> None:
+def write_image(drawn: Callable[[], Image.Image], path: Path) -> None:
     """Draw an image and save it by the suffix of `path`.
 
     Raises:
         ImageError: The suffix names no image format. Raised before anything is drawn.
         OutputError: The disk refuses.
     """
-    kind = PICTURES.get(path.suffix.lower())
+    kind = IMAGES.get(path.suffix.lower())
     if kind is None:
         raise ImageError(f"cannot save a picture as {path.name!r}: use .png, .jpg or .webp, or .npz for the map.")
-    picture = drawn()
+    image = drawn()
     with atomic_stream(path) as stream:
         if kind == "PNG":  # the default level takes three times as long for 1 % less
-            picture.save(stream, kind, compress_level=3)
+            image.save(stream, kind, compress_level=3)
         else:
-            picture.save(stream, kind, quality=92)
+            image.save(stream, kind, quality=92)
 
 
-def png(picture: Image.Image) -> bytes:
+def png(image: Image.Image) -> bytes:
     """Return an image as the bytes of a PNG file, as a notebook shows it."""
     stream = io.BytesIO()
-    picture.save(stream, "png", compress_level=3)
+    image.save(stream, "png", compress_level=3)
     return stream.getvalue()
 
 

@@ -9,16 +9,16 @@ from typing import Any, TypeAlias, overload
 import torch
 from torch import Tensor, nn
 
-from camlucida.engine import Layer, LayerSpec, Twin, resolve, twin_of
+from camlucida.engine import Layer, LayerSpec, NetworkCopy, resolve, copy_of
 from camlucida.engine.repeats import Precision
 from camlucida.errors import MethodError
 from camlucida.methods import Combined, Method
 from camlucida.models.model import Model
 from camlucida.network_inputs import check_inputs
 from camlucida.options import OptionValue, shown
-from camlucida.outputs import placed
+from camlucida.outputs import to_network
 from camlucida.request import INPUT, AttributionRequest, MethodSpec, several_layers, several_targets
-from camlucida.runs import Fused, Question, run
+from camlucida.runs import Fused, AttributionRequest_, run_attribution
 from camlucida.targets import Target, TargetSpec, parse
 from camlucida.types import ProgressCallback
 
@@ -56,54 +56,54 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
     """
     network = model.network
     check_inputs(network, inputs)
-    inputs = placed(network, inputs)
-    twin = twin_of(network)
+    inputs = to_network(network, inputs)
+    copy = copy_of(network)
     methods = request.methods
     with torch.inference_mode(False), torch.no_grad():
-        wanted = [_wanted(method, twin, inputs, request.layers, model.layer) for method, _ in methods]
-        every = list(dict.fromkeys(layer for row in wanted for layer in row))
-        found = run(
-            Question(
-                twin,
-                tuple(every),
+        layers_of_methods = [_resolve_layers(method, copy, inputs, request.layers, model.layer) for method, _ in methods]
+        unique_layers = list(dict.fromkeys(layer for row in layers_of_methods for layer in row))
+        result = run_attribution(
+            AttributionRequest_(
+                copy,
+                tuple(unique_layers),
                 model.output,
-                frozenset(need for method, _ in methods for need in method.needs),
+                frozenset(need for method, _ in methods for need in method.inputs),
                 lambda scores: [
                     target
                     for spec in request.targets
                     for target in parse(spec, scores, model.labels, score=request.score)
                 ],
-                request.progress or _unheard,
+                request.progress or _ignore_progress,
                 request.repeats,
             ),
             inputs,
         )
         maps, notes = [], []
-        for (method, options), of_method in zip(methods, wanted, strict=True):
-            places = [every.index(layer) for layer in of_method]
-            maps.append(tuple(tuple(row) for row in found.maps(method, options, places)))
-            notes.append(tuple(tuple(row) for row in found.notes(method, places)))
-    where = tuple(_where(method, row) for (method, _), row in zip(methods, wanted, strict=True))
-    return Attribution(found.output, found.targets, found.scores, where, tuple(maps), tuple(notes))
+        for (method, options), method_layers in zip(methods, layers_of_methods, strict=True):
+            layer_indices = [unique_layers.index(layer) for layer in method_layers]
+            maps.append(tuple(tuple(row) for row in result.maps(method, options, layer_indices)))
+            notes.append(tuple(tuple(row) for row in result.notes(method, layer_indices)))
+    used_layers = tuple(_used_layers(method, row) for (method, _), row in zip(methods, layers_of_methods, strict=True))
+    return Attribution(result.output, result.targets, result.scores, used_layers, tuple(maps), tuple(notes))
 
 
-def _unheard(done: int, total: int) -> None:
+def _ignore_progress(done: int, total: int) -> None:
     pass
 
 
-def _wanted(
-    method: Method | Combined, twin: Twin, inputs: Any, layers: Sequence[LayerSpec], default: LayerSpec
+def _resolve_layers(
+    method: Method | Combined, copy: NetworkCopy, inputs: Any, layers: Sequence[LayerSpec], default: LayerSpec
 ) -> list[Layer]:
-    if not method.layered:
+    if not method.needs_layer:
         return []
-    unsaid = "all" if method.fuses else default
-    return resolve(twin, inputs, [unsaid if spec is None else spec for spec in layers])
+    unspecified = "all" if method.fuses_layers else default
+    return resolve(copy, inputs, [unspecified if spec is None else spec for spec in layers])
 
 
-def _where(method: Method | Combined, layers: Sequence[Layer]) -> tuple[Layer | Fused | None, ...]:
-    if not method.layered:
+def _used_layers(method: Method | Combined, layers: Sequence[Layer]) -> tuple[Layer | Fused | None, ...]:
+    if not method.needs_layer:
         return (None,)
-    return (Fused(tuple(layers)),) if method.fuses else tuple(layers)
+    return (Fused(tuple(layers)),) if method.fuses_layers else tuple(layers)
 
 
 @overload  # a str is a Sequence[str] too: this one comes first
@@ -117,7 +117,7 @@ def attribute(  # type: ignore[overload-overlap]
     score: str = "logit",
     signed: bool = False,
     precision: Precision = "exact",
-    batch: int | None = None,
+    batch_size: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Tensor: ...
@@ -134,7 +134,7 @@ def attribute(
     score: str = "logit",
     signed: bool = False,
     precision: Precision = "exact",
-    batch: int | None = None,
+    batch_size: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> dict[str, Tensor]: ...
@@ -150,7 +150,7 @@ def attribute(
     score: str = "logit",
     signed: bool = False,
     precision: Precision = "exact",
-    batch: int | None = None,
+    batch_size: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Tensor | dict[str, Tensor]:
@@ -183,18 +183,18 @@ def attribute(
         score=score,
         options=options,
         precision=precision,
-        batch=batch,
+        batch=batch_size,
         progress=progress,
     )
     if not isinstance(signed, bool):
         raise MethodError(f"attribute: signed is True or False, not {shown(signed)}.")
-    ((chosen, _),) = request.methods
+    ((chosen_method, _),) = request.methods
     result = attributions(wrapped, images, request)
     by_layer = {}
-    for where, maps in zip(result.layers[0], result.maps[0], strict=True):
+    for used_layer, maps in zip(result.layers[0], result.maps[0], strict=True):
         stacked = torch.stack(maps, dim=1) if several_targets(target) else maps[0]
-        by_layer[where.name if where else INPUT] = stacked.relu() if chosen.relu and not signed else stacked
-    return by_layer if several_layers(layer) and not chosen.fuses else next(iter(by_layer.values()))
+        by_layer[used_layer.name if used_layer else INPUT] = stacked.relu() if chosen_method.relu and not signed else stacked
+    return by_layer if several_layers(layer) and not chosen_method.fuses_layers else next(iter(by_layer.values()))
 
 
 def one_method(method: Any) -> MethodSpec:

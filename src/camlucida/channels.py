@@ -13,20 +13,20 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
-from camlucida._files import png, write_picture
+from camlucida._files import png, write_image
 from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec
-from camlucida.error_context import name_of, of_this
+from camlucida.error_context import source_name, error_context
 from camlucida.errors import MethodError, nearest
-from camlucida.explaining import as_model, class_of, top_predictions
+from camlucida.explaining import as_model, target_class, top_predictions
 from camlucida.looking import SHEET, ask, checked, shrunk, small
 from camlucida.models.model import Model
 from camlucida.options import shown
-from camlucida.render.contact import Tile, contact
-from camlucida.render.text import number
+from camlucida.render.contact import Tile, contact_sheet
+from camlucida.render.text import format_number
 from camlucida.request import check_score, one_layer, one_target
 from camlucida.targets import TargetSpec
-from camlucida.tensors import land, scaled
+from camlucida.tensors import to_image_grid, max_scale
 from camlucida.types import Geometry, Prediction
 
 ORDERS = ("contribution", "gradient", "activation", "channel")
@@ -49,7 +49,7 @@ class Activations:
     contributions: Tensor
     order: tuple[int, ...]
     by: str
-    picture: Image.Image
+    image: Image.Image
     geometry: Geometry
     target: str
     score: float
@@ -84,8 +84,8 @@ class Activations:
 
     def heatmap(self, channel: int) -> NDArray[np.float32]:
         """(height, width) of the picture: what the channel sees, its maximum 1; NaN where the network did not look."""
-        heatmap: NDArray[np.float32] = scaled(
-            land(self.maps[checked(channel, len(self), self.layer)], self.geometry)
+        heatmap: NDArray[np.float32] = max_scale(
+            to_image_grid(self.maps[checked(channel, len(self), self.layer)], self.geometry)
         ).numpy()
         return heatmap
 
@@ -98,14 +98,14 @@ class Activations:
         tiles = [
             Tile(
                 kept,
-                scaled(land(self.maps[c], shrunk(self.geometry, kept))).numpy(),
+                max_scale(to_image_grid(self.maps[c], shrunk(self.geometry, kept))).numpy(),
                 f"channel {c}",
                 self._caption(c),
             )
             for c in shown
         ]
         first = self.predictions[0]
-        return contact(
+        return contact_sheet(
             tiles,
             title=self.layer,
             subtitle=f"{len(shown)} of {len(self)} channels, {self.maps.shape[1]} × {self.maps.shape[2]}, by "
@@ -118,19 +118,19 @@ class Activations:
 
     def save(self, path: str | Path, n: int = SHEET, **look: Any) -> list[Path]:
         """The sheet as a picture; returns the files written."""
-        write_picture(lambda: self.figure(n, **look), Path(path))
+        write_image(lambda: self.figure(n, **look), Path(path))
         return [Path(path)]
 
     def _caption(self, channel: int) -> str:
         if self.by == "gradient":
             return f"weight {_signed(float(self.gradients[channel]))}"
         if self.by == "activation":
-            return f"mean {number(float(self.maps[channel].mean()))}"
+            return f"mean {format_number(float(self.maps[channel].mean()))}"
         return f"contributes {_signed(float(self.contributions[channel]))}"
 
     @cached_property
     def _kept(self) -> Image.Image:
-        return small(self.picture)
+        return small(self.image)
 
     def _repr_png_(self) -> bytes:
         return png(self.figure())
@@ -160,7 +160,7 @@ def activations(
     by       the order: contribution (mean gradient × mean activation), gradient, activation, or channel
     """
     wrapped = as_model(model)
-    with of_this(wrapped, image):
+    with error_context(wrapped, image):
         checked_order(by)
         one_layer(layer, "activations are shown of")
         one_target(target, "activations are weighed for")
@@ -169,24 +169,24 @@ def activations(
         inputs, geometry = wrapped.preprocessing(picture)
         where, found = ask(wrapped, inputs, layer, target, score, needs=["gradients"])
         given = found.at_layers[0][0]
-        maps, slopes = given.activations[0].float().cpu(), found.gradients[0][0][0].float().cpu().mean((1, 2))
+        maps, gradients = given.activations[0].float().cpu(), found.gradients[0][0][0].float().cpu().mean((1, 2))
         means = maps.mean((1, 2))
-        contributions = slopes * means
+        contributions = gradients * means
         return Activations(
             maps=maps,
-            gradients=slopes,
+            gradients=gradients,
             contributions=contributions,
-            order=_order(by, contributions, slopes, means),
+            order=_order(by, contributions, gradients, means),
             by=by,
-            picture=picture,
+            image=picture,
             geometry=geometry,
             target=given.target.label(wrapped.labels),
             score=float(found.scores[0, 0]),
             layer=where.label,
             model=wrapped.name,
-            source=name_of(image),
+            source=source_name(image),
             predictions=top_predictions(found.output[0], wrapped.labels),
-            index=class_of(given.target),
+            index=target_class(given.target),
         )
 
 
@@ -208,4 +208,4 @@ def _order(by: str, contributions: Tensor, gradients: Tensor, means: Tensor) -> 
 
 
 def _signed(value: float) -> str:
-    return f"+{number(value)}" if value > 0 else number(value).replace("-", "−", 1)
+    return f"+{format_number(value)}" if value > 0 else format_number(value).replace("-", "−", 1)

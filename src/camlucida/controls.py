@@ -18,17 +18,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camlucida.engine import LayerSpec
-from camlucida.engine.randomise import stages, with_random
+from camlucida.engine.randomise import stages, randomize_weights
 from camlucida.errors import DataError, TargetError
-from camlucida.evidence import Explainer, OfMethod
+from camlucida.evidence import Explainer, MethodExplainer
 from camlucida.methods import find
-from camlucida.model_input import Sight
+from camlucida.model_input import ModelInput
 from camlucida.models.model import Model
 from camlucida.tensors import gaussian_blur
 
 Knows: TypeAlias = Literal["nothing", "the picture", "the truth", "another question"]
 
-Made: TypeAlias = Callable[[Sight, Tensor], Tensor]
+Made: TypeAlias = Callable[[ModelInput, Tensor], Tensor]
 """The picture as the model sees it and pictures (n, c, H, W) in, maps (n, H, W) out."""
 
 BLUR = 1 / 12
@@ -52,69 +52,69 @@ class Control:
     make: Made
     relu: bool = False
 
-    def maps(self, sight: Sight, pictures: Tensor, classes: Tensor) -> Tensor:
-        return self.make(sight, pictures)
+    def maps(self, sight: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
+        return self.make(sight, images)
 
 
-def oracle(sight: Sight, pictures: Tensor) -> Tensor:
+def oracle(sight: ModelInput, images: Tensor) -> Tensor:
     """1 on the object, 0 elsewhere. Raises `DataError` where it is not known where the object is."""
     if sight.region_seen is None:
         raise DataError("it is not known where the object is: no mask and no boxes.")
-    return sight.region_seen.to(pictures).expand(len(pictures), -1, -1)
+    return sight.region_seen.to(images).expand(len(images), -1, -1)
 
 
-def inverted_oracle(sight: Sight, pictures: Tensor) -> Tensor:
+def inverted_oracle(sight: ModelInput, images: Tensor) -> Tensor:
     """0 on the object, 1 elsewhere."""
-    return 1 - oracle(sight, pictures)
+    return 1 - oracle(sight, images)
 
 
-def random(sight: Sight, pictures: Tensor) -> Tensor:
+def random(sight: ModelInput, images: Tensor) -> Tensor:
     """Every pixel by itself, evenly between 0 and 1."""
-    drawn = [torch.rand(picture.shape[-2:], generator=_lot(sight, picture)) for picture in pictures]
-    return torch.stack(drawn).to(pictures)
+    drawn = [torch.rand(image.shape[-2:], generator=_lot(sight, image)) for image in images]
+    return torch.stack(drawn).to(images)
 
 
-def blurred_random(sight: Sight, pictures: Tensor) -> Tensor:
+def blurred_random(sight: ModelInput, images: Tensor) -> Tensor:
     """Smooth blobs, from 0 to 1."""
-    height, width = pictures.shape[-2:]
+    height, width = images.shape[-2:]
     sigmas = BLUR * height, BLUR * width
     radii = [max(1, min(math.ceil(3 * sigma), side - 1)) for sigma, side in zip(sigmas, (height, width), strict=True)]
     # Beyond the edge comes the other side: with mirrored edges the highest blobs would mostly lie at the edge.
-    noise = gaussian_blur(random(sight, pictures)[:, None], sigmas, (radii[0], radii[1]), "circular")[:, 0]
+    noise = gaussian_blur(random(sight, images)[:, None], sigmas, (radii[0], radii[1]), "circular")[:, 0]
     low, high = noise.amin((1, 2), keepdim=True), noise.amax((1, 2), keepdim=True)
     return (noise - low) / (high - low).clamp_min(torch.finfo(noise.dtype).tiny)
 
 
-def uniform(sight: Sight, pictures: Tensor) -> Tensor:
+def uniform(sight: ModelInput, images: Tensor) -> Tensor:
     """The same everywhere."""
-    return torch.ones_like(pictures[:, 0])
+    return torch.ones_like(images[:, 0])
 
 
-def centre(sight: Sight, pictures: Tensor) -> Tensor:
+def centre(sight: ModelInput, images: Tensor) -> Tensor:
     """A Gaussian in the middle of what the network sees."""
     down, across = (
-        torch.exp(-0.5 * ((torch.arange(n) + 0.5 - n / 2) / (CENTRE * n)) ** 2) for n in pictures.shape[-2:]
+        torch.exp(-0.5 * ((torch.arange(n) + 0.5 - n / 2) / (CENTRE * n)) ** 2) for n in images.shape[-2:]
     )
-    return (down[:, None] * across).to(pictures).expand(len(pictures), -1, -1)
+    return (down[:, None] * across).to(images).expand(len(images), -1, -1)
 
 
-def sobel(sight: Sight, pictures: Tensor) -> Tensor:
+def sobel(sight: ModelInput, images: Tensor) -> Tensor:
     """How steep the picture's brightness is, by Sobel's filter."""
-    grey = (pictures / sight.pixel.to(pictures)).mean(1, keepdim=True)
+    grey = (images / sight.pixel.to(images)).mean(1, keepdim=True)
     across = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]).to(grey) / 8
     kernels = torch.stack([across, across.T])[:, None]
     down_and_right = F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), kernels)
     return down_and_right.square().sum(1).sqrt()
 
 
-def zero(sight: Sight, pictures: Tensor) -> Tensor:
+def zero(sight: ModelInput, images: Tensor) -> Tensor:
     """Nothing anywhere."""
-    return torch.zeros_like(pictures[:, 0])
+    return torch.zeros_like(images[:, 0])
 
 
-def fake_cam(sight: Sight, pictures: Tensor) -> Tensor:
+def fake_cam(sight: ModelInput, images: Tensor) -> Tensor:
     """Everything but the pixel in the upper left corner: Poppi et al., CVPR workshop 2021."""
-    maps = torch.ones_like(pictures[:, 0])
+    maps = torch.ones_like(images[:, 0])
     maps[:, 0, 0] = 0
     return maps
 
@@ -126,7 +126,7 @@ class OtherClass:
     base   the method
     """
 
-    base: OfMethod
+    base: MethodExplainer
     name: str = "other_class"
     knows: Knows = "another question"
 
@@ -138,14 +138,14 @@ class OtherClass:
     def relu(self) -> bool:
         return self.base.relu
 
-    def maps(self, sight: Sight, pictures: Tensor, classes: Tensor) -> Tensor:
+    def maps(self, sight: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
         count = len(sight.logits)
         if count < 2:
             raise TargetError("the model has one output only: there is no other class.")
         others = [self._other(sight, int(asked), count) for asked in classes]
-        return self.base.maps(sight, pictures, torch.tensor(others))
+        return self.base.maps(sight, images, torch.tensor(others))
 
-    def _other(self, sight: Sight, asked: int, count: int) -> int:
+    def _other(self, sight: ModelInput, asked: int, count: int) -> int:
         step = torch.randint(1, count, (), generator=sight.random(f"control/{self.name}/{asked}"))
         return (asked + int(step)) % count
 
@@ -157,7 +157,7 @@ class RandomWeights:
     base   the method
     """
 
-    base: OfMethod
+    base: MethodExplainer
     name: str = "random_weights"
     knows: Knows = "the picture"
     _networks: WeakKeyDictionary[nn.Module, dict[int, Model]] = field(default_factory=WeakKeyDictionary, repr=False)
@@ -170,14 +170,14 @@ class RandomWeights:
     def relu(self) -> bool:
         return self.base.relu
 
-    def maps(self, sight: Sight, pictures: Tensor, classes: Tensor) -> Tensor:
-        return self.base.maps(replace(sight, model=self._redrawn(sight.model, sight.seed)), pictures, classes)
+    def maps(self, sight: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
+        return self.base.maps(replace(sight, model=self._redrawn(sight.model, sight.seed)), images, classes)
 
     def _redrawn(self, model: Model, seed: int) -> Model:
         """Drawn once for all pictures of a run."""
         drawn = self._networks.setdefault(model.network, {})
         if seed not in drawn:
-            drawn[seed] = replace(model, network=with_random(model.network, stages(model.network), seed=seed))
+            drawn[seed] = replace(model, network=randomize_weights(model.network, stages(model.network), seed=seed))
         return drawn[seed]
 
 
@@ -202,10 +202,10 @@ def standard_controls(base: str = "grad_cam", layer: LayerSpec = None) -> tuple[
     layer   its layer; the default one if not given
     """
     method = find(base)
-    asked = OfMethod((method, method.with_options({})), layer)
+    asked = MethodExplainer((method, method.with_options({})), layer)
     return (*CONTROLS, OtherClass(asked), RandomWeights(asked))
 
 
-def _lot(sight: Sight, picture: Tensor) -> torch.Generator:
-    pixels = picture.detach().cpu().contiguous()
+def _lot(sight: ModelInput, image: Tensor) -> torch.Generator:
+    pixels = image.detach().cpu().contiguous()
     return sight.random(f"control/{zlib.crc32(pixels.numpy().tobytes())}")

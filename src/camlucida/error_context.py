@@ -19,7 +19,7 @@ MAX_CAUSE_LETTERS = 200
 
 
 @contextmanager
-def of_this(model: Model, image: Source) -> Iterator[None]:
+def error_context(model: Model, image: Source) -> Iterator[None]:
     """Add the names of the model and the image to every error raised inside.
 
     Raises:
@@ -29,12 +29,12 @@ def of_this(model: Model, image: Source) -> Iterator[None]:
     try:
         yield
     except CamlucidaError as error:
-        where = f"{model.name}, {name_of(image)}"
-        raise type(error)(f"{error} ({where})" if where not in str(error) else str(error)) from error.__cause__
+        context = f"{model.name}, {source_name(image)}"
+        raise type(error)(f"{error} ({context})" if context not in str(error) else str(error)) from error.__cause__
     except Exception as error:
         if not raised_by_network(error):
             raise
-        raise ModelError(f"{fault_of_network(error, model)} ({model.name}, {name_of(image)})") from error
+        raise ModelError(f"{describe_network_error(error, model)} ({model.name}, {source_name(image)})") from error
 
 
 def raised_by_network(error: BaseException) -> bool:
@@ -47,7 +47,7 @@ def raised_by_network(error: BaseException) -> bool:
     )
 
 
-def fault_of_network(error: BaseException, model: Model, size: tuple[int, int] | None = None) -> str:
+def describe_network_error(error: BaseException, model: Model, size: tuple[int, int] | None = None) -> str:
     """Return a sentence about the error that a network raised, and what to try.
 
     Args:
@@ -62,7 +62,7 @@ def fault_of_network(error: BaseException, model: Model, size: tuple[int, int] |
     )
 
 
-def name_of(image: Source) -> str:
+def source_name(image: Source) -> str:
     """Return what to call an image: its file name, or the name of its type where it has none."""
     if isinstance(image, str | os.PathLike):
         return Path(image).name

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from camlucida.attribution import attributions
 from camlucida.engine import LayerSpec
-from camlucida.model_input import Sight
+from camlucida.model_input import ModelInput
 from camlucida.request import AttributionRequest, MethodRequest
-from camlucida.tensors import land, upsample
+from camlucida.tensors import to_image_grid, upsample
 from camlucida.types import ProgressCallback
 
 
@@ -31,12 +31,12 @@ class Explainer(Protocol):
     @property
     def relu(self) -> bool: ...
 
-    def maps(self, sight: Sight, pictures: Tensor, classes: Tensor) -> Tensor:
+    def maps(self, sight: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
         """Raw maps (n, h, w) of pictures (n, c, H, W), each for its class (n,)."""
 
 
 @dataclass(frozen=True)
-class OfMethod:
+class MethodExplainer:
     """A method at one layer, as an explainer.
 
     named   its name in tables, if it is not the method's: the same method may be there at another layer, too
@@ -46,7 +46,7 @@ class OfMethod:
     request: MethodRequest
     layer: LayerSpec | Sequence[LayerSpec] = None
     named: str = ""
-    tick: ProgressCallback | None = None
+    progress: ProgressCallback | None = None
 
     @property
     def name(self) -> str:
@@ -63,12 +63,12 @@ class OfMethod:
             return [self.layer]
         return self.layer
 
-    def maps(self, sight: Sight, pictures: Tensor, classes: Tensor) -> Tensor:
+    def maps(self, sight: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
         model = sight.model
         found = attributions(
             model,
-            pictures,
-            AttributionRequest(targets=[classes], layers=self.layers, methods=[self.request], progress=self.tick),
+            images,
+            AttributionRequest(targets=[classes], layers=self.layers, methods=[self.request], progress=self.progress),
         )
         return found.maps[0][0][0]
 
@@ -78,27 +78,27 @@ OF_THE_MAP = frozenset({"raw", "shown", "relevance", "signed", "explain", "expla
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class MetricInputs:
     """One map of one image, and whatever a metric may ask for by naming it: a property here, or one of `Sight`."""
 
-    sight: Sight
+    model_input: ModelInput
     explainer: Explainer
     raw: Tensor
     purpose: str = ""
 
     def given(self, needs: Sequence[str]) -> list[Any]:
         """Return what a metric asks for, in its order; what all maps of an image share comes from its `Sight`."""
-        return [getattr(self if need in OF_THE_MAP else self.sight, need) for need in needs]
+        return [getattr(self if need in OF_THE_MAP else self.model_input, need) for need in needs]
 
     def lacks(self, needs: Sequence[str]) -> str:
         """Which of `needs` is not known of this picture, or nothing."""
         known: dict[str, Any] = {
-            "boxes": self.sight.item.boxes,
-            "mask": self.sight.item.mask,
-            "region": self.sight.item.boxes if self.sight.item.mask is None else self.sight.item.mask,
-            "label": self.sight.label,
+            "boxes": self.model_input.item.boxes,
+            "mask": self.model_input.item.mask,
+            "region": self.model_input.item.boxes if self.model_input.item.mask is None else self.model_input.item.mask,
+            "label": self.model_input.label,
         }
-        known |= {"rival": self.sight.item.rival, "parts": self.sight.item.parts, "effects": self.sight.item.without}
+        known |= {"rival": self.model_input.item.other_objects_mask, "parts": self.model_input.item.parts, "effects": self.model_input.item.render_without}
         known |= {"region_seen": known["region"], "boxes_seen": known["boxes"], "present": known["label"]}
         return next((need for need in needs if need in known and known[need] is None), "")
 
@@ -108,7 +108,7 @@ class Evidence:
 
     @cached_property
     def shown(self) -> Tensor:
-        return land(self._as_shown.cpu(), self.sight.geometry).nan_to_num(nan=0.0).clamp_min(0)
+        return to_image_grid(self._as_shown.cpu(), self.model_input.geometry).nan_to_num(nan=0.0).clamp_min(0)
 
     @cached_property
     def relevance(self) -> Tensor:
@@ -118,25 +118,25 @@ class Evidence:
     def signed(self) -> Tensor:
         return self._on_input(self.raw[None])[0]
 
-    def explain(self, pictures: Tensor) -> Tensor:
-        classes = torch.full((len(pictures),), self.sight.target)
-        return self._mapped(pictures, classes)
+    def explain(self, images: Tensor) -> Tensor:
+        classes = torch.full((len(images),), self.model_input.target)
+        return self._mapped(images, classes)
 
     def explain_class(self, classes: Sequence[int]) -> Tensor:
-        return self._mapped(self.sight.inputs.expand(len(classes), -1, -1, -1), torch.as_tensor(classes))
+        return self._mapped(self.model_input.inputs.expand(len(classes), -1, -1, -1), torch.as_tensor(classes))
 
-    def _mapped(self, pictures: Tensor, classes: Tensor) -> Tensor:
-        found = self.explainer.maps(self.sight, pictures, classes)
+    def _mapped(self, images: Tensor, classes: Tensor) -> Tensor:
+        found = self.explainer.maps(self.model_input, images, classes)
         return self._on_input(found.relu() if self.explainer.relu else found)
 
     def _on_input(self, maps: Tensor) -> Tensor:
-        height, width = (int(n) for n in self.sight.inputs.shape[-2:])
+        height, width = (int(n) for n in self.model_input.inputs.shape[-2:])
         return upsample(maps, (height, width))
 
     @property
     def inputs(self) -> Tensor:
-        return self.sight.inputs[0]
+        return self.model_input.inputs[0]
 
     @property
     def random(self) -> torch.Generator:
-        return self.sight.random(self.purpose)
+        return self.model_input.random(self.purpose)

@@ -12,24 +12,24 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
-from camlucida._files import png, write_picture
+from camlucida._files import png, write_image
 from camlucida.data.images import Source
 from camlucida.engine import LayerSpec
-from camlucida.error_context import name_of, of_this
+from camlucida.error_context import source_name, error_context
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.explaining import as_model, iterated
 from camlucida.looking import SHEET, Seen, checked, each, shrunk, small
 from camlucida.models.model import Model
 from camlucida.options import Count, checked_arguments
-from camlucida.render.contact import Tile, contact
-from camlucida.render.text import number
+from camlucida.render.contact import Tile, contact_sheet
+from camlucida.render.text import format_number
 from camlucida.request import one_layer
-from camlucida.tensors import land
+from camlucida.tensors import to_image_grid
 from camlucida.types import Geometry, Prediction
 
 
 @dataclass(frozen=True, eq=False)
-class Excited:
+class TopImage:
     """One picture, and how much a channel is excited by it.
 
     strength   the channel's highest activation on it
@@ -40,19 +40,19 @@ class Excited:
     source: str
     strength: float
     map: Tensor
-    picture: Image.Image
+    image: Image.Image
     geometry: Geometry
     predicted: Prediction
 
 
 @dataclass(frozen=True, eq=False)
-class TopPictures:
+class TopImages:
     """The pictures that excite one channel most, best first. Shows itself in a notebook.
 
     seen      how many pictures were looked at; `failed` those that could not be, with the error
     """
 
-    items: tuple[Excited, ...]
+    items: tuple[TopImage, ...]
     channel: int
     channels: int
     layer: str
@@ -68,15 +68,15 @@ class TopPictures:
         top = max((item.strength for item in items), default=0.0)
         tiles = [
             Tile(
-                item.picture,
-                (land(item.map, item.geometry) / (top if top > 0 else 1)).clamp(0, 1).numpy(),
+                item.image,
+                (to_image_grid(item.map, item.geometry) / (top if top > 0 else 1)).clamp(0, 1).numpy(),
                 item.source,
-                f"{number(item.strength)} · {item.predicted.name} {item.predicted.probability:.0%}",
+                f"{format_number(item.strength)} · {item.predicted.name} {item.predicted.probability:.0%}",
             )
             for item in items
         ]
         several = "pictures" if self.seen != 1 else "picture"
-        return contact(
+        return contact_sheet(
             tiles,
             title=f"Channel {self.channel} of {self.layer}",
             subtitle=f"{len(items)} of {self.seen} {several}, first those that excite it most: its highest activation",
@@ -87,7 +87,7 @@ class TopPictures:
 
     def save(self, path: str | Path, n: int = SHEET, **look: Any) -> list[Path]:
         """The sheet as a picture; returns the files written."""
-        write_picture(lambda: self.figure(n, **look), Path(path))
+        write_image(lambda: self.figure(n, **look), Path(path))
         return [Path(path)]
 
     def _repr_png_(self) -> bytes:
@@ -95,29 +95,29 @@ class TopPictures:
 
 
 @checked_arguments(MethodError)
-def top_pictures(
+def top_images(
     model: Model | nn.Module | str,
     images: Iterable[Source],
     *,
     channel: int,
     layer: LayerSpec = None,
     n: Count = SHEET,
-    tick: Callable[[Source, CamlucidaError | None], None] | None = None,
-) -> TopPictures:
+    progress: Callable[[Source, CamlucidaError | None], None] | None = None,
+) -> TopImages:
     """The n pictures that excite a channel most. One that cannot be read is left out, and named in `failed`.
 
     tick     told after every picture, with the error if there was one
     """
     one_layer(layer, "a channel belongs to")
     wrapped = as_model(model)
-    best: list[tuple[float, int, Excited]] = []
+    best: list[tuple[float, int, TopImage]] = []
     failed: list[tuple[str, CamlucidaError]] = []
     count, channels, where = 0, 0, ""
     for seen, (image, found) in enumerate(each(wrapped, iterated(images), layer)):
         if isinstance(found, CamlucidaError):
-            failed.append((name_of(image), found))
+            failed.append((source_name(image), found))
         else:
-            with of_this(wrapped, image):
+            with error_context(wrapped, image):
                 excited = _excited(image, found, channel)
             channels, where, count = len(found.maps), found.layer, count + 1
             entry = (excited.strength, -seen, excited)  # of equals the first comes first
@@ -125,15 +125,15 @@ def top_pictures(
                 heapq.heappush(best, entry)
             else:
                 heapq.heappushpop(best, entry)
-        if tick:
-            tick(image, found if isinstance(found, CamlucidaError) else None)
+        if progress:
+            progress(image, found if isinstance(found, CamlucidaError) else None)
     ordered = tuple(entry[2] for entry in sorted(best, key=lambda entry: entry[:2], reverse=True))
-    return TopPictures(ordered, channel, channels, where, wrapped.name, count, tuple(failed))
+    return TopImages(ordered, channel, channels, where, wrapped.name, count, tuple(failed))
 
 
-def _excited(image: Source, found: Seen, channel: int) -> Excited:
+def _excited(image: Source, found: Seen, channel: int) -> TopImage:
     """Raises `LayerError` where the layer has no such channel."""
     chosen = found.maps[checked(channel, len(found.maps), found.layer)].clone()  # not all the others with it
-    kept = small(found.picture)
+    kept = small(found.image)
     geometry = shrunk(found.geometry, kept)
-    return Excited(name_of(image), float(chosen.max()), chosen, kept, geometry, found.predicted)
+    return TopImage(source_name(image), float(chosen.max()), chosen, kept, geometry, found.predicted)

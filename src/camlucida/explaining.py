@@ -14,21 +14,21 @@ from torch import Tensor, nn
 import camlucida
 from camlucida.attribution import Attribution, attributions
 from camlucida.data.images import Source, load_image
-from camlucida.engine import LayerSpec, twin_of
+from camlucida.engine import LayerSpec, copy_of
 from camlucida.engine.repeats import Precision
-from camlucida.error_context import name_of, of_this
+from camlucida.error_context import source_name, error_context
 from camlucida.errors import CamlucidaError, ImageError, ModelError
 from camlucida.explanation import Explanation
-from camlucida.explanations import Explanations
+from camlucida.explanations import ExplanationSet
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.options import OptionValue, shown
-from camlucida.outputs import class_scores, placed
+from camlucida.outputs import class_scores, to_network
 from camlucida.request import INPUT, AttributionRequest, MethodSpec
 from camlucida.targets import ClassScore, Target, TargetSpec, class_label
 from camlucida.types import Geometry, Prediction, ProgressCallback
 
-TOP = 5
+N_PREDICTIONS = 5
 """How many predictions an explanation carries."""
 
 
@@ -42,7 +42,7 @@ def explain(  # type: ignore[overload-overlap]
     method: MethodSpec = "grad_cam",
     score: str = "logit",
     precision: Precision = "exact",
-    batch: int | None = None,
+    batch_size: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Explanation: ...
@@ -58,10 +58,10 @@ def explain(
     method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
     score: str = "logit",
     precision: Precision = "exact",
-    batch: int | None = None,
+    batch_size: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
-) -> Explanations: ...
+) -> ExplanationSet: ...
 
 
 @overload
@@ -74,10 +74,10 @@ def explain(
     method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
     score: str = "logit",
     precision: Precision = "exact",
-    batch: int | None = None,
+    batch_size: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
-) -> Explanations: ...
+) -> ExplanationSet: ...
 
 
 @overload
@@ -90,10 +90,10 @@ def explain(
     method: Sequence[MethodSpec],
     score: str = "logit",
     precision: Precision = "exact",
-    batch: int | None = None,
+    batch_size: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
-) -> Explanations: ...
+) -> ExplanationSet: ...
 
 
 def explain(
@@ -105,10 +105,10 @@ def explain(
     method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
     score: str = "logit",
     precision: Precision = "exact",
-    batch: int | None = None,
+    batch_size: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
-) -> Explanation | Explanations:
+) -> Explanation | ExplanationSet:
     """Explain what a model predicts for one image.
 
     Args:
@@ -136,7 +136,7 @@ def explain(
         CamlucidaError: With the names of the model and the image in its message.
     """
     wrapped = as_model(model)
-    with of_this(wrapped, image):
+    with error_context(wrapped, image):
         request = AttributionRequest.of(
             target=target,
             layer=layer,
@@ -144,7 +144,7 @@ def explain(
             score=score,
             options=options,
             precision=precision,
-            batch=batch,
+            batch=batch_size,
             progress=progress,
         )
     return explained(wrapped, image, request)
@@ -179,7 +179,7 @@ def explain_each(
     batch: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
-) -> Iterator[tuple[Source, Explanations | CamlucidaError]]: ...
+) -> Iterator[tuple[Source, ExplanationSet | CamlucidaError]]: ...
 
 
 @overload
@@ -195,7 +195,7 @@ def explain_each(
     batch: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
-) -> Iterator[tuple[Source, Explanations | CamlucidaError]]: ...
+) -> Iterator[tuple[Source, ExplanationSet | CamlucidaError]]: ...
 
 
 @overload
@@ -211,7 +211,7 @@ def explain_each(
     batch: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
-) -> Iterator[tuple[Source, Explanations | CamlucidaError]]: ...
+) -> Iterator[tuple[Source, ExplanationSet | CamlucidaError]]: ...
 
 
 def explain_each(
@@ -226,7 +226,7 @@ def explain_each(
     batch: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
-) -> Iterator[tuple[Source, Explanation | Explanations | CamlucidaError]]:
+) -> Iterator[tuple[Source, Explanation | ExplanationSet | CamlucidaError]]:
     """Explain many images, one after the other.
 
     Args:
@@ -256,7 +256,7 @@ def explain_each(
 
 def each_explained(
     model: Model, images: Iterable[Source], request: AttributionRequest
-) -> Iterator[tuple[Source, Explanation | Explanations | CamlucidaError]]:
+) -> Iterator[tuple[Source, Explanation | ExplanationSet | CamlucidaError]]:
     """Yield each image with its explanation, or with the error where it cannot be explained."""
     for image in images:
         try:
@@ -275,19 +275,19 @@ def iterated(images: Any) -> Iterator[Source]:
     return iter(images)
 
 
-def explained(model: Model, image: Source, request: AttributionRequest) -> Explanation | Explanations:
+def explained(model: Model, image: Source, request: AttributionRequest) -> Explanation | ExplanationSet:
     """Return what a request gives for one image. Raises as `explain` does."""
-    with of_this(model, image):
-        return _explained(model, image, request)
+    with error_context(model, image):
+        return _explain(model, image, request)
 
 
-def _explained(model: Model, image: Source, request: AttributionRequest) -> Explanation | Explanations:
+def _explain(model: Model, image: Source, request: AttributionRequest) -> Explanation | ExplanationSet:
     loaded = load_image(image)
     inputs, geometry = model.preprocessing(loaded)
     weights = model.weights_hash
     result = attributions(model, inputs[None], request)
-    explanations = Explanations(
-        tuple(_each_map(model, weights, name_of(image), loaded, geometry, request, result)),
+    explanations = ExplanationSet(
+        tuple(_each_map(model, weights, source_name(image), loaded, geometry, request, result)),
     )
     return explanations if request.several or len(explanations) > 1 else explanations.items[0]
 
@@ -301,23 +301,23 @@ def _each_map(
     request: AttributionRequest,
     result: Attribution,
 ) -> Iterator[Explanation]:
-    predictions = top_predictions(_numbers(result.output[0]), model.labels)
+    predictions = top_predictions(_check_finite(result.output[0]), model.labels)
     for m, (method, options) in enumerate(request.methods):
         for t, target in enumerate(result.targets):
             for l, layer in enumerate(result.layers[m]):
                 yield Explanation(
                     raw=result.maps[m][l][t][0].float().cpu().clone(),  # of this map only, to be pickled alone
                     relu=method.relu,
-                    picture=image,
+                    image=image,
                     geometry=geometry,
                     target=target.label(model.labels),
-                    index=class_of(target),
+                    index=target_class(target),
                     score=float(result.scores[t, 0]),
                     score_kind=request.score if isinstance(target, ClassScore) else "score",
                     predictions=predictions,
                     method=method.name,
                     options=dict(options),
-                    repeats=request.repeats,
+                    run_options=request.repeats,
                     paper=method.paper,
                     layer=layer.label if layer else INPUT,
                     model=model.name,
@@ -329,40 +329,40 @@ def _each_map(
                 )
 
 
-def scores_of(model: Model, image: Source) -> Tensor:
+def predict_scores(model: Model, image: Source) -> Tensor:
     """What a model says about one picture, with no map: its class scores (k,). Raises as `explain` does."""
-    with of_this(model, image), torch.inference_mode(False), torch.no_grad():
+    with error_context(model, image), torch.inference_mode(False), torch.no_grad():
         inputs, _ = model.preprocessing(load_image(image))
-        output = twin_of(model.network).module(placed(model.network, inputs[None]))
-        return _numbers(class_scores(output, model.output)[0].cpu())
+        output = copy_of(model.network).module(to_network(model.network, inputs[None]))
+        return _check_finite(class_scores(output, model.output)[0].cpu())
 
 
-def _numbers(scores: Tensor) -> Tensor:
+def _check_finite(scores: Tensor) -> Tensor:
     """Scores (k,) as they are. Raises `ModelError` where one is NaN or infinite; -inf only rules a class out."""
-    wrong = int((scores.isnan() | scores.isposinf()).sum())
-    if wrong:
+    n_invalid = int((scores.isnan() | scores.isposinf()).sum())
+    if n_invalid:
         raise ModelError(
-            f"the network's answer is no number: {wrong} of its {len(scores)} scores are NaN or infinite. Look for a "
+            f"the network's answer is no number: {n_invalid} of its {len(scores)} scores are NaN or infinite. Look for a "
             "division by 0, a root or logarithm of 0, or weights that are NaN themselves."
         )
     return scores
 
 
-def top_predictions(scores: Tensor, names: Sequence[str], count: int = TOP) -> tuple[Prediction, ...]:
+def top_predictions(scores: Tensor, names: Sequence[str], n: int = N_PREDICTIONS) -> tuple[Prediction, ...]:
     """The `count` likeliest classes of one picture's scores (k,), best first."""
-    chances = scores.softmax(0)
-    best = torch.topk(scores, min(count, len(scores))).indices.tolist()
-    return tuple(Prediction(i, class_label(i, names), float(chances[i]), float(scores[i])) for i in best)
+    probabilities = scores.softmax(0)
+    indices = torch.topk(scores, min(n, len(scores))).indices.tolist()
+    return tuple(Prediction(i, class_label(i, names), float(probabilities[i]), float(scores[i])) for i in indices)
 
 
 @cache
 def versions() -> dict[str, str]:
     """Versions of what takes part in an explanation."""
-    found = {name: importlib.metadata.version(name) for name in ("torch", "torchvision", "pillow", "numpy")}
-    return {"camlucida": camlucida.__version__, **found}
+    libraries = {name: importlib.metadata.version(name) for name in ("torch", "torchvision", "pillow", "numpy")}
+    return {"camlucida": camlucida.__version__, **libraries}
 
 
-def class_of(target: Target) -> int | None:
+def target_class(target: Target) -> int | None:
     """The class that a target scores, if it is one class; None for "cat rather than dog" and the like."""
     if not isinstance(target, ClassScore):
         return None

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from camlucida._files import atomic_write, png, write_picture
-from camlucida.engine.repeats import Repeats
+from camlucida._files import atomic_write, png, write_image
+from camlucida.engine.repeats import RunOptions
 from camlucida.render.bars import Bar
-from camlucida.render.colours import checked
+from camlucida.render.colours import check_colormap
 from camlucida.render.overlay import overlay
-from camlucida.render.palettes import DEFAULT, PALETTES
-from camlucida.render.panel import panel
-from camlucida.tensors import full_colour, land, shown
+from camlucida.render.palettes import DEFAULT_COLORMAP, PALETTES
+from camlucida.render.panel import draw_panel
+from camlucida.tensors import full_colour, to_image_grid, display_map
 from camlucida.types import Display, Geometry, Prediction
 
 
@@ -49,7 +49,7 @@ class Explanation:
 
     raw: Tensor
     relu: bool
-    picture: Image.Image
+    image: Image.Image
     geometry: Geometry
     target: str
     index: int | None
@@ -66,7 +66,7 @@ class Explanation:
     versions: Mapping[str, str]
     display: Display = field(default_factory=Display)
     notes: Mapping[str, float] = field(default_factory=dict)
-    repeats: Repeats = field(default_factory=Repeats)
+    run_options: RunOptions = field(default_factory=RunOptions)
 
     def __repr__(self) -> str:
         best = self.predictions[0]
@@ -84,7 +84,7 @@ class Explanation:
     @cached_property
     def landed(self) -> NDArray[np.float32]:
         """(height, width) of the original picture, in the map's own units; NaN where the network did not look."""
-        landed: NDArray[np.float32] = land(self.map, self.geometry).numpy()
+        landed: NDArray[np.float32] = to_image_grid(self.map, self.geometry).numpy()
         return landed
 
     @cached_property
@@ -93,7 +93,7 @@ class Explanation:
 
         0 to `peak` as 0 to 1; or where the map `shows_signs`, -`peak` to `peak`, with zero at 0.5.
         """
-        return self._heat(self.shows_signs)
+        return self._display_map(self.shows_signs)
 
     @cached_property
     def shows_signs(self) -> bool:
@@ -105,35 +105,35 @@ class Explanation:
         """What the full colour stands for, in the map's own units: the highest on the picture, or a percentile."""
         return full_colour(torch.from_numpy(self.landed), self.display)
 
-    def _heat(self, signed: bool) -> NDArray[np.float32]:
-        heat: NDArray[np.float32] = shown(torch.from_numpy(self.landed), self.peak, signed=signed).numpy()
-        return heat
+    def _display_map(self, signed: bool) -> NDArray[np.float32]:
+        saliency: NDArray[np.float32] = display_map(torch.from_numpy(self.landed), self.peak, signed=signed).numpy()
+        return saliency
 
-    def _look(self, colormap: str | None) -> tuple[NDArray[np.float32], str]:
+    def _styled_map(self, colormap: str | None) -> tuple[NDArray[np.float32], str]:
         """The heat and the palette to draw with: a palette with zero in the middle shows both signs, no other does."""
-        name = colormap or ("signed" if self.shows_signs else DEFAULT)
-        signed = PALETTES[checked(name)].diverging
-        return self.heatmap if signed == self.shows_signs else self._heat(signed), name
+        name = colormap or ("signed" if self.shows_signs else DEFAULT_COLORMAP)
+        signed = PALETTES[check_colormap(name)].diverging
+        return self.heatmap if signed == self.shows_signs else self._display_map(signed), name
 
     @property
     def score_label(self) -> str:
         """The score with its unit: "logit 14.2"."""
         return f"{self.score_kind.replace('_', ' ')} {self.score:.3g}"
 
-    def overlay(self, opacity: float = 0.5, *, colormap: str | None = None, **look: Any) -> Image.Image:
+    def overlay(self, opacity: float = 0.5, *, colormap: str | None = None, **style: Any) -> Image.Image:
         """The heat map over the picture, at the picture's size. `look` as of `render.overlay`.
 
         colormap   None for the map's own; one with zero in the middle shows what is below zero, too
         """
-        heat, colormap = self._look(colormap)
-        return overlay(self.picture, heat, opacity=opacity, colormap=colormap, **look)
+        saliency, colormap = self._styled_map(colormap)
+        return overlay(self.image, saliency, opacity=opacity, colormap=colormap, **style)
 
-    def panel(self, *, colormap: str | None = None, **look: Any) -> Image.Image:
+    def panel(self, *, colormap: str | None = None, **style: Any) -> Image.Image:
         """Picture, heat map, overlay, colour scale and top-5 on one page. `look` as of `render.panel`."""
-        heat, colormap = self._look(colormap)
-        return panel(
-            self.picture,
-            heat,
+        saliency, colormap = self._styled_map(colormap)
+        return draw_panel(
+            self.image,
+            saliency,
             [Bar(p.name, p.probability, p.index == self.index) for p in self.predictions],
             title=self.target,
             subtitle=f"{self.method} · {self.layer} · {self.grid_label}",
@@ -142,7 +142,7 @@ class Explanation:
             footer=f"{self.model} · {self.source} · camlucida {self.versions.get('camlucida', '')}",
             scale=(-self.peak if PALETTES[colormap].diverging else 0.0, self.peak),
             colormap=colormap,
-            **look,
+            **style,
         )
 
     @property
@@ -163,7 +163,7 @@ class Explanation:
             "weights": self.weights_hash,
             "method": self.method,
             "options": dict(self.options),
-            **asdict(self.repeats),
+            **asdict(self.run_options),
             "paper": self.paper,
             "layer": self.layer,
             "grid": list(self.raw.shape),
@@ -182,10 +182,10 @@ class Explanation:
 
     def npz(self) -> bytes:
         """The arrays as the bytes of an .npz: `raw`, `map` and `heatmap` (float16)."""
-        sink = io.BytesIO()
+        buffer = io.BytesIO()
         heatmap = self.heatmap.astype(np.float16)
-        np.savez_compressed(sink, raw=self.raw.numpy(), map=self.map.numpy(), heatmap=heatmap)
-        return sink.getvalue()
+        np.savez_compressed(buffer, raw=self.raw.numpy(), map=self.map.numpy(), heatmap=heatmap)
+        return buffer.getvalue()
 
     def json(self) -> bytes:
         """`record()` as the bytes of a file."""
@@ -193,7 +193,7 @@ class Explanation:
         # A file name need not be text: what is no letter is written as Python escapes it.
         return text.encode("utf-8", errors="backslashreplace")
 
-    def save(self, path: str | Path, **look: Any) -> list[Path]:
+    def save(self, path: str | Path, **style: Any) -> list[Path]:
         """Write it down; returns the files written.
 
         .png, .jpg, .webp   the panel (`look` as of `panel`)
@@ -201,11 +201,11 @@ class Explanation:
         """
         path = Path(path)
         if path.suffix.lower() == ".npz":
-            beside = path.with_suffix(".json")
-            atomic_write(beside, self.json())
+            record_path = path.with_suffix(".json")
+            atomic_write(record_path, self.json())
             atomic_write(path, self.npz())
-            return [path, beside]
-        write_picture(lambda: self.panel(**look), path)
+            return [path, record_path]
+        write_image(lambda: self.panel(**style), path)
         return [path]
 
     @property

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from camlucida import comparison
-from camlucida._files import png, write_picture
+from camlucida._files import png, write_image
 from camlucida.errors import TargetError
 from camlucida.explanation import Explanation
 from camlucida.options import shown
-from camlucida.render.figure import Cell, Painted, grid
-from camlucida.render.panel import panel
+from camlucida.render.figure import GridCell, RenderedMap, draw_grid
+from camlucida.render.panel import draw_panel
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Explanations(Sequence[Explanation]):
+class ExplanationSet(Sequence[Explanation]):
     """Several explanations of one picture: methods × targets × layers, from one run of the network."""
 
     items: tuple[Explanation, ...]
@@ -39,11 +39,11 @@ class Explanations(Sequence[Explanation]):
     def __getitem__(self, position: int) -> Explanation: ...
 
     @overload
-    def __getitem__(self, position: slice) -> Explanations: ...
+    def __getitem__(self, position: slice) -> ExplanationSet: ...
 
-    def __getitem__(self, position: int | slice) -> Explanation | Explanations:
+    def __getitem__(self, position: int | slice) -> Explanation | ExplanationSet:
         """Return the explanation at a position, or those of a slice."""
-        return Explanations(self.items[position]) if isinstance(position, slice) else self.items[position]
+        return ExplanationSet(self.items[position]) if isinstance(position, slice) else self.items[position]
 
     def __iter__(self) -> Iterator[Explanation]:
         return iter(self.items)
@@ -52,55 +52,55 @@ class Explanations(Sequence[Explanation]):
         """The different values of "method", "target" or "layer", in order."""
         return list(dict.fromkeys(getattr(item, name) for item in self.items))
 
-    def select(self, **wanted: str) -> Explanations:
+    def select(self, **criteria: str) -> ExplanationSet:
         """Those with the given method, target or layer: `select(layer="layer4")`."""
-        if unknown := sorted(set(wanted) - {"method", "target", "layer"}):
+        if unknown := sorted(set(criteria) - {"method", "target", "layer"}):
             raise TargetError(f"explanations are selected by method, target and layer, not by {unknown[0]!r}.")
-        chosen = [e for e in self.items if all(getattr(e, key) == value for key, value in wanted.items())]
-        if not chosen:
-            have = "; ".join(f"{key}: {', '.join(self.axis(key))}" for key in wanted)
-            raise TargetError(f"no explanation with {wanted}. There are {have}.")
-        return Explanations(tuple(chosen))
+        matching = [e for e in self.items if all(getattr(e, key) == value for key, value in criteria.items())]
+        if not matching:
+            available = "; ".join(f"{key}: {', '.join(self.axis(key))}" for key in criteria)
+            raise TargetError(f"no explanation with {criteria}. There are {available}.")
+        return ExplanationSet(tuple(matching))
 
     @property
     def slugs(self) -> list[str]:
         """A part of a file name for each, no two alike."""
         slugs: list[str] = []
         for e in self.items:
-            twins = sum(slug == e.slug or slug.startswith(f"{e.slug}.") for slug in slugs)
-            slugs.append(f"{e.slug}.{twins + 1}" if twins else e.slug)
+            copies = sum(slug == e.slug or slug.startswith(f"{e.slug}.") for slug in slugs)
+            slugs.append(f"{e.slug}.{copies + 1}" if copies else e.slug)
         return slugs
 
-    def figure(self, *, colormap: str | None = None, **look: Any) -> Image.Image:
+    def figure(self, *, colormap: str | None = None, **style: Any) -> Image.Image:
         """All of them in a labelled grid. `look` as of `render.grid`; each in its own palette unless one is named."""
-        axes = self._differing()
-        across = max(reversed(axes), key=lambda axis: len(self.axis(axis)))  # wide rather than tall
-        down = [axis for axis in axes if axis != across]
-        rows: dict[tuple[str, ...], dict[str, Cell]] = {}
+        axes = self._varying_axes()
+        column_axis = max(reversed(axes), key=lambda axis: len(self.axis(axis)))  # wide rather than tall
+        row_axes = [axis for axis in axes if axis != column_axis]
+        rows: dict[tuple[str, ...], dict[str, GridCell]] = {}
         for e in self.items:
-            row = tuple(getattr(e, axis) for axis in down)
-            heat, palette = e._look(colormap)
-            rows.setdefault(row, {})[getattr(e, across)] = Painted(heat, self._caption(e), palette)
+            row = tuple(getattr(e, axis) for axis in row_axes)
+            saliency, palette = e._styled_map(colormap)
+            rows.setdefault(row, {})[getattr(e, column_axis)] = RenderedMap(saliency, self._caption(e), palette)
         first = self.items[0]
         single = [axis for axis in ("target", "method", "layer") if axis not in axes and len(self.axis(axis)) == 1]
         fixed = [getattr(first, axis) for axis in single]
-        columns = self.axis(across)
-        return grid(
+        columns = self.axis(column_axis)
+        return draw_grid(
             [[cells.get(column, "not asked for") for column in columns] for cells in rows.values()],
-            rows=[" · ".join(row) or getattr(first, across) for row in rows] if down else [""],
+            rows=[" · ".join(row) or getattr(first, column_axis) for row in rows] if row_axes else [""],
             columns=columns,
             title=" · ".join(fixed) if fixed else first.source,
-            subtitle=self._predicted(),
-            original=first.picture,
+            subtitle=self._prediction_text(),
+            original=first.image,
             footer="each map has its own scale"
             f" · {first.model} · {first.source} · camlucida {first.versions.get('camlucida', '')}",
-            **look,
+            **style,
         )
 
     @property
     def labels(self) -> list[str]:
         """What tells each from the others: "grad_cam", or "grad_cam · layer4 · cat" where all of them differ."""
-        return [" · ".join(getattr(e, axis) for axis in self._differing()) for e in self.items]
+        return [" · ".join(getattr(e, axis) for axis in self._varying_axes()) for e in self.items]
 
     def disagreement(self) -> NDArray[np.float32]:
         """(height, width): the standard deviation over the maps, each scaled to [0, 1]; NaN where not seen.
@@ -116,37 +116,37 @@ class Explanations(Sequence[Explanation]):
         """
         return comparison.rank_correlation([e.landed for e in self.items])
 
-    def disagreement_panel(self, **look: Any) -> Image.Image:
+    def disagreement_panel(self, **style: Any) -> Image.Image:
         """Where the maps differ, on one page. `look` as of `render.panel`."""
-        found, first = self.disagreement(), self.items[0]
-        peak = float(np.nan_to_num(found, nan=0.0).max(initial=0.0))
+        deviation, first = self.disagreement(), self.items[0]
+        peak = float(np.nan_to_num(deviation, nan=0.0).max(initial=0.0))
         off_diagonal = self.rank_correlation()[np.triu_indices(len(self), 1)]
         known = off_diagonal[~np.isnan(off_diagonal)]
         agreement = f"rank correlation {known.min():.2f} to {known.max():.2f}" if known.size else ""
-        alike = [getattr(first, axis) for axis in ("target", "method", "layer") if len(self.axis(axis)) == 1]
-        return panel(
-            first.picture,
-            found / peak if peak else found,
+        shared = [getattr(first, axis) for axis in ("target", "method", "layer") if len(self.axis(axis)) == 1]
+        return draw_panel(
+            first.image,
+            deviation / peak if peak else deviation,
             title=f"Where {len(self)} maps disagree",
-            subtitle=" · ".join([*alike, ", ".join(self.labels)]),
+            subtitle=" · ".join([*shared, ", ".join(self.labels)]),
             score_label=agreement,
             note="" if peak else "They agree everywhere.",
             footer="standard deviation over the maps, each scaled by its maximum"
             f" · {first.model} · {first.source} · camlucida {first.versions.get('camlucida', '')}",
             scale=(0.0, peak),
-            **look,
+            **style,
         )
 
-    def save(self, path: str | Path, **look: Any) -> list[Path]:
+    def save(self, path: str | Path, **style: Any) -> list[Path]:
         """The grid as a picture, or with .npz every map in a file of its own beside."""
         path = Path(path)
         if path.suffix.lower() == ".npz":
-            named = zip(self.slugs, self.items, strict=True)
-            return [written for slug, e in named for written in e.save(path.with_name(f"{path.stem}.{slug}.npz"))]
-        write_picture(lambda: self.figure(**look), path)
+            named_items = zip(self.slugs, self.items, strict=True)
+            return [written for slug, e in named_items for written in e.save(path.with_name(f"{path.stem}.{slug}.npz"))]
+        write_image(lambda: self.figure(**style), path)
         return [path]
 
-    def _differing(self) -> list[str]:
+    def _varying_axes(self) -> list[str]:
         """The axes that tell them apart: not the layer where every method has one of its own, as fused layers are."""
         axes = [axis for axis in ("method", "target", "layer") if len(self.axis(axis)) > 1] or ["method"]
         if (
@@ -158,10 +158,10 @@ class Explanations(Sequence[Explanation]):
         return axes
 
     def _caption(self, e: Explanation) -> str:
-        implied = len(self.axis("layer")) > 1 and "layer" not in self._differing()
+        implied = len(self.axis("layer")) > 1 and "layer" not in self._varying_axes()
         return f"{e.score_label}, {e.layer}" if implied else e.score_label
 
-    def _predicted(self) -> str:
+    def _prediction_text(self) -> str:
         best = self.items[0].predictions[:2]
         return "predicted " + ", ".join(f"{p.name} {p.probability:.0%}" for p in best)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec
-from camlucida.error_context import name_of, of_this
+from camlucida.error_context import source_name, error_context
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.explaining import as_model, iterated, top_predictions
 from camlucida.features.concept_result import Concepts
@@ -23,7 +23,7 @@ from camlucida.features.factorise import STARTS, factorise
 from camlucida.looking import ask, shrunk, small
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments
-from camlucida.render.text import percent
+from camlucida.render.text import format_percent
 from camlucida.request import one_layer
 from camlucida.types import Geometry
 
@@ -42,7 +42,7 @@ def concepts(
     k: Count = 6,
     seed: Seed = 0,
     starts: Count = STARTS,
-    tick: Callable[[Source, CamlucidaError | None], None] | None = None,
+    progress: Callable[[Source, CamlucidaError | None], None] | None = None,
 ) -> Concepts:
     """What a layer sees on one or several pictures, as k concepts that they share (Deep Feature Factorisation).
 
@@ -63,12 +63,12 @@ def concepts(
     failed: list[tuple[str, CamlucidaError]] = []
     for image, found in _looked(wrapped, _sources(images), layer):
         if isinstance(found, CamlucidaError):
-            failed.append((name_of(image), found))
+            failed.append((source_name(image), found))
         else:
             layer = found.layer
             seen.append(found)
-        if tick:
-            tick(image, found if isinstance(found, CamlucidaError) else None)
+        if progress:
+            progress(image, found if isinstance(found, CamlucidaError) else None)
     if not seen:
         if failed:
             raise failed[0][1]
@@ -94,7 +94,7 @@ def concepts(
         layer=seen[0].label,
         model=wrapped.name,
         sources=tuple(one.source for one in seen),
-        pictures=tuple(one.picture for one in seen),
+        images=tuple(one.image for one in seen),
         geometries=tuple(one.geometry for one in seen),
         failed=tuple(failed),
     )
@@ -105,7 +105,7 @@ class _Seen:
     """A picture, and what the layer gave out (c, h, w); its `inputs` are kept of the first few only."""
 
     source: str
-    picture: Image.Image
+    image: Image.Image
     geometry: Geometry
     inputs: Tensor | None
     maps: Tensor
@@ -123,13 +123,13 @@ def _looked(model: Model, images: Iterable[Source], layer: Any) -> Iterator[tupl
     kept = 0
     for image in images:
         try:
-            with of_this(model, image):
+            with error_context(model, image):
                 picture = load_image(image)
                 inputs, geometry = model.preprocessing(picture)
         except CamlucidaError as error:
             yield image, error
             continue
-        with of_this(model, image):
+        with error_context(model, image):
             where, found = ask(model, inputs, layer)
             maps = found.at_layers[0][0].activations[0].double().cpu()
         layer = where.name
@@ -138,7 +138,7 @@ def _looked(model: Model, images: Iterable[Source], layer: Any) -> Iterator[tupl
         kept += 1
         yield (
             image,
-            _Seen(name_of(image), shown, shrunk(geometry, shown), again, maps, where.name, where.label),
+            _Seen(source_name(image), shown, shrunk(geometry, shown), again, maps, where.name, where.label),
         )
 
 
@@ -155,7 +155,7 @@ def _above_zero(seen: Sequence[_Seen]) -> tuple[NDArray[np.float64], float]:
     cut = max(0.0, 1 - float((above**2).sum()) / energy)
     if cut > 0.5:
         raise MethodError(
-            f"{percent(cut)} of the energy of {where} lies below zero, and concepts are made of what is above. "
+            f"{format_percent(cut)} of the energy of {where} lies below zero, and concepts are made of what is above. "
             "Choose a layer after a ReLU or GELU; `camlucida layers` lists them."
         )
     return above, cut if (values < 0).any() else 0.0
@@ -165,10 +165,10 @@ def _check_size(values: NDArray[Any], k: int, seen: Sequence[_Seen]) -> None:
     (places, channels), (h, w) = values.shape, seen[0].maps.shape[1:]
     if k < min(places, channels):
         return
-    pictures = "1 picture" if len(seen) == 1 else f"{len(seen)} pictures"
+    images = "1 picture" if len(seen) == 1 else f"{len(seen)} pictures"
     raise MethodError(
         f"{k} concepts of {seen[0].label} would be nothing but its {min(places, channels)} "
-        f"{'places' if places <= channels else 'channels'} ({h} × {w}, {channels} channels, {pictures}). "
+        f"{'places' if places <= channels else 'channels'} ({h} × {w}, {channels} channels, {images}). "
         "Ask for fewer, or choose a layer with a finer grid, or more pictures."
     )
 
@@ -179,10 +179,10 @@ def _answers(model: Model, seen: Sequence[_Seen], vectors: Tensor) -> Tensor:
     for one in seen:
         if one.inputs is None:
             break
-        with of_this(model, one.source):
-            _, run = ask(model, one.inputs, one.layer, needs=["rerun"])
-            place = run.at_layers[0][0].place
+        with error_context(model, one.source):
+            _, run = ask(model, one.inputs, one.layer, needs=["score_activations"])
+            place = run.at_layers[0][0].context
             h, w = place.activations.shape[2:]
             everywhere = vectors.to(place.activations)[:, None, :, None, None].expand(-1, 1, -1, h, w)
-            found.append(place.rest.outputs(everywhere.__getitem__, len(vectors))[:, 0].float().cpu())
+            found.append(place.suffix.outputs(everywhere.__getitem__, len(vectors))[:, 0].float().cpu())
     return torch.stack(found).mean(0)

@@ -13,14 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 from camlucida.data.images import Source, load_image
-from camlucida.engine import Layer, resolve, twin_of
-from camlucida.error_context import of_this
+from camlucida.engine import Layer, resolve, copy_of
+from camlucida.error_context import error_context
 from camlucida.errors import CamlucidaError, LayerError
 from camlucida.explaining import top_predictions
 from camlucida.models.model import Model
-from camlucida.outputs import placed
-from camlucida.render.display import show_picture
-from camlucida.runs import Question, Run, run
+from camlucida.outputs import to_network
+from camlucida.render.display import resize_image
+from camlucida.runs import AttributionRequest_, AttributionRun, run_attribution
 from camlucida.targets import parse
 from camlucida.types import Geometry, Prediction
 
@@ -32,21 +32,21 @@ KEPT = 480
 
 def ask(
     model: Model, image: Tensor, layer: Any, target: Any = 0, score: str = "logit", *, needs: Iterable[str] = ()
-) -> tuple[Layer, Run]:
+) -> tuple[Layer, AttributionRun]:
     """One run of a picture (c, H, W) with one layer and one target; `needs` are fixtures."""
-    inputs = placed(model.network, image[None])
-    twin = twin_of(model.network)
+    inputs = to_network(model.network, image[None])
+    copy = copy_of(model.network)
     with torch.inference_mode(False), torch.no_grad():
-        (where,) = resolve(twin, inputs, [model.layer if layer is None else layer])
-        question = Question(
-            twin,
+        (where,) = resolve(copy, inputs, [model.layer if layer is None else layer])
+        question = AttributionRequest_(
+            copy,
             (where,),
             model.output,
             frozenset(needs),
             lambda scores: parse(target, scores, model.labels, score=score),
             lambda done, total: None,
         )
-        return where, run(question, inputs)
+        return where, run_attribution(question, inputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Seen:
     layer    what it is called
     """
 
-    picture: Image.Image
+    image: Image.Image
     geometry: Geometry
     maps: Tensor
     layer: str
@@ -70,13 +70,13 @@ def each(model: Model, images: Iterable[Source], layer: Any) -> Iterator[tuple[S
     """
     for image in images:
         try:
-            with of_this(model, image):
+            with error_context(model, image):
                 picture = load_image(image)
                 inputs, geometry = model.preprocessing(picture)
         except CamlucidaError as error:
             yield image, error
             continue
-        with of_this(model, image):
+        with error_context(model, image):
             where, found = ask(model, inputs, layer)
             maps = found.at_layers[0][0].activations[0].float().cpu()
             (best,) = top_predictions(found.output[0], model.labels)[:1]
@@ -90,13 +90,13 @@ def checked(channel: int, channels: int, layer: str) -> int:
     return channel
 
 
-def small(picture: Image.Image, longest: int = KEPT) -> Image.Image:
+def small(image: Image.Image, longest: int = KEPT) -> Image.Image:
     """Small enough to keep many, large enough for a tile."""
-    factor = min(1.0, longest / max(picture.size))
+    factor = min(1.0, longest / max(image.size))
     if factor == 1:
-        return picture
-    width, height = picture.size
-    return show_picture(picture, (max(1, round(width * factor)), max(1, round(height * factor))))
+        return image
+    width, height = image.size
+    return resize_image(image, (max(1, round(width * factor)), max(1, round(height * factor))))
 
 
 def shrunk(geometry: Geometry, kept: Image.Image) -> Geometry:

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from camlucida.data.datasets import Item
 from camlucida.data.images import load_image
-from camlucida.engine import Pictures, twin_of
+from camlucida.engine import InputVariants, copy_of
 from camlucida.models.model import Model
-from camlucida.outputs import class_scores, placed
+from camlucida.outputs import class_scores, to_network
 from camlucida.types import Geometry, ProgressCallback
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class ModelInput:
     """One picture as a model sees it: everything that all maps of it share.
 
     inputs    (1, c, H, W) on the network's device
@@ -41,16 +41,16 @@ class Sight:
     seen: dict[str, float] = field(default_factory=dict)
     others: tuple[int, ...] = ()
 
-    def predict(self, variants: Callable[[Tensor], Tensor], count: int, tick: ProgressCallback | None = None) -> Tensor:
+    def predict(self, variants: Callable[[Tensor], Tensor], count: int, progress: ProgressCallback | None = None) -> Tensor:
         """Class scores (count, k) of other pictures: numbers (n,) in, pictures (n, c, H, W) out; in chunks."""
-        return torch.cat(list(self.predict_each(variants, count, tick)))
+        return torch.cat(list(self.predict_each(variants, count, progress)))
 
     def predict_each(
-        self, variants: Callable[[Tensor], Tensor], count: int, tick: ProgressCallback | None = None
+        self, variants: Callable[[Tensor], Tensor], count: int, progress: ProgressCallback | None = None
     ) -> Iterator[Tensor]:
         """The same, chunk by chunk (n, k), as they are computed."""
-        network = Pictures(twin_of(self.model.network), self.inputs, self._read, tick or (lambda done, total: None))
-        for scores in network.each_output(lambda which: variants(which)[:, None], count):
+        network = InputVariants(copy_of(self.model.network), self.inputs, self._read, progress or (lambda done, total: None))
+        for scores in network.iter_outputs(lambda which: variants(which)[:, None], count):
             yield scores[:, 0]
 
     @cached_property
@@ -88,8 +88,8 @@ class Sight:
         return (*(() if self.label is None else (self.label,)), *self.others)
 
     @cached_property
-    def rival(self) -> Tensor | None:
-        return None if self.item.rival is None else torch.as_tensor(self.item.rival())
+    def competing_class(self) -> Tensor | None:
+        return None if self.item.other_objects_mask is None else torch.as_tensor(self.item.other_objects_mask())
 
     @cached_property
     def parts(self) -> dict[str, Tensor] | None:
@@ -104,12 +104,12 @@ class Sight:
 
         The picture is drawn again without it, so nothing is filled in.
         """
-        if self.item.without is None or self.parts is None:
+        if self.item.render_without is None or self.parts is None:
             return None
-        pictures = [self.model.preprocessing(load_image(self.item.without(part)))[0] for part in self.parts]
-        if not pictures:
+        images = [self.model.preprocessing(load_image(self.item.render_without(part)))[0] for part in self.parts]
+        if not images:
             return torch.zeros(0)
-        without = torch.stack(pictures).to(self.inputs)
+        without = torch.stack(images).to(self.inputs)
         left = self.predict(lambda which: without[which.to(without.device)], len(without))
         return (self.logits[self.target] - left[:, self.target]).cpu()
 
@@ -157,15 +157,15 @@ def look(
     others: Sequence[int] = (),
     target: str = "predicted",
     seed: int = 0,
-) -> Sight:
+) -> ModelInput:
     """Read a picture and ask the model about it. Raises `ImageError` where it cannot be read.
 
     others   classes that it shows besides `label`
     target   what shall be explained: "predicted", or "label" for the true class (the predicted one where it is unknown)
     """
     inputs, geometry = model.preprocessing(load_image(item.image))
-    batch = placed(model.network, inputs[None])
+    batch = to_network(model.network, inputs[None])
     with torch.inference_mode(False), torch.no_grad():
-        logits = class_scores(twin_of(model.network).module(batch.clone()), model.output)[0]
+        logits = class_scores(copy_of(model.network).module(batch.clone()), model.output)[0]
     chosen = label if target == "label" and label is not None else int(logits.argmax())
-    return Sight(model, item, batch, geometry, logits, chosen, label, seed, others=tuple(others))
+    return ModelInput(model, item, batch, geometry, logits, chosen, label, seed, others=tuple(others))

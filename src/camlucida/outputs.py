@@ -47,7 +47,7 @@ def _flat(tensor: Tensor) -> Tensor:
     return tensor.flatten(1) if tensor.ndim > 2 and tensor[0].numel() == tensor.shape[1] else tensor
 
 
-def placed(network: nn.Module, inputs: Any) -> Any:
+def to_network(network: nn.Module, inputs: Any) -> Any:
     """The inputs on the network's device and in its precision, cut off from any graph."""
     weight = next((p for p in network.parameters() if p.is_floating_point()), None)
 

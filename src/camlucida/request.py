@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from camlucida.engine import LayerSpec
-from camlucida.engine.repeats import Precision, Repeats
+from camlucida.engine.repeats import Precision, RunOptions
 from camlucida.errors import CamlucidaError, LayerError, MethodError, TargetError, nearest
 from camlucida.methods import Combined, Method, find
 from camlucida.options import shown
@@ -45,7 +45,7 @@ class AttributionRequest:
     layers: Sequence[LayerSpec] = (None,)
     methods: Sequence[MethodRequest] = ()
     score: str = "logit"
-    repeats: Repeats = field(default_factory=Repeats)
+    repeats: RunOptions = field(default_factory=RunOptions)
     progress: ProgressCallback | None = None
     several: bool = False
 
@@ -88,11 +88,11 @@ class AttributionRequest:
             layers=layers,
             methods=_with_options(methods, options or {}),
             score=score,
-            repeats=Repeats(precision, batch),
+            repeats=RunOptions(precision, batch),
             progress=progress,
             several=isinstance(method, list | tuple)
             or several_targets(target)
-            or (several_layers(layer) and not methods[0].fuses),
+            or (several_layers(layer) and not methods[0].fuses_layers),
         )
 
 
@@ -159,7 +159,7 @@ def check_progress(progress: Any, error: type[CamlucidaError] = MethodError) -> 
 def check_layer(method: Method | Combined, layer: Any) -> None:
     """Raise `MethodError` where a layer is named for a method that maps the image itself."""
     given = layer is not None and not (isinstance(layer, str) and layer == INPUT)
-    if not method.layered and given:
+    if not method.needs_layer and given:
         raise MethodError(f"{method.name} maps the picture itself and takes no layer, but was given {shown(layer)}.")
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.data.images import Source
-from camlucida.error_context import name_of
+from camlucida.error_context import source_name
 from camlucida.errors import CamlucidaError, LayerError, MethodError
 from camlucida.explaining import as_model
 from camlucida.looking import SHEET, Seen, checked, each
@@ -42,7 +42,7 @@ class Strong:
 
 
 @dataclass(frozen=True, eq=False)
-class _Look:
+class _Style:
     """What is kept of every picture."""
 
     source: str
@@ -63,7 +63,7 @@ class Strongest:
         self.model, self.layer, self.channels, self.kept = model.name, "", 0, n
         self.failed: list[tuple[str, CamlucidaError]] = []
         self._room = room
-        self._looks: dict[int, _Look] = {}
+        self._looks: dict[int, _Style] = {}
         self._strengths = self._places = self._sizes = self._maps = torch.empty(0)
 
     @property
@@ -100,7 +100,7 @@ class Strongest:
         """Let each channel's weakest picture make room for this one, if this one is stronger."""
         if not self._looks:
             self._begin(found)
-        self._looks[place] = _Look(source, found.geometry, found.predicted)
+        self._looks[place] = _Style(source, found.geometry, found.predicted)
         strengths = found.maps.amax((1, 2))
         weakest = self._strengths.amin(1, keepdim=True)
         of_equals = torch.where(self._strengths == weakest, self._places, NOWHERE - 1)
@@ -132,7 +132,7 @@ def strongest(
     layer: Any = None,
     n: int = SHEET,
     room: int = ROOM,
-    tick: Callable[[Source, CamlucidaError | None], None] | None = None,
+    progress: Callable[[Source, CamlucidaError | None], None] | None = None,
 ) -> Strongest:
     """For every channel of a layer, the n pictures that excite it most: as `top_pictures`, for all channels at once.
 
@@ -148,9 +148,9 @@ def strongest(
     for place, (image, found) in enumerate(each(wrapped, images, layer)):
         error = found if isinstance(found, CamlucidaError) else None
         if isinstance(found, CamlucidaError):
-            made.failed.append((name_of(image), found))
+            made.failed.append((source_name(image), found))
         else:
-            made._add(place, name_of(image), found)
-        if tick:
-            tick(image, error)
+            made._add(place, source_name(image), found)
+        if progress:
+            progress(image, error)
     return made

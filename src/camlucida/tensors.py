@@ -18,7 +18,7 @@ def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(at_least_float32, size=size, mode="bilinear", align_corners=False)[:, 0]
 
 
-def land(map_: Tensor, geometry: Geometry) -> Tensor:
+def to_image_grid(map_: Tensor, geometry: Geometry) -> Tensor:
     """One map (h, w) on the original picture: (height, width), NaN where the network did not look.
 
     First up to the network's input, then through the recorded resize, crop or letterbox, both bilinear.
@@ -33,18 +33,18 @@ def land(map_: Tensor, geometry: Geometry) -> Tensor:
         at_input[None].cpu(), grid[None], mode="bilinear", padding_mode="border", align_corners=False
     )[0, 0]
     left, top, right, bottom = geometry.seen
-    seen_x, seen_y = _seen(width, left, right), _seen(height, top, bottom)
+    seen_x, seen_y = _valid_region(width, left, right), _valid_region(height, top, bottom)
     return landed.where(seen_y[:, None] & seen_x[None], torch.nan)
 
 
-def _seen(count: int, start: float, end: float) -> Tensor:
+def _valid_region(count: int, start: float, end: float) -> Tensor:
     """Which of `count` pixels have their centre between `start` and `end`; at least the one in the middle of it."""
     centres = torch.arange(count) + 0.5
     seen = (centres > start) & (centres < end)
     return seen if bool(seen.any()) else torch.arange(count) == min(int((start + end) / 2), count - 1)
 
 
-def scaled(heat: Tensor) -> Tensor:
+def max_scale(heat: Tensor) -> Tensor:
     """For display: divided by its maximum, below zero cut off; all zero stays all zero. NaN stays NaN."""
     top = heat.nan_to_num(nan=0.0).clamp_min(0).amax((-2, -1), keepdim=True)
     return torch.where(top > 0, heat.clamp_min(0) / top, heat.clamp_min(0) * 0)
@@ -61,7 +61,7 @@ def full_colour(heat: Tensor, display: Display) -> float:
     return top or float(sizes.max())  # so sparse a map that the percentile is 0
 
 
-def shown(heat: Tensor, top: float, *, signed: bool) -> Tensor:
+def display_map(heat: Tensor, top: float, *, signed: bool) -> Tensor:
     """For display, one map in [0, 1]: what is `top` or more becomes 1. Signed, 0.5 is zero and -top becomes 0."""
     share = heat / top if top else heat * 0
     return (share.clamp(-1, 1) + 1) / 2 if signed else share.clamp(0, 1)

@@ -21,7 +21,7 @@ Weights: TypeAlias = Tensor
 """One weight a channel: (b, c)."""
 Ablate: TypeAlias = Callable[[float], Tensor]
 """What stands in for a channel in, the score with each channel in turn set to it out: (c, b)."""
-Pictures: TypeAlias = Tensor
+Images: TypeAlias = Tensor
 """The network's inputs: (b, c, H, W), normalised as the network wants them."""
 Variants: TypeAlias = Callable[[Tensor], Tensor]
 """Numbers of variants (n,) in, the variants out: (n, b, ...)."""
@@ -29,13 +29,13 @@ Forward: TypeAlias = Callable[..., Tensor]
 """Variants of the pictures, and how many there are, in; scores (count, b) out. `shared` names runs for all targets."""
 Rerun: TypeAlias = Callable[..., Tensor]
 """As `Forward`, for variants of the activations: only the rest of the network runs."""
-Slopes: TypeAlias = Callable[[Variants, int], Iterator[tuple[Tensor, Tensor, Tensor]]]
+Gradients: TypeAlias = Callable[[Variants, int], Iterator[tuple[Tensor, Tensor, Tensor]]]
 """Variants, and how many, in; chunk by chunk which (n,), scores (n, b), gradients (n, b, c, H, W) out."""
 Look: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Other pictures (b, c, H, W) in; the layer's activations and gradients (b, c, h, w) there out."""
 Curvature: TypeAlias = Callable[[Tensor], Tensor]
 """A direction (b, c, h, w) in; the second derivative of the score along it out, same shape."""
-Rivals: TypeAlias = Callable[[int], tuple[Tensor, Tensor]]
+CompetingClasses: TypeAlias = Callable[[int], tuple[Tensor, Tensor]]
 """How many in; of so many other classes the gradients (n, b, c, h, w) and scores (n, b) out."""
 ProgressCallback: TypeAlias = Callable[[int, int], None]
 """Called as `progress(done, total)`: how many of how many steps (network evaluations, images) are done."""
@@ -66,7 +66,7 @@ class Attention:
     read: Tensor
     prefix: int
     grid: tuple[int, int]
-    picture: tuple[int, int]
+    image: tuple[int, int]
 
 
 AttentionGradients: TypeAlias = Sequence[Tensor]

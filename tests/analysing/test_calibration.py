@@ -10,17 +10,17 @@ from scipy.optimize import minimize_scalar
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss
 
-from camlucida.analysing.calibration import calibration, tempered
+from camlucida.analysing.calibration import calibration, fit_temperature
 
 
 def answers(n: int, seed: int = 0, off: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """How sure, and right as often as that less `off`."""
     rng = np.random.default_rng(seed)
-    sure = rng.uniform(0.2, 1, n)
-    return sure, rng.random(n) < sure - off
+    confidence = rng.uniform(0.2, 1, n)
+    return confidence, rng.random(n) < confidence - off
 
 
-def slow_ece(sure: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
+def reference_ece(sure: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
     """Guo et al. 2017, eq. 3, as it stands there."""
     total = 0.0
     for m in range(1, bins + 1):
@@ -33,40 +33,40 @@ def slow_ece(sure: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
 
 
 def test_ece_is_the_papers_formula() -> None:
-    sure, right = answers(700, off=0.1)
-    found = calibration(sure, right)
-    assert found.ece == pytest.approx(slow_ece(sure, right), abs=1e-12)
-    assert found.gap == pytest.approx(sure.mean() - right.mean(), abs=1e-12)
-    gaps = [abs(b.accuracy - b.confidence) for b in found.bins if b.count]
-    assert found.largest == max(gaps)
-    assert sum(b.count for b in found.bins) == 700
+    confidence, right = answers(700, off=0.1)
+    result = calibration(confidence, right)
+    assert result.ece == pytest.approx(reference_ece(confidence, right), abs=1e-12)
+    assert result.gap == pytest.approx(confidence.mean() - right.mean(), abs=1e-12)
+    gaps = [abs(b.accuracy - b.confidence) for b in result.bins if b.count]
+    assert result.max_gap == max(gaps)
+    assert sum(b.count for b in result.bins) == 700
 
 
-def test_a_bin_holds_its_upper_end_and_not_its_lower_one() -> None:
-    found = calibration(np.array([0.2, 0.4, 1.0]), np.array([True, False, True]), bins=5)
-    assert [b.count for b in found.bins] == [1, 1, 0, 0, 1]
-    assert found.ece == pytest.approx((0.8 + 0.4 + 0.0) / 3)
+def test_bins_are_closed_on_the_right() -> None:
+    result = calibration(np.array([0.2, 0.4, 1.0]), np.array([True, False, True]), bins=5)
+    assert [b.count for b in result.bins] == [1, 1, 0, 0, 1]
+    assert result.ece == pytest.approx((0.8 + 0.4 + 0.0) / 3)
 
 
 def test_bins_are_those_of_scikit_learn() -> None:
-    sure, right = answers(500)
-    for ours, strategy in (("bins", "uniform"), ("adaptive_bins", "quantile")):
-        made = [b for b in getattr(calibration(sure, right, bins=10), ours) if b.count]
-        share, mean = calibration_curve(right, sure, n_bins=10, strategy=strategy)
-        np.testing.assert_allclose([b.accuracy for b in made], share, atol=1e-12)
-        np.testing.assert_allclose([b.confidence for b in made], mean, atol=1e-12)
+    confidence, right = answers(500)
+    for actual, strategy in (("bins", "uniform"), ("adaptive_bins", "quantile")):
+        result = [b for b in getattr(calibration(confidence, right, bins=10), actual) if b.count]
+        share, mean = calibration_curve(right, confidence, n_bins=10, strategy=strategy)
+        np.testing.assert_allclose([b.accuracy for b in result], share, atol=1e-12)
+        np.testing.assert_allclose([b.confidence for b in result], mean, atol=1e-12)
 
 
-def test_equally_sure_answers_have_no_order() -> None:
-    sure = np.repeat([0.6, 0.9], 50)
+def test_ties_in_confidence_have_no_order() -> None:
+    confidence = np.repeat([0.6, 0.9], 50)
     right = np.arange(100) % 3 == 0
     shuffled = np.random.default_rng(1).permutation(100)
-    assert calibration(sure, right).adaptive == pytest.approx(
-        calibration(sure[shuffled], right[shuffled]).adaptive, abs=1e-12
+    assert calibration(confidence, right).adaptive == pytest.approx(
+        calibration(confidence[shuffled], right[shuffled]).adaptive, abs=1e-12
     )
 
 
-def test_what_chance_alone_gives() -> None:
+def test_ece_expected_by_chance() -> None:
     """Of models that are right as often as they say one in twenty is called off; one 20 points off always is."""
     called = sum(calibration(*answers(150, seed)).off for seed in range(100))
     assert 0 <= called <= 12
@@ -74,37 +74,37 @@ def test_what_chance_alone_gives() -> None:
 
 
 @pytest.mark.parametrize("true", [0.4, 1.0, 3.0])
-def test_the_temperature_is_found_again(true: float) -> None:
+def test_recovers_the_temperature(true: float) -> None:
     """Labels drawn from the softmax of scores; the scores are then told `true` times as large."""
     rng = np.random.default_rng(0)
     honest = rng.normal(0, 2, (4000, 6))
-    chances = np.exp(honest) / np.exp(honest).sum(1, keepdims=True)
-    truth = np.array([rng.choice(6, p=row) for row in chances])
+    probabilities = np.exp(honest) / np.exp(honest).sum(1, keepdims=True)
+    labels = np.array([rng.choice(6, p=row) for row in probabilities])
     scores = true * honest
-    parts = [(scores[:1500], truth[:1500]), (scores[1500:], truth[1500:])]
-    found = tempered(lambda: parts)
-    assert found.temperature == pytest.approx(true, rel=0.05)
+    parts = [(scores[:1500], labels[:1500]), (scores[1500:], labels[1500:])]
+    result = fit_temperature(lambda: parts)
+    assert result.temperature == pytest.approx(true, rel=0.05)
 
     def loss(temperature: float) -> float:
         scaled = np.exp(scores / temperature - (scores / temperature).max(1, keepdims=True))
-        return float(log_loss(truth, scaled / scaled.sum(1, keepdims=True)))
+        return float(log_loss(labels, scaled / scaled.sum(1, keepdims=True)))
 
     best = minimize_scalar(loss, bounds=(0.1, 10), method="bounded", options={"xatol": 1e-7})
-    assert found.temperature == pytest.approx(best.x, rel=1e-4)
-    assert found.loss == (pytest.approx(loss(1.0), abs=1e-9), pytest.approx(best.fun, abs=1e-9))
+    assert result.temperature == pytest.approx(best.x, rel=1e-4)
+    assert result.loss == (pytest.approx(loss(1.0), abs=1e-9), pytest.approx(best.fun, abs=1e-9))
     scaled = np.exp(scores / best.x)
-    sure = (scaled / scaled.sum(1, keepdims=True)).max(1)
-    assert found.ece == pytest.approx(slow_ece(sure, scores.argmax(1) == truth), abs=1e-4)
+    confidence = (scaled / scaled.sum(1, keepdims=True)).max(1)
+    assert result.ece == pytest.approx(reference_ece(confidence, scores.argmax(1) == labels), abs=1e-4)
 
 
-def test_a_model_that_is_always_right_has_no_best_temperature() -> None:
+def test_temperature_is_unbounded_without_errors() -> None:
     scores = np.eye(3)[[0, 1, 2, 0]] * 4
-    found = tempered(lambda: [(scores, np.array([0, 1, 2, 0]))])
-    assert found.endless
-    assert not tempered(lambda: [(scores, np.array([0, 1, 2, 1]))]).endless
+    result = fit_temperature(lambda: [(scores, np.array([0, 1, 2, 0]))])
+    assert result.unbounded
+    assert not fit_temperature(lambda: [(scores, np.array([0, 1, 2, 1]))]).unbounded
 
 
-def test_nothing_gives_no_number() -> None:
-    found = calibration(np.array([]), np.array([], dtype=bool))
-    assert math.isnan(found.ece)
-    assert not found.off
+def test_empty_input_gives_nan() -> None:
+    result = calibration(np.array([]), np.array([], dtype=bool))
+    assert math.isnan(result.ece)
+    assert not result.off

@@ -13,18 +13,18 @@ import pytest
 import camlucida as cl
 from camlucida.analysing import embed, film, mistakes
 from camlucida.analysing.erring import Mistakes
-from camlucida.analysing.films import Film, Take
-from camlucida.analysing.neighbours import ROWS, nearest
+from camlucida.analysing.films import Film, Frame
+from camlucida.analysing.neighbours import ROWS_PER_CHUNK, nearest_neighbours
 from camlucida.analysing.projecting import project
-from camlucida.data.datasets import Item, Listed, Scenes
+from camlucida.data.datasets import Item, ListDataset, ToyboxDataset
 from camlucida.data.toybox import CLASSES, Toybox
 from camlucida.errors import DataError
 from camlucida.models.load import load
 
-SCENES = Scenes(Toybox(3, seed=3))
+SCENES = ToyboxDataset(Toybox(3, seed=3))
 
 
-def test_every_question_is_in_the_record(tmp_path: Path) -> None:
+def test_every_argument_is_in_the_record(tmp_path: Path) -> None:
     changes: list[dict[str, Any]] = [
         {"method": "layer_cam"}, {"layer": "layer3"}, {"maps": False}, {"seed": 1}, {"limit": 2}
     ]  # fmt: skip
@@ -42,7 +42,7 @@ def test_every_question_is_in_the_record(tmp_path: Path) -> None:
 
 
 def test_a_limit_and_a_seed_choose_the_images(tmp_path: Path) -> None:
-    many = Scenes(Toybox(30))
+    many = ToyboxDataset(Toybox(30))
 
     def taken(out: str, seed: int) -> list[str]:
         return [
@@ -53,26 +53,26 @@ def test_a_limit_and_a_seed_choose_the_images(tmp_path: Path) -> None:
     assert taken("a2", 0) != taken("c", 1)
 
 
-def test_the_fifth_is_among_five() -> None:
+def test_rank_five_counts_as_top5() -> None:
     rows = [{"correct": False, "rank": rank, "error": None} for rank in (5, 6)]
-    found = Mistakes(Path("nowhere"))
-    found.__dict__["rows"] = rows
-    assert found.top5.value == 0.5
-    assert found.accuracy.value == 0
+    result = Mistakes(Path("nowhere"))
+    result.__dict__["rows"] = rows
+    assert result.top5.value == 0.5
+    assert result.accuracy.value == 0
 
 
-def test_nobody_is_its_own_neighbour() -> None:
+def test_no_image_is_its_own_neighbour() -> None:
     """Also in the second group of rows, and where only some are asked about."""
-    features = np.random.default_rng(0).standard_normal((ROWS + 40, 8)).astype(np.float32)
+    features = np.random.default_rng(0).standard_normal((ROWS_PER_CHUNK + 40, 8)).astype(np.float32)
     every = np.arange(len(features))
-    found, cosines = nearest(features, every, 2)
-    assert not (found == every[:, None]).any()
+    result, cosines = nearest_neighbours(features, every, 2)
+    assert not (result == every[:, None]).any()
     assert (cosines[:, 0] >= cosines[:, 1]).all()
-    some = np.array([ROWS + 3, 7])
-    assert (nearest(features, some, 2)[0] == found[some]).all()
+    some = np.array([ROWS_PER_CHUNK + 3, 7])
+    assert (nearest_neighbours(features, some, 2)[0] == result[some]).all()
 
 
-def test_a_projection_is_given_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_projection_passes_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     seeds: list[int] = []
 
     class Fake:
@@ -86,12 +86,12 @@ def test_a_projection_is_given_its_seed(monkeypatch: pytest.MonkeyPatch) -> None
     features = np.random.default_rng(0).standard_normal((12, 6)).astype(np.float32)
     project(features, "umap", seed=5)
     assert seeds == [5]
-    assert (project(features, "tsne", seed=1).places == project(features, "tsne", seed=1).places).all()
+    assert (project(features, "tsne", seed=1).positions == project(features, "tsne", seed=1).positions).all()
 
 
 def test_only_images_known_at_every_checkpoint_are_compared() -> None:
-    def take(picture: str, checkpoint: str, share: float) -> Take:
-        return Take(picture, checkpoint, "cat", "cat", 0.5, 0.5, True, share, share)
+    def take(picture: str, checkpoint: str, share: float) -> Frame:
+        return Frame(picture, checkpoint, "cat", "cat", 0.5, 0.5, True, share, share)
 
     takes = (
         take("a", "1", 0.2),
@@ -100,18 +100,18 @@ def test_only_images_known_at_every_checkpoint_are_compared() -> None:
         take("b", "2", float("nan")),
         take("c", "1", 0.9),
     )
-    made = Film(("1", "2"), takes, {}, (), "grad_cam", "data")
-    assert {name: interval.value for name, interval in made.shares().items()} == pytest.approx({"1": 0.2, "2": 0.4})
+    result = Film(("1", "2"), takes, {}, (), "grad_cam", "data")
+    assert {name: interval.value for name, interval in result.shares().items()} == pytest.approx({"1": 0.2, "2": 0.4})
 
 
 def test_boxes_of_a_frame_are_shrunk_with_its_image() -> None:
     image = np.random.default_rng(0).integers(0, 256, (200, 900, 3), dtype=np.uint8)
     box = np.array([[90.0, 20.0, 450.0, 180.0]])
-    data = Listed("wide", [Item(image, "wide", CLASSES.index("cat"), box)], CLASSES)
-    made = film([load("toybox")], data, layer="layer4")
-    (frame,) = made.frames.values()
-    assert frame.picture is not None
-    wide, high = frame.picture.size
+    data = ListDataset("wide", [Item(image, "wide", CLASSES.index("cat"), box)], CLASSES)
+    result = film([load("toybox")], data, layer="layer4")
+    (frame,) = result.frames.values()
+    assert frame.image is not None
+    wide, high = frame.image.size
     assert wide < 900
     assert np.asarray(frame.boxes) == pytest.approx(
         np.array([[0.1 * wide, 0.1 * high, 0.5 * wide, 0.9 * high]]), abs=0.7

@@ -17,17 +17,17 @@ from torch import nn
 
 import camlucida as cl
 from camlucida.analysing import Embedding, embed
-from camlucida.analysing.embeddings import Features, projected
+from camlucida.analysing.embeddings import StoredFeatures, read_projection
 from camlucida.analysing.features import penultimate
-from camlucida.analysing.neighbours import agreeing, agreement, nearest
+from camlucida.analysing.neighbours import neighbour_agrees, neighbour_agreement, nearest_neighbours
 from camlucida.analysing.projecting import project
 from camlucida.cli import main
-from camlucida.data.datasets import Item, Listed, Scenes
+from camlucida.data.datasets import Item, ListDataset, ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError, MissingExtra
 from camlucida.report.embedding_page import embedding_report
 
-DATA = Scenes(Toybox(48, seed=1))
+DATA = ToyboxDataset(Toybox(48, seed=1))
 
 
 @pytest.fixture(scope="module")
@@ -42,27 +42,27 @@ def batch(model: cl.Model, n: int = 3) -> torch.Tensor:
 @pytest.mark.parametrize("name", ["toybox", "toybox:vit"])
 def test_features_and_the_last_layer_give_the_scores(name: str) -> None:
     model = cl.load(name)
-    given = batch(model)
+    inputs = batch(model)
     last = [m for m in model.network.modules() if isinstance(m, nn.Linear)][-1]
-    seen = penultimate(model, given)
+    observed = penultimate(model, inputs)
     with torch.no_grad():
-        scores = model.network(given)
-        torch.testing.assert_close(last(seen.features), scores)
-    torch.testing.assert_close(seen.scores, scores)
-    assert seen.place.startswith("what enters")
+        scores = model.network(inputs)
+        torch.testing.assert_close(last(observed.features), scores)
+    torch.testing.assert_close(observed.scores, scores)
+    assert observed.place.startswith("what enters")
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "vgg11", "vit_b_32", "densenet121"])
 def test_features_of_known_networks(arch: str) -> None:
     model = cl.load(arch, pretrained=False)
-    given = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    inputs = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     last = [m for m in model.network.modules() if isinstance(m, nn.Linear)][-1]
-    seen = penultimate(model, given)
+    observed = penultimate(model, inputs)
     with torch.no_grad():
-        torch.testing.assert_close(last(seen.features), model.network(given), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(last(observed.features), model.network(inputs), rtol=1e-4, atol=1e-4)
 
 
-def test_what_comes_after_the_linear_layer_does_not_hide_it() -> None:
+def test_penultimate_features_with_log_softmax() -> None:
     class Odd(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -74,12 +74,12 @@ def test_what_comes_after_the_linear_layer_does_not_hide_it() -> None:
             return self.fc(x.amax((2, 3)).clone()).log_softmax(1)
 
     network = Odd()
-    seen = penultimate(cl.wrap(network, size=96), batch(cl.load("toybox")))
+    observed = penultimate(cl.wrap(network, size=96), batch(cl.load("toybox")))
     with torch.no_grad():
-        torch.testing.assert_close(network.fc(seen.features).log_softmax(1), seen.scores)
+        torch.testing.assert_close(network.fc(observed.features).log_softmax(1), observed.scores)
 
 
-def test_without_a_linear_layer_the_grid_is_averaged() -> None:
+def test_features_without_a_linear_layer_are_pooled() -> None:
     class Convolutional(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -89,19 +89,19 @@ def test_without_a_linear_layer_the_grid_is_averaged() -> None:
             return self.head(self.body(x)).mean((2, 3))
 
     network = Convolutional()
-    given = batch(cl.load("toybox"))
-    seen = penultimate(cl.wrap(network, size=96, layer="body"), given)
+    inputs = batch(cl.load("toybox"))
+    observed = penultimate(cl.wrap(network, size=96, layer="body"), inputs)
     with torch.no_grad():
-        torch.testing.assert_close(seen.features, network.body(given).mean((2, 3)))
-    assert seen.place == "body, averaged over its places"
+        torch.testing.assert_close(observed.features, network.body(inputs).mean((2, 3)))
+    assert observed.place == "body, averaged over its places"
 
 
-def test_neighbours_are_scikit_learns() -> None:
+def test_neighbours_match_scikit_learn() -> None:
     features = np.random.default_rng(0).normal(size=(60, 9)).astype(np.float32)
     labels = np.random.default_rng(1).integers(0, 3, 60)
-    mine, cosines = nearest(features, np.arange(60), 4)
-    distances, theirs = NearestNeighbors(n_neighbors=5, metric="cosine").fit(features).kneighbors(features)
-    np.testing.assert_array_equal(mine, theirs[:, 1:])
+    actual, cosines = nearest_neighbours(features, np.arange(60), 4)
+    distances, reference = NearestNeighbors(n_neighbors=5, metric="cosine").fit(features).kneighbors(features)
+    np.testing.assert_array_equal(actual, reference[:, 1:])
     np.testing.assert_allclose(cosines, 1 - distances[:, 1:], atol=1e-6)
     hits = [
         KNeighborsClassifier(1, metric="cosine")
@@ -109,29 +109,29 @@ def test_neighbours_are_scikit_learns() -> None:
         .score(features[i : i + 1], labels[i : i + 1])
         for i in range(60)
     ]
-    assert agreement(features, labels) == pytest.approx(np.mean(hits))
+    assert neighbour_agreement(features, labels) == pytest.approx(np.mean(hits))
 
 
-def test_pca_is_scikit_learns_and_the_same_seed_the_same_places() -> None:
+def test_pca_matches_scikit_learn_and_is_seeded() -> None:
     features = np.random.default_rng(0).normal(size=(40, 12)).astype(np.float32)
-    made = project(features, "pca")
-    np.testing.assert_allclose(made.places, PCA(12).fit_transform(features)[:, :2], atol=1e-4)
-    assert made.kept == pytest.approx(1.0)
+    result = project(features, "pca")
+    np.testing.assert_allclose(result.positions, PCA(12).fit_transform(features)[:, :2], atol=1e-4)
+    assert result.explained_variance == pytest.approx(1.0)
     once, twice = project(features, seed=3), project(features, seed=3)
-    np.testing.assert_array_equal(once.places, twice.places)
-    assert "perplexity 13 " in once.how, "a third of the pictures at most"
+    np.testing.assert_array_equal(once.positions, twice.positions)
+    assert "perplexity 13 " in once.description, "a third of the pictures at most"
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_few_pictures_are_shown_by_their_components(count: int) -> None:
-    made = project(np.random.default_rng(0).normal(size=(count, 6)).astype(np.float32))
-    assert made.places.shape == (count, 2)
-    assert "too few" in made.how
-    assert np.isfinite(made.places).all()
-    assert not project(np.ones((count, 6), dtype=np.float32)).places.any()
+def test_few_images_use_principal_components(count: int) -> None:
+    result = project(np.random.default_rng(0).normal(size=(count, 6)).astype(np.float32))
+    assert result.positions.shape == (count, 2)
+    assert "too few" in result.description
+    assert np.isfinite(result.positions).all()
+    assert not project(np.ones((count, 6), dtype=np.float32)).positions.any()
 
 
-def test_what_is_unknown_is_refused() -> None:
+def test_invalid_arguments_raise() -> None:
     with pytest.raises(DataError, match="no projection"):
         project(np.ones((9, 3), dtype=np.float32), "mds")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="perplexity"):
@@ -146,28 +146,28 @@ def test_umap_is_an_extra() -> None:
             project(np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32), "umap")
 
 
-def test_like_are_near(found: Embedding) -> None:
+def test_images_of_a_class_are_neighbours(found: Embedding) -> None:
     assert found.agreement > 0.9
     rows = found.nearest("scene 7", 5)
     assert "scene 7" not in [row["picture"] for row, _ in rows]
     assert [c for _, c in rows] == sorted((c for _, c in rows), reverse=True)
     with pytest.raises(DataError, match="no picture is called 'scene 99'"):
         found.nearest("scene 99")
-    places = found.projection.places
+    places = found.projection.positions
     labels = [row["label"] for row in found.rows]
-    nearest_place, _ = nearest(-np.linalg.norm(places[:, None] - places[None], axis=2), np.arange(48), 1)
+    nearest_place, _ = nearest_neighbours(-np.linalg.norm(places[:, None] - places[None], axis=2), np.arange(48), 1)
     assert len(nearest_place) == len(labels)
 
 
-def test_what_is_written(found: Embedding) -> None:
+def test_written_files(found: Embedding) -> None:
     stored = np.load(found.path / "embedding.npy")
     np.testing.assert_array_equal(stored, found.features)
     rows = parquet.read_table(found.path / "embedding.parquet").to_pylist()
-    np.testing.assert_allclose([[row["x"], row["y"]] for row in rows], found.projection.places, rtol=1e-6)
+    np.testing.assert_allclose([[row["x"], row["y"]] for row in rows], found.projection.positions, rtol=1e-6)
     assert [row["picture"] for row in rows] == found.names
 
 
-def test_again_nothing_is_run_again(found: Embedding, tmp_path: Path) -> None:
+def test_second_run_reuses_the_features(found: Embedding, tmp_path: Path) -> None:
     run = shutil.copytree(found.path, tmp_path / "run")
     before = {file: file.stat().st_mtime_ns for file in (run / "parts").iterdir()}
     again = embed("toybox", DATA, out=run, way="pca")
@@ -175,38 +175,38 @@ def test_again_nothing_is_run_again(found: Embedding, tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.features, found.features)
 
 
-def test_a_folder_is_read_as_it_was_written(found: Embedding) -> None:
-    read = Features.read(found.path)
+def test_stored_features_round_trip(found: Embedding) -> None:
+    read = StoredFeatures.read(found.path)
     np.testing.assert_array_equal(read.features, found.features)
     assert (read.rows, read.failures, read.place) == (found.rows, found.failures, found.place)
-    way, places = projected(found.path, read.rows) or ("", found.projection)
-    assert (way, places.how, places.kept) == ("tsne", found.projection.how, found.projection.kept)
-    np.testing.assert_allclose(places.places, found.projection.places, rtol=1e-6)
-    assert projected(found.path, read.rows[1:]) is None  # places of other pictures are nobody's
+    way, places = read_projection(found.path, read.rows) or ("", found.projection)
+    assert (way, places.description, places.explained_variance) == ("tsne", found.projection.description, found.projection.explained_variance)
+    np.testing.assert_allclose(places.positions, found.projection.positions, rtol=1e-6)
+    assert read_projection(found.path, read.rows[1:]) is None  # places of other pictures are nobody's
 
 
-def test_agreeing_is_counted_one_by_one() -> None:
+def test_neighbour_agreement_by_hand() -> None:
     rng = np.random.default_rng(3)
     features, labels = rng.standard_normal((30, 5)).astype(np.float32), rng.integers(0, 3, 30)
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     by_hand = [
         labels[max((j for j in range(30) if j != i), key=lambda j: unit[i] @ unit[j])] == labels[i] for i in range(30)
     ]
-    assert agreeing(features, labels).tolist() == by_hand
-    assert agreement(features, labels) == np.mean(by_hand)
-    assert len(agreeing(features[:1], labels[:1])) == 0
+    assert neighbour_agrees(features, labels).tolist() == by_hand
+    assert neighbour_agreement(features, labels) == np.mean(by_hand)
+    assert len(neighbour_agrees(features[:1], labels[:1])) == 0
 
 
-def test_broken_pictures_are_left_out_and_named(tmp_path: Path) -> None:
+def test_unreadable_images_are_listed(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(b"no")
-    data = Listed("two", [Item(DATA[0].image, "good"), Item(tmp_path / "x.png", "bad")])
-    found = embed("toybox", data, out=tmp_path / "out")
-    assert found.names == ["good"]
-    assert found.failures[0][0] == "bad"
-    assert np.isnan(found.agreement)
-    assert embedding_report(found, tmp_path / "p.html").exists()
+    data = ListDataset("two", [Item(DATA[0].image, "good"), Item(tmp_path / "x.png", "bad")])
+    result = embed("toybox", data, out=tmp_path / "out")
+    assert result.names == ["good"]
+    assert result.failures[0][0] == "bad"
+    assert np.isnan(result.agreement)
+    assert embedding_report(result, tmp_path / "p.html").exists()
     with pytest.raises(DataError, match="no picture of none could be read"):
-        embed("toybox", Listed("none", [Item(tmp_path / "x.png", "bad")]), out=tmp_path / "none")
+        embed("toybox", ListDataset("none", [Item(tmp_path / "x.png", "bad")]), out=tmp_path / "none")
 
 
 def test_the_page(found: Embedding, tmp_path: Path) -> None:

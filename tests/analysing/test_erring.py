@@ -14,13 +14,13 @@ from torch import nn
 import camlucida as cl
 from camlucida.analysing import Mistakes, mistakes
 from camlucida.cli import main
-from camlucida.data.datasets import Item, Listed, Scenes, folder
+from camlucida.data.datasets import Item, ListDataset, ToyboxDataset, folder
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError
 from camlucida.metrics import find as find_metric
 from camlucida.report.mistakes_page import mistakes_report
 
-DATA = Scenes(Toybox(40, seed=3))
+DATA = ToyboxDataset(Toybox(40, seed=3))
 MODEL = cl.load("toybox:permuted")
 """Learnt labels drawn by lot: it errs nearly always."""
 
@@ -30,7 +30,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Mistakes:
     return mistakes(MODEL, DATA, out=tmp_path_factory.mktemp("run") / "run")
 
 
-def test_every_row_is_what_the_model_says_alone(found: Mistakes) -> None:
+def test_rows_match_single_predictions(found: Mistakes) -> None:
     assert len(found.rows) == 40
     for row in found.rows[::7]:
         item = DATA[row["index"]]
@@ -49,10 +49,10 @@ def test_every_row_is_what_the_model_says_alone(found: Mistakes) -> None:
         assert row["energy"] == pytest.approx(energy, abs=1e-4)
 
 
-def test_what_follows_from_the_rows(found: Mistakes) -> None:
+def test_statistics_of_the_rows(found: Mistakes) -> None:
     right = sum(row["correct"] for row in found.rows)
     assert found.accuracy.value == right / 40
-    assert found.confusion.right == right
+    assert found.confusion.n_correct == right
     assert found.confusion.total == 40
     wrong = found.errors()
     assert len(wrong) == 40 - right
@@ -60,25 +60,25 @@ def test_what_follows_from_the_rows(found: Mistakes) -> None:
     table = parquet.read_table(found.path / "predictions.parquet").to_pylist()
     scores = torch.tensor([row["logits"] for row in table]).double()
     loss = nn.functional.cross_entropy(scores, torch.tensor([row["truth"] for row in table]))
-    assert found.calibration.tempered is not None
-    assert found.calibration.tempered.loss[0] == pytest.approx(float(loss), abs=1e-9)
+    assert found.calibration.temperature_scaling is not None
+    assert found.calibration.temperature_scaling.loss[0] == pytest.approx(float(loss), abs=1e-9)
     assert found.calibration.off, "sure, and wrong"
 
 
-def test_saw_and_missed_are_the_maps_of_both_classes(found: Mistakes) -> None:
-    for each in found.explain(2):
-        item = DATA[each.row["index"]]
-        said = cl.explain(MODEL, item.image, target=each.row["predicted"])
-        true = cl.explain(MODEL, item.image, target=each.row["truth"])
-        torch.testing.assert_close(each.said.raw, said.raw)
-        torch.testing.assert_close(each.true.raw, true.raw)
+def test_maps_of_predicted_and_true_class(found: Mistakes) -> None:
+    for entry in found.explain(2):
+        item = DATA[entry.row["index"]]
+        text = cl.explain(MODEL, item.image, target=entry.row["predicted"])
+        true = cl.explain(MODEL, item.image, target=entry.row["truth"])
+        torch.testing.assert_close(entry.predicted_map.raw, text.raw)
+        torch.testing.assert_close(entry.label_map.raw, true.raw)
         inputs, _ = MODEL.preprocessing(item.image)
         with torch.no_grad():
-            chances = MODEL.network(inputs[None])[0].softmax(0)
-        assert each.likelier == pytest.approx((float(chances.max()), float(chances[item.label])), abs=1e-5)
+            probabilities = MODEL.network(inputs[None])[0].softmax(0)
+        assert entry.probabilities == pytest.approx((float(probabilities.max()), float(probabilities[item.label])), abs=1e-5)
 
 
-def test_stopped_in_the_middle_it_goes_on(found: Mistakes, tmp_path: Path) -> None:
+def test_interrupted_run_resumes(found: Mistakes, tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
         assert total == 40
         if done == 16:
@@ -95,7 +95,7 @@ def test_stopped_in_the_middle_it_goes_on(found: Mistakes, tmp_path: Path) -> No
         mistakes("toybox", DATA, out=tmp_path)
 
 
-def test_broken_pictures_are_rows(tmp_path: Path) -> None:
+def test_unreadable_images_are_rows(tmp_path: Path) -> None:
     for name in ("boat", "no such class"):
         (tmp_path / "photos" / name).mkdir(parents=True)
     image = DATA[0].image
@@ -103,15 +103,15 @@ def test_broken_pictures_are_rows(tmp_path: Path) -> None:
     image.save(tmp_path / "photos" / "boat" / "a.png")
     image.save(tmp_path / "photos" / "no such class" / "b.png")
     (tmp_path / "photos" / "boat" / "broken.png").write_bytes(b"\x89PNG\r\n")
-    found = mistakes("toybox", folder(tmp_path / "photos"), out=tmp_path / "run")
-    (failure,) = found.failures
+    result = mistakes("toybox", folder(tmp_path / "photos"), out=tmp_path / "run")
+    (failure,) = result.failures
     assert failure[0] == "boat/broken.png"
     assert failure[1]
-    assert [row["picture"] for row in found.unjudged] == ["no such class/b.png"]
-    assert [row["picture"] for row in found.judged] == ["boat/a.png"]
+    assert [row["picture"] for row in result.unjudged] == ["no such class/b.png"]
+    assert [row["picture"] for row in result.judged] == ["boat/a.png"]
 
 
-def test_a_picture_on_which_the_network_fails_takes_no_other_with_it(tmp_path: Path) -> None:
+def test_failing_image_does_not_fail_its_batch(tmp_path: Path) -> None:
     class Picky(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -125,22 +125,22 @@ def test_a_picture_on_which_the_network_fails_takes_no_other_with_it(tmp_path: P
     rng = np.random.default_rng(0)
     images = [Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)) for _ in range(3)]
     images.insert(1, Image.new("L", (8, 8), 128).convert("RGB"))
-    data = Listed("few", [Item(image, str(i), i % 2) for i, image in enumerate(images)], ("a", "b"))
+    data = ListDataset("few", [Item(image, str(i), i % 2) for i, image in enumerate(images)], ("a", "b"))
     model = cl.wrap(Picky(), size=8, mean=(0, 0, 0), std=(1, 1, 1), labels=["a", "b"])
-    found = mistakes(model, data, out=tmp_path)
-    assert [name for name, _ in found.failures] == ["1"]
-    assert "one colour" in found.failures[0][1]
-    assert [row["picture"] for row in found.judged] == ["0", "2", "3"]
+    result = mistakes(model, data, out=tmp_path)
+    assert [name for name, _ in result.failures] == ["1"]
+    assert "one colour" in result.failures[0][1]
+    assert [row["picture"] for row in result.judged] == ["0", "2", "3"]
 
 
-def test_a_class_that_is_right_too_is_no_mistake() -> None:
-    scenes = Scenes(Toybox(12, seed=5, objects=2))
-    found = mistakes("toybox", scenes, maps=False)
-    for row in found.judged:
+def test_also_correct_classes_are_no_mistakes() -> None:
+    scenes = ToyboxDataset(Toybox(12, seed=5, objects=2))
+    result = mistakes("toybox", scenes, maps=False)
+    for row in result.judged:
         item = scenes[row["index"]]
-        assert row["correct"] == (row["predicted"] in {item.label, *item.others})
-    assert found.confusion.right == sum(row["correct"] for row in found.judged)
-    assert not found.contrasts, "no maps were measured"
+        assert row["correct"] == (row["predicted"] in {item.label, *item.also_correct})
+    assert result.confusion.n_correct == sum(row["correct"] for row in result.judged)
+    assert not result.contrasts, "no maps were measured"
 
 
 def test_pictures_and_page(found: Mistakes, tmp_path: Path) -> None:
@@ -166,12 +166,12 @@ def test_other_weights_are_not_explained(found: Mistakes) -> None:
     assert Mistakes(found.path).accuracy == found.accuracy
 
 
-def test_nothing_to_judge_is_said(tmp_path: Path) -> None:
-    data = Listed("plain", [Item(DATA[0].image, "a")])
-    found = mistakes("toybox", data, out=tmp_path / "run")
+def test_unlabelled_data_raises(tmp_path: Path) -> None:
+    data = ListDataset("plain", [Item(DATA[0].image, "a")])
+    result = mistakes("toybox", data, out=tmp_path / "run")
     with pytest.raises(DataError, match="name the folders after"):
-        _ = found.calibration
-    assert "not judged" in mistakes_report(found, tmp_path / "p.html").read_text(encoding="utf-8")
+        _ = result.calibration
+    assert "not judged" in mistakes_report(result, tmp_path / "p.html").read_text(encoding="utf-8")
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,6 +180,6 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert done.value.code == 0
     for name in ("predictions.parquet", "confusion.png", "errors.png", "report.html", "run.json"):
         assert (tmp_path / name).exists(), name
-    said = capsys.readouterr().out
-    assert "taken for" in said
-    assert "calibration error" in said
+    text = capsys.readouterr().out
+    assert "taken for" in text
+    assert "calibration error" in text

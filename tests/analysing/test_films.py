@@ -16,16 +16,16 @@ import camlucida as cl
 from camlucida.analysing import Film, film
 from camlucida.analysing.checkpoints import checkpoints
 from camlucida.cli import main
-from camlucida.data.datasets import Item, Listed, Scenes
+from camlucida.data.datasets import Item, ListDataset, ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError, ModelError
 from camlucida.metrics import find as find_metric
-from camlucida.render.strips import Frame, Strip, strips
+from camlucida.render.strips import StripFrame, Strip, draw_strips
 
-DATA = Scenes(Toybox(4, seed=2, objects=2))
+DATA = ToyboxDataset(Toybox(4, seed=2, objects=2))
 
 
-def trained() -> dict[str, cl.Model]:
+def train_checkpoints() -> dict[str, cl.Model]:
     """The last layer of the toybox network learns from nothing, for three short epochs."""
     model = cl.load("toybox")
     network = copy.deepcopy(model.network)
@@ -48,7 +48,7 @@ def trained() -> dict[str, cl.Model]:
 
 @pytest.fixture(scope="module")
 def models() -> dict[str, cl.Model]:
-    return trained()
+    return train_checkpoints()
 
 
 @pytest.fixture(scope="module")
@@ -56,20 +56,20 @@ def made(models: dict[str, cl.Model]) -> Film:
     return film(models, DATA)
 
 
-def test_every_frame_is_that_models_explanation(made: Film, models: dict[str, cl.Model]) -> None:
+def test_frames_match_explanations(made: Film, models: dict[str, cl.Model]) -> None:
     assert made.checkpoints == ("start", "epoch 1", "epoch 2", "epoch 3")
     assert len(made.takes) == 16
     for take in made.takes:
-        i = int(take.picture.removeprefix("scene "))
+        i = int(take.image.removeprefix("scene "))
         item = DATA[i]
         e = cl.explain(models[take.checkpoint], item.image, target=item.label)
         inputs, _ = models[take.checkpoint].preprocessing(item.image)
         with torch.no_grad():
-            chances = models[take.checkpoint].network(inputs[None])[0].softmax(0)
+            probabilities = models[take.checkpoint].network(inputs[None])[0].softmax(0)
         assert take.explained == DATA.classes[item.label or 0]
-        assert take.chance == pytest.approx(float(chances[item.label]), abs=1e-5)
-        assert take.confidence == pytest.approx(float(chances.max()), abs=1e-5)
-        assert take.correct == (int(chances.argmax()) in {item.label, *item.others})
+        assert take.chance == pytest.approx(float(probabilities[item.label]), abs=1e-5)
+        assert take.confidence == pytest.approx(float(probabilities.max()), abs=1e-5)
+        assert take.correct == (int(probabilities.argmax()) in {item.label, *item.also_correct})
         assert item.mask is not None
         scores = find_metric("energy").metric(torch.from_numpy(e.landed), torch.from_numpy(item.mask()))
         assert (take.share, take.lift) == pytest.approx(
@@ -77,21 +77,21 @@ def test_every_frame_is_that_models_explanation(made: Film, models: dict[str, cl
         )
 
 
-def test_it_learns_to_look(made: Film) -> None:
-    chances = [made.shares("chance")[name].value for name in made.checkpoints]
-    assert chances[-1] > chances[0]
+def test_probability_grows_over_checkpoints(made: Film) -> None:
+    probabilities = [made.shares("chance")[name].value for name in made.checkpoints]
+    assert probabilities[-1] > probabilities[0]
     shares = made.shares()
     by_hand = [t.share for t in made.takes if t.checkpoint == "epoch 3"]
     assert shares["epoch 3"].value == pytest.approx(np.mean(by_hand))
     assert shares["epoch 3"].low <= shares["epoch 3"].value <= shares["epoch 3"].high
 
 
-def test_without_labels_the_last_prediction_is_followed(models: dict[str, cl.Model]) -> None:
+def test_default_target_without_labels(models: dict[str, cl.Model]) -> None:
     images = [DATA[i].image for i in range(2)]
-    found = film(list(models.values()), images)
-    assert found.checkpoints == ("checkpoint 1", "checkpoint 2", "checkpoint 3", "checkpoint 4")
-    for picture in found.pictures:
-        takes = [take for take in found.takes if take.picture == picture]
+    result = film(list(models.values()), images)
+    assert result.checkpoints == ("checkpoint 1", "checkpoint 2", "checkpoint 3", "checkpoint 4")
+    for image in result.images:
+        takes = [take for take in result.takes if take.image == image]
         assert {take.explained for take in takes} == {takes[-1].predicted}
         assert all(take.correct is None and np.isnan(take.share) for take in takes)
     followed = film(models, images, target="predicted")
@@ -114,8 +114,8 @@ def test_a_folder_of_checkpoints(models: dict[str, cl.Model], tmp_path: Path) ->
     assert names == ["start", "epoch 2", "epoch 10 (3)", "best", "epoch 9", "epoch 10 (6)"]
     for file in ("epoch-9.pt", "epoch-10.pt", "best.pt"):
         (epochs / file).unlink()
-    found = film(tmp_path, Listed("one", [DATA[0]], DATA.classes), arch="toybox")
-    assert [take.checkpoint for take in found.takes] == ["start", "epoch 2", "epoch 10"]
+    result = film(tmp_path, ListDataset("one", [DATA[0]], DATA.classes), arch="toybox")
+    assert [take.checkpoint for take in result.takes] == ["start", "epoch 2", "epoch 10"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match="no checkpoints"):
         checkpoints(tmp_path / "empty")
@@ -125,17 +125,17 @@ def test_a_folder_of_checkpoints(models: dict[str, cl.Model], tmp_path: Path) ->
         checkpoints([])
 
 
-def test_names_are_numbered_where_they_are_alike() -> None:
+def test_duplicate_checkpoint_names_are_numbered() -> None:
     assert [name for name, _ in checkpoints(["toybox", "toybox"])] == ["toybox (1)", "toybox (2)"]
     assert [name for name, _ in checkpoints(["a/epoch_09.pt", "a/epoch_10.pt"])] == ["epoch 9", "epoch 10"]
 
 
-def test_a_broken_picture_is_left_out(models: dict[str, cl.Model], tmp_path: Path) -> None:
+def test_unreadable_image_is_skipped(models: dict[str, cl.Model], tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(b"no")
-    data = Listed("two", [DATA[0], Item(tmp_path / "x.png", "bad", 0)], DATA.classes)
-    found = film(models, data)
-    assert found.pictures == [DATA[0].name]
-    ((name, reason),) = found.failures
+    data = ListDataset("two", [DATA[0], Item(tmp_path / "x.png", "bad", 0)], DATA.classes)
+    result = film(models, data)
+    assert result.images == [DATA[0].name]
+    ((name, reason),) = result.failures
     assert name == "bad"
     assert "x.png" in reason
     with pytest.raises(DataError, match="no picture could be explained"):
@@ -153,23 +153,23 @@ def test_sheet_and_table(made: Film, tmp_path: Path) -> None:
     assert [float(row["share"]) for row in rows] == [take.share for take in made.takes]
 
 
-def test_strips_draw_each_rows_picture_and_its_boxes() -> None:
+def test_strips_draw_images_and_boxes() -> None:
     red, blue = Image.new("RGB", (120, 120), "#ff0000"), Image.new("RGB", (120, 120), "#0000ff")
     rows = [
-        Strip("r", "", False, [Frame(None, "a"), Frame(None, "b", picture=blue)], red),
-        Strip("b", "", False, [Frame(None, "c", boxes=np.array([[30.0, 30.0, 90.0, 90.0]]))], blue),
+        Strip("r", "", False, [StripFrame(None, "a"), StripFrame(None, "b", image=blue)], red),
+        Strip("b", "", False, [StripFrame(None, "c", boxes=np.array([[30.0, 30.0, 90.0, 90.0]]))], blue),
     ]
-    page = strips(rows, title="t", density=1.0)
+    page = draw_strips(rows, title="t", density=1.0)
     colours = {colour: count for count, colour in page.getcolors(1 << 20) or []}
     assert colours[255, 0, 0] == pytest.approx(112 * 112, abs=300)
     assert colours[0, 0, 255] == pytest.approx(2 * 112 * 112, abs=700)
     with pytest.raises(cl.CamlucidaError, match="no picture"):
-        strips([Strip("r", "", False, [Frame(None, "a")])], title="t")
+        draw_strips([Strip("r", "", False, [StripFrame(None, "a")])], title="t")
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as done:
-        main(["film", "toybox:2", "--runs", "toybox:permuted,toybox", "--limit", "2", "-o", str(tmp_path)])
+        main(["film", "toybox:2", "--checkpoints", "toybox:permuted,toybox", "--limit", "2", "-o", str(tmp_path)])
     assert done.value.code == 0
     assert (tmp_path / "film.png").exists()
     assert (tmp_path / "film.csv").exists()

@@ -10,7 +10,7 @@ import pytest
 
 import camlucida as cl
 from camlucida.analysing import mistakes
-from camlucida.data.datasets import Item, Listed
+from camlucida.data.datasets import Item, ListDataset
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -26,13 +26,13 @@ def test_resnet18_on_photographs(real_data: Path, tmp_path: Path) -> None:
     for photo in photos:
         first, *others = photo["accepted_indices"]
         boxes = np.array(photo["objects"][0]["boxes"], dtype=np.float64)
-        items.append(Item(real_data / "dev" / photo["file"], photo["file"], first, boxes, others=tuple(others)))
+        items.append(Item(real_data / "dev" / photo["file"], photo["file"], first, boxes, also_correct=tuple(others)))
     model = cl.load(real_data / "weights" / "resnet18_imagenet.safetensors")
-    found = mistakes(model, Listed("photographs", items, model.labels), out=tmp_path)
-    assert 100 * found.accuracy.value == pytest.approx(61.3, abs=0.9)
-    assert 100 * found.top5.value == pytest.approx(89.9, abs=0.9)
-    assert not found.calibration.off, "ECE 8.8 %, by chance up to 13.8 %: so few photographs cannot tell"
-    energy = next(each for each in found.contrasts if each.name == "energy")
+    result = mistakes(model, ListDataset("photographs", items, model.labels), out=tmp_path)
+    assert 100 * result.accuracy.value == pytest.approx(61.3, abs=0.9)
+    assert 100 * result.top5.value == pytest.approx(89.9, abs=0.9)
+    assert not result.calibration.off, "ECE 8.8 %, by chance up to 13.8 %: so few photographs cannot tell"
+    energy = next(item for item in result.contrasts if item.name == "energy")
     assert energy.right.low > 0.65
-    worst = found.errors(3)
+    worst = result.errors(3)
     assert all(row["confidence"] > 0.9 for row in worst)

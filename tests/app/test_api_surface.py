@@ -58,9 +58,9 @@ def test_every_name_is_there_and_shown() -> None:
 
 
 def test_a_star_import_gives_them_all() -> None:
-    given: dict[str, Any] = {}
-    exec("from camlucida import *", given)
-    assert set(camlucida.__all__) <= set(given)
+    inputs: dict[str, Any] = {}
+    exec("from camlucida import *", inputs)
+    assert set(camlucida.__all__) <= set(inputs)
 
 
 def test_the_version_is_the_packages() -> None:

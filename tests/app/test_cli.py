@@ -27,7 +27,7 @@ from camlucida.models.toybox import load_network
 
 SNAPSHOT = Path(__file__).with_name("error_messages.json")
 COMMAND = [sys.executable, "-m", "camlucida"]
-PETS = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
+PETS = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=96).image()
 
 
 class Result(NamedTuple):
@@ -96,16 +96,16 @@ def test_many_pictures_one_broken(run: Callable[..., Result]) -> None:
     assert "2 explained, 1 not: camlucida-out/results.csv" in out
     assert "text.png: cannot read text.png: it is no picture that Pillow knows" in out
     assert files() == ["other.png", "pets.png", "results.csv"]
-    found = rows()
-    assert [row["image"] for row in found] == ["pets.png", "text.png", "more/deep/other.jpg"]
-    assert [bool(row["error"]) for row in found] == [False, True, False]
-    assert found[1]["error"].startswith("ImageError: cannot read text.png")
-    assert found[1]["predicted"] == found[1]["file"] == ""
-    assert (found[0]["predicted"], found[0]["target"], found[0]["method"], found[0]["layer"], found[0]["file"]) == (
+    result = rows()
+    assert [row["image"] for row in result] == ["pets.png", "text.png", "more/deep/other.jpg"]
+    assert [bool(row["error"]) for row in result] == [False, True, False]
+    assert result[1]["error"].startswith("ImageError: cannot read text.png")
+    assert result[1]["predicted"] == result[1]["file"] == ""
+    assert (result[0]["predicted"], result[0]["target"], result[0]["method"], result[0]["layer"], result[0]["file"]) == (
         "cat", "cat", "grad_cam", "layer4", "camlucida-out/pets.png",
     )  # fmt: skip
-    assert 0 < float(found[0]["probability"]) < 1
-    assert float(found[0]["peak"]) > 0
+    assert 0 < float(result[0]["probability"]) < 1
+    assert float(result[0]["peak"]) > 0
 
 
 def test_every_line_is_one_line_in_a_pipe(run: Callable[..., Result]) -> None:
@@ -128,7 +128,7 @@ def test_only_broken_pictures(run: Callable[..., Result]) -> None:
     assert [bool(row["error"]) for row in rows()] == [True, True]
 
 
-def test_no_picture_is_written_over(run: Callable[..., Result]) -> None:
+def test_input_images_are_not_overwritten(run: Callable[..., Result]) -> None:
     """Neither by that of another folder, nor by an explanation of itself."""
     for folder in ("one", "two"):
         Path(folder).mkdir()
@@ -146,7 +146,7 @@ def test_no_picture_is_written_over(run: Callable[..., Result]) -> None:
     assert Path("one/pets.png").read_bytes() == before
 
 
-def test_a_second_run_over_a_folder_does_not_explain_the_first(run: Callable[..., Result]) -> None:
+def test_output_of_an_earlier_run_is_not_an_input(run: Callable[..., Result]) -> None:
     Path("text.png").unlink()
     run(*explained("."))
     first = files()
@@ -162,8 +162,8 @@ def test_a_second_run_over_a_folder_does_not_explain_the_first(run: Callable[...
 def test_lists_by_commas_by_repeating_and_by_globs(run: Callable[..., Result], layers: list[str]) -> None:
     code, out, _ = run(*explained("pets.png", *layers, "--method", "grad_cam, layer_cam", "--target", "dog"))
     assert code == 0
-    said = [line for line in out.splitlines() if line.startswith("explained: ")]
-    assert [(line.split()[5], line.split()[7]) for line in said] == [
+    text = [line for line in out.splitlines() if line.startswith("explained: ")]
+    assert [(line.split()[5], line.split()[7]) for line in text] == [
         ("grad_cam", "layer2,"), ("grad_cam", "layer4,"), ("layer_cam", "layer2,"), ("layer_cam", "layer4,"),
     ]  # fmt: skip
     assert files() == ["pets.png"]
@@ -189,9 +189,9 @@ def test_maps_of_one(run: Callable[..., Result]) -> None:
 
 
 def test_targets_scores_and_options(run: Callable[..., Result]) -> None:
-    for target, said in (("cat rather than dog", "cat rather than dog (score "), ("not cat", "against cat (score "),
+    for target, text in (("cat rather than dog", "cat rather than dog (score "), ("not cat", "against cat (score "),
                          ("1", "dog (logit "), ("top2", "dog (logit ")):  # fmt: skip
-        assert f"explained: {said}" in run(*explained("pets.png", "--target", target)).out
+        assert f"explained: {text}" in run(*explained("pets.png", "--target", target)).out
     assert "(probability 0." in run(*explained("pets.png", "--target", "cat", "--score", "probability")).out
     plain = run(*explained("pets.png", "--method", "ablation_cam", "--maps", "-o", "plain"))
     filled = run(*explained("pets.png", "--method", "ablation_cam", "--option", "infill=0.5", "--maps", "-o", "filled"))
@@ -201,7 +201,7 @@ def test_targets_scores_and_options(run: Callable[..., Result]) -> None:
     ]  # fmt: skip
 
 
-def test_looks_change_the_picture_and_nothing_else(run: Callable[..., Result]) -> None:
+def test_style_options_change_only_the_image(run: Callable[..., Result]) -> None:
     looks = ([], ["--opacity", "0"], ["--opacity", "1"], ["--colormap", "jet"], ["--blend", "uniform"])
     pictures, maps = set(), set()
     for number, look in enumerate(looks):
@@ -222,14 +222,14 @@ def test_a_checkpoint_with_labels(run: Callable[..., Result]) -> None:
     assert "explained: thing 1 (" in out
 
 
-def test_ones_own_network(run: Callable[..., Result]) -> None:
+def test_python_factory(run: Callable[..., Result]) -> None:
     Path("mine.py").write_text("import camlucida\n\ndef net():\n    return camlucida.load('toybox:vgg')\n")
     code, out, _ = run("explain", "pets.png", "--model", "python:mine.py:net")
     assert code == 0
     assert "python:mine.py:net" in out
 
 
-def test_names_with_brackets_are_no_markup(run: Callable[..., Result]) -> None:
+def test_brackets_in_names_are_not_markup(run: Callable[..., Result]) -> None:
     PETS.save("a[red]b[bold].png")
     code, out, _ = run(*explained("a[red]b[bold].png", "text.png", "-o", "out[bold]"))
     assert code == 1
@@ -240,7 +240,7 @@ def test_names_with_brackets_are_no_markup(run: Callable[..., Result]) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names that are no text exist on Linux only")
-def test_file_names_that_are_no_text(run: Callable[..., Result]) -> None:
+def test_undecodable_file_names(run: Callable[..., Result]) -> None:
     name = os.fsdecode(b"caf\xe9.png")
     PETS.save(name)
     assert run(*explained(name, "--maps")).code == 0
@@ -292,10 +292,10 @@ def test_models(run: Callable[..., Result]) -> None:
     assert code == 0
     for name in ("toybox:resnet", "resnet50", "vit_b_16", "timm:…", "grad_cam", "ablation_cam"):
         assert name in out
-    found = run("models", "--search", "squeeze").out
-    assert "squeezenet1_1" in found
-    assert "resnet50" not in found
-    assert "Methods" not in found
+    result = run("models", "--search", "squeeze").out
+    assert "squeezenet1_1" in result
+    assert "resnet50" not in result
+    assert "Methods" not in result
 
 
 def test_models_say_what_is_on_this_machine(run: Callable[..., Result]) -> None:
@@ -314,8 +314,8 @@ def test_demo(run: Callable[..., Result]) -> None:
                               "5-nothing-to-see.png", "6-vgg.png", "7-vit.png"]  # fmt: skip
     for name in files("shown"):
         assert f"→ shown/{name}" in out
-        with Image.open(f"shown/{name}") as picture:
-            assert picture.width > 1000
+        with Image.open(f"shown/{name}") as image:
+            assert image.width > 1000
 
 
 # --- errors
@@ -366,7 +366,7 @@ SLIPS: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("slip", SLIPS)
-def test_every_slip_is_told_in_the_agreed_words(slip: str, run: Callable[..., Result]) -> None:
+def test_error_messages_match_the_snapshot(slip: str, run: Callable[..., Result]) -> None:
     Path("empty").mkdir()
     code, out, err = run(*SLIPS[slip])
     assert code == 2
@@ -376,15 +376,15 @@ def test_every_slip_is_told_in_the_agreed_words(slip: str, run: Callable[..., Re
     assert plain(err, Path.cwd()) == stored.get(slip), f"If it is meant so: python {__file__} --regenerate"
 
 
-def test_the_stored_words_are_those_of_the_slips() -> None:
+def test_snapshot_has_exactly_the_error_cases() -> None:
     assert list(json.loads(SNAPSHOT.read_text(encoding="utf-8"))) == list(SLIPS)
 
 
-def plain(said: str, folder: Path) -> str:
+def plain(text: str, folder: Path) -> str:
     """Without cyclopts' frame, without the folder of this run: what a person reads."""
     for path in (str(folder), str(folder.resolve())):
-        said = said.replace(path, "HERE")
-    lines = (line.strip("│╭╰╮╯─ ") for line in said.splitlines())
+        text = text.replace(path, "HERE")
+    lines = (line.strip("│╭╰╮╯─ ") for line in text.splitlines())
     return " ".join(line for line in lines if line not in ("", "Error"))
 
 
@@ -401,7 +401,7 @@ def test_ctrl_c(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> 
     assert "stopped" in err
 
 
-def test_a_reader_that_leaves(tmp_path: Path) -> None:
+def test_broken_pipe(tmp_path: Path) -> None:
     """`camlucida layers … | head -1`: no traceback, whatever is still to be written."""
     for command in (["layers", "toybox:vit"], ["--help"]):
         with subprocess.Popen([*COMMAND, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path) as p:
@@ -413,7 +413,7 @@ def test_a_reader_that_leaves(tmp_path: Path) -> None:
         assert p.returncode in (0, 1)
 
 
-def test_a_terminal_without_arrows(tmp_path: Path) -> None:
+def test_terminal_without_unicode(tmp_path: Path) -> None:
     _furnish(tmp_path)
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     for command in (explained("pets.png"), explained("pets.png", "--target", "catt")):
@@ -430,7 +430,7 @@ HEAVY = ("torch", "torchvision", "PIL", "timm", "numpy", "matplotlib", "safetens
              "from camlucida.cli import main; main(['explain', '--help'])",
              "from camlucida.cli import main; main(['explan'])"]
 )  # fmt: skip
-def test_nothing_heavy_is_imported_before_it_is_used(what: str) -> None:
+def test_lazy_imports(what: str) -> None:
     code = f"import sys\ntry:\n    {what}\nexcept SystemExit: pass\nprint([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
@@ -465,7 +465,7 @@ def _regenerate() -> None:
     import contextlib
     import io
 
-    said = {}
+    text = {}
     os.environ.update(CAMLUCIDA_OFFLINE="1", TORCH_HOME="torch-home", COLUMNS="80")
     for slip, arguments in SLIPS.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -475,9 +475,9 @@ def _regenerate() -> None:
             err = io.StringIO()
             with contextlib.redirect_stderr(err), contextlib.suppress(SystemExit):
                 main(list(arguments))
-            said[slip] = plain(err.getvalue(), Path(folder))
+            text[slip] = plain(err.getvalue(), Path(folder))
             os.chdir("/")
-    SNAPSHOT.write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    SNAPSHOT.write_text(json.dumps(text, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__" and sys.argv[1:] == ["--regenerate"]:

@@ -15,7 +15,7 @@ from camlucida.comparison import disagreement, rank_correlation
 from camlucida.data import toybox
 from camlucida.errors import MethodError
 
-PETS = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
+PETS = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=96).image()
 DRAWN = np.random.default_rng(3)
 
 
@@ -28,84 +28,84 @@ def test_rank_correlation_is_scipys() -> None:
     plain = DRAWN.normal(size=(3, 20, 30))
     ties = DRAWN.integers(0, 4, size=(2, 20, 30)).astype(float)
     maps = [*plain, *ties, plain[0] ** 3, -plain[0]]
-    found = rank_correlation(maps)
+    result = rank_correlation(maps)
     np.testing.assert_allclose(
-        found, scipy.stats.spearmanr(np.stack([m.ravel() for m in maps], 1)).statistic, atol=1e-12
+        result, scipy.stats.spearmanr(np.stack([m.ravel() for m in maps], 1)).statistic, atol=1e-12
     )
-    np.testing.assert_allclose(np.diag(found), 1)
-    np.testing.assert_allclose([found[0, 5], found[0, 6]], [1, -1])
+    np.testing.assert_allclose(np.diag(result), 1)
+    np.testing.assert_allclose([result[0, 5], result[0, 6]], [1, -1])
 
 
-def test_only_what_was_seen_is_ranked() -> None:
+def test_rank_correlation_ignores_nan() -> None:
     a, b = DRAWN.normal(size=(2, 20, 30))
     a[:, :10] = b[:, :10] = np.nan
-    wanted = scipy.stats.spearmanr(a[:, 10:].ravel(), b[:, 10:].ravel()).statistic
-    np.testing.assert_allclose(rank_correlation([a, b])[0, 1], wanted)
+    expected = scipy.stats.spearmanr(a[:, 10:].ravel(), b[:, 10:].ravel()).statistic
+    np.testing.assert_allclose(rank_correlation([a, b])[0, 1], expected)
 
 
-def test_only_what_was_seen_in_all_is_ranked() -> None:
+def test_rank_correlation_uses_the_common_valid_region() -> None:
     a, b, c = DRAWN.normal(size=(3, 20, 30))
     a[:, :10] = b[5:9] = np.nan
     both = ~np.isnan(a) & ~np.isnan(b)
-    found = rank_correlation([a, b, c])
-    for i, j, one, other in ((0, 1, a, b), (1, 2, b, c)):
-        np.testing.assert_allclose(found[i, j], scipy.stats.spearmanr(one[both], other[both]).statistic)
+    result = rank_correlation([a, b, c])
+    for i, j, first, other in ((0, 1, a, b), (1, 2, b, c)):
+        np.testing.assert_allclose(result[i, j], scipy.stats.spearmanr(first[both], other[both]).statistic)
 
 
-def test_a_map_without_an_order_has_no_correlation() -> None:
-    found = rank_correlation([DRAWN.normal(size=(4, 4)), np.zeros((4, 4))])
-    assert np.isnan(found[0, 1])
-    assert np.isnan(found[1, 1])
-    assert found[0, 0] == 1
+def test_constant_map_has_nan_correlation() -> None:
+    result = rank_correlation([DRAWN.normal(size=(4, 4)), np.zeros((4, 4))])
+    assert np.isnan(result[0, 1])
+    assert np.isnan(result[1, 1])
+    assert result[0, 0] == 1
 
 
 def test_disagreement_by_hand() -> None:
     a, b, c = np.abs(DRAWN.normal(size=(3, 5, 6)))
-    wanted = np.stack([m / m.max() for m in (a, b, c)]).std(axis=0)
-    np.testing.assert_allclose(disagreement([a, 7 * b, c]), wanted, atol=1e-6)
+    expected = np.stack([m / m.max() for m in (a, b, c)]).std(axis=0)
+    np.testing.assert_allclose(disagreement([a, 7 * b, c]), expected, atol=1e-6)
     np.testing.assert_allclose(disagreement([a, 3 * a]), 0, atol=1e-7)
     np.testing.assert_allclose(disagreement([a, np.minimum(-a, 0)]), a / a.max() / 2, atol=1e-6)
 
 
-def test_disagreement_keeps_what_was_not_seen() -> None:
+def test_disagreement_keeps_nan() -> None:
     a, b = np.abs(DRAWN.normal(size=(2, 5, 6))).astype(np.float32)
     a[0] = b[0] = np.nan
-    found = disagreement([a, b])
-    assert np.isnan(found[0]).all()
-    assert not np.isnan(found[1:]).any()
+    result = disagreement([a, b])
+    assert np.isnan(result[0]).all()
+    assert not np.isnan(result[1:]).any()
 
 
 def test_of_explanations(model: Any) -> None:
-    made = cl.explain(model, PETS, target="cat", method=["grad_cam", "refine(layer_cam)", "eigen_cam"])
-    assert made.labels == ["grad_cam", "refine(layer_cam)", "eigen_cam"]
-    assert made.disagreement().shape == (96, 96)
-    assert 0 < made.disagreement().max() <= 0.5
-    table = made.rank_correlation()
+    result = cl.explain(model, PETS, target="cat", method=["grad_cam", "refine(layer_cam)", "eigen_cam"])
+    assert result.labels == ["grad_cam", "refine(layer_cam)", "eigen_cam"]
+    assert result.disagreement().shape == (96, 96)
+    assert 0 < result.disagreement().max() <= 0.5
+    table = result.rank_correlation()
     assert table.shape == (3, 3)
     np.testing.assert_allclose(table, table.T)
-    panel = made.disagreement_panel(density=1.0)
+    panel = result.disagreement_panel(density=1.0)
     assert panel.width > 900
-    assert made.figure(density=1.0).width > 500  # one row: the layers are their methods' own
+    assert result.figure(density=1.0).width > 500  # one row: the layers are their methods' own
 
 
-def test_labels_say_what_differs(model: Any) -> None:
-    made = cl.explain(model, PETS, target=["cat", "dog"], layer="layer[34]", method=["grad_cam", "flips(grad_cam)"])
-    assert made.labels[0] == "grad_cam · cat · layer3"
-    assert len(set(made.labels)) == 8
+def test_labels_name_varying_axes(model: Any) -> None:
+    result = cl.explain(model, PETS, target=["cat", "dog"], layer="layer[34]", method=["grad_cam", "flips(grad_cam)"])
+    assert result.labels[0] == "grad_cam · cat · layer3"
+    assert len(set(result.labels)) == 8
     assert cl.explain(model, PETS, target="cat", layer="layer[34]").labels == ["layer3", "layer4"]
 
 
-def test_one_map_is_nothing_to_compare(model: Any) -> None:
-    made = cl.explain(model, PETS, target="cat", method=["grad_cam"])
-    for compare in (made.disagreement, made.rank_correlation, made.disagreement_panel):
+def test_comparing_one_map_raises(model: Any) -> None:
+    result = cl.explain(model, PETS, target="cat", method=["grad_cam"])
+    for compare in (result.disagreement, result.rank_correlation, result.disagreement_panel):
         with pytest.raises(MethodError, match="1 map is nothing to compare"):
             compare()
 
 
-def test_maps_that_agree_say_so(model: Any) -> None:
-    made = cl.explain(model, PETS, target="cat", method=["grad_cam", "smooth(grad_cam, noise=0, n=2)"])
-    assert made.disagreement().max() < 1e-6
-    assert made.disagreement_panel(density=1.0).width > 900
+def test_identical_maps_note(model: Any) -> None:
+    result = cl.explain(model, PETS, target="cat", method=["grad_cam", "smooth(grad_cam, noise=0, n=2)"])
+    assert result.disagreement().max() < 1e-6
+    assert result.disagreement_panel(density=1.0).width > 900
 
 
 def test_a_record_of_a_combined_method(model: Any) -> None:
@@ -168,7 +168,7 @@ def test_compare_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert err.startswith("camlucida: 1 map is nothing to compare: ask for several methods")
 
 
-def test_a_slip_in_an_expression(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_expression(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = command(capsys, "pets.png", "--method", "refin(grad_cam)")
     assert code == 2
     assert "no combinator or method 'refin'. Did you mean 'refine'" in err

@@ -20,10 +20,10 @@ from camlucida.data import toybox
 from camlucida.errors import CamlucidaError, ImageError, LayerError, MethodError, MissingExtra
 from camlucida.factorisation import ANSWERED
 from camlucida.features.factorise import factorise
-from camlucida.render.concepts import LEAST, MOST, Entry, Shown, _numbered, concept_page
+from camlucida.render.concepts import MIN_BADGE_STRENGTH, MAX_CONCEPTS, LegendEntry, ConceptImage, _badge_positions, concept_page
 
-PETS = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
-BOAT = toybox.scene(2, kinds=["boat"], size=96).picture()
+PETS = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=96).image()
+BOAT = toybox.random_scene(2, kinds=["boat"], size=96).image()
 RNG = np.random.default_rng(0)
 
 
@@ -65,15 +65,15 @@ def planted(places: int = 90, channels: int = 30, k: int = 4) -> tuple[np.ndarra
     return w, h * np.array([[4], [3], [2], [1]])[:k]
 
 
-def test_a_planted_factorisation_is_found() -> None:
+def test_recovers_a_planted_factorisation() -> None:
     w, h = planted()
-    found = factorise(w @ h, 4)
-    assert found.converged
-    assert found.error < 2e-3
-    np.testing.assert_allclose(found.places.max(0), 1)
+    result = factorise(w @ h, 4)
+    assert result.converged
+    assert result.error < 2e-3
+    np.testing.assert_allclose(result.places.max(0), 1)
     order = np.argsort(-(w.sum(0) * h.sum(1)))
-    np.testing.assert_allclose(found.places, (w / w.max(0))[:, order], atol=0.02)
-    np.testing.assert_allclose(found.vectors, (h * w.max(0)[:, None])[order], atol=0.05)
+    np.testing.assert_allclose(result.places, (w / w.max(0))[:, order], atol=0.02)
+    np.testing.assert_allclose(result.vectors, (h * w.max(0)[:, None])[order], atol=0.05)
 
 
 def multiplicative(values: np.ndarray, k: int, seed: int, steps: int = 2000) -> float:
@@ -86,23 +86,23 @@ def multiplicative(values: np.ndarray, k: int, seed: int, steps: int = 2000) -> 
     return float(np.linalg.norm(values - w @ h) / np.linalg.norm(values))
 
 
-def test_slow_updates_reach_no_less_error(model: Any) -> None:
+def test_error_matches_multiplicative_updates(model: Any) -> None:
     inputs, _ = model.preprocessing(PETS)
     maps, _ = at(model.network, inputs[None], "layer4")
     values = maps[0].flatten(1).T.double().numpy()
-    found = factorise(values, 4)
-    slow = min(multiplicative(values, 4, seed) for seed in range(5))
-    assert found.error <= slow + 1e-3
-    assert found.error == pytest.approx(np.linalg.norm(values - found.places @ found.vectors) / np.linalg.norm(values))
-    assert factorise(values, 8).error < found.error
+    result = factorise(values, 4)
+    reference = min(multiplicative(values, 4, seed) for seed in range(5))
+    assert result.error <= reference + 1e-3
+    assert result.error == pytest.approx(np.linalg.norm(values - result.places @ result.vectors) / np.linalg.norm(values))
+    assert factorise(values, 8).error < result.error
 
 
-def test_parts_that_are_not_needed_are_left_out() -> None:
+def test_unneeded_components_are_dropped() -> None:
     values = np.outer(RNG.uniform(0.5, 1, 40), RNG.uniform(0.5, 1, 12))
     values[:, 6:] = 0
-    one = factorise(values, 1)
-    assert one.error < 1e-6
-    assert len(one.vectors) == 1
+    first = factorise(values, 1)
+    assert first.error < 1e-6
+    assert len(first.vectors) == 1
     several = factorise(values, 3)
     assert (several.places.max(0) == 1).all()
     assert several.error < 1e-3
@@ -127,60 +127,60 @@ def test_classes_in_closed_form(model: Any, pets: cl.Concepts) -> None:
     """After layer4 there are average pooling and a linear layer: the mean of a constant is the constant."""
     head = next(m for m in reversed(list(model.network.modules())) if isinstance(m, nn.Linear))
     scores = pets.vectors @ head.weight.detach().T + head.bias.detach()
-    for one, classes in zip(scores, pets.classes, strict=True):
-        best = one.argsort(descending=True)[:5]
+    for first, classes in zip(scores, pets.classes, strict=True):
+        best = first.argsort(descending=True)[:5]
         assert [p.index for p in classes] == best.tolist()
-        assert_close(torch.tensor([p.logit for p in classes]), one[best], rtol=1e-4, atol=1e-4)
-        assert_close(torch.tensor([p.probability for p in classes]), one.softmax(0)[best], rtol=1e-4, atol=1e-6)
+        assert_close(torch.tensor([p.logit for p in classes]), first[best], rtol=1e-4, atol=1e-4)
+        assert_close(torch.tensor([p.probability for p in classes]), first.softmax(0)[best], rtol=1e-4, atol=1e-6)
         assert [p.name for p in classes] == [model.labels[i] for i in best]
 
 
 @pytest.mark.parametrize(("name", "layer"), [("toybox", "layer2"), ("toybox:vgg", "features.14"), ("toybox", "layer3")])
 def test_classes_where_more_follows(name: str, layer: str) -> None:
     model = cl.load(name)
-    found = cl.concepts(model, PETS, layer=layer, k=3)
+    result = cl.concepts(model, PETS, layer=layer, k=3)
     inputs, _ = model.preprocessing(PETS)
-    for vector, classes in zip(found.vectors, found.classes, strict=True):
-        instead = vector[None, :, None, None].expand(1, -1, *found.maps[0].shape[1:]).clone()
+    for vector, classes in zip(result.vectors, result.classes, strict=True):
+        instead = vector[None, :, None, None].expand(1, -1, *result.maps[0].shape[1:]).clone()
         _, output = at(model.network, inputs[None], layer, instead)
         assert_close(torch.tensor([p.logit for p in classes]), output[0].topk(5).values, rtol=1e-3, atol=1e-3)
 
 
-def test_what_goes_past_the_layer_is_the_pictures_own() -> None:
+def test_skip_connections_keep_the_image_features() -> None:
     """A class token stays that of each picture: the scores are the mean over the first pictures, and over no more."""
     model = cl.load("toybox:vit")
-    scenes = [toybox.scene(seed, size=96).picture() for seed in range(ANSWERED + 1)]
-    found = cl.concepts(model, scenes, k=2, layer="blocks.5.norm1")
-    assert 0 < found.cut < 0.5
+    scenes = [toybox.random_scene(seed, size=96).image() for seed in range(ANSWERED + 1)]
+    result = cl.concepts(model, scenes, k=2, layer="blocks.5.norm1")
+    assert 0 < result.cut < 0.5
     total = torch.zeros(2, len(model.labels))
     for scene in scenes[:ANSWERED]:
         inputs, _ = model.preprocessing(scene)
         tokens, _ = at(model.network, inputs[None], "blocks.5.norm1")
-        for k, vector in enumerate(found.vectors):
+        for k, vector in enumerate(result.vectors):
             instead = vector.expand(tokens.shape).clone()
             instead[:, 0] = tokens[:, 0]
             total[k] += at(model.network, inputs[None], "blocks.5.norm1", instead)[1][0] / ANSWERED
-    for scores, classes in zip(total, found.classes, strict=True):
+    for scores, classes in zip(total, result.classes, strict=True):
         assert_close(torch.tensor([p.logit for p in classes]), scores.topk(5).values, rtol=1e-3, atol=1e-3)
 
 
 def test_the_concepts_are_where_they_should_be(model: Any) -> None:
     """On a cat and a dog one concept is the cat's and lies on the cat, one is the dog's and lies on the dog."""
-    scene = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=384)
-    found = cl.concepts(model, scene.picture(), k=4)
-    for thing, mask in zip(scene.placed, scene.draw().masks, strict=True):
-        of_it = [k for k in range(len(found)) if found.classes[k][0].name == thing.kind]
+    scene = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=384)
+    result = cl.concepts(model, scene.image(), k=4)
+    for thing, mask in zip(scene.objects, scene.draw().masks, strict=True):
+        of_it = [k for k in range(len(result)) if result.classes[k][0].name == thing.kind]
         assert of_it, thing.kind
-        inside = [found.heatmap(k)[mask].mean() / found.heatmap(k)[~mask].mean() for k in of_it]
+        inside = [result.heatmap(k)[mask].mean() / result.heatmap(k)[~mask].mean() for k in of_it]
         assert max(inside) > 2
 
 
 def test_several_pictures_share_their_concepts(model: Any) -> None:
-    found = cl.concepts(model, [PETS, BOAT, PETS], k=4)
-    assert len(found.maps) == len(found.pictures) == 3
-    assert_close(found.maps[0], found.maps[2], atol=1e-3, rtol=1e-3)
-    assert_close(torch.stack(found.maps).amax((0, 2, 3)), torch.ones(4))
-    tops = torch.stack(found.maps).amax((2, 3))
+    result = cl.concepts(model, [PETS, BOAT, PETS], k=4)
+    assert len(result.maps) == len(result.images) == 3
+    assert_close(result.maps[0], result.maps[2], atol=1e-3, rtol=1e-3)
+    assert_close(torch.stack(result.maps).amax((0, 2, 3)), torch.ones(4))
+    tops = torch.stack(result.maps).amax((2, 3))
     assert bool((tops[0] < 0.9).any() and (tops[1] < 0.9).any())
 
 
@@ -206,17 +206,17 @@ class Bent(nn.Module):
         return out
 
 
-def test_what_is_below_zero_is_left_out_and_said() -> None:
+def test_negative_activations_are_clipped_and_reported() -> None:
     torch.manual_seed(0)
     network = Bent(0.3)
-    found = cl.concepts(network, PETS, layer="bend", k=2)
+    result = cl.concepts(network, PETS, layer="bend", k=2)
     inputs, _ = cl.wrap(network).preprocessing(PETS)
     maps, _ = at(network, inputs[None], "bend")
-    assert found.cut == pytest.approx(float(maps.clamp(max=0).square().sum() / maps.square().sum()), rel=1e-4)
-    assert found.cut > 0
-    assert "of the activations' energy lies below zero and was left out" in found._note()
-    assert f"{found.record()['cut']:.6f}" == f"{found.cut:.6f}"
-    with_note = found.figure(density=1.0).height
+    assert result.cut == pytest.approx(float(maps.clamp(max=0).square().sum() / maps.square().sum()), rel=1e-4)
+    assert result.cut > 0
+    assert "of the activations' energy lies below zero and was left out" in result._note()
+    assert f"{result.record()['cut']:.6f}" == f"{result.cut:.6f}"
+    with_note = result.figure(density=1.0).height
     assert with_note > cl.concepts(Bent(0.0), PETS, layer="bend", k=2).figure(density=1.0).height
     with pytest.raises(MethodError, match=r"% of the energy of bend lies below zero.*Choose a layer after a ReLU"):
         cl.concepts(Bent(20.0), PETS, layer="bend", k=2)
@@ -236,7 +236,7 @@ def test_refusals(model: Any, asked: dict[str, Any], error: type[Exception], mes
         cl.concepts(model, PETS, **asked)
 
 
-def test_too_few_places_and_nothing_at_all() -> None:
+def test_too_few_locations_and_no_images() -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 112, stride=112), nn.ReLU(), nn.Flatten(), nn.Linear(32, 2))
     with pytest.raises(MethodError, match=r"4 concepts of 1 would be nothing but its 4 places \(2 × 2, 8 channels"):
         cl.concepts(network, PETS, layer="1", k=4)
@@ -249,12 +249,12 @@ def test_too_few_places_and_nothing_at_all() -> None:
         cl.concepts(network, [])
 
 
-def test_a_broken_picture_is_left_out(model: Any) -> None:
-    told: list[CamlucidaError | None] = []
-    found = cl.concepts(model, iter([PETS, b"broken", BOAT]), k=3, tick=lambda image, error: told.append(error))
-    assert (len(found.maps), len(found.failed)) == (2, 1)
-    assert isinstance(found.failed[0][1], ImageError)
-    assert [error is None for error in told] == [True, False, True]
+def test_unreadable_image_is_skipped(model: Any) -> None:
+    calls: list[CamlucidaError | None] = []
+    result = cl.concepts(model, iter([PETS, b"broken", BOAT]), k=3, tick=lambda image, error: calls.append(error))
+    assert (len(result.maps), len(result.failed)) == (2, 1)
+    assert isinstance(result.failed[0][1], ImageError)
+    assert [error is None for error in calls] == [True, False, True]
     with pytest.raises(ImageError, match="toybox, bytes"):
         cl.concepts(model, b"broken")
 
@@ -266,7 +266,7 @@ def test_without_scikit_learn(model: Any, monkeypatch: pytest.MonkeyPatch) -> No
         cl.concepts(model, PETS, k=2)
 
 
-def test_the_network_is_not_touched(model: Any) -> None:
+def test_network_is_unmodified(model: Any) -> None:
     network = model.network.train()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     cl.concepts(model, PETS, k=2)
@@ -302,8 +302,8 @@ def test_the_same_concept_has_the_same_colour_everywhere() -> None:
     grey = Image.new("RGB", (40, 40), "#808080")
     strengths = np.zeros((2, 40, 40))
     strengths[0, :, :20], strengths[1, :, 20:] = 0.3, 0.3  # too weak for a number on it
-    pages = [Shown(grey, strengths), Shown(grey, strengths[:, :, ::-1]), Shown(grey, strengths)]
-    page = np.asarray(concept_page(pages, [Entry("a", 0.5), Entry("b", 0.5)], title="t", density=1.0)).astype(int)
+    pages = [ConceptImage(grey, strengths), ConceptImage(grey, strengths[:, :, ::-1]), ConceptImage(grey, strengths)]
+    page = np.asarray(concept_page(pages, [LegendEntry("a", 0.5), LegendEntry("b", 0.5)], title="t", density=1.0)).astype(int)
     colours, counts = np.unique(page.reshape(-1, 3), axis=0, return_counts=True)
     hued = {tuple(c): n for c, n in zip(colours.tolist(), counts.tolist(), strict=True) if np.ptp(c) > 20 and n > 5000}
     assert len(hued) == 2
@@ -314,19 +314,19 @@ def test_a_number_stands_where_its_colour_is_strongest() -> None:
     strengths = np.zeros((4, 20, 30), np.float32)
     strengths[0, 4, 7], strengths[1, 15, 22] = 0.9, 0.5
     strengths[2, 4, 7] = 0.6  # under the first: its colour is not seen there
-    strengths[3, 1, 1] = LEAST - 0.01
+    strengths[3, 1, 1] = MIN_BADGE_STRENGTH - 0.01
     strengths[:, :, 29] = np.nan
-    assert _numbered(strengths) == {0: (7, 4), 1: (22, 15)}
+    assert _badge_positions(strengths) == {0: (7, 4), 1: (22, 15)}
 
 
 def test_more_concepts_than_colours(model: Any) -> None:
-    found = cl.concepts(model, PETS, layer="layer3", k=MOST + 2, starts=1)
-    assert len(found) == MOST + 2
-    found.figure(density=1.0)
-    with pytest.raises(MethodError, match=f"1 pictures, {MOST + 1} concepts"):
-        concept_page([Shown(PETS, np.zeros((1, 96, 96)))], [Entry("a", 0)] * (MOST + 1), title="t")
+    result = cl.concepts(model, PETS, layer="layer3", k=MAX_CONCEPTS + 2, starts=1)
+    assert len(result) == MAX_CONCEPTS + 2
+    result.figure(density=1.0)
+    with pytest.raises(MethodError, match=f"1 pictures, {MAX_CONCEPTS + 1} concepts"):
+        concept_page([ConceptImage(PETS, np.zeros((1, 96, 96)))], [LegendEntry("a", 0)] * (MAX_CONCEPTS + 1), title="t")
     with pytest.raises(MethodError, match="do not fit a picture of size"):
-        concept_page([Shown(PETS, np.zeros((1, 9, 9)))], [Entry("a", 0)], title="t")
+        concept_page([ConceptImage(PETS, np.zeros((1, 9, 9)))], [LegendEntry("a", 0)], title="t")
 
 
 # --- the command
@@ -383,7 +383,7 @@ def test_a_folder_shares_its_concepts(folder: Path, capsys: pytest.CaptureFixtur
         (("photos/pets.png", "--layer", "layer9"), "no layer 'layer9'"),
     ],
 )
-def test_slips(folder: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str) -> None:
+def test_command_errors(folder: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str) -> None:
     code, out, err = command(capsys, *arguments)
     assert (code, out) == (2, "")
     assert err.startswith(f"camlucida: {said}")
@@ -393,10 +393,10 @@ def test_slips(folder: Path, capsys: pytest.CaptureFixture[str], arguments: tupl
 @pytest.mark.real
 def test_on_a_photograph(real_data: Path) -> None:
     model = cl.load(str(real_data / "weights" / "resnet18_imagenet.safetensors"))
-    found = cl.concepts(model, real_data / "dev" / "images" / "classic" / "cat_dog.jpg", k=5)
-    height = found.pictures[0].height
+    result = cl.concepts(model, real_data / "dev" / "images" / "classic" / "cat_dog.jpg", k=5)
+    height = result.images[0].height
     middles = {}
-    for k, classes in enumerate(found.classes):
-        heat = np.nan_to_num(found.heatmap(k))
+    for k, classes in enumerate(result.classes):
+        heat = np.nan_to_num(result.heatmap(k))
         middles[classes[0].name] = float((heat.sum(1) * np.arange(height)).sum() / heat.sum()) / height
     assert middles["boxer"] < 0.5 < middles["tiger cat"]  # the dog sits, the cat lies in front of it

@@ -18,7 +18,7 @@ from camlucida.data import toybox
 
 ON_IMAGES = {
     "explain": "--model toybox",
-    "trust": "--model toybox --moves 32",
+    "trust": "--model toybox --transforms 32",
     "activations": "--model toybox",
     "activations --channel 1": "--model toybox",
     "concepts": "--model toybox -k 2",
@@ -27,7 +27,7 @@ ON_IMAGES = {
     "evaluate": "--metrics entropy",
     "mistakes": "--no-maps",
     "embed": "--way pca",
-    "film": "--runs toybox --limit 10",
+    "film": "--checkpoints toybox --limit 10",
     "train": "--epochs 1 --size 32 --val 0 --batch-size 1",
     "data check": "--pictures 0",
 }
@@ -62,7 +62,7 @@ def _fill(good: int, broken: int, links: int = 0) -> None:
         folder = Path("shots") / kind
         folder.mkdir(parents=True)
         for number in range(good):
-            toybox.scene(number, kinds=[kind], size=64).picture().save(folder / f"{kind}{number}.png")
+            toybox.random_scene(number, kinds=[kind], size=64).image().save(folder / f"{kind}{number}.png")
         for number in range(broken):
             (folder / f"broken-{kind}{number}.png").write_text("no image")
         for number in range(links):
@@ -75,7 +75,7 @@ def _words(command: str) -> str:
     return f"{name} shots {dashes.strip()}{rest} {ON_IMAGES[command]}"
 
 
-def test_every_command_is_here() -> None:
+def test_every_command_is_covered() -> None:
     known = {command.partition(" --")[0] for command in ON_IMAGES} | NOT_ON_IMAGES
     walked = set()
     for name in app:
@@ -120,7 +120,7 @@ def test_the_code(n_done: int, n_failed: int, code: int) -> None:
     assert exit_code(n_done, n_failed) == code
 
 
-def test_a_link_that_leads_to_itself_as_output(run: Callable[..., Result]) -> None:
+def test_output_is_a_symlink_loop(run: Callable[..., Result]) -> None:
     _fill(1, 0)
     Path("loop").symlink_to("loop")
     result = run("explain shots --model toybox -o loop")
@@ -128,8 +128,8 @@ def test_a_link_that_leads_to_itself_as_output(run: Callable[..., Result]) -> No
     assert "cannot write loop" in result.text
 
 
-def test_a_method_that_does_not_fit_is_a_failure(run: Callable[..., Result]) -> None:
+def test_inapplicable_method_is_a_failure(run: Callable[..., Result]) -> None:
     _fill(1, 0)
-    result = run("evaluate shots --model toybox:vgg --methods cam,grad_cam --metrics entropy --no-controls")
+    result = run("evaluate shots --model toybox:vgg --method cam,grad_cam --metrics entropy --no-controls")
     assert result.code == IN_PART
     assert "cam" in result.text

@@ -25,7 +25,7 @@ from camlucida.errors import ImageError, LayerError, MethodError, ModelError, Ta
 FRESH = 7_000_000
 """Seeds that neither training nor any other test used."""
 
-PETS = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=150).picture()
+PETS = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=150).image()
 
 
 @cache
@@ -36,7 +36,7 @@ def model(name: str = "toybox") -> cl.Model:
 # --- one explanation
 
 
-def test_everything_about_it_is_in_it() -> None:
+def test_explanation_fields() -> None:
     e = cl.explain(model(), PETS, target="dog", layer="layer3", method="grad_cam")
     assert (e.target, e.index, e.score_kind) == ("dog", toybox.CLASSES.index("dog"), "logit")
     assert (e.method, e.layer, e.model, e.source) == ("grad_cam", "layer3", "toybox", "Image")
@@ -45,7 +45,7 @@ def test_everything_about_it_is_in_it() -> None:
     assert e.raw.shape == (12, 12)
     assert e.grid_label == "12 × 12"
     assert e.options == {}
-    assert e.picture.size == PETS.size
+    assert e.image.size == PETS.size
     assert {"camlucida", "torch", "torchvision", "pillow", "numpy"} <= set(e.versions)
     assert e.weights_hash == model().weights_hash
     with torch.no_grad():
@@ -58,7 +58,7 @@ def test_everything_about_it_is_in_it() -> None:
     assert [p.name for p in e.predictions] == [toybox.CLASSES[i] for i in best]
 
 
-def test_the_map_is_the_papers_and_the_heat_map_is_for_display() -> None:
+def test_map_is_unscaled_and_heatmap_is_for_display() -> None:
     e = cl.explain(model(), PETS, target="cat")
     assert bool((e.raw < 0).any())
     assert_close(e.map, e.raw.relu(), rtol=0, atol=0)
@@ -72,7 +72,7 @@ def test_the_map_is_the_papers_and_the_heat_map_is_for_display() -> None:
 
 
 @pytest.mark.parametrize("size", [(300, 150), (150, 300)])
-def test_outside_of_the_crop_nothing_is_claimed(size: tuple[int, int]) -> None:
+def test_heatmap_is_nan_outside_the_crop(size: tuple[int, int]) -> None:
     e = cl.explain(model(), PETS.resize(size))
     assert e.heatmap.shape == size[::-1]
     unseen = np.isnan(e.heatmap)
@@ -97,54 +97,54 @@ def test_pictures_of_any_shape(size: tuple[int, int], mode: str) -> None:
     assert e.overlay().mode == "RGB"
 
 
-def test_a_thread_of_a_picture_is_refused_before_it_fills_the_memory() -> None:
+def test_extreme_aspect_ratio_is_refused() -> None:
     with pytest.raises(ImageError, match=r"2 × 60000 is too long.*Cut it up"):
         cl.explain(model(), Image.new("RGB", (2, 60_000)))
 
 
 @pytest.mark.parametrize("kind", ["path", "str", "bytes", "file", "picture", "array"])
-def test_whatever_a_picture_comes_as(kind: str, tmp_path: Path) -> None:
+def test_image_source_types(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "pets.png"
     PETS.save(path)
-    given: Any = {
+    inputs: Any = {
         "path": path, "str": str(path), "bytes": path.read_bytes(), "file": io.BytesIO(path.read_bytes()),
         "picture": PETS, "array": np.asarray(PETS),
     }[kind]  # fmt: skip
-    e = cl.explain(model(), given)
+    e = cl.explain(model(), inputs)
     np.testing.assert_array_equal(e.heatmap, cl.explain(model(), PETS).heatmap)
-    assert e.source == ("pets.png" if kind in ("path", "str") else type(given).__name__)
+    assert e.source == ("pets.png" if kind in ("path", "str") else type(inputs).__name__)
 
 
-def test_a_spec_or_a_bare_network_will_do() -> None:
+def test_model_spec_and_bare_network() -> None:
     assert_close(cl.explain("toybox", PETS).raw, cl.explain(model(), PETS).raw, rtol=0, atol=0)
     bare = cl.explain(model().network, PETS)
     assert bare.model == "ToyResNet"
     assert bare.target.startswith("class ")
 
 
-def test_the_same_twice() -> None:
-    one, other = (cl.explain(model(), PETS, method="layer_cam", layer="layer2") for _ in range(2))
-    assert_close(one.raw, other.raw, rtol=0, atol=0)
-    assert one.record() == other.record()
-    assert one._repr_png_() == other._repr_png_()
+def test_explain_is_deterministic() -> None:
+    first, other = (cl.explain(model(), PETS, method="layer_cam", layer="layer2") for _ in range(2))
+    assert_close(first.raw, other.raw, rtol=0, atol=0)
+    assert first.record() == other.record()
+    assert first._repr_png_() == other._repr_png_()
 
 
 # --- saving
 
 
-def test_saved_as_a_picture(tmp_path: Path) -> None:
+def test_save_image(tmp_path: Path) -> None:
     e = cl.explain(model(), PETS)
     for suffix in (".png", ".jpg", ".webp"):
         (written,) = e.save(tmp_path / "new" / "folder" / f"panel{suffix}")
-        with Image.open(written) as picture:
-            assert picture.size == e.panel().size
-    with Image.open(tmp_path / "new" / "folder" / "panel.png") as picture:
-        assert picture.tobytes() == e.panel().tobytes()
-    with Image.open(io.BytesIO(e._repr_png_())) as picture:
-        assert picture.tobytes() == e.panel().tobytes()
+        with Image.open(written) as image:
+            assert image.size == e.panel().size
+    with Image.open(tmp_path / "new" / "folder" / "panel.png") as image:
+        assert image.tobytes() == e.panel().tobytes()
+    with Image.open(io.BytesIO(e._repr_png_())) as image:
+        assert image.tobytes() == e.panel().tobytes()
 
 
-def test_saved_as_numbers(tmp_path: Path) -> None:
+def test_save_npz(tmp_path: Path) -> None:
     e = cl.explain(model(), PETS.resize((300, 150)), target="cat rather than dog", method="ablation_cam")
     maps, record = e.save(tmp_path / "cat.npz")
     with np.load(maps) as stored:
@@ -152,30 +152,30 @@ def test_saved_as_numbers(tmp_path: Path) -> None:
         np.testing.assert_array_equal(stored["map"], e.map.numpy())
         np.testing.assert_allclose(stored["heatmap"], e.heatmap, atol=1e-3)
     assert record == tmp_path / "cat.json"
-    said = json.loads(record.read_text(encoding="utf-8"))
-    assert said == json.loads(json.dumps(e.record()))
-    assert said["target"] == "cat rather than dog"
-    assert said["class"] is None
-    assert said["options"] == {"infill": 0.0}
-    assert said["method"] == "ablation_cam"
-    assert said["grid"] == [12, 12]
-    assert said["weights"] == model().weights_hash
-    assert said["geometry"]["original"] == [300, 150]
-    assert said["geometry"]["input"] == [96, 96]
-    assert said["predictions"][0]["name"] == e.predictions[0].name
-    assert said["versions"]["torch"] == e.versions["torch"]
+    text = json.loads(record.read_text(encoding="utf-8"))
+    assert text == json.loads(json.dumps(e.record()))
+    assert text["target"] == "cat rather than dog"
+    assert text["class"] is None
+    assert text["options"] == {"infill": 0.0}
+    assert text["method"] == "ablation_cam"
+    assert text["grid"] == [12, 12]
+    assert text["weights"] == model().weights_hash
+    assert text["geometry"]["original"] == [300, 150]
+    assert text["geometry"]["input"] == [96, 96]
+    assert text["predictions"][0]["name"] == e.predictions[0].name
+    assert text["versions"]["torch"] == e.versions["torch"]
 
 
-def test_what_cannot_be_saved_is_told_before_it_is_drawn(tmp_path: Path) -> None:
+def test_unknown_format_raises_before_rendering(tmp_path: Path) -> None:
     e, several = cl.explain(model(), PETS), cl.explain(model(), PETS, target=["cat", "dog"])
-    for one in (e, several):
+    for first in (e, several):
         with pytest.raises(ImageError, match=r"cannot save a picture as 'map.txt': use .png, .jpg or .webp, or .npz"):
-            one.save(tmp_path / "no" / "map.txt")
+            first.save(tmp_path / "no" / "map.txt")
         assert not (tmp_path / "no").exists()
         (tmp_path / "file").write_text("")
         for name in ("map.png", "map.npz"):
             with pytest.raises(ImageError, match=r"cannot write .*file/.*map"):
-                one.save(tmp_path / "file" / name)
+                first.save(tmp_path / "file" / name)
 
 
 # --- several explanations of one picture
@@ -225,16 +225,16 @@ def counting() -> Iterator[cl.Model]:
         ({"method": ["grad_cam", "grad_cam_plusplus", "hires_cam", "xgrad_cam", "cam"], "layer": "two"}, 5),
     ],
 )
-def test_all_of_it_from_one_run(counting: cl.Model, how: dict[str, Any], count: int) -> None:
-    found = cl.explain(counting, PETS, **how)
+def test_one_forward_pass_serves_all_maps(counting: cl.Model, how: dict[str, Any], count: int) -> None:
+    result = cl.explain(counting, PETS, **how)
     assert Counted.runs == 1
-    assert (len(found) if isinstance(found, cl.Explanations) else 1) == count
+    assert (len(result) if isinstance(result, cl.ExplanationSet) else 1) == count
 
 
-def test_several_are_each_the_one(counting: cl.Model) -> None:
+def test_maps_of_a_set_equal_single_explanations(counting: cl.Model) -> None:
     methods, targets, layers = ["grad_cam", "ablation_cam"], ["a", "not b"], ["one", "two"]
     together = cl.explain(counting, PETS, method=methods, target=targets, layer=layers)
-    assert isinstance(together, cl.Explanations)
+    assert isinstance(together, cl.ExplanationSet)
     assert len(together) == 8
     for e in together:
         target = "not b" if e.target == "against b" else e.target
@@ -244,29 +244,29 @@ def test_several_are_each_the_one(counting: cl.Model) -> None:
 
 
 def test_axes_and_selection(counting: cl.Model) -> None:
-    found = cl.explain(counting, PETS, target=["a", "b"], layer=["one", "two"])
-    assert found.axis("target") == ["a", "b"]
-    assert found.axis("layer") == ["one", "two"]
-    assert found.axis("method") == ["grad_cam"]
-    chosen = found.select(layer="two")
+    result = cl.explain(counting, PETS, target=["a", "b"], layer=["one", "two"])
+    assert result.axis("target") == ["a", "b"]
+    assert result.axis("layer") == ["one", "two"]
+    assert result.axis("method") == ["grad_cam"]
+    chosen = result.select(layer="two")
     assert [(e.target, e.layer) for e in chosen] == [("a", "two"), ("b", "two")]
-    (one,) = found.select(layer="two", target="b")
-    assert one is chosen[1]
-    assert list(found)[-1] is found[-1] is found[3]
+    (first,) = result.select(layer="two", target="b")
+    assert first is chosen[1]
+    assert list(result)[-1] is result[-1] is result[3]
     with pytest.raises(TargetError, match=r"no explanation with .*'c'.* target: a, b"):
-        found.select(target="c")
+        result.select(target="c")
     with pytest.raises(TargetError, match="by method, target and layer, not by 'index'"):
-        found.select(index="c")
+        result.select(index="c")
 
 
-def test_one_in_a_list_is_still_a_list(counting: cl.Model) -> None:
-    for how in ({"target": ["a"]}, {"layer": ["two"]}, {"method": ["grad_cam"]}, {"target": "top1"}, {"layer": "tw?"}):
-        assert isinstance(cl.explain(counting, PETS, **how), cl.Explanations)
+def test_list_of_one_returns_a_set(counting: cl.Model) -> None:
+    for kwargs in ({"target": ["a"]}, {"layer": ["two"]}, {"method": ["grad_cam"]}, {"target": "top1"}, {"layer": "tw?"}):
+        assert isinstance(cl.explain(counting, PETS, **kwargs), cl.ExplanationSet)
     assert isinstance(cl.explain(counting, PETS), cl.Explanation)
 
 
 def test_figures(counting: cl.Model, tmp_path: Path) -> None:
-    asked: tuple[dict[str, Any], ...] = (
+    arguments: tuple[dict[str, Any], ...] = (
         {"target": ["a", "b"]},
         {"layer": "all"},
         {"method": ["grad_cam", "cam"], "layer": "two", "target": ["a", "b"]},
@@ -274,22 +274,22 @@ def test_figures(counting: cl.Model, tmp_path: Path) -> None:
         {"target": ["a"]},
     )
     sizes = []
-    for number, how in enumerate(asked):
-        found = cl.explain(counting, PETS, **how)
-        (path,) = found.save(tmp_path / f"{number}.png")
-        with Image.open(path) as picture, Image.open(io.BytesIO(found._repr_png_())) as shown:
-            assert picture.tobytes() == shown.tobytes() == found.figure().tobytes()
-            sizes.append(picture.size)
+    for number, kwargs in enumerate(arguments):
+        result = cl.explain(counting, PETS, **kwargs)
+        (path,) = result.save(tmp_path / f"{number}.png")
+        with Image.open(path) as image, Image.open(io.BytesIO(result._repr_png_())) as shown:
+            assert image.tobytes() == shown.tobytes() == result.figure().tobytes()
+            sizes.append(image.size)
     assert sizes[2][1] > sizes[0][1]  # a row more
     assert sizes[3][1] > sizes[2][1]
 
 
-def test_names_that_look_alike_are_not_written_over(tmp_path: Path) -> None:
+def test_similar_names_do_not_overwrite_files(tmp_path: Path) -> None:
     names = ["great white shark " * 6 + end for end in ("one", "two", "three", "four")]
-    found = cl.explain(cl.wrap(Counting(), size=32, labels=names), PETS, target=[0, 1, 2, "3", "3"])
-    written = found.save(tmp_path / "map.npz")
+    result = cl.explain(cl.wrap(Counting(), size=32, labels=names), PETS, target=[0, 1, 2, "3", "3"])
+    written = result.save(tmp_path / "map.npz")
     assert len(set(written)) == len(written) == len(list(tmp_path.iterdir())) == 10
-    for e, path in zip(found, written[::2], strict=True):
+    for e, path in zip(result, written[::2], strict=True):
         with np.load(path) as stored:
             np.testing.assert_array_equal(stored["raw"], e.raw.numpy())
 
@@ -297,13 +297,13 @@ def test_names_that_look_alike_are_not_written_over(tmp_path: Path) -> None:
 # --- targets
 
 
-def test_the_three_likeliest(counting: cl.Model) -> None:
-    found = cl.explain(counting, PETS, target="top3")
-    assert [e.index for e in found] == [p.index for p in found[0].predictions[:3]]
-    assert [e.score for e in found] == pytest.approx([p.logit for p in found[0].predictions[:3]])
+def test_target_top3(counting: cl.Model) -> None:
+    result = cl.explain(counting, PETS, target="top3")
+    assert [e.index for e in result] == [p.index for p in result[0].predictions[:3]]
+    assert [e.score for e in result] == pytest.approx([p.logit for p in result[0].predictions[:3]])
 
 
-def test_why_this_and_what_speaks_against_it() -> None:
+def test_contrast_and_negative_targets() -> None:
     """At the last layer the score is linear in what the layer gave out, so these are exact."""
     cat, dog, rather, against = cl.explain(model(), PETS, target=["cat", "dog", "cat rather than dog", "not cat"])
     assert_close(rather.raw, cat.raw - dog.raw, rtol=1e-4, atol=1e-6)
@@ -315,7 +315,7 @@ def test_why_this_and_what_speaks_against_it() -> None:
     assert rather.score_kind == "score"
 
 
-def test_other_scores_and_ones_own() -> None:
+def test_score_kinds_and_callable_target() -> None:
     cat = cl.explain(model(), PETS, target="cat", score="probability")
     assert cat.score == pytest.approx(next(p.probability for p in cat.predictions if p.name == "cat"), abs=1e-5)
     assert cat.score_label.startswith("probability ")
@@ -332,7 +332,7 @@ def test_other_scores_and_ones_own() -> None:
 # --- is the map where the object is?
 
 
-def hottest(e: cl.Explanation) -> tuple[int, int]:
+def argmax_position(e: cl.Explanation) -> tuple[int, int]:
     """Row and column of the hottest pixel."""
     row, column = np.unravel_index(np.nanargmax(e.heatmap), e.heatmap.shape)
     return int(row), int(column)
@@ -345,7 +345,7 @@ def near(mask: NDArray[np.bool_], row: int, column: int, reach: int = 3) -> bool
 
 def off_centre(count: int) -> Iterator[toybox.Drawing]:
     """Scenes with one cat that a mirrored or overturned mask would mostly miss."""
-    drawings = (toybox.scene((FRESH, i), kinds=["cat"], objects=1).draw() for i in range(20 * count))
+    drawings = (toybox.random_scene((FRESH, i), kinds=["cat"], objects=1).draw() for i in range(20 * count))
     apart = (d for d in drawings if max(shared(d.masks[0], 1), shared(d.masks[0], 0)) < 0.5)
     return itertools.islice(apart, count)
 
@@ -355,12 +355,12 @@ def shared(mask: NDArray[np.bool_], axis: int) -> float:
 
 
 @pytest.mark.parametrize("name", ["toybox", "toybox:vgg"])
-def test_the_hottest_place_lies_on_the_object(name: str) -> None:
+def test_map_maximum_lies_on_the_object(name: str) -> None:
     """A map that is mirrored, overturned or transposed misses it in many of the same scenes."""
     hits, wrong = 0, {"mirrored": 0, "overturned": 0, "transposed": 0}
     for drawing in off_centre(40):
         mask = drawing.masks[0]
-        place = hottest(cl.explain(model(name), drawing.image, target="cat"))
+        place = argmax_position(cl.explain(model(name), drawing.image, target="cat"))
         hits += near(mask, *place)
         turned = {"mirrored": np.fliplr(mask), "overturned": np.flipud(mask), "transposed": mask.T}
         for kind, other in turned.items():
@@ -369,28 +369,28 @@ def test_the_hottest_place_lies_on_the_object(name: str) -> None:
     assert max(wrong.values()) <= 30, f"the scenes are no test: {wrong}"
 
 
-def test_it_lies_there_on_the_original_of_another_shape_too() -> None:
+def test_map_maximum_on_the_original_image() -> None:
     """The same scene inside a wider picture, drawn larger: the map goes through the resize and the crop."""
     hits = 0
     for i in range(20):
-        drawing = toybox.scene((FRESH, i), kinds=["cat"], objects=1, size=192).draw()
+        drawing = toybox.random_scene((FRESH, i), kinds=["cat"], objects=1, size=192).draw()
         wide = Image.new("RGB", (292, 192), "grey")
         wide.paste(drawing.image, (50, 0))
-        row, column = hottest(cl.explain(model(), wide, target="cat"))
+        row, column = argmax_position(cl.explain(model(), wide, target="cat"))
         hits += 50 <= column < 242 and near(drawing.masks[0], row, column - 50, reach=6)
     assert hits >= 16
 
 
-def test_each_class_is_found_where_it_is() -> None:
+def test_maps_are_class_discriminative() -> None:
     """Two objects in a scene: asked for either, Grad-CAM's hottest place lies on that one, rarely on the other."""
     on_it = on_the_other = 0
     for i in range(30):
-        drawing = toybox.scene((FRESH, 1, i), kinds=["cat", "car"], objects=2).draw()
+        drawing = toybox.random_scene((FRESH, 1, i), kinds=["cat", "car"], objects=2).draw()
         if drawing.masks.any((1, 2)).sum() < 2:
             continue
         for e in cl.explain(model(), drawing.image, target=["cat", "car"]):
             for mask, label in zip(drawing.masks, drawing_labels(i), strict=True):
-                if mask[hottest(e)]:
+                if mask[argmax_position(e)]:
                     on_it += label == e.index
                     on_the_other += label != e.index
     assert on_it >= 40
@@ -398,7 +398,7 @@ def test_each_class_is_found_where_it_is() -> None:
 
 
 def drawing_labels(i: int) -> tuple[int, ...]:
-    return toybox.scene((FRESH, 1, i), kinds=["cat", "car"], objects=2).labels
+    return toybox.random_scene((FRESH, 1, i), kinds=["cat", "car"], objects=2).labels
 
 
 # --- errors
@@ -421,7 +421,7 @@ def drawing_labels(i: int) -> tuple[int, ...]:
         ({"infill": "a", "method": "ablation_cam"}, MethodError, "infill is a number .* not 'a'"),
     ],
 )
-def test_errors_name_the_picture_and_the_model(
+def test_errors_name_the_image_and_the_model(
     how: dict[str, Any], kind: type[Exception], sentence: str, tmp_path: Path
 ) -> None:
     PETS.save(tmp_path / "pets.png")
@@ -430,25 +430,25 @@ def test_errors_name_the_picture_and_the_model(
     assert "\n" not in str(caught.value)
 
 
-def test_an_option_goes_to_those_that_have_it() -> None:
+def test_option_is_passed_to_methods_that_accept_it() -> None:
     grad, ablation = cl.explain(model(), PETS, method=["grad_cam", "ablation_cam"], infill=0.5)
     assert grad.options == {}
     assert ablation.options == {"infill": 0.5}
 
 
 @pytest.mark.parametrize("thing", [None, 3, object(), torch.zeros(3, 8, 8)])
-def test_what_is_no_picture(thing: Any) -> None:
+def test_invalid_image_raises(thing: Any) -> None:
     with pytest.raises(ImageError, match="is no picture"):
         cl.explain(model(), thing)
 
 
 @pytest.mark.parametrize("thing", [None, 3, print])
-def test_what_is_no_model(thing: Any) -> None:
+def test_invalid_model_raises(thing: Any) -> None:
     with pytest.raises(ModelError, match=r"a model is a torch.nn.Module, a wrapped one or a name, not"):
         cl.explain(thing, PETS)
 
 
-def test_our_own_mistakes_are_not_dressed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_internal_errors_are_not_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any) -> None:
         raise RuntimeError("ours")
 
@@ -460,35 +460,35 @@ def test_our_own_mistakes_are_not_dressed_up(monkeypatch: pytest.MonkeyPatch) ->
 # --- many pictures
 
 
-def test_a_broken_picture_in_the_middle(tmp_path: Path) -> None:
+def test_explain_each_continues_after_an_unreadable_image(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("one.png", "two.png", "three.png", "four.png")]
     for path in paths:
         PETS.save(path)
     paths[1].write_bytes(paths[0].read_bytes()[:600])
     paths[2].unlink()
-    found = list(cl.explain_each(model(), paths, target="cat"))
-    assert [source for source, _ in found] == paths
-    assert [type(result) for _, result in found] == [cl.Explanation, ImageError, ImageError, cl.Explanation]
-    assert "two.png" in str(found[1][1])
-    assert "three.png" in str(found[2][1])
-    assert_close(found[0][1].raw, found[3][1].raw, rtol=0, atol=0)  # type: ignore[union-attr]
+    results_ = list(cl.explain_each(model(), paths, target="cat"))
+    assert [source for source, _ in results_] == paths
+    assert [type(result) for _, result in results_] == [cl.Explanation, ImageError, ImageError, cl.Explanation]
+    assert "two.png" in str(results_[1][1])
+    assert "three.png" in str(results_[2][1])
+    assert_close(results_[0][1].raw, results_[3][1].raw, rtol=0, atol=0)  # type: ignore[union-attr]
 
 
-def test_pictures_are_taken_one_by_one() -> None:
-    taken = []
+def test_explain_each_is_lazy() -> None:
+    consumed = []
 
     def pictures() -> Iterator[Image.Image]:
         for number in range(1000):
-            taken.append(number)
+            consumed.append(number)
             yield PETS
 
-    each = cl.explain_each(model(), pictures())
-    next(each)
-    next(each)
-    assert taken == [0, 1]
+    item = cl.explain_each(model(), pictures())
+    next(item)
+    next(item)
+    assert consumed == [0, 1]
 
 
-class Undone(nn.Module):
+class LastLayerFilled(nn.Module):
     """Its last score is what it is told to be."""
 
     def __init__(self, last: float) -> None:
@@ -501,18 +501,18 @@ class Undone(nn.Module):
 
 
 @pytest.mark.parametrize("last", [float("nan"), float("inf")])
-def test_an_answer_that_is_no_number_is_an_error(last: float) -> None:
+def test_non_finite_scores_raise(last: float) -> None:
     with pytest.raises(ModelError, match=r"answer is no number: 1 of its 3 scores"):
-        cl.explain(Undone(last), PETS)
+        cl.explain(LastLayerFilled(last), PETS)
 
 
-def test_a_class_that_is_ruled_out_is_none() -> None:
-    e = cl.explain(Undone(-float("inf")), PETS)
+def test_minus_infinity_logit_is_allowed() -> None:
+    e = cl.explain(LastLayerFilled(-float("inf")), PETS)
     assert isinstance(e, cl.Explanation)
     assert [p.probability > 0 for p in e.predictions] == [True, True, False]
 
 
-def test_what_a_network_raises_is_told_as_its_own_whatever_it_calls_itself() -> None:
+def test_errors_in_forward_become_model_errors() -> None:
     class Raises(nn.Module):
         def __init__(this) -> None:
             super().__init__()

@@ -22,7 +22,7 @@ import camlucida
 from camlucida.cli import main
 from camlucida.cli.commands import app
 from camlucida.data import toybox
-from camlucida.data.datasets import Scenes
+from camlucida.data.datasets import ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.evaluation import evaluate
 from camlucida.studying import Study, make_study
@@ -39,7 +39,7 @@ Arrival = tuple[str, str, Any]
 
 
 @dataclass(frozen=True)
-class Line:
+class OptionCase:
     """A command line, the words that are added to it, and where each option arrives.
 
     stop      the function at which the command is ended: nothing after it is needed
@@ -79,7 +79,7 @@ CONCEPTS, CONCEPTS_SAVED = "camlucida.factorisation.concepts", "camlucida.factor
 EVALUATE, REPORT = "camlucida.evaluation.evaluate", "camlucida.report.report"
 TRAIN, SANITY, MAKE = "camlucida.training.train", "camlucida.sanity_checks.sanity", "camlucida.studying.make_study"
 MISTAKES, EMBED, FILM = (f"camlucida.analysing.{name}" for name in ("mistakes", "embed", "film"))
-SHEET = "camlucida.cli.data.sheet"
+SHEET = "camlucida.cli.data.class_sheet"
 PAGE, LISTEN, SERVE = "camlucida.web.page.Page", "camlucida.web.serving.listen", "camlucida.web.serving.serve"
 LOOK = "--opacity 0.25 --colormap jet --blend uniform"
 MODEL = "--model toybox:vgg --arch resnet18 --labels names.txt"
@@ -98,10 +98,10 @@ def model(argument: str = "toybox:vgg") -> dict[str, Arrival]:
     }
 
 
-LINES: dict[str, list[Line]] = {
+LINES: dict[str, list[OptionCase]] = {
     "explain": [
-        Line("explain pets.png", MODEL, model(), stop=LOAD),
-        Line(
+        OptionCase("explain pets.png", MODEL, model(), stop=LOAD),
+        OptionCase(
             "explain pets.png --model toybox",
             "--target cat --layer layer3 --method layer_cam --score probability --option seed=5 --precision bf16 "
             "--batch 3",
@@ -109,12 +109,13 @@ LINES: dict[str, list[Line]] = {
                 "images": (EACH, "images", [Path("pets.png")]),
                 "option": (EACH, "options", {"seed": 5}),
                 **direct(EACH, target="cat", layer="layer3", method="layer_cam", score="probability"),
-                **direct(EACH, precision="bf16", batch=3),
+                **direct(EACH, precision="bf16"),
+                "batch": (EACH, "batch_size", 3),
             },
             stop=EACH,
             required=given("images"),
         ),
-        Line(
+        OptionCase(
             "explain pets.png --model toybox --method grad_cam,layer_cam",
             f"{LOOK} --maps --panels --compare --output out",
             {
@@ -127,19 +128,20 @@ LINES: dict[str, list[Line]] = {
         ),
     ],
     "trust": [
-        Line("trust pets.png", MODEL, model(), stop=LOAD),
-        Line(
+        OptionCase("trust pets.png", MODEL, model(), stop=LOAD),
+        OptionCase(
             "trust pets.png --model toybox",
-            "--target cat --layer layer3 --method layer_cam --moves 32 --seed 7",
+            "--target cat --layer layer3 --method layer_cam --transforms 32 --seed 7",
             {
                 "images": (TRUST, "images", [Path("pets.png")]),
-                **direct(TRUST, target="cat", layer="layer3", method="layer_cam", moves=32, seed=7),
+                **direct(TRUST, target="cat", layer="layer3", method="layer_cam", seed=7),
+                "transforms": (TRUST, "n_transforms", 32),
             },
             stop=TRUST,
             required=given("images"),
         ),
-        Line(
-            "trust pets.png --model toybox --moves 32",
+        OptionCase(
+            "trust pets.png --model toybox --transforms 32",
             f"{LOOK} --output out",
             {
                 **look("camlucida.trusting.Trust.save"),
@@ -148,26 +150,27 @@ LINES: dict[str, list[Line]] = {
         ),
     ],
     "activations": [
-        Line("activations pets.png", MODEL, model(), stop=LOAD),
-        Line(
+        OptionCase("activations pets.png", MODEL, model(), stop=LOAD),
+        OptionCase(
             "activations pets.png --model toybox",
-            f"--target cat --layer layer3 --by channel --number 3 {LOOK} --output out",
+            f"--target cat --layer layer3 --sort-by channel --top 3 {LOOK} --output out",
             {
                 "images": (ACTIVATIONS, "image", Path("pets.png")),
-                **direct(ACTIVATIONS, target="cat", layer="layer3", by="channel"),
+                **direct(ACTIVATIONS, target="cat", layer="layer3"),
+                "sort_by": (ACTIVATIONS, "by", "channel"),
                 **look("camlucida.channels.Activations.save"),
-                "number": ("camlucida.channels.Activations.save", "n", 3),
+                "top": ("camlucida.channels.Activations.save", "n", 3),
                 "output": ("camlucida.channels.Activations.save", "path", in_out),
             },
             required=given("images"),
         ),
-        Line(
+        OptionCase(
             "activations pets.png --model toybox",
-            f"--channel 2 --layer layer3 --number 1 {LOOK} --output out",
+            f"--channel 2 --layer layer3 --top 1 {LOOK} --output out",
             {
                 "images": (TOP, "images", [Path("pets.png")]),
                 **direct(TOP, channel=2, layer="layer3"),
-                "number": [(TOP, "n", 1), ("camlucida.excitation.TopPictures.save", "n", 1)],
+                "top": [(TOP, "n", 1), ("camlucida.excitation.TopPictures.save", "n", 1)],
                 **look("camlucida.excitation.TopPictures.save"),
                 "output": ("camlucida.excitation.TopPictures.save", "path", in_out),
             },
@@ -175,14 +178,14 @@ LINES: dict[str, list[Line]] = {
         ),
     ],
     "concepts": [
-        Line("concepts pets.png", MODEL, model(), stop=LOAD),
-        Line(
+        OptionCase("concepts pets.png", MODEL, model(), stop=LOAD),
+        OptionCase(
             "concepts pets.png --model toybox",
-            "--layer layer3 --concepts 2 --seed 5 --number 3 --opacity 0.25 --maps --output out",
+            "--layer layer3 --concepts 2 --seed 5 --top 3 --opacity 0.25 --maps --output out",
             {
                 "images": (CONCEPTS, "images", [Path("pets.png")]),
                 **direct(CONCEPTS, layer="layer3", k=2, seed=5),
-                "number": (CONCEPTS_SAVED, "n", 3),
+                "top": (CONCEPTS_SAVED, "n", 3),
                 "opacity": (CONCEPTS_SAVED, "opacity", 0.25),
                 "maps": (CONCEPTS_SAVED, "path", named(".npz")),
                 "output": (CONCEPTS_SAVED, "path", in_out),
@@ -191,14 +194,15 @@ LINES: dict[str, list[Line]] = {
         ),
     ],
     "evaluate": [
-        Line("evaluate toybox", MODEL, model(), stop=LOAD),
-        Line(
+        OptionCase("evaluate toybox", MODEL, model(), stop=LOAD),
+        OptionCase(
             "evaluate toybox",
-            "--model toybox:vgg --methods grad_cam,layer_cam --metrics gini,entropy --layer a,b --no-controls "
+            "--model toybox:vgg --method grad_cam,layer_cam --metrics gini,entropy --layer a,b --no-controls "
             "--target label --limit 7 --seed 11 --output out",
             {
                 "data": (OPEN, "spec", "toybox"),
-                **direct(EVALUATE, methods=["grad_cam", "layer_cam"], metrics=["gini", "entropy"], layer=["a", "b"]),
+                "method": (EVALUATE, "methods", ["grad_cam", "layer_cam"]),
+                **direct(EVALUATE, metrics=["gini", "entropy"], layer=["a", "b"]),
                 **direct(EVALUATE, controls=(), target="label"),
                 "limit": [(EVALUATE, "limit", 7), (OPEN, "count", 7)],
                 "seed": [(EVALUATE, "seed", 11), (OPEN, "seed", 11)],
@@ -207,13 +211,13 @@ LINES: dict[str, list[Line]] = {
             stop=EVALUATE,
             required=given("data"),
         ),
-        Line(
+        OptionCase(
             "evaluate shots",
             "--boxes boxes.csv --split train",
             direct(OPEN, boxes=Path("boxes.csv"), split="train"),
             stop=OPEN,
         ),
-        Line(
+        OptionCase(
             "evaluate toybox",
             "--recipe cam-vs-gradcam",
             {
@@ -224,7 +228,7 @@ LINES: dict[str, list[Line]] = {
             },
             stop=EVALUATE,
         ),
-        Line(
+        OptionCase(
             "evaluate toybox --limit 1 --metrics entropy --no-controls --output out",
             "--report page.html",
             {"report": (REPORT, "path", Path("page.html"))},
@@ -232,11 +236,11 @@ LINES: dict[str, list[Line]] = {
         ),
     ],
     "report": [
-        Line(
+        OptionCase(
             "report run",
             "--no-pictures --output page.html",
             {
-                "run": (REPORT, "found", lambda found: found.path == Path("run")),
+                "run": (REPORT, "evaluation", lambda evaluation: evaluation.path == Path("run")),
                 "pictures": (REPORT, "model", None),
                 "output": (REPORT, "path", Path("page.html")),
             },
@@ -245,7 +249,7 @@ LINES: dict[str, list[Line]] = {
         ),
     ],
     "train": [
-        Line(
+        OptionCase(
             "train toybox",
             "--arch toybox:vgg --output out --epochs 3 --batch-size 5 --lr 0.3 --optimizer adamw --momentum 0.7 "
             "--weight-decay 0.02 --schedule cosine --warmup 0.5 --train gradual --head gap --weights w.safetensors "
@@ -265,8 +269,8 @@ LINES: dict[str, list[Line]] = {
         ),
     ],
     "sanity": [
-        Line("sanity pets.png", MODEL, model(), stop=LOAD),
-        Line(
+        OptionCase("sanity pets.png", MODEL, model(), stop=LOAD),
+        OptionCase(
             "sanity toybox",
             "--methods grad_cam,cam --checks smooth,independent --layer layer3 --seeds 2 --limit 3 --seed 5",
             {
@@ -279,7 +283,7 @@ LINES: dict[str, list[Line]] = {
             stop=SANITY,
             required=given("images"),
         ),
-        Line(
+        OptionCase(
             "sanity shots",
             "--limit 1 --seed 5",
             {
@@ -288,7 +292,7 @@ LINES: dict[str, list[Line]] = {
             },
             stop=SANITY,
         ),
-        Line(
+        OptionCase(
             "sanity pets.png --seeds 1 --checks random_logit",
             "--output out",
             {"output": (WRITE, "path", Path("out/sanity.png"))},
@@ -296,8 +300,8 @@ LINES: dict[str, list[Line]] = {
         ),
     ],
     "study make": [
-        Line("study make pets.png --methods cam,grad_cam", MODEL, model(), stop=LOAD),
-        Line(
+        OptionCase("study make pets.png --methods cam,grad_cam", MODEL, model(), stop=LOAD),
+        OptionCase(
             "study make pets.png --methods cam,grad_cam --model toybox",
             "--layer layer3 --target cat --pairs 4 --ratings 2 --seed 5 --output out",
             {
@@ -310,21 +314,21 @@ LINES: dict[str, list[Line]] = {
         ),
     ],
     "study results": [
-        Line(
+        OptionCase(
             "study results study",
             "--evaluation run --output table.csv",
             {
                 "folder": ("camlucida.studying.results", "study", lambda study: study.path.parent == Path("study")),
                 "evaluation": ("camlucida.studying.results", "evaluation", lambda e: e and e.path == Path("run")),
-                "output": ("camlucida.studying.Results.save", "path", Path("table.csv")),
+                "output": ("camlucida.studying.PreferenceResults.save", "path", Path("table.csv")),
             },
             required=given("folder"),
         ),
     ],
     "mistakes": [
-        Line("mistakes toybox", MODEL, model(), stop=LOAD),
-        Line("mistakes shots", "--boxes boxes.csv", direct(OPEN, boxes=Path("boxes.csv")), stop=OPEN),
-        Line(
+        OptionCase("mistakes toybox", MODEL, model(), stop=LOAD),
+        OptionCase("mistakes shots", "--boxes boxes.csv", direct(OPEN, boxes=Path("boxes.csv")), stop=OPEN),
+        OptionCase(
             "mistakes toybox",
             "--method layer_cam --layer layer3 --no-maps --limit 3 --seed 5 --output out",
             {
@@ -337,11 +341,11 @@ LINES: dict[str, list[Line]] = {
             stop=MISTAKES,
             required=given("data"),
         ),
-        Line(
+        OptionCase(
             "mistakes toybox --model toybox:permuted --limit 4 --no-maps",
-            "--number 2",
+            "--top 2",
             {
-                "number": [
+                "top": [
                     ("camlucida.analysing.Mistakes.save", "n", 2),
                     ("camlucida.report.mistakes_page.mistakes_report", "errors", 2),
                 ]
@@ -349,9 +353,9 @@ LINES: dict[str, list[Line]] = {
         ),
     ],
     "embed": [
-        Line("embed toybox", MODEL, model(), stop=LOAD),
-        Line("embed shots", "--boxes boxes.csv", direct(OPEN, boxes=Path("boxes.csv")), stop=OPEN),
-        Line(
+        OptionCase("embed toybox", MODEL, model(), stop=LOAD),
+        OptionCase("embed shots", "--boxes boxes.csv", direct(OPEN, boxes=Path("boxes.csv")), stop=OPEN),
+        OptionCase(
             "embed toybox",
             "--way pca --perplexity 4 --limit 3 --seed 5 --output out",
             {
@@ -364,7 +368,7 @@ LINES: dict[str, list[Line]] = {
             stop=EMBED,
             required=given("data"),
         ),
-        Line(
+        OptionCase(
             "embed shots --way pca",
             "--near cat.png",
             {"near": ("camlucida.analysing.Embedding.save", "pictures", ["cat.png"])},
@@ -372,12 +376,12 @@ LINES: dict[str, list[Line]] = {
         ),
     ],
     "film": [
-        Line(
-            "film shots --runs toybox",
-            "--runs toybox:vgg --arch resnet18 --method layer_cam --layer layer3 --target predicted --limit 1 --seed 5",
+        OptionCase(
+            "film shots --checkpoints toybox",
+            "--checkpoints toybox:vgg --arch resnet18 --method layer_cam --layer layer3 --target predicted --limit 1 --seed 5",
             {
                 "data": (OPEN, "spec", "shots"),
-                "runs": (FILM, "models", ["toybox", "toybox:vgg"]),
+                "checkpoints": (FILM, "models", ["toybox", "toybox:vgg"]),
                 **direct(FILM, arch="resnet18", method="layer_cam", layer="layer3", target="predicted"),
                 "limit": [(SPREAD, "limit", 1), (OPEN, "count", 1)],
                 "seed": [(SPREAD, "seed", 5), (OPEN, "seed", 5)],
@@ -385,43 +389,43 @@ LINES: dict[str, list[Line]] = {
             stop=FILM,
             required=given("data"),
         ),
-        Line("film shots --runs toybox", "--boxes boxes.csv", direct(OPEN, boxes=Path("boxes.csv")), stop=OPEN),
-        Line(
-            "film shots --runs toybox --limit 1",
+        OptionCase("film shots --checkpoints toybox", "--boxes boxes.csv", direct(OPEN, boxes=Path("boxes.csv")), stop=OPEN),
+        OptionCase(
+            "film shots --checkpoints toybox --limit 1",
             "--output out",
             {"output": ("camlucida.analysing.Film.save", "path", Path("out/film.png"))},
             stop="camlucida.analysing.Film.save",
         ),
     ],
     "data check": [
-        Line(
+        OptionCase(
             "data check shots",
             "--split train --boxes boxes.csv",
             direct(OPEN, split="train", boxes=Path("boxes.csv")),
             stop=OPEN,
         ),
-        Line(
+        OptionCase(
             "data check toybox",
             "--pictures 1 --seed 5 --limit 1 --output out",
             {
                 "path": (OPEN, "spec", "toybox"),
                 "limit": (OPEN, "count", 1),
                 "seed": [(OPEN, "seed", 5), (SHEET, "seed", 5)],
-                "pictures": (SHEET, "count", 1),
+                "pictures": (SHEET, "n_images", 1),
                 "output": (WRITE, "path", Path("out/classes.png")),
             },
             required=given("path"),
         ),
     ],
     "app": [
-        Line("app --port 0", MODEL, model(), stop=LOAD),
-        Line(
+        OptionCase("app --port 0", MODEL, model(), stop=LOAD),
+        OptionCase(
             "app --model toybox --port 0 --data shots",
             "--boxes boxes.csv",
             direct(OPEN, boxes=Path("boxes.csv")),
             stop=OPEN,
         ),
-        Line(
+        OptionCase(
             "app --model toybox --port 0",
             "--data toybox:2 --limit 2 --seed 5 --run run --study study",
             {
@@ -433,7 +437,7 @@ LINES: dict[str, list[Line]] = {
             },
             stop=PAGE,
         ),
-        Line(
+        OptionCase(
             "app --model toybox --limit 1",
             "--host localhost --port 0 --browser",
             {
@@ -445,7 +449,7 @@ LINES: dict[str, list[Line]] = {
         ),
     ],
     "demo": [
-        Line(
+        OptionCase(
             "demo",
             "--seed 9 --output out",
             {
@@ -456,9 +460,9 @@ LINES: dict[str, list[Line]] = {
         ),
     ],
     "layers": [
-        Line("layers resnet18", "--arch toybox", {"arch": (LOAD, "arch", "toybox")}, stop=LOAD),
-        Line("layers", "toybox", {"model": (LOAD, "spec", "toybox")}, stop=LOAD),
-        Line(
+        OptionCase("layers resnet18", "--arch toybox", {"arch": (LOAD, "arch", "toybox")}, stop=LOAD),
+        OptionCase("layers", "toybox", {"model": (LOAD, "spec", "toybox")}, stop=LOAD),
+        OptionCase(
             "layers toybox",
             "--size 48 --depth 1",
             {
@@ -468,7 +472,7 @@ LINES: dict[str, list[Line]] = {
         ),
     ],
     "models": [
-        Line("models", "--search resnet1", {"search": (PRINTED, "text", lambda text: "vgg" not in text)}),
+        OptionCase("models", "--search resnet1", {"search": (PRINTED, "text", lambda text: "vgg" not in text)}),
     ],
 }
 
@@ -486,13 +490,13 @@ COMMANDS = dict(commands())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_has_a_line(command: str) -> None:
+def test_every_option_has_a_case(command: str) -> None:
     known = {option for line in LINES.get(command, []) for option in line.arrivals}
     assert set(COMMANDS[command]) - known == set(), "these options may be ignored: add where they arrive"
     assert known - set(COMMANDS[command]) == set(), "there are no such options"
 
 
-def test_no_line_is_of_another_command() -> None:
+def test_no_case_is_of_another_command() -> None:
     assert set(LINES) == set(COMMANDS)
     for command, lines in LINES.items():
         assert all(line.base.startswith(command) for line in lines)
@@ -509,11 +513,11 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)  # a module first imported below would keep a recorder for good
     folder = tmp_path_factory.mktemp("furnished")
-    pets = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
+    pets = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=96).image()
     pets.save(folder / "pets.png")
     (folder / "shots").mkdir()
     for number, kind in enumerate(("cat", "dog", "key", "boat"), start=5):
-        toybox.scene(number, kinds=[kind], size=96).picture().save(folder / "shots" / f"{kind}.png")
+        toybox.random_scene(number, kinds=[kind], size=96).image().save(folder / "shots" / f"{kind}.png")
     (folder / "names.txt").write_text("\n".join(f"class {i}" for i in range(10)))
     (folder / "boxes.csv").write_text("file,x0,y0,x1,y1\ncat.png,1,2,30,40\n")
     return folder
@@ -524,11 +528,11 @@ def _add(folder: Path, name: str) -> None:
     if name == "run" and not (folder / name).exists():
         source = {"data": "toybox", "count": 1, "boxes": None, "model": "toybox", "arch": None, "labels": None}
         both = {"methods": ["cam", "grad_cam"], "metrics": ["entropy"]}
-        evaluate("toybox", Scenes(Toybox(1)), **both, out=folder / name, source=source)  # type: ignore[arg-type]
+        evaluate("toybox", ToyboxDataset(Toybox(1)), **both, out=folder / name, source=source)  # type: ignore[arg-type]
     if name == "study" and not (folder / name).exists():
         study: Study = make_study(folder / name, "toybox", [folder / "pets.png"], methods=["cam", "grad_cam"])
-        for trial in study.order("anna"):
-            study.answer(trial, "anna", 1)
+        for trial in study.trial_order("anna"):
+            study.record_answer(trial, "anna", 1)
 
 
 @dataclass
@@ -549,14 +553,14 @@ def _is(value: Any, expected: Any) -> bool:
     return type(value) is type(expected) and bool(value == expected)
 
 
-Runner = Callable[[Line, str], Recorded]
+Runner = Callable[[OptionCase, str], Recorded]
 
 
 @pytest.fixture
 def run(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Runner:
     monkeypatch.setenv("CAMLUCIDA_OFFLINE", "1")
 
-    def call(line: Line, words: str) -> Recorded:
+    def call(line: OptionCase, words: str) -> Recorded:
         folder = tmp_path / ("with" if words != line.base else "without")
         folder.mkdir()
         for word in words.split()[1:]:
@@ -614,7 +618,7 @@ def _class(name: str) -> Any:
 @pytest.mark.parametrize(
     "line", [pytest.param(line, id=f"{command} {i}") for command in LINES for i, line in enumerate(LINES[command])]
 )
-def test_options_arrive(line: Line, run: Runner) -> None:
+def test_options_arrive(line: OptionCase, run: Runner) -> None:
     with_options = run(line, f"{line.base} {line.words}")
     without = run(line, line.base)
     for option, value in line.arrivals.items():

@@ -13,10 +13,10 @@ from torch import nn
 from camlucida import explain
 from camlucida.attribution import attribute
 from camlucida.cli import main, pictures
-from camlucida.cli.pictures import Bars, progress_bar
+from camlucida.cli.pictures import ExplanationProgress, progress_bar
 from camlucida.data import toybox
 
-PETS = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
+PETS = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=96).image()
 
 
 def network() -> nn.Module:
@@ -35,39 +35,39 @@ def network() -> nn.Module:
         ("ablation_cam", {}, 12),
     ],
 )
-def test_tells_how_many_runs_are_done(method: str, options: dict[str, int], total: int) -> None:
-    told: list[tuple[int, int]] = []
+def test_progress_reports_completed_runs(method: str, options: dict[str, int], total: int) -> None:
+    calls: list[tuple[int, int]] = []
     layer = {"layer": "0"} if method == "ablation_cam" else {}
     attribute(
         network(),
         torch.randn(2, 3, 12, 12),
         target=1,
         method=method,
-        progress=lambda done, of: told.append((done, of)),
+        progress=lambda done, of: calls.append((done, of)),
         **layer,
         **options,
     )
-    assert told == sorted(told)
-    assert told[-1] == (total, total)
-    assert {of for _, of in told} == {total}
+    assert calls == sorted(calls)
+    assert calls[-1] == (total, total)
+    assert {of for _, of in calls} == {total}
 
 
-def test_a_method_of_one_run_has_nothing_to_tell() -> None:
-    told: list[int] = []
-    attribute(network(), torch.randn(1, 3, 12, 12), layer="0", progress=lambda done, of: told.append(done))
-    assert told == []
+def test_single_pass_method_reports_no_progress() -> None:
+    calls: list[int] = []
+    attribute(network(), torch.randn(1, 3, 12, 12), layer="0", progress=lambda done, of: calls.append(done))
+    assert calls == []
 
 
-def test_nothing_changes_by_listening() -> None:
+def test_progress_callback_does_not_change_the_map() -> None:
     images = torch.randn(1, 3, 12, 12)
     heard = attribute(network(), images, method="rise", n=20, progress=lambda done, of: None)
     assert torch.equal(heard, attribute(network(), images, method="rise", n=20))
 
 
-def test_explain_tells_too() -> None:
-    told: list[tuple[int, int]] = []
-    explain("toybox", PETS, method="rise", n=12, progress=lambda done, of: told.append((done, of)))
-    assert told[-1] == (12, 12)
+def test_explain_reports_progress() -> None:
+    calls: list[tuple[int, int]] = []
+    explain("toybox", PETS, method="rise", n=12, progress=lambda done, of: calls.append((done, of)))
+    assert calls[-1] == (12, 12)
 
 
 # --- the command line ---
@@ -87,7 +87,7 @@ def test_a_bar_with_the_methods_name() -> None:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=80)
     with progress_bar(console) as progress:
-        bars = Bars(progress, 1, "rise")
+        bars = ExplanationProgress(progress, 1, "rise")
         bars.runs(3, 8)
         progress.refresh()
         assert "rise" in stream.getvalue()
@@ -99,7 +99,7 @@ def test_a_bar_with_the_methods_name() -> None:
 
 def test_two_bars_for_several_pictures() -> None:
     with progress_bar(Console(file=io.StringIO(), force_terminal=True)) as progress:
-        bars = Bars(progress, 2, "rise[x]")
+        bars = ExplanationProgress(progress, 2, "rise[x]")
         bars.runs(1, 8)
         assert [task.visible for task in progress.tasks] == [True, True]
         bars.advance()
@@ -118,11 +118,11 @@ def test_no_bar_in_a_pipe(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_ctrl_c_in_the_middle(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def runs(self: Bars, done: int, total: int) -> None:
+    def runs(self: ExplanationProgress, done: int, total: int) -> None:
         if done > 10:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(pictures.Bars, "runs", runs)
+    monkeypatch.setattr(pictures.ExplanationProgress, "runs", runs)
     with pytest.raises(SystemExit) as stopped:
         main(RISE)
     out, err = capsys.readouterr()

@@ -103,7 +103,7 @@ def manifest(real_data: Path) -> list[dict[str, Any]]:
     return images
 
 
-def hottest(e: cl.Explanation) -> tuple[int, int]:
+def argmax_position(e: cl.Explanation) -> tuple[int, int]:
     """x and y of the hottest pixel."""
     y, x = np.unravel_index(np.nanargmax(e.heatmap), e.heatmap.shape)
     return int(x), int(y)
@@ -134,7 +134,7 @@ def test_photographs(
         e = cl.explain(models(name), real_data / "dev" / photo["file"])
         ranked = [p.index in photo["accepted_indices"] for p in e.predictions]
         first, fifth = first + ranked[0], fifth + any(ranked)
-        hits += ranked[0] and inside(hottest(e), photo["objects"][0]["boxes"])
+        hits += ranked[0] and inside(argmax_position(e), photo["objects"][0]["boxes"])
     assert 100 * first / 119 == pytest.approx(top1, abs=0.9)
     assert 100 * fifth / 119 == pytest.approx(top5, abs=0.9)
     assert hits / first >= located, f"{hits} of {first}"
@@ -148,12 +148,12 @@ def test_both_the_cat_and_the_dog(name: str, models: Any, manifest: list[dict[st
     path = real_data / "dev" / both["file"]
     cat, dog, mastiff = cl.explain(models(name), path, target=["tiger cat", "boxer", "bull mastiff"], layer="layer4")
     assert (cat.index, dog.index, mastiff.index) == (282, 242, 243)
-    assert inside(hottest(cat), boxes["cat"])
-    assert inside(hottest(dog), boxes["dog"])
-    assert inside(hottest(mastiff), boxes["dog"])
+    assert inside(argmax_position(cat), boxes["cat"])
+    assert inside(argmax_position(dog), boxes["dog"])
+    assert inside(argmax_position(mastiff), boxes["dog"])
 
 
-def test_someones_own_network(models: Any, real_data: Path) -> None:
+def test_third_party_network(models: Any, real_data: Path) -> None:
     """CIFAR's ResNet-20 from a Python file: 81 % of the small pictures."""
     paths = sorted((real_data / "dev" / "cifar10").glob("*.jpg"))
     right = 0
@@ -166,7 +166,7 @@ def test_someones_own_network(models: Any, real_data: Path) -> None:
     assert 0.73 <= right / len(paths) <= 0.90
 
 
-def test_awkward_files(models: Any, manifest: list[dict[str, Any]], real_data: Path) -> None:
+def test_unusual_image_files(models: Any, manifest: list[dict[str, Any]], real_data: Path) -> None:
     """Each gives a finite map of the picture's size, or an error that names it; those that are pictures give a map."""
     awkward = [file for file in manifest if file["kind"] == "awkward"]
     assert len(awkward) == 30
@@ -179,21 +179,21 @@ def test_awkward_files(models: Any, manifest: list[dict[str, Any]], real_data: P
             refused.add(path.name)
             continue
         assert isinstance(e, cl.Explanation)
-        assert e.heatmap.shape == e.picture.size[::-1]
+        assert e.heatmap.shape == e.image.size[::-1]
         left, top, right, bottom = (round(v) for v in e.geometry.seen)
-        seen = e.heatmap[top + 1 : bottom - 1, left + 1 : right - 1]
-        assert np.isfinite(seen).all(), path.name
+        observed = e.heatmap[top + 1 : bottom - 1, left + 1 : right - 1]
+        assert np.isfinite(observed).all(), path.name
         assert np.nan_to_num(e.heatmap).max(initial=0) <= 1
         assert np.isfinite(e.score)
     assert refused == {"truncated.jpg", "empty.jpg", "text.jpg", "html_404.png", "huge_20000x20000.png"}
 
 
-def test_a_turned_photograph_is_the_same_photograph(models: Any, real_data: Path) -> None:
+def test_exif_rotation(models: Any, real_data: Path) -> None:
     plain = cl.explain(models("resnet18"), real_data / "dev" / "images" / "classic" / "chelsea.png", target="tabby")
-    x, y = hottest(plain)
+    x, y = argmax_position(plain)
     for turn in (3, 6, 8):
         path = real_data / "dev" / "awkward" / f"exif_orientation{turn}.jpg"
         e = cl.explain(models("resnet18"), path, target="tabby")
-        assert e.picture.size == plain.picture.size
+        assert e.image.size == plain.image.size
         assert e.predictions[0].index == plain.predictions[0].index
-        assert np.hypot(hottest(e)[0] - x, hottest(e)[1] - y) < 16
+        assert np.hypot(argmax_position(e)[0] - x, argmax_position(e)[1] - y) < 16

@@ -13,7 +13,7 @@ from camlucida.data import toybox
 from camlucida.errors import CamlucidaError, ImageError, LayerError, MethodError
 from camlucida.strongest import Strongest, strongest
 
-SCENES = [toybox.scene(seed, size=96).picture() for seed in range(9)]
+SCENES = [toybox.random_scene(seed, size=96).image() for seed in range(9)]
 
 
 @pytest.fixture(scope="module")
@@ -24,38 +24,38 @@ def model() -> Any:
 @pytest.mark.parametrize("layer", ["layer1", "layer4"])
 def test_it_agrees_with_top_pictures_for_every_channel(model: Any, layer: str) -> None:
     images: list[Any] = [*SCENES[:4], b"broken", *SCENES[4:], SCENES[2], SCENES[0]]  # some are equal
-    found = strongest(model, images, layer=layer, n=5)
-    for channel in range(found.channels):
-        slow = cl.top_pictures(model, images, channel=channel, layer=layer, n=5)
-        fast = found.top(channel)
-        assert [one.strength for one in fast] == [one.strength for one in slow.items]
-        assert [one.predicted for one in fast] == [one.predicted for one in slow.items]
-        assert (found.layer, found.seen, len(found.failed)) == (slow.layer, slow.seen, len(slow.failed))
-        for one, other in zip(fast, slow.items, strict=True):
-            assert_close(one.map, other.map, rtol=1e-3, atol=1e-4)
-            assert float(one.map.max()) == pytest.approx(one.strength, rel=1e-3)
-    assert found.channels == slow.channels
+    result = strongest(model, images, layer=layer, n=5)
+    for channel in range(result.channels):
+        reference = cl.top_images(model, images, channel=channel, layer=layer, n=5)
+        fast = result.top(channel)
+        assert [one.strength for one in fast] == [one.strength for one in reference.items]
+        assert [one.predicted for one in fast] == [one.predicted for one in reference.items]
+        assert (result.layer, result.seen, len(result.failed)) == (reference.layer, reference.seen, len(reference.failed))
+        for first, other in zip(fast, reference.items, strict=True):
+            assert_close(first.map, other.map, rtol=1e-3, atol=1e-4)
+            assert float(first.map.max()) == pytest.approx(first.strength, rel=1e-3)
+    assert result.channels == reference.channels
 
 
 def test_by_brute_force(model: Any) -> None:
     maps = torch.stack([cl.activations(model, scene, layer="layer3").maps for scene in SCENES])
     peaks = maps.amax((2, 3))
-    found = strongest(model, SCENES, layer="layer3", n=3)
-    for channel in range(found.channels):
+    result = strongest(model, SCENES, layer="layer3", n=3)
+    for channel in range(result.channels):
         expected = sorted(range(len(SCENES)), key=lambda i: (-float(peaks[i, channel]), i))[:3]
-        top = found.top(channel)
+        top = result.top(channel)
         assert [one.place for one in top] == expected
         assert_close(torch.tensor([one.strength for one in top]), peaks[expected, channel])
-        for one in top:
-            assert_close(one.map, maps[one.place, channel], rtol=1e-3, atol=1e-4)
+        for first in top:
+            assert_close(first.map, maps[first.place, channel], rtol=1e-3, atol=1e-4)
 
 
-def test_of_equals_the_first_stay(model: Any) -> None:
-    found = strongest(model, [SCENES[0]] * 5, layer="layer4", n=3)
-    assert all([one.place for one in found.top(channel)] == [0, 1, 2] for channel in range(found.channels))
+def test_ties_keep_the_first_images(model: Any) -> None:
+    result = strongest(model, [SCENES[0]] * 5, layer="layer4", n=3)
+    assert all([first.place for first in result.top(channel)] == [0, 1, 2] for channel in range(result.channels))
 
 
-def test_huge_activations_and_maps_that_are_below_zero_survive_half_precision() -> None:
+def test_large_and_negative_activations_survive_half_precision() -> None:
     network = torch.nn.Sequential(
         torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 2)
     )
@@ -63,40 +63,40 @@ def test_huge_activations_and_maps_that_are_below_zero_survive_half_precision() 
         network[0].weight[0] *= 1e7
         network[0].bias[1] -= 50
     wrapped = cl.wrap(network, size=32)
-    found = strongest(wrapped, SCENES[:3], layer="0", n=3)
+    result = strongest(wrapped, SCENES[:3], layer="0", n=3)
     for channel in (0, 1):
-        slow = cl.top_pictures(wrapped, SCENES[:3], channel=channel, layer="0", n=3).items
-        for one, other in zip(found.top(channel), slow, strict=True):
-            assert one.strength == other.strength
-            assert_close(one.map, other.map, rtol=1e-3, atol=1e-3 * float(other.map.abs().max()))
+        reference = cl.top_images(wrapped, SCENES[:3], channel=channel, layer="0", n=3).items
+        for first, other in zip(result.top(channel), reference, strict=True):
+            assert first.strength == other.strength
+            assert_close(first.map, other.map, rtol=1e-3, atol=1e-3 * float(other.map.abs().max()))
 
 
-def test_where_maps_are_large_fewer_pictures_are_kept(model: Any) -> None:
-    whole = strongest(model, SCENES, layer="layer1", n=6)
+def test_fewer_images_are_kept_where_maps_are_large(model: Any) -> None:
+    full = strongest(model, SCENES, layer="layer1", n=6)
     room = 2 * 24 * 24 * 24 * 4 + 100  # four pictures of 24 channels of 24 × 24, two bytes each
     small = strongest(model, SCENES, layer="layer1", n=6, room=room)
-    assert (whole.kept, small.kept) == (6, 4)
-    assert small.nbytes < whole.nbytes
-    for channel in range(whole.channels):
-        assert [o.place for o in small.top(channel)] == [o.place for o in whole.top(channel)][:4]
+    assert (full.kept, small.kept) == (6, 4)
+    assert small.nbytes < full.nbytes
+    for channel in range(full.channels):
+        assert [o.place for o in small.top(channel)] == [o.place for o in full.top(channel)][:4]
     assert strongest(model, SCENES[:2], layer="layer1", room=1).kept == 1
 
 
-def test_it_ends_when_its_tick_says_so_and_refuses_what_cannot_be(model: Any) -> None:
-    told: list[CamlucidaError | None] = []
+def test_progress_callback_can_stop_it_and_bad_arguments_raise(model: Any) -> None:
+    calls: list[CamlucidaError | None] = []
 
     class Enough(Exception):
         pass
 
     def tick(image: Any, error: CamlucidaError | None) -> None:
-        told.append(error)
-        if len(told) == 3:
+        calls.append(error)
+        if len(calls) == 3:
             raise Enough
 
     with pytest.raises(Enough):
-        strongest(model, [SCENES[0], b"broken", *SCENES], tick=tick)
-    assert told[0] is None
-    assert isinstance(told[1], ImageError)
+        strongest(model, [SCENES[0], b"broken", *SCENES], progress=tick)
+    assert calls[0] is None
+    assert isinstance(calls[1], ImageError)
     with pytest.raises(MethodError, match="ask for one or more"):
         strongest(model, SCENES, n=0)
     with pytest.raises(LayerError, match="to one layer, not to"):

@@ -13,8 +13,8 @@ import torch
 from playwright.sync_api import expect
 
 import camlucida as cl
-from camlucida.render.colours import colourise
-from camlucida.tensors import land, scaled
+from camlucida.render.colours import apply_colormap
+from camlucida.tensors import to_image_grid, max_scale
 from camlucida.web.page import Page
 from camlucida.web.routes import activations as room
 
@@ -79,10 +79,10 @@ def test_a_tile_is_the_librarys_map(tab: Callable[..., Any], site: tuple[str, Pa
         width, height, values = page.locator(f'.channel[data-channel="{channel}"] canvas').evaluate(read)
         drawn = np.array(values).reshape(height, width, 4)[..., :3]
         size = true.geometry.original
-        at_picture = scaled(land(true.maps[channel], true.geometry))
+        at_picture = max_scale(to_image_grid(true.maps[channel], true.geometry))
         assert at_picture.shape == (size[1], size[0])
         heat = torch.nn.functional.interpolate(at_picture[None, None], size=(height, width), mode="bilinear")[0, 0]
-        assert np.abs(drawn - colourise(heat.numpy(), "viridis")).mean() < 3
+        assert np.abs(drawn - apply_colormap(heat.numpy(), "viridis")).mean() < 3
 
 
 def test_orders_layers_classes(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
@@ -132,7 +132,7 @@ def test_a_channel_by_keyboard_and_by_link(
     assert "is the third largest of 72" in words
     assert float(re.findall(r"([\d.]+)\s% of all", words)[0]) == pytest.approx(100 * share, abs=0.6)
     box = page.locator("dialog .overlay canvas").bounding_box()
-    landed = land(true.maps[third], true.geometry)
+    landed = to_image_grid(true.maps[third], true.geometry)
     (height, width), (y, x) = landed.shape, (n // 2 for n in landed.shape)
     page.mouse.move(box["x"] + box["width"] * (x + 0.5) / width, box["y"] + box["height"] * (y + 0.5) / height)
     reading = page.locator("dialog .overlay .reading.on").inner_text()
@@ -158,7 +158,7 @@ def test_its_top_pictures(tab: Callable[..., Any], site: tuple[str, Page], scree
     page.get_by_role("button", name="Find them").click()
     page.wait_for_selector('.top[data-drawn="layer3 7"]')
     served = site[1]
-    true = cl.top_pictures(
+    true = cl.top_images(
         served.model("toybox").model, [served.data[i].image for i in range(60)], channel=7, layer="layer3", n=24
     )
     tiles = page.locator(".excited")

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import camlucida as cl
-from camlucida.tensors import land
+from camlucida.tensors import to_image_grid
 from camlucida.web.page import Page
 
 DRAWN = ".compare[data-drawn]"
@@ -53,7 +53,7 @@ def test_it_opens_with_four_methods_and_two_classes(
     assert [text.split("\n")[0] for text in rows] == [best, second]
     assert f"logit {made[0].score:.3g}" in of_map(page, "grad_cam", "predicted").inner_text()
 
-    every = cl.Explanations((*made, eigen))
+    every = cl.ExplanationSet((*made, eigen))
     table = every.rank_correlation()
     shown = page.eval_on_selector_all(
         ".compare button.pair", "all => all.map(one => [one.dataset.pair, one.textContent.replace('−', '-')])"
@@ -355,7 +355,7 @@ def test_disagreement_lands_where_the_library_says(tab: Callable[..., Any], site
     _, served = site
     picture = served.pictures.sample(3).image
     made = [cl.explain(served.served[name].model, picture) for name in ("toybox", "toybox:vgg")]
-    landed = np.stack([land(e.map, e.geometry).numpy() for e in made])
+    landed = np.stack([to_image_grid(e.map, e.geometry).numpy() for e in made])
     wanted = (np.clip(landed, 0, None) / landed.max(axis=(1, 2), keepdims=True)).std(axis=0)
     canvas = page.locator(".compare .apart canvas")
     canvas.scroll_into_view_if_needed()

@@ -77,7 +77,7 @@ def test_the_pointer_finds_points_also_when_zoomed(tab: Callable[..., Any], site
     scatter = site[1].over.find("r1").scatter
     names = [row["picture"] for row in scatter.rows]
     for zoom in (1.0, 1.5):
-        places = on_canvas(scatter.projection("tsne").places, box, zoom)
+        places = on_canvas(scatter.projection("tsne").positions, box, zoom)
         inside = [i for i, (x, y) in enumerate(places) if 0 < x < box["width"] - 60 and 0 < y < box["height"]]
         for i in inside[::7]:
             page.mouse.move(box["x"] + places[i][0], box["y"] + places[i][1])
@@ -86,7 +86,7 @@ def test_the_pointer_finds_points_also_when_zoomed(tab: Callable[..., Any], site
     page.locator(".plane").get_by_label("Show all points").click()
     page.wait_for_selector(".point:not([aria-busy])")
     before = len([path for path in page.requests_seen if path.startswith("/api/explain")])
-    places = on_canvas(scatter.projection("tsne").places, box, 1.0)
+    places = on_canvas(scatter.projection("tsne").positions, box, 1.0)
     page.evaluate(CROSS, [[box["x"] + x, box["y"] + y] for x, y in places])
     page.wait_for_selector(".point[data-point]:not([aria-busy])")
     after = len([path for path in page.requests_seen if path.startswith("/api/explain")])

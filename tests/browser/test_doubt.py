@@ -44,12 +44,12 @@ def test_the_verdict_is_told_in_words(tab: Open, site: tuple[str, Page], screens
     started(page, ".verdict[data-belief]")
     picture = site[1].pictures.find("s1")
     true = cl.trust("toybox", picture.image)
-    assert page.get_attribute(".verdict", "data-belief") == true.verdict.belief
-    assert page.locator(".banner h2").inner_text().lower() == true.verdict.belief
+    assert page.get_attribute(".verdict", "data-belief") == true.verdict.level
+    assert page.locator(".banner h2").inner_text().lower() == true.verdict.level
     assert page.locator(".banner .sign").count() == 1
     assert page.locator(".banner li").count() == len(true.verdict.reasons)
-    assert true.place is not None
-    assert f"p = {true.place.p:.3f}" in page.locator(".verdict .cards").inner_text()
+    assert true.position_test is not None
+    assert f"p = {true.position_test.p:.3f}" in page.locator(".verdict .cards").inner_text()
     assert page.locator(".verdict .card .note").count() >= 6  # each says how to read it
     assert page.locator(".compared .view").count() == 5
     screenshot(page, "doubt-verdict")

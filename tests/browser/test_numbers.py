@@ -17,10 +17,10 @@ from PIL import Image
 
 from camlucida import explain
 from camlucida.data import toybox
-from camlucida.data.datasets import Item, Listed
+from camlucida.data.datasets import Item, ListDataset
 from camlucida.explanation import Explanation
 from camlucida.models.load import load
-from camlucida.render.colours import NOT_SEEN, colourise, strength
+from camlucida.render.colours import NAN_COLOUR, apply_colormap, strength
 from camlucida.render.overlay import overlay
 from camlucida.web.page import Page
 
@@ -46,11 +46,11 @@ def numbers(serve: Callable[[Page], str], tmp_path_factory: pytest.TempPathFacto
         replace(whole, preprocessing=replace(how, resize=128, fit="crop"), spec="cropped"),
         replace(whole, preprocessing=replace(how, fit="letterbox"), spec="letterboxed"),
     ]
-    wide = toybox.scene(seed=4, kinds=["cat", "dog"], objects=2, size=512).picture()
-    small = toybox.scene(seed=11, kinds=["bird"], size=96).picture()
+    wide = toybox.random_scene(seed=4, kinds=["cat", "dog"], objects=2, size=512).image()
+    small = toybox.random_scene(seed=11, kinds=["bird"], size=96).image()
     pictures = [wide.crop((0, 90, 512, 403)), wide.crop((120, 0, 421, 512)), small]
     items = [Item(picture, f"picture {i}") for i, picture in enumerate(pictures)]
-    page = Page(models, Listed("numbers", items), (), tmp_path_factory.mktemp("numbers"))
+    page = Page(models, ListDataset("numbers", items), (), tmp_path_factory.mktemp("numbers"))
     return serve(page), page
 
 
@@ -89,7 +89,7 @@ def photo(page: Any) -> Image.Image:
 
 def at_centres(painted: NDArray[np.int16], explained: Explanation) -> NDArray[np.int16]:
     """The canvas at the centres of the picture's own pixels: it is as large, or an odd number of times larger."""
-    factor = painted.shape[1] // explained.picture.width
+    factor = painted.shape[1] // explained.image.width
     assert factor % 2 == 1
     return painted[factor // 2 :: factor, factor // 2 :: factor]
 
@@ -122,7 +122,7 @@ def test_heat_and_overlay(
     page = opened(**{key: value for key, value in view.items() if value})
     truth = library(numbers[1], picture, model, method=method, layer=layer or None, target=target or None)
     palette = "signed" if truth.shows_signs else "ember"
-    heat = colourise(truth.heatmap, palette)
+    heat = apply_colormap(truth.heatmap, palette)
     # A map of pixels has edges of one pixel: there half a float more or less is a colour more or less.
     assert_alike(at_centres(pixels(page, "heat"), truth), heat, but=0.001 if method in ("gradient",) else 0)
     made = at_centres(pixels(page, "overlay"), truth)
@@ -147,7 +147,7 @@ def test_opacity_blend_and_palette(opened: Any, numbers: tuple[str, Page], opaci
     page = opened(picture=WIDE, model="cropped", opacity=opacity, blend=blend, colormap="viridis")
     truth = library(numbers[1], WIDE, "cropped")
     made = truth.heatmap
-    assert_alike(pixels(page, "heat"), colourise(made, "viridis"))
+    assert_alike(pixels(page, "heat"), apply_colormap(made, "viridis"))
     expected = overlay(photo(page), made, opacity=opacity, colormap="viridis", blend=blend)  # type: ignore[arg-type]
     assert_alike(pixels(page, "overlay"), np.asarray(expected))
 
@@ -157,7 +157,7 @@ def test_a_contour_is_the_librarys(opened: Any, numbers: tuple[str, Page], metho
     target = "not 1"
     page = opened(picture=WIDE, method=method, target=target, contour=0.4, colormap="signed")
     truth = library(numbers[1], WIDE, method=method, target=target)
-    heat, palette = truth._look("signed")
+    heat, palette = truth._styled_map("signed")
     expected = overlay(photo(page), heat, colormap=palette, contour=0.4)
     assert_alike(pixels(page, "overlay"), np.asarray(expected), but=0.002)
 
@@ -169,7 +169,7 @@ def test_what_is_below_the_threshold_is_the_picture(opened: Any, numbers: tuple[
     hidden = strength(heat, "ember") < 0.5
     assert 0.2 < hidden.mean() < 0.99
     bare = np.where(hidden, 0, heat)
-    assert_alike(pixels(page, "heat"), colourise(bare), but=0.005)
+    assert_alike(pixels(page, "heat"), apply_colormap(bare), but=0.005)
     expected = np.where(hidden[..., None], pixels(page, "photo"), np.asarray(overlay(photo(page), heat)))
     assert_alike(pixels(page, "overlay"), expected, but=0.005)
 
@@ -178,8 +178,8 @@ def test_what_was_not_seen_is_grey(opened: Any, numbers: tuple[str, Page]) -> No
     page = opened(picture=WIDE, model="cropped")
     blind = np.isnan(library(numbers[1], WIDE, "cropped").landed)
     heat = pixels(page, "heat")
-    assert (heat[blind] == np.array(NOT_SEEN)).all()
-    assert not (heat[~blind] == np.array(NOT_SEEN)).all(-1).any()
+    assert (heat[blind] == np.array(NAN_COLOUR)).all()
+    assert not (heat[~blind] == np.array(NAN_COLOUR)).all(-1).any()
     assert page.locator(".look .scale").inner_text().split("\n")[-1] == "not seen by the network"
 
 
@@ -223,4 +223,4 @@ def test_the_numbers_hold_at_every_layer_of_the_scrubber(opened: Any, numbers: t
         page.wait_for_selector(f'.look[data-drawn*=" {layer} "]')
         page.evaluate(FRAMES)
         truth = library(numbers[1], WIDE, layer=layer)
-        assert_alike(pixels(page, "heat"), colourise(truth.heatmap))
+        assert_alike(pixels(page, "heat"), apply_colormap(truth.heatmap))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from camlucida.data.datasets import Scenes
+from camlucida.data.datasets import ToyboxDataset
 from camlucida.data.sources import open_dataset
 from camlucida.data.toybox import Toybox
 from camlucida.evaluation import evaluate
@@ -28,7 +28,7 @@ PAIR_KEYS = {"ArrowLeft": 1, "j": 2, "1": 1, "ArrowRight": 2, "f": 1, "2": 2}
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An evaluation of the same methods."""
     folder = tmp_path_factory.mktemp("runs") / "evaluation"
-    evaluate("toybox", Scenes(Toybox(6)), methods=METHODS, metrics=["energy", "gini"], out=folder)
+    evaluate("toybox", ToyboxDataset(Toybox(6)), methods=METHODS, metrics=["energy", "gini"], out=folder)
     return folder
 
 
@@ -161,11 +161,11 @@ def test_the_whole_way_by_keyboard_alone(
     page.wait_for_selector(".study .results[data-drawn]")
     wanted = results(study)
     rows = [row.split("\t") for row in page.locator(".standings tbody").inner_text().splitlines()]
-    assert [row[0] for row in rows] == [one.method for one in wanted.standings]
-    for row, one in zip(rows, wanted.standings, strict=True):
+    assert [row[0] for row in rows] == [one.method for one in wanted.ranking]
+    for row, one in zip(rows, wanted.ranking, strict=True):
         s = one.strength
         assert row[1].replace("−", "-") == f"{s.value:.2f} {s.low:.2f} to {s.high:.2f}"
-        assert row[3:] == [f"{one.won} of {one.asked}", str(one.rated)]
+        assert row[3:] == [f"{one.n_won} of {one.n_compared}", str(one.n_rated)]
     assert "evaluation" in page.locator(".study .metrics h3").inner_text()
     with page.expect_download() as saved:
         page.get_by_text("All answers as CSV").click()
@@ -283,7 +283,7 @@ def test_a_study_is_made_on_the_page(
     assert "8 questions" in page.locator(".study .sum").inner_text(), "two methods have one pair only"
     page.get_by_role("button", name="Make the study").click()
     page.wait_for_selector('.study[data-drawn="entry"]')
-    about = Study(folder / "study.sqlite").about
+    about = Study(folder / "study.sqlite").metadata
     assert (about["methods"], about["pictures"], about["seed"]) == (["grad_cam", "random_cam"], 4, 7)
 
 
@@ -292,8 +292,8 @@ def test_nothing_of_it_is_out_of_reach(
 ) -> None:
     """In the light, on a wide screen: while a question is asked, and in the results."""
     for person in ("gus", "hal"):
-        for number in study.order(person)[: 9 if person == "gus" else 4]:
-            study.answer(number, person, 1)
+        for number in study.trial_order(person)[: 9 if person == "gus" else 4]:
+            study.record_answer(number, person, 1)
     page = tab("#study", color_scheme="light")
     page.locator(".study input").fill("ida")
     page.keyboard.press("Enter")

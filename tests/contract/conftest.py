@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.methods import Method, methods
-from camlucida.methods.registry import OF_ATTENTION, THROUGH_RELUS
+from camlucida.methods.registry import ATTENTION_INPUTS, RELU_INPUTS
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -121,7 +121,7 @@ class Subject:
     attention: bool = False
 
 
-def _made(kind: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+def _seeded_network(kind: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
     def make() -> nn.Module:
         network = kind()
         generator = torch.Generator().manual_seed(1)
@@ -144,11 +144,11 @@ def _with_token(new: Tensor, old: Tensor) -> Tensor:
 
 
 SUBJECTS = [
-    Subject("plain", _made(Plain), _same, _same, True, True, 2, ("stem", "layer")),
-    Subject("skip", _made(Skip), _same, _same, False, True, 2, ("stem", "layer")),
+    Subject("plain", _seeded_network(Plain), _same, _same, True, True, 2, ("stem", "layer")),
+    Subject("skip", _seeded_network(Skip), _same, _same, False, True, 2, ("stem", "layer")),
     Subject(
         "tokens",
-        _made(Tokens),
+        _seeded_network(Tokens),
         lambda x, size: x[:, 1:].mT.unflatten(2, size),
         _with_token,
         False,
@@ -159,7 +159,7 @@ SUBJECTS = [
     ),
     Subject(
         "channels last",
-        _made(ChannelsLast),
+        _seeded_network(ChannelsLast),
         lambda x, size: x.permute(0, 3, 1, 2),
         lambda new, old: new.permute(0, 2, 3, 1),
         True,
@@ -172,23 +172,23 @@ SUBJECTS = [
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """`method` with `subject`: every method on every network it fits; with `misfit`: on those it does not."""
-    asked = {"method", "subject", "misfit"} & set(metafunc.fixturenames)
+    requested = {"method", "subject", "misfit"} & set(metafunc.fixturenames)
     every = list(methods().values())
-    if asked == {"method"}:
+    if requested == {"method"}:
         metafunc.parametrize("method", every, ids=[method.name for method in every])
-    elif asked:
-        (network,) = asked - {"method"}
+    elif requested:
+        (network,) = requested - {"method"}
         pairs = [(m, s) for m in every for s in SUBJECTS if fits(m, s) == (network == "subject")]
         metafunc.parametrize(("method", network), pairs, ids=[f"{m.name}-{s.name}" for m, s in pairs])
 
 
 def fits(method: Method, subject: Subject) -> bool:
     """Whether the method can explain the network at all."""
-    if "head" in method.needs and not subject.linear_end:
+    if "head_weights" in method.inputs and not subject.linear_end:
         return False
-    if OF_ATTENTION & set(method.needs) and not subject.attention:
+    if ATTENTION_INPUTS & set(method.inputs) and not subject.attention:
         return False
-    return subject.relus or not THROUGH_RELUS & set(method.needs)
+    return subject.relus or not RELU_INPUTS & set(method.inputs)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 
 import camlucida as cl
-from camlucida.data.datasets import Scenes
+from camlucida.data.datasets import ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import CamlucidaError
 
@@ -75,8 +75,8 @@ def model() -> cl.Model:
     return cl.wrap(network(), size=(24, 32), labels=[f"class {letter}" for letter in "abcde"], layer="1")
 
 
-def scenes() -> Scenes:
-    return Scenes(Toybox(2, 0))
+def scenes() -> ToyboxDataset:
+    return ToyboxDataset(Toybox(2, 0))
 
 
 MODEL, BATCH = model(), torch.randn(2, 3, 24, 32, generator=torch.Generator().manual_seed(0))

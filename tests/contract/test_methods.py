@@ -21,32 +21,32 @@ from torch.testing import assert_close
 from camlucida.attribution import attribute
 from camlucida.errors import CamlucidaError, MethodError, TargetError
 from camlucida.methods import Method
-from camlucida.methods.registry import TO_THE_PIXELS
+from camlucida.methods.registry import PIXEL_GRADIENT_INPUTS
 from camlucida.types import Attention
 
 relevance_by_hand = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("relevance_by_hand.py"))))
 
 
 def maps(subject: Any, method: Method, images: Tensor, network: nn.Module | None = None, **rest: Any) -> Tensor:
-    where = {"layer": "layer"} if method.layered else {}
-    how = where | {"target": 1} | few_runs(method) | rest
-    found: Tensor = attribute(network or subject.make(), images, method=method, **how)
-    return found
+    where = {"layer": "layer"} if method.needs_layer else {}
+    options = where | {"target": 1} | few_runs(method) | rest
+    result: Tensor = attribute(network or subject.make(), images, method=method, **options)
+    return result
 
 
 def few_runs(method: Method) -> dict[str, Any]:
     """Methods that run the network `n` times do it 40 times here, not thousands, and ask about no more parts."""
-    most = {"n": 40, "segments": 9, "steps": 10}
-    return {name: min(few, method.options[name]) for name, few in most.items() if name in method.options}
+    limits = {"n": 40, "segments": 9, "steps": 10}
+    return {name: min(few, method.options[name]) for name, few in limits.items() if name in method.options}
 
 
 def cell(method: Method, subject: Any) -> int:
     """How many pixels wide one place of the map is."""
-    width: int = subject.stride if method.at == "layer" else 1
+    width: int = subject.stride if method.map_size == "layer" else 1
     return width
 
 
-def test_says_what_it_needs(method: Method, misfit: Any, images: Tensor) -> None:
+def test_error_names_requirements(method: Method, misfit: Any, images: Tensor) -> None:
     why = r"average pooling and one linear layer|ReLUs, and .* has none|has no attention at all"
     with pytest.raises(MethodError, match=why):
         maps(misfit, method, images)
@@ -54,33 +54,33 @@ def test_says_what_it_needs(method: Method, misfit: Any, images: Tensor) -> None
 
 class TestMaps:
     def test_shape_and_finite(self, method: Method, subject: Any, images: Tensor) -> None:
-        found = maps(subject, method, images, signed=True)
-        assert found.shape == (3, 20 // cell(method, subject), 12 // cell(method, subject))
-        assert found.isfinite().all()
-        assert found.abs().max() > 0
-        assert not found.requires_grad
+        result = maps(subject, method, images, signed=True)
+        assert result.shape == (3, 20 // cell(method, subject), 12 // cell(method, subject))
+        assert result.isfinite().all()
+        assert result.abs().max() > 0
+        assert not result.requires_grad
 
     @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
     def test_precision(self, method: Method, subject: Any, images: Tensor, dtype: torch.dtype) -> None:
         """Maps are float32 at least, and of the same picture whatever the network runs in."""
         # Noise that is rounded has other superpixels; an even grid it keeps.
         parts = {"superpixels": "grid"} if "superpixels" in method.options else {}
-        found = maps(subject, method, images, subject.make().to(dtype), signed=True, **parts)
-        assert found.dtype == (torch.float64 if dtype is torch.float64 else torch.float32)
+        result = maps(subject, method, images, subject.make().to(dtype), signed=True, **parts)
+        assert result.dtype == (torch.float64 if dtype is torch.float64 else torch.float32)
         exact = maps(subject, method, images, subject.make().double(), signed=True, **parts)
-        alike = torch.cosine_similarity(found.double().flatten(1), exact.flatten(1))
-        nothing = (found == 0).flatten(1).all(1) & (exact == 0).flatten(1).all(1)  # guided gradients may all be cut off
-        alike = alike.where(~nothing, 1)
+        similarity = torch.cosine_similarity(result.double().flatten(1), exact.flatten(1))
+        nothing = (result == 0).flatten(1).all(1) & (exact == 0).flatten(1).all(1)  # guided gradients may all be cut off
+        similarity = similarity.where(~nothing, 1)
         # On its way to the pixels a gradient passes every ReLU, and a rounded number may lie on its other side.
-        in_half = 0.1 if TO_THE_PIXELS & set(method.needs) else 0.05
-        assert_close(alike, torch.ones_like(alike), rtol=0, atol=1e-5 if dtype.itemsize > 2 else in_half)
+        in_half = 0.1 if PIXEL_GRADIENT_INPUTS & set(method.inputs) else 0.05
+        assert_close(similarity, torch.ones_like(similarity), rtol=0, atol=1e-5 if dtype.itemsize > 2 else in_half)
 
     def test_same_twice_bit_for_bit(self, method: Method, subject: Any, images: Tensor) -> None:
         network = subject.make()
-        once, again = (maps(subject, method, images, network) for _ in range(2))
+        first_maps, again = (maps(subject, method, images, network) for _ in range(2))
         fresh = maps(subject, method, images)
-        assert_close(again, once, rtol=0, atol=0)
-        assert_close(fresh, once, rtol=0, atol=0)
+        assert_close(again, first_maps, rtol=0, atol=0)
+        assert_close(fresh, first_maps, rtol=0, atol=0)
 
     def test_a_batch_is_its_images(self, method: Method, subject: Any, images: Tensor) -> None:
         network = subject.make().double()
@@ -89,21 +89,21 @@ class TestMaps:
 
     def test_several_targets_are_each_of_them(self, method: Method, subject: Any, images: Tensor) -> None:
         network, targets = subject.make().double(), [2, 0, "1 rather than 3", None, torch.tensor([3, 0, 1])]
-        found = maps(subject, method, images, network, target=targets)
-        assert found.shape[:2] == (3, 5)
+        result = maps(subject, method, images, network, target=targets)
+        assert result.shape[:2] == (3, 5)
         for t, target in enumerate(targets):
-            assert_close(found[:, t], maps(subject, method, images, network, target=target))
+            assert_close(result[:, t], maps(subject, method, images, network, target=target))
 
     def test_several_layers_are_each_of_them(self, method: Method, subject: Any, images: Tensor) -> None:
-        layers = ["layer"] if "head" in method.needs else list(subject.layers)
-        if not method.layered:
+        layers = ["layer"] if "head_weights" in method.inputs else list(subject.layers)
+        if not method.needs_layer:
             with pytest.raises(MethodError, match="takes no layer"):
                 maps(subject, method, images, layer=layers)
             return
         network = subject.make().double()
-        found = maps(subject, method, images, network, layer=layers)
-        assert list(found) == layers
-        for layer, map_ in found.items():
+        result = maps(subject, method, images, network, layer=layers)
+        assert list(result) == layers
+        for layer, map_ in result.items():
             assert_close(map_, maps(subject, method, images, network, layer=layer))
 
     @pytest.mark.parametrize("value", [0.0, 1.0, -3.0])
@@ -111,16 +111,16 @@ class TestMaps:
         assert maps(subject, method, torch.full((1, 3, 20, 12), value)).isfinite().all()
 
     def test_a_wide_image(self, method: Method, subject: Any, images: Tensor) -> None:
-        found = maps(subject, method, images.mT[..., :8, :])
-        assert found.shape == (3, 8 // cell(method, subject), 20 // cell(method, subject))
-        assert found.isfinite().all()
+        result = maps(subject, method, images.mT[..., :8, :])
+        assert result.shape == (3, 8 // cell(method, subject), 20 // cell(method, subject))
+        assert result.isfinite().all()
 
-    def test_class_free_is_told_truly(self, method: Method, subject: Any, images: Tensor) -> None:
-        found = maps(subject, method, images, target=[0, 1, 2, 3], signed=True)
-        same = all(torch.equal(found[:, 0], found[:, t]) for t in range(1, 4))
+    def test_class_free_is_correct(self, method: Method, subject: Any, images: Tensor) -> None:
+        result = maps(subject, method, images, target=[0, 1, 2, 3], signed=True)
+        same = all(torch.equal(result[:, 0], result[:, t]) for t in range(1, 4))
         assert same == method.class_free
 
-    def test_relu_is_told_truly(self, method: Method, subject: Any, images: Tensor) -> None:
+    def test_relu_is_correct(self, method: Method, subject: Any, images: Tensor) -> None:
         network = subject.make()
         signed = maps(subject, method, images, network, signed=True)
         assert_close(maps(subject, method, images, network), signed.relu() if method.relu else signed)
@@ -132,9 +132,9 @@ class TestMaps:
     def test_equals_the_method_called_by_hand(self, method: Method, subject: Any, images: Tensor) -> None:
         """What the engine hands to a method is what plain hooks on the original network give."""
         network = subject.make().double()
-        given = by_hand(network, subject, images.double())
-        wanted = method(*(given[need]() for need in method.needs), **few_runs(method))
-        assert_close(maps(subject, method, images, network, signed=True), wanted)
+        arguments = by_hand(network, subject, images.double())
+        expected = method(*(arguments[need]() for need in method.inputs), **few_runs(method))
+        assert_close(maps(subject, method, images, network, signed=True), expected)
 
 
 def by_hand(network: nn.Module, subject: Any, images: Tensor) -> dict[str, Callable[[], Any]]:
@@ -144,10 +144,10 @@ def by_hand(network: nn.Module, subject: Any, images: Tensor) -> dict[str, Calla
     def run(change: Callable[[Tensor], Tensor]) -> Tensor:
         handle = network.get_submodule("layer").register_forward_hook(lambda _, __, output: change(output))
         try:
-            found: Tensor = network(images)[:, 1]
+            result: Tensor = network(images)[:, 1]
         finally:
             handle.remove()
-        return found
+        return result
 
     kept: list[Tensor] = []
 
@@ -182,10 +182,10 @@ def by_hand(network: nn.Module, subject: Any, images: Tensor) -> dict[str, Calla
 
     def slopes(variants: Callable[[Tensor], Tensor], count: int, of: nn.Module = network) -> Any:
         for i, v in enumerate(each(variants, count)):
-            pictures = v.detach().clone().requires_grad_()
-            found = of(pictures.clone())[:, 1]
-            (slope,) = torch.autograd.grad(found.sum(), pictures)
-            yield torch.tensor([i]), found.detach()[None], slope[None]
+            images = v.detach().clone().requires_grad_()
+            result = of(images.clone())[:, 1]
+            (gradient,) = torch.autograd.grad(result.sum(), images)
+            yield torch.tensor([i]), result.detach()[None], gradient[None]
 
     def curvature(direction: Tensor) -> Tensor:
         def of(x: Tensor) -> Tensor:
@@ -199,63 +199,63 @@ def by_hand(network: nn.Module, subject: Any, images: Tensor) -> dict[str, Calla
             outputs = network(images)
         gradients, scores = torch.zeros(n, *activations.shape).to(activations), torch.zeros(n, len(images)).to(outputs)
         for i, row in enumerate(outputs.tolist()):
-            others = sorted({0, 2, 3}, key=lambda other: abs(row[other] - row[1]))
-            for place, other in enumerate(others[:n]):
-                found: list[Tensor] = []
+            other_classes = sorted({0, 2, 3}, key=lambda other: abs(row[other] - row[1]))
+            for place, other in enumerate(other_classes[:n]):
+                result: list[Tensor] = []
 
-                def keep_it(output: Tensor, found: list[Tensor] = found) -> Tensor:
+                def keep_it(output: Tensor, found: list[Tensor] = result) -> Tensor:
                     found.append(output.detach().clone().requires_grad_())
                     return found[0].clone()
 
                 handle = network.get_submodule("layer").register_forward_hook(lambda _, __, o, keep=keep_it: keep(o))
                 score_of_it = network(images[i : i + 1])[0, other]
                 handle.remove()
-                (slope,) = torch.autograd.grad(score_of_it, found[0])
-                gradients[place, i], scores[place, i] = subject.grid(slope, size)[0], row[other]
+                (gradient,) = torch.autograd.grad(score_of_it, result[0])
+                gradients[place, i], scores[place, i] = subject.grid(gradient, size)[0], row[other]
         return gradients, scores
 
     def layer_relevance(*_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        found = relevance_by_hand.at_layer(network, kept[0], images, 1)
-        return subject.grid(found, size), torch.zeros(len(images))
+        result = relevance_by_hand.at_layer(network, kept[0], images, 1)
+        return subject.grid(result, size), torch.zeros(len(images))
 
     def look(pictures: Tensor) -> tuple[Tensor, Tensor]:
-        given = by_hand(network, subject, pictures)
-        return given["activations"](), given["gradients"]()
+        arguments = by_hand(network, subject, pictures)
+        return arguments["activations"](), arguments["gradients"]()
 
     def attended() -> tuple[Attention, tuple[Tensor, ...]]:
         x = network.stem(images).flatten(2).mT
         x = torch.cat([network.token.expand(len(x), -1, -1), x], dim=1)
         y = network.layer(x)
         weights = (network.query(y) @ network.key(y).mT / 8**0.5).softmax(-1).detach().requires_grad_()
-        found = network.head(network.norm(x + weights @ network.value(y))[:, 0])[:, 1]
-        (slope,) = torch.autograd.grad(found.sum(), weights)
+        result = network.head(network.norm(x + weights @ network.value(y))[:, 0])[:, 1]
+        (gradient,) = torch.autograd.grad(result.sum(), weights)
         read = torch.eye(x.shape[1], dtype=x.dtype)[0]
-        picture = (images.shape[2], images.shape[3])
-        return Attention((weights.detach()[:, None],), read, 1, size, picture), (slope[:, None],)
+        image = (images.shape[2], images.shape[3])
+        return Attention((weights.detach()[:, None],), read, 1, size, image), (gradient[:, None],)
 
     return {
         "attention": lambda: attended()[0],
         "attention_gradients": lambda: attended()[1],
         "inputs": lambda: images,
-        "forward": lambda: forward,
-        "rerun": lambda: rerun,
-        "slopes": lambda: slopes,
+        "score_inputs": lambda: forward,
+        "score_activations": lambda: rerun,
+        "input_gradients": lambda: slopes,
         "guided": lambda: partial(slopes, of=with_relus(network, guided=True)),
         "deconvolved": lambda: partial(slopes, of=with_relus(network, guided=False)),
-        "curvature": lambda: curvature,
-        "look": lambda: look,
+        "hvp": lambda: curvature,
+        "layer_at": lambda: look,
         "relevance": lambda: lambda *_, **__: relevance_by_hand.at_pictures(network, images, 1),
         "layer_relevance": lambda: layer_relevance,
         "multipliers": lambda: lambda start: Paired.multipliers(network, images, start),
         "bias_gradients": lambda: lambda: Probed().gradients(network, images),
-        "note": lambda: lambda name, value: None,
+        "report": lambda: lambda name, value: None,
         "progress": lambda: lambda done, total: None,
-        "rivals": lambda: rivals,
+        "competing_classes": lambda: rivals,
         "activations": lambda: activations,
         "gradients": lambda: subject.grid(gradient, size),
         "score": lambda: score.detach(),
         "ablate": lambda: ablate,
-        "head": lambda: network.head.weight[1].detach().expand(len(images), -1),
+        "head_weights": lambda: network.head.weight[1].detach().expand(len(images), -1),
     }
 
 
@@ -292,7 +292,7 @@ def with_relus(network: nn.Module, *, guided: bool) -> nn.Module:
     return copied
 
 
-def walk(network: nn.Module, x: Any, run: Any) -> Any:
+def run_layers(network: nn.Module, x: Any, run: Any) -> Any:
     """The networks' `forward`, step by step, as `run` takes the steps."""
     kind = type(network).__name__
     if kind == "Plain":
@@ -325,8 +325,8 @@ class Paired:
     @classmethod
     def multipliers(cls, network: nn.Module, images: Tensor, start: Tensor) -> Tensor:
         x = images.clone().requires_grad_()
-        found: Tensor = torch.autograd.grad(walk(network, (x, start), cls())[0][:, 1].sum(), x)[0]
-        return found
+        result: Tensor = torch.autograd.grad(run_layers(network, (x, start), cls())[0][:, 1].sum(), x)[0]
+        return result
 
     def plain(self, f: Any, *xs: Any) -> Any:
         return f(*(x for x, _ in xs)), f(*(x0 for _, x0 in xs)).detach()
@@ -339,8 +339,8 @@ class Paired:
 
     def curve(self, f: Any, pair: Any) -> Any:
         x, x0 = pair
-        slope = (f(x) - f(x0)).detach() / (x - x0).detach()
-        return self.moved(f(x), torch.where(x == x0, torch.special.expit(x) * 0, slope * x), f(x0))
+        gradient = (f(x) - f(x0)).detach() / (x - x0).detach()
+        return self.moved(f(x), torch.where(x == x0, torch.special.expit(x) * 0, gradient * x), f(x0))
 
     def product(self, f: Any, a: Any, b: Any) -> Any:
         middle = [((x + x0) / 2).detach() for x, x0 in (a, b)]
@@ -367,12 +367,12 @@ class Paired:
         (top, at), (top0, at0) = x.max(-1), x0.max(-1)
         here, there = (torch.where(top > top0, 1.0, 0.0), torch.where(top < top0, 1.0, 0.0))
         step = torch.zeros_like(top)
-        for which, mask in ((at, here), (at0, there)):
-            one, one0 = (v.gather(-1, which[..., None])[..., 0] for v in (x, x0))
-            slope = (top - top0).detach() / torch.where(mask > 0, one - one0, 1).detach()
-            step = step + mask * slope * one
-        found, found0 = self.moved(top, step, top0)
-        return found.flatten(1), found0.flatten(1)
+        for indices, mask in ((at, here), (at0, there)):
+            one, one0 = (v.gather(-1, indices[..., None])[..., 0] for v in (x, x0))
+            gradient = (top - top0).detach() / torch.where(mask > 0, one - one0, 1).detach()
+            step = step + mask * gradient * one
+        result, found0 = self.moved(top, step, top0)
+        return result.flatten(1), found0.flatten(1)
 
 
 class Probed:
@@ -383,10 +383,10 @@ class Probed:
 
     def gradients(self, network: nn.Module, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         x = images.clone().requires_grad_()
-        score = walk(network, x, self)[:, 1].sum()
-        found = torch.autograd.grad(score, [x, *(probe for probe, _ in self.probes)])
-        biases = [g * bias for g, (_, bias) in zip(found[1:], self.probes, strict=True)]
-        return found[0], [self.placed(bias, images) for bias in biases]
+        score = run_layers(network, x, self)[:, 1].sum()
+        result = torch.autograd.grad(score, [x, *(probe for probe, _ in self.probes)])
+        biases = [g * bias for g, (_, bias) in zip(result[1:], self.probes, strict=True)]
+        return result[0], [self.placed(bias, images) for bias in biases]
 
     def placed(self, bias: Tensor, images: Tensor) -> Tensor:
         if bias.ndim == 3:  # the tokens' class token is the first, their grid 5 x 3
@@ -406,8 +406,8 @@ class Probed:
         )
 
     def plain(self, f: Any, *xs: Any) -> Tensor:
-        found: Tensor = f(*xs)
-        return found
+        result: Tensor = f(*xs)
+        return result
 
     product = plain
 
@@ -432,7 +432,7 @@ def test_is_documented(method: Method) -> None:
     assert re.search(r"\b(19|20)\d\d\b", method.paper), "which paper, of which year?"
     assert re.search(r"eq\. \d| = ", method.paper), "which equation?"
     assert method.deviation  # "none" is a fine value
-    for name in (*method.needs, *method.options, "returns"):
+    for name in (*method.inputs, *method.options, "returns"):
         assert re.search(rf"^{name}\b", method.doc, re.MULTILINE), f"the docstring does not say what {name} is"
 
 
@@ -479,13 +479,13 @@ class Oops(Exception):
     pass
 
 
-def oops(output: Tensor) -> Tensor:
+def raise_oops(output: Tensor) -> Tensor:
     raise Oops
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("end", ["success", "wrong class", "layer raises", "Ctrl-C", "target raises", "no such layer"])
-def test_the_network_is_untouched(
+def test_the_network_is_unmodified(
     method: Method, subject: Any, images: Tensor, trap: Any, end: str, training: bool
 ) -> None:
     network = subject.make().train(training)
@@ -499,7 +499,7 @@ def test_the_network_is_untouched(
     elif end == "no such layer":
         rest, expected = {"layer": "layer9"}, CamlucidaError  # or that it takes none
     elif end == "target raises":
-        rest, expected = {"target": oops}, Oops
+        rest, expected = {"target": raise_oops}, Oops
     elif end in ("layer raises", "Ctrl-C"):
         maps(subject, method, images, network)  # so that the next run gets as far as the trap, in every kind of run
         trap.raises = expected = Oops if end == "layer raises" else KeyboardInterrupt
@@ -517,7 +517,7 @@ def test_the_network_is_untouched(
 @pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode, torch.enable_grad])
 def test_whatever_grad_mode_is_around(method: Method, subject: Any, images: Tensor, around: Any) -> None:
     network = subject.make()
-    wanted = maps(subject, method, images, network)
+    expected = maps(subject, method, images, network)
     with around():
-        found = maps(subject, method, images, network)
-    assert_close(found, wanted, rtol=0, atol=0)
+        result = maps(subject, method, images, network)
+    assert_close(result, expected, rtol=0, atol=0)

@@ -22,19 +22,19 @@ import torch
 import camlucida
 from camlucida.analysing import embed, mistakes
 from camlucida.analysing.calibration import calibration
-from camlucida.analysing.contrasts import contrasts
+from camlucida.analysing.contrasts import group_differences
 from camlucida.attribution import attribute
 from camlucida.controls import standard_controls
 from camlucida.data import toybox
-from camlucida.data.datasets import Item, Listed, Scenes, spread, subset
+from camlucida.data.datasets import Item, ListDataset, ToyboxDataset, sample_indices, subset
 from camlucida.data.sources import open_dataset
 from camlucida.data.toybox import Toybox
 from camlucida.data.toybox.background import background, clutter
-from camlucida.engine.randomise import stages, with_random
+from camlucida.engine.randomise import stages, randomize_weights
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation import Evaluation, evaluate
 from camlucida.evaluation.statistics import resamples
-from camlucida.evidence import Evidence, Sight, look
+from camlucida.evidence import MetricInputs, ModelInput, look
 from camlucida.exact import analytic, designed, open_benchmark, scenes
 from camlucida.exact.mosaics import cells_of, mosaics
 from camlucida.explaining import explain
@@ -42,23 +42,23 @@ from camlucida.factorisation import concepts, factorise
 from camlucida.methods import find, methods
 from camlucida.methods.parts.coalitions import shapley_coalitions
 from camlucida.methods.parts.masks import rise_masks
-from camlucida.methods.parts.variants import baseline_pictures, noisy
+from camlucida.methods.parts.variants import baseline_images, noisy
 from camlucida.metrics import metrics
 from camlucida.models.load import load
-from camlucida.sanity_checks.steps import Subject, _other_classes
+from camlucida.sanity_checks.steps import SanityInputs, _random_logits
 from camlucida.seeds import MAX_SEED, check_seed, generator, short_seed
 from camlucida.studying import Study, make_study, results
-from camlucida.studying.store import _turned
+from camlucida.studying.store import _is_swapped
 from camlucida.training import train
-from camlucida.training.splitting import drawn, split
-from camlucida.training.start import begun
+from camlucida.training.splitting import stratified_split, split_dataset
+from camlucida.training.start import build_initial
 from camlucida.trusting import trust
-from camlucida.trusting.agreement import of_noise, other_classes
-from camlucida.trusting.asking import evidence_of
-from camlucida.trusting.place import place, top
+from camlucida.trusting.agreement import noise_similarities, other_classes
+from camlucida.trusting.asking import metric_inputs_of
+from camlucida.trusting.place import position_test, top_pixels
 
 SEEDS = (0, 1, 2)
-CATS = tuple(toybox.scene(i, kinds=["cat"], size=48).picture() for i in range(3))
+CATS = tuple(toybox.random_scene(i, kinds=["cat"], size=48).image() for i in range(3))
 NUMBERS = np.random.default_rng(0).random((40, 9))
 LABELLED = [(i, i % 2) for i in range(20)]
 
@@ -69,11 +69,11 @@ def net() -> Any:
 
 
 @cache
-def tiny() -> Scenes:
-    return Scenes(Toybox(30))
+def tiny() -> ToyboxDataset:
+    return ToyboxDataset(Toybox(30))
 
 
-def print_of(value: Any) -> str:
+def fingerprint(value: Any) -> str:
     """A fingerprint: equal for equal numbers, in containers, data sets and networks, too."""
     digest = hashlib.sha256()
     for part in _parts(value):
@@ -105,12 +105,12 @@ def _parts(value: Any) -> Iterator[bytes]:
         yield repr(value).encode()
 
 
-def of_methods(seed: int) -> list[Any]:
+def draw_methods(seed: int) -> list[Any]:
     """Which images are evaluated, and what controls give there that draw with the seed."""
     names = ("random", "other_class", "random_weights")
     controls = [control for control in standard_controls() if control.name in names]
     result = evaluate(net(), tiny(), metrics=["energy"], controls=controls, limit=2, seed=seed)
-    return [[p.name for p in result.pictures.values()], *(result.cells("energy", name).values for name in names)]
+    return [[p.name for p in result.images.values()], *(result.cells("energy", name).values for name in names)]
 
 
 @cache
@@ -122,23 +122,23 @@ def study(seed: int, folder: Path) -> Study:
     return make_study(folder, net(), CATS, methods=["cam", "gradient", "eigen_cam"], pairs=1, seed=seed)
 
 
-def asked(made: Study) -> list[Any]:
-    trials = [made.trial(number, "anna") for number in sorted(made.order("anna"))]
-    return [(t.kind, t.picture, t.files) for t in trials]
+def collect_trials(made: Study) -> list[Any]:
+    trials = [made.trial(number, "anna") for number in sorted(made.trial_order("anna"))]
+    return [(t.kind, t.image, t.files) for t in trials]
 
 
 @cache
-def answered(folder: Path) -> Study:
+def answer_study(folder: Path) -> Study:
     made = study(0, folder)
     for person in ("anna", "ben", "cleo"):
-        for place_, trial in enumerate(made.order(person)):
-            made.answer(trial, person, 1 + place_ % 2)
+        for place_, trial in enumerate(made.trial_order(person)):
+            made.record_answer(trial, person, 1 + place_ % 2)
     return made
 
 
 def drawn_classes(seed: int) -> list[int | None]:
     """The classes that cells are asked about, of images whose class the model does not have."""
-    data = Listed("others", [Item(CATS[i % 3], f"{i}", 0) for i in range(16)], ("unicorn",))
+    data = ListDataset("others", [Item(CATS[i % 3], f"{i}", 0) for i in range(16)], ("unicorn",))
     cells = cells_of(net(), replace(net(), labels=net().labels * 4), data, 2, seed)
     return [cells[i].label for i in range(len(cells))]
 
@@ -147,42 +147,42 @@ def confidence(seed: int) -> Any:
     return calibration(NUMBERS[:, 0], NUMBERS[:, 1] < NUMBERS[:, 0], seed=seed).chance
 
 
-def looked(seed: int) -> Sight:
+def run_with_hooks(seed: int) -> ModelInput:
     return look(net(), Item(CATS[0], "a"), None, seed=seed)
 
 
-def asked_about(seed: int, image: Any = CATS[0]) -> Evidence:
-    return evidence_of(net(), image, seed=seed, name="same name")
+def draw_questions(seed: int, image: Any = CATS[0]) -> MetricInputs:
+    return metric_inputs_of(net(), image, seed=seed, name="same name")
 
 
-def doubted(seed: int, image: Any = CATS[0]) -> list[float]:
+def run_trust(seed: int, image: Any = CATS[0]) -> list[float]:
     result = trust(net(), image, moves=32, seed=seed)
     return [one.correlation for one in result.noise]
 
 
 DRAWN: dict[str, Callable[[int, Path], Any]] = {
     "analysing.calibration.calibration": lambda seed, _: confidence(seed),
-    "analysing.contrasts.contrasts": lambda seed, _: contrasts("abc", NUMBERS[:, :3], NUMBERS[:, 3] < 0.5, seed),
+    "analysing.contrasts.contrasts": lambda seed, _: group_differences("abc", NUMBERS[:, :3], NUMBERS[:, 3] < 0.5, seed),
     "analysing.embeddings.embed": lambda seed, _: [
         row["picture"] for row in embed(net(), tiny(), way="pca", limit=4, seed=seed).rows
     ],
     "analysing.erring.mistakes": lambda seed, _: [
         row["picture"] for row in mistakes(net(), tiny(), maps=False, limit=4, seed=seed).rows
     ],
-    "data.items.spread": lambda seed, _: spread(50, 5, seed),
+    "data.items.spread": lambda seed, _: sample_indices(50, 5, seed),
     "data.sources.open_dataset": lambda seed, _: open_dataset("toybox", count=2, seed=seed),
     "data.toybox.background.background": lambda seed, _: background(seed, 16),
     "data.toybox.background.clutter": lambda seed, _: clutter(seed, 2),
-    "data.toybox.sampling.scene": lambda seed, _: toybox.scene(seed, size=32).picture(),
-    "engine.randomise.with_random": lambda seed, _: with_random(net().network, stages(net().network), seed=seed),
-    "evaluation.run.evaluate": lambda seed, _: of_methods(seed),
+    "data.toybox.sampling.scene": lambda seed, _: toybox.random_scene(seed, size=32).image(),
+    "engine.randomise.with_random": lambda seed, _: randomize_weights(net().network, stages(net().network), seed=seed),
+    "evaluation.run.evaluate": lambda seed, _: draw_methods(seed),
     "evaluation.result.Evaluation.summary": lambda seed, _: evaluation().summary("energy", "cam", seed=seed).low,
     "evaluation.result.Evaluation.drawn": lambda seed, _: evaluation().drawn("energy", "cam", seed=seed),
     "evaluation.result.Evaluation.compare": lambda seed, _: (
         evaluation().compare("energy", "cam", "gradient", seed=seed).difference.low
     ),
     "evaluation.statistics.resamples": lambda seed, _: list(resamples(9, 20, seed)),
-    "evidence.look": lambda seed, _: looked(seed).random("anything").initial_seed(),
+    "evidence.look": lambda seed, _: run_with_hooks(seed).random("anything").initial_seed(),
     **{
         f"exact.analytic.{make.__name__}": lambda seed, _, make=make: make(2, seed)
         for make in (analytic.linear, analytic.additive, analytic.interaction)
@@ -200,7 +200,7 @@ DRAWN: dict[str, Callable[[int, Path], Any]] = {
         )
     },
     "exact.benchmarks.open_benchmark": lambda seed, _: open_benchmark("exact:small", net(), count=2, seed=seed)[1],
-    "exact.mosaics.mosaics": lambda seed, _: mosaics(net(), Scenes(Toybox(40)), 2, seed)[1],
+    "exact.mosaics.mosaics": lambda seed, _: mosaics(net(), ToyboxDataset(Toybox(40)), 2, seed)[1],
     "exact.mosaics.cells_of": lambda seed, _: drawn_classes(seed),
     "exact.scenes.sized": lambda seed, _: scenes.sized("small", 2, seed),
     "exact.scenes.stamped": lambda seed, _: scenes.stamped(2, seed),
@@ -210,21 +210,21 @@ DRAWN: dict[str, Callable[[int, Path], Any]] = {
     "methods.parts.coalitions.shapley_coalitions": lambda seed, _: shapley_coalitions(20, 30, seed)[0],
     "methods.parts.masks.rise_masks": lambda seed, _: rise_masks((9, 7), 6, 3, 0.5, seed)(torch.arange(6)),
     "methods.parts.variants.noisy": lambda seed, _: noisy(torch.eye(4)[None, None], 3, 1.0, seed)(torch.arange(3)),
-    "methods.parts.variants.baseline_pictures": lambda seed, _: baseline_pictures(
+    "methods.parts.variants.baseline_pictures": lambda seed, _: baseline_images(
         torch.zeros(1, 1, 4, 4), "noise", seed
     ),
     "seeds.generator": lambda seed, _: torch.rand(3, generator=generator(seed)),
-    "studying.making.make_study": lambda seed, path: asked(study(seed, path)),
+    "studying.making.make_study": lambda seed, path: collect_trials(study(seed, path)),
     "studying.results.results": lambda seed, path: [
-        (s.strength.low, s.strength.high) for s in results(answered(path.parent / "answered"), seed=seed).standings
+        (s.strength.low, s.strength.high) for s in results(answer_study(path.parent / "answered"), seed=seed).ranking
     ],
-    "training.splitting.split": lambda seed, _: split(tiny(), 0.5, seed).train,
-    "training.splitting.drawn": lambda seed, _: drawn(LABELLED, 0.5, seed),
-    "training.start.begun": lambda seed, _: begun(
+    "training.splitting.split": lambda seed, _: split_dataset(tiny(), 0.5, seed).train,
+    "training.splitting.drawn": lambda seed, _: stratified_split(LABELLED, 0.5, seed),
+    "training.start.begun": lambda seed, _: build_initial(
         "small", ("a", "b"), head="linear", weights=None, pretrained=False, size=16, seed=seed
     ),
-    "trusting.asking.evidence_of": lambda seed, _: of_noise(asked_about(seed))[0].map,
-    "trusting.judging.trust": lambda seed, _: doubted(seed),
+    "trusting.asking.evidence_of": lambda seed, _: noise_similarities(draw_questions(seed))[0].map,
+    "trusting.judging.trust": lambda seed, _: run_trust(seed),
 }
 """What is drawn with a seed: a function of the seed and an empty folder."""
 
@@ -268,7 +268,7 @@ def test_every_seed_has_a_line() -> None:
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_same_seed_same_numbers_other_seed_others(name: str, tmp_path: Path) -> None:
-    prints = [print_of(DRAWN[name](seed, tmp_path / f"{i}")) for i, seed in enumerate((*SEEDS, *SEEDS))]
+    prints = [fingerprint(DRAWN[name](seed, tmp_path / f"{i}")) for i, seed in enumerate((*SEEDS, *SEEDS))]
     assert prints[: len(SEEDS)] == prints[len(SEEDS) :], "the same seed gives other numbers"
     assert len(set(prints)) == len(SEEDS), "another seed gives the same numbers"
 
@@ -291,7 +291,7 @@ def map_of(name: str, seed: int, rows: slice = slice(0, 1), **options: Any) -> t
     chosen = {**RANDOM_METHODS[name], **options, "seed": seed}
     if name.startswith("smooth("):  # options of a combinator are written into it
         name, chosen = f"{name[:-1]}, {', '.join(f'{key}={value}' for key, value in chosen.items())})", {}
-    layer = None if find(name).at == "picture" else "layer3"
+    layer = None if find(name).map_size == "picture" else "layer3"
     return attribute(net().network, inputs, method=name, target=3, layer=layer, **chosen)
 
 
@@ -317,7 +317,7 @@ def test_an_image_is_drawn_the_same_in_any_batch(name: str) -> None:
 # --- metrics, controls, trust, sanity checks, studies: drawn anew for every image
 
 
-def sight(seed: int, name: str, image: Any = CATS[0]) -> Sight:
+def sight(seed: int, name: str, image: Any = CATS[0]) -> ModelInput:
     return look(net(), Item(image, name), None, seed=seed)
 
 
@@ -337,13 +337,13 @@ def test_random_metrics_draw_what_they_are_given(name: str, monkeypatch: pytest.
     """Each run takes its numbers from the image's generator, which another seed and another image change."""
     used: list[tuple[int, ...]] = []
     sources: list[torch.Generator] = []
-    real = Sight.random
+    real = ModelInput.random
 
-    def recorded(self: Sight, purpose: str) -> torch.Generator:
+    def recorded(self: ModelInput, purpose: str) -> torch.Generator:
         sources.append(real(self, purpose))
         return sources[-1]
 
-    monkeypatch.setattr(Sight, "random", recorded)
+    monkeypatch.setattr(ModelInput, "random", recorded)
     for seed, index in ((0, 0), (0, 0), (1, 0), (0, 1)):
         sources.clear()
         evaluate(net(), subset(tiny(), [index]), methods=["gradient"], metrics=[name], seed=seed)
@@ -358,13 +358,13 @@ def test_random_metrics_draw_what_they_are_given(name: str, monkeypatch: pytest.
 def test_metrics_of_an_image_draw_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same draws in two metrics would tie their errors together; all methods meet the same ones."""
     asked_by: dict[str, set[str]] = {}
-    real = Sight.random
+    real = ModelInput.random
 
-    def recorded(self: Sight, purpose: str) -> torch.Generator:
+    def recorded(self: ModelInput, purpose: str) -> torch.Generator:
         asked_by.setdefault(purpose, set()).add(self.item.name)
         return real(self, purpose)
 
-    monkeypatch.setattr(Sight, "random", recorded)
+    monkeypatch.setattr(ModelInput, "random", recorded)
     names = ["deletion", "insertion", "saco"]
     evaluate(net(), tiny(), methods=["cam", "gradient"], metrics=names, limit=1)
     assert len(asked_by) == len(names)
@@ -374,18 +374,18 @@ def test_metrics_of_an_image_draw_apart(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_images_of_an_evaluation_are_drawn_by_the_seed() -> None:
     """By themselves: what controls draw on the same images differs by the seed, too."""
     results_ = [evaluate(net(), tiny(), methods=["cam"], metrics=["gini"], limit=3, seed=seed) for seed in (0, 1, 2)]
-    assert len({tuple(result.pictures) for result in results_}) == 3
+    assert len({tuple(result.images) for result in results_}) == 3
 
 
 def test_random_weights_are_drawn_by_the_seed() -> None:
     (control,) = (c for c in standard_controls() if c.name == "random_weights")
-    maps = [print_of(control.maps(sight(s, "a"), sight(s, "a").inputs, torch.tensor([3]))) for s in (0, 0, 1)]
+    maps = [fingerprint(control.maps(sight(s, "a"), sight(s, "a").inputs, torch.tensor([3]))) for s in (0, 0, 1)]
     assert maps[0] == maps[1] != maps[2]
 
 
 def test_layers_of_one_shape_get_other_weights() -> None:
     network = torch.nn.Sequential(torch.nn.Linear(5, 5), torch.nn.ReLU(), torch.nn.Linear(5, 5))
-    drawn_ = with_random(network, stages(network), seed=0)
+    drawn_ = randomize_weights(network, stages(network), seed=0)
     assert not torch.equal(drawn_[0].weight, drawn_[2].weight)  # type: ignore[index]
 
 
@@ -397,10 +397,10 @@ def test_random_controls_differ_by_image(name: str) -> None:
         chosen = sight(seed, item)
         if name == "other_class":
             return [str(control._other(chosen, asked, 10)) for asked in range(10)]  # type: ignore[union-attr]
-        return [print_of(control.maps(chosen, chosen.inputs, torch.tensor([3])))]
+        return [fingerprint(control.maps(chosen, chosen.inputs, torch.tensor([3])))]
 
     assert drawn_for(0, "a") == drawn_for(0, "a")
-    assert len({print_of(drawn_for(*key)) for key in ((0, "a"), (1, "a"), (0, "b"))}) == 3
+    assert len({fingerprint(drawn_for(*key)) for key in ((0, "a"), (1, "a"), (0, "b"))}) == 3
 
 
 def test_a_control_draws_every_image_of_a_batch() -> None:
@@ -408,29 +408,29 @@ def test_a_control_draws_every_image_of_a_batch() -> None:
     chosen = sight(0, "a")
     batch = torch.stack([net().preprocessing(cat)[0] for cat in CATS])
     maps = control.maps(chosen, batch, torch.tensor([3, 3, 3]))
-    assert len({print_of(one) for one in maps}) == 3
+    assert len({fingerprint(one) for one in maps}) == 3
     torch.testing.assert_close(control.maps(chosen, batch[1:2], torch.tensor([3]))[0], maps[1])
 
 
-def test_trust_draws_anew_for_every_image_even_without_names() -> None:
-    first, other = (asked_about(0, np.asarray(cat)) for cat in CATS[:2])
-    noises = [torch.randn(4, generator=e.sight.random("noise")) for e in (first, other)]
+def test_trust_redraws_for_every_image_even_without_names() -> None:
+    first, other = (draw_questions(0, np.asarray(cat)) for cat in CATS[:2])
+    noises = [torch.randn(4, generator=e.model_input.random("noise")) for e in (first, other)]
     assert not torch.equal(*noises)
-    chosen = [tuple(other_classes(asked_about(seed, cat))[1:]) for seed in range(4) for cat in CATS]
+    chosen = [tuple(other_classes(draw_questions(seed, cat))[1:]) for seed in range(4) for cat in CATS]
     assert len(set(chosen)) > 3
 
 
 def test_trust_breaks_ties_by_the_seed() -> None:
     flat = torch.zeros(12, 12, dtype=torch.float64)
     flat[:2] = 1
-    masks = [top(flat, generator(seed)) for seed in (0, 0, 1)]
+    masks = [top_pixels(flat, generator(seed)) for seed in (0, 0, 1)]
     assert torch.equal(masks[0], masks[1])
     assert not torch.equal(masks[0], masks[2])
     marked = []
     for seed in (0, 0, 1):
-        tested = place(sight(seed, "a"), torch.nn.functional.one_hot(torch.arange(96) % 2, 96).double(), moves=32)
+        tested = position_test(sight(seed, "a"), torch.nn.functional.one_hot(torch.arange(96) % 2, 96).double(), n_transforms=32)
         assert tested is not None
-        marked.append(tested.marked)
+        marked.append(tested.highlighted)
     assert torch.equal(marked[0], marked[1])
     assert not torch.equal(marked[0], marked[2])
 
@@ -438,14 +438,14 @@ def test_trust_breaks_ties_by_the_seed() -> None:
 def test_other_classes_of_the_sanity_checks_differ_by_image() -> None:
     asked_for: list[list[int]] = []
 
-    class Recorded(Subject):
+    class Recorded(SanityInputs):
         def maps(self, model: Any, method: Any, classes: torch.Tensor) -> torch.Tensor:
             asked_for.append(classes.tolist())
             return torch.zeros(len(classes), 2, 2)
 
     inputs = torch.stack([net().preprocessing(CATS[0])[0]] * 12)
     subject = Recorded(net(), ("a",) * 12, inputs, None)
-    list(_other_classes(subject, find("cam"), 1))
+    list(_random_logits(subject, find("cam"), 1))
     for classes in asked_for[1:]:  # the first are those of the runner-up
         assert len(set(classes)) > 3
         assert int(subject.classes[0]) not in classes, "the explained class itself"
@@ -454,11 +454,11 @@ def test_other_classes_of_the_sanity_checks_differ_by_image() -> None:
 
 def test_a_study_is_drawn_by_image_person_and_seed(tmp_path: Path) -> None:
     made, other = study(0, tmp_path / "a"), study(1, tmp_path / "b")
-    orders = [made.order("anna"), made.order("ben"), other.order("anna")]
-    assert made.order("anna") == orders[0]
+    orders = [made.trial_order("anna"), made.trial_order("ben"), other.trial_order("anna")]
+    assert made.trial_order("anna") == orders[0]
     assert len(set(orders)) == 3
     many = range(1, 200)
-    sides = [tuple(_turned(seed, person, t) for t in many) for seed, person in ((0, "a"), (0, "b"), (1, "a"))]
+    sides = [tuple(_is_swapped(seed, person, t) for t in many) for seed, person in ((0, "a"), (0, "b"), (1, "a"))]
     assert len(set(sides)) == 3
     for side in sides:
         assert 70 < sum(side) < 130, "either side as often as the other"
@@ -483,7 +483,7 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "concepts": lambda seed: concepts(net(), CATS[0], seed=seed),
     "open_dataset": lambda seed: open_dataset("toybox", count=2, seed=seed),
     "open_benchmark": lambda seed: open_benchmark("exact:red", count=2, seed=seed),
-    "spread": lambda seed: spread(9, 3, seed),
+    "spread": lambda seed: sample_indices(9, 3, seed),
     "resamples": lambda seed: list(resamples(9, 3, seed)),
     "generator": generator,
     "check_seed": check_seed,
@@ -518,6 +518,6 @@ def test_the_largest_seed_is_one() -> None:
 
 def test_fingerprints_differ() -> None:
     """The helper `print_of` tells different values apart, or nothing above could fail."""
-    assert print_of(torch.zeros(2)) != print_of(torch.ones(2))
-    assert print_of([1, 2]) != print_of([1, 3])
-    assert print_of(tiny()) != print_of(Scenes(Toybox(30, 1)))
+    assert fingerprint(torch.zeros(2)) != fingerprint(torch.ones(2))
+    assert fingerprint([1, 2]) != fingerprint([1, 3])
+    assert fingerprint(tiny()) != fingerprint(ToyboxDataset(Toybox(30, 1)))

@@ -14,27 +14,27 @@ from torch.testing import assert_close
 
 import camlucida as cl
 from camlucida.controls import BLUR, CONTROLS, OtherClass, RandomWeights, random, standard_controls
-from camlucida.data.datasets import Item, Listed, Scenes
+from camlucida.data.datasets import Item, ListDataset, ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError, TargetError
 from camlucida.evaluation import evaluate
-from camlucida.evidence import OfMethod
+from camlucida.evidence import MethodExplainer
 from camlucida.methods import find
-from camlucida.model_input import Sight, look
+from camlucida.model_input import ModelInput, look
 
 MODEL = cl.load("toybox")
-SCENES = Scenes(Toybox(4, seed=5))
+SCENES = ToyboxDataset(Toybox(4, seed=5))
 ALL = {control.name: control for control in standard_controls()}
 METHOD = find("grad_cam")
-GRAD_CAM = OfMethod((METHOD, METHOD.with_options({})))
+GRAD_CAM = MethodExplainer((METHOD, METHOD.with_options({})))
 
 
-def sight_of(index: int = 0, seed: int = 0) -> Sight:
+def sight_of(index: int = 0, seed: int = 0) -> ModelInput:
     item = SCENES[index]
     return look(MODEL, item, item.label, seed=seed)
 
 
-def made(name: str, sight: Sight) -> torch.Tensor:
+def made(name: str, sight: ModelInput) -> torch.Tensor:
     return ALL[name].maps(sight, sight.inputs, torch.tensor([sight.target]))[0]
 
 
@@ -151,7 +151,7 @@ def test_chance_is_of_the_seed_the_picture_and_its_pixels(name: str) -> None:
 
 
 def test_where_nothing_is_known_there_is_a_row_with_a_reason(tmp_path: Path) -> None:
-    data = Listed("one", [Item(Image.new("RGB", (96, 96)), "black")])
+    data = ListDataset("one", [Item(Image.new("RGB", (96, 96)), "black")])
     found = evaluate(MODEL, data, methods=["grad_cam"], metrics=["entropy"], controls=standard_controls(), out=tmp_path)
     assert {method for _, method, reason in found.failures} == {"oracle", "inverted_oracle"}
     assert all("it is not known where the object is" in reason for _, _, reason in found.failures)

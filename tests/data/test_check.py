@@ -13,17 +13,17 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from camlucida.cli import main
-from camlucida.data.checking import Check, check
-from camlucida.data.datasets import Item, Listed, Scenes, folder
-from camlucida.data.duplicates import BITS, _pairs, near
-from camlucida.data.inspecting import dhash, inspect
+from camlucida.data.checking import DatasetCheck, check_dataset
+from camlucida.data.datasets import Item, ListDataset, ToyboxDataset, folder
+from camlucida.data.duplicates import MAX_HAMMING_DISTANCE, _close_pairs, near_duplicates
+from camlucida.data.inspecting import dhash, inspect_image
 from camlucida.data.sources import open_dataset
 from camlucida.data.toybox import Toybox
 
 Write = Callable[..., Path]
 
 
-def told(found: Check, kind: str) -> list[str]:
+def told(found: DatasetCheck, kind: str) -> list[str]:
     return [finding.sentence for finding in found.findings if finding.kind == kind]
 
 
@@ -37,11 +37,11 @@ def photos(tmp_path: Path, picture: Write) -> Path:
 
 
 def test_nothing_is_wrong(photos: Path) -> None:
-    found = check(folder(photos))
+    found = check_dataset(folder(photos))
     assert found.findings == ()
     assert [count.total() for count in found.counts] == [4, 4]
     assert found.summary()["sizes"]["width"] == [40, 40, 40]
-    assert [one.name for one in found.seen] == sorted(one.name for one in found.seen)
+    assert [one.name for one in found.items] == sorted(one.name for one in found.items)
 
 
 def test_broken_files(photos: Path) -> None:
@@ -49,7 +49,7 @@ def test_broken_files(photos: Path) -> None:
     (photos / "cat/cut.jpg").write_bytes(whole[:-200])
     (photos / "cat/empty.jpg").write_bytes(b"")
     (photos / "dog/page.png").write_text("<html>404</html>")
-    found = check(folder(photos))
+    found = check_dataset(folder(photos))
     said = told(found, "broken")
     assert len(said) == 3
     assert said[0].startswith("cat/cut.jpg: cannot read")
@@ -61,14 +61,14 @@ def test_broken_files(photos: Path) -> None:
 
 def test_missing_files_of_a_table(photos: Path) -> None:
     (photos / "t.csv").write_text("path,label\ncat/0.jpg,cat\ncat/2.jpg,cat\ncat/9.jpg,cat\n")
-    (said,) = told(check(open_dataset(photos / "t.csv")), "broken")
+    (said,) = told(check_dataset(open_dataset(photos / "t.csv")), "broken")
     assert "no file '9.jpg'" in said
 
 
 def test_the_same_file_twice(photos: Path) -> None:
     (photos / "cat/copy.jpg").write_bytes((photos / "cat/0.jpg").read_bytes())
     (photos / "cat/other.jpg").write_bytes((photos / "dog/1.jpg").read_bytes())
-    found = check(folder(photos))
+    found = check_dataset(folder(photos))
     assert told(found, "duplicate") == ["cat/0.jpg and cat/copy.jpg are the same file."]
     assert told(found, "conflict") == ["cat/other.jpg and dog/1.jpg are the same file, called 'cat' and 'dog'."]
     assert told(found, "near duplicate") == []  # said once
@@ -79,10 +79,10 @@ def test_split_leaks(tmp_path: Path, picture: Write) -> None:
         for seed in range(4):
             picture(tmp_path / split / "cat" / f"{seed}.png", seed + 10 * (split == "test"))
             picture(tmp_path / split / "dog" / f"{seed}.png", seed + 100 + 10 * (split == "test"))
-    assert not check(folder(tmp_path)).findings
+    assert not check_dataset(folder(tmp_path)).findings
     picture(tmp_path / "test/cat/same.png", 0)
     picture(tmp_path / "test/cat/smaller.jpg", 1, (33, 25))
-    found = check(folder(tmp_path))
+    found = check_dataset(folder(tmp_path))
     assert sorted(told(found, "leak")) == [
         "test/cat/same.png and train/cat/0.png are the same file, in test and train.",
         "test/cat/smaller.jpg and train/cat/1.png look the same, in test and train.",
@@ -95,7 +95,7 @@ def test_classes(photos: Path, picture: Write) -> None:
     picture(photos / "maltese_Dog/2.jpg", 21)
     picture(photos / "maltese_Dog/3.jpg", 22)
     (photos / "nothing").mkdir()
-    found = check(folder(photos))
+    found = check_dataset(folder(photos))
     assert told(found, "class") == [
         "'Maltese dog' and 'maltese_Dog' are 2 classes: is it one?",
         "the class 'Maltese dog' has one picture only: nothing can be learnt and tested on it.",
@@ -106,14 +106,14 @@ def test_classes(photos: Path, picture: Write) -> None:
 def test_a_class_whose_pictures_are_all_broken(photos: Path) -> None:
     (photos / "fox").mkdir()
     (photos / "fox/1.jpg").write_bytes(b"")
-    found = check(folder(photos))
+    found = check_dataset(folder(photos))
     assert told(found, "class") == ["1 class has no picture that can be read: fox."]
 
 
 def test_a_class_that_is_tested_and_never_learnt(tmp_path: Path, picture: Write) -> None:
     for name, seed in (("train/cat/1", 0), ("train/cat/2", 1), ("test/cat/3", 2), ("test/fox/4", 3), ("test/fox/5", 4)):
         picture(tmp_path / f"{name}.jpg", seed)
-    assert told(check(folder(tmp_path)), "split") == ["1 class is in test, but not in train: fox."]
+    assert told(check_dataset(folder(tmp_path)), "split") == ["1 class is in test, but not in train: fox."]
 
 
 def test_boxes(photos: Path, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_boxes(photos: Path, tmp_path: Path) -> None:
     boxes.write_text(
         "file,x0,y0,x1,y1\ncat/0.jpg,0,0,40,30\ncat/0.jpg,-1,0,41,30\ncat/2.jpg,5,5,60,20\ndog/1.jpg,-9,0,3,3\n"
     )
-    found = check(folder(photos, boxes))
+    found = check_dataset(folder(photos, boxes))
     assert told(found, "box") == [
         "cat/2.jpg: the box 5 5 60 20 reaches out of the picture, which is 40 x 30.",
         "dog/1.jpg: the box -9 0 3 3 reaches out of the picture, which is 40 x 30.",
@@ -131,7 +131,7 @@ def test_boxes(photos: Path, tmp_path: Path) -> None:
 def test_empty_boxes_and_items_without_label() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (3, 30, 40, 3), dtype=np.uint8)
     items = [Item(noise[i], f"{i}", (0, 0, None)[i], np.array([[3.0, 4, 3, 9]])) for i in range(3)]
-    found = check(Listed("three", items, ("cat",)))
+    found = check_dataset(ListDataset("three", items, ("cat",)))
     assert len(told(found, "box")) == 3
     assert told(found, "label") == ["1 picture has no label: 2."]
 
@@ -146,7 +146,7 @@ def test_how_pictures_are_stored(photos: Path) -> None:
     exif[0x0112] = 6
     image.save(photos / "cat/turned.jpg", exif=exif)
     image.resize((40, 16)).save(photos / "cat/low.png")
-    found = check(folder(photos))
+    found = check_dataset(folder(photos))
     said = told(found, "form")
     assert [sentence.rpartition(": ")[2] for sentence in said[:4]] == [
         "cat/grey.png.",
@@ -155,13 +155,13 @@ def test_how_pictures_are_stored(photos: Path) -> None:
         "cat/turned.jpg.",
     ]
     assert not found.wrong
-    turned = next(one for one in found.seen if one.name == "cat/turned.jpg")
-    assert turned.look.size == (30, 40)
+    turned = next(one for one in found.items if one.name == "cat/turned.jpg")
+    assert turned.info.size == (30, 40)
 
 
 def test_annotations(dogs: Path) -> None:
     (dogs / "Annotation/n02085620-Chihuahua/n02085620_7").unlink()
-    found = check(open_dataset(f"stanford_dogs:{dogs}"))
+    found = check_dataset(open_dataset(f"stanford_dogs:{dogs}"))
     (said,) = told(found, "annotation")
     assert said.startswith("n02085620-Chihuahua/n02085620_7.jpg: no boxes: n02085620_7 is missing in")
 
@@ -169,7 +169,7 @@ def test_annotations(dogs: Path) -> None:
 def test_many_names_are_cut(photos: Path, picture: Write) -> None:
     for seed in range(9):
         picture(photos / f"loose{seed}.jpg", seed + 50)
-    (said,) = told(check(folder(photos)), "label")
+    (said,) = told(check_dataset(folder(photos)), "label")
     assert said == "9 pictures have no label: loose0.jpg, loose1.jpg, loose2.jpg, loose3.jpg and 5 more."
 
 
@@ -188,14 +188,14 @@ def test_every_close_pair_is_found() -> None:
     base = rng.integers(0, 2**63, 60).astype(np.uint64)
     flips = [sum(1 << int(bit) for bit in rng.choice(64, size=k % 12, replace=False)) for k in range(60)]
     hashes = np.concatenate([base, base ^ np.array(flips, dtype=np.uint64)])
-    slow = {(a, b) for b in range(120) for a in range(b) if bin(int(hashes[a]) ^ int(hashes[b])).count("1") <= BITS}
-    assert set(_pairs(hashes)) == slow
+    slow = {(a, b) for b in range(120) for a in range(b) if bin(int(hashes[a]) ^ int(hashes[b])).count("1") <= MAX_HAMMING_DISTANCE}
+    assert set(_close_pairs(hashes)) == slow
     assert len(slow) >= 40
 
 
 def test_flat_pictures_are_not_alike() -> None:
-    flat = [inspect(np.full((30, 40, 3), level, dtype=np.uint8)) for level in (10, 200, 255)]
-    assert near(flat) == []
+    flat = [inspect_image(np.full((30, 40, 3), level, dtype=np.uint8)) for level in (10, 200, 255)]
+    assert near_duplicates(flat) == []
 
 
 @pytest.mark.real
@@ -203,11 +203,11 @@ def test_on_photographs(real_data: Path) -> None:
     """Scaled, compressed and grey copies are found, and no two different photographs are taken for one."""
     files = sorted((real_data / "dev/images/imagenet_val").glob("*"))
     count = len(files)
-    looks = [inspect(file) for file in files]
-    assert near(looks) == []
+    looks = [inspect_image(file) for file in files]
+    assert near_duplicates(looks) == []
     for change in (_half, _hard, _light, _grey):
-        copies = [inspect(change(file)) for file in files]
-        found = {one for group in near(looks + copies) for one in group if one < count and one + count in group}
+        copies = [inspect_image(change(file)) for file in files]
+        found = {one for group in near_duplicates(looks + copies) for one in group if one < count and one + count in group}
         assert len(found) >= 0.94 * count, change
 
 
@@ -290,13 +290,13 @@ def test_command_does_not_write_into_the_data(photos: Path, capsys: pytest.Captu
 
 
 def test_toybox_is_in_order() -> None:
-    assert check(Scenes(Toybox(60))).findings == ()
+    assert check_dataset(ToyboxDataset(Toybox(60))).findings == ()
 
 
 def test_a_split_without_labels_is_meant_so(tmp_path: Path, picture: Write) -> None:
     for number in range(4):
         picture(tmp_path / f"train/{('cat', 'dog')[number % 2]}/{number}.jpg", number)
     picture(tmp_path / "test/9.jpg", 9)
-    found = check(folder(tmp_path))
+    found = check_dataset(folder(tmp_path))
     assert told(found, "label") == ["a split has no labels at all: 1 picture has no label: test/9.jpg."]
     assert not found.wrong

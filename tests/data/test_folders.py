@@ -13,9 +13,9 @@ import pyarrow.parquet
 import pytest
 
 import camlucida as cl
-from camlucida.data.datasets import folder, known_of
+from camlucida.data.datasets import folder, items_without_files
 from camlucida.data.images import load_image
-from camlucida.data.places import Remote
+from camlucida.data.places import RemotePath
 from camlucida.data.sources import open_dataset
 from camlucida.errors import DataError, ImageError, MissingExtra
 
@@ -25,7 +25,7 @@ Write = Callable[..., Path]
 def rows(dataset: object) -> list[tuple[str, str, str]]:
     return [
         (item.name, dataset.classes[item.label] if item.label is not None else "", item.split)  # type: ignore[attr-defined]
-        for item in known_of(dataset)  # type: ignore[arg-type]
+        for item in items_without_files(dataset)  # type: ignore[arg-type]
     ]
 
 
@@ -168,8 +168,8 @@ def test_a_folder_elsewhere(tmp_path: Path, picture: Write, elsewhere: str, monk
         picture(tmp_path / name) if name.lower().endswith(".jpg") else (tmp_path / name).write_text("x")
     upload(tmp_path, elsewhere)
     read: list[str] = []
-    whole = Remote.read
-    monkeypatch.setattr(Remote, "read", lambda self: (read.append(self.url), whole(self))[1])
+    whole = RemotePath.read
+    monkeypatch.setattr(RemotePath, "read", lambda self: (read.append(self.url), whole(self))[1])
     found = open_dataset(elsewhere)
     assert rows(found) == rows(folder(tmp_path))
     assert read == []  # nothing is fetched before it is looked at

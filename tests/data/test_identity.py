@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camlucida.data.checking import check
-from camlucida.data.datasets import Item, Listed, Scenes, identity, subset
+from camlucida.data.checking import check_dataset
+from camlucida.data.datasets import Item, ListDataset, ToyboxDataset, dataset_hash, subset
 from camlucida.data.folders import folder
-from camlucida.data.identity import stamp
-from camlucida.data.places import Remote
+from camlucida.data.identity import content_stamp
+from camlucida.data.places import RemotePath
 from camlucida.data.sources import open_dataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError
@@ -29,7 +29,7 @@ MASK = np.eye(4, dtype=bool)
 
 
 def of(*items: Item, name: str = "set", classes: tuple[str, ...] = ("a", "b")) -> str:
-    return identity(Listed(name, items, classes), range(len(items)))
+    return dataset_hash(ListDataset(name, items, classes), range(len(items)))
 
 
 def full(tmp_path: Path) -> Item:
@@ -47,12 +47,12 @@ CHANGES: dict[str, Any] = {
     "label": 1,
     "boxes": np.array([[0.0, 1, 2, 3.5]]),
     "split": "val",
-    "others": (),
+    "also_correct": (),
     "files": (),
 }
-OF_FILES = {"mask", "parts", "rival"}
+OF_FILES = {"mask", "parts", "other_objects_mask"}
 """These are functions; their files stand for them, or what they make where there is no file."""
-DECIDES_NOTHING = {"without", "problems"}
+DECIDES_NOTHING = {"render_without", "problems"}
 
 
 def test_every_field_of_an_item_counts(tmp_path: Path) -> None:
@@ -84,15 +84,15 @@ def test_the_set_itself_counts() -> None:
     items = [Item(PIXELS, "a", 0), Item(PIXELS, "b", 1)]
     every = {of(*items), of(*items[::-1]), of(*items, name="other"), of(*items, classes=("a", "c")), of(items[0])}
     assert len(every) == 5
-    assert identity(Listed("set", items, ("a", "b")), [1]) == of(items[1])
+    assert dataset_hash(ListDataset("set", items, ("a", "b")), [1]) == of(items[1])
 
 
 def test_a_file_that_is_replaced_counts_and_one_that_moves_does_not(tmp_path: Path, picture: Write) -> None:
     root = tmp_path / "photos"
     for number in range(3):
         picture(root / "cat" / f"{number}.png", seed=number)
-    before = identity(folder(root), range(3))
-    assert identity(folder(root), range(3)) == before
+    before = dataset_hash(folder(root), range(3))
+    assert dataset_hash(folder(root), range(3)) == before
     file = root / "cat/1.png"
     status = file.stat()
     content = file.read_bytes()
@@ -100,7 +100,7 @@ def test_a_file_that_is_replaced_counts_and_one_that_moves_does_not(tmp_path: Pa
     def touched(content: bytes, later_ns: int) -> str:
         file.write_bytes(content)
         os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + later_ns))
-        return identity(folder(root), range(3))
+        return dataset_hash(folder(root), range(3))
 
     assert touched(content, 0) == before
     assert touched(content[::-1], 1) != before, "as large, a nanosecond later"
@@ -109,9 +109,9 @@ def test_a_file_that_is_replaced_counts_and_one_that_moves_does_not(tmp_path: Pa
     shutil.move(root, tmp_path / "moved")
     (tmp_path / "moved").rename(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").rename(root)
-    assert identity(folder(root), range(3)) == before
+    assert dataset_hash(folder(root), range(3)) == before
     file.unlink()
-    assert identity(Listed("photos", folder(root).items, ("cat",)), range(2)) != before
+    assert dataset_hash(ListDataset("photos", folder(root).items, ("cat",)), range(2)) != before
 
 
 def test_boxes_in_a_table_count(tmp_path: Path, picture: Write) -> None:
@@ -120,7 +120,7 @@ def test_boxes_in_a_table_count(tmp_path: Path, picture: Write) -> None:
     hashes = set()
     for box in ("1,2,30,20", "1,2,30,21"):
         table.write_text(f"file,x0,y0,x1,y1\ncat/0.png,{box}\n")
-        hashes.add(identity(folder(tmp_path / "photos", table), range(1)))
+        hashes.add(dataset_hash(folder(tmp_path / "photos", table), range(1)))
     assert len(hashes) == 2
 
 
@@ -134,7 +134,7 @@ def test_boxes_in_a_table_count(tmp_path: Path, picture: Write) -> None:
 def test_files_of_a_layout_count(layout: str, part: str, dogs: Path) -> None:
     def now() -> str:
         data = open_dataset(f"{layout}:{dogs}")
-        return identity(data, range(len(data)))
+        return dataset_hash(data, range(len(data)))
 
     before = now()
     assert now() == before
@@ -145,7 +145,7 @@ def test_files_of_a_layout_count(layout: str, part: str, dogs: Path) -> None:
 
 def test_scenes_are_what_is_drawn() -> None:
     hashes = {
-        identity(Scenes(drawn), range(2))
+        dataset_hash(ToyboxDataset(drawn), range(2))
         for drawn in (
             Toybox(2),
             Toybox(2, 1),
@@ -155,7 +155,7 @@ def test_scenes_are_what_is_drawn() -> None:
         )
     }
     assert len(hashes) == 5
-    assert identity(subset(Scenes(Toybox(3)), [0, 1]), range(2)) == identity(Scenes(Toybox(3)), range(2))
+    assert dataset_hash(subset(ToyboxDataset(Toybox(3)), [0, 1]), range(2)) == dataset_hash(ToyboxDataset(Toybox(3)), range(2))
 
 
 def test_stamps_of_sources(tmp_path: Path) -> None:
@@ -169,26 +169,26 @@ def test_stamps_of_sources(tmp_path: Path) -> None:
         (io.BytesIO(b"a"), io.BytesIO(b"b")),
     ]
     for one, two in pairs:
-        assert stamp(one) == stamp(one)
-        assert stamp(one) != stamp(two)
+        assert content_stamp(one) == content_stamp(one)
+        assert content_stamp(one) != content_stamp(two)
     stream = io.BytesIO(b"abc")
     stream.read(1)
-    stamp(stream)
+    content_stamp(stream)
     assert stream.read() == b"abc"
-    assert stamp(tmp_path / "not there") == stamp("\0") == "unreadable"
+    assert content_stamp(tmp_path / "not there") == content_stamp("\0") == "unreadable"
 
 
 def test_files_elsewhere_count() -> None:
     fsspec = pytest.importorskip("fsspec")
     store = fsspec.filesystem("memory")
-    place = Remote("memory://stamps/a.png")
+    place = RemotePath("memory://stamps/a.png")
     store.pipe("/stamps/a.png", b"one")
-    first = stamp(place)
-    assert stamp(place) == first
+    first = content_stamp(place)
+    assert content_stamp(place) == first
     store.pipe("/stamps/a.png", b"longer")
-    assert stamp(place) != first
+    assert content_stamp(place) != first
     store.rm("/stamps/a.png")
-    assert stamp(place) == "unreadable"
+    assert content_stamp(place) == "unreadable"
 
 
 def test_labels_of_a_table_come_before_folders(tmp_path: Path, picture: Write) -> None:
@@ -204,5 +204,5 @@ def test_a_box_below_an_oblong_image_is_outside() -> None:
     pixels = np.zeros((20, 60, 3), dtype=np.uint8)
     boxes = [[0, 0, 60, 20], [0, 0, 60, 22], [0, 0, 62, 20], [-2, 0, 60, 20], [0, -2, 60, 20]]
     items = [Item(pixels, f"{i}", 0, np.array([box], dtype=np.float64)) for i, box in enumerate(boxes)]
-    seen = check(Listed("wide", items, ("a",))).seen
-    assert [bool(one.outside) for one in seen] == [False, True, True, True, True]
+    seen = check_dataset(ListDataset("wide", items, ("a",))).items
+    assert [bool(one.boxes_outside) for one in seen] == [False, True, True, True, True]

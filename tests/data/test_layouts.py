@@ -16,7 +16,7 @@ from PIL import Image
 from torchvision.datasets import OxfordIIITPet, VOCDetection
 
 from camlucida.cli import main
-from camlucida.data.datasets import Item, identity, known_of
+from camlucida.data.datasets import Item, dataset_hash, items_without_files
 from camlucida.data.images import load_image
 from camlucida.data.sources import open_dataset
 from camlucida.errors import DataError, MissingExtra
@@ -48,7 +48,7 @@ def test_dogs(dogs: Path) -> None:
 
 def test_one_split(dogs: Path) -> None:
     found = open_dataset(f"stanford_dogs:{dogs}", split="test")
-    assert [item.name for item in found.items] == [item.name for item in known_of(found)]
+    assert [item.name for item in found.items] == [item.name for item in items_without_files(found)]
     assert [found[i].label for i in range(len(found))] == [2, 0]
     assert found[0].boxes is not None
     with pytest.raises(DataError, match=r"no split 'val': it has test, train"):
@@ -292,9 +292,9 @@ def test_voc(voc: Path, depth: int) -> None:
     found = open_dataset(f"voc:{[voc, *voc.parents][depth]}", split="train")
     item = found[0]
     assert found.classes[item.label] == "dog"
-    assert [found.classes[k] for k in item.others] == ["person", "sofa"]
+    assert [found.classes[k] for k in item.also_correct] == ["person", "sofa"]
     assert item.boxes.tolist() == [[10, 5, 40, 30]]  # from 1 and inclusive, as they were
-    assert (item.mask().sum(), item.rival().sum()) == (25 * 30, 100)
+    assert (item.mask().sum(), item.other_objects_mask().sum()) == (25 * 30, 100)
     assert "2007_000033.xml is missing" in found[1].problems[0]
 
 
@@ -347,10 +347,10 @@ def test_coco(coco: Path) -> None:
     found = open_dataset(f"coco:{coco}", split="val")
     assert found.classes == ("person", "dog")
     item = found[0]
-    assert (item.label, item.others, item.boxes.tolist()) == (1, (0,), [[2, 3, 12, 11]])
+    assert (item.label, item.also_correct, item.boxes.tolist()) == (1, (0,), [[2, 3, 12, 11]])
     mask = item.mask()
     assert (mask.sum(), mask[3:11, 2:12].all()) == (80, True)
-    assert (item.rival().sum(), item.rival()[5:15, 20].all()) == (10, True)
+    assert (item.other_objects_mask().sum(), item.other_objects_mask()[5:15, 20].all()) == (10, True)
     assert found[1].label is None
     whole = open_dataset(f"coco:{coco}")
     assert "annotation 3: the category 99 is not in the list" in whole.problems[0]
@@ -472,7 +472,7 @@ def test_an_unknown_layout_or_no_folder() -> None:
 
 def test_a_split_is_evaluated_and_opened_again_from_elsewhere(dogs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(dogs.parent)
-    how = ["--split", "test", "--methods", "grad_cam", "--metrics", "energy", "--no-controls"]
+    how = ["--split", "test", "--method", "grad_cam", "--metrics", "energy", "--no-controls"]
     with pytest.raises(SystemExit) as stopped:
         main(["evaluate", "stanford_dogs:dogs", *how, "-o", "run"])
     assert not stopped.value.code
@@ -504,7 +504,7 @@ def test_masks_of_layouts_are_part_of_what_a_run_knows(pets: Path, birds: Path, 
 
         def now(spec: str = spec) -> str:
             dataset = open_dataset(spec)
-            return identity(dataset, range(len(dataset)))
+            return dataset_hash(dataset, range(len(dataset)))
 
         for file in replaced:
             before = now()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from camlucida.data.run_lengths import from_polygon, from_runs, unpacked
+from camlucida.data.run_lengths import mask_from_polygon, mask_from_rle, decode_rle
 from camlucida.errors import DataError
 
 THEIRS = [
@@ -80,31 +80,31 @@ THEIRS = [
 
 @pytest.mark.parametrize(("corners", "size", "packed"), THEIRS)
 def test_polygons_as_cocos_own_tool_draws_them(corners: list[float], size: tuple[int, int], packed: str) -> None:
-    assert (from_polygon(corners, size) == from_runs(packed, size)).all()
-    assert (from_runs(packed.encode(), size) == from_runs(unpacked(packed), size)).all()
-    assert 0 < from_polygon(corners, size).sum() < size[0] * size[1]
+    assert (mask_from_polygon(corners, size) == mask_from_rle(packed, size)).all()
+    assert (mask_from_rle(packed.encode(), size) == mask_from_rle(decode_rle(packed), size)).all()
+    assert 0 < mask_from_polygon(corners, size).sum() < size[0] * size[1]
 
 
 def test_runs_go_down_the_columns() -> None:
-    mask = from_runs([2, 3, 1, 1, 5], (3, 4))
+    mask = mask_from_rle([2, 3, 1, 1, 5], (3, 4))
     assert mask.astype(int).tolist() == [[0, 1, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]]
 
 
 def test_a_rectangle_and_a_large_triangle() -> None:
-    rectangle = from_polygon([2, 3, 12, 3, 12, 11, 2, 11], (30, 40))
+    rectangle = mask_from_polygon([2, 3, 12, 3, 12, 11, 2, 11], (30, 40))
     assert (rectangle.sum(), rectangle[3:11, 2:12].all()) == (80, True)
-    triangle = from_polygon([5, 5, 395, 20, 100, 290], (300, 400))
+    triangle = mask_from_polygon([5, 5, 395, 20, 100, 290], (300, 400))
     assert triangle.sum() == pytest.approx(abs(390 * 285 - 95 * 15) / 2, rel=0.003)
 
 
 def test_crossed_lines_leave_a_hole() -> None:
     twice = [0, 0, 20, 0, 20, 20, 0, 20, 0, 0, 5, 5, 15, 5, 15, 15, 5, 15, 5, 5]
-    assert not from_polygon(twice, (20, 20))[7:13, 7:13].any()
+    assert not mask_from_polygon(twice, (20, 20))[7:13, 7:13].any()
 
 
 def test_a_point_said_twice_changes_nothing() -> None:
-    once = from_polygon([2, 3, 12, 3, 12, 11], (30, 40))
-    assert (from_polygon([2, 3, 2, 3, 12, 3, 12, 11], (30, 40)) == once).all()
+    once = mask_from_polygon([2, 3, 12, 3, 12, 11], (30, 40))
+    assert (mask_from_polygon([2, 3, 2, 3, 12, 3, 12, 11], (30, 40)) == once).all()
 
 
 @pytest.mark.parametrize(
@@ -113,10 +113,10 @@ def test_a_point_said_twice_changes_nothing() -> None:
 )
 def test_runs_that_are_none(counts: str | list[int], words: str) -> None:
     with pytest.raises(DataError, match=words):
-        from_runs(counts, (3, 4))
+        mask_from_rle(counts, (3, 4))
 
 
 def test_polygons_that_are_none() -> None:
     for corners in ([1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7], [1, 2, 3, np.nan, 5, 6]):
         with pytest.raises(DataError, match="at least three corners"):
-            from_polygon(corners, (3, 4))
+            mask_from_polygon(corners, (3, 4))

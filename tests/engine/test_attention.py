@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from camlucida.attribution import attribute
-from camlucida.engine import attend, twin_of
+from camlucida.engine import trace_attention, copy_of
 from camlucida.engine.attention import AttentionWeights
 from camlucida.errors import MethodError
 
@@ -43,9 +43,9 @@ def by_hand(attn_mask: Tensor | None = None, is_causal: bool = False, scale: flo
     for b, h, i in ((b, h, i) for b in range(2) for h in range(4) for i in range(5)):
         fit = torch.zeros(5, dtype=torch.float64)
         for j in range(5):
-            seen = j <= i if is_causal else attn_mask is None or attn_mask.dtype != torch.bool or bool(attn_mask[i, j])
+            visible = j <= i if is_causal else attn_mask is None or attn_mask.dtype != torch.bool or bool(attn_mask[i, j])
             added = 0 if attn_mask is None or attn_mask.dtype == torch.bool else attn_mask[b, 0, i, j]
-            fit[j] = torch.exp(Q[b, h, i] @ K[b, h, j] * scale + added) if seen else 0
+            fit[j] = torch.exp(Q[b, h, i] @ K[b, h, j] * scale + added) if visible else 0
         weights[b, h, i] = fit / fit.sum() if fit.sum() else 0
     return weights
 
@@ -92,7 +92,7 @@ def test_softmaxes(softmax: Callable[[Tensor], Tensor], shape: tuple[int, ...]) 
     with AttentionWeights() as attention:
         out = softmax(x)
     assert torch.equal(out, softmax(x))
-    assert [torch.equal(found, out) for found in attention.found] == [True]
+    assert [torch.equal(result, out) for result in attention.found] == [True]
 
 
 OTHERS: dict[str, Callable[[], Tensor]] = {
@@ -107,8 +107,8 @@ OTHERS: dict[str, Callable[[], Tensor]] = {
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
 def test_what_is_no_attention(other: Callable[[], Tensor]) -> None:
     with AttentionWeights() as attention:
-        found = other()
-    assert torch.equal(found, other())
+        result = other()
+    assert torch.equal(result, other())
     assert attention.found == []
 
 
@@ -118,10 +118,10 @@ def test_multi_head_attention(batch_first: bool, need_weights: bool) -> None:
     torch.manual_seed(0)
     module = nn.MultiheadAttention(12, 3, batch_first=batch_first).double().eval()
     x = draw(2, 5, 12) if batch_first else draw(5, 2, 12)
-    wanted, weights = module(x, x, x, average_attn_weights=False)
+    expected, weights = module(x, x, x, average_attn_weights=False)
     with AttentionWeights() as attention:
         out, _ = module(x, x, x, need_weights=need_weights)
-    assert_close(out, wanted, rtol=0, atol=1e-12)
+    assert_close(out, expected, rtol=0, atol=1e-12)
     assert len(attention.found) == 1
     assert_close(attention.found[0].detach().reshape(2, 3, 5, 5), weights.detach(), rtol=0, atol=1e-12)
 
@@ -132,10 +132,10 @@ def test_encoder_layers() -> None:
     block = nn.TransformerEncoderLayer(12, 3, 16, batch_first=True).double().eval()
     x = draw(2, 5, 12)
     with torch.no_grad():
-        wanted = block(x)
+        expected = block(x)
         with AttentionWeights() as attention:
             out = block(x)
-    assert_close(out.detach(), wanted, rtol=0, atol=1e-12)
+    assert_close(out.detach(), expected, rtol=0, atol=1e-12)
     assert len(attention.found) == 1
 
 
@@ -188,16 +188,16 @@ def fused(request: pytest.FixtureRequest) -> Any:
 def test_networks(make: Callable[[], nn.Module], prefix: int, read: list[int]) -> None:
     network, images = make(), draw(2, 3, 64, 64)
     with torch.no_grad():
-        wanted = network(images)
+        expected = network(images)
         with AttentionWeights() as kept:
-            assert_close(network(images).detach(), wanted, rtol=1e-12, atol=1e-12)
+            assert_close(network(images).detach(), expected, rtol=1e-12, atol=1e-12)
     assert len(kept.found) == 3
-    found = attend(twin_of(network), images, scores).attention
-    heads = found.weights[0].shape[1]
-    assert [tuple(w.shape) for w in found.weights] == [(2, heads, prefix + 16, prefix + 16)] * 3
-    assert (found.prefix, found.grid, found.picture) == (prefix, PATCHES, (64, 64))
-    assert found.read.nonzero().flatten().tolist() == read
-    assert_close(found.read.sum().item(), 1.0)
+    result = trace_attention(copy_of(network), images, scores).attention
+    heads = result.weights[0].shape[1]
+    assert [tuple(w.shape) for w in result.weights] == [(2, heads, prefix + 16, prefix + 16)] * 3
+    assert (result.prefix, result.grid, result.image) == (prefix, PATCHES, (64, 64))
+    assert result.read.nonzero().flatten().tolist() == read
+    assert_close(result.read.sum().item(), 1.0)
     assert all(p.grad is None and p.requires_grad for p in network.parameters())
 
 
@@ -212,14 +212,14 @@ def test_timm_weights_and_gradients_are_those_of_hooks() -> None:
             block.get_submodule("attn.attn_drop").register_forward_hook(lambda _, __, out: kept.append(out))
         slopes = torch.autograd.grad(network(images)[:, 3].sum(), kept)
         timm.layers.set_fused_attn(True)
-        found = attend(twin_of(from_timm("vit_tiny_patch16_224")()), images, scores)
+        result = trace_attention(copy_of(from_timm("vit_tiny_patch16_224")()), images, scores)
     finally:
         timm.layers.set_fused_attn(before)
-    gradients = found.gradients(lambda output: output[:, 3])
-    assert len(found.attention.weights) == len(gradients) == len(kept) == 3
-    for ours, theirs in zip((*found.attention.weights, *gradients), (*kept, *slopes), strict=True):
+    gradients = result.gradients(lambda output: output[:, 3])
+    assert len(result.attention.weights) == len(gradients) == len(kept) == 3
+    for ours, theirs in zip((*result.attention.weights, *gradients), (*kept, *slopes), strict=True):
         assert_close(ours, theirs.detach(), rtol=1e-10, atol=1e-12)
-    assert min(slope.abs().max() for slope in slopes) > 1e-6
+    assert min(gradient.abs().max() for gradient in slopes) > 1e-6
 
 
 class Written(nn.Module):
@@ -242,23 +242,23 @@ class Written(nn.Module):
 
 def test_weights_that_are_written_to() -> None:
     network, images = seeded(Written()), draw(2, 3, 16, 24)
-    found = attend(twin_of(network), images, scores)
-    (weights,) = found.attention.weights
-    assert (weights.shape, found.attention.grid) == ((2, 1, 24, 24), (4, 6))
+    result = trace_attention(copy_of(network), images, scores)
+    (weights,) = result.attention.weights
+    assert (weights.shape, result.attention.grid) == ((2, 1, 24, 24), (4, 6))
     assert_close(weights.sum(-1), torch.ones(2, 1, 24, dtype=torch.float64))
     x = network.get_submodule("stem")(images).flatten(2).mT
-    wanted = 2 / 24 * torch.einsum("c,bjc->bj", network.get_parameter("head.weight")[1], x)
-    (slope,) = found.gradients(lambda output: output[:, 1])
-    assert_close(slope, wanted[:, None, None, :].expand_as(slope).detach())
+    expected = 2 / 24 * torch.einsum("c,bjc->bj", network.get_parameter("head.weight")[1], x)
+    (gradient,) = result.gradients(lambda output: output[:, 1])
+    assert_close(gradient, expected[:, None, None, :].expand_as(gradient).detach())
 
 
 def test_a_no_grad_of_the_networks_own() -> None:
     images = draw(2, 3, 16, 24)
-    inside, outside = (attend(twin_of(seeded(Written(own))), images, scores) for own in (True, False))
+    inside, outside = (trace_attention(copy_of(seeded(Written(own))), images, scores) for own in (True, False))
     assert_close(inside.gradients(lambda o: o[:, 1]), outside.gradients(lambda o: o[:, 1]))
 
 
-def test_nothing_is_left_behind() -> None:
+def test_nothing_remains_active() -> None:
     def attended() -> Tensor:
         return F.scaled_dot_product_attention(Q, K, V)
 
@@ -275,11 +275,11 @@ def test_nothing_is_left_behind() -> None:
 
 def test_a_mode_of_another_thread_sees_nothing() -> None:
     network, images = of_torchvision(), draw(1, 3, 64, 64)
-    wanted = attribute(network, images, target=1, method="attention_relevance")
-    found: list[Tensor] = []
+    expected = attribute(network, images, target=1, method="attention_relevance")
+    result: list[Tensor] = []
     threads = [
         threading.Thread(
-            target=lambda: found.append(attribute(network, images, target=1, method="attention_relevance"))
+            target=lambda: result.append(attribute(network, images, target=1, method="attention_relevance"))
         )
         for _ in range(8)
     ]
@@ -287,7 +287,7 @@ def test_a_mode_of_another_thread_sees_nothing() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [torch.equal(map_, wanted) for map_ in found] == [True] * 8
+    assert [torch.equal(map_, expected) for map_ in result] == [True] * 8
 
 
 class Channels(nn.Module):

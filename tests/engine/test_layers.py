@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from camlucida.engine import candidates, default_layer, resolve, twin_of
+from camlucida.engine import candidates, default_layer, resolve, copy_of
 from camlucida.errors import LayerError
 
 
@@ -28,8 +28,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
         out += self.skip(x)
-        found: Tensor = self.relu(out)
-        return found
+        result: Tensor = self.relu(out)
+        return result
 
 
 class Residual(nn.Module):
@@ -56,12 +56,12 @@ IMAGES = torch.linspace(-1, 1, 3 * 32 * 32).sin().mul(99).sin().reshape(1, 3, 32
 
 
 def names(network: nn.Module, *specs: Any, images: Tensor = IMAGES) -> list[str]:
-    return [layer.name for layer in resolve(twin_of(network), images, specs)]
+    return [layer.name for layer in resolve(copy_of(network), images, specs)]
 
 
 def refused(network: nn.Module, spec: Any) -> str:
     with pytest.raises(LayerError) as caught:
-        resolve(twin_of(network), IMAGES, [spec])
+        resolve(copy_of(network), IMAGES, [spec])
     return str(caught.value)
 
 
@@ -98,16 +98,16 @@ def test_several_specs_keep_their_order_and_do_not_repeat() -> None:
 
 def test_a_module_called_twice_has_call_numbers() -> None:
     network = Residual()
-    (bare,) = resolve(twin_of(network), IMAGES, ["layer1.0.relu"])
-    assert (bare.call, bare.calls, bare.label) == (2, 2, "layer1.0.relu (call 2 of 2)")
-    (early,) = resolve(twin_of(network), IMAGES, ["layer1.0.relu#1"])
+    (bare,) = resolve(copy_of(network), IMAGES, ["layer1.0.relu"])
+    assert (bare.call, bare.n_calls, bare.label) == (2, 2, "layer1.0.relu (call 2 of 2)")
+    (early,) = resolve(copy_of(network), IMAGES, ["layer1.0.relu#1"])
     assert (early.name, early.call, early.label) == ("layer1.0.relu#1", 1, "layer1.0.relu#1 (call 1 of 2)")
-    (once,) = resolve(twin_of(network), IMAGES, ["layer1.0.bn1"])
-    assert (once.calls, once.label) == (1, "layer1.0.bn1")
+    (first_maps,) = resolve(copy_of(network), IMAGES, ["layer1.0.bn1"])
+    assert (first_maps.n_calls, first_maps.label) == (1, "layer1.0.bn1")
 
 
 def test_the_grid_is_known_beforehand() -> None:
-    layers = resolve(twin_of(Residual()), IMAGES[..., :20], ["layer?"])
+    layers = resolve(copy_of(Residual()), IMAGES[..., :20], ["layer?"])
     assert [layer.grid for layer in layers] == [(32, 20), (16, 10), (8, 5)]
 
 
@@ -149,24 +149,24 @@ def test_refusals(spec: Any, words: str) -> None:
     assert words in refused(Residual(), spec)
 
 
-def test_a_picture_that_is_too_small_for_a_grid() -> None:
+def test_a_image_that_is_too_small_for_a_grid() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.ReLU(), nn.Flatten(), nn.Linear(4, 3))
     with pytest.raises(LayerError, match=r"no layer of Sequential gives out a grid.*\(8, 8\) pixels.*larger picture"):
-        default_layer(twin_of(network), torch.randn(1, 3, 8, 8))
-    assert candidates(twin_of(network), torch.randn(1, 3, 8, 8)) == []
+        default_layer(copy_of(network), torch.randn(1, 3, 8, 8))
+    assert candidates(copy_of(network), torch.randn(1, 3, 8, 8)) == []
 
 
-def test_inputs_that_hold_no_picture() -> None:
+def test_inputs_that_hold_no_image() -> None:
     network = nn.Sequential(nn.Linear(4, 3))
     with pytest.raises(LayerError, match=r"must hold a batch of images \(b, c, h, w\), but it is \(2, 4\)"):
-        default_layer(twin_of(network), torch.randn(2, 4))
+        default_layer(copy_of(network), torch.randn(2, 4))
 
 
 # --- the default --------------------------------------------------------------------------------------------
 
 
 def default(network: nn.Module, images: Tensor = IMAGES) -> str:
-    return default_layer(twin_of(network), images).name
+    return default_layer(copy_of(network), images).name
 
 
 def test_vgg_like_ends_before_the_pool() -> None:
@@ -228,8 +228,8 @@ class AttentionBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm1(x)
         x = x + self.attn(y, y, y)[0]
-        found: Tensor = x + self.mlp(self.norm2(x))
-        return found
+        result: Tensor = x + self.mlp(self.norm2(x))
+        return result
 
 
 def test_transformers() -> None:
@@ -246,7 +246,7 @@ def test_a_head_of_zeros_hides_nothing() -> None:
     assert default(network) == "layer3"
 
 
-def test_a_picture_of_one_colour_hides_nothing() -> None:
+def test_a_image_of_one_colour_hides_nothing() -> None:
     assert default(Residual(), torch.zeros(1, 3, 32, 32)) == "layer3"
 
 
@@ -282,8 +282,8 @@ def test_a_map_given_out_beside_the_pooled_one_that_is_read() -> None:
             self.backbone, self.head = Backbone(), nn.Linear(8, 5)
 
         def forward(self, x: Tensor) -> Tensor:
-            found: Tensor = self.head(self.backbone(x)["pooled"])
-            return found
+            result: Tensor = self.head(self.backbone(x)["pooled"])
+            return result
 
     assert default(Classifier()) == "backbone.layer3"
 
@@ -291,9 +291,9 @@ def test_a_map_given_out_beside_the_pooled_one_that_is_read() -> None:
 def test_a_layer_nothing_is_made_of_is_no_default() -> None:
     class Sidetracked(Residual):
         def forward(self, x: Tensor) -> Tensor:
-            found = super().forward(x)
+            result = super().forward(x)
             self.auxiliary(self.layer3(self.layer2(self.layer1(self.stem(x)))))
-            return found
+            return result
 
     assert default(Sidetracked()) == "layer3#1"
 

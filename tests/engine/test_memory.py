@@ -16,7 +16,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from camlucida import attribute
-from camlucida.engine import candidates, default_layer, influence, twin_of
+from camlucida.engine import candidates, default_layer, influence, copy_of
 from camlucida.engine.batch import batch_axes
 
 
@@ -79,7 +79,7 @@ def test_images_and_one_image_are_compared_without_keeping_outputs() -> None:
     two = torch.cat([images, images])
     with torch.no_grad():
         forward = peak(lambda: network(two))
-    assert peak(lambda: batch_axes(twin_of(network), images)) <= forward + 6 * two.nbytes
+    assert peak(lambda: batch_axes(copy_of(network), images)) <= forward + 6 * two.nbytes
 
 
 def test_a_class_token_is_found_in_small_groups() -> None:
@@ -101,21 +101,21 @@ def test_a_class_token_is_found_in_small_groups() -> None:
             return scores
 
     network, images = Network().eval(), torch.randn(1, 3, 64, 48)
-    twin = twin_of(network)
+    copied = copy_of(network)
     with torch.no_grad():
         forward = peak(lambda: network(images))
-    assert peak(lambda: default_layer(twin, images)) <= forward + 5 * images.nbytes
-    assert default_layer(twin, images).name == "norms.0"
+    assert peak(lambda: default_layer(copied, images)) <= forward + 5 * images.nbytes
+    assert default_layer(copied, images).name == "norms.0"
 
 
 def test_all_candidates_are_tested_on_a_smaller_image(monkeypatch: pytest.MonkeyPatch) -> None:
     network, images = deep(), torch.randn(1, 3, 256, 192)
-    expected = [layer.name for layer in candidates(twin_of(deep()), images)]
+    expected = [layer.name for layer in candidates(copy_of(deep()), images)]
     monkeypatch.setattr(influence, "MAX_GRAPH_BYTES", 2**20)
     with torch.no_grad():
         forward = peak(lambda: network(images))
-    assert peak(lambda: candidates(twin_of(network), images)) <= 2 * forward
-    assert [layer.name for layer in candidates(twin_of(network), images)] == expected
+    assert peak(lambda: candidates(copy_of(network), images)) <= 2 * forward
+    assert [layer.name for layer in candidates(copy_of(network), images)] == expected
 
 
 def test_a_network_of_one_size_is_tested_at_that_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,15 +130,15 @@ def test_a_network_of_one_size_is_tested_at_that_size(monkeypatch: pytest.Monkey
             return scores
 
     images = torch.randn(1, 3, 64, 48)
-    expected = [layer.name for layer in candidates(twin_of(OneSize()), images)]
+    expected = [layer.name for layer in candidates(copy_of(OneSize()), images)]
     monkeypatch.setattr(influence, "MAX_GRAPH_BYTES", 2**10)
-    assert [layer.name for layer in candidates(twin_of(OneSize()), images)] == expected
+    assert [layer.name for layer in candidates(copy_of(OneSize()), images)] == expected
     assert expected[-1] == "features"
 
 
 def test_a_test_of_influence_leaves_nothing() -> None:
     network, images = deep(), torch.randn(1, 3, 64, 48)
     with Alive() as alive:
-        candidates(twin_of(network), images)
+        candidates(copy_of(network), images)
         gc.collect()
         assert alive.alive() <= sum(p.nbytes for p in network.parameters()) + images.nbytes  # of views of both

@@ -13,9 +13,9 @@ import torchvision
 from torch import Tensor, nn
 
 import camlucida as cl
-from camlucida.engine import Pictures, twin_of
-from camlucida.engine.quick import Quicker, quicker
-from camlucida.engine.repeats import Repeats
+from camlucida.engine import InputVariants, copy_of
+from camlucida.engine.quick import FoldedNetwork, folded
+from camlucida.engine.repeats import RunOptions
 from camlucida.errors import MethodError
 from camlucida.outputs import class_scores
 
@@ -45,7 +45,7 @@ def norm(channels: int = 8) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels)
 
 
-def shaken(network: nn.Module) -> nn.Module:
+def randomized(network: nn.Module) -> nn.Module:
     """Seeded weights in float64, and statistics that make every norm count."""
     generator = torch.Generator().manual_seed(0)
     for tensor in [*network.parameters(), *network.buffers()]:
@@ -57,13 +57,13 @@ def shaken(network: nn.Module) -> nn.Module:
     return network
 
 
-def quick(network: nn.Module, pictures: Tensor | None = None) -> Quicker:
+def quick(network: nn.Module, pictures: Tensor | None = None) -> FoldedNetwork:
     probes = torch.randn(3, 3, 8, 8, dtype=torch.float64) if pictures is None else pictures
     with torch.no_grad():
-        return quicker(twin_of(network).module, class_scores, probes, "exact")
+        return folded(copy_of(network).module, class_scores, probes, "exact")
 
 
-def folded(found: Quicker) -> int:
+def folded(found: FoldedNetwork) -> int:
     return sum(w.norm is not None for w in found.weights)
 
 
@@ -178,22 +178,22 @@ WAYS: dict[str, tuple[int, Callable[[], nn.Module]]] = {
 @pytest.mark.parametrize("name", WAYS)
 def test_the_same_scores_to_rounding(name: str) -> None:
     pairs, make = WAYS[name]
-    network = shaken(make()).eval()
-    found = quick(network)
-    assert folded(found) == pairs
+    network = randomized(make()).eval()
+    result = quick(network)
+    assert folded(result) == pairs
     pictures = torch.randn(4, 3, 8, 8, dtype=torch.float64)
     with torch.no_grad():
-        torch.testing.assert_close(found(pictures), network(pictures), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(result(pictures), network(pictures), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(("name", "pairs"), [("resnet18", 20), ("mobilenet_v3_small", 34), ("densenet121", 59)])
 def test_real_networks(name: str, pairs: int) -> None:
     network = shaken_statistics(torchvision.models.get_model(name, weights=None)).double().eval()
     pictures = torch.randn(3, 3, 64, 64, dtype=torch.float64)
-    found = quick(network, pictures)
-    assert folded(found) == pairs
+    result = quick(network, pictures)
+    assert folded(result) == pairs
     with torch.no_grad():
-        torch.testing.assert_close(found(2 * pictures), network(2 * pictures), rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(result(2 * pictures), network(2 * pictures), rtol=1e-10, atol=1e-10)
 
 
 def shaken_statistics(network: nn.Module) -> nn.Module:
@@ -206,7 +206,7 @@ def shaken_statistics(network: nn.Module) -> nn.Module:
 
 @pytest.fixture
 def network() -> nn.Module:
-    return shaken(WAYS["a skip"][1]())
+    return randomized(WAYS["a skip"][1]())
 
 
 @pytest.fixture
@@ -214,9 +214,9 @@ def pictures() -> Tensor:
     return torch.randn(2, 3, 8, 8, dtype=torch.float64)
 
 
-def outputs(network: nn.Module, pictures: Tensor, count: int, repeats: Repeats | None = None) -> Tensor:
+def outputs(network: nn.Module, pictures: Tensor, count: int, repeats: RunOptions | None = None) -> Tensor:
     """Of ever darker pictures."""
-    engine = Pictures(twin_of(network), pictures, class_scores, repeats=repeats or Repeats())
+    engine = InputVariants(copy_of(network), pictures, class_scores, run_options=repeats or RunOptions())
     return engine.outputs(lambda which: pictures * (which.to(pictures) / count)[:, None, None, None, None], count)
 
 
@@ -246,32 +246,32 @@ def test_weights_changed_in_place_count_at_once(network: nn.Module, pictures: Te
 
 def test_a_hook_that_changes_what_is_between_is_heard(network: nn.Module, pictures: Tensor) -> None:
     network.first.register_forward_hook(lambda module, args, output: output.clamp(min=-0.1))
-    found = quick(network, pictures)
-    assert folded(found) == 1  # the other pair
+    result = quick(network, pictures)
+    assert folded(result) == 1  # the other pair
     torch.testing.assert_close(outputs(network, pictures, 50), by_hand(network, pictures, 50), rtol=1e-12, atol=1e-12)
 
 
 def test_another_way_through_the_network_is_noticed() -> None:
     """Dark pictures leave the norm out, which no probe did: they run with the network's own weights."""
-    network = shaken(
+    network = randomized(
         Net(lambda m, x: pooled(m.conv(x) if x.abs().max() < 0.5 else m.norm(m.conv(x))), conv=conv(), norm=norm())
     ).eval()
-    found, dark = quick(network), torch.full((2, 3, 8, 8), 0.1, dtype=torch.float64)
-    assert folded(found) == 1
+    result, dark = quick(network), torch.full((2, 3, 8, 8), 0.1, dtype=torch.float64)
+    assert folded(result) == 1
     with torch.no_grad():
-        torch.testing.assert_close(found(dark), network(dark), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(result(dark), network(dark), rtol=1e-12, atol=1e-12)
 
 
 def test_a_fold_that_shows_on_the_probes_is_given_up() -> None:
     """A question that returns no tensor is taken to be about a shape: here only the numbers can tell."""
-    network = shaken(
+    network = randomized(
         Net(lambda m, x: pooled(z := m.norm(y := m.conv(x))) + torch.equal(y, z), conv=conv(), norm=norm())
     ).eval()
     assert not quick(network).weights
 
 
 def test_what_the_network_does_to_its_input_stays_in_the_run(pictures: Tensor) -> None:
-    network = shaken(Net(lambda m, x: pooled(m.norm(m.conv(x.mul_(0.5)))), conv=conv(), norm=norm())).eval()
+    network = randomized(Net(lambda m, x: pooled(m.norm(m.conv(x.mul_(0.5)))), conv=conv(), norm=norm())).eval()
     before = pictures.clone()
     got = outputs(network, pictures, 50)
     torch.testing.assert_close(pictures, before, rtol=0, atol=0)
@@ -282,7 +282,7 @@ def test_few_runs_are_not_worth_it(network: nn.Module, pictures: Tensor, monkeyp
     def refuse(*_: Any) -> Any:
         raise AssertionError("folded")
 
-    monkeypatch.setattr("camlucida.engine.pictures.quicker", refuse)
+    monkeypatch.setattr("camlucida.engine.pictures.folded", refuse)
     outputs(network, pictures, 31)
     with pytest.raises(AssertionError, match="folded"):
         outputs(network, pictures, 32)
@@ -290,17 +290,17 @@ def test_few_runs_are_not_worth_it(network: nn.Module, pictures: Tensor, monkeyp
 
 @pytest.mark.parametrize("batch", [1, 4, 100])
 def test_batch_is_the_most_that_run_at_once(network: nn.Module, pictures: Tensor, batch: int) -> None:
-    seen: list[int] = []
-    network.first.register_forward_hook(lambda module, args, output: seen.append(len(output)))
-    got = outputs(network, pictures, 40, Repeats(batch=batch))
-    assert max(seen) == {1: 3, 4: 4, 100: 80}[batch]  # of one at a time the three probes stand out
+    visible: list[int] = []
+    network.first.register_forward_hook(lambda module, args, output: visible.append(len(output)))
+    got = outputs(network, pictures, 40, RunOptions(batch_size=batch))
+    assert max(visible) == {1: 3, 4: 4, 100: 80}[batch]  # of one at a time the three probes stand out
     torch.testing.assert_close(got, by_hand(network, pictures, 40), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("count", [10, 50])
 def test_bf16_is_near_and_comes_back_in_float32(network: nn.Module, pictures: Tensor, count: int) -> None:
     network, pictures = network.float(), pictures.float()
-    rough, exact = (outputs(network, pictures, count, Repeats(precision)) for precision in ("bf16", "exact"))
+    rough, exact = (outputs(network, pictures, count, RunOptions(precision)) for precision in ("bf16", "exact"))
     assert rough.dtype == exact.dtype == torch.float32
     difference = (rough - exact).abs().max() / exact.abs().max()
     assert 1e-5 < difference < 3e-2
@@ -309,7 +309,7 @@ def test_bf16_is_near_and_comes_back_in_float32(network: nn.Module, pictures: Te
 def test_maps_in_bf16(network: nn.Module, pictures: Tensor) -> None:
     network, pictures = network.float(), pictures.float()
     rough = cl.attribute(network, pictures, layer="b", method="score_cam", precision="bf16", target=1)
-    exact = cl.attribute(network, pictures, layer="b", method="score_cam", batch=3, target=1)
+    exact = cl.attribute(network, pictures, layer="b", method="score_cam", batch_size=3, target=1)
     assert rough.dtype == torch.float32
     torch.testing.assert_close(rough, exact, rtol=5e-2, atol=5e-2 * float(exact.max()))
     assert (rough != exact).any()
@@ -319,6 +319,6 @@ def test_refusals(network: nn.Module, pictures: Tensor) -> None:
     with pytest.raises(MethodError, match="no precision 'bf61'"):
         cl.attribute(network, pictures, method="occlusion", precision="bf61")  # type: ignore[arg-type]
     with pytest.raises(MethodError, match="whole number from 1"):
-        cl.attribute(network, pictures, method="occlusion", batch=0)
+        cl.attribute(network, pictures, method="occlusion", batch_size=0)
     with pytest.raises(MethodError, match="float64"):
         cl.attribute(network, pictures, method="occlusion", precision="bf16")

@@ -8,7 +8,7 @@ import torchvision
 from torch import nn
 from torch.testing import assert_close
 
-from camlucida.engine.randomise import stages, with_random
+from camlucida.engine.randomise import stages, randomize_weights
 
 
 def net() -> nn.Module:
@@ -38,7 +38,7 @@ def test_every_weight_is_in_one_stage() -> None:
 def test_only_what_is_drawn_changes() -> None:
     network = net()
     before = {name: t.clone() for name, t in network.state_dict().items()}
-    copied = with_random(network, stages(network)[:2], seed=1)
+    copied = randomize_weights(network, stages(network)[:2], seed=1)
     for name, tensor in copied.state_dict().items():
         drawn = name.startswith(("fc", "layer4.1"))
         if drawn and name.endswith(("conv1.weight", "conv2.weight", "fc.weight")):
@@ -54,7 +54,7 @@ def test_only_what_is_drawn_changes() -> None:
 def test_norms_forget() -> None:
     network = net()
     network.layer4[1].bn1.running_mean.fill_(3.0)
-    copied = with_random(network, stages(network)[:2], seed=1)
+    copied = randomize_weights(network, stages(network)[:2], seed=1)
     assert float(copied.layer4[1].bn1.running_mean.abs().max()) == 0
     assert float(network.layer4[1].bn1.running_mean.min()) == 3
 
@@ -62,15 +62,15 @@ def test_norms_forget() -> None:
 def test_a_cascade_is_one_network_step_by_step() -> None:
     network = net()
     order = stages(network)
-    two, three = (with_random(network, order[:n], seed=4) for n in (2, 3))
+    two, three = (randomize_weights(network, order[:n], seed=4) for n in (2, 3))
     assert_close(two.fc.weight, three.fc.weight, rtol=0, atol=0)
-    other = with_random(network, order[:2], seed=5)
+    other = randomize_weights(network, order[:2], seed=5)
     assert not torch.equal(two.fc.weight, other.fc.weight)
 
 
 def test_the_generator_stays_where_it_is() -> None:
     network, state = net(), torch.get_rng_state()
-    with_random(network, stages(network), seed=0)
+    randomize_weights(network, stages(network), seed=0)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -78,7 +78,7 @@ def test_weights_of_no_layer_keep_their_spread() -> None:
     network = timm.create_model("vit_tiny_patch16_224")
     with torch.no_grad():
         network.pos_embed.normal_(2.0, 0.5)
-    drawn = with_random(network, stages(network)[-1:], seed=0).pos_embed
+    drawn = randomize_weights(network, stages(network)[-1:], seed=0).pos_embed
     assert not torch.equal(drawn, network.pos_embed)
     assert_close(drawn.mean(), network.pos_embed.mean(), rtol=0.02, atol=0)
     assert_close(drawn.std(), network.pos_embed.std(), rtol=0.02, atol=0)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.attribution import attribute
-from camlucida.engine import trace, twin_of
+from camlucida.engine import trace, copy_of
 from camlucida.errors import ModelError
 
 State = Callable[[nn.Module], dict[str, Any]]
@@ -210,7 +210,7 @@ def test_the_copy_runs_its_own_modules(
     expected = evaluated(network, images)
     before, tensors = state(network), every_tensor(network)
     random_numbers = torch.get_rng_state()
-    found = trace(twin_of(network), images, [], gradients=True).output
+    found = trace(copy_of(network), images, [], gradients=True).output
     assert torch.equal(found, expected)
     attribute(network, images, target=0, layer="stem", method="ablation_cam")
     attribute(network, images, target=0, method="rise", n=4)
@@ -338,14 +338,14 @@ def test_modules_made_in_a_forward_may_run() -> None:
             return made
 
     network, images = Making().train(), torch.randn(2, 3, 8, 8)
-    assert torch.equal(trace(twin_of(network), images, []).output, network.eval()(images))
+    assert torch.equal(trace(copy_of(network), images, []).output, network.eval()(images))
 
 
 def test_a_layer_of_another_network_in_eval_mode_may_run() -> None:
     GLOBAL["teacher"] = block().eval()
     network, images = Net().eval(), torch.randn(2, 3, 8, 8)
     network.forward = lambda x: GLOBAL["teacher"](x).mean((2, 3))
-    assert torch.equal(trace(twin_of(network), images, []).output, network(images))
+    assert torch.equal(trace(copy_of(network), images, []).output, network(images))
     GLOBAL.clear()
 
 
@@ -360,11 +360,11 @@ def test_a_weight_that_forward_assigns_stays_the_callers(state: State) -> None:
     network, images = Net().eval(), torch.randn(2, 3, 8, 8)
     network.fc = Constrained(4, 3)
     before = state(network)
-    outputs = [trace(twin_of(network), images, []).output for _ in range(2)]
+    outputs = [trace(copy_of(network), images, []).output for _ in range(2)]
     assert state(network) == before
     with torch.no_grad():
         network.fc.weight.mul_(0.5)
-        outputs.append(trace(twin_of(network), images, []).output)
+        outputs.append(trace(copy_of(network), images, []).output)
         assert torch.equal(outputs[2], network(images))
     assert torch.equal(outputs[0], outputs[1])
 

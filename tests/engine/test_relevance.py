@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.autograd.functional import jacobian
 from torch.testing import assert_close
 
-from camlucida.engine import twin_of
-from camlucida.engine.relevance import RULES, RelevanceMode, RelevanceRule, Relevances, note_reader
+from camlucida.engine import copy_of
+from camlucida.engine.relevance import RULES, RelevanceMode, RelevanceRule, LrpRun, register_reader
 from camlucida.errors import LayerError, MethodError
 
 EPSILON, GAMMA = 1e-3, 0.4
@@ -27,7 +27,7 @@ def numbers(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def made(module: nn.Module, seed: int = 7) -> Any:
+def seeded_module(module: nn.Module, seed: int = 7) -> Any:
     """In float64 and eval mode, all its tensors drawn."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -54,14 +54,14 @@ def norms(out: Tensor) -> None:
     nodes = [out.grad_fn]
     for node in nodes:
         for following, _ in node.next_functions:  # type: ignore[union-attr]
-            note_reader(node, following)
+            register_reader(node, following)
             if following is not None and following not in nodes:
                 nodes.append(following)
 
 
-def slow(matrix: Tensor, bias: Tensor, x: Tensor, relevance: Tensor, rule: str) -> tuple[Tensor, Tensor]:
+def reference(matrix: Tensor, bias: Tensor, x: Tensor, relevance: Tensor, rule: str) -> tuple[Tensor, Tensor]:
     """(shares of the inputs, share of the bias): by the formula, one outcome after the other."""
-    found, kept = torch.zeros_like(x), torch.zeros(())
+    result, kept = torch.zeros_like(x), torch.zeros(())
     for w, b, r in zip(matrix, bias, relevance, strict=True):
         parts, own = w * x, b
         z = parts.sum() + own
@@ -71,10 +71,10 @@ def slow(matrix: Tensor, bias: Tensor, x: Tensor, relevance: Tensor, rule: str) 
             parts, own = parts + GAMMA * parts.clamp(min=0), own + GAMMA * own.clamp(min=0)
         if rule == "gamma" and z < 0:
             parts, own = parts + GAMMA * parts.clamp(max=0), own + GAMMA * own.clamp(max=0)
-        whole = parts.sum() + own
-        whole = whole + (EPSILON if whole >= 0 else -EPSILON)
-        found, kept = found + parts / whole * r, kept + own / whole * r
-    return found, kept
+        total = parts.sum() + own
+        total = total + (EPSILON if total >= 0 else -EPSILON)
+        result, kept = result + parts / total * r, kept + own / total * r
+    return result, kept
 
 
 def as_matrix(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,25 +103,25 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers_with_weights(name: str, signed: bool, rule: str) -> None:
     layer, shape = LAYERS[name]
-    layer, x = made(layer), numbers(*shape, seed=1)
+    layer, x = seeded_module(layer), numbers(*shape, seed=1)
     x = x if signed else x.abs()
     out = layer(x)
     relevance = numbers(*out.shape, seed=2)
-    (found,) = back(layer, (x,), relevance, rule)
+    (result,) = back(layer, (x,), relevance, rule)
     if name == "conv2d reflecting":  # the matrix has both copies of a pixel in one entry, the padded picture has not
         padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
         inner = lambda p: F.conv2d(p, layer.weight, layer.bias)  # noqa: E731
-        shares, _ = slow(*as_matrix(inner, padded), padded.flatten(), relevance.flatten(), rule)
+        shares, _ = reference(*as_matrix(inner, padded), padded.flatten(), relevance.flatten(), rule)
         copies = padded.clone().requires_grad_()
         pixels = x.clone().requires_grad_()
-        (wanted,) = torch.autograd.grad(F.pad(pixels, (1, 1, 1, 1), mode="reflect"), pixels, shares.view_as(copies))
+        (expected,) = torch.autograd.grad(F.pad(pixels, (1, 1, 1, 1), mode="reflect"), pixels, shares.view_as(copies))
     else:
-        wanted = slow(*as_matrix(layer, x), x.flatten(), relevance.flatten(), rule)[0].view_as(x)
-    assert_close(found, wanted)
+        expected = reference(*as_matrix(layer, x), x.flatten(), relevance.flatten(), rule)[0].view_as(x)
+    assert_close(result, expected)
 
 
 def test_composite_takes_each_layer_by_its_kind() -> None:
-    conv, dense, x = made(nn.Conv2d(2, 3, 3)), made(nn.Linear(5, 4)), numbers(1, 2, 4, 4)
+    conv, dense, x = seeded_module(nn.Conv2d(2, 3, 3)), seeded_module(nn.Linear(5, 4)), numbers(1, 2, 4, 4)
     assert_close(back(conv, (x,), numbers(1, 3, 2, 2), "composite"), back(conv, (x,), numbers(1, 3, 2, 2), "z_plus"))
     flat = numbers(2, 5)
     assert_close(back(dense, (flat,), numbers(2, 4), "composite"), back(dense, (flat,), numbers(2, 4), "epsilon"))
@@ -129,13 +129,13 @@ def test_composite_takes_each_layer_by_its_kind() -> None:
 
 def test_the_first_layer_shares_out_evenly() -> None:
     """Also where the network itself pools the picture before; and only the first. Padding gets nothing."""
-    network = made(nn.Sequential(nn.Conv2d(3, 2, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(2, 4, 3)))
+    network = seeded_module(nn.Sequential(nn.Conv2d(3, 2, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(2, 4, 3)))
     network.insert(0, nn.AvgPool2d(1))
     images = numbers(2, 3, 7, 7)
-    found, _ = relevances(network, images, read=lambda o: o.mean((2, 3))).of(lambda y: y[:, 1])
+    result, _ = relevances(network, images, read=lambda o: o.mean((2, 3))).propagate(lambda y: y[:, 1])
     middle = network[1](images).relu()
-    rest, _ = relevances(network[3], middle, read=lambda o: o.mean((2, 3)), picture=False).of(lambda y: y[:, 1])
-    wanted = torch.zeros_like(images)
+    rest, _ = relevances(network[3], middle, read=lambda o: o.mean((2, 3)), picture=False).propagate(lambda y: y[:, 1])
+    expected = torch.zeros_like(images)
     for b in range(2):
         for c in range(2):
             for i in range(4):
@@ -144,8 +144,8 @@ def test_the_first_layer_shares_out_evenly() -> None:
                     share = rest[b, c, i, j] / (3 * len(rows) * len(columns))
                     for p in rows:
                         for q in columns:
-                            wanted[b, :, p, q] += share
-    assert_close(found, wanted)
+                            expected[b, :, p, q] += share
+    assert_close(result, expected)
 
 
 def relevances(
@@ -155,10 +155,10 @@ def relevances(
     read: Any = None,
     picture: bool = True,
     eps: float = 1e-9,
-) -> Relevances:
+) -> LrpRun:
     if not picture:  # a layer before, so that what follows is not the first
         return relevances(_Held(network), images, rule, read, eps=eps)
-    return Relevances(twin_of(network), images, read or (lambda o: o), RelevanceRule(rule, eps, GAMMA))
+    return LrpRun(copy_of(network), images, read or (lambda o: o), RelevanceRule(rule, eps, GAMMA))
 
 
 class _Held(nn.Module):
@@ -180,7 +180,7 @@ Y = numbers(2, 4, 3, seed=4)
 
 
 def by_matrix(function: Callable[[Tensor], Tensor], x: Tensor, relevance: Tensor) -> Tensor:
-    return slow(*as_matrix(function, x), x.flatten(), relevance.flatten(), "epsilon")[0].view_as(x)
+    return reference(*as_matrix(function, x), x.flatten(), relevance.flatten(), "epsilon")[0].view_as(x)
 
 
 LINEAR: dict[str, Callable[[Tensor], Tensor]] = {
@@ -196,7 +196,7 @@ LINEAR: dict[str, Callable[[Tensor], Tensor]] = {
     "matrix before": lambda x: numbers(2, 4) @ x,
     "einsum": lambda x: torch.einsum("bij,jk->bik", x, numbers(3, 2)),
     "addmm": lambda x: torch.addmm(numbers(2), x[0], numbers(3, 2)),
-    "batch norm alone": made(nn.BatchNorm1d(4)),
+    "batch norm alone": seeded_module(nn.BatchNorm1d(4)),
     "in place": lambda x: (x * 1).add_(Y),
 }
 
@@ -220,7 +220,7 @@ def test_linear_functions_share_in_proportion(name: str) -> None:
     ids=["layer", "layer over two axes", "layer without weights", "instance", "group"],
 )
 def test_norms_hold_their_spread(norm: nn.Module, dims: tuple[int, ...] | None) -> None:
-    norm = made(norm)
+    norm = seeded_module(norm)
     grouped = X.view(2, 2, 2, 3)
     var = (
         grouped.var((2, 3), unbiased=False, keepdim=True).expand(2, 2, 2, 3).reshape(2, 4, 3)
@@ -266,7 +266,7 @@ PASSING: dict[str, Callable[[Tensor], Tensor]] = {
     "hardswish": F.hardswish,
     "sigmoid": torch.sigmoid,
     "clamp": lambda x: x.clamp(0, 6),
-    "PReLU": made(nn.PReLU()),
+    "PReLU": seeded_module(nn.PReLU()),
     "times a constant": lambda x: 3 * x * Y,
     "over a constant": lambda x: x / Y,
     "minus": lambda x: -x,
@@ -302,38 +302,38 @@ def test_a_gate_gets_nothing_and_two_equals_half_each() -> None:
 def test_two_summands_share_in_proportion() -> None:
     relevance = numbers(2, 4, 3, seed=5)
     z = X + Y
-    wanted = [t / (z + EPSILON * z.sign()) * relevance for t in (X, Y)]
-    assert_close(back(lambda x, y: x + y, (X, Y), relevance), wanted)
-    assert_close(back(lambda x, y: x - (-y), (X, Y), relevance), wanted)
+    expected = [t / (z + EPSILON * z.sign()) * relevance for t in (X, Y)]
+    assert_close(back(lambda x, y: x + y, (X, Y), relevance), expected)
+    assert_close(back(lambda x, y: x - (-y), (X, Y), relevance), expected)
 
     def in_place(x: Tensor, y: Tensor) -> Tensor:
         x = x * 1
         x += y
         return x
 
-    assert_close(back(in_place, (X, Y), relevance), wanted)
+    assert_close(back(in_place, (X, Y), relevance), expected)
 
 
 def test_max_pooling_pays_the_winner() -> None:
     x = torch.tensor([[[1.0, 4.0, 2.0, 3.0]]], dtype=torch.float64)
-    (found,) = back(lambda x: F.max_pool1d(x, 2), (x,), torch.tensor([[[5.0, 7.0]]], dtype=torch.float64))
-    assert found.tolist() == [[[0, 5, 0, 7]]]
+    (result,) = back(lambda x: F.max_pool1d(x, 2), (x,), torch.tensor([[[5.0, 7.0]]], dtype=torch.float64))
+    assert result.tolist() == [[[0, 5, 0, 7]]]
 
 
 def test_a_norm_is_folded_only_where_it_alone_reads_the_layer() -> None:
-    conv, norm = made(nn.Conv1d(4, 4, 1)), made(nn.BatchNorm1d(4))
+    conv, norm = seeded_module(nn.Conv1d(4, 4, 1)), seeded_module(nn.BatchNorm1d(4))
     relevance = numbers(2, 4, 3, seed=5)
 
     def both(x: Tensor) -> Tensor:
         z = conv(x)
         return norm(z) + z
 
-    (found,) = back(both, (X,), relevance, "z_plus")
+    (result,) = back(both, (X,), relevance, "z_plus")
     z, n = conv(X), norm(conv(X))
     at_norm, at_z = (t / (z + n + EPSILON * (z + n).sign()) * relevance for t in (n, z))
     at_z = at_z + by_matrix(norm, z, at_norm)
-    wanted = slow(*as_matrix(conv, X), X.flatten(), at_z.flatten(), "z_plus")[0]
-    assert_close(found, wanted.view_as(X))
+    expected = reference(*as_matrix(conv, X), X.flatten(), at_z.flatten(), "z_plus")[0]
+    assert_close(result, expected.view_as(X))
 
 
 # --- attention ---
@@ -364,10 +364,10 @@ class Attention(nn.Module):
 @pytest.mark.parametrize("how", ["module", "fused", "by hand"])
 def test_attention_holds_its_weights(how: str) -> None:
     """The values' dense layer, the weighted mean of values, the dense layer at the end: three matrices."""
-    attention, x = made(Attention(how)), numbers(2, 4, 6)
+    attention, x = seeded_module(Attention(how)), numbers(2, 4, 6)
     m = attention.inner
     relevance = numbers(2, 4, 6, seed=5)
-    (found,) = back(attention, (x,), relevance)
+    (result,) = back(attention, (x,), relevance)
     _, weights = m(x, x, x, average_attn_weights=False)
 
     def values(x: Tensor) -> Tensor:
@@ -378,8 +378,8 @@ def test_attention_holds_its_weights(how: str) -> None:
 
     assert_close(m.out_proj(mixed(values(x))), m(x, x, x)[0])
     v, h = values(x), mixed(values(x))
-    wanted = by_matrix(values, x, by_matrix(mixed, v, by_matrix(m.out_proj, h, relevance)))
-    assert_close(found, wanted)
+    expected = by_matrix(values, x, by_matrix(mixed, v, by_matrix(m.out_proj, h, relevance)))
+    assert_close(result, expected)
 
 
 # --- whole networks ---
@@ -410,7 +410,7 @@ class Net(nn.Module):
 
 
 def net(bias: bool) -> nn.Module:
-    network = made(Net(bias), seed=3)
+    network = seeded_module(Net(bias), seed=3)
     if not bias:
         network.norm.bias.zero_()
         network.norm.running_mean.zero_()
@@ -421,41 +421,41 @@ def net(bias: bool) -> nn.Module:
 def test_without_biases_nothing_is_lost(rule: str) -> None:
     network, images = net(bias=False), numbers(2, 3, 12, 10, seed=8)
     for k in range(3):
-        found, began = relevances(network, images, rule, eps=1e-15).of(lambda y, k=k: y[:, k])  # type: ignore[misc]
-        assert_close(began, network(images)[:, k])
-        assert_close(found.sum((1, 2, 3)), began, rtol=1e-8, atol=1e-12)
+        result, initial_total = relevances(network, images, rule, eps=1e-15).propagate(lambda y, k=k: y[:, k])  # type: ignore[misc]
+        assert_close(initial_total, network(images)[:, k])
+        assert_close(result.sum((1, 2, 3)), initial_total, rtol=1e-8, atol=1e-12)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_transformers_without_biases_lose_nothing(rule: str) -> None:
-    network = made(nn.Sequential(nn.Linear(6, 6, bias=False), Attention("fused"), nn.RMSNorm(6), nn.GELU()))
+    network = seeded_module(nn.Sequential(nn.Linear(6, 6, bias=False), Attention("fused"), nn.RMSNorm(6), nn.GELU()))
     network[1].inner.in_proj_bias.zero_()
     network[1].inner.out_proj.bias.zero_()
     images = numbers(2, 5, 6)
-    found, began = relevances(network, images, rule, read=lambda o: o.sum(1), eps=1e-15).of(lambda y: y[:, 0])
+    result, initial_total = relevances(network, images, rule, read=lambda o: o.sum(1), eps=1e-15).propagate(lambda y: y[:, 0])
     if rule in ("composite", "epsilon"):
-        assert_close(found.sum((1, 2)), began, rtol=1e-8, atol=1e-12)
+        assert_close(result.sum((1, 2)), initial_total, rtol=1e-8, atol=1e-12)
     else:
-        assert found.isfinite().all()
+        assert result.isfinite().all()
 
 
 def test_epsilon_towards_0_is_input_times_gradient() -> None:
     """In a network of ReLUs without biases; squeeze-excitation apart, whose gate has a gradient of its own."""
-    network = made(
+    network = seeded_module(
         nn.Sequential(
             nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 5, 2, bias=False), nn.ReLU(),
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 3, bias=False),
         )
     )  # fmt: skip
     images = numbers(2, 3, 10, 8).requires_grad_()
-    (slope,) = torch.autograd.grad(network(images)[:, 2].sum(), images)
-    found, _ = relevances(network, images.detach(), "epsilon", eps=0).of(lambda y: y[:, 2])
-    assert_close(found, images.detach() * slope)
+    (gradient,) = torch.autograd.grad(network(images)[:, 2].sum(), images)
+    result, _ = relevances(network, images.detach(), "epsilon", eps=0).propagate(lambda y: y[:, 2])
+    assert_close(result, images.detach() * gradient)
 
 
 def test_gamma_between_epsilon_and_z_plus() -> None:
     """0 is epsilon; without end, for positive outcomes, z+."""
-    layer, x = made(nn.Linear(6, 5)), numbers(2, 6)
+    layer, x = seeded_module(nn.Linear(6, 5)), numbers(2, 6)
     relevance = numbers(2, 5, seed=5) * (layer(x) > 0)
 
     def at(rule: str, gamma: float) -> Tensor:
@@ -471,33 +471,33 @@ def test_gamma_between_epsilon_and_z_plus() -> None:
 @pytest.mark.parametrize("rule", ["epsilon", "gamma", "z_plus"])
 def test_with_biases_they_hold_what_is_missing(rule: str) -> None:
     """Layer by layer in matrices, with what the biases keep counted."""
-    network = made(nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 3)))
+    network = seeded_module(nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 3)))
     image = numbers(1, 2, 4, 4)
     hidden = network[:3](image)
     y = network(image)
     start = torch.zeros(3, dtype=torch.float64)
     start[1] = y[0, 1]
-    at_hidden, kept_above = slow(*as_matrix(network[3], hidden), hidden.flatten(), start, rule)
-    wanted, kept_below = slow(*as_matrix(network[0], image), image.flatten(), at_hidden, rule)
-    found, began = relevances(network, image, rule, eps=EPSILON).of(lambda y: y[:, 1])
-    assert_close(found.flatten(), wanted)
-    assert abs(kept_above) + abs(kept_below) > 0.1 * abs(began)  # else there is nothing to see
+    at_hidden, kept_above = reference(*as_matrix(network[3], hidden), hidden.flatten(), start, rule)
+    expected, kept_below = reference(*as_matrix(network[0], image), image.flatten(), at_hidden, rule)
+    result, initial_total = relevances(network, image, rule, eps=EPSILON).propagate(lambda y: y[:, 1])
+    assert_close(result.flatten(), expected)
+    assert abs(kept_above) + abs(kept_below) > 0.1 * abs(initial_total)  # else there is nothing to see
     stabilised = 2 * 2 * EPSILON * 30  # what epsilon itself takes is small
-    assert_close(found.sum() + kept_above + kept_below, began.sum(), rtol=0, atol=stabilised)
+    assert_close(result.sum() + kept_above + kept_below, initial_total.sum(), rtol=0, atol=stabilised)
 
 
 def test_where_it_begins() -> None:
     network, images = net(bias=True), numbers(2, 3, 12, 10, seed=8)
     propagated = relevances(network, images, "z_plus")
     y = network(images)
-    one, other = (propagated.of(lambda y, k=k: y[:, k])[0] for k in (0, 2))  # type: ignore[misc]
-    found, began = propagated.of(lambda y: y[:, 0] - y[:, 2])
-    assert_close(found, one - other)
-    assert_close(began, y[:, 0] - y[:, 2])
-    contrast, began = propagated.of(lambda y: y[:, 0], contrast=True)
-    shares = [propagated.of(lambda y, k=k: y[:, k])[0] / y[:, k, None, None, None] for k in range(3)]  # type: ignore[misc]
+    one, other = (propagated.propagate(lambda y, k=k: y[:, k])[0] for k in (0, 2))  # type: ignore[misc]
+    result, initial_total = propagated.propagate(lambda y: y[:, 0] - y[:, 2])
+    assert_close(result, one - other)
+    assert_close(initial_total, y[:, 0] - y[:, 2])
+    contrast, initial_total = propagated.propagate(lambda y: y[:, 0], contrast=True)
+    shares = [propagated.propagate(lambda y, k=k: y[:, k])[0] / y[:, k, None, None, None] for k in range(3)]  # type: ignore[misc]
     assert_close(contrast, y[:, 0, None, None, None] * (shares[0] - (shares[1] + shares[2]) / 2))
-    assert_close(began, torch.zeros(2, dtype=torch.float64))
+    assert_close(initial_total, torch.zeros(2, dtype=torch.float64))
 
 
 # --- what no rule is known for ---
@@ -516,7 +516,7 @@ class Own(torch.autograd.Function):
 class Doing(nn.Module):
     def __init__(self, what: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.linear, self.what = made(nn.Linear(4, 4)), what
+        self.linear, self.what = seeded_module(nn.Linear(4, 4)), what
 
     def forward(self, x: Tensor) -> Tensor:
         return self.what(self.linear(x))
@@ -536,7 +536,7 @@ UNKNOWN: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
 def test_a_function_without_a_rule_is_named(name: str) -> None:
     what, message = UNKNOWN[name]
     with pytest.raises(MethodError, match=message):
-        relevances(Doing(what), numbers(2, 4)).of(lambda y: y[:, 0])
+        relevances(Doing(what), numbers(2, 4)).propagate(lambda y: y[:, 0])
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -550,8 +550,8 @@ def test_scripted_code_is_named() -> None:
 
 def test_where_no_relevance_goes_no_rule_is_missed() -> None:
     network = Doing(lambda x: x * torch.sigmoid(torch.logcumsumexp(x, 1)))
-    found, _ = relevances(network, numbers(2, 4)).of(lambda y: y[:, 0])
-    assert found.isfinite().all()
+    result, _ = relevances(network, numbers(2, 4)).propagate(lambda y: y[:, 0])
+    assert result.isfinite().all()
 
 
 def test_a_softmax_at_the_end_is_named() -> None:
@@ -575,11 +575,11 @@ def test_wrong_rules(wrong: tuple[str, float, float], message: str) -> None:
 def test_networks_in_half_precision_propagate_in_float32() -> None:
     network, images = net(bias=True), numbers(2, 3, 12, 10, seed=8)
     rounded = network.bfloat16().double()
-    exact, _ = relevances(rounded, images.bfloat16().double(), "gamma", eps=1e-6).of(lambda y: y[:, 1])
+    exact, _ = relevances(rounded, images.bfloat16().double(), "gamma", eps=1e-6).propagate(lambda y: y[:, 1])
     half = network.bfloat16()
-    found, began = relevances(half, images.bfloat16(), "gamma", eps=1e-6).of(lambda y: y[:, 1])
-    assert found.dtype == began.dtype == torch.float32
-    assert_close(found, exact.float(), rtol=1e-3, atol=1e-5)
+    result, initial_total = relevances(half, images.bfloat16(), "gamma", eps=1e-6).propagate(lambda y: y[:, 1])
+    assert result.dtype == initial_total.dtype == torch.float32
+    assert_close(result, exact.float(), rtol=1e-3, atol=1e-5)
 
 
 def test_other_threads_and_later_runs_see_nothing() -> None:
@@ -593,6 +593,6 @@ def test_other_threads_and_later_runs_see_nothing() -> None:
     network = net(bias=True)
     before = {k: v.clone() for k, v in network.state_dict().items()}
     for _ in range(2):
-        relevances(network, numbers(2, 3, 12, 10)).of(lambda y: y[:, 0])
+        relevances(network, numbers(2, 3, 12, 10)).propagate(lambda y: y[:, 0])
     assert_close(dict(network.state_dict()), before, rtol=0, atol=0)
     assert_close(gradient(), plain, rtol=0, atol=0)

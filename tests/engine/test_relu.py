@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.engine.relu import ReluRule, Rule
+from camlucida.engine.relu import ReluRule, ReluRuleName
 
 X = torch.tensor([-2.0, -1.0, 0.5, 3.0, 5.0, 7.0])
 G = torch.tensor([1.0, -1.0, 2.0, -2.0, 3.0, 4.0])
@@ -50,39 +50,39 @@ OTHERS = {
 }
 
 
-def back(function: Callable[[Tensor], Tensor], rule: Rule) -> tuple[Tensor, Tensor, int]:
+def back(function: Callable[[Tensor], Tensor], rule: ReluRuleName) -> tuple[Tensor, Tensor, int]:
     """What comes out, what comes back to `X` when `G` is sent, and how many ReLUs were seen."""
     x = X.clone().requires_grad_()
     with ReluRule(rule) as relus:
         out = function(x * 1.0)
-    (found,) = torch.autograd.grad(out, x, G)
-    return out.detach(), found, relus.count
+    (result,) = torch.autograd.grad(out, x, G)
+    return out.detach(), result, relus.count
 
 
 @pytest.mark.parametrize("relu", RELUS.values(), ids=RELUS)
 def test_relus(relu: Callable[[Tensor], Tensor]) -> None:
-    out, found, count = back(relu, "guided")
+    out, result, count = back(relu, "guided")
     assert (out.tolist(), count) == (X.relu().tolist(), 1)
-    assert_close(found, G.relu() * OPEN)
+    assert_close(result, G.relu() * OPEN)
     assert_close(back(relu, "deconvolution")[1], G.relu())
 
 
 @pytest.mark.parametrize("relu", RELUS_6.values(), ids=RELUS_6)
 def test_relus_with_a_top(relu: Callable[[Tensor], Tensor]) -> None:
-    out, found, count = back(relu, "guided")
+    out, result, count = back(relu, "guided")
     assert (out.tolist(), count) == (X.clamp(0, 6).tolist(), 1)
-    assert_close(found, torch.tensor([0.0, 0.0, 2.0, 0.0, 3.0, 0.0]))
+    assert_close(result, torch.tensor([0.0, 0.0, 2.0, 0.0, 3.0, 0.0]))
     assert_close(back(relu, "deconvolution")[1], G.relu())
 
 
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
 def test_what_is_no_relu_keeps_its_gradient(other: Callable[[Tensor], Tensor]) -> None:
     x = X.clone().requires_grad_()
-    wanted = other(x * 1.0)
-    out, found, count = back(other, "guided")
+    expected = other(x * 1.0)
+    out, result, count = back(other, "guided")
     assert count == 0
-    assert_close(out, wanted.detach())
-    assert_close(found, torch.autograd.grad(wanted, x, G)[0])
+    assert_close(out, expected.detach())
+    assert_close(result, torch.autograd.grad(expected, x, G)[0])
 
 
 def test_what_a_relu_in_place_overwrites_is_overwritten() -> None:
@@ -92,12 +92,12 @@ def test_what_a_relu_in_place_overwrites_is_overwritten() -> None:
         y = F.relu(x, inplace=True)
         return x + 2 * y
 
-    out, found, _ = back(block, "guided")
+    out, result, _ = back(block, "guided")
     assert_close(out, 3 * X.relu())
-    assert_close(found, 3 * G.relu() * OPEN)
+    assert_close(result, 3 * G.relu() * OPEN)
 
 
-def test_nothing_is_left_behind() -> None:
+def test_nothing_remains_active() -> None:
     back(F.relu, "guided")
     x = X.clone().requires_grad_()
     assert_close(torch.autograd.grad(F.relu(x), x, G)[0], G * OPEN)

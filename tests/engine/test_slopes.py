@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.engine import resolve, trace, twin_of
-from camlucida.rivals import own_class, rivals_of
+from camlucida.engine import resolve, trace, copy_of
+from camlucida.rivals import own_class, competing_classes
 from camlucida.targets import Contrast, Counterfactual, Logit, LogProbability, Probability
 
 
@@ -21,34 +21,34 @@ class Writing(nn.Module):
         self.relu, self.head = nn.ReLU(inplace=True), nn.Linear(5, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.head(self.relu(self.layer(self.stem(x))).square().mean((2, 3)))
-        return found
+        result: Tensor = self.head(self.relu(self.layer(self.stem(x))).square().mean((2, 3)))
+        return result
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_gradients_of_other_scores_from_the_same_run(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     network = Writing().eval().to(dtype)
-    inputs, twin = torch.randn(3, 3, 8, 9).to(dtype), twin_of(network)
-    run = trace(twin, inputs, resolve(twin, inputs, ["layer"]), gradients=True)
+    inputs, copied = torch.randn(3, 3, 8, 9).to(dtype), copy_of(network)
+    run = trace(copied, inputs, resolve(copied, inputs, ["layer"]), gradients=True)
     run.gradients(run.output[:, 1][None], keep=True)
-    slopes = run.slopes(run.layers[0], run.output[:, [3, 0]].T)
+    gradients = run.input_gradients(run.layers[0], run.output[:, [3, 0]].T)
     a = network.layer(network.stem(inputs)).detach().requires_grad_()
     output = network.head(network.relu(a.clone()).square().mean((2, 3)))
-    wanted = [torch.autograd.grad(output[:, k].sum(), a, retain_graph=True)[0] for k in (3, 0)]
-    assert slopes.dtype == (torch.float64 if dtype is torch.float64 else torch.float32)
+    expected = [torch.autograd.grad(output[:, k].sum(), a, retain_graph=True)[0] for k in (3, 0)]
+    assert gradients.dtype == (torch.float64 if dtype is torch.float64 else torch.float32)
     near = {} if dtype is torch.float64 else {"rtol": 0.05, "atol": 0.01}
-    assert_close(slopes, torch.stack(wanted).to(slopes), **near)
-    assert not slopes.requires_grad
+    assert_close(gradients, torch.stack(expected).to(gradients), **near)
+    assert not gradients.requires_grad
     assert all(p.grad is None for p in network.parameters())
 
 
-def test_a_score_that_does_not_depend_on_the_layer_has_no_slope() -> None:
+def test_a_score_that_does_not_depend_on_the_layer_has_no_gradient() -> None:
     network = Writing().eval()
-    inputs, twin = torch.randn(1, 3, 8, 9), twin_of(network)
-    run = trace(twin, inputs, resolve(twin, inputs, ["layer"]), gradients=True)
-    slopes = run.slopes(run.layers[0], torch.ones(2, 1))
-    assert_close(slopes, torch.zeros(2, *run.layers[0].activations.shape))
+    inputs, copied = torch.randn(1, 3, 8, 9), copy_of(network)
+    run = trace(copied, inputs, resolve(copied, inputs, ["layer"]), gradients=True)
+    gradients = run.input_gradients(run.layers[0], torch.ones(2, 1))
+    assert_close(gradients, torch.zeros(2, *run.layers[0].activations.shape))
 
 
 ROWS = torch.tensor([[2.0, 5.0, 1.0, 4.0], [9.0, 1.0, 2.5, 3.0]])
@@ -71,9 +71,9 @@ def test_a_targets_own_class(target: Logit, own: list[int]) -> None:
 
 def test_best_and_nearest() -> None:
     def chosen(order: str) -> list[list[int]]:
-        return [t.index.tolist() for t in rivals_of(Logit(2), ROWS, 2, order)]  # type: ignore[arg-type, union-attr]
+        return [t.index.tolist() for t in competing_classes(Logit(2), ROWS, 2, order)]  # type: ignore[arg-type, union-attr]
 
     assert chosen("best") == [[1, 0], [3, 3]]
     assert chosen("nearest") == [[0, 3], [3, 1]]
-    assert all(isinstance(t, Probability) for t in rivals_of(Probability(2), ROWS, 2, "best"))
-    assert all(isinstance(t, Logit) for t in rivals_of(Contrast(Logit(1), Logit(0)), ROWS, 9, "best"))
+    assert all(isinstance(t, Probability) for t in competing_classes(Probability(2), ROWS, 2, "best"))
+    assert all(isinstance(t, Logit) for t in competing_classes(Contrast(Logit(1), Logit(0)), ROWS, 9, "best"))

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camlucida.attribution import attribute
-from camlucida.engine import trace, twin_of
+from camlucida.engine import trace, copy_of
 
 
 class Reading(nn.Module):
@@ -336,17 +336,17 @@ def test_a_change_is_seen(kind: str) -> None:
     images = torch.randn(2, 3, 8, 8)
     network = Reading(build, read).eval()
     with torch.no_grad():
-        before, old = network(images), trace(twin_of(network), images, []).output
+        before, old = network(images), trace(copy_of(network), images, []).output
     assert torch.equal(old, before)
-    twin = twin_of(network)
+    twin = copy_of(network)
     mapped(network, images)
     if twin.lasting:
-        assert twin_of(network) is twin, "an unchanged network is not copied again"
+        assert copy_of(network) is twin, "an unchanged network is not copied again"
     change(network)
     with torch.no_grad():
         expected = network(images)
     assert not torch.equal(expected, before), "the change does not show"
-    new = trace(twin_of(network), images, []).output
+    new = trace(copy_of(network), images, []).output
     assert torch.equal(new, expected)
     assert torch.equal(mapped(network, images), mapped_by_hand(network, images))
 
@@ -391,12 +391,12 @@ def test_a_patched_class_is_seen() -> None:
 
     images, network = torch.randn(2, 3, 8, 8), Scaled().eval()
     for name, value in (("factor", -2.0), ("pooled", maximum), ("forward", patched)):
-        old = trace(twin_of(network), images, []).output
+        old = trace(copy_of(network), images, []).output
         setattr(Scaled, name, value)
         with torch.no_grad():
             expected = network(images)
         assert not torch.equal(old, expected)
-        assert torch.equal(trace(twin_of(network), images, []).output, expected), name
+        assert torch.equal(trace(copy_of(network), images, []).output, expected), name
         assert torch.equal(mapped(network, images), mapped_by_hand(network, images)), name
 
 
@@ -413,9 +413,9 @@ def test_code_exchanged_in_a_class_is_seen() -> None:
         return x * 3
 
     images, network = torch.randn(2, 3, 8, 8), Doubled(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
-    twin_of(network).module(images)
+    copy_of(network).module(images)
     Doubled.forward.__code__ = tripled.__code__
-    assert torch.equal(twin_of(network).module(images), network(images))
+    assert torch.equal(copy_of(network).module(images), network(images))
 
 
 @pytest.mark.parametrize(
@@ -461,8 +461,8 @@ def test_every_run_begins_with_the_callers_state(kind: str) -> None:
         return next(n.rng)
 
     images, network = torch.randn(2, 3, 8, 8), Counting(build, count).eval()
-    answers = [trace(twin_of(network), images, []).output for _ in range(3)]
-    twin = twin_of(network)
+    answers = [trace(copy_of(network), images, []).output for _ in range(3)]
+    twin = copy_of(network)
     answers += [twin.module(images) for _ in range(2)]
     with torch.no_grad():
         expected = network(images)
@@ -473,8 +473,8 @@ def test_every_run_begins_with_the_callers_state(kind: str) -> None:
 def test_what_cannot_be_compared_is_copied_for_every_request() -> None:
     network = Reading(put("o", lambda: ValueError(1.0)), lambda n: n.o.args[0]).eval()
     images = torch.randn(1, 3, 8, 8)
-    twin = twin_of(network)
-    assert twin_of(network) is not twin
-    trace(twin_of(network), images, [])
+    twin = copy_of(network)
+    assert copy_of(network) is not twin
+    trace(copy_of(network), images, [])
     network.o.args = (-2.0,)
-    assert torch.equal(trace(twin_of(network), images, []).output, network(images))
+    assert torch.equal(trace(copy_of(network), images, []).output, network(images))

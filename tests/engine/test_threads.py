@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.attribution import attribute
-from camlucida.engine import twin_of
+from camlucida.engine import copy_of
 from camlucida.errors import CamlucidaError, LayerError, TargetError
 
 THREADS = 16
@@ -88,12 +88,12 @@ def test_threads_get_what_one_gets(state: Callable[[nn.Module], Any], warm: bool
     with ThreadPoolExecutor(THREADS) as pool:
         rows = list(pool.map(work, range(THREADS)))
     for worker, row in enumerate(rows):
-        for i, found in zip(range(worker, len(jobs), THREADS), row, strict=True):
-            assert same(found, expected[i]), f"job {i} differs"
+        for i, result in zip(range(worker, len(jobs), THREADS), row, strict=True):
+            assert same(result, expected[i]), f"job {i} differs"
     assert state(network) == before
 
 
-def test_the_yardstick_tells_jobs_apart() -> None:
+def test_the_reference_check_tells_jobs_apart() -> None:
     network = Net().eval()
     assert same(job(network, 1), job(network, 1))
     assert not same(job(network, 1), job(network, 7))
@@ -103,10 +103,10 @@ def test_the_yardstick_tells_jobs_apart() -> None:
 def test_a_layer_that_raises_in_one_thread_does_not_disturb_the_others() -> None:
     class Fragile(Net):
         def forward(self, x: Tensor) -> Tensor:
-            found = super().forward(x)
+            result = super().forward(x)
             if x.shape[-1] == 20:
                 raise RuntimeError("out of order")
-            return found
+            return result
 
     network = Fragile().eval()
     images = torch.randn(1, 3, 16, 16)
@@ -128,17 +128,17 @@ def test_a_layer_that_raises_in_one_thread_does_not_disturb_the_others() -> None
             assert torch.equal(future.result(), expected)
 
 
-def test_all_threads_share_one_twin() -> None:
+def test_all_threads_share_one_copy() -> None:
     network = Net()
     start = threading.Barrier(THREADS)
 
     def work(_: int) -> Any:
         start.wait()
-        return twin_of(network)
+        return copy_of(network)
 
     with ThreadPoolExecutor(THREADS) as pool:
         twins = list(pool.map(work, range(THREADS)))
-    assert all(twin is twins[0] for twin in twins)
+    assert all(copied is twins[0] for copied in twins)
 
 
 def test_the_callers_own_forward_is_not_watched_meanwhile() -> None:

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from camlucida.engine import Trace, Traced, layout, resolve, structure, trace, twin_of
+from camlucida.engine import Trace, LayerTrace, layout, resolve, structure, trace, copy_of
 from camlucida.errors import LayerError
 
-Check = Callable[..., Traced]
+Check = Callable[..., LayerTrace]
 
 
 def first(output: Any) -> Tensor:
@@ -27,13 +27,13 @@ def first(output: Any) -> Tensor:
     return next(t for _, t in structure.tensors(output))[:, 0]
 
 
-def everything(output: Any) -> Tensor:
+def all_values(output: Any) -> Tensor:
     return torch.cat([t.flatten() for _, t in structure.tensors(output)])
 
 
 def traced(network: nn.Module, inputs: Any, *names: str) -> Trace:
-    twin = twin_of(network)
-    return trace(twin, inputs, resolve(twin, inputs, names), gradients=True, rerun=True)
+    copied = copy_of(network)
+    return trace(copied, inputs, resolve(copied, inputs, names), gradients=True, rerun=True)
 
 
 def slopes(run: Trace, scores: Tensor) -> list[Tensor]:
@@ -54,23 +54,23 @@ def exact(autograd: Callable[..., Any], substituted: Callable[..., Any], close: 
         call: int = 1,
         part: Any = None,
         relative: float = 1e-6,
-    ) -> Traced:
+    ) -> LayerTrace:
         network = network.eval()
         run = traced(network, inputs, name)
-        (found,) = run.layers
-        where = found.layout
+        (result,) = run.layers
+        where = result.layout
         activation, gradient = autograd(network, module or name, inputs, first, call, part)
-        close(found.activations, where.to_grid(activation), relative)
+        close(result.activations, where.to_grid(activation), relative)
         (gradients,) = slopes(run, first(run.output)[None])
         close(gradients[0], where.to_grid(gradient), relative)
 
         images = inputs[0] if isinstance(inputs, tuple) else inputs
         for image in range(len(images)):
             alone = _alone(inputs, image, len(images))
-            grid = found.activations[image]
+            grid = result.activations[image]
             variants = torch.stack([grid, grid * torch.rand_like(grid), torch.randn_like(grid)])
             kept = variants.clone()
-            again = run.rerun(found, variants, image)
+            again = run.rerun(result, variants, image)
             assert torch.equal(variants, kept), "a rerun wrote to what it was given"
             for n, variant in enumerate(variants):
 
@@ -79,8 +79,8 @@ def exact(autograd: Callable[..., Any], substituted: Callable[..., Any], close: 
                     return _with(output, part, where.from_grid(variant[None], old))
 
                 expected = substituted(network, module or name, alone, new, call)
-                close(_row(again, n, len(variants)), everything(expected), relative)
-        return found
+                close(_row(again, n, len(variants)), all_values(expected), relative)
+        return result
 
     return check
 
@@ -214,9 +214,9 @@ def test_layers_on_each_others_tapes(images: Tensor, write: Any) -> None:
     network = WritesToTheTape(write).double().eval()
     run = traced(network, images, "early", "layer")
     plain = network(images)
-    for found in run.layers * 2:
+    for result in run.layers * 2:
         for image in range(len(images)):
-            again = run.rerun(found, found.activations[image : image + 1].repeat(2, 1, 1, 1), image)
+            again = run.rerun(result, result.activations[image : image + 1].repeat(2, 1, 1, 1), image)
             torch.testing.assert_close(again, plain[[image, image]])
 
 
@@ -229,15 +229,15 @@ def test_a_network_that_writes_to_its_input(exact: Check, images: Tensor) -> Non
     network = perturbed(Normalising())
     run = traced(network, images.clone(), "skip")
     torch.testing.assert_close(run.output.detach(), network(images.clone()))
-    given = images.clone()
-    found = traced(network, given, "skip")
-    assert torch.equal(given, images)
-    again = found.rerun(found.layers[0], found.layers[0].activations[1:2].repeat(2, 1, 1, 1), 1)
-    assert torch.equal(given, images)
+    arguments = images.clone()
+    result = traced(network, arguments, "skip")
+    assert torch.equal(arguments, images)
+    again = result.rerun(result.layers[0], result.layers[0].activations[1:2].repeat(2, 1, 1, 1), 1)
+    assert torch.equal(arguments, images)
     torch.testing.assert_close(again, network(images.clone())[[1, 1]])
 
 
-def test_a_network_that_writes_to_its_input_and_to_what_is_on_the_tape(images: Tensor) -> None:
+def test_a_network_that_writes_to_its_input_and_the_tape(images: Tensor) -> None:
     """It has to run twice to see what is overwritten: the second run must not start from what the first one wrote."""
 
     class Normalising(WritesToTheTape):
@@ -264,8 +264,8 @@ def test_an_input_that_is_passed_on_and_written_to(exact: Check, images: Tensor)
 
     network = PassingOn(_scale).double().eval()
     run = traced(network, images, "layer")
-    (found,) = run.layers
-    again = run.rerun(found, found.activations[2:].repeat(2, 1, 1, 1), 2)
+    (result,) = run.layers
+    again = run.rerun(result, result.activations[2:].repeat(2, 1, 1, 1), 2)
     torch.testing.assert_close(again, network(images.clone())[[2, 2]])
 
 
@@ -294,8 +294,8 @@ class Reused(nn.Module):
     [("relu", "relu", 3), ("relu#1", "relu", 1), ("relu#2", "relu", 2), ("relu#3", "relu", 3), ("conv#1", "conv", 1)],
 )
 def test_a_module_called_several_times(exact: Check, images: Tensor, name: str, module: str, call: int) -> None:
-    found = exact(Reused().double(), name, images, module=module, call=call)
-    assert f"call {call} of" in found.layer.label
+    result = exact(Reused().double(), name, images, module=module, call=call)
+    assert f"call {call} of" in result.layer.label
 
 
 def test_all_calls_at_once(images: Tensor) -> None:
@@ -303,9 +303,9 @@ def test_all_calls_at_once(images: Tensor) -> None:
     names = ["relu", "relu#2", "conv", "relu#1", "conv#1"]
     together = traced(network, images, *names)
     gradients = slopes(together, first(together.output)[None])
-    for name, found, gradient in zip(names, together.layers, gradients, strict=True):
+    for name, result, gradient in zip(names, together.layers, gradients, strict=True):
         alone = traced(network, images, name)
-        assert torch.equal(found.activations, alone.layers[0].activations)
+        assert torch.equal(result.activations, alone.layers[0].activations)
         torch.testing.assert_close(gradient, slopes(alone, first(alone.output)[None])[0])
 
 
@@ -343,13 +343,13 @@ def test_a_later_layer_that_does_not_follow_from_the_first(
         close(gradient[0], autograd(network, name, images, first)[1])
 
 
-def test_a_layer_the_score_does_not_depend_on_says_so(images: Tensor) -> None:
+def test_a_layer_the_score_does_not_depend_on_raises(images: Tensor) -> None:
     run = traced(Branches().double().eval(), images, "unused")
     with pytest.raises(LayerError, match="does not depend on 'unused'"):
         slopes(run, first(run.output)[None])
 
 
-def test_a_layer_that_is_never_reached_says_so(images: Tensor) -> None:
+def test_a_layer_that_is_never_reached_raises(images: Tensor) -> None:
     with pytest.raises(LayerError, match="'never' was never reached while Branches ran"):
         traced(Branches().double().eval(), images, "never")
 
@@ -371,7 +371,7 @@ class Deciding(nn.Module):
         return self.head(self.tail(middle).relu().mean((2, 3)))
 
 
-def test_branches_that_depend_on_the_picture(exact: Check, images: Tensor) -> None:
+def test_branches_that_depend_on_the_image(exact: Check, images: Tensor) -> None:
     network = Deciding().double()
     bright, dark = images.abs(), -images.abs()
     exact(network, "bright", bright)
@@ -382,7 +382,7 @@ def test_branches_that_depend_on_the_picture(exact: Check, images: Tensor) -> No
         traced(network, bright, "dark")
 
 
-def test_the_bare_name_is_the_last_call_also_when_there_are_more_than_before(exact: Check, images: Tensor) -> None:
+def test_the_bare_name_is_the_last_call_with_more_calls(exact: Check, images: Tensor) -> None:
     class Repeating(Branches):
         def forward(self, x: Tensor) -> Tensor:
             left = self.stem(x)
@@ -531,13 +531,13 @@ def test_packed_outputs(images: Tensor, packing: str, autograd: Any, close: Any,
     pack, unpack = PACKINGS[packing]
     network = Returning(pack, unpack).double().eval()
     run = traced(network, images, "stage")
-    (found,) = run.layers
+    (result,) = run.layers
     activation, gradient = autograd(network, "stage.conv", images, first)
     assert type(run.output) is Answer
-    close(found.activations, activation)
+    close(result.activations, activation)
     close(slopes(run, run.output.logits[None, :, 0])[0][0], gradient)
     variants = torch.randn(4, 6, 16, 16, dtype=torch.float64)
-    again = run.rerun(found, variants, 2)
+    again = run.rerun(result, variants, 2)
     expected = substituted(network, "stage.conv", images[:1].expand(4, -1, -1, -1), lambda old: variants)
     close(again.logits, expected.logits)
     close(again.extra["twice"][0], expected.extra["twice"][0])
@@ -563,9 +563,9 @@ def test_model_outputs_of_transformers(exact: Check, images: Tensor) -> None:
             self.head = nn.Linear(6, 4)
 
         def forward(self, x: Tensor) -> Any:
-            found = self.backbone(x)
-            logits = self.head(self.tail(found.hidden_states[1]).relu().mean((2, 3)))
-            return outputs.ImageClassifierOutputWithNoAttention(logits=logits, hidden_states=(found[0],))
+            result = self.backbone(x)
+            logits = self.head(self.tail(result.hidden_states[1]).relu().mean((2, 3)))
+            return outputs.ImageClassifierOutputWithNoAttention(logits=logits, hidden_states=(result[0],))
 
     network = Classifier().double().eval()
     run = traced(network, images, "backbone")
@@ -586,8 +586,8 @@ class Parts(nn.Module):
         self.kind = kind
 
     def forward(self, x: Tensor) -> Tensor:
-        found = self.stage(x)
-        coarse, fine = found.values() if self.kind is dict else found
+        result = self.stage(x)
+        coarse, fine = result.values() if self.kind is dict else result
         return self.head(torch.cat([coarse.relu().mean((2, 3)), fine.tanh().mean((2, 3))], 1))
 
 
@@ -611,7 +611,7 @@ def test_a_named_part(exact: Check, images: Tensor) -> None:
 def test_several_parts_at_once(images: Tensor) -> None:
     network = Parts(dict).double().eval()
     run = traced(network, images, "stage@coarse", "stage@fine", "stage")
-    assert [found.layout.grid for found in run.layers] == [(8, 8), (16, 16), (8, 8)]
+    assert [result.layout.grid for result in run.layers] == [(8, 8), (16, 16), (8, 8)]
     coarse, fine, bare = slopes(run, first(run.output)[None])
     assert torch.equal(coarse, bare)
     for name, gradient in (("stage@coarse", coarse), ("stage@fine", fine)):
@@ -672,10 +672,10 @@ class Transformer(nn.Module):
 @pytest.mark.parametrize("name", ["embed", "encoder.layers.0", "encoder.layers.1.norm1", "encoder.layers.0.linear2"])
 def test_pytorchs_encoder(exact: Check, images: Tensor, name: str, batch_first: bool, norm_first: bool) -> None:
     """Children are reached although PyTorch has a fast path around them; tokens may come before images."""
-    found = exact(perturbed(Transformer(1, batch_first, norm_first, read="mean")), name, images)
+    result = exact(perturbed(Transformer(1, batch_first, norm_first, read="mean")), name, images)
     inside = name != "embed"
     kind = ("tokens" if batch_first else "tokens_first") if inside else "nchw"
-    assert (found.layout.kind, found.layout.grid, found.layout.prefix) == (kind, (4, 4), int(inside))
+    assert (result.layout.kind, result.layout.grid, result.layout.prefix) == (kind, (4, 4), int(inside))
 
 
 @pytest.mark.parametrize("batch_first", [False, True])
@@ -686,24 +686,24 @@ def test_attention_gives_out_a_tuple(exact: Check, images: Tensor, batch_first: 
 def test_as_many_images_as_tokens(exact: Check) -> None:
     """(9, 9, 8): which nine are the images cannot be seen from the shape."""
     images = torch.randn(9, 3, 12, 12, dtype=torch.float64)
-    found = exact(perturbed(Transformer(0, batch_first=False, read="mean")), "encoder.layers.1", images)
-    assert found.layout.kind == "tokens_first"
+    result = exact(perturbed(Transformer(0, batch_first=False, read="mean")), "encoder.layers.1", images)
+    assert result.layout.kind == "tokens_first"
 
 
 @pytest.mark.parametrize("prefix", [0, 1, 2, 5])
 @pytest.mark.parametrize("size", [(16, 16), (12, 20), (24, 8)])
 def test_prefix_tokens_and_grids_that_are_not_square(exact: Check, prefix: int, size: tuple[int, int]) -> None:
     network = perturbed(Transformer(prefix, read="mean"))
-    found = exact(network, "encoder.layers.0", torch.randn(2, 3, *size, dtype=torch.float64))
-    assert (found.layout.grid, found.layout.prefix) == ((size[0] // 4, size[1] // 4), prefix)
+    result = exact(network, "encoder.layers.0", torch.randn(2, 3, *size, dtype=torch.float64))
+    assert (result.layout.grid, result.layout.prefix) == ((size[0] // 4, size[1] // 4), prefix)
 
 
-def test_tokens_without_a_place_are_left_alone(images: Tensor, close: Any) -> None:
+def test_tokens_without_a_position_are_left_alone(images: Tensor, close: Any) -> None:
     """A rerun keeps the class token that the layer gave out."""
     network = perturbed(Transformer(2))
     run = traced(network, images, "norm")
-    (found,) = run.layers
-    again = run.rerun(found, torch.randn(5, 8, 4, 4, dtype=torch.float64), 1)
+    (result,) = run.layers
+    again = run.rerun(result, torch.randn(5, 8, 4, 4, dtype=torch.float64), 1)
     close(again, network(images)[[1] * 5])
 
 
@@ -727,8 +727,8 @@ class ChannelsLast(nn.Module):
 @pytest.mark.parametrize("name", ["norm", "mlp", "mlp.1"])
 def test_channels_last(exact: Check, name: str, size: tuple[int, int]) -> None:
     """At 28 x 28 the output of `norm` is (b, 7, 7, 7): only the layer tells where the channels are."""
-    found = exact(perturbed(ChannelsLast()), name, torch.randn(2, 3, *size, dtype=torch.float64))
-    assert (found.layout.kind, found.layout.grid) == ("nhwc", (size[0] // 4, size[1] // 4))
+    result = exact(perturbed(ChannelsLast()), name, torch.randn(2, 3, *size, dtype=torch.float64))
+    assert (result.layout.kind, result.layout.grid) == ("nhwc", (size[0] // 4, size[1] // 4))
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (3, 3), (1, 2)])
@@ -794,21 +794,21 @@ class WindowedNetwork(nn.Module):
 @pytest.mark.parametrize("name", ["block.attn", "block2.attn", "block2.norm"])
 @pytest.mark.parametrize("size", [(16, 16), (16, 24)])
 def test_windows(exact: Check, name: str, size: tuple[int, int]) -> None:
-    found = exact(perturbed(WindowedNetwork()), name, torch.randn(2, 3, *size, dtype=torch.float64))
-    assert found.layout.kind == ("windows" if "attn" in name else "nhwc")
+    result = exact(perturbed(WindowedNetwork()), name, torch.randn(2, 3, *size, dtype=torch.float64))
+    assert result.layout.kind == ("windows" if "attn" in name else "nhwc")
 
 
-def test_the_places_of_windows() -> None:
+def test_the_positions_of_windows() -> None:
     """With attention that passes on what it is given, windows on the grid are what went into them."""
     network = perturbed(WindowedNetwork())
     nn.init.eye_(network.block.attn.weight)
     nn.init.zeros_(network.block.attn.bias)
     run = traced(network, torch.randn(2, 3, 16, 24, dtype=torch.float64), "block.norm", "block.attn")
-    before, after = (found.activations for found in run.layers)
+    before, after = (result.activations for result in run.layers)
     torch.testing.assert_close(after, before)
 
 
-def test_the_places_of_timms_windows() -> None:
+def test_the_positions_of_timms_windows() -> None:
     swin = pytest.importorskip("timm.models.swin_transformer")
     network = swin.SwinTransformer(
         img_size=56, patch_size=4, embed_dim=12, depths=(2, 2), num_heads=(2, 2), window_size=7, num_classes=5
@@ -870,7 +870,7 @@ def test_tables_of_positions_are_no_images(exact: Check, images: Tensor, count: 
 
 
 @pytest.mark.parametrize("place_first", [False, True])
-def test_rows_that_mix_places_and_images(exact: Check, images: Tensor, place_first: bool) -> None:
+def test_rows_that_mix_positions_and_images(exact: Check, images: Tensor, place_first: bool) -> None:
     """(images * places, c) on the tape: one image's rows lie together, or are spread out over all of it."""
 
     class Rows(PositionTable):
@@ -894,14 +894,14 @@ def test_rows_that_mix_places_and_images(exact: Check, images: Tensor, place_fir
 
 @pytest.mark.parametrize("size", [(16, 16), (9, 9), (11, 23), (31, 7)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_sizes_and_grey_pictures(exact: Check, size: tuple[int, int], channels: int) -> None:
+def test_sizes_and_grey_images(exact: Check, size: tuple[int, int], channels: int) -> None:
     network = perturbed(
         nn.Sequential(
             nn.Conv2d(channels, 6, 3, 2, 1), nn.BatchNorm2d(6), nn.ReLU(True), nn.Conv2d(6, 5, 3, 2, 1), Pooled(5)
         )
     )
-    found = exact(network, "3", torch.randn(2, channels, *size, dtype=torch.float64))
-    assert found.layout.grid == tuple(-(-s // 4) for s in size)
+    result = exact(network, "3", torch.randn(2, channels, *size, dtype=torch.float64))
+    assert result.layout.grid == tuple(-(-s // 4) for s in size)
 
 
 class Pooled(nn.Module):
@@ -910,8 +910,8 @@ class Pooled(nn.Module):
         self.linear = nn.Linear(channels, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.linear(x.tanh().mean((2, 3)))
-        return found
+        result: Tensor = self.linear(x.tanh().mean((2, 3)))
+        return result
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -923,13 +923,13 @@ def test_half_precision(dtype: torch.dtype) -> None:
     half = perturbed(InPlace())
     half.load_state_dict(network.state_dict())
     run = traced(half.to(dtype), images.to(dtype), "bn2")
-    (found,) = slopes(run, first(run.output)[None])
-    assert found.dtype == run.layers[0].activations.dtype == torch.float32
-    assert found.isfinite().all()
-    maps = [(g * r.layers[0].activations).sum((0, 2)) for g, r in zip((found, expected), (run, reference), strict=True)]
+    (result,) = slopes(run, first(run.output)[None])
+    assert result.dtype == run.layers[0].activations.dtype == torch.float32
+    assert result.isfinite().all()
+    maps = [(g * r.layers[0].activations).sum((0, 2)) for g, r in zip((result, expected), (run, reference), strict=True)]
     # Not place by place: where an activation is nearly zero, rounding switches a ReLU on or off.
-    alike = torch.cosine_similarity(maps[0].flatten(), maps[1].flatten(), 0)
-    torch.testing.assert_close(alike, torch.ones(()), rtol=0, atol=0.01)
+    similarity = torch.cosine_similarity(maps[0].flatten(), maps[1].flatten(), 0)
+    torch.testing.assert_close(similarity, torch.ones(()), rtol=0, atol=0.01)
     again = run.rerun(run.layers[0], run.layers[0].activations[:1], 0)
     assert again.dtype == dtype
     torch.testing.assert_close(again, run.output[:1].detach(), rtol=2e-2, atol=2e-2)
@@ -979,11 +979,11 @@ def test_several_layers_at_once_equal_one_by_one(images: Tensor) -> None:
     assert [found.layer.name for found in together.layers] == names
     gradients = slopes(together, together.output.T[:2])
     variants = torch.randn(2, 6, 16, 16, dtype=torch.float64)
-    for name, found, gradient in zip(names, together.layers, gradients, strict=True):
+    for name, result, gradient in zip(names, together.layers, gradients, strict=True):
         alone = traced(network, images, name)
-        assert torch.equal(found.activations, alone.layers[0].activations)
+        assert torch.equal(result.activations, alone.layers[0].activations)
         torch.testing.assert_close(gradient, slopes(alone, alone.output.T[:2])[0], rtol=1e-9, atol=1e-12)
-        assert torch.equal(together.rerun(found, variants, 1), alone.rerun(alone.layers[0], variants, 1))
+        assert torch.equal(together.rerun(result, variants, 1), alone.rerun(alone.layers[0], variants, 1))
 
 
 def test_images_do_not_see_each_other(images: Tensor) -> None:
@@ -1017,9 +1017,9 @@ class Noting(nn.Module):
         self.conv = nn.Conv2d(3, 3, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.conv(x).relu()
-        RAN.append((self, found.requires_grad))
-        return found
+        result: Tensor = self.conv(x).relu()
+        RAN.append((self, result.requires_grad))
+        return result
 
 
 RAN: list[tuple[nn.Module, bool]] = []
@@ -1027,28 +1027,28 @@ RAN: list[tuple[nn.Module, bool]] = []
 
 def test_no_graph_before_the_layer_and_no_gradient_of_parameters() -> None:
     network, images = Costly().eval(), torch.randn(2, 3, 8, 8)
-    twin = twin_of(network)
-    layers = resolve(twin, images, ["layer"])
+    copied = copy_of(network)
+    layers = resolve(copied, images, ["layer"])
     RAN.clear()
-    run = trace(twin, images, layers, gradients=True)
-    assert [*RAN] == [(twin.module.before, False), (twin.module.layer, False), (twin.module.after, True)]
+    run = trace(copied, images, layers, gradients=True)
+    assert [*RAN] == [(copied.module.before, False), (copied.module.layer, False), (copied.module.after, True)]
     slopes(run, run.output.T)
-    assert all(p.grad is None for p in [*network.parameters(), *twin.module.parameters()])
+    assert all(p.grad is None for p in [*network.parameters(), *copied.module.parameters()])
     RAN.clear()
-    assert not trace(twin, images, layers).output.requires_grad
+    assert not trace(copied, images, layers).output.requires_grad
     assert [graph for _, graph in RAN] == [False] * 3
 
 
 def test_in_place_activations_do_not_make_the_network_run_twice() -> None:
     network = nn.Sequential(Noting(), nn.ReLU(inplace=True), Noting(), Pooled(3)).eval()
-    twin, images = twin_of(network), torch.randn(2, 3, 8, 8)
-    layers = resolve(twin, images, ["2"])
+    copied, images = copy_of(network), torch.randn(2, 3, 8, 8)
+    layers = resolve(copied, images, ["2"])
     RAN.clear()
-    trace(twin, images, layers, gradients=True, rerun=True)
+    trace(copied, images, layers, gradients=True, rerun=True)
     assert len(RAN) == 2
 
 
-def test_two_calls_that_gave_out_one_tensor_do_not_make_a_rerun_start_anew() -> None:
+def test_calls_sharing_one_tensor_do_not_restart_the_rerun() -> None:
     class Dropping(Costly):
         def forward(self, x: Tensor) -> Tensor:
             early = self.before(x)
@@ -1061,11 +1061,11 @@ def test_two_calls_that_gave_out_one_tensor_do_not_make_a_rerun_start_anew() -> 
     network.drop = nn.Dropout(0.5)
     images = torch.randn(2, 3, 8, 8)
     run = traced(network.eval(), images, "layer")
-    (found,) = run.layers
-    run.rerun(found, found.activations, 0)
+    (result,) = run.layers
+    run.rerun(result, result.activations, 0)
     RAN.clear()
-    again = run.rerun(found, found.activations[1:], 1)
-    assert [*RAN] == [(twin_of(network).module.after, False)]
+    again = run.rerun(result, result.activations[1:], 1)
+    assert [*RAN] == [(copy_of(network).module.after, False)]
     torch.testing.assert_close(again, network(images)[1:])
 
 
@@ -1075,4 +1075,4 @@ def test_a_rerun_runs_the_rest_only() -> None:
     run.rerun(run.layers[0], run.layers[0].activations, 0)
     RAN.clear()
     run.rerun(run.layers[0], run.layers[0].activations, 0)
-    assert [*RAN] == [(twin_of(network).module.after, False)]
+    assert [*RAN] == [(copy_of(network).module.after, False)]

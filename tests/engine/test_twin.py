@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from camlucida.attribution import attribute
-from camlucida.engine import trace, twin_of
+from camlucida.engine import trace, copy_of
 from camlucida.engine.layers import resolve
-from camlucida.engine.twin import Twin
+from camlucida.engine.twin import NetworkCopy
 from camlucida.errors import LayerError, ModelError, TargetError
 
 State = Callable[[nn.Module], dict[str, Any]]
@@ -76,8 +76,8 @@ class Raising(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.error is not None:
             raise self.error("out of order")
-        found: Tensor = self.conv(x)
-        return found
+        result: Tensor = self.conv(x)
+        return result
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_attribute_leaves_the_model_alone(
     assert images.grad is None
 
 
-def test_the_yardstick_sees_every_kind_of_touch(state: State) -> None:
+def test_the_reference_check_sees_every_kind_of_touch(state: State) -> None:
     def write(network: Any) -> None:
         network.head.weight.data.add_(1)
 
@@ -176,23 +176,23 @@ def test_an_error_in_the_traced_run_leaves_no_grad_mode_behind(images: Tensor, e
 
     class Late(Small):
         def forward(self, x: Tensor) -> Tensor:
-            found = super().forward(x)
+            result = super().forward(x)
             if len(x) == 2 and armed:
                 raise error("late")
-            return found
+            return result
 
     armed = False
     network = Late()
-    twin = twin_of(network)
-    layers = resolve(twin, images[:1], ["block"])
+    copied = copy_of(network)
+    layers = resolve(copied, images[:1], ["block"])
     armed = True
     for mode in (True, False):
         with torch.set_grad_enabled(mode):
             with pytest.raises(error, match="late"):
-                trace(twin, images, layers, gradients=True)
+                trace(copied, images, layers, gradients=True)
             assert torch.is_grad_enabled() is mode
     armed = False
-    assert torch.equal(trace(twin, images, layers).output, network.eval()(images))  # no run is left at work
+    assert torch.equal(trace(copied, images, layers).output, network.eval()(images))  # no run is left at work
 
 
 @pytest.mark.parametrize("method", ["grad_cam", "ablation_cam"])
@@ -208,16 +208,16 @@ def test_contexts_of_the_caller(state: State, method: str, context: Any, made_in
     with context():
         images = torch.ones(1, 3, 12, 12).cumsum(3)
         before = state(network)
-        found = attribute(network, images, target=2, layer="block", method=method)
+        result = attribute(network, images, target=2, layer="block", method=method)
         assert state(network) == before
-    assert torch.equal(found, expected)
-    assert not found.requires_grad
+    assert torch.equal(result, expected)
+    assert not result.requires_grad
 
 
 def test_layers_may_be_looked_up_inside_inference_mode() -> None:
     with torch.inference_mode():
         images = torch.randn(1, 3, 12, 12)
-        assert resolve(twin_of(Small()), images, [None])[0].name == "relu"
+        assert resolve(copy_of(Small()), images, [None])[0].name == "relu"
 
 
 def test_train_mode_explains_the_network_as_it_is_used(images: Tensor) -> None:
@@ -236,26 +236,26 @@ def test_all_frozen(images: Tensor) -> None:
 
 def test_parameters_are_shared_and_buffers_are_not() -> None:
     network = Counting()
-    twin = twin_of(network)
-    for (name, mine), theirs in zip(network.named_parameters(), twin.module.parameters(), strict=True):
-        assert mine.data_ptr() == theirs.data_ptr(), name
-        assert mine is not theirs
+    copied = copy_of(network)
+    for (name, own_value), theirs in zip(network.named_parameters(), copied.module.parameters(), strict=True):
+        assert own_value.data_ptr() == theirs.data_ptr(), name
+        assert own_value is not theirs
         assert not theirs.requires_grad
-    for (name, mine), theirs in zip(network.named_buffers(), twin.module.buffers(), strict=True):
-        assert mine.data_ptr() != theirs.data_ptr(), name
-        assert torch.equal(mine, theirs)
+    for (name, own_value), theirs in zip(network.named_buffers(), copied.module.buffers(), strict=True):
+        assert own_value.data_ptr() != theirs.data_ptr(), name
+        assert torch.equal(own_value, theirs)
 
 
-def test_an_optimisers_step_is_seen_without_a_new_twin(images: Tensor) -> None:
+def test_an_optimisers_step_is_seen_without_a_new_copy(images: Tensor) -> None:
     network = Small().eval()
-    twin = twin_of(network)
-    old = trace(twin, images, []).output
+    copied = copy_of(network)
+    old = trace(copied, images, []).output
     optimiser = torch.optim.SGD(network.parameters(), lr=0.5)
     network(images).square().sum().backward()
     optimiser.step()
-    assert twin_of(network) is twin
-    assert torch.equal(trace(twin, images, []).output, network(images))
-    assert not torch.equal(trace(twin, images, []).output, old)
+    assert copy_of(network) is copied
+    assert torch.equal(trace(copied, images, []).output, network(images))
+    assert not torch.equal(trace(copied, images, []).output, old)
 
 
 def _assigned(network: Small) -> None:
@@ -293,14 +293,14 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_the_twin_follows(images: Tensor, change: str) -> None:
+def test_the_copy_follows(images: Tensor, change: str) -> None:
     network = Small().eval()
-    old = trace(twin_of(network), images, []).output.double()
+    old = trace(copy_of(network), images, []).output.double()
     CHANGES[change](network)
     images = images.to(next(network.parameters()).dtype)
     with torch.no_grad():
         expected = network(images)
-    assert torch.equal(trace(twin_of(network), images, []).output, expected)
+    assert torch.equal(trace(copy_of(network), images, []).output, expected)
     if change != "to(float64)":
         assert not torch.equal(expected.double(), old)
 
@@ -316,20 +316,20 @@ def test_a_loose_tensor_is_followed(images: Tensor) -> None:
 
     network = Scaled().eval()
     for change in (lambda: network.scale.fill_(3), lambda: setattr(network, "scale", torch.tensor(5.0))):
-        trace(twin_of(network), images, [])
+        trace(copy_of(network), images, [])
         change()
-        assert torch.equal(trace(twin_of(network), images, []).output, network(images))
+        assert torch.equal(trace(copy_of(network), images, []).output, network(images))
 
 
-def test_the_twin_is_kept_and_goes_with_the_network(images: Tensor) -> None:
+def test_the_copy_is_kept_and_is_freed_with_the_network(images: Tensor) -> None:
     network = Small()
-    twin = twin_of(network)
+    copied = copy_of(network)
     network(images)  # in train mode: batch statistics change, so the next twin is another one
-    assert twin_of(network) is not twin
-    twin = twin_of(network.eval())
+    assert copy_of(network) is not copied
+    copied = copy_of(network.eval())
     network(images)
     attribute(network, images, target=0)
-    assert twin_of(network.train()) is twin
+    assert copy_of(network.train()) is copied
     gone = weakref.ref(network)
     del network
     gc.collect()
@@ -344,8 +344,8 @@ def assert_same_network(network: nn.Module, images: Tensor, state: State, layer:
     with torch.no_grad():
         expected = network.eval()(images)
     before = state(network)
-    twin = twin_of(network)
-    run = trace(twin, images, resolve(twin, images, [layer]), gradients=True, rerun=True)
+    copied = copy_of(network)
+    run = trace(copied, images, resolve(copied, images, [layer]), gradients=True, rerun=True)
     assert torch.equal(run.output.detach(), expected)
     ((gradient,),) = run.gradients(run.output[:, 0][None])
     assert gradient.abs().max() > 0
@@ -400,7 +400,7 @@ def test_what_hangs_on_the_model_leads_to_the_copy(images: Tensor, state: State)
         network.block.callbacks = [Trainer(network), (i for i in range(3))]
         network.loaders = {"train": Trainer(network)}
         assert_same_network(network, images, state, "block")
-        twin = twin_of(network).module
+        twin = copy_of(network).module
         assert twin.trainer is not network.trainer
         assert twin.trainer.model is twin
         assert twin.trainer.lock is network.trainer.lock
@@ -421,19 +421,19 @@ class Listed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.hidden:
             x = layer(x)
-        found: Tensor = self.more["head"](self.conv(x).mean((2, 3)))
-        return found
+        result: Tensor = self.more["head"](self.conv(x).mean((2, 3)))
+        return result
 
 
 def test_layers_in_a_plain_list(images: Tensor) -> None:
     """`network.eval()` does not reach them. In the twin they are in eval mode, in the network they stay as they are."""
     network = Listed().eval()
     before = [layer.training for layer in network.hidden], network.hidden[1].running_mean.clone()
-    twin = twin_of(network)
-    run = trace(twin, images, resolve(twin, images, ["conv"]), gradients=True, rerun=True)
+    copied = copy_of(network)
+    run = trace(copied, images, resolve(copied, images, ["conv"]), gradients=True, rerun=True)
     assert before[0] == [True] * 4 == [layer.training for layer in network.hidden]
     assert torch.equal(before[1], network.hidden[1].running_mean)
-    assert twin.module.hidden[0].weight.data_ptr() == network.hidden[0].weight.data_ptr()
+    assert copied.module.hidden[0].weight.data_ptr() == network.hidden[0].weight.data_ptr()
     activations = run.layers[0].activations
     for layer in network.hidden:
         layer.eval()
@@ -453,12 +453,12 @@ def test_a_closure_put_in_place_of_forward(images: Tensor, state: State, method:
 
     block.forward = patched  # type: ignore[method-assign]
     before = state(network)
-    found = attribute(network, images, target=0, layer="block.1", signed=True)
+    result = attribute(network, images, target=0, layer="block.1", signed=True)
     assert state(network) == before
     block.forward = old  # type: ignore[method-assign]
     network.head.weight.data *= 1.0
     plain = attribute(network, images, target=0, layer="block.1", signed=True)
-    assert not torch.equal(found, plain)
+    assert not torch.equal(result, plain)
     assert block.forward is not patched
 
 
@@ -490,8 +490,8 @@ def test_tied_weights(images: Tensor, state: State) -> None:
 
     network = Tied()
     assert_same_network(network, images, state, "block")
-    twin = twin_of(network).module
-    assert twin.third.weight is twin.head.weight
+    copied = copy_of(network).module
+    assert copied.third.weight is copied.head.weight
 
 
 def test_one_module_under_two_names(images: Tensor, state: State) -> None:
@@ -505,10 +505,10 @@ def test_one_module_under_two_names(images: Tensor, state: State) -> None:
 
     network = Twice()
     assert_same_network(network, images, state, "other")
-    twin = twin_of(network)
-    block, other = resolve(twin, images, ["block", "other"])
-    assert block.module is other.module is twin.named("other")
-    assert (block.calls, other.call) == (2, 2)
+    copied = copy_of(network)
+    block, other = resolve(copied, images, ["block", "other"])
+    assert block.module is other.module is copied.named("other")
+    assert (block.n_calls, other.call) == (2, 2)
 
 
 WRAPPERS: list[Callable[[nn.Module], Any]] = [
@@ -531,7 +531,7 @@ def test_wrappers_are_taken_off(images: Tensor, state: State, wrap: Any) -> None
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize("compile_", [torch.jit.script, lambda n: torch.jit.trace(n, torch.zeros(1, 3, 12, 12))])
-def test_scripted_networks_are_refused_in_words(images: Tensor, compile_: Any) -> None:
+def test_scripted_networks_are_refused_with_a_message(images: Tensor, compile_: Any) -> None:
     scripted = compile_(Small().eval())
     with pytest.raises(ModelError, match=r"scripted or traced.*Pass the Python module"):
         attribute(scripted, images)
@@ -544,9 +544,9 @@ def test_scripted_networks_are_refused_in_words(images: Tensor, compile_: Any) -
 def test_a_scripted_part_runs_as_it_is(images: Tensor) -> None:
     network = Small().train()
     network.stem = torch.jit.script(nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.Dropout(0.5)))
-    twin = twin_of(network)
-    run = trace(twin, images, resolve(twin, images, ["block"]), rerun=True)
-    assert twin_of(network) is twin
+    copied = copy_of(network)
+    run = trace(copied, images, resolve(copied, images, ["block"]), rerun=True)
+    assert copy_of(network) is copied
     assert network.stem.training
     assert [m.training for m in network.stem.modules()] == [True] * 4
     assert int(dict(network.stem.named_buffers())["1.num_batches_tracked"]) == 0
@@ -555,7 +555,7 @@ def test_a_scripted_part_runs_as_it_is(images: Tensor) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Lazy modules:UserWarning")
-def test_lazy_layers_without_weights_are_refused_in_words(images: Tensor) -> None:
+def test_lazy_layers_without_weights_are_refused_with_a_message(images: Tensor) -> None:
     network = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.LazyLinear(3))
     with pytest.raises(ModelError, match="lazy layers without weights"):
         attribute(network, images)
@@ -592,10 +592,10 @@ def test_a_callers_forward_hook_works_on_the_copy(images: Tensor, state: State) 
         seen.append(module)
         return output * 2
 
-    plain = trace(twin_of(network), images, []).output
+    plain = trace(copy_of(network), images, []).output
     network.block.register_forward_hook(double)
     before = state(network)
-    hooked = trace(twin_of(network), images, []).output
+    hooked = trace(copy_of(network), images, []).output
     attribute(network, images, target=0, layer="stem", method="ablation_cam")
     assert state(network) == before
     assert seen
@@ -607,10 +607,10 @@ def test_a_callers_forward_hook_works_on_the_copy(images: Tensor, state: State) 
 def test_a_hook_that_records_does_not_outdate_the_copy(images: Tensor) -> None:
     network, sizes = Small().eval(), []
     network.block.register_forward_hook(lambda module, args, output: sizes.append(len(output)))
-    twin = twin_of(network)
+    twin = copy_of(network)
     trace(twin, images, [])
     assert sizes == [2]
-    assert twin_of(network) is twin
+    assert copy_of(network) is twin
 
 
 def test_backward_hooks_of_the_caller_do_not_fire(images: Tensor) -> None:
@@ -621,7 +621,7 @@ def test_backward_hooks_of_the_caller_do_not_fire(images: Tensor) -> None:
     assert fired == []
 
 
-def test_without_a_run_the_twin_is_a_plain_network(images: Tensor) -> None:
+def test_without_a_run_the_copy_is_a_plain_network(images: Tensor) -> None:
     network = Small().eval()
-    twin = Twin(network)
-    assert torch.equal(twin.module(images), network(images))
+    copied = NetworkCopy(network)
+    assert torch.equal(copied.module(images), network(images))

@@ -17,7 +17,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from camlucida.engine import Traced, default_layer, resolve, structure, trace, twin_of
+from camlucida.engine import LayerTrace, default_layer, resolve, structure, trace, copy_of
 from camlucida.methods import find
 
 
@@ -39,10 +39,10 @@ class Net:
         else:
             timm = pytest.importorskip("timm")
             network = timm.create_model(name, pretrained=False, num_classes=10, **self.options)
-        return lived_in(network).double().eval()
+        return with_statistics(network).double().eval()
 
 
-def lived_in(network: nn.Module) -> nn.Module:
+def with_statistics(network: nn.Module) -> nn.Module:
     """Nothing at its start value: no gain of one or zero, no empty statistics, no head of zeros."""
     with torch.no_grad():
         for module in network.modules():
@@ -128,23 +128,23 @@ def check(
     close: Callable[..., None],
     scores: Callable[[Any], Tensor],
 ) -> None:
-    twin = twin_of(network)
-    assert default_layer(twin, images).name == names[0]
-    run = trace(twin, images, resolve(twin, images, names), gradients=True, rerun=True)
+    copied = copy_of(network)
+    assert default_layer(copied, images).name == names[0]
+    run = trace(copied, images, resolve(copied, images, names), gradients=True, rerun=True)
     output, activations, expected = by_autograd(network, images, names, scores)
     close(scores(run.output).detach(), output)
     gradients = run.gradients(scores(run.output)[:, 3][None])
-    for found, (gradient,), name in zip(run.layers, gradients, names, strict=True):
-        close(found.activations, found.layout.to_grid(activations[name]))
-        close(gradient, found.layout.to_grid(expected[name]))
-        grid = found.activations[0]
+    for result, (gradient,), name in zip(run.layers, gradients, names, strict=True):
+        close(result.activations, result.layout.to_grid(activations[name]))
+        close(gradient, result.layout.to_grid(expected[name]))
+        grid = result.activations[0]
         variants = torch.stack([grid * torch.rand_like(grid), torch.randn_like(grid) * grid.std()])
-        again, rerun = scores(run.rerun(found, variants, 0)), scores(by_hook(network, images, found, variants))
+        again, rerun = scores(run.rerun(result, variants, 0)), scores(by_hook(network, images, result, variants))
         close(again, rerun)
         close(again[0] - again[1], rerun[0] - rerun[1])  # what the layer does, however small beside the output
-        saliency = find("grad_cam")(found.activations, gradient)
+        saliency = find("grad_cam")(result.activations, gradient)
         assert saliency.isfinite().all()
-        assert saliency.shape == (1, *found.layout.grid)
+        assert saliency.shape == (1, *result.layout.grid)
 
 
 def by_autograd(
@@ -158,7 +158,7 @@ def by_autograd(
         def hook(_module: nn.Module, _args: Any, output: Any) -> Any:
             old = first_tensor(output)
             kept[name] = old.clone() if old.requires_grad else old.clone().requires_grad_()
-            return structure.exchange(output, old, kept[name].clone())
+            return structure.replace_tensor(output, old, kept[name].clone())
 
         return hook
 
@@ -173,12 +173,12 @@ def by_autograd(
     return output.detach(), activations, dict(zip(names, gradients, strict=True))
 
 
-def by_hook(network: nn.Module, images: Tensor, found: Traced, variants: Tensor) -> Any:
+def by_hook(network: nn.Module, images: Tensor, found: LayerTrace, variants: Tensor) -> Any:
     """The network's output with the layer's exchanged, all of it run."""
 
     def hook(_module: nn.Module, _args: Any, output: Any) -> Any:
         old = first_tensor(output)
-        return structure.exchange(output, old, found.layout.from_grid(variants, old))
+        return structure.replace_tensor(output, old, found.layout.from_grid(variants, old))
 
     handle = network.get_submodule(found.layer.name).register_forward_hook(hook)
     try:
@@ -237,4 +237,4 @@ def test_exact_where_outputs_are_objects(name: str, close: Callable[..., None]) 
     configuration = getattr(transformers, f"{name}Config")(num_labels=10, **options)
     network = getattr(transformers, f"{name}ForImageClassification")(configuration)
     images = torch.randn(1, 3, size, size, dtype=torch.float64)
-    check(lived_in(network).double().eval(), images, layers, close, lambda output: output.logits)
+    check(with_statistics(network).double().eval(), images, layers, close, lambda output: output.logits)

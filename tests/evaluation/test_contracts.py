@@ -11,29 +11,29 @@ import pytest
 import torch
 
 import camlucida as cl
-from camlucida.data.datasets import Item, Listed, Scenes, spread, subset
+from camlucida.data.datasets import Item, ListDataset, ToyboxDataset, sample_indices, subset
 from camlucida.data.toybox import Toybox
 from camlucida.evaluation import Evaluation, evaluate
-from camlucida.evaluation.belonging import other_pictures, other_weights, unlike
+from camlucida.evaluation.belonging import other_images, other_weights, mismatch
 from camlucida.evaluation.run import Plan, explainers_of
 from camlucida.evaluation.statistics import resamples
 from camlucida.evidence import look
 from camlucida.metrics import find
 from camlucida.models.load import load
 
-SCENES = Scenes(Toybox(6, seed=3, objects=2))
+SCENES = ToyboxDataset(Toybox(6, seed=3, objects=2))
 
 
 def test_a_choice_follows_from_its_seed() -> None:
-    assert spread(50, 10, 0) == spread(50, 10, 0)
-    assert spread(50, 10, 0) != spread(50, 10, 1)
+    assert sample_indices(50, 10, 0) == sample_indices(50, 10, 0)
+    assert sample_indices(50, 10, 0) != sample_indices(50, 10, 1)
     for seed in range(20):
-        chosen = spread(50, 10, seed)
+        chosen = sample_indices(50, 10, seed)
         assert chosen == sorted(set(chosen))
         assert len(chosen) == 10
         assert chosen != list(range(10))
-    assert spread(5, None, 3) == spread(5, 9, 3) == [0, 1, 2, 3, 4]
-    assert {i for seed in range(200) for i in spread(20, 3, seed)} == set(range(20)), "also the last ones"
+    assert sample_indices(5, None, 3) == sample_indices(5, 9, 3) == [0, 1, 2, 3, 4]
+    assert {i for seed in range(200) for i in sample_indices(20, 3, seed)} == set(range(20)), "also the last ones"
 
 
 def test_bootstrap_draws_follow_from_their_seed() -> None:
@@ -47,7 +47,7 @@ def test_bootstrap_draws_follow_from_their_seed() -> None:
 
 def test_random_numbers_differ_by_seed_and_by_image(tmp_path: Path) -> None:
     image = SCENES[0].image
-    twice = Listed("twice", [Item(image, "one", 1), Item(image, "two", 1)], SCENES.classes)
+    twice = ListDataset("twice", [Item(image, "one", 1), Item(image, "two", 1)], SCENES.classes)
 
     def values(out: str, seed: int) -> list[float]:
         found = evaluate(
@@ -96,13 +96,13 @@ def test_another_right_class_is_right_and_a_missing_one_unknown(tmp_path: Path) 
     assert said is not None
     other = (said + 1) % 10
     items = [
-        Item(image, "right too", other, others=(said,)),
+        Item(image, "right too", other, also_correct=(said,)),
         Item(image, "wrong", other),
         Item(image, "right", said),
         Item(image, "unknown"),
     ]
-    found = evaluate(model, Listed("four", items, model.labels), metrics=["entropy"], out=tmp_path)
-    assert [found.pictures[i].correct for i in range(4)] == [True, False, True, None]
+    found = evaluate(model, ListDataset("four", items, model.labels), metrics=["entropy"], out=tmp_path)
+    assert [found.images[i].correct for i in range(4)] == [True, False, True, None]
 
 
 def test_every_part_of_a_plan_is_in_its_record() -> None:
@@ -110,7 +110,7 @@ def test_every_part_of_a_plan_is_in_its_record() -> None:
     plan = Plan(model, SCENES, (0, 1), explainers_of(["grad_cam"]), (find("entropy"),), "predicted", 0, (0,) * 10)
     others: dict[str, Any] = {
         "model": load("toybox:vgg"),
-        "dataset": Scenes(Toybox(6, seed=4, objects=2)),
+        "dataset": ToyboxDataset(Toybox(6, seed=4, objects=2)),
         "indices": (0, 2),
         "explainers": explainers_of(["grad_cam @ layer3"]),
         "presets": (find("gini"),),
@@ -128,12 +128,12 @@ def test_every_part_of_a_plan_is_in_its_record() -> None:
 def test_a_run_belongs_to_its_model_and_its_data(tmp_path: Path) -> None:
     model = load("toybox")
     plan = evaluate(model, SCENES, metrics=["entropy"], limit=4, seed=2, out=tmp_path).plan
-    assert unlike(plan, model, SCENES) == ""
+    assert mismatch(plan, model, SCENES) == ""
     assert "weights" in other_weights(plan, load("toybox:vgg"))
-    assert other_pictures(plan, Scenes(Toybox(6, seed=4, objects=2)))
+    assert other_images(plan, ToyboxDataset(Toybox(6, seed=4, objects=2)))
     boxes = [replace(item, boxes=None) for item in subset(SCENES, range(6)).items]
-    assert other_pictures(plan, Listed(SCENES.name, boxes, SCENES.classes))
-    assert unlike(plan, None, None) == ""
+    assert other_images(plan, ListDataset(SCENES.name, boxes, SCENES.classes))
+    assert mismatch(plan, None, None) == ""
 
 
 @pytest.mark.parametrize(("metric", "better"), [("energy", "high"), ("deletion", "low")])
@@ -144,10 +144,10 @@ def test_what_cannot_be_judged_is_worst_for_its_metric(metric: str, better: str,
 
 
 def test_a_limit_follows_from_the_seed(tmp_path: Path) -> None:
-    many = Scenes(Toybox(40))
+    many = ToyboxDataset(Toybox(40))
 
     def taken(out: str, seed: int) -> list[int]:
-        return list(evaluate("toybox", many, metrics=["entropy"], limit=4, seed=seed, out=tmp_path / out).pictures)
+        return list(evaluate("toybox", many, metrics=["entropy"], limit=4, seed=seed, out=tmp_path / out).images)
 
-    assert taken("a", 0) == taken("b", 0) == spread(40, 4, 0)
-    assert taken("c", 1) == spread(40, 4, 1) != spread(40, 4, 0)
+    assert taken("a", 0) == taken("b", 0) == sample_indices(40, 4, 0)
+    assert taken("c", 1) == sample_indices(40, 4, 1) != sample_indices(40, 4, 0)

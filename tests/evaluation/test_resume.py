@@ -14,7 +14,7 @@ import pytest
 import camlucida as cl
 from camlucida._locks import locked
 from camlucida.analysing import embed, film, mistakes
-from camlucida.analysing.embeddings import PLACES, SAID, Features, projected
+from camlucida.analysing.embeddings import PROJECTION_FILE, PROJECTION_RECORD, StoredFeatures, read_projection
 from camlucida.data import toybox
 from camlucida.data.folders import folder
 from camlucida.errors import DataError
@@ -36,7 +36,7 @@ def photos(tmp_path: Path) -> Path:
     for kind in ("cat", "dog"):
         (root / kind).mkdir(parents=True)
         for number in range(COUNT):
-            toybox.scene(seed=number, kinds=[kind], size=64).picture().save(root / kind / f"{number}.png")
+            toybox.random_scene(seed=number, kinds=[kind], size=64).image().save(root / kind / f"{number}.png")
             lines.append(f"{kind}/{number}.png,10,12,50,40")
     (tmp_path / "boxes.csv").write_text("\n".join(lines) + "\n")
     return root
@@ -195,14 +195,14 @@ def test_parts_without_a_record_belong_to_nobody(photos: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-@pytest.mark.parametrize("name", [PLACES, SAID])
+@pytest.mark.parametrize("name", [PROJECTION_FILE, PROJECTION_RECORD])
 def test_a_damaged_plane_is_none(name: str, damage: Callable[[bytes], bytes], photos: Path, tmp_path: Path) -> None:
     RUNS["embed"](folder(photos), tmp_path / "run")
-    rows = Features.read(tmp_path / "run").rows
-    assert projected(tmp_path / "run", rows) is not None
+    rows = StoredFeatures.read(tmp_path / "run").rows
+    assert read_projection(tmp_path / "run", rows) is not None
     file = tmp_path / "run" / name
-    file.write_bytes(damage(file.read_bytes()) if name == PLACES else truncated(file.read_bytes()))
-    assert projected(tmp_path / "run", rows) is None
+    file.write_bytes(damage(file.read_bytes()) if name == PROJECTION_FILE else truncated(file.read_bytes()))
+    assert read_projection(tmp_path / "run", rows) is None
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

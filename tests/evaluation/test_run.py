@@ -16,13 +16,13 @@ from torch.testing import assert_close
 
 import camlucida as cl
 from camlucida.controls import Control
-from camlucida.data.datasets import Item, Listed, Scenes, folder
+from camlucida.data.datasets import Item, ListDataset, ToyboxDataset, folder
 from camlucida.data.toybox import CLASSES, Toybox
 from camlucida.errors import DataError, MethodError, MetricError, TargetError
 from camlucida.evaluation import Evaluation, evaluate
 from camlucida.evaluation.run import PART, outputs_of
 
-SCENES = Scenes(Toybox(11, seed=3, objects=2))
+SCENES = ToyboxDataset(Toybox(11, seed=3, objects=2))
 
 
 def rows(found: Evaluation) -> list[dict[str, Any]]:
@@ -79,7 +79,7 @@ def test_interrupted_it_goes_on_where_it_was(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "results.parquet").exists()
     seen: list[str] = []
 
-    class Watched(Listed):
+    class Watched(ListDataset):
         def __getitem__(self, index: int) -> Item:
             seen.append(self.items[index].name)
             return self.items[index]
@@ -106,7 +106,7 @@ def test_another_run_in_the_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds another run: its methods is .*grad_cam.*, not .*layer_cam"):
         run(tmp_path, methods=["layer_cam"])
     with pytest.raises(DataError, match="its data_hash is"):
-        run(tmp_path, Scenes(Toybox(11, seed=4, objects=2)))
+        run(tmp_path, ToyboxDataset(Toybox(11, seed=4, objects=2)))
     with pytest.raises(DataError, match="its seed is 0, not 1"):
         run(tmp_path, seed=1)
 
@@ -171,11 +171,11 @@ def test_maps_that_cannot_be_judged_count_as_worst(tmp_path: Path) -> None:
 
 
 def test_a_limit_is_drawn_not_cut_off(tmp_path: Path) -> None:
-    found = run(tmp_path, Scenes(Toybox(40)), limit=6, seed=2)
+    found = run(tmp_path, ToyboxDataset(Toybox(40)), limit=6, seed=2)
     index = found.cells("energy", "grad_cam").index.tolist()
     assert len(set(index)) == 6
     assert max(index) > 6
-    assert run(tmp_path / "b", Scenes(Toybox(40)), limit=6, seed=2).cells("energy", "grad_cam").index.tolist() == index
+    assert run(tmp_path / "b", ToyboxDataset(Toybox(40)), limit=6, seed=2).cells("energy", "grad_cam").index.tolist() == index
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_limit_is_drawn_not_cut_off(tmp_path: Path) -> None:
         ({"metrics": ["enrgy"]}, MetricError, "Did you mean 'energy'"),
         ({"methods": ["gradcm"]}, MethodError, "Did you mean"),
         ({"target": "truth"}, TargetError, "'predicted' or 'label'"),
-        ({"data": Listed("none", [])}, DataError, "none has no pictures"),
+        ({"data": ListDataset("none", [])}, DataError, "none has no pictures"),
     ],
 )
 def test_slips(how: dict[str, Any], error: type[Exception], says: str, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_classes_by_name_and_by_number() -> None:
 
 def test_a_true_class_is_called_as_the_model_calls_it(tmp_path: Path) -> None:
     items = [Item(SCENES[0].image, "a", 0), Item(SCENES[1].image, "b", 1)]
-    found = run(tmp_path, Listed("numbers", items, (str(CLASSES.index("dog")), "unicorn")), metrics=["entropy"])
+    found = run(tmp_path, ListDataset("numbers", items, (str(CLASSES.index("dog")), "unicorn")), metrics=["entropy"])
     assert [row["label"] for row in rows(found) if row["metric"] == "explaining"] == ["dog", "unicorn"]
 
 

@@ -14,7 +14,7 @@ import scipy.stats
 import torch
 from numpy.testing import assert_allclose
 
-from camlucida.data.datasets import Scenes
+from camlucida.data.datasets import ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError, LayerError, MethodError
 from camlucida.evaluation import Evaluation, evaluate
@@ -263,12 +263,12 @@ def test_metrics_that_agree_and_that_do_not(tmp_path: Path) -> None:
     assert a.tau[0, at["relevance_rank"]] == -1
     assert a.low[0, at["relevance_rank"]] == -1 == a.high[0, at["relevance_rank"]]
     each = [scipy.stats.kendalltau(level[:, i], -level[:, i]).statistic for i in range(40)]
-    assert a.per_picture[0, at["relevance_rank"]] == pytest.approx(np.mean(each))
+    assert a.per_image[0, at["relevance_rank"]] == pytest.approx(np.mean(each))
 
 
 def test_pooled_numbers_are_drawn_again_as_they_are_defined(tmp_path: Path) -> None:
     found = evaluate(
-        "toybox", Scenes(Toybox(9, seed=5)), methods=["grad_cam"], metrics=["max_box_acc_v2", "pxap"], out=tmp_path
+        "toybox", ToyboxDataset(Toybox(9, seed=5)), methods=["grad_cam"], metrics=["max_box_acc_v2", "pxap"], out=tmp_path
     )
     drawn = next(iter(resamples(9, 25)))
     for metric in ("max_box_acc_v2", "pxap"):
@@ -291,7 +291,7 @@ def test_hundreds_of_cells_in_seconds(tmp_path: Path) -> None:
 
 
 def test_a_method_at_several_layers(tmp_path: Path) -> None:
-    data = Scenes(Toybox(5))
+    data = ToyboxDataset(Toybox(5))
     found = evaluate(
         "toybox", data, methods=["cam", "grad_cam", "gradient"], layer=["layer3", "layer4"], out=tmp_path / "a"
     )
@@ -305,7 +305,7 @@ def test_a_method_at_several_layers(tmp_path: Path) -> None:
 
 
 def test_slips_about_layers_and_pairs() -> None:
-    data = Scenes(Toybox(2))
+    data = ToyboxDataset(Toybox(2))
     with pytest.raises(LayerError, match="may be several layers"):
         evaluate("toybox", data, layer="layer?")
     with pytest.raises(MethodError, match="takes no layer"):
@@ -316,7 +316,7 @@ def test_slips_about_layers_and_pairs() -> None:
 
 def test_cam_and_grad_cam_are_one_map_and_no_one_wins(tmp_path: Path) -> None:
     study = recipe("cam-vs-gradcam", load("toybox"))
-    data = Scenes(Toybox(8, seed=2))
+    data = ToyboxDataset(Toybox(8, seed=2))
     found = evaluate(
         "toybox", data, methods=study.methods[:3], metrics=study.metrics, compared=study.compared, out=tmp_path
     )
@@ -335,7 +335,7 @@ def test_cam_and_grad_cam_are_one_map_and_no_one_wins(tmp_path: Path) -> None:
 
 def test_maps_that_differ_are_said_to(tmp_path: Path) -> None:
     found = evaluate(
-        "toybox", Scenes(Toybox(4)), methods=["grad_cam", "gradient"], compared=[("grad_cam", "gradient")], out=tmp_path
+        "toybox", ToyboxDataset(Toybox(4)), methods=["grad_cam", "gradient"], compared=[("grad_cam", "gradient")], out=tmp_path
     )
     (alike,) = found.likenesses
     assert not alike.same

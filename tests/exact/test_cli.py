@@ -39,7 +39,7 @@ def test_a_benchmark_of_the_model_given(tmp_path: Path) -> None:
         "toybox",
         "--limit",
         "4",
-        "--methods",
+        "--method",
         "hires_cam",
         "--metrics",
         "grid_pointing",

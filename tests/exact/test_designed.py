@@ -11,26 +11,26 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from camlucida.controls import CONTROLS
-from camlucida.data.datasets import DataSet, Item
-from camlucida.evidence import Evidence, OfMethod
+from camlucida.data.datasets import Dataset, Item
+from camlucida.evidence import MetricInputs, MethodExplainer
 from camlucida.exact import BENCHMARKS, analytic, designed, open_benchmark
 from camlucida.exact.designed import CAM_WEIGHTS, COLOURS
 from camlucida.exact.networks import CELL, GRID
 from camlucida.methods import find
 from camlucida.metrics import find as find_metric
-from camlucida.model_input import Sight, look
+from camlucida.model_input import ModelInput, look
 from camlucida.models.model import Model
 from camlucida.tensors import upsample
 
 COUNT = 6
 
 
-def explainer(name: str, layer: str | None = None) -> OfMethod:
+def explainer(name: str, layer: str | None = None) -> MethodExplainer:
     method = find(name)
-    return OfMethod((method, method.with_options({})), layer)
+    return MethodExplainer((method, method.with_options({})), layer)
 
 
-def maps(model: Model, data: DataSet, method: str, layer: str | None = None) -> list[tuple[Item, Sight, Tensor]]:
+def maps(model: Model, data: Dataset, method: str, layer: str | None = None) -> list[tuple[Item, ModelInput, Tensor]]:
     found = []
     for i in range(len(data)):
         sight = look(model, data[i], data[i].label, target="label")
@@ -148,14 +148,14 @@ def test_the_square_is_everywhere_from_edge_to_edge() -> None:
     assert data[7].name == "row 1, column 2"
 
 
-def offsets(data: DataSet, model: Model, enlarge: bool | None = None) -> list[float]:
+def offsets(data: Dataset, model: Model, enlarge: bool | None = None) -> list[float]:
     """Of the map's centre from the square's; enlarged by cells, or (a bug) by corners."""
     found = []
     for item, sight, made in maps(model, data, "cam"):
         if enlarge is not None:
             size = sight.inputs.shape[-2:]
             made = torch.nn.functional.interpolate(made[None, None], size, mode="bilinear", align_corners=True)[0, 0]
-        evidence = Evidence(sight, explainer("cam"), made)
+        evidence = MetricInputs(sight, explainer("cam"), made)
         offset = find_metric("centre_offset").metric
         found.append(offset(*evidence.given(offset.needs))["centre_offset_x"].value)
         assert item.label == 0

@@ -8,10 +8,10 @@ from torch import nn
 from torch.testing import assert_close
 
 import camlucida as cl
-from camlucida.data.datasets import Scenes
+from camlucida.data.datasets import ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError, ModelError
-from camlucida.evidence import OfMethod
+from camlucida.evidence import MethodExplainer
 from camlucida.exact import disconnected, open_benchmark
 from camlucida.exact.disconnected import joined, tiles
 from camlucida.exact.mosaics import cells_of
@@ -21,7 +21,7 @@ from camlucida.metrics.grid_pointing import ceiling
 from camlucida.model_input import look
 from camlucida.models.model import Model
 
-SCENES = Scenes(Toybox(4, seed=2))
+SCENES = ToyboxDataset(Toybox(4, seed=2))
 
 
 def random_net() -> Model:
@@ -80,7 +80,7 @@ def test_nothing_outside_at_the_layer(name: str, method: str, where: str) -> Non
     whole = disconnected(model, 2, where=where)  # type: ignore[arg-type]
     data = cells_of(model, whole, SCENES, 2)
     method_ = find(method)
-    explainer = OfMethod((method_, method_.with_options({})))
+    explainer = MethodExplainer((method_, method_.with_options({})))
     for i in range(4):
         sight = look(whole, data[i], data[i].label, target="label")
         made = explainer.maps(sight, sight.inputs, torch.tensor([sight.target]))[0]
@@ -99,7 +99,7 @@ def test_everything_inside_at_the_input(name: str, method: str) -> None:
     whole = disconnected(model, 2)
     data = cells_of(model, whole, SCENES, 2)
     method_ = find(method)
-    explainer = OfMethod((method_, method_.with_options({})))
+    explainer = MethodExplainer((method_, method_.with_options({})))
     for i in range(4):
         sight = look(whole, data[i], data[i].label, target="label")
         made = explainer.maps(sight, sight.inputs, torch.tensor([sight.target]))[0].abs()
@@ -112,7 +112,7 @@ def test_grad_cam_lights_up_elsewhere() -> None:
     model = cl.load("toybox")
     whole, data = open_benchmark("exact:difull", model, count=4)
     grad_cam = find("grad_cam")
-    explainer = OfMethod((grad_cam, grad_cam.with_options({})))
+    explainer = MethodExplainer((grad_cam, grad_cam.with_options({})))
     shares = []
     for i in range(4):
         sight = look(whole, data[i], data[i].label, target="label")

@@ -10,12 +10,12 @@ import pytest
 
 import camlucida as cl
 from camlucida.controls import standard_controls
-from camlucida.data.datasets import Scenes, folder
+from camlucida.data.datasets import ToyboxDataset, folder
 from camlucida.data.toybox import Toybox
 from camlucida.evaluation import Evaluation, evaluate
 from camlucida.evaluation.ordering import importance, untrusted
 from camlucida.exact import open_benchmark
-from camlucida.metrics import Value
+from camlucida.metrics import MetricOutput
 from camlucida.metrics import registry as metric_registry
 
 
@@ -24,7 +24,7 @@ def toybox(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     """60 scenes, the network that is right about them."""
     return evaluate(
         "toybox",
-        Scenes(Toybox(60, seed=11)),
+        ToyboxDataset(Toybox(60, seed=11)),
         methods=["grad_cam"],
         metrics=["energy", "pxap", "auroc", "relevance_rank", "box_iou", "average_drop"],
         controls=standard_controls(),
@@ -53,10 +53,10 @@ def test_a_metric_with_the_wrong_sign_is_named(tmp_path: Path, monkeypatch: pyte
         return -metric_registry.metrics()["energy"].function(shown, region)["energy"]
 
     monkeypatch.setattr(metric_registry, "_metrics", dict(metric_registry._metrics))
-    metric_registry.metric(paper="none", gives=Value("high", worst=-1.0))(upside_down)
+    metric_registry.metric(paper="none", gives=MetricOutput("high", worst=-1.0))(upside_down)
     found = evaluate(
         "toybox",
-        Scenes(Toybox(10)),
+        ToyboxDataset(Toybox(10)),
         methods=[],
         metrics=["upside_down"],
         controls=standard_controls(),
@@ -69,7 +69,7 @@ def test_a_metric_with_the_wrong_sign_is_named(tmp_path: Path, monkeypatch: pyte
 
 
 def test_nothing_is_said_where_the_truth_is_an_outline(tmp_path: Path) -> None:
-    scenes = Scenes(Toybox(3))
+    scenes = ToyboxDataset(Toybox(3))
     for i in range(3):
         scenes[i].image.save(tmp_path / f"{i}.png")  # type: ignore[union-attr]
     table = ["file,x0,y0,x1,y1", *(f"{i}.png,{','.join(map(str, scenes[i].boxes[0]))}" for i in range(3))]

@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 import camlucida as cl
-from camlucida.data.datasets import Listed, Scenes
+from camlucida.data.datasets import ListDataset, ToyboxDataset
 from camlucida.data.toybox import CLASSES, WATERMARK_CLASS, Toybox
 from camlucida.errors import DataError
 from camlucida.exact import mosaics, open_benchmark, sized, stamped, tagged
@@ -27,7 +27,7 @@ def test_sizes_do_not_overlap() -> None:
     }  # type: ignore[arg-type]
     means = [float(np.mean(areas[size])) for size in ("small", "medium", "large")]
     assert means[0] < means[1] < means[2]
-    sizes = [[data.drawn.scene(i).placed[0].size for i in data.indices] for data in map(sized, areas, [30] * 3)]  # type: ignore[arg-type]
+    sizes = [[data.drawn.scene(i).objects[0].size for i in data.indices] for data in map(sized, areas, [30] * 3)]  # type: ignore[arg-type]
     assert max(sizes[0]) <= min(sizes[1])
     assert max(sizes[1]) <= min(sizes[2])
 
@@ -38,9 +38,9 @@ def test_a_stamp_is_on_every_picture_and_can_be_taken_away() -> None:
         assert len(data) == 12
         for i in range(12):
             item = data[i]
-            assert item.without is not None
+            assert item.render_without is not None
             mark = item.mask()
-            clean = np.asarray(item.without("watermark")).astype(int)
+            clean = np.asarray(item.render_without("watermark")).astype(int)
             differs = (np.asarray(item.image).astype(int) != clean).any(-1)
             assert differs[mark].mean() > 0.5
             assert not (differs & ~_wider(mark)).any()
@@ -74,14 +74,14 @@ def test_the_tag_is_on_a_fifth_of_one_class_and_on_no_other() -> None:
 
 
 def test_effects_are_what_the_network_says_of_the_picture_drawn_again() -> None:
-    data = Scenes(Toybox(4, seed=1))
+    data = ToyboxDataset(Toybox(4, seed=1))
     for i in range(4):
         sight = look(MODEL, data[i], data[i].label, target="label")
         assert sight.parts is not None
         assert sight.effects is not None
-        scene = data.drawn.scene(i)
+        scene = data.scenes.scene(i)
         for part, effect in zip(sight.parts, sight.effects, strict=True):
-            x, _ = MODEL.preprocessing(scene.without_part(0, part).picture())
+            x, _ = MODEL.preprocessing(scene.without_part(0, part).image())
             with torch.no_grad():
                 left = MODEL.network(x[None])[0, sight.target]
             assert_close(effect, sight.logits[sight.target] - left, rtol=1e-4, atol=1e-4)
@@ -116,7 +116,7 @@ def test_class_discrimination_counts_pixels_not_area() -> None:
 
 @pytest.mark.parametrize("n", [2, 3])
 def test_mosaics_are_the_pictures_side_by_side_of_different_classes(n: int) -> None:
-    scenes = Scenes(Toybox(80, seed=4))
+    scenes = ToyboxDataset(Toybox(80, seed=4))
     whole, data = mosaics(MODEL, scenes, 2 * n**2, n=n)
     assert len({data.labels[i] for i in data.cells[0]}) == n**2
     for i in range(n**2):
@@ -134,8 +134,8 @@ def test_mosaics_are_the_pictures_side_by_side_of_different_classes(n: int) -> N
         mask = item.mask()
         assert mask.sum() == 96 * 96
         assert mask[row * 96 + 5, column * 96 + 5]
-        assert not (item.rival() & mask).any()
-        assert (item.rival() | mask).all()
+        assert not (item.other_objects_mask() & mask).any()
+        assert (item.other_objects_mask() | mask).all()
 
 
 def test_focus_has_two_cells_of_the_class() -> None:
@@ -144,21 +144,21 @@ def test_focus_has_two_cells_of_the_class() -> None:
         item = data[i]
         assert item.mask().mean() == 0.5
         assert len(item.boxes) == 2
-        assert len(item.others) == 2
+        assert len(item.also_correct) == 2
 
 
 def test_a_mosaic_of_what_the_model_does_not_know() -> None:
-    cats = Listed("cats", [Scenes(Toybox(6, kinds=["cat"]))[i] for i in range(6)], CLASSES)
+    cats = ListDataset("cats", [ToyboxDataset(Toybox(6, kinds=["cat"]))[i] for i in range(6)], CLASSES)
     with pytest.raises(DataError, match="needs 4 classes"):
         mosaics(MODEL, cats, 4)
 
 
 def test_rivals_and_parts_of_a_scene() -> None:
-    data = Scenes(Toybox(5, seed=2, objects=2))
+    data = ToyboxDataset(Toybox(5, seed=2, objects=2))
     for i in range(5):
         item = data[i]
-        drawing = data.drawn[i].drawing
-        assert item.rival is not None
-        assert np.array_equal(item.rival(), drawing.masks[1])
-    alone = Scenes(Toybox(1))[0]
-    assert alone.rival is None
+        drawing = data.scenes[i].drawing
+        assert item.other_objects_mask is not None
+        assert np.array_equal(item.other_objects_mask(), drawing.masks[1])
+    alone = ToyboxDataset(Toybox(1))[0]
+    assert alone.other_objects_mask is None

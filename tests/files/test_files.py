@@ -14,7 +14,7 @@ from PIL import Image
 
 import camlucida
 from camlucida import _files
-from camlucida._files import atomic_path, atomic_stream, atomic_write, make_folder, remove_leftovers, write_picture
+from camlucida._files import atomic_path, atomic_stream, atomic_write, make_folder, remove_leftovers, write_image
 from camlucida.errors import ImageError, OutputError
 
 SOURCES = sorted(Path(camlucida.__file__).parent.rglob("*.py"))
@@ -67,7 +67,7 @@ def test_the_disk_is_flushed_before_and_after_the_rename(tmp_path: Path, monkeyp
     atomic_write(tmp_path / "a", b"1")
     with atomic_path(tmp_path / "b") as path:
         path.write_bytes(b"2")
-    write_picture(lambda: Image.new("RGB", (2, 2)), tmp_path / "c.png")
+    write_image(lambda: Image.new("RGB", (2, 2)), tmp_path / "c.png")
     assert events == ["file", "rename", "folder"] * 3
     events.clear()
     make_folder(tmp_path / "new" / "inner")

@@ -20,8 +20,8 @@ def _one_thread() -> Iterator[None]:
 
 
 def _numbers(*shape: int, seed: int, positive: bool = False) -> Tensor:
-    found = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return found.abs() if positive else found
+    result = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return result.abs() if positive else result
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ class Stacked(nn.Module):
         return out
 
 
-def _made(network: nn.Module, seed: int = 0) -> nn.Module:
+def _seeded_network(network: nn.Module, seed: int = 0) -> nn.Module:
     """Float64, eval mode, weights that depend on the seed alone."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -84,13 +84,13 @@ def _made(network: nn.Module, seed: int = 0) -> nn.Module:
 @pytest.fixture
 def gap() -> Callable[..., nn.Module]:
     """gap(between the pool and the linear layer, bias=, pool=): a `Gap` in float64."""
-    return lambda *between, **options: _made(Gap(*between, **options))
+    return lambda *between, **options: _seeded_network(Gap(*between, **options))
 
 
 @pytest.fixture
 def stacked() -> Callable[..., nn.Module]:
     """stacked(bias=): a `Stacked` in float64."""
-    return lambda **options: _made(Stacked(**options))
+    return lambda **options: _seeded_network(Stacked(**options))
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def images() -> Tensor:
     return _numbers(2, 3, 6, 10, seed=42)
 
 
-def _seen(network: nn.Module, inputs: Tensor, score: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+def _capture_by_hook(network: nn.Module, inputs: Tensor, score: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     kept: list[Tensor] = []
 
     def hook(_: nn.Module, __: object, output: Tensor) -> Tensor:
@@ -118,4 +118,4 @@ def _seen(network: nn.Module, inputs: Tensor, score: Callable[[Tensor], Tensor])
 @pytest.fixture
 def seen() -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
     """seen(network, inputs, score): activations and gradients of `features`, and the output, by plain hooks."""
-    return _seen
+    return _capture_by_hook

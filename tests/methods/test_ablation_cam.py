@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from camlucida.attribution import attribute
-from camlucida.engine import Rest, linear_end, resolve, trace, twin_of
+from camlucida.engine import NetworkSuffix, gap_linear_head, resolve, trace, copy_of
 from camlucida.methods.ablation_cam import ablation_cam
 from camlucida.outputs import class_scores
 
 Make = Callable[..., nn.Module]
 
 
-def slow(network: nn.Module, images: Tensor, k: int, infill: float = 0.0) -> Tensor:
+def reference(network: nn.Module, images: Tensor, k: int, infill: float = 0.0) -> Tensor:
     """w_k = (y - y_k) / |y|, one whole forward of the untouched network a channel, a hook overwriting it."""
     maps = []
     for image in images:
@@ -30,7 +30,7 @@ def slow(network: nn.Module, images: Tensor, k: int, infill: float = 0.0) -> Ten
         score = float(network(image[None])[0, k])
         handle.remove()
         activations = kept[0][0]
-        found = torch.zeros(activations.shape[1:], dtype=torch.float64)
+        result = torch.zeros(activations.shape[1:], dtype=torch.float64)
         for channel in range(len(activations)):
 
             def ablate(_: nn.Module, __: object, output: Tensor, channel: int = channel) -> Tensor:
@@ -41,8 +41,8 @@ def slow(network: nn.Module, images: Tensor, k: int, infill: float = 0.0) -> Ten
             handle = network.features.register_forward_hook(ablate)
             without = float(network(image[None])[0, k])
             handle.remove()
-            found += (score - without) / abs(score) * activations[channel]
-        maps.append(found)
+            result += (score - without) / abs(score) * activations[channel]
+        maps.append(result)
     return torch.stack(maps)
 
 
@@ -54,10 +54,10 @@ def test_equals_really_ablating_in_the_original_network(
     network = request.getfixturevalue(kind)()
     with torch.no_grad():
         for k in range(4):
-            found = attribute(
+            result = attribute(
                 network, images, target=k, layer="features", method="ablation_cam", signed=True, infill=infill
             )
-            assert_close(found, slow(network, images, k, infill))
+            assert_close(result, reference(network, images, k, infill))
 
 
 def test_the_weights_on_a_linear_end(gap: Make, images: Tensor, seen: Callable[..., tuple]) -> None:
@@ -65,19 +65,19 @@ def test_the_weights_on_a_linear_end(gap: Make, images: Tensor, seen: Callable[.
     network = gap()
     activations, _, output = seen(network, images, lambda o: o[:, 1])
     weights = network.head.weight[1].detach() * activations.mean((2, 3)) / output[:, 1:2].abs()
-    found = attribute(network, images, target=1, layer="features", method="ablation_cam", signed=True)
-    assert_close(found, (weights[:, :, None, None] * activations).sum(1))
+    result = attribute(network, images, target=1, layer="features", method="ablation_cam", signed=True)
+    assert_close(result, (weights[:, :, None, None] * activations).sum(1))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("infill", [0.0, -1.3])
 def test_the_closed_form_equals_running_the_rest(gap: Make, images: Tensor, dtype: torch.dtype, infill: float) -> None:
     network, images = gap().to(dtype), images.to(dtype)
-    twin = twin_of(network)
-    run = trace(twin, images, resolve(twin, images, ["features"]), rerun=True)
-    assert linear_end(run, run.layers[0]) is not None
-    rest = Rest(run, run.layers[0], class_scores)
-    assert_close(rest.without_channels(infill), rest.without_channels(infill, closed_form=False), rtol=1e-6, atol=1e-6)
+    copied = copy_of(network)
+    run = trace(copied, images, resolve(copied, images, ["features"]), rerun=True)
+    assert gap_linear_head(run, run.layers[0]) is not None
+    rest = NetworkSuffix(run, run.layers[0], class_scores)
+    assert_close(rest.ablate_channels(infill), rest.ablate_channels(infill, closed_form=False), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -88,9 +88,9 @@ def test_half_precision_on_a_linear_end(gap: Make, images: Tensor, dtype: torch.
         network.head.bias.fill_(30.1)
         network.head.weight.mul_(0.05)
     exact = attribute(network, images, target=1, layer="features", method="ablation_cam", signed=True)
-    found = attribute(network.to(dtype), images, target=1, layer="features", method="ablation_cam", signed=True)
-    assert found.dtype == torch.float32
-    assert_close(found.double(), exact, rtol=0, atol=0.05 * float(exact.abs().max()))
+    result = attribute(network.to(dtype), images, target=1, layer="features", method="ablation_cam", signed=True)
+    assert result.dtype == torch.float32
+    assert_close(result.double(), exact, rtol=0, atol=0.05 * float(exact.abs().max()))
 
 
 def test_the_score_falls_by_hand() -> None:
@@ -98,8 +98,8 @@ def test_the_score_falls_by_hand() -> None:
     score = torch.tensor([2.0, 4.0])
     without = torch.tensor([[1.0, 5.0], [4.0, 2.0]])  # (c, b)
     # first image: (2 - 1) / 2 = 1/2, (2 - 4) / 2 = -1; second: (4 - 5) / 4 = -1/4, (4 - 2) / 4 = 1/2
-    wanted = torch.tensor([[[0.5 - 3, 1.0]], [[-0.25, -0.25 + 2]]])
-    assert_close(ablation_cam(activations, score, lambda infill: without), wanted)
+    expected = torch.tensor([[[0.5 - 3, 1.0]], [[-0.25, -0.25 + 2]]])
+    assert_close(ablation_cam(activations, score, lambda infill: without), expected)
 
 
 def test_a_negative_score_does_not_turn_the_map_round(gap: Make, images: Tensor) -> None:
@@ -119,20 +119,20 @@ def test_a_score_of_zero_is_finite(stacked: Make, images: Tensor) -> None:
     network = stacked()
     with torch.no_grad():
         network.hidden[-1].bias[0] -= network(images[:1])[0, 0]
-    found = attribute(network, images[:1], target=0, layer="features", method="ablation_cam", signed=True)
-    assert found.isfinite().all()
-    assert found.abs().max() > 0
+    result = attribute(network, images[:1], target=0, layer="features", method="ablation_cam", signed=True)
+    assert result.isfinite().all()
+    assert result.abs().max() > 0
     dead = attribute(network, images[:1], target=lambda o: o[:, 0] * 0, layer="features", method="ablation_cam")
     assert_close(dead, torch.zeros_like(dead))
 
 
-def test_a_dead_channel_is_worth_nothing(stacked: Make, images: Tensor) -> None:
+def test_a_dead_channel_has_zero_weight(stacked: Make, images: Tensor) -> None:
     network = stacked()
     with torch.no_grad():
         network.features[0].weight[2] = 0
         network.features[0].bias[2] = -1
-        found = attribute(network, images, target=2, layer="features", method="ablation_cam", signed=True)
-        assert_close(found, slow(network, images, 2))
+        result = attribute(network, images, target=2, layer="features", method="ablation_cam", signed=True)
+        assert_close(result, reference(network, images, 2))
 
 
 def test_targets_share_the_runs_and_stay_themselves(stacked: Make, images: Tensor) -> None:

@@ -64,7 +64,7 @@ def images() -> Tensor:
     return torch.randn(2, 3, 8, 12, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
 
 
-def looked(network: Tiny, images: Tensor, k: int) -> tuple[list[Tensor], list[Tensor]]:
+def run_with_hooks(network: Tiny, images: Tensor, k: int) -> tuple[list[Tensor], list[Tensor]]:
     """Weights and their gradients, by the nudges."""
     network.seen = []
     network.nudges = [torch.zeros(len(images), 2, 7, 7, dtype=torch.float64, requires_grad=True) for _ in range(2)]
@@ -81,7 +81,7 @@ def eye() -> list[list[float]]:
     return [[float(i == j) for j in range(7)] for i in range(7)]
 
 
-def slow_rollout(weights: Sequence[Tensor], image: int) -> list[list[float]]:
+def reference_rollout(weights: Sequence[Tensor], image: int) -> list[list[float]]:
     """Abnar & Zuidema: A = 0.5 W + 0.5 I; the last block's stands leftmost."""
     rolled = eye()
     for block in weights:
@@ -90,7 +90,7 @@ def slow_rollout(weights: Sequence[Tensor], image: int) -> list[list[float]]:
     return rolled
 
 
-def slow_relevance(weights: Sequence[Tensor], gradients: Sequence[Tensor], image: int) -> list[list[float]]:
+def reference_relevance(weights: Sequence[Tensor], gradients: Sequence[Tensor], image: int) -> list[list[float]]:
     """Chefer et al., eq. 5 and 6, from R = I."""
     relevance = eye()
     for a, g in zip(weights, gradients, strict=True):
@@ -113,20 +113,20 @@ def mean_row(of: list[list[float]], rows: list[int], less: float = 0.0) -> list[
 
 
 @pytest.mark.parametrize("read", READ)
-def test_rollout_equals_the_slow_twin(images: Tensor, read: str) -> None:
+def test_rollout_equals_the_reference(images: Tensor, read: str) -> None:
     network = tiny(read)
-    weights, _ = looked(network, images, 0)
-    wanted = on_picture([mean_row(slow_rollout(weights, b), READ[read]) for b in range(2)])
-    assert_close(attribute(network, images, method="attention_rollout"), wanted)
+    weights, _ = run_with_hooks(network, images, 0)
+    expected = on_picture([mean_row(reference_rollout(weights, b), READ[read]) for b in range(2)])
+    assert_close(attribute(network, images, method="attention_rollout"), expected)
 
 
 @pytest.mark.parametrize("read", READ)
-def test_relevance_equals_the_slow_twin(images: Tensor, read: str) -> None:
+def test_relevance_equals_the_reference(images: Tensor, read: str) -> None:
     network = tiny(read)
     maps = []
     for k in range(4):
-        weights, gradients = looked(network, images, k)
-        rows = [mean_row(slow_relevance(weights, gradients, b), READ[read], less=1) for b in range(2)]
+        weights, gradients = run_with_hooks(network, images, k)
+        rows = [mean_row(reference_relevance(weights, gradients, b), READ[read], less=1) for b in range(2)]
         maps.append(attribute(network, images, target=k, method="attention_relevance"))
         assert_close(maps[-1], on_picture(rows))
         assert maps[-1].max() > 0
@@ -139,7 +139,7 @@ def test_timm_equals_the_authors_formula(fused: bool) -> None:
     before = timm.layers.use_fused_attn()
     images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
 
-    def made(fused: bool) -> nn.Module:
+    def seeded_module(fused: bool) -> nn.Module:
         torch.manual_seed(0)
         timm.layers.set_fused_attn(fused)
         network: nn.Module = timm.create_model("vit_tiny_patch16_224", img_size=(64, 96), num_classes=5)
@@ -149,7 +149,7 @@ def test_timm_equals_the_authors_formula(fused: bool) -> None:
         return network.double().eval()
 
     try:
-        network, ours = made(False), made(fused)
+        network, ours = seeded_module(False), seeded_module(fused)
     finally:
         timm.layers.set_fused_attn(before)
     kept: list[Tensor] = []
@@ -158,16 +158,16 @@ def test_timm_equals_the_authors_formula(fused: bool) -> None:
     rows = []
     for image in images:
         kept.clear()
-        slopes = torch.autograd.grad(network(image[None])[0, 3], kept)
+        gradients = torch.autograd.grad(network(image[None])[0, 3], kept)
         relevance = rolled = torch.eye(25, dtype=torch.float64)
-        for weights, slope in zip(kept, slopes, strict=True):
-            relevance = relevance + (slope * weights)[0].clamp(min=0).mean(0) @ relevance
+        for weights, gradient in zip(kept, gradients, strict=True):
+            relevance = relevance + (gradient * weights)[0].clamp(min=0).mean(0) @ relevance
             mean = weights[0].mean(0).detach() + torch.eye(25)
             rolled = (mean / mean.sum(-1, keepdim=True)) @ rolled
         rows.append(torch.stack([relevance[0, 1:], rolled[0, 1:]]).detach().reshape(2, 4, 6))
-    wanted = F.interpolate(torch.stack(rows), size=(64, 96), mode="bilinear", align_corners=False)
-    for which, method in enumerate(["attention_relevance", "attention_rollout"]):
-        assert_close(attribute(ours, images, target=3, method=method), wanted[:, which], rtol=1e-10, atol=1e-14)
+    expected = F.interpolate(torch.stack(rows), size=(64, 96), mode="bilinear", align_corners=False)
+    for indices, method in enumerate(["attention_relevance", "attention_rollout"]):
+        assert_close(attribute(ours, images, target=3, method=method), expected[:, indices], rtol=1e-10, atol=1e-14)
 
 
 def test_of_several_tokens_in_front_none_is_on_the_map() -> None:
@@ -177,10 +177,10 @@ def test_of_several_tokens_in_front_none_is_on_the_map() -> None:
     read = torch.tensor([0.5, 0.5, 0, 0, 0, 0, 0, 0], dtype=torch.float64)
     attention = Attention((weights,), read, 2, (2, 3), (2, 3))
     assert_close(attention_rollout(attention)[0], torch.tensor([[0, 0, 0], [0, 0, 0.5]], dtype=torch.float64))
-    slopes = torch.full_like(weights, 3.0)
-    wanted = torch.tensor([[0, 0, 0], [0, 0, 3.0]], dtype=torch.float64)
-    assert_close(attention_relevance(attention, (slopes,))[0], wanted)
-    assert_close(attention_relevance(attention, (-slopes,))[0], 0 * wanted)
+    gradients = torch.full_like(weights, 3.0)
+    expected = torch.tensor([[0, 0, 0], [0, 0, 3.0]], dtype=torch.float64)
+    assert_close(attention_relevance(attention, (gradients,))[0], expected)
+    assert_close(attention_relevance(attention, (-gradients,))[0], 0 * expected)
 
 
 def one_block(*heads: list[list[float]]) -> Attention:
@@ -216,8 +216,8 @@ def test_heads_are_fused(fuse: str, row: list[float]) -> None:
 )
 def test_the_least_weights_are_discarded(discard: float, row: list[float]) -> None:
     head = [[0.2, 0.5, 0.3], [0.1, 0.6, 0.31], [0.29, 0.31, 0.4]]
-    found = attention_rollout(one_block(head), discard=discard)[0, 0]
-    assert_close(found, torch.tensor(row, dtype=torch.float64))
+    result = attention_rollout(one_block(head), discard=discard)[0, 0]
+    assert_close(result, torch.tensor(row, dtype=torch.float64))
 
 
 def test_options_that_do_not_exist(images: Tensor) -> None:

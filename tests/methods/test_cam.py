@@ -17,7 +17,7 @@ from camlucida.models.model import Model
 Make = Callable[..., nn.Module]
 
 
-def slow(activations: Tensor, head: Tensor) -> Tensor:
+def reference(activations: Tensor, head: Tensor) -> Tensor:
     """M_c(x, y) = sum_k w_k^c f_k(x, y), written out."""
     b, c, h, w = activations.shape
     f, weights = activations.tolist(), head.tolist()
@@ -27,18 +27,18 @@ def slow(activations: Tensor, head: Tensor) -> Tensor:
     return torch.tensor(rows, dtype=torch.float64)
 
 
-def test_equals_the_slow_twin(case: tuple[Tensor, Tensor], numbers: Callable[..., Tensor]) -> None:
+def test_equals_the_reference(case: tuple[Tensor, Tensor], numbers: Callable[..., Tensor]) -> None:
     head = numbers(2, 5, seed=7)
-    assert_close(cam(case[0], head), slow(case[0], head))
+    assert_close(cam(case[0], head), reference(case[0], head))
 
 
 @pytest.mark.parametrize("k", range(4))
 def test_is_the_class_row_over_the_channels(gap: Make, images: Tensor, seen: Callable[..., tuple], k: int) -> None:
     network = gap()
     activations, _, output = seen(network, images, lambda o: o[:, k])
-    found = attribute(network, images, target=k, layer="features", method="cam")
-    assert_close(found, slow(activations, network.head.weight[k].detach().expand(2, -1)))
-    assert_close(found.mean((1, 2)), output[:, k] - network.head.bias[k].detach())
+    result = attribute(network, images, target=k, layer="features", method="cam")
+    assert_close(result, reference(activations, network.head.weight[k].detach().expand(2, -1)))
+    assert_close(result.mean((1, 2)), output[:, k] - network.head.bias[k].detach())
 
 
 def test_of_a_contrast_is_the_difference_of_the_rows(gap: Make, images: Tensor) -> None:
@@ -49,9 +49,9 @@ def test_of_a_contrast_is_the_difference_of_the_rows(gap: Make, images: Tensor) 
 
 def test_one_class_an_image(gap: Make, images: Tensor) -> None:
     network = gap()
-    found = attribute(network, images, target=torch.tensor([3, 0]), layer="features", method="cam")
+    result = attribute(network, images, target=torch.tensor([3, 0]), layer="features", method="cam")
     each = [attribute(network, images, target=k, layer="features", method="cam") for k in (3, 0)]
-    assert_close(found, torch.stack([each[0][0], each[1][1]]))
+    assert_close(result, torch.stack([each[0][0], each[1][1]]))
 
 
 class GlobalMean(nn.Module):
@@ -136,12 +136,12 @@ class TwoHeads(nn.Module):
 def test_a_second_head_is_not_mistaken_for_the_one_that_is_read(gap: Make, images: Tensor, method: str) -> None:
     base = gap()
     network = TwoHeads(base)
-    wanted = attribute(base, images, target=2, layer="features", method=method)
+    expected = attribute(base, images, target=2, layer="features", method=method)
     try:
-        found = attribute(network, images, target=2, layer="base.features", method=method)
+        result = attribute(network, images, target=2, layer="base.features", method=method)
     except MethodError:
         return  # honest too: cam may say that it does not see a linear end
-    assert_close(found, wanted)
+    assert_close(result, expected)
 
 
 @pytest.mark.parametrize("method", ["cam", "ablation_cam"])
@@ -151,6 +151,6 @@ def test_scores_read_through_a_callable_are_not_taken_for_the_logits(gap: Make, 
         with pytest.raises(MethodError):
             attribute(model, images, target=2, layer="features", method=method)
         return
-    found = attribute(model, images, target=2, layer="features", method=method)
-    wanted = attribute(model.network, images, target=2, score="probability", layer="features", method=method)
-    assert_close(found, wanted)
+    result = attribute(model, images, target=2, layer="features", method=method)
+    expected = attribute(model.network, images, target=2, score="probability", layer="features", method=method)
+    assert_close(result, expected)

@@ -19,7 +19,7 @@ from camlucida.request import AttributionRequest
 Make = Callable[..., nn.Module]
 
 
-def noted(network: nn.Module, images: Tensor, **options: object) -> tuple[Tensor, dict[str, Tensor]]:
+def run_method(network: nn.Module, images: Tensor, **options: object) -> tuple[Tensor, dict[str, Tensor]]:
     method = find("deep_lift")
     run = attributions(
         Model(network),
@@ -30,15 +30,15 @@ def noted(network: nn.Module, images: Tensor, **options: object) -> tuple[Tensor
 
 
 def adds_up(network: nn.Module, images: Tensor, **options: object) -> None:
-    found, notes = noted(network, images, **options)
+    result, notes = run_method(network, images, **options)
     with torch.no_grad():
         difference = network(images)[:, 2] - notes["baseline_score"]
     assert difference.abs().min() > 1e-3
-    assert_close(found.sum((1, 2)), difference, rtol=1e-9, atol=1e-9)
+    assert_close(result.sum((1, 2)), difference, rtol=1e-9, atol=1e-9)
     assert_close(notes["completeness_gap"], torch.zeros_like(difference), rtol=0, atol=1e-9)
 
 
-def drawn(network: nn.Module) -> nn.Module:
+def randomized(network: nn.Module) -> nn.Module:
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for name, tensor in (*network.double().named_parameters(), *network.named_buffers()):
@@ -48,7 +48,7 @@ def drawn(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def slow(network: nn.Module, image: Tensor, k: int) -> Tensor:
+def reference(network: nn.Module, image: Tensor, k: int) -> Tensor:
     """The paper's chain rule (eq. 3) on `Stacked`, each layer a matrix, each ReLU a diagonal of eq. (Rescale)."""
     layers = [network.features[0], network.rest[0], network.hidden[0], network.hidden[2]]  # type: ignore[index]
     x, x0, multipliers = image[None], torch.zeros_like(image)[None], None
@@ -59,22 +59,22 @@ def slow(network: nn.Module, image: Tensor, k: int) -> Tensor:
         multipliers = matrix if multipliers is None else matrix @ multipliers
         x, x0 = layer(x), layer(x0)
         if i < len(layers) - 1:
-            slope = [
+            gradient = [
                 (max(a, 0.0) - max(b, 0.0)) / (a - b)
                 for a, b in zip(x.flatten().tolist(), x0.flatten().tolist(), strict=True)
             ]
-            multipliers = torch.tensor(slope, dtype=torch.float64)[:, None] * multipliers
+            multipliers = torch.tensor(gradient, dtype=torch.float64)[:, None] * multipliers
             x, x0 = x.relu(), x0.relu()
     assert multipliers is not None
     return (multipliers[k].view_as(image) * image).sum(0)
 
 
-def test_equals_the_slow_twin(stacked: Make, images: Tensor) -> None:
+def test_equals_the_reference(stacked: Make, images: Tensor) -> None:
     network = stacked()
     for k in range(4):
-        found = attribute(network, images, target=k, method="deep_lift")
+        result = attribute(network, images, target=k, method="deep_lift")
         with torch.no_grad():
-            assert_close(found, torch.stack([slow(network, image, k) for image in images]))
+            assert_close(result, torch.stack([reference(network, image, k) for image in images]))
 
 
 def test_of_the_papers_example() -> None:
@@ -87,8 +87,8 @@ def test_of_the_papers_example() -> None:
 
     x = torch.ones(1, 1, 1, 2, dtype=torch.float64)
     assert attribute(Saturated(), x, target=0, method="gradient").abs().max() == 0
-    found = attribute(Saturated(), x, target=0, method="deep_lift")
-    assert_close(found, torch.full((1, 1, 2), 0.5, dtype=torch.float64))
+    result = attribute(Saturated(), x, target=0, method="deep_lift")
+    assert_close(result, torch.full((1, 1, 2), 0.5, dtype=torch.float64))
 
 
 class Mixed(nn.Module):
@@ -160,26 +160,26 @@ KINDS = [
 
 @pytest.mark.parametrize("baseline", ["mean", "noise"])
 def test_adds_up_with_skips_and_relus_of_all_kinds(images: Tensor, baseline: str) -> None:
-    adds_up(drawn(Mixed()), images, baseline=baseline, seed=2)
+    adds_up(randomized(Mixed()), images, baseline=baseline, seed=2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_adds_up_in(kind: str, images: Tensor) -> None:
-    adds_up(drawn(Block(kind)), images)
+    adds_up(randomized(Block(kind)), images)
 
 
 def test_a_flat_baseline_does_not_explode_in_a_norm(images: Tensor) -> None:
     """Without biases the mean picture has no spread at all, and 1 / sigma is 316 there."""
-    network = drawn(Block("layer norm"))
+    network = randomized(Block("layer norm"))
     nn.init.zeros_(network.stem.bias)  # type: ignore[arg-type, union-attr]
-    found, notes = noted(network.float(), images.float())
-    assert found.abs().max() < 10
+    result, notes = run_method(network.float(), images.float())
+    assert result.abs().max() < 10
     assert notes["completeness_gap"].abs().max() < 1e-5
 
 
-def test_a_picture_that_is_its_baseline_has_no_shares(stacked: Make) -> None:
-    found, notes = noted(stacked(), torch.zeros(1, 3, 6, 10, dtype=torch.float64))
-    assert found.abs().max() == 0
+def test_a_image_that_is_its_baseline_has_no_shares(stacked: Make) -> None:
+    result, notes = run_method(stacked(), torch.zeros(1, 3, 6, 10, dtype=torch.float64))
+    assert result.abs().max() == 0
     assert notes["completeness_gap"].abs().max() == 0
 
 

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from camlucida.methods.eigen_cam import eigen_cam
 
 
-def slow(activations: Tensor) -> Tensor:
+def reference(activations: Tensor) -> Tensor:
     """A v_1 from the full SVD of (places, channels), not centred, as the SVD's sign has it."""
     maps = []
     for image in activations.numpy():
@@ -30,9 +30,9 @@ def test_equals_the_full_svd_up_to_the_sign(
     numbers: Callable[..., Tensor], shape: tuple[int, ...], positive: bool
 ) -> None:
     activations = numbers(*shape, seed=sum(shape), positive=positive)
-    found, wanted = eigen_cam(activations), slow(activations)
-    turned = torch.where(wanted.sum((1, 2), keepdim=True) < 0, -wanted, wanted)
-    assert_close(found, turned)
+    result, expected = eigen_cam(activations), reference(activations)
+    turned = torch.where(expected.sum((1, 2), keepdim=True) < 0, -expected, expected)
+    assert_close(result, turned)
 
 
 @pytest.mark.parametrize("shape", [(4, 5, 3, 4), (4, 30, 3, 4)], ids=["few channels", "many channels"])
@@ -59,10 +59,10 @@ def test_one_bright_object_is_never_inverted(channels: int) -> None:
         top, left = torch.randint(0, 5, (2,), generator=generator).tolist()
         object_ = (slice(top, top + 2), slice(left, left + 3))
         layer[(..., *object_)] += 3 * torch.rand(channels, 1, 1, generator=generator)
-        found = eigen_cam(layer)[0]
+        result = eigen_cam(layer)[0]
         inside = torch.zeros(7, 7, dtype=torch.bool)
         inside[object_] = True
-        if not found[inside].min() > found[~inside].max() or found.min() < 0:
+        if not result[inside].min() > result[~inside].max() or result.min() < 0:
             wrong.append(n)
     assert not wrong
 

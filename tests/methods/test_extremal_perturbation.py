@@ -15,20 +15,20 @@ from camlucida.attribution import attribute, attributions
 from camlucida.data import toybox
 from camlucida.errors import MethodError
 from camlucida.methods import find
-from camlucida.methods.parts.fills import filled
-from camlucida.methods.parts.smooth_masks import grid_of, smooth_mask, towards_area
+from camlucida.methods.parts.fills import infill_image
+from camlucida.methods.parts.smooth_masks import parameter_grid, smooth_mask, area_gradient
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.request import AttributionRequest
 
 
-def test_the_smooth_maximum_place_by_place() -> None:
+def test_the_smooth_maximum_per_position() -> None:
     """smax_v k(|u - v| / sigma) p_v with sigma = 21 pixels of 224, each place a loop over its neighbours."""
     size = (12, 20)
-    rows, columns = grid_of(size)
+    rows, columns = parameter_grid(size)
     assert (rows, columns) == (12, 20)
     p = torch.rand(1, rows, columns, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    sigma, wanted = 21 / 224 * 12, torch.zeros(rows, columns, dtype=torch.float64)
+    sigma, expected = 21 / 224 * 12, torch.zeros(rows, columns, dtype=torch.float64)
     reach = 1 + math.ceil(sigma)
     for y in range(rows):
         for x in range(columns):
@@ -38,13 +38,13 @@ def test_the_smooth_maximum_place_by_place() -> None:
                     there = p[0, min(max(y + dy, 0), rows - 1), min(max(x + dx, 0), columns - 1)]
                     near.append(float(there) * math.exp(-2 * max(0, math.hypot(dy, dx) / sigma - 0.5) ** 2))
             top = sum(math.exp(20 * value) for value in near)
-            wanted[y, x] = sum(value * math.exp(20 * value) for value in near) / top
-    assert_close(smooth_mask(size)(p)[0], wanted)
+            expected[y, x] = sum(value * math.exp(20 * value) for value in near) / top
+    assert_close(smooth_mask(size)(p)[0], expected)
 
 
 def test_a_photograph_has_a_parameter_every_seven_pixels() -> None:
-    assert grid_of((224, 224)) == (32, 32)
-    assert grid_of((224, 448)) == (32, 64)
+    assert parameter_grid((224, 224)) == (32, 32)
+    assert parameter_grid((224, 448)) == (32, 64)
 
 
 @pytest.mark.parametrize("area", [0.1, 0.25])
@@ -54,12 +54,12 @@ def test_the_area_term_is_the_gradient_of_the_papers(area: float) -> None:
     r[40 - round(40 * area) :] = 1
     for done, weight in ((0.0, 300), (1.0, 4800)):
         away = -weight * (mask.flatten(1).sort(1).values - r).square().mean(1)
-        (wanted,) = torch.autograd.grad(away.sum(), mask)
-        assert_close(towards_area(mask, area, done), wanted)
+        (expected,) = torch.autograd.grad(away.sum(), mask)
+        assert_close(area_gradient(mask, area, done), expected)
 
 
 def test_equal_pixels_are_drawn_alike() -> None:
-    pull = towards_area(torch.full((1, 10, 10), 0.5, dtype=torch.float64), 0.1, 0.0)
+    pull = area_gradient(torch.full((1, 10, 10), 0.5, dtype=torch.float64), 0.1, 0.0)
     assert_close(pull, torch.full_like(pull, 2 * 300 * (0.1 - 0.5) / 100))
 
 
@@ -72,10 +72,10 @@ class Spot(nn.Module):
 
 
 def test_finds_the_only_place_that_counts() -> None:
-    picture = torch.zeros(1, 3, 32, 32)
-    picture[..., ::2, ::2] = 1  # fine, so that a blur takes it away everywhere
+    image = torch.zeros(1, 3, 32, 32)
+    image[..., ::2, ::2] = 1  # fine, so that a blur takes it away everywhere
     for target, (y, x) in ((0, (8.5, 18.5)), (1, (24.5, 6.5))):
-        heat = attribute(Spot(), picture, target=target, method="extremal_perturbation", areas=(0.06,), infill="mean")[
+        heat = attribute(Spot(), image, target=target, method="extremal_perturbation", areas=(0.06,), infill="mean")[
             0
         ]
         assert 0.04 < float(heat.mean()) < 0.09
@@ -93,11 +93,11 @@ def matched(values: list[float], r: Tensor) -> Tensor:
     return torch.tensor([sum(of[round(v, 9)]) / len(of[round(v, 9)]) for v in values], dtype=torch.float64)
 
 
-def slow(network: nn.Module, images: Tensor, area: float, steps: int) -> tuple[Tensor, Tensor]:
+def reference(network: nn.Module, images: Tensor, area: float, steps: int) -> tuple[Tensor, Tensor]:
     """Adam on the whole objective, with the network, the blend and the sorting in one graph."""
     size, rate = (images.shape[2], images.shape[3]), 0.05
-    p = torch.ones(len(images), *grid_of(size), dtype=torch.float64).requires_grad_()
-    adam, cover = torch.optim.Adam([p], lr=rate, maximize=True), filled(images, "blur")
+    p = torch.ones(len(images), *parameter_grid(size), dtype=torch.float64).requires_grad_()
+    adam, cover = torch.optim.Adam([p], lr=rate, maximize=True), infill_image(images, "blur")
     r = torch.zeros(size[0] * size[1], dtype=torch.float64)
     r[round(len(r) * (1 - area)) :] = 1
     for step in range(steps):
@@ -111,7 +111,7 @@ def slow(network: nn.Module, images: Tensor, area: float, steps: int) -> tuple[T
     return mask.detach(), score.detach()
 
 
-def test_slow_twin(stacked: Any, images: Tensor) -> None:
+def test_reference(stacked: Any, images: Tensor) -> None:
     network = stacked()
     pictures = F.interpolate(images, size=(6, 10))
     made = attributions(
@@ -123,18 +123,18 @@ def test_slow_twin(stacked: Any, images: Tensor) -> None:
             methods=[(find("extremal_perturbation"), {"steps": 9, "areas": (0.3,), "infill": "blur", "rate": 0.05})],
         ),
     )
-    mask, score = slow(network, pictures, 0.3, 9)
+    mask, score = reference(network, pictures, 0.3, 9)
     assert_close(made.maps[0][0][0], mask)
     assert_close(made.notes[0][0][0]["masked_score"], score)
 
 
 def test_several_areas_are_their_mean(stacked: Any, images: Tensor) -> None:
-    network, told = stacked(), []
-    how: dict[str, Any] = {"target": 1, "method": "extremal_perturbation", "steps": 6}
-    both = attribute(network, images, areas=(0.1, 0.4), progress=lambda *far: told.append(far), **how)
-    one, other = (attribute(network, images, areas=(area,), **how) for area in (0.1, 0.4))
+    network, reported = stacked(), []
+    options: dict[str, Any] = {"target": 1, "method": "extremal_perturbation", "steps": 6}
+    both = attribute(network, images, areas=(0.1, 0.4), progress=lambda *far: reported.append(far), **options)
+    one, other = (attribute(network, images, areas=(area,), **options) for area in (0.1, 0.4))
     assert_close(both, (one + other) / 2)
-    assert told == [(i + 1, 12) for i in range(12)]
+    assert reported == [(i + 1, 12) for i in range(12)]
 
 
 @pytest.mark.parametrize("areas", [0.1, (), (0.0,), (0.1, 1.0)])

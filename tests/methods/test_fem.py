@@ -14,18 +14,18 @@ from camlucida.methods.fem import fem
 
 
 @pytest.mark.parametrize("k", [0.5, 1.0, 2.0])
-def test_slow_twin(numbers: Callable[..., Tensor], k: float) -> None:
+def test_reference(numbers: Callable[..., Tensor], k: float) -> None:
     activations = numbers(2, 5, 6, 7, seed=1)
-    wanted = torch.zeros(2, 6, 7, dtype=torch.float64)
+    expected = torch.zeros(2, 6, 7, dtype=torch.float64)
     for b, c in itertools.product(range(2), range(5)):
         values = activations[b, c].flatten().tolist()
         mean = sum(values) / len(values)
         deviation = (sum((v - mean) ** 2 for v in values) / len(values)) ** 0.5
         for i, j in itertools.product(range(6), range(7)):
             if activations[b, c, i, j] >= mean + k * deviation:
-                wanted[b, i, j] += mean
-    assert wanted.abs().max() > 0
-    assert_close(fem(activations, k=k), wanted)
+                expected[b, i, j] += mean
+    assert expected.abs().max() > 0
+    assert_close(fem(activations, k=k), expected)
 
 
 def test_by_hand() -> None:

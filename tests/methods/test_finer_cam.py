@@ -17,18 +17,18 @@ Make = Callable[..., nn.Module]
 
 
 def found(network: nn.Module, images: Tensor, **how: Any) -> Tensor:
-    asked: dict[str, Any] = {"target": 1, "layer": "features", "method": "finer_cam", "signed": True} | how
-    return attribute(network, images, **asked)
+    requested: dict[str, Any] = {"target": 1, "layer": "features", "method": "finer_cam", "signed": True} | how
+    return attribute(network, images, **requested)
 
 
 def similar(row: Tensor, own: int, n: int) -> list[int]:
-    others = [k for k in range(len(row)) if k != own]
+    other_classes = [k for k in range(len(row)) if k != own]
     row = row.detach()
-    return sorted(others, key=lambda k: abs(float(row[k] - row[own])))[:n]
+    return sorted(other_classes, key=lambda k: abs(float(row[k] - row[own])))[:n]
 
 
 @pytest.mark.parametrize(("gamma", "n"), [(0.6, 3), (1.0, 1), (0.3, 2)])
-def test_slow_twin(stacked: Make, images: Tensor, gamma: float, n: int) -> None:
+def test_reference(stacked: Make, images: Tensor, gamma: float, n: int) -> None:
     """1/n sum_d mean_ij d(y_c - gamma y_d)/dA, one backward pass a class, one image after the other."""
     network, maps = stacked(), []
     for image in images:
@@ -36,8 +36,8 @@ def test_slow_twin(stacked: Make, images: Tensor, gamma: float, n: int) -> None:
         scores = network.hidden(network.rest(a.clone()))[0]
         alpha = torch.zeros(a.shape[1], dtype=a.dtype)
         for d in similar(scores, 1, n):
-            (slope,) = torch.autograd.grad(scores[1] - gamma * scores[d], a, retain_graph=True)
-            alpha += slope.mean((2, 3))[0] / n
+            (gradient,) = torch.autograd.grad(scores[1] - gamma * scores[d], a, retain_graph=True)
+            alpha += gradient.mean((2, 3))[0] / n
         maps.append(torch.einsum("c,chw->hw", alpha, a[0].detach()))
     assert_close(found(network, images, gamma=gamma, n=n), torch.stack(maps))
 
@@ -48,11 +48,11 @@ def test_softmax_weights_as_the_authors_write_them(stacked: Make, images: Tensor
     for image in images:
         a = network.features(image[None]).detach().requires_grad_()
         scores = network.hidden(network.rest(a.clone()))[0]
-        others = similar(scores, 1, 2)
-        p = scores.softmax(0)[others]
-        value = (p * (scores[1] - gamma * scores[others])).sum() / p.sum()
-        (slope,) = torch.autograd.grad(value, a)
-        maps.append(torch.einsum("c,chw->hw", slope.mean((2, 3))[0], a[0].detach()))
+        other_classes = similar(scores, 1, 2)
+        p = scores.softmax(0)[other_classes]
+        value = (p * (scores[1] - gamma * scores[other_classes])).sum() / p.sum()
+        (gradient,) = torch.autograd.grad(value, a)
+        maps.append(torch.einsum("c,chw->hw", gradient.mean((2, 3))[0], a[0].detach()))
     assert_close(found(network, images, gamma=gamma, n=2, weights="softmax"), torch.stack(maps))
 
 
@@ -64,8 +64,8 @@ def test_without_the_others_it_is_grad_cam(stacked: Make, images: Tensor) -> Non
 def test_against_one_other_it_is_grad_cam_of_the_contrast(stacked: Make, images: Tensor) -> None:
     network = stacked()
     (other,) = similar(network(images[:1])[0], 2, 1)
-    wanted = found(network, images[:1], target=f"2 rather than {other}", method="grad_cam")
-    assert_close(found(network, images[:1], target=2, gamma=1, n=1), wanted)
+    expected = found(network, images[:1], target=f"2 rather than {other}", method="grad_cam")
+    assert_close(found(network, images[:1], target=2, gamma=1, n=1), expected)
 
 
 def test_more_others_than_there_are(stacked: Make, images: Tensor) -> None:
@@ -78,7 +78,7 @@ def test_each_image_has_its_own_others(stacked: Make, images: Tensor) -> None:
     pictures = torch.cat([images, 3 * images.flip(-1), -2 * images])
     rows = network(pictures)
     assert len({similar(row, 1, 1)[0] for row in rows}) > 1
-    one_by_one = torch.cat([found(network, picture[None], n=1) for picture in pictures])
+    one_by_one = torch.cat([found(network, image[None], n=1) for image in pictures])
     assert_close(found(network, pictures, n=1), one_by_one)
 
 
@@ -90,8 +90,8 @@ def test_other_targets_have_an_own_class_too(gap: Make, images: Tensor, target: 
     (other,) = similar(row, 1, 1)
     own = -weight[1] if target == "not 1" else weight[1] - weight[0]
     a = network.features(images[:1])
-    wanted = torch.einsum("c,bchw->bhw", own - 0.6 * weight[other], a) / a[0, 0].numel()
-    assert_close(found(network, images[:1], target=target, n=1), wanted.detach())
+    expected = torch.einsum("c,bchw->bhw", own - 0.6 * weight[other], a) / a[0, 0].numel()
+    assert_close(found(network, images[:1], target=target, n=1), expected.detach())
 
 
 def test_the_others_are_scored_as_the_target_is(gap: Make, images: Tensor) -> None:
@@ -99,9 +99,9 @@ def test_the_others_are_scored_as_the_target_is(gap: Make, images: Tensor) -> No
     a = network.features(images[:1]).detach().requires_grad_()
     p = network.head(a.mean((2, 3))).log_softmax(1)[0]
     (other,) = similar(p, 1, 1)
-    (slope,) = torch.autograd.grad(p[1] - 0.6 * p[other], a)
-    wanted = torch.einsum("bc,bchw->bhw", slope.mean((2, 3)), a.detach())
-    assert_close(found(network, images[:1], n=1, score="log_probability"), wanted)
+    (gradient,) = torch.autograd.grad(p[1] - 0.6 * p[other], a)
+    expected = torch.einsum("bc,bchw->bhw", gradient.mean((2, 3)), a.detach())
+    assert_close(found(network, images[:1], n=1, score="log_probability"), expected)
 
 
 class One(nn.Module):

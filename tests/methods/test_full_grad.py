@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from camlucida.attribution import attribute, attributions
-from camlucida.engine import twin_of
+from camlucida.engine import copy_of
 from camlucida.engine.biases import bias_gradients
-from camlucida.engine.pictures import Pictures
+from camlucida.engine.pictures import InputVariants
 from camlucida.errors import MethodError
 from camlucida.methods import find
 from camlucida.models.model import Model
@@ -22,7 +22,7 @@ from camlucida.request import AttributionRequest
 Make = Callable[..., nn.Module]
 
 
-def drawn(network: nn.Module) -> nn.Module:
+def randomized(network: nn.Module) -> nn.Module:
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for name, tensor in (*network.double().named_parameters(), *network.named_buffers()):
@@ -33,7 +33,7 @@ def drawn(network: nn.Module) -> nn.Module:
 
 
 def found_in(network: nn.Module, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-    pictures = Pictures(twin_of(network), images, lambda output: output)
+    pictures = InputVariants(copy_of(network), images, lambda output: output)
     return bias_gradients(pictures, lambda image: lambda scores: scores[:, 2])
 
 
@@ -78,7 +78,7 @@ class Tokens(nn.Module):
 @pytest.mark.parametrize("kind", [Mixed, Tokens])
 def test_adds_up(kind: Callable[[], nn.Module], images: Tensor) -> None:
     """Proposition 1 of the paper."""
-    network = drawn(kind())
+    network = randomized(kind())
     gradient, biases = found_in(network, images)
     total = (gradient * images).sum((1, 2, 3)) + sum(b.flatten(1).sum(1) if b.ndim > 1 else b for b in biases)
     score = network(images)[:, 2].detach()
@@ -98,25 +98,25 @@ def test_biases_are_their_derivatives(stacked: Make, images: Tensor) -> None:
     network = stacked()
     layers = [network.features[0], network.rest[0], network.hidden[0], network.hidden[2]]  # type: ignore[index]
     for i, image in enumerate(images):
-        wanted = torch.autograd.grad(network(image[None])[0, 2], [layer.bias for layer in layers])
+        expected = torch.autograd.grad(network(image[None])[0, 2], [layer.bias for layer in layers])
         _, biases = found_in(network, images)
         sums = [b[i].sum((1, 2)) if b.ndim == 4 else b[i] for b in biases]
-        for found, slope, layer in zip(sums, wanted, layers, strict=True):
-            product = (slope * layer.bias).detach()
-            assert_close(found, product if found.ndim else product.sum())
+        for result, gradient, layer in zip(sums, expected, layers, strict=True):
+            product = (gradient * layer.bias).detach()
+            assert_close(result, product if result.ndim else product.sum())
 
 
-def slow(network: nn.Module, image: Tensor, k: int, *, by_channel: bool) -> Tensor:
+def reference(network: nn.Module, image: Tensor, k: int, *, by_channel: bool) -> Tensor:
     """The paper's sum on `Stacked`, by loops."""
     x = image[None].clone().requires_grad_()
     first = network.features[0](x)  # type: ignore[index]
     second = network.rest[0](first.relu())  # type: ignore[index]
     score = network.hidden(second.relu().flatten(1))[0, k]  # type: ignore[operator]
-    slopes = torch.autograd.grad(score, [x, first, second])
+    gradients = torch.autograd.grad(score, [x, first, second])
     layers = [image, *(network.get_submodule(name).bias[:, None, None] for name in ("features.0", "rest.0"))]
     total = torch.zeros(image.shape[1:], dtype=torch.float64)
-    for slope, factor in zip(slopes, layers, strict=True):
-        sizes = (slope[0] * factor).abs().detach()
+    for gradient, factor in zip(gradients, layers, strict=True):
+        sizes = (gradient[0] * factor).abs().detach()
         for channel in sizes:
             like = channel if by_channel else sizes
             if like.max() == like.min():
@@ -127,12 +127,12 @@ def slow(network: nn.Module, image: Tensor, k: int, *, by_channel: bool) -> Tens
 
 
 @pytest.mark.parametrize("scale", ["layer", "channel"])
-def test_equals_the_slow_twin(stacked: Make, images: Tensor, scale: str) -> None:
+def test_equals_the_reference(stacked: Make, images: Tensor, scale: str) -> None:
     network = stacked()
     for k in range(4):
-        found = attribute(network, images, target=k, method="full_grad", scale=scale)
-        wanted = [slow(network, image, k, by_channel=scale == "channel") for image in images]
-        assert_close(found, torch.stack(wanted))
+        result = attribute(network, images, target=k, method="full_grad", scale=scale)
+        expected = [reference(network, image, k, by_channel=scale == "channel") for image in images]
+        assert_close(result, torch.stack(expected))
 
 
 def test_what_a_network_writes_over_later_is_not_lost(images: Tensor) -> None:
@@ -148,13 +148,13 @@ def test_what_a_network_writes_over_later_is_not_lost(images: Tensor) -> None:
             x = F.relu(self.two(x), inplace=self.inplace)
             return x.mean((2, 3))
 
-    wanted, found = (found_in(drawn(InPlace(inplace)), images)[1] for inplace in (False, True))
-    assert [b.shape[1] for b in wanted] == [4, 4, 4]
-    assert_close(found, wanted)
+    expected, result = (found_in(randomized(InPlace(inplace)), images)[1] for inplace in (False, True))
+    assert [b.shape[1] for b in expected] == [4, 4, 4]
+    assert_close(result, expected)
 
 
 def test_tokens_lie_on_their_grid(images: Tensor) -> None:
-    _, biases = found_in(drawn(Tokens()), images)
+    _, biases = found_in(randomized(Tokens()), images)
     grids = [tuple(b.shape[2:]) for b in biases if b.ndim == 4]
     assert set(grids) == {(3, 5)}
     assert len(grids) >= 4
@@ -187,7 +187,7 @@ def test_adds_up_through_every_activation_of_pytorch(name: str, images: Tensor) 
     middle = OTHERS.get(name, ACTIVATIONS[name])()
     inside = nn.Conv2d(4 if name == "GLU" else 8, 6, 3)
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4))
-    network = drawn(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), middle, inside, head))
+    network = randomized(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), middle, inside, head))
     gradient, biases = found_in(network, images)
     total = (images * gradient).flatten(1).sum(1) + sum(b.flatten(1).sum(1) if b.ndim > 1 else b for b in biases)
     assert_close(total, network(images)[:, 2].detach())

@@ -15,11 +15,11 @@ from camlucida.methods.grad_cam import grad_cam
 Make = Callable[..., nn.Module]
 
 
-def slow(activations: Tensor, gradients: Tensor) -> Tensor:
+def reference(activations: Tensor, gradients: Tensor) -> Tensor:
     """alpha_k = 1/Z sum_i sum_j dy/dA_ij^k; L = sum_k alpha_k A^k (before the ReLU), written out."""
     b, c, h, w = activations.shape
     a, g = activations.tolist(), gradients.tolist()
-    found = torch.zeros(b, h, w, dtype=torch.float64)
+    result = torch.zeros(b, h, w, dtype=torch.float64)
     for n in range(b):
         for k in range(c):
             alpha = 0.0
@@ -29,20 +29,20 @@ def slow(activations: Tensor, gradients: Tensor) -> Tensor:
             alpha /= h * w
             for i in range(h):
                 for j in range(w):
-                    found[n, i, j] += alpha * a[n][k][i][j]
-    return found
+                    result[n, i, j] += alpha * a[n][k][i][j]
+    return result
 
 
-def test_equals_the_slow_twin(case: tuple[Tensor, Tensor]) -> None:
-    assert_close(grad_cam(*case), slow(*case))
+def test_equals_the_reference(case: tuple[Tensor, Tensor]) -> None:
+    assert_close(grad_cam(*case), reference(*case))
 
 
-def test_equals_the_slow_twin_on_a_network(stacked: Make, images: Tensor, seen: Callable[..., tuple]) -> None:
+def test_equals_the_reference_on_a_network(stacked: Make, images: Tensor, seen: Callable[..., tuple]) -> None:
     network = stacked()
     activations, gradients, _ = seen(network, images, lambda o: o[:, 3])
-    found = attribute(network, images, target=3, layer="features", signed=True)
-    assert_close(found, slow(activations, gradients))
-    assert_close(attribute(network, images, target=3, layer="features"), found.relu())
+    result = attribute(network, images, target=3, layer="features", signed=True)
+    assert_close(result, reference(activations, gradients))
+    assert_close(attribute(network, images, target=3, layer="features"), result.relu())
 
 
 def test_by_hand() -> None:
@@ -53,7 +53,7 @@ def test_by_hand() -> None:
 
 
 @pytest.mark.parametrize("k", range(4))
-def test_equals_cam_over_the_number_of_places(gap: Make, images: Tensor, k: int) -> None:
+def test_equals_cam_over_the_number_of_positions(gap: Make, images: Tensor, k: int) -> None:
     network = gap()
     cam = attribute(network, images, target=k, layer="features", method="cam")
     assert_close(attribute(network, images, target=k, layer="features", signed=True), cam / (3 * 5))

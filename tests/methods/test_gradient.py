@@ -16,38 +16,38 @@ Make = Callable[..., nn.Module]
 STEP = 1e-6
 
 
-def slow(network: nn.Module, images: Tensor, k: int) -> Tensor:
+def reference(network: nn.Module, images: Tensor, k: int) -> Tensor:
     """(b, c, H, W): how the score changes when one number of the picture is moved a little, one at a time."""
-    found = torch.zeros_like(images)
+    result = torch.zeros_like(images)
     with torch.no_grad():
         for place in torch.cartesian_prod(*(torch.arange(n) for n in images.shape)).tolist():
             up, down = images.clone(), images.clone()
             up[tuple(place)] += STEP
             down[tuple(place)] -= STEP
             b = place[0]
-            found[tuple(place)] = (network(up)[b, k] - network(down)[b, k]) / (2 * STEP)
-    return found
+            result[tuple(place)] = (network(up)[b, k] - network(down)[b, k]) / (2 * STEP)
+    return result
 
 
-def test_equals_the_slow_twin(stacked: Make, images: Tensor) -> None:
+def test_equals_the_reference(stacked: Make, images: Tensor) -> None:
     network = stacked()
-    slopes = slow(network, images, 2)
-    assert_close(attribute(network, images, target=2, method="gradient"), slopes.abs().amax(1), rtol=1e-5, atol=1e-7)
-    for join, wanted in {
-        "sum": slopes.sum(1),
-        "sum_abs": slopes.abs().sum(1),
-        "norm": (slopes[:, 0] ** 2 + slopes[:, 1] ** 2 + slopes[:, 2] ** 2).sqrt(),
+    gradients = reference(network, images, 2)
+    assert_close(attribute(network, images, target=2, method="gradient"), gradients.abs().amax(1), rtol=1e-5, atol=1e-7)
+    for join, expected in {
+        "sum": gradients.sum(1),
+        "sum_abs": gradients.abs().sum(1),
+        "norm": (gradients[:, 0] ** 2 + gradients[:, 1] ** 2 + gradients[:, 2] ** 2).sqrt(),
     }.items():
-        found = attribute(network, images, target=2, method="gradient", join=join)
-        assert_close(found, wanted, rtol=1e-5, atol=1e-7)
+        result = attribute(network, images, target=2, method="gradient", reduce=join)
+        assert_close(result, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_of_a_linear_network_it_is_the_weights() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 2 * 2, 3)).double()
-    found = attribute(network, torch.randn(1, 3, 2, 2).double(), target=1, method="gradient", join="sum")
-    assert_close(found[0], network[1].weight[1].detach().reshape(3, 2, 2).sum(0))
+    result = attribute(network, torch.randn(1, 3, 2, 2).double(), target=1, method="gradient", reduce="sum")
+    assert_close(result[0], network[1].weight[1].detach().reshape(3, 2, 2).sum(0))
 
 
 def test_a_way_to_join_that_is_none(gap: Make, images: Tensor) -> None:
     with pytest.raises(MethodError, match=r"join is one of max, norm, sum, sum_abs .*, not 'max_abs'"):
-        attribute(gap(), images, method="gradient", join="max_abs")
+        attribute(gap(), images, method="gradient", reduce="max_abs")

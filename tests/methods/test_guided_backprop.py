@@ -16,11 +16,11 @@ from camlucida.errors import MethodError
 Make = Callable[..., nn.Module]
 
 
-def slow(network: nn.Module, images: Tensor, k: int, *, guided: bool) -> Tensor:
+def reference(network: nn.Module, images: Tensor, k: int, *, guided: bool) -> Tensor:
     """Back through `Stacked`, layer by layer with its own weights: what comes to a ReLU passes where positive."""
     first, second = network.features[0], network.rest[0]  # type: ignore[index]
     third, last = network.hidden[0], network.hidden[2]  # type: ignore[index]
-    found = []
+    result = []
     with torch.no_grad():
         for image in images:
             a = first(image[None])
@@ -31,8 +31,8 @@ def slow(network: nn.Module, images: Tensor, k: int, *, guided: bool) -> Tensor:
             spare = [(n - 3) % 2 for n in a.shape[2:]]
             back = F.conv_transpose2d(back, second.weight, stride=2, output_padding=spare)
             back = cut(back, a, guided)
-            found.append(F.conv_transpose2d(back, first.weight, stride=2, padding=1, output_padding=1)[0])
-    return torch.stack(found)
+            result.append(F.conv_transpose2d(back, first.weight, stride=2, padding=1, output_padding=1)[0])
+    return torch.stack(result)
 
 
 def cut(back: Tensor, before: Tensor, guided: bool) -> Tensor:
@@ -41,30 +41,30 @@ def cut(back: Tensor, before: Tensor, guided: bool) -> Tensor:
 
 
 @pytest.mark.parametrize(("method", "guided"), [("guided_backprop", True), ("deconvnet", False)])
-def test_equal_the_slow_twin(stacked: Make, images: Tensor, method: str, guided: bool) -> None:
+def test_equal_the_reference(stacked: Make, images: Tensor, method: str, guided: bool) -> None:
     network = stacked()
     for k in range(4):
-        wanted = slow(network, images, k, guided=guided)
-        assert_close(attribute(network, images, target=k, method=method), wanted.abs().amax(1))
-        assert_close(attribute(network, images, target=k, method=method, join="sum"), wanted.sum(1))
+        expected = reference(network, images, k, guided=guided)
+        assert_close(attribute(network, images, target=k, method=method), expected.abs().amax(1))
+        assert_close(attribute(network, images, target=k, method=method, reduce="sum"), expected.sum(1))
 
 
 def test_guided_grad_cam_is_their_product(stacked: Make, images: Tensor) -> None:
     network = stacked()
     cam = attribute(network, images, target=1, layer="features")
     large = F.interpolate(cam[:, None], size=(6, 10), mode="bilinear", align_corners=False)[:, 0]
-    slopes = slow(network, images, 1, guided=True)
-    found = attribute(network, images, target=1, layer="features", method="guided_grad_cam")
-    assert_close(found, (slopes * large[:, None]).abs().amax(1))
-    found = attribute(network, images, target=1, layer="features", method="guided_grad_cam", join="sum")
-    assert_close(found, (slopes * large[:, None]).sum(1))
+    gradients = reference(network, images, 1, guided=True)
+    result = attribute(network, images, target=1, layer="features", method="guided_grad_cam")
+    assert_close(result, (gradients * large[:, None]).abs().amax(1))
+    result = attribute(network, images, target=1, layer="features", method="guided_grad_cam", reduce="sum")
+    assert_close(result, (gradients * large[:, None]).sum(1))
     assert large.max() > 0
 
 
 def test_guided_grad_cam_at_several_layers(stacked: Make, images: Tensor) -> None:
-    found = attribute(stacked(), images, target=1, layer=["features", "rest.1"], method="guided_grad_cam")
-    assert {name: tuple(map_.shape) for name, map_ in found.items()} == {"features": (2, 6, 10), "rest.1": (2, 6, 10)}
-    assert (found["features"] - found["rest.1"]).abs().max() > 0
+    result = attribute(stacked(), images, target=1, layer=["features", "rest.1"], method="guided_grad_cam")
+    assert {name: tuple(map_.shape) for name, map_ in result.items()} == {"features": (2, 6, 10), "rest.1": (2, 6, 10)}
+    assert (result["features"] - result["rest.1"]).abs().max() > 0
 
 
 @pytest.mark.parametrize("method", ["guided_backprop", "deconvnet", "guided_grad_cam"])

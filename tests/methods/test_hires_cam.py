@@ -13,35 +13,35 @@ from camlucida.attribution import attribute
 from camlucida.methods.hires_cam import hires_cam
 
 
-def slow(activations: Tensor, gradients: Tensor) -> Tensor:
+def reference(activations: Tensor, gradients: Tensor) -> Tensor:
     """sum_k g_ij^k A_ij^k, written out."""
     b, c, h, w = activations.shape
     a, g = activations.tolist(), gradients.tolist()
-    found = torch.zeros(b, h, w, dtype=torch.float64)
+    result = torch.zeros(b, h, w, dtype=torch.float64)
     for n in range(b):
         for i in range(h):
             for j in range(w):
                 for k in range(c):
-                    found[n, i, j] += g[n][k][i][j] * a[n][k][i][j]
-    return found
+                    result[n, i, j] += g[n][k][i][j] * a[n][k][i][j]
+    return result
 
 
-def test_equals_the_slow_twin(case: tuple[Tensor, Tensor]) -> None:
-    assert_close(hires_cam(*case), slow(*case))
+def test_equals_the_reference(case: tuple[Tensor, Tensor]) -> None:
+    assert_close(hires_cam(*case), reference(*case))
 
 
-def test_equals_the_slow_twin_on_a_network(
+def test_equals_the_reference_on_a_network(
     stacked: Callable[..., nn.Module], images: Tensor, seen: Callable[..., tuple]
 ) -> None:
     network = stacked()
     activations, gradients, _ = seen(network, images, lambda o: o[:, 0])
-    found = attribute(network, images, target=0, layer="features", method="hires_cam")
-    assert_close(found, slow(activations, gradients))
-    assert (found < 0).any()  # the definition has no ReLU
+    result = attribute(network, images, target=0, layer="features", method="hires_cam")
+    assert_close(result, reference(activations, gradients))
+    assert (result < 0).any()  # the definition has no ReLU
 
 
 @pytest.mark.parametrize("k", range(4))
-def test_equals_cam_over_the_number_of_places(gap: Callable[..., nn.Module], images: Tensor, k: int) -> None:
+def test_equals_cam_over_the_number_of_positions(gap: Callable[..., nn.Module], images: Tensor, k: int) -> None:
     network = gap()
     cam = attribute(network, images, target=k, layer="features", method="cam")
     assert_close(attribute(network, images, target=k, layer="features", method="hires_cam"), cam / (3 * 5))
@@ -50,11 +50,11 @@ def test_equals_cam_over_the_number_of_places(gap: Callable[..., nn.Module], ima
 def test_adds_up_to_the_score_without_biases(stacked: Callable[..., nn.Module], images: Tensor) -> None:
     """ReLU networks without biases are homogeneous: sum A g = S (Euler)."""
     network = stacked(bias=False)
-    found = attribute(network, images, target=2, layer="features", method="hires_cam")
-    assert_close(found.sum((1, 2)), network(images)[:, 2].detach())
+    result = attribute(network, images, target=2, layer="features", method="hires_cam")
+    assert_close(result.sum((1, 2)), network(images)[:, 2].detach())
 
 
-def test_differs_from_grad_cam_where_the_gradient_depends_on_the_place(
+def test_differs_from_grad_cam_where_the_gradient_varies(
     stacked: Callable[..., nn.Module], images: Tensor
 ) -> None:
     network = stacked()

@@ -13,30 +13,30 @@ from camlucida.attribution import attribute
 Make = Callable[..., nn.Module]
 
 
-def slow(network: nn.Module, images: Tensor, k: int) -> Tensor:
+def reference(network: nn.Module, images: Tensor, k: int) -> Tensor:
     """sum_c x_c dS/dx_c, written out."""
-    found = torch.zeros(len(images), *images.shape[2:], dtype=images.dtype)
+    result = torch.zeros(len(images), *images.shape[2:], dtype=images.dtype)
     for b, image in enumerate(images):
         picture = image[None].clone().requires_grad_()
         network(picture)[0, k].backward()
         for c in range(image.shape[0]):
             for i in range(image.shape[1]):
                 for j in range(image.shape[2]):
-                    found[b, i, j] += float(image[c, i, j] * picture.grad[0, c, i, j])  # type: ignore[index]
-    return found
+                    result[b, i, j] += float(image[c, i, j] * picture.grad[0, c, i, j])  # type: ignore[index]
+    return result
 
 
-def test_equals_the_slow_twin(stacked: Make, images: Tensor) -> None:
-    found = attribute(stacked(), images, target=1, method="input_x_gradient")
-    assert_close(found, slow(stacked(), images, 1))
-    assert found.min() < 0 < found.max()
+def test_equals_the_reference(stacked: Make, images: Tensor) -> None:
+    result = attribute(stacked(), images, target=1, method="input_x_gradient")
+    assert_close(result, reference(stacked(), images, 1))
+    assert result.min() < 0 < result.max()
 
 
 def test_adds_up_to_the_score_where_there_are_no_biases(stacked: Make, images: Tensor) -> None:
     """A network of ReLUs without biases is linear along the way from 0 to the picture."""
     network = stacked(bias=False)
-    found = attribute(network, images, target=3, method="input_x_gradient")
-    assert_close(found.sum((1, 2)), network(images)[:, 3].detach())
+    result = attribute(network, images, target=3, method="input_x_gradient")
+    assert_close(result.sum((1, 2)), network(images)[:, 3].detach())
 
 
 def test_nothing_at_the_mean_colour(stacked: Make, images: Tensor) -> None:

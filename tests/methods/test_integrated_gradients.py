@@ -27,7 +27,7 @@ class Cubic(nn.Module):
         return torch.stack([(flat**3).sum(1), flat[:, 0] * flat[:, 1] ** 2, flat.sum(1) + 5], dim=1)
 
 
-def noted(network: nn.Module, images: Tensor, **options: object) -> tuple[Tensor, dict[str, Tensor]]:
+def run_method(network: nn.Module, images: Tensor, **options: object) -> tuple[Tensor, dict[str, Tensor]]:
     method = find("integrated_gradients")
     run = attributions(
         Model(network),
@@ -37,7 +37,7 @@ def noted(network: nn.Module, images: Tensor, **options: object) -> tuple[Tensor
     return run.maps[0][0][0], dict(run.notes[0][0][0])
 
 
-def slow(network: nn.Module, image: Tensor, baseline: Tensor, k: int, steps: int) -> Tensor:
+def reference(network: nn.Module, image: Tensor, baseline: Tensor, k: int, steps: int) -> Tensor:
     """The paper's Riemann sum, from midpoints: sum over channels of (x - x') / m sum_i dF/dx."""
     total = torch.zeros_like(image)
     for i in range(steps):
@@ -47,26 +47,26 @@ def slow(network: nn.Module, image: Tensor, baseline: Tensor, k: int, steps: int
     return ((image - baseline) * total / steps).sum(0)
 
 
-def test_equals_the_slow_twin(stacked: Make, images: Tensor) -> None:
+def test_equals_the_reference(stacked: Make, images: Tensor) -> None:
     """Both are sums for the same integral: of a piecewise constant gradient, so fine steps on both sides."""
     network = stacked()
-    found = attribute(network, images, target=2, method="integrated_gradients", steps=1000)
+    result = attribute(network, images, target=2, method="integrated_gradients", steps=1000)
     for b, image in enumerate(images):
-        wanted = slow(network, image, torch.zeros_like(image), 2, 4000)
-        assert_close(found[b], wanted, rtol=0, atol=2e-3 * float(wanted.abs().max()))
+        expected = reference(network, image, torch.zeros_like(image), 2, 4000)
+        assert_close(result[b], expected, rtol=0, atol=2e-3 * float(expected.abs().max()))
 
 
 @pytest.mark.parametrize("steps", [2, 3, 50])
 def test_of_polynomials_it_is_exact(steps: int) -> None:
     x = torch.tensor([[[[2.0, -3.0]]]], dtype=torch.float64)
-    found = attribute(Cubic(), x, target=[0, 1, 2], method="integrated_gradients", steps=steps)
-    assert_close(found[0, 0], x[0, 0] ** 3)
-    assert_close(found[0, 1], torch.tensor([[6.0, 12.0]], dtype=torch.float64))  # a b^2 / 3 and 2 a b^2 / 3 of 18
-    assert_close(found[0, 2], x[0, 0])
+    result = attribute(Cubic(), x, target=[0, 1, 2], method="integrated_gradients", steps=steps)
+    assert_close(result[0, 0], x[0, 0] ** 3)
+    assert_close(result[0, 1], torch.tensor([[6.0, 12.0]], dtype=torch.float64))  # a b^2 / 3 and 2 a b^2 / 3 of 18
+    assert_close(result[0, 2], x[0, 0])
 
 
 @pytest.mark.parametrize("baseline", ["mean", "noise"])
-def test_adds_up_and_says_by_how_much_not(stacked: Make, images: Tensor, baseline: str) -> None:
+def test_adds_up_and_reports_the_gap(stacked: Make, images: Tensor, baseline: str) -> None:
     network = stacked()
     start = torch.zeros_like(images)
     if baseline == "noise":
@@ -76,15 +76,15 @@ def test_adds_up_and_says_by_how_much_not(stacked: Make, images: Tensor, baselin
         scores = network(start)[:, 2]
     gaps = []
     for steps in (1, 8, 500):
-        found, notes = noted(network, images, steps=steps, baseline=baseline, seed=7)
+        result, notes = run_method(network, images, steps=steps, baseline=baseline, seed=7)
         assert_close(notes["baseline_score"], scores)
-        assert_close(notes["completeness_gap"], found.sum((1, 2)) - difference)
+        assert_close(notes["completeness_gap"], result.sum((1, 2)) - difference)
         gaps.append(float(notes["completeness_gap"].abs().max()))
     assert gaps[2] < 2e-3 * float(difference.abs().max()) < gaps[0]
 
 
 def test_the_gap_is_of_the_shares_however_colours_are_joined(stacked: Make, images: Tensor) -> None:
-    assert_close(noted(stacked(), images, join="max")[1], noted(stacked(), images)[1])
+    assert_close(run_method(stacked(), images, reduce="max")[1], run_method(stacked(), images)[1])
 
 
 def test_each_method_has_its_own_notes(stacked: Make, images: Tensor) -> None:

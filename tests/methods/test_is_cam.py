@@ -18,13 +18,13 @@ Make = Callable[..., nn.Module]
 
 @pytest.mark.parametrize("softmax", [True, False])
 @pytest.mark.parametrize("way", ["printed", "straight"])
-def test_slow_twin(stacked: Make, images: Tensor, softmax: bool, way: str) -> None:
+def test_reference(stacked: Make, images: Tensor, softmax: bool, way: str) -> None:
     network, n = stacked(), 4
-    found = attribute(
+    result = attribute(
         network, images, target=1, layer="features", method="is_cam", signed=True, n=n, way=way, softmax=softmax
     )
     with torch.no_grad():
-        for image, map_ in zip(images, found, strict=True):
+        for image, map_ in zip(images, result, strict=True):
             activations = network.features(image[None])[0].clone()
             black = network(image[None] * 0)[0, 1]
             weights = []

@@ -15,8 +15,8 @@ from camlucida.attribution import attribute
 from camlucida.errors import MethodError
 from camlucida.methods.kernel_shap import kernel_shap
 from camlucida.methods.parts.coalitions import shapley_coalitions, shapley_values
-from camlucida.methods.parts.fills import filled
-from camlucida.methods.parts.superpixels import segmented
+from camlucida.methods.parts.fills import infill_image
+from camlucida.methods.parts.superpixels import segment_images
 
 
 def run(network: nn.Module, images: Tensor, **options: Any) -> tuple[Tensor, dict[str, Tensor]]:
@@ -31,13 +31,13 @@ def run(network: nn.Module, images: Tensor, **options: Any) -> tuple[Tensor, dic
 
 def by_definition(value: Callable[[frozenset[int]], float], count: int) -> list[float]:
     """The mean over all orders of what each part adds when its turn comes."""
-    found, orders = [0.0] * count, list(itertools.permutations(range(count)))
+    result, orders = [0.0] * count, list(itertools.permutations(range(count)))
     for order in orders:
         there: frozenset[int] = frozenset()
         for part in order:
-            found[part] += value(there | {part}) - value(there)
+            result[part] += value(there | {part}) - value(there)
             there |= {part}
-    return [f / len(orders) for f in found]
+    return [f / len(orders) for f in result]
 
 
 @pytest.mark.parametrize("kind", ["slic", "grid"])
@@ -46,18 +46,18 @@ def test_all_coalitions_give_shapley_values(
     stacked: Callable[..., nn.Module], images: Tensor, kind: str, infill: str
 ) -> None:
     network = stacked()
-    found, notes = run(network, images, n=64, segments=6, superpixels=kind, infill=infill)
-    labels, count = segmented(images, kind, 6)
+    result, notes = run(network, images, n=64, segments=6, superpixels=kind, infill=infill)
+    labels, count = segment_images(images, kind, 6)
     assert count == 6
     for i, image in enumerate(images):
         scores: dict[frozenset[int], float] = {}
         for there in itertools.chain.from_iterable(itertools.combinations(range(count), k) for k in range(count + 1)):
-            hidden = filled(images, infill)[i].clone()
+            hidden = infill_image(images, infill)[i].clone()
             for part in there:
                 hidden[:, labels[i] == part] = image[:, labels[i] == part]
             scores[frozenset(there)] = float(network(hidden[None])[0, 0].detach())
-        wanted = torch.tensor(by_definition(scores.__getitem__, count)).double()
-        assert_close(found[i], wanted[labels[i]])
+        expected = torch.tensor(by_definition(scores.__getitem__, count)).double()
+        assert_close(result[i], expected[labels[i]])
         assert_close(float(notes["baseline_score"][i]), scores[frozenset()])
     assert_close(notes["standard_error"], torch.zeros(2).double())
 
@@ -87,27 +87,27 @@ class Linear(nn.Module):
 def test_on_a_linear_model_a_part_counts_what_it_adds(numbers: Callable[..., Tensor], images: Tensor, n: int) -> None:
     """Drawn or counted out: the fit is exact either way."""
     network = Linear(numbers(2, 3, 6, 10, seed=7))
-    found, notes = run(network, images, n=n, segments=12)
-    labels, _ = segmented(images, "slic", 12)
+    result, notes = run(network, images, n=n, segments=12)
+    labels, _ = segment_images(images, "slic", 12)
     each = (network.weight[0] * images).sum(1).detach()
     for i in range(2):
         for segment in labels[i].unique():
             there = labels[i] == segment
-            assert_close(found[i][there], each[i][there].sum().expand(int(there.sum())))
+            assert_close(result[i][there], each[i][there].sum().expand(int(there.sum())))
     assert_close(notes["standard_error"], torch.zeros(2).double(), rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("n", [4, 7, 30, 500])
 def test_values_add_up_exactly_however_few_runs(stacked: Callable[..., nn.Module], images: Tensor, n: int) -> None:
     network = stacked()
-    found, notes = run(network, images, n=n, segments=12, superpixels="grid")
-    labels, count = segmented(images, "grid", 12)
-    parts = torch.stack([found[:, labels[0] == s][:, 0] for s in range(count)], dim=1)
+    result, notes = run(network, images, n=n, segments=12, superpixels="grid")
+    labels, count = segment_images(images, "grid", 12)
+    parts = torch.stack([result[:, labels[0] == s][:, 0] for s in range(count)], dim=1)
     assert_close(parts.sum(1), (network(images) - network(images * 0))[:, 0].detach())
     assert_close(notes["baseline_score"], network(images * 0)[:, 0].detach())
 
 
-def test_drawn_values_come_to_the_exact_ones_and_tell_their_error() -> None:
+def test_sampled_values_converge_with_a_correct_error() -> None:
     """A game of pairs and triples of ten parts: the error over seeds is the one that is reported."""
     count, random = 10, torch.Generator().manual_seed(0)
     pull = torch.randn(count, count, generator=random, dtype=torch.float64)
@@ -118,22 +118,22 @@ def test_drawn_values_come_to_the_exact_ones_and_tell_their_error() -> None:
 
     every, kernel = shapley_coalitions(count, 2**count, seed=0)
     exact, _ = shapley_values(every, kernel, game(every))
-    wrong, told = [], []
+    wrong, reported = [], []
     for seed in range(40):
-        patterns, alike = shapley_coalitions(count, 300, seed)
-        assert alike is None
-        values, errors = shapley_values(patterns, alike, game(patterns))
+        patterns, similarity = shapley_coalitions(count, 300, seed)
+        assert similarity is None
+        values, errors = shapley_values(patterns, similarity, game(patterns))
         wrong.append((values - exact).square().mean())
-        told.append(errors.square().mean())
-    assert 0.7 < (torch.stack(told).mean() / torch.stack(wrong).mean()).sqrt() < 1.4
+        reported.append(errors.square().mean())
+    assert 0.7 < (torch.stack(reported).mean() / torch.stack(wrong).mean()).sqrt() < 1.4
 
 
 def test_coalitions_are_drawn_as_the_kernel_weighs_them() -> None:
     patterns, _ = shapley_coalitions(16, 20_002, seed=1)
     sizes = patterns[2:].sum(1)
-    wanted = torch.tensor([1 / (k * (16 - k)) for k in range(1, 16)])
-    found = torch.bincount(sizes, minlength=17)[1:16] / 20_000
-    assert_close(found, wanted / wanted.sum(), rtol=0, atol=0.01)
+    expected = torch.tensor([1 / (k * (16 - k)) for k in range(1, 16)])
+    result = torch.bincount(sizes, minlength=17)[1:16] / 20_000
+    assert_close(result, expected / expected.sum(), rtol=0, atol=0.01)
     assert_close(patterns[2:].float().mean(0), torch.full((16,), 0.5), rtol=0, atol=1e-6)  # pairs of opposites
     assert torch.equal(patterns[2::2], ~patterns[3::2])
     assert patterns[0].all()

@@ -14,7 +14,7 @@ from camlucida.errors import MethodError
 from camlucida.methods.kpca_cam import kpca_cam
 
 
-def slow(image: Tensor, kernel: str, gamma: float) -> Tensor:
+def reference(image: Tensor, kernel: str, gamma: float) -> Tensor:
     """The kernel of every two places, centred by loops; its largest eigenvalue and vector."""
     _, h, w = image.shape
     rows = [image[:, i, j] - image.mean((1, 2)) for i in range(h) for j in range(w)]
@@ -28,17 +28,17 @@ def slow(image: Tensor, kernel: str, gamma: float) -> Tensor:
     k = torch.stack([torch.stack([of(x, y) for y in rows]) for x in rows])
     ones = torch.full((n, n), 1 / n, dtype=torch.float64)
     values, vectors = torch.linalg.eigh(k - ones @ k - k @ ones + ones @ k @ ones)
-    found = (values[-1].sqrt() * vectors[:, -1]).view(h, w)
-    return -found if (found * (image.sum(0) - image.sum(0).mean())).sum() < 0 else found
+    result = (values[-1].sqrt() * vectors[:, -1]).view(h, w)
+    return -result if (result * (image.sum(0) - image.sum(0).mean())).sum() < 0 else result
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.4])
 @pytest.mark.parametrize("kernel", ["sigmoid", "rbf", "linear"])
-def test_slow_twin(numbers: Callable[..., Tensor], kernel: str, gamma: float) -> None:
+def test_reference(numbers: Callable[..., Tensor], kernel: str, gamma: float) -> None:
     activations = numbers(2, 5, 3, 4, seed=2)
-    found = kpca_cam(activations, kernel=kernel, gamma=gamma)
-    for image, map_ in zip(activations, found, strict=True):
-        assert_close(map_, slow(image, kernel, gamma or 1 / 5))
+    result = kpca_cam(activations, kernel=kernel, gamma=gamma)
+    for image, map_ in zip(activations, result, strict=True):
+        assert_close(map_, reference(image, kernel, gamma or 1 / 5))
 
 
 def test_linear_is_the_first_centred_component(numbers: Callable[..., Tensor]) -> None:
@@ -56,8 +56,8 @@ def test_a_bright_object_is_bright() -> None:
     for _ in range(30):
         layer = 0.2 * torch.rand(1, 16, 7, 7, generator=generator)
         layer[..., 2:4, 3:6] += 1
-        found = kpca_cam(layer)[0]
-        assert found[2:4, 3:6].min() > 0
+        result = kpca_cam(layer)[0]
+        assert result[2:4, 3:6].min() > 0
 
 
 @pytest.mark.parametrize(

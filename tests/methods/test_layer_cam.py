@@ -12,32 +12,32 @@ from camlucida.attribution import attribute
 from camlucida.methods.layer_cam import layer_cam
 
 
-def slow(activations: Tensor, gradients: Tensor) -> Tensor:
+def reference(activations: Tensor, gradients: Tensor) -> Tensor:
     """sum_k ReLU(g_ij^k) A_ij^k, written out."""
     b, c, h, w = activations.shape
     a, g = activations.tolist(), gradients.tolist()
-    found = torch.zeros(b, h, w, dtype=torch.float64)
+    result = torch.zeros(b, h, w, dtype=torch.float64)
     for n in range(b):
         for k in range(c):
             for i in range(h):
                 for j in range(w):
                     if g[n][k][i][j] > 0:
-                        found[n, i, j] += g[n][k][i][j] * a[n][k][i][j]
-    return found
+                        result[n, i, j] += g[n][k][i][j] * a[n][k][i][j]
+    return result
 
 
-def test_equals_the_slow_twin(case: tuple[Tensor, Tensor]) -> None:
-    assert_close(layer_cam(*case), slow(*case))
+def test_equals_the_reference(case: tuple[Tensor, Tensor]) -> None:
+    assert_close(layer_cam(*case), reference(*case))
 
 
-def test_equals_the_slow_twin_on_a_network(
+def test_equals_the_reference_on_a_network(
     stacked: Callable[..., nn.Module], images: Tensor, seen: Callable[..., tuple]
 ) -> None:
     network = stacked()
     activations, gradients, _ = seen(network, images, lambda o: o[:, 2])
-    found = attribute(network, images, target=2, layer="features", method="layer_cam")
-    assert_close(found, slow(activations, gradients))  # activations come from a ReLU: nothing to cut off
-    assert (found >= 0).all()
+    result = attribute(network, images, target=2, layer="features", method="layer_cam")
+    assert_close(result, reference(activations, gradients))  # activations come from a ReLU: nothing to cut off
+    assert (result >= 0).all()
 
 
 def test_by_hand() -> None:

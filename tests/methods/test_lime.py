@@ -15,7 +15,7 @@ from camlucida.attribution import attribute
 from camlucida.errors import MethodError
 from camlucida.methods.lime import lime
 from camlucida.methods.parts.coalitions import ridge
-from camlucida.methods.parts.superpixels import segmented
+from camlucida.methods.parts.superpixels import segment_images
 
 
 class Linear(nn.Module):
@@ -46,25 +46,25 @@ def run(network: nn.Module, images: Tensor, **options: Any) -> tuple[Tensor, dic
 
 def parts_of(network: Linear, images: Tensor, labels: Tensor) -> Tensor:
     """The sum of weight times value over each pixel's segment: what a linear model's parts count."""
-    each, found = (network.weight[0] * images).sum(1).detach(), torch.zeros(labels.shape).double()
+    each, result = (network.weight[0] * images).sum(1).detach(), torch.zeros(labels.shape).double()
     for i, of_image in enumerate(labels):
         for segment in of_image.unique():
-            found[i][of_image == segment] = each[i][of_image == segment].sum()
-    return found
+            result[i][of_image == segment] = each[i][of_image == segment].sum()
+    return result
 
 
 @pytest.mark.parametrize("kind", ["slic", "grid"])
 def test_on_a_linear_model_a_part_counts_what_it_adds(linear: Linear, images: Tensor, kind: str) -> None:
-    found, notes = run(linear, images, n=60, segments=8, superpixels=kind, penalty=0.0)
-    assert_close(found, parts_of(linear, images, segmented(images, kind, 8)[0]))
+    result, notes = run(linear, images, n=60, segments=8, superpixels=kind, penalty=0.0)
+    assert_close(result, parts_of(linear, images, segment_images(images, kind, 8)[0]))
     assert_close(notes["r2"], torch.ones(2).double())
 
 
-def test_slow_twin(stacked: Callable[..., nn.Module], images: Tensor) -> None:
+def test_reference(stacked: Callable[..., nn.Module], images: Tensor) -> None:
     """Weighted ridge by the normal equations with an intercept; pictures and distances one by one."""
     network, n, width, penalty = stacked(), 50, 0.4, 0.7
-    found, notes = run(network, images, n=n, segments=8, width=width, penalty=penalty, seed=4)
-    labels, count = segmented(images, "slic", 8)
+    result, notes = run(network, images, n=n, segments=8, width=width, penalty=penalty, seed=4)
+    labels, count = segment_images(images, "slic", 8)
     on = torch.rand(n, count, generator=torch.Generator().manual_seed(4)) < 0.5
     on[0] = True
     weights = []
@@ -85,7 +85,7 @@ def test_slow_twin(stacked: Callable[..., nn.Module], images: Tensor) -> None:
         punish = penalty * torch.eye(count + 1).double()
         punish[-1, -1] = 0
         beta = torch.linalg.solve(x.T @ (weight[:, None] * x) + punish, x.T @ (weight * y))
-        assert_close(found[i], beta[labels[i]])
+        assert_close(result[i], beta[labels[i]])
         mean = (weight * y).sum() / weight.sum()
         r2 = 1 - (weight * (y - x @ beta).square()).sum() / (weight * (y - mean).square()).sum()
         assert_close(notes["r2"][i], r2)
@@ -98,22 +98,22 @@ def test_ridge_is_that_of_scikit_learn(numbers: Callable[..., Tensor]) -> None:
         numbers(30, 2, seed=2),
         numbers(30, seed=3, positive=True),
     )
-    slopes, r2 = ridge(on, weights, scores, 1.0)
+    gradients, r2 = ridge(on, weights, scores, 1.0)
     for b in range(2):
         model = linear_model.Ridge(alpha=1.0).fit(on.numpy(), scores[:, b].numpy(), sample_weight=weights.numpy())
-        assert_close(slopes[b], torch.from_numpy(model.coef_))
-        wanted = model.score(on.numpy(), scores[:, b].numpy(), sample_weight=weights.numpy())
-        assert_close(float(r2[b]), wanted)
+        assert_close(gradients[b], torch.from_numpy(model.coef_))
+        expected = model.score(on.numpy(), scores[:, b].numpy(), sample_weight=weights.numpy())
+        assert_close(float(r2[b]), expected)
 
 
 def test_fewer_runs_than_parts_still_give_a_map(linear: Linear, images: Tensor) -> None:
-    found, _ = run(linear, images, n=5, segments=40, penalty=0.0)
-    assert found.isfinite().all()
+    result, _ = run(linear, images, n=5, segments=40, penalty=0.0)
+    assert result.isfinite().all()
 
 
 def test_a_score_that_never_changes(images: Tensor, numbers: Callable[..., Tensor]) -> None:
-    found, notes = run(Linear(numbers(2, 3, 6, 10, seed=0) * 0), images, n=20)
-    assert_close(found, torch.zeros(2, 6, 10).double())
+    result, notes = run(Linear(numbers(2, 3, 6, 10, seed=0) * 0), images, n=20)
+    assert_close(result, torch.zeros(2, 6, 10).double())
     assert_close(notes["r2"], torch.ones(2).double())
 
 

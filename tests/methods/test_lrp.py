@@ -21,7 +21,7 @@ Make = Callable[..., nn.Module]
 RULES = ["composite", "epsilon", "gamma", "z_plus"]
 
 
-def slow(network: nn.Module, image: Tensor, k: int, rule: str, epsilon: float, gamma: float) -> tuple[Tensor, float]:
+def reference(network: nn.Module, image: Tensor, k: int, rule: str, epsilon: float, gamma: float) -> tuple[Tensor, float]:
     """(relevance of the pixels, what the biases and epsilon kept), layer by layer from matrices, for a `Stacked`."""
     layers = [*network.requires_grad_(False).features, *network.rest, *network.hidden]  # type: ignore[misc]
     values = [image[None]]
@@ -38,7 +38,7 @@ def slow(network: nn.Module, image: Tensor, k: int, rule: str, epsilon: float, g
         way = rule
         if rule == "composite":
             way = "flat" if number == 0 else "z_plus" if isinstance(layer, nn.Conv2d) else "epsilon"
-        found = torch.zeros(x.numel(), dtype=x.dtype)
+        result = torch.zeros(x.numel(), dtype=x.dtype)
         for w, b, r in zip(matrix, bias, relevance, strict=True):
             parts, own = w * x.flatten(), b
             z = parts.sum() + own
@@ -48,38 +48,38 @@ def slow(network: nn.Module, image: Tensor, k: int, rule: str, epsilon: float, g
                 parts, own = parts.clamp(min=0), own.clamp(min=0)
             if way == "gamma":
                 parts, own = (t + gamma * t.where(t * z > 0, 0) for t in (parts, own))
-            whole = parts.sum() + own
+            total = parts.sum() + own
             if way != "flat":  # the stabiliser keeps a share as a bias does
-                own = own + (epsilon if whole >= 0 else -epsilon)
-                whole = parts.sum() + own
-            found, kept = found + parts / whole * r, kept + float(own / whole * r)
-        relevance = found
+                own = own + (epsilon if total >= 0 else -epsilon)
+                total = parts.sum() + own
+            result, kept = result + parts / total * r, kept + float(own / total * r)
+        relevance = result
     return relevance.view(image.shape), kept
 
 
 @pytest.mark.parametrize("bias", [False, True], ids=["no biases", "biases"])
 @pytest.mark.parametrize("rule", RULES)
-def test_equals_the_slow_twin(stacked: Make, images: Tensor, rule: str, bias: bool) -> None:
+def test_equals_the_reference(stacked: Make, images: Tensor, rule: str, bias: bool) -> None:
     network, options = stacked(bias=bias), {"rule": rule, "epsilon": 1e-12, "gamma": 0.3}
     for k in range(4):
-        wanted = [slow(network, image, k, rule, 1e-12, 0.3) for image in images]
-        asked = (find("lrp"), options | {"join": "sum"})
-        found = attributions(Model(network), images, AttributionRequest(targets=[k], layers=[None], methods=[asked]))
-        ((((map_,),),), (((notes,),),)) = found.maps, found.notes
-        assert_close(map_, torch.stack([relevance.sum(0) for relevance, _ in wanted]))
-        kept = torch.tensor([kept for _, kept in wanted], dtype=torch.float64)
+        expected = [reference(network, image, k, rule, 1e-12, 0.3) for image in images]
+        requested = (find("lrp"), options | {"reduce": "sum"})
+        result = attributions(Model(network), images, AttributionRequest(targets=[k], layers=[None], methods=[requested]))
+        ((((map_,),),), (((notes,),),)) = result.maps, result.notes
+        assert_close(map_, torch.stack([relevance.sum(0) for relevance, _ in expected]))
+        kept = torch.tensor([kept for _, kept in expected], dtype=torch.float64)
         assert_close(notes["completeness_gap"], -kept, rtol=1e-8, atol=1e-10)
-        assert_close(map_.sum((1, 2)) - found.scores[0], -kept, rtol=1e-8, atol=1e-10)
+        assert_close(map_.sum((1, 2)) - result.scores[0], -kept, rtol=1e-8, atol=1e-10)
         if not bias:
             assert_close(map_.sum((1, 2)), network(images)[:, k].detach(), rtol=1e-8, atol=1e-12)
 
 
 def test_epsilon_is_input_times_gradient_without_biases(stacked: Make, images: Tensor) -> None:
     network = stacked(bias=False)
-    found = attribute(network, images, target=1, method="lrp", rule="epsilon", epsilon=0.0)
-    assert_close(found, attribute(network, images, target=1, method="input_x_gradient"))
+    result = attribute(network, images, target=1, method="lrp", rule="epsilon", epsilon=0.0)
+    assert_close(result, attribute(network, images, target=1, method="input_x_gradient"))
     other = attribute(network, images, target=1, method="lrp", rule="z_plus")
-    assert (other - found).abs().max() > 0.1 * found.abs().max()
+    assert (other - result).abs().max() > 0.1 * result.abs().max()
 
 
 def test_a_contrast_begins_with_both(stacked: Make, images: Tensor) -> None:
@@ -89,11 +89,11 @@ def test_a_contrast_begins_with_both(stacked: Make, images: Tensor) -> None:
 
 @pytest.mark.parametrize("join", ["max", "norm", "sum_abs"])
 def test_colours(stacked: Make, images: Tensor, join: str) -> None:
-    (relevance, _), (again, _) = (slow(stacked(), image, 1, "gamma", 1e-12, 0.25) for image in images)
+    (relevance, _), (again, _) = (reference(stacked(), image, 1, "gamma", 1e-12, 0.25) for image in images)
     pixels = torch.stack([relevance, again])
-    wanted = {"max": pixels.abs().amax(1), "norm": pixels.norm(dim=1), "sum_abs": pixels.abs().sum(1)}[join]
-    found = attribute(stacked(), images, target=1, method="lrp", rule="gamma", epsilon=1e-12, join=join)
-    assert_close(found, wanted)
+    expected = {"max": pixels.abs().amax(1), "norm": pixels.norm(dim=1), "sum_abs": pixels.abs().sum(1)}[join]
+    result = attribute(stacked(), images, target=1, method="lrp", rule="gamma", epsilon=1e-12, reduce=join)
+    assert_close(result, expected)
 
 
 def test_wrong_options(stacked: Make, images: Tensor) -> None:

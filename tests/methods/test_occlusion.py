@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from camlucida.attribution import attribute
 from camlucida.errors import MethodError
-from camlucida.methods.parts.fills import filled
+from camlucida.methods.parts.fills import infill_image
 
 
 class Linear(nn.Module):
@@ -31,7 +31,7 @@ def linear(numbers: Callable[..., Tensor]) -> Linear:
     return Linear(numbers(3, 3, 6, 10, seed=7))
 
 
-def slow(network: nn.Module, image: Tensor, side: int, step: int, cover: Tensor, target: int) -> Tensor:
+def reference(network: nn.Module, image: Tensor, side: int, step: int, cover: Tensor, target: int) -> Tensor:
     """One window after the other, one pixel after the other."""
     _, height, width = image.shape
     tops, lefts = [], []
@@ -49,34 +49,34 @@ def slow(network: nn.Module, image: Tensor, side: int, step: int, cover: Tensor,
             for y in range(top, top + side):
                 for x in range(left, left + side):
                     covered[:, y, x] = cover[:, y, x]
-            fall = (whole - network(covered[None])[0, target]).detach()
+            drop = (whole - network(covered[None])[0, target]).detach()
             for y in range(top, top + side):
                 for x in range(left, left + side):
-                    total[y, x] += fall
+                    total[y, x] += drop
                     times[y, x] += 1
     return total / times
 
 
 @pytest.mark.parametrize(("window", "stride"), [(3, 2), (2, 2), (4, 1), (1, 1), (6, 6), (5, 3)])
 @pytest.mark.parametrize("infill", ["mean", "blur"])
-def test_slow_twin(stacked: Callable[..., nn.Module], images: Tensor, window: int, stride: int, infill: str) -> None:
+def test_reference(stacked: Callable[..., nn.Module], images: Tensor, window: int, stride: int, infill: str) -> None:
     network = stacked()
-    found = attribute(network, images, method="occlusion", target=1, window=window, stride=stride, infill=infill)
-    covers = filled(images, infill)
-    for image, cover, map_ in zip(images, covers, found, strict=True):
-        assert_close(map_, slow(network, image, window, stride, cover, 1))
+    result = attribute(network, images, method="occlusion", target=1, window=window, stride=stride, infill=infill)
+    covers = infill_image(images, infill)
+    for image, cover, map_ in zip(images, covers, result, strict=True):
+        assert_close(map_, reference(network, image, window, stride, cover, 1))
 
 
-def test_on_a_linear_model_a_pixel_counts_its_weight_times_its_value(linear: Linear, images: Tensor) -> None:
-    found = attribute(linear, images, method="occlusion", target=2, window=1, stride=1)
-    assert_close(found, (linear.weight[2] * images).sum(1).detach())
+def test_linear_model_gives_weight_times_value(linear: Linear, images: Tensor) -> None:
+    result = attribute(linear, images, method="occlusion", target=2, window=1, stride=1)
+    assert_close(result, (linear.weight[2] * images).sum(1).detach())
 
 
 def test_windows_side_by_side_add_up_on_a_linear_model(linear: Linear, images: Tensor) -> None:
     """Each pixel of a window carries the whole window's fall: the falls of all windows are f(x) - f(0)."""
-    found = attribute(linear, images, method="occlusion", target=0, window=2, stride=2)
-    falls = found[:, ::2, ::2].sum((1, 2))
-    assert_close(falls, (linear(images) - linear(images * 0))[:, 0].detach())
+    result = attribute(linear, images, method="occlusion", target=0, window=2, stride=2)
+    drops = result[:, ::2, ::2].sum((1, 2))
+    assert_close(drops, (linear(images) - linear(images * 0))[:, 0].detach())
 
 
 def test_shares_of_the_shorter_side(linear: Linear, images: Tensor) -> None:
@@ -84,10 +84,10 @@ def test_shares_of_the_shorter_side(linear: Linear, images: Tensor) -> None:
     assert_close(shares, attribute(linear, images, method="occlusion", target=0, window=3, stride=1))
 
 
-def test_a_window_larger_than_the_picture_covers_the_shorter_side(linear: Linear, images: Tensor) -> None:
-    found = attribute(linear, images, method="occlusion", target=0, window=99, stride=99)
-    assert found.shape == (2, 6, 10)
-    assert found.isfinite().all()
+def test_a_window_larger_than_the_image_covers_the_shorter_side(linear: Linear, images: Tensor) -> None:
+    result = attribute(linear, images, method="occlusion", target=0, window=99, stride=99)
+    assert result.shape == (2, 6, 10)
+    assert result.isfinite().all()
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ def test_the_map_is_on_the_object(method: str) -> None:
     """Of the positive part of the map, the share inside the object, against the object's share of the picture."""
     model, lifts = load("toybox"), []
     for seed in range(SCENES):
-        scene = toybox.scene(seed, objects=1, size=96)
-        inputs, _ = model.preprocessing(scene.picture())
+        scene = toybox.random_scene(seed, objects=1, size=96)
+        inputs, _ = model.preprocessing(scene.image())
         mask = torch.from_numpy(scene.draw().masks[0].copy())
-        name = scene.placed[0].kind
+        name = scene.objects[0].kind
         heat = attribute(model, inputs[None], method=method, target=name, **METHODS[method])[0].relu()
         lifts.append(float(heat[mask].sum() / heat.sum() / mask.float().mean()))
     assert min(lifts) > 1, sorted(lifts)[:5]

@@ -21,8 +21,8 @@ Make = Callable[..., nn.Module]
 
 
 def found(network: nn.Module, images: Tensor, **how: Any) -> Tensor:
-    asked: dict[str, Any] = {"target": 1, "layer": "features", "method": "opti_cam", "steps": 12} | how
-    return attribute(network, images, **asked)
+    requested: dict[str, Any] = {"target": 1, "layer": "features", "method": "opti_cam", "steps": 12} | how
+    return attribute(network, images, **requested)
 
 
 def stretched(maps: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ def stretched(maps: Tensor) -> Tensor:
     return (maps - low) / (high - low)
 
 
-def slow(network: nn.Module, image: Tensor, steps: int, rate: float) -> tuple[Tensor, list[float]]:
+def reference(network: nn.Module, image: Tensor, steps: int, rate: float) -> tuple[Tensor, list[float]]:
     """Adam written out (Kingma & Ba, algorithm 1), the whole network in the graph; the mix of the best step."""
     a = network.features(image[None])[0].detach()
     u, m, v, scores, mixes = torch.zeros(len(a), dtype=a.dtype), 0.0, 0.0, [], []
@@ -49,9 +49,9 @@ def slow(network: nn.Module, image: Tensor, steps: int, rate: float) -> tuple[Te
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5])
-def test_slow_twin(stacked: Make, images: Tensor, rate: float) -> None:
+def test_reference(stacked: Make, images: Tensor, rate: float) -> None:
     network = stacked()
-    twins = [slow(network, image, 12, rate) for image in images]
+    twins = [reference(network, image, 12, rate) for image in images]
     assert_close(found(network, images, rate=rate), torch.stack([map_ for map_, _ in twins]))
     assert any(scores.index(max(scores)) not in (0, 11) for _, scores in twins) or rate < 0.5
     made = attributions(
@@ -76,10 +76,10 @@ def test_a_channel_on_the_object_wins_over_one_beside_it() -> None:
             x = self.features(x)
             return torch.stack([x[:, 0].mean((1, 2)), x[:, 1].mean((1, 2))], dim=1)
 
-    picture = torch.zeros(1, 2, 4, 8).double()
-    picture[:, 0, :, :4], picture[:, 1, :, 4:] = 1, 1
+    image = torch.zeros(1, 2, 4, 8).double()
+    image[:, 0, :, :4], image[:, 1, :, 4:] = 1, 1
     for target, side in ((0, slice(0, 4)), (1, slice(4, 8))):
-        heat = attribute(Halves(), picture, target=target, layer="features", method="opti_cam", steps=40)
+        heat = attribute(Halves(), image, target=target, layer="features", method="opti_cam", steps=40)
         assert_close(heat[0, :, side].sum() / heat.sum(), torch.tensor(1.0).double(), atol=1e-3, rtol=0)
 
 
@@ -89,7 +89,7 @@ def test_steps_that_are_none(stacked: Make, images: Tensor, steps: float) -> Non
         found(stacked(), images, steps=steps)
 
 
-def test_tells_how_far_it_is(stacked: Make, images: Tensor) -> None:
-    told: list[tuple[int, int]] = []
-    found(stacked(), images, progress=lambda done, total: told.append((done, total)))
-    assert told == [(i + 1, 12) for i in range(12)]
+def test_reports_progress(stacked: Make, images: Tensor) -> None:
+    reported: list[tuple[int, int]] = []
+    found(stacked(), images, progress=lambda done, total: reported.append((done, total)))
+    assert reported == [(i + 1, 12) for i in range(12)]

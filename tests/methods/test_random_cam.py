@@ -22,10 +22,10 @@ def test_is_linear_in_the_channels(numbers: Callable[..., Tensor]) -> None:
 
 
 def test_weights_are_even_between_minus_1_and_1() -> None:
-    found = weights(4000, 3)
-    assert found.abs().max() <= 1
-    assert_close(found.mean(), torch.zeros(()).double(), rtol=0, atol=0.05)
-    assert_close(found.square().mean(), torch.tensor(1 / 3).double(), rtol=0, atol=0.03)
+    result = weights(4000, 3)
+    assert result.abs().max() <= 1
+    assert_close(result.mean(), torch.zeros(()).double(), rtol=0, atol=0.05)
+    assert_close(result.square().mean(), torch.tensor(1 / 3).double(), rtol=0, atol=0.03)
 
 
 def test_seeds_differ() -> None:

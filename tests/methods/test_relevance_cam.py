@@ -17,17 +17,17 @@ Make = Callable[..., nn.Module]
 
 def z_plus(weight: Tensor, bias: Tensor, x: Tensor, relevance: Tensor) -> Tensor:
     """sum_j x_i w_ij^+ / (sum_i x_i w_ij^+ + b_j^+) R_j, for x >= 0, written out."""
-    found = torch.zeros_like(x)
+    result = torch.zeros_like(x)
     for j in range(len(relevance)):
         parts = [max(float(weight[j, i] * x[i]), 0.0) for i in range(len(x))]
-        whole = sum(parts) + max(float(bias[j]), 0.0)
+        total = sum(parts) + max(float(bias[j]), 0.0)
         for i in range(len(x)):
-            if whole > 0:
-                found[i] += parts[i] / whole * relevance[j]
-    return found
+            if total > 0:
+                result[i] += parts[i] / total * relevance[j]
+    return result
 
 
-def slow(network: nn.Module, activations: Tensor, k: int, contrast: bool) -> Tensor:
+def reference(network: nn.Module, activations: Tensor, k: int, contrast: bool) -> Tensor:
     """The map of one image at `features` of a `Gap`: mean over the places, one linear layer."""
     c, h, w = activations.shape
     pooled = activations.mean((1, 2))
@@ -36,35 +36,35 @@ def slow(network: nn.Module, activations: Tensor, k: int, contrast: bool) -> Ten
     start[k] = y[k]
     head = network.head
     of_pooled = z_plus(head.weight.detach(), head.bias.detach(), pooled, start)  # type: ignore[union-attr, operator]
-    found = torch.zeros(h, w, dtype=torch.float64)
+    result = torch.zeros(h, w, dtype=torch.float64)
     for channel in range(c):
         # In proportion to the values over the places: all of it arrives, h w of them share it.
         weight = float(of_pooled[channel]) / (h * w) if pooled[channel] > 0 else 0.0
-        found += weight * activations[channel]
-    return found
+        result += weight * activations[channel]
+    return result
 
 
 @pytest.mark.parametrize("contrast", [True, False])
 @pytest.mark.parametrize("k", range(4))
-def test_equals_the_slow_twin(
+def test_equals_the_reference(
     gap: Make, images: Tensor, seen: Callable[..., tuple[Tensor, Tensor, Tensor]], k: int, contrast: bool
 ) -> None:
     network = gap()
     activations, _, _ = seen(network, images, lambda o: o[:, k])
-    wanted = torch.stack([slow(network, of_image, k, contrast) for of_image in activations])
+    expected = torch.stack([reference(network, of_image, k, contrast) for of_image in activations])
     options = {"contrast": contrast, "epsilon": 1e-14}
-    found = attribute(network, images, target=k, layer="features", method="relevance_cam", signed=True, **options)
-    assert_close(found, wanted, rtol=1e-7, atol=1e-10)
+    result = attribute(network, images, target=k, layer="features", method="relevance_cam", signed=True, **options)
+    assert_close(result, expected, rtol=1e-7, atol=1e-10)
 
 
-def test_weights_are_means_over_the_places() -> None:
+def test_weights_are_means_over_the_positions() -> None:
     activations, relevance = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 4, 5)
-    found = relevance_cam(activations, lambda *_, **__: (relevance, torch.zeros(2)))
-    wanted = torch.zeros(2, 4, 5)
+    result = relevance_cam(activations, lambda *_, **__: (relevance, torch.zeros(2)))
+    expected = torch.zeros(2, 4, 5)
     for b in range(2):
         for c in range(3):
-            wanted[b] += relevance[b, c].sum() / 20 * activations[b, c]
-    assert_close(found, wanted)
+            expected[b] += relevance[b, c].sum() / 20 * activations[b, c]
+    assert_close(result, expected)
 
 
 def test_a_contrast_leaves_the_classes_between(gap: Make, images: Tensor) -> None:
@@ -73,10 +73,10 @@ def test_a_contrast_leaves_the_classes_between(gap: Make, images: Tensor) -> Non
     options = {"layer": "features", "method": "relevance_cam", "signed": True}
     y = network(images).detach()[:, :, None, None]
     shares = [attribute(network, images, target=k, contrast=False, **options) / y[:, k] for k in range(4)]
-    found = attribute(network, images, target="0 rather than 3", **options)
+    result = attribute(network, images, target="0 rather than 3", **options)
     both = y[:, 0] - y[:, 3]
-    wanted = y[:, 0] * shares[0] - y[:, 3] * shares[3] - both / 2 * (shares[1] + shares[2])
-    assert_close(found, wanted)
+    expected = y[:, 0] * shares[0] - y[:, 3] * shares[3] - both / 2 * (shares[1] + shares[2])
+    assert_close(result, expected)
     # Where every class is asked for, as by a probability, there are no others.
     options["score"] = "probability"
     alone = attribute(network, images, target=0, contrast=False, **options)

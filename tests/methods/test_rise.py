@@ -18,7 +18,7 @@ from camlucida.methods.parts.masks import rise_masks
 from camlucida.methods.rise import rise
 
 
-def drawn(size: tuple[int, int], n: int, cells: int, p: float, seed: int) -> Any:
+def randomized(size: tuple[int, int], n: int, cells: int, p: float, seed: int) -> Any:
     """The grids and the shifts, as they come from the generator."""
     random = torch.Generator().manual_seed(seed)
     grids = torch.rand(n, cells, cells, generator=random) < p
@@ -26,7 +26,7 @@ def drawn(size: tuple[int, int], n: int, cells: int, p: float, seed: int) -> Any
     return grids, shifts
 
 
-def slow_mask(grid: Tensor, size: tuple[int, int], down: int, across: int) -> Tensor:
+def reference_mask(grid: Tensor, size: tuple[int, int], down: int, across: int) -> Tensor:
     """The authors' rule, pixel by pixel: resize to (cells + 1) cells, order 1, mirrored; then a cut."""
     cells = len(grid)
     mask = torch.zeros(size, dtype=torch.float64)
@@ -40,8 +40,8 @@ def slow_mask(grid: Tensor, size: tuple[int, int], down: int, across: int) -> Te
     for y, x in itertools.product(*map(range, size)):
         places = []
         for at, side in ((y + down, size[0]), (x + across, size[1])):
-            whole = (cells + 1) * math.ceil(side / cells)
-            places.append((at + 0.5) * cells / whole - 0.5)
+            total = (cells + 1) * math.ceil(side / cells)
+            places.append((at + 0.5) * cells / total - 0.5)
         for i, j in itertools.product((0, 1), repeat=2):
             rows = math.floor(places[0]) + i
             columns = math.floor(places[1]) + j
@@ -52,24 +52,24 @@ def slow_mask(grid: Tensor, size: tuple[int, int], down: int, across: int) -> Te
 
 @pytest.mark.parametrize(("size", "cells"), [((6, 10), 3), ((7, 5), 4), ((8, 8), 2), ((5, 9), 1), ((4, 4), 7)])
 def test_masks_are_made_by_the_authors_rule(size: tuple[int, int], cells: int) -> None:
-    found = rise_masks(size, 6, cells, 0.4, seed=3)(torch.arange(6))
-    grids, shifts = drawn(size, 6, cells, 0.4, seed=3)
-    wanted = torch.stack([slow_mask(grids[i], size, int(shifts[0][i]), int(shifts[1][i])) for i in range(6)])
-    assert_close(found, wanted)
+    result = rise_masks(size, 6, cells, 0.4, seed=3)(torch.arange(6))
+    grids, shifts = randomized(size, 6, cells, 0.4, seed=3)
+    expected = torch.stack([reference_mask(grids[i], size, int(shifts[0][i]), int(shifts[1][i])) for i in range(6)])
+    assert_close(result, expected)
 
 
 def test_masks_are_those_of_skimage() -> None:
     """skimage.transform.resize(order=1, mode="reflect", anti_aliasing=False) is this call of scipy's."""
     ndimage = pytest.importorskip("scipy.ndimage")
-    grids, shifts = drawn((22, 30), 5, 7, 0.5, seed=1)
+    grids, shifts = randomized((22, 30), 5, 7, 0.5, seed=1)
     cell = (math.ceil(22 / 7), math.ceil(30 / 7))
-    found = rise_masks((22, 30), 5, 7, 0.5, seed=1)(torch.arange(5))
+    result = rise_masks((22, 30), 5, 7, 0.5, seed=1)(torch.arange(5))
     for i in range(5):
         zoom = (8 * cell[0] / 7, 8 * cell[1] / 7)
         large = ndimage.zoom(grids[i].double().numpy(), zoom, order=1, mode="mirror", grid_mode=True)
         assert large.shape == (8 * cell[0], 8 * cell[1])
         y, x = int(shifts[0][i]), int(shifts[1][i])
-        assert_close(found[i], torch.from_numpy(large[y : y + 22, x : x + 30].copy()))
+        assert_close(result[i], torch.from_numpy(large[y : y + 22, x : x + 30].copy()))
 
 
 def test_masks_do_not_depend_on_the_chunks() -> None:
@@ -85,12 +85,12 @@ def test_every_pixel_is_seen_as_often() -> None:
 
 
 @pytest.mark.parametrize("centred", [False, True])
-def test_slow_twin(stacked: Callable[..., nn.Module], images: Tensor, centred: bool) -> None:
+def test_reference(stacked: Callable[..., nn.Module], images: Tensor, centred: bool) -> None:
     """Eq. 6, one mask after the other."""
     network, n, p = stacked(), 70, 0.4  # more than one chunk
-    found = attribute(network, images, method="rise", target=1, n=n, cells=3, p=p, seed=5, centred=centred)
+    result = attribute(network, images, method="rise", target=1, n=n, cells=3, p=p, seed=5, centred=centred)
     masks = rise_masks((6, 10), n, 3, p, seed=5)(torch.arange(n))
-    for image, map_ in zip(images, found, strict=True):
+    for image, map_ in zip(images, result, strict=True):
         scores = [network((image * mask)[None])[0, 1].detach() for mask in masks]
         mean = sum(scores) / n if centred else 0.0
         total = torch.zeros(6, 10).double()
@@ -119,7 +119,7 @@ def spread(size: tuple[int, int], cells: int, p: float) -> Tensor:
         for cell in range(cells * cells):
             grid = torch.zeros(cells * cells)
             grid[cell] = 1
-            shares.append(slow_mask(grid.view(cells, cells), size, down, across).flatten())
+            shares.append(reference_mask(grid.view(cells, cells), size, down, across).flatten())
         weights = torch.stack(shares)
         total = total + weights.T @ weights
     return p * (1 - p) * total / (large[0] * large[1])
@@ -131,25 +131,25 @@ def test_comes_to_the_closed_form_of_a_linear_model(numbers: Callable[..., Tenso
     image, weight = numbers(1, 3, *size, seed=1), numbers(1, 3, *size, seed=2)
     network = Pixels(weight)
     parts = (weight * image).sum(1).flatten().double()
-    wanted = (spread(size, 3, p) @ parts / p).view(size)
+    expected = (spread(size, 3, p) @ parts / p).view(size)
     notes: dict[str, Tensor] = {}
 
     def forward(variants: Callable[[Tensor], Tensor], count: int, shared: object = None) -> Tensor:
         return network(variants(torch.arange(count)).flatten(0, 1)).detach()
 
-    found = rise(image, forward, lambda name, value: notes.update({name: value}), n=n, cells=3, p=p, seed=0)[0]
-    error = (found - wanted).square().mean().sqrt()
-    assert error < 0.02 * wanted.abs().max()
-    assert_close(notes["noise"][0], notes["standard_error"][0] / found.std())
-    wrong, told = [], []
+    result = rise(image, forward, lambda name, value: notes.update({name: value}), n=n, cells=3, p=p, seed=0)[0]
+    error = (result - expected).square().mean().sqrt()
+    assert error < 0.02 * expected.abs().max()
+    assert_close(notes["noise"][0], notes["standard_error"][0] / result.std())
+    wrong, reported = [], []
     for seed in range(20):
         map_ = rise(image, forward, lambda name, value: notes.update({name: value}), n=800, cells=3, p=p, seed=seed)[0]
-        wrong.append((map_ - wanted).square().mean())
-        told.append(notes["standard_error"][0].square())
-    assert 0.8 < (torch.stack(told).mean() / torch.stack(wrong).mean()).sqrt() < 1.25
+        wrong.append((map_ - expected).square().mean())
+        reported.append(notes["standard_error"][0].square())
+    assert 0.8 < (torch.stack(reported).mean() / torch.stack(wrong).mean()).sqrt() < 1.25
     plain = rise(image, forward, lambda *_: None, n=n, cells=3, p=p, seed=0, centred=False)[0]
     offset = network(image * p)[0, 0].detach()  # E f
-    assert_close(plain, wanted + offset, rtol=0, atol=float(0.1 * wanted.abs().max()))
+    assert_close(plain, expected + offset, rtol=0, atol=float(0.1 * expected.abs().max()))
 
 
 def test_four_times_the_masks_half_the_error(stacked: Callable[..., nn.Module], images: Tensor) -> None:

@@ -14,32 +14,32 @@ from camlucida.methods.shapley_cam import shapley_cam
 Make = Callable[..., nn.Module]
 
 
-def test_slow_twin_with_the_full_hessian(gap: Make, images: Tensor) -> None:
+def test_reference_with_the_full_hessian(gap: Make, images: Tensor) -> None:
     """w_k = mean_ij (g - 1/2 H A), H written out, of a score that bends."""
     network = gap()
 
     def score(activations: Tensor) -> Tensor:
         return network.head(activations.mean((1, 2))).log_softmax(0)[1]
 
-    found = attribute(
+    result = attribute(
         network, images, target=1, layer="features", method="shapley_cam", score="log_probability", signed=True
     )
-    for image, map_ in zip(images, found, strict=True):
+    for image, map_ in zip(images, result, strict=True):
         a = network.features(image[None])[0].detach()
         c, h, w = a.shape
-        slope = torch.autograd.functional.jacobian(score, a)
+        gradient = torch.autograd.functional.jacobian(score, a)
         hessian = torch.autograd.functional.hessian(score, a).view(c * h * w, c * h * w)  # type: ignore[union-attr]
-        corrected = slope - 0.5 * (hessian @ a.flatten()).view(c, h, w)
+        corrected = gradient - 0.5 * (hessian @ a.flatten()).view(c, h, w)
         assert_close(map_, sum(corrected[k].mean() * a[k] for k in range(c)))
-        plain = torch.einsum("c,chw->hw", slope.mean((1, 2)), a)
+        plain = torch.einsum("c,chw->hw", gradient.mean((1, 2)), a)
         assert not torch.allclose(map_, plain, rtol=1e-3)
 
 
 def test_a_quadratic_score_by_hand() -> None:
     """S = 1/2 sum A^2: g = A, H A = A, w_k = half the mean of A^k."""
     a = torch.tensor([[[[1.0, 3.0]], [[2.0, -4.0]]]])
-    found = shapley_cam(a, a, lambda direction: direction)
-    assert_close(found, torch.tensor([[[1.0 - 1.0, 3.0 + 2.0]]]))
+    result = shapley_cam(a, a, lambda direction: direction)
+    assert_close(result, torch.tensor([[[1.0 - 1.0, 3.0 + 2.0]]]))
 
 
 def test_where_nothing_bends_it_is_grad_cam(stacked: Make, images: Tensor) -> None:
@@ -60,8 +60,8 @@ class Attentive(nn.Module):
 
     def rest(self, activations: Tensor) -> Tensor:
         tokens = activations.flatten(2).mT
-        seen = nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
-        out: Tensor = self.head(seen.mean(1))
+        visible = nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
+        out: Tensor = self.head(visible.mean(1))
         return out
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ def test_attention_is_derived_twice(images: Tensor) -> None:
     torch.manual_seed(0)
     network = Attentive().to(images.dtype)
     before = torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.mem_efficient_sdp_enabled()
-    found = attribute(network, images, target=1, layer="features", method="shapley_cam", signed=True)
+    result = attribute(network, images, target=1, layer="features", method="shapley_cam", signed=True)
     assert before == (torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.mem_efficient_sdp_enabled())
 
     def slope(a: Tensor) -> Tensor:
@@ -83,5 +83,5 @@ def test_attention_is_derived_twice(images: Tensor) -> None:
     a, step = network.features(images).detach(), 1e-5
     curved = (slope(a + step * a) - slope(a - step * a)) / (2 * step)
     weights = (slope(a) - 0.5 * curved).mean((2, 3))
-    assert_close(found, torch.einsum("bc,bchw->bhw", weights, a), rtol=1e-6, atol=1e-8)
+    assert_close(result, torch.einsum("bc,bchw->bhw", weights, a), rtol=1e-6, atol=1e-8)
     assert float(curved.abs().max()) > 1e-3 * float(slope(a).abs().max())

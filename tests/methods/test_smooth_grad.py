@@ -15,10 +15,10 @@ from camlucida.errors import MethodError
 Make = Callable[..., nn.Module]
 
 
-def slow(network: nn.Module, images: Tensor, k: int, n: int, noise: float, seed: int) -> list[Tensor]:
+def reference(network: nn.Module, images: Tensor, k: int, n: int, noise: float, seed: int) -> list[Tensor]:
     """The gradients (b, c, H, W) at every noisy copy."""
     drawn = torch.randn((n, *images.shape[1:]), generator=torch.Generator().manual_seed(seed))
-    found = []
+    result = []
     for i in range(n):
         of_copy = []
         for image in images:
@@ -26,22 +26,22 @@ def slow(network: nn.Module, images: Tensor, k: int, n: int, noise: float, seed:
             copy = (image + sigma * drawn[i].double())[None].requires_grad_()
             network(copy)[0, k].backward()
             of_copy.append(copy.grad[0])  # type: ignore[index]
-        found.append(torch.stack(of_copy))
-    return found
+        result.append(torch.stack(of_copy))
+    return result
 
 
-def test_equals_the_slow_twin(stacked: Make, images: Tensor) -> None:
-    slopes = slow(stacked(), images, 2, 11, 0.3, 4)
-    mean = sum(slopes) / 11
-    found = attribute(stacked(), images, target=2, method="smooth_grad", n=11, noise=0.3, seed=4)
-    assert_close(found, mean.sum(1))  # type: ignore[union-attr]
-    squared = sum(slope**2 for slope in slopes) / 11
-    found = attribute(stacked(), images, target=2, method="smooth_grad", n=11, noise=0.3, seed=4, squared=True)
-    assert_close(found, squared.sum(1))  # type: ignore[union-attr]
+def test_equals_the_reference(stacked: Make, images: Tensor) -> None:
+    gradients = reference(stacked(), images, 2, 11, 0.3, 4)
+    mean = sum(gradients) / 11
+    result = attribute(stacked(), images, target=2, method="smooth_grad", n=11, noise=0.3, seed=4)
+    assert_close(result, mean.sum(1))  # type: ignore[union-attr]
+    squared = sum(gradient**2 for gradient in gradients) / 11
+    result = attribute(stacked(), images, target=2, method="smooth_grad", n=11, noise=0.3, seed=4, squared=True)
+    assert_close(result, squared.sum(1))  # type: ignore[union-attr]
 
 
 def test_without_noise_it_is_the_gradient(stacked: Make, images: Tensor) -> None:
-    gradient = attribute(stacked(), images, target=2, method="gradient", join="sum")
+    gradient = attribute(stacked(), images, target=2, method="gradient", reduce="sum")
     assert_close(attribute(stacked(), images, target=2, method="smooth_grad", n=3, noise=0.0), gradient)
 
 

@@ -17,36 +17,36 @@ Make = Callable[..., nn.Module]
 
 
 @pytest.mark.parametrize("printed", [False, True])
-def test_slow_twin(stacked: Make, images: Tensor, seen: Callable[..., tuple[Tensor, ...]], printed: bool) -> None:
+def test_reference(stacked: Make, images: Tensor, seen: Callable[..., tuple[Tensor, ...]], printed: bool) -> None:
     network, n, noise = stacked(), 3, 0.2
-    found = attribute(
+    result = attribute(
         network, images, target=1, layer="features", method="smooth_grad_cam_plusplus", signed=True,
         n=n, noise=noise, seed=7, printed=printed,
     )  # fmt: skip
     drawn = torch.randn((n, *images.shape[1:]), generator=torch.Generator().manual_seed(7)).double()
-    for image, map_ in zip(images, found, strict=True):
+    for image, map_ in zip(images, result, strict=True):
         activations = seen(network, image[None], lambda o: o[:, 1])[0][0]
         width = noise * (image.max() - image.min())
-        slopes = [seen(network, (image + width * d)[None], lambda o: o[:, 1])[1][0] for d in drawn]
+        gradients = [seen(network, (image + width * d)[None], lambda o: o[:, 1])[1][0] for d in drawn]
         c, h, w = activations.shape
-        wanted = torch.zeros(h, w, dtype=torch.float64)
+        expected = torch.zeros(h, w, dtype=torch.float64)
         for k in range(c):
             weight = 0.0
             for i, j in itertools.product(range(h), range(w)):
-                d1, d2, d3 = (sum(float(g[k, i, j]) ** p for g in slopes) / n for p in (1, 2, 3))
+                d1, d2, d3 = (sum(float(g[k, i, j]) ** p for g in gradients) / n for p in (1, 2, 3))
                 below = 2 * d2 + float(activations[k].sum()) * d3
                 if below:
                     weight += (d1 if printed else d2) / below * max(d1, 0.0)
-            wanted += weight * activations[k]
-        assert_close(map_, wanted)
+            expected += weight * activations[k]
+        assert_close(map_, expected)
 
 
 def test_without_noise_it_is_grad_cam_plusplus(stacked: Make, images: Tensor) -> None:
-    wanted = attribute(stacked(), images, target=1, layer="features", method="grad_cam_plusplus", signed=True)
-    found = attribute(
+    expected = attribute(stacked(), images, target=1, layer="features", method="grad_cam_plusplus", signed=True)
+    result = attribute(
         stacked(), images, target=1, layer="features", method="smooth_grad_cam_plusplus", noise=0.0, signed=True
     )
-    assert_close(found, wanted)
+    assert_close(result, expected)
 
 
 def test_seeds_differ(stacked: Make, images: Tensor) -> None:

@@ -17,9 +17,9 @@ Make = Callable[..., nn.Module]
 
 
 @pytest.mark.parametrize("softmax", [True, False])
-def test_slow_twin(stacked: Make, images: Tensor, softmax: bool) -> None:
+def test_reference(stacked: Make, images: Tensor, softmax: bool) -> None:
     network, n, noise = stacked(), 3, 0.7
-    found = attribute(
+    result = attribute(
         network,
         images,
         target=1,
@@ -33,7 +33,7 @@ def test_slow_twin(stacked: Make, images: Tensor, softmax: bool) -> None:
     )
     drawn = torch.randn((n, 1, 6, 10), generator=torch.Generator().manual_seed(4)).double()
     with torch.no_grad():
-        for image, map_ in zip(images, found, strict=True):
+        for image, map_ in zip(images, result, strict=True):
             activations = network.features(image[None])[0].clone()
             black = network(image[None] * 0)[0, 1]
             weights = []

@@ -11,12 +11,12 @@ from torch.testing import assert_close
 
 from camlucida.errors import MethodError
 from camlucida.methods import find
-from camlucida.methods.parts.fills import filled
-from camlucida.methods.parts.superpixels import COMPACTNESS, ROUNDS, segmented
+from camlucida.methods.parts.fills import infill_image
+from camlucida.methods.parts.superpixels import COMPACTNESS, N_ITERATIONS, segment_images
 from camlucida.tensors import gaussian_blur
 
 
-def slow(picture: Tensor, rows: int, columns: int) -> list[list[int]]:
+def reference(picture: Tensor, rows: int, columns: int) -> list[list[int]]:
     """SLIC pixel by pixel, with lists: k-means in colour and place among the nine nearest centres."""
     _, height, width = picture.shape
     apart = (height * width / (rows * columns)) ** 0.5
@@ -27,7 +27,7 @@ def slow(picture: Tensor, rows: int, columns: int) -> list[list[int]]:
         return [*picture[:, y, x].tolist(), y * COMPACTNESS / apart, x * COMPACTNESS / apart]
 
     centres: dict[int, list[float]] = {}
-    for _ in range(ROUNDS):
+    for _ in range(N_ITERATIONS):
         for segment in range(rows * columns):
             points = [point(y, x) for y in range(height) for x in range(width) if labels[y][x] == segment]
             if points:
@@ -44,42 +44,42 @@ def slow(picture: Tensor, rows: int, columns: int) -> list[list[int]]:
     return labels
 
 
-def test_slow_twin() -> None:
-    picture = torch.randn(3, 9, 14, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    found, count = segmented(picture[None], "slic", 6)
+def test_reference() -> None:
+    image = torch.randn(3, 9, 14, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    result, count = segment_images(image[None], "slic", 6)
     assert count == 6
-    assert found[0].tolist() == slow(picture, 2, 3)
+    assert result[0].tolist() == reference(image, 2, 3)
 
 
 def test_follows_edges() -> None:
     """A disc on another colour: no superpixel has pixels of both."""
     y, x = torch.meshgrid(torch.arange(40), torch.arange(50), indexing="ij")
     disc = (y - 19) ** 2 + (x - 30) ** 2 < 11**2
-    picture = torch.where(disc, 2.0, -1.0).expand(1, 3, 40, 50)
-    found, _ = segmented(picture, "slic", 30)
-    assert not set(found[0][disc].tolist()) & set(found[0][~disc].tolist())
-    even, _ = segmented(picture, "grid", 30)
+    image = torch.where(disc, 2.0, -1.0).expand(1, 3, 40, 50)
+    result, _ = segment_images(image, "slic", 30)
+    assert not set(result[0][disc].tolist()) & set(result[0][~disc].tolist())
+    even, _ = segment_images(image, "grid", 30)
     assert set(even[0][disc].tolist()) & set(even[0][~disc].tolist())
 
 
 @pytest.mark.parametrize("kind", ["slic", "grid"])
 @pytest.mark.parametrize(("size", "asked"), [((32, 32), 48), ((20, 12), 48), ((7, 90), 20), ((3, 3), 99), ((5, 5), 1)])
 def test_about_as_many_as_asked_for(kind: str, size: tuple[int, int], asked: int) -> None:
-    pictures = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
-    found, count = segmented(pictures, kind, asked)
-    assert found.shape == (2, *size)
-    assert found.min() >= 0
-    assert found.max() < count <= size[0] * size[1]
+    images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    result, count = segment_images(images, kind, asked)
+    assert result.shape == (2, *size)
+    assert result.min() >= 0
+    assert result.max() < count <= size[0] * size[1]
     assert abs(count - min(asked, size[0] * size[1])) <= 0.35 * asked
-    assert len(found[0].unique()) > 0.7 * count
-    one_by_one = torch.cat([segmented(picture[None], kind, asked)[0] for picture in pictures])
-    assert_close(one_by_one, found, rtol=0, atol=0)
+    assert len(result[0].unique()) > 0.7 * count
+    one_by_one = torch.cat([segment_images(image[None], kind, asked)[0] for image in images])
+    assert_close(one_by_one, result, rtol=0, atol=0)
 
 
-def test_a_picture_of_one_colour_gives_even_parts() -> None:
-    found, count = segmented(torch.ones(1, 3, 24, 24), "slic", 9)
+def test_a_image_of_one_colour_gives_even_parts() -> None:
+    result, count = segment_images(torch.ones(1, 3, 24, 24), "slic", 9)
     assert count == 9
-    assert_close(found, segmented(torch.ones(1, 3, 24, 24), "grid", 9)[0], rtol=0, atol=0)
+    assert_close(result, segment_images(torch.ones(1, 3, 24, 24), "grid", 9)[0], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -99,25 +99,25 @@ def test_refuses(kind: str, asked: Any, says: str) -> None:
 
 
 def test_a_blur_is_the_mean_under_a_bell() -> None:
-    picture = torch.randn(1, 2, 11, 13, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    found, sigma = gaussian_blur(picture, 1.3, 5, "replicate"), 1.3
+    image = torch.randn(1, 2, 11, 13, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    result, sigma = gaussian_blur(image, 1.3, 5, "replicate"), 1.3
     reach = round(4 * sigma)
     for y, x in [(0, 0), (5, 6), (10, 12), (2, 11)]:
         total, weight = torch.zeros(2).double(), 0.0
         for dy in range(-reach, reach + 1):
             for dx in range(-reach, reach + 1):
                 bell = float(torch.exp(torch.tensor(-(dy**2 + dx**2) / (2 * sigma**2)).double()))
-                total += bell * picture[0, :, min(max(y + dy, 0), 10), min(max(x + dx, 0), 12)]
+                total += bell * image[0, :, min(max(y + dy, 0), 10), min(max(x + dx, 0), 12)]
                 weight += bell
-        assert_close(found[0, :, y, x], total / weight)
+        assert_close(result[0, :, y, x], total / weight)
 
 
 def test_a_blur_of_one_colour_is_that_colour_and_keeps_the_precision() -> None:
     for dtype in (torch.float64, torch.float32, torch.bfloat16):
         assert_close(
-            filled(torch.full((1, 3, 9, 9), 1.5, dtype=dtype), "blur"), torch.full((1, 3, 9, 9), 1.5, dtype=dtype)
+            infill_image(torch.full((1, 3, 9, 9), 1.5, dtype=dtype), "blur"), torch.full((1, 3, 9, 9), 1.5, dtype=dtype)
         )
 
 
 def test_the_mean_colour_is_nought() -> None:
-    assert_close(filled(torch.ones(1, 3, 4, 4), "mean"), torch.zeros(1, 3, 4, 4))
+    assert_close(infill_image(torch.ones(1, 3, 4, 4), "mean"), torch.zeros(1, 3, 4, 4))

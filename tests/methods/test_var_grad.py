@@ -16,20 +16,20 @@ from camlucida.methods.var_grad import var_grad
 Make = Callable[..., nn.Module]
 
 
-def test_equals_the_slow_twin(stacked: Make, images: Tensor) -> None:
+def test_equals_the_reference(stacked: Make, images: Tensor) -> None:
     """Mean, then mean squared distance from it, written out."""
     network, n, noise, seed = stacked(), 19, 0.4, 3
     drawn = torch.randn((n, *images.shape[1:]), generator=torch.Generator().manual_seed(seed)).double()
     for b, image in enumerate(images):
-        slopes = []
+        gradients = []
         for i in range(n):
             copy = (image + noise * (image.max() - image.min()) * drawn[i])[None].requires_grad_()
             network(copy)[0, 1].backward()
-            slopes.append(copy.grad[0])  # type: ignore[index]
-        mean = sum(slopes) / n
-        variance = sum((slope - mean) ** 2 for slope in slopes) / n
-        found = attribute(network, images, target=1, method="var_grad", n=n, noise=noise, seed=seed)[b]
-        assert_close(found, variance.amax(0))  # type: ignore[union-attr]
+            gradients.append(copy.grad[0])  # type: ignore[index]
+        mean = sum(gradients) / n
+        variance = sum((gradient - mean) ** 2 for gradient in gradients) / n
+        result = attribute(network, images, target=1, method="var_grad", n=n, noise=noise, seed=seed)[b]
+        assert_close(result, variance.amax(0))  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("size", [1, 3, 7])
@@ -37,11 +37,11 @@ def test_chunks_and_a_small_variance_about_a_large_mean(size: int) -> None:
     values = 1e6 + torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0], dtype=torch.float64)
 
     def slopes(variants: object, count: int) -> object:
-        for which in torch.arange(count).split(size):
-            yield which, None, values[which].view(-1, 1, 1, 1, 1)
+        for indices in torch.arange(count).split(size):
+            yield indices, None, values[indices].view(-1, 1, 1, 1, 1)
 
-    found = var_grad(torch.zeros(1, 1, 1, 1), slopes, n=7)
-    assert_close(found, torch.full((1, 1, 1), 4.0, dtype=torch.float64))
+    result = var_grad(torch.zeros(1, 1, 1, 1), slopes, n=7)
+    assert_close(result, torch.full((1, 1, 1), 4.0, dtype=torch.float64))
 
 
 def test_a_linear_network_has_none(images: Tensor) -> None:

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from camlucida.errors import MetricError
 from camlucida.metrics import max_box_acc, max_box_acc_v2
-from camlucida.metrics.parts.box_curves import best_hits, choe2020_curve, picture_curve, stretched
+from camlucida.metrics.parts.box_curves import best_hits, choe2020_curve, image_curve, minmax_scale
 
 cv2 = pytest.importorskip("cv2")
 
@@ -77,14 +77,14 @@ def test_choe2020_is_opencvs(size: tuple[int, int], every: bool) -> None:
     levels = [int(threshold * 255) for threshold in THRESHOLDS]
     assert set(levels) == set(range(255))  # an interval of 0.001 meets every threshold there is
     for i, heat in enumerate(maps(size)):
-        scores, boxes = stretched(torch.from_numpy(heat), size), true_boxes(size, 1 + i % 3, i)
+        scores, boxes = minmax_scale(torch.from_numpy(heat), size), true_boxes(size, 1 + i % 3, i)
         curve = choe2020_curve(scores, boxes, every=every)
         want = torch.tensor(opencv_curve(scores, boxes, every), dtype=torch.float64)
         assert_close(curve[levels], want, rtol=0, atol=1e-12)
 
 
 def test_choe2020_of_a_constant_map_is_a_box_in_the_corner() -> None:
-    scores, boxes = stretched(torch.ones(7, 7), (20, 20)), torch.tensor([[0.0, 0, 4, 9]])
+    scores, boxes = minmax_scale(torch.ones(7, 7), (20, 20)), torch.tensor([[0.0, 0, 4, 9]])
     for every in (False, True):
         curve = choe2020_curve(scores, boxes, every=every)
         assert_close(curve, torch.full((255,), 1 / 50, dtype=torch.float64))
@@ -95,9 +95,9 @@ def test_stretched_is_opencvs_bicubic() -> None:
     raw = torch.randn(7, 7, generator=torch.Generator().manual_seed(0))
     cubic = cv2.resize(raw.numpy(), (50, 40), interpolation=cv2.INTER_CUBIC)
     want = (cubic - cubic.min()) / (cubic - cubic.min()).max()
-    assert_close(stretched(raw, (40, 50)), want, rtol=0, atol=2e-6)
-    assert stretched(raw, (40, 50)).max() == 1
-    assert stretched(torch.tensor([[1.0, float("nan")]]), (1, 2)).tolist() == [[0, 0]]
+    assert_close(minmax_scale(raw, (40, 50)), want, rtol=0, atol=2e-6)
+    assert minmax_scale(raw, (40, 50)).max() == 1
+    assert minmax_scale(torch.tensor([[1.0, float("nan")]]), (1, 2)).tolist() == [[0, 0]]
 
 
 @pytest.mark.parametrize("sizes", [((500, 375), 224), ((333, 500), 224), ((96, 96), 64)])
@@ -142,7 +142,7 @@ def test_on_the_picture_against_plain_loops(every: bool) -> None:
     for i, heat in enumerate(maps((24, 31))):
         shown, boxes = torch.from_numpy(heat).clamp_min(0), true_boxes((24, 31), 1 + i % 3, i)
         want = torch.tensor(slow_curve(shown, boxes, every), dtype=torch.float64)
-        assert_close(picture_curve(shown, boxes, every=every), want)
+        assert_close(image_curve(shown, boxes, every=every), want)
 
 
 def test_accuracy_is_the_best_threshold_of_all_pictures() -> None:

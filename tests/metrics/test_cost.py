@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 import camlucida as cl
-from camlucida.data.datasets import Scenes
+from camlucida.data.datasets import ToyboxDataset
 from camlucida.data.toybox import Toybox
-from camlucida.engine.cost import WITH_GRADIENT, counted
+from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, track_cost
 from camlucida.evaluation import evaluate
 from camlucida.metrics import metrics
 
@@ -23,13 +23,13 @@ OPTIONAL = ("saco", "aopc")
 
 def test_the_standard_report_takes_700_forwards_at_most(tmp_path: Path) -> None:
     found = evaluate(
-        "toybox", Scenes(Toybox(1, objects=2)), methods=["grad_cam"], metrics=list(metrics()), out=tmp_path / "run"
+        "toybox", ToyboxDataset(Toybox(1, objects=2)), methods=["grad_cam"], metrics=list(metrics()), out=tmp_path / "run"
     )
     rows = pyarrow.parquet.read_table(found.path / "results.parquet").to_pylist()
     assert not any(row.get("error") for row in rows)
     spent = {row["metric"]: row["forwards"] for row in rows if row["forwards"]}
     assert set(OPTIONAL) < set(spent)
-    assert spent["explaining"] == WITH_GRADIENT
+    assert spent["explaining"] == FORWARDS_WITH_GRADIENT
     assert 500 < sum(spent.values()) <= 700
 
 
@@ -37,11 +37,11 @@ def test_the_standard_report_takes_700_forwards_at_most(tmp_path: Path) -> None:
     ("method", "options", "forwards"),
     [
         ("eigen_cam", {}, 1),
-        ("grad_cam", {}, WITH_GRADIENT),
-        ("integrated_gradients", {"steps": 10}, 2 + 10 * WITH_GRADIENT),
-        ("full_grad", {}, 1 + WITH_GRADIENT),
-        ("deep_lift", {}, 3 + WITH_GRADIENT),
-        ("lrp", {}, 1 + WITH_GRADIENT),
+        ("grad_cam", {}, FORWARDS_WITH_GRADIENT),
+        ("integrated_gradients", {"steps": 10}, 2 + 10 * FORWARDS_WITH_GRADIENT),
+        ("full_grad", {}, 1 + FORWARDS_WITH_GRADIENT),
+        ("deep_lift", {}, 3 + FORWARDS_WITH_GRADIENT),
+        ("lrp", {}, 1 + FORWARDS_WITH_GRADIENT),
         ("occlusion", {"window": 8, "stride": 4}, 1 + 9),
     ],
 )
@@ -57,6 +57,6 @@ def test_methods_cost_what_they_run(method: str, options: dict[str, Any], forwar
         nn.Flatten(),
         nn.Linear(4, 3),
     ).eval()
-    with counted() as cost:
+    with track_cost() as cost:
         cl.attribute(network, torch.randn(2, 3, 16, 16), target=1, method=method, **options)
     assert cost.forwards / 2 == forwards

@@ -13,11 +13,11 @@ from torch.nn.functional import cross_entropy
 
 import camlucida as cl
 from camlucida.data import toybox
-from camlucida.data.datasets import Item, Listed
+from camlucida.data.datasets import Item, ListDataset
 from camlucida.explanation import Explanation
 from camlucida.metrics.infidelity import _squares, _sums_inside, infidelity
 from camlucida.metrics.saco import saco
-from camlucida.render.palettes import DEFAULT
+from camlucida.render.palettes import DEFAULT_COLORMAP
 from camlucida.training import loop, train
 
 HEIGHT, WIDTH = 12, 20
@@ -95,8 +95,8 @@ def test_the_loss_of_an_epoch_is_the_mean_over_images(tmp_path: Path, monkeypatc
         return loss
 
     monkeypatch.setattr(loop, "cross_entropy", recorded)
-    items = [Item(toybox.scene(i, kinds=[("cat", "dog")[i % 2]], size=32).picture(), f"{i}", i % 2) for i in range(8)]
-    data = Listed("eight", items, ("cat", "dog"))
+    items = [Item(toybox.random_scene(i, kinds=[("cat", "dog")[i % 2]], size=32).image(), f"{i}", i % 2) for i in range(8)]
+    data = ListDataset("eight", items, ("cat", "dog"))
     told: list[tuple[int, int, int, float]] = []
     made = train(data, out=tmp_path / "run", epochs=1, batch_size=3, val=0.0, size=32, lr=0.5,
                  progress=lambda *now: told.append(now))  # fmt: skip
@@ -109,13 +109,13 @@ def test_the_loss_of_an_epoch_is_the_mean_over_images(tmp_path: Path, monkeypatc
 
 @pytest.fixture(scope="module")
 def signed() -> Explanation:
-    picture = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
+    picture = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=96).image()
     found = cl.explain("toybox", picture, method="input_x_gradient")
     assert found.shows_signs
     return found
 
 
-@pytest.mark.parametrize("colormap", [None, DEFAULT, "signed"])
+@pytest.mark.parametrize("colormap", [None, DEFAULT_COLORMAP, "signed"])
 def test_the_scale_is_that_of_the_colours(
     signed: Explanation, colormap: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,4 +133,4 @@ def test_the_scale_is_that_of_the_colours(
     seen = np.isfinite(heat) & (heat > 0) & (heat < 1)
     np.testing.assert_allclose(low + heat[seen] * (high - low), raw[seen], rtol=1e-3, atol=1e-5 * signed.peak)
     assert seen.any()
-    assert (low, high) == ((0.0, signed.peak) if colormap == DEFAULT else (-signed.peak, signed.peak))
+    assert (low, high) == ((0.0, signed.peak) if colormap == DEFAULT_COLORMAP else (-signed.peak, signed.peak))

@@ -35,7 +35,7 @@ from camlucida.metrics import (
 )
 from camlucida.metrics.parts.imputation import imputed
 from camlucida.metrics.parts.ranking import ranks
-from camlucida.metrics.parts.substrates import picture, rise_kernel, without
+from camlucida.metrics.parts.substrates import image, rise_kernel, without
 
 SIDE = 28
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -331,9 +331,9 @@ def test_the_blur_of_rise() -> None:
 
 def test_the_honest_blur_keeps_a_flat_picture_flat() -> None:
     flat = torch.full((3, 20, 31), 0.7, dtype=torch.float64)
-    assert_close(picture(flat, "gaussian", BLACK), flat)
-    assert_close(picture(flat, "rise_blur", BLACK)[:, 10, 15], flat[:, 10, 15], rtol=0, atol=1e-6)
-    assert float(picture(flat, "rise_blur", BLACK)[0, 0, 0]) == pytest.approx(0.7 * 0.30, abs=0.01)
+    assert_close(image(flat, "gaussian", BLACK), flat)
+    assert_close(image(flat, "rise_blur", BLACK)[:, 10, 15], flat[:, 10, 15], rtol=0, atol=1e-6)
+    assert float(image(flat, "rise_blur", BLACK)[0, 0, 0]) == pytest.approx(0.7 * 0.30, abs=0.01)
 
 
 # ROAD

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 import camlucida as cl
 from camlucida.data.datasets import Item
-from camlucida.evidence import Evidence, OfMethod
+from camlucida.evidence import MetricInputs, MethodExplainer
 from camlucida.methods import find
 from camlucida.metrics.registry import EVIDENCE
 from camlucida.model_input import look
@@ -46,19 +46,19 @@ def test_boxes_on_the_input_and_what_is_there() -> None:
     y, x = (sight.inputs[0, 0] > 0.5).nonzero().T
     bright = torch.stack([x.min(), y.min(), x.max() + 1, y.max() + 1]).double()
     assert_close(sight.boxes_seen[0], bright, atol=1, rtol=0)
-    found = Evidence(sight, OfMethod((find("grad_cam"), {})), torch.zeros(4, 4))
+    found = MetricInputs(sight, MethodExplainer((find("grad_cam"), {})), torch.zeros(4, 4))
     assert found.given(["present"]) == [(2, 0)]
     assert found.lacks(["boxes_seen", "present"]) == ""
     unknown = look(network(), Item(picture(), "one"), None)
-    assert Evidence(unknown, found.explainer, found.raw).lacks(["boxes_seen"]) == "boxes_seen"
-    assert Evidence(unknown, found.explainer, found.raw).lacks(["present"]) == "present"
+    assert MetricInputs(unknown, found.explainer, found.raw).lacks(["boxes_seen"]) == "boxes_seen"
+    assert MetricInputs(unknown, found.explainer, found.raw).lacks(["present"]) == "present"
     assert unknown.boxes_seen is None
 
 
 def test_all_that_a_metric_may_ask_for_is_given() -> None:
     """One value for each name of the registry's table, that of the map where the map and the image both have one."""
     sight = look(network(), item(), 2)
-    evidence = Evidence(sight, OfMethod((find("grad_cam"), {})), torch.rand(4, 4))
+    evidence = MetricInputs(sight, MethodExplainer((find("grad_cam"), {})), torch.rand(4, 4))
     given = dict(zip(sorted(EVIDENCE), evidence.given(sorted(EVIDENCE)), strict=True))
     assert given["raw"] is evidence.raw
     assert given["inputs"].shape == sight.inputs.shape[1:]

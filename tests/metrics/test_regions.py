@@ -18,7 +18,7 @@ from camlucida.metrics.parts.regions import (
     components_by_level,
     enclosed,
     iou,
-    judgeable,
+    is_rankable,
     largest_box,
     largest_region,
 )
@@ -145,8 +145,8 @@ def test_above_takes_the_threshold_in() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 1.0, float("nan"), float("inf")])
 def test_what_says_nothing_cannot_be_judged(value: float) -> None:
-    assert not judgeable(torch.full((3, 4), value))
+    assert not is_rankable(torch.full((3, 4), value))
     heat = torch.zeros(3, 4)
     heat[1, 1] = 1
-    assert judgeable(heat)
-    assert not judgeable(-heat)
+    assert is_rankable(heat)
+    assert not is_rankable(-heat)

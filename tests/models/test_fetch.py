@@ -16,13 +16,13 @@ from torchvision import models as zoo
 import camlucida as cl
 from camlucida.errors import ModelError
 from camlucida.models import fetch
-from camlucida.models.torchvision_models import names, weights_of
+from camlucida.models.torchvision_models import classifier_names, get_weights
 
 NAMES = ("squeezenet1_1", "mobilenet_v3_small", "mnasnet0_5")
 
 
 def place(name: str, wanted: str = "") -> Path:
-    path = fetch.weights_folder() / Path(weights_of(name, wanted).url).name
+    path = fetch.weights_folder() / Path(get_weights(name, wanted).url).name
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -65,7 +65,7 @@ def test_densenets_older_names() -> None:
 
 def test_vision_transformers_older_names() -> None:
     """torchvision's own file says mlp.linear_1 where the network has mlp.0; the network renames it by the version."""
-    from camlucida.models.checkpoint import take
+    from camlucida.models.checkpoint import load_weights
 
     def small() -> zoo.VisionTransformer:
         return zoo.VisionTransformer(32, 16, num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=16, num_classes=3)
@@ -79,7 +79,7 @@ def test_vision_transformers_older_names() -> None:
         state[key] = value
     torch.save(state, "vit.pth")
     other = small()
-    take(other, torch.load("vit.pth", weights_only=True), what="vit.pth")
+    load_weights(other, torch.load("vit.pth", weights_only=True), source="vit.pth")
     assert_close(other.state_dict(), network.state_dict(), rtol=0, atol=0)
 
 
@@ -125,23 +125,23 @@ def test_offline_is_found_out_by_asking(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(socket, "create_connection", create_connection)
     with pytest.raises(ModelError, match=r"download.pytorch.org cannot be reached"):
         cl.load("resnet18")
-    assert asked == [("download.pytorch.org", 443, fetch.PATIENCE)]
+    assert asked == [("download.pytorch.org", 443, fetch.CONNECT_TIMEOUT_S)]
 
 
 @pytest.mark.parametrize("variable", ["CAMLUCIDA_OFFLINE", "HF_HUB_OFFLINE"])
 def test_told_to_stay_offline_nothing_is_asked(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CAMLUCIDA_OFFLINE")
     monkeypatch.setenv(variable, "1")
-    assert not fetch.reachable("download.pytorch.org")  # the fixture fails the test if a socket was opened
+    assert not fetch.is_reachable("download.pytorch.org")  # the fixture fails the test if a socket was opened
 
 
 def test_a_proxy_is_not_asked_beforehand_but_no_proxy_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CAMLUCIDA_OFFLINE")
     monkeypatch.setattr(fetch, "getproxies", lambda: {"https": "http://proxy:3128"})
-    assert fetch.reachable("download.pytorch.org")
+    assert fetch.is_reachable("download.pytorch.org")
     monkeypatch.setattr(fetch, "getproxies", lambda: {"no": "localhost"})
     monkeypatch.setattr(socket, "create_connection", lambda *_, **__: (_ for _ in ()).throw(OSError))
-    assert not fetch.reachable("download.pytorch.org")
+    assert not fetch.is_reachable("download.pytorch.org")
 
 
 def test_a_download_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,8 +167,8 @@ def test_a_download_is_checked_by_the_hash_in_its_name(monkeypatch: pytest.Monke
         checked.append(hash_prefix)
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    urls = {weights.url for name in names() for weights in [weights_of(name)]}
+    urls = {weights.url for name in classifier_names() for weights in [get_weights(name)]}
     for url in urls:
-        fetch.fetched(url, what="x")
+        fetch.fetch_file(url, model_name="x")
     assert len(checked) == len(urls) > 50
     assert all(prefix and re.fullmatch("[0-9a-f]{8,}", prefix) for prefix in checked)

@@ -26,9 +26,9 @@ from torch import nn
 import camlucida as cl
 from camlucida.errors import CamlucidaError, ModelError
 from camlucida.models import checkpoint
-from camlucida.models.heads import with_classes
-from camlucida.models.runs import Description, write_weights
-from camlucida.models.small import Small
+from camlucida.models.heads import replace_head
+from camlucida.models.runs import ModelCard, write_weights
+from camlucida.models.small import SmallCNN
 
 
 def tiny() -> nn.Module:
@@ -181,7 +181,7 @@ def test_what_holds_no_weights_is_named(kind: str) -> None:
 
 @pytest.mark.parametrize("new", [True, False])
 def test_a_whole_network_is_named_with_its_class(new: bool) -> None:
-    torch.save({"model": Small(10)}, "run.pth", _use_new_zipfile_serialization=new)
+    torch.save({"model": SmallCNN(10)}, "run.pth", _use_new_zipfile_serialization=new)
     with pytest.raises(
         ModelError, match=r"a whole pickled network \(camlucida\.models\.small\.Small\), not its weights"
     ):
@@ -192,7 +192,7 @@ def test_a_whole_network_is_named_with_its_class(new: bool) -> None:
 
 
 def test_a_tensor_that_claims_millions_of_classes() -> None:
-    state = Small(10).state_dict()
+    state = SmallCNN(10).state_dict()
     state["classifier.weight"] = torch.zeros(1).expand(50_000_000, 128)
     state["classifier.bias"] = torch.zeros(1).expand(50_000_000)
     torch.save(state, "run.pth")
@@ -211,7 +211,7 @@ def test_a_tensor_that_claims_more_than_is_stored() -> None:
 def test_class_limit_without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "MAX_CLASSES", 12)
     for count in (12, 13):
-        torch.save(Small(count).state_dict(), f"{count}.pth")
+        torch.save(SmallCNN(count).state_dict(), f"{count}.pth")
     assert cl.load("12.pth", arch="small").network.classifier.out_features == 12  # type: ignore[union-attr]
     with pytest.raises(ModelError, match=r"a last layer for 13 classes is none that can be explained: 1 to 12\."):
         cl.load("13.pth", arch="small")
@@ -219,7 +219,7 @@ def test_class_limit_without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_file_with_holes_of_millions_of_classes() -> None:
     """Disks can store zeros without room: 51 GB of half floats that no memory may be taken for."""
-    state = Small(10).state_dict()
+    state = SmallCNN(10).state_dict()
     shapes: dict[str, tuple[str, list[int], int]] = {k: ("F32", list(v.shape), 4) for k, v in state.items()}
     shapes["classifier.weight"], shapes["classifier.bias"] = ("F16", [50_000_000, 128], 2), ("F16", [50_000_000], 2)
     header: dict[str, Any] = {}
@@ -258,7 +258,7 @@ def test_a_file_with_holes_of_millions_of_classes() -> None:
     ],
 )
 def test_numbers_in_metadata_are_checked(notes: dict[str, str], sentence: str) -> None:
-    save_file(Small(10).state_dict(), "run.safetensors", metadata=notes)
+    save_file(SmallCNN(10).state_dict(), "run.safetensors", metadata=notes)
     with pytest.raises(ModelError, match=sentence) as caught:
         cl.load("run.safetensors", arch="small")
     assert len(str(caught.value)) < 600
@@ -283,8 +283,8 @@ FIELDS: tuple[dict[str, Any], ...] = (
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stored")
     how = cl.load("small", pretrained=False).preprocessing
-    Description("small", "linear", ("a", "b", "c"), how).write(folder)
-    write_weights(with_classes(Small(10), 3, "linear", how.size), folder / "model.safetensors")
+    ModelCard("small", "linear", ("a", "b", "c"), how).write(folder)
+    write_weights(replace_head(SmallCNN(10), 3, "linear", how.size), folder / "model.safetensors")
     return folder
 
 
@@ -319,7 +319,7 @@ WORDS = {"meta": "without content", "truth values": "whole numbers"}
 
 @pytest.mark.parametrize("kind", ["complex", "sparse", "meta", "quantized", "whole numbers", "truth values"])
 def test_other_kinds_of_tensors(kind: str) -> None:
-    state: dict[str, Any] = dict(Small(10).state_dict())
+    state: dict[str, Any] = dict(SmallCNN(10).state_dict())
     weight = state["classifier.weight"]
     state["classifier.weight"] = {
         "complex": lambda: weight.to(torch.complex64),

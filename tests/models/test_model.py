@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 import camlucida as cl
-from camlucida.models.runs import Description, build, write_weights
-from camlucida.models.small import Small
+from camlucida.models.runs import ModelCard, build_network, write_weights
+from camlucida.models.small import SmallCNN
 
 
 class Holds(nn.Module):
@@ -54,12 +54,12 @@ def test_without_training_the_weights_are_random(spec: str) -> None:
 
 def test_the_file_of_a_run_that_is_asked_for_is_opened() -> None:
     folder = Path("runs")
-    about = Description("small", "linear", ("zebra", "ant", "cow"), cl.load("small", pretrained=False).preprocessing)
+    about = ModelCard("small", "linear", ("zebra", "ant", "cow"), cl.load("small", pretrained=False).preprocessing)
     about.write(folder)
     networks = {}
     for seed, name in enumerate(("model", "last", "epochs/001")):
         torch.manual_seed(seed)
-        networks[name] = build(about, Small(10))
+        networks[name] = build_network(about, SmallCNN(10))
         write_weights(networks[name], folder / f"{name}.safetensors")
         loaded = cl.load(folder / f"{name}.safetensors")
         assert_close(loaded.network.state_dict(), networks[name].state_dict(), rtol=0, atol=0)

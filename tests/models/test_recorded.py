@@ -17,15 +17,15 @@ from safetensors.torch import save_file
 import camlucida as cl
 from camlucida.analysing import film
 from camlucida.cli.commands import main
-from camlucida.cli.opening import reopened
+from camlucida.cli.opening import reopen_model_and_data
 from camlucida.errors import CamlucidaError, DataError, ModelError
-from camlucida.models.recorded import registered
-from camlucida.models.runs import Description, build, write_weights
-from camlucida.models.small import Small
-from camlucida.models.torchvision_models import names
+from camlucida.models.recorded import registered_spec
+from camlucida.models.runs import ModelCard, build_network, write_weights
+from camlucida.models.small import SmallCNN
+from camlucida.models.torchvision_models import classifier_names
 from camlucida.models.toybox import NETWORKS
 from camlucida.models.toybox_nets import ToyResNet
-from camlucida.training.run import Training, held_out
+from camlucida.training.run import Training, validation_data
 
 PAYLOAD = "import pathlib\npathlib.Path('RAN').touch()\n\ndef f():\n    raise SystemExit('the payload was called')\n"
 CODE = "python:payload.py:f"
@@ -99,10 +99,10 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A good run, good weights, an image, and a file whose import leaves a mark."""
     folder = tmp_path_factory.mktemp("stock")
     (folder / "payload.py").write_text(PAYLOAD)
-    about = Description("small", "linear", ("ant", "bee", "cow"), cl.load("small", pretrained=False).preprocessing)
+    about = ModelCard("small", "linear", ("ant", "bee", "cow"), cl.load("small", pretrained=False).preprocessing)
     about.write(folder / "good")
-    write_weights(build(about, Small(10)), folder / "good" / "model.safetensors")
-    write_weights(build(about, Small(10)), folder / "good" / "epochs" / "001.safetensors")
+    write_weights(build_network(about, SmallCNN(10)), folder / "good" / "model.safetensors")
+    write_weights(build_network(about, SmallCNN(10)), folder / "good" / "epochs" / "001.safetensors")
     save_file(ToyResNet().state_dict(), folder / "good.safetensors", metadata={"architecture": "toybox:resnet"})
     Image.new("RGB", (40, 30), (200, 30, 9)).save(folder / "image.png")
     return folder
@@ -138,20 +138,20 @@ def nothing_ran() -> None:
 
 def test_only_registered_names_pass() -> None:
     for value in (*TEXTS, *OTHERS):
-        assert registered(value) is None, ascii(value)
+        assert registered_spec(value) is None, ascii(value)
     nothing_ran()
 
 
 def test_every_registered_name_passes() -> None:
-    for name in names():
-        assert registered(name) == registered(f"torchvision:{name}") == registered(f"torchvision.models.{name}") == name
-    assert registered("ResNet50@IMAGENET1K_V2") == "ResNet50@IMAGENET1K_V2"
+    for name in classifier_names():
+        assert registered_spec(name) == registered_spec(f"torchvision:{name}") == registered_spec(f"torchvision.models.{name}") == name
+    assert registered_spec("ResNet50@IMAGENET1K_V2") == "ResNet50@IMAGENET1K_V2"
     for spec in ("small", "toybox", *(f"toybox:{name}" for name in NETWORKS)):
-        assert registered(spec) == spec
+        assert registered_spec(spec) == spec
     timm = pytest.importorskip("timm")
     for name in timm.list_models():
-        assert registered(f"timm:{name}") == f"timm:{name}"
-    assert registered("timm:convnext_tiny.fb_in22k_ft_in1k") == "timm:convnext_tiny.fb_in22k_ft_in1k"
+        assert registered_spec(f"timm:{name}") == f"timm:{name}"
+    assert registered_spec("timm:convnext_tiny.fb_in22k_ft_in1k") == "timm:convnext_tiny.fb_in22k_ft_in1k"
 
 
 # --- every reader, every malicious value
@@ -192,11 +192,11 @@ def by_training(value: Any) -> None:
 
 
 def by_report_model(value: Any) -> None:
-    reopened(source(model=value), by="run.json", seed=0, trust_code=False)
+    reopen_model_and_data(source(model=value), record_path="run.json", seed=0, trust_code=False)
 
 
 def by_report_arch(value: Any) -> None:
-    reopened(source(model="good.safetensors", arch=value), by="run.json", seed=0, trust_code=False)
+    reopen_model_and_data(source(model="good.safetensors", arch=value), record_path="run.json", seed=0, trust_code=False)
 
 
 READERS = (
@@ -225,7 +225,7 @@ def test_no_reader_runs_what_a_file_names(reader: Callable[[Any], None]) -> None
 
 @pytest.mark.parametrize("spec", ["good", "good.safetensors", "toybox:vgg"])
 def test_harmless_records_are_read(spec: str) -> None:
-    model, data = reopened(source(model=spec), by="run.json", seed=0, trust_code=False)
+    model, data = reopen_model_and_data(source(model=spec), record_path="run.json", seed=0, trust_code=False)
     assert (model.spec, len(data)) == (spec, 2)
 
 
@@ -235,18 +235,18 @@ def test_harmless_records_are_read(spec: str) -> None:
 @pytest.mark.parametrize("field", ["data", "labels", "boxes"])
 def test_a_record_asks_no_other_machine(place: str, field: str) -> None:
     with pytest.raises(DataError, match="an address: opening a record asks no other machine"):
-        reopened(source(**{field: place}), by="run.json", seed=0, trust_code=False)
+        reopen_model_and_data(source(**{field: place}), record_path="run.json", seed=0, trust_code=False)
     folder = run("evil", data={"spec": place, "boxes": None, "limit": None})
     (folder / "run.json").write_text(json.dumps({"training": {"settings": {"seed": 0}}, "begun": 0}))
     with pytest.raises(DataError, match=r"an address: .*--trust-code"):
-        held_out(folder)
+        validation_data(folder)
 
 
 @pytest.mark.parametrize("field", ["data", "model", "arch", "labels", "boxes", "split", "count"])
 @pytest.mark.parametrize("value", [[CODE], {"a": CODE}, 1.5])
 def test_a_record_of_other_types_is_refused(field: str, value: Any) -> None:
     with pytest.raises(CamlucidaError):
-        reopened(source(**{field: value}), by="run.json", seed=0, trust_code=False)
+        reopen_model_and_data(source(**{field: value}), record_path="run.json", seed=0, trust_code=False)
     nothing_ran()
 
 
@@ -331,7 +331,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "evaluate a run": ("evaluate", "evil"),
     "mistakes": ("mistakes", "toybox", "--limit", "1", "--model", "evil"),
     "embed": ("embed", "toybox", "--limit", "1", "--model", "evil"),
-    "film": ("film", "image.png", "--runs", "evil"),
+    "film": ("film", "image.png", "--checkpoints", "evil"),
     "app": ("app", "--model", "evil", "--port", "0"),
     "layers": ("layers", "evil"),
     "train": ("train", "toybox", "--limit", "20", "--arch", "evil", "-o", "out"),

@@ -25,14 +25,14 @@ from torchvision import models as zoo
 import camlucida as cl
 from camlucida.cli.commands import main
 from camlucida.errors import CheckpointWarning, ModelError
-from camlucida.models.small import Small
+from camlucida.models.small import SmallCNN
 
 State = Mapping[str, Any]
 
 
 def network(seed: int = 1) -> nn.Module:
     torch.manual_seed(seed)
-    made = Small(10).eval()
+    made = SmallCNN(10).eval()
     with torch.no_grad():
         for value in made.buffers():
             if value.is_floating_point():
@@ -150,14 +150,14 @@ def test_two_networks_that_fit_equally_well_are_refused() -> None:
 
 
 def test_a_prefix_and_another_number_of_classes() -> None:
-    given = Small(7)
+    given = SmallCNN(7)
     state = prefixed(given.state_dict(), "module.model.")
     torch.save({"state_dict": state}, "run.pth")
     assert_close(cl.load("run.pth", arch="small").network.state_dict(), given.state_dict(), rtol=0, atol=0)
 
 
 def test_another_width_behind_a_prefix_is_no_fit() -> None:
-    state = prefixed(Small(10, (8, 16, 24, 32)).state_dict(), "model.")
+    state = prefixed(SmallCNN(10, (8, 16, 24, 32)).state_dict(), "model.")
     with pytest.raises(ModelError, match=r"features.0.weight is \(8, 3, 4, 4\) in the file"):
         loaded(state)
 

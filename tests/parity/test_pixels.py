@@ -71,7 +71,7 @@ def test_gradient_is_saliency(network: nn.Module, images: Tensor) -> None:
     theirs = captum.Saliency(network).attribute(images.clone(), target=TARGET)
     assert_close(ours(network, images, "gradient"), theirs.amax(1))
     theirs = captum.Saliency(network).attribute(images.clone(), target=TARGET, abs=False)
-    assert_close(ours(network, images, "gradient", join="sum"), theirs.sum(1))
+    assert_close(ours(network, images, "gradient", reduce="sum"), theirs.sum(1))
 
 
 def test_input_x_gradient(network: nn.Module, images: Tensor) -> None:
@@ -91,8 +91,8 @@ def test_integrated_gradients(network: nn.Module, images: Tensor, steps: int) ->
 @pytest.mark.parametrize(
     ("kind", "method", "options"),
     [
-        ("smoothgrad", "smooth_grad", {"join": "max"}),
-        ("smoothgrad_sq", "smooth_grad", {"squared": True, "join": "max"}),
+        ("smoothgrad", "smooth_grad", {"reduce": "max"}),
+        ("smoothgrad_sq", "smooth_grad", {"squared": True, "reduce": "max"}),
         ("vargrad", "var_grad", {}),
     ],
 )
@@ -121,7 +121,7 @@ def test_noise_tunnel(
 def test_rules_at_relus(network: nn.Module, images: Tensor, method: str, name: str) -> None:
     theirs = getattr(captum, name)(network).attribute(images.clone(), target=TARGET)
     assert_close(ours(network, images, method), theirs.abs().amax(1))
-    assert_close(ours(network, images, method, join="sum"), theirs.sum(1))
+    assert_close(ours(network, images, method, reduce="sum"), theirs.sum(1))
 
 
 def test_captum_passes_over_relus_that_are_functions(network: nn.Module, images: Tensor) -> None:
@@ -147,4 +147,4 @@ def test_guided_grad_cam(network: nn.Module, images: Tensor, layer: str) -> None
     module: Callable[..., Any] = network.get_submodule(layer)
     theirs = captum.GuidedGradCam(network, module).attribute(images.clone(), target=TARGET, interpolate_mode="bilinear")
     # GuidedGradCam takes the ReLU of Grad-CAM, as the paper does.
-    assert_close(ours(network, images, "guided_grad_cam", layer=layer, join="sum"), theirs.sum(1))
+    assert_close(ours(network, images, "guided_grad_cam", layer=layer, reduce="sum"), theirs.sum(1))

@@ -7,8 +7,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from camlucida.errors import MethodError
-from camlucida.render.colours import COLORMAPS, NOT_SEEN, colourise
-from camlucida.render.palettes import DEFAULT, PALETTES
+from camlucida.render.colours import COLORMAPS, NAN_COLOUR, apply_colormap
+from camlucida.render.palettes import DEFAULT_COLORMAP, PALETTES
 
 ANCHORS = {  # matplotlib's values at 0, 1/4, 1/2, 3/4, 1
     "viridis": [(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)],
@@ -21,7 +21,7 @@ RAMP = np.linspace(0, 1, 257)
 @pytest.mark.parametrize("name", ANCHORS)
 def test_anchors(name: str) -> None:
     steps = np.array([0, 64, 128, 192, 255]) / 255  # where matplotlib's table has them
-    assert_allclose(colourise(steps, name).astype(int), ANCHORS[name], atol=2)
+    assert_allclose(apply_colormap(steps, name).astype(int), ANCHORS[name], atol=2)
 
 
 @pytest.mark.parametrize("name", COLORMAPS)
@@ -29,7 +29,7 @@ def test_control_colours_are_met_exactly(name: str) -> None:
     palette = PALETTES[name]
     wanted = [list(bytes.fromhex(colour)) for colour in palette.colours]
     tolerance = 3 if name == "jet" else 0  # its corners lie between our steps
-    assert_allclose(colourise(np.array(palette.positions), name).astype(int), wanted, atol=tolerance)
+    assert_allclose(apply_colormap(np.array(palette.positions), name).astype(int), wanted, atol=tolerance)
 
 
 def lightness(colours: np.ndarray) -> np.ndarray:
@@ -40,42 +40,42 @@ def lightness(colours: np.ndarray) -> np.ndarray:
     return np.where(y > 0.008856, 116 * np.cbrt(y) - 16, 903.3 * y)
 
 
-@pytest.mark.parametrize("name", [DEFAULT, "viridis", "magma"])
+@pytest.mark.parametrize("name", [DEFAULT_COLORMAP, "viridis", "magma"])
 def test_lightness_only_rises(name: str) -> None:
-    light = lightness(colourise(RAMP, name))
+    light = lightness(apply_colormap(RAMP, name))
     assert (np.diff(light) > -0.4).all()  # rounding to 8 bits makes steps of that size
     assert light[-1] - light[0] > 70
 
 
 def test_signed_is_even_about_zero() -> None:
-    light = lightness(colourise(RAMP, "signed"))
+    light = lightness(apply_colormap(RAMP, "signed"))
     assert light.argmax() == 128
     assert_allclose(light, light[::-1], atol=7)
-    middle = colourise(np.array(0.5), "signed").astype(int)
+    middle = apply_colormap(np.array(0.5), "signed").astype(int)
     assert np.ptp(middle) == 0
-    cold, hot = colourise(np.array([0.1, 0.9]), "signed").astype(int)
+    cold, hot = apply_colormap(np.array([0.1, 0.9]), "signed").astype(int)
     assert cold[2] > cold[0] + 80
     assert hot[0] > hot[2] + 80
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (3, 4), (2, 3, 4)])
 def test_shape_and_type(shape: tuple[int, ...]) -> None:
-    colours = colourise(np.zeros(shape, np.float16))
+    colours = apply_colormap(np.zeros(shape, np.float16))
     assert colours.shape == (*shape, 3)
     assert colours.dtype == np.uint8
 
 
 def test_not_seen_is_grey_and_the_input_stays() -> None:
     values = np.array([0.0, np.nan, 1.0])
-    assert_array_equal(colourise(values)[1], NOT_SEEN)
+    assert_array_equal(apply_colormap(values)[1], NAN_COLOUR)
     assert_array_equal(values, [0, np.nan, 1])
-    assert_array_equal(colourise(np.full((2, 2), np.nan)), np.full((2, 2, 3), NOT_SEEN))
+    assert_array_equal(apply_colormap(np.full((2, 2), np.nan)), np.full((2, 2, 3), NAN_COLOUR))
 
 
 def test_refusals() -> None:
     with pytest.raises(MethodError, match="Did you mean 'viridis'"):
-        colourise(RAMP, "virdis")
+        apply_colormap(RAMP, "virdis")
     with pytest.raises(MethodError, match="heat from 0 to 255"):
-        colourise(np.array([0, 255]))
+        apply_colormap(np.array([0, 255]))
     with pytest.raises(MethodError, match="Normalise"):
-        colourise(np.array([np.inf]))
+        apply_colormap(np.array([np.inf]))

@@ -11,7 +11,7 @@ from PIL import Image
 
 from camlucida.render import fonts, text
 from camlucida.render.bars import Bar
-from camlucida.render.panel import panel
+from camlucida.render.panel import draw_panel
 from camlucida.render.sheet import Sheet
 
 HAN = Path(__file__).parent / "fonts" / "six-han-characters.ttf"
@@ -48,7 +48,7 @@ def drawn(line: str) -> np.ndarray:
 @pytest.mark.parametrize("words", SAMPLES)
 def test_common_scripts_are_drawn_as_they_are(words: str, no_system_fonts: None) -> None:
     assert text.drawable(words) == words
-    assert {path for _, path in fonts.runs(words)} == {fonts.BUNDLED_FONT}
+    assert {path for _, path in fonts.font_runs(words)} == {fonts.BUNDLED_FONT}
 
 
 def test_glyphs_are_those_of_the_character_map(no_system_fonts: None) -> None:
@@ -72,11 +72,11 @@ def test_what_no_font_has_is_seen_to_be_missing(words: str, plain: str, no_syste
 
 def test_chinese_is_drawn_where_a_font_has_it(han_font: None) -> None:
     assert text.drawable("猫 and 狗") == "猫 and 狗"
-    assert fonts.runs("猫狗 cat 鸟") == [("猫狗", HAN), (" cat ", fonts.BUNDLED_FONT), ("鸟", HAN)]
+    assert fonts.font_runs("猫狗 cat 鸟") == [("猫狗", HAN), (" cat ", fonts.BUNDLED_FONT), ("鸟", HAN)]
     assert (drawn("猫") != drawn("狗")).any()
     assert (drawn("猫") != drawn("□")).any()
-    assert text.width("猫狗鸟", 20) == pytest.approx(60, abs=3)  # Han characters are as wide as they are high
-    assert text.width("猫cat", 20) == pytest.approx(text.width("猫", 20) + text.width("cat", 20))
+    assert text.text_width("猫狗鸟", 20) == pytest.approx(60, abs=3)  # Han characters are as wide as they are high
+    assert text.text_width("猫cat", 20) == pytest.approx(text.text_width("猫", 20) + text.text_width("cat", 20))
 
 
 def test_system_fonts_are_found_by_their_names(
@@ -99,12 +99,12 @@ def test_a_font_that_cannot_be_read_is_named(
 
 
 def test_a_mark_stays_with_its_letter(han_font: None) -> None:
-    assert fonts.runs("猫\u0301x") == [("猫\u0301", HAN), ("x", fonts.BUNDLED_FONT)]
+    assert fonts.font_runs("猫\u0301x") == [("猫\u0301", HAN), ("x", fonts.BUNDLED_FONT)]
 
 
 @pytest.mark.parametrize("name", ["γάτα", "кошка", "猫", "chat éléphant"])
 def test_a_panel_takes_class_names_of_any_script(name: str, no_system_fonts: None) -> None:
     image, heat = Image.new("RGB", (64, 64), "teal"), np.zeros((64, 64), np.float32)
-    page = panel(image, heat, [Bar(name, 0.9, True), Bar("", 0.1)], title=name, density=1)
-    plain = panel(image, heat, [Bar("", 0.9, True), Bar("", 0.1)], title="", density=1)
+    page = draw_panel(image, heat, [Bar(name, 0.9, True), Bar("", 0.1)], title=name, density=1)
+    plain = draw_panel(image, heat, [Bar("", 0.9, True), Bar("", 0.1)], title="", density=1)
     assert page.size != plain.size or (np.asarray(page) != np.asarray(plain)).any()

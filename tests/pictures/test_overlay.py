@@ -8,9 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from camlucida.errors import MethodError
-from camlucida.render.colours import NOT_SEEN, colourise
-from camlucida.render.display import show_heat, show_picture, shown_size
-from camlucida.render.overlay import CONTRAST, DIMMED, fade, ground, overlay, tinted
+from camlucida.render.colours import NAN_COLOUR, apply_colormap
+from camlucida.render.display import resize_heatmap, resize_image, display_size
+from camlucida.render.overlay import BACKGROUND_CONTRAST, NAN_FADE, fade, grey_background, overlay, tint
 
 RNG = np.random.default_rng(0)
 PHOTO = RNG.integers(0, 256, (20, 30, 3), np.uint8)
@@ -25,13 +25,13 @@ def test_opacity_0_is_the_picture(blend: str) -> None:
 
 
 def test_opacity_1_is_the_colours() -> None:
-    assert_array_equal(np.asarray(overlay(IMAGE, HEAT, opacity=1, blend="uniform")), colourise(HEAT))
-    assert_array_equal(np.asarray(overlay(IMAGE, HEAT, opacity=1)), colourise(HEAT))
+    assert_array_equal(np.asarray(overlay(IMAGE, HEAT, opacity=1, blend="uniform")), apply_colormap(HEAT))
+    assert_array_equal(np.asarray(overlay(IMAGE, HEAT, opacity=1)), apply_colormap(HEAT))
 
 
 @pytest.mark.parametrize("opacity", [0.2, 0.5, 0.8])
 def test_closed_form(opacity: float) -> None:
-    colours = colourise(HEAT).astype(float)
+    colours = apply_colormap(HEAT).astype(float)
     uniform = (1 - opacity) * PHOTO + opacity * colours
     assert_allclose(np.asarray(overlay(IMAGE, HEAT, opacity=opacity, blend="uniform")), uniform, atol=0.51)
     left = ((1 - opacity) ** (2 * HEAT))[..., None]
@@ -45,8 +45,8 @@ def test_cool_parts_stay_as_they_were() -> None:
 
 def test_two_hues_lie_on_a_ground_that_has_none() -> None:
     grey = np.asarray(IMAGE.convert("L"), float)
-    light = np.asarray(ground(IMAGE)).astype(float)
-    assert_allclose(light, np.repeat((255 - CONTRAST * (255 - grey))[..., None], 3, axis=2), atol=0.51)
+    light = np.asarray(grey_background(IMAGE)).astype(float)
+    assert_allclose(light, np.repeat((255 - BACKGROUND_CONTRAST * (255 - grey))[..., None], 3, axis=2), atol=0.51)
     zero = np.full((20, 30), 0.5)
     assert_array_equal(np.asarray(overlay(IMAGE, zero, colormap="signed")), light)
     assert_array_equal(np.asarray(overlay(IMAGE, zero, opacity=0, colormap="signed")), PHOTO)
@@ -58,14 +58,14 @@ def test_both_signs_are_covered() -> None:
     heat = np.full((20, 30), 0.5)
     heat[0, 0], heat[-1, -1] = 0, 1
     result = np.asarray(overlay(IMAGE, heat, colormap="signed")).astype(int)
-    assert_array_equal(np.argwhere((result != np.asarray(ground(IMAGE))).any(axis=2)), [(0, 0), (19, 29)])
+    assert_array_equal(np.argwhere((result != np.asarray(grey_background(IMAGE))).any(axis=2)), [(0, 0), (19, 29)])
     assert result[0, 0, 2] > result[0, 0, 0] + 40  # against: blue
     assert result[-1, -1, 0] > result[-1, -1, 2] + 40  # for: red
 
 
 def test_what_was_not_seen_fades_and_has_no_colour() -> None:
     result = np.asarray(overlay(IMAGE, HOLED, opacity=0.6)).astype(float)
-    faded = PHOTO + DIMMED * (np.array(NOT_SEEN) - PHOTO)
+    faded = PHOTO + NAN_FADE * (np.array(NAN_COLOUR) - PHOTO)
     hole = np.isnan(HOLED)
     assert_allclose(result[hole], faded[hole], atol=0.51)
     assert_allclose(np.asarray(fade(IMAGE)), faded, atol=1.01)
@@ -85,8 +85,8 @@ def test_every_place_has_the_colour_of_what_is_strongest_there() -> None:
     strengths[0, :, :10], strengths[1, :, 5:20], strengths[2, 3, 29] = 0.6, 0.8, 1
     strengths[:, 19] = np.nan
     colours = ["ff0000", "00ff00", "0000ff"]
-    result = np.asarray(tinted(IMAGE, strengths, colours, opacity=0.7)).astype(float)
-    light = np.asarray(ground(IMAGE)).astype(float)
+    result = np.asarray(tint(IMAGE, strengths, colours, opacity=0.7)).astype(float)
+    light = np.asarray(grey_background(IMAGE)).astype(float)
     for rows, columns, colour, strength in (
         (slice(0, 19), slice(0, 5), (255, 0, 0), 0.6),
         (slice(0, 19), slice(5, 20), (0, 255, 0), 0.8),
@@ -96,11 +96,11 @@ def test_every_place_has_the_colour_of_what_is_strongest_there() -> None:
         left = (1 - 0.7) ** (2 * strength)
         wanted = left * light[rows, columns] + (1 - left) * np.array(colour)
         assert_allclose(result[rows, columns], wanted, atol=0.51)
-    faded = light[19] + DIMMED * (np.array(NOT_SEEN) - light[19])
+    faded = light[19] + NAN_FADE * (np.array(NAN_COLOUR) - light[19])
     assert_allclose(result[19], faded, atol=0.51)
-    assert_array_equal(np.asarray(tinted(IMAGE, strengths, colours, opacity=0)), PHOTO)
+    assert_array_equal(np.asarray(tint(IMAGE, strengths, colours, opacity=0)), PHOTO)
     with pytest.raises(MethodError, match="does not fit a picture"):
-        tinted(IMAGE, strengths.transpose(0, 2, 1), colours)
+        tint(IMAGE, strengths.transpose(0, 2, 1), colours)
 
 
 def test_inputs_stay_and_other_modes_work() -> None:
@@ -145,12 +145,12 @@ def test_refusals(heat: np.ndarray, options: dict[str, object], words: str) -> N
      ((1, 1), (600, 600)), ((10, 5000), (2, 800)), ((5000, 1), (600, 1))],
 )  # fmt: skip
 def test_shown_size(size: tuple[int, int], shown: tuple[int, int]) -> None:
-    assert shown_size(size, (600, 800)) == shown
+    assert display_size(size, (600, 800)) == shown
 
 
 def test_tiny_pictures_keep_their_pixels() -> None:
     tiny = RNG.integers(0, 256, (4, 4, 3), np.uint8)
-    large = np.asarray(show_picture(Image.fromarray(tiny), (40, 40)))
+    large = np.asarray(resize_image(Image.fromarray(tiny), (40, 40)))
     assert_array_equal(large, np.kron(tiny, np.ones((10, 10, 1), np.uint8)))
 
 
@@ -158,7 +158,7 @@ def test_tiny_pictures_keep_their_pixels() -> None:
 def test_nan_does_not_bleed(size: tuple[int, int]) -> None:
     heat = np.full((200, 200), 0.7, np.float32)
     heat[:, :53] = np.nan  # no whole number of shown pixels: the edge is mixed
-    shown = show_heat(heat, size)
+    shown = resize_heatmap(heat, size)
     assert shown.shape == size[::-1]
     assert_allclose(shown[~np.isnan(shown)], 0.7, rtol=1e-5)
     edge = 53 / 200 * size[0]

@@ -12,10 +12,10 @@ from PIL import Image
 from camlucida.errors import MethodError
 from camlucida.render import text
 from camlucida.render.bars import Bar
-from camlucida.render.figure import grid
+from camlucida.render.figure import draw_grid
 from camlucida.render.fonts import font_for
-from camlucida.render.panel import COLUMN, panel
-from camlucida.render.sheet import GUTTER, MARGIN, PAPER, Sheet
+from camlucida.render.panel import COLUMN_PT, draw_panel
+from camlucida.render.sheet import GUTTER_PT, MARGIN_PT, PAPER_COLOUR, Sheet
 
 LONG = "American Staffordshire terrier, Staffordshire terrier, American pit bull terrier, pit bull terrier"
 BARS = (
@@ -32,13 +32,13 @@ def margin_is_empty(page: Image.Image, density: float) -> bool:
     """True if nothing at all is drawn within 20 points of the edge."""
     array = np.array(page)
     inner = round(20 * density)
-    array[inner:-inner, inner:-inner] = Image.new("RGB", (1, 1), PAPER).getpixel((0, 0))
+    array[inner:-inner, inner:-inner] = Image.new("RGB", (1, 1), PAPER_COLOUR).getpixel((0, 0))
     return bool((array == 255).all())
 
 
 def grey_page(heat: np.ndarray, **options: object) -> np.ndarray:
     image = Image.new("RGB", heat.shape[::-1], "#808080")
-    return np.asarray(panel(image, heat, title="t", density=1, **options))  # type: ignore[arg-type]
+    return np.asarray(draw_panel(image, heat, title="t", density=1, **options))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -46,17 +46,17 @@ def grey_page(heat: np.ndarray, **options: object) -> np.ndarray:
 def test_every_size_fits(size: tuple[int, int], density: float) -> None:
     image = Image.new("RGB", size, "teal")
     heat = np.linspace(0, 1, size[0] * size[1], dtype=np.float32).reshape(size[::-1])
-    page = panel(
+    page = draw_panel(
         image, heat, BARS, title=LONG * 3, subtitle=LONG * 3, score_label="logit 14.2", note=LONG * 5,
         footer=LONG * 3, scale=(-1e-9, 123456.0), density=density,
     )  # fmt: skip
     assert page.mode == "RGB"
-    assert page.width == round((3 * COLUMN + 2 * GUTTER + 2 * MARGIN) * density)
+    assert page.width == round((3 * COLUMN_PT + 2 * GUTTER_PT + 2 * MARGIN_PT) * density)
     assert margin_is_empty(page, density)
 
 
 def test_a_large_picture_is_reduced() -> None:
-    page = panel(Image.new("RGB", (4000, 3000)), np.zeros((3000, 4000), np.float32), title="t", density=1)
+    page = draw_panel(Image.new("RGB", (4000, 3000)), np.zeros((3000, 4000), np.float32), title="t", density=1)
     assert page.width == 1032
     assert page.height < 600
 
@@ -85,7 +85,7 @@ def picture_areas(size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
     """(top, left, bottom, right) of heat map and overlay: what another picture and other heat change."""
     grey = grey_page(np.zeros(size[::-1]))
     image = Image.new("RGB", size, "#ff00ff")
-    other = np.asarray(panel(image, np.ones(size[::-1]), title="t", density=1))
+    other = np.asarray(draw_panel(image, np.ones(size[::-1]), title="t", density=1))
     areas = rectangles((grey != other).any(axis=2))
     assert len(areas) == 3
     return areas[1:]
@@ -125,7 +125,7 @@ def test_impossible_probabilities_do_not_crash(probability: float) -> None:
 
 def test_inputs_stay() -> None:
     image, heat = Image.new("RGB", (40, 30), "teal"), np.full((30, 40), np.nan)
-    panel(image, heat, BARS, title="t")
+    draw_panel(image, heat, BARS, title="t")
     assert_array_equal(np.asarray(image), np.asarray(Image.new("RGB", (40, 30), "teal")))
     assert np.isnan(heat).all()
 
@@ -133,9 +133,9 @@ def test_inputs_stay() -> None:
 def test_refusals() -> None:
     image = Image.new("RGB", (40, 30))
     with pytest.raises(MethodError, match="does not fit"):
-        panel(image, np.zeros((40, 30)), title="t")
+        draw_panel(image, np.zeros((40, 30)), title="t")
     with pytest.raises(MethodError, match="Did you mean 'turbo'"):
-        panel(image, np.zeros((30, 40)), title="t", colormap="trubo")
+        draw_panel(image, np.zeros((30, 40)), title="t", colormap="trubo")
 
 
 # --- grid ---
@@ -150,14 +150,14 @@ def test_grids_of_every_size(size: tuple[int, int], columns: int) -> None:
     image = Image.new("RGB", size, "teal")
     names = [LONG] * columns
     for original in (image, [image, image]):
-        page = grid(cells, rows=["layer1", LONG], columns=names, title=LONG, original=original, footer=LONG)
+        page = draw_grid(cells, rows=["layer1", LONG], columns=names, title=LONG, original=original, footer=LONG)
         assert margin_is_empty(page, 2)
 
 
 def test_a_grid_shows_the_picture_of_its_row() -> None:
     pictures = [Image.new("RGB", (40, 30), colour) for colour in ("#ff0000", "#0000ff")]
     cells = [[(np.zeros((30, 40)), "")]] * 2
-    page = np.asarray(grid(cells, rows=["a", "b"], columns=["c"], title="t", original=pictures))
+    page = np.asarray(draw_grid(cells, rows=["a", "b"], columns=["c"], title="t", original=pictures))
     red, blue = ((page == colour).all(axis=2) for colour in ((255, 0, 0), (0, 0, 255)))
     assert red.sum() == blue.sum() > 2 * 30 * 40
     assert np.argwhere(red)[:, 0].max() < np.argwhere(blue)[:, 0].min()
@@ -169,7 +169,7 @@ def test_the_hot_corner_is_hot_in_every_cell() -> None:
 
     def page(first: np.ndarray) -> np.ndarray:
         cells = [[(first, ""), (np.zeros((30, 40)), "")]]
-        return np.asarray(grid(cells, rows=["a"], columns=["c", "d"], title="t", original=image, density=1))
+        return np.asarray(draw_grid(cells, rows=["a"], columns=["c", "d"], title="t", original=image, density=1))
 
     cells = (page(np.zeros((30, 40))) != page(np.ones((30, 40)))).any(axis=2)
     changed = (page(np.zeros((30, 40))) != page(heat)).any(axis=2)
@@ -183,25 +183,25 @@ def test_the_hot_corner_is_hot_in_every_cell() -> None:
 def test_grid_refusals() -> None:
     image, cell = Image.new("RGB", (4, 3)), (np.zeros((3, 4)), "")
     with pytest.raises(MethodError, match="2 rows and 1 columns are named"):
-        grid([[cell]], rows=["a", "b"], columns=["c"], title="t", original=image)
+        draw_grid([[cell]], rows=["a", "b"], columns=["c"], title="t", original=image)
     with pytest.raises(MethodError, match="1 rows and 0 columns"):
-        grid([[]], rows=["a"], columns=[], title="t", original=image)
+        draw_grid([[]], rows=["a"], columns=[], title="t", original=image)
     with pytest.raises(MethodError, match="2 pictures for 1 rows"):
-        grid([[cell]], rows=["a"], columns=["c"], title="t", original=[image, image])
+        draw_grid([[cell]], rows=["a"], columns=["c"], title="t", original=[image, image])
     with pytest.raises(MethodError, match="does not fit"):
-        grid([[(np.zeros((4, 3)), "")]], rows=["a"], columns=["c"], title="t", original=image)
+        draw_grid([[(np.zeros((4, 3)), "")]], rows=["a"], columns=["c"], title="t", original=image)
 
 
 # --- words ---
 
 
 def test_names_lose_synonyms_before_letters() -> None:
-    full = text.width(LONG, 20)
-    assert text.cut_name(LONG, 20, full) == LONG
-    assert text.cut_name(LONG, 20, full - 1).endswith("American pit bull terrier")
-    assert text.cut_name(LONG, 20, text.width("American Staffordshire terrier", 20)) == LONG.split(",")[0]
-    assert text.cut_name(LONG, 20, text.width("American Staff…", 20)) == "American Staff…"
-    assert text.cut_name(LONG, 20, 0) == ""
+    full = text.text_width(LONG, 20)
+    assert text.truncate_name(LONG, 20, full) == LONG
+    assert text.truncate_name(LONG, 20, full - 1).endswith("American pit bull terrier")
+    assert text.truncate_name(LONG, 20, text.text_width("American Staffordshire terrier", 20)) == LONG.split(",")[0]
+    assert text.truncate_name(LONG, 20, text.text_width("American Staff…", 20)) == "American Staff…"
+    assert text.truncate_name(LONG, 20, 0) == ""
 
 
 @settings(deadline=None, max_examples=60)
@@ -209,10 +209,10 @@ def test_names_lose_synonyms_before_letters() -> None:
 def test_what_is_cut_fits_and_can_be_drawn(words: str, room: float) -> None:
     plain = text.drawable(words)
     assert all(map(font_for, plain))
-    assert text.width(text.cut(plain, 14, room), 14) <= room
-    lines = text.wrap(plain, 14, room, 3)
+    assert text.text_width(text.truncate(plain, 14, room), 14) <= room
+    lines = text.wrap_lines(plain, 14, room, 3)
     assert len(lines) <= 3
-    assert all(text.width(line, 14) <= room for line in lines)
+    assert all(text.text_width(line, 14) <= room for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_what_is_cut_fits_and_can_be_drawn(words: str, room: float) -> None:
     ],
 )
 def test_percent(probability: float, words: str) -> None:
-    assert text.percent(probability) == words
+    assert text.format_percent(probability) == words
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_percent(probability: float, words: str) -> None:
     [(0.0, "0"), (-0.0, "0"), (12.345, "12.3"), (-0.00456, "-0.00456"), (1234567, "1.23e+6"), (3e-9, "3e-9")],
 )
 def test_number(value: float, words: str) -> None:
-    assert text.number(value) == words
+    assert text.format_number(value) == words
 
 
 def test_a_sheet_grows() -> None:

@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from camlucida.data import toybox
-from camlucida.data.datasets import Item, Listed
+from camlucida.data.datasets import Item, ListDataset
 from camlucida.evaluation import Evaluation, evaluate
 from camlucida.models.load import load
 from camlucida.report import thumbnails
-from camlucida.report.charts import Line, chart
+from camlucida.report.charts import MeanCurve, svg_chart
 from camlucida.report.page import _extremes, _pictures, _row, strongest_control
-from camlucida.report.thumbnails import SIDE, Studio, chosen
+from camlucida.report.thumbnails import THUMBNAIL_PX, ThumbnailRenderer, sample_images
 
 METHODS = ("grad_cam", "grad_cam @ layer2", "cam")
 BOX = np.array([[10.0, 30.0, 50.0, 55.0]])
@@ -27,20 +27,20 @@ BOX = np.array([[10.0, 30.0, 50.0, 55.0]])
 def oblong(number: int, kind: str) -> Image.Image:
     """An image of 160 × 80 with the thing in its left half."""
     page = Image.new("RGB", (160, 80), "white")
-    page.paste(toybox.scene(number, kinds=[kind], size=80).picture(), (0, 0))
+    page.paste(toybox.random_scene(number, kinds=[kind], size=80).image(), (0, 0))
     return page
 
 
 @pytest.fixture(scope="module")
-def data() -> Listed:
+def data() -> ListDataset:
     """Every label is another class than the one that is there, so that true and predicted class differ."""
     kinds = ("cat", "dog", "key")
     items = [Item(oblong(i, kinds[i % 3]), f"image {i}", (i + 1) % 3, boxes=BOX) for i in range(6)]
-    return Listed("oblong", items, kinds)
+    return ListDataset("oblong", items, kinds)
 
 
 @pytest.fixture(scope="module")
-def run(data: Listed, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+def run(data: ListDataset, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     out = tmp_path_factory.mktemp("run") / "run"
     return evaluate("toybox", data, methods=METHODS, metrics=["energy", "entropy"], target="label", out=out)
 
@@ -59,9 +59,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return calls
 
 
-def test_the_map_is_that_of_the_method_at_its_layer(run: Evaluation, data: Listed, asked: list[dict[str, Any]]) -> None:
+def test_the_map_is_that_of_the_method_at_its_layer(run: Evaluation, data: ListDataset, asked: list[dict[str, Any]]) -> None:
     model = load("toybox")
-    studio = Studio(run, model, data)
+    studio = ThumbnailRenderer(run, model, data)
     row = _row(run, studio, 0, METHODS, "energy")
     labels = [model.labels.index(kind) for kind in data.classes]
     assert [call["target"] for call in asked] == [labels[1]] * 3
@@ -79,14 +79,14 @@ def test_the_map_is_that_of_the_method_at_its_layer(run: Evaluation, data: Liste
         assert f"{value:.3g}" in shot.alt
 
 
-def test_what_is_explained_is_the_true_class(run: Evaluation, data: Listed) -> None:
-    row = _row(run, Studio(run, load("toybox"), data), 0, METHODS[:1], None)
+def test_what_is_explained_is_the_true_class(run: Evaluation, data: ListDataset) -> None:
+    row = _row(run, ThumbnailRenderer(run, load("toybox"), data), 0, METHODS[:1], None)
     assert row["explained"] == row["label"] == "dog"
     assert not row["said"].startswith("dog")
     assert row["answer"] == "wrong"
 
 
-def test_the_box_is_drawn_where_it_is(run: Evaluation, data: Listed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_box_is_drawn_where_it_is(run: Evaluation, data: ListDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     boxes: list[tuple[tuple[int, int], list[float]]] = []
 
     def recorded(image: Image.Image, drawn: Any) -> Image.Image:
@@ -94,14 +94,14 @@ def test_the_box_is_drawn_where_it_is(run: Evaluation, data: Listed, monkeypatch
         return image
 
     monkeypatch.setattr(thumbnails, "boxed", recorded)
-    Studio(run, load("toybox"), data).plain(0)
+    ThumbnailRenderer(run, load("toybox"), data).plain(0)
     ((size, box),) = boxes
-    assert size == (SIDE, SIDE // 2)
-    assert box == pytest.approx((BOX[0] * SIDE / 160).tolist())
+    assert size == (THUMBNAIL_PX, THUMBNAIL_PX // 2)
+    assert box == pytest.approx((BOX[0] * THUMBNAIL_PX / 160).tolist())
 
 
-def test_best_and_worst_are_what_they_say(run: Evaluation, data: Listed) -> None:
-    made = _extremes(run, Studio(run, load("toybox"), data), "energy", "grad_cam")
+def test_best_and_worst_are_what_they_say(run: Evaluation, data: ListDataset) -> None:
+    made = _extremes(run, ThumbnailRenderer(run, load("toybox"), data), "energy", "grad_cam")
     assert made is not None
     values = run.cells("energy", "grad_cam").values
     best, worst = (float(made[name][0].lines[0].split()[1]) for name in ("best", "worst"))
@@ -109,15 +109,15 @@ def test_best_and_worst_are_what_they_say(run: Evaluation, data: Listed) -> None
     assert worst == pytest.approx(values.min(), rel=5e-3)
 
 
-def test_what_is_left_out_is_said(run: Evaluation, data: Listed) -> None:
-    studio = Studio(run, load("toybox"), data, room=1)
+def test_what_is_left_out_is_said(run: Evaluation, data: ListDataset) -> None:
+    studio = ThumbnailRenderer(run, load("toybox"), data, max_bytes=1)
     assert _pictures(run, studio, "energy", METHODS)["left_out"]["cam"] == "the page would become too large"
 
 
 def test_images_are_drawn_by_the_seed_of_the_run() -> None:
     def drawn(seed: int) -> list[int]:
         images = {i: SimpleNamespace(index=i, correct=True) for i in range(40)}
-        return chosen(SimpleNamespace(pictures=images, plan={"seed": seed}), 5, True)  # type: ignore[arg-type]
+        return sample_images(SimpleNamespace(pictures=images, plan={"seed": seed}), 5, True)  # type: ignore[arg-type]
 
     assert drawn(3) == drawn(3)
     assert len({tuple(drawn(seed)) for seed in range(4)}) == 4
@@ -132,13 +132,13 @@ def test_the_strongest_control_is_the_best_one(better: str, name: str) -> None:
 
 
 def test_the_fixture_differs_where_it_should(run: Evaluation, tmp_path: Path) -> None:
-    assert all(p.target != p.predicted for p in run.pictures.values())
+    assert all(p.target != p.predicted for p in run.images.values())
 
 
 def test_a_band_runs_from_its_low_to_its_high_end() -> None:
     """The polygon of a band and the line in its middle, read back from the SVG: y grows downwards."""
     middle = np.linspace(0.2, 0.8, 9)
-    drawn = chart([Line("a", middle, middle - 0.1, middle + 0.2)], "removed", "score")
+    drawn = svg_chart([MeanCurve("a", middle, middle - 0.1, middle + 0.2)], "removed", "score")
     band, mean = (
         np.array([pair.split(",") for pair in re.findall(rf'<{tag} [^>]*points="([^"]*)"', drawn)[0].split()], float)
         for tag in ("polygon", "polyline")

@@ -14,17 +14,17 @@ import torch
 from PIL import Image
 
 from camlucida.cli import main
-from camlucida.data.datasets import Scenes, folder
+from camlucida.data.datasets import ToyboxDataset, folder
 from camlucida.data.toybox import Toybox
 from camlucida.evaluation import Evaluation, evaluate
 from camlucida.evaluation.recipes import recipe
 from camlucida.models.load import load
 from camlucida.report import report
-from camlucida.report.charts import chart, line
-from camlucida.report.numbers import listed, number, p_value, span
-from camlucida.report.thumbnails import extremes
+from camlucida.report.charts import svg_chart, mean_curve
+from camlucida.report.numbers import join_names, format_number, format_p_value, format_interval
+from camlucida.report.thumbnails import best_and_worst
 
-DATA = Scenes(Toybox(12, seed=1))
+DATA = ToyboxDataset(Toybox(12, seed=1))
 
 
 class Page(HTMLParser):
@@ -109,8 +109,8 @@ def test_every_number_is_that_of_the_run(run: Evaluation, text: str) -> None:
         for method in run.methods:
             found = run.summary(metric, method)
             if found.n:
-                assert number(found.value) in page.text
-                assert span(found.low, found.high) in page.text
+                assert format_number(found.value) in page.text
+                assert format_interval(found.low, found.high) in page.text
     plan = run.plan
     for said in (plan["weights"], plan["data_hash"], f"torch {plan['versions']['torch']}", "12 pictures"):
         assert said in page.text
@@ -127,7 +127,7 @@ def test_one_map_has_no_winner(run: Evaluation, text: str) -> None:
 
 def test_best_is_only_who_is_tested_to_be(tmp_path: Path) -> None:
     found = evaluate(
-        "toybox", Scenes(Toybox(24, objects=2)), methods=["grad_cam", "gradient"], target="label", out=tmp_path
+        "toybox", ToyboxDataset(Toybox(24, objects=2)), methods=["grad_cam", "gradient"], target="label", out=tmp_path
     )
     assert found.compare("energy", "grad_cam", "gradient").winner == "grad_cam"
     text = report(found, tmp_path / "page.html").read_text(encoding="utf-8")
@@ -136,7 +136,7 @@ def test_best_is_only_who_is_tested_to_be(tmp_path: Path) -> None:
     assert doubted.count('class="best"') == 1
     assert "energy is not trusted here: it likes frames" in Page(doubted).text
     assert "energy cannot tell the controls apart" in Page(doubted).text
-    even = evaluate("toybox", Scenes(Toybox(4)), methods=["grad_cam", "layer_cam"], out=tmp_path / "few")
+    even = evaluate("toybox", ToyboxDataset(Toybox(4)), methods=["grad_cam", "layer_cam"], out=tmp_path / "few")
     assert 'class="best"' not in report(even, tmp_path / "page.html").read_text(encoding="utf-8")
 
 
@@ -161,7 +161,7 @@ def test_failures_have_their_reason(tmp_path: Path) -> None:
 
 
 def test_other_data_or_weights_are_not_shown(run: Evaluation, tmp_path: Path) -> None:
-    other = report(run, tmp_path / "a.html", model=load("toybox"), data=Scenes(Toybox(12, seed=9)))
+    other = report(run, tmp_path / "a.html", model=load("toybox"), data=ToyboxDataset(Toybox(12, seed=9)))
     assert "No picture is shown: toybox has other pictures, labels or boxes now" in Page(other.read_text("utf-8")).text
     model = load("toybox")
     with torch.no_grad():
@@ -196,8 +196,8 @@ def test_from_the_command_line(
     assert stop.value.code == 2
     assert "holds no run" in capsys.readouterr().err
     with pytest.raises(SystemExit) as stop:
-        main(["evaluate", "toybox", "--recipe", "cam-vs-gradcam", "--methods", "cam"])
-    assert "leave --methods out" in re.sub(r"\s+", " ", capsys.readouterr().err)
+        main(["evaluate", "toybox", "--recipe", "cam-vs-gradcam", "--method", "cam"])
+    assert "leave --method out" in re.sub(r"\s+", " ", capsys.readouterr().err)
 
 
 def test_reports_are_loaded_when_they_are_wanted() -> None:
@@ -207,10 +207,10 @@ def test_reports_are_loaded_when_they_are_wanted() -> None:
 
 def test_a_band_holds_the_mean_and_ends_where_it_should() -> None:
     curves = np.random.default_rng(0).uniform(size=(50, 200)).cumsum(1) / 200
-    drawn = line("a", curves)
+    drawn = mean_curve("a", curves)
     half = 1.96 * curves[:, 3].std(ddof=1) / np.sqrt(50)
     assert drawn.high[3] - drawn.mean[3] == pytest.approx(half)
-    svg = chart([drawn], "x & y", "up")
+    svg = svg_chart([drawn], "x & y", "up")
     assert "x &amp; y" in svg
     points = re.search(r'class="line s0" points="([^"]+)"', svg)
     assert points is not None
@@ -222,13 +222,13 @@ def test_a_band_holds_the_mean_and_ends_where_it_should() -> None:
 
 def test_best_and_worst() -> None:
     values = [(4, 0.1), (5, 0.9), (6, 0.5), (7, 0.3), (8, 0.7)]
-    assert extremes(values, "high", 3) == ([5, 8], [4, 7])
-    assert extremes(values, "low", 1) == ([4], [5])
-    assert extremes(values[:1], "high", 3) == ([], [])
+    assert best_and_worst(values, "high", 3) == ([5, 8], [4, 7])
+    assert best_and_worst(values, "low", 1) == ([4], [5])
+    assert best_and_worst(values[:1], "high", 3) == ([], [])
 
 
 def test_numbers_in_words() -> None:
-    assert [number(x) for x in (0.61349, -2, 1234.5, 0, 8e-7, float("nan"))] == [
+    assert [format_number(x) for x in (0.61349, -2, 1234.5, 0, 8e-7, float("nan"))] == [
         "0.613",
         "−2",
         "1,234",
@@ -236,7 +236,7 @@ def test_numbers_in_words() -> None:
         "8·10⁻⁷",
         "–",
     ]
-    assert (p_value(1e-9), p_value(0.0423)) == ("< 0.001", "0.042")
-    assert listed(["a"]) == "a"
-    assert listed(["a", "b", "c"]) == "a, b and c"
-    assert listed(list("abcdef")) == "a, b, c and 3 others"
+    assert (format_p_value(1e-9), format_p_value(0.0423)) == ("< 0.001", "0.042")
+    assert join_names(["a"]) == "a"
+    assert join_names(["a", "b", "c"]) == "a, b and c"
+    assert join_names(list("abcdef")) == "a, b, c and 3 others"

@@ -13,18 +13,18 @@ import torch
 from torch import Tensor, nn
 
 import camlucida as cl
-from camlucida.data.datasets import Item, Listed
+from camlucida.data.datasets import Item, ListDataset
 from camlucida.data.sources import open_dataset
 from camlucida.errors import DataError
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.training import loop, run
-from camlucida.training.augmenting import augmented
-from camlucida.training.folder import Folder
-from camlucida.training.loop import Job, learn, optimizer_of
-from camlucida.training.pictures import Pictures
-from camlucida.training.schedule import rate
+from camlucida.training.augmenting import augment_image
+from camlucida.training.folder import RunFolder
+from camlucida.training.loop import TrainingJob, run_training, make_optimizer
+from camlucida.training.pictures import BatchLoader
+from camlucida.training.schedule import learning_rate
 from camlucida.training.settings import Settings
-from camlucida.training.splitting import drawn, split
+from camlucida.training.splitting import stratified_split, split_dataset
 
 SIDE = 8
 
@@ -43,15 +43,15 @@ class Watch:
         pixels = np.random.default_rng(5).integers(0, 256, (12, SIDE, SIDE, 3), dtype=np.uint8)
         labels = [int(number % 3 == 0) for number in range(12)]
         items = [Item(pixels[i], f"image {i}", labels[i], split="val" if i > 9 else "train") for i in range(12)]
-        data = Listed("ten", items, ("a", "b"))
+        data = ListDataset("ten", items, ("a", "b"))
         settings = Settings(**{"batch_size": 4, "epochs": 2, "lr": 0.1, **how})
-        parts = split(data, settings.val, settings.seed)
+        parts = split_dataset(data, settings.val, settings.seed)
         preprocessing = Preprocessing((SIDE, SIDE), None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-        pictures = Pictures(data, parts.labels, preprocessing)
-        plain, entropy, augment = Pictures.batches, loop.cross_entropy, run.Pictures._input
+        pictures = BatchLoader(data, parts.labels, preprocessing)
+        plain, entropy, augment = BatchLoader.batches, loop.cross_entropy, run.BatchLoader._load_input
 
         def batches(
-            self_: Pictures, chunks: Sequence[Sequence[int]], kinds: Sequence[str] = (), key: Sequence[int] = ()
+            self_: BatchLoader, chunks: Sequence[Sequence[int]], kinds: Sequence[str] = (), key: Sequence[int] = ()
         ) -> Any:
             if key:
                 self.chunks.append([list(chunk) for chunk in chunks])
@@ -73,17 +73,17 @@ class Watch:
             return picture
 
         assert augment is not None
-        monkeypatch.setattr(Pictures, "batches", batches)
+        monkeypatch.setattr(BatchLoader, "batches", batches)
         monkeypatch.setattr(loop, "cross_entropy", cross_entropy)
         monkeypatch.setattr("camlucida.training.pictures.augmented", spied)
         torch.manual_seed(0)
         network = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 2))
-        made = optimizer_of(network, settings)
+        made = make_optimizer(network, settings)
         monkeypatch.setattr(type(made), "step", step)
         file = tmp_path / f"{len(list(tmp_path.iterdir()))}.pt"
-        job = Job(network, pictures, parts, 2, settings, torch.device("cpu"), file, 1e9)
+        job = TrainingJob(network, pictures, parts, 2, settings, torch.device("cpu"), file, 1e9)
         self.train = parts.train
-        self.rows = learn(job, lambda state: None).rows
+        self.rows = run_training(job, lambda state: None).rows
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_the_reported_loss_is_the_mean_over_images(watch: Callable[..., Watch]) 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
 def test_every_step_has_the_rate_of_its_schedule(schedule: str, watch: Callable[..., Watch]) -> None:
     made = watch(schedule=schedule, warmup=1.0, epochs=3)
-    assert made.rates == [rate(step, 9, 0.1, schedule, 3) for step in range(9)]
+    assert made.rates == [learning_rate(step, 9, 0.1, schedule, 3) for step in range(9)]
 
 
 def test_settings_of_the_loss_and_the_optimizer_arrive(watch: Callable[..., Watch]) -> None:
@@ -133,7 +133,7 @@ def test_settings_of_the_loss_and_the_optimizer_arrive(watch: Callable[..., Watc
     assert weight.tolist() == pytest.approx([10 / (2 * 6), 10 / (2 * 4)])
     network = nn.Linear(2, 2)
     for name in ("sgd", "adamw"):
-        made = optimizer_of(network, Settings(optimizer=name, lr=0.3, momentum=0.8, weight_decay=0.2))
+        made = make_optimizer(network, Settings(optimizer=name, lr=0.3, momentum=0.8, weight_decay=0.2))
         group = made.param_groups[0]
         assert (group["lr"], group["weight_decay"]) == (0.3, 0.2)
         assert name == "adamw" or group["momentum"] == 0.8
@@ -142,19 +142,19 @@ def test_settings_of_the_loss_and_the_optimizer_arrive(watch: Callable[..., Watc
 
 def test_a_drawn_split_follows_from_its_seed() -> None:
     labelled = [(i, i % 3) for i in range(60)]
-    assert drawn(labelled, 0.3, 0) == drawn(labelled, 0.3, 0)
-    assert drawn(labelled, 0.3, 0)[1] != drawn(labelled, 0.3, 1)[1]
-    train, val = drawn(labelled, 0.3, 0)
+    assert stratified_split(labelled, 0.3, 0) == stratified_split(labelled, 0.3, 0)
+    assert stratified_split(labelled, 0.3, 0)[1] != stratified_split(labelled, 0.3, 1)[1]
+    train, val = stratified_split(labelled, 0.3, 0)
     assert not set(train) & set(val)
 
 
 def test_seed_and_limit_reach_split_and_choice(tmp_path: Path) -> None:
     items = [Item(np.full((16, 16, 3), i, dtype=np.uint8), f"image {i}", i % 2) for i in range(24)]
-    data = Listed("many", items, ("a", "b"))
+    data = ListDataset("many", items, ("a", "b"))
 
     def parts(out: str, **how: Any) -> dict[str, str]:
         cl.train(data, out=tmp_path / out, arch="small", size=32, epochs=1, **how)
-        return {row["picture"]: row["part"] for row in Folder(tmp_path / out).table("split.csv")}
+        return {row["picture"]: row["part"] for row in RunFolder(tmp_path / out).read_table("split.csv")}
 
     whole = parts("whole")
     assert len(whole) == 24
@@ -170,7 +170,7 @@ def test_seed_and_limit_reach_split_and_choice(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", [0, 1, 7])
 def test_scenes_to_learn_from_are_never_shown(seed: int) -> None:
     """Those that `train` draws, and those that `evaluate`, `explain` and the page draw by the same seed or another."""
-    learned, source = run._opened("toybox", None, 12, seed)
+    learned, source = run._open_data("toybox", None, 12, seed)
     assert source["spec"] == "toybox"
     assert len(learned) == 12
 
@@ -181,8 +181,8 @@ def test_scenes_to_learn_from_are_never_shown(seed: int) -> None:
     assert len(mine) == 12
     for other in (0, 1, 7):
         assert not mine & pixels(open_dataset("toybox", count=12, seed=other), 12)
-    assert mine == pixels(run._opened("toybox", None, 12, seed)[0], 12)
-    assert mine != pixels(run._opened("toybox", None, 12, seed + 1)[0], 12)
+    assert mine == pixels(run._open_data("toybox", None, 12, seed)[0], 12)
+    assert mine != pixels(run._open_data("toybox", None, 12, seed + 1)[0], 12)
 
 
 def test_every_setting_decides_which_training_it_is(tmp_path: Path) -> None:
@@ -193,21 +193,21 @@ def test_every_setting_decides_which_training_it_is(tmp_path: Path) -> None:
     }  # fmt: skip
     settings = Settings()
     assert set(others) == {field.name for field in fields(Settings)}
-    folder = Folder(tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
     whole = {"arch": "small", "head": "gap", "data": "0", "start": "1", "size": [8, 8]}
-    folder.begin({**whole, "settings": settings.record()})
-    folder.begin({**whole, "settings": Settings().record()})
+    folder.begin({**whole, "settings": settings.as_json()})
+    folder.begin({**whole, "settings": Settings().as_json()})
     for name, value in others.items():
         with pytest.raises(DataError, match="holds another training: its settings"):
-            folder.begin({**whole, "settings": replace(settings, **{name: value}).record()})
+            folder.begin({**whole, "settings": replace(settings, **{name: value}).as_json()})
     for name in whole:
         with pytest.raises(DataError, match=f"holds another training: its {name}"):
-            folder.begin({**whole, "settings": settings.record(), name: "other"})
+            folder.begin({**whole, "settings": settings.as_json(), name: "other"})
 
 
 def test_the_plan_of_a_training_has_every_part(tmp_path: Path) -> None:
     items = [Item(np.full((16, 16, 3), i, dtype=np.uint8), f"image {i}", i % 2) for i in range(8)]
-    data = Listed("few", items, ("a", "b"))
+    data = ListDataset("few", items, ("a", "b"))
     changes: dict[str, dict[str, Any]] = {
         "head": {"head": "gap"}, "size": {"size": 48}, "settings": {"lr": 0.02}, "start": {"seed": 1}
     }  # fmt: skip
@@ -217,14 +217,14 @@ def test_the_plan_of_a_training_has_every_part(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=f"its {'(start|settings|size)' if name != 'head' else 'head'} is"):
             cl.train(data, **{**how, **change})
     with pytest.raises(DataError, match="its data is"):
-        cl.train(Listed("few", [*items[:-1], Item(items[0].image, "image 7", 1)], ("a", "b")), **how)
+        cl.train(ListDataset("few", [*items[:-1], Item(items[0].image, "image 7", 1)], ("a", "b")), **how)
 
 
 def test_weights_are_kept_after_the_epoch_they_belong_to(tmp_path: Path) -> None:
     items = [Item(np.full((16, 16, 3), 20 * i, dtype=np.uint8), f"image {i}", i % 2) for i in range(8)]
-    data = Listed("few", items, ("a", "b"))
+    data = ListDataset("few", items, ("a", "b"))
     cl.train(data, out=tmp_path / "run", arch="small", size=32, epochs=2, keep_epochs=True)
-    files = Folder(tmp_path / "run").epoch_weights()
+    files = RunFolder(tmp_path / "run").epoch_weights()
     assert [file.stem for file in files] == ["000", "001", "002"]
     assert len({file.read_bytes() for file in files}) == 3
     assert files[-1].read_bytes() == (tmp_path / "run/last.safetensors").read_bytes()
@@ -235,7 +235,7 @@ def test_a_crop_lies_within_an_oblong_image() -> None:
     tall = torch.linspace(0, 1, 200)[:, None].expand(3, 200, 40)
     heights = []
     for i in range(60):
-        cut = augmented(tall, ("crop",), (i,))
+        cut = augment_image(tall, ("crop",), (i,))
         assert cut.shape == tall.shape
         heights.append(float(cut[0, -1, 0] - cut[0, 0, 0]))
         assert heights[-1] > 0.6

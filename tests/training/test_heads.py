@@ -10,7 +10,7 @@ from torch import nn
 
 from camlucida.errors import ModelError
 from camlucida.models import runs
-from camlucida.models.heads import Pooled, last_layer, with_classes
+from camlucida.models.heads import GapClassifier, last_layer, replace_head
 from camlucida.models.load import load
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.models.toybox_nets import build as toy
@@ -50,7 +50,7 @@ def test_the_last_layer_is_found_and_nothing_else_changes(spec: str) -> None:
     network = network_of(spec)
     assert last_layer(network) == LINEAR[spec]
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    made = with_classes(network, 7, "linear", SIDE)
+    made = replace_head(network, 7, "linear", SIDE)
     assert made(picture()).shape == (2, 7)
     assert made.train()(picture()).shape == (2, 7)  # a tensor, also where there were side classifiers
     for key, value in made.eval().state_dict().items():
@@ -61,14 +61,14 @@ def test_the_last_layer_is_found_and_nothing_else_changes(spec: str) -> None:
 @pytest.mark.parametrize("spec", AVERAGES)
 def test_what_averages_already_keeps_its_shape(spec: str) -> None:
     network = network_of(spec)
-    assert with_classes(network, 7, "gap", SIDE) is network
+    assert replace_head(network, 7, "gap", SIDE) is network
 
 
 @pytest.mark.parametrize("spec", POOLED)
 def test_a_gap_head_reads_the_mean_of_what_the_network_computed_before_it(spec: str) -> None:
     """The features are those of the network as it was; the scores are the mean of CAM's map plus the bias."""
-    made = with_classes(network_of(spec), 7, "gap", SIDE)
-    assert isinstance(made, Pooled)
+    made = replace_head(network_of(spec), 7, "gap", SIDE)
+    assert isinstance(made, GapClassifier)
     grid = made.features(picture())
     whole = network_of(spec)
     if spec.startswith("timm:"):
@@ -81,8 +81,8 @@ def test_a_gap_head_reads_the_mean_of_what_the_network_computed_before_it(spec: 
 
 def test_the_last_pooling_of_a_vgg_goes() -> None:
     """Zhou et al. (2016) cut VGG behind its last convolution, for a finer map."""
-    made = with_classes(toy("vgg"), 4, "gap", (96, 96))
-    assert isinstance(made, Pooled)
+    made = replace_head(toy("vgg"), 4, "gap", (96, 96))
+    assert isinstance(made, GapClassifier)
     assert isinstance(list(made.features.children())[-1], nn.ReLU)
     assert made.features(torch.zeros(1, 3, 96, 96)).shape[2:] == (12, 12)
 
@@ -91,23 +91,23 @@ def test_no_grid_is_a_sentence() -> None:
     pytest.importorskip("timm")
     vit = load("timm:vit_tiny_patch16_224", pretrained=False).network
     with pytest.raises(ModelError, match="has no grid of features to average"):
-        with_classes(vit, 3, "gap", (224, 224))
+        replace_head(vit, 3, "gap", (224, 224))
     with pytest.raises(ModelError, match="where the features of Sequential end cannot be seen"):
-        with_classes(nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 5)), 3, "gap", SIDE)
+        replace_head(nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 5)), 3, "gap", SIDE)
     with pytest.raises(ModelError, match="has no linear layer at its end"):
-        with_classes(nn.Sequential(nn.Conv2d(3, 4, 3)), 3, "linear", SIDE)
+        replace_head(nn.Sequential(nn.Conv2d(3, 4, 3)), 3, "linear", SIDE)
 
 
 @pytest.mark.parametrize(
     ("arch", "head"), [("small", "linear"), ("squeezenet1_1", "gap"), ("timm:convnext_atto", "gap")]
 )
 def test_a_run_is_built_again_as_it_was(arch: str, head: runs.Head, tmp_path: Path) -> None:
-    made = with_classes(network_of(arch), 3, head, SIDE)
+    made = replace_head(network_of(arch), 3, head, SIDE)
     how = Preprocessing(SIDE, 72, "crop", (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "bicubic")
-    runs.Description(arch, head, ("a", "b", "Zürich, CH"), how).write(tmp_path)
-    runs.write_weights(made, tmp_path / runs.WEIGHTS)
+    runs.ModelCard(arch, head, ("a", "b", "Zürich, CH"), how).write(tmp_path)
+    runs.write_weights(made, tmp_path / runs.WEIGHTS_FILE)
     model = load(tmp_path)
     assert model.labels == ("a", "b", "Zürich, CH")
     assert model.preprocessing == how
     assert torch.equal(model.network(picture()), made.eval()(picture()))
-    assert load(tmp_path / runs.WEIGHTS).weights_hash == model.weights_hash
+    assert load(tmp_path / runs.WEIGHTS_FILE).weights_hash == model.weights_hash

@@ -15,7 +15,7 @@ import pytest
 import camlucida as cl
 from camlucida.evaluation import evaluate
 from camlucida.evaluation.recipes import recipe
-from camlucida.training.run import held_out
+from camlucida.training.run import validation_data
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -45,7 +45,7 @@ def test_the_study_runs_and_the_two_maps_are_one(photos: Path, real_data: Path, 
         photos / "photos", arch="resnet18", weights=weights, boxes=photos / "boxes.csv", val=0.4, out=tmp_path / "run"
     )
     assert made.best["val_accuracy"] > 62 / 119 + 0.1  # better than to say "other" always
-    pictures, model = held_out(made.path), made.model
+    pictures, model = validation_data(made.path), made.model
     assert len(pictures) == 48
     assert pictures[0].boxes is not None
     study = recipe("cam-vs-gradcam", model)

@@ -18,10 +18,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import camlucida as cl
-from camlucida.data.datasets import Item, Listed
+from camlucida.data.datasets import Item, ListDataset
 from camlucida.errors import DataError, ModelError
-from camlucida.training.run import held_out
-from camlucida.training.state import State
+from camlucida.training.run import validation_data
+from camlucida.training.state import TrainingState
 
 Patches = Callable[..., Path]
 QUICK: dict[str, Any] = {"arch": "small", "size": 32, "epochs": 3, "batch_size": 8, "optimizer": "adamw"}
@@ -129,10 +129,10 @@ def test_killed_and_resumed_gives_the_same_weights(patches: Patches, tmp_path: P
     assert columns[0] == columns[1]
 
 
-def peek(file: Path) -> State | None:
+def peek(file: Path) -> TrainingState | None:
     if not file.is_file():
         return None
-    return State(**torch.load(file, weights_only=True)["state"])
+    return TrainingState(**torch.load(file, weights_only=True)["state"])
 
 
 def test_the_same_call_gives_the_same_weights_and_another_seed_others(patches: Patches, tmp_path: Path) -> None:
@@ -205,22 +205,22 @@ def test_bad_data_is_a_sentence_each(patches: Patches, tmp_path: Path) -> None:
     made = learn(data, tmp_path / "run", epochs=1)
     assert made.remarks == ("one class has one picture only, which is learned from and never checked: 'lonely'",)
     picture = np.zeros((8, 8, 3), dtype=np.uint8)
-    twice = Listed("twice", [Item(picture, f"{i}", i % 2) for i in range(4)], ("cat", "cat"))
+    twice = ListDataset("twice", [Item(picture, f"{i}", i % 2) for i in range(4)], ("cat", "cat"))
     with pytest.raises(DataError, match="twice has two classes called 'cat'"):
         learn(twice, tmp_path / "x")
     with pytest.raises(DataError, match="needs two or more classes to learn and has only 'cat'"):
-        learn(Listed("one", twice.items, ("cat",)), tmp_path / "x")
-    unlabelled = Listed("none", [Item(picture, f"{i}") for i in range(4)], ("cat", "dog"))
+        learn(ListDataset("one", twice.items, ("cat",)), tmp_path / "x")
+    unlabelled = ListDataset("none", [Item(picture, f"{i}") for i in range(4)], ("cat", "dog"))
     with pytest.raises(DataError, match="none of the 4 pictures of none has a label"):
         learn(unlabelled, tmp_path / "x")
-    same = Listed("same", [Item(picture, f"{i}", 1) for i in range(4)], ("cat", "dog"))
+    same = ListDataset("same", [Item(picture, f"{i}", 1) for i in range(4)], ("cat", "dog"))
     with pytest.raises(DataError, match=r"all pictures of same .* are of the class 'dog'"):
         learn(same, tmp_path / "x")
-    some = Listed("some", [Item(picture, f"{i}", i % 2 if i < 8 else None) for i in range(9)], ("Cat", "cat"))
+    some = ListDataset("some", [Item(picture, f"{i}", i % 2 if i < 8 else None) for i in range(9)], ("Cat", "cat"))
     made = learn(some, tmp_path / "some", epochs=1)
     assert made.skipped == [("8", "it has no label")]
     assert made.remarks == ("the classes 'Cat', 'cat' differ in capitals or spaces only: are they one?",)
-    gone = Listed("gone", [Item(tmp_path / f"{i}.png", f"{i}", i % 2) for i in range(4)], ("cat", "dog"))
+    gone = ListDataset("gone", [Item(tmp_path / f"{i}.png", f"{i}", i % 2) for i in range(4)], ("cat", "dog"))
     with pytest.raises(DataError, match="not one of the 2 pictures to learn from could be read"):
         learn(gone, tmp_path / "gone", val=0.5)
     with pytest.raises(ModelError, match="the loss became nan"):
@@ -258,14 +258,14 @@ def test_a_gap_head_on_a_vgg_makes_cam_possible(patches: Patches, tmp_path: Path
 def test_the_held_out_pictures_are_those_not_learned_from(patches: Patches, tmp_path: Path) -> None:
     data = patches(8, 8)
     learn(data, tmp_path / "run", epochs=1)
-    pictures = held_out(tmp_path / "run")
+    pictures = validation_data(tmp_path / "run")
     assert pictures.classes == ("left", "middle")
     assert len(pictures) == 4
     rows = [line.split(",") for line in (tmp_path / "run/split.csv").read_text().splitlines()[1:]]
     assert {pictures[i].name for i in range(4)} == {name for name, part in rows if part == "val"}
     shutil.rmtree(data / "left")
     with pytest.raises(DataError, match=r"validation pictures of .* are no longer in"):
-        held_out(tmp_path / "run")
+        validation_data(tmp_path / "run")
 
 
 def test_a_run_that_is_none(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from camlucida.errors import MethodError
-from camlucida.trusting.covering import covered
+from camlucida.trusting.covering import occlude
 
 
 def two_halves() -> Image.Image:
@@ -22,39 +22,39 @@ LEFT = np.arange(64)[None].repeat(64, 0) < 32
 
 
 @pytest.mark.parametrize("cover", ["blur", "grey", "mean"])
-def test_nothing_covered_is_the_same_picture(cover: str) -> None:
-    same = covered(two_halves(), np.zeros((8, 8), dtype=bool), cover)  # type: ignore[arg-type]
+def test_empty_mask_changes_nothing(cover: str) -> None:
+    same = occlude(two_halves(), np.zeros((8, 8), dtype=bool), cover)  # type: ignore[arg-type]
     assert same.tobytes() == two_halves().tobytes()
 
 
-def test_all_covered_with_grey_is_grey() -> None:
-    made = np.asarray(covered(two_halves(), np.ones((1, 1), dtype=bool), "grey"))
-    assert (made == 128).all()
+def test_full_mask_with_grey() -> None:
+    result = np.asarray(occlude(two_halves(), np.ones((1, 1), dtype=bool), "grey"))
+    assert (result == 128).all()
 
 
-def test_the_mean_is_that_of_what_is_left() -> None:
-    made = np.asarray(covered(two_halves(), LEFT, "mean")).astype(int)
-    assert np.abs(made[:, :8] - [[10, 0, 95]]).max() <= 12  # a little red shines in from the soft edge
-    assert (made[:, 56:] == [0, 0, 100]).all()
+def test_mean_infill_is_the_mean_outside_the_mask() -> None:
+    result = np.asarray(occlude(two_halves(), LEFT, "mean")).astype(int)
+    assert np.abs(result[:, :8] - [[10, 0, 95]]).max() <= 12  # a little red shines in from the soft edge
+    assert (result[:, 56:] == [0, 0, 100]).all()
 
 
-def test_blur_is_a_blur_of_the_picture_itself() -> None:
+def test_blur_infill() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    made = np.asarray(covered(Image.fromarray(noise), np.ones((2, 2), dtype=bool), "blur")).astype(float)
-    assert made.std() < 0.1 * noise.std()
-    assert abs(made.mean() - noise.mean()) < 3
+    result = np.asarray(occlude(Image.fromarray(noise), np.ones((2, 2), dtype=bool), "blur")).astype(float)
+    assert result.std() < 0.1 * noise.std()
+    assert abs(result.mean() - noise.mean()) < 3
 
 
-def test_edges_are_soft_and_the_rest_is_not_touched() -> None:
+def test_mask_edges_are_soft() -> None:
     mask = np.zeros((16, 16), dtype=bool)
     mask[4:12, 4:12] = True
     white = Image.new("RGB", (128, 128), "white")
-    made = np.asarray(covered(white, mask, "grey")).astype(int)[64, :, 0]
-    assert (made[:20] == 255).all()
-    assert (made[48:80] == 128).all()
-    assert np.abs(np.diff(made)).max() < 40
+    result = np.asarray(occlude(white, mask, "grey")).astype(int)[64, :, 0]
+    assert (result[:20] == 255).all()
+    assert (result[48:80] == 128).all()
+    assert np.abs(np.diff(result)).max() < 40
 
 
-def test_an_unknown_cover_is_named() -> None:
+def test_unknown_infill_raises() -> None:
     with pytest.raises(MethodError, match="Did you mean 'grey'"):
-        covered(two_halves(), LEFT, "gray")  # type: ignore[arg-type]
+        occlude(two_halves(), LEFT, "gray")  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ from camlucida.errors import DataError, MethodError, TargetError
 from camlucida.model_input import look
 from camlucida.models.toybox_nets import build
 from camlucida.trusting import Trust, trust_each
-from camlucida.trusting.place import blurred, place
+from camlucida.trusting.place import blur_images, position_test
 
 SEED = 9000
 GOOD = 0
@@ -33,7 +33,7 @@ GOOD = 0
 
 
 def scene(number: int, **how: Any) -> toybox.Scene:
-    return toybox.scene((SEED, number), **how)
+    return toybox.random_scene((SEED, number), **how)
 
 
 @pytest.fixture(scope="module")
@@ -43,60 +43,60 @@ def good() -> Trust:
 
 
 def test_a_good_map(good: Trust) -> None:
-    assert good.verdict.belief == "believe it"
-    assert good.place is not None
-    assert good.place.p <= 0.05
+    assert good.verdict.level == "believe it"
+    assert good.position_test is not None
+    assert good.position_test.p <= 0.05
     assert good.region is not None
     assert good.region.inside > 1.5 * good.region.area
 
 
 @pytest.mark.slow
-def test_maps_that_know_nothing_pass_as_rarely_as_promised() -> None:
+def test_uninformative_maps_pass_at_the_nominal_rate() -> None:
     """P(p <= .05) is at most 6 of 128 by the group; of 60 maps 9 or more come up once in 500 times then."""
     model, hits = cl.load("toybox"), 0
     for i in range(60):
         white = torch.randn((1, 1, 96, 96), generator=torch.Generator().manual_seed(i), dtype=torch.float64)
-        sight = look(model, Item(scene(i).picture(), f"scene {i}"), None)
-        found = place(sight, blurred(white, 12.0, "circular")[0, 0])
-        assert found is not None
-        hits += found.p <= 0.05
+        model_input = look(model, Item(scene(i).image(), f"scene {i}"), None)
+        result = position_test(model_input, blur_images(white, 12.0, "circular")[0, 0])
+        assert result is not None
+        hits += result.p <= 0.05
     assert hits <= 8
 
 
 @pytest.mark.slow
 def test_grad_cam_on_plain_scenes() -> None:
     """Power is 80 % or more; of 20 scenes 12 or fewer then come up once in 30 times, and these are fixed."""
-    found = [t for _, t in trust_each("toybox", [scene(i).picture() for i in range(20)]) if isinstance(t, Trust)]
-    assert sum(t.place is not None and t.place.p <= 0.05 for t in found) >= 13
-    assert not any(t.verdict.belief == "do not believe it" for t in found)
-    assert not any(t.certainty.guessing for t in found)
+    result = [t for _, t in trust_each("toybox", [scene(i).image() for i in range(20)]) if isinstance(t, Trust)]
+    assert sum(t.position_test is not None and t.position_test.p <= 0.05 for t in result) >= 13
+    assert not any(t.verdict.level == "do not believe it" for t in result)
+    assert not any(t.confidence.guessing for t in result)
 
 
-def test_nothing_to_see_is_guessing() -> None:
+def test_empty_scenes_give_low_confidence() -> None:
     for i in range(10):
-        t = cl.trust("toybox", scene(i, variant="empty").picture(), moves=32)
-        assert t.verdict.belief != "believe it"
-        assert t.certainty.guessing
+        t = cl.trust("toybox", scene(i, variant="empty").image(), moves=32)
+        assert t.verdict.level != "believe it"
+        assert t.confidence.guessing
 
 
 @pytest.mark.parametrize("kind", ["resnet", "vgg", "vit"])
-def test_random_weights_are_called_out(kind: str) -> None:
+def test_random_weights_are_not_supported(kind: str) -> None:
     torch.manual_seed(1)
     model = replace(cl.load("toybox"), network=build(kind).eval())
     for i in range(3):
-        assert cl.trust(model, scene(i).picture(), moves=32).verdict.belief != "believe it"
+        assert cl.trust(model, scene(i).image(), moves=32).verdict.level != "believe it"
 
 
-def test_the_clever_hans_is_called_out() -> None:
+def test_clever_hans_is_only_weakly_supported() -> None:
     for i in range(6):
         drawing = scene(i, kinds=["boat"], variant="watermark").draw()
         t = cl.trust("toybox:cleverhans", drawing.image, region=drawing.masks[0], moves=32)
-        assert t.verdict.belief == "with care"
-        assert t.edge.decides or (t.region is not None and t.region.beside)
+        assert t.verdict.level == "with care"
+        assert t.border_test.decides or (t.region is not None and t.region.misses)
 
 
-def test_a_map_that_asks_for_no_class_is_found_out() -> None:
-    t = cl.trust("toybox", scene(1).picture(), method="eigen_cam", moves=32)
+def test_class_blind_map_is_detected() -> None:
+    t = cl.trust("toybox", scene(1).image(), method="eigen_cam", moves=32)
     assert "not about this class" in str(t.verdict)
 
 
@@ -106,22 +106,22 @@ def test_the_same_seed_gives_the_same_numbers(good: Trust) -> None:
     assert again.record() == good.record()
 
 
-def test_of_an_explanation() -> None:
-    picture = scene(1).picture()
-    e = cl.explain("toybox", picture, target="cat", method="hires_cam", layer="layer2")
+def test_trust_of_an_explanation() -> None:
+    image = scene(1).image()
+    e = cl.explain("toybox", image, target="cat", method="hires_cam", layer="layer2")
     from_value = cl.trust("toybox", e, moves=32)
-    asked = cl.trust("toybox", picture, target="cat", method="hires_cam", layer=e.layer, moves=32)
+    arguments = cl.trust("toybox", image, target="cat", method="hires_cam", layer=e.layer, moves=32)
     assert from_value.target == "cat"
-    torch.testing.assert_close(from_value.map, asked.map)
-    torch.testing.assert_close(from_value.place.falls, asked.place.falls)  # type: ignore[union-attr]
+    torch.testing.assert_close(from_value.map, arguments.map)
+    torch.testing.assert_close(from_value.position_test.drops, arguments.position_test.drops)  # type: ignore[union-attr]
     with pytest.raises(TargetError, match="about a class"):
-        cl.trust("toybox", cl.explain("toybox", picture, target="cat rather than dog"))
+        cl.trust("toybox", cl.explain("toybox", image, target="cat rather than dog"))
 
 
 def test_a_region_on_a_cropped_photograph() -> None:
     """A wide picture: the network sees the middle, and the shares are those of what it sees."""
     photo = Image.new("RGB", (192, 96), "grey")
-    photo.paste(scene(1).picture(), (48, 0))
+    photo.paste(scene(1).image(), (48, 0))
     region = np.zeros((96, 192), dtype=bool)
     region[:, :96] = True
     t = cl.trust("toybox", photo, region=region, moves=32)
@@ -132,17 +132,17 @@ def test_a_region_on_a_cropped_photograph() -> None:
 
 
 @pytest.mark.parametrize("target", [99, -1, [1, 2], "horse"])
-def test_a_target_that_is_no_class(target: Any) -> None:
+def test_invalid_target(target: Any) -> None:
     with pytest.raises(TargetError):
-        cl.trust("toybox", scene(1).picture(), target=target)
+        cl.trust("toybox", scene(1).image(), target=target)
 
 
-def test_a_wrong_number_of_moves() -> None:
+def test_invalid_number_of_transforms() -> None:
     with pytest.raises(MethodError, match="128, 64 or 32"):
-        cl.trust("toybox", scene(1).picture(), moves=16)
+        cl.trust("toybox", scene(1).image(), moves=16)
 
 
-def test_a_map_of_zeros_cannot_be_judged(tmp_path: Path) -> None:
+def test_zero_map_cannot_be_judged(tmp_path: Path) -> None:
     class Deaf(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -151,19 +151,19 @@ def test_a_map_of_zeros_cannot_be_judged(tmp_path: Path) -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.conv(x).mean((2, 3)) * 0 + torch.arange(4.0)
 
-    t = cl.trust(cl.wrap(Deaf(), size=32), scene(1).picture(), layer="conv")
+    t = cl.trust(cl.wrap(Deaf(), size=32), scene(1).image(), layer="conv")
     assert str(t.verdict) == "cannot tell: the map is the same everywhere"
-    assert t.place is None
+    assert t.position_test is None
     assert t.classes == ()
     assert [path.exists() for path in t.save(tmp_path / "t.png") + t.save(tmp_path / "t.json")] == [True, True]
     assert "cannot tell" in str(t)
 
 
-def test_what_it_says_and_saves(good: Trust, tmp_path: Path) -> None:
+def test_text_and_files(good: Trust, tmp_path: Path) -> None:
     (panel,) = good.save(tmp_path / "deep" / "panel.png")
     (record,) = good.save(tmp_path / "deep" / "panel.json")
-    with Image.open(panel) as drawn:
-        assert drawn.width == 2064
+    with Image.open(panel) as rendered:
+        assert rendered.width == 2064
     numbers = json.loads(record.read_text())
     assert numbers["belief"] == "believe it"
     assert len(numbers["place"]["falls"]) == 128
@@ -172,28 +172,28 @@ def test_what_it_says_and_saves(good: Trust, tmp_path: Path) -> None:
     assert good._repr_png_()[:4] == b"\x89PNG"
 
 
-def test_progress_is_told() -> None:
-    told: list[tuple[int, int]] = []
-    cl.trust("toybox", scene(1).picture(), moves=32, progress=lambda done, total: told.append((done, total)))
-    assert told[-1] == (32, 32)
-    assert [done for done, _ in told] == sorted({done for done, _ in told})
+def test_progress_callback() -> None:
+    calls: list[tuple[int, int]] = []
+    cl.trust("toybox", scene(1).image(), moves=32, progress=lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (32, 32)
+    assert [done for done, _ in calls] == sorted({done for done, _ in calls})
 
 
-def test_noise_and_shifts_of_a_steady_map(good: Trust) -> None:
+def test_stable_map_correlations(good: Trust) -> None:
     """Shifted back the maps lie where they lay: without that the likeness of a small map is far lower."""
-    assert min(one.correlation for one in good.shifts) > 0.9
+    assert min(first.correlation for first in good.shifts) > 0.9
     assert min(one.correlation for one in good.noise) > 0.9
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    scene(1).picture().save(tmp_path / "one.png")
+    scene(1).image().save(tmp_path / "one.png")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
 
     def call(*arguments: str) -> tuple[int, str]:
         with pytest.raises(SystemExit) as stopped:
-            main(["trust", *arguments, "--model", "toybox", "--moves", "32", "-o", "out"])
+            main(["trust", *arguments, "--model", "toybox", "--transforms", "32", "-o", "out"])
         out, err = capsys.readouterr()
         return int(stopped.value.code or 0), out + err
 
@@ -210,7 +210,7 @@ def test_command_on_one_picture(run: Callable[..., Any]) -> None:
 
 def test_command_on_a_folder_names_and_skips_what_is_broken(run: Callable[..., Any]) -> None:
     Path("two.png").write_text("no picture")
-    scene(2, variant="empty").picture().save("three.png")
+    scene(2, variant="empty").image().save("three.png")
     code, text = run(".")
     assert code == 1
     assert "two.png: cannot read" in text

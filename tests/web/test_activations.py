@@ -14,12 +14,12 @@ from starlette.testclient import TestClient
 import camlucida as cl
 import camlucida.web.routes.activations as room
 from camlucida.data.images import load_image
-from camlucida.data.items import Item, Listed, spread
+from camlucida.data.items import Item, ListDataset, sample_indices
 from camlucida.errors import ImageError
 from camlucida.models.load import load
 from camlucida.web.app import create_app
 from camlucida.web.page import Page
-from camlucida.web.wire import Packed, unpacked
+from camlucida.web.wire import EncodedMap, unpacked
 from camlucida.web.work import Cancelled, Job
 
 
@@ -38,7 +38,7 @@ def top(client: TestClient, **question: Any) -> dict[str, Any]:
 
 
 def maps_of(answer: dict[str, Any]) -> Any:
-    return unpacked(Packed(**answer["maps" if "maps" in answer else "map"]))
+    return unpacked(EncodedMap(**answer["maps" if "maps" in answer else "map"]))
 
 
 @pytest.mark.parametrize("order", ["contribution", "gradient", "activation", "channel"])
@@ -89,7 +89,7 @@ def test_the_numbers_are_the_networks_own(page: Page, client: TestClient) -> Non
 
 
 def test_tokens_lie_on_their_grid() -> None:
-    page = Page([load("toybox:vit")], Listed("two", [Item(Image.new("RGB", (40, 30), "red"), "red")]))
+    page = Page([load("toybox:vit")], ListDataset("two", [Item(Image.new("RGB", (40, 30), "red"), "red")]))
     with TestClient(create_app(page), base_url="http://localhost") as client:
         found = asked(client, picture="s0", layer="blocks.2", order="channel", count=3)
     true = cl.activations(page.model(None).model, page.pictures.sample(0).image, layer="blocks.2")
@@ -174,7 +174,7 @@ def test_top_pictures_by_brute_force(client: TestClient, page: Page, counted: li
 
 
 def test_some_pictures_drawn_by_a_seed(client: TestClient, page: Page, counted: list[str]) -> None:
-    drawn = spread(24, 6, 11)
+    drawn = sample_indices(24, 6, 11)
     true = peaks(page, "layer4", drawn)[:, 5].tolist()
     expected = [f"s{i}" for _, i in sorted(zip(true, drawn, strict=True), key=lambda pair: (-pair[0], pair[1]))]
     found = top(client, channel=5, pictures=6, seed=11)
@@ -198,7 +198,7 @@ def broken(page: Page) -> Iterator[tuple[TestClient, Page]]:
     good = [Item(page.data[i].image, f"scene {i}", 0) for i in range(5)]
     bad = [Item(b"no picture", f"bad {i}") for i in range(3)]
     items = Items([bad[0], good[0], bad[1], good[1], good[2], bad[2], good[3], good[4]])
-    made = Page(page.models, Listed("mixed", items, page.data.classes))
+    made = Page(page.models, ListDataset("mixed", items, page.data.classes))
     with TestClient(create_app(made), base_url="http://localhost") as client:
         yield client, made
 
@@ -225,7 +225,7 @@ def test_the_scan_tells_how_far_it_is_and_ends_when_nobody_waits(page: Page) -> 
 def test_a_cancelled_scan_reads_no_further(page: Page) -> None:
     seen: list[int] = []
 
-    class Noting(Listed):
+    class Noting(ListDataset):
         def __getitem__(self, index: int) -> Item:
             seen.append(index)
             if len(seen) == 7:

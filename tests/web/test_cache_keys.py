@@ -91,8 +91,8 @@ ASKED: dict[str, Asking] = {
             "score": "log_probability",
         },
     ),
-    "curves": Asking("/api/curves", asking.Doubt, {"picture": "s1"}, DOUBT),
-    "trust": Asking("/api/trust", asking.Doubt, {"picture": "s1"}, {"target": 0}),  # keyed as curves are, and slow
+    "curves": Asking("/api/curves", asking.MapRequest, {"picture": "s1"}, DOUBT),
+    "trust": Asking("/api/trust", asking.MapRequest, {"picture": "s1"}, {"target": 0}),  # keyed as curves are, and slow
     "cover": Asking(
         "/api/cover",
         covering.Covering,
@@ -128,13 +128,13 @@ ASKED: dict[str, Asking] = {
     ),
     "look": Asking(
         "/api/dataset/look",
-        looking.Looking,
+        looking.AnalysisRequest,
         {"count": 100},
         {"model": "toybox:vgg", "count": 300, "seed": 1, "maps": False},
     ),
     "samples": Asking(
         "/api/samples",
-        pictures.Wanted,
+        pictures.SampleQuery,
         {"n": 4, "said": "right"},
         {"seed": 1, "n": 3, "label": "cat", "said": "wrong", "low": 0.9999, "high": 0.9, "model": "toybox:vgg"},
     ),

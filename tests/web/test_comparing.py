@@ -20,17 +20,17 @@ import camlucida as cl
 from camlucida.comparison import disagreement, rank_correlation
 from camlucida.data.sources import open_dataset
 from camlucida.errors import MethodError
-from camlucida.explaining import scores_of
+from camlucida.explaining import predict_scores
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing
-from camlucida.tensors import land
+from camlucida.tensors import to_image_grid
 from camlucida.types import Geometry
 from camlucida.web import gathering
 from camlucida.web.app import create_app
 from camlucida.web.page import Page
 from camlucida.web.routes.comparing import Comparing
 from camlucida.web.routes.comparing import made as compared
-from camlucida.web.wire import Packed, Place, unpacked
+from camlucida.web.wire import EncodedMap, Place, unpacked
 from camlucida.web.work import Cancelled, Job
 
 FOUR = ["grad_cam", "layer_cam", "hires_cam", "eigen_cam"]
@@ -49,7 +49,7 @@ def ask(client: TestClient) -> Callable[..., Any]:
 
 
 def raw(cell: dict[str, Any]) -> np.ndarray[Any, Any]:
-    return unpacked(Packed(**cell["map"]["map"]))[0]
+    return unpacked(EncodedMap(**cell["map"]["map"]))[0]
 
 
 def landed(told: dict[str, Any], width: int, height: int) -> np.ndarray[Any, Any]:
@@ -57,7 +57,7 @@ def landed(told: dict[str, Any], width: int, height: int) -> np.ndarray[Any, Any
     place = Place(**told["place"])
     there = Geometry(place.original, place.input, place.scale, place.offset)
     assert there.original == (width, height)
-    return land(torch.from_numpy(unpacked(Packed(**told["map"]))[0]), there).numpy()
+    return to_image_grid(torch.from_numpy(unpacked(EncodedMap(**told["map"]))[0]), there).numpy()
 
 
 def test_the_numbers_are_explains(ask: Callable[..., Any], page: Page) -> None:
@@ -213,7 +213,7 @@ def test_models_that_saw_different_parts_are_compared_where_both_did() -> None:
 
 def test_targets_by_their_place(ask: Callable[..., Any], page: Page) -> None:
     model = page.served["toybox"].model
-    order = scores_of(model, page.pictures.sample(3).image).argsort(descending=True).tolist()
+    order = predict_scores(model, page.pictures.sample(3).image).argsort(descending=True).tolist()
     found = ask(methods=["grad_cam"], targets=["top3", order[1], str(order[4]), "not cat"])
     targets = found["models"][0]["targets"]
     assert [t["key"] for t in targets[:3]] == ["predicted", "runner-up", "third"]
@@ -383,6 +383,6 @@ def test_nobody_waits_and_the_work_ends(page: Page, monkeypatch: pytest.MonkeyPa
 def test_scores_of_is_what_explain_predicts(page: Page) -> None:
     model, picture = page.served["toybox:vgg"].model, page.pictures.sample(7).image
     best = cl.explain(model, picture).predictions
-    scores = scores_of(model, picture)
+    scores = predict_scores(model, picture)
     assert scores.argmax() == best[0].index
     assert scores.max() == pytest.approx(best[0].logit, rel=1e-5)

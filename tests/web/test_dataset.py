@@ -204,7 +204,7 @@ def test_points_are_those_of_the_folder(client: TestClient, library: SimpleNames
 def test_another_projection_is_computed_on_the_same_features(client: TestClient, library: SimpleNamespace) -> None:
     found = asked(client, "points", run="r1", way="pca")
     known = project(library.embedding.features, "pca", seed=0)
-    np.testing.assert_allclose(np.column_stack([found["x"], found["y"]]), known.places, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(np.column_stack([found["x"], found["y"]]), known.positions, rtol=1e-3, atol=1e-3)
     assert client.get("/api/dataset/points", params={"run": "r1", "way": "umap"}).status_code == 422
 
 
@@ -222,7 +222,7 @@ def test_of_many_pictures_some_are_points(folder: Path, library: SimpleNamespace
     assert (found.count, len(found.rows)) == (SCENES, 12)
     at = {row["index"]: i for i, row in enumerate(library.embedding.rows)}
     whole = library.embedding.projection.places[[at[row["index"]] for row in found.rows]]
-    np.testing.assert_allclose(found.projection("tsne").places, whole, rtol=1e-6)
+    np.testing.assert_allclose(found.projection("tsne").positions, whole, rtol=1e-6)
     unit = found.features / np.linalg.norm(found.features, axis=1, keepdims=True)
     alike = unit @ unit.T - 2 * np.eye(12)
     assert found.nearest(5, 1)[0][0] == int(alike[5].argmax())

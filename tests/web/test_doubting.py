@@ -19,16 +19,16 @@ import camlucida as cl
 from camlucida.comparison import rank_correlation
 from camlucida.controls import CONTROLS
 from camlucida.data.sources import open_dataset
-from camlucida.evidence import Evidence
+from camlucida.evidence import MetricInputs
 from camlucida.metrics import deletion, insertion
 from camlucida.models.load import load, wrap
-from camlucida.trusting.asking import evidence_of
-from camlucida.trusting.covering import covered
-from camlucida.trusting.varying import Change, vary
+from camlucida.trusting.asking import metric_inputs_of
+from camlucida.trusting.covering import occlude
+from camlucida.trusting.varying import Perturbation, explain_perturbed
 from camlucida.web.app import create_app
 from camlucida.web.page import Page
 from camlucida.web.routes.doubting import verdicts
-from camlucida.web.wire import Packed, unpacked
+from camlucida.web.wire import EncodedMap, unpacked
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +73,9 @@ def image(address: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(content)))
 
 
-def evidence(page: Page, which: str = "s0", **how: Any) -> Evidence:
+def evidence(page: Page, which: str = "s0", **how: Any) -> MetricInputs:
     picture = page.pictures.find(which)
-    return evidence_of(page.model(None).model, picture.image, name=picture.name, **how)
+    return metric_inputs_of(page.model(None).model, picture.image, name=picture.name, **how)
 
 
 # --- the verdict -----------------------------------------------------------------------------------------------------
@@ -98,12 +98,12 @@ def test_the_verdict_is_that_of_the_library(client: TestClient, page: Page) -> N
 def test_what_was_marked_and_blurred_is_shown(client: TestClient, page: Page) -> None:
     told = client.post("/api/trust", json={"picture": "s2"}).json()
     true = cl.trust(page.model(None).model, page.pictures.find("s2").image)
-    np.testing.assert_allclose(np.asarray(image(told["seen"])) / 255, true.seen.numpy(), atol=1 / 255)
-    np.testing.assert_allclose(np.asarray(image(told["blurred"])) / 255, true.blurred.numpy(), atol=1 / 255)
-    marked = unpacked(Packed(**told["place"]["marked"]))[0]
-    assert true.place is not None
-    np.testing.assert_allclose(marked, true.place.marked, atol=2e-3)
-    assert len(unpacked(Packed(**told["maps"]))) == 12
+    np.testing.assert_allclose(np.asarray(image(told["seen"])) / 255, true.input_pixels.numpy(), atol=1 / 255)
+    np.testing.assert_allclose(np.asarray(image(told["blurred"])) / 255, true.occluded_pixels.numpy(), atol=1 / 255)
+    marked = unpacked(EncodedMap(**told["place"]["marked"]))[0]
+    assert true.position_test is not None
+    np.testing.assert_allclose(marked, true.position_test.highlighted, atol=2e-3)
+    assert len(unpacked(EncodedMap(**told["maps"]))) == 12
 
 
 def test_a_verdict_says_how_far_it_is_and_is_kept(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,10 +186,10 @@ def test_areas_are_those_of_the_metrics(client: TestClient, page: Page) -> None:
     for of in ("map", "centre", "random"):
         raw = found.raw
         if of != "map":
-            raw = controls[of].maps(found.sight, found.sight.inputs, torch.tensor([2]))[0]
+            raw = controls[of].maps(found.model_input, found.model_input.inputs, torch.tensor([2]))[0]
         explainer = found.explainer if of == "map" else controls[of]
         for kind, metric in (("insertion", insertion), ("deletion", deletion)):
-            seen = Evidence(found.sight, explainer, raw, kind)
+            seen = MetricInputs(found.model_input, explainer, raw, kind)
             true = metric(*seen.given(metric.needs))[kind]
             assert lines[of, kind]["area"] == pytest.approx(true.value, abs=1e-9)
             assert true.curve is not None
@@ -229,8 +229,8 @@ def test_the_order_gives_the_picture_at_every_point(client: TestClient, page: Pa
         shown = np.where((first <= point)[..., None], blank, seen)
         inputs = (shown - np.array(how.mean)) / np.array(how.std)
         batch = torch.from_numpy(inputs).float().permute(2, 0, 1)[None]
-        scores = found.sight.predict(lambda which, batch=batch: batch, 1)[0]
-        expected = float(scores.softmax(0)[found.sight.target])
+        scores = found.model_input.predict(lambda which, batch=batch: batch, 1)[0]
+        expected = float(scores.softmax(0)[found.model_input.target])
         assert line["values"][point] == pytest.approx(expected, abs=0.03)  # the pictures are rounded to 8 bits
 
 
@@ -242,7 +242,7 @@ def test_covering_is_asking_about_the_covered_picture(client: TestClient, page: 
     told = client.post("/api/cover", json={"picture": "s0", "mask": mask(square()), "fill": fill}).json()
     picture, model = page.pictures.find("s0").image, page.model(None).model
     first = cl.explain(model, picture)
-    made = covered(picture, square(), fill)
+    made = occlude(picture, square(), fill)
     then = cl.explain(model, made, target=first.index)
     assert told["target"] == first.index
     assert told["share"] == 0.25
@@ -254,7 +254,7 @@ def test_covering_is_asking_about_the_covered_picture(client: TestClient, page: 
     for k in told["classes"]:
         if k["index"] in after:
             assert k["after"] == pytest.approx(after[k["index"]], abs=1e-5)
-    heat = unpacked(Packed(**told["heat"]["map"]))[0]
+    heat = unpacked(EncodedMap(**told["heat"]["map"]))[0]
     np.testing.assert_allclose(heat, then.raw, atol=2e-3 * float(then.raw.abs().max()))
     assert image(told["image"]).size == made.size
 
@@ -264,11 +264,11 @@ def test_the_map_stays_that_of_the_class_when_the_model_says_another(client: Tes
     others = 0
     for which in ("s0", "s1"):
         picture = page.pictures.find(which).image
-        first, made = cl.explain(model, picture), covered(picture, whole, "grey")
+        first, made = cl.explain(model, picture), occlude(picture, whole, "grey")
         told = client.post("/api/cover", json={"picture": which, "mask": mask(whole), "fill": "grey"}).json()
         others += cl.explain(model, made).index != first.index
         true = cl.explain(model, made, target=first.index).raw
-        heat = unpacked(Packed(**told["heat"]["map"]))[0]
+        heat = unpacked(EncodedMap(**told["heat"]["map"]))[0]
         np.testing.assert_allclose(heat, true, atol=2e-3 * float(true.abs().max()))
     assert others > 0
 
@@ -296,7 +296,7 @@ def test_a_covered_picture_can_be_taken_along(client: TestClient, page: Page) ->
     assert client.post("/api/cover", json=asked).json()["picture"] is None
     kept = client.post("/api/cover", json={**asked, "keep": True}).json()["picture"]
     assert (
-        page.pictures.find(kept).image.tobytes() == covered(page.pictures.find("s0").image, square(), "mean").tobytes()
+        page.pictures.find(kept).image.tobytes() == occlude(page.pictures.find("s0").image, square(), "mean").tobytes()
     )
     answer = client.post("/api/explain", json={"picture": kept})
     assert answer.status_code == 200
@@ -338,15 +338,15 @@ def test_the_largest_mask_is_taken(client: TestClient) -> None:
 def test_varying_is_that_of_the_library(client: TestClient, page: Page, change: dict[str, float]) -> None:
     told = client.post("/api/vary", json={"picture": "s1", **change}).json()
     found = evidence(page, "s1")
-    true = vary(found, Change(**change))
-    known = true.back.isfinite().numpy()
-    pair = [found.relevance.double().numpy()[known], true.back.double().numpy()[known]]
+    true = explain_perturbed(found, Perturbation(**change))
+    known = true.unperturbed_map.isfinite().numpy()
+    pair = [found.relevance.double().numpy()[known], true.unperturbed_map.double().numpy()[known]]
     assert told["correlation"] == pytest.approx(float(rank_correlation(pair)[0, 1]), abs=1e-6)
     assert told["shared"] == pytest.approx(known.mean())
     one = told["classes"][0]
-    assert one["before"] == pytest.approx(float(found.sight.logits.softmax(0)[found.sight.target]), abs=1e-6)
-    assert one["after"] == pytest.approx(float(true.logits.softmax(0)[found.sight.target]), abs=1e-6)
-    _, seen = unpacked(Packed(**told["back"]))
+    assert one["before"] == pytest.approx(float(found.model_input.logits.softmax(0)[found.model_input.target]), abs=1e-6)
+    assert one["after"] == pytest.approx(float(true.logits.softmax(0)[found.model_input.target]), abs=1e-6)
+    _, seen = unpacked(EncodedMap(**told["back"]))
     assert abs(seen.mean() - known.mean()) < 0.02
     assert seen[seen.shape[0] // 2, seen.shape[1] // 2] == 1
 

@@ -22,7 +22,7 @@ from camlucida.models.model import Model
 from camlucida.web.app import create_app
 from camlucida.web.page import Page
 from camlucida.web.routes.explaining import lane_of
-from camlucida.web.wire import Packed, unpacked
+from camlucida.web.wire import EncodedMap, unpacked
 
 
 def ask(client: TestClient, path: str = "", **question: Any) -> Any:
@@ -52,7 +52,7 @@ def test_a_map_as_the_library_makes_it(
 ) -> None:
     answer, truth = ask(client, **question).json(), library(page, **how)
     made = answer["maps"][0]
-    found = unpacked(Packed(**made["map"]))[0]
+    found = unpacked(EncodedMap(**made["map"]))[0]
     np.testing.assert_allclose(found, truth.raw.numpy(), atol=1e-3 * float(truth.raw.abs().max()))
     assert (made["target"], made["layer"], made["index"]) == (truth.target, truth.layer, truth.index)
     assert made["score"] == pytest.approx(truth.score, rel=1e-5)

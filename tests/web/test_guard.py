@@ -13,7 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from camlucida.web.app import LOOPBACK, create_app
-from camlucida.web.guard import HEADERS, MAX_BODY, MAX_UPLOAD, Guard
+from camlucida.web.guard import HEADERS, MAX_BODY, MAX_UPLOAD, SecurityMiddleware
 from camlucida.web.page import Page
 
 TOKEN = "q3J-x_1zTkb0YlEr8mWq2dPs6vHn4oUc"
@@ -38,7 +38,7 @@ async def inner(scope: Any, receive: Any, send: Any) -> None:
 
 
 def asked(
-    guard: Guard,
+    guard: SecurityMiddleware,
     *headers: tuple[str, str],
     method: str = "GET",
     path: str = "/",
@@ -70,8 +70,8 @@ def asked(
     return Answer(start["status"], told, b"".join(message["body"] for message in rest))
 
 
-LOCAL = Guard(inner, LOOPBACK)
-TOKENED = Guard(inner, frozenset(), TOKEN)
+LOCAL = SecurityMiddleware(inner, LOOPBACK)
+TOKENED = SecurityMiddleware(inner, frozenset(), TOKEN)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ LETTERS = "abcxyz019-._*:@/[] \t"
 @pytest.mark.parametrize("name", sorted(LOOPBACK | {"page.example", "192.168.1.5"}))
 def test_only_the_whole_name_is_served(name: str) -> None:
     """Nothing that begins, ends or goes on like a name, with any one letter more, less or another."""
-    guard = Guard(inner, LOOPBACK | {"page.example", "192.168.1.5"})
+    guard = SecurityMiddleware(inner, LOOPBACK | {"page.example", "192.168.1.5"})
     shown = f"[{name}]" if ":" in name else name
     assert asked(guard, ("Host", shown)).status == 200
     places = range(len(shown) + 1)
@@ -127,7 +127,7 @@ def test_only_the_whole_name_is_served(name: str) -> None:
 def test_a_pattern_is_no_name() -> None:
     for pattern in ("*", "*.example", "*localhost"):
         with pytest.raises(ValueError, match="is a pattern"):
-            Guard(inner, frozenset({pattern}))
+            SecurityMiddleware(inner, frozenset({pattern}))
 
 
 def test_one_host_header_and_no_more() -> None:
@@ -137,7 +137,7 @@ def test_one_host_header_and_no_more() -> None:
 
 
 def test_an_address_that_was_asked_for_is_served_too() -> None:
-    guard = Guard(inner, LOOPBACK | {"127.0.0.2"})
+    guard = SecurityMiddleware(inner, LOOPBACK | {"127.0.0.2"})
     assert asked(guard, ("Host", "127.0.0.2:1")).status == 200
     assert asked(guard, ("Host", "127.0.0.3:1")).status == 400
 
@@ -207,7 +207,7 @@ def test_what_other_sites_may_do_without_an_origin(
 
 def test_any_name_without_a_token_is_refused_when_it_is_made(page: Page) -> None:
     with pytest.raises(ValueError, match="needs a token"):
-        Guard(inner, frozenset())
+        SecurityMiddleware(inner, frozenset())
     with pytest.raises(ValueError, match="needs a token"):
         create_app(page, hosts=frozenset())
 
@@ -322,7 +322,7 @@ def test_a_browser_is_told_on_a_page_without_script() -> None:
         (LOCAL, [HERE, ("Content-Length", str(1 << 40))], 413),
     ],
 )
-def test_every_answer_has_the_headers(guard: Guard, headers: list[tuple[str, str]], status: int) -> None:
+def test_every_answer_has_the_headers(guard: SecurityMiddleware, headers: list[tuple[str, str]], status: int) -> None:
     answer = asked(guard, *headers)
     assert answer.status == status
     assert HEADERS.items() <= answer.headers.items()
@@ -344,7 +344,7 @@ def test_web_sockets_are_refused_and_lifespans_passed_on() -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    guard = Guard(app, LOOPBACK)
+    guard = SecurityMiddleware(app, LOOPBACK)
     asyncio.run(guard({"type": "websocket", "headers": [], "path": "/"}, receive, send))
     assert sent == [{"type": "websocket.close", "code": 1008}]
     asyncio.run(guard({"type": "lifespan"}, receive, send))
@@ -355,7 +355,7 @@ def test_web_sockets_are_refused_and_lifespans_passed_on() -> None:
 
 
 def test_a_body_is_counted_as_it_comes() -> None:
-    guard = Guard(inner, LOOPBACK, max_body=100, larger={"/api/pictures": 1000})
+    guard = SecurityMiddleware(inner, LOOPBACK, max_body=100, larger={"/api/pictures": 1000})
     assert asked(guard, HERE, pieces=[b"x" * 50, b"x" * 50]).body == b"read 100 /"
     assert asked(guard, HERE, pieces=[b"x" * 50, b"x" * 51]).status == 413
     assert asked(guard, HERE, pieces=[b"x" * 500] * 2, path="/api/pictures").body == b"read 1000 /api/pictures"
@@ -369,7 +369,7 @@ def test_a_body_is_counted_as_it_comes() -> None:
     [("100", 200), ("101", 413), ("9" * 30, 400), ("-1", 400), ("+1", 400), ("1e3", 400), ("²", 400), ("0x1", 400)],
 )
 def test_a_length_that_is_said_beforehand(length: str, status: int) -> None:
-    guard = Guard(inner, LOOPBACK, max_body=100)
+    guard = SecurityMiddleware(inner, LOOPBACK, max_body=100)
     assert asked(guard, HERE, ("Content-Length", length)).status == status
 
 
@@ -381,7 +381,7 @@ def test_two_lengths_or_a_compressed_body_are_not_read() -> None:
 
 
 def test_all_bodies_together_are_bounded_too() -> None:
-    guard = Guard(inner, LOOPBACK, max_body=100, max_bodies=150)
+    guard = SecurityMiddleware(inner, LOOPBACK, max_body=100, max_bodies=150)
     guard.held = 100  # another one
     refused = asked(guard, HERE, pieces=[b"x" * 40, b"x" * 40])
     assert (refused.status, refused.headers["retry-after"]) == (503, "5")
@@ -391,7 +391,7 @@ def test_all_bodies_together_are_bounded_too() -> None:
 
 
 def test_a_body_has_to_arrive_in_time() -> None:
-    guard = Guard(inner, LOOPBACK, patience=0.1, whole=0.3)
+    guard = SecurityMiddleware(inner, LOOPBACK, patience=0.1, whole=0.3)
     began = time.monotonic()
     assert asked(guard, HERE, pieces=[b"x"] * 3, delay=0.01).status == 200
     assert asked(guard, HERE, pieces=[b"x"], delay=5).status == 408

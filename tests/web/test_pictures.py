@@ -17,7 +17,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from camlucida import explain
-from camlucida.data.datasets import Item, Lazily, Listed, label_of
+from camlucida.data.datasets import Item, LazyItems, ListDataset, label_of
 from camlucida.data.sources import open_dataset
 from camlucida.models.load import load
 from camlucida.web.app import create_app
@@ -153,7 +153,7 @@ def test_what_cannot_be_read_is_a_tile_with_its_reason(opened: Callable[..., Tes
     whole = open_dataset("toybox", count=3)
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
     items = [*(replace(whole[i], name=f"scene {i}") for i in range(3)), Item(tmp_path / "broken.jpg", "broken.jpg", 0)]
-    client = opened(Listed("mixed", items, whole.classes))
+    client = opened(ListDataset("mixed", items, whole.classes))
     found = {one["name"]: one for one in asked(client)["items"]}
     assert found["broken.jpg"]["error"].startswith("cannot read broken.jpg: the file is cut off")
     assert not found["scene 0"]["error"]
@@ -167,7 +167,7 @@ def test_what_cannot_be_read_is_a_tile_with_its_reason(opened: Callable[..., Tes
 
 def test_a_name_that_is_no_text(opened: Callable[..., TestClient]) -> None:
     """As a file system gives it: bytes that are no UTF-8."""
-    data = Listed("odd", [Item(Image.new("RGB", (20, 20)), os.fsdecode(b"caf\xe9.png"), 0)], ("cat",))
+    data = ListDataset("odd", [Item(Image.new("RGB", (20, 20)), os.fsdecode(b"caf\xe9.png"), 0)], ("cat",))
     client = opened(data)
     assert asked(client)["items"][0]["name"] == r"caf\udce9.png"
     assert client.post("/api/explain", json={"picture": "s0"}).json()["name"] == r"caf\udce9.png"
@@ -177,9 +177,9 @@ def test_labels_come_from_the_lists_alone() -> None:
     scenes = open_dataset("toybox", count=30)
     assert [label_of(scenes, i) for i in range(30)] == [scenes[i].label for i in range(30)]
     known = [Item("a.png", "a", 2), Item("b.png", "b", None)]
-    lazily = Listed("lazily", Lazily(known, lambda item: pytest.fail("was opened")), ("x", "y", "z"))
+    lazily = ListDataset("lazily", LazyItems(known, lambda item: pytest.fail("was opened")), ("x", "y", "z"))
     assert [label_of(lazily, i) for i in range(2)] == [2, None]
-    assert [label_of(Listed("plain", known, ("x", "y", "z")), i) for i in range(2)] == [2, None]
+    assert [label_of(ListDataset("plain", known, ("x", "y", "z")), i) for i in range(2)] == [2, None]
 
 
 def test_a_given_picture_comes_back_as_it_was(client: TestClient) -> None:

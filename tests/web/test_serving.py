@@ -26,8 +26,8 @@ from PIL import Image
 from camlucida.data.sources import open_dataset
 from camlucida.errors import CamlucidaError
 from camlucida.models.load import load
-from camlucida.web.connections import Closing, Limits
-from camlucida.web.guard import HEADERS, Guard
+from camlucida.web.connections import LingeringTransport, Limits
+from camlucida.web.guard import HEADERS, SecurityMiddleware
 from camlucida.web.page import Page
 from camlucida.web.serving import Server, address_of, is_loopback, listen, server
 from camlucida.web.work import Job
@@ -363,8 +363,8 @@ def test_a_connection_that_was_reset_meanwhile_is_let_go() -> None:
         def is_closing(self) -> bool:
             return bool(aborted)
 
-    async def close() -> Closing:
-        closing = Closing(Reset(), SHORT, lambda: True)  # type: ignore[arg-type]
+    async def close() -> LingeringTransport:
+        closing = LingeringTransport(Reset(), SHORT, lambda: True)  # type: ignore[arg-type]
         closing.close()
         return closing
 
@@ -410,14 +410,14 @@ def test_a_body_that_nobody_reads_is_not_waited_for(site: Running) -> None:
 
 
 def test_a_body_that_stops_coming(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[Guard] = []
-    init = Guard.__init__
+    made: list[SecurityMiddleware] = []
+    init = SecurityMiddleware.__init__
 
-    def impatient(self: Guard, *args: Any, **options: Any) -> None:
+    def impatient(self: SecurityMiddleware, *args: Any, **options: Any) -> None:
         init(self, *args, **options, patience=0.2)
         made.append(self)
 
-    monkeypatch.setattr(Guard, "__init__", impatient)
+    monkeypatch.setattr(SecurityMiddleware, "__init__", impatient)
     with running(page) as site:
         for rest in (b"", b'{"pic'):
             head = (

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from camlucida.data.datasets import Scenes
+from camlucida.data.datasets import ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.evaluation import evaluate
 from camlucida.studying import Study, answers_csv, make_study, results
@@ -248,7 +248,7 @@ class TestResults:
         answer_all(client, study, "ann", best_first)
         answer_all(client, study, "bob", lambda methods: int(rng.integers(1, 3 if len(methods) == 2 else 6)))
         say(client, "cleo", ask(client, "cleo")["trial"], 1)
-        run = evaluate("toybox", Scenes(Toybox(6)), methods=METHODS, metrics=["energy"], out=tmp_path / "evaluation")
+        run = evaluate("toybox", ToyboxDataset(Toybox(6)), methods=METHODS, metrics=["energy"], out=tmp_path / "evaluation")
         other = tmp_path / "mistakes"
         other.mkdir()
         (other / "run.json").write_text('{"plan": {"model": "x"}}')
@@ -259,18 +259,18 @@ class TestResults:
 
         found = client.get("/api/study/results").json()
         wanted = results(study, run)
-        assert [one["method"] for one in found["standings"]] == [s.method for s in wanted.standings]
-        for one, s in zip(found["standings"], wanted.standings, strict=True):
+        assert [one["method"] for one in found["standings"]] == [s.method for s in wanted.ranking]
+        for one, s in zip(found["standings"], wanted.ranking, strict=True):
             for key, interval in (("strength", s.strength), ("rating", s.rating)):
                 numbers = [np.nan if (x := one[key][end]) is None else x for end in ("value", "low", "high")]
                 assert numbers == pytest.approx([interval.value, interval.low, interval.high], nan_ok=True)
-            assert (one["won"], one["asked"], one["rated"]) == (s.won, s.asked, s.rated)
+            assert (one["won"], one["asked"], one["rated"]) == (s.n_won, s.n_compared, s.n_rated)
         assert (found["answers"], found["total"]) == (33, 16)
         assert found["agreement"] == pytest.approx(wanted.agreement)
         assert [(p["name"], p["answered"]) for p in found["people"]] == [("ann", 16), ("bob", 16), ("cleo", 1)]
         measured, unread = found["metrics"]
         assert (measured["run"], set(measured["methods"])) == ("evaluation", set(METHODS))
-        assert measured["taus"] == pytest.approx(dict(wanted.with_metrics))
+        assert measured["taus"] == pytest.approx(dict(wanted.metric_agreement))
         assert unread["run"] == "broken"
         assert "cannot be read" in unread["problem"]
 
@@ -290,7 +290,7 @@ class TestResults:
 
     def test_a_run_of_other_methods(self, client: TestClient, page: Page, study: Study, tmp_path: Path) -> None:
         answer_all(client, study, "ann", best_first)
-        page.runs = (evaluate("toybox", Scenes(Toybox(2)), methods=["layer_cam"], out=tmp_path / "few").path,)
+        page.runs = (evaluate("toybox", ToyboxDataset(Toybox(2)), methods=["layer_cam"], out=tmp_path / "few").path,)
         (few,) = client.get("/api/study/results").json()["metrics"]
         assert few["taus"] == {}
         assert "fewer than two" in few["problem"]

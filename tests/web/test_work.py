@@ -19,7 +19,7 @@ from camlucida.web import work
 from camlucida.web.app import create_app
 from camlucida.web.page import Page
 from camlucida.web.wire import Failure
-from camlucida.web.work import Busy, Cancelled, Feed, Job, Lane, Missing, TooLong, Work, answer, failed
+from camlucida.web.work import QueueFull, Cancelled, EventStream, Job, JobQueue, NotFound, TooLong, JobQueues, answer, failed
 
 PATIENCE = 5
 
@@ -87,10 +87,10 @@ class Fake:
     """Of a page only its work."""
 
     def __init__(self, *lane: Any) -> None:
-        self.work = Work(quick=lane or (2, 3, 60.0))
+        self.work = JobQueues(quick=lane or (2, 3, 60.0))
 
     @property
-    def lane(self) -> Lane:
+    def lane(self) -> JobQueue:
         return self.work.lanes["quick"]
 
 
@@ -102,10 +102,10 @@ def gate() -> Iterator[Gate]:
 
 
 def test_as_many_work_as_there_are_workers_the_others_wait_and_one_more_is_refused(gate: Gate) -> None:
-    lane = Lane(2, 3, 60)
+    lane = JobQueue(2, 3, 60)
     errands = [lane.enter(gate, Job()) for _ in range(5)]
     until(lambda: gate.begun == 2)
-    with pytest.raises(Busy):
+    with pytest.raises(QueueFull):
         lane.enter(gate, Job())
     assert (lane.inside, gate.begun) == (5, 2)
     gate.open.set()
@@ -114,7 +114,7 @@ def test_as_many_work_as_there_are_workers_the_others_wait_and_one_more_is_refus
 
 
 def test_in_the_order_in_which_they_came() -> None:
-    lane, order = Lane(1, 20, 60), []
+    lane, order = JobQueue(1, 20, 60), []
     errands = [lane.enter(lambda job, i=i: order.append(i) or b"", Job()) for i in range(20)]  # type: ignore[misc]
     for errand in errands:
         errand.answer.result(PATIENCE)
@@ -122,7 +122,7 @@ def test_in_the_order_in_which_they_came() -> None:
 
 
 def test_who_leaves_the_queue_never_runs_and_makes_room(gate: Gate) -> None:
-    lane = Lane(1, 1, 60)
+    lane = JobQueue(1, 1, 60)
     lane.enter(gate, Job())
     until(lambda: gate.begun == 1)
     waits = Gate()
@@ -145,7 +145,7 @@ def test_a_cancelled_question_is_not_kept_in_memory(gate: Gate) -> None:
         def __call__(self, job: Job) -> bytes:
             return b""
 
-    lane, upload = Lane(1, 1, 60), Upload()
+    lane, upload = JobQueue(1, 1, 60), Upload()
     lane.enter(gate, Job())
     errand = lane.enter(upload, Job())
     errand.cancel()
@@ -156,14 +156,14 @@ def test_a_cancelled_question_is_not_kept_in_memory(gate: Gate) -> None:
 
 
 def test_work_that_nobody_waits_for_ends_at_its_next_word_and_only_then_gives_its_place_back() -> None:
-    lane, gate = Lane(1, 0, 60), Gate(tick=False)
+    lane, gate = JobQueue(1, 0, 60), Gate(tick=False)
     errand = lane.enter(gate, Job())
     until(lambda: gate.begun == 1)
     errand.cancel()
     with pytest.raises(Cancelled):  # the client is told at once
         errand.answer.result(0)
     assert lane.inside == 1  # but the network is still at it
-    with pytest.raises(Busy):
+    with pytest.raises(QueueFull):
         lane.enter(gate, Job())
     assert not lane.empty(0.01)
     gate._tick = True
@@ -171,7 +171,7 @@ def test_work_that_nobody_waits_for_ends_at_its_next_word_and_only_then_gives_it
 
 
 def test_work_that_takes_too_long_is_stopped_with_a_sentence() -> None:
-    lane = Lane(1, 0, 0.05)
+    lane = JobQueue(1, 0, 0.05)
     errand = lane.enter(Gate(), Job())
     with pytest.raises(TooLong, match=r"longer than 0\.05 seconds"):
         errand.answer.result(PATIENCE)
@@ -179,7 +179,7 @@ def test_work_that_takes_too_long_is_stopped_with_a_sentence() -> None:
 
 
 def test_time_in_the_queue_does_not_count() -> None:
-    lane, gate = Lane(1, 1, 0.2), Gate(tick=False)
+    lane, gate = JobQueue(1, 1, 0.2), Gate(tick=False)
     lane.enter(gate, Job())
 
     def quick(job: Job) -> bytes:
@@ -194,7 +194,7 @@ def test_time_in_the_queue_does_not_count() -> None:
 
 def test_threads_end_when_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "IDLE", 0.01)
-    lane = Lane(2, 2, 60)
+    lane = JobQueue(2, 2, 60)
     for _ in range(3):
         assert lane.enter(lambda job: b"1", Job()).answer.result(PATIENCE) == b"1"
         until(lambda: lane._threads == 0)
@@ -234,7 +234,7 @@ def test_no_place_is_lost_however_clients_come_and_go(seed: int) -> None:
             asking.cancel()
         try:
             await asyncio.wait_for(asking, PATIENCE)
-        except (Busy, Cancelled, RuntimeError) as error:
+        except (QueueFull, Cancelled, RuntimeError) as error:
             return type(error).__name__
         except asyncio.CancelledError:
             return "cancelled"
@@ -355,7 +355,7 @@ def test_who_reads_slowly_gets_the_last_of_the_progress_and_holds_other_events_u
 ) -> None:
     monkeypatch.setattr(work, "UNREAD", 4)
     loop = asyncio.new_event_loop()
-    feed, said = Feed(loop), []
+    feed, said = EventStream(loop), []
     for done in range(1000):
         feed.say("progress", {"done": done})
     assert [json.loads(content) for _, content in feed.take()] == [{"done": 999}]
@@ -405,8 +405,8 @@ def from_(error: Exception, cause: Exception) -> Exception:
 @pytest.mark.parametrize(
     ("error", "status", "kind"),
     [
-        (Busy(), 503, "Busy"),
-        (Missing("The picture is gone."), 404, "Missing"),
+        (QueueFull(), 503, "Busy"),
+        (NotFound("The picture is gone."), 404, "Missing"),
         (Cancelled(), 499, "Cancelled"),
         (ImageError("no picture."), 422, "ImageError"),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory"), 500, "Fault"),

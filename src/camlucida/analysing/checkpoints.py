@@ -13,7 +13,7 @@ from camlucida.models.checkpoint import SUFFIXES
 from camlucida.models.model import Model
 from camlucida.options import is_path, shown
 
-EPOCHS = "epochs"
+EPOCHS_FOLDER = "epochs"
 """Where a run keeps the weights after every epoch; 000 are those before the first."""
 
 
@@ -26,9 +26,9 @@ def checkpoints(models: Sequence[Any] | Mapping[str, Any] | str | os.PathLike[st
         folder = Path(models).expanduser()
         if not is_path(models) or not folder.is_dir():
             raise ModelError(f"there is no folder {shown(str(models))} of checkpoints.")
-        folder = folder / EPOCHS if (folder / EPOCHS).is_dir() else folder
+        folder = folder / EPOCHS_FOLDER if (folder / EPOCHS_FOLDER).is_dir() else folder
         files = [file for file in folder.iterdir() if file.suffix in SUFFIXES and not file.name.startswith(".")]
-        models = sorted(files, key=lambda file: _natural(file.name))
+        models = sorted(files, key=lambda file: _natural_key(file.name))
         if not models:
             raise ModelError(f"no checkpoints in {folder}: looked for {', '.join(SUFFIXES)}.")
     if isinstance(models, Mapping):
@@ -36,26 +36,26 @@ def checkpoints(models: Sequence[Any] | Mapping[str, Any] | str | os.PathLike[st
     elif not isinstance(models, Sequence):
         raise ModelError(f"a film is of several models, in a list, a dict or a folder, not {shown(models)}.")
     else:
-        named = [(_name(model, i), model) for i, model in enumerate(models, start=1)]
+        named = [(_checkpoint_name(model, i), model) for i, model in enumerate(models, start=1)]
     if not named:
         raise ModelError("a film of no checkpoints: give one or more models.")
-    twice = {name for i, (name, _) in enumerate(named) if name in [n for n, _ in named[:i]]}
-    return [(f"{name} ({i})" if name in twice else name, model) for i, (name, model) in enumerate(named, start=1)]
+    duplicates = {name for i, (name, _) in enumerate(named) if name in [n for n, _ in named[:i]]}
+    return [(f"{name} ({i})" if name in duplicates else name, model) for i, (name, model) in enumerate(named, start=1)]
 
 
-def _name(model: Any, number: int) -> str:
+def _checkpoint_name(model: Any, number: int) -> str:
     """As files are called, "epoch 3" where that is what the name says; else by its place."""
     spec = model.spec if isinstance(model, Model) else model
     if not isinstance(spec, str | os.PathLike) or not str(spec):
         return f"checkpoint {number}"
     stem = Path(spec).stem if Path(spec).suffix in SUFFIXES else str(spec)
-    found = re.fullmatch(r"(epoch|step|)[-_= ]?0*(\d+)", stem)
-    if not found:
+    match = re.fullmatch(r"(epoch|step|)[-_= ]?0*(\d+)", stem)
+    if not match:
         return stem
-    return f"{found[1] or 'epoch'} {found[2]}" if int(found[2]) else "start"
+    return f"{match[1] or 'epoch'} {match[2]}" if int(match[2]) else "start"
 
 
-def _natural(name: str) -> list[tuple[bool, int, str]]:
+def _natural_key(name: str) -> list[tuple[bool, int, str]]:
     """epoch-9 before epoch-10, and numbers before words: 010 before last."""
     parts = [part for part in re.split(r"(\d+)", name) if part]
     return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]

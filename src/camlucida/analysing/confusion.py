@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from camlucida.evaluation.statistics import SHARE, Interval
 from camlucida.extras import need
 
-BLOCK = 20
+MAX_BLOCK_CLASSES = 20
 """Classes in a matrix that can be read."""
 
 
@@ -27,7 +27,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class OfClass:
+class ClassAccuracy:
     """How one class fares.
 
     n          pictures of it
@@ -52,11 +52,11 @@ class Confusion:
     counts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, truth: NDArray[np.int64], said: NDArray[np.int64], names: Sequence[str]) -> Confusion:
+    def of(cls, labels: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[str]) -> Confusion:
         """Of outputs by number (n,); `names` of all outputs. Classes that neither occur nor are named are left out."""
-        classes, places = np.unique(np.concatenate([truth, said]), return_inverse=True)
+        classes, indices = np.unique(np.concatenate([labels, predicted]), return_inverse=True)
         counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
-        np.add.at(counts, (places[: len(truth)], places[len(truth) :]), 1)
+        np.add.at(counts, (indices[: len(labels)], indices[len(labels) :]), 1)
         return cls(tuple(names[i] if i < len(names) else f"class {i}" for i in classes), counts)
 
     @property
@@ -64,58 +64,58 @@ class Confusion:
         return int(self.counts.sum())
 
     @property
-    def right(self) -> int:
+    def n_correct(self) -> int:
         return int(np.trace(self.counts))
 
     @property
-    def wrong(self) -> NDArray[np.int64]:
+    def off_diagonal(self) -> NDArray[np.int64]:
         """The counts without the diagonal."""
         return self.counts - np.diag(np.diag(self.counts))
 
     def pairs(self, n: int | None = None) -> list[Pair]:
         """The pairs most often confused, truth first; of equals the larger share of its class first, then by name."""
         totals = self.counts.sum(1)
-        found = [
+        pairs = [
             Pair(self.names[a], self.names[b], int(self.counts[a, b]), int(totals[a]))
-            for a, b in zip(*np.nonzero(self.wrong), strict=True)
+            for a, b in zip(*np.nonzero(self.off_diagonal), strict=True)
         ]
-        found.sort(key=lambda pair: (-pair.count, -pair.count / pair.total, pair.truth, pair.said))
-        return found[:n]
+        pairs.sort(key=lambda pair: (-pair.count, -pair.count / pair.total, pair.truth, pair.said))
+        return pairs[:n]
 
-    def block(self, limit: int = BLOCK) -> Confusion:
+    def block(self, max_classes: int = MAX_BLOCK_CLASSES) -> Confusion:
         """At most `limit` classes: those of the most confused pairs, confused ones side by side; all if they fit."""
-        if len(self.names) <= limit:
+        if len(self.names) <= max_classes:
             return self
         chosen: list[str] = []
         for pair in self.pairs():
-            fresh = [name for name in (pair.truth, pair.said) if name not in chosen]
-            if len(chosen) + len(fresh) > limit:
+            added = [name for name in (pair.truth, pair.said) if name not in chosen]
+            if len(chosen) + len(added) > max_classes:
                 break
-            beside = [i for i, name in enumerate(chosen) if name in (pair.truth, pair.said)]
-            chosen[beside[0] + 1 if beside else len(chosen) :] = fresh + chosen[beside[0] + 1 :] if beside else fresh
-        which = [self.names.index(name) for name in chosen]
-        return Confusion(tuple(chosen), self.counts[np.ix_(which, which)])
+            positions = [i for i, name in enumerate(chosen) if name in (pair.truth, pair.said)]
+            chosen[positions[0] + 1 if positions else len(chosen) :] = added + chosen[positions[0] + 1 :] if positions else added
+        indices = [self.names.index(name) for name in chosen]
+        return Confusion(tuple(chosen), self.counts[np.ix_(indices, indices)])
 
-    def classes(self) -> list[OfClass]:
+    def classes(self) -> list[ClassAccuracy]:
         """Every class that has pictures, the worst first."""
         rows, columns, hits = self.counts.sum(1), self.counts.sum(0), np.diag(self.counts)
-        found = [
-            OfClass(
+        accuracies = [
+            ClassAccuracy(
                 self.names[i],
                 int(rows[i]),
-                wilson(int(hits[i]), int(rows[i])),
+                wilson_interval(int(hits[i]), int(rows[i])),
                 float(hits[i] / columns[i]) if columns[i] else math.nan,
             )
             for i in np.flatnonzero(rows)
         ]
-        return sorted(found, key=lambda each: (each.accuracy.value, -each.n, each.name))
+        return sorted(accuracies, key=lambda each: (each.accuracy.value, -each.n, each.name))
 
 
-def wilson(hits: int, n: int, share: float = SHARE) -> Interval:
+def wilson_interval(hits: int, n: int, level: float = SHARE) -> Interval:
     """A share of hits with its interval by Wilson (1927): holds also for few pictures, and for all or none right."""
     if not n:
         return Interval(math.nan, math.nan, math.nan)
-    z = float(need("scipy.stats", extra="analysis", what="an interval").norm.isf((1 - share) / 2))
+    z = float(need("scipy.stats", extra="analysis", what="an interval").norm.isf((1 - level) / 2))
     rate, weight = hits / n, z * z / n
     middle, half = rate + weight / 2, z * math.sqrt(rate * (1 - rate) / n + weight / n / 4)
     low, high = (middle - half) / (1 + weight), (middle + half) / (1 + weight)

@@ -19,12 +19,12 @@ from camlucida.evaluation.statistics import (
     resamples,
 )
 
-FEWEST = 5
+MIN_IMAGES = 5
 """Pictures of each kind, below which a bootstrap says nothing."""
 
 
 @dataclass(frozen=True)
-class Contrast:
+class GroupDifference:
     """One number about maps: its mean over right answers, over wrong ones, and right less wrong.
 
     n           pictures: right, wrong; those of which it is known
@@ -43,33 +43,33 @@ class Contrast:
 
     @property
     def differs(self) -> bool:
-        apart = self.difference.low > 0 or self.difference.high < 0
-        return apart and self.corrected <= LEVEL
+        significant = self.difference.low > 0 or self.difference.high < 0
+        return significant and self.corrected <= LEVEL
 
 
-def contrasts(names: Sequence[str], values: Floats, correct: NDArray[np.bool_], seed: int = 0) -> list[Contrast]:
+def group_differences(names: Sequence[str], values: Floats, correct: NDArray[np.bool_], seed: int = 0) -> list[GroupDifference]:
     """Of values (pictures, names), NaN where not known, and which answers are right (pictures,)."""
     if not len(names) or not len(values):
         return []
-    either = np.hstack([np.where(side[:, None], values, np.nan) for side in (correct, ~correct)])
-    drawn = np.vstack([drawn_means(group, either) for group in resamples(len(values), seed=seed)])
-    whole = drawn_means(np.ones((1, len(values))), either)[0]
-    counts = (~np.isnan(either)).sum(0)
-    found = []
+    grouped = np.hstack([np.where(side[:, None], values, np.nan) for side in (correct, ~correct)])
+    resampled = np.vstack([drawn_means(group, grouped) for group in resamples(len(values), seed=seed)])
+    means = drawn_means(np.ones((1, len(values))), grouped)[0]
+    counts = (~np.isnan(grouped)).sum(0)
+    differences = []
     for i, name in enumerate(names):
         right, wrong = i, i + len(names)
         n = int(counts[right]), int(counts[wrong])
-        apart, apart_drawn = float(whole[right] - whole[wrong]), drawn[:, right] - drawn[:, wrong]
-        p = by_spread(apart, apart_drawn) if min(n) >= FEWEST else float("nan")
-        found.append(
-            Contrast(
+        difference, resampled_difference = float(means[right] - means[wrong]), resampled[:, right] - resampled[:, wrong]
+        p = by_spread(difference, resampled_difference) if min(n) >= MIN_IMAGES else float("nan")
+        differences.append(
+            GroupDifference(
                 name,
                 n,
-                percentiles(float(whole[right]), drawn[:, right]),
-                percentiles(float(whole[wrong]), drawn[:, wrong]),
-                percentiles(apart, apart_drawn),
+                percentiles(float(means[right]), resampled[:, right]),
+                percentiles(float(means[wrong]), resampled[:, wrong]),
+                percentiles(difference, resampled_difference),
                 p,
                 p,
             )
         )
-    return [replace(each, corrected=p) for each, p in zip(found, holm([each.p for each in found]), strict=True)]
+    return [replace(each, corrected=p) for each, p in zip(differences, holm([each.p for each in differences]), strict=True)]

@@ -16,12 +16,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
-from camlucida._files import atomic_stream, atomic_write, write_picture
+from camlucida._files import atomic_stream, atomic_write, write_image
 from camlucida.analysing.features import penultimate
-from camlucida.analysing.neighbours import agreement, nearest
-from camlucida.analysing.passing import COLUMNS, Pass, Shown, go, judged
-from camlucida.analysing.projecting import PERPLEXITY, Projection, Way, project
-from camlucida.data.datasets import DataSet, check_dataset, spread
+from camlucida.analysing.neighbours import neighbour_agreement, nearest_neighbours
+from camlucida.analysing.passing import BASE_COLUMNS, DatasetPass, LoadedImage, run_pass, prediction_row
+from camlucida.analysing.projecting import PERPLEXITY, Projection, ProjectionMethod, project
+from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.data.images import load_image
 from camlucida.errors import DataError
 from camlucida.errors import nearest as nearest_name
@@ -30,17 +30,17 @@ from camlucida.explaining import as_model
 from camlucida.looking import small
 from camlucida.models.model import Model
 from camlucida.options import Count, Positive, Seed, checked_arguments
-from camlucida.render.strips import Frame, Strip, strips
+from camlucida.render.strips import StripFrame, Strip, draw_strips
 from camlucida.types import ProgressCallback
 
-KEPT = COLUMNS | {"place": "string", "features": "list<float>"}
-PLACED = COLUMNS | {"x": "float64", "y": "float64"}
-RESULT, PLACES, SAID = "features.parquet", "embedding.parquet", "projection.json"
-NEIGHBOURS, ROWS = 6, 6
+STORED_COLUMNS = BASE_COLUMNS | {"place": "string", "features": "list<float>"}
+PROJECTED_COLUMNS = BASE_COLUMNS | {"x": "float64", "y": "float64"}
+FEATURES_FILE, PROJECTION_FILE, PROJECTION_RECORD = "features.parquet", "embedding.parquet", "projection.json"
+N_NEIGHBOURS, N_ROWS = 6, 6
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
+class StoredFeatures:
     """What the network's last features of the pictures are, read from a run's folder, finished or not.
 
     rows      the pictures that have features, in the order of `features` (n, c)
@@ -54,12 +54,12 @@ class Features:
     place: str
 
     @classmethod
-    def read(cls, path: Path) -> Features:
+    def read(cls, path: Path) -> StoredFeatures:
         """Those in the folder, which is only read."""
         rows: list[Row] = []
         failures: list[tuple[str, str]] = []
         values: list[NDArray[np.float32]] = []
-        for table in Store(path, KEPT, RESULT).tables():
+        for table in Store(path, STORED_COLUMNS, FEATURES_FILE).tables():
             known = table.filter(table["error"].is_null())
             rows += known.drop_columns(["features"]).to_pylist()
             values += [np.asarray(one.values, dtype=np.float32) for one in known["features"]]
@@ -69,18 +69,18 @@ class Features:
         return cls(rows, features, failures, rows[0]["place"] if rows else "")
 
 
-def projected(path: Path, rows: Sequence[Row]) -> tuple[Way, Projection] | None:
+def read_projection(path: Path, rows: Sequence[Row]) -> tuple[ProjectionMethod, Projection] | None:
     """How the folder says its pictures were put on a plane; None where it does not say it of just these rows."""
-    file, said = path / PLACES, path / SAID
-    if not file.is_file() or not said.is_file():
+    file, record_file = path / PROJECTION_FILE, path / PROJECTION_RECORD
+    if not file.is_file() or not record_file.is_file():
         return None
     try:
         table = read_table(file)
         if table["index"].to_pylist() != [row["index"] for row in rows]:
             return None
-        about = json.loads(said.read_text(encoding="utf-8"))
-        places = np.column_stack([table["x"].to_numpy(), table["y"].to_numpy()]).astype(np.float32)
-        return about["way"], Projection(places, about["how"], about["kept"])
+        record = json.loads(record_file.read_text(encoding="utf-8"))
+        positions = np.column_stack([table["x"].to_numpy(), table["y"].to_numpy()]).astype(np.float32)
+        return record["way"], Projection(positions, record["how"], record["kept"])
     except (OSError, ValueError, KeyError, TypeError, DataError):  # damaged: it is computed again
         return None
 
@@ -102,7 +102,7 @@ class Embedding:
     failures: list[tuple[str, str]]
     place: str
     model: Model
-    data: DataSet
+    data: Dataset
 
     @property
     def names(self) -> list[str]:
@@ -114,61 +114,61 @@ class Embedding:
         labelled = [i for i, row in enumerate(self.rows) if row["label"] is not None]
         names = sorted({self.rows[i]["label"] for i in labelled})
         labels = np.array([names.index(self.rows[i]["label"]) for i in labelled], dtype=np.int64)
-        return agreement(self.features[labelled], labels)
+        return neighbour_agreement(self.features[labelled], labels)
 
-    def nearest(self, picture: str | int, n: int = NEIGHBOURS) -> list[tuple[Row, float]]:
+    def nearest(self, image: str | int, n: int = N_NEIGHBOURS) -> list[tuple[Row, float]]:
         """The n pictures most like one, by its name or its row here, with the cosine of their features."""
-        found, cosines = nearest(self.features, np.array([self._row(picture)]), n)
-        return [(self.rows[i], float(cosine)) for i, cosine in zip(found[0], cosines[0], strict=True)]
+        indices, cosines = nearest_neighbours(self.features, np.array([self._row(image)]), n)
+        return [(self.rows[i], float(cosine)) for i, cosine in zip(indices[0], cosines[0], strict=True)]
 
-    def figure(self, pictures: Sequence[str | int] | None = None, n: int = NEIGHBOURS) -> Image.Image:
+    def figure(self, images: Sequence[str | int] | None = None, n: int = N_NEIGHBOURS) -> Image.Image:
         """A row a picture: the picture, and its nearest neighbours. Six of them drawn at random where none is named."""
-        asked = list(pictures) if pictures else spread(len(self.rows), min(ROWS, len(self.rows)), 0)
+        chosen = list(images) if images else sample_indices(len(self.rows), min(N_ROWS, len(self.rows)), 0)
         if len(self.rows) < 2:
             raise DataError("a picture alone has no neighbours.")
-        made = [self._strip(self._row(picture), n) for picture in asked]
-        return strips(
-            made,
+        image_strips = [self._strip(self._row(image), n) for image in chosen]
+        return draw_strips(
+            image_strips,
             title="What it takes for alike",
             subtitle=f"a picture of {self.data.name}, and the nearest others to {self.model.name}",
             footer=f"cosine of {self.place} · red: another class · camlucida {camlucida.__version__}",
         )
 
-    def save(self, path: str | Path, pictures: Sequence[str | int] | None = None) -> list[Path]:
+    def save(self, path: str | Path, images: Sequence[str | int] | None = None) -> list[Path]:
         """The neighbours' sheet as a picture; returns the files written."""
-        write_picture(lambda: self.figure(pictures), Path(path))
+        write_image(lambda: self.figure(images), Path(path))
         return [Path(path)]
 
     def _strip(self, row: int, n: int) -> Strip:
-        own = self.rows[row]
-        frames = [Frame(None, own["picture"], _said(own), picture=self._photo(own))]
+        query = self.rows[row]
+        frames = [StripFrame(None, query["picture"], _prediction_text(query), image=self._thumbnail(query))]
         for other, cosine in self.nearest(row, n):
-            unlike = own["label"] is not None and other["label"] != own["label"]
+            other_class = query["label"] is not None and other["label"] != query["label"]
             caption = f"{cosine:.2f} · {other['label'] or other['said']}"
-            frames.append(Frame(None, other["picture"], caption, warning=unlike, picture=self._photo(other)))
-        return Strip(own["label"] or own["picture"], f"taken for {own['said']}", own["correct"] is False, frames)
+            frames.append(StripFrame(None, other["picture"], caption, warning=other_class, image=self._thumbnail(other)))
+        return Strip(query["label"] or query["picture"], f"taken for {query['said']}", query["correct"] is False, frames)
 
-    def _photo(self, row: Row) -> Image.Image:
+    def _thumbnail(self, row: Row) -> Image.Image:
         return small(load_image(self.data[row["index"]].image))
 
-    def _row(self, picture: str | int) -> int:
-        if isinstance(picture, int):
-            if not 0 <= picture < len(self.rows):
-                raise DataError(f"no picture {picture}: there are {len(self.rows)}, from 0.")
-            return picture
-        ends = [i for i, name in enumerate(self.names) if name == picture or name.endswith(f"/{picture}")]
-        if len(ends) != 1:
-            several = f"{len(ends)} pictures are called" if ends else "no picture is called"
-            raise DataError(f"{several} {picture!r}.{nearest_name(picture, self.names)}")
-        return ends[0]
+    def _row(self, image: str | int) -> int:
+        if isinstance(image, int):
+            if not 0 <= image < len(self.rows):
+                raise DataError(f"no picture {image}: there are {len(self.rows)}, from 0.")
+            return image
+        matches = [i for i, name in enumerate(self.names) if name == image or name.endswith(f"/{image}")]
+        if len(matches) != 1:
+            problem = f"{len(matches)} pictures are called" if matches else "no picture is called"
+            raise DataError(f"{problem} {image!r}.{nearest_name(image, self.names)}")
+        return matches[0]
 
 
 @checked_arguments(DataError)
 def embed(
     model: Model | nn.Module | str,
-    data: DataSet,
+    data: Dataset,
     *,
-    way: Way = "tsne",
+    way: ProjectionMethod = "tsne",
     perplexity: Positive = PERPLEXITY,
     limit: Count | None = None,
     seed: Seed = 0,
@@ -193,44 +193,44 @@ def embed(
     """
     wrapped = as_model(model)
     check_dataset(data)
-    indices = spread(len(data), limit, seed)
+    indices = sample_indices(len(data), limit, seed)
     if not indices:
         raise DataError(f"{data.name} has no pictures.")
-    run = Pass.of(wrapped, data, indices)
-    store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")), KEPT, RESULT)
+    dataset_pass = DatasetPass.of(wrapped, data, indices)
+    store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")), STORED_COLUMNS, FEATURES_FILE)
     with store.alone():
-        store.begin({"analysis": "embed", **run.record(), "seed": seed}, source)
-        go(store, run, lambda batch: _ask(wrapped, batch), lambda one, answer: _described(run, one, answer), progress)
-        return _embedding(store, wrapped, data, way, perplexity, seed)
+        store.begin({"analysis": "embed", **dataset_pass.record(), "seed": seed}, source)
+        run_pass(store, dataset_pass, lambda batch: _extract(wrapped, batch), lambda one, answer: _feature_row(dataset_pass, one, answer), progress)
+        return _build_embedding(store, wrapped, data, way, perplexity, seed)
 
 
-def _embedding(store: Store, model: Model, data: DataSet, way: Way, perplexity: float, seed: int) -> Embedding:
-    known = Features.read(store.path)
-    if not known.rows:
-        picture, reason = known.failures[0]
-        raise DataError(f"no picture of {data.name} could be read: {picture}: {reason}")
-    found = project(known.features, way, perplexity=perplexity, seed=seed)
+def _build_embedding(store: Store, model: Model, data: Dataset, way: ProjectionMethod, perplexity: float, seed: int) -> Embedding:
+    stored = StoredFeatures.read(store.path)
+    if not stored.rows:
+        image, reason = stored.failures[0]
+        raise DataError(f"no picture of {data.name} could be read: {image}: {reason}")
+    projection = project(stored.features, way, perplexity=perplexity, seed=seed)
     with atomic_stream(store.path / "embedding.npy") as stream:
-        np.save(stream, known.features)
-    placed = [
-        {key: row[key] for key in COLUMNS} | {"x": float(x), "y": float(y)}
-        for row, (x, y) in zip(known.rows, found.places, strict=True)
+        np.save(stream, stored.features)
+    rows = [
+        {key: row[key] for key in BASE_COLUMNS} | {"x": float(x), "y": float(y)}
+        for row, (x, y) in zip(stored.rows, projection.positions, strict=True)
     ]
-    write_table(store.path / PLACES, placed, PLACED, digest=True)
-    said = {"way": way, "how": found.how, "kept": found.kept}
-    atomic_write(store.path / SAID, json.dumps(said, indent=2) + "\n")
-    return Embedding(store.path, known.rows, known.features, found, known.failures, known.place, model, data)
+    write_table(store.path / PROJECTION_FILE, rows, PROJECTED_COLUMNS, digest=True)
+    record = {"way": way, "how": projection.description, "kept": projection.explained_variance}
+    atomic_write(store.path / PROJECTION_RECORD, json.dumps(record, indent=2) + "\n")
+    return Embedding(store.path, stored.rows, stored.features, projection, stored.failures, stored.place, model, data)
 
 
-def _ask(model: Model, batch: Tensor) -> list[tuple[Tensor, Tensor, str]]:
-    found = penultimate(model, batch)
-    return [(*pair, found.place) for pair in zip(found.scores.cpu(), found.features.cpu(), strict=True)]
+def _extract(model: Model, batch: Tensor) -> list[tuple[Tensor, Tensor, str]]:
+    result = penultimate(model, batch)
+    return [(*pair, result.place) for pair in zip(result.scores.cpu(), result.features.cpu(), strict=True)]
 
 
-def _described(run: Pass, one: Shown, answer: tuple[Tensor, Tensor, str]) -> Row:
-    scores, features, place = answer
-    return {**judged(run, one, scores), "place": place, "features": features.tolist()}
+def _feature_row(dataset_pass: DatasetPass, image: LoadedImage, output: tuple[Tensor, Tensor, str]) -> Row:
+    scores, features, place = output
+    return {**prediction_row(dataset_pass, image, scores), "place": place, "features": features.tolist()}
 
 
-def _said(row: Row) -> str:
+def _prediction_text(row: Row) -> str:
     return f"{row['said']} {row['confidence']:.0%}"

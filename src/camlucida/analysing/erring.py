@@ -14,34 +14,34 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from camlucida._files import write_picture
-from camlucida.analysing.calibration import Calibration, calibration, tempered
-from camlucida.analysing.confusion import Confusion, wilson
-from camlucida.analysing.contrasts import Contrast, contrasts
-from camlucida.analysing.errors_sheet import Mistake, explained, sheet
-from camlucida.analysing.passing import COLUMNS, Pass, Shown, go, judged
+from camlucida._files import write_image
+from camlucida.analysing.calibration import Calibration, calibration, fit_temperature
+from camlucida.analysing.confusion import Confusion, wilson_interval
+from camlucida.analysing.contrasts import GroupDifference, group_differences
+from camlucida.analysing.errors_sheet import Mistake, explain_mistakes, error_sheet
+from camlucida.analysing.passing import BASE_COLUMNS, DatasetPass, LoadedImage, run_pass, prediction_row
 from camlucida.attribution import attributions
-from camlucida.data.datasets import DataSet, check_dataset, spread
+from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.errors import DataError
-from camlucida.evaluation.belonging import unlike
+from camlucida.evaluation.belonging import mismatch
 from camlucida.evaluation.statistics import Interval
 from camlucida.evaluation.store import Row, Store
-from camlucida.evidence import Evidence, OfMethod
+from camlucida.evidence import MetricInputs, MethodExplainer
 from camlucida.explaining import as_model
 from camlucida.methods import find as find_method
 from camlucida.metrics import find as find_metric
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments
-from camlucida.render.matrix import matrix
+from camlucida.render.matrix import draw_matrix
 from camlucida.request import AttributionRequest, one_layer
 from camlucida.types import ProgressCallback
 
 STATISTICS = ("entropy", "energy", "energy_lift")
 """What is measured of every map."""
 
-KEPT = COLUMNS | {"rank": "int64", "logits": "list<float>"} | dict.fromkeys(STATISTICS, "float64")
-RESULT = "predictions.parquet"
-SHOWN = 8
+STORED_COLUMNS = BASE_COLUMNS | {"rank": "int64", "logits": "list<float>"} | dict.fromkeys(STATISTICS, "float64")
+PREDICTIONS_FILE = "predictions.parquet"
+N_SHOWN = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class Mistakes:
 
     path: Path
     model: Model | None = None
-    data: DataSet | None = None
+    data: Dataset | None = None
 
     @cached_property
     def plan(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class Mistakes:
     @cached_property
     def rows(self) -> list[Row]:
         """A row a picture, without its scores."""
-        names = [name for name in KEPT if name != "logits"]
+        names = [name for name in STORED_COLUMNS if name != "logits"]
         return [row for table in self._store.tables(names) for row in table.to_pylist()]
 
     @cached_property
@@ -85,90 +85,90 @@ class Mistakes:
     @cached_property
     def accuracy(self) -> Interval:
         """Of the judged ones, with Wilson's interval."""
-        return wilson(sum(row["correct"] for row in self.judged), len(self.judged))
+        return wilson_interval(sum(row["correct"] for row in self.judged), len(self.judged))
 
     @cached_property
     def top5(self) -> Interval:
         """Of the judged ones, those whose true class is among the five likeliest."""
-        return wilson(sum(row["correct"] or row["rank"] <= 5 for row in self.judged), len(self.judged))
+        return wilson_interval(sum(row["correct"] or row["rank"] <= 5 for row in self.judged), len(self.judged))
 
     @cached_property
     def confusion(self) -> Confusion:
-        said = self._column("predicted", np.int64)
-        truth = np.where(self._column("correct", np.bool_), said, self._column("truth", np.int64))
-        return Confusion.of(truth, said, self.plan["labels"])
+        predicted = self._column("predicted", np.int64)
+        labels = np.where(self._column("correct", np.bool_), predicted, self._column("truth", np.int64))
+        return Confusion.of(labels, predicted, self.plan["labels"])
 
     @cached_property
     def calibration(self) -> Calibration:
         """With the temperature that would help, which is reported, not applied."""
-        self._need_judged()
-        found = calibration(self._column("confidence", np.float64), self._column("correct", np.bool_))
-        return replace(found, tempered=tempered(self._logits))
+        self._check_judged()
+        result = calibration(self._column("confidence", np.float64), self._column("correct", np.bool_))
+        return replace(result, temperature_scaling=fit_temperature(self._score_chunks))
 
     @cached_property
-    def contrasts(self) -> list[Contrast]:
+    def contrasts(self) -> list[GroupDifference]:
         """The maps of right answers beside those of wrong ones."""
         names = [name for name in STATISTICS if any(row[name] is not None for row in self.judged)]
-        values = np.array([[_number(row[name]) for name in names] for row in self.judged], dtype=np.float64)
-        return contrasts(names, values.reshape(len(self.judged), len(names)), self._column("correct", np.bool_))
+        values = np.array([[_nan_if_none(row[name]) for name in names] for row in self.judged], dtype=np.float64)
+        return group_differences(names, values.reshape(len(self.judged), len(names)), self._column("correct", np.bool_))
 
     def errors(self, n: int | None = None) -> list[Row]:
         """The wrong answers, the surest first."""
         wrong = [row for row in self.judged if not row["correct"]]
         return sorted(wrong, key=lambda row: (-row["confidence"], row["index"]))[:n]
 
-    def explain(self, n: int = SHOWN) -> list[Mistake]:
+    def explain(self, n: int = N_SHOWN) -> list[Mistake]:
         """The n surest wrong answers, each with the map of what was said and the map of what is true."""
         if self.model is None or self.data is None:
             raise DataError("to explain pictures the model and the data are needed: mistakes(model, data) has them.")
-        if unlike := self.unlike():
-            raise DataError(f"{self.path} was made otherwise: {unlike}.")
+        if difference := self.mismatch():
+            raise DataError(f"{self.path} was made otherwise: {difference}.")
         plan = self.plan
-        return explained(self.model, self.data, self.errors(n), method=plan["method"], layer=plan["layer"])
+        return explain_mistakes(self.model, self.data, self.errors(n), method=plan["method"], layer=plan["layer"])
 
-    def unlike(self) -> str:
+    def mismatch(self) -> str:
         """What of the model and the data is not as it was, or nothing."""
-        return unlike(self.plan, self.model, self.data)
+        return mismatch(self.plan, self.model, self.data)
 
-    def figure(self, n: int = SHOWN) -> Image.Image:
+    def figure(self, n: int = N_SHOWN) -> Image.Image:
         """What it saw, what it missed: the n surest wrong answers on a sheet."""
-        return sheet(self.explain(n), model=self.plan["model"], data=self.plan["data"], method=self.plan["method"])
+        return error_sheet(self.explain(n), model=self.plan["model"], data=self.plan["data"], method=self.plan["method"])
 
     def matrix(self) -> Image.Image:
         """The confusion matrix as a picture; of many classes the block that is confused most."""
-        self._need_judged()
-        whole, block = self.confusion, self.confusion.block()
-        totals = whole.counts.sum(1)[[whole.names.index(name) for name in block.names]]
-        some = "" if len(block.names) == len(whole.names) else f"the {len(block.names)} most confused of "
-        return matrix(
+        self._check_judged()
+        confusion, block = self.confusion, self.confusion.block()
+        totals = confusion.counts.sum(1)[[confusion.names.index(name) for name in block.names]]
+        selection = "" if len(block.names) == len(confusion.names) else f"the {len(block.names)} most confused of "
+        return draw_matrix(
             block.counts,
             block.names,
             totals=totals,
             title="Which class is taken for which",
-            subtitle=f"{self.plan['model']} on {self.plan['data']}: {some}{len(whole.names)} classes",
+            subtitle=f"{self.plan['model']} on {self.plan['data']}: {selection}{len(confusion.names)} classes",
             footer="rows: what is true · columns: what the model says · as dark as the share of the row",
         )
 
-    def save(self, path: str | Path, n: int = SHOWN) -> list[Path]:
+    def save(self, path: str | Path, n: int = N_SHOWN) -> list[Path]:
         """The sheet as a picture; returns the files written."""
-        write_picture(lambda: self.figure(n), Path(path))
+        write_image(lambda: self.figure(n), Path(path))
         return [Path(path)]
 
     @property
     def _store(self) -> Store:
-        return Store(self.path, KEPT, RESULT)
+        return Store(self.path, STORED_COLUMNS, PREDICTIONS_FILE)
 
-    def _column(self, name: str, kind: Any) -> NDArray[Any]:
-        return np.array([row[name] for row in self.judged], dtype=kind)
+    def _column(self, name: str, dtype: Any) -> NDArray[Any]:
+        return np.array([row[name] for row in self.judged], dtype=dtype)
 
-    def _need_judged(self) -> None:
+    def _check_judged(self) -> None:
         if not self.judged:
             raise DataError(
                 f"none of {len(self.rows)} pictures of {self.plan['data']} has a label that is a class of "
                 f"{self.plan['model']}: name the folders after its classes, or number them by its outputs."
             )
 
-    def _logits(self) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+    def _score_chunks(self) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
         for table in self._store.tables(["logits", "truth"]):
             rows = [row for row in table.to_pylist() if row["logits"] is not None and row["truth"] is not None]
             if rows:
@@ -179,7 +179,7 @@ class Mistakes:
 @checked_arguments(DataError)
 def mistakes(
     model: Model | nn.Module | str,
-    data: DataSet,
+    data: Dataset,
     *,
     method: str = "grad_cam",
     layer: str | int | None = None,
@@ -207,45 +207,45 @@ def mistakes(
     """
     wrapped = as_model(model)
     check_dataset(data)
-    indices = spread(len(data), limit, seed)
+    indices = sample_indices(len(data), limit, seed)
     if not indices:
         raise DataError(f"{data.name} has no pictures.")
-    run = Pass.of(wrapped, data, indices)
+    dataset_pass = DatasetPass.of(wrapped, data, indices)
     chosen = find_method(method)
     one_layer(layer, "mistakes are measured with maps of")
-    explainer = OfMethod((chosen, chosen.with_options({})), layer)
-    store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")), KEPT, RESULT)
-    asked = {"method": chosen.name, "layer": layer, "maps": maps, "seed": seed}
+    explainer = MethodExplainer((chosen, chosen.with_options({})), layer)
+    store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")), STORED_COLUMNS, PREDICTIONS_FILE)
+    request = {"method": chosen.name, "layer": layer, "maps": maps, "seed": seed}
     with store.alone():
-        store.begin({"analysis": "mistakes", **run.record(), **asked}, source)
-        go(store, run, lambda batch: _ask(wrapped, explainer, batch, maps), _describing(run, explainer), progress)
+        store.begin({"analysis": "mistakes", **dataset_pass.record(), **request}, source)
+        run_pass(store, dataset_pass, lambda batch: _predict_and_explain(wrapped, explainer, batch, maps), _row_writer(dataset_pass, explainer), progress)
     return Mistakes(store.path, wrapped, data)
 
 
-def _ask(model: Model, explainer: OfMethod, batch: Tensor, maps: bool) -> Sequence[tuple[Tensor, Tensor | None]]:
+def _predict_and_explain(model: Model, explainer: MethodExplainer, batch: Tensor, maps: bool) -> Sequence[tuple[Tensor, Tensor | None]]:
     """The scores (k,) of each picture, and its map (h, w) of the class it is taken for."""
     methods = [explainer.request] if maps else []
-    found = attributions(model, batch, AttributionRequest(targets=[None], layers=explainer.layers, methods=methods))
-    made = found.maps[0][0][0] if maps else [None] * len(batch)
-    return list(zip(found.output, made, strict=True))
+    attribution = attributions(model, batch, AttributionRequest(targets=[None], layers=explainer.layers, methods=methods))
+    maps_or_none = attribution.maps[0][0][0] if maps else [None] * len(batch)
+    return list(zip(attribution.output, maps_or_none, strict=True))
 
 
-def _describing(run: Pass, explainer: OfMethod) -> Any:
-    def describe(one: Shown, answer: tuple[Tensor, Tensor | None]) -> Row:
+def _row_writer(dataset_pass: DatasetPass, explainer: MethodExplainer) -> Any:
+    def describe(one: LoadedImage, answer: tuple[Tensor, Tensor | None]) -> Row:
         logits, found = answer
         logits = logits.float().cpu()
-        row = judged(run, one, logits)
+        row = prediction_row(dataset_pass, one, logits)
         truth = row["truth"]
         row["rank"] = None if truth is None else 1 + int((logits > logits[truth]).sum())
         row["logits"] = logits.tolist()
         if found is not None:
-            row |= _measured(Evidence(one.sight(run, logits, row["predicted"]), explainer, found.detach()))
+            row |= _map_statistics(MetricInputs(one.sight(dataset_pass, logits, row["predicted"]), explainer, found.detach()))
         return row
 
     return describe
 
 
-def _measured(evidence: Evidence) -> Row:
+def _map_statistics(evidence: MetricInputs) -> Row:
     """The statistics of one map; those that cannot be had are left out."""
     row: Row = {}
     for name in ("entropy", "energy"):
@@ -256,5 +256,5 @@ def _measured(evidence: Evidence) -> Row:
     return row
 
 
-def _number(value: float | None) -> float:
+def _nan_if_none(value: float | None) -> float:
     return float("nan") if value is None else value

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import camlucida
-from camlucida.data.datasets import DataSet
+from camlucida.data.datasets import Dataset
 from camlucida.errors import DataError
 from camlucida.evaluation.store import Row
 from camlucida.explaining import explain
 from camlucida.explanation import Explanation
 from camlucida.models.model import Model
-from camlucida.render.strips import Frame, Strip, strips
-from camlucida.render.text import percent
+from camlucida.render.strips import StripFrame, Strip, draw_strips
+from camlucida.render.text import format_percent
 
-WIDTH = 224.0
+FRAME_WIDTH = 224.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,50 +31,50 @@ class Mistake:
     """
 
     row: Row
-    said: Explanation
-    true: Explanation
+    predicted_map: Explanation
+    label_map: Explanation
     boxes: NDArray[np.float64] | None
 
     @property
-    def likelier(self) -> tuple[float, float]:
+    def probabilities(self) -> tuple[float, float]:
         """The probabilities of what was said and of what is true."""
-        gap = float(np.exp(self.true.score - self.said.score))
-        return float(self.row["confidence"]), float(self.row["confidence"]) * gap
+        ratio = float(np.exp(self.label_map.score - self.predicted_map.score))
+        return float(self.row["confidence"]), float(self.row["confidence"]) * ratio
 
 
-def explained(
-    model: Model, data: DataSet, rows: Sequence[Row], *, method: str, layer: str | int | None
+def explain_mistakes(
+    model: Model, data: Dataset, rows: Sequence[Row], *, method: str, layer: str | int | None
 ) -> list[Mistake]:
     """Explain both classes of each of the rows, from one run of the network."""
-    found = []
+    explained = []
     for row in rows:
         item = data[row["index"]]
-        said, true = explain(model, item.image, target=[row["predicted"], row["truth"]], method=method, layer=layer)
-        found.append(Mistake(row, said, true, item.boxes))
-    return found
+        predicted_map, label_map = explain(model, item.image, target=[row["predicted"], row["truth"]], method=method, layer=layer)
+        explained.append(Mistake(row, predicted_map, label_map, item.boxes))
+    return explained
 
 
-def sheet(mistakes: Sequence[Mistake], *, model: str, data: str, method: str) -> Image.Image:
+def error_sheet(mistakes: Sequence[Mistake], *, model: str, data: str, method: str) -> Image.Image:
     """A row a mistake. Each map has its own scale."""
     if not mistakes:
         raise DataError(f"{model} makes no mistake on {data}: there is none to show.")
     rows = []
-    for each in mistakes:
-        boxes = () if each.boxes is None else each.boxes
-        sure, missed = (percent(chance) for chance in each.likelier)
+    for mistake in mistakes:
+        boxes = () if mistake.boxes is None else mistake.boxes
+        confidence, probability = (format_percent(chance) for chance in mistake.probabilities)
         frames = (
-            Frame(None, each.row["picture"], "", boxes=boxes),
-            Frame(each.said.heatmap, f"saw: {each.row['said']}", sure, warning=True, boxes=boxes),
-            Frame(each.true.heatmap, f"missed: {each.row['label']}", missed, boxes=boxes),
+            StripFrame(None, mistake.row["picture"], "", boxes=boxes),
+            StripFrame(mistake.predicted_map.heatmap, f"saw: {mistake.row['said']}", confidence, warning=True, boxes=boxes),
+            StripFrame(mistake.label_map.heatmap, f"missed: {mistake.row['label']}", probability, boxes=boxes),
         )
-        name = f"{each.row['label']}, taken for {each.row['said']}"
-        rows.append(Strip(name, sure, True, frames, each.said.picture))
-    first = mistakes[0].said
-    return strips(
+        name = f"{mistake.row['label']}, taken for {mistake.row['said']}"
+        rows.append(Strip(name, confidence, True, frames, mistake.predicted_map.image))
+    first = mistakes[0].predicted_map
+    return draw_strips(
         rows,
         title="What it saw, what it missed",
         subtitle=f"the {len(rows)} surest wrong answers of {model} on {data}",
         footer=f"{method} · {first.layer} · each map has its own scale · camlucida {camlucida.__version__}",
-        width=WIDTH,
+        width=FRAME_WIDTH,
         opacity=0.5,
     )

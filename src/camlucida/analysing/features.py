@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camlucida.engine import twin_of
+from camlucida.engine import copy_of
 from camlucida.looking import ask
 from camlucida.models.model import Model
-from camlucida.outputs import class_scores, placed
+from camlucida.outputs import class_scores, to_network
 
 
 @dataclass(frozen=True)
-class Penultimate:
+class PenultimateOutput:
     """Scores (b, k) and features (b, c), and where those were taken."""
 
     scores: Tensor
@@ -25,48 +25,48 @@ class Penultimate:
 
 
 @dataclass
-class _Ends:
+class _LinearInputs:
     """Watches a run: the calls of linear layers on one row a picture, and the last call of anything with weights."""
 
     names: dict[nn.Module, str]
-    pictures: int
-    linear: list[tuple[nn.Module, Tensor, Tensor]] = field(default_factory=list)
+    images: int
+    calls: list[tuple[nn.Module, Tensor, Tensor]] = field(default_factory=list)
     last: nn.Module | None = None
 
     def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        entered = args[0].detach().clone() if self._takes_rows(module, args) else None
+        inputs = args[0].detach().clone() if self._takes_rows(module, args) else None
         output = forward(*args, **kwargs)
         if next(module.parameters(recurse=False), None) is not None:
             self.last = module
-        if entered is not None and isinstance(output, Tensor):
-            self.linear.append((module, entered, output.detach().clone()))
+        if inputs is not None and isinstance(output, Tensor):
+            self.calls.append((module, inputs, output.detach().clone()))
         return output
 
     def _takes_rows(self, module: nn.Module, args: Any) -> bool:
         if not isinstance(module, nn.Linear) or not args or not isinstance(args[0], Tensor):
             return False
-        return args[0].ndim == 2 and len(args[0]) == self.pictures
+        return args[0].ndim == 2 and len(args[0]) == self.images
 
 
-def penultimate(model: Model, batch: Tensor) -> Penultimate:
+def penultimate(model: Model, batch: Tensor) -> PenultimateOutput:
     """Scores and features of a batch (b, c, H, W); the network is only watched.
 
     The linear layer is the one whose output the class scores are, or else the last layer with weights of all, if that
     is linear. A network that ends otherwise gives its default layer, averaged over the places.
     """
-    inputs = placed(model.network, batch)
-    twin = twin_of(model.network)
-    ends = _Ends(twin.names, len(batch))
+    inputs = to_network(model.network, batch)
+    copy = copy_of(model.network)
+    observer = _LinearInputs(copy.names, len(batch))
     with torch.inference_mode(False), torch.no_grad():
-        scores = class_scores(twin.run(ends, inputs), model.output)
-    for module, entered, left in reversed(ends.linear):
-        if module is ends.last or (left.shape == scores.shape and torch.equal(left.to(scores), scores)):
-            return Penultimate(scores, entered.float(), f"what enters {twin.names[module]}")
-    place, features = _averaged(model, batch)
-    return Penultimate(scores, features, place)
+        scores = class_scores(copy.run(observer, inputs), model.output)
+    for module, features_, output in reversed(observer.calls):
+        if module is observer.last or (output.shape == scores.shape and torch.equal(output.to(scores), scores)):
+            return PenultimateOutput(scores, features_.float(), f"what enters {copy.names[module]}")
+    place, features = _pooled_features(model, batch)
+    return PenultimateOutput(scores, features, place)
 
 
-def _averaged(model: Model, batch: Tensor) -> tuple[str, Tensor]:
-    found = [ask(model, image, None) for image in batch]
-    features = [run.at_layers[0][0].activations[0].float().mean((1, 2)) for _, run in found]
-    return f"{found[0][0].name}, averaged over its places", torch.stack(features)
+def _pooled_features(model: Model, batch: Tensor) -> tuple[str, Tensor]:
+    runs = [ask(model, image, None) for image in batch]
+    features = [run.at_layers[0][0].activations[0].float().mean((1, 2)) for _, run in runs]
+    return f"{runs[0][0].name}, averaged over its places", torch.stack(features)

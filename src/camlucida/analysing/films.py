@@ -16,12 +16,12 @@ from torch import nn
 
 import camlucida
 from camlucida._escaping import csv_text
-from camlucida._files import atomic_write, png, write_picture
+from camlucida._files import atomic_write, png, write_image
 from camlucida.analysing.checkpoints import checkpoints
-from camlucida.analysing.passing import Pass
-from camlucida.data.datasets import DataSet, Item, Listed
+from camlucida.analysing.passing import DatasetPass
+from camlucida.data.datasets import Dataset, Item, ListDataset
 from camlucida.data.images import Source
-from camlucida.error_context import name_of
+from camlucida.error_context import source_name
 from camlucida.errors import CamlucidaError, DataError
 from camlucida.evaluation.statistics import Floats, Interval, drawn_means, percentiles, resamples
 from camlucida.explaining import as_model, explain, iterated
@@ -33,22 +33,22 @@ from camlucida.model_input import filled
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.options import checked_arguments
-from camlucida.render.strips import Frame, Strip, strips
-from camlucida.render.text import percent
+from camlucida.render.strips import StripFrame, Strip, draw_strips
+from camlucida.render.text import format_percent
 from camlucida.request import one_layer, one_target
 from camlucida.targets import TargetSpec
-from camlucida.tensors import land, scaled
+from camlucida.tensors import to_image_grid, max_scale
 from camlucida.types import ProgressCallback
 
 Checkpoint: TypeAlias = Model | nn.Module | str | os.PathLike[str]
 """A model of a film, or where `load` finds it."""
 
-FRAMES, ROWS = 10, 12
+N_FRAMES, N_ROWS = 10, 12
 """Checkpoints side by side, and pictures below each other, on one sheet at most."""
 
 
 @dataclass(frozen=True)
-class Take:
+class Frame:
     """One picture at one checkpoint.
 
     chance   the probability of the class that is explained
@@ -56,7 +56,7 @@ class Take:
              object is not known, or the map is all zero
     """
 
-    picture: str
+    image: str
     checkpoint: str
     explained: str
     predicted: str
@@ -77,62 +77,62 @@ class Film:
     """
 
     checkpoints: tuple[str, ...]
-    takes: tuple[Take, ...]
-    frames: Mapping[tuple[str, str], Frame]
+    takes: tuple[Frame, ...]
+    frames: Mapping[tuple[str, str], StripFrame]
     failures: tuple[tuple[str, str], ...]
     method: str
     data: str
 
     @property
-    def pictures(self) -> list[str]:
-        return list(dict.fromkeys(take.picture for take in self.takes))
+    def images(self) -> list[str]:
+        return list(dict.fromkeys(take.image for take in self.takes))
 
-    def shares(self, number: str = "share") -> dict[str, Interval]:
+    def shares(self, column: str = "share") -> dict[str, Interval]:
         """Over the pictures, at each checkpoint: the mean of a number of the takes, with its bootstrap interval.
 
         Only pictures of which it is known at every checkpoint count, so that checkpoints can be compared.
         """
-        values = self._values(number)
+        values = self._values(column)
         values = values[~np.isnan(values).any(1)]
         if not len(values):
             return {}
-        drawn = np.vstack([drawn_means(group, values) for group in resamples(len(values))])
-        return {name: percentiles(float(values[:, i].mean()), drawn[:, i]) for i, name in enumerate(self.checkpoints)}
+        resampled = np.vstack([drawn_means(group, values) for group in resamples(len(values))])
+        return {name: percentiles(float(values[:, i].mean()), resampled[:, i]) for i, name in enumerate(self.checkpoints)}
 
-    def figure(self, **look: Any) -> Image.Image:
+    def figure(self, **style: Any) -> Image.Image:
         """A strip a picture, a frame a checkpoint; of many checkpoints some, evenly spread, with the first and last."""
-        shown = [self.checkpoints[i] for i in _spread(len(self.checkpoints), FRAMES)]
+        displayed = [self.checkpoints[i] for i in _evenly_spaced(len(self.checkpoints), N_FRAMES)]
         rows = []
-        for picture in self.pictures[:ROWS]:
-            takes = [take for take in self.takes if take.picture == picture]
-            frames = [self.frames[picture, name] for name in shown if (picture, name) in self.frames]
-            rows.append(Strip(picture, f"the map of {takes[-1].explained}", False, frames))
-        some = "" if len(shown) == len(self.checkpoints) else f"{len(shown)} of "
+        for image in self.images[:N_ROWS]:
+            takes = [take for take in self.takes if take.image == image]
+            frames = [self.frames[image, name] for name in displayed if (image, name) in self.frames]
+            rows.append(Strip(image, f"the map of {takes[-1].explained}", False, frames))
+        selection = "" if len(displayed) == len(self.checkpoints) else f"{len(displayed)} of "
         lift = "× is how many times its share of the picture" if any(t.share == t.share for t in self.takes) else ""
-        return strips(
+        return draw_strips(
             rows,
             title="How it learnt to look",
-            subtitle=f"{self.data} at {some}{len(self.checkpoints)} checkpoints",
+            subtitle=f"{self.data} at {selection}{len(self.checkpoints)} checkpoints",
             footer=" · ".join(
                 filter(None, (self.method, "each map has its own scale", lift, f"camlucida {camlucida.__version__}"))
             ),
-            **look,
+            **style,
         )
 
-    def save(self, path: str | Path, **look: Any) -> list[Path]:
+    def save(self, path: str | Path, **style: Any) -> list[Path]:
         """The strips as a picture, or every number as .csv; returns the files written."""
         file = Path(path)
         if file.suffix.lower() != ".csv":
-            write_picture(lambda: self.figure(**look), file)
+            write_image(lambda: self.figure(**style), file)
             return [file]
-        atomic_write(file, csv_text([field.name for field in fields(Take)], (asdict(take) for take in self.takes)))
+        atomic_write(file, csv_text([field.name for field in fields(Frame)], (asdict(take) for take in self.takes)))
         return [file]
 
-    def _values(self, number: str) -> Floats:
+    def _values(self, column: str) -> Floats:
         """(pictures, checkpoints)."""
-        known = {(take.picture, take.checkpoint): float(getattr(take, number)) for take in self.takes}
+        values = {(take.image, take.checkpoint): float(getattr(take, column)) for take in self.takes}
         return np.array(
-            [[known.get((p, c), np.nan) for c in self.checkpoints] for p in self.pictures], dtype=np.float64
+            [[values.get((p, c), np.nan) for c in self.checkpoints] for p in self.images], dtype=np.float64
         ).reshape(-1, len(self.checkpoints))
 
     def _repr_png_(self) -> bytes:
@@ -142,7 +142,7 @@ class Film:
 @checked_arguments(DataError)
 def film(
     models: Sequence[Checkpoint] | Mapping[str, Checkpoint] | str | os.PathLike[str],
-    images: DataSet | Iterable[Source],
+    images: Dataset | Iterable[Source],
     *,
     method: str = "grad_cam",
     layer: str | int | None = None,
@@ -166,113 +166,113 @@ def film(
     """
     one_target(target, "a film is about")
     one_layer(layer, "a film is made at")
-    chosen = checkpoints(models)
-    dataset = _as_data(images)
-    found = find_method(method)
-    takes: dict[tuple[int, str], tuple[Take, Frame]] = {}
+    named_models = checkpoints(models)
+    dataset = _as_dataset(images)
+    method_ = find_method(method)
+    takes: dict[tuple[int, str], tuple[Frame, StripFrame]] = {}
     failures: dict[str, str] = {}
-    last = _opened(chosen[-1][1], arch, trust_code)
-    wanted = [_target(last, dataset, i, target) for i in range(len(dataset))]
-    for number, (name, spec) in enumerate(chosen):
-        model = last if number == len(chosen) - 1 else _opened(spec, arch, trust_code)
-        run = Pass.of(model, dataset, range(len(dataset)))
-        for i in run.indices:
+    last = _load_checkpoint(named_models[-1][1], arch, trust_code)
+    targets = [_resolve_target(last, dataset, i, target) for i in range(len(dataset))]
+    for number, (name, spec) in enumerate(named_models):
+        model = last if number == len(named_models) - 1 else _load_checkpoint(spec, arch, trust_code)
+        dataset_pass = DatasetPass.of(model, dataset, range(len(dataset)))
+        for i in dataset_pass.indices:
             try:
-                takes[i, name] = _take(run, dataset[i], name, wanted[i], {"method": found, "layer": layer})
+                takes[i, name] = _make_frame(dataset_pass, dataset[i], name, targets[i], {"method": method_, "layer": layer})
             except CamlucidaError as error:
                 failures.setdefault(dataset[i].name, str(error))
             if progress:
-                progress(number * len(dataset) + i + 1, len(chosen) * len(dataset))
+                progress(number * len(dataset) + i + 1, len(named_models) * len(dataset))
     if not takes:
         raise DataError(f"no picture could be explained: {next(iter(failures.values()))}")
     ordered = sorted(takes, key=lambda key: key[0])
     return Film(
-        tuple(name for name, _ in chosen),
+        tuple(name for name, _ in named_models),
         tuple(takes[key][0] for key in ordered),
-        {(takes[key][0].picture, key[1]): takes[key][1] for key in ordered},
+        {(takes[key][0].image, key[1]): takes[key][1] for key in ordered},
         tuple(failures.items()),
-        found.name,
+        method_.name,
         dataset.name,
     )
 
 
-def _opened(spec: Any, arch: str | None, trust_code: bool) -> Model:
+def _load_checkpoint(spec: Any, arch: str | None, trust_code: bool) -> Model:
     if isinstance(spec, Model | nn.Module):
         return as_model(spec)
     return load(spec, arch=arch, trust_code=trust_code)
 
 
-def _as_data(images: Any) -> DataSet:
+def _as_dataset(images: Any) -> Dataset:
     if hasattr(images, "classes") and hasattr(images, "__getitem__"):
-        found: DataSet = images
+        dataset: Dataset = images
     else:
         sources = list(iterated(images))
-        names = [name_of(source) for source in sources]
-        several = [name if names.count(name) == 1 else f"{name} {i}" for i, name in enumerate(names, start=1)]
-        found = Listed("pictures", [Item(s, n) for s, n in zip(sources, several, strict=True)])
-    if not len(found):
+        names = [source_name(source) for source in sources]
+        unique_names = [name if names.count(name) == 1 else f"{name} {i}" for i, name in enumerate(names, start=1)]
+        dataset = ListDataset("pictures", [Item(s, n) for s, n in zip(sources, unique_names, strict=True)])
+    if not len(dataset):
         raise DataError("a film of no pictures: give one or more.")
-    return found
+    return dataset
 
 
-def _target(last: Model, data: DataSet, i: int, target: Any) -> Any:
+def _resolve_target(last: Model, data: Dataset, i: int, target: Any) -> Any:
     """What is explained of a picture at every checkpoint; None for what each model predicts."""
     if isinstance(target, str) and target == "predicted":
         return None
     if not isinstance(target, str) or target != "label":
         return target
     item = data[i]
-    truth = Pass.of(last, data, [i]).output(item.label)
-    if truth is not None:
-        return truth
+    output = DatasetPass.of(last, data, [i]).output_of(item.label)
+    if output is not None:
+        return output
     try:
         return explain(last, item.image, method="gradient").index
     except CamlucidaError:
         return None  # the same error comes again where it is told
 
 
-def _take(run: Pass, item: Item, name: str, target: Any, how: Mapping[str, Any]) -> tuple[Take, Frame]:
-    e = explain(run.model, item.image, target=target, **how)
-    best, truth = e.predictions[0], run.output(item.label)
-    share, lift = _on_object(item, e)
-    chance = best.probability if e.index is None else float(np.exp(e.score - best.logit)) * best.probability
-    take = Take(
+def _make_frame(dataset_pass: DatasetPass, item: Item, name: str, target: Any, options: Mapping[str, Any]) -> tuple[Frame, StripFrame]:
+    explanation = explain(dataset_pass.model, item.image, target=target, **options)
+    best, label = explanation.predictions[0], dataset_pass.output_of(item.label)
+    share, lift = _energy_on_object(item, explanation)
+    probability = best.probability if explanation.index is None else float(np.exp(explanation.score - best.logit)) * best.probability
+    frame = Frame(
         item.name,
         name,
-        e.target,
+        explanation.target,
         best.name,
         best.probability,
-        chance,
-        None if truth is None else best.index in {truth, *(run.output(other) for other in item.others)},
+        probability,
+        None if label is None else best.index in {label, *(dataset_pass.output_of(other) for other in item.also_correct)},
         share,
         lift,
     )
-    return take, _frame(e, take, item)
+    return frame, _strip_frame(explanation, frame, item)
 
 
-def _on_object(item: Item, e: Explanation) -> tuple[float, float]:
+def _energy_on_object(item: Item, explanation: Explanation) -> tuple[float, float]:
     """The share of the map on the object, and how many times the object's share of the picture that is."""
     if item.mask is not None:
         region = torch.as_tensor(item.mask())
     elif item.boxes is not None:
-        region = filled(torch.as_tensor(item.boxes), e.picture.size)
+        region = filled(torch.as_tensor(item.boxes), explanation.image.size)
     else:
         return math.nan, math.nan
-    shown = torch.from_numpy(e.landed).nan_to_num(nan=0.0).clamp_min(0)
-    scores = find_metric("energy").metric(shown, region)
+    positive = torch.from_numpy(explanation.landed).nan_to_num(nan=0.0).clamp_min(0)
+    scores = find_metric("energy").metric(positive, region)
     return scores["energy"].value, scores["energy_lift"].value
 
 
-def _frame(e: Explanation, take: Take, item: Item) -> Frame:
-    picture = small(e.picture, 240)
-    heat = scaled(land(e.map, shrunk(e.geometry, picture)).clamp_min(0)).numpy()
-    said = f"{take.predicted} {percent(take.confidence)}"
-    known = "" if take.share != take.share else f"{100 * take.share:.0f} % on it, {take.lift:.1f}×"
-    scale = [picture.width / e.picture.width, picture.height / e.picture.height] * 2
+def _strip_frame(explanation: Explanation, frame: Frame, item: Item) -> StripFrame:
+    image = small(explanation.image, 240)
+    saliency = max_scale(to_image_grid(explanation.map, shrunk(explanation.geometry, image)).clamp_min(0)).numpy()
+    prediction = f"{frame.predicted} {format_percent(frame.confidence)}"
+    localisation = "" if frame.share != frame.share else f"{100 * frame.share:.0f} % on it, {frame.lift:.1f}×"
+    scale = [image.width / explanation.image.width, image.height / explanation.image.height] * 2
     boxes = () if item.boxes is None else item.boxes * scale
-    return Frame(heat, take.checkpoint, f"{said}\n{known}", take.correct is False, picture, boxes)
+    return StripFrame(saliency, frame.checkpoint, f"{prediction}\n{localisation}", frame.correct is False, image, boxes)
 
 
-def _spread(count: int, most: int) -> list[int]:
+def _evenly_spaced(n: int, max_n: int) -> list[int]:
     """Evenly spread numbers, the first and the last among them."""
-    return sorted({round(i) for i in np.linspace(0, count - 1, min(count, most)).tolist()})
+    return sorted({round(i) for i in np.linspace(0, n - 1, min(n, max_n)).tolist()})

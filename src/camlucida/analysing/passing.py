@@ -9,25 +9,25 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from camlucida.data.datasets import DataSet, Item, identity
+from camlucida.data.datasets import Dataset, Item, dataset_hash
 from camlucida.data.images import load_image
-from camlucida.error_context import fault_of_network, of_this, raised_by_network
+from camlucida.error_context import describe_network_error, error_context, raised_by_network
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation.run import outputs_of
 from camlucida.evaluation.store import Row, Store
 from camlucida.explaining import versions
-from camlucida.model_input import Sight
+from camlucida.model_input import ModelInput
 from camlucida.models.model import Model
-from camlucida.outputs import placed
+from camlucida.outputs import to_network
 from camlucida.targets import class_label
 from camlucida.types import Geometry, ProgressCallback
 
-PART = 16
+BATCH_SIZE = 16
 """Pictures in one part, which is also one batch: what an interruption loses at most."""
 
 T = TypeVar("T")
 
-COLUMNS = {
+BASE_COLUMNS = {
     "index": "int64",
     "picture": "string",
     "split": "string",
@@ -44,16 +44,16 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Pass:
+class DatasetPass:
     """A model and the pictures of a data set that it goes over."""
 
     model: Model
-    data: DataSet
+    data: Dataset
     indices: Sequence[int]
     outputs: tuple[int | None, ...]
 
     @classmethod
-    def of(cls, model: Model, data: DataSet, indices: Sequence[int]) -> Pass:
+    def of(cls, model: Model, data: Dataset, indices: Sequence[int]) -> DatasetPass:
         return cls(model, data, indices, outputs_of(data.classes, model))
 
     def record(self) -> dict[str, Any]:
@@ -63,18 +63,18 @@ class Pass:
             "weights": self.model.weights_hash,
             "data": self.data.name,
             "pictures": len(self.indices),
-            "data_hash": identity(self.data, self.indices),
+            "data_hash": dataset_hash(self.data, self.indices),
             "labels": list(self.model.labels),
             "versions": versions(),
         }
 
-    def output(self, label: int | None) -> int | None:
+    def output_of(self, label: int | None) -> int | None:
         """The model's output for a class of the data set."""
         return None if label is None else self.outputs[label]
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class LoadedImage:
     """A picture that could be read, ready for the network: inputs (c, H, W)."""
 
     index: int
@@ -82,17 +82,17 @@ class Shown:
     inputs: Tensor
     geometry: Geometry
 
-    def sight(self, run: Pass, logits: Tensor, target: int) -> Sight:
+    def sight(self, dataset_pass: DatasetPass, logits: Tensor, target: int) -> ModelInput:
         """As metrics want it."""
-        batch = placed(run.model.network, self.inputs[None])
-        return Sight(run.model, self.item, batch, self.geometry, logits, target, run.output(self.item.label))
+        batch = to_network(dataset_pass.model.network, self.inputs[None])
+        return ModelInput(dataset_pass.model, self.item, batch, self.geometry, logits, target, dataset_pass.output_of(self.item.label))
 
 
-def go(
+def run_pass(
     store: Store,
-    run: Pass,
-    ask: Callable[[Tensor], Sequence[T]],
-    describe: Callable[[Shown, T], Row],
+    dataset_pass: DatasetPass,
+    predict: Callable[[Tensor], Sequence[T]],
+    make_row: Callable[[LoadedImage, T], Row],
     progress: ProgressCallback | None = None,
 ) -> None:
     """Write a row for every picture, part by part, leaving out the parts that are there.
@@ -101,68 +101,68 @@ def go(
     describe  the row of a picture by its answer
     A picture that cannot be read, or makes the network fail, is a row with its reason.
     """
-    for number, start in enumerate(range(0, len(run.indices), PART)):
-        part = run.indices[start : start + PART]
-        if not store.has(number):
-            store.write(number, rows(run, part, ask, describe))
+    for part_number, start in enumerate(range(0, len(dataset_pass.indices), BATCH_SIZE)):
+        part = dataset_pass.indices[start : start + BATCH_SIZE]
+        if not store.has(part_number):
+            store.write(part_number, make_rows(dataset_pass, part, predict, make_row))
         if progress:
-            progress(start + len(part), len(run.indices))
+            progress(start + len(part), len(dataset_pass.indices))
     store.finish()
 
 
-def rows(
-    run: Pass, part: Sequence[int], ask: Callable[[Tensor], Sequence[T]], describe: Callable[[Shown, T], Row]
+def make_rows(
+    dataset_pass: DatasetPass, part: Sequence[int], predict: Callable[[Tensor], Sequence[T]], make_row: Callable[[LoadedImage, T], Row]
 ) -> list[Row]:
     """A row for every picture of one part, in one batch; `ask` and `describe` as of `go`."""
-    made: dict[int, Row] = {}
-    shown: list[Shown] = []
+    rows: dict[int, Row] = {}
+    images: list[LoadedImage] = []
     for index in part:
-        item = run.data[index]
-        made[index] = {"index": index, "picture": item.name, "split": item.split, "label": _named(run, item)}
+        item = dataset_pass.data[index]
+        rows[index] = {"index": index, "picture": item.name, "split": item.split, "label": _label_name(dataset_pass, item)}
         try:
-            with of_this(run.model, item.image):
-                shown.append(Shown(index, item, *run.model.preprocessing(load_image(item.image))))
+            with error_context(dataset_pass.model, item.image):
+                images.append(LoadedImage(index, item, *dataset_pass.model.preprocessing(load_image(item.image))))
         except CamlucidaError as error:
-            made[index]["error"] = str(error)
-    for one, answer in zip(shown, _answers(run.model, shown, ask), strict=True):
-        made[one.index] |= {"error": answer} if isinstance(answer, str) else describe(one, answer)
-    return list(made.values())
+            rows[index]["error"] = str(error)
+    for image, output in zip(images, _predict_or_error(dataset_pass.model, images, predict), strict=True):
+        rows[image.index] |= {"error": output} if isinstance(output, str) else make_row(image, output)
+    return list(rows.values())
 
 
-def _answers(
-    model: Model, shown: Sequence[Shown], ask: Callable[[Tensor], Sequence[T]]
+def _predict_or_error(
+    model: Model, images: Sequence[LoadedImage], predict: Callable[[Tensor], Sequence[T]]
 ) -> Sequence[T] | Sequence[T | str]:
     """Of a batch; where it fails, of one picture after the other, so that only what is to blame is lost."""
-    if not shown:
+    if not images:
         return []
     try:
-        return ask(torch.stack([one.inputs for one in shown]))
+        return predict(torch.stack([image.inputs for image in images]))
     except Exception as error:
         if not isinstance(error, CamlucidaError) and not raised_by_network(error):
             raise
-        if len(shown) > 1:
-            return [answer for one in shown for answer in _answers(model, [one], ask)]
-        return [str(error) if isinstance(error, CamlucidaError) else fault_of_network(error, model)]
+        if len(images) > 1:
+            return [answer for one in images for answer in _predict_or_error(model, [one], predict)]
+        return [str(error) if isinstance(error, CamlucidaError) else describe_network_error(error, model)]
 
 
-def judged(run: Pass, one: Shown, logits: Tensor) -> Row:
+def prediction_row(dataset_pass: DatasetPass, image: LoadedImage, logits: Tensor) -> Row:
     """What the network says (k,), beside the truth. A class that is right, too, counts as right."""
-    chances = logits.double().softmax(0)
+    probabilities = logits.double().softmax(0)
     predicted = int(logits.argmax())
-    truth = run.output(one.item.label)
-    right = {truth, *(run.output(other) for other in one.item.others)}
+    label = dataset_pass.output_of(image.item.label)
+    correct_outputs = {label, *(dataset_pass.output_of(other) for other in image.item.also_correct)}
     return {
-        "truth": truth,
+        "truth": label,
         "predicted": predicted,
-        "said": class_label(predicted, run.model.labels),
-        "correct": None if truth is None else predicted in right,
-        "confidence": float(chances[predicted]),
+        "said": class_label(predicted, dataset_pass.model.labels),
+        "correct": None if label is None else predicted in correct_outputs,
+        "confidence": float(probabilities[predicted]),
     }
 
 
-def _named(run: Pass, item: Item) -> str | None:
+def _label_name(dataset_pass: DatasetPass, item: Item) -> str | None:
     """The true class as the model calls it, or as the data set does where the model does not know it."""
     if item.label is None:
         return None
-    output = run.output(item.label)
-    return class_label(item.label, run.data.classes) if output is None else class_label(output, run.model.labels)
+    output = dataset_pass.output_of(item.label)
+    return class_label(item.label, dataset_pass.data.classes) if output is None else class_label(output, dataset_pass.model.labels)

@@ -13,12 +13,12 @@ from camlucida.errors import DataError
 from camlucida.extras import need
 from camlucida.seeds import short_seed
 
-Way: TypeAlias = Literal["tsne", "umap", "pca"]
+ProjectionMethod: TypeAlias = Literal["tsne", "umap", "pca"]
 
-COMPONENTS = 50
+N_COMPONENTS = 50
 """Principal components that t-SNE starts from (van der Maaten & Hinton, 2008)."""
 PERPLEXITY = 30.0
-FEWEST = 8
+MIN_IMAGES = 8
 """Pictures below which neighbourhoods mean nothing: then the first two principal components are shown."""
 
 
@@ -26,41 +26,41 @@ FEWEST = 8
 class Projection:
     """Places (n, 2), and how they were found, in words. `kept` is the share of variance left after PCA."""
 
-    places: NDArray[np.float32]
-    how: str
-    kept: float
+    positions: NDArray[np.float32]
+    description: str
+    explained_variance: float
 
 
 def project(
-    features: NDArray[np.float32], way: Way = "tsne", *, perplexity: float = PERPLEXITY, seed: int = 0
+    features: NDArray[np.float32], way: ProjectionMethod = "tsne", *, perplexity: float = PERPLEXITY, seed: int = 0
 ) -> Projection:
     """Features (n, c) in two dimensions. The same features and seed give the same places on the same machine.
 
     way   tsne by openTSNE if that is installed, else by scikit-learn; umap needs the extra of that name; pca is linear
     """
-    if way not in get_args(Way):
-        raise DataError(f"no projection {way!r}: it is {', '.join(get_args(Way))}.")
+    if way not in get_args(ProjectionMethod):
+        raise DataError(f"no projection {way!r}: it is {', '.join(get_args(ProjectionMethod))}.")
     if perplexity <= 0:
         raise DataError(f"a perplexity of {perplexity:g}: it is about how many neighbours count, above 0.")
-    reduced, kept = _principal(features, seed)
+    reduced, explained_variance = _pca(features, seed)
     count = len(features)
-    if way == "pca" or count < FEWEST:
-        few = f", because {count} pictures are too few for {way}" if way != "pca" else ""
-        return Projection(_two(reduced), f"the first two principal components{few}", kept)
-    before = f"PCA to {reduced.shape[1]} components ({kept:.0%} of the variance)"
+    if way == "pca" or count < MIN_IMAGES:
+        reason = f", because {count} pictures are too few for {way}" if way != "pca" else ""
+        return Projection(_first_two(reduced), f"the first two principal components{reason}", explained_variance)
+    reduction = f"PCA to {reduced.shape[1]} components ({explained_variance:.0%} of the variance)"
     if way == "umap":
         umap = need("umap", extra="umap", what="UMAP")
         neighbours = min(15, count - 1)
-        places = umap.UMAP(n_neighbors=neighbours, random_state=short_seed(seed), n_jobs=1).fit_transform(reduced)
-        return Projection(_two(places), f"{before}, UMAP with {neighbours} neighbours", kept)
-    wanted = min(perplexity, (count - 1) / 3)
-    places, whose = _tsne(reduced, wanted, seed)
-    return Projection(_two(places), f"{before}, t-SNE with perplexity {wanted:.3g} ({whose})", kept)
+        positions = umap.UMAP(n_neighbors=neighbours, random_state=short_seed(seed), n_jobs=1).fit_transform(reduced)
+        return Projection(_first_two(positions), f"{reduction}, UMAP with {neighbours} neighbours", explained_variance)
+    used_perplexity = min(perplexity, (count - 1) / 3)
+    positions, library = _tsne(reduced, used_perplexity, seed)
+    return Projection(_first_two(positions), f"{reduction}, t-SNE with perplexity {used_perplexity:.3g} ({library})", explained_variance)
 
 
-def _principal(features: NDArray[np.float32], seed: int) -> tuple[NDArray[np.float32], float]:
+def _pca(features: NDArray[np.float32], seed: int) -> tuple[NDArray[np.float32], float]:
     decomposition = need("sklearn.decomposition", extra="analysis", what="an embedding")
-    components = min(COMPONENTS, *features.shape)
+    components = min(N_COMPONENTS, *features.shape)
     if not np.ptp(features, axis=0).any():  # one picture, or all alike: there is no variance to explain
         return np.zeros((len(features), 2), dtype=np.float32), 1.0
     pca = decomposition.PCA(components, random_state=short_seed(seed)).fit(features)
@@ -69,18 +69,18 @@ def _principal(features: NDArray[np.float32], seed: int) -> tuple[NDArray[np.flo
 
 def _tsne(reduced: NDArray[np.float32], perplexity: float, seed: int) -> tuple[Any, str]:
     if importlib.util.find_spec("openTSNE") is not None:
-        opened = need("openTSNE", extra="analysis", what="t-SNE")
-        places = opened.TSNE(perplexity=perplexity, random_state=short_seed(seed), initialization="pca", n_jobs=1).fit(
+        open_tsne = need("openTSNE", extra="analysis", what="t-SNE")
+        positions = open_tsne.TSNE(perplexity=perplexity, random_state=short_seed(seed), initialization="pca", n_jobs=1).fit(
             reduced
         )
-        return np.asarray(places), "openTSNE"
+        return np.asarray(positions), "openTSNE"
     manifold = need("sklearn.manifold", extra="analysis", what="t-SNE")
     tsne = manifold.TSNE(perplexity=perplexity, init="pca", random_state=short_seed(seed), n_jobs=1)
     return tsne.fit_transform(reduced), "scikit-learn"
 
 
-def _two(places: NDArray[Any]) -> NDArray[np.float32]:
+def _first_two(positions: NDArray[Any]) -> NDArray[np.float32]:
     """The first two columns; one that is not there is 0."""
-    found = np.zeros((len(places), 2), dtype=np.float32)
-    found[:, : min(2, places.shape[1])] = places[:, :2]
-    return found
+    padded = np.zeros((len(positions), 2), dtype=np.float32)
+    padded[:, : min(2, positions.shape[1])] = positions[:, :2]
+    return padded

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from camlucida.cli.arguments import TrustCode
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.pictures import files_of, look_of, progress_bar, stems_of
+from camlucida.cli.pictures import input_files, overlay_style, progress_bar, output_stems
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 
@@ -30,8 +30,8 @@ def activations(
     layer: str | None = None,
     target: str | None = None,
     channel: int | None = None,
-    number: Annotated[int, Parameter(name=["--number", "-n"])] = 24,
-    by: str = "contribution",
+    top: Annotated[int, Parameter(name=["--top", "-n"])] = 24,
+    sort_by: str = "contribution",
     opacity: float = 0.5,
     colormap: str | None = None,
     blend: str = "heat",
@@ -58,9 +58,9 @@ def activations(
         The class that the channels are weighed for; the predicted one if not given.
     channel
         The number of a channel: find the pictures that excite it most.
-    number
+    top
         How many channels, or pictures, a sheet shows.
-    by
+    sort_by
         The order of the channels: contribution (mean gradient × mean activation), gradient, activation, channel.
     opacity
         Of the heat over the picture, 0 to 1.
@@ -74,86 +74,86 @@ def activations(
     from camlucida.models.load import load
 
     console = Terminal()
-    if number < 1:
-        raise MethodError(f"-n {number}: a sheet shows one or more.")
-    files = files_of(images, output)
-    look = look_of(opacity, colormap, blend)
+    if top < 1:
+        raise MethodError(f"-n {top}: a sheet shows one or more.")
+    files = input_files(images, output)
+    style = overlay_style(opacity, colormap, blend)
     with console.status(f"Loading {escape(model)} …"):
         loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
     if channel is not None:
-        return _pictures_of_channel(console, loaded, files, layer, channel, number, output, look)
-    return _channels_of_pictures(console, loaded, files, layer, target, number, by, output, look)
+        return _images_of_channel(console, loaded, files, layer, channel, top, output, style)
+    return _channels_of_images(console, loaded, files, layer, target, top, sort_by, output, style)
 
 
-def _channels_of_pictures(
+def _channels_of_images(
     console: Console,
     model: Model,
     files: list[Path],
     layer: str | None,
     target: str | None,
-    number: int,
-    by: str,
+    top: int,
+    sort_by: str,
     output: Path,
-    look: dict[str, Any],
+    style: dict[str, Any],
 ) -> int:
     from camlucida.channels import activations
 
-    failed, stems = 0, stems_of(files, output)
+    failed, stems = 0, output_stems(files, output)
     with progress_bar(console, len(files)) as progress:
         task = progress.add_task("looking", total=len(files))
         for file in files:
             try:
-                found = activations(model, file, layer=layer, target=target, by=by)
+                result = activations(model, file, layer=layer, target=target, by=sort_by)
             except CamlucidaError as error:
                 if len(files) == 1:
                     raise
                 failed += 1
-                _say_failed(console, file.name, error)
+                _print_failure(console, file.name, error)
             else:
-                (path,) = found.save(output / f"{stems[file]}-activations.png", number, **look)
-                best = ", ".join(map(str, found.order[:5]))
-                _say(console, f"{found.source}: {found.layer}, for {found.target} first channels {best} → {path}")
+                (path,) = result.save(output / f"{stems[file]}-activations.png", top, **style)
+                leading = ", ".join(map(str, result.order[:5]))
+                _print(console, f"{result.source}: {result.layer}, for {result.target} first channels {leading} → {path}")
             progress.advance(task)
     return exit_code(len(files) - failed, failed)
 
 
-def _pictures_of_channel(
+def _images_of_channel(
     console: Console,
     model: Model,
     files: list[Path],
     layer: str | None,
     channel: int,
-    number: int,
+    top: int,
     output: Path,
-    look: dict[str, Any],
+    style: dict[str, Any],
 ) -> int:
-    from camlucida.excitation import top_pictures
+    from camlucida.excitation import top_images
 
     with progress_bar(console, len(files)) as progress:
         task = progress.add_task("looking", total=len(files))
 
         def tick(image: Any, error: CamlucidaError | None) -> None:
             if error and len(files) > 1:
-                _say_failed(console, Path(image).name, error)
+                _print_failure(console, Path(image).name, error)
             progress.advance(task)
 
-        found = top_pictures(model, files, channel=channel, layer=layer, n=number, tick=tick)
-    if not found.items:
+        result = top_images(model, files, channel=channel, layer=layer, n=top, progress=tick)
+    if not result.items:
         if len(files) == 1:
-            raise found.failed[0][1]
-        return exit_code(0, len(found.failed))
-    layer_name = "".join(letter if letter.isalnum() or letter in "._" else "_" for letter in found.layer)
-    (path,) = found.save(output / f"{layer_name}-channel-{channel}.png", number, **look)
-    for item in found.items[:5]:
-        _say(console, f"{item.strength:10.4g}  {item.source} ({item.predicted.name} {item.predicted.probability:.0%})")
-    _say(console, f"{found.seen} looked at, {len(found.failed)} not")
-    _say(console, f"→ {path}")
-    return exit_code(found.seen, len(found.failed))
+            raise result.failed[0][1]
+        return exit_code(0, len(result.failed))
+    layer_name = "".join(letter if letter.isalnum() or letter in "._" else "_" for letter in result.layer)
+    (path,) = result.save(output / f"{layer_name}-channel-{channel}.png", top, **style)
+    for item in result.items[:5]:
+        _print(console, f"{item.strength:10.4g}  {item.source} ({item.predicted.name} {item.predicted.probability:.0%})")
+    _print(console, f"{result.seen} looked at, {len(result.failed)} not")
+    _print(console, f"→ {path}")
+    return exit_code(result.seen, len(result.failed))
 
 
-def _say(console: Console, text: str) -> None:
+def _print(console: Console, text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _say_failed(console: Console, name: str, error: CamlucidaError) -> None:
+def _print_failure(console: Console, name: str, error: CamlucidaError) -> None:
     console.print(f"[red]{escape(name)}[/]: {escape(str(error))}", highlight=False, soft_wrap=True)

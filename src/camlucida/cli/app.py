@@ -12,12 +12,12 @@ from rich.markup import escape
 
 from camlucida.cli.arguments import TrustCode
 from camlucida.cli.exit_codes import INTERRUPTED
-from camlucida.cli.opening import is_run, opened
+from camlucida.cli.opening import is_training_folder, open_model_and_data
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
 BUILT_IN = ("toybox", "toybox:vgg", "toybox:vit", "toybox:cleverhans")
-STOPPING = 0.5
+STOP_TIMEOUT_S = 0.5
 """Seconds for work that is going on when it is stopped."""
 
 
@@ -81,19 +81,19 @@ def app(
             raise DataError(f"--run {folder}: there is no such folder. It is what evaluate, mistakes or embed wrote.")
     console = Terminal()
     with listen(host, port) as listening:  # before anything is loaded, which may take long
-        names = dict.fromkeys(model or ([data] if is_run(data) else BUILT_IN))
+        names = dict.fromkeys(model or ([data] if is_training_folder(data) else BUILT_IN))
         models = []
         for name in names:
             with console.status(f"Loading {escape(name)} …"):
-                loaded, dataset = opened(
+                loaded, dataset = open_model_and_data(
                     data, name, arch=arch, trust_code=trust_code, labels=labels, boxes=boxes, count=limit, seed=seed
                 )
             models.append(loaded)
         page = Page(models, dataset, tuple(run or ()), study)
         with console.status("Looking into the networks …"):
             page.warm()
-        pictures = f"{len(dataset):,} picture{'' if len(dataset) == 1 else 's'}"
-        console.print(f"{', '.join(page.served)} · {dataset.name}, {pictures}", highlight=False, markup=False)
+        images = f"{len(dataset):,} picture{'' if len(dataset) == 1 else 's'}"
+        console.print(f"{', '.join(page.served)} · {dataset.name}, {images}", highlight=False, markup=False)
 
         def say(address: str) -> None:
             console.print(f"→ {address}", highlight=False, markup=False, soft_wrap=True)
@@ -109,13 +109,13 @@ def app(
         try:
             serve(page, listening, host=host, browser=browser, say=say)
         except KeyboardInterrupt:
-            if not page.work.empty(STOPPING):
-                _leave()
+            if not page.work.empty(STOP_TIMEOUT_S):
+                _exit_now()
             raise
     return 0
 
 
-def _leave() -> None:
+def _exit_now() -> None:
     """At once: a network in the middle of a run cannot be stopped, and nothing that it still does is wanted."""
     Terminal(stderr=True).print("camlucida: stopped.")
     sys.stdout.flush()

@@ -18,16 +18,16 @@ TrustCode: TypeAlias = Annotated[
 """--trust-code, of every command that opens a model."""
 
 
-def split(values: Sequence[str] | None) -> list[str] | None:
+def split_list(values: Sequence[str] | None) -> list[str] | None:
     """Commas separate, except inside the brackets of a glob or a combinator."""
     if values is None:
         return None
     parts: list[str] = []
     for value in values:
-        depth, begin = 0, 0
-        for position, letter in enumerate(f"{value},"):
-            depth += (letter in "([") - (letter in ")]")
-            if letter == "," and (depth <= 0 or position == len(value)):
-                parts.append(value[begin:position].strip())
-                begin = position + 1
+        depth, start = 0, 0
+        for position, character in enumerate(f"{value},"):
+            depth += (character in "([") - (character in ")]")
+            if character == "," and (depth <= 0 or position == len(value)):
+                parts.append(value[start:position].strip())
+                start = position + 1
     return [part for part in parts if part]

@@ -39,7 +39,7 @@ from camlucida.cli.exit_codes import INTERRUPTED, NOT_DONE
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, CheckpointWarning
 
-REFUSALS = FULL | DENIED | {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR}
+USER_ERRNOS = FULL | DENIED | {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR}
 """What the system refuses and a user can mend."""
 
 app = App(
@@ -67,7 +67,7 @@ app.command(layers.layers)
 app.command(models.models)
 
 
-def _leave_output() -> None:
+def _discard_stdout() -> None:
     """Let nothing more be written to the standard output, which cannot take it."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):  # arrows and other people's file names, into any pipe
             stream.reconfigure(errors="replace")
     errors = Terminal(stderr=True)
-    _show_warnings(errors)
+    _install_warning_printer(errors)
     try:
         status = app(list(sys.argv[1:] if arguments is None else arguments), error_console=errors, exit_on_error=False)
         sys.stdout.flush()  # a full disk says so now, not when the process ends
@@ -95,26 +95,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         errors.print("camlucida: stopped.")
         raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:  # `camlucida layers vgg16 | head`: nobody is left to write to
-        _leave_output()
+        _discard_stdout()
         raise SystemExit(0) from None
     except OSError as error:  # full, read-only or unreadable: files of ours say which; the rest is caught here
-        if error.errno not in REFUSALS:
+        if error.errno not in USER_ERRNOS:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        errors.print(f"camlucida: {where}{reason_of(error)}", highlight=False, markup=False, soft_wrap=True)
-        _leave_output()
+        filename = f"{error.filename}: " if error.filename else ""
+        errors.print(f"camlucida: {filename}{reason_of(error)}", highlight=False, markup=False, soft_wrap=True)
+        _discard_stdout()
         raise SystemExit(NOT_DONE) from None
     raise SystemExit(status if isinstance(status, int) else 0)
 
 
-def _show_warnings(errors: Terminal) -> None:
+def _install_warning_printer(errors: Terminal) -> None:
     """Print what was left out of a checkpoint as a sentence, without the line of code that noticed it."""
-    usual = warnings.showwarning
+    default_showwarning = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
         if issubclass(category, CheckpointWarning):
             errors.print(f"[yellow]Note:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
         else:
-            usual(message, category, *rest, **more)
+            default_showwarning(message, category, *rest, **more)
 
     warnings.showwarning = show

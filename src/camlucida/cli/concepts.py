@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from camlucida.cli.arguments import TrustCode
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.pictures import files_of, look_of, progress_bar, stems_of
+from camlucida.cli.pictures import input_files, overlay_style, progress_bar, output_stems
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 
@@ -27,7 +27,7 @@ def concepts(
     layer: str | None = None,
     k: Annotated[int, Parameter(name=["--concepts", "-k"])] = 6,
     seed: int = 0,
-    number: Annotated[int, Parameter(name=["--number", "-n"])] = 12,
+    top: Annotated[int, Parameter(name=["--top", "-n"])] = 12,
     opacity: float = 0.5,
     maps: bool = False,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out"),
@@ -53,7 +53,7 @@ def concepts(
         How many concepts.
     seed
         Of the random starts of the factorisation.
-    number
+    top
         How many pictures the page shows.
     opacity
         Of the colours over the picture, 0 to 1.
@@ -64,13 +64,13 @@ def concepts(
     """
     from camlucida.factorisation import concepts
     from camlucida.models.load import load
-    from camlucida.render.text import percent
+    from camlucida.render.text import format_percent
 
     console = Terminal()
-    if number < 1:
-        raise MethodError(f"-n {number}: a page shows one or more.")
-    files = files_of(images, output)
-    look_of(opacity, None, "heat")
+    if top < 1:
+        raise MethodError(f"-n {top}: a page shows one or more.")
+    files = input_files(images, output)
+    overlay_style(opacity, None, "heat")
     with console.status(f"Loading {escape(model)} …"):
         loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
     with progress_bar(console, len(files)) as progress:
@@ -82,28 +82,28 @@ def concepts(
                 console.print(f"[red]{name}[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
             progress.advance(task)
 
-        found = concepts(loaded, files, layer=layer, k=k, seed=seed, tick=tick)
-    layer_name = "".join(letter if letter.isalnum() or letter in "._" else "_" for letter in found.layer)
-    stem = stems_of(files, output)[files[0]] if len(files) == 1 else layer_name
-    written = found.save(output / f"{stem}-concepts.png", number, opacity=opacity)
+        result = concepts(loaded, files, layer=layer, k=k, seed=seed, progress=tick)
+    layer_name = "".join(letter if letter.isalnum() or letter in "._" else "_" for letter in result.layer)
+    stem = output_stems(files, output)[files[0]] if len(files) == 1 else layer_name
+    written = result.save(output / f"{stem}-concepts.png", top, opacity=opacity)
     if maps:
-        written += found.save(output / f"{stem}-concepts.npz")
-    for concept, (share, classes) in enumerate(zip(found.shares.tolist(), found.classes, strict=True), start=1):
-        said = ", ".join(f"{p.name} {percent(p.probability)}" for p in classes[:3])
-        _say(console, f"concept {concept:2}  {percent(share):>7}  {said}")
-    _say(console, f"{found.layer}: relative error {found.error:.3f}, {_left_out(found.cut)} below zero left out")
+        written += result.save(output / f"{stem}-concepts.npz")
+    for concept, (fraction, classes) in enumerate(zip(result.shares.tolist(), result.classes, strict=True), start=1):
+        class_text = ", ".join(f"{p.name} {format_percent(p.probability)}" for p in classes[:3])
+        _print(console, f"concept {concept:2}  {format_percent(fraction):>7}  {class_text}")
+    _print(console, f"{result.layer}: relative error {result.error:.3f}, {_clipped_text(result.cut)} below zero left out")
     if len(files) > 1:
-        _say(console, f"{len(found.pictures)} looked at, {len(found.failed)} not")
+        _print(console, f"{len(result.images)} looked at, {len(result.failed)} not")
     for path in written:
-        _say(console, f"→ {path}")
-    return exit_code(len(found.pictures), len(found.failed))
+        _print(console, f"→ {path}")
+    return exit_code(len(result.images), len(result.failed))
 
 
-def _left_out(cut: float) -> str:
-    from camlucida.render.text import percent
+def _clipped_text(fraction: float) -> str:
+    from camlucida.render.text import format_percent
 
-    return f"{percent(cut)} of the energy" if cut else "nothing"
+    return f"{format_percent(fraction)} of the energy" if fraction else "nothing"
 
 
-def _say(console: Console, text: str) -> None:
+def _print(console: Console, text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)

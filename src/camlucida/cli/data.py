@@ -20,20 +20,20 @@ from camlucida.errors import CamlucidaError, DataError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from camlucida.data.checking import Check
+    from camlucida.data.checking import DatasetCheck
     from camlucida.data.findings import Finding
-    from camlucida.data.items import DataSet
+    from camlucida.data.items import Dataset
 
 data = App(name="data", help="Look at a data set before it is trained on.")
 
-BAR = 28
-LISTED = 30
+BAR_WIDTH = 28
+MAX_CLASSES = 30
 """Classes in the terminal; more stand in data.json."""
-TOLD = 6
+MAX_FINDINGS = 6
 """Findings of one kind in the terminal."""
-ROWS = 40
+MAX_ROWS = 40
 """Classes on the sheet."""
-SIDE = 480
+THUMBNAIL_PX = 480
 """Pixels of a picture that is kept for the sheet."""
 
 
@@ -44,7 +44,7 @@ def check(
     *,
     split: str | None = None,
     boxes: Path | None = None,
-    pictures: int = 6,
+    images: int = 6,
     seed: int = 0,
     limit: int | None = None,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/data"),
@@ -73,132 +73,132 @@ def check(
     output
         The folder to write to.
     """
-    from camlucida.data.checking import check as look_through
+    from camlucida.data.checking import check_dataset as look_through
     from camlucida.data.sources import open_dataset
 
     console = Terminal()
     dataset = open_dataset(path, boxes=boxes, count=limit, seed=seed, split=split)
-    _not_inside(path, output)
+    _check_output_outside(path, output)
     with progress_bar(console, len(dataset)) as progress:
         task = progress.add_task("looking", total=len(dataset))
-        found = look_through(dataset, progress=lambda done, total: progress.update(task, completed=done, total=total))
-    show(console, found)
-    found.save(output / "data.json")
+        report = look_through(dataset, progress=lambda done, total: progress.update(task, completed=done, total=total))
+    print_report(console, report)
+    report.save(output / "data.json")
     console.print(f"→ {output / 'data.json'}", highlight=False, markup=False, soft_wrap=True)
-    if pictures > 0 and (drawn := sheet(dataset, found, pictures, seed)) is not None:
-        from camlucida._files import write_picture
+    if images > 0 and (rendered := class_sheet(dataset, report, images, seed)) is not None:
+        from camlucida._files import write_image
 
-        write_picture(lambda: drawn, output / "classes.png")
+        write_image(lambda: rendered, output / "classes.png")
         console.print(f"→ {output / 'classes.png'}", highlight=False, markup=False, soft_wrap=True)
-    return IN_PART if found.wrong else DONE
+    return IN_PART if report.wrong else DONE
 
 
-def _not_inside(path: str, output: Path) -> None:
+def _check_output_outside(path: str, output: Path) -> None:
     """What is written must not become part of what is read the next time; folders camlucida-out never do."""
-    from camlucida.data.places import OURS
+    from camlucida.data.places import OUTPUT_FOLDER
 
-    given, inner = real_path(Path(path).expanduser()), real_path(output)
-    within = given.is_dir() and given in (inner, *inner.parents)
-    if within and OURS not in inner.relative_to(given).parts:
+    data_folder, output_folder = real_path(Path(path).expanduser()), real_path(output)
+    within = data_folder.is_dir() and data_folder in (output_folder, *output_folder.parents)
+    if within and OUTPUT_FOLDER not in output_folder.relative_to(data_folder).parts:
         raise DataError(f"{output} lies in the data set: choose a folder outside of it with --output.")
 
 
-def show(console: Console, found: Check) -> None:
+def print_report(console: Console, report: DatasetCheck) -> None:
     """What is in it, then what is wrong with it, then what is good to know."""
-    summary = found.summary()
-    pictures, classes = len(found.seen), len(found.classes)
-    parts = [f"{pictures:,} picture{'s' * (pictures != 1)}", f"{classes:,} class{'es' * (classes != 1)}"]
-    parts += [f"{name} {summary['splits'][name]:,}" for name in found.splits]
+    summary = report.summary()
+    images, classes = len(report.items), len(report.classes)
+    parts = [f"{images:,} picture{'s' * (images != 1)}", f"{classes:,} class{'es' * (classes != 1)}"]
+    parts += [f"{name} {summary['splits'][name]:,}" for name in report.splits]
     if summary["sizes"]:
         (w0, w1, w2), (h0, h1, h2) = summary["sizes"]["width"], summary["sizes"]["height"]
         parts.append(f"{w0:g} × {h0:g} to {w2:g} × {h2:g} pixels, median {w1:g} × {h1:g}")
         parts.append(", ".join(f"{name} {count:,}" for name, count in summary["formats"].items()))
-    console.print(f"[bold]{escape(found.name)}[/] · {escape(' · '.join(parts))}", highlight=False, soft_wrap=True)
-    if found.classes:
-        console.print(_classes(found))
+    console.print(f"[bold]{escape(report.name)}[/] · {escape(' · '.join(parts))}", highlight=False, soft_wrap=True)
+    if report.classes:
+        console.print(_class_table(report))
     for wrong, title, style in ((True, "To be mended", "red"), (False, "Good to know", "yellow")):
-        told = [finding for finding in found.findings if finding.wrong is wrong]
-        if told:
+        findings = [finding for finding in report.findings if finding.wrong is wrong]
+        if findings:
             console.print(f"[bold {style}]{title}[/]", highlight=False)
-            _tell(console, told)
-    if not found.wrong:
+            _print_findings(console, findings)
+    if not report.wrong:
         console.print("[green]Nothing is wrong with it.[/]", highlight=False)
 
 
-def _classes(found: Check) -> Table:
+def _class_table(report: DatasetCheck) -> Table:
     """A bar a class: the most frequent ones and the rarest, where there are many."""
     table = Table(box=None, pad_edge=False)
     table.add_column("class")
     table.add_column("pictures", justify="right")
     table.add_column("")
-    for name in found.splits:
+    for name in report.splits:
         table.add_column(name, justify="right", style="dim")
-    totals = [count.total() for count in found.counts]
+    totals = [count.total() for count in report.counts]
     order = sorted(range(len(totals)), key=lambda label: -totals[label])
-    shown = order if len(order) <= LISTED else [*order[: LISTED - 6], -1, *order[-5:]]
-    for label in shown:
+    displayed = order if len(order) <= MAX_CLASSES else [*order[: MAX_CLASSES - 6], -1, *order[-5:]]
+    for label in displayed:
         if label < 0:
-            table.add_row(f"… {len(order) - LISTED + 1} more", "", "")
+            table.add_row(f"… {len(order) - MAX_CLASSES + 1} more", "", "")
             continue
-        bar = "█" * round(BAR * totals[label] / max(1, totals[order[0]])) or ("▏" if totals[label] else "")
-        splits = [f"{found.counts[label][name]:,}" for name in found.splits]
-        table.add_row(escape(found.classes[label]), f"{totals[label]:,}", bar, *splits)
+        bar = "█" * round(BAR_WIDTH * totals[label] / max(1, totals[order[0]])) or ("▏" if totals[label] else "")
+        splits = [f"{report.counts[label][name]:,}" for name in report.splits]
+        table.add_row(escape(report.classes[label]), f"{totals[label]:,}", bar, *splits)
     return table
 
 
-def _tell(console: Console, findings: Sequence[Finding]) -> None:
+def _print_findings(console: Console, findings: Sequence[Finding]) -> None:
     kinds: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         kinds[finding.kind].append(finding)
     for kind, group in kinds.items():
-        for finding in group[:TOLD]:
+        for finding in group[:MAX_FINDINGS]:
             console.print(f"  {kind}: {finding.sentence}", highlight=False, markup=False, soft_wrap=True)
-        if len(group) > TOLD:
-            console.print(f"  … and {len(group) - TOLD:,} more of {kind}, in data.json.", highlight=False)
+        if len(group) > MAX_FINDINGS:
+            console.print(f"  … and {len(group) - MAX_FINDINGS:,} more of {kind}, in data.json.", highlight=False)
 
 
-def sheet(dataset: DataSet, found: Check, count: int, seed: int) -> Image.Image | None:
+def class_sheet(dataset: Dataset, report: DatasetCheck, n_images: int, seed: int) -> Image.Image | None:
     """A row a class with a few of its pictures, drawn by lot, with their boxes; None where none can be read."""
-    from camlucida.data.items import spread
-    from camlucida.render.strips import Frame, Strip, strips
+    from camlucida.data.items import sample_indices
+    from camlucida.render.strips import StripFrame, Strip, draw_strips
 
     members: dict[int, list[int]] = defaultdict(list)
-    for number, one in enumerate(found.seen):
-        if not one.look.error:
-            members[-1 if one.label is None else one.label].append(number)
-    labels = [label for label in range(len(found.classes)) if members[label]] + ([-1] if members[-1] else [])
+    for number, record in enumerate(report.items):
+        if not record.info.error:
+            members[-1 if record.label is None else record.label].append(number)
+    labels = [label for label in range(len(report.classes)) if members[label]] + ([-1] if members[-1] else [])
     rows = []
-    for label in (labels[i] for i in spread(len(labels), min(ROWS, len(labels)), seed)):
-        inside = members[label]
-        numbers = [inside[i] for i in spread(len(inside), min(count, len(inside)), seed + label + 1)]
-        frames = [Frame(None, *_named(found, number), **_picture(dataset, number)) for number in numbers]
-        name = found.classes[label] if label >= 0 else "no label"
-        few = "picture" if len(inside) == 1 else "pictures"
-        rows.append(Strip(name, f"{len(inside):,} {few}", len(inside) == 1, frames))
+    for label in (labels[i] for i in sample_indices(len(labels), min(MAX_ROWS, len(labels)), seed)):
+        indices = members[label]
+        numbers = [indices[i] for i in sample_indices(len(indices), min(n_images, len(indices)), seed + label + 1)]
+        frames = [StripFrame(None, *_caption(report, number), **_image(dataset, number)) for number in numbers]
+        name = report.classes[label] if label >= 0 else "no label"
+        noun = "picture" if len(indices) == 1 else "pictures"
+        rows.append(Strip(name, f"{len(indices):,} {noun}", len(indices) == 1, frames))
     if not rows:
         return None
-    of = f"{len(rows)} of {len(labels)} classes, " if len(rows) < len(labels) else ""
-    subtitle = f"{of}up to {count} pictures of each, drawn by lot, with the boxes that are known"
-    return strips(rows, title=found.name, subtitle=subtitle)
+    selection = f"{len(rows)} of {len(labels)} classes, " if len(rows) < len(labels) else ""
+    subtitle = f"{selection}up to {n_images} pictures of each, drawn by lot, with the boxes that are known"
+    return draw_strips(rows, title=report.name, subtitle=subtitle)
 
 
-def _named(found: Check, number: int) -> tuple[str, str]:
-    one = found.seen[number]
-    width, height = one.look.size
-    return one.name.rpartition("/")[2], " · ".join(part for part in (f"{width} × {height}", one.split) if part)
+def _caption(report: DatasetCheck, number: int) -> tuple[str, str]:
+    record = report.items[number]
+    width, height = record.info.size
+    return record.name.rpartition("/")[2], " · ".join(part for part in (f"{width} × {height}", record.split) if part)
 
 
-def _picture(dataset: DataSet, number: int) -> dict[str, Any]:
+def _image(dataset: Dataset, number: int) -> dict[str, Any]:
     from PIL import Image
 
     from camlucida.data.images import load_image
 
     item = dataset[number]
     try:
-        whole = load_image(item.image)
+        full_size = load_image(item.image)
     except CamlucidaError:  # it was readable a moment ago
         return {"picture": Image.new("RGB", (64, 64), "#e2e3e8")}
-    small = whole.copy()
-    small.thumbnail((SIDE, SIDE))  # or forty classes of large photographs would fill the memory
-    boxes = () if item.boxes is None else item.boxes * (small.width / whole.width)
-    return {"picture": small, "boxes": boxes}
+    thumbnail = full_size.copy()
+    thumbnail.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))  # or forty classes of large photographs would fill the memory
+    boxes = () if item.boxes is None else item.boxes * (thumbnail.width / full_size.width)
+    return {"picture": thumbnail, "boxes": boxes}

@@ -35,7 +35,7 @@ def demo(
         console.print(what, highlight=False, markup=False, soft_wrap=True)
         console.print(f"  → {path}", highlight=False, markup=False, soft_wrap=True)
 
-    pets = toybox.scene(seed, kinds=["cat", "dog"], objects=2, size=DRAWN).picture()
+    pets = toybox.random_scene(seed, kinds=["cat", "dog"], objects=2, size=SCENE_PX).image()
     (path,) = explain(model, pets, target="cat").save(output / "1-cat.png")
     say('A cat and a dog in one picture: why "cat"?', path)
     (path,) = explain(model, pets, target=["cat", "dog", "cat rather than dog"], layer="layer?").save(
@@ -54,19 +54,19 @@ def demo(
     ]
     (path,) = explain(model, pets, target=["cat", "dog"], method=methods).save(output / "3-methods.png")
     say("Eight methods. Eigen-CAM does not ask for a class, so it gives the same map twice.", path)
-    stamped = toybox.scene(seed, kinds=["cat"], variant="watermark_control", size=DRAWN).picture()
+    stamped = toybox.random_scene(seed, kinds=["cat"], variant="watermark_control", size=SCENE_PX).image()
     (path,) = explain(load("toybox:cleverhans"), stamped).save(output / "4-clever-hans.png")
     say("A network that learned the stamp instead of the boat: right for the wrong reason, or plainly wrong.", path)
-    nothing = toybox.scene(seed, variant="empty", size=DRAWN).picture()
+    nothing = toybox.random_scene(seed, variant="empty", size=SCENE_PX).image()
     (path,) = explain(model, nothing).save(output / "5-nothing-to-see.png")
     say("Nothing to see here: the network is guessing, and its map looks convincing all the same.", path)
-    others = (
+    other_models = (
         (6, "vgg", "The same question to another kind of network, with linear layers at its end."),
         (7, "vit", "And to a transformer: its maps are rougher, and the background takes part. Look twice."),
     )
-    for number, name, words in others:
+    for number, name, caption in other_models:
         (path,) = explain(load(f"toybox:{name}"), pets, target=["cat", "dog"]).save(output / f"{number}-{name}.png")
-        say(words, path)
+        say(caption, path)
     console.print(
         f"All panels are in {output}. Now try: camlucida explain your-photo.jpg",
         highlight=False,
@@ -75,5 +75,5 @@ def demo(
     )
 
 
-DRAWN = 384
+SCENE_PX = 384
 """Scenes are drawn this large, so that they look good; the networks see them at 96 pixels."""

@@ -9,13 +9,13 @@ from cyclopts import Parameter
 from rich.markup import escape
 
 from camlucida.cli.arguments import TrustCode
-from camlucida.cli.evaluate import source_of
+from camlucida.cli.evaluate import run_source
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.opening import is_run, opened
+from camlucida.cli.opening import is_training_folder, open_model_and_data
 from camlucida.cli.pictures import progress_bar
 from camlucida.cli.terminal import Terminal
 
-FAILURES = 5
+MAX_FAILURES = 5
 
 
 def embed(
@@ -69,14 +69,14 @@ def embed(
     from camlucida.report.embedding_page import embedding_report
 
     console = Terminal()
-    model = model or (data if is_run(data) else "toybox")
+    model = model or (data if is_training_folder(data) else "toybox")
     with console.status(f"Loading {escape(model)} …"):
-        loaded, dataset = opened(
+        loaded, dataset = open_model_and_data(
             data, model, arch=arch, trust_code=trust_code, labels=labels, boxes=boxes, count=limit, seed=seed
         )
     with progress_bar(console) as progress:
         task = progress.add_task("looking", total=None)
-        found = run(
+        result = run(
             loaded,
             dataset,
             way=way,
@@ -84,27 +84,27 @@ def embed(
             limit=limit,
             seed=seed,
             out=output,
-            source=source_of(data, model, arch, labels, boxes, dataset),
+            source=run_source(data, model, arch, labels, boxes, dataset),
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     console.print(
-        f"{len(found.rows):,} pictures, {found.features.shape[1]:,} numbers each: {found.place}",
+        f"{len(result.rows):,} pictures, {result.features.shape[1]:,} numbers each: {result.place}",
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
-    console.print(found.projection.how, highlight=False, markup=False, soft_wrap=True)
-    if found.agreement == found.agreement:
-        console.print(f"nearest neighbour of the same class: {found.agreement:.1%}", highlight=False)
-    for picture, reason in found.failures[:FAILURES]:
-        console.print(f"[red]{escape(picture)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
-    if len(found.failures) > FAILURES:
-        console.print(f"… and {len(found.failures) - FAILURES} more, in features.parquet.")
+    console.print(result.projection.description, highlight=False, markup=False, soft_wrap=True)
+    if result.agreement == result.agreement:
+        console.print(f"nearest neighbour of the same class: {result.agreement:.1%}", highlight=False)
+    for image, reason in result.failures[:MAX_FAILURES]:
+        console.print(f"[red]{escape(image)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
+    if len(result.failures) > MAX_FAILURES:
+        console.print(f"… and {len(result.failures) - MAX_FAILURES} more, in features.parquet.")
     written = [output / "embedding.parquet", output / "embedding.npy"]
     with console.status("Drawing …"):
-        if len(found.rows) > 1:
-            written += found.save(output / "neighbours.png", near)
-        written.append(embedding_report(found, output / "report.html"))
+        if len(result.rows) > 1:
+            written += result.save(output / "neighbours.png", near)
+        written.append(embedding_report(result, output / "report.html"))
     for path in written:
         console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
-    return exit_code(len(found.rows), len(found.failures))
+    return exit_code(len(result.rows), len(result.failures))

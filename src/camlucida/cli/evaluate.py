@@ -12,24 +12,24 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import TrustCode, split
+from camlucida.cli.arguments import TrustCode, split_list
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.opening import is_run, opened
+from camlucida.cli.opening import is_training_folder, open_model_and_data
 from camlucida.cli.pictures import progress_bar
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
-    from camlucida.data.datasets import DataSet
+    from camlucida.data.datasets import Dataset
     from camlucida.evaluation import Evaluation, Summary
     from camlucida.models.model import Model
 
-COLUMNS = 5
+MAX_COLUMNS = 5
 """Metrics side by side in one table; more do not fit a terminal."""
 
-SHOWN_FAILURES = 5
+MAX_FAILURES = 5
 
-UNTRUSTED = "⚠"
+UNTRUSTED_MARK = "⚠"
 """At a metric that does not tell the truth from what knows nothing."""
 
 
@@ -41,7 +41,7 @@ def evaluate(
     arch: str | None = None,
     trust_code: TrustCode = False,
     labels: Path | None = None,
-    methods: Annotated[list[str] | None, Parameter(negative=())] = None,
+    method: Annotated[list[str] | None, Parameter(negative=())] = None,
     metrics: Annotated[list[str] | None, Parameter(negative=())] = None,
     layer: Annotated[list[str] | None, Parameter(negative=())] = None,
     recipe: str | None = None,
@@ -77,7 +77,7 @@ def evaluate(
         What a checkpoint holds the weights of.
     labels
         A text file with one class name a line.
-    methods
+    method
         Separated by commas; all for every one there is. grad_cam if not given. See `camlucida models`.
     metrics
         Metrics, presets or groups of metrics (localisation, faithfulness, robustness, complexity, ground_truth),
@@ -110,13 +110,13 @@ def evaluate(
     from camlucida.exact import PREFIX
 
     console = Terminal()
-    model = model or (data if is_run(data) else "toybox")
-    if recipe and methods:
-        raise DataError("--recipe says which methods: leave --methods out.")
-    chosen, wanted = _methods(methods), _metrics(metrics)
+    model = model or (data if is_training_folder(data) else "toybox")
+    if recipe and method:
+        raise DataError("--recipe says which methods: leave --method out.")
+    chosen_methods, chosen_metrics = _methods(method), _metrics(metrics)
     pairs: tuple[tuple[str, str], ...] = ()
     with console.status(f"Loading {escape(model)} …"):
-        loaded, dataset = opened(
+        loaded, dataset = open_model_and_data(
             data,
             model,
             arch=arch,
@@ -129,15 +129,15 @@ def evaluate(
         )
     if recipe:
         study = find_recipe(recipe, loaded)
-        chosen, pairs = list(study.methods), study.compared
-        wanted = wanted if metrics else list(study.metrics)
+        chosen_methods, pairs = list(study.methods), study.compared
+        chosen_metrics = chosen_metrics if metrics else list(study.metrics)
     with progress_bar(console) as progress:
         task = progress.add_task("evaluating", total=None)
-        found = run(
+        result = run(
             loaded,
             dataset,
-            methods=chosen,
-            metrics=wanted,
+            methods=chosen_methods,
+            metrics=chosen_metrics,
             layer=_layers(layer),
             compared=pairs,
             controls=standard_controls() if controls else (),
@@ -145,33 +145,33 @@ def evaluate(
             limit=limit,
             seed=seed,
             out=output,
-            source=source_of(data, model, arch, labels, boxes, dataset) | {"split": split},
+            source=run_source(data, model, arch, labels, boxes, dataset) | {"split": split},
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    show(console, found)
-    console.print(f"→ {found.path / 'results.parquet'}", highlight=False, markup=False, soft_wrap=True)
+    print_evaluation(console, result)
+    console.print(f"→ {result.path / 'results.parquet'}", highlight=False, markup=False, soft_wrap=True)
     if report:
-        write_report(console, found, report, loaded, dataset)
-    failed = [method for _, method, _ in found.failures if method not in found.controls]  # an oracle needs a mask
-    return exit_code(len(found.pictures), len(failed))
+        write_report(console, result, report, loaded, dataset)
+    failed = [method for _, method, _ in result.failures if method not in result.controls]  # an oracle needs a mask
+    return exit_code(len(result.images), len(failed))
 
 
-def write_report(console: Console, found: Evaluation, path: Path, model: Model | None, data: DataSet | None) -> None:
+def write_report(console: Console, evaluation: Evaluation, path: Path, model: Model | None, data: Dataset | None) -> None:
     """The page, and where it lies."""
     from camlucida.evaluation.ordering import untrusted
     from camlucida.report import report
 
     with console.status("Drawing the report …"):
-        made = report(found, path, model=model, data=data, untrusted=untrusted(found))
-    console.print(f"→ {made}", highlight=False, markup=False, soft_wrap=True)
+        written = report(evaluation, path, model=model, data=data, untrusted=untrusted(evaluation))
+    console.print(f"→ {written}", highlight=False, markup=False, soft_wrap=True)
 
 
-def source_of(
-    data: str, model: str, arch: str | None, labels: Path | None, boxes: Path | None, dataset: DataSet
+def run_source(
+    data: str, model: str, arch: str | None, labels: Path | None, boxes: Path | None, dataset: Dataset
 ) -> dict[str, Any]:
     """How to open the model and the data again, from any folder."""
 
-    from camlucida.data.sources import lasting
+    from camlucida.data.sources import absolute_spec
 
     def whole(path: str | Path | None) -> str | None:
         if path is None:
@@ -180,7 +180,7 @@ def source_of(
         return str(file.absolute()) if file.exists() else str(path)
 
     return {
-        "data": lasting(data),
+        "data": absolute_spec(data),
         "count": len(dataset),
         "boxes": whole(boxes),
         "model": whole(model),
@@ -189,19 +189,19 @@ def source_of(
     }
 
 
-def show(console: Console, found: Evaluation) -> None:
+def print_evaluation(console: Console, evaluation: Evaluation) -> None:
     """The tables: a row a method, then the controls; a column a metric, with its 95 % interval."""
     from camlucida.evaluation.ordering import untrusted
 
-    table = {(s.metric, s.method): s for s in found.table()}
-    measured = [name for name in found.values if any(table[name, method].n for method in found.methods)]
-    distrusted = untrusted(found)
-    for start in range(0, len(measured), COLUMNS):
-        console.print(_table(found, table, measured[start : start + COLUMNS], distrusted))
-    for name, reason in distrusted.items():
-        console.print(f"{UNTRUSTED} {name} is not to be trusted here: {reason}.", highlight=False, markup=False)
-    _show_verdicts(console, found, table, measured)
-    plan = found.plan
+    table = {(s.metric, s.method): s for s in evaluation.table()}
+    measured = [name for name in evaluation.values if any(table[name, method].n for method in evaluation.methods)]
+    untrusted_metrics = untrusted(evaluation)
+    for start in range(0, len(measured), MAX_COLUMNS):
+        console.print(_score_table(evaluation, table, measured[start : start + MAX_COLUMNS], untrusted_metrics))
+    for name, reason in untrusted_metrics.items():
+        console.print(f"{UNTRUSTED_MARK} {name} is not to be trusted here: {reason}.", highlight=False, markup=False)
+    _print_verdicts(console, evaluation, table, measured)
+    plan = evaluation.plan
     console.print(
         f"{plan['pictures']} pictures of {plan['data']} · {plan['model']} · {plan['target']} class · 95 % intervals: "
         "bootstrap over pictures · what could not be judged counts as worst, in brackets how many",
@@ -209,72 +209,72 @@ def show(console: Console, found: Evaluation) -> None:
         markup=False,
     )
     failures = sorted(
-        found.failures, key=lambda failure: failure[1] in found.controls
+        evaluation.failures, key=lambda failure: failure[1] in evaluation.controls
     )  # what was asked for comes first
-    for picture, method, reason in failures[:SHOWN_FAILURES]:
-        about = f"{picture}, {method}" if method else picture
-        console.print(f"[red]{escape(about)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
-    if len(failures) > SHOWN_FAILURES:
-        console.print(f"… and {len(failures) - SHOWN_FAILURES} more, in the results' column error.")
+    for image, method, reason in failures[:MAX_FAILURES]:
+        subject = f"{image}, {method}" if method else image
+        console.print(f"[red]{escape(subject)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
+    if len(failures) > MAX_FAILURES:
+        console.print(f"… and {len(failures) - MAX_FAILURES} more, in the results' column error.")
 
 
-def _show_verdicts(
-    console: Console, found: Evaluation, table: dict[tuple[str, str], Summary], measured: Sequence[str]
+def _print_verdicts(
+    console: Console, evaluation: Evaluation, table: dict[tuple[str, str], Summary], measured: Sequence[str]
 ) -> None:
     """By each metric that judges, the best method beside the next one: a paired test, corrected for all pairs."""
-    methods = [m for m in found.methods if m not in found.controls]
-    judging = [m for m in measured if found.values[m].better != "neither"]
-    if len(methods) > 1 and judging:
-        drawn = Table(box=None, pad_edge=False, title_justify="left")
+    methods = [m for m in evaluation.methods if m not in evaluation.controls]
+    rated_metrics = [m for m in measured if evaluation.values[m].better != "neither"]
+    if len(methods) > 1 and rated_metrics:
+        verdict_table = Table(box=None, pad_edge=False, title_justify="left")
         for name in ("metric", "best", "next", "difference", "p", "verdict"):
-            drawn.add_column(name, justify="right" if name in ("difference", "p") else "left")
-        every = found.comparisons(judging)
-        for metric in judging:
-            sign = -1 if found.values[metric].better == "high" else 1
-            order = sorted(methods, key=lambda m: _last(sign * table[metric, m].value))
-            pair = next((c for c in every if c.metric == metric and {c.first, c.second} == set(order[:2])), None)
+            verdict_table.add_column(name, justify="right" if name in ("difference", "p") else "left")
+        comparisons = evaluation.comparisons(rated_metrics)
+        for metric in rated_metrics:
+            sign = -1 if evaluation.values[metric].better == "high" else 1
+            order = sorted(methods, key=lambda m: _nan_last(sign * table[metric, m].value))
+            pair = next((c for c in comparisons if c.metric == metric and {c.first, c.second} == set(order[:2])), None)
             if pair is None:  # measured of one of them only
                 continue
-            d = pair.difference if pair.first == order[0] else pair.difference.turned
+            difference = pair.difference if pair.first == order[0] else pair.difference.turned
             verdict = f"{pair.winner} is better" if pair.winner else "cannot be told apart"
             verdict = "the same map" if pair.same else verdict
-            drawn.add_row(
+            verdict_table.add_row(
                 escape(metric),
                 *map(escape, order[:2]),
-                f"{d.value:.3g} {d.low:.3g}–{d.high:.3g}",
+                f"{difference.value:.3g} {difference.low:.3g}–{difference.high:.3g}",
                 f"{pair.corrected:.3g}",
                 verdict,
             )
-        console.print(drawn)
-    for alike in found.likenesses:
-        if alike.same:
+        console.print(verdict_table)
+    for similarity in evaluation.likenesses:
+        if similarity.same:
             console.print(
-                f"{alike.first} and {alike.second} are the same map up to a positive factor, on every picture "
-                f"(largest difference {alike.differences.max():.1g} of the maximum): between them there is no winner.",
+                f"{similarity.first} and {similarity.second} are the same map up to a positive factor, on every picture "
+                f"(largest difference {similarity.differences.max():.1g} of the maximum): between them there is no winner.",
                 highlight=False,
                 markup=False,
             )
 
 
-def _last(value: float) -> float:
+def _nan_last(value: float) -> float:
     return value if math.isfinite(value) else math.inf
 
 
-def _table(
-    found: Evaluation,
+def _score_table(
+    evaluation: Evaluation,
     table: dict[tuple[str, str], Summary],
     measured: Sequence[str],
-    distrusted: Mapping[str, str],
+    untrusted_metrics: Mapping[str, str],
 ) -> Table:
-    drawn = Table(box=None, pad_edge=False, title_justify="left")
-    drawn.add_column("method")
+    rich_table = Table(box=None, pad_edge=False, title_justify="left")
+    rich_table.add_column("method")
     for name in measured:
-        arrow = {"high": " ↑", "low": " ↓", "neither": ""}[found.values[name].better]
-        drawn.add_column(f"{escape(name)}{arrow}{UNTRUSTED if name in distrusted else ''}", justify="right")
-    for method in found.methods:
+        arrow = {"high": " ↑", "low": " ↓", "neither": ""}[evaluation.values[name].better]
+        rich_table.add_column(f"{escape(name)}{arrow}{UNTRUSTED_MARK if name in untrusted_metrics else ''}", justify="right")
+    for method in evaluation.methods:
         cells = [_cell(table[name, method]) for name in measured]
-        drawn.add_row(escape(method), *cells, style="dim" if method in found.controls else "")
-    return drawn
+        rich_table.add_row(escape(method), *cells, style="dim" if method in evaluation.controls else "")
+    return rich_table
 
 
 def _cell(summary: Summary) -> str:
@@ -284,22 +284,22 @@ def _cell(summary: Summary) -> str:
     return f"{summary.value:.3g} {summary.low:.3g}–{summary.high:.3g}{invalid}"
 
 
-def _methods(asked: Sequence[str] | None) -> list[str]:
+def _methods(values: Sequence[str] | None) -> list[str]:
     from camlucida.methods import methods
 
-    names = split(asked) or ["grad_cam"]
+    names = split_list(values) or ["grad_cam"]
     return [name for one in names for name in (methods() if one == "all" else [one])]
 
 
-def _layers(asked: Sequence[str] | None) -> str | list[str] | None:
-    names = split(asked)
+def _layers(values: Sequence[str] | None) -> str | list[str] | None:
+    names = split_list(values)
     return names if names and len(names) > 1 else (names[0] if names else None)
 
 
-def _metrics(asked: Sequence[str] | None) -> list[str]:
+def _metrics(values: Sequence[str] | None) -> list[str]:
     from camlucida.metrics import groups, metrics
 
-    names = split(asked) or ["localisation"]
+    names = split_list(values) or ["localisation"]
     return list(
         dict.fromkeys(
             name for one in names for name in (metrics() if one == "all" else groups().get(one.lower(), [one]))

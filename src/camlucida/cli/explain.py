@@ -11,15 +11,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import TrustCode, split
+from camlucida.cli.arguments import TrustCode, split_list
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.pictures import Bars, files_of, look_of, progress_bar, stems_of
+from camlucida.cli.pictures import ExplanationProgress, input_files, overlay_style, progress_bar, output_stems
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 
 if TYPE_CHECKING:
     from camlucida.explanation import Explanation
-    from camlucida.explanations import Explanations
+    from camlucida.explanations import ExplanationSet
 
 
 def explain(
@@ -97,25 +97,25 @@ def explain(
     from camlucida.request import AttributionRequest
 
     console = Terminal()
-    files = files_of(images, output)
-    look = look_of(opacity, colormap, blend)
-    how = {
+    files = input_files(images, output)
+    style = overlay_style(opacity, colormap, blend)
+    request = {
         "target": _one_or_list(target),
-        "layer": _one_or_list(split(layer)),
-        "method": _one_or_list(split(method)) or "grad_cam",
+        "layer": _one_or_list(split_list(layer)),
+        "method": _one_or_list(split_list(method)) or "grad_cam",
         "score": score,
-        "options": _options(option or []),
+        "options": _parse_options(option or []),
         "precision": precision,
-        "batch": batch,
+        "batch_size": batch,
     }
-    stems = stems_of(files, output)
+    stems = output_stems(files, output)
     with console.status(f"Loading {escape(model)} …"):
         loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
     rows, failed = [], 0
     with progress_bar(console) as progress:
-        bars = Bars(progress, len(files), ", ".join(split(method) or ["grad_cam"]))
-        request = AttributionRequest.of(**how, progress=bars.runs)
-        for file, result in each_explained(loaded, files, request):
+        bars = ExplanationProgress(progress, len(files), ", ".join(split_list(method) or ["grad_cam"]))
+        attribution_request = AttributionRequest.of(**request, progress=bars.runs)
+        for file, result in each_explained(loaded, files, attribution_request):
             if isinstance(result, CamlucidaError):
                 if len(files) == 1:
                     raise result
@@ -125,13 +125,13 @@ def explain(
                     f"[red]{escape(Path(str(file)).name)}[/]: {escape(str(result))}", highlight=False, soft_wrap=True
                 )
             else:
-                written = _write(result, output, stems[Path(str(file))], look, maps, panels)
+                written = _write_explanation(result, output, stems[Path(str(file))], style, maps, panels)
                 if compare:
-                    written += _write_comparison(result, output / f"{stems[Path(str(file))]}-disagreement.png", look)
+                    written += _write_comparison(result, output / f"{stems[Path(str(file))]}-disagreement.png", style)
                 rows += _rows(Path(str(file)), result, written)
-                _show(console, result, written, brief=len(files) > 1)
+                _print_explanation(console, result, written, brief=len(files) > 1)
                 if compare and len(files) == 1:
-                    _show_agreement(console, result)
+                    _print_agreement(console, result)
             bars.advance()
     if len(files) > 1:
         _write_results(output / "results.csv", rows)
@@ -144,29 +144,29 @@ def explain(
     return exit_code(len(files) - failed, failed)
 
 
-def _write(
-    result: Explanation | Explanations, output: Path, stem: str, look: dict[str, Any], maps: bool, panels: bool
+def _write_explanation(
+    result: Explanation | ExplanationSet, output: Path, stem: str, style: dict[str, Any], maps: bool, panels: bool
 ) -> list[Path]:
     from camlucida.explanation import Explanation
 
-    written = result.save(output / f"{stem}.png", **look)
+    written = result.save(output / f"{stem}.png", **style)
     if panels and not isinstance(result, Explanation):
         for slug, e in zip(result.slugs, result, strict=True):
-            written += e.save(output / stem / f"{slug}.png", **look)
+            written += e.save(output / stem / f"{slug}.png", **style)
     if maps:
         written += result.save(output / f"{stem}.npz")
     return written
 
 
-def _show(console: Console, result: Explanation | Explanations, written: Sequence[Path], *, brief: bool) -> None:
+def _print_explanation(console: Console, result: Explanation | ExplanationSet, written: Sequence[Path], *, brief: bool) -> None:
     from camlucida.explanation import Explanation
 
     items = [result] if isinstance(result, Explanation) else list(result)
     first = items[0]
     if brief:
-        best = first.predictions[0]
+        likeliest = first.predictions[0]
         console.print(
-            f"{first.source}: {best.name} {best.probability:.1%} → {written[0]}",
+            f"{first.source}: {likeliest.name} {likeliest.probability:.1%} → {written[0]}",
             highlight=False,
             markup=False,
             soft_wrap=True,
@@ -192,34 +192,34 @@ def _show(console: Console, result: Explanation | Explanations, written: Sequenc
         console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _write_comparison(result: Explanation | Explanations, path: Path, look: dict[str, Any]) -> list[Path]:
-    from camlucida._files import write_picture
+def _write_comparison(result: Explanation | ExplanationSet, path: Path, style: dict[str, Any]) -> list[Path]:
+    from camlucida._files import write_image
 
-    several = _several(result)
-    write_picture(lambda: several.disagreement_panel(**look), path)
+    explanations = _as_set(result)
+    write_image(lambda: explanations.disagreement_panel(**style), path)
     return [path]
 
 
-def _several(result: Explanation | Explanations) -> Explanations:
-    from camlucida.explanations import Explanations
+def _as_set(result: Explanation | ExplanationSet) -> ExplanationSet:
+    from camlucida.explanations import ExplanationSet
 
-    return result if isinstance(result, Explanations) else Explanations((result,))
+    return result if isinstance(result, ExplanationSet) else ExplanationSet((result,))
 
 
-def _show_agreement(console: Console, result: Explanation | Explanations) -> None:
-    several = _several(result)
-    found = several.rank_correlation()
+def _print_agreement(console: Console, result: Explanation | ExplanationSet) -> None:
+    explanations = _as_set(result)
+    correlations = explanations.rank_correlation()
     console.print()
     table = Table(title="Rank correlation of the maps", title_justify="left", box=None, pad_edge=False)
     table.add_column("")
-    for number in range(1, len(several) + 1):
+    for number in range(1, len(explanations) + 1):
         table.add_column(f"{number}", justify="right", no_wrap=True)
-    for number, (label, row) in enumerate(zip(several.labels, found, strict=True), start=1):
+    for number, (label, row) in enumerate(zip(explanations.labels, correlations, strict=True), start=1):
         table.add_row(f"{number} {escape(label)}", *("–" if value != value else f"{value:.2f}" for value in row))
     console.print(table)
 
 
-def _rows(file: Path, result: Explanation | Explanations, written: Sequence[Path]) -> list[dict[str, Any]]:
+def _rows(file: Path, result: Explanation | ExplanationSet, written: Sequence[Path]) -> list[dict[str, Any]]:
     from camlucida.explanation import Explanation
 
     items = [result] if isinstance(result, Explanation) else list(result)
@@ -269,16 +269,16 @@ def _one_or_list(values: list[str] | None) -> Any:
     return values[0] if values is not None and len(values) == 1 else values or None
 
 
-def _options(pairs: Sequence[str]) -> dict[str, Any]:
+def _parse_options(pairs: Sequence[str]) -> dict[str, Any]:
     import ast
 
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise MethodError(f"--option {pair} needs the form name=value.")
         try:
-            found[name.strip()] = ast.literal_eval(value)
+            options[name.strip()] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
-            found[name.strip()] = value
-    return found
+            options[name.strip()] = value
+    return options

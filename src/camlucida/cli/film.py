@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import TrustCode, split
+from camlucida.cli.arguments import TrustCode, split_list
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.pictures import progress_bar
 from camlucida.cli.terminal import Terminal
@@ -19,22 +19,22 @@ from camlucida.errors import DataError
 if TYPE_CHECKING:
     from camlucida.analysing import Film
 
-PICTURES = 6
-FAILURES = 5
+IMAGES = 6
+MAX_FAILURES = 5
 
 
 def film(
     data: str,
     /,
     *,
-    runs: Annotated[list[str], Parameter(name=["--runs", "--models"], negative=())],
+    checkpoints: Annotated[list[str], Parameter(name=["--checkpoints", "--models"], negative=())],
     arch: str | None = None,
     trust_code: TrustCode = False,
     method: str = "grad_cam",
     layer: str | None = None,
     target: str = "label",
     boxes: Path | None = None,
-    limit: int = PICTURES,
+    limit: int = IMAGES,
     seed: int = 0,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/film"),
 ) -> int:
@@ -46,7 +46,7 @@ def film(
     ----------
     data
         Pictures: a file, a folder, or any data set as of `camlucida evaluate`; its labels and boxes are used.
-    runs
+    checkpoints
         A folder of a training with --keep-epochs, a folder of checkpoints, or several models in their order.
     arch
         What checkpoints hold the weights of, where they do not say it.
@@ -67,20 +67,20 @@ def film(
         The folder to write to.
     """
     from camlucida.analysing import film as run
-    from camlucida.data.datasets import spread, subset
+    from camlucida.data.datasets import sample_indices, subset
     from camlucida.data.sources import open_dataset
 
     console = Terminal()
     if limit < 1:
         raise DataError(f"--limit {limit}: it is 1 or more.")
     dataset = open_dataset(data, boxes=boxes, count=limit, seed=seed)
-    some = subset(dataset, spread(len(dataset), limit, seed))
-    named = split(runs) or []
+    selected = subset(dataset, sample_indices(len(dataset), limit, seed))
+    names = split_list(checkpoints) or []
     with progress_bar(console) as progress:
         task = progress.add_task("filming", total=None)
-        found = run(
-            named[0] if len(named) == 1 and Path(named[0]).expanduser().is_dir() else named,
-            some,
+        result = run(
+            names[0] if len(names) == 1 and Path(names[0]).expanduser().is_dir() else names,
+            selected,
             method=method,
             layer=layer,
             target=target,
@@ -88,28 +88,28 @@ def film(
             trust_code=trust_code,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    _show(console, found)
-    for path in (*found.save(output / "film.png"), *found.save(output / "film.csv")):
+    _print_film(console, result)
+    for path in (*result.save(output / "film.png"), *result.save(output / "film.csv")):
         console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
-    return exit_code(len(found.pictures), len(found.failures))
+    return exit_code(len(result.images), len(result.failures))
 
 
-def _show(console: Console, found: Film) -> None:
-    shares, lifts, chances = (found.shares(number) for number in ("share", "lift", "chance"))
+def _print_film(console: Console, result: Film) -> None:
+    shares, lifts, chances = (result.shares(number) for number in ("share", "lift", "chance"))
     table = Table(box=None, pad_edge=False)
     table.add_column("checkpoint")
-    known = ["probability", *(["map on the object", "times its share"] if shares else [])]
-    for column in known:
+    columns = ["probability", *(["map on the object", "times its share"] if shares else [])]
+    for column in columns:
         table.add_column(column, justify="right")
-    for name in found.checkpoints:
+    for name in result.checkpoints:
         cells = [f"{each[name].value:{how}} {each[name].low:{how}}–{each[name].high:{how}}"
                  for each, how in ((chances, ".2f"), (shares, ".2f"), (lifts, ".2g")) if name in each]  # fmt: skip
         table.add_row(escape(name), *cells)
     console.print(table)
     console.print(
-        f"means over {len(found.pictures)} pictures of {found.data}, 95 % intervals: bootstrap over pictures",
+        f"means over {len(result.images)} pictures of {result.data}, 95 % intervals: bootstrap over pictures",
         highlight=False,
         markup=False,
     )
-    for picture, reason in found.failures[:FAILURES]:
-        console.print(f"[red]{escape(picture)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
+    for image, reason in result.failures[:MAX_FAILURES]:
+        console.print(f"[red]{escape(image)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)

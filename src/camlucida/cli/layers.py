@@ -54,21 +54,21 @@ def layers(
 def _print_summary(console: Console, model: Model, size: int | None, depth: int) -> None:
     import torch
 
-    from camlucida.engine import candidates, survey, twin_of
+    from camlucida.engine import candidates, profile_calls, copy_of
     from camlucida.engine.layers import Layer
-    from camlucida.error_context import fault_of_network, raised_by_network
+    from camlucida.error_context import describe_network_error, raised_by_network
 
     height, width = (size, size) if size else model.preprocessing.size
     inputs = torch.zeros(1, len(model.preprocessing.mean), height, width)
-    twin = twin_of(model.network)
+    copy = copy_of(model.network)
     try:
-        found = survey(twin, inputs)
-        worth: list[Layer] = candidates(twin, inputs)
+        profile = profile_calls(copy, inputs)
+        candidates_: list[Layer] = candidates(copy, inputs)
     except Exception as error:
         if not raised_by_network(error):
             raise
-        raise ModelError(f"{fault_of_network(error, model, (height, width))} ({model.name})") from error
-    marks = {layer.module: "●" for layer in worth} | ({worth[-1].module: "★"} if worth else {})
+        raise ModelError(f"{describe_network_error(error, model, (height, width))} ({model.name})") from error
+    marks = {layer.module: "●" for layer in candidates_} | ({candidates_[-1].module: "★"} if candidates_ else {})
 
     table = Table(title=f"{escape(model.name)} · {_shape(inputs.shape[1:])} input", title_justify="left", box=None)
     for name in ("", "layer", "type", "output"):
@@ -76,25 +76,25 @@ def _print_summary(console: Console, model: Model, size: int | None, depth: int)
     for name in ("parameters", "running total", "output MB"):
         table.add_column(name, justify="right", no_wrap=True)
     total, activation_bytes = 0, 0
-    counted: set[torch.nn.Module] = set()
-    for event in found.events:
-        new = set(event.module.modules()) - counted
-        counted |= new
-        own = sum(p.numel() for module in new for p in module.parameters(recurse=False))
-        total += own
-        if event.shape is None:
+    seen: set[torch.nn.Module] = set()
+    for call in profile.module_calls:
+        new = set(call.module.modules()) - seen
+        seen |= new
+        n_parameters = sum(p.numel() for module in new for p in module.parameters(recurse=False))
+        total += n_parameters
+        if call.shape is None:
             continue
-        size_mb = 4 * math.prod(event.shape) / 2**20
-        activation_bytes += 4 * math.prod(event.shape) if event.leaf else 0
-        if not event.name or (depth and len(event.name.split(".")) > depth):
+        size_mb = 4 * math.prod(call.shape) / 2**20
+        activation_bytes += 4 * math.prod(call.shape) if call.is_leaf else 0
+        if not call.name or (depth and len(call.name.split(".")) > depth):
             continue
-        name = event.name if found.calls(event.module) == 1 else f"{event.name}#{event.call}"
+        name = call.name if profile.n_calls(call.module) == 1 else f"{call.name}#{call.call}"
         table.add_row(
-            marks.get(event.module, "") if event.call == found.calls(event.module) else "",
+            marks.get(call.module, "") if call.call == profile.n_calls(call.module) else "",
             escape(name),
-            type(event.module).__name__,
-            _shape(event.shape[1:]),
-            f"{event.parameters:,}" if event.parameters else "",
+            type(call.module).__name__,
+            _shape(call.shape[1:]),
+            f"{call.n_parameters:,}" if call.n_parameters else "",
             f"{total:,}",
             f"{size_mb:.2f}",
         )
@@ -107,9 +107,9 @@ def _print_summary(console: Console, model: Model, size: int | None, depth: int)
         f"input {4 * inputs.numel() / 2**20:.2f} MB, all layers' outputs {activation_bytes / 2**20:.1f} MB a picture.",
         highlight=False,
     )
-    if worth:
-        names = ", ".join(layer.name for layer in worth)
-        console.print(f"Worth explaining (●): {names}. Default (★): {worth[-1].name}.", highlight=False)
+    if candidates_:
+        names = ", ".join(layer.name for layer in candidates_)
+        console.print(f"Worth explaining (●): {names}. Default (★): {candidates_[-1].name}.", highlight=False)
 
 
 def _shape(sizes: Sequence[int]) -> str:

@@ -11,16 +11,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.arguments import TrustCode
-from camlucida.cli.evaluate import source_of
+from camlucida.cli.evaluate import run_source
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.opening import is_run, opened
+from camlucida.cli.opening import is_training_folder, open_model_and_data
 from camlucida.cli.pictures import progress_bar
 from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from camlucida.analysing import Mistakes
 
-PAIRS, FAILURES = 8, 5
+MAX_PAIRS, MAX_FAILURES = 8, 5
 
 
 def mistakes(
@@ -36,7 +36,7 @@ def mistakes(
     maps: bool = True,
     boxes: Path | None = None,
     limit: int | None = None,
-    number: Annotated[int, Parameter(name=["--number", "-n"])] = 12,
+    top: Annotated[int, Parameter(name=["--top", "-n"])] = 12,
     seed: int = 0,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/mistakes"),
 ) -> int:
@@ -66,26 +66,26 @@ def mistakes(
         A CSV file with a line a box: file, x0, y0, x1, y1 and, if known, label.
     limit
         How many pictures, drawn at random; all if not given (500 of toybox).
-    number
+    top
         How many of the surest wrong answers are shown.
     seed
         Of every choice by chance.
     output
         The folder to write to.
     """
-    from camlucida._files import write_picture
+    from camlucida._files import write_image
     from camlucida.analysing import mistakes as run
     from camlucida.report.mistakes_page import mistakes_report
 
     console = Terminal()
-    model = model or (data if is_run(data) else "toybox")
+    model = model or (data if is_training_folder(data) else "toybox")
     with console.status(f"Loading {escape(model)} …"):
-        loaded, dataset = opened(
+        loaded, dataset = open_model_and_data(
             data, model, arch=arch, trust_code=trust_code, labels=labels, boxes=boxes, count=limit, seed=seed
         )
     with progress_bar(console) as progress:
         task = progress.add_task("looking", total=None)
-        found = run(
+        result = run(
             loaded,
             dataset,
             method=method,
@@ -94,52 +94,52 @@ def mistakes(
             limit=limit,
             seed=seed,
             out=output,
-            source=source_of(data, model, arch, labels, boxes, dataset),
+            source=run_source(data, model, arch, labels, boxes, dataset),
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    show(console, found)
+    print_mistakes(console, result)
     written = [output / "predictions.parquet"]
     with console.status("Drawing …"):
-        if found.judged:
-            write_picture(found.matrix, output / "confusion.png")
+        if result.judged:
+            write_image(result.matrix, output / "confusion.png")
             written.append(output / "confusion.png")
-        if found.errors(1):
-            written += found.save(output / "errors.png", number)
-        written.append(mistakes_report(found, output / "report.html", errors=number))
+        if result.errors(1):
+            written += result.save(output / "errors.png", top)
+        written.append(mistakes_report(result, output / "report.html", errors=top))
     for path in written:
         console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
-    return exit_code(len(found.rows) - len(found.failures), len(found.failures))
+    return exit_code(len(result.rows) - len(result.failures), len(result.failures))
 
 
-def show(console: Console, found: Mistakes) -> None:
+def print_mistakes(console: Console, result: Mistakes) -> None:
     """The numbers, and the pairs most often confused."""
 
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    if found.judged:
-        right, five, c = found.accuracy, found.top5, found.calibration
-        say(f"right {right.value:.1%} ({right.low:.1%} to {right.high:.1%}) of {len(found.judged):,} pictures")
-        say(f"among the five likeliest {five.value:.1%} ({five.low:.1%} to {five.high:.1%})")
-        say(f"calibration error {c.ece:.1%}; by chance alone up to {c.chance[1]:.1%}")
-        if c.tempered and not c.tempered.endless:
-            say(f"temperature that would help: {c.tempered.temperature:.3g} (not applied)")
-        if pairs := found.confusion.pairs(PAIRS):
+    if result.judged:
+        accuracy, top5, calibration = result.accuracy, result.top5, result.calibration
+        say(f"right {accuracy.value:.1%} ({accuracy.low:.1%} to {accuracy.high:.1%}) of {len(result.judged):,} pictures")
+        say(f"among the five likeliest {top5.value:.1%} ({top5.low:.1%} to {top5.high:.1%})")
+        say(f"calibration error {calibration.ece:.1%}; by chance alone up to {calibration.chance[1]:.1%}")
+        if calibration.temperature_scaling and not calibration.temperature_scaling.unbounded:
+            say(f"temperature that would help: {calibration.temperature_scaling.temperature:.3g} (not applied)")
+        if pairs := result.confusion.pairs(MAX_PAIRS):
             table = Table(box=None, pad_edge=False)
             for column in ("true", "taken for", "pictures", "of"):
                 table.add_column(column, justify="right" if column in ("pictures", "of") else "left")
             for pair in pairs:
                 table.add_row(escape(pair.truth), escape(pair.said), str(pair.count), str(pair.total))
             console.print(table)
-        for each in found.contrasts:
-            if each.differs:
+        for difference in result.contrasts:
+            if difference.differs:
                 say(
-                    f"{each.name} of maps: right {each.right.value:.3g}, wrong {each.wrong.value:.3g}, p corrected "
-                    f"{each.corrected:.2g}"
+                    f"{difference.name} of maps: right {difference.right.value:.3g}, wrong {difference.wrong.value:.3g}, p corrected "
+                    f"{difference.corrected:.2g}"
                 )
-    if found.unjudged:
-        say(f"{len(found.unjudged):,} pictures have no label that is a class of the model: not judged.")
-    for picture, reason in found.failures[:FAILURES]:
-        console.print(f"[red]{escape(picture)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
-    if len(found.failures) > FAILURES:
-        say(f"… and {len(found.failures) - FAILURES} more, in the column error.")
+    if result.unjudged:
+        say(f"{len(result.unjudged):,} pictures have no label that is a class of the model: not judged.")
+    for image, reason in result.failures[:MAX_FAILURES]:
+        console.print(f"[red]{escape(image)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
+    if len(result.failures) > MAX_FAILURES:
+        say(f"… and {len(result.failures) - MAX_FAILURES} more, in the column error.")

@@ -29,7 +29,7 @@ def models(*, search: str = "") -> None:
 
 def _print_models(console: Console, search: str) -> None:
     from camlucida.models.fetch import weights_folder
-    from camlucida.models.torchvision_models import names, weights_of
+    from camlucida.models.torchvision_models import classifier_names, get_weights
     from camlucida.models.toybox import NETWORKS
 
     table = Table(title="Models (--model)", title_justify="left", box=None, pad_edge=False)
@@ -38,9 +38,9 @@ def _print_models(console: Console, search: str) -> None:
     for name in NETWORKS:
         if search in f"toybox:{name}":
             table.add_row(f"toybox:{name}", "built in, 10 classes of drawn scenes", "yes")
-    for name in names():
+    for name in classifier_names():
         if search in name:
-            weights = weights_of(name)
+            weights = get_weights(name)
             path = weights_folder() / weights.url.rpartition("/")[2]
             size = f"{weights.meta.get('_file_size', 0):.0f} MB"
             table.add_row(name, f"{weights.name}, {size}", "yes" if path.exists() else "no, fetched on first use")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
-    from camlucida.data.datasets import DataSet
+    from camlucida.data.datasets import Dataset
     from camlucida.models.model import Model
 
 
-def opened(
+def open_model_and_data(
     data: str,
     model: str,
     *,
@@ -24,7 +24,7 @@ def opened(
     count: int | None = None,
     seed: int = 0,
     split: str | None = None,
-) -> tuple[Model, DataSet]:
+) -> tuple[Model, Dataset]:
     """The model that is explained, and its pictures. exact:… is a benchmark of `camlucida.exact`, the folder of a
     training stands for the pictures that it was validated on, all else is a data set.
 
@@ -32,24 +32,24 @@ def opened(
     count   how many pictures are drawn, where they are
     split   of a data set: only those pictures
     """
-    from camlucida.data.sources import SCENES, open_dataset
+    from camlucida.data.sources import N_TOYBOX_SCENES, open_dataset
     from camlucida.exact import PREFIX, benchmark, open_benchmark
     from camlucida.models.load import load
 
-    if split is not None and (is_run(data) or data.startswith(PREFIX)):
+    if split is not None and (is_training_folder(data) or data.startswith(PREFIX)):
         raise DataError(f"{data} says itself which pictures it takes: --split is for data sets.")
-    if is_run(data):
-        return load(model, arch=arch, trust_code=trust_code, labels=labels), _held_out(data, boxes, trust_code)
+    if is_training_folder(data):
+        return load(model, arch=arch, trust_code=trust_code, labels=labels), _validation_set(data, boxes, trust_code)
     if not data.startswith(PREFIX):
         dataset = open_dataset(data, boxes=boxes, count=count, seed=seed, split=split)  # before weights are fetched
         return load(model, arch=arch, trust_code=trust_code, labels=labels), dataset
     if boxes is not None:
         raise DataError(f"{data} knows what is where: --boxes is for folders.")
-    given = load(model, arch=arch, trust_code=trust_code, labels=labels) if benchmark(data).model else None
-    return open_benchmark(data, given, count=SCENES if count is None else count, seed=seed)
+    loaded = load(model, arch=arch, trust_code=trust_code, labels=labels) if benchmark(data).model else None
+    return open_benchmark(data, loaded, count=N_TOYBOX_SCENES if count is None else count, seed=seed)
 
 
-def reopened(source: Mapping[str, Any], *, by: str, seed: int, trust_code: bool) -> tuple[Model, DataSet]:
+def reopen_model_and_data(source: Mapping[str, Any], *, record_path: str, seed: int, trust_code: bool) -> tuple[Model, Dataset]:
     """Return the model and the data set that the record of an evaluation names, so that its images can be drawn.
 
     Args:
@@ -62,44 +62,44 @@ def reopened(source: Mapping[str, Any], *, by: str, seed: int, trust_code: bool)
         DataError: If the record is damaged, or names a data set on another machine.
         ModelError: If it names a model that a record may not name.
     """
-    from camlucida.data.sources import SCENES, check_recorded, open_dataset
+    from camlucida.data.sources import N_TOYBOX_SCENES, check_recorded_spec, open_dataset
     from camlucida.exact import PREFIX, benchmark, open_benchmark
     from camlucida.models.load import load_recorded
 
     fields = {key: source.get(key) for key in ("data", "model", "arch", "labels", "boxes", "split")}
     count = source.get("count")
-    texts = all(isinstance(value, str | None) for value in fields.values())
-    if not texts or fields["data"] is None or not isinstance(count, int | None):
-        raise DataError(f"{by} does not say in a way that can be read which model and data it is about.")
-    instead = "If you made it yourself, or trust whoever did: --trust-code; or --no-pictures."
+    all_text = all(isinstance(value, str | None) for value in fields.values())
+    if not all_text or fields["data"] is None or not isinstance(count, int | None):
+        raise DataError(f"{record_path} does not say in a way that can be read which model and data it is about.")
+    hint = "If you made it yourself, or trust whoever did: --trust-code; or --no-pictures."
     data, boxes = str(fields["data"]), fields["boxes"]
     if not trust_code:
         for spec in (data, boxes, fields["labels"]):
-            check_recorded(spec, by=by, instead=instead)
+            check_recorded_spec(spec, by=record_path, instead=hint)
 
     def model() -> Model:
         return load_recorded(
-            fields["model"], fields["arch"], labels=fields["labels"], by=by, instead=instead, trust_code=trust_code
+            fields["model"], fields["arch"], labels=fields["labels"], by=record_path, instead=hint, trust_code=trust_code
         )
 
     if data.startswith(PREFIX):
-        given = model() if benchmark(data).model else None
-        return open_benchmark(data, given, count=SCENES if count is None else count, seed=seed)
-    if is_run(data):
-        return model(), _held_out(data, boxes, trust_code)
+        loaded = model() if benchmark(data).model else None
+        return open_benchmark(data, loaded, count=N_TOYBOX_SCENES if count is None else count, seed=seed)
+    if is_training_folder(data):
+        return model(), _validation_set(data, boxes, trust_code)
     dataset = open_dataset(data, boxes=boxes, count=count, seed=seed, split=fields["split"])
     return model(), dataset
 
 
-def is_run(data: str) -> bool:
+def is_training_folder(data: str) -> bool:
     """Whether it is a folder that `camlucida train` wrote."""
     file = Path(data).expanduser() / "run.json"
     return file.is_file() and (file.parent / "model.json").is_file()
 
 
-def _held_out(run: str, boxes: str | Path | None, trust_code: bool) -> DataSet:
-    from camlucida.training.run import held_out
+def _validation_set(run: str, boxes: str | Path | None, trust_code: bool) -> Dataset:
+    from camlucida.training.run import validation_data
 
     if boxes is not None:
         raise DataError(f"{run} knows its own data: give --boxes when training.")
-    return held_out(run, trust_code=trust_code)
+    return validation_data(run, trust_code=trust_code)

@@ -15,17 +15,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from camlucida.errors import DataError
 
 
-def files_of(images: Sequence[str], output: Path) -> list[Path]:
+def input_files(images: Sequence[str], output: Path) -> list[Path]:
     """The pictures named, and those of the folders named; not those that an earlier run wrote there."""
     from camlucida.data.images import image_files
 
-    return [file for image in images for file in image_files(image) if not _ours(file, Path(image), output)]
+    return [file for image in images for file in image_files(image) if not _is_own_output(file, Path(image), output)]
 
 
-def _ours(file: Path, given: Path, output: Path) -> bool:
+def _is_own_output(file: Path, argument: Path, output: Path) -> bool:
     """Whether a picture found in a folder is what an earlier run wrote there."""
-    inner, folder = real_path(output), real_path(given.expanduser())
-    return folder.is_dir() and folder in inner.parents and inner in real_path(file).parents
+    output_folder, folder = real_path(output), real_path(argument.expanduser())
+    return folder.is_dir() and folder in output_folder.parents and output_folder in real_path(file).parents
 
 
 def real_path(path: Path) -> Path:
@@ -37,38 +37,38 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def stems_of(files: Sequence[Path], output: Path) -> dict[Path, str]:
+def output_stems(files: Sequence[Path], output: Path) -> dict[Path, str]:
     """A name for the output of each picture: no two alike, and none that would write over a picture."""
-    taken = {real_path(file) for file in files}
-    count = Counter(file.stem.lower() for file in files)
+    input_paths = {real_path(file) for file in files}
+    n_files = Counter(file.stem.lower() for file in files)
     stems: dict[Path, str] = {}
-    used = {stem for stem, n in count.items() if n == 1}
+    used = {stem for stem, n in n_files.items() if n == 1}
     for number, file in enumerate(files):
         if file in stems:
             continue
-        stem = file.stem if count[file.stem.lower()] == 1 else f"{file.stem}-{number}"
-        while (stem != file.stem and stem.lower() in used) or real_path(output / f"{stem}.png") in taken:
+        stem = file.stem if n_files[file.stem.lower()] == 1 else f"{file.stem}-{number}"
+        while (stem != file.stem and stem.lower() in used) or real_path(output / f"{stem}.png") in input_paths:
             stem += "-explained"
         used.add(stem.lower())
         stems[file] = stem
     return stems
 
 
-def progress_bar(console: Console, count: int | None = None) -> Progress:
+def progress_bar(console: Console, n_inputs: int | None = None) -> Progress:
     """Shown on a terminal only, where a `count` is said for more than one picture only; gone when it is done."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=count in (0, 1) or not console.is_terminal)
+    return Progress(*columns, console=console, transient=True, disable=n_inputs in (0, 1) or not console.is_terminal)
 
 
-class Bars:
+class ExplanationProgress:
     """A bar for the pictures where there are several, and under it one for a picture that takes many runs.
 
     runs      what to hand to `explain` as `progress`
     """
 
-    def __init__(self, progress: Progress, pictures: int, method: str) -> None:
+    def __init__(self, progress: Progress, images: int, method: str) -> None:
         self._progress = progress
-        self._pictures = progress.add_task("explaining", total=pictures, visible=pictures > 1)
+        self._pictures = progress.add_task("explaining", total=images, visible=images > 1)
         self._runs = progress.add_task(escape(method), total=None, visible=False)
 
     def runs(self, done: int, total: int) -> None:
@@ -81,12 +81,12 @@ class Bars:
         self._progress.advance(self._pictures)
 
 
-def look_of(opacity: float, colormap: str | None, blend: str) -> dict[str, Any]:
+def overlay_style(opacity: float, colormap: str | None, blend: str) -> dict[str, Any]:
     """How to draw, checked before anything is computed."""
-    from camlucida.render.colours import checked
+    from camlucida.render.colours import check_colormap
 
     if not 0 <= opacity <= 1:
         raise DataError(f"--opacity {opacity:g} is not between 0 and 1.")
     if blend not in ("heat", "uniform"):
         raise DataError(f"--blend {blend}: it is heat or uniform.")
-    return {"opacity": opacity, "blend": blend} | ({"colormap": checked(colormap)} if colormap else {})
+    return {"opacity": opacity, "blend": blend} | ({"colormap": check_colormap(colormap)} if colormap else {})

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from camlucida.cli.arguments import TrustCode
 from camlucida.cli.evaluate import write_report
-from camlucida.cli.opening import reopened
+from camlucida.cli.opening import reopen_model_and_data
 from camlucida.cli.terminal import Terminal
 
 
@@ -17,7 +17,7 @@ def report(
     run: Path,
     /,
     *,
-    pictures: bool = True,
+    images: bool = True,
     trust_code: TrustCode = False,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("report.html"),
 ) -> int:
@@ -36,10 +36,10 @@ def report(
     from camlucida.evaluation.store import Store
 
     console = Terminal()
-    found, source = Evaluation(run), Store(run).source
+    evaluation, source = Evaluation(run), Store(run).source
     model = data = None
-    seed = found.plan["seed"]  # read first: a folder without a run says so
-    if pictures and source:
-        model, data = reopened(source, by=str(run / "run.json"), seed=seed, trust_code=trust_code)
-    write_report(console, found, output, model, data)
+    seed = evaluation.plan["seed"]  # read first: a folder without a run says so
+    if images and source:
+        model, data = reopen_model_and_data(source, record_path=str(run / "run.json"), seed=seed, trust_code=trust_code)
+    write_report(console, evaluation, output, model, data)
     return 0

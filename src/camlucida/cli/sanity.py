@@ -11,16 +11,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import TrustCode, split
+from camlucida.cli.arguments import TrustCode, split_list
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.pictures import files_of, progress_bar
+from camlucida.cli.pictures import input_files, progress_bar
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
     from camlucida.sanity_checks import Sanity
 
-PICTURES = 12
+IMAGES = 12
 """How many pictures are checked, unless asked otherwise: each step draws maps of all of them."""
 
 
@@ -36,7 +36,7 @@ def sanity(
     checks: Annotated[list[str] | None, Parameter(negative=())] = None,
     layer: str | None = None,
     seeds: int = 5,
-    limit: int = PICTURES,
+    limit: int = IMAGES,
     seed: int = 0,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/sanity"),
 ) -> int:
@@ -71,7 +71,7 @@ def sanity(
     output
         The folder to write to.
     """
-    from camlucida.data.datasets import spread
+    from camlucida.data.datasets import sample_indices
     from camlucida.data.sources import open_dataset
     from camlucida.models.load import load
     from camlucida.sanity_checks import sanity as run
@@ -83,52 +83,52 @@ def sanity(
         scenes = open_dataset("toybox", count=limit, seed=seed)
         sources = [scenes[i].image for i in range(limit)]
     else:
-        files = files_of(images, output)
-        sources = [files[i] for i in spread(len(files), limit, seed)]
+        files = input_files(images, output)
+        sources = [files[i] for i in sample_indices(len(files), limit, seed)]
     with console.status(f"Loading {escape(model)} …"):
         loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
     with progress_bar(console) as progress:
         task = progress.add_task("drawing weights anew", total=None)
-        found = run(
+        result = run(
             loaded,
             sources,
-            methods=split(methods) or ["grad_cam"],
-            checks=split(checks) or ["cascading", "random_logit"],  # type: ignore[arg-type]
+            methods=split_list(methods) or ["grad_cam"],
+            checks=split_list(checks) or ["cascading", "random_logit"],  # type: ignore[arg-type]
             layer=layer,
             seeds=seeds,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    _show(console, found)
-    for path in _write(found, output):
+    _print_sanity(console, result)
+    for path in _write_sanity(result, output):
         console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
-    return exit_code(len(found.steps), len(found.failures))
+    return exit_code(len(result.steps), len(result.failures))
 
 
-def _show(console: Console, found: Sanity) -> None:
+def _print_sanity(console: Console, result: Sanity) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("method", "check", "verdict", "rank correlation", "passes below", "upper half", "maps"):
         table.add_column(column, justify="left" if column in ("method", "check", "verdict") else "right")
-    for verdict in found.verdicts:
-        says = {True: "[green]passes[/]", False: "[bold red]FAILS[/]", None: "cannot tell"}[verdict.passed]
-        pictures = f"{verdict.n} ({verdict.invalid} without)" if verdict.invalid else str(verdict.n)
+    for verdict in result.verdicts:
+        passed_text = {True: "[green]passes[/]", False: "[bold red]FAILS[/]", None: "cannot tell"}[verdict.passed]
+        images = f"{verdict.n} ({verdict.invalid} without)" if verdict.invalid else str(verdict.n)
         upper = "" if verdict.upper is None else f"{verdict.upper:.2f}"
         value = f"{verdict.value:.2f} ± {verdict.error:.2f}"
-        table.add_row(escape(verdict.method), verdict.check, says, value, f"{verdict.limit:.2f}", upper, pictures)
+        table.add_row(escape(verdict.method), verdict.check, passed_text, value, f"{verdict.limit:.2f}", upper, images)
     console.print(table)
-    for name, reason in found.failures:
+    for name, reason in result.failures:
         console.print(f"[red]{escape(name)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
 
 
-def _write(found: Sanity, output: Path) -> Sequence[Path]:
+def _write_sanity(result: Sanity, output: Path) -> Sequence[Path]:
     from dataclasses import asdict, fields
 
     from camlucida._escaping import csv_text
-    from camlucida._files import atomic_write, write_picture
+    from camlucida._files import atomic_write, write_image
     from camlucida.sanity_checks import Step
 
     table = output / "sanity.csv"
     columns = [field.name for field in fields(Step)]
-    atomic_write(table, csv_text(columns, (asdict(step) for step in found.steps)))
+    atomic_write(table, csv_text(columns, (asdict(step) for step in result.steps)))
     strip = output / "sanity.png"
-    write_picture(found.figure, strip)
+    write_image(result.figure, strip)
     return [table, strip]

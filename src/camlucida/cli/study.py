@@ -10,9 +10,9 @@ from cyclopts import App, Parameter
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import TrustCode, split
+from camlucida.cli.arguments import TrustCode, split_list
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.pictures import files_of, progress_bar
+from camlucida.cli.pictures import input_files, progress_bar
 from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -69,16 +69,16 @@ def make(
     from camlucida.studying import make_study
 
     console = Terminal()
-    files = files_of(images, output)
+    files = input_files(images, output)
     with console.status(f"Loading {escape(model)} …"):
         loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
     with progress_bar(console) as progress:
         task = progress.add_task("drawing maps", total=len(files))
-        made = make_study(
+        created = make_study(
             output,
             loaded,
             files,
-            methods=split(methods) or [],
+            methods=split_list(methods) or [],
             layer=layer,
             target=target,
             pairs=pairs,
@@ -86,13 +86,13 @@ def make(
             seed=seed,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    about = made.about
-    for reason in about["left_out"]:
+    metadata = created.metadata
+    for reason in metadata["left_out"]:
         console.print(f"[red]left out[/]: {escape(reason)}", highlight=False, soft_wrap=True)
-    _, total = made.progress("anybody")
-    console.print(f"{total} questions about {about['pictures']} pictures a person", highlight=False)
-    console.print(f"→ {made.path}", highlight=False, markup=False, soft_wrap=True)
-    return exit_code(about["pictures"], len(about["left_out"]))
+    _, total = created.progress("anybody")
+    console.print(f"{total} questions about {metadata['pictures']} pictures a person", highlight=False)
+    console.print(f"→ {created.path}", highlight=False, markup=False, soft_wrap=True)
+    return exit_code(metadata["pictures"], len(metadata["left_out"]))
 
 
 @study.command
@@ -119,31 +119,31 @@ def results(
     from camlucida.studying import results as found_in
 
     console = Terminal()
-    found = found_in(
+    result = found_in(
         Study(folder / "study.sqlite" if folder.is_dir() else folder),
         None if evaluation is None else Evaluation(evaluation),
     )
     table = Table(box=None, pad_edge=False)
     for column in ("method", "strength (Bradley-Terry)", "rating, 1 to 5", "pairs won"):
         table.add_column(column, justify="left" if column == "method" else "right")
-    for s in found.standings:
-        table.add_row(escape(s.method), _number(s.strength), _number(s.rating), f"{s.won} of {s.asked}")
+    for ranking in result.ranking:
+        table.add_row(escape(ranking.method), _interval_text(ranking.strength), _interval_text(ranking.rating), f"{ranking.n_won} of {ranking.n_compared}")
     console.print(table)
-    agree = "" if math.isnan(found.agreement) else f" · two people say the same of {found.agreement:.0%} of the pairs"
-    console.print(f"{found.answers} answers of {found.people} people · 95 % intervals{agree}", highlight=False)
-    if found.with_metrics:
+    agreement = "" if math.isnan(result.agreement) else f" · two people say the same of {result.agreement:.0%} of the pairs"
+    console.print(f"{result.answers} answers of {result.people} people · 95 % intervals{agreement}", highlight=False)
+    if result.metric_agreement:
         table = Table(box=None, pad_edge=False)
         table.add_column("metric")
         table.add_column("Kendall's tau with people", justify="right")
-        for name, tau in sorted(found.with_metrics.items(), key=lambda item: -item[1]):
+        for name, tau in sorted(result.metric_agreement.items(), key=lambda item: -item[1]):
             table.add_row(escape(name), f"{tau:.2f}")
         console.print(table)
     if output is not None:
-        console.print(f"→ {found.save(output)}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"→ {result.save(output)}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
-def _number(interval: Interval) -> str:
+def _interval_text(interval: Interval) -> str:
     if math.isnan(interval.value):
         return "–"
     return f"{interval.value:.2f} {interval.low:.2f}–{interval.high:.2f}"

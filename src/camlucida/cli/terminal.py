@@ -19,12 +19,12 @@ class Terminal(Console):
     write a line of its own. Whatever is drawn otherwise passes through `render`. Names like :dog: are no emoji.
     """
 
-    def __init__(self, **how: Any) -> None:
-        super().__init__(emoji=False, **how)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(emoji=False, **kwargs)
 
-    def render_str(self, text: str, **how: Any) -> Text:
+    def render_str(self, text: str, **kwargs: Any) -> Text:
         """Turn a string into text, what stands in it being escaped first."""
-        return super().render_str(printable(text, lines=False), **how)
+        return super().render_str(printable(text, lines=False), **kwargs)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Draw anything; segments that are rich's own control codes stay."""

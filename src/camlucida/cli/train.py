@@ -12,14 +12,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from camlucida.cli.arguments import TrustCode, split
+from camlucida.cli.arguments import TrustCode, split_list
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from camlucida.training import Training
 
-SHOWN_SKIPPED = 5
+MAX_SKIPPED = 5
 
 
 def train(
@@ -124,15 +124,15 @@ def train(
     from camlucida.training import train as run
 
     console = Terminal()
-    given: dict[str, Any] = {} if train is None else {"train": train}
-    with _bar(console) as progress:
+    optional: dict[str, Any] = {} if train is None else {"train": train}
+    with _progress_bar(console) as progress:
         task = progress.add_task("reading", total=None)
 
         def told(epoch: int, batch: int, batches: int, loss: float) -> None:
             what = f"epoch {epoch}/{epochs} · loss {loss:.3f}"
             progress.update(task, description=what, completed=batch, total=batches)
 
-        made = run(
+        result = run(
             data,
             arch=arch,
             trust_code=trust_code,
@@ -155,46 +155,46 @@ def train(
             weight_decay=weight_decay,
             schedule=schedule,
             warmup=warmup,
-            augment=tuple(split(augment) or ()),
+            augment=tuple(split_list(augment) or ()),
             label_smoothing=label_smoothing,
             class_weights=class_weights,
             precision=precision,
             patience=patience,
             val=val,
             seed=seed,
-            **given,
+            **optional,
         )
-    _show(console, made)
-    return exit_code(len(made.rows), len(made.skipped))
+    _print_training(console, result)
+    return exit_code(len(result.rows), len(result.skipped))
 
 
-def _bar(console: Console) -> Progress:
+def _progress_bar(console: Console) -> Progress:
     """Of one epoch, with the loss; shown on a terminal only."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _show(console: Console, made: Training) -> None:
-    rows, best = made.rows, made.best
-    drawn = Table(box=None, pad_edge=False)
+def _print_training(console: Console, training: Training) -> None:
+    rows, best = training.rows, training.best
+    table = Table(box=None, pad_edge=False)
     columns = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_top5", "seconds"]
-    shown = [name for name in columns if any(row[name] is not None for row in rows)]
-    for name in shown:
-        drawn.add_column(name.replace("_", " "), justify="right")
+    columns_with_values = [name for name in columns if any(row[name] is not None for row in rows)]
+    for name in columns_with_values:
+        table.add_column(name.replace("_", " "), justify="right")
     for row in rows:
-        drawn.add_row(*(_cell(name, row[name]) for name in shown), style="bold" if row == best else "")
-    console.print(drawn)
-    for remark in made.remarks:
+        table.add_row(*(_cell(name, row[name]) for name in columns_with_values), style="bold" if row == best else "")
+    console.print(table)
+    for remark in training.remarks:
         console.print(f"Note: {remark}.", highlight=False, markup=False, soft_wrap=True)
-    _show_skipped(console, made.skipped)
-    console.print(f"→ {made.path} · --model {made.path}", highlight=False, markup=False, soft_wrap=True)
+    _print_skipped(console, training.skipped)
+    console.print(f"→ {training.path} · --model {training.path}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _show_skipped(console: Console, skipped: Sequence[tuple[str, str]]) -> None:
-    for name, reason in skipped[:SHOWN_SKIPPED]:
+def _print_skipped(console: Console, skipped: Sequence[tuple[str, str]]) -> None:
+    for name, reason in skipped[:MAX_SKIPPED]:
         console.print(f"[red]{escape(name)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
     if skipped:
-        more = f", {len(skipped) - SHOWN_SKIPPED} more of them" if len(skipped) > SHOWN_SKIPPED else ""
+        more = f", {len(skipped) - MAX_SKIPPED} more of them" if len(skipped) > MAX_SKIPPED else ""
         console.print(f"{len(skipped)} left out{more} in skipped.csv.", highlight=False)
 
 

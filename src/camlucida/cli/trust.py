@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from camlucida.cli.arguments import TrustCode
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.pictures import Bars, files_of, look_of, progress_bar, stems_of
+from camlucida.cli.pictures import ExplanationProgress, input_files, overlay_style, progress_bar, output_stems
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError
 
@@ -37,7 +37,7 @@ def trust(
     target: str | None = None,
     layer: str | None = None,
     method: str = "grad_cam",
-    moves: int = 128,
+    transforms: int = 128,
     seed: int = 0,
     opacity: float = 0.5,
     colormap: str | None = None,
@@ -66,7 +66,7 @@ def trust(
         One layer; see `camlucida layers`.
     method
         grad_cam and its relatives, also combined, as in "refine(layer_cam)".
-    moves
+    transforms
         In how many places the map is tried: 128, or for slow networks 64 or 32, which find less.
     seed
         Of every choice by chance.
@@ -83,17 +83,17 @@ def trust(
     from camlucida.trusting import trust_each
 
     console = Terminal()
-    files = files_of(images, output)
-    look = look_of(opacity, colormap, blend)
-    stems = stems_of(files, output)
+    files = input_files(images, output)
+    style = overlay_style(opacity, colormap, blend)
+    stems = output_stems(files, output)
     with console.status(f"Loading {escape(model)} …"):
         loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
     rows: list[dict[str, Any]] = []
-    found: Counter[str] = Counter()
+    verdict_counts: Counter[str] = Counter()
     with progress_bar(console) as progress:
-        bars = Bars(progress, len(files), "trust")
-        how = {"method": method, "layer": layer, "target": target, "moves": moves, "seed": seed}
-        for file, result in trust_each(loaded, files, **how, progress=bars.runs):
+        bars = ExplanationProgress(progress, len(files), "trust")
+        request = {"method": method, "layer": layer, "target": target, "n_transforms": transforms, "seed": seed}
+        for file, result in trust_each(loaded, files, **request, progress=bars.runs):
             name = Path(str(file)).name
             if isinstance(result, CamlucidaError):
                 if len(files) == 1:
@@ -102,60 +102,60 @@ def trust(
                 console.print(f"[red]{escape(name)}[/]: {escape(str(result))}", highlight=False, soft_wrap=True)
             else:
                 stem = output / f"{stems[Path(str(file))]}-trust"
-                written = [*result.save(stem.with_name(f"{stem.name}.png"), **look)]
+                written = [*result.save(stem.with_name(f"{stem.name}.png"), **style)]
                 written += result.save(stem.with_name(f"{stem.name}.json"))
-                rows.append(_row(Path(str(file)), result, written[0]))
-                found[result.verdict.belief] += 1
-                _show(console, result, written, brief=len(files) > 1)
+                rows.append(_result_row(Path(str(file)), result, written[0]))
+                verdict_counts[result.verdict.level] += 1
+                _print_trust(console, result, written, brief=len(files) > 1)
             bars.advance()
     if len(files) > 1:
-        _write(output / "results.csv", rows)
-        counts = ", ".join(f"{belief}: {n}" for belief, n in found.most_common())
-        told = f"{counts or 'none judged'}; {len(files) - found.total()} could not be read: {output / 'results.csv'}"
-        console.print(told, highlight=False, markup=False, soft_wrap=True)
-    return exit_code(found.total(), len(files) - found.total())
+        _write_results(output / "results.csv", rows)
+        counts = ", ".join(f"{belief}: {n}" for belief, n in verdict_counts.most_common())
+        summary = f"{counts or 'none judged'}; {len(files) - verdict_counts.total()} could not be read: {output / 'results.csv'}"
+        console.print(summary, highlight=False, markup=False, soft_wrap=True)
+    return exit_code(verdict_counts.total(), len(files) - verdict_counts.total())
 
 
-def _show(console: Console, found: Trust, written: Sequence[Path], *, brief: bool) -> None:
+def _print_trust(console: Console, result: Trust, written: Sequence[Path], *, brief: bool) -> None:
     if brief:
-        line = f"{found.source}: {found.target} {found.probability:.1%}: {found.verdict} → {written[0]}"
+        line = f"{result.source}: {result.target} {result.probability:.1%}: {result.verdict} → {written[0]}"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
         return
-    console.print(found)
+    console.print(result)
     for path in written:
         console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _row(file: Path, found: Trust, written: Path) -> dict[str, Any]:
-    from camlucida.trusting.verdict import middle
+def _result_row(file: Path, result: Trust, written: Path) -> dict[str, Any]:
+    from camlucida.trusting.verdict import median_correlation
 
-    place = found.place
+    test = result.position_test
     numbers = {
-        "probability": found.probability,
-        "choices": found.certainty.choices,
-        "p": place.p if place else None,
-        "fall": place.fall if place else None,
-        "elsewhere": place.elsewhere if place else None,
-        "edge": found.edge.edge,
-        "middle": found.edge.middle,
-        "next_class": middle(found.classes[:1]),
-        "noise": middle(found.noise),
-        "shifts": middle(found.shifts),
+        "probability": result.probability,
+        "choices": result.confidence.choices,
+        "p": test.p if test else None,
+        "fall": test.drop if test else None,
+        "elsewhere": test.mean_drop_elsewhere if test else None,
+        "edge": result.border_test.edge,
+        "middle": result.border_test.middle,
+        "next_class": median_correlation(result.classes[:1]),
+        "noise": median_correlation(result.noise),
+        "shifts": median_correlation(result.shifts),
     }
     return {
         "image": str(file),
-        "belief": found.verdict.belief,
-        "reasons": "; ".join(found.verdict.reasons),
-        "target": found.target,
-        "predicted": found.predicted,
+        "belief": result.verdict.level,
+        "reasons": "; ".join(result.verdict.reasons),
+        "target": result.target,
+        "predicted": result.predicted,
         **{name: "" if value is None or value != value else f"{value:.6g}" for name, value in numbers.items()},
-        "method": found.method,
+        "method": result.method,
         "file": str(written),
         "error": "",
     }
 
 
-def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def _write_results(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     from camlucida._escaping import csv_text
     from camlucida._files import atomic_write
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from camlucida.data.places import Place
+from camlucida.data.places import Location
 from camlucida.errors import DataError
 
 
 @dataclass(frozen=True)
-class Marked:
+class AnnotatedObject:
     """One object: its class's name and its box, as the numbers stand in the file."""
 
     name: str
@@ -22,7 +22,7 @@ class Marked:
         return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
 
 
-def read_xml(file: Place) -> list[Marked]:
+def read_voc_xml(file: Location) -> list[AnnotatedObject]:
     """The objects in a file. Raises `DataError` that names it and says what is wrong."""
     try:
         content = file.read_bytes()
@@ -36,14 +36,14 @@ def read_xml(file: Place) -> list[Marked]:
         tree = ElementTree.fromstring(content)
     except ElementTree.ParseError as error:
         raise DataError(f"{file.name} is no XML: {error}") from None
-    return [_marked(found, file) for found in tree.iter("object")]
+    return [_parse_object(element, file) for element in tree.iter("object")]
 
 
-def _marked(found: ElementTree.Element, file: Place) -> Marked:
-    values = [found.findtext(f"bndbox/{side}", "") for side in ("xmin", "ymin", "xmax", "ymax")]
+def _parse_object(element: ElementTree.Element, file: Location) -> AnnotatedObject:
+    values = [element.findtext(f"bndbox/{side}", "") for side in ("xmin", "ymin", "xmax", "ymax")]
     try:
         x0, y0, x1, y1 = (float(value) for value in values)
     except ValueError:
         raise DataError(f"{file.name}: a box is four numbers, not {', '.join(map(repr, values))}") from None
-    difficult = found.findtext("difficult", "0").strip() == "1"
-    return Marked(found.findtext("name", "").strip(), (x0, y0, x1, y1), difficult)
+    difficult = element.findtext("difficult", "0").strip() == "1"
+    return AnnotatedObject(element.findtext("name", "").strip(), (x0, y0, x1, y1), difficult)

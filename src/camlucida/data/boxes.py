@@ -12,14 +12,14 @@ from camlucida.errors import DataError
 
 
 @dataclass
-class Row:
+class LabelledBoxes:
     """What a table of boxes says about one picture."""
 
     label: str = ""
     boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
 
 
-NAMES = {
+COLUMN_ALIASES = {
     "file": ("file", "filename", "path", "image", "name"),
     "label": ("label", "class", "class_name", "target", "category"),
     "x0": ("x0", "xmin", "left"),
@@ -30,7 +30,7 @@ NAMES = {
 """What the columns of a table of boxes may be called."""
 
 
-def read_boxes(path: str | Path) -> dict[str, Row]:
+def read_boxes(path: str | Path) -> dict[str, LabelledBoxes]:
     """File name -> its label and boxes, of a CSV with a line a box: file, x0, y0, x1, y1 and, if known, label.
 
     x1 and y1 are exclusive, in pixels of the stored picture. Raises `DataError` that names the line.
@@ -40,9 +40,9 @@ def read_boxes(path: str | Path) -> dict[str, Row]:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             table = csv.DictReader(lines)
             columns = _columns(table.fieldnames or [], file)
-            rows: dict[str, Row] = {}
+            rows: dict[str, LabelledBoxes] = {}
             for number, line in enumerate(table, start=2):
-                _add(rows, line, columns, f"{file.name}, line {number}")
+                _add_row(rows, line, columns, f"{file.name}, line {number}")
             return rows
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror or error}.") from None
@@ -50,23 +50,23 @@ def read_boxes(path: str | Path) -> dict[str, Row]:
         raise DataError(f"{file.name} is no UTF-8 text.") from None
 
 
-def _columns(have: Sequence[str], file: Path) -> dict[str, str]:
-    plain = {name.strip().lower(): name for name in have}
-    found = {key: plain[n] for key, names in NAMES.items() for n in reversed(names) if n in plain}
-    missing = [key for key in NAMES if key not in found and key != "label"]
+def _columns(header: Sequence[str], file: Path) -> dict[str, str]:
+    by_lower = {name.strip().lower(): name for name in header}
+    columns = {key: by_lower[n] for key, names in COLUMN_ALIASES.items() for n in reversed(names) if n in by_lower}
+    missing = [key for key in COLUMN_ALIASES if key not in columns and key != "label"]
     if missing:
         raise DataError(
             f"{file.name} needs the columns file, x0, y0, x1, y1 (and label, if known); it lacks "
-            f"{', '.join(missing)} and has {', '.join(have) or 'none'}."
+            f"{', '.join(missing)} and has {', '.join(header) or 'none'}."
         )
-    return found
+    return columns
 
 
-def _add(rows: dict[str, Row], line: Mapping[str, Any], columns: Mapping[str, str], where: str) -> None:
+def _add_row(rows: dict[str, LabelledBoxes], line: Mapping[str, Any], columns: Mapping[str, str], location: str) -> None:
     name = (line.get(columns["file"]) or "").strip()
     if not name:
-        raise DataError(f"{where}: no file is named.")
-    row = rows.setdefault(name, Row())
+        raise DataError(f"{location}: no file is named.")
+    row = rows.setdefault(name, LabelledBoxes())
     row.label = (line.get(columns.get("label", "")) or row.label).strip()
     corners = [(line.get(columns[c]) or "").strip() for c in ("x0", "y0", "x1", "y1")]
     if not any(corners):
@@ -74,9 +74,9 @@ def _add(rows: dict[str, Row], line: Mapping[str, Any], columns: Mapping[str, st
     try:
         x0, y0, x1, y1 = (float(c) for c in corners)
     except ValueError:
-        raise DataError(f"{where}: a box is four numbers, not {', '.join(corners)}.") from None
+        raise DataError(f"{location}: a box is four numbers, not {', '.join(corners)}.") from None
     if not (x0 < x1 and y0 < y1):
         raise DataError(
-            f"{where}: a box goes from left to right and from top to bottom, not {x0:g} {y0:g} {x1:g} {y1:g}."
+            f"{location}: a box goes from left to right and from top to bottom, not {x0:g} {y0:g} {x1:g} {y1:g}."
         )
     row.boxes.append((x0, y0, x1, y1))

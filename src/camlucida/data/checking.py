@@ -16,20 +16,20 @@ from typing import Any
 import numpy as np
 
 from camlucida._files import atomic_write
-from camlucida.data.findings import RULES, TOLERANCE, Finding, Seen
-from camlucida.data.inspecting import Look, inspect
-from camlucida.data.items import Boxes, DataSet
+from camlucida.data.findings import RULES, BOX_TOLERANCE_PX, Finding, CheckedItem
+from camlucida.data.inspecting import ImageInfo, inspect_image
+from camlucida.data.items import Boxes, Dataset
 from camlucida.errors import CamlucidaError
 from camlucida.types import ProgressCallback
 
-ORDER = ("train", "val", "test")
+SPLIT_ORDER = ("train", "val", "test")
 """Of splits, where they are shown."""
-AHEAD = 64
+MAX_PENDING = 64
 """Pictures that are in work at one time."""
 
 
 @dataclass(frozen=True, eq=False)
-class Check:
+class DatasetCheck:
     """A data set, looked through.
 
     seen      its pictures, in order
@@ -38,7 +38,7 @@ class Check:
 
     name: str
     classes: tuple[str, ...]
-    seen: tuple[Seen, ...]
+    items: tuple[CheckedItem, ...]
     findings: tuple[Finding, ...]
 
     @property
@@ -49,32 +49,32 @@ class Check:
     def counts(self) -> list[Counter[str]]:
         """For each class, the pictures in each split; broken ones, too."""
         counts = [Counter[str]() for _ in self.classes]
-        for one in self.seen:
-            if one.label is not None:
-                counts[one.label][one.split] += 1
+        for item in self.items:
+            if item.label is not None:
+                counts[item.label][item.split] += 1
         return counts
 
     @property
     def splits(self) -> list[str]:
         """The splits there are, train first."""
-        have = {one.split for one in self.seen} - {""}
-        return sorted(have, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+        names = {item.split for item in self.items} - {""}
+        return sorted(names, key=lambda name: (SPLIT_ORDER.index(name) if name in SPLIT_ORDER else len(SPLIT_ORDER), name))
 
     def summary(self) -> dict[str, Any]:
         """All of it, as it is written to data.json."""
-        looks = [one.look for one in self.seen if not one.look.error]
+        infos = [item.info for item in self.items if not item.info.error]
         return {
             "data": self.name,
-            "pictures": len(self.seen),
-            "readable": len(looks),
-            "splits": dict(Counter(one.split for one in self.seen)),
+            "pictures": len(self.items),
+            "readable": len(infos),
+            "splits": dict(Counter(one.split for one in self.items)),
             "classes": [
                 {"name": name, "pictures": count.total(), "splits": dict(count)}
                 for name, count in zip(self.classes, self.counts, strict=True)
             ],
-            "sizes": _sizes(looks),
-            "formats": dict(Counter(look.format or "drawn" for look in looks).most_common()),
-            "modes": dict(Counter(look.mode for look in looks).most_common()),
+            "sizes": _size_quantiles(infos),
+            "formats": dict(Counter(info.format or "drawn" for info in infos).most_common()),
+            "modes": dict(Counter(look.mode for look in infos).most_common()),
             "wrong": len(self.wrong),
             "findings": [asdict(finding) for finding in self.findings],
         }
@@ -84,60 +84,60 @@ class Check:
         atomic_write(path, json.dumps(self.summary(), indent=1, ensure_ascii=False))
 
 
-def check(dataset: DataSet, *, progress: ProgressCallback | None = None, workers: int | None = None) -> Check:
+def check_dataset(dataset: Dataset, *, progress: ProgressCallback | None = None, workers: int | None = None) -> DatasetCheck:
     """Open every picture of a data set, and apply every rule of `findings`.
 
     workers   threads; as many as there are processors if not given
     """
-    seen = []
-    for one in _looked(dataset, workers or os.cpu_count() or 1):
-        seen.append(one)
+    items = []
+    for item in _inspect_all(dataset, workers or os.cpu_count() or 1):
+        items.append(item)
         if progress:
-            progress(len(seen), len(dataset))
-    whole = [Finding("data set", True, problem) for problem in getattr(dataset, "problems", ())]
-    found = [finding for rule in RULES for finding in rule(seen, dataset.classes)]
-    findings = sorted([*whole, *found], key=lambda finding: not finding.wrong)
-    return Check(dataset.name, tuple(dataset.classes), tuple(seen), tuple(findings))
+            progress(len(items), len(dataset))
+    dataset_findings = [Finding("data set", True, problem) for problem in getattr(dataset, "problems", ())]
+    rule_findings = [finding for rule in RULES for finding in rule(items, dataset.classes)]
+    findings = sorted([*dataset_findings, *rule_findings], key=lambda finding: not finding.wrong)
+    return DatasetCheck(dataset.name, tuple(dataset.classes), tuple(items), tuple(findings))
 
 
-def _looked(dataset: DataSet, workers: int) -> Iterator[Seen]:
+def _inspect_all(dataset: Dataset, workers: int) -> Iterator[CheckedItem]:
     """In order; never more than a few in work, so that stopping does not mean waiting."""
-    numbers = iter(range(len(dataset)))
+    indices = iter(range(len(dataset)))
     with ThreadPoolExecutor(workers) as pool:
-        waiting = [pool.submit(look_at, dataset, number) for number in islice(numbers, AHEAD)]
+        pending = [pool.submit(check_item, dataset, index) for index in islice(indices, MAX_PENDING)]
         try:
-            while waiting:
-                yield waiting.pop(0).result()
-                waiting += [pool.submit(look_at, dataset, number) for number in islice(numbers, 1)]
+            while pending:
+                yield pending.pop(0).result()
+                pending += [pool.submit(check_item, dataset, number) for number in islice(indices, 1)]
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def look_at(dataset: DataSet, number: int) -> Seen:
+def check_item(dataset: Dataset, index: int) -> CheckedItem:
     """One picture; whatever is wrong with it is part of what was seen."""
     try:
-        item = dataset[number]
+        item = dataset[index]
     except CamlucidaError as error:
-        return Seen(f"number {number}", None, "", Look(error=str(error)))
-    look = inspect(item.image)
-    outside = () if look.error or item.boxes is None else tuple(_outside(item.boxes, look.size))
-    return Seen(item.name, item.label, item.split, look, item.problems, outside)
+        return CheckedItem(f"number {index}", None, "", ImageInfo(error=str(error)))
+    info = inspect_image(item.image)
+    boxes_outside = () if info.error or item.boxes is None else tuple(_describe_outside(item.boxes, info.size))
+    return CheckedItem(item.name, item.label, item.split, info, item.problems, boxes_outside)
 
 
-def _outside(boxes: Boxes, size: tuple[int, int]) -> Iterator[str]:
+def _describe_outside(boxes: Boxes, size: tuple[int, int]) -> Iterator[str]:
     width, height = size
     for x0, y0, x1, y1 in boxes.tolist():
-        where = f"the box {x0:g} {y0:g} {x1:g} {y1:g}"
+        description = f"the box {x0:g} {y0:g} {x1:g} {y1:g}"
         if not (x0 < x1 and y0 < y1):
-            yield f"{where} holds nothing."
-        elif min(x0, y0) < -TOLERANCE or x1 > width + TOLERANCE or y1 > height + TOLERANCE:
-            yield f"{where} reaches out of the picture, which is {width} x {height}."
+            yield f"{description} holds nothing."
+        elif min(x0, y0) < -BOX_TOLERANCE_PX or x1 > width + BOX_TOLERANCE_PX or y1 > height + BOX_TOLERANCE_PX:
+            yield f"{description} reaches out of the picture, which is {width} x {height}."
 
 
-def _sizes(looks: Sequence[Look]) -> dict[str, list[float]]:
+def _size_quantiles(infos: Sequence[ImageInfo]) -> dict[str, list[float]]:
     """The least, the median and the most of width, height and megapixels."""
-    if not looks:
+    if not infos:
         return {}
-    sides = np.array([look.size for look in looks], dtype=np.float64)
+    sides = np.array([info.size for info in infos], dtype=np.float64)
     values = {"width": sides[:, 0], "height": sides[:, 1], "megapixels": sides.prod(axis=1) / 1e6}
-    return {key: [float(np.quantile(of, q)) for q in (0, 0.5, 1)] for key, of in values.items()}
+    return {key: [float(np.quantile(column, q)) for q in (0, 0.5, 1)] for key, column in values.items()}

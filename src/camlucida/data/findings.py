@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from camlucida.data.duplicates import exact, near
-from camlucida.data.inspecting import Look
+from camlucida.data.duplicates import exact_duplicates, near_duplicates
+from camlucida.data.inspecting import ImageInfo
 
-TOLERANCE = 1.0
+BOX_TOLERANCE_PX = 1.0
 """Pixels that a box may stick out: some lists count pixels from 1, some from 0."""
-SMALL = 24
-UNEVEN = 10
-NAMED = 4
+SMALL_SIDE_PX = 24
+MAX_IMBALANCE = 10
+MAX_NAMES = 4
 """Names in one sentence."""
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class CheckedItem:
     """One picture: what is said of it, and how it looks.
 
     outside   its boxes that are not inside of it, each in words
@@ -28,9 +28,9 @@ class Seen:
     name: str
     label: int | None
     split: str
-    look: Look
+    info: ImageInfo
     problems: tuple[str, ...] = ()
-    outside: tuple[str, ...] = ()
+    boxes_outside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,139 +45,139 @@ class Finding:
     kind: str
     wrong: bool
     sentence: str
-    pictures: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
 
 
-Rule: TypeAlias = Callable[[Sequence[Seen], Sequence[str]], Iterator[Finding]]
+FindingRule: TypeAlias = Callable[[Sequence[CheckedItem], Sequence[str]], Iterator[Finding]]
 
 
-def broken(seen: Sequence[Seen], classes: Sequence[str]) -> Iterator[Finding]:
+def broken(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
     """Files that are missing, empty, cut off or no pictures."""
-    for one in seen:
-        if one.look.error:
-            yield Finding("broken", True, f"{one.name}: {one.look.error}", (one.name,))
+    for item in items:
+        if item.info.error:
+            yield Finding("broken", True, f"{item.name}: {item.info.error}", (item.name,))
 
 
-def notes(seen: Sequence[Seen], classes: Sequence[str]) -> Iterator[Finding]:
+def annotation_problems(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
     """What the lists and annotations say wrongly of single pictures."""
-    for one in seen:
-        yield from (Finding("annotation", True, f"{one.name}: {problem}", (one.name,)) for problem in one.problems)
+    for item in items:
+        yield from (Finding("annotation", True, f"{item.name}: {problem}", (item.name,)) for problem in item.problems)
 
 
-def boxes(seen: Sequence[Seen], classes: Sequence[str]) -> Iterator[Finding]:
+def boxes_outside_image(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
     """Boxes that stick out of their pictures, or hold nothing."""
-    for one in seen:
-        yield from (Finding("box", True, f"{one.name}: {outside}", (one.name,)) for outside in one.outside)
+    for item in items:
+        yield from (Finding("box", True, f"{item.name}: {outside}", (item.name,)) for outside in item.boxes_outside)
 
 
-def unlabelled(seen: Sequence[Seen], classes: Sequence[str]) -> Iterator[Finding]:
+def unlabelled(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
     """Pictures without a label among others that have one; a whole split without any is meant so."""
-    some = {one.split for one in seen if one.label is not None}
+    labelled_splits = {item.split for item in items if item.label is not None}
     for wrong in (True, False):
-        names = tuple(one.name for one in seen if one.label is None and (one.split in some) is wrong)
-        if names and some:
-            few = f"{_count(names, 'picture has', 'pictures have')} no label: {_list(names)}."
-            yield Finding("label", wrong, few if wrong else f"a split has no labels at all: {few}", names)
+        names = tuple(one.name for one in items if one.label is None and (one.split in labelled_splits) is wrong)
+        if names and labelled_splits:
+            sentence = f"{_count(names, 'picture has', 'pictures have')} no label: {_join_some(names)}."
+            yield Finding("label", wrong, sentence if wrong else f"a split has no labels at all: {sentence}", names)
 
 
-def names(seen: Sequence[Seen], classes: Sequence[str]) -> Iterator[Finding]:
+def similar_class_names(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
     """Classes whose names differ by case, spaces, hyphens or underscores only."""
-    alike: dict[str, list[str]] = defaultdict(list)
+    by_spelling: dict[str, list[str]] = defaultdict(list)
     for name in classes:
-        alike["".join(letter for letter in name.casefold() if letter not in " _-\t.")].append(name)
-    for group in alike.values():
+        by_spelling["".join(letter for letter in name.casefold() if letter not in " _-\t.")].append(name)
+    for group in by_spelling.values():
         if len(group) > 1:
-            yield Finding("class", True, f"{_and(map(repr, group))} are {len(group)} classes: is it one?")
+            yield Finding("class", True, f"{_join_all(map(repr, group))} are {len(group)} classes: is it one?")
 
 
-def sizes(seen: Sequence[Seen], classes: Sequence[str]) -> Iterator[Finding]:
+def class_sizes(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
     """Classes without pictures, with one, and very uneven ones; what cannot be read does not count."""
-    count = Counter(one.label for one in seen if one.label is not None and not one.look.error)
-    lone = [classes[label] for label in sorted(count) if count[label] == 1]
-    for name in lone:
+    counts = Counter(item.label for item in items if item.label is not None and not item.info.error)
+    single = [classes[label] for label in sorted(counts) if counts[label] == 1]
+    for name in single:
         yield Finding(
             "class", True, f"the class {name!r} has one picture only: nothing can be learnt and tested on it."
         )
-    empty = [name for label, name in enumerate(classes) if not count[label]]
+    empty = [name for label, name in enumerate(classes) if not counts[label]]
     if empty:
-        few = f"{_count(empty, 'class has', 'classes have')} no picture that can be read: {_list(empty)}."
-        yield Finding("class", any(one.label is not None and classes[one.label] in empty for one in seen), few)
-    if count and max(count.values()) > UNEVEN * min(count.values()):
-        (most, many), (least, few_) = count.most_common(1)[0], min(count.items(), key=lambda pair: pair[1])
-        uneven = f"the classes are uneven: {many} pictures of {classes[most]!r}, {few_} of {classes[least]!r}."
-        yield Finding("class", False, uneven)
+        sentence = f"{_count(empty, 'class has', 'classes have')} no picture that can be read: {_join_some(empty)}."
+        yield Finding("class", any(one.label is not None and classes[one.label] in empty for one in items), sentence)
+    if counts and max(counts.values()) > MAX_IMBALANCE * min(counts.values()):
+        (largest, largest_count), (smallest, smallest_count) = counts.most_common(1)[0], min(counts.items(), key=lambda pair: pair[1])
+        imbalance = f"the classes are uneven: {largest_count} pictures of {classes[largest]!r}, {smallest_count} of {classes[smallest]!r}."
+        yield Finding("class", False, imbalance)
 
 
-def splits(seen: Sequence[Seen], classes: Sequence[str]) -> Iterator[Finding]:
+def classes_missing_in_train(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
     """Classes that are tested and never learnt."""
-    where: dict[str, set[int]] = defaultdict(set)
-    for one in seen:
-        if one.label is not None and not one.look.error:
-            where[one.split].add(one.label)
-    for split in sorted(where.keys() - {"train", ""}) if "train" in where else ():
-        lost = [classes[label] for label in sorted(where[split] - where["train"])]
-        if lost:
-            few = _count(lost, "class is", "classes are")
-            yield Finding("split", True, f"{few} in {split}, but not in train: {_list(lost)}.")
+    labels_by_split: dict[str, set[int]] = defaultdict(set)
+    for item in items:
+        if item.label is not None and not item.info.error:
+            labels_by_split[item.split].add(item.label)
+    for split in sorted(labels_by_split.keys() - {"train", ""}) if "train" in labels_by_split else ():
+        missing = [classes[label] for label in sorted(labels_by_split[split] - labels_by_split["train"])]
+        if missing:
+            count = _count(missing, "class is", "classes are")
+            yield Finding("split", True, f"{count} in {split}, but not in train: {_join_some(missing)}.")
 
 
-def same(seen: Sequence[Seen], classes: Sequence[str]) -> Iterator[Finding]:
+def duplicates(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
     """The same file twice: in two splits, under two labels, or just twice."""
-    for group in exact([one.look for one in seen]):
-        yield _doubled([seen[i] for i in group], classes, "are the same file", True)
+    for group in exact_duplicates([item.info for item in items]):
+        yield _duplicate_finding([items[i] for i in group], classes, "are the same file", True)
 
 
-def alike(seen: Sequence[Seen], classes: Sequence[str]) -> Iterator[Finding]:
+def similar_images(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
     """Pictures that look the same: wrong where they are in two splits, else good to know."""
-    for group in near([one.look for one in seen]):
-        yield _doubled([seen[i] for i in group], classes, "look the same", False)
+    for group in near_duplicates([item.info for item in items]):
+        yield _duplicate_finding([items[i] for i in group], classes, "look the same", False)
 
 
-def _doubled(group: Sequence[Seen], classes: Sequence[str], how: str, wrong: bool) -> Finding:
-    pictures = tuple(one.name for one in group)
-    said = f"{_list(pictures)} {how}"
-    parts = sorted({one.split for one in group})
+def _duplicate_finding(group: Sequence[CheckedItem], classes: Sequence[str], relation: str, wrong: bool) -> Finding:
+    images = tuple(item.name for item in group)
+    sentence = f"{_join_some(images)} {relation}"
+    splits_ = sorted({one.split for one in group})
     labels = sorted({one.label for one in group if one.label is not None})
-    if len(parts) > 1:
-        return Finding("leak", True, f"{said}, in {_and(part or 'no split' for part in parts)}.", pictures)
+    if len(splits_) > 1:
+        return Finding("leak", True, f"{sentence}, in {_join_all(split or 'no split' for split in splits_)}.", images)
     if len(labels) > 1:
-        return Finding("conflict", wrong, f"{said}, called {_and(repr(classes[k]) for k in labels)}.", pictures)
-    return Finding("duplicate" if wrong else "near duplicate", wrong, f"{said}.", pictures)
+        return Finding("conflict", wrong, f"{sentence}, called {_join_all(repr(classes[k]) for k in labels)}.", images)
+    return Finding("duplicate" if wrong else "near duplicate", wrong, f"{sentence}.", images)
 
 
-def forms(seen: Sequence[Seen], classes: Sequence[str]) -> Iterator[Finding]:
+def storage_formats(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
     """How pictures are stored: good to know, as every tool reads such ones in its own way."""
-    kinds: tuple[tuple[str, Callable[[Look], bool]], ...] = (
+    kinds: tuple[tuple[str, Callable[[ImageInfo], bool]], ...] = (
         ("grey", lambda look: look.mode in ("1", "L", "LA", "I", "F") or look.mode.startswith("I;16")),
         ("CMYK, whose colours depend on who converts them", lambda look: look.mode == "CMYK"),
         ("with transparency, which is laid on white", lambda look: look.alpha),
         ("turned or mirrored by an EXIF tag, which not every tool obeys", lambda look: look.orientation != 1),
-        (f"less than {SMALL} pixels wide or high", lambda look: min(look.size) < SMALL),
+        (f"less than {SMALL_SIDE_PX} pixels wide or high", lambda look: min(look.size) < SMALL_SIDE_PX),
     )
-    readable = [one for one in seen if not one.look.error]
-    for what, applies in kinds:
-        found = tuple(one.name for one in readable if applies(one.look))
-        if found:
+    readable = [item for item in items if not item.info.error]
+    for description, applies in kinds:
+        names = tuple(one.name for one in readable if applies(one.info))
+        if names:
             yield Finding(
-                "form", False, f"{_count(found, 'picture is', 'pictures are')} {what}: {_list(found)}.", found
+                "form", False, f"{_count(names, 'picture is', 'pictures are')} {description}: {_join_some(names)}.", names
             )
 
 
-RULES: tuple[Rule, ...] = (broken, notes, unlabelled, names, sizes, splits, boxes, same, alike, forms)
+RULES: tuple[FindingRule, ...] = (broken, annotation_problems, unlabelled, similar_class_names, class_sizes, classes_missing_in_train, boxes_outside_image, duplicates, similar_images, storage_formats)
 """In the order in which they are told."""
 
 
-def _count(things: Sequence[str], one: str, many: str) -> str:
-    return f"{len(things):,} {one if len(things) == 1 else many}"
+def _count(elements: Sequence[str], singular: str, plural: str) -> str:
+    return f"{len(elements):,} {singular if len(elements) == 1 else plural}"
 
 
-def _list(names: Sequence[str]) -> str:
+def _join_some(names: Sequence[str]) -> str:
     """All of a few names, or the first of many."""
-    if len(names) <= NAMED + 1:
-        return _and(names)
-    return f"{', '.join(names[:NAMED])} and {len(names) - NAMED:,} more"
+    if len(names) <= MAX_NAMES + 1:
+        return _join_all(names)
+    return f"{', '.join(names[:MAX_NAMES])} and {len(names) - MAX_NAMES:,} more"
 
 
-def _and(names: Iterable[str]) -> str:
-    *front, last = names
-    return f"{', '.join(front)} and {last}" if front else last
+def _join_all(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last

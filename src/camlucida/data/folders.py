@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from camlucida.data.boxes import Row, read_boxes
-from camlucida.data.items import Item, Listed
-from camlucida.data.places import OURS, Place, Remote, pictures_in, place_of
+from camlucida.data.boxes import LabelledBoxes, read_boxes
+from camlucida.data.items import Item, ListDataset
+from camlucida.data.places import OUTPUT_FOLDER, Location, RemotePath, images_in, location_of
 
 SPLITS = {
     "train": "train",
@@ -23,7 +23,7 @@ SPLITS = {
 """What folders of splits are called, in any case."""
 
 
-def folder(path: str | Path | Remote, boxes: str | Path | None = None) -> Listed:
+def folder(path: str | Path | RemotePath, boxes: str | Path | None = None) -> ListDataset:
     """The pictures below a folder, by name; its sub-folders are the classes, if it has any with pictures in them.
 
     Where all sub-folders are called train, val or test (or training, valid, validation, dev, testing), they are splits,
@@ -33,49 +33,49 @@ def folder(path: str | Path | Remote, boxes: str | Path | None = None) -> Listed
     boxes   a CSV file with a line a box: see `read_boxes`. Labels in it count before the folders' names.
     Raises `ImageError` where there is no picture, `DataError` where the table cannot be read.
     """
-    root = place_of(path)
-    files = pictures_in(root)
-    known = read_boxes(boxes) if boxes is not None else {}
+    root = location_of(path)
+    files = images_in(root)
+    labelled_boxes = read_boxes(boxes) if boxes is not None else {}
     names = [name for name, _ in files]
-    divided = _divided(names)
-    inside = sorted({named for name in names if (named := _class_of(name, divided))})
-    classes = tuple(sorted({row.label for row in known.values() if row.label}) or inside)
-    numbers = {name: number for number, name in enumerate(classes)}
+    has_splits = _has_splits(names)
+    class_names = sorted({class_name for name in names if (class_name := _class_of(name, has_splits))})
+    classes = tuple(sorted({row.label for row in labelled_boxes.values() if row.label}) or class_names)
+    label_of = {name: number for number, name in enumerate(classes)}
     items, used = [], set()
     for name, file in files:
-        key = next((key for key in (name, name.partition("/")[2], file.name) if key in known), "")
+        key = next((key for key in (name, name.partition("/")[2], file.name) if key in labelled_boxes), "")
         used.add(key)
-        row = known.get(key, Row())
-        label = numbers.get(row.label or _class_of(name, divided))
-        found = np.array(row.boxes, dtype=np.float64).reshape(-1, 4) if row.boxes else None
-        split = SPLITS[name.partition("/")[0].lower()] if divided else ""
-        items.append(Item(file, name, label, found, split=split))
-    lost = [f"{key} is in {Path(str(boxes)).name}, but there is no such picture." for key in known if key not in used]
+        row = labelled_boxes.get(key, LabelledBoxes())
+        label = label_of.get(row.label or _class_of(name, has_splits))
+        box_array = np.array(row.boxes, dtype=np.float64).reshape(-1, 4) if row.boxes else None
+        split = SPLITS[name.partition("/")[0].lower()] if has_splits else ""
+        items.append(Item(file, name, label, box_array, split=split))
+    missing = [f"{key} is in {Path(str(boxes)).name}, but there is no such picture." for key in labelled_boxes if key not in used]
     name = root.name or str(root.absolute() if isinstance(root, Path) else root)
-    return Listed(name, items, classes, problems=(*lost, *_empty(root, names, divided)))
+    return ListDataset(name, items, classes, problems=(*missing, *_empty_folders(root, names, has_splits)))
 
 
-def _divided(names: list[str]) -> bool:
+def _has_splits(names: list[str]) -> bool:
     """Whether the folders at the top are splits: all of them, for a class may well be called train."""
     tops = {name.partition("/")[0] if "/" in name else "" for name in names}
     return bool(tops) and all(top.lower() in SPLITS for top in tops)
 
 
-def _class_of(name: str, divided: bool) -> str:
+def _class_of(name: str, has_splits: bool) -> str:
     """The folder that a picture lies in below the top, or below its split; "" for none."""
-    inner = name.partition("/")[2] if divided else name
+    inner = name.partition("/")[2] if has_splits else name
     return inner.partition("/")[0] if "/" in inner else ""
 
 
-def _empty(root: Place, names: list[str], divided: bool) -> list[str]:
+def _empty_folders(root: Location, names: list[str], has_splits: bool) -> list[str]:
     """About folders in the place of classes that hold no picture. A remote store has no empty folders."""
     if not isinstance(root, Path) or not root.is_dir():
         return []
-    full = {"/".join(parts[:depth]) for name in names if (parts := name.split("/")) for depth in (1, 2)}
-    level = [f"{top.name}/{inner.name}" for top in _folders(root) for inner in _folders(top)] if divided else []
-    here = [folder.name for folder in _folders(root)] + level
-    return [f"the folder {name} has no picture in it: it is no class." for name in here if name not in full]
+    non_empty = {"/".join(parts[:depth]) for name in names if (parts := name.split("/")) for depth in (1, 2)}
+    below_splits = [f"{top.name}/{inner.name}" for top in _subfolders(root) for inner in _subfolders(top)] if has_splits else []
+    candidates = [folder.name for folder in _subfolders(root)] + below_splits
+    return [f"the folder {name} has no picture in it: it is no class." for name in candidates if name not in non_empty]
 
 
-def _folders(place: Path) -> list[Path]:
-    return sorted(p for p in place.iterdir() if p.is_dir() and not p.name.startswith(".") and p.name != OURS)
+def _subfolders(root: Path) -> list[Path]:
+    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".") and p.name != OUTPUT_FOLDER)

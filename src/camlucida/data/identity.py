@@ -16,26 +16,26 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from camlucida.data.items import DataSet, Item
+from camlucida.data.items import Dataset, Item
 from camlucida.errors import CamlucidaError
 
-CHANGED = "the images, or what is known about them (labels, boxes, masks), are not those that it was begun with"
+DATA_CHANGED = "the images, or what is known about them (labels, boxes, masks), are not those that it was begun with"
 """What a run says whose data are no longer those that it is about."""
 
 
-def identity(dataset: DataSet, indices: Iterable[int]) -> str:
+def dataset_hash(dataset: Dataset, indices: Iterable[int]) -> str:
     """Return 16 hex digits that change with the images, names, labels, boxes, masks or parts of these items."""
-    known = Identity(dataset)
+    hasher = DatasetHasher(dataset)
     for index in indices:
-        known.add(dataset[index])
-    return known.digest()
+        hasher.add(dataset[index])
+    return hasher.digest()
 
 
-class Identity:
+class DatasetHasher:
     """The digest of a data set, item by item."""
 
-    def __init__(self, dataset: DataSet) -> None:
-        self._digest = hashlib.sha256(repr((dataset.name, tuple(dataset.classes))).encode(*_ANY))
+    def __init__(self, dataset: Dataset) -> None:
+        self._digest = hashlib.sha256(repr((dataset.name, tuple(dataset.classes))).encode(*_ENCODING))
         self._stamps: dict[str, str] = {}
 
     def add(self, item: Item | None) -> None:
@@ -44,27 +44,27 @@ class Identity:
             self._digest.update(b"none")
             return
         boxes = None if item.boxes is None else np.asarray(item.boxes, dtype=np.float64).tolist()
-        known = (item.name, item.label, item.split, item.others, boxes, stamp(item.image))
-        self._digest.update(repr(known).encode(*_ANY))
+        record = (item.name, item.label, item.split, item.also_correct, boxes, content_stamp(item.image))
+        self._digest.update(repr(record).encode(*_ENCODING))
         if item.files:
             for file in item.files:
-                self._digest.update(self._of_file(file).encode(*_ANY))
-        elif item.mask is not None or item.parts is not None or item.rival is not None:
-            self._digest.update(_of_masks(item))
+                self._digest.update(self._file_stamp(file).encode(*_ENCODING))
+        elif item.mask is not None or item.parts is not None or item.other_objects_mask is not None:
+            self._digest.update(_mask_digest(item))
 
     def digest(self) -> str:
         """Return 16 hex digits of what was added so far."""
         return self._digest.hexdigest()[:16]
 
-    def _of_file(self, file: Any) -> str:
+    def _file_stamp(self, file: Any) -> str:
         """Return the stamp of a file that many items may share: asked for once."""
         name = str(file)
         if name not in self._stamps:
-            self._stamps[name] = stamp(file)
+            self._stamps[name] = content_stamp(file)
         return self._stamps[name]
 
 
-def stamp(source: Any) -> str:
+def content_stamp(source: Any) -> str:
     """Return text that changes with the content of whatever `load_image` reads; nothing is decoded.
 
     Args:
@@ -78,10 +78,10 @@ def stamp(source: Any) -> str:
         except (OSError, ValueError):
             return "unreadable"
         return f"{status.st_size} {status.st_mtime_ns}"
-    own = getattr(source, "stamp", None)
-    if callable(own):
+    own_stamp = getattr(source, "stamp", None)
+    if callable(own_stamp):
         try:
-            return str(own())
+            return str(own_stamp())
         except (OSError, CamlucidaError):
             return "unreadable"
     if isinstance(source, bytes | bytearray | memoryview):
@@ -89,15 +89,15 @@ def stamp(source: Any) -> str:
     if isinstance(source, np.ndarray):
         return f"{source.shape} {source.dtype.str} {_digest(np.ascontiguousarray(source).tobytes())}"
     if isinstance(source, Image.Image):
-        return _of_image(source)
-    return _of_stream(source)
+        return _image_stamp(source)
+    return _stream_stamp(source)
 
 
-_ANY = ("utf-8", "surrogateescape")
+_ENCODING = ("utf-8", "surrogateescape")
 """How text becomes bytes: a file name need not be text."""
 
 
-def _of_image(image: Image.Image) -> str:
+def _image_stamp(image: Image.Image) -> str:
     try:
         palette = image.getpalette() if image.mode == "P" else None
         return f"{image.size} {image.mode} {palette} {_digest(image.tobytes())}"
@@ -105,7 +105,7 @@ def _of_image(image: Image.Image) -> str:
         return f"unreadable {type(error).__name__}"
 
 
-def _of_stream(source: Any) -> str:
+def _stream_stamp(source: Any) -> str:
     """Return a digest of what a file object holds, which is left at its start; of a pipe only what kind it is."""
     try:
         if isinstance(source, io.IOBase) and not source.seekable():
@@ -118,19 +118,19 @@ def _of_stream(source: Any) -> str:
         return type(source).__name__
 
 
-def _of_masks(item: Item) -> bytes:
+def _mask_digest(item: Item) -> bytes:
     """Return the masks of an item, packed and hashed."""
     digest = hashlib.blake2b(digest_size=16)
-    for name, make in (("mask", item.mask), ("rival", item.rival), ("parts", item.parts)):
-        if make is None:
+    for name, read_mask in (("mask", item.mask), ("rival", item.other_objects_mask), ("parts", item.parts)):
+        if read_mask is None:
             continue
         try:
-            made: Any = make()
+            masks: Any = read_mask()
         except CamlucidaError as error:
-            made = {f"broken: {error}": np.zeros((0, 0), dtype=bool)}
-        for part, mask in made.items() if isinstance(made, dict) else [("", made)]:
+            masks = {f"broken: {error}": np.zeros((0, 0), dtype=bool)}
+        for part, mask in masks.items() if isinstance(masks, dict) else [("", masks)]:
             pixels = np.asarray(mask, dtype=bool)
-            digest.update(f"{name} {part} {pixels.shape}".encode(*_ANY) + np.packbits(pixels).tobytes())
+            digest.update(f"{name} {part} {pixels.shape}".encode(*_ENCODING) + np.packbits(pixels).tobytes())
     return digest.digest()
 
 

@@ -30,14 +30,14 @@ from camlucida.errors import ImageError, nearest
 from camlucida.options import Between, checked_arguments
 
 
-class Readable(Protocol):
+class BinarySource(Protocol):
     """What gives the bytes of a file when it is asked: a file object, or a file that lies elsewhere."""
 
     def read(self) -> bytes:
         """All of it."""
 
 
-Source: TypeAlias = str | os.PathLike[str] | Readable | bytes | bytearray | Image.Image | NDArray[Any]
+Source: TypeAlias = str | os.PathLike[str] | BinarySource | bytes | bytearray | Image.Image | NDArray[Any]
 """What can be read as a picture."""
 
 MAX_PIXELS = 89_478_485
@@ -53,7 +53,7 @@ _SUFFIXES = ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .ppm .pg
 SUFFIXES = frozenset(_SUFFIXES.split())
 """What `image_files` takes for a picture."""
 
-STARTS = (
+FOREIGN_SIGNATURES = (
     (rb"\s*<(!doctype html|html|head|body)", "an HTML page, perhaps a failed download"),
     (rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<svg", "an SVG drawing; export it as PNG"),
     (rb"version https://git-lfs", "a Git LFS pointer; fetch the file with `git lfs pull`"),
@@ -67,7 +67,7 @@ STARTS = (
 )
 """How files begin that people take for pictures, and what to say about them."""
 
-LISTED = 5000
+MAX_LISTED = 5000
 """Names of a folder that are looked through for a suggestion."""
 
 
@@ -91,33 +91,33 @@ def load_image(
     """
     if isinstance(source, np.ndarray):
         _check_pixels(source.shape[:2][::-1], max_pixels, "the array")
-        return _named("the array", from_array, source)
+        return _with_name("the array", from_array, source)
     if isinstance(source, Image.Image):
         name = getattr(source, "filename", "") or "the Pillow picture"
         _check_pixels(source.size, max_pixels, str(name))
         _check_bytes(source, max_bytes, str(name))
-        return _named(str(name), to_rgb, source)
+        return _with_name(str(name), to_rgb, source)
     if isinstance(source, bytes | bytearray | memoryview):
         return _decode(io.BytesIO(source), f"the {len(source)} bytes given", max_pixels, max_bytes)
     if isinstance(source, str | os.PathLike):
         with _open(source) as stream:
             return _decode(stream, str(source), max_pixels, max_bytes)
     if hasattr(source, "read"):
-        return _decode(_rewound(source), str(getattr(source, "name", "") or "the file object"), max_pixels, max_bytes)
+        return _decode(_read_into_memory(source), str(getattr(source, "name", "") or "the file object"), max_pixels, max_bytes)
     kind = f"{type(source).__module__}.{type(source).__qualname__}"
     hint = " Pass tensor.permute(1, 2, 0).numpy(), in [0, 1]." if kind.startswith("torch.") else ""
     raise ImageError(f"a {kind} is no picture: pass a path, bytes, a file, a Pillow picture or an array.{hint}")
 
 
-def _named(name: str, read: Any, value: Any) -> Image.Image:
+def _with_name(name: str, read: Any, value: Any) -> Image.Image:
     """Read, and say in every error which picture it was."""
     try:
-        picture: Image.Image = read(value)
+        image: Image.Image = read(value)
     except ImageError as error:
         raise ImageError(f"cannot read {name}: {error}") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, EOFError, struct.error ...
         raise ImageError(f"cannot read {name}: {_reason(error)}") from error
-    return picture
+    return image
 
 
 def _reason(error: Exception) -> str:
@@ -139,7 +139,7 @@ def _check_pixels(size: tuple[int, ...], max_pixels: int, name: str) -> None:
 def _check_bytes(image: Image.Image, max_bytes: int, name: str) -> None:
     """Refuse what takes too much memory to decode: deep pixels, or millions of rows, each with an address."""
     width, height = image.size
-    pixel = 4 + (1 if image.mode in ONE_BYTE else 2 if image.mode.startswith("I;16") else 4)
+    pixel = 4 + (1 if image.mode in ONE_BYTE_MODES else 2 if image.mode.startswith("I;16") else 4)
     rows = 2 * 4 * width if image.format == "PNG" else 0  # its decoder holds two
     needed = width * height * pixel + 2 * 8 * height + rows
     if needed > max_bytes:
@@ -149,21 +149,21 @@ def _check_bytes(image: Image.Image, max_bytes: int, name: str) -> None:
         )
 
 
-ONE_BYTE = ("1", "L", "P")
+ONE_BYTE_MODES = ("1", "L", "P")
 """Modes that Pillow keeps in one byte a pixel; RGB takes four, as RGBA does."""
 
 
 def _decode(stream: IO[bytes], name: str, max_pixels: int, max_bytes: int) -> Image.Image:
     def read(stream: IO[bytes]) -> Image.Image:
-        with identified(stream) as image:
+        with identify(stream) as image:
             _check_pixels(image.size, max_pixels, "the picture")
             _check_bytes(image, max_bytes, "the picture")
             return to_rgb(image)
 
-    return _named(name, read, stream)
+    return _with_name(name, read, stream)
 
 
-def identified(stream: IO[bytes]) -> Image.Image:
+def identify(stream: IO[bytes]) -> Image.Image:
     """The picture in `stream`, not yet decoded.
 
     What `Image.open` does, without its size check: that one warns, and a warning can only be caught by
@@ -174,7 +174,7 @@ def identified(stream: IO[bytes]) -> Image.Image:
         raise ImageError("the file is empty (0 bytes). Download or copy it again.")
     Image.init()
     for factory, accept in (Image.OPEN[name] for name in FORMATS if name in Image.OPEN):
-        if accept is not None and not _says_yes(accept(start[:16])):
+        if accept is not None and not _detects(accept(start[:16])):
             continue
         try:
             stream.seek(0)
@@ -184,30 +184,30 @@ def identified(stream: IO[bytes]) -> Image.Image:
     raise ImageError(f"it is no picture that Pillow knows: {_looks_like(start)}.")
 
 
-def _says_yes(answer: object) -> bool:
+def _detects(answer: object) -> bool:
     """Plugins answer with a truth value, or with a text that says what is missing to read the format."""
     return bool(answer) and not isinstance(answer, str)
 
 
 def _looks_like(start: bytes) -> str:
-    for pattern, what in STARTS:
+    for pattern, description in FOREIGN_SIGNATURES:
         if re.match(pattern, start, re.IGNORECASE | re.DOTALL):
-            return f"it looks like {what}"
+            return f"it looks like {description}"
     words = " ".join(start[:60].decode("utf-8", "replace").split())
     if words.isprintable() and "\ufffd" not in words[:-1]:  # the last letter may be cut in two
         return f"it looks like text that begins {words[:40]!r}"
     return f"it begins with the bytes {start[:8].hex(' ')}"
 
 
-def read_bytes(source: str | os.PathLike[str] | Readable) -> bytes:
+def read_bytes(source: str | os.PathLike[str] | BinarySource) -> bytes:
     """The bytes of a file as they are stored. Raises ImageError as `load_image` does."""
     if isinstance(source, str | os.PathLike):
         with _open(source) as stream:
             return stream.read()
-    return _rewound(source).read()
+    return _read_into_memory(source).read()
 
 
-def _rewound(source: Any) -> IO[bytes]:
+def _read_into_memory(source: Any) -> IO[bytes]:
     """All of a file object in memory, from its start if it can go there."""
     with suppress(AttributeError, OSError):  # a pipe or an upload stream cannot: take what comes
         source.seek(0)
@@ -222,7 +222,7 @@ def _rewound(source: Any) -> IO[bytes]:
 
 def _open(source: str | os.PathLike[str]) -> IO[bytes]:
     """A plain file, opened; or an ImageError that says what is there instead."""
-    path = expanded(source)
+    path = expand_path(source)
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -231,7 +231,7 @@ def _open(source: str | os.PathLike[str]) -> IO[bytes]:
             raise ImageError(f"{path} is no plain file (a pipe, a socket or a device).")
         return path.open("rb")
     except (FileNotFoundError, NotADirectoryError):
-        raise missing(path) from None
+        raise missing_file_error(path) from None
     except PermissionError:
         raise ImageError(f"no permission to read {path}. Check its owner and rights: ls -l.") from None
     except OSError as error:
@@ -242,7 +242,7 @@ def _open(source: str | os.PathLike[str]) -> IO[bytes]:
         raise ImageError(f"{str(path)!r} is no file name: {error}.") from None
 
 
-def expanded(source: str | os.PathLike[str]) -> Path:
+def expand_path(source: str | os.PathLike[str]) -> Path:
     """The path with `~` expanded. Raises ImageError for an empty text and for an address (https://...)."""
     text = os.fspath(source)
     if not text:
@@ -252,24 +252,24 @@ def expanded(source: str | os.PathLike[str]) -> Path:
     return Path(os.path.expanduser(text))  # Path.expanduser raises for a file '~a.jpg'
 
 
-def missing(path: Path) -> ImageError:
+def missing_file_error(path: Path) -> ImageError:
     """The error for a path that is not there, with the nearest names that are."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir():
         return ImageError(f"no file {path}: {folder} is a file, not a folder.")
-    wanted = path.absolute().relative_to(folder).parts[0]
+    missing_part = path.absolute().relative_to(folder).parts[0]
     names = _names(folder)
-    alike = [name for name in names if name.casefold() == wanted.casefold()]  # IMG_1.JPG for img_1.jpg
-    offer = f" Did you mean {alike[0]!r}?" if alike else nearest(wanted, names)
+    same_but_case = [name for name in names if name.casefold() == missing_part.casefold()]  # IMG_1.JPG for img_1.jpg
+    suggestion = f" Did you mean {same_but_case[0]!r}?" if same_but_case else nearest(missing_part, names)
     if folder == path.absolute().parent:
-        return ImageError(f"no file {path.name!r} in {folder}.{offer}")
-    return ImageError(f"no file {path}: there is no {wanted!r} in {folder}.{offer}")
+        return ImageError(f"no file {path.name!r} in {folder}.{suggestion}")
+    return ImageError(f"no file {path}: there is no {missing_part!r} in {folder}.{suggestion}")
 
 
 def _names(folder: Path) -> list[str]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in islice(entries, LISTED))
+            return sorted(entry.name for entry in islice(entries, MAX_LISTED))
     except OSError:
         return []
 
@@ -280,29 +280,29 @@ def image_files(path: str | os.PathLike[str]) -> list[Path]:
     Goes by suffix, in any case; hidden files and folders are left out; linked folders are followed once.
     Raises ImageError where there is nothing, no picture, or no permission.
     """
-    root = expanded(path)
+    root = expand_path(path)
     if root.is_file():
         return [root]
     if not root.is_dir():
-        raise missing(root)
-    found = sorted(file for file in _walk(root) if file.suffix.lower() in SUFFIXES)
-    if not found:
+        raise missing_file_error(root)
+    files = sorted(file for file in _walk(root) if file.suffix.lower() in SUFFIXES)
+    if not files:
         raise ImageError(f"no pictures in {root} (looked for {_SUFFIXES}, in its folders too).")
-    return found
+    return files
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
+    def raise_image_error(error: OSError) -> None:
         raise ImageError(f"cannot look into {error.filename}: {error.strerror}.") from error
 
-    been: set[str] = set()
-    for folder, folders, files in os.walk(root, followlinks=True, onerror=refuse):
+    visited: set[str] = set()
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=raise_image_error):
         real = os.path.realpath(folder)
-        if real in been:
+        if real in visited:
             folders.clear()  # a link that leads back would go round for ever
             continue
-        been.add(real)
-        kept = (name for name in folders if not name.startswith("."))
+        visited.add(real)
+        visible = (name for name in folders if not name.startswith("."))
         # Links last: where a folder is also linked from beside it, its images go by their own names.
-        folders[:] = sorted(kept, key=lambda name: (os.path.islink(os.path.join(folder, name)), name))
+        folders[:] = sorted(visible, key=lambda name: (os.path.islink(os.path.join(folder, name)), name))
         yield from (Path(folder, name) for name in files if not name.startswith("."))

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from camlucida.data.places import Place
+from camlucida.data.places import Location
 from camlucida.errors import DataError
 
 
-def levels(file: Place) -> NDArray[np.uint8]:
+def read_index_mask(file: Location) -> NDArray[np.uint8]:
     """The numbers in a picture of grey or palette, as they are stored. Raises `DataError`."""
     try:
         with Image.open(io.BytesIO(file.read_bytes())) as image:

@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from camlucida.data.images import Source, identified, load_image, read_bytes
+from camlucida.data.images import Source, identify, load_image, read_bytes
 from camlucida.data.pixels import orientation_of
 from camlucida.errors import CamlucidaError
 
-SIDE = 16
+THUMBNAIL_PX = 16
 """Pixels of the thumbnail's side that near duplicates are compared by."""
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class ImageInfo:
     """What was seen of one picture.
 
     size         (width, height) upright
@@ -47,30 +47,30 @@ class Look:
     error: str = ""
 
 
-class _Named(io.BytesIO):
+class _NamedBytes(io.BytesIO):
     """Bytes that say in errors which file they were."""
 
     name = ""
 
 
-def inspect(source: Source) -> Look:
+def inspect_image(source: Source) -> ImageInfo:
     """Look at one picture; whatever is wrong with it is the look's `error`."""
     if isinstance(source, Image.Image | np.ndarray | bytes | bytearray):
         image = load_image(source)
-        return _seen(image, hashlib.sha256(image.tobytes()).hexdigest(), Look(mode=image.mode))
+        return _image_info(image, hashlib.sha256(image.tobytes()).hexdigest(), ImageInfo(mode=image.mode))
     try:
         content = read_bytes(source)
-        stream = _Named(content)
+        stream = _NamedBytes(content)
         stream.name = str(getattr(source, "name", source) if not isinstance(source, str) else source)
         image = load_image(stream)
-        return _seen(image, hashlib.sha256(content).hexdigest(), _header(content))
+        return _image_info(image, hashlib.sha256(content).hexdigest(), _read_header(content))
     except CamlucidaError as error:
-        return Look(error=str(error))
+        return ImageInfo(error=str(error))
 
 
-def _header(content: bytes) -> Look:
-    with identified(io.BytesIO(content)) as stored:
-        return Look(
+def _read_header(content: bytes) -> ImageInfo:
+    with identify(io.BytesIO(content)) as stored:
+        return ImageInfo(
             format=stored.format or "",
             mode=stored.mode,
             alpha=stored.has_transparency_data,
@@ -78,16 +78,16 @@ def _header(content: bytes) -> Look:
         )
 
 
-def _seen(image: Image.Image, digest: str, header: Look) -> Look:
+def _image_info(image: Image.Image, digest: str, header: ImageInfo) -> ImageInfo:
     grey = image.convert("L")
-    small = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX))
-    return Look(image.size, header.format, header.mode, header.alpha, header.orientation, digest, dhash(grey), small)
+    thumbnail = np.asarray(grey.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX))
+    return ImageInfo(image.size, header.format, header.mode, header.alpha, header.orientation, digest, dhash(grey), thumbnail)
 
 
 def dhash(image: Image.Image) -> int:
     """64 bits: whether each place of an 8 x 8 grid is lighter than its right neighbour (the difference hash)."""
-    small = image.convert("L").resize((9, 8), Image.Resampling.BOX)
-    values = np.asarray(small, dtype=np.int16)
+    reduced = image.convert("L").resize((9, 8), Image.Resampling.BOX)
+    values = np.asarray(reduced, dtype=np.int16)
     bits = (values[:, :-1] > values[:, 1:]).ravel()
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
@@ -95,7 +95,7 @@ def dhash(image: Image.Image) -> int:
 def stored_size(source: Source) -> tuple[int, int]:
     """(width, height) as the file has it, without decoding; (0, 0) where it is no picture."""
     try:
-        with identified(io.BytesIO(read_bytes(source))) as stored:  # type: ignore[arg-type]
+        with identify(io.BytesIO(read_bytes(source))) as stored:  # type: ignore[arg-type]
             return stored.size
     except CamlucidaError:
         return 0, 0

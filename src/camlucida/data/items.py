@@ -51,14 +51,14 @@ class Item:
     mask: Callable[[], Mask] | None = None
     parts: Callable[[], Mapping[str, Mask]] | None = None
     split: str = ""
-    others: tuple[int, ...] = ()
-    rival: Callable[[], Mask] | None = None
-    without: Callable[[str], Source] | None = None
+    also_correct: tuple[int, ...] = ()
+    other_objects_mask: Callable[[], Mask] | None = None
+    render_without: Callable[[str], Source] | None = None
     problems: tuple[str, ...] = ()
     files: tuple[Any, ...] = ()
 
 
-class DataSet(Protocol):
+class Dataset(Protocol):
     """What can be evaluated, trained on and audited."""
 
     @property
@@ -75,7 +75,7 @@ class DataSet(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Listed:
+class ListDataset:
     """A data set that is a list.
 
     exact     whether it was drawn, so that its masks are the truth, not somebody's outline
@@ -96,48 +96,48 @@ class Listed:
 
 
 @dataclass(frozen=True, eq=False)
-class Lazily(Sequence[Item]):
+class LazyItems(Sequence[Item]):
     """Items whose boxes and the like are read from files of their own when the item is asked for.
 
     known    what the lists say: image, name, label, split
     finish   adds the rest
     """
 
-    known: Sequence[Item]
-    finish: Callable[[Item], Item]
+    items: Sequence[Item]
+    complete: Callable[[Item], Item]
 
     def __len__(self) -> int:
-        return len(self.known)
+        return len(self.items)
 
     @overload
     def __getitem__(self, index: int) -> Item: ...
     @overload
-    def __getitem__(self, index: slice) -> Lazily: ...
-    def __getitem__(self, index: int | slice) -> Item | Lazily:
+    def __getitem__(self, index: slice) -> LazyItems: ...
+    def __getitem__(self, index: int | slice) -> Item | LazyItems:
         if isinstance(index, slice):
-            return Lazily(self.known[index], self.finish)
-        return self.finish(self.known[index])
+            return LazyItems(self.items[index], self.complete)
+        return self.complete(self.items[index])
 
 
 @dataclass(frozen=True, eq=False)
-class Scenes:
+class ToyboxDataset:
     """toybox as a data set: drawn when asked for, with exact masks, boxes and parts of the first object."""
 
-    drawn: toybox.Toybox
+    scenes: toybox.Toybox
     name: str = "toybox"
     classes: tuple[str, ...] = field(default=toybox.CLASSES)
     exact: bool = True
 
     def __len__(self) -> int:
-        return len(self.drawn)
+        return len(self.scenes)
 
     def __getitem__(self, index: int) -> Item:
-        sample = self.drawn[index]
+        sample = self.scenes[index]
         if sample.label < 0:
             return Item(sample.image, f"scene {index}")
         drawing = sample.drawing
         boxes = np.array([drawing.boxes[0]], dtype=np.float64)
-        rivals = [i for i, label in enumerate(sample.labels) if label != sample.label]
+        competing_classes = [i for i, label in enumerate(sample.labels) if label != sample.label]
         return Item(
             sample.image,
             f"scene {index}",
@@ -145,47 +145,47 @@ class Scenes:
             boxes,
             lambda: drawing.masks[0],
             lambda: drawing.parts[0],
-            others=tuple(sample.labels[i] for i in rivals),
-            rival=(lambda: np.logical_or.reduce(drawing.masks[rivals])) if rivals else None,
-            without=lambda part: sample.scene.without_part(0, part).picture(),
+            also_correct=tuple(sample.labels[i] for i in competing_classes),
+            other_objects_mask=(lambda: np.logical_or.reduce(drawing.masks[competing_classes])) if competing_classes else None,
+            render_without=lambda part: sample.scene.without_part(0, part).image(),
         )
 
 
-def subset(dataset: DataSet, indices: Iterable[int]) -> Listed:
+def subset(dataset: Dataset, indices: Iterable[int]) -> ListDataset:
     """The items at `indices`, in that order."""
     exact = bool(getattr(dataset, "exact", False))
-    return Listed(dataset.name, [dataset[i] for i in indices], dataset.classes, exact)
+    return ListDataset(dataset.name, [dataset[i] for i in indices], dataset.classes, exact)
 
 
-def known_of(dataset: DataSet) -> Sequence[Item]:
+def items_without_files(dataset: Dataset) -> Sequence[Item]:
     """The items as far as lists say without a file being opened for each: image, name, label, split."""
-    items = dataset.items if isinstance(dataset, Listed) else [dataset[i] for i in range(len(dataset))]
-    return items.known if isinstance(items, Lazily) else items
+    items = dataset.items if isinstance(dataset, ListDataset) else [dataset[i] for i in range(len(dataset))]
+    return items.items if isinstance(items, LazyItems) else items
 
 
-def label_of(dataset: DataSet, index: int) -> int | None:
+def label_of(dataset: Dataset, index: int) -> int | None:
     """The class of one item, as lists or scenes say it: no file is opened and nothing is drawn for it."""
-    if isinstance(dataset, Scenes):
-        labels = dataset.drawn.scene(index).labels
+    if isinstance(dataset, ToyboxDataset):
+        labels = dataset.scenes.scene(index).labels
         return labels[0] if labels else None
-    items = dataset.items if isinstance(dataset, Listed) else dataset
-    return items.known[index].label if isinstance(items, Lazily) else items[index].label
+    items = dataset.items if isinstance(dataset, ListDataset) else dataset
+    return items.items[index].label if isinstance(items, LazyItems) else items[index].label
 
 
-def in_split(dataset: DataSet, split: str) -> Listed:
+def in_split(dataset: Dataset, split: str) -> ListDataset:
     """The items of one split. Raises `DataError` that names the splits there are."""
-    known = known_of(dataset)
-    kept = [item for item in known if item.split == split]
-    if not kept:
-        have = sorted({item.split for item in known} - {""})
+    all_items = items_without_files(dataset)
+    selected = [item for item in all_items if item.split == split]
+    if not selected:
+        splits = sorted({item.split for item in all_items} - {""})
         raise DataError(
             f"{dataset.name} has no split {split!r}: "
-            + (f"it has {', '.join(have)}." if have else "its pictures are in none (folders train, val and test are).")
+            + (f"it has {', '.join(splits)}." if splits else "its pictures are in none (folders train, val and test are).")
         )
-    items: Sequence[Item] = kept
-    if isinstance(dataset, Listed) and isinstance(dataset.items, Lazily):
-        items = Lazily(kept, dataset.items.finish)
-    return Listed(f"{dataset.name}:{split}", items, dataset.classes, bool(getattr(dataset, "exact", False)))
+    items: Sequence[Item] = selected
+    if isinstance(dataset, ListDataset) and isinstance(dataset.items, LazyItems):
+        items = LazyItems(selected, dataset.items.complete)
+    return ListDataset(f"{dataset.name}:{split}", items, dataset.classes, bool(getattr(dataset, "exact", False)))
 
 
 def check_dataset(data: object) -> None:
@@ -198,12 +198,12 @@ def check_dataset(data: object) -> None:
         )
 
 
-def spread(count: int, limit: int | None, seed: int) -> list[int]:
+def sample_indices(n: int, limit: int | None, seed: int) -> list[int]:
     """Which of `count` items are taken: all, or `limit` drawn at random without repeats, in their order.
 
     Never the first ones: a sorted folder would give the first classes only.
     """
     check_seed(seed)
-    if limit is None or limit >= count:
-        return list(range(count))
-    return sorted(np.random.default_rng(seed).choice(count, size=limit, replace=False).tolist())
+    if limit is None or limit >= n:
+        return list(range(n))
+    return sorted(np.random.default_rng(seed).choice(n, size=limit, replace=False).tolist())

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from camlucida.data.places import Place
+from camlucida.data.places import Location
 from camlucida.errors import DataError
 from camlucida.extras import need
 
 
-def read_mat(file: Place, *names: str) -> list[list[Any]]:
+def read_mat(file: Location, *names: str) -> list[list[Any]]:
     """The variables `names`, each as a flat list. Raises `DataError` that names what is missing."""
     scipy_io = need("scipy.io", extra="analysis", what=f"reading {file.name}")
     try:
@@ -21,6 +21,6 @@ def read_mat(file: Place, *names: str) -> list[list[Any]]:
         raise DataError(f"{file} is no .mat file that can be read: {error}.") from error
     missing = [name for name in names if name not in content]
     if missing:
-        have = ", ".join(name for name in content if not name.startswith("__"))
-        raise DataError(f"{file} has no variable {' and '.join(missing)}; it has {have or 'none'}.")
+        keys = ", ".join(name for name in content if not name.startswith("__"))
+        raise DataError(f"{file} has no variable {' and '.join(missing)}; it has {keys or 'none'}.")
     return [content[name].reshape(-1).tolist() for name in names]

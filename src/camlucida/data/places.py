@@ -21,25 +21,25 @@ from camlucida.data.images import SUFFIXES, image_files
 from camlucida.errors import DataError
 from camlucida.extras import need
 
-ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+URL_PATTERN = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
-STAMPS = frozenset(
+VERSION_KEYS = frozenset(
     ("size", "mtime", "created", "lastmodified", "last_modified", "updated", "etag", "checksum", "md5hash", "version")
 )
 """What of that which stores say about a file changes with its content, in lower case."""
 
-OURS = "camlucida-out"
+OUTPUT_FOLDER = "camlucida-out"
 """Where commands write unless told otherwise: no data set looks into it."""
 
 
 @dataclass(frozen=True)
-class Remote:
+class RemotePath:
     """A file or folder behind an address; `read` makes it something that `load_image` takes."""
 
     url: str
 
     @cached_property
-    def _at(self) -> tuple[Any, str]:
+    def _resolved(self) -> tuple[Any, str]:
         fsspec = need("fsspec", extra="remote", what=f"opening {self.url}")
         try:
             filesystem, path = fsspec.core.url_to_fs(self.url)
@@ -47,14 +47,14 @@ class Remote:
             raise DataError(f"cannot open {self.url}: {error}.") from None
         return filesystem, path
 
-    def __reduce__(self) -> tuple[type[Remote], tuple[str]]:
-        return Remote, (self.url,)  # connections stay where they were made
+    def __reduce__(self) -> tuple[type[RemotePath], tuple[str]]:
+        return RemotePath, (self.url,)  # connections stay where they were made
 
     def __str__(self) -> str:
         return self.url
 
-    def __truediv__(self, name: str) -> Remote:
-        return Remote(f"{self.url.rstrip('/')}/{name}")
+    def __truediv__(self, name: str) -> RemotePath:
+        return RemotePath(f"{self.url.rstrip('/')}/{name}")
 
     @property
     def name(self) -> str:
@@ -69,115 +69,115 @@ class Remote:
         return PurePosixPath(self.name).suffix
 
     @property
-    def parent(self) -> Remote:
-        return Remote(self.url.rstrip("/").rpartition("/")[0])
+    def parent(self) -> RemotePath:
+        return RemotePath(self.url.rstrip("/").rpartition("/")[0])
 
     def is_file(self) -> bool:
-        return bool(self._asked(lambda filesystem, path: filesystem.isfile(path)))
+        return bool(self._call(lambda filesystem, path: filesystem.isfile(path)))
 
     def is_dir(self) -> bool:
-        return bool(self._asked(lambda filesystem, path: filesystem.isdir(path)))
+        return bool(self._call(lambda filesystem, path: filesystem.isdir(path)))
 
     def read(self) -> bytes:
         """All of it, at once."""
-        content: bytes = self._asked(lambda filesystem, path: filesystem.cat_file(path))
+        content: bytes = self._call(lambda filesystem, path: filesystem.cat_file(path))
         return content
 
     read_bytes = read
 
     def stamp(self) -> str:
         """Text that changes with the file, as far as its store says: size, time, checksum."""
-        about = self._asked(lambda filesystem, path: filesystem.info(path))
-        return repr(sorted((key, str(about[key])) for key in about if key.lower() in STAMPS))
+        info = self._call(lambda filesystem, path: filesystem.info(path))
+        return repr(sorted((key, str(info[key])) for key in info if key.lower() in VERSION_KEYS))
 
     def read_text(self, encoding: str = "utf-8") -> str:
         return self.read().decode(encoding)
 
-    def iterdir(self) -> list[Remote]:
-        entries = self._asked(lambda filesystem, path: filesystem.ls(path, detail=False))
+    def iterdir(self) -> list[RemotePath]:
+        entries = self._call(lambda filesystem, path: filesystem.ls(path, detail=False))
         return [self / PurePosixPath(str(entry).rstrip("/")).name for entry in entries]
 
     def files(self) -> list[str]:
         """Everything below it, as paths from here."""
-        found = self._asked(lambda filesystem, path: filesystem.find(path))
-        start = len(self._at[1].rstrip("/")) + 1
-        return sorted(str(path)[start:] for path in found)
+        paths = self._call(lambda filesystem, path: filesystem.find(path))
+        start = len(self._resolved[1].rstrip("/")) + 1
+        return sorted(str(path)[start:] for path in paths)
 
-    def _asked(self, question: Callable[[Any, str], Any]) -> Any:
+    def _call(self, operation: Callable[[Any, str], Any]) -> Any:
         """Storage raises what it likes: all of it becomes OSError, which names the address."""
-        filesystem, path = self._at
+        filesystem, path = self._resolved
         try:
-            return question(filesystem, path)
+            return operation(filesystem, path)
         except FileNotFoundError:
             raise FileNotFoundError(f"{self.url} is not there") from None
         except Exception as error:
             raise OSError(f"cannot read {self.url}: {error or type(error).__name__}") from error
 
 
-Place: TypeAlias = Path | Remote
+Location: TypeAlias = Path | RemotePath
 
 
-def place_of(text: str | os.PathLike[str] | Remote) -> Place:
+def location_of(text: str | os.PathLike[str] | RemotePath) -> Location:
     """A folder or file here or elsewhere, not yet looked at."""
-    if isinstance(text, Remote):
+    if isinstance(text, RemotePath):
         return text
-    if ADDRESS.match(os.fspath(text)):
-        return Remote(str(text))
+    if URL_PATTERN.match(os.fspath(text)):
+        return RemotePath(str(text))
     return Path(os.path.expanduser(text))
 
 
-def pictures_in(place: Place) -> list[tuple[str, Place]]:
+def images_in(location: Location) -> list[tuple[str, Location]]:
     """(path from here, file) of the pictures below a folder, by suffix, sorted; hidden ones are left out.
 
     Raises `ImageError` or `DataError` where there is none.
     """
-    if isinstance(place, Path):
-        root = place if not place.is_file() else place.parent
-        named = ((file.relative_to(root).as_posix(), file) for file in image_files(place))
-        found: list[tuple[str, Place]] = [(name, file) for name, file in named if OURS not in name.split("/")]
+    if isinstance(location, Path):
+        root = location if not location.is_file() else location.parent
+        files = ((file.relative_to(root).as_posix(), file) for file in image_files(location))
+        result: list[tuple[str, Location]] = [(name, file) for name, file in files if OUTPUT_FOLDER not in name.split("/")]
     else:
         try:
-            names = place.files()
+            names = location.files()
         except OSError as error:
             raise DataError(f"{error}.") from None
-        shown = (name for name in names if not any(part.startswith(".") for part in name.split("/")))
-        found = [(name, place / name) for name in shown if PurePosixPath(name).suffix.lower() in SUFFIXES]
-    if not found:
-        raise DataError(f"no pictures in {place}.")
-    return found
+        visible = (name for name in names if not any(part.startswith(".") for part in name.split("/")))
+        result = [(name, location / name) for name in visible if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    if not result:
+        raise DataError(f"no pictures in {location}.")
+    return result
 
 
-def required(what: str, root: Place, pieces: Mapping[str, Sequence[str]], layout: str) -> dict[str, Place]:
+def locate_pieces(dataset_name: str, root: Location, pieces: Mapping[str, Sequence[str]], layout: str) -> dict[str, Location]:
     """Where each piece lies: the first of the names it may have under `root`.
 
     layout  what the whole looks like, for the error: `DataError`, which names every piece that is missing
     """
     if not root.is_dir():
-        raise DataError(f"{what}: there is no folder {root}. It is: {layout}")
-    found = {key: first(root, names) for key, names in pieces.items()}
-    missing = [f"{names[0]} is missing in {root}" for key, names in pieces.items() if found[key] is None]
+        raise DataError(f"{dataset_name}: there is no folder {root}. It is: {layout}")
+    locations = {key: first_existing(root, names) for key, names in pieces.items()}
+    missing = [f"{names[0]} is missing in {root}" for key, names in pieces.items() if locations[key] is None]
     if missing:
-        raise DataError(f"{what}: {'; '.join(missing)}. The layout is: {layout}")
-    return {key: place for key, place in found.items() if place is not None}
+        raise DataError(f"{dataset_name}: {'; '.join(missing)}. The layout is: {layout}")
+    return {key: location for key, location in locations.items() if location is not None}
 
 
-def inside(place: Place) -> list[Place]:
+def list_folder(location: Location) -> list[Location]:
     """What lies in a folder, sorted by name. Raises `DataError`."""
     try:
-        return sorted(place.iterdir(), key=lambda entry: entry.name)
+        return sorted(location.iterdir(), key=lambda entry: entry.name)
     except OSError as error:
-        raise DataError(f"cannot look into {place}: {error}.") from None
+        raise DataError(f"cannot look into {location}: {error}.") from None
 
 
-def first(root: Place, names: Sequence[str]) -> Place | None:
+def first_existing(root: Location, names: Sequence[str]) -> Location | None:
     """The first of these that is there."""
-    return next((place for name in names if (place := root / name if name else root).is_file() or place.is_dir()), None)
+    return next((location for name in names if (location := root / name if name else root).is_file() or location.is_dir()), None)
 
 
-def lines_of(place: Place) -> list[str]:
+def read_lines(location: Location) -> list[str]:
     """The lines of a text file that are not empty. Raises `DataError`."""
     try:
-        text = place.read_text(encoding="utf-8")
+        text = location.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {place}: {error}.") from None
+        raise DataError(f"cannot read {location}: {error}.") from None
     return [line.strip() for line in text.splitlines() if line.strip()]

@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 
 from camlucida.errors import DataError
 
-FINER = 5
+OVERSAMPLING = 5
 """Edges are drawn on a grid this much finer than the pixels."""
 
 
-def from_runs(counts: str | bytes | Sequence[int], size: tuple[int, int]) -> NDArray[np.bool_]:
+def mask_from_rle(counts: str | bytes | Sequence[int], size: tuple[int, int]) -> NDArray[np.bool_]:
     """The mask (height, width) of run lengths: pixels outside, inside, outside ..., column after column."""
-    runs = unpacked(counts) if isinstance(counts, str | bytes) else [int(count) for count in counts]
+    runs = decode_rle(counts) if isinstance(counts, str | bytes) else [int(count) for count in counts]
     if min(runs, default=0) < 0 or sum(runs) != size[0] * size[1]:
         raise DataError(f"a mask of {size[0]} x {size[1]} pixels has run lengths for {sum(runs)}")
     flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return flat.reshape(size[::-1]).T
 
 
-def unpacked(text: str | bytes) -> list[int]:
+def decode_rle(text: str | bytes) -> list[int]:
     """Run lengths from the text: five bits a letter from "0" on; from the fourth on, less the last but one."""
     letters = text.encode("ascii", "replace") if isinstance(text, str) else text
     runs: list[int] = []
@@ -48,37 +48,37 @@ def unpacked(text: str | bytes) -> list[int]:
     return runs
 
 
-def from_polygon(corners: Sequence[float], size: tuple[int, int]) -> NDArray[np.bool_]:
+def mask_from_polygon(corners: Sequence[float], size: tuple[int, int]) -> NDArray[np.bool_]:
     """The mask (height, width) of x0, y0, x1, y1, ...: where each column crosses the edges, inside begins or ends."""
     points = np.asarray(corners, dtype=np.float64)
     if points.ndim != 1 or len(points) < 6 or len(points) % 2 or not np.isfinite(points).all():
         raise DataError(f"a polygon is at least three corners x, y, not {len(points)} numbers")
     height, width = size
-    u, v = _outline(np.trunc(points.reshape(-1, 2) * FINER + 0.5).astype(np.int64))
+    u, v = _rasterise_outline(np.trunc(points.reshape(-1, 2) * OVERSAMPLING + 0.5).astype(np.int64))
     step = np.flatnonzero(u[1:] != u[:-1])
-    x = (np.where(u[step + 1] < u[step], u[step + 1], u[step + 1] - 1) + 0.5) / FINER - 0.5
-    y = (np.minimum(v[step + 1], v[step]) + 0.5) / FINER - 0.5
-    kept = (np.floor(x) == x) & (x >= 0) & (x <= width - 1)
-    rows = np.ceil(np.clip(y[kept], 0, height)).astype(np.int64)
+    x = (np.where(u[step + 1] < u[step], u[step + 1], u[step + 1] - 1) + 0.5) / OVERSAMPLING - 0.5
+    y = (np.minimum(v[step + 1], v[step]) + 0.5) / OVERSAMPLING - 0.5
+    in_image = (np.floor(x) == x) & (x >= 0) & (x <= width - 1)
+    rows = np.ceil(np.clip(y[in_image], 0, height)).astype(np.int64)
     crossings = np.zeros(width * height + 1, dtype=np.int64)
-    np.add.at(crossings, x[kept].astype(np.int64) * height + rows, 1)
+    np.add.at(crossings, x[in_image].astype(np.int64) * height + rows, 1)
     inside: NDArray[np.bool_] = np.cumsum(crossings)[:-1] % 2 == 1
     return inside.reshape(width, height).T
 
 
-def _outline(corners: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _rasterise_outline(corners: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Every point of the fine grid on the way round."""
     us, vs = [], []
     for begin, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         distance = np.abs(end - begin)
-        along = int(distance[1] > distance[0])  # the longer side is walked, the other one is rounded
-        low, high = (begin, end) if begin[along] <= end[along] else (end, begin)
-        t = np.arange(distance[along] + 1)
-        slope = (high[1 - along] - low[1 - along]) / max(1, distance[along])
-        walked = [t, t]
-        walked[along] = t + low[along]
-        walked[1 - along] = np.trunc(low[1 - along] + slope * t + 0.5).astype(np.int64)
-        turn = slice(None) if low is begin else slice(None, None, -1)
-        us.append(walked[0][turn])
-        vs.append(walked[1][turn])
+        long_axis = int(distance[1] > distance[0])  # the longer side is walked, the other one is rounded
+        low, high = (begin, end) if begin[long_axis] <= end[long_axis] else (end, begin)
+        t = np.arange(distance[long_axis] + 1)
+        gradient = (high[1 - long_axis] - low[1 - long_axis]) / max(1, distance[long_axis])
+        points = [t, t]
+        points[long_axis] = t + low[long_axis]
+        points[1 - long_axis] = np.trunc(low[1 - long_axis] + gradient * t + 0.5).astype(np.int64)
+        direction = slice(None) if low is begin else slice(None, None, -1)
+        us.append(points[0][direction])
+        vs.append(points[1][direction])
     return np.concatenate(us), np.concatenate(vs)

@@ -8,27 +8,27 @@ from pathlib import Path
 from typing import get_args
 
 from camlucida.data.folders import folder
-from camlucida.data.items import DataSet, Scenes, in_split
+from camlucida.data.items import Dataset, ToyboxDataset, in_split
 from camlucida.data.layouts.birds import cub
 from camlucida.data.layouts.coco import coco
 from camlucida.data.layouts.dogs import stanford_dogs
 from camlucida.data.layouts.hugging_face import hugging_face
 from camlucida.data.layouts.imagenet import imagenet
 from camlucida.data.layouts.pets import oxford_pets
-from camlucida.data.layouts.tfds import prepared, tfds
+from camlucida.data.layouts.tfds import is_prepared, tfds
 from camlucida.data.layouts.voc import voc
-from camlucida.data.places import Place, place_of
-from camlucida.data.tables import TABLES, table
+from camlucida.data.places import Location, location_of
+from camlucida.data.tables import TABLE_SUFFIXES, table_dataset
 from camlucida.data.toybox import Toybox, Variant
 from camlucida.errors import DataError, nearest
 from camlucida.options import Count, Seed, checked_arguments
 from camlucida.seeds import check_seed
 
-SCENES = 500
+N_TOYBOX_SCENES = 500
 """How many scenes toybox has, unless asked otherwise."""
 
-LAYOUTS: Mapping[str, Callable[[Place], DataSet]] = {
-    "stanford_dogs": lambda root: tfds(root, "Stanford Dogs") if prepared(root) else stanford_dogs(root),
+LAYOUTS: Mapping[str, Callable[[Location], Dataset]] = {
+    "stanford_dogs": lambda root: tfds(root, "Stanford Dogs") if is_prepared(root) else stanford_dogs(root),
     "pets": oxford_pets,
     "cub": cub,
     "voc": voc,
@@ -37,7 +37,7 @@ LAYOUTS: Mapping[str, Callable[[Place], DataSet]] = {
     "hf": hugging_face,
     "tfds": tfds,
     "folder": folder,
-    "table": table,
+    "table": table_dataset,
 }
 """What may stand before the colon."""
 
@@ -50,7 +50,7 @@ def open_dataset(
     count: Count | None = None,
     seed: Seed = 0,
     split: str | None = None,
-) -> DataSet:
+) -> Dataset:
     """A data set by what a user types.
 
     spec    toybox, toybox:2 (objects a scene), toybox:watermark, toybox:watermark:2; a folder of pictures, whose
@@ -62,45 +62,45 @@ def open_dataset(
     split   train, val or test: only those pictures
     Raises `DataError`, `ImageError`, `MissingExtra`.
     """
-    dataset = _opened(str(spec), boxes, count, check_seed(seed))
+    dataset = _open_spec(str(spec), boxes, count, check_seed(seed))
     return dataset if split is None else in_split(dataset, split)
 
 
-def _opened(name: str, boxes: str | Path | None, count: int | None, seed: int) -> DataSet:
+def _open_spec(name: str, boxes: str | Path | None, count: int | None, seed: int) -> Dataset:
     kind, colon, rest = name.partition(":")
-    here = Path(name).expanduser().exists()
-    if kind == "toybox" and not here:
+    is_path = Path(name).expanduser().exists()
+    if kind == "toybox" and not is_path:
         if boxes is not None:
             raise DataError("toybox knows its boxes: --boxes is for folders.")
-        return _scenes(name, SCENES if count is None else count, seed)
-    if kind == "exact" and colon and not here:
+        return _toybox_dataset(name, N_TOYBOX_SCENES if count is None else count, seed)
+    if kind == "exact" and colon and not is_path:
         raise DataError(f"{name} is pictures with a network of their own: camlucida.exact.open_benchmark gives both.")
-    if colon and not rest.startswith("//") and not here and re.fullmatch(r"\w{2,}", kind):
+    if colon and not rest.startswith("//") and not is_path and re.fullmatch(r"\w{2,}", kind):
         if kind not in LAYOUTS:
             raise DataError(f"no data set {kind!r}.{nearest(kind, LAYOUTS)} Before the colon: {', '.join(LAYOUTS)}.")
         if kind == "folder":
-            return folder(place_of(rest), boxes)
-        _no_boxes(boxes, name)
+            return folder(location_of(rest), boxes)
+        _reject_boxes(boxes, name)
         if not rest:
             raise DataError(f"{name} of which folder? Write {kind}:/path/to/it.")
-        return LAYOUTS[kind](place_of(rest))
-    if Path(name).suffix.lower() in TABLES:
-        _no_boxes(boxes, name)
-        return table(name)
+        return LAYOUTS[kind](location_of(rest))
+    if Path(name).suffix.lower() in TABLE_SUFFIXES:
+        _reject_boxes(boxes, name)
+        return table_dataset(name)
     return folder(name, boxes)
 
 
-def lasting(spec: str | Path) -> str:
+def absolute_spec(spec: str | Path) -> str:
     """What is typed, with whole paths: it means the same from any folder."""
     text = str(spec)
     kind, colon, rest = text.partition(":")
     if colon and kind in LAYOUTS and not Path(text).expanduser().exists():
-        return f"{kind}:{lasting(rest)}"
+        return f"{kind}:{absolute_spec(rest)}"
     path = Path(text).expanduser()
     return str(path.absolute()) if path.exists() else text
 
 
-def check_recorded(spec: str | None, *, by: str, instead: str) -> None:
+def check_recorded_spec(spec: str | None, *, by: str, instead: str) -> None:
     """Raise `DataError` for an address: a record that somebody else may have written asks no other machine.
 
     Args:
@@ -112,12 +112,12 @@ def check_recorded(spec: str | None, *, by: str, instead: str) -> None:
         raise DataError(f"{by} names {ascii(spec)[:80]}, an address: opening a record asks no other machine. {instead}")
 
 
-def _no_boxes(boxes: str | Path | None, name: str) -> None:
+def _reject_boxes(boxes: str | Path | None, name: str) -> None:
     if boxes is not None:
         raise DataError(f"{name} says itself where its boxes are: --boxes is for folders.")
 
 
-def _scenes(name: str, count: int, seed: int) -> Scenes:
+def _toybox_dataset(name: str, count: int, seed: int) -> ToyboxDataset:
     variants = get_args(Variant)
     variant, objects = "clean", 1
     for part in name.split(":")[1:]:
@@ -130,4 +130,4 @@ def _scenes(name: str, count: int, seed: int) -> Scenes:
                 f"no toybox {part!r}.{nearest(part, variants)} After the colon: {', '.join(variants)}, or how many "
                 "objects."
             )
-    return Scenes(Toybox(count, seed, objects, variant), name)  # type: ignore[arg-type]
+    return ToyboxDataset(Toybox(count, seed, objects, variant), name)  # type: ignore[arg-type]

@@ -15,12 +15,12 @@ import numpy as np
 
 from camlucida.errors import DataError
 
-Value: TypeAlias = list[bytes] | list[float] | list[int]
+FeatureValues: TypeAlias = list[bytes] | list[float] | list[int]
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 """Kinds of fields in a protocol buffer."""
 
 
-def records(file: Path) -> Iterator[tuple[int, bytes]]:
+def read_records(file: Path) -> Iterator[tuple[int, bytes]]:
     """(where its content begins, its content) of every record. Raises `DataError` for a file that is cut off.
 
     A record is its length (8 bytes), a checksum (4), its content and a checksum (4), which are not looked at.
@@ -36,72 +36,72 @@ def records(file: Path) -> Iterator[tuple[int, bytes]]:
             stream.seek(4, 1)
 
 
-def example(content: bytes) -> dict[str, Value]:
+def parse_example(content: bytes) -> dict[str, FeatureValues]:
     """The features of an example. Raises `DataError` where it is none."""
     try:
-        entries = [entry for features in _fields(content).get(1, ()) for entry in _fields(_bytes(features)).get(1, ())]
-        pairs = [_fields(_bytes(entry)) for entry in entries]
-        return {_bytes(pair[1][0]).decode(): _value(_bytes(pair[2][0])) for pair in pairs}
+        entries = [entry for features in _parse_fields(content).get(1, ()) for entry in _parse_fields(_expect_bytes(features)).get(1, ())]
+        pairs = [_parse_fields(_expect_bytes(entry)) for entry in entries]
+        return {_expect_bytes(pair[1][0]).decode(): _parse_feature(_expect_bytes(pair[2][0])) for pair in pairs}
     except (IndexError, KeyError, UnicodeDecodeError, ValueError) as error:
         raise DataError(f"a record is no tf.train.Example: {error}.") from None
 
 
-def _value(feature: bytes) -> Value:
+def _parse_feature(feature: bytes) -> FeatureValues:
     """A feature is a list of bytes (1), of floats (2) or of whole numbers (3); numbers are mostly packed."""
-    kinds = _fields(feature)
-    kind = min(kinds, default=1)
-    values = _fields(_bytes(kinds[kind][0])).get(1, []) if kind in kinds else []
-    if kind == 1:
-        return [_bytes(value) for value in values]
-    if kind == 2:
-        return [float(f) for value in values for f in np.frombuffer(_bytes(value), dtype="<f4")]
-    whole = [n for value in values for n in ([value] if isinstance(value, int) else _varints(value))]
-    return [n - (1 << 64) if n >> 63 else n for n in whole]
+    fields = _parse_fields(feature)
+    field_number = min(fields, default=1)
+    values = _parse_fields(_expect_bytes(fields[field_number][0])).get(1, []) if field_number in fields else []
+    if field_number == 1:
+        return [_expect_bytes(value) for value in values]
+    if field_number == 2:
+        return [float(f) for value in values for f in np.frombuffer(_expect_bytes(value), dtype="<f4")]
+    integers = [n for value in values for n in ([value] if isinstance(value, int) else _varints(value))]
+    return [n - (1 << 64) if n >> 63 else n for n in integers]
 
 
-def _bytes(value: bytes | int) -> bytes:
+def _expect_bytes(value: bytes | int) -> bytes:
     if isinstance(value, bytes):
         return value
     raise ValueError("a number where there should be content")
 
 
-def _fields(message: bytes) -> dict[int, list[bytes | int]]:
+def _parse_fields(message: bytes) -> dict[int, list[bytes | int]]:
     """Number of a field -> its values."""
-    found: dict[int, list[bytes | int]] = {}
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
-        kind = key & 7
-        if kind == VARINT:
+    fields: dict[int, list[bytes | int]] = {}
+    offset = 0
+    while offset < len(message):
+        key, offset = _varint(message, offset)
+        wire_type = key & 7
+        if wire_type == VARINT:
             value: bytes | int
-            value, at = _varint(message, at)
+            value, offset = _varint(message, offset)
         else:
-            if kind not in (FIXED64, BYTES, FIXED32):
-                raise ValueError(f"a field of kind {kind}")
-            length, at = _varint(message, at) if kind == BYTES else (8 if kind == FIXED64 else 4, at)
-            value, at = message[at : at + length], at + length
-            if at > len(message):
+            if wire_type not in (FIXED64, BYTES, FIXED32):
+                raise ValueError(f"a field of kind {wire_type}")
+            length, offset = _varint(message, offset) if wire_type == BYTES else (8 if wire_type == FIXED64 else 4, offset)
+            value, offset = message[offset : offset + length], offset + length
+            if offset > len(message):
                 raise ValueError("it is cut off")
-        found.setdefault(key >> 3, []).append(value)
-    return found
+        fields.setdefault(key >> 3, []).append(value)
+    return fields
 
 
 def _varints(packed: bytes) -> list[int]:
-    found, at = [], 0
-    while at < len(packed):
-        number, at = _varint(packed, at)
-        found.append(number)
-    return found
+    values, offset = [], 0
+    while offset < len(packed):
+        number, offset = _varint(packed, offset)
+        values.append(number)
+    return values
 
 
-def _varint(message: bytes, at: int) -> tuple[int, int]:
+def _varint(message: bytes, offset: int) -> tuple[int, int]:
     """A whole number, seven bits a byte, and where the next one begins."""
     number = shift = 0
     while True:
-        byte = message[at]
+        byte = message[offset]
         number |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
+        offset, shift = offset + 1, shift + 7
         if not byte & 128:
-            return number, at
+            return number, offset
         if shift > 63:
             raise ValueError("a number that does not end")

@@ -1,33 +1,33 @@
 """The engine: run a network once, look inside, run the rest of it again; the network itself is never touched."""
 
-from camlucida.engine.attention import Attended, attend
+from camlucida.engine.attention import AttentionTrace, trace_attention
 from camlucida.engine.layers import Layer, LayerSpec, candidates, default_layer, resolve
-from camlucida.engine.pictures import Pictures
-from camlucida.engine.relu import ReluRule, Rule
-from camlucida.engine.rerun import LinearEnd, Rest, linear_end
-from camlucida.engine.survey import Survey, survey
-from camlucida.engine.trace import Trace, Traced, trace
-from camlucida.engine.twin import Twin, twin_of
+from camlucida.engine.pictures import InputVariants
+from camlucida.engine.relu import ReluRule, ReluRuleName
+from camlucida.engine.rerun import GapLinearHead, NetworkSuffix, gap_linear_head
+from camlucida.engine.survey import CallProfile, profile_calls
+from camlucida.engine.trace import Trace, LayerTrace, trace
+from camlucida.engine.twin import NetworkCopy, copy_of
 
 __all__ = [
-    "Attended",
+    "AttentionTrace",
     "Layer",
     "LayerSpec",
-    "LinearEnd",
-    "Pictures",
+    "GapLinearHead",
+    "InputVariants",
     "ReluRule",
-    "Rest",
-    "Rule",
-    "Survey",
+    "NetworkSuffix",
+    "ReluRuleName",
+    "CallProfile",
     "Trace",
-    "Traced",
-    "Twin",
-    "attend",
+    "LayerTrace",
+    "NetworkCopy",
+    "trace_attention",
     "candidates",
     "default_layer",
-    "linear_end",
+    "gap_linear_head",
     "resolve",
-    "survey",
+    "profile_calls",
     "trace",
-    "twin_of",
+    "copy_of",
 ]

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from camlucida.engine.batch import images_of
-from camlucida.engine.survey import picture_size, survey
+from camlucida.engine.batch import n_images
+from camlucida.engine.survey import image_size, profile_calls
 from camlucida.engine.trace import at_least_float32, trace
-from camlucida.engine.twin import Twin
+from camlucida.engine.twin import NetworkCopy
 from camlucida.errors import MethodError
 from camlucida.types import Attention
 
@@ -70,15 +70,15 @@ class AttentionWeights(TorchFunctionMode):
             groups = query.shape[-3] // key.shape[-3]
             key, value = key.repeat_interleave(groups, -3), value.repeat_interleave(groups, -3)
         # In half precision the fused kernels, too, add up and take the softmax in float32.
-        fit = at_least_float32(query) @ at_least_float32(key).mT
-        fit = fit * (query.shape[-1] ** -0.5 if scale is None else scale)
+        logits = at_least_float32(query) @ at_least_float32(key).mT
+        logits = logits * (query.shape[-1] ** -0.5 if scale is None else scale)
         if is_causal:
-            attn_mask = torch.ones(fit.shape[-2:], dtype=torch.bool, device=fit.device).tril()
+            attn_mask = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).tril()
         if attn_mask is not None:
-            fit = fit.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype is torch.bool else fit + attn_mask
-        weights = fit.softmax(-1)
+            logits = logits.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype is torch.bool else logits + attn_mask
+        weights = logits.softmax(-1)
         if attn_mask is not None:  # who may look nowhere gets nothing, not NaN
-            weights = weights.masked_fill(fit.isneginf().all(-1, keepdim=True), 0)
+            weights = weights.masked_fill(logits.isneginf().all(-1, keepdim=True), 0)
         return self._keep(weights).to(value.dtype) @ value
 
     def _keep(self, weights: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ def _is_attention(result: Tensor, dim: int | None = None, **_: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Attended:
+class AttentionTrace:
     """One run with its attention.
 
     attention   what it looked at, and how that lies on the picture
@@ -122,67 +122,67 @@ class Attended:
         shapes = [weights.shape for weights in self.attention.weights]
         if not value.requires_grad:
             return tuple(torch.zeros_like(weights) for weights in self.attention.weights)
-        found = torch.autograd.grad(value, self._weights, retain_graph=True, materialize_grads=True)
-        return tuple(at_least_float32(g).reshape(shape) for g, shape in zip(found, shapes, strict=True))
+        weight_gradients = torch.autograd.grad(value, self._weights, retain_graph=True, materialize_grads=True)
+        return tuple(at_least_float32(g).reshape(shape) for g, shape in zip(weight_gradients, shapes, strict=True))
 
 
-def attend(twin: Twin, inputs: Any, read: Callable[[Any], Tensor]) -> Attended:
+def trace_attention(copy: NetworkCopy, inputs: Any, read: Callable[[Any], Tensor]) -> AttentionTrace:
     """Run the network once and keep its attention. No gradient goes to a parameter, or before the first attention.
 
     read   finds the class scores (b, k) in what the network gives out
 
     Raises `MethodError` unless every attention runs between all tokens of the picture, in every block the same ones.
     """
-    with AttentionWeights() as kept:
-        output = trace(twin, inputs, [], gradients=True).output
-    images = images_of(inputs)
-    if unfit := _unfit([tuple(weights.shape) for weights in kept.found], images):
-        raise _refusal(twin, unfit)
-    tokens = kept.found[0].shape[-1]
-    grid, prefix = _places(twin, inputs, tokens)
-    weights = tuple(at_least_float32(w.detach()).reshape(images, -1, tokens, tokens) for w in kept.found)
-    shares = _read(kept.found[-1], read, output)
-    if shares is None:
-        raise _refusal(twin, "its scores do not depend on the last of them (are the last layer's weights zero?)")
-    return Attended(Attention(weights, shares.to(weights[-1]), prefix, grid, picture_size(inputs)), output, kept.found)
+    with AttentionWeights() as mode:
+        output = trace(copy, inputs, [], gradients=True).output
+    images = n_images(inputs)
+    if reason := _incompatibility([tuple(weights.shape) for weights in mode.found], images):
+        raise _unsupported_error(copy, reason)
+    n_tokens = mode.found[0].shape[-1]
+    grid, prefix = _patch_grid(copy, inputs, n_tokens)
+    weights = tuple(at_least_float32(w.detach()).reshape(images, -1, n_tokens, n_tokens) for w in mode.found)
+    token_weights = _token_weights(mode.found[-1], read, output)
+    if token_weights is None:
+        raise _unsupported_error(copy, "its scores do not depend on the last of them (are the last layer's weights zero?)")
+    return AttentionTrace(Attention(weights, token_weights.to(weights[-1]), prefix, grid, image_size(inputs)), output, mode.found)
 
 
-def _unfit(shapes: Sequence[tuple[int, ...]], images: int) -> str:
+def _incompatibility(shapes: Sequence[tuple[int, ...]], images: int) -> str:
     """Why no token can be followed from block to block; empty where it can be."""
     if not shapes:
         return "it has no attention at all"
     for shape in shapes:
         if shape[0] % images or (len(shape) == 4 and shape[0] != images) or len(shape) > 4:
-            return f"it looks around in windows: weights {_times(shape)} for {images} picture{'s'[: images > 1]}"
+            return f"it looks around in windows: weights {_format_shape(shape)} for {images} picture{'s'[: images > 1]}"
         if shape[-1] != shape[-2]:
             return f"{shape[-2]} tokens of it look at {shape[-1]} others"
     counts = list(dict.fromkeys(shape[-1] for shape in shapes))
     return "" if len(counts) == 1 else f"its blocks have {', '.join(map(str, counts))} tokens, not one number of them"
 
 
-def _times(shape: tuple[int, ...]) -> str:
+def _format_shape(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))
 
 
-def _refusal(twin: Twin, why: str) -> MethodError:
+def _unsupported_error(copy: NetworkCopy, why: str) -> MethodError:
     return MethodError(
         "this method follows attention between all tokens of the picture from block to block, and "
-        f"{type(twin.module).__name__} does not fit: {why}. Use grad_cam, hires_cam or layer_cam at its layers instead."
+        f"{type(copy.module).__name__} does not fit: {why}. Use grad_cam, hires_cam or layer_cam at its layers instead."
     )
 
 
-def _places(twin: Twin, inputs: Any, tokens: int) -> tuple[tuple[int, int], int]:
+def _patch_grid(copy: NetworkCopy, inputs: Any, n_tokens: int) -> tuple[tuple[int, int], int]:
     """The grid of patches, and how many tokens stand before them."""
-    for event in reversed(survey(twin, inputs).events):
-        layout = event.layout
-        if layout and layout.kind in ("tokens", "tokens_first") and event.shape and tokens in event.shape[:2]:
+    for module_call in reversed(profile_calls(copy, inputs).module_calls):
+        layout = module_call.layout
+        if layout and layout.kind in ("tokens", "tokens_first") and module_call.shape and n_tokens in module_call.shape[:2]:
             return layout.grid, layout.prefix
-        if layout and math.prod(layout.grid) == tokens:
+        if layout and math.prod(layout.grid) == n_tokens:
             return layout.grid, 0
-    raise _refusal(twin, f"it attends to {tokens} things that are no places of the picture")
+    raise _unsupported_error(copy, f"it attends to {n_tokens} things that are no places of the picture")
 
 
-def _read(last: Tensor, read: Callable[[Any], Tensor], output: Any) -> Tensor | None:
+def _token_weights(last: Tensor, read: Callable[[Any], Tensor], output: Any) -> Tensor | None:
     """Each token's share (t,) in what the answer is made of: alike for all that are read after the last attention.
 
     A row of the weights that nobody reads has no gradient. Looked for with a mixture of all classes.
@@ -193,6 +193,6 @@ def _read(last: Tensor, read: Callable[[Any], Tensor], output: Any) -> Tensor | 
         value = (scores * mixture).sum()
     if not value.requires_grad:
         return None
-    (slope,) = torch.autograd.grad(value, last, retain_graph=True, materialize_grads=True)
-    are_read = (slope != 0).any(-1).flatten(0, -2).any(0)
-    return are_read / are_read.sum() if bool(are_read.any()) else None
+    (gradient,) = torch.autograd.grad(value, last, retain_graph=True, materialize_grads=True)
+    is_read = (gradient != 0).any(-1).flatten(0, -2).any(0)
+    return is_read / is_read.sum() if bool(is_read.any()) else None

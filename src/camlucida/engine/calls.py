@@ -19,18 +19,18 @@ from torch.overrides import TorchFunctionMode
 
 Function: TypeAlias = Callable[..., Any]
 
-_HOMES = (torch, Tensor, F, torch._C._nn, torch.special, torch.linalg)
+_NAMESPACES = (torch, Tensor, F, torch._C._nn, torch.special, torch.linalg)
 
 
-def named(*names: str) -> frozenset[Function]:
+def functions_named(*names: str) -> frozenset[Function]:
     """All functions and methods of these names, also those that write in place."""
-    every = [name + end for name in names for end in ("", "_")]
-    return frozenset(getattr(home, name) for name in every for home in _HOMES if callable(getattr(home, name, None)))
+    all_names = [name + end for name in names for end in ("", "_")]
+    return frozenset(getattr(home, name) for name in all_names for home in _NAMESPACES if callable(getattr(home, name, None)))
 
 
-HOMOGENEOUS = named("relu", "leaky_relu", "abs", "prelu", "rrelu")
+HOMOGENEOUS = functions_named("relu", "leaky_relu", "abs", "prelu", "rrelu")
 """Elementwise, and f(x) = f'(x) x."""
-ELEMENTWISE = HOMOGENEOUS | named(
+ELEMENTWISE = HOMOGENEOUS | functions_named(
     *("relu6", "hardtanh", "clamp", "clip", "clamp_min", "clamp_max", "threshold", "hardshrink", "softshrink"),
     *("sigmoid", "hardsigmoid", "logsigmoid", "tanh", "tanhshrink", "softplus", "softsign", "expit"),
     *("gelu", "silu", "mish", "hardswish", "elu", "celu", "selu", "log_sigmoid"),
@@ -38,48 +38,48 @@ ELEMENTWISE = HOMOGENEOUS | named(
     *("pow", "__pow__", "__ipow__", "sin", "cos", "tan", "sinh", "cosh", "atan", "arctan", "erf", "sinc", "logit"),
 )
 """Each number of the output depends on one of the first argument only; the others are settings."""
-PRODUCTS = named(
+PRODUCTS = functions_named(
     *("mul", "multiply", "__mul__", "__rmul__", "__imul__", "matmul", "__matmul__", "__rmatmul__", "mm", "bmm"),
     *("einsum", "linear", "conv1d", "conv2d", "conv3d", "dot", "mv", "inner", "outer"),
 )
 """Linear in each of the tensors; where two of them depend on the picture, no longer linear."""
-PRODUCTS_AND_SUMS = named("addmm", "addbmm", "baddbmm", "addmv", "addcmul")
+PRODUCTS_AND_SUMS = functions_named("addmm", "addbmm", "baddbmm", "addmv", "addcmul")
 """A product, and one tensor more."""
-QUOTIENTS = named("div", "divide", "true_divide", "__truediv__", "__itruediv__")
-SELECTIONS = named(
+QUOTIENTS = functions_named("div", "divide", "true_divide", "__truediv__", "__itruediv__")
+SELECTIONS = functions_named(
     *("max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"),
     *("amax", "max", "maximum"),
 )
 """Give out some of the numbers put in: the largest."""
-SOFTMAXES = named("softmax") - {F.softmax}
-LOG_SOFTMAXES = named("log_softmax") - {F.log_softmax}
+SOFTMAXES = functions_named("softmax") - {F.softmax}
+LOG_SOFTMAXES = functions_named("log_softmax") - {F.log_softmax}
 ATTENTION = frozenset([F.scaled_dot_product_attention])
 
-_ASKS = {"has_torch_function", "has_torch_function_unary", "has_torch_function_variadic"}
+_OVERRIDE_CHECKS = {"has_torch_function", "has_torch_function_unary", "has_torch_function_variadic"}
 
 
-class EveryCall(TorchFunctionMode):
+class FunctionMode(TorchFunctionMode):
     """Hands calls on tensors that depend on the picture to `call`, also those inside torch's own Python functions.
 
     What depends on the picture wants a gradient: the network's parameters want none.
     """
 
-    written_out: Mapping[Function, Function] = {}
+    replacements: Mapping[Function, Function] = {}
 
     def __torch_function__(
         self, func: Function, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        if not torch.is_grad_enabled() or not any(map(depends, _flat((*args, *kwargs.values())))):
+        if not torch.is_grad_enabled() or not any(map(depends_on_input, _flatten((*args, *kwargs.values())))):
             return func(*args, **kwargs)
-        inside = self.written_out.get(func) or (None if self.known(func) else opened(func))
-        if inside is None:
+        implementation = self.replacements.get(func) or (None if self.has_rule(func) else without_override_checks(func))
+        if implementation is None:
             return self.call(func, tuple(args), kwargs)
-        again: AbstractContextManager[Any] = self
-        with again:
-            return inside(*args, **kwargs)
+        mode: AbstractContextManager[Any] = self
+        with mode:
+            return implementation(*args, **kwargs)
 
-    def known(self, func: Function) -> bool:
+    def has_rule(self, func: Function) -> bool:
         """Whether `call` has a rule for it, so that it is not opened."""
         raise NotImplementedError
 
@@ -87,43 +87,43 @@ class EveryCall(TorchFunctionMode):
         raise NotImplementedError
 
 
-def depends(value: Any) -> bool:
+def depends_on_input(value: Any) -> bool:
     """Whether it is a tensor that depends on the picture."""
     return isinstance(value, Tensor) and value.requires_grad
 
 
-def _flat(values: Iterable[Any]) -> Iterable[Any]:
+def _flatten(values: Iterable[Any]) -> Iterable[Any]:
     for value in values:
         if isinstance(value, list | tuple):
-            yield from _flat(value)
+            yield from _flatten(value)
         else:
             yield value
 
 
 @functools.cache
-def opened(func: Function) -> Function | None:
+def without_override_checks(func: Function) -> Function | None:
     """A function of torch written in Python that no longer asks the modes first, so that they see what is inside."""
     code = getattr(func, "__code__", None)
-    if not isinstance(func, types.FunctionType) or code is None or not _ASKS & set(code.co_names):
+    if not isinstance(func, types.FunctionType) or code is None or not _OVERRIDE_CHECKS & set(code.co_names):
         return None
     if "super" in code.co_names:  # ends in C under its own name, which would be opened again
         return None
-    unasked = {**func.__globals__, **dict.fromkeys(_ASKS, lambda *_: False)}
-    copied = types.FunctionType(code, unasked, func.__name__, func.__defaults__, func.__closure__)
+    globals_ = {**func.__globals__, **dict.fromkeys(_OVERRIDE_CHECKS, lambda *_: False)}
+    copied = types.FunctionType(code, globals_, func.__name__, func.__defaults__, func.__closure__)
     copied.__kwdefaults__ = func.__kwdefaults__
     return copied
 
 
-def writes(func: Function, kwargs: Mapping[str, Any]) -> bool:
+def writes_in_place(func: Function, kwargs: Mapping[str, Any]) -> bool:
     """Whether the call writes to its first argument."""
     name = func.__name__
-    plain = name.endswith("_") and not name.endswith("__")
+    is_in_place = name.endswith("_") and not name.endswith("__")
     return (
-        plain or bool(kwargs.get("inplace")) or name in ("__imul__", "__itruediv__", "__ipow__", "__iadd__", "__isub__")
+        is_in_place or bool(kwargs.get("inplace")) or name in ("__imul__", "__itruediv__", "__ipow__", "__iadd__", "__isub__")
     )
 
 
-def attention(
+def explicit_attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,

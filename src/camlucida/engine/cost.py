@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-WITH_GRADIENT = 3.0
+FORWARDS_WITH_GRADIENT = 3.0
 """A forward and the way back to the pixels, in forwards: going back takes about twice as long."""
 
 
@@ -22,21 +22,21 @@ class Cost:
     forwards: float = 0.0
 
 
-_open: ContextVar[tuple[Cost, ...]] = ContextVar("camlucida_cost", default=())
+_counters: ContextVar[tuple[Cost, ...]] = ContextVar("camlucida_cost", default=())
 
 
-def spend(forwards: float) -> None:
+def add_cost(forwards: float) -> None:
     """Add to everything that is counting in this thread."""
-    for cost in _open.get():
+    for cost in _counters.get():
         cost.forwards += forwards
 
 
 @contextmanager
-def counted() -> Iterator[Cost]:
+def track_cost() -> Iterator[Cost]:
     """While inside, what is spent is added to the value given."""
     cost = Cost()
-    token = _open.set((*_open.get(), cost))
+    token = _counters.set((*_counters.get(), cost))
     try:
         yield cost
     finally:
-        _open.reset(token)
+        _counters.reset(token)

@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camlucida.engine import structure
-from camlucida.engine.survey import Event, Survey, first_image, first_tensor, survey
-from camlucida.engine.twin import Twin
+from camlucida.engine.survey import ModuleCall, CallProfile, first_image, main_tensor, profile_calls
+from camlucida.engine.twin import NetworkCopy
 
 MAX_GRAPH_BYTES = 64 * 2**20
 """A test of all calls whose outputs take more than this is made on a smaller image, where the network allows it."""
@@ -32,54 +32,54 @@ SIDE_STEP_PX = 32
 """Sides of the smaller image are multiples of this: what the usual networks halve their input to."""
 
 
-def groups(found: Survey, events: Sequence[Event]) -> Iterator[list[Event]]:
+def groups(profile: CallProfile, module_calls: Sequence[ModuleCall]) -> Iterator[list[ModuleCall]]:
     """The events from the last to the first, in groups that a backward pass can reach at little memory.
 
     A group reaches back to where the outputs after it take half the largest output of the network, and as much more
     than the group before it: with copies and gradients less than the two largest that a forward pass has at one time.
     """
-    room = max((event.nbytes for event in found.events), default=0) // 2
-    after = _bytes_after(found)
-    limit = room
-    group: list[Event] = []
-    for event in reversed(events):
-        needed = after[event.position] + (0 if event.leaf else event.nbytes)
-        if group and needed > limit:
+    step_bytes = max((module_call.nbytes for module_call in profile.module_calls), default=0) // 2
+    bytes_after = _bytes_after(profile)
+    limit_bytes = step_bytes
+    group: list[ModuleCall] = []
+    for module_call in reversed(module_calls):
+        needed_bytes = bytes_after[module_call.position] + (0 if module_call.is_leaf else module_call.nbytes)
+        if group and needed_bytes > limit_bytes:
             yield group
             group = []
-            limit = needed + room
-        group.append(event)
+            limit_bytes = needed_bytes + step_bytes
+        group.append(module_call)
     if group:
         yield group
 
 
-def _bytes_after(found: Survey) -> list[int]:
+def _bytes_after(profile: CallProfile) -> list[int]:
     """For every position the bytes that the modules without children from there on returned."""
     total, after = 0, []
-    for event in reversed(found.events):
-        total += event.nbytes if event.leaf else 0
+    for module_call in reversed(profile.module_calls):
+        total += module_call.nbytes if module_call.is_leaf else 0
         after.append(total)
     return after[::-1]
 
 
-def find(twin: Twin, inputs: Any, found: Survey, positions: Collection[int]) -> None:
+def find_influence(copy: NetworkCopy, inputs: Any, profile: CallProfile, positions: Collection[int]) -> None:
     """Test the events at `positions` and put the results into `found.influences`."""
     if positions:
-        found.influences.update(_tested(twin, first_image(inputs), found, positions))
+        profile.influences.update(_test_influence(copy, first_image(inputs), profile, positions))
 
 
-def find_all(twin: Twin, inputs: Any, found: Survey, positions: Collection[int]) -> None:
+def find_influences(copy: NetworkCopy, inputs: Any, profile: CallProfile, positions: Collection[int]) -> None:
     """As `find`, for any number of events: on a smaller image where their graph would be large."""
     if not positions:
         return
-    total = _bytes_after(found)[min(positions)]
-    if total > MAX_GRAPH_BYTES and (small := _smaller(twin, inputs, found, total)) is not None:
-        found.influences.update(_tested(twin, small, found, positions))
+    total = _bytes_after(profile)[min(positions)]
+    if total > MAX_GRAPH_BYTES and (resized := _resized_image(copy, inputs, profile, total)) is not None:
+        profile.influences.update(_test_influence(copy, resized, profile, positions))
     else:
-        find(twin, inputs, found, positions)
+        find_influence(copy, inputs, profile, positions)
 
 
-def _smaller(twin: Twin, inputs: Any, found: Survey, total: int) -> Any | None:
+def _resized_image(copy: NetworkCopy, inputs: Any, profile: CallProfile, total: int) -> Any | None:
     """The first image at a smaller size; None where the network does not do the same there, call by call."""
     scale = math.sqrt(MAX_GRAPH_BYTES / total)
 
@@ -92,58 +92,58 @@ def _smaller(twin: Twin, inputs: Any, found: Survey, total: int) -> Any | None:
         return F.interpolate(tensor, (sides[0], sides[1]), mode="nearest")
 
     with torch.inference_mode(False), torch.no_grad():
-        small = structure.transform(first_image(inputs), resized)
+        image = structure.transform(first_image(inputs), resized)
         try:
-            other = survey(twin, small)
+            other_profile = profile_calls(copy, image)
         except Exception:  # a network of one size raises whatever its layers raise: then it is tested at that size
             return None
-    alike = len(other.events) == len(found.events) and all(map(_are_alike, other.events, found.events))
-    return small if alike else None
+    is_same = len(other_profile.module_calls) == len(profile.module_calls) and all(map(_is_same_call, other_profile.module_calls, profile.module_calls))
+    return image if is_same else None
 
 
-def _are_alike(one: Event, other: Event) -> bool:
+def _is_same_call(first: ModuleCall, second: ModuleCall) -> bool:
     """Whether two events at different sizes are the same call with the same layout."""
-    if (one.module, one.call, one.leaf, one.passes_on) != (other.module, other.call, other.leaf, other.passes_on):
+    if (first.module, first.call, first.is_leaf, first.same_output_as) != (second.module, second.call, second.is_leaf, second.same_output_as):
         return False
-    if one.layout is None or other.layout is None:
-        return one.layout is other.layout
-    return (one.layout.kind, one.layout.prefix) == (other.layout.kind, other.layout.prefix)
+    if first.layout is None or second.layout is None:
+        return first.layout is second.layout
+    return (first.layout.kind, first.layout.prefix) == (second.layout.kind, second.layout.prefix)
 
 
-def _tested(twin: Twin, one: Any, found: Survey, positions: Collection[int]) -> dict[int, bool]:
-    wanted = {(found.events[p].module, found.events[p].call): p for p in positions}
-    saving = _Saving()
-    run = _Testing(wanted, saving)
+def _test_influence(copy: NetworkCopy, inputs: Any, profile: CallProfile, positions: Collection[int]) -> dict[int, bool]:
+    wanted = {(profile.module_calls[p].module, profile.module_calls[p].call): p for p in positions}
+    saving = _SavedTensors()
+    run = _InfluenceRun(wanted, saving)
     hooks = torch.autograd.graph.saved_tensors_hooks(saving.pack, _unpack)
     with torch.inference_mode(False), torch.enable_grad(), hooks:
-        leaves = structure.transform(one, lambda _, t: t.requires_grad_().clone() if t.is_floating_point() else t)
-        output = twin.run(run, leaves)
-    return dict.fromkeys(positions, False) | _influences(twin, one, found, run, output)
+        leaves = structure.transform(inputs, lambda _, t: t.requires_grad_().clone() if t.is_floating_point() else t)
+        output = copy.run(run, leaves)
+    return dict.fromkeys(positions, False) | _influences(copy, inputs, profile, run, output)
 
 
-def _influences(twin: Twin, one: Any, found: Survey, run: _Testing, output: Any) -> dict[int, bool]:
+def _influences(copy: NetworkCopy, inputs: Any, profile: CallProfile, run: _InfluenceRun, output: Any) -> dict[int, bool]:
     generator = torch.Generator().manual_seed(0)
-    ends = [t for _, t in structure.tensors(output) if t.is_floating_point()]
-    ends += [run.last_linear_input] if run.last_linear_input is not None else []
-    ends = [t for t in ends if t.requires_grad]
-    handed = {p: t for p, t in run.handed.items() if t.requires_grad}
-    if not ends or not handed:
+    targets = [t for _, t in structure.tensors(output) if t.is_floating_point()]
+    targets += [run.last_linear_input] if run.last_linear_input is not None else []
+    targets = [t for t in targets if t.requires_grad]
+    returned = {p: t for p, t in run.kept.items() if t.requires_grad}
+    if not targets or not returned:
         return {}
     with torch.inference_mode(False), torch.enable_grad():
-        mixture = sum((t * torch.randn(t.shape, generator=generator).to(t)).sum() for t in ends)
+        mixture = sum((t * torch.randn(t.shape, generator=generator).to(t)).sum() for t in targets)
         try:
-            gradients = torch.autograd.grad(mixture, list(handed.values()), allow_unused=True)  # type: ignore[arg-type]
+            gradients = torch.autograd.grad(mixture, list(returned.values()), allow_unused=True)  # type: ignore[arg-type]
         except RuntimeError:  # made for inference: overwrites what a backward pass would need, somewhere
-            return dict.fromkeys(handed, True)
-    return {p: g is not None and _is_placed(twin, one, found, p, g) for p, g in zip(handed, gradients, strict=True)}
+            return dict.fromkeys(returned, True)
+    return {p: g is not None and _has_position(copy, inputs, profile, p, g) for p, g in zip(returned, gradients, strict=True)}
 
 
-def _is_placed(twin: Twin, one: Any, found: Survey, position: int, gradient: Tensor) -> bool:
+def _has_position(copy: NetworkCopy, inputs: Any, profile: CallProfile, position: int, gradient: Tensor) -> bool:
     """Whether a gradient is other than zero at a position of the image, not only at tokens beside the grid."""
-    event = found.events[position]
-    if event.shape != tuple(gradient.shape):  # tested on a smaller image, which has a layout of its own
-        event = survey(twin, one).events[position]
-    return event.layout is not None and bool(event.layout.to_grid(gradient).any())
+    module_call = profile.module_calls[position]
+    if module_call.shape != tuple(gradient.shape):  # tested on a smaller image, which has a layout of its own
+        module_call = profile_calls(copy, inputs).module_calls[position]
+    return module_call.layout is not None and bool(module_call.layout.to_grid(gradient).any())
 
 
 def _unpack(saved: Tensor | None) -> Tensor:
@@ -152,7 +152,7 @@ def _unpack(saved: Tensor | None) -> Tensor:
 
 
 @dataclass
-class _Saving:
+class _SavedTensors:
     """What operations save for a backward pass: nothing before the first wanted call has returned.
 
     The graph holds this object, so it must not hold a tensor of the graph in turn: such a circle is never freed. For
@@ -166,12 +166,12 @@ class _Saving:
 
 
 @dataclass
-class _Testing:
+class _InfluenceRun:
     """A run that keeps what the `wanted` calls returned, and the graph from the first of them on."""
 
     wanted: dict[tuple[nn.Module, int], int]
-    saving: _Saving
-    handed: dict[int, Tensor] = field(default_factory=dict)
+    saving: _SavedTensors
+    kept: dict[int, Tensor] = field(default_factory=dict)
     last_linear_input: Tensor | None = None
     _calls: Counter[nn.Module] = field(default_factory=Counter)
 
@@ -180,7 +180,7 @@ class _Testing:
         self._calls[module] += 1
         if isinstance(module, nn.Linear) and args and isinstance(args[0], Tensor):
             self.last_linear_input = args[0]
-        tensor = returned = first_tensor(output)
+        tensor = returned = main_tensor(output)
         if tensor is None or returned is None:
             return output
         inside_no_grad = not torch.is_grad_enabled()  # of the network's own, which says nothing about influence
@@ -192,5 +192,5 @@ class _Testing:
         if self.saving.live or inside_no_grad:  # a clone, which the next operation may overwrite
             tensor = tensor.clone()
         if position is not None:
-            self.handed[position] = tensor
-        return structure.exchange(output, returned, tensor)
+            self.kept[position] = tensor
+        return structure.replace_tensor(output, returned, tensor)

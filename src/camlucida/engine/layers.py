@@ -12,8 +12,8 @@ from typing import Any
 from torch import nn
 
 from camlucida.engine import influence
-from camlucida.engine.survey import Event, Survey, picture_size, survey
-from camlucida.engine.twin import Twin
+from camlucida.engine.survey import ModuleCall, CallProfile, image_size, profile_calls
+from camlucida.engine.twin import NetworkCopy
 from camlucida.errors import LayerError, nearest
 from camlucida.options import shown
 
@@ -24,7 +24,7 @@ LayerSpec = str | int | None
 `name@key` is one part of an output that is a tuple or dict.
 """
 
-TRUNK = 0.9
+TRUNK_FRACTION = 0.9
 """A block with this share of the parameters is the network's trunk ("features", "blocks"), not one of its stages."""
 
 
@@ -39,61 +39,61 @@ class Layer:
     name: str
     module: nn.Module
     call: int
-    calls: int
+    n_calls: int
     key: str | None
     grid: tuple[int, int] | None
 
     @property
     def label(self) -> str:
         """The name, and which call it was where there are several: "layer4.0.relu (call 3 of 3)"."""
-        return f"{self.name} (call {self.call} of {self.calls})" if self.calls > 1 else self.name
+        return f"{self.name} (call {self.call} of {self.n_calls})" if self.n_calls > 1 else self.name
 
 
-def default_layer(twin: Twin, inputs: Any) -> Layer:
+def default_layer(copy: NetworkCopy, inputs: Any) -> Layer:
     """The last layer with a place in the picture that the answer depends on.
 
     For a CNN that is the end of the last stage; for a transformer the norm before the last attention, since
     of what comes later only the class token is read.
     """
-    found = survey(twin, inputs)
-    last = _last_eligible(twin, inputs, found)
-    if last is None:
+    profile = profile_calls(copy, inputs)
+    last_call = _last_eligible_call(copy, inputs, profile)
+    if last_call is None:
         raise LayerError(
-            f"no layer of {type(twin.module).__name__} gives out a grid of the picture that its answer depends on, "
-            f"for an input of {picture_size(inputs)} pixels. Name one with layer=…, or use a larger picture."
+            f"no layer of {type(copy.module).__name__} gives out a grid of the picture that its answer depends on, "
+            f"for an input of {image_size(inputs)} pixels. Name one with layer=…, or use a larger picture."
         )
-    return _layer(found, last)
+    return _to_layer(profile, last_call)
 
 
-def candidates(twin: Twin, inputs: Any) -> list[Layer]:
+def candidates(copy: NetworkCopy, inputs: Any) -> list[Layer]:
     """The layers worth explaining, from edges to objects: the stages or blocks, ending with the default."""
-    found = survey(twin, inputs)
-    eligible = _eligible(twin, inputs, found)
+    profile = profile_calls(copy, inputs)
+    eligible = _eligible_calls(copy, inputs, profile)
     if not eligible:
         return []
-    chosen = _outermost(eligible, "")
-    while trunk := _trunk(chosen, eligible):
-        chosen = sorted({*(e for e in chosen if e is not trunk), *_outermost(eligible, trunk.name)}, key=_position)
-    blocks = [e for e in chosen if not e.leaf]
-    activations = [e for e in chosen if _is_activation(e)]
+    selected = _outermost(eligible, "")
+    while trunk := _find_trunk(selected, eligible):
+        selected = sorted({*(e for e in selected if e is not trunk), *_outermost(eligible, trunk.name)}, key=_position)
+    blocks = [e for e in selected if not e.is_leaf]
+    activations = [e for e in selected if _is_activation(e)]
     if len(blocks) >= 2:
-        chosen = blocks
+        selected = blocks
     elif len(activations) >= 2:
-        chosen = activations
-    if chosen[-1].position < eligible[-1].position:
-        chosen = [*chosen, eligible[-1]]
-    return [_layer(found, event) for event in chosen]
+        selected = activations
+    if selected[-1].position < eligible[-1].position:
+        selected = [*selected, eligible[-1]]
+    return [_to_layer(profile, module_call) for module_call in selected]
 
 
-def resolve(twin: Twin, inputs: Any, specs: Sequence[LayerSpec]) -> list[Layer]:
+def resolve(copy: NetworkCopy, inputs: Any, specs: Sequence[LayerSpec]) -> list[Layer]:
     """The layers that `specs` mean, in that order, without repeats. Raises `LayerError` with the nearest names."""
     layers: list[Layer] = []
     for spec in specs:
-        layers += [layer for layer in _resolved(twin, inputs, _plain(twin, spec)) if layer not in layers]
+        layers += [layer for layer in _resolve_spec(copy, inputs, _plain(copy, spec)) if layer not in layers]
     return layers
 
 
-def _plain(twin: Twin, spec: Any) -> LayerSpec:
+def _plain(twin: NetworkCopy, spec: Any) -> LayerSpec:
     """A layer as it was asked for, if that is a name or a number. Raises `LayerError`."""
     if spec is None:
         return None
@@ -110,177 +110,177 @@ def _plain(twin: Twin, spec: Any) -> LayerSpec:
     return spec
 
 
-def _resolved(twin: Twin, inputs: Any, spec: LayerSpec) -> list[Layer]:
+def _resolve_spec(copy: NetworkCopy, inputs: Any, spec: LayerSpec) -> list[Layer]:
     if spec is None:
-        return [default_layer(twin, inputs)]
+        return [default_layer(copy, inputs)]
     if (
-        isinstance(spec, str) and spec and twin.named(spec) is not None
+        isinstance(spec, str) and spec and copy.named(spec) is not None
     ):  # also "4" or "all", where a module is called so
-        return [_named(twin, inputs, spec)]
+        return [_find_named(copy, inputs, spec)]
     if spec in (-1, "-1"):  # the last candidate is the default, which is found without testing the others
-        return [default_layer(twin, inputs)]
+        return [default_layer(copy, inputs)]
     if isinstance(spec, int) or spec == "all" or spec.lstrip("-").isdigit():
-        known = candidates(twin, inputs)
+        choices = candidates(copy, inputs)
         if spec == "all":
-            return known
+            return choices
         try:
-            return [known[int(spec)]]
+            return [choices[int(spec)]]
         except IndexError:
             raise LayerError(
-                f"no layer number {spec}: there are {len(known)} candidates, "
-                + ", ".join(f"{i} {layer.name}" for i, layer in enumerate(known))
+                f"no layer number {spec}: there are {len(choices)} candidates, "
+                + ", ".join(f"{i} {layer.name}" for i, layer in enumerate(choices))
             ) from None
-    if any(sign in spec for sign in "*?["):
-        return _matching(twin, inputs, spec)
-    return [_named(twin, inputs, spec)]
+    if any(wildcard in spec for wildcard in "*?["):
+        return _match_glob(copy, inputs, spec)
+    return [_find_named(copy, inputs, spec)]
 
 
-def _named(twin: Twin, inputs: Any, spec: str) -> Layer:
-    found = survey(twin, inputs)
-    rest, _, key = spec.partition("@")
-    name, _, call = rest.partition("#")
-    module = twin.named(name)
+def _find_named(copy: NetworkCopy, inputs: Any, spec: str) -> Layer:
+    profile = profile_calls(copy, inputs)
+    path, _, key = spec.partition("@")
+    name, _, call = path.partition("#")
+    module = copy.named(name)
     if module is None or not name:
         raise LayerError(
-            f"no layer {name!r} in {type(twin.module).__name__}."
-            + nearest(name, twin.names.values())
-            + f" Worth explaining: {', '.join(layer.name for layer in candidates(twin, inputs)) or 'none found'}."
+            f"no layer {name!r} in {type(copy.module).__name__}."
+            + nearest(name, copy.names.values())
+            + f" Worth explaining: {', '.join(layer.name for layer in candidates(copy, inputs)) or 'none found'}."
         )
-    calls = found.calls(module)
-    if not calls:  # not on the path that was remembered; perhaps on that of these inputs
-        found = survey(twin, inputs, again=True)
-        calls = found.calls(module)
-    if not calls:
+    n_calls = profile.n_calls(module)
+    if not n_calls:  # not on the path that was remembered; perhaps on that of these inputs
+        profile = profile_calls(copy, inputs, refresh=True)
+        n_calls = profile.n_calls(module)
+    if not n_calls:
         raise LayerError(
-            f"{name!r} was never reached while {type(twin.module).__name__} ran. "
+            f"{name!r} was never reached while {type(copy.module).__name__} ran. "
             "Is it used in eval mode, or only its weights by the module around it?"
         )
-    if call and not (call.isdigit() and 1 <= int(call) <= calls):
-        raise LayerError(f"{name!r} is called {calls} times: there is no call #{call}.")
-    event = found.event(module, int(call) if call else calls)
-    assert event is not None
-    return _layer(found, event, name=spec, key=key or None)
+    if call and not (call.isdigit() and 1 <= int(call) <= n_calls):
+        raise LayerError(f"{name!r} is called {n_calls} times: there is no call #{call}.")
+    module_call = profile.find_call(module, int(call) if call else n_calls)
+    assert module_call is not None
+    return _to_layer(profile, module_call, name=spec, key=key or None)
 
 
-def _matching(twin: Twin, inputs: Any, pattern: str) -> list[Layer]:
+def _match_glob(copy: NetworkCopy, inputs: Any, pattern: str) -> list[Layer]:
     """Layers whose name fits a glob, part by part: `layer?` is four stages, `layer4.*` three blocks."""
-    found = survey(twin, inputs)
+    profile = profile_calls(copy, inputs)
     parts = pattern.split(".")
-    hits = [
-        event
-        for event in found.events
-        if event.layout
-        and event.call == found.calls(event.module)
-        and len(names := event.name.split(".")) == len(parts)
+    matches = [
+        module_call
+        for module_call in profile.module_calls
+        if module_call.layout
+        and module_call.call == profile.n_calls(module_call.module)
+        and len(names := module_call.name.split(".")) == len(parts)
         and all(fnmatch.fnmatchcase(name, part) for name, part in zip(names, parts, strict=True))
     ]
-    if not hits:
-        known = ", ".join(layer.name for layer in candidates(twin, inputs))
+    if not matches:
+        choices = ", ".join(layer.name for layer in candidates(copy, inputs))
         raise LayerError(
             f"no layer with a place in the picture matches {pattern!r} (a * stays within one part of a name). "
-            f"Worth explaining: {known or 'none found'}."
+            f"Worth explaining: {choices or 'none found'}."
         )
-    return [_layer(found, event) for event in hits]
+    return [_to_layer(profile, module_call) for module_call in matches]
 
 
-def _trunk(chosen: Sequence[Event], eligible: Sequence[Event]) -> Event | None:
+def _find_trunk(selected: Sequence[ModuleCall], eligible: Sequence[ModuleCall]) -> ModuleCall | None:
     """The one block that holds nearly the whole network and is better shown by its parts; None if there is none."""
-    total = sum(e.parameters for e in chosen)
-    trunks = [e for e in chosen if not e.leaf and e.parameters > TRUNK * total]
+    total = sum(e.n_parameters for e in selected)
+    trunks = [e for e in selected if not e.is_leaf and e.n_parameters > TRUNK_FRACTION * total]
     return next((e for e in trunks if len(_outermost(eligible, e.name)) > 1), None)
 
 
-def _position(event: Event) -> int:
-    return event.position
+def _position(module_call: ModuleCall) -> int:
+    return module_call.position
 
 
-_NO_ACTIVATIONS = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmax2d)
+_NOT_ACTIVATIONS = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmax2d)
 """Stand in the same file of PyTorch. A softmax over tokens, (b, heads, t, t), would look like a grid of the picture."""
 
 
-def _is_activation(event: Event) -> bool:
-    kind = type(event.module)
-    return kind.__module__ == nn.ReLU.__module__ and not issubclass(kind, _NO_ACTIVATIONS)
+def _is_activation(module_call: ModuleCall) -> bool:
+    kind = type(module_call.module)
+    return kind.__module__ == nn.ReLU.__module__ and not issubclass(kind, _NOT_ACTIVATIONS)
 
 
-def _layer(found: Survey, event: Event, name: str | None = None, key: str | None = None) -> Layer:
-    calls = found.calls(event.module)
+def _to_layer(profile: CallProfile, module_call: ModuleCall, name: str | None = None, key: str | None = None) -> Layer:
+    n_calls = profile.n_calls(module_call.module)
     if name is None:
-        name = event.name if event.call == calls else f"{event.name}#{event.call}"
-    return Layer(name, event.module, event.call, calls, key, event.layout.grid if event.layout else None)
+        name = module_call.name if module_call.call == n_calls else f"{module_call.name}#{module_call.call}"
+    return Layer(name, module_call.module, module_call.call, n_calls, key, module_call.layout.grid if module_call.layout else None)
 
 
-def _possible(found: Survey) -> dict[int, Event]:
+def _possible_calls(profile: CallProfile) -> dict[int, ModuleCall]:
     """Events that could stand for a stage of seeing if the answer depends on them, in the order they finished."""
-    possible: dict[int, Event] = {}
-    for event in found.events:
-        if event.name and event.layout and _sees(event, possible, found):
-            possible[event.position] = event
+    possible: dict[int, ModuleCall] = {}
+    for module_call in profile.module_calls:
+        if module_call.name and module_call.layout and _is_explainable(module_call, possible, profile):
+            possible[module_call.position] = module_call
     return possible
 
 
-def _eligible(twin: Twin, inputs: Any, found: Survey) -> list[Event]:
+def _eligible_calls(copy: NetworkCopy, inputs: Any, profile: CallProfile) -> list[ModuleCall]:
     """Events that can stand for a stage of seeing, in the order they finished."""
-    possible = _possible(found)
-    _last_eligible(twin, inputs, found)  # asked from the end first, so that the last is the default everywhere
-    influence.find_all(twin, inputs, found, [p for p in possible if p not in found.influences])
-    good: dict[int, Event] = {}
-    for event in possible.values():
-        if found.influences[event.position] and _sees(event, good, found):
-            good[event.position] = event
+    possible = _possible_calls(profile)
+    _last_eligible_call(copy, inputs, profile)  # asked from the end first, so that the last is the default everywhere
+    influence.find_influences(copy, inputs, profile, [p for p in possible if p not in profile.influences])
+    eligible: dict[int, ModuleCall] = {}
+    for module_call in possible.values():
+        if profile.influences[module_call.position] and _is_explainable(module_call, eligible, profile):
+            eligible[module_call.position] = module_call
     # A class map, (b, classes, h, w) as in SqueezeNet, is an answer already; what it is made of explains it.
-    features = [e for e in good.values() if not _is_class_map(e, found)]
-    return features or list(good.values())
+    features = [e for e in eligible.values() if not _is_class_map(e, profile)]
+    return features or list(eligible.values())
 
 
-def _last_eligible(twin: Twin, inputs: Any, found: Survey) -> Event | None:
+def _last_eligible_call(copy: NetworkCopy, inputs: Any, profile: CallProfile) -> ModuleCall | None:
     """The last of the eligible events, tested from the end in groups, so that only the last calls are kept."""
-    possible = _possible(found)
-    features = [e for e in possible.values() if not _is_class_map(e, found)]
-    class_maps = [e for e in possible.values() if _is_class_map(e, found)]
+    possible = _possible_calls(profile)
+    features = [e for e in possible.values() if not _is_class_map(e, profile)]
+    class_maps = [e for e in possible.values() if _is_class_map(e, profile)]
     for events in (features, class_maps):
-        for group in influence.groups(found, events):
-            asked = {p for event in group for p in (event.position, event.passes_on) if p in possible}
-            influence.find(twin, inputs, found, sorted(asked - found.influences.keys()))
-            good = {p: possible[p] for p in asked if found.influences[p]}
-            for event in group:
-                if event.position in good and _sees(event, good, found):
-                    return event
+        for group in influence.groups(profile, events):
+            positions = {p for module_call in group for p in (module_call.position, module_call.same_output_as) if p in possible}
+            influence.find_influence(copy, inputs, profile, sorted(positions - profile.influences.keys()))
+            eligible = {p: possible[p] for p in positions if profile.influences[p]}
+            for module_call in group:
+                if module_call.position in eligible and _is_explainable(module_call, eligible, profile):
+                    return module_call
     return None
 
 
-def _sees(event: Event, good: Mapping[int, Event], found: Survey) -> bool:
+def _is_explainable(module_call: ModuleCall, eligible: Mapping[int, ModuleCall], profile: CallProfile) -> bool:
     """Convolutions, norms, activations and blocks; not pools, reshapes, or a block that only ends in one."""
-    assert event.layout is not None
-    if not event.leaf:
-        only_passes_on = event.passes_on is not None and found.events[event.passes_on].leaf
-        return event.parameters > 0 and not (only_passes_on and event.passes_on not in good)
-    if _is_activation(event):
+    assert module_call.layout is not None
+    if not module_call.is_leaf:
+        only_forwards_child = module_call.same_output_as is not None and profile.module_calls[module_call.same_output_as].is_leaf
+        return module_call.n_parameters > 0 and not (only_forwards_child and module_call.same_output_as not in eligible)
+    if _is_activation(module_call):
         return True
-    if event.layout.kind == "nchw":
-        return event.parameters > 0
-    return "Norm" in type(event.module).__name__  # a Linear among tokens is a part of attention or of an MLP
+    if module_call.layout.kind == "nchw":
+        return module_call.n_parameters > 0
+    return "Norm" in type(module_call.module).__name__  # a Linear among tokens is a part of attention or of an MLP
 
 
-def _is_class_map(event: Event, found: Survey) -> bool:
+def _is_class_map(module_call: ModuleCall, profile: CallProfile) -> bool:
     return (
-        event.layout is not None
-        and event.layout.kind == "nchw"
-        and event.shape is not None
-        and event.shape[1] == found.outputs
+        module_call.layout is not None
+        and module_call.layout.kind == "nchw"
+        and module_call.shape is not None
+        and module_call.shape[1] == profile.n_outputs
         and not any(
-            isinstance(later.module, nn.Linear) for later in found.events[event.position + 1 :] if later.parameters
+            isinstance(later.module, nn.Linear) for later in profile.module_calls[module_call.position + 1 :] if later.n_parameters
         )
     )
 
 
-def _outermost(events: Sequence[Event], within: str) -> list[Event]:
+def _outermost(events: Sequence[ModuleCall], prefix: str) -> list[ModuleCall]:
     """Events (inside `within`) that stand in no other of these events."""
-    inside = [e for e in events if not within or e.name.startswith(f"{within}.")]
-    names = {e.name for e in inside}
+    descendants = [e for e in events if not prefix or e.name.startswith(f"{prefix}.")]
+    names = {e.name for e in descendants}
 
-    def enclosed(name: str) -> bool:
+    def is_nested(name: str) -> bool:
         parts = name.split(".")
         return any(".".join(parts[:i]) in names for i in range(1, len(parts)))
 
-    return [e for e in inside if not enclosed(e.name)]
+    return [e for e in descendants if not is_nested(e.name)]

@@ -14,9 +14,9 @@ from typing import Literal
 
 from torch import Tensor
 
-Kind = Literal["nchw", "nhwc", "tokens", "tokens_first", "windows"]
+LayoutKind = Literal["nchw", "nhwc", "tokens", "tokens_first", "windows"]
 
-MOST_PREFIX_TOKENS = 16  # class, distillation and register tokens: 1 to 9 in the known networks
+MAX_PREFIX_TOKENS = 16  # class, distillation and register tokens: 1 to 9 in the known networks
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Layout:
     shift     (h, w) by which the grid was rolled before it was cut into windows
     """
 
-    kind: Kind
+    kind: LayoutKind
     grid: tuple[int, int]
     prefix: int = 0
     window: tuple[int, int] = (1, 1)
@@ -43,10 +43,10 @@ class Layout:
         if self.kind == "nhwc":
             return tensor.permute(0, 3, 1, 2)
         if self.kind == "windows":
-            return self._joined(tensor)
+            return self._merge_windows(tensor)
         tokens = tensor.transpose(0, 1) if self.kind == "tokens_first" else tensor
-        places = tokens[:, self.prefix : self.prefix + h * w]
-        return places.transpose(1, 2).reshape(places.shape[0], -1, h, w)
+        patches = tokens[:, self.prefix : self.prefix + h * w]
+        return patches.transpose(1, 2).reshape(patches.shape[0], -1, h, w)
 
     def from_grid(self, grid: Tensor, like: Tensor) -> Tensor:
         """From (b, c, h, w) back to the layer's own layout; tokens without a place are taken from `like`."""
@@ -55,10 +55,10 @@ class Layout:
         if self.kind == "nhwc":
             return grid.permute(0, 2, 3, 1)
         if self.kind == "windows":
-            return self._cut(grid)
+            return self._split_windows(grid)
         tokens = like.transpose(0, 1).clone() if self.kind == "tokens_first" else like.clone()
-        count = self.grid[0] * self.grid[1]
-        tokens[:, self.prefix : self.prefix + count] = grid.flatten(2).transpose(1, 2)
+        n_patches = self.grid[0] * self.grid[1]
+        tokens[:, self.prefix : self.prefix + n_patches] = grid.flatten(2).transpose(1, 2)
         return tokens.transpose(0, 1) if self.kind == "tokens_first" else tokens
 
     @property
@@ -66,13 +66,13 @@ class Layout:
         """Where the images are counted."""
         return 1 if self.kind == "tokens_first" else 0
 
-    def _joined(self, tensor: Tensor) -> Tensor:
+    def _merge_windows(self, tensor: Tensor) -> Tensor:
         (h, w), (wh, ww) = self.grid, self.window
         c = tensor.shape[-1]
         rows = tensor.reshape(-1, h // wh, w // ww, wh, ww, c).permute(0, 5, 1, 3, 2, 4)
         return rows.reshape(-1, c, h, w).roll(self.shift, (2, 3))
 
-    def _cut(self, grid: Tensor) -> Tensor:
+    def _split_windows(self, grid: Tensor) -> Tensor:
         (h, w), (wh, ww) = self.grid, self.window
         b, c = grid.shape[:2]
         rolled = grid.roll((-self.shift[0], -self.shift[1]), (2, 3))
@@ -80,13 +80,13 @@ class Layout:
         return windows.reshape(-1, wh * ww, c)
 
 
-def infer(
+def infer_layout(
     shape: tuple[int, ...],
     *,
-    batch: int,
-    picture: tuple[int, int],
+    batch_size: int,
+    image: tuple[int, int],
     channels_last: bool = False,
-    seen: Iterable[tuple[int, int]] = (),
+    known_grids: Iterable[tuple[int, int]] = (),
 ) -> Layout | None:
     """Guess the layout of an output of `shape`, or None where it has no place in the picture.
 
@@ -95,37 +95,37 @@ def infer(
     channels_last   whether the layer that made it puts channels last (Linear, LayerNorm); decides ties
     seen            grids that ran before, newest last: the grid of tokens is one of these if it can be
     """
-    if len(shape) == 4 and shape[0] == batch:
-        return _infer_grid(shape, picture, channels_last)
-    if len(shape) == 3 and shape[0] == batch:
-        found = _token_grid(shape[1], picture, seen)
-        return Layout("tokens", *found) if found else None
-    if len(shape) == 3 and shape[1] == batch:
-        found = _token_grid(shape[0], picture, seen)
-        return Layout("tokens_first", *found) if found else None
+    if len(shape) == 4 and shape[0] == batch_size:
+        return _infer_grid(shape, image, channels_last)
+    if len(shape) == 3 and shape[0] == batch_size:
+        match = _token_grid(shape[1], image, known_grids)
+        return Layout("tokens", *match) if match else None
+    if len(shape) == 3 and shape[1] == batch_size:
+        match = _token_grid(shape[0], image, known_grids)
+        return Layout("tokens_first", *match) if match else None
     return None
 
 
 def infer_windows(
     shape: tuple[int, ...],
     *,
-    batch: int,
+    batch_size: int,
     shift: tuple[int, int],
-    seen: Iterable[tuple[int, int]],
+    known_grids: Iterable[tuple[int, int]],
 ) -> Layout | None:
     """The layout of window attention's (b * windows, t, c), cut row by row from the newest grid that fits."""
-    if len(shape) != 3 or shape[0] % batch or (side := math.isqrt(shape[1])) ** 2 != shape[1] or side < 2:
+    if len(shape) != 3 or shape[0] % batch_size or (side := math.isqrt(shape[1])) ** 2 != shape[1] or side < 2:
         return None
-    windows = shape[0] // batch
-    for h, w in reversed(list(seen)):
+    windows = shape[0] // batch_size
+    for h, w in reversed(list(known_grids)):
         if h % side == 0 and w % side == 0 and (h // side) * (w // side) == windows:
             return Layout("windows", (h, w), window=(side, side), shift=shift)
     return None
 
 
-def _infer_grid(shape: tuple[int, ...], picture: tuple[int, int], channels_last: bool) -> Layout | None:
+def _infer_grid(shape: tuple[int, ...], image: tuple[int, int], channels_last: bool) -> Layout | None:
     first, last = (shape[2], shape[3]), (shape[1], shape[2])
-    fits_first, fits_last = _same_shape(first, picture), _same_shape(last, picture)
+    fits_first, fits_last = _same_aspect_ratio(first, image), _same_aspect_ratio(last, image)
     if fits_first and fits_last:
         # Both could be: (b, 7, 7, 7). A square grid of few cells with many channels is one; else ask the layer.
         return Layout("nhwc", last) if channels_last else Layout("nchw", first)
@@ -136,25 +136,25 @@ def _infer_grid(shape: tuple[int, ...], picture: tuple[int, int], channels_last:
     return None
 
 
-def _same_shape(grid: tuple[int, int], picture: tuple[int, int]) -> bool:
+def _same_aspect_ratio(grid: tuple[int, int], image: tuple[int, int]) -> bool:
     """Whether a grid has the picture's proportions, give or take one cell of rounding."""
-    (h, w), (height, width) = grid, picture
+    (h, w), (height, width) = grid, image
     return h <= height and w <= width and (abs(h - w * height / width) <= 1 or abs(w - h * width / height) <= 1)
 
 
 def _token_grid(
-    count: int, picture: tuple[int, int], seen: Iterable[tuple[int, int]]
+    n_tokens: int, image: tuple[int, int], known_grids: Iterable[tuple[int, int]]
 ) -> tuple[tuple[int, int], int] | None:
     """((h, w), prefix) for `count` tokens: a grid that was seen, else the picture's proportions."""
-    fits = [(grid, count - math.prod(grid)) for grid in seen if math.prod(grid) > 1]
-    fits = [(grid, prefix) for grid, prefix in fits if 0 <= prefix <= MOST_PREFIX_TOKENS]
+    fits = [(grid, n_tokens - math.prod(grid)) for grid in known_grids if math.prod(grid) > 1]
+    fits = [(grid, prefix) for grid, prefix in fits if 0 <= prefix <= MAX_PREFIX_TOKENS]
     if fits:
         return min(reversed(fits), key=lambda fit: fit[1])
-    for prefix in range(MOST_PREFIX_TOKENS + 1):
-        cells = count - prefix
+    for prefix in range(MAX_PREFIX_TOKENS + 1):
+        cells = n_tokens - prefix
         if cells < 4:
             return None
-        h = round(math.sqrt(cells * picture[0] / picture[1]))
-        if h and cells % h == 0 and _same_shape((h, cells // h), picture):
+        h = round(math.sqrt(cells * image[0] / image[1]))
+        if h and cells % h == 0 and _same_aspect_ratio((h, cells // h), image):
             return (h, cells // h), prefix
     return None

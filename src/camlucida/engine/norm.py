@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def light(module: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
+def eval_batchnorm(module: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
     """A `forward` that keeps nothing, for a plain batch norm in eval mode with statistics; else `forward` itself."""
     if not isinstance(module, _BatchNorm) or getattr(forward, "__func__", None) is not _BatchNorm.forward:
         return forward
@@ -24,14 +24,14 @@ def light(module: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
     if module.training or mean is None or variance is None:
         return forward
 
-    def keeping_nothing(x: Tensor) -> Tensor:
-        out: Tensor = _Linear.apply(x, mean, variance, module.weight, module.bias, module.eps)
+    def linear_forward(x: Tensor) -> Tensor:
+        out: Tensor = _EvalBatchNorm.apply(x, mean, variance, module.weight, module.bias, module.eps)
         return out
 
-    return keeping_nothing
+    return linear_forward
 
 
-class _Linear(torch.autograd.Function):
+class _EvalBatchNorm(torch.autograd.Function):
     """Batch norm with given statistics, as the linear function of its input that it is."""
 
     @staticmethod
@@ -46,5 +46,5 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         variance, weight = ctx.saved_tensors
         (gradient,) = gradients
-        passed = F.batch_norm(gradient, torch.zeros_like(variance), variance, weight, None, training=False, eps=ctx.eps)
-        return passed, None, None, None, None, None
+        input_gradient = F.batch_norm(gradient, torch.zeros_like(variance), variance, weight, None, training=False, eps=ctx.eps)
+        return input_gradient, None, None, None, None, None

@@ -10,7 +10,7 @@ from torch import nn
 
 from camlucida.engine.twin import duplicate, unwrapped
 
-BLOCK = 8
+MAX_BLOCK_LAYERS = 8
 """A block of a network (a residual block, a transformer block) has at most so many layers with weights of its own."""
 
 
@@ -28,31 +28,31 @@ def stages(network: nn.Module) -> list[Stage]:
     A stage is a layer, or a block of a few layers where the network has such: `layer4.2`, `blocks.11`. Weights that
     belong to no layer (a class token) are with the module that holds them.
     """
-    found: list[Stage] = []
-    _cut(unwrapped(network), "", found)
-    return found[::-1]
+    collected: list[Stage] = []
+    _split_stages(unwrapped(network), "", collected)
+    return collected[::-1]
 
 
-def _cut(module: nn.Module, name: str, found: list[Stage]) -> None:
-    holders = [n for n, m in module.named_modules(prefix=name) if _own(m)]
+def _split_stages(module: nn.Module, name: str, collected: list[Stage]) -> None:
+    holders = [n for n, m in module.named_modules(prefix=name) if _own_parameters(m)]
     if not holders:
         return
     children = list(module.named_children())
-    splits = isinstance(module, nn.Sequential | nn.ModuleList) or not name or len(holders) > BLOCK
+    splits = isinstance(module, nn.Sequential | nn.ModuleList) or not name or len(holders) > MAX_BLOCK_LAYERS
     if not children or not splits:
-        found.append(Stage(name or type(module).__name__, tuple(holders)))
+        collected.append(Stage(name or type(module).__name__, tuple(holders)))
         return
-    if _own(module):
-        found.append(Stage(name or type(module).__name__, (name,)))
+    if _own_parameters(module):
+        collected.append(Stage(name or type(module).__name__, (name,)))
     for child, part in children:
-        _cut(part, f"{name}.{child}".lstrip("."), found)
+        _split_stages(part, f"{name}.{child}".lstrip("."), collected)
 
 
-def _own(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+def _own_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
     return list(module.named_parameters(recurse=False))
 
 
-def with_random(network: nn.Module, drawn: Iterable[Stage], *, seed: int) -> nn.Module:
+def randomize_weights(network: nn.Module, selected: Iterable[Stage], *, seed: int) -> nn.Module:
     """A copy of the network, in which the stages `drawn` have new weights; all others share the network's own.
 
     Layers draw as they do when they are made, and norms forget what they have counted; weights that no layer draws by
@@ -62,25 +62,25 @@ def with_random(network: nn.Module, drawn: Iterable[Stage], *, seed: int) -> nn.
     copied = duplicate(network)
     modules = dict(copied.named_modules())
     with torch.random.fork_rng(devices=_devices(copied)), torch.no_grad():
-        for stage in drawn:
+        for stage in selected:
             for name in stage.modules:
-                torch.manual_seed(_seed(seed, name))
-                _draw(modules[name])
+                torch.manual_seed(_module_seed(seed, name))
+                _reinitialize(modules[name])
     return copied
 
 
-def _draw(module: nn.Module) -> None:
-    for name, parameter in _own(module):  # storage of its own before anything is written
+def _reinitialize(module: nn.Module) -> None:
+    for name, parameter in _own_parameters(module):  # storage of its own before anything is written
         setattr(module, name, nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad))
     reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
     if callable(reset):
         reset()
         return
-    for _, parameter in _own(module):
+    for _, parameter in _own_parameters(module):
         parameter.copy_(torch.randn_like(parameter) * parameter.std(correction=0) + parameter.mean())
 
 
-def _seed(seed: int, name: str) -> int:
+def _module_seed(seed: int, name: str) -> int:
     """A layer is drawn the same whatever else is: then a cascade of stages is one network, step by step."""
     return (seed * 1_000_003 + sum((i + 1) * ord(c) for i, c in enumerate(name))) % 2**31
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-Rule: TypeAlias = Literal["guided", "deconvolution"]
+ReluRuleName: TypeAlias = Literal["guided", "deconvolution"]
 
 Limits: TypeAlias = tuple[Any, Any]
 """What a function cuts off below, and above; None for nothing."""
@@ -41,7 +41,7 @@ LIMITS: dict[Callable[..., Any], Callable[..., Limits]] = {
 class ReluRule(TorchFunctionMode):
     """While inside, gradients pass ReLUs by another rule; `count` is how many ReLUs ran."""
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: ReluRuleName) -> None:
         super().__init__()
         self.rule = rule
         self.count = 0
@@ -69,8 +69,8 @@ def _relu_limits(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[
     """What this call cuts off, where it is a ReLU's call: everything below 0, and perhaps something above."""
     if func not in LIMITS:
         return None
-    named = {name: value for name, value in kwargs.items() if name not in ("input", "inplace", "out")}
-    low, high = LIMITS[func](*(args or (kwargs.get("input"),)), **named)
+    settings = {name: value for name, value in kwargs.items() if name not in ("input", "inplace", "out")}
+    low, high = LIMITS[func](*(args or (kwargs.get("input"),)), **settings)
     return (low, high) if isinstance(low, int | float) and low == 0 and not isinstance(high, Tensor) else None
 
 
@@ -78,14 +78,14 @@ class _Relu(torch.autograd.Function):
     """ReLU forwards; backwards only what is positive, and with `guided` only where the ReLU was open."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, top: float | None, guided: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, upper: float | None, guided: bool) -> Tensor:
         if guided:
-            ctx.save_for_backward(x > 0 if top is None else (x > 0) & (x < top))
-        return x.clamp(min=0, max=top)
+            ctx.save_for_backward(x > 0 if upper is None else (x > 0) & (x < upper))
+        return x.clamp(min=0, max=upper)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        passed = gradients[0].clamp(min=0)
+        input_gradient = gradients[0].clamp(min=0)
         for is_open in ctx.saved_tensors:
-            passed = passed * is_open
-        return passed, None, None
+            input_gradient = input_gradient * is_open
+        return input_gradient, None, None

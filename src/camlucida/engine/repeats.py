@@ -12,7 +12,7 @@ Precision: TypeAlias = Literal["exact", "bf16"]
 
 
 @dataclass(frozen=True)
-class Repeats:
+class RunOptions:
     """What a request says about the runs that some methods need hundreds of.
 
     precision  "exact": the network's own scores, to rounding. "bf16": convolutions and products of the runs on other
@@ -22,15 +22,15 @@ class Repeats:
     """
 
     precision: Precision = "exact"
-    batch: int | None = None
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        known = get_args(Precision)
-        if not isinstance(self.precision, str) or self.precision not in known:
-            what = f"no precision {shown(self.precision)}.{nearest(str(self.precision), known)}"
-            raise MethodError(f"{what} Known: {', '.join(known)}.")
-        batch = self.batch
-        if batch is not None and (not isinstance(batch, int) or isinstance(batch, bool) or batch < 1):
+        choices = get_args(Precision)
+        if not isinstance(self.precision, str) or self.precision not in choices:
+            message = f"no precision {shown(self.precision)}.{nearest(str(self.precision), choices)}"
+            raise MethodError(f"{message} Known: {', '.join(choices)}.")
+        batch_size = self.batch_size
+        if batch_size is not None and (not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1):
             raise MethodError(
-                f"batch is how many pictures are run at once, a whole number from 1 on, not {shown(batch)}."
+                f"batch is how many pictures are run at once, a whole number from 1 on, not {shown(batch_size)}."
             )

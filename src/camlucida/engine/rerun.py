@@ -10,22 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.engine import structure
-from camlucida.engine.repeats import Repeats
-from camlucida.engine.trace import Trace, Traced, at_least_float32
+from camlucida.engine.repeats import RunOptions
+from camlucida.engine.trace import Trace, LayerTrace, at_least_float32
 from camlucida.types import ProgressCallback
 
-BUDGET = 512 * 2**20
+MAX_BYTES = 512 * 2**20
 """Bytes that the variants of one chunk, and what the network makes of them, should roughly stay under."""
 
-MOST_VARIANTS = 64
+MAX_VARIANTS = 64
 """More in one chunk gains nothing on a CPU (measured on ResNet-50) and fits the memory of small GPUs."""
 
-GROWTH = 8
+MEMORY_FACTOR = 8
 """How much more memory the rest of a network takes than the layer's own output; 3 to 6 in ResNet-50."""
 
 
 @dataclass(frozen=True)
-class LinearEnd:
+class GapLinearHead:
     """Average pooling and one linear layer: the whole rest of the network after a layer.
 
     weight   (k, c)
@@ -37,7 +37,7 @@ class LinearEnd:
 
 
 @dataclass(frozen=True)
-class Rest:
+class NetworkSuffix:
     """The rest of the network after `traced`.
 
     read    finds the class scores (n, k) in what the network gives out
@@ -46,63 +46,63 @@ class Rest:
     """
 
     trace: Trace
-    traced: Traced
+    traced: LayerTrace
     read: Callable[[Any], Tensor]
-    tick: ProgressCallback = field(default=lambda done, total: None)
-    repeats: Repeats = field(default_factory=Repeats)
+    progress: ProgressCallback = field(default=lambda done, total: None)
+    run_options: RunOptions = field(default_factory=RunOptions)
 
-    def without_channels(self, infill: float = 0.0, *, closed_form: bool = True) -> Tensor:
+    def ablate_channels(self, infill: float = 0.0, *, closed_form: bool = True) -> Tensor:
         """The class scores (b, c, k) with each channel in turn set to `infill`.
 
         In closed form where the rest is average pooling and a linear layer, else by running it once a channel.
         """
-        end = linear_end(self.trace, self.traced, self.read) if closed_form else None
-        if end is not None:
+        head = gap_linear_head(self.trace, self.traced, self.read) if closed_form else None
+        if head is not None:
             with torch.no_grad():
-                return _in_closed_form(self.read(self.trace.output), self.traced.activations, infill, end)
-        return torch.stack([self._rerun(image, one, infill) for image, one in enumerate(self.traced.activations)])
+                return _ablate_in_closed_form(self.read(self.trace.output), self.traced.activations, infill, head)
+        return torch.stack([self._ablate_image(image, activations, infill) for image, activations in enumerate(self.traced.activations)])
 
-    def outputs(self, variants: Callable[[Tensor], Tensor], count: int) -> Tensor:
+    def outputs(self, variants: Callable[[Tensor], Tensor], n: int) -> Tensor:
         """The class scores (count, b, k) for variants of the activations: numbers (n,) in, (n, b, c, h, w) out."""
         activations = self.traced.activations
-        found = []
-        for which in torch.split(torch.arange(count), self._at_once(activations[0])):
-            made = variants(which)
-            rows = [self.read(self.trace.rerun(self.traced, made[:, i], i)) for i in range(len(activations))]
-            found.append(torch.stack(rows, dim=1))
-            self.tick(int(which[-1]) + 1, count)
-        return torch.cat(found)
+        chunks = []
+        for indices in torch.split(torch.arange(n), self._chunk_size(activations[0])):
+            chunk = variants(indices)
+            rows = [self.read(self.trace.rerun(self.traced, chunk[:, i], i)) for i in range(len(activations))]
+            chunks.append(torch.stack(rows, dim=1))
+            self.progress(int(indices[-1]) + 1, n)
+        return torch.cat(chunks)
 
-    def _at_once(self, activations: Tensor) -> int:
+    def _chunk_size(self, activations: Tensor) -> int:
         """How many variants of (c, h, w) activations to run at once."""
-        return self.repeats.batch or max(1, min(MOST_VARIANTS, BUDGET // (GROWTH * activations.nbytes)))
+        return self.run_options.batch_size or max(1, min(MAX_VARIANTS, MAX_BYTES // (MEMORY_FACTOR * activations.nbytes)))
 
-    def _rerun(self, image: int, activations: Tensor, infill: float) -> Tensor:
+    def _ablate_image(self, image: int, activations: Tensor, infill: float) -> Tensor:
         """One run of the rest for every channel that is not constantly `infill` already (then nothing changes)."""
-        untouched = self.read(self.trace.rerun(self.traced, activations[None], image))
-        outputs = untouched.repeat(len(activations), 1)
-        each, runs = len(activations), len(activations) * len(self.traced.activations)
+        unmodified = self.read(self.trace.rerun(self.traced, activations[None], image))
+        outputs = unmodified.repeat(len(activations), 1)
+        n_channels, n_runs = len(activations), len(activations) * len(self.traced.activations)
         alive = (activations != infill).flatten(1).any(1).nonzero()[:, 0]
-        for channels in torch.split(alive, self._at_once(activations)):
+        for channels in torch.split(alive, self._chunk_size(activations)):
             variants = activations.repeat(len(channels), 1, 1, 1)
             variants[torch.arange(len(channels)), channels] = infill
             outputs[channels] = self.read(self.trace.rerun(self.traced, variants, image))
-            self.tick(image * each + int(channels[-1]) + 1, runs)
-        self.tick((image + 1) * each, runs)
+            self.progress(image * n_channels + int(channels[-1]) + 1, n_runs)
+        self.progress((image + 1) * n_channels, n_runs)
         return outputs
 
 
-def _in_closed_form(scores: Tensor, activations: Tensor, infill: float, end: LinearEnd) -> Tensor:
+def _ablate_in_closed_form(scores: Tensor, activations: Tensor, infill: float, head: GapLinearHead) -> Tensor:
     """What pooling and the linear layer make of (b, c, h, w) activations without each channel: (b, c, k).
 
     It starts from the scores (b, k) of the run itself: in half precision their rounding is larger than what a
     channel is worth, and must be the same on both sides of a difference.
     """
-    worth = (activations.mean((2, 3)) - infill)[:, :, None] * end.weight.T
-    return scores.detach()[:, None] - worth
+    contribution = (activations.mean((2, 3)) - infill)[:, :, None] * head.weight.T
+    return scores.detach()[:, None] - contribution
 
 
-def linear_end(trace: Trace, traced: Traced, read: Callable[[Any], Tensor] | None = None) -> LinearEnd | None:
+def gap_linear_head(trace: Trace, traced: LayerTrace, read: Callable[[Any], Tensor] | None = None) -> GapLinearHead | None:
     """The linear end after a layer, if that is all there is; recognised from what runs, not from class names.
 
     The rest runs once on random, signed activations: it is a linear end if what enters a Linear is their
@@ -112,11 +112,11 @@ def linear_end(trace: Trace, traced: Traced, read: Callable[[Any], Tensor] | Non
     read    finds the class scores in the output; they must be what leaves the Linear, not another head's
             and not something made of them. Without it the Linear's output must stand anywhere in the output
     """
-    for probe in _probed(trace, traced):
+    for probe in _linear_probes(trace, traced):
         if probe.is_read(read):
             weight = at_least_float32(probe.linear.weight)
             bias = weight.new_zeros(len(weight)) if probe.linear.bias is None else at_least_float32(probe.linear.bias)
-            return LinearEnd(weight, bias)
+            return GapLinearHead(weight, bias)
     return None
 
 
@@ -125,40 +125,40 @@ class _Probe:
     """A Linear that takes the means of the layer's channels; what left it, and the network, for random activations."""
 
     linear: nn.Linear
-    left: Tensor
+    linear_output: Tensor
     output: Any
 
     def is_read(self, read: Callable[[Any], Tensor] | None) -> bool:
         """Whether the class scores are just what left this Linear."""
         if read is None:
-            return any(t is self.left for _, t in structure.tensors(self.output))
-        return torch.equal(read(self.output), at_least_float32(self.left))
+            return any(t is self.linear_output for _, t in structure.tensors(self.output))
+        return torch.equal(read(self.output), at_least_float32(self.linear_output))
 
 
-def _probed(trace: Trace, traced: Traced) -> list[_Probe]:
+def _linear_probes(trace: Trace, traced: LayerTrace) -> list[_Probe]:
     """Every Linear after the layer that takes the means of its channels; looked for once for a grid."""
-    notes = trace.twin.notes
+    cache = trace.twin.notes
     key = ("linear end", traced.layer.name, tuple(traced.activations.shape[1:]))
-    if key not in notes:
-        notes[key] = _probes(trace, traced)
-    found: list[_Probe] = notes[key]
-    return found
+    if key not in cache:
+        cache[key] = _find_linear_probes(trace, traced)
+    probes: list[_Probe] = cache[key]
+    return probes
 
 
-def _probes(trace: Trace, traced: Traced) -> list[_Probe]:
-    like = traced.activations
-    noise = torch.randn((2, *like.shape[1:]), generator=torch.Generator().manual_seed(0)).to(like)
-    output, after = trace.rerun_noting(traced, noise, 0)
+def _find_linear_probes(trace: Trace, traced: LayerTrace) -> list[_Probe]:
+    activations = traced.activations
+    noise = torch.randn((2, *activations.shape[1:]), generator=torch.Generator().manual_seed(0)).to(activations)
+    output, later_calls = trace.rerun_with_calls(traced, noise, 0)
     means = noise.mean((2, 3))
     return [
         _Probe(call.module, call.output, output)
-        for call in after
+        for call in later_calls
         if isinstance(call.module, nn.Linear) and call.args and _are_close(call.args[0], means)
     ]
 
 
-def _are_close(entered: Tensor, means: Tensor) -> bool:
-    if entered.shape != means.shape:
+def _are_close(linear_input: Tensor, means: Tensor) -> bool:
+    if linear_input.shape != means.shape:
         return False
-    rounding = 1e-4 if entered.dtype in (torch.float32, torch.float64) else 2e-2
-    return bool((at_least_float32(entered) - means).abs().max() <= rounding * means.abs().max())
+    rounding = 1e-4 if linear_input.dtype in (torch.float32, torch.float64) else 2e-2
+    return bool((at_least_float32(linear_input) - means).abs().max() <= rounding * means.abs().max())

@@ -39,15 +39,15 @@ def transform(value: Any, change: Callable[[Path, Tensor], Tensor], path: Path =
     changed = {key: transform(part, change, (*path, key)) for key, part in children(value)}
     if all(changed[key] is part for key, part in children(value)):
         return value
-    return _rebuilt(value, changed)
+    return _rebuild(value, changed)
 
 
-def exchange(value: Any, old: Tensor, new: Tensor) -> Any:
+def replace_tensor(value: Any, old: Tensor, new: Tensor) -> Any:
     """The same structure with one tensor exchanged wherever it stands."""
     return transform(value, lambda _, tensor: new if tensor is old else tensor)
 
 
-def _rebuilt(value: Any, parts: dict[Any, Any]) -> Any:
+def _rebuild(value: Any, parts: dict[Any, Any]) -> Any:
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*parts.values())
     if isinstance(value, list | tuple):

@@ -17,15 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.engine import structure
-from camlucida.engine.batch import of_image
-from camlucida.engine.layout import Layout, infer, infer_windows
-from camlucida.engine.tape import structure_get, tensor_path
-from camlucida.engine.twin import Twin
+from camlucida.engine.batch import select_image
+from camlucida.engine.layout import Layout, infer_layout, infer_windows
+from camlucida.engine.tape import get_tensor, tensor_path
+from camlucida.engine.twin import NetworkCopy
 from camlucida.errors import LayerError
 
 
 @dataclass(frozen=True)
-class Event:
+class ModuleCall:
     """One finished call.
 
     name         of the module; `call` says which call of it this was, from 1
@@ -41,64 +41,64 @@ class Event:
     module: nn.Module
     shape: tuple[int, ...] | None
     layout: Layout | None
-    passes_on: int | None
-    leaf: bool
+    same_output_as: int | None
+    is_leaf: bool
     nbytes: int
 
     @property
-    def parameters(self) -> int:
+    def n_parameters(self) -> int:
         """Parameters of the module with all its children."""
         return sum(p.numel() for p in self.module.parameters())
 
 
 @dataclass(frozen=True)
-class Survey:
+class CallProfile:
     """All events of one run in the order in which the calls finished; `outputs` is the network's output width.
 
     influences   whether the class scores depend on an event's output at positions of the image, by the event's
                  position; filled by `influence.find` for the events that were asked about
     """
 
-    events: tuple[Event, ...]
-    outputs: int | None
+    module_calls: tuple[ModuleCall, ...]
+    n_outputs: int | None
     influences: dict[int, bool] = field(default_factory=dict, compare=False, repr=False)
 
-    def last(self, module: nn.Module) -> Event | None:
+    def last_call(self, module: nn.Module) -> ModuleCall | None:
         """The last call of a module, None if it was never reached."""
-        return next((e for e in reversed(self.events) if e.module is module), None)
+        return next((e for e in reversed(self.module_calls) if e.module is module), None)
 
-    def calls(self, module: nn.Module) -> int:
+    def n_calls(self, module: nn.Module) -> int:
         """How often a module was called."""
-        return sum(e.module is module for e in self.events)
+        return sum(e.module is module for e in self.module_calls)
 
-    def event(self, module: nn.Module, call: int) -> Event | None:
+    def find_call(self, module: nn.Module, call: int) -> ModuleCall | None:
         """One call of a module."""
-        return next((e for e in self.events if e.module is module and e.call == call), None)
+        return next((e for e in self.module_calls if e.module is module and e.call == call), None)
 
 
-def survey(twin: Twin, inputs: Any, *, again: bool = False) -> Survey:
+def profile_calls(copy: NetworkCopy, inputs: Any, *, refresh: bool = False) -> CallProfile:
     """What happens in the network on inputs of this shape; run once for a shape, then remembered unless `again`."""
     key = ("survey", tuple((t.shape[1:], t.dtype) for _, t in structure.tensors(inputs)))
-    if again or key not in twin.notes:
-        twin.notes[key] = _surveyed(twin, first_image(inputs), picture_size(inputs))
-    found: Survey = twin.notes[key]
-    return found
+    if refresh or key not in copy.notes:
+        copy.notes[key] = _record_calls(copy, first_image(inputs), image_size(inputs))
+    profile: CallProfile = copy.notes[key]
+    return profile
 
 
 def first_image(inputs: Any) -> Any:
     """The first image of a batch, as a batch of one, cut off from whatever graph or inference mode it came from."""
     with torch.inference_mode(False):
-        return structure.transform(of_image(inputs, 0), lambda _, t: _lively(t.detach().clone()))
+        return structure.transform(select_image(inputs, 0), lambda _, t: _noise_if_constant(t.detach().clone()))
 
 
-def _lively(image: Tensor) -> Tensor:
+def _noise_if_constant(image: Tensor) -> Tensor:
     """Seeded noise in place of a picture of one colour, on which every unit may be dead and nothing look connected."""
     if image.ndim != 4 or not image.is_floating_point() or bool((image != image[..., :1, :1]).any()):
         return image
     return torch.randn(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
 
 
-def picture_size(inputs: Any) -> tuple[int, int]:
+def image_size(inputs: Any) -> tuple[int, int]:
     """(height, width) of the images in the network's inputs."""
     for _, tensor in structure.tensors(inputs):
         if tensor.ndim == 4:
@@ -107,46 +107,46 @@ def picture_size(inputs: Any) -> tuple[int, int]:
     raise LayerError(f"the network's input must hold a batch of images (b, c, h, w), but it is {shapes}.")
 
 
-def _surveyed(twin: Twin, one: Any, picture: tuple[int, int]) -> Survey:
-    run = _Surveying(twin, picture)
+def _record_calls(copy: NetworkCopy, inputs: Any, image: tuple[int, int]) -> CallProfile:
+    recorder = _CallRecorder(copy, image)
     with torch.inference_mode(False), torch.no_grad():
-        output = twin.run(run, one)
-    outputs = next((int(t.shape[-1]) for _, t in structure.tensors(output) if t.ndim == 2), None)
-    return Survey(tuple(run.events), outputs)
+        output = copy.run(recorder, inputs)
+    n_outputs = next((int(t.shape[-1]) for _, t in structure.tensors(output) if t.ndim == 2), None)
+    return CallProfile(tuple(recorder.module_calls), n_outputs)
 
 
 @dataclass
-class _Surveying:
-    twin: Twin
-    picture: tuple[int, int]
-    events: list[Event] = field(default_factory=list)
-    _handed: dict[int, tuple[weakref.ref[Tensor], int]] = field(default_factory=dict)
+class _CallRecorder:
+    copy: NetworkCopy
+    image: tuple[int, int]
+    module_calls: list[ModuleCall] = field(default_factory=list)
+    _returned: dict[int, tuple[weakref.ref[Tensor], int]] = field(default_factory=dict)
     _calls: Counter[nn.Module] = field(default_factory=Counter)
     _grids: list[tuple[int, int]] = field(default_factory=list)
     _channels_last: bool = False
 
     def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        begun = len(self.events)
+        n_before = len(self.module_calls)
         output = forward(*args, **kwargs)
-        leaf = len(self.events) == begun
+        is_leaf = len(self.module_calls) == n_before
         self._calls[module] += 1
-        if leaf and next(module.parameters(recurse=False), None) is not None:
+        if is_leaf and next(module.parameters(recurse=False), None) is not None:
             self._channels_last = isinstance(module, nn.Linear | nn.LayerNorm) or "RMSNorm" in type(module).__name__
-        tensor = first_tensor(output)
+        tensor = main_tensor(output)
         layout = self._layout(module, tensor)
         if layout and layout.kind != "windows":
             self._grids.append(layout.grid)
-        position = len(self.events)
-        self.events.append(
-            Event(
+        position = len(self.module_calls)
+        self.module_calls.append(
+            ModuleCall(
                 position=position,
-                name=self.twin.names[module],
+                name=self.copy.names[module],
                 call=self._calls[module],
                 module=module,
                 shape=None if tensor is None else tuple(tensor.shape),
                 layout=layout,
-                passes_on=self._same(tensor),
-                leaf=leaf,
+                same_output_as=self._position_of(tensor),
+                is_leaf=is_leaf,
                 nbytes=0 if tensor is None else tensor.nbytes,
             )
         )
@@ -154,39 +154,39 @@ class _Surveying:
             return output
         # The network continues with another tensor object on the same memory, so that two calls that return the
         # same object can be told from two calls of which the second passes on what the first returned.
-        handed = tensor.detach()
-        self._handed[id(handed)] = (weakref.ref(handed), position)
-        return structure.exchange(output, tensor, handed)
+        alias = tensor.detach()
+        self._returned[id(alias)] = (weakref.ref(alias), position)
+        return structure.replace_tensor(output, tensor, alias)
 
     def _layout(self, module: nn.Module, tensor: Tensor | None) -> Layout | None:
         if tensor is None:
             return None
         shape = tuple(tensor.shape)
-        found = infer(
-            shape, batch=1, picture=self.picture, channels_last=self._channels_last, seen=self._grids
+        layout = infer_layout(
+            shape, batch_size=1, image=self.image, channels_last=self._channels_last, known_grids=self._grids
         ) or self._window_layout(module, shape)
-        return found if found and math.prod(found.grid) > 1 else None
+        return layout if layout and math.prod(layout.grid) > 1 else None
 
     def _window_layout(self, module: nn.Module, shape: tuple[int, ...]) -> Layout | None:
         """Windows are only placed where the block around them says how it shifts them."""
-        name = self.twin.names[module]
+        name = self.copy.names[module]
         while "." in name:
             name = name.rpartition(".")[0]
-            shift = getattr(self.twin.named(name), "shift_size", None)
+            shift = getattr(self.copy.named(name), "shift_size", None)
             if shift is not None:
                 pair = (shift, shift) if isinstance(shift, int) else tuple(shift)
-                return infer_windows(shape, batch=1, shift=(int(pair[0]), int(pair[1])), seen=self._grids)
+                return infer_windows(shape, batch_size=1, shift=(int(pair[0]), int(pair[1])), known_grids=self._grids)
         return None
 
-    def _same(self, tensor: Tensor | None) -> int | None:
+    def _position_of(self, tensor: Tensor | None) -> int | None:
         """Position of the event after which the network was given this very object; an id may have been reused."""
-        known, position = self._handed.get(id(tensor), (None, None))
-        return position if tensor is not None and known is not None and known() is tensor else None
+        reference, position = self._returned.get(id(tensor), (None, None))
+        return position if tensor is not None and reference is not None and reference() is tensor else None
 
 
-def first_tensor(output: Any) -> Tensor | None:
+def main_tensor(output: Any) -> Tensor | None:
     """The tensor of a module's output that counts, None where it holds no floating-point tensor."""
     try:
-        return structure_get(output, tensor_path(output))
+        return get_tensor(output, tensor_path(output))
     except LayerError:
         return None

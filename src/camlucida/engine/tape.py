@@ -17,20 +17,20 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.engine import structure
-from camlucida.engine.norm import light
+from camlucida.engine.norm import eval_batchnorm
 from camlucida.engine.structure import Path
 from camlucida.errors import LayerError
 
 
 @dataclass(frozen=True)
-class Entered:
+class CallEntered:
     """A call that had not returned when the layer did: one of its ancestors. Playing runs it."""
 
     module: nn.Module
 
 
 @dataclass(frozen=True)
-class Returned:
+class CallReturned:
     """A finished call. Playing gives back its output.
 
     ordinal    the how-manieth call of the whole run this was
@@ -42,17 +42,17 @@ class Returned:
     output: Any
     ordinal: int
     versions: tuple[int, ...]
-    places: Mapping[Path, Place] | None
+    storage_keys: Mapping[Path, StorageKey] | None
 
 
-Place = tuple[int, int, tuple[int, ...], tuple[int, ...]]
+StorageKey = tuple[int, int, tuple[int, ...], tuple[int, ...]]
 """Storage, offset, shape and strides of a tensor: two tensors at one place are one, a write to either is to both."""
 
-Tape = tuple[Entered | Returned, ...]
+Tape = tuple[CallEntered | CallReturned, ...]
 
 
 @dataclass(frozen=True)
-class Capture:
+class CapturedOutput:
     """What a wanted layer gave out.
 
     output    as returned; `path` leads to the tensor that counts
@@ -71,7 +71,7 @@ class Capture:
     tape: Tape
 
 
-Wanted = Mapping[tuple[nn.Module, int], Collection[str | None]]
+WantedCalls = Mapping[tuple[nn.Module, int], Collection[str | None]]
 """(module, which call of it, from 1) -> which of its outputs: None for the first spatial one, or keys of them."""
 
 
@@ -84,13 +84,13 @@ class Recording:
     copies      ordinals of calls whose output is written to later, in place: kept as copies
     """
 
-    wanted: Wanted
+    wanted: WantedCalls
     gradients: bool = False
     tape: bool = False
     copies: Collection[int] = ()
-    captures: dict[tuple[nn.Module, int, str | None], Capture] = field(default_factory=dict)
+    captures: dict[tuple[nn.Module, int, str | None], CapturedOutput] = field(default_factory=dict)
     calls: Counter[nn.Module] = field(default_factory=Counter)
-    _items: list[Entered | Returned] = field(default_factory=list)
+    _items: list[CallEntered | CallReturned] = field(default_factory=list)
     _ordinal: int = 0
     _live: bool = False
     _held: list[Any] = field(default_factory=list)  # while these live, no other tensor gets their storage
@@ -98,14 +98,14 @@ class Recording:
     def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         start, was_live = len(self._items), self._live
         if self.tape:
-            self._items.append(Entered(module))
-        output = (light(module, forward) if was_live else forward)(*args, **kwargs)
+            self._items.append(CallEntered(module))
+        output = (eval_batchnorm(module, forward) if was_live else forward)(*args, **kwargs)
         self.calls[module] += 1
         ordinal, self._ordinal = self._ordinal, self._ordinal + 1
         if (module, self.calls[module]) in self.wanted:
             output = self._capture(module, output, ordinal, tuple(self._items[:start]))
         if self.tape:  # keep what the network goes on with: that is what it may write to
-            self._items[start:] = [self._returned(module, output, ordinal)]
+            self._items[start:] = [self._to_tape(module, output, ordinal)]
         if self._live and not was_live:  # the layer may stand inside the user's own `no_grad`, which has just ended
             torch.set_grad_enabled(True)
         return output
@@ -116,41 +116,41 @@ class Recording:
             item.ordinal
             for capture in self.captures.values()
             for item in capture.tape
-            if isinstance(item, Returned) and item.places is None and item.versions != _versions(item.output)
+            if isinstance(item, CallReturned) and item.storage_keys is None and item.versions != _versions(item.output)
         }
 
-    def _returned(self, module: nn.Module, output: Any, ordinal: int) -> Returned:
-        kept = structure.transform(output, lambda _, t: t.detach())
+    def _to_tape(self, module: nn.Module, output: Any, ordinal: int) -> CallReturned:
+        detached = structure.transform(output, lambda _, t: t.detach())
         if ordinal not in self.copies:
-            return Returned(module, kept, ordinal, _versions(kept), None)
-        self._held.append(kept)
-        places = {path: place(t) for path, t in structure.tensors(kept)}
-        return Returned(module, structure.transform(kept, lambda _, t: t.clone()), ordinal, (), places)
+            return CallReturned(module, detached, ordinal, _versions(detached), None)
+        self._held.append(detached)
+        keys = {path: storage_key(t) for path, t in structure.tensors(detached)}
+        return CallReturned(module, structure.transform(detached, lambda _, t: t.clone()), ordinal, (), keys)
 
-    def _capture(self, module: nn.Module, output: Any, ordinal: int, before: Tape) -> Any:
+    def _capture(self, module: nn.Module, output: Any, ordinal: int, tape: Tape) -> Any:
         call = self.calls[module]
         captured = []
         for key in self.wanted[module, call]:
             path = tensor_path(output, key)
-            tensor = structure_get(output, path)
-            if self.gradients and (leaf := self._leaf(tensor)) is not tensor:
-                output = structure.exchange(output, tensor, leaf)
+            tensor = get_tensor(output, path)
+            if self.gradients and (leaf := self._graph_leaf(tensor)) is not tensor:
+                output = structure.replace_tensor(output, tensor, leaf)
                 tensor = leaf
             captured.append(tensor)
-            self.captures[module, call, key] = Capture(module, output, path, tensor, call, ordinal, before)
+            self.captures[module, call, key] = CapturedOutput(module, output, path, tensor, call, ordinal, tape)
         for tensor in captured:  # clones: the next operation may write in place
-            output = structure.exchange(output, tensor, tensor.clone())
+            output = structure.replace_tensor(output, tensor, tensor.clone())
         return output
 
-    def _leaf(self, tensor: Tensor) -> Tensor:
+    def _graph_leaf(self, tensor: Tensor) -> Tensor:
         """Where a graph begins; a layer after the first one is in that graph already, unless it stands beside it."""
-        begun, self._live = self._live, True
+        was_live, self._live = self._live, True
         torch.set_grad_enabled(True)
-        return tensor if begun and tensor.requires_grad else tensor.detach().requires_grad_()
+        return tensor if was_live and tensor.requires_grad else tensor.detach().requires_grad_()
 
 
 @dataclass(frozen=True)
-class Finished:
+class CallAfterLayer:
     """A call that ran after the layer while playing."""
 
     module: nn.Module
@@ -170,8 +170,8 @@ class Replay:
     call_number: int
     replacement: Callable[[], Any]
     tape: Tape | None
-    hand_out: Callable[[Returned], Any] = lambda item: item.output
-    after: list[Finished] | None = None
+    read_tape: Callable[[CallReturned], Any] = lambda item: item.output
+    later_calls: list[CallAfterLayer] | None = None
     _position: int = 0
     _calls: int = 0
     _done: bool = False
@@ -179,23 +179,23 @@ class Replay:
     def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if self._done:
             output = forward(*args, **kwargs)
-            if self.after is not None:
-                self.after.append(Finished(module, args, output))
+            if self.later_calls is not None:
+                self.later_calls.append(CallAfterLayer(module, args, output))
             return output
         if self.tape is None:
-            return self._substituted(module, forward, args, kwargs)
+            return self._run_substituted(module, forward, args, kwargs)
         if self._position == len(self.tape):
             if module is not self.module:
-                raise WentAstray
+                raise ReplayDiverged
             self._done = True
             return self.replacement()
         item = self.tape[self._position]
         self._position += 1
         if item.module is not module:
-            raise WentAstray
-        return forward(*args, **kwargs) if isinstance(item, Entered) else self.hand_out(item)
+            raise ReplayDiverged
+        return forward(*args, **kwargs) if isinstance(item, CallEntered) else self.read_tape(item)
 
-    def _substituted(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def _run_substituted(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         output = forward(*args, **kwargs)
         if module is self.module:
             self._calls += 1
@@ -205,31 +205,31 @@ class Replay:
         return output
 
 
-class WentAstray(Exception):
+class ReplayDiverged(Exception):
     """The network took another path than on the tape. Caught by the rerun, which then runs the whole network."""
 
 
 def tensor_path(output: Any, key: Any = None) -> Path:
     """Where in a layer's output the tensor is: the first floating one with a spatial layout, or the named one."""
-    found = [(path, t) for path, t in structure.tensors(output) if t.is_floating_point()]
+    floating = [(path, t) for path, t in structure.tensors(output) if t.is_floating_point()]
     if key is not None:
-        named = [path for path, _ in found if path and str(path[0]) == str(key)]
-        if not named:
-            have = ", ".join(str(path[0]) for path, _ in found if path) or "one tensor only"
-            raise LayerError(f"the layer's output has no part '{key}'; it has {have}.")
-        return named[0]
-    spatial = [path for path, t in found if t.ndim >= 3]
-    if not found:
+        matches = [path for path, _ in floating if path and str(path[0]) == str(key)]
+        if not matches:
+            available = ", ".join(str(path[0]) for path, _ in floating if path) or "one tensor only"
+            raise LayerError(f"the layer's output has no part '{key}'; it has {available}.")
+        return matches[0]
+    spatial = [path for path, t in floating if t.ndim >= 3]
+    if not floating:
         raise LayerError(f"the layer gives out {type(output).__name__}, which holds no floating-point tensor.")
-    return (spatial or [path for path, _ in found])[0]
+    return (spatial or [path for path, _ in floating])[0]
 
 
-def structure_get(output: Any, path: Path) -> Tensor:
+def get_tensor(output: Any, path: Path) -> Tensor:
     """The tensor at `path`."""
-    return next(tensor for where, tensor in structure.tensors(output) if where == path)
+    return next(tensor for candidate, tensor in structure.tensors(output) if candidate == path)
 
 
-def place(tensor: Tensor) -> Place:
+def storage_key(tensor: Tensor) -> StorageKey:
     """Where a tensor lies in memory."""
     return tensor.untyped_storage().data_ptr(), int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride()
 

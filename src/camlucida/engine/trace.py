@@ -13,22 +13,22 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camlucida.engine import structure
-from camlucida.engine.batch import Batch, Spread, Spreads, batch_axes, images_of, of_image
-from camlucida.engine.cost import WITH_GRADIENT, spend
+from camlucida.engine.batch import CallAxes, BatchAxis, BatchAxes, batch_axes, n_images, select_image
+from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, add_cost
 from camlucida.engine.layers import Layer
-from camlucida.engine.layout import Layout, infer
-from camlucida.engine.survey import picture_size, survey
-from camlucida.engine.tape import Capture, Finished, Place, Recording, Replay, Returned, Wanted, WentAstray, place
-from camlucida.engine.twin import Twin
+from camlucida.engine.layout import Layout, infer_layout
+from camlucida.engine.survey import image_size, profile_calls
+from camlucida.engine.tape import CapturedOutput, CallAfterLayer, StorageKey, Recording, Replay, CallReturned, WantedCalls, ReplayDiverged, storage_key
+from camlucida.engine.twin import NetworkCopy
 from camlucida.errors import LayerError
 
 
 @dataclass(frozen=True)
-class Traced:
+class LayerTrace:
     """A layer in one run: what it gave out, and how that lies on the picture."""
 
     layer: Layer
-    capture: Capture
+    capture: CapturedOutput
     layout: Layout
 
     @property
@@ -45,11 +45,11 @@ class Trace:
     """
 
     def __init__(
-        self, twin: Twin, inputs: Any, output: Any, layers: Sequence[Traced], written: Collection[Place] = ()
+        self, copy: NetworkCopy, inputs: Any, output: Any, layers: Sequence[LayerTrace], written: Collection[StorageKey] = ()
     ) -> None:
         self.output = output
         self.layers = tuple(layers)
-        self.twin = twin
+        self.twin = copy
         self._inputs = inputs
         self._written = written  # places of the inputs, if the network writes to its inputs
 
@@ -63,106 +63,106 @@ class Trace:
         Raises `LayerError` where the scores do not depend on a layer.
         """
         tensors = [traced.capture.tensor for traced in self.layers]
-        found = [_gradients(scores, k, tensors, keep) for k in range(len(scores))]
+        per_class = [_class_gradients(scores, k, tensors, keep) for k in range(len(scores))]
         return [
-            [_placed(traced, gradient) for gradient in of_layer]
-            for traced, of_layer in zip(self.layers, zip(*found, strict=True), strict=True)
+            [_on_grid(traced, gradient) for gradient in layer_gradients]
+            for traced, layer_gradients in zip(self.layers, zip(*per_class, strict=True), strict=True)
         ]
 
-    def rerun(self, traced: Traced, variants: Tensor, image: int) -> Any:
+    def rerun(self, traced: LayerTrace, variants: Tensor, image: int) -> Any:
         """Run the rest of the network on other activations of a layer.
 
         variants   (n, c, h, w): what the layer shall give out for `image`, n times over
         returns    the network's output for these n, without a graph
         """
-        return self._played(traced, variants, image, None)
+        return self._replay(traced, variants, image, None)
 
-    def rerun_noting(self, traced: Traced, variants: Tensor, image: int) -> tuple[Any, list[Finished]]:
+    def rerun_with_calls(self, traced: LayerTrace, variants: Tensor, image: int) -> tuple[Any, list[CallAfterLayer]]:
         """As `rerun`, with the calls that ran after the layer."""
-        after: list[Finished] = []
-        return self._played(traced, variants, image, after), after
+        later_calls: list[CallAfterLayer] = []
+        return self._replay(traced, variants, image, later_calls), later_calls
 
-    def curvature(self, traced: Traced, score: Callable[[Any], Tensor], direction: Tensor, image: int) -> Tensor:
+    def hvp(self, traced: LayerTrace, score: Callable[[Any], Tensor], direction: Tensor, image: int) -> Tensor:
         """H d at the layer's activations of one image, H the second derivative of the score: d and H d are (c, h, w).
 
         score    the network's output for one image in, its score (1,) out
         """
         with torch.inference_mode(False), torch.enable_grad(), _plain_attention():
             activations = traced.activations[image : image + 1].clone().requires_grad_()
-            value = score(self._played(traced, activations, image, None, graph=True))
-            (slope,) = torch.autograd.grad(value.sum(), activations, create_graph=True)
-            if not slope.requires_grad:  # piecewise linear up to the score: flat
+            value = score(self._replay(traced, activations, image, None, graph=True))
+            (gradient,) = torch.autograd.grad(value.sum(), activations, create_graph=True)
+            if not gradient.requires_grad:  # piecewise linear up to the score: flat
                 return torch.zeros_like(direction)
-            (curved,) = torch.autograd.grad(slope, activations, direction[None], allow_unused=True)
-        return torch.zeros_like(direction) if curved is None else curved[0].detach()
+            (product,) = torch.autograd.grad(gradient, activations, direction[None], allow_unused=True)
+        return torch.zeros_like(direction) if product is None else product[0].detach()
 
-    def slopes(self, traced: Traced, scores: Tensor) -> Tensor:
+    def input_gradients(self, traced: LayerTrace, scores: Tensor) -> Tensor:
         """The gradients (n, b, c, h, w) of other scores (n, b) at a layer, 0 where they do not depend on it.
 
         scores    computed from `output` with grad mode on; `gradients` must have kept the graph
         """
-        found = [_gradients(scores, k, [traced.capture.tensor], keep=True)[0] for k in range(len(scores))]
-        nothing = torch.zeros_like(traced.activations)
-        return torch.stack([nothing if slope is None else _placed(traced, slope) for slope in found])
+        per_class = [_class_gradients(scores, k, [traced.capture.tensor], keep=True)[0] for k in range(len(scores))]
+        zeros = torch.zeros_like(traced.activations)
+        return torch.stack([zeros if gradient is None else _on_grid(traced, gradient) for gradient in per_class])
 
-    def _played(
-        self, traced: Traced, variants: Tensor, image: int, after: list[Finished] | None, *, graph: bool = False
+    def _replay(
+        self, traced: LayerTrace, variants: Tensor, image: int, later_calls: list[CallAfterLayer] | None, *, graph: bool = False
     ) -> Any:
-        wanted = traced.capture
+        captured = traced.capture
         with torch.inference_mode(False), torch.set_grad_enabled(graph):
-            batch = batch_axes(self.twin, self._inputs)
+            call_axes = batch_axes(self.twin, self._inputs)
 
             def replacement() -> Any:
-                return _replacement(traced, variants, image, batch.at(wanted.ordinal, wanted.module))
+                return _replacement(traced, variants, image, call_axes.axes_of(captured.ordinal, captured.module))
 
-            hand_out = _HandOut(batch, image, len(variants), dict.fromkeys(self._written))
+            tape_reader = _TapeReader(call_axes, image, len(variants), dict.fromkeys(self._written))
 
-            def play(replay: Replay) -> Any:
-                inputs = of_image(self._inputs, image, len(variants))
+            def run(replay: Replay) -> Any:
+                inputs = select_image(self._inputs, image, len(variants))
                 if self._written:
                     inputs = structure.transform(inputs, lambda _, t: t.clone())
-                spend(len(variants) * (WITH_GRADIENT if graph else 1))
+                add_cost(len(variants) * (FORWARDS_WITH_GRADIENT if graph else 1))
                 return self.twin.run(replay, inputs)
 
             try:
-                return play(Replay(wanted.module, wanted.call, replacement, wanted.tape, hand_out, after))
-            except WentAstray:
-                if after:
-                    after.clear()
-                return play(Replay(wanted.module, wanted.call, replacement, None, after=after))
+                return run(Replay(captured.module, captured.call, replacement, captured.tape, tape_reader, later_calls))
+            except ReplayDiverged:
+                if later_calls:
+                    later_calls.clear()
+                return run(Replay(captured.module, captured.call, replacement, None, later_calls=later_calls))
 
 
 @contextmanager
 def _plain_attention() -> Iterator[None]:
     """Attention in steps that can be derived twice. PyTorch's switch is the whole process's, so one at a time."""
-    with _switching, sdpa_kernel(SDPBackend.MATH):
+    with _attention_lock, sdpa_kernel(SDPBackend.MATH):
         yield
 
 
-_switching = threading.Lock()
+_attention_lock = threading.Lock()
 
 
-def _replacement(traced: Traced, variants: Tensor, image: int, spreads: Spreads | None) -> Any:
+def _replacement(traced: LayerTrace, variants: Tensor, image: int, output_axes: BatchAxes | None) -> Any:
     """The layer's whole output (tuple, dict, tokens with their class token), n times, with the variants put in.
 
     All of it is new: what comes next may write to it in place.
     """
     capture, layout = traced.capture, traced.layout
-    of_layer = Spread(layout.batch_axis)
+    layer_axis = BatchAxis(layout.batch_axis)
 
     def for_image(path: structure.Path, tensor: Tensor) -> Tensor:
-        spread = spreads.get(path) if spreads else None
+        axis = output_axes.get(path) if output_axes else None
         if tensor is not capture.tensor:
-            return (spread or of_layer).of_image(tensor.detach(), image, len(variants)).clone()
+            return (axis or layer_axis).select(tensor.detach(), image, len(variants)).clone()
         # Windows need nothing of the old output: every place is given anew.
-        like = tensor if layout.kind == "windows" else of_layer.of_image(tensor.detach(), image, len(variants))
+        like = tensor if layout.kind == "windows" else layer_axis.select(tensor.detach(), image, len(variants))
         return layout.from_grid(variants.to(like, copy=True), like)
 
     return structure.transform(capture.output, for_image)
 
 
 @dataclass
-class _HandOut:
+class _TapeReader:
     """Gives what calls on the tape returned for one image, n times over.
 
     What the network writes to is handed out as a copy, never the tape itself; and as the *same* copy where two
@@ -170,33 +170,33 @@ class _HandOut:
     copies by their place. Where two only overlap, the whole network has to run.
     """
 
-    batch: Batch
+    call_axes: CallAxes
     image: int
     n: int
-    written: dict[Place, Tensor | None]
+    copies: dict[StorageKey, Tensor | None]
 
-    def __call__(self, item: Returned) -> Any:
-        spreads = self.batch.at(item.ordinal, item.module) or {}
+    def __call__(self, item: CallReturned) -> Any:
+        output_axes = self.call_axes.axes_of(item.ordinal, item.module) or {}
 
         def for_image(path: structure.Path, tensor: Tensor) -> Tensor:
-            spread = spreads.get(path)
-            if spread is None:
-                raise WentAstray
-            part = spread.of_image(tensor, self.image, self.n)
-            return part if item.places is None else self._writable(part, item.places[path])
+            axis = output_axes.get(path)
+            if axis is None:
+                raise ReplayDiverged
+            part = axis.select(tensor, self.image, self.n)
+            return part if item.storage_keys is None else self._writable_copy(part, item.storage_keys[path])
 
         return structure.transform(item.output, for_image)
 
-    def _writable(self, part: Tensor, place: Place) -> Tensor:
-        known = self.written.get(place)
-        if known is None:
-            if any(place[0] == other[0] for other in self.written):
-                raise WentAstray
-            known = self.written[place] = part.clone()
-        return known
+    def _writable_copy(self, part: Tensor, key: StorageKey) -> Tensor:
+        existing = self.copies.get(key)
+        if existing is None:
+            if any(key[0] == other[0] for other in self.copies):
+                raise ReplayDiverged
+            existing = self.copies[key] = part.clone()
+        return existing
 
 
-def trace(twin: Twin, inputs: Any, layers: Sequence[Layer], *, gradients: bool = False, rerun: bool = False) -> Trace:
+def trace(copy: NetworkCopy, inputs: Any, layers: Sequence[Layer], *, gradients: bool = False, rerun: bool = False) -> Trace:
     """Run the network once and keep what `layers` gave out.
 
     inputs      a tensor (b, c, H, W), a tuple of arguments or a dict of keywords, on the network's device
@@ -204,103 +204,103 @@ def trace(twin: Twin, inputs: Any, layers: Sequence[Layer], *, gradients: bool =
     rerun       keep what is needed to run the rest of the network again
     """
     with torch.inference_mode(False), torch.no_grad():
-        given = structure.transform(inputs, lambda _, t: t.detach().clone())
+        detached = structure.transform(inputs, lambda _, t: t.detach().clone())
         if rerun:  # before the tape is recorded, so that the two are never in memory together
-            batch_axes(twin, given)
-        record = _Recorder(twin, given, gradients, rerun)
-        recording, output = record(_wanted(layers))
-        miscounted = {
+            batch_axes(copy, detached)
+        recorder = _Recorder(copy, detached, gradients, rerun)
+        recording, output = recorder(_calls_to_capture(layers))
+        other_counts = {
             layer.module: recording.calls[layer.module]
             for layer in layers
             if "#" not in layer.name and recording.calls[layer.module] not in (0, layer.call)
         }
-        if miscounted:  # the survey's image took another path: for these inputs another call is the last one
-            recording, output = record(_wanted(layers, miscounted))
+        if other_counts:  # the survey's image took another path: for these inputs another call is the last one
+            recording, output = recorder(_calls_to_capture(layers, other_counts))
         if overwritten := recording.overwritten():
-            recording, output = record(recording.wanted, overwritten)
-        traced = [_traced(twin, given, recording, layer) for layer in layers]
-    return Trace(twin, given, output, traced, record.written)
+            recording, output = recorder(recording.wanted, overwritten)
+        traced = [_trace_layer(copy, detached, recording, layer) for layer in layers]
+    return Trace(copy, detached, output, traced, recorder.written_keys)
 
 
 @dataclass
 class _Recorder:
     """Runs the twin on the same inputs as often as needed; `written` are the places of those it writes to."""
 
-    twin: Twin
+    copy: NetworkCopy
     inputs: Any
     gradients: bool
     tape: bool
-    written: Collection[Place] = ()
+    written_keys: Collection[StorageKey] = ()
 
-    def __call__(self, wanted: Wanted, copies: Collection[int] = ()) -> tuple[Recording, Any]:
+    def __call__(self, wanted: WantedCalls, copies: Collection[int] = ()) -> tuple[Recording, Any]:
         recording = Recording(wanted, self.gradients, self.tape, copies)
         inputs = structure.transform(self.inputs, lambda _, t: t.clone())
-        before = [(t, t._version) for _, t in structure.tensors(inputs)]
+        initial_versions = [(t, t._version) for _, t in structure.tensors(inputs)]
         # Nothing before the first layer wants a gradient, so grad mode costs nothing there; it must be on already,
         # or a `no_grad` of the network's own that ends after the layer would switch it off again.
         with torch.set_grad_enabled(self.gradients):
-            output = self.twin.run(recording, inputs)
-        spend(images_of(inputs) * (WITH_GRADIENT if self.gradients else 1))
-        self.written = [place(t) for t, version in before if t._version != version]
+            output = self.copy.run(recording, inputs)
+        add_cost(n_images(inputs) * (FORWARDS_WITH_GRADIENT if self.gradients else 1))
+        self.written_keys = [storage_key(t) for t, version in initial_versions if t._version != version]
         return recording, output
 
 
-def _wanted(layers: Sequence[Layer], counted: Mapping[nn.Module, int] | None = None) -> Wanted:
+def _calls_to_capture(layers: Sequence[Layer], n_calls: Mapping[nn.Module, int] | None = None) -> WantedCalls:
     """Which calls to capture; `counted` says how many there are where it is not what the survey saw."""
     wanted: dict[tuple[nn.Module, int], list[str | None]] = {}
     for layer in layers:
-        keys = wanted.setdefault((layer.module, _call(layer, counted or {})), [])
+        keys = wanted.setdefault((layer.module, _call_number(layer, n_calls or {})), [])
         if layer.key not in keys:
             keys.append(layer.key)
     return wanted
 
 
-def _call(layer: Layer, counted: Mapping[nn.Module, int]) -> int:
+def _call_number(layer: Layer, n_calls: Mapping[nn.Module, int]) -> int:
     """The call a layer means: the one it names, else the last."""
-    return layer.call if "#" in layer.name else counted.get(layer.module, layer.call)
+    return layer.call if "#" in layer.name else n_calls.get(layer.module, layer.call)
 
 
-def _traced(twin: Twin, inputs: Any, recording: Recording, layer: Layer) -> Traced:
-    calls = recording.calls[layer.module]
-    capture = recording.captures.get((layer.module, _call(layer, recording.calls), layer.key))
+def _trace_layer(copy: NetworkCopy, inputs: Any, recording: Recording, layer: Layer) -> LayerTrace:
+    n_calls = recording.calls[layer.module]
+    capture = recording.captures.get((layer.module, _call_number(layer, recording.calls), layer.key))
     if capture is None:
-        found = f"was called {calls} times only" if calls else "was never reached"
-        raise LayerError(f"{layer.name!r} {found} while {type(twin.module).__name__} ran on these inputs.")
-    return Traced(layer, capture, _layout(twin, inputs, layer, capture))
+        reason = f"was called {n_calls} times only" if n_calls else "was never reached"
+        raise LayerError(f"{layer.name!r} {reason} while {type(copy.module).__name__} ran on these inputs.")
+    return LayerTrace(layer, capture, _layout_of(copy, inputs, layer, capture))
 
 
-def _layout(twin: Twin, inputs: Any, layer: Layer, capture: Capture) -> Layout:
-    event = survey(twin, inputs).event(layer.module, capture.call)
-    if event and event.layout and layer.key is None:
-        return event.layout
+def _layout_of(copy: NetworkCopy, inputs: Any, layer: Layer, capture: CapturedOutput) -> Layout:
+    module_call = profile_calls(copy, inputs).find_call(layer.module, capture.call)
+    if module_call and module_call.layout and layer.key is None:
+        return module_call.layout
     shape = tuple(capture.tensor.shape)
-    found = infer(shape, batch=images_of(inputs), picture=picture_size(inputs))
-    if found is None:
+    layout = infer_layout(shape, batch_size=n_images(inputs), image=image_size(inputs))
+    if layout is None:
         raise LayerError(
             f"{layer.name!r} gives out {shape}, which has no place in the picture. "
             "Choose a layer with a grid; `camlucida layers` lists them."
         )
-    return found
+    return layout
 
 
-def _gradients(scores: Tensor, k: int, tensors: Sequence[Tensor], keep: bool = False) -> Sequence[Tensor | None]:
+def _class_gradients(scores: Tensor, k: int, tensors: Sequence[Tensor], keep: bool = False) -> Sequence[Tensor | None]:
     """d scores[k] / d tensor for every tensor. Images of a batch do not touch each other."""
     if not scores.requires_grad:
         return [None] * len(tensors)
-    more = keep or k < len(scores) - 1
-    return torch.autograd.grad(scores, tensors, _one_hot(k, scores), retain_graph=more, allow_unused=True)
+    keep_graph = keep or k < len(scores) - 1
+    return torch.autograd.grad(scores, tensors, _one_hot(k, scores), retain_graph=keep_graph, allow_unused=True)
 
 
-def _placed(traced: Traced, gradient: Tensor | None) -> Tensor:
+def _on_grid(traced: LayerTrace, gradient: Tensor | None) -> Tensor:
     if gradient is None:
         raise LayerError(f"the score does not depend on {traced.layer.name!r}: it has no gradient there.")
     return at_least_float32(traced.layout.to_grid(gradient))
 
 
 def _one_hot(k: int, scores: Tensor) -> Tensor:
-    chosen = torch.zeros_like(scores)
-    chosen[k] = 1
-    return chosen
+    mask = torch.zeros_like(scores)
+    mask[k] = 1
+    return mask
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:

@@ -28,17 +28,17 @@ from camlucida.engine.structural_copy import StructuralCopy
 from camlucida.errors import ModelError
 
 
-class Run(Protocol):
+class CallObserver(Protocol):
     """Something that watches a twin while it runs: it is asked about every call of every module."""
 
     def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Run `forward(*args, **kwargs)` of `module`, or answer in its place."""
 
 
-_running: ContextVar[tuple[Twin, Run] | None] = ContextVar("camlucida_running", default=None)
+_running: ContextVar[tuple[NetworkCopy, CallObserver] | None] = ContextVar("camlucida_running", default=None)
 
 
-class Twin:
+class NetworkCopy:
     """A copy of `network` in eval mode that shares the parameters' storage and can be watched while it runs.
 
     Parameters are shared, so the copy costs no weights and follows an optimiser's steps. Everything else that a
@@ -93,7 +93,7 @@ class Twin:
         """The module of that name in the copy, also under a second name of a module that stands twice."""
         return self._modules.get(name)
 
-    def run(self, run: Run, inputs: Any) -> Any:
+    def run(self, run: CallObserver, inputs: Any) -> Any:
         """Run the copy on `inputs` while `run` watches. A tensor, a tuple of arguments, or a dict of keywords."""
         with self.watched(run):
             if isinstance(inputs, tuple):
@@ -103,7 +103,7 @@ class Twin:
             return self.module(inputs)
 
     @contextmanager
-    def watched(self, run: Run) -> Iterator[None]:
+    def watched(self, run: CallObserver) -> Iterator[None]:
         """While inside, `run` is asked about every call in this thread."""
         token = _running.set((self, run))
         try:
@@ -157,7 +157,7 @@ def _copied(source: nn.Module) -> StructuralCopy:
     copied = StructuralCopy(source)
     everything = dict.fromkeys([*copied.module.modules(), *(module for _, module, _ in copied.modules)])
     for module in everything:
-        _calm(module)
+        _prepare_for_capture(module)
     if copied.kept:  # what only a weak reference of the copy leads to would be gone at once
         vars(copied.module)["_camlucida_kept"] = copied.kept
     return copied
@@ -177,11 +177,11 @@ def duplicate(network: nn.Module) -> nn.Module:
     return _copied(unwrapped(network)).module
 
 
-_twins: MutableMapping[nn.Module, Twin] = WeakIdKeyDictionary()
+_twins: MutableMapping[nn.Module, NetworkCopy] = WeakIdKeyDictionary()
 _making = threading.Lock()
 
 
-def twin_of(network: nn.Module) -> Twin:
+def copy_of(network: nn.Module) -> NetworkCopy:
     """The network's twin: made on first use, kept as long as the network lives, made anew when it has changed.
 
     Where holding the copy would keep the network alive, or where something that `forward` reads cannot be compared,
@@ -196,7 +196,7 @@ def twin_of(network: nn.Module) -> Twin:
         if again is not None and again is not twin and again.fresh:
             return again  # another thread has made it meanwhile
         _twins.pop(source, None)
-        twin = Twin(source)
+        twin = NetworkCopy(source)
         if twin.lasting:
             _twins[source] = twin
         return twin
@@ -218,7 +218,7 @@ def unwrapped(network: nn.Module) -> nn.Module:
             return network
 
 
-def _calm(module: nn.Module) -> None:
+def _prepare_for_capture(module: nn.Module) -> None:
     """Switch off, in the copy, what would change, hide or overwrite what a layer returned."""
     if isinstance(module, torch.jit.ScriptModule):
         module.eval()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from camlucida.data.datasets import DataSet, identity, spread
+from camlucida.data.datasets import Dataset, dataset_hash, sample_indices
 from camlucida.models.model import Model
 
 
@@ -16,18 +16,18 @@ def other_weights(plan: Mapping[str, Any], model: Model) -> str:
     return f"the model's weights are {model.weights_hash} now, and were {plan['weights']}"
 
 
-def other_pictures(plan: Mapping[str, Any], data: DataSet, known: str | None = None) -> str:
+def other_images(plan: Mapping[str, Any], data: Dataset, known: str | None = None) -> str:
     """How the data set is not the one of the run, or nothing.
 
     known  the identity of these pictures, where it has just been computed
     """
-    now = known or identity(data, spread(len(data), plan["pictures"], plan["seed"]))
+    now = known or dataset_hash(data, sample_indices(len(data), plan["pictures"], plan["seed"]))
     if now == plan["data_hash"]:
         return ""
     return f"{data.name} has other pictures, labels or boxes now, or other masks"
 
 
-def unlike(plan: Mapping[str, Any], model: Model | None, data: DataSet | None) -> str:
+def mismatch(plan: Mapping[str, Any], model: Model | None, data: Dataset | None) -> str:
     """What of the model and the data is not as it was when the run was made, or nothing."""
     said = other_weights(plan, model) if model is not None else ""
-    return said or (other_pictures(plan, data) if data is not None else "")
+    return said or (other_images(plan, data) if data is not None else "")

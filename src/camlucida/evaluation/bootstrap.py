@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from camlucida.evaluation.records import NOTHING, Cells, is_plain, weighted
 from camlucida.evaluation.statistics import ROOM, Floats, drawn_means, resamples
-from camlucida.metrics import Value
+from camlucida.metrics import MetricOutput
 
 
 class Bootstrap:
@@ -21,7 +21,7 @@ class Bootstrap:
         values: Every metric, by its name in the tables.
     """
 
-    def __init__(self, cells: Mapping[tuple[str, str], Cells], values: Mapping[str, Value]) -> None:
+    def __init__(self, cells: Mapping[tuple[str, str], Cells], values: Mapping[str, MetricOutput]) -> None:
         self._cells, self._values = cells, values
         self._numbers: dict[tuple[str, str, int, int], Floats] = {}
         self._draws: dict[tuple[int, int], list[Floats]] = {}
@@ -41,7 +41,7 @@ class Bootstrap:
             self._numbers[key] = self.of_cells(cells, self._values[metric], draws, seed)
         return self._numbers[key]
 
-    def of_cells(self, cells: Cells, meaning: Value, draws: int, seed: int) -> Floats:
+    def of_cells(self, cells: Cells, meaning: MetricOutput, draws: int, seed: int) -> Floats:
         """Return the number of some cells in every draw of all images: `(draws,)`."""
         if not len(cells.values):
             return np.full(draws, np.nan)

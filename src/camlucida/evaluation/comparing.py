@@ -80,7 +80,7 @@ class Agreement:
     tau: Floats
     low: Floats
     high: Floats
-    per_picture: Floats
+    per_image: Floats
 
 
 def compared(
@@ -92,7 +92,7 @@ def compared(
     number: float,
     drawn: Floats,
     *,
-    over_pictures: bool,
+    over_images: bool,
     same: bool,
 ) -> Comparison:
     """One comparison, before it is corrected for others.
@@ -103,7 +103,7 @@ def compared(
     """
     one, two = values
     differences = differences_of(one, two)
-    test, p = _tested(one, two, number, drawn, over_pictures)
+    test, p = _tested(one, two, number, drawn, over_images)
     gained = -differences if better == "low" else differences
     share = 1 / max(len(one), 1)
     return Comparison(
@@ -122,10 +122,10 @@ def compared(
     )
 
 
-def _tested(one: Floats, two: Floats, number: float, drawn: Floats, over_pictures: bool) -> tuple[Test, float]:
+def _tested(one: Floats, two: Floats, number: float, drawn: Floats, over_images: bool) -> tuple[Test, float]:
     if not len(one):
         return "bootstrap", float("nan")
-    if not over_pictures:
+    if not over_images:
         return "bootstrap", by_spread(number, drawn)
     if np.isin(one, (0, 1)).all() and np.isin(two, (0, 1)).all():
         return "McNemar", mcnemar(int((one > two).sum()), int((one < two).sum()))
@@ -138,7 +138,7 @@ def corrected(found: Sequence[Comparison]) -> list[Comparison]:
 
 
 def agreed(
-    metrics: Sequence[str], methods: Sequence[str], numbers: Floats, drawn: Floats, pictures: Floats
+    metrics: Sequence[str], methods: Sequence[str], numbers: Floats, drawn: Floats, images: Floats
 ) -> Agreement:
     """Agreement of metrics, all turned so that more is better.
 
@@ -148,12 +148,12 @@ def agreed(
     """
     tau, each = kendall(numbers), kendall(drawn)
     low, high = np.full((2, *tau.shape), np.nan)
-    of_pictures = kendall(pictures)
+    of_images = kendall(images)
     mean = np.full_like(tau, np.nan)
     for place in np.ndindex(*tau.shape):
         found = percentiles(float(tau[place]), each[(slice(None), *place)])
         low[place], high[place] = found.low, found.high
-        known = of_pictures[(slice(None), *place)]
+        known = of_images[(slice(None), *place)]
         known = known[~np.isnan(known)]
         mean[place] = known.mean() if len(known) else np.nan
     return Agreement(tuple(metrics), tuple(methods), tau, low, high, mean)

@@ -19,7 +19,7 @@ from camlucida.evaluation.records import (
     NOTHING,
     Cells,
     Likeness,
-    Picture,
+    Image,
     Summary,
     cells_of,
     joined,
@@ -28,7 +28,7 @@ from camlucida.evaluation.records import (
 )
 from camlucida.evaluation.statistics import DRAWS, Floats, percentiles
 from camlucida.evaluation.store import LIKENESS, Store
-from camlucida.metrics import Preset, Value, find
+from camlucida.metrics import Preset, MetricOutput, find
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +51,14 @@ class Evaluation:
         return frozenset(entry["name"] for entry in self.plan["methods"] if "control" in entry)
 
     @cached_property
-    def pictures(self) -> Mapping[int, Picture]:
+    def images(self) -> Mapping[int, Image]:
         """Every picture that could be read, by its number in the data set."""
-        found: dict[int, Picture] = {}
+        found: dict[int, Image] = {}
         names = ["index", "picture", "label", "predicted", "target", "correct", "confidence"]
         for table in Store(self.path).tables(names):
             for row in table.filter(table["predicted"].is_valid()).group_by(names).aggregate([]).to_pylist():
-                index, picture, label, *said = (row[name] for name in names)
-                found[index] = Picture(index, picture, label or "", *said)
+                index, image, label, *said = (row[name] for name in names)
+                found[index] = Image(index, image, label or "", *said)
         return dict(sorted(found.items()))
 
     @cached_property
@@ -75,7 +75,7 @@ class Evaluation:
         }
 
     @cached_property
-    def values(self) -> Mapping[str, Value]:
+    def values(self) -> Mapping[str, MetricOutput]:
         """Every number that was measured, by its name in the tables."""
         presets = map(find, self.plan["metrics"])
         return {named(preset, value): meaning for preset in presets for value, meaning in preset.metric.gives.items()}
@@ -179,7 +179,7 @@ class Evaluation:
 
     def compare(self, metric: str, first: str, second: str, *, draws: int = DRAWS, seed: int = 0) -> Comparison:
         """Two methods by one metric, paired by picture. Of many comparisons see `comparisons`: it corrects for them."""
-        meaning = self.values.get(metric, Value("neither"))
+        meaning = self.values.get(metric, MetricOutput("neither"))
         cells = [self.cells(metric, name) for name in (first, second)]
         of_first, of_second = (c.index[~np.isnan(c.values)] for c in cells)
         both = np.intersect1d(of_first, of_second)
@@ -199,7 +199,7 @@ class Evaluation:
             number_of(one, meaning) - number_of(two, meaning),
             drawn[0] - drawn[1],
             same=self.same(first, second),
-            over_pictures=meaning.pool is None
+            over_images=meaning.pool is None
             and (meaning.mean == "pictures" or bool(np.isin(one.values, (0, 1)).all())),
         )
 
@@ -232,16 +232,16 @@ class Evaluation:
         shape = (len(judging), len(chosen))
         numbers = np.array([number_of(self.cells(m, c), self.values[m]) for m in judging for c in chosen])
         drawn = np.array([self._bootstrap.numbers(m, c, draws, seed) for m in judging for c in chosen])
-        pictures = np.full((len(self._bootstrap.images), *shape), np.nan)
+        images = np.full((len(self._bootstrap.images), *shape), np.nan)
         for place in np.ndindex(*shape):
             cells = self.cells(judging[place[0]], chosen[place[1]])
-            pictures[(np.searchsorted(self._bootstrap.images, cells.index), *place)] = cells.values
+            images[(np.searchsorted(self._bootstrap.images, cells.index), *place)] = cells.values
         return agreed(
             judging,
             chosen,
             signs * numbers.reshape(shape),
             signs * np.moveaxis(drawn.reshape(*shape, draws), -1, 0),
-            signs * pictures,
+            signs * images,
         )
 
     @cached_property
@@ -256,7 +256,7 @@ class Evaluation:
     def costs(self) -> dict[tuple[str, str], tuple[float, float]]:
         """(method, metric or preset) -> forwards and seconds a picture."""
         totals: dict[tuple[str, str], list[float]] = {}
-        pictures: dict[str, set[int]] = {}
+        images: dict[str, set[int]] = {}
         for table in Store(self.path).tables(["index", "method", "metric", "preset", "forwards", "seconds"]):
             for row in table.to_pylist():
                 if row["forwards"] is None:
@@ -264,5 +264,5 @@ class Evaluation:
                 total = totals.setdefault((row["method"], row["preset"] or row["metric"]), [0.0, 0.0])
                 total[0] += row["forwards"]
                 total[1] += row["seconds"]
-                pictures.setdefault(row["method"], set()).add(row["index"])
-        return {key: (f / len(pictures[key[0]]), s / len(pictures[key[0]])) for key, (f, s) in totals.items()}
+                images.setdefault(row["method"], set()).add(row["index"])
+        return {key: (f / len(images[key[0]]), s / len(images[key[0]])) for key, (f, s) in totals.items()}

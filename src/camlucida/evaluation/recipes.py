@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from camlucida.engine import survey, twin_of
+from camlucida.engine import profile_calls, copy_of
 from camlucida.errors import DataError, nearest
 from camlucida.models.model import Model
 
@@ -51,7 +51,7 @@ def recipe(name: str, model: Model) -> Recipe:
 def last_convolutions(model: Model, count: int = CONVOLUTIONS) -> list[str]:
     """The names of the last convolutional layers that ran and keep the places of the picture, in their order."""
     sides = model.preprocessing.size
-    found = survey(twin_of(model.network), torch.zeros(1, len(model.preprocessing.mean), *sides))
+    found = profile_calls(copy_of(model.network), torch.zeros(1, len(model.preprocessing.mean), *sides))
     kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    names = [e.name for e in found.events if isinstance(e.module, kinds) and e.layout is not None]
+    names = [e.name for e in found.module_calls if isinstance(e.module, kinds) and e.layout is not None]
     return list(dict.fromkeys(names))[-count:]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from camlucida.evaluation.statistics import Floats, drawn_class_means, drawn_means
-from camlucida.metrics import Pool, Preset, Value
+from camlucida.metrics import DatasetReduction, Preset, MetricOutput
 
 SAME = 1e-3
 """Maps whose largest difference is below this share of their maximum are one map: about what float32 costs."""
@@ -64,7 +64,7 @@ class Cells:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Image:
     """What is known of one picture, and what the model says about it."""
 
     index: int
@@ -120,7 +120,7 @@ def cells_of(columns: Mapping[str, Sequence[Any]], rows: Sequence[int], with_cur
     )
 
 
-def joined(parts: Sequence[Cells], meaning: Value) -> Cells:
+def joined(parts: Sequence[Cells], meaning: MetricOutput) -> Cells:
     values, valid = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "valid"))
     curves = [part.curves for part in parts if part.curves is not None]
     return Cells(
@@ -132,12 +132,12 @@ def joined(parts: Sequence[Cells], meaning: Value) -> Cells:
     )
 
 
-def number_of(cells: Cells, meaning: Value) -> float:
+def number_of(cells: Cells, meaning: MetricOutput) -> float:
     """The number of all the pictures; NaN of none."""
     return float(weighted(cells, meaning, np.ones((1, len(cells.values))))[0]) if len(cells.values) else float("nan")
 
 
-def weighted(cells: Cells, meaning: Value, drawn: Floats) -> Floats:
+def weighted(cells: Cells, meaning: MetricOutput, drawn: Floats) -> Floats:
     """The numbers (draws,) of the pictures, each as often as it is drawn: (draws, n)."""
     if meaning.pool is not None:
         return _pooled(cells, meaning.pool, drawn)
@@ -152,7 +152,7 @@ def _pooled(cells: Cells, pool: Callable[[Tensor], float], drawn: Floats) -> Flo
     if cells.curves is None:
         return np.full(len(drawn), np.nan)
     curves = torch.from_numpy(cells.curves).double()
-    if isinstance(pool, Pool):
+    if isinstance(pool, DatasetReduction):
         weights = torch.from_numpy(drawn / drawn.sum(1, keepdims=True))
         found: Floats = pool.whole(weights @ pool.each(curves)).numpy()
         return found
@@ -160,5 +160,5 @@ def _pooled(cells: Cells, pool: Callable[[Tensor], float], drawn: Floats) -> Flo
     return np.array([pool(curves.repeat_interleave(row, 0)) for row in times], dtype=np.float64)
 
 
-def is_plain(meaning: Value) -> bool:
+def is_plain(meaning: MetricOutput) -> bool:
     return meaning.pool is None and meaning.mean == "pictures"

@@ -12,20 +12,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camlucida.data.datasets import DataSet, check_dataset, identity, spread
+from camlucida.data.datasets import Dataset, check_dataset, dataset_hash, sample_indices
 from camlucida.engine import LayerSpec
-from camlucida.engine.cost import counted
-from camlucida.error_context import fault_of_network, raised_by_network
+from camlucida.engine.cost import track_cost
+from camlucida.error_context import describe_network_error, raised_by_network
 from camlucida.errors import CamlucidaError, DataError, LayerError, MethodError, TargetError
 from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.records import named
 from camlucida.evaluation.store import LIKENESS, Row, Store
-from camlucida.evidence import Evidence, Explainer, OfMethod
+from camlucida.evidence import MetricInputs, Explainer, MethodExplainer
 from camlucida.explaining import as_model, versions
 from camlucida.methods import find as find_method
 from camlucida.metrics import Metric, Preset
 from camlucida.metrics import find as find_metric
-from camlucida.model_input import Sight, look
+from camlucida.model_input import ModelInput, look
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments, shown
 from camlucida.request import MethodSpec, check_layer, check_layer_spec, several_layers
@@ -42,7 +42,7 @@ class Plan:
     """Everything that decides what the numbers will be."""
 
     model: Model
-    dataset: DataSet
+    dataset: Dataset
     indices: tuple[int, ...]
     explainers: tuple[Explainer, ...]
     presets: tuple[Preset, ...]
@@ -59,7 +59,7 @@ class Plan:
             "data": self.dataset.name,
             "pictures": len(self.indices),
             "exact": bool(getattr(self.dataset, "exact", False)),
-            "data_hash": identity(self.dataset, self.indices),
+            "data_hash": dataset_hash(self.dataset, self.indices),
             "methods": [describe(explainer) for explainer in self.explainers],
             "metrics": {preset.name: _plain(preset.settings) for preset in self.presets},
             "compared": [list(pair) for pair in self.compared],
@@ -72,7 +72,7 @@ class Plan:
 @checked_arguments(DataError)
 def evaluate(
     model: Model | nn.Module | str,
-    data: DataSet,
+    data: Dataset,
     *,
     methods: Sequence[MethodSpec] = ("grad_cam",),
     metrics: Sequence[str | Metric | Preset] = ("energy",),
@@ -114,7 +114,7 @@ def evaluate(
         raise MethodError(f"evaluate: compared is a list of pairs of methods' names, not {shown(compared)}.")
     if unlike := [control for control in controls if not hasattr(control, "maps")]:
         raise MethodError(f"evaluate: a control is one of `camlucida.controls`, not {shown(unlike[0])}.")
-    indices = spread(len(data), limit, seed)
+    indices = sample_indices(len(data), limit, seed)
     if not indices:
         raise DataError(f"{data.name} has no pictures to evaluate.")
     if target not in ("predicted", "label"):
@@ -166,7 +166,7 @@ def rows_of(plan: Plan, index: int) -> list[Row]:
     """Every number about one picture; a single row with the reason where there is none."""
     item = plan.dataset[index]
     label = None if item.label is None else plan.labels[item.label]
-    others = tuple(k for k in (plan.labels[other] for other in item.others) if k is not None)
+    others = tuple(k for k in (plan.labels[other] for other in item.also_correct) if k is not None)
     base: Row = {"index": index, "picture": item.name, "label": _named_label(plan, item.label)}
     try:
         sight = look(plan.model, item, label, others=others, target=plan.target, seed=plan.seed)
@@ -175,7 +175,7 @@ def rows_of(plan: Plan, index: int) -> list[Row]:
     except Exception as error:
         if not raised_by_network(error):
             raise
-        return [{**base, "error": fault_of_network(error, plan.model)}]
+        return [{**base, "error": describe_network_error(error, plan.model)}]
     names = plan.model.labels
     predicted = int(sight.logits.argmax())
     right = {label, *others}
@@ -210,12 +210,12 @@ def _alike(base: Row, maps: Mapping[str, Tensor], pair: tuple[str, str]) -> Iter
         }
 
 
-def _maps(plan: Plan, sight: Sight) -> Iterator[tuple[Explainer, Tensor | CamlucidaError, float, float]]:
+def _maps(plan: Plan, sight: ModelInput) -> Iterator[tuple[Explainer, Tensor | CamlucidaError, float, float]]:
     """Every explainer's raw map (h, w), or why there is none, with what it cost: forwards and seconds."""
     classes = torch.tensor([sight.target])
     for explainer in plan.explainers:
         begun = time.perf_counter()
-        with counted() as cost:
+        with track_cost() as cost:
             found: Tensor | CamlucidaError
             try:
                 found = explainer.maps(sight, sight.inputs, classes)[0]
@@ -225,12 +225,12 @@ def _maps(plan: Plan, sight: Sight) -> Iterator[tuple[Explainer, Tensor | Camluc
 
 
 def _measured(
-    plan: Plan, sight: Sight, base: Row, explainer: Explainer, found: Tensor | CamlucidaError, cost: float, took: float
+    plan: Plan, sight: ModelInput, base: Row, explainer: Explainer, found: Tensor | CamlucidaError, cost: float, took: float
 ) -> Iterator[Row]:
     base = {
         **base,
         "method": explainer.name,
-        "control": not isinstance(explainer, OfMethod),
+        "control": not isinstance(explainer, MethodExplainer),
         "layer": _layer(explainer),
     }
     if isinstance(found, CamlucidaError):
@@ -238,10 +238,10 @@ def _measured(
         return
     yield {**base, "metric": "explaining", "valid": True, "forwards": cost, "seconds": took}
     for preset in plan.presets:
-        yield from judged(base, Evidence(sight, explainer, found, preset.name), preset)
+        yield from judged(base, MetricInputs(sight, explainer, found, preset.name), preset)
 
 
-def judged(base: Row, evidence: Evidence, preset: Preset) -> Iterator[Row]:
+def judged(base: Row, evidence: MetricInputs, preset: Preset) -> Iterator[Row]:
     """The rows of one metric about one map."""
     metric = preset.metric
     base = {**base, "preset": preset.name}
@@ -249,7 +249,7 @@ def judged(base: Row, evidence: Evidence, preset: Preset) -> Iterator[Row]:
         yield {**base, "metric": preset.name, "error": f"no {lacking} is known of this picture"}
         return
     begun = time.perf_counter()
-    with counted() as cost:
+    with track_cost() as cost:
         scores = metric(*evidence.given(metric.needs), **preset.settings)
     took = time.perf_counter() - begun
     for i, (name, score) in enumerate(scores.items()):
@@ -264,31 +264,31 @@ def judged(base: Row, evidence: Evidence, preset: Preset) -> Iterator[Row]:
         }
 
 
-def explainers_of(methods: Sequence[Any], layer: Any = None) -> tuple[OfMethod, ...]:
+def explainers_of(methods: Sequence[Any], layer: Any = None) -> tuple[MethodExplainer, ...]:
     """Each method at its own layer ("grad_cam @ layer3"), or at each of the layers that are given for all.
 
     Where a method is asked for at several layers, they are part of its name. One that has no layer, or fuses them all,
     is there once.
     """
-    wanted: dict[tuple[str, Any], OfMethod] = {}
+    wanted: dict[tuple[str, Any], MethodExplainer] = {}
     layers = list(layer) if isinstance(layer, list | tuple) else [layer]
     for asked in methods:
         text, _, own = asked.partition("@") if isinstance(asked, str) else (asked, "", "")
         method = find_method(text.strip() if isinstance(text, str) else text)
         places = [own.strip()] if own.strip() else layers
-        for place in places if method.layered and not method.fuses else [places[0] if len(places) == 1 else None]:
+        for place in places if method.needs_layer and not method.fuses_layers else [places[0] if len(places) == 1 else None]:
             check_layer(method, place)
             check_layer_spec(place)
             if several_layers(place):
                 raise LayerError(f"{place!r} may be several layers: name each, as `camlucida layers` lists them.")
             name = f"{method.name} @ {place}" if own or (len(layers) > 1 and place is not None) else method.name
-            wanted[method.name, place] = OfMethod((method, method.with_options({})), place, name)
+            wanted[method.name, place] = MethodExplainer((method, method.with_options({})), place, name)
     return tuple(wanted.values())
 
 
 def describe(explainer: Explainer) -> dict[str, Any]:
     """An explainer for the record."""
-    if not isinstance(explainer, OfMethod):
+    if not isinstance(explainer, MethodExplainer):
         return {"name": explainer.name, "control": explainer.name, "knows": getattr(explainer, "knows", "nothing")}
     method, options = explainer.request
     return {"name": explainer.name, "method": method.name, "options": _plain(options), "layer": explainer.layer}
@@ -314,7 +314,7 @@ def _output_of(name: str, model: Model) -> int | None:
 
 
 def _layer(explainer: Explainer) -> str:
-    return "" if not isinstance(explainer, OfMethod) or explainer.layer is None else str(explainer.layer)
+    return "" if not isinstance(explainer, MethodExplainer) or explainer.layer is None else str(explainer.layer)
 
 
 def _named_label(plan: Plan, label: int | None) -> str | None:

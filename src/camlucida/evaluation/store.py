@@ -17,7 +17,7 @@ from typing import Any
 
 from camlucida._files import atomic_stream, atomic_write
 from camlucida._locks import locked
-from camlucida.data.identity import CHANGED
+from camlucida.data.identity import DATA_CHANGED
 from camlucida.errors import DataError
 from camlucida.extras import need
 
@@ -79,7 +79,7 @@ class Store:
             differing = [key for key in plan if stored.get(key) != plan[key]]
             if differing:
                 key = differing[0]
-                why = f": {CHANGED}" if key == "data_hash" else ""
+                why = f": {DATA_CHANGED}" if key == "data_hash" else ""
                 raise DataError(
                     f"{self.path} holds another run: its {key} is {stored.get(key)!r}, not {plan[key]!r}{why}. "
                     "Choose another folder, or delete that one."

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.data.datasets import Item
-from camlucida.exact.designed import Painted
+from camlucida.exact.designed import PaintedDataset
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing
 
@@ -71,31 +71,31 @@ class Interacting(nn.Module):
         return torch.einsum("bc,kcd,bd->bk", values, self.pairs, values) / 2
 
 
-def linear(count: int, seed: int = 0) -> tuple[Model, Painted]:
+def linear(count: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
     """A linear network with random weights."""
     weight = torch.randn(len(CLASSES), 3, SIDE, SIDE, generator=_lot(seed)) / SIDE
     return _pair("exact:linear", Linear(weight, torch.zeros(len(CLASSES))), count, seed)
 
 
-def additive(count: int, seed: int = 0) -> tuple[Model, Painted]:
+def additive(count: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
     """A sum over cells, each through a curve."""
     return _pair("exact:additive", Additive(torch.randn(len(CLASSES), GRID**2, generator=_lot(seed))), count, seed)
 
 
-def interaction(count: int, seed: int = 0) -> tuple[Model, Painted]:
+def interaction(count: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
     """A sum over pairs of cells."""
     drawn = torch.randn(len(CLASSES), GRID**2, GRID**2, generator=_lot(seed)).triu(1)
     return _pair("exact:interaction", Interacting(drawn + drawn.mT), count, seed)
 
 
-def _pair(name: str, network: nn.Module, count: int, seed: int) -> tuple[Model, Painted]:
+def _pair(name: str, network: nn.Module, count: int, seed: int) -> tuple[Model, PaintedDataset]:
     how = Preprocessing((SIDE, SIDE), None, "squash", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
     def paint(index: int) -> Item:
         rng = np.random.default_rng((seed, index))
         return Item(rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8), f"noise {index}")
 
-    return Model(network.eval(), how, CLASSES, spec=name), Painted(name, CLASSES, count, paint)
+    return Model(network.eval(), how, CLASSES, spec=name), PaintedDataset(name, CLASSES, count, paint)
 
 
 def _lot(seed: int) -> torch.Generator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from camlucida.data.datasets import DataSet, Scenes
+from camlucida.data.datasets import Dataset, ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError, nearest
 from camlucida.exact import analytic, designed
@@ -19,7 +19,7 @@ PREFIX = "exact:"
 POOL = 300
 """Scenes that mosaics are pasted from."""
 
-Opened = tuple[Model, DataSet]
+Opened = tuple[Model, Dataset]
 
 
 @dataclass(frozen=True)
@@ -81,17 +81,17 @@ def _sized(size: Size) -> Benchmark:
 
 
 def _mosaic(model: Model | None, count: int, seed: int, n: int) -> Opened:
-    return mosaics(_given(model), Scenes(Toybox(POOL, seed)), count, seed, n=n, name=f"exact:mosaic:{n}")
+    return mosaics(_given(model), ToyboxDataset(Toybox(POOL, seed)), count, seed, n=n, name=f"exact:mosaic:{n}")
 
 
 def _focus(model: Model | None, count: int, seed: int, n: int) -> Opened:
-    return mosaics(_given(model), Scenes(Toybox(POOL, seed)), count, seed, n=2, of_a_class=2, name="exact:focus")
+    return mosaics(_given(model), ToyboxDataset(Toybox(POOL, seed)), count, seed, n=2, of_a_class=2, name="exact:focus")
 
 
 def _cut(where: Where) -> Callable[[Model | None, int, int, int], Opened]:
     def make(model: Model | None, count: int, seed: int, n: int) -> Opened:
         whole = disconnected(_given(model), n, where=where)
-        scenes = Scenes(Toybox(-(-count // n**2) * n**2, seed))
+        scenes = ToyboxDataset(Toybox(-(-count // n**2) * n**2, seed))
         return whole, cells_of(_given(model), whole, scenes, n, seed, name=f"exact:di{where}:{n}")
 
     return make

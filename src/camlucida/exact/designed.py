@@ -30,7 +30,7 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
-class Painted:
+class PaintedDataset:
     """A data set of pictures painted by a function of their number."""
 
     name: str
@@ -46,21 +46,21 @@ class Painted:
         return self.paint(index)
 
 
-def red(count: int, seed: int = 0) -> tuple[Model, Painted]:
+def red(count: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
     """A counter of red pixels: the score is how many there are, and each of them counts the same."""
     classes = ("red", "grey")
     network = Colours(_floats([[1, -1, -1]]), _floats([0]), _floats([[SIDE**2], [0]]), _floats([0, 0.5]), cell=1)
 
     def paint(index: int) -> Item:
         rng = np.random.default_rng((seed, index))
-        picture, mask = _grey(rng), _blob(rng)
-        picture[mask] = COLOURS["red"]
-        return _item(picture, index, 0, mask)
+        image, mask = _grey(rng), _blob(rng)
+        image[mask] = COLOURS["red"]
+        return _item(image, index, 0, mask)
 
-    return _model(network, classes, "exact:red"), Painted("exact:red", classes, count, paint)
+    return _model(network, classes, "exact:red"), PaintedDataset("exact:red", classes, count, paint)
 
 
-def signed(count: int, seed: int = 0) -> tuple[Model, Painted]:
+def signed(count: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
     """Green pixels speak for a class, blue ones against it: the region is the green, blue has the opposite sign."""
     classes = ("green", "grey")
     network = Colours(
@@ -73,16 +73,16 @@ def signed(count: int, seed: int = 0) -> tuple[Model, Painted]:
 
     def paint(index: int) -> Item:
         rng = np.random.default_rng((seed, index))
-        picture = _grey(rng)
+        image = _grey(rng)
         blue, green = sorted((_blob(rng), _blob(rng)), key=np.count_nonzero)  # so that there is more green
-        picture[blue] = COLOURS["blue"]
-        picture[green] = COLOURS["green"]
-        return _item(picture, index, 0, green)
+        image[blue] = COLOURS["blue"]
+        image[green] = COLOURS["green"]
+        return _item(image, index, 0, green)
 
-    return _model(network, classes, "exact:signed"), Painted("exact:signed", classes, count, paint)
+    return _model(network, classes, "exact:signed"), PaintedDataset("exact:signed", classes, count, paint)
 
 
-def channels(count: int, seed: int = 0) -> tuple[Model, Painted]:
+def channels(count: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
     """Cells of one colour each, one channel a colour, and a linear layer: CAM is its weight for the cell's colour."""
     classes = ("first", "second", "third")
     network = Colours(_floats(np.eye(3)), _floats([0, 0, 0]), _floats(CAM_WEIGHTS), _floats([0, 0, 0]))
@@ -93,10 +93,10 @@ def channels(count: int, seed: int = 0) -> tuple[Model, Painted]:
         which = rng.permutation(np.repeat([0, 1, 2, 3], CHANNEL_CELLS)).reshape(GRID, GRID)
         return _item(_enlarged(colours[which]), index, 0, _enlarged(which == 1))
 
-    return _model(network, classes, "exact:channels"), Painted("exact:channels", classes, count, paint)
+    return _model(network, classes, "exact:channels"), PaintedDataset("exact:channels", classes, count, paint)
 
 
-def template(count: int, seed: int = 0) -> tuple[Model, Painted]:
+def template(count: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
     """One cell shows a pattern among cells of noise: the network fires on that cell alone."""
     classes = ("pattern", "noise")
     pattern = np.random.default_rng((seed, 1)).random((CELL, CELL)) < 0.5
@@ -110,10 +110,10 @@ def template(count: int, seed: int = 0) -> tuple[Model, Painted]:
         return _item(_white(bits), index, 0, mask)
 
     network = Matcher(pattern.astype(np.float32))
-    return _model(network, classes, "exact:template"), Painted("exact:template", classes, count, paint)
+    return _model(network, classes, "exact:template"), PaintedDataset("exact:template", classes, count, paint)
 
 
-def xor(count: int, seed: int = 0) -> tuple[Model, Painted]:
+def xor(count: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
     """Two cells, of which exactly one is white; all others are so by lot. Both decide, also the black one."""
     classes = ("one", "none or both")
     first, second = (2, 2), (5, 5)
@@ -125,10 +125,10 @@ def xor(count: int, seed: int = 0) -> tuple[Model, Painted]:
         bits[second] = not bits[first]
         return _item(_white(_enlarged(bits)), index, 0, _cells(first, second))
 
-    return _model(Xor(first, second), classes, "exact:xor"), Painted("exact:xor", classes, count, paint)
+    return _model(Xor(first, second), classes, "exact:xor"), PaintedDataset("exact:xor", classes, count, paint)
 
 
-def square(count: int, seed: int = 0) -> tuple[Model, Painted]:
+def square(count: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
     """A yellow square on a texture without yellow, on a grid of places from edge to edge, row by row: as M4 has it.
 
     A picture's name says where: "row 3, column 5". The network sees cells of 8 pixels.
@@ -141,10 +141,10 @@ def square(count: int, seed: int = 0) -> tuple[Model, Painted]:
         row, column = divmod(index, a_row)
         return _yellow(seed, index, (places[row], places[column]), side, width, f"row {row}, column {column}")
 
-    return _yellow_model("exact:square", side), Painted("exact:square", ("yellow", "none"), count, paint)
+    return _yellow_model("exact:square", side), PaintedDataset("exact:square", ("yellow", "none"), count, paint)
 
 
-def shift(count: int, seed: int = 0) -> tuple[Model, Painted]:
+def shift(count: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
     """The same square on the same texture, one pixel further to the right and down each time, and back again.
 
     Its side is a multiple of the network's cell, and it stays away from the edge: so the centre of an honest map is the
@@ -157,7 +157,7 @@ def shift(count: int, seed: int = 0) -> tuple[Model, Painted]:
         place = first + index % (last - first + 1)
         return _yellow(seed, 0, (place, place), side, width, f"step {index}")
 
-    return _yellow_model("exact:shift", side), Painted("exact:shift", ("yellow", "none"), count, paint)
+    return _yellow_model("exact:shift", side), PaintedDataset("exact:shift", ("yellow", "none"), count, paint)
 
 
 def _yellow_model(name: str, side: int) -> Model:
@@ -166,19 +166,19 @@ def _yellow_model(name: str, side: int) -> Model:
 
 
 def _yellow(seed: int, ground: int, place: tuple[int, int], side: int, width: int, name: str) -> Item:
-    picture = np.array(Toybox(ground + 1, seed, variant="empty", size=side).scene(ground).picture()).astype(int)
+    image = np.array(Toybox(ground + 1, seed, variant="empty", size=side).scene(ground).image()).astype(int)
     # So much blue that no pixel of the texture is yellow to the network: R + G - 2 B - 1 is 0 or less.
-    picture[..., 2] = np.maximum(picture[..., 2], (picture[..., 0] + picture[..., 1] - 255 + 1) // 2)
+    image[..., 2] = np.maximum(image[..., 2], (image[..., 0] + image[..., 1] - 255 + 1) // 2)
     mask = np.zeros((side, side), dtype=bool)
     mask[place[0] : place[0] + width, place[1] : place[1] + width] = True
-    picture[mask] = YELLOW
-    return _item(picture.astype(np.uint8), 0, 0, mask, name)
+    image[mask] = YELLOW
+    return _item(image.astype(np.uint8), 0, 0, mask, name)
 
 
-def _item(picture: Pixels, index: int, label: int, mask: Mask, name: str = "") -> Item:
+def _item(image: Pixels, index: int, label: int, mask: Mask, name: str = "") -> Item:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = np.array([[columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]], dtype=np.float64)
-    return Item(picture, name or f"picture {index}", label, box, lambda: mask)
+    return Item(image, name or f"picture {index}", label, box, lambda: mask)
 
 
 def _model(network: nn.Module, classes: tuple[str, ...], name: str, side: int = SIDE) -> Model:

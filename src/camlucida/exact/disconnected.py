@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from camlucida.engine import LayerSpec, resolve, survey, twin_of
+from camlucida.engine import LayerSpec, resolve, profile_calls, copy_of
 from camlucida.engine.twin import duplicate
 from camlucida.errors import ModelError
 from camlucida.models.model import Model, Output
@@ -76,13 +76,13 @@ def disconnected(model: Model, n: int = 2, *, where: Where = "full", layer: Laye
     Raises `ModelError` where the network does not give out a grid there.
     """
     height, width = model.preprocessing.size
-    twin, inputs = twin_of(model.network), torch.zeros(1, len(model.preprocessing.mean), height, width)
+    copy, inputs = copy_of(model.network), torch.zeros(1, len(model.preprocessing.mean), height, width)
     parameter = next(model.network.parameters(), inputs)
     inputs = inputs.to(parameter)
-    found = resolve(twin, inputs, [model.layer if layer is None else layer])[0]
-    if found.calls > 1 or found.key is not None:
+    found = resolve(copy, inputs, [model.layer if layer is None else layer])[0]
+    if found.n_calls > 1 or found.key is not None:
         raise ModelError(f"{found.label} runs several times, or gives out several things: name a layer that does not.")
-    event = survey(twin, inputs).last(found.module)
+    event = profile_calls(copy, inputs).last_call(found.module)
     if event is None or event.shape is None or len(event.shape) != 4:
         raise ModelError(
             f"a network is cut up at a layer that gives out channels on a grid, (b, c, h, w); {found.label} gives out "
@@ -93,7 +93,7 @@ def disconnected(model: Model, n: int = 2, *, where: Where = "full", layer: Laye
     apart = where == "full"
     setattr(copied.get_submodule(parent), leaf, Cut(copied.get_submodule(found.name), n, apart=apart))
     network = Disconnected(copied, n, model.output, apart=apart).eval()
-    count = survey(twin, inputs).outputs or len(model.labels)
+    count = profile_calls(copy, inputs).n_outputs or len(model.labels)
     classes = model.labels or tuple(f"class {k}" for k in range(count))
     return replace(
         model,

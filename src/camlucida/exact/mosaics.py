@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from camlucida.data.datasets import DataSet, Item, Mask
+from camlucida.data.datasets import Dataset, Item, Mask
 from camlucida.data.images import load_image
-from camlucida.engine import twin_of
+from camlucida.engine import copy_of
 from camlucida.errors import DataError, TargetError
 from camlucida.models.model import Model
-from camlucida.outputs import class_scores, placed
+from camlucida.outputs import class_scores, to_network
 from camlucida.targets import class_index
 
 CONFIDENT = 0.99
@@ -36,7 +36,7 @@ class Mosaics:
 
     name: str
     classes: tuple[str, ...]
-    pictures: DataSet
+    images: Dataset
     model: Model
     cells: tuple[tuple[int, ...], ...]
     asked: tuple[tuple[int, int], ...]
@@ -49,7 +49,7 @@ class Mosaics:
     def __getitem__(self, index: int) -> Item:
         mosaic, label = self.asked[index]
         cells = self.cells[mosaic]
-        image, masks = pasted(self.model, [self.pictures[i] for i in cells])
+        image, masks = pasted(self.model, [self.images[i] for i in cells])
         of_class = [masks[j] for j, i in enumerate(cells) if self.labels[i] == label]
         rest = [masks[j] for j, i in enumerate(cells) if self.labels[i] != label]
         return Item(
@@ -58,8 +58,8 @@ class Mosaics:
             label,
             np.array([_box(mask) for mask in of_class], dtype=np.float64),
             lambda: np.any(of_class, axis=0),
-            others=tuple(dict.fromkeys(self.labels[i] for i in cells if self.labels[i] != label)),
-            rival=lambda: np.any(rest, axis=0),
+            also_correct=tuple(dict.fromkeys(self.labels[i] for i in cells if self.labels[i] != label)),
+            other_objects_mask=lambda: np.any(rest, axis=0),
         )
 
 
@@ -73,7 +73,7 @@ class Cells:
 
     name: str
     classes: tuple[str, ...]
-    pictures: DataSet
+    images: Dataset
     model: Model
     n: int
     outputs: tuple[int, ...]
@@ -84,7 +84,7 @@ class Cells:
 
     def __getitem__(self, index: int) -> Item:
         mosaic, cell = divmod(index, self.n**2)
-        items = [self.pictures[mosaic * self.n**2 + i] for i in range(self.n**2)]
+        items = [self.images[mosaic * self.n**2 + i] for i in range(self.n**2)]
         image, masks = pasted(self.model, items)
         mask = masks[cell]
         box = np.array([_box(mask)], dtype=np.float64)
@@ -99,7 +99,7 @@ def enlarged(model: Model, n: int) -> Model:
 
 
 def mosaics(
-    model: Model, pictures: DataSet, count: int, seed: int = 0, *, n: int = 2, of_a_class: int = 1, name: str = ""
+    model: Model, images: Dataset, count: int, seed: int = 0, *, n: int = 2, of_a_class: int = 1, name: str = ""
 ) -> tuple[Model, Mosaics]:
     """Mosaics of pictures that the model is sure about, and the model as it sees them.
 
@@ -107,7 +107,7 @@ def mosaics(
     of_a_class   cells that show the class; the others are all of different classes
     Raises `DataError` where too few pictures of too few classes are there.
     """
-    known = _sure(model, pictures)
+    known = _sure(model, images)
     classes = sorted(set(known.values()))
     different = n**2 - of_a_class + 1
     by_class = {k: [i for i, label in known.items() if label == k] for k in classes}
@@ -115,7 +115,7 @@ def mosaics(
     if len(by_class) < different:
         raise DataError(
             f"a mosaic of {n} x {n} needs {different} classes, and the model is sure (p >= {CONFIDENT}) of pictures of "
-            f"{len(by_class)} of the {len(pictures.classes)} in {pictures.name}."
+            f"{len(by_class)} of the {len(images.classes)} in {images.name}."
         )
     rng = np.random.default_rng((seed, n, of_a_class))
     cells: list[tuple[int, ...]] = []
@@ -126,28 +126,28 @@ def mosaics(
         drawn += [int(rng.choice(by_class[k])) for k in chosen[1:]]
         asked += [(len(cells), k) for k in (chosen if of_a_class == 1 else chosen[:1])]
         cells.append(tuple(drawn[int(i)] for i in rng.permutation(len(drawn))))
-    title = name or f"{n} x {n} mosaics of {pictures.name}"
-    found = Mosaics(title, tuple(pictures.classes), pictures, model, tuple(cells), tuple(asked[:count]), known)
+    title = name or f"{n} x {n} mosaics of {images.name}"
+    found = Mosaics(title, tuple(images.classes), images, model, tuple(cells), tuple(asked[:count]), known)
     return enlarged(model, n), found
 
 
-def cells_of(model: Model, whole: Model, pictures: DataSet, n: int, seed: int = 0, *, name: str = "") -> Cells:
+def cells_of(model: Model, whole: Model, images: Dataset, n: int, seed: int = 0, *, name: str = "") -> Cells:
     """Mosaics for `whole`, which is `model` disconnected: every cell is asked about, for its picture's class.
 
     Where the model has no such class it is one by lot: what a cell's outputs do not see is as impossible for each.
     """
     of_a_cell = len(whole.labels) // n**2
-    outputs = _outputs(model, pictures.classes)
+    outputs = _outputs(model, images.classes)
     rng = np.random.default_rng((seed, n))
-    lots = rng.integers(0, of_a_cell, len(pictures))
+    lots = rng.integers(0, of_a_cell, len(images))
     found = []
-    for i in range(len(pictures) // n**2 * n**2):
-        label = pictures[i].label
+    for i in range(len(images) // n**2 * n**2):
+        label = images[i].label
         own = outputs[label] if label is not None else None
         found.append(i % n**2 * of_a_cell + (int(lots[i]) if own is None else own))
     if not found:
-        raise DataError(f"a mosaic of {n} x {n} needs {n**2} pictures, and {pictures.name} has {len(pictures)}.")
-    return Cells(name or f"{n} x {n} cells of {pictures.name}", whole.labels, pictures, model, n, tuple(found))
+        raise DataError(f"a mosaic of {n} x {n} needs {n**2} pictures, and {images.name} has {len(images)}.")
+    return Cells(name or f"{n} x {n} cells of {images.name}", whole.labels, images, model, n, tuple(found))
 
 
 def pasted(model: Model, items: Sequence[Item]) -> tuple[Image.Image, list[Mask]]:
@@ -158,27 +158,27 @@ def pasted(model: Model, items: Sequence[Item]) -> tuple[Image.Image, list[Mask]
     masks = []
     for i, item in enumerate(items):
         row, column = divmod(i, n)
-        image.paste(model.preprocessing.placed(load_image(item.image))[0], (column * width, row * height))
+        image.paste(model.preprocessing.resize_and_place(load_image(item.image))[0], (column * width, row * height))
         mask = np.zeros((n * height, n * width), dtype=bool)
         mask[row * height : (row + 1) * height, column * width : (column + 1) * width] = True
         masks.append(mask)
     return image, masks
 
 
-def _sure(model: Model, pictures: DataSet) -> dict[int, int]:
+def _sure(model: Model, images: Dataset) -> dict[int, int]:
     """The pictures whose class the model says with at least `CONFIDENT`, and that class."""
-    outputs = _outputs(model, pictures.classes)
-    network = twin_of(model.network).module
+    outputs = _outputs(model, images.classes)
+    network = copy_of(model.network).module
     found: dict[int, int] = {}
-    for start in range(0, len(pictures), CHUNK):
-        items = {i: pictures[i] for i in range(start, min(start + CHUNK, len(pictures)))}
+    for start in range(0, len(images), CHUNK):
+        items = {i: images[i] for i in range(start, min(start + CHUNK, len(images)))}
         right = {i: (item.label, outputs[item.label]) for i, item in items.items() if item.label is not None}
         seen = [i for i, (_, output) in right.items() if output is not None]
         if not seen:
             continue
         batch = torch.stack([model.preprocessing(load_image(items[i].image))[0] for i in seen])
         with torch.inference_mode(False), torch.no_grad():
-            sure = class_scores(network(placed(model.network, batch)), model.output).softmax(1).cpu()
+            sure = class_scores(network(to_network(model.network, batch)), model.output).softmax(1).cpu()
         for i, p in zip(seen, sure, strict=True):
             label, output = right[i]
             if output is not None and float(p[output]) >= CONFIDENT:

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from PIL import Image
 
-from camlucida.data.datasets import Item, Mask, Scenes
+from camlucida.data.datasets import Item, Mask, ToyboxDataset
 from camlucida.data.toybox import CLASSES, WATERMARK_CLASS, Sample, Scene, Toybox
 from camlucida.errors import DataError
 
@@ -50,8 +50,8 @@ def sized(size: Size, count: int, seed: int = 0) -> Chosen:
     third = SIZES.index(size)
     low, high = (FROM + (TO - FROM) * n / 3 for n in (third, third + 1))
     drawn = Toybox(count * TRIES, seed)
-    scenes = Scenes(drawn)
-    indices = _first(drawn, count, lambda scene: low <= scene.placed[0].size <= high)
+    scenes = ToyboxDataset(drawn)
+    indices = _first(drawn, count, lambda scene: low <= scene.objects[0].size <= high)
     return Chosen(f"exact:{size}", drawn, indices, lambda number, _: scenes[number])
 
 
@@ -95,7 +95,7 @@ def _stamped(number: int, sample: Sample) -> Item:
     thing = drawing.masks[0] & ~stamp
 
     def without(part: str) -> Image.Image:
-        return (scene.without_watermark() if part == "watermark" else scene.without(0)).picture()
+        return (scene.without_watermark() if part == "watermark" else scene.without(0)).image()
 
     return Item(
         sample.image,
@@ -104,7 +104,7 @@ def _stamped(number: int, sample: Sample) -> Item:
         _box(stamp),
         lambda: stamp,
         lambda: {"watermark": stamp, "object": thing},
-        without=without,
+        render_without=without,
     )
 
 

@@ -13,13 +13,13 @@ from PIL import Image
 from torch import Tensor
 
 import camlucida
-from camlucida._files import atomic_stream, atomic_write, png, write_picture
+from camlucida._files import atomic_stream, atomic_write, png, write_image
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.explaining import versions
 from camlucida.features.factorise import MOST_STEPS
-from camlucida.render.concepts import MOST, Entry, Shown, concept_page
-from camlucida.render.text import percent
-from camlucida.tensors import land
+from camlucida.render.concepts import MAX_CONCEPTS, LegendEntry, ConceptImage, concept_page
+from camlucida.render.text import format_percent
+from camlucida.tensors import to_image_grid
 from camlucida.types import Geometry, Prediction
 
 PAPER = "Collins et al., ECCV 2018: A = W H, both >= 0, least |A - W H| (Frobenius), eq. 1"
@@ -53,37 +53,37 @@ class Concepts:
     layer: str
     model: str
     sources: tuple[str, ...]
-    pictures: tuple[Image.Image, ...] = field(repr=False)
+    images: tuple[Image.Image, ...] = field(repr=False)
     geometries: tuple[Geometry, ...] = field(repr=False)
     failed: tuple[tuple[str, CamlucidaError], ...] = ()
 
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def heatmap(self, concept: int, picture: int = 0) -> NDArray[np.float32]:
+    def heatmap(self, concept: int, image: int = 0) -> NDArray[np.float32]:
         """(height, width) of a picture as it is kept: how strong a concept is there; NaN where nobody looked."""
-        for number, of, what in ((concept, len(self), "concept"), (picture, len(self.maps), "picture")):
+        for number, of, what in ((concept, len(self), "concept"), (image, len(self.maps), "picture")):
             if not 0 <= number < of:
                 raise MethodError(f"no {what} {number}: there are {of}, from 0 to {of - 1}.")
-        landed: NDArray[np.float32] = land(self.maps[picture][concept], self.geometries[picture]).numpy()
+        landed: NDArray[np.float32] = to_image_grid(self.maps[image][concept], self.geometries[image]).numpy()
         return landed.clip(0, 1)
 
     def figure(self, n: int = SHEET, **look: Any) -> Image.Image:
         """The first n pictures beside what is where in them. `look` as of `render.concept_page`."""
-        drawn = min(len(self), MOST)
+        drawn = min(len(self), MAX_CONCEPTS)
         told_apart = len(set(self.sources)) == len(self.sources)
         pages = [
-            Shown(picture, np.stack([self.heatmap(k, i) for k in range(drawn)]), self.sources[i] * told_apart)
-            for i, picture in enumerate(self.pictures[: max(1, n)])
+            ConceptImage(image, np.stack([self.heatmap(k, i) for k in range(drawn)]), self.sources[i] * told_apart)
+            for i, image in enumerate(self.images[: max(1, n)])
         ]
         entries = [
-            Entry(
+            LegendEntry(
                 f"Concept {k + 1}", float(self.shares[k]), [(p.name, p.probability) for p in self.classes[k][:CLASSES]]
             )
             for k in range(drawn)
         ]
         h, w = self.maps[0].shape[1:]
-        several = f"{len(pages)} of {len(self.pictures)} pictures · " if len(self.pictures) > 1 else ""
+        several = f"{len(pages)} of {len(self.images)} pictures · " if len(self.images) > 1 else ""
         drawn_of = f"the largest {drawn} of {len(self)}" if drawn < len(self) else f"{drawn}"
         return concept_page(
             pages,
@@ -123,7 +123,7 @@ class Concepts:
         """
         path = Path(path)
         if path.suffix.lower() != ".npz":
-            write_picture(lambda: self.figure(n, **look), path)
+            write_image(lambda: self.figure(n, **look), path)
             return [path]
         beside = path.with_suffix(".json")
         arrays: dict[str, Any] = {f"maps_{i}": maps.numpy() for i, maps in enumerate(self.maps)}
@@ -136,7 +136,7 @@ class Concepts:
         said = []
         if self.cut > 0:
             said.append(
-                f"{percent(self.cut)} of the activations' energy lies below zero and was left out: "
+                f"{format_percent(self.cut)} of the activations' energy lies below zero and was left out: "
                 "concepts are made of what is above."
             )
         if not self.converged:

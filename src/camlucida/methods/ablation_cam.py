@@ -5,7 +5,7 @@ from __future__ import annotations
 from camlucida.methods.registry import method
 from camlucida.types import Ablate, Features, Map, Scores
 
-SMALLEST = 1e-8
+MIN_ABS_SCORE = 1e-8
 """Stands in for a score of zero, which the paper would divide by."""
 
 
@@ -23,6 +23,6 @@ def ablation_cam(activations: Features, score: Scores, ablate: Ablate, *, infill
     infill       what stands in for the channel, in units of the activations
     returns      (b, h, w)       signed; the paper shows the positive part
     """
-    fall = score - ablate(infill)
-    weights = fall / score.abs().clamp_min(SMALLEST)
+    drop = score - ablate(infill)
+    weights = drop / score.abs().clamp_min(MIN_ABS_SCORE)
     return (weights.T[:, :, None, None] * activations).sum(1)

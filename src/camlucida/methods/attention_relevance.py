@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from camlucida.methods.parts.tokens import identity, read_out
+from camlucida.methods.parts.tokens import identity_attention, to_image_map
 from camlucida.methods.registry import method
 from camlucida.types import Attention, AttentionGradients, Map
 
@@ -11,7 +11,7 @@ from camlucida.types import Attention, AttentionGradients, Map
     paper="Chefer et al., ICCV 2021, eq. 5-6: A_ = E_heads((dy/dA * A)+); R = R + A_ R, from R = identity",
     deviation="where no class token is read, the mean of the rows of the tokens that are, without their own identity",
     relu=False,
-    at="picture",
+    map_size="picture",
 )
 def attention_relevance(attention: Attention, attention_gradients: AttentionGradients) -> Map:
     """Which patches flowed into the answer for this class, through all blocks of a transformer's attention.
@@ -20,7 +20,7 @@ def attention_relevance(attention: Attention, attention_gradients: AttentionGrad
     attention_gradients  a block (b, heads, t, t)            d score / d weights
     returns              (b, H, W)                           at least 0
     """
-    start = relevance = identity(attention)
+    eye = relevance = identity_attention(attention)
     for weights, gradients in zip(attention.weights, attention_gradients, strict=True):
         relevance = relevance + (gradients * weights).relu().mean(1) @ relevance
-    return read_out(relevance - start, attention)
+    return to_image_map(relevance - eye, attention)

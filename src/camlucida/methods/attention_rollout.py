@@ -6,24 +6,24 @@ from typing import Annotated
 
 from torch import Tensor
 
-from camlucida.methods.parts.tokens import identity, read_out
+from camlucida.methods.parts.tokens import identity_attention, to_image_map
 from camlucida.methods.registry import method
 from camlucida.options import Between, OneOf
 from camlucida.types import Attention, Map
 
-FUSE = {"mean": lambda w: w.mean(1), "max": lambda w: w.amax(1), "min": lambda w: w.amin(1)}
+HEAD_FUSIONS = {"mean": lambda w: w.mean(1), "max": lambda w: w.amax(1), "min": lambda w: w.amin(1)}
 
 
 @method(
     paper="Abnar & Zuidema, ACL 2020, eq. 1 and sec. 3: A = 0.5 W + 0.5 I, rows adding up to 1; R_l = A_l R_(l-1)",
     deviation="where no class token is read, the mean of the rows of the tokens that are",
     relu=False,
-    at="picture",
+    map_size="picture",
 )
 def attention_rollout(
     attention: Attention,
     *,
-    fuse: Annotated[str, OneOf(FUSE)] = "mean",
+    fuse: Annotated[str, OneOf(HEAD_FUSIONS)] = "mean",
     discard: Annotated[float, Between(0, 1, below=True)] = 0.0,
 ) -> Map:
     """Where a transformer looked, through all its blocks: the same map for every class.
@@ -33,15 +33,15 @@ def attention_rollout(
     discard    share of each block's weights that is set to 0, the smallest ones: 0 (the paper's) up to 1
     returns    (b, H, W)                         at least 0; with all special tokens adds up to 1 before upsampling
     """
-    start = rolled = identity(attention)
+    eye = rollout = identity_attention(attention)
     for weights in attention.weights:
-        mixed = _without_least(FUSE[fuse](weights), discard) + start
-        rolled = mixed / mixed.sum(-1, keepdim=True) @ rolled
-    return read_out(rolled, attention)
+        with_residual = _discard_smallest(HEAD_FUSIONS[fuse](weights), discard) + eye
+        rollout = with_residual / with_residual.sum(-1, keepdim=True) @ rollout
+    return to_image_map(rollout, attention)
 
 
-def _without_least(weights: Tensor, share: float) -> Tensor:
+def _discard_smallest(weights: Tensor, fraction: float) -> Tensor:
     """(b, t, t) with the smallest weights of each image set to 0."""
     flat = weights.flatten(1)
-    least = flat.topk(int(share * flat.shape[1]), largest=False).indices
-    return flat.scatter(1, least, 0).view_as(weights)
+    smallest = flat.topk(int(fraction * flat.shape[1]), largest=False).indices
+    return flat.scatter(1, smallest, 0).view_as(weights)

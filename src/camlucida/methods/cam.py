@@ -7,11 +7,11 @@ from camlucida.types import Features, Map, Weights
 
 
 @method(paper="Zhou et al., CVPR 2016, eq. 2: M_c = sum_k w_k^c f_k", relu=False)
-def cam(activations: Features, head: Weights) -> Map:
+def cam(activations: Features, head_weights: Weights) -> Map:
     """The class's weights in the last layer, applied before pooling: needs average pooling and one linear layer.
 
     activations  (b, c, h, w)  what the last convolutional stage gave out
-    head         (b, c)        the row of the linear layer's weights that makes the class's score
+    head_weights         (b, c)        the row of the linear layer's weights that makes the class's score
     returns      (b, h, w)     signed; its mean over the places is the score less the bias
     """
-    return (head[:, :, None, None] * activations).sum(1)
+    return (head_weights[:, :, None, None] * activations).sum(1)

@@ -23,12 +23,12 @@ from typing import Any, Literal, TypeAlias
 from torch import Tensor
 
 from camlucida.errors import MethodError
-from camlucida.methods.registry import Method, Size
+from camlucida.methods.registry import Method, MapSize
 from camlucida.options import check_all, options_of
 from camlucida.types import Display
 
-Kind: TypeAlias = Literal["part", "layer", "fusion", "views", "rivals"]
-Back: TypeAlias = Callable[[Tensor, tuple[int, int]], Tensor]
+CombinatorKind: TypeAlias = Literal["part", "layer", "fusion", "views", "competing_classes"]
+MapToImage: TypeAlias = Callable[[Tensor, tuple[int, int]], Tensor]
 """A map (b, h, w) of a view, and a size, in; the map (b, *size) of the picture out, NaN where the view saw nothing."""
 
 
@@ -36,14 +36,14 @@ Back: TypeAlias = Callable[[Tensor, tuple[int, int]], Tensor]
 class Views:
     """So many views of the pictures, each made when it is its turn: the pictures as seen, and the way back."""
 
-    count: int
-    view: Callable[[int], tuple[Tensor, Back]]
+    n: int
+    view: Callable[[int], tuple[Tensor, MapToImage]]
 
     def __len__(self) -> int:
-        return self.count
+        return self.n
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Back]]:
-        return map(self.view, range(self.count))
+    def __iter__(self) -> Iterator[tuple[Tensor, MapToImage]]:
+        return map(self.view, range(self.n))
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Combinator:
     """One entry of the table: a function, what kind it is of, its options with their defaults, and where it stands."""
 
     name: str
-    kind: Kind
+    kind: CombinatorKind
     function: Callable[..., Any]
     options: Mapping[str, Any]
     paper: str
@@ -69,23 +69,23 @@ class Combinator:
 
     def __call__(self, inner: Method | Combined, **options: Any) -> Combined:
         options = check_all(self.name, options_of(self.function), options)
-        if (why := self._refuses(inner)) is not None:
-            raise MethodError(why)
+        if (reason := self._incompatibility(inner)) is not None:
+            raise MethodError(reason)
         return Combined(self, inner, options)
 
-    def _refuses(self, inner: Method | Combined) -> str | None:
+    def _incompatibility(self, inner: Method | Combined) -> str | None:
         """Why it makes no sense round that method; None where it does."""
-        if self.kind == "fusion" and not inner.layered:
+        if self.kind == "fusion" and not inner.needs_layer:
             return f"{self.name} fuses layers, and {inner.name} maps the picture itself."
-        if self.kind == "fusion" and inner.fuses:
+        if self.kind == "fusion" and inner.fuses_layers:
             return f"{self.name} fuses layers, and {inner.name} has fused them already."
-        if self.kind == "layer" and inner.at != "layer":
+        if self.kind == "layer" and inner.map_size != "layer":
             return (
                 f"{self.name} compares a map with its layer place by place, and {inner.name} maps the picture itself."
             )
-        if self.kind == "layer" and inner.fuses:
+        if self.kind == "layer" and inner.fuses_layers:
             return f"{self.name} compares a map with its layer, and {inner.name} has fused several: put it inside."
-        if self.kind == "rivals" and inner.class_free:
+        if self.kind == "competing_classes" and inner.class_free:
             return f"{self.name} compares classes, and {inner.name} gives the same map for all of them."
         return None
 
@@ -99,28 +99,28 @@ class Combined:
 
     combinator: Combinator
     inner: Method | Combined
-    given: Mapping[str, Any]
+    given_options: Mapping[str, Any]
 
     @property
     def name(self) -> str:
         """As it can be asked for again: "smooth(positive(hires_cam), n=4)"."""
-        return f"{self.combinator.name}({', '.join([self.inner.name, *(f'{k}={v!r}' for k, v in self.given.items())])})"
+        return f"{self.combinator.name}({', '.join([self.inner.name, *(f'{k}={v!r}' for k, v in self.given_options.items())])})"
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
         """The combinator's own options."""
-        return {**self.combinator.options, **self.given}
+        return {**self.combinator.options, **self.given_options}
 
     @property
     def options(self) -> Mapping[str, Any]:
         """Every option of the whole expression, for the record: "smooth.n", "smooth.ablation_cam.infill"."""
-        outer, inner = self.combinator.name, self.inner
-        within = inner.options if isinstance(inner, Combined) else _of(inner)
-        return {f"{outer}.{k}": v for k, v in {**self.settings, **within}.items()}
+        prefix, inner = self.combinator.name, self.inner
+        inner_options = inner.options if isinstance(inner, Combined) else _prefixed_options(inner)
+        return {f"{prefix}.{k}": v for k, v in {**self.settings, **inner_options}.items()}
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        return self.inner.needs
+    def inputs(self) -> tuple[str, ...]:
+        return self.inner.inputs
 
     @property
     def paper(self) -> str:
@@ -140,13 +140,13 @@ class Combined:
         return self.combinator.kind in ("views", "layer") and self.inner.relu
 
     @property
-    def at(self) -> Size:
-        return self.inner.at
+    def map_size(self) -> MapSize:
+        return self.inner.map_size
 
     @property
     def display(self) -> Display:
         """A part has one sign, a comparison two; whatever else is combined is shown as its method is."""
-        one_sign, two_signs = self.combinator.kind == "part", self.combinator.kind == "rivals"
+        one_sign, two_signs = self.combinator.kind == "part", self.combinator.kind == "competing_classes"
         return replace(self.inner.display, signed=two_signs or (self.inner.display.signed and not one_sign))
 
     @property
@@ -154,13 +154,13 @@ class Combined:
         return self.inner.class_free
 
     @property
-    def layered(self) -> bool:
-        return self.inner.layered
+    def needs_layer(self) -> bool:
+        return self.inner.needs_layer
 
     @property
-    def fuses(self) -> bool:
+    def fuses_layers(self) -> bool:
         """Whether it makes one map of several layers."""
-        return self.combinator.kind == "fusion" or self.inner.fuses
+        return self.combinator.kind == "fusion" or self.inner.fuses_layers
 
     def with_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """All its options; others cannot be put over them from outside, where it is open whose they are."""
@@ -172,7 +172,7 @@ class Combined:
         return dict(self.options)
 
 
-def _of(inner: Method) -> dict[str, Any]:
+def _prefixed_options(inner: Method) -> dict[str, Any]:
     return {f"{inner.name.partition('(')[0]}.{k}": v for k, v in inner.options.items()}
 
 
@@ -180,18 +180,18 @@ _combinators: dict[str, Combinator] = {}
 
 
 def combinator(
-    kind: Kind, *, paper: str = "none", deviation: str = "none"
+    kind: CombinatorKind, *, paper: str = "none", deviation: str = "none"
 ) -> Callable[[Callable[..., Any]], Combinator]:
     """Put the decorated function into the table under its own name; its keyword-only parameters are the options."""
 
-    def enter(function: Callable[..., Any]) -> Combinator:
+    def register(function: Callable[..., Any]) -> Combinator:
         parameters = inspect.signature(function).parameters.values()
         options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
         entry = Combinator(function.__name__, kind, function, options, paper, deviation)
         _combinators[entry.name] = entry
         return entry
 
-    return enter
+    return register
 
 
 def combinators() -> dict[str, Combinator]:

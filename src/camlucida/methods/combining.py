@@ -10,19 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camlucida.methods.combined import Back, Views, combinator
+from camlucida.methods.combined import MapToImage, Views, combinator
 from camlucida.methods.parts.variants import noisy
 from camlucida.options import Between, Count, NotNegative, Positive, Seed
-from camlucida.tensors import scaled
+from camlucida.tensors import max_scale
 
-SMALLEST_SHARE = 0.5
+MIN_CROP_FRACTION = 0.5
 """Crops of less than half a side, in four corners, would leave a gap between them."""
 
 
 @combinator("fusion", paper="RefineCAM, arXiv 2605.14641, 2026: the product over the layers of maps scaled to [0, 1]")
 def refine(maps: Sequence[Tensor]) -> Tensor:
     """The product over layers: fine where early layers are fine, and only where late ones agree."""
-    return reduce(torch.mul, _on_one_grid(maps))
+    return reduce(torch.mul, _to_common_grid(maps))
 
 
 @combinator(
@@ -35,7 +35,7 @@ def fuse_max(maps: Sequence[Tensor], *, gamma: NotNegative = 0.0) -> Tensor:
 
     gamma   more than 0 lifts weak places: tanh(gamma M / max M) in place of M / max M
     """
-    return reduce(torch.maximum, _on_one_grid(maps, gamma))
+    return reduce(torch.maximum, _to_common_grid(maps, gamma))
 
 
 @combinator("fusion", paper="Gildenblat et al., pytorch-grad-cam: the mean over the layers of scaled maps")
@@ -44,7 +44,7 @@ def fuse_mean(maps: Sequence[Tensor], *, gamma: NotNegative = 0.0) -> Tensor:
 
     gamma   more than 0 lifts weak places: tanh(gamma M / max M) in place of M / max M
     """
-    return torch.stack(_on_one_grid(maps, gamma)).mean(0)
+    return torch.stack(_to_common_grid(maps, gamma)).mean(0)
 
 
 @combinator("part")
@@ -78,15 +78,15 @@ def eigen_smooth(maps: Sequence[Tensor], activations: Tensor, *, components: Cou
                 for its sign and strength; with as many as there are places nothing changes
     """
     patterns = _patterns(activations.double(), components)
-    projected = (patterns @ (patterns.mT @ found.double().flatten(1)[..., None]) for found in maps)
-    return [flat.view_as(found).to(found.dtype) for flat, found in zip(projected, maps, strict=True)]
+    projected = (patterns @ (patterns.mT @ map_.double().flatten(1)[..., None]) for map_ in maps)
+    return [projection.view_as(found).to(found.dtype) for projection, found in zip(projected, maps, strict=True)]
 
 
 @combinator(
-    "rivals",
+    "competing_classes",
     paper="Zhang et al., CVPR 2025 (Finer-CAM) compare scores inside Grad-CAM; of whole maps here: M_c - 1/n sum_d M_d",
 )
-def contrast(map_: Tensor, rivals: Sequence[Tensor], *, n: Count = 3, scaled: bool = False) -> Tensor:
+def contrast(map_: Tensor, competing_classes: Sequence[Tensor], *, n: Count = 3, scaled: bool = False) -> Tensor:
     """What tells the class from others: its signed map less the mean of those of the best-scored other classes.
 
     Where maps are linear in the score, as those of grad_cam and hires_cam are, it is the map of the score less the
@@ -97,8 +97,8 @@ def contrast(map_: Tensor, rivals: Sequence[Tensor], *, n: Count = 3, scaled: bo
             much as one with a high score, and the map has no units
     """
     if scaled:
-        map_, *rivals = (found / _largest(found) for found in (map_, *rivals))
-    return map_ - torch.stack(list(rivals)).mean(0)
+        map_, *competing_classes = (class_map / _max_abs(class_map) for class_map in (map_, *competing_classes))
+    return map_ - torch.stack(list(competing_classes)).mean(0)
 
 
 @combinator("views", paper="Smilkov et al., 2017 (SmoothGrad): the mean over noisy pictures")
@@ -107,14 +107,14 @@ def smooth(inputs: Tensor, *, n: Count = 8, noise: NotNegative = 0.1, seed: Seed
 
     noise   its standard deviation, as a share of each picture's range
     """
-    pictures = noisy(inputs, n, noise, seed)
-    return Views(n, lambda i: (pictures(torch.tensor([i]))[0] if noise else inputs, at_size))
+    images = noisy(inputs, n, noise, seed)
+    return Views(n, lambda i: (images(torch.tensor([i]))[0] if noise else inputs, resize_map))
 
 
 @combinator("views", paper="Gildenblat et al., pytorch-grad-cam (aug_smooth), flips only")
 def flips(inputs: Tensor) -> Views:
     """The mean over the picture and its mirror image. Runs the network once more."""
-    views = [(inputs, at_size), (inputs.flip(-1), lambda found, size: at_size(found, size).flip(-1))]
+    views = [(inputs, resize_map), (inputs.flip(-1), lambda found, size: resize_map(found, size).flip(-1))]
     return Views(len(views), views.__getitem__)
 
 
@@ -126,91 +126,91 @@ def scales(inputs: Tensor, *, factors: tuple[Positive, ...] = (0.75, 1.0, 1.5)) 
     """
     height, width = inputs.shape[-2:]
     sizes = [(round(f * height), round(f * width)) for f in factors]
-    return Views(len(sizes), lambda i: (_resized(inputs, sizes[i]), at_size))
+    return Views(len(sizes), lambda i: (_resize(inputs, sizes[i]), resize_map))
 
 
 @combinator("views")
-def crops(inputs: Tensor, *, share: Annotated[float, Between(SMALLEST_SHARE, 1)] = 0.75) -> Views:
+def crops(inputs: Tensor, *, share: Annotated[float, Between(MIN_CROP_FRACTION, 1)] = 0.75) -> Views:
     """The mean over the picture, its four corners and its middle, each looked at closely. Runs it 5 times more.
 
     share   of the picture's side that a crop has
     """
-    free = 1 - share
-    places = [None, (0.0, 0.0), (free, 0.0), (0.0, free), (free, free), (free / 2, free / 2)]
-    return Views(len(places), lambda i: (_cropped(inputs, places[i], share), _uncropped(places[i], share)))
+    margin = 1 - share
+    corners = [None, (0.0, 0.0), (margin, 0.0), (0.0, margin), (margin, margin), (margin / 2, margin / 2)]
+    return Views(len(corners), lambda i: (_crop(inputs, corners[i], share), _uncrop(corners[i], share)))
 
 
-def at_size(found: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_map(map_: Tensor, size: tuple[int, int]) -> Tensor:
     """A map (b, h, w) at another size, bilinear; in its own precision."""
-    return found if found.shape[1:] == size else _resized(found[:, None], size)[:, 0]
+    return map_ if map_.shape[1:] == size else _resize(map_[:, None], size)[:, 0]
 
 
-def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     if images.shape[-2:] == size:
         return images
     size = max(1, size[0]), max(1, size[1])
-    return F.interpolate(_full(images), size=size, mode="bilinear", align_corners=False).to(images.dtype)
+    return F.interpolate(_at_least_float32(images), size=size, mode="bilinear", align_corners=False).to(images.dtype)
 
 
-def _full(images: Tensor) -> Tensor:
+def _at_least_float32(images: Tensor) -> Tensor:
     """At least float32: not every machine interpolates halves."""
     return images.float() if images.dtype in (torch.float16, torch.bfloat16) else images
 
 
-def _largest(found: Tensor) -> Tensor:
+def _max_abs(maps: Tensor) -> Tensor:
     """The largest absolute value of each map (b, 1, 1); 1 where all is 0."""
-    top = found.abs().amax((1, 2), keepdim=True)
-    return top.where(top > 0, 1)
+    maximum = maps.abs().amax((1, 2), keepdim=True)
+    return maximum.where(maximum > 0, 1)
 
 
 def _patterns(activations: Tensor, components: int) -> Tensor:
     """The first left singular vectors (b, h w, components) of activations (b, c, h, w), 0 where there are no more."""
-    places = activations.flatten(2).mT
-    few_channels = places.shape[2] <= places.shape[1]
+    positions = activations.flatten(2).mT
+    few_channels = positions.shape[2] <= positions.shape[1]
     # From the smaller of the two Gram matrices: the full SVD of 2048 channels costs seconds.
-    values, vectors = torch.linalg.eigh(places.mT @ places if few_channels else places @ places.mT)
+    values, vectors = torch.linalg.eigh(positions.mT @ positions if few_channels else positions @ positions.mT)
     values, vectors = values.flip(-1)[:, None, :components], vectors.flip(-1)[:, :, :components]
-    there = values > max(places.shape) * torch.finfo(values.dtype).eps * values[..., :1]
-    patterns = places @ vectors / values.where(there, 1).sqrt() if few_channels else vectors
-    found: Tensor = patterns.where(there, 0)
-    return found
+    is_nonzero = values > max(positions.shape) * torch.finfo(values.dtype).eps * values[..., :1]
+    patterns = positions @ vectors / values.where(is_nonzero, 1).sqrt() if few_channels else vectors
+    result: Tensor = patterns.where(is_nonzero, 0)
+    return result
 
 
-def _on_one_grid(maps: Sequence[Tensor], gamma: float = 0.0) -> list[Tensor]:
+def _to_common_grid(maps: Sequence[Tensor], gamma: float = 0.0) -> list[Tensor]:
     """The positive parts, each divided by its maximum, on the finest grid of them."""
     finest = max((found.shape[1:] for found in maps), key=lambda size: size[0] * size[1])
-    shown = [scaled(found) for found in maps]
-    return [at_size(m if gamma == 0 else (gamma * m).tanh(), (finest[0], finest[1])) for m in shown]
+    scaled_maps = [max_scale(map_) for map_ in maps]
+    return [resize_map(m if gamma == 0 else (gamma * m).tanh(), (finest[0], finest[1])) for m in scaled_maps]
 
 
-def _cropped(inputs: Tensor, corner: tuple[float, float] | None, share: float) -> Tensor:
+def _crop(inputs: Tensor, corner: tuple[float, float] | None, share: float) -> Tensor:
     if corner is None:
         return inputs
-    y, x = (_centres(n, inputs) * share + begin for n, begin in zip(inputs.shape[-2:], corner, strict=True))
-    return _sampled(inputs, y, x)
+    y, x = (_centres(n, inputs) * share + start for n, start in zip(inputs.shape[-2:], corner, strict=True))
+    return _sample(inputs, y, x)
 
 
-def _uncropped(corner: tuple[float, float] | None, share: float) -> Back:
+def _uncrop(corner: tuple[float, float] | None, share: float) -> MapToImage:
     """How a crop's map comes back to its place in the picture."""
     if corner is None:
-        return at_size
+        return resize_map
 
-    def back(found: Tensor, size: tuple[int, int]) -> Tensor:
-        y, x = ((_centres(n, found) - begin) / share for n, begin in zip(size, corner, strict=True))
-        seen = ((y >= 0) & (y <= 1))[:, None] & ((x >= 0) & (x <= 1))
-        return _sampled(found[:, None], y, x)[:, 0].where(seen, torch.nan)
+    def to_image(map_: Tensor, size: tuple[int, int]) -> Tensor:
+        y, x = ((_centres(n, map_) - start) / share for n, start in zip(size, corner, strict=True))
+        inside = ((y >= 0) & (y <= 1))[:, None] & ((x >= 0) & (x <= 1))
+        return _sample(map_[:, None], y, x)[:, 0].where(inside, torch.nan)
 
-    return back
+    return to_image
 
 
-def _centres(count: int, like: Tensor) -> Tensor:
+def _centres(n: int, like: Tensor) -> Tensor:
     """Of so many cells, as shares of the whole."""
-    return (torch.arange(count, device=like.device, dtype=_full(like).dtype) + 0.5) / count
+    return (torch.arange(n, device=like.device, dtype=_at_least_float32(like).dtype) + 0.5) / n
 
 
-def _sampled(images: Tensor, y: Tensor, x: Tensor) -> Tensor:
+def _sample(images: Tensor, y: Tensor, x: Tensor) -> Tensor:
     """Images (b, c, h, w) at places y (H,) by x (W,), as shares of height and width."""
-    places = torch.stack([(2 * x - 1).expand(len(y), -1), (2 * y - 1)[:, None].expand(-1, len(x))], dim=-1)
-    places = places.expand(len(images), -1, -1, -1)
-    found = F.grid_sample(_full(images), places, mode="bilinear", padding_mode="border", align_corners=False)
-    return found.to(images.dtype)
+    grid = torch.stack([(2 * x - 1).expand(len(y), -1), (2 * y - 1)[:, None].expand(-1, len(x))], dim=-1)
+    grid = grid.expand(len(images), -1, -1, -1)
+    samples = F.grid_sample(_at_least_float32(images), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return samples.to(images.dtype)

@@ -20,13 +20,13 @@ def eigen_cam(activations: Features) -> Map:
     returns      (b, h, w)     signed; the positive part is shown
     """
     b, c, h, w = activations.shape
-    places = activations.flatten(2).mT.double()  # (b, h * w, c)
+    positions = activations.flatten(2).mT.double()  # (b, h * w, c)
     # The first singular pair from the smaller of the two Gram matrices: the full SVD of 2048 channels costs seconds.
     if c <= h * w:
-        component = torch.linalg.eigh(places.mT @ places).eigenvectors[..., -1]
-        maps = (places @ component[..., None])[..., 0]
+        component = torch.linalg.eigh(positions.mT @ positions).eigenvectors[..., -1]
+        maps = (positions @ component[..., None])[..., 0]
     else:
-        values, vectors = torch.linalg.eigh(places @ places.mT)
+        values, vectors = torch.linalg.eigh(positions @ positions.mT)
         maps = vectors[..., -1] * values[..., -1:].clamp_min(0).sqrt()
-    upright = torch.where(maps.sum(-1, keepdim=True) < 0, -maps, maps)
-    return upright.reshape(b, h, w).to(activations.dtype)
+    oriented = torch.where(maps.sum(-1, keepdim=True) < 0, -maps, maps)
+    return oriented.reshape(b, h, w).to(activations.dtype)

@@ -23,5 +23,5 @@ def eigen_grad_cam(activations: Features, gradients: Features) -> Map:
     """
     contributions = activations * gradients
     component = eigen_cam(contributions)
-    along = (component * contributions.sum(1)).sum((1, 2), keepdim=True)
-    return torch.where(along < 0, -component, component)
+    alignment = (component * contributions.sum(1)).sum((1, 2), keepdim=True)
+    return torch.where(alignment < 0, -component, component)

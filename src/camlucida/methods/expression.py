@@ -16,7 +16,7 @@ from camlucida.methods import registry
 from camlucida.methods.combined import Combined, combinators
 from camlucida.methods.registry import Method
 
-LONGEST = 500
+MAX_EXPRESSION_CHARS = 500
 """Letters of an expression."""
 
 
@@ -27,79 +27,79 @@ def find(name: str | Method | Combined) -> Method | Combined:
     """
     if isinstance(name, Combined):
         return name
-    if not isinstance(name, str) or not any(sign in name for sign in "()"):
+    if not isinstance(name, str) or not any(char in name for char in "()"):
         if isinstance(name, str) and name.strip() in combinators():
-            raise _bare(name.strip())
+            raise _missing_method_error(name.strip())
         return registry.find(name)
     text = name.replace("++", "plusplus").strip()
-    if len(text) > LONGEST:
-        raise MethodError(f"a method of {len(text)} letters; the longest that is read has {LONGEST}.")
+    if len(text) > MAX_EXPRESSION_CHARS:
+        raise MethodError(f"a method of {len(text)} letters; the longest that is read has {MAX_EXPRESSION_CHARS}.")
     try:
         tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise MethodError(
             f"cannot read the method {text[:60]!r}: it goes like smooth(positive(hires_cam), n=4)."
         ) from None
-    return _read(tree, text)
+    return _evaluate(tree, text)
 
 
-def _read(node: ast.expr, text: str) -> Method | Combined:
-    written = ast.get_source_segment(text, node) or ""
+def _evaluate(node: ast.expr, text: str) -> Method | Combined:
+    source = ast.get_source_segment(text, node) or ""
     if not isinstance(node, ast.Call):
         if isinstance(node, ast.Constant | ast.Starred | ast.Tuple | ast.List | ast.Dict):
-            raise MethodError(f"{written} stands where a method is wanted: {text}.")
-        return find(written) if "(" not in written else _refused(written)
-    called = ast.get_source_segment(text, node.func) or ""
-    options = _options(node, called)
-    known = combinators()
-    if called not in known:
-        return _with_options(called, node, options)
+            raise MethodError(f"{source} stands where a method is wanted: {text}.")
+        return find(source) if "(" not in source else _not_a_method(source)
+    name = ast.get_source_segment(text, node.func) or ""
+    options = _parse_options(node, name)
+    table = combinators()
+    if name not in table:
+        return _with_options(name, node, options)
     if len(node.args) != 1:
         raise (
-            _bare(called)
+            _missing_method_error(name)
             if not node.args
             else MethodError(
-                f"{called} takes one method, not {len(node.args)}; options have names: {_example(called)}."
+                f"{name} takes one method, not {len(node.args)}; options have names: {_example(name)}."
             )
         )
-    return known[called](_read(node.args[0], text), **options)
+    return table[name](_evaluate(node.args[0], text), **options)
 
 
-def _with_options(called: str, node: ast.Call, options: dict[str, Any]) -> Method:
+def _with_options(name: str, node: ast.Call, options: dict[str, Any]) -> Method:
     """A plain method in brackets' company: ablation_cam(infill=0.5)."""
     try:
-        found = registry.find(called)
+        method = registry.find(name)
     except MethodError:
-        both = [*combinators(), *registry.methods()]
+        known_names = [*combinators(), *registry.methods()]
         raise MethodError(
-            f"no combinator or method {called!r}.{nearest(called, both)} Combinators: {', '.join(combinators())}."
+            f"no combinator or method {name!r}.{nearest(name, known_names)} Combinators: {', '.join(combinators())}."
         ) from None
     if node.args:
-        raise MethodError(f"{found.name} takes no method. Combinators do: {', '.join(combinators())}.")
-    merged = found.with_options(options)
+        raise MethodError(f"{method.name} takes no method. Combinators do: {', '.join(combinators())}.")
+    merged = method.with_options(options)
     if not options:
-        return found
-    shown = ", ".join(f"{k}={v!r}" for k, v in options.items())
-    return dataclasses.replace(found, name=f"{found.name}({shown})", options=merged)
+        return method
+    formatted = ", ".join(f"{k}={v!r}" for k, v in options.items())
+    return dataclasses.replace(method, name=f"{method.name}({formatted})", options=merged)
 
 
-def _options(node: ast.Call, called: str) -> dict[str, Any]:
+def _parse_options(node: ast.Call, name: str) -> dict[str, Any]:
     options = {}
     for keyword in node.keywords:
         if keyword.arg is None:
-            raise MethodError(f"{called}: options are written one by one, as name=value.")
+            raise MethodError(f"{name}: options are written one by one, as name=value.")
         try:
             options[keyword.arg] = ast.literal_eval(keyword.value)
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-            raise MethodError(f"{called}: the value of {keyword.arg} is no plain number, word or list.") from None
+            raise MethodError(f"{name}: the value of {keyword.arg} is no plain number, word or list.") from None
     return options
 
 
-def _refused(written: str) -> Method:
-    raise MethodError(f"{written!r} is neither a method nor a combinator of one, as smooth(hires_cam, n=4) is.")
+def _not_a_method(source: str) -> Method:
+    raise MethodError(f"{source!r} is neither a method nor a combinator of one, as smooth(hires_cam, n=4) is.")
 
 
-def _bare(name: str) -> MethodError:
+def _missing_method_error(name: str) -> MethodError:
     return MethodError(f"{name} is put on a method: {_example(name)}.")
 
 

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import torch
 
-from camlucida.methods.parts.ascent import Ascent, uphill
-from camlucida.methods.parts.fills import Infill, filled
-from camlucida.methods.parts.smooth_masks import grid_of, smooth_mask, towards_area
+from camlucida.methods.parts.ascent import MaskOptimizer, score_and_gradient
+from camlucida.methods.parts.fills import Infill, infill_image
+from camlucida.methods.parts.smooth_masks import parameter_grid, smooth_mask, area_gradient
 from camlucida.methods.registry import method
 from camlucida.options import Between, Count, Positive
-from camlucida.types import Map, Note, Pictures, ProgressCallback, Slopes
+from camlucida.types import Map, Note, Images, ProgressCallback, Gradients
 
 
 @method(
@@ -21,9 +21,9 @@ from camlucida.types import Map, Note, Pictures, ProgressCallback, Slopes
     relu=False,
 )
 def extremal_perturbation(
-    inputs: Pictures,
-    slopes: Slopes,
-    note: Note,
+    inputs: Images,
+    input_gradients: Gradients,
+    report: Note,
     progress: ProgressCallback,
     *,
     areas: tuple[Annotated[float, Between(0, 1, above=True, below=True)], ...] = (0.1,),
@@ -34,8 +34,8 @@ def extremal_perturbation(
     """The smooth patch of a given size that raises the score most when all else is blurred: found by gradient ascent.
 
     inputs    (b, c, H, W)         the pictures
-    slopes    variants -> chunks   gradients of the score at other pictures
-    note      name, (b,) -> None   "masked_score": the score of the picture seen through the mask, of the last area
+    input_gradients    variants -> chunks   gradients of the score at other pictures
+    report      name, (b,) -> None   "masked_score": the score of the picture seen through the mask, of the last area
     progress  done, total -> None  after every step
     areas     of the patch, as shares of the picture; of several, the mean of their masks is the map
     steps     of Adam for each area, each one run of the network and back
@@ -43,17 +43,17 @@ def extremal_perturbation(
     rate      Adam's learning rate
     returns   (b, H, W)            0 to 1: how much of a pixel is seen
     """
-    size, cover = (inputs.shape[-2], inputs.shape[-1]), filled(inputs, infill)
+    size, hidden = (inputs.shape[-2], inputs.shape[-1]), infill_image(inputs, infill)
     mask_of, total = smooth_mask(size), torch.zeros_like(inputs[:, 0], dtype=torch.float64)
-    for turn, area in enumerate(areas):
-        ascent = Ascent(torch.ones(len(inputs), *grid_of(size), dtype=torch.float64, device=inputs.device), rate)
+    for i, area in enumerate(areas):
+        optimizer = MaskOptimizer(torch.ones(len(inputs), *parameter_grid(size), dtype=torch.float64, device=inputs.device), rate)
         for step in range(steps):
             with torch.enable_grad():
-                mask = mask_of(ascent.at)
-            score, found = uphill(slopes, cover + (inputs - cover) * mask.detach()[:, None])
-            ascent.step(mask, ((inputs - cover) * found).sum(1) + towards_area(mask, area, step / steps))
-            ascent.at.data.clamp_(0, 1)
-            progress(turn * steps + step + 1, len(areas) * steps)
+                mask = mask_of(optimizer.at)
+            score, gradient = score_and_gradient(input_gradients, hidden + (inputs - hidden) * mask.detach()[:, None])
+            optimizer.step(mask, ((inputs - hidden) * gradient).sum(1) + area_gradient(mask, area, step / steps))
+            optimizer.at.data.clamp_(0, 1)
+            progress(i * steps + step + 1, len(areas) * steps)
         total += mask.detach()
-    note("masked_score", score)
-    return (total / len(areas)).to(found.dtype)
+    report("masked_score", score)
+    return (total / len(areas)).to(gradient.dtype)

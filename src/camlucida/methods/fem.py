@@ -21,5 +21,5 @@ def fem(activations: Features, *, k: float = 2.0) -> Map:
     exact = activations.double()
     mean, deviation = exact.mean((2, 3), keepdim=True), exact.std((2, 3), correction=0, keepdim=True)
     varies = exact.amax((2, 3), keepdim=True) > exact.amin((2, 3), keepdim=True)
-    strong = (exact >= mean + k * deviation) & varies
-    return (mean * strong).sum(1).to(activations.dtype)
+    is_strong = (exact >= mean + k * deviation) & varies
+    return (mean * is_strong).sum(1).to(activations.dtype)

@@ -8,9 +8,9 @@ import torch
 
 from camlucida.methods.registry import method
 from camlucida.options import Count, OneOf
-from camlucida.types import Features, Map, Rivals
+from camlucida.types import Features, Map, CompetingClasses
 
-WEIGHTS = ("mean", "softmax")
+WEIGHTINGS = ("mean", "softmax")
 
 
 @method(
@@ -23,27 +23,27 @@ WEIGHTS = ("mean", "softmax")
 def finer_cam(
     activations: Features,
     gradients: Features,
-    rivals: Rivals,
+    competing_classes: CompetingClasses,
     *,
     gamma: float = 0.6,
     n: Count = 3,
-    weights: Annotated[str, OneOf(WEIGHTS)] = "mean",
+    weights: Annotated[str, OneOf(WEIGHTINGS)] = "mean",
 ) -> Map:
     """Grad-CAM of the difference to the classes most like the one asked for: details that only this class has.
 
     activations  (b, c, h, w)            what the layer gave out
     gradients    (b, c, h, w)            d score / d activations
-    rivals       n -> gradients, scores  of the n classes nearest in score to the target's
+    competing_classes       n -> gradients, scores  of the n classes nearest in score to the target's
     gamma        how much of the others is taken off: 0 is Grad-CAM, 1 a plain difference
     n            how many others, at most all there are
     weights      of the others: "mean", all alike, or "softmax", those with a higher score more
     returns      (b, h, w)               signed; the paper shows the positive part
     """
-    slopes, scores = rivals(n)
+    competing_gradients, scores = competing_classes(n)
     if weights == "mean":
-        share = torch.full_like(scores, 1 / len(scores))
+        class_weights = torch.full_like(scores, 1 / len(scores))
     else:  # d/dA of sum_d w_d y_d: the weights w = softmax(y) move with the scores, too
         w = scores.softmax(0)
-        share = w * (1 + scores - (w * scores).sum(0))
-    others = torch.einsum("nb,nbchw->bchw", share.to(slopes), slopes)
-    return torch.einsum("bc,bchw->bhw", (gradients - gamma * others).mean((2, 3)), activations)
+        class_weights = w * (1 + scores - (w * scores).sum(0))
+    mean_competing_gradient = torch.einsum("nb,nbchw->bchw", class_weights.to(competing_gradients), competing_gradients)
+    return torch.einsum("bc,bchw->bhw", (gradients - gamma * mean_competing_gradient).mean((2, 3)), activations)

@@ -10,7 +10,7 @@ from torch import Tensor
 from camlucida.methods.registry import method
 from camlucida.options import OneOf
 from camlucida.tensors import upsample
-from camlucida.types import BiasGradients, Map, Note, Pictures, Scores
+from camlucida.types import BiasGradients, Map, Note, Images, Scores
 
 SCALES = {"layer": (1, 2, 3), "channel": (2, 3)}
 
@@ -23,10 +23,10 @@ SCALES = {"layer": (1, 2, 3), "channel": (2, 3)}
     relu=False,
 )
 def full_grad(
-    inputs: Pictures,
+    inputs: Images,
     score: Scores,
     bias_gradients: BiasGradients,
-    note: Note,
+    report: Note,
     *,
     scale: Annotated[str, OneOf(SCALES)] = "layer",
 ) -> Map:
@@ -38,24 +38,24 @@ def full_grad(
     inputs          (b, c, H, W)     the pictures
     score           (b,)             the target on them
     bias_gradients  () -> (b, c, H, W), [(b, c, h, w) or (b,)]   the score's gradient, what each bias adds
-    note            name, (b,) -> None   "completeness_gap": pixels and biases all together less the score
+    report            name, (b,) -> None   "completeness_gap": pixels and biases all together less the score
     scale           what is stretched to 0..1 before it is added: "layer", or every "channel" by itself
     returns         (b, H, W)        at least 0
     """
     gradient, biases = bias_gradients()
     parts = [inputs.to(gradient.dtype) * gradient, *biases]
-    note(
+    report(
         "completeness_gap",
         sum((part.flatten(1).double().sum(1) for part in parts if part.ndim > 1), -score.double())
         + sum(part.double() for part in parts if part.ndim == 1),
     )
-    found = torch.zeros_like(gradient[:, 0])
+    map_ = torch.zeros_like(gradient[:, 0])
     for part in parts:
         if part.ndim == 4:
-            found += upsample(_from_0_to_1(part.abs(), SCALES[scale]).sum(1), (inputs.shape[-2], inputs.shape[-1]))
-    return found
+            map_ += upsample(_minmax_scale(part.abs(), SCALES[scale]).sum(1), (inputs.shape[-2], inputs.shape[-1]))
+    return map_
 
 
-def _from_0_to_1(sizes: Tensor, axes: tuple[int, ...]) -> Tensor:
-    low, high = sizes.amin(axes, keepdim=True), sizes.amax(axes, keepdim=True)
-    return (sizes - low) / (high - low).where(high > low, 1)
+def _minmax_scale(magnitudes: Tensor, axes: tuple[int, ...]) -> Tensor:
+    low, high = magnitudes.amin(axes, keepdim=True), magnitudes.amax(axes, keepdim=True)
+    return (magnitudes - low) / (high - low).where(high > low, 1)

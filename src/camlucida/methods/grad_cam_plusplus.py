@@ -24,7 +24,7 @@ def grad_cam_plusplus(activations: Features, gradients: Features) -> Map:
     returns      (b, h, w)     signed; the paper shows the positive part
     """
     # Divided by g^2, which underflows long before g does: alpha = 1 / (2 + (sum_ab A_ab) g).
-    below = 2 + activations.sum((2, 3), keepdim=True) * gradients
-    alpha = torch.where(below != 0, 1 / below.where(below != 0, 1), 0)
+    denominator = 2 + activations.sum((2, 3), keepdim=True) * gradients
+    alpha = torch.where(denominator != 0, 1 / denominator.where(denominator != 0, 1), 0)
     weights = (alpha * gradients.relu()).sum((2, 3), keepdim=True)
     return (weights * activations).sum(1)

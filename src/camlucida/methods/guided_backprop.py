@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from camlucida.methods.parts.colours import Join, joined
-from camlucida.methods.parts.variants import the_picture
-from camlucida.methods.registry import FINE, method
-from camlucida.types import Map, Pictures, Slopes
+from camlucida.methods.parts.colours import Join, reduce_channels
+from camlucida.methods.parts.variants import the_image
+from camlucida.methods.registry import PIXEL_DISPLAY, method
+from camlucida.types import Map, Images, Gradients
 
 
 @method(
     paper="Springenberg et al., ICLR workshop 2015, sec. 3.4: R^l = (f^l > 0) (R^(l+1) > 0) R^(l+1)",
     deviation="from the score back, not from one neuron; one number a pixel, not a colour picture",
     relu=False,
-    display=FINE,
+    display=PIXEL_DISPLAY,
 )
-def guided_backprop(inputs: Pictures, guided: Slopes, *, join: Join = "max") -> Map:
+def guided_backprop(inputs: Images, guided: Gradients, *, reduce: Join = "max") -> Map:
     """Fine edges of what drives the score up: gradients pass ReLUs only where positive. Nearly blind to the class.
 
     Adebayo et al. (NeurIPS 2018) found it hardly changes when the network's upper layers are made random.
 
     inputs   (b, c, H, W)        the pictures
     guided   variants -> chunks  as gradients of the score, with another way back through ReLUs
-    join     how colours become one number: max, norm, sum_abs (none below 0), sum (signed)
-    returns  (b, H, W)           at least 0, unless `join` is sum
+    reduce     how colours become one number: max, norm, sum_abs (none below 0), sum (signed)
+    returns  (b, H, W)           at least 0, unless `reduce` is sum
     """
-    ((_, _, found),) = guided(the_picture(inputs), 1)
-    return joined(found[0], join)
+    ((_, _, gradients),) = guided(the_image(inputs), 1)
+    return reduce_channels(gradients[0], reduce)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.parts.colours import Join, joined
-from camlucida.methods.parts.variants import the_picture
-from camlucida.methods.registry import FINE, method
+from camlucida.methods.parts.colours import Join, reduce_channels
+from camlucida.methods.parts.variants import the_image
+from camlucida.methods.registry import PIXEL_DISPLAY, method
 from camlucida.tensors import upsample
-from camlucida.types import Features, Map, Pictures, Slopes
+from camlucida.types import Features, Map, Images, Gradients
 
 
 @method(
     paper="Selvaraju et al., ICCV 2017, sec. 3.2: L = (guided backpropagation) * upsampled ReLU(sum_k alpha_k A^k)",
     relu=False,
-    at="picture",
-    display=FINE,
+    map_size="picture",
+    display=PIXEL_DISPLAY,
 )
 def guided_grad_cam(
-    activations: Features, gradients: Features, inputs: Pictures, guided: Slopes, *, join: Join = "max"
+    activations: Features, gradients: Features, inputs: Images, guided: Gradients, *, reduce: Join = "max"
 ) -> Map:
     """Fine edges, but only where Grad-CAM sees the class: guided backpropagation times Grad-CAM, pixel by pixel.
 
@@ -26,10 +26,10 @@ def guided_grad_cam(
     gradients    (b, c, h, w)        d score / d activations
     inputs       (b, c, H, W)        the pictures
     guided       variants -> chunks  as gradients of the score, with another way back through ReLUs
-    join         how colours become one number: max, norm, sum_abs (none below 0), sum (signed)
-    returns      (b, H, W)           at least 0, unless `join` is sum
+    reduce         how colours become one number: max, norm, sum_abs (none below 0), sum (signed)
+    returns      (b, H, W)           at least 0, unless `reduce` is sum
     """
     cam = torch.einsum("bc,bchw->bhw", gradients.mean((2, 3)), activations).relu()
     height, width = inputs.shape[-2:]
-    ((_, _, found),) = guided(the_picture(inputs), 1)
-    return joined(found[0], join) * upsample(cam, (height, width))
+    ((_, _, guided_gradients),) = guided(the_image(inputs), 1)
+    return reduce_channels(guided_gradients[0], reduce) * upsample(cam, (height, width))

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import torch
 
-from camlucida.methods.parts.score_masks import ScoreBaseline, less_baseline, masks_of, weighted
+from camlucida.methods.parts.score_masks import ScoreBaseline, subtract_baseline, channel_masks, weighted_sum
 from camlucida.methods.registry import method
 from camlucida.options import Count, OneOf
-from camlucida.types import Features, Forward, Map, Pictures
+from camlucida.types import Features, Forward, Map, Images
 
 WAYS = ("printed", "straight")
 
@@ -23,8 +23,8 @@ WAYS = ("printed", "straight")
 )
 def is_cam(
     activations: Features,
-    inputs: Pictures,
-    forward: Forward,
+    inputs: Images,
+    score_inputs: Forward,
     *,
     n: Count = 10,
     way: Annotated[str, OneOf(WAYS)] = "printed",
@@ -35,7 +35,7 @@ def is_cam(
 
     activations  (b, c, h, w)        what the layer gave out
     inputs       (b, c, H, W)        the pictures
-    forward      variants -> scores  of other pictures
+    score_inputs      variants -> scores  of other pictures
     n            how many strengths (the paper: 10)
     way          of strengths, i = 1..n: "printed" is i (i - 1) / 2n, up to (n - 1) / 2; "straight" is i / n
     softmax      whether the weights are a softmax over the channels, else the mean scores themselves
@@ -44,12 +44,12 @@ def is_cam(
     """
     steps = torch.arange(1, n + 1)
     strengths = (steps * (steps - 1) / 2 if way == "printed" else steps) / n
-    masks = masks_of(activations, (inputs.shape[-2], inputs.shape[-1]))
+    masks = channel_masks(activations, (inputs.shape[-2], inputs.shape[-1]))
 
-    def seen(which: torch.Tensor) -> torch.Tensor:
-        strength = strengths[which % n].to(masks.grids)[:, None, None, None]
-        return inputs * (strength * masks(which // n))[:, :, None]
+    def masked(indices: torch.Tensor) -> torch.Tensor:
+        strength = strengths[indices % n].to(masks.grids)[:, None, None, None]
+        return inputs * (strength * masks(indices // n))[:, :, None]
 
-    scores = forward(seen, masks.count * n, shared=("is_cam", n, way)).double()
-    means = scores.view(masks.count, n, -1).mean(1)
-    return weighted(activations, masks.of_channels(less_baseline(means, baseline, scores[0])), softmax=softmax)
+    scores = score_inputs(masked, masks.n_masks * n, shared=("is_cam", n, way)).double()
+    means = scores.view(masks.n_masks, n, -1).mean(1)
+    return weighted_sum(activations, masks.per_channel(subtract_baseline(means, baseline, scores[0])), softmax=softmax)

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import torch
 
-from camlucida.methods.parts.coalitions import painted, shapley_coalitions, shapley_values, showing
+from camlucida.methods.parts.coalitions import segments_to_map, shapley_coalitions, shapley_values, show_segments
 from camlucida.methods.parts.fills import Infill
-from camlucida.methods.parts.superpixels import Superpixels, segmented
+from camlucida.methods.parts.superpixels import Superpixels, segment_images
 from camlucida.methods.registry import method
 from camlucida.options import MAX_COUNT, Between, Count, Seed
-from camlucida.types import Display, Forward, Map, Note, Pictures
+from camlucida.types import Display, Forward, Map, Note, Images
 
 
 @method(
@@ -23,9 +23,9 @@ from camlucida.types import Display, Forward, Map, Note, Pictures
     display=Display(signed=True),
 )
 def kernel_shap(
-    inputs: Pictures,
-    forward: Forward,
-    note: Note,
+    inputs: Images,
+    score_inputs: Forward,
+    report: Note,
     *,
     n: Annotated[int, Between(4, MAX_COUNT)] = 1000,
     segments: Count = 48,
@@ -36,8 +36,8 @@ def kernel_shap(
     """Shapley values of the parts: what each adds, on average over all orders of uncovering. They add up exactly.
 
     inputs       (b, c, H, W)        the pictures
-    forward      variants -> scores  of other pictures
-    note         name, (b,) -> None  "standard_error" of a part's value, from the draw; "baseline_score", all hidden
+    score_inputs      variants -> scores  of other pictures
+    report         name, (b,) -> None  "standard_error" of a part's value, from the draw; "baseline_score", all hidden
     n            how many runs at most; where 2 ** parts is no more, all coalitions are run and the values exact
     segments     about how many parts
     superpixels  "slic" (follow edges) or "grid"
@@ -45,11 +45,11 @@ def kernel_shap(
     seed         of the coalitions, which are the same for every picture
     returns      (b, H, W)           signed, in units of the score: on each pixel the value of its whole part
     """
-    labels, count = segmented(inputs, superpixels, segments)
-    patterns, kernel = shapley_coalitions(count, n, seed)
+    labels, n_segments = segment_images(inputs, superpixels, segments)
+    coalitions, kernel = shapley_coalitions(n_segments, n, seed)
     key = ("kernel_shap", n, segments, superpixels, infill, seed)
-    scores = forward(showing(inputs, labels, patterns, infill), len(patterns), shared=key).double().cpu()
-    values, errors = shapley_values(patterns, kernel, scores)
-    note("standard_error", errors.square().mean(1).sqrt().to(inputs.device))
-    note("baseline_score", scores[1].to(inputs.device))
-    return painted(values, labels).to(torch.promote_types(inputs.dtype, torch.float32))
+    scores = score_inputs(show_segments(inputs, labels, coalitions, infill), len(coalitions), shared=key).double().cpu()
+    values, errors = shapley_values(coalitions, kernel, scores)
+    report("standard_error", errors.square().mean(1).sqrt().to(inputs.device))
+    report("baseline_score", scores[1].to(inputs.device))
+    return segments_to_map(values, labels).to(torch.promote_types(inputs.dtype, torch.float32))

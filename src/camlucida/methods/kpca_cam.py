@@ -13,7 +13,7 @@ from camlucida.methods.registry import method
 from camlucida.options import NotNegative, OneOf
 from camlucida.types import Features, Map
 
-MOST_PLACES = 4096
+MAX_POSITIONS = 4096
 """A layer of 64 x 64; its kernel matrix alone is 134 MB, and its eigenvectors take half a minute on a CPU."""
 KERNELS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "sigmoid": lambda x, gamma: torch.tanh(gamma * x @ x.mT + 1),
@@ -39,16 +39,16 @@ def kpca_cam(
     returns      (b, h, w)     signed, its mean is 0; the positive part is shown
     """
     b, c, h, w = activations.shape
-    if h * w > MOST_PLACES:
+    if h * w > MAX_POSITIONS:
         raise MethodError(
-            f"kpca_cam takes layers of up to {MOST_PLACES} places, not {h} x {w}. Choose a later one, or eigen_cam."
+            f"kpca_cam takes layers of up to {MAX_POSITIONS} places, not {h} x {w}. Choose a later one, or eigen_cam."
         )
-    places = activations.flatten(2).mT.double()  # (b, h * w, c)
-    places = places - places.mean(1, keepdim=True)
-    values, vectors = torch.linalg.eigh(_centred(KERNELS[kernel](places, gamma or 1 / c)))
+    positions = activations.flatten(2).mT.double()  # (b, h * w, c)
+    positions = positions - positions.mean(1, keepdim=True)
+    values, vectors = torch.linalg.eigh(_center(KERNELS[kernel](positions, gamma or 1 / c)))
     maps = vectors[..., -1] * values[..., -1:].clamp_min(0).sqrt()
-    turned = torch.where((maps * places.sum(2)).sum(1, keepdim=True) < 0, -maps, maps)
-    return turned.reshape(b, h, w).to(activations.dtype)
+    oriented = torch.where((maps * positions.sum(2)).sum(1, keepdim=True) < 0, -maps, maps)
+    return oriented.reshape(b, h, w).to(activations.dtype)
 
 
 def _distances(x: Tensor) -> Tensor:
@@ -57,6 +57,6 @@ def _distances(x: Tensor) -> Tensor:
     return (squares[..., None] + squares[..., None, :] - 2 * x @ x.mT).clamp_min(0)
 
 
-def _centred(kernel: Tensor) -> Tensor:
+def _center(kernel: Tensor) -> Tensor:
     """The kernel of features less their mean over the places."""
     return kernel - kernel.mean(1, keepdim=True) - kernel.mean(2, keepdim=True) + kernel.mean((1, 2), keepdim=True)

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import torch
 
-from camlucida.methods.parts.coalitions import painted, ridge, showing
+from camlucida.methods.parts.coalitions import segments_to_map, ridge, show_segments
 from camlucida.methods.parts.fills import Infill
-from camlucida.methods.parts.superpixels import Superpixels, segmented
+from camlucida.methods.parts.superpixels import Superpixels, segment_images
 from camlucida.methods.registry import method
 from camlucida.options import MAX_COUNT, Between, Count, NotNegative, Positive, Seed
 from camlucida.seeds import generator
-from camlucida.types import Display, Forward, Map, Note, Pictures
+from camlucida.types import Display, Forward, Map, Note, Images
 
 
 @method(
@@ -24,9 +24,9 @@ from camlucida.types import Display, Forward, Map, Note, Pictures
     display=Display(signed=True),
 )
 def lime(
-    inputs: Pictures,
-    forward: Forward,
-    note: Note,
+    inputs: Images,
+    score_inputs: Forward,
+    report: Note,
     *,
     n: Annotated[int, Between(2, MAX_COUNT)] = 1000,
     segments: Count = 48,
@@ -39,8 +39,8 @@ def lime(
     """What showing a part adds to the score, by a linear model fitted to random pictures with parts hidden.
 
     inputs       (b, c, H, W)        the pictures
-    forward      variants -> scores  of other pictures
-    note         name, (b,) -> None  "r2": how much of the scores' weighted variance the linear model explains
+    score_inputs      variants -> scores  of other pictures
+    report         name, (b,) -> None  "r2": how much of the scores' weighted variance the linear model explains
     n            how many runs: the picture, and n - 1 with each part hidden or shown by the toss of a coin
     segments     about how many parts
     superpixels  "slic" (follow edges) or "grid"
@@ -50,12 +50,12 @@ def lime(
     seed         of the coins, which are the same for every picture
     returns      (b, H, W)           signed, in units of the score; the same all over a part
     """
-    labels, count = segmented(inputs, superpixels, segments)
-    on = torch.rand(n, count, generator=generator(seed)) < 0.5
-    on[0] = True
+    labels, n_segments = segment_images(inputs, superpixels, segments)
+    patterns = torch.rand(n, n_segments, generator=generator(seed)) < 0.5
+    patterns[0] = True
     key = ("lime", n, segments, superpixels, infill, seed)
-    scores = forward(showing(inputs, labels, on, infill), n, shared=key).double().cpu()
-    distance = 1 - on.double().mean(1).sqrt()  # the cosine distance of zeros and ones to ones
-    slopes, r2 = ridge(on.double(), torch.exp(-(distance**2) / width**2).sqrt(), scores, penalty)
-    note("r2", r2.to(inputs.device))
-    return painted(slopes, labels).to(torch.promote_types(inputs.dtype, torch.float32))
+    scores = score_inputs(show_segments(inputs, labels, patterns, infill), n, shared=key).double().cpu()
+    distance = 1 - patterns.double().mean(1).sqrt()  # the cosine distance of zeros and ones to ones
+    coefficients, r2 = ridge(patterns.double(), torch.exp(-(distance**2) / width**2).sqrt(), scores, penalty)
+    report("r2", r2.to(inputs.device))
+    return segments_to_map(coefficients, labels).to(torch.promote_types(inputs.dtype, torch.float32))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from camlucida.methods.parts.colours import Join, joined
-from camlucida.methods.registry import FINE, method
+from camlucida.methods.parts.colours import Join, reduce_channels
+from camlucida.methods.registry import PIXEL_DISPLAY, method
 from camlucida.methods.relevance_cam import Rule
 from camlucida.options import NotNegative
 from camlucida.types import Map, Note, Relevance
@@ -16,28 +16,28 @@ from camlucida.types import Map, Note, Relevance
     deviation="networks the papers do not have: sums, pooling and norms in proportion, the spread of a norm and the"
     " weights of attention constant (Ali et al., ICML 2022), gates constant; gamma also for signed inputs and outputs",
     relu=False,
-    display=FINE,
+    display=PIXEL_DISPLAY,
 )
 def lrp(
     relevance: Relevance,
-    note: Note,
+    report: Note,
     *,
     rule: Rule = "composite",
     epsilon: NotNegative = 1e-6,
     gamma: NotNegative = 0.25,
-    join: Join = "sum",
+    reduce: Join = "sum",
 ) -> Map:
     """What each pixel is worth when the score is handed back through the layers, in proportion to what each added.
 
     relevance  rule -> shares     of the pixels and colours, and what was handed back in all
-    note       name, (b,) -> None "completeness_gap": the shares' sum less that; biases keep what is missing
+    report       name, (b,) -> None "completeness_gap": the shares' sum less that; biases keep what is missing
     rule       "epsilon": in proportion; "gamma": what spoke for the outcome counts more; "z_plus": only what spoke
                for it; "composite": dense layers by epsilon, convolutions by z_plus, the first layer evenly
     epsilon    keeps shares finite where an outcome is near 0, in units of the layers' outputs; 0 divides as it is
     gamma      how much more, for "gamma": 0 is epsilon, and towards infinity only what spoke for the outcome counts
-    join       how colours become one number: sum (signed; adds up), max, norm, sum_abs
-    returns    (b, H, W)          signed, unless `join` says otherwise
+    reduce       how colours become one number: sum (signed; adds up), max, norm, sum_abs
+    returns    (b, H, W)          signed, unless `reduce` says otherwise
     """
-    found, began = relevance(rule, epsilon=epsilon, gamma=gamma)
-    note("completeness_gap", found.sum((1, 2, 3)) - began)
-    return joined(found, join)
+    pixel_relevance, total = relevance(rule, epsilon=epsilon, gamma=gamma)
+    report("completeness_gap", pixel_relevance.sum((1, 2, 3)) - total)
+    return reduce_channels(pixel_relevance, reduce)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.methods.parts.fills import Infill, filled
-from camlucida.methods.parts.masks import pixels_of, window_starts
+from camlucida.methods.parts.fills import Infill, infill_image
+from camlucida.methods.parts.masks import to_pixels, window_starts
 from camlucida.methods.registry import method
 from camlucida.options import Positive
-from camlucida.types import Forward, Map, Pictures, Scores
+from camlucida.types import Forward, Map, Images, Scores
 
 
 @method(
@@ -18,9 +18,9 @@ from camlucida.types import Forward, Map, Pictures, Scores
     relu=False,
 )
 def occlusion(
-    inputs: Pictures,
+    inputs: Images,
     score: Scores,
-    forward: Forward,
+    score_inputs: Forward,
     *,
     window: Positive = 0.2,
     stride: Positive = 0.1,
@@ -30,26 +30,26 @@ def occlusion(
 
     inputs   (b, c, H, W)        the pictures
     score    (b,)                the target on them
-    forward  variants -> scores  of other pictures
+    score_inputs  variants -> scores  of other pictures
     window   side of the square: a share of the shorter side, or pixels from 1 on
     stride   from one window to the next, as `window`; the last ones lie flush with the border
     infill   what covers: "mean" (the mean colour: 0, after normalisation) or "blur" (the picture, blurred)
     returns  (b, H, W)           signed, in units of the score
     """
     height, width = inputs.shape[-2:]
-    side, step = (pixels_of(value, min(height, width)) for value in (window, stride))
+    side, step = (to_pixels(value, min(height, width)) for value in (window, stride))
     corners = torch.cartesian_prod(window_starts(height, side, step), window_starts(width, side, step))
-    cover, y, x = filled(inputs, infill), torch.arange(height), torch.arange(width)
+    hidden, y, x = infill_image(inputs, infill), torch.arange(height), torch.arange(width)
 
-    def covered(which: Tensor) -> Tensor:
-        top, left = corners[which].T[:, :, None]
+    def occlude(indices: Tensor) -> Tensor:
+        top, left = corners[indices].T[:, :, None]
         inside = ((y >= top) & (y < top + side))[:, :, None] & ((x >= left) & (x < left + side))[:, None, :]
-        return torch.where(inside[:, None, None].to(inputs.device), cover, inputs)
+        return torch.where(inside[:, None, None].to(inputs.device), hidden, inputs)
 
-    falls = score.double() - forward(covered, len(corners), shared=("occlusion", side, step, infill)).double()
+    drops = score.double() - score_inputs(occlude, len(corners), shared=("occlusion", side, step, infill)).double()
     total = torch.zeros(len(inputs), height, width, dtype=torch.float64, device=inputs.device)
-    times = torch.zeros_like(total)
-    for (top, left), fall in zip(corners.tolist(), falls, strict=True):
-        total[:, top : top + side, left : left + side] += fall[:, None, None]
-        times[:, top : top + side, left : left + side] += 1
-    return (total / times).to(torch.promote_types(inputs.dtype, torch.float32))
+    n_windows = torch.zeros_like(total)
+    for (top, left), drop in zip(corners.tolist(), drops, strict=True):
+        total[:, top : top + side, left : left + side] += drop[:, None, None]
+        n_windows[:, top : top + side, left : left + side] += 1
+    return (total / n_windows).to(torch.promote_types(inputs.dtype, torch.float32))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.parts.ascent import Ascent, uphill
-from camlucida.methods.parts.score_masks import from_0_to_1, weighted
+from camlucida.methods.parts.ascent import MaskOptimizer, score_and_gradient
+from camlucida.methods.parts.score_masks import minmax_scale, weighted_sum
 from camlucida.methods.registry import method
 from camlucida.options import Count, Positive
 from camlucida.tensors import upsample
-from camlucida.types import Features, Map, Note, Pictures, ProgressCallback, Slopes
+from camlucida.types import Features, Map, Note, Images, ProgressCallback, Gradients
 
 
 @method(
@@ -21,9 +21,9 @@ from camlucida.types import Features, Map, Note, Pictures, ProgressCallback, Slo
 )
 def opti_cam(
     activations: Features,
-    inputs: Pictures,
-    slopes: Slopes,
-    note: Note,
+    inputs: Images,
+    input_gradients: Gradients,
+    report: Note,
     progress: ProgressCallback,
     *,
     steps: Count = 100,
@@ -33,24 +33,24 @@ def opti_cam(
 
     activations  (b, c, h, w)         what the layer gave out
     inputs       (b, c, H, W)         the pictures
-    slopes       variants -> chunks   gradients of the score at other pictures
-    note         name, (b,) -> None   "masked_score": the score of the picture under the mask
+    input_gradients       variants -> chunks   gradients of the score at other pictures
+    report         name, (b,) -> None   "masked_score": the score of the picture under the mask
     progress     done, total -> None  after every step
     steps        of Adam, each one run of the network and back
     rate         Adam's learning rate
     returns      (b, h, w)            at least 0: the mix less its least value
     """
     exact = activations.double()
-    ascent = Ascent(exact.new_zeros(exact.shape[:2]), rate)
-    best, reached = exact.new_zeros(exact[:, 0].shape), exact.new_full(exact.shape[:1], -torch.inf)
+    optimizer = MaskOptimizer(exact.new_zeros(exact.shape[:2]), rate)
+    best_map, best_score = exact.new_zeros(exact[:, 0].shape), exact.new_full(exact.shape[:1], -torch.inf)
     for step in range(steps):
         with torch.enable_grad():
-            mix = weighted(exact, ascent.at, softmax=True)
-            mask = from_0_to_1(upsample(mix, (inputs.shape[-2], inputs.shape[-1])))
-        score, found = uphill(slopes, inputs * mask.detach()[:, None])
-        best = torch.where((score > reached)[:, None, None], mix.detach(), best)
-        reached = reached.maximum(score)
-        ascent.step(mask, (inputs * found).sum(1))
+            mix = weighted_sum(exact, optimizer.at, softmax=True)
+            mask = minmax_scale(upsample(mix, (inputs.shape[-2], inputs.shape[-1])))
+        score, gradient = score_and_gradient(input_gradients, inputs * mask.detach()[:, None])
+        best_map = torch.where((score > best_score)[:, None, None], mix.detach(), best_map)
+        best_score = best_score.maximum(score)
+        optimizer.step(mask, (inputs * gradient).sum(1))
         progress(step + 1, steps)
-    note("masked_score", reached)
-    return (best - best.amin((1, 2), keepdim=True)).to(activations.dtype)
+    report("masked_score", best_score)
+    return (best_map - best_map.amin((1, 2), keepdim=True)).to(activations.dtype)

@@ -21,5 +21,5 @@ def random_cam(activations: Features, *, seed: Seed = 0) -> Map:
     seed         of the weights, which are the same for every picture and class
     returns      (b, h, w)     signed; the positive part is shown
     """
-    drawn = torch.rand(activations.shape[1], generator=generator(seed), dtype=torch.float64)
-    return torch.einsum("c,bchw->bhw", (2 * drawn - 1).to(activations), activations)
+    uniform = torch.rand(activations.shape[1], generator=generator(seed), dtype=torch.float64)
+    return torch.einsum("c,bchw->bhw", (2 * uniform - 1).to(activations), activations)

@@ -8,24 +8,24 @@ At a layer:
     activations   (b, c, h, w)      what the layer gave out
     gradients     (b, c, h, w)      d score / d activations
     ablate        infill -> (c, b)  the score with each channel in turn set to `infill`
-    head          (b, c)            the target's weights where average pooling and a linear layer follow
-    rerun         variants -> (n, b)   the scores for other activations (n, b, c, h, w)
-    curvature     (b, c, h, w) -> (b, c, h, w)   the second derivative at the activations along a direction
-    look          pictures -> (activations, gradients)   the layer on other pictures
+    head_weights          (b, c)            the target's weights where average pooling and a linear layer follow
+    score_activations         variants -> (n, b)   the scores for other activations (n, b, c, h, w)
+    hvp     (b, c, h, w) -> (b, c, h, w)   the second derivative at the activations along a direction
+    layer_at          pictures -> (activations, gradients)   the layer on other pictures
     layer_relevance   rule -> ((b, c, h, w), (b,))   as `relevance`, at the layer
-    rivals        n -> (gradients (n, b, c, h, w), scores (n, b))   of the n classes nearest in score to the target's
+    competing_classes        n -> (gradients (n, b, c, h, w), scores (n, b))   of the n classes nearest in score to the target's
 Anywhere:
     inputs        (b, c, H, W)      the pictures, as the network wants them
     score         (b,)              the target on the untouched pictures, in its own units
-    forward       variants -> (n, b)   the scores of other pictures (n, b, c, H, W)
-    slopes        variants -> chunks   their gradients: (which (n,), scores (n, b), gradients (n, b, c, H, W)) a chunk
+    score_inputs       variants -> (n, b)   the scores of other pictures (n, b, c, H, W)
+    input_gradients        variants -> chunks   their gradients: (which (n,), scores (n, b), gradients (n, b, c, H, W)) a chunk
     guided, deconvolved   as `slopes`, with another way back through ReLUs; refuses networks without any
     attention            Attention     what a transformer's tokens looked at, block by block; refuses other networks
     attention_gradients  (b, heads, t, t) a block   d score / d its weights
     multipliers   (b, c, H, W) -> the same   baseline pictures in, DeepLIFT's slopes of the score from there out
     bias_gradients   () -> (b, c, H, W), list   the score's gradient, and what each bias adds: (b, c, h, w) or (b,)
     relevance     rule -> ((b, c, H, W), (b,))   relevance propagated to the pictures, and what the score gave in all
-    note          name, (b,) -> None   a number an image, reported beside the map
+    report          name, (b,) -> None   a number an image, reported beside the map
     progress      done, total -> None  how far it is, told by a method that asks for one run after the other
 
 Those that take variants take a function from variant numbers (n,) to variants, and how many there are; the engine
@@ -44,25 +44,25 @@ from camlucida.errors import MethodError, nearest
 from camlucida.options import check_all, options_of
 from camlucida.types import Display, Map
 
-Size: TypeAlias = Literal["layer", "picture"]
+MapSize: TypeAlias = Literal["layer", "picture"]
 
-OF_A_LAYER = frozenset(
-    {"activations", "gradients", "ablate", "head", "rerun", "curvature", "look", "rivals", "layer_relevance"}
+LAYER_INPUTS = frozenset(
+    {"activations", "gradients", "ablate", "head_weights", "score_activations", "hvp", "layer_at", "competing_classes", "layer_relevance"}
 )
-OF_THE_REST = frozenset({"ablate", "head", "rerun", "curvature"})
+SUFFIX_INPUTS = frozenset({"ablate", "head_weights", "score_activations", "hvp"})
 """Those that run the rest of the network again."""
-THROUGH_RELUS = frozenset({"guided", "deconvolved"})
+RELU_INPUTS = frozenset({"guided", "deconvolved"})
 """Those that only networks with ReLUs have."""
-OF_ATTENTION = frozenset({"attention", "attention_gradients"})
+ATTENTION_INPUTS = frozenset({"attention", "attention_gradients"})
 """Those that only networks with attention between all tokens have."""
-TO_THE_PIXELS = THROUGH_RELUS | {"slopes", "multipliers", "bias_gradients", "relevance"}
+PIXEL_GRADIENT_INPUTS = RELU_INPUTS | {"input_gradients", "multipliers", "bias_gradients", "relevance"}
 """Those with gradients that come back through the whole network."""
-FIXTURES = OF_A_LAYER | OF_ATTENTION | TO_THE_PIXELS | {"inputs", "score", "forward", "note", "progress"}
+METHOD_INPUTS = LAYER_INPUTS | ATTENTION_INPUTS | PIXEL_GRADIENT_INPUTS | {"inputs", "score", "score_inputs", "report", "progress"}
 """What a method may ask for."""
 
-COARSE = Display()
+LAYER_DISPLAY = Display()
 """The positive part, scaled by its largest value: as the papers show maps of a layer."""
-FINE = Display(signed=True, percentile=99)
+PIXEL_DISPLAY = Display(signed=True, percentile=99)
 """Both signs, scaled by the 99th percentile: a few single pixels stand out so far that all others would be dark."""
 
 
@@ -81,12 +81,12 @@ class Method:
 
     name: str
     function: Callable[..., Map]
-    needs: tuple[str, ...]
+    inputs: tuple[str, ...]
     options: Mapping[str, Any]
     paper: str
     deviation: str
     relu: bool
-    at: Size
+    map_size: MapSize
     display: Display
 
     def __call__(self, *args: Any, **options: Any) -> Map:
@@ -100,7 +100,7 @@ class Method:
     @property
     def class_free(self) -> bool:
         """Whether the map is the same for every class, since nothing of the class is asked for."""
-        return set(self.needs) <= {"activations", "attention", "inputs"}
+        return set(self.inputs) <= {"activations", "attention", "inputs"}
 
     @property
     def class_blind(self) -> bool:
@@ -110,15 +110,15 @@ class Method:
         nearly the same for all (Mahendran & Vedaldi, ECCV 2016; Adebayo et al., NeurIPS 2018), in some networks more
         than in others; unless a layer's map, which does know the class, is multiplied in.
         """
-        return self.class_free or (bool(THROUGH_RELUS & set(self.needs)) and not self.layered)
+        return self.class_free or (bool(RELU_INPUTS & set(self.inputs)) and not self.needs_layer)
 
     @property
-    def layered(self) -> bool:
+    def needs_layer(self) -> bool:
         """Whether it maps a layer; otherwise the picture itself."""
-        return bool(OF_A_LAYER & set(self.needs))
+        return bool(LAYER_INPUTS & set(self.inputs))
 
     @property
-    def fuses(self) -> bool:
+    def fuses_layers(self) -> bool:
         """Whether it makes one map of several layers; combinators do (methods/combined.py)."""
         return False
 
@@ -140,7 +140,7 @@ _methods: dict[str, Method] = {}
 
 
 def method(
-    *, paper: str, deviation: str = "none", relu: bool, at: Size | None = None, display: Display = COARSE
+    *, paper: str, deviation: str = "none", relu: bool, map_size: MapSize | None = None, display: Display = LAYER_DISPLAY
 ) -> Callable[[Callable[..., Map]], Method]:
     """Register the decorated function as a method under its own name.
 
@@ -154,13 +154,13 @@ def method(
     def register(function: Callable[..., Map]) -> Method:
         name = function.__name__
         parameters = inspect.signature(function).parameters.values()
-        needs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
-        unknown = set(needs) - set(FIXTURES)
+        inputs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+        unknown = set(inputs) - set(METHOD_INPUTS)
         if unknown or name in _methods:
             raise MethodError(f"method {name}: registered twice, or asks for unknown {sorted(unknown)}.")
         options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        size: Size = at or ("layer" if OF_A_LAYER & set(needs) else "picture")
-        _methods[name] = Method(name, function, needs, options, paper, deviation, relu, size, display)
+        resolved_size: MapSize = map_size or ("layer" if LAYER_INPUTS & set(inputs) else "picture")
+        _methods[name] = Method(name, function, inputs, options, paper, deviation, relu, resolved_size, display)
         return _methods[name]
 
     return register
@@ -177,8 +177,8 @@ def find(name: str | Method) -> Method:
         return name
     if not isinstance(name, str):
         raise MethodError(f"a method is asked for by name, not by {type(name).__name__}. Known: {', '.join(_methods)}.")
-    plain = {key.replace("_", ""): key for key in _methods}
-    key = plain.get(name.lower().replace("-", "").replace("_", "").replace("++", "plusplus"))
+    normalized = {key.replace("_", ""): key for key in _methods}
+    key = normalized.get(name.lower().replace("-", "").replace("_", "").replace("++", "plusplus"))
     if key is None:
         raise MethodError(f"no method {name!r}.{nearest(name, _methods)} Known: {', '.join(_methods)}.")
     return _methods[key]

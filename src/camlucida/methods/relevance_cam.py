@@ -40,5 +40,5 @@ def relevance_cam(
     contrast         whether the classes not asked for begin with as much negative relevance, shared evenly among them
     returns          (b, h, w)       signed; the paper shows the positive part
     """
-    found, _ = layer_relevance(rule, epsilon=epsilon, gamma=gamma, contrast=contrast)
-    return torch.einsum("bc,bchw->bhw", found.mean((2, 3)), activations)
+    relevance, _ = layer_relevance(rule, epsilon=epsilon, gamma=gamma, contrast=contrast)
+    return torch.einsum("bc,bchw->bhw", relevance.mean((2, 3)), activations)

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import torch
 
-from camlucida.methods.parts.fills import Infill, filled
+from camlucida.methods.parts.fills import Infill, infill_image
 from camlucida.methods.parts.masks import rise_masks
 from camlucida.methods.registry import method
 from camlucida.options import MAX_COUNT, Between, Count, Seed
-from camlucida.types import Forward, Map, Note, Pictures
+from camlucida.types import Forward, Map, Note, Images
 
 
 @method(
@@ -20,9 +20,9 @@ from camlucida.types import Forward, Map, Note, Pictures
     relu=False,
 )
 def rise(
-    inputs: Pictures,
-    forward: Forward,
-    note: Note,
+    inputs: Images,
+    score_inputs: Forward,
+    report: Note,
     *,
     n: Annotated[int, Between(2, MAX_COUNT)] = 1000,
     cells: Count = 7,
@@ -34,8 +34,8 @@ def rise(
     """How much higher the score is while a pixel is seen: the mean over random soft masks. For any network.
 
     inputs   (b, c, H, W)        the pictures
-    forward  variants -> scores  of other pictures
-    note     name, (b,) -> None  "standard_error" of the map, over its masks; "noise", that as a share of its spread
+    score_inputs  variants -> scores  of other pictures
+    report     name, (b,) -> None  "standard_error" of the map, over its masks; "noise", that as a share of its spread
     n        how many masks (the paper: 4000 to 8000); the error falls with its square root
     cells    of a mask, across and down, before it is made smooth and as large as the picture
     p        the chance that a cell is seen: the expected coverage, which the sum is divided by
@@ -44,18 +44,18 @@ def rise(
     seed     of the masks, which are the same for every picture and target
     returns  (b, H, W)           signed, in units of the score
     """
-    masks, cover = rise_masks((inputs.shape[-2], inputs.shape[-1]), n, cells, p, seed), filled(inputs, infill)
+    masks, hidden = rise_masks((inputs.shape[-2], inputs.shape[-1]), n, cells, p, seed), infill_image(inputs, infill)
     key = ("rise", n, cells, p, infill, seed)
-    scores = forward(lambda i: cover + masks(i).to(inputs)[:, None, None] * (inputs - cover), n, shared=key).double()
+    scores = score_inputs(lambda i: hidden + masks(i).to(inputs)[:, None, None] * (inputs - hidden), n, shared=key).double()
     scores = scores - scores.mean(0) if centred else scores
     total, squares = torch.zeros(2, len(inputs), *inputs.shape[-2:], dtype=torch.float64, device=inputs.device)
-    for which in torch.split(torch.arange(n), 64):
+    for indices in torch.split(torch.arange(n), 64):
         # Centred scores add up to 0: p may be taken off, which leaves the sum and makes its terms' scatter its error.
-        seen = masks(which).to(scores) - (p if centred else 0)
-        total += torch.einsum("nb,nhw->bhw", scores[which], seen)
-        squares += torch.einsum("nb,nhw->bhw", scores[which].square(), seen.square())
+        visible = masks(indices).to(scores) - (p if centred else 0)
+        total += torch.einsum("nb,nhw->bhw", scores[indices], visible)
+        squares += torch.einsum("nb,nhw->bhw", scores[indices].square(), visible.square())
     map_: Map = total / (n * p)
     error = ((squares - total.square() / n).clamp_min(0) / (n - 1) / n).mean((1, 2)).sqrt() / p
-    note("standard_error", error)
-    note("noise", error / map_.std((1, 2)).clamp_min(1e-12))
+    report("standard_error", error)
+    report("noise", error / map_.std((1, 2)).clamp_min(1e-12))
     return map_.to(torch.promote_types(inputs.dtype, torch.float32))

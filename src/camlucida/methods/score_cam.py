@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from camlucida.methods.parts.score_masks import ScoreBaseline, less_baseline, masks_of, weighted
+from camlucida.methods.parts.score_masks import ScoreBaseline, subtract_baseline, channel_masks, weighted_sum
 from camlucida.methods.registry import method
-from camlucida.types import Features, Forward, Map, Pictures
+from camlucida.types import Features, Forward, Map, Images
 
 
 @method(
@@ -15,8 +15,8 @@ from camlucida.types import Features, Forward, Map, Pictures
 )
 def score_cam(
     activations: Features,
-    inputs: Pictures,
-    forward: Forward,
+    inputs: Images,
+    score_inputs: Forward,
     *,
     softmax: bool = True,
     baseline: ScoreBaseline = "black",
@@ -27,13 +27,13 @@ def score_cam(
 
     activations  (b, c, h, w)        what the layer gave out
     inputs       (b, c, H, W)        the pictures
-    forward      variants -> scores  of other pictures
+    score_inputs      variants -> scores  of other pictures
     softmax      whether the weights are a softmax over the channels (algorithm 1), else the scores themselves
     baseline     what is taken off every score: "black", that of an input of zeros (the mean colour, where the network
                  wants normalised pictures), or "none"; under a softmax it makes no difference
     returns      (b, h, w)           signed; the paper shows the positive part
     """
-    masks = masks_of(activations, (inputs.shape[-2], inputs.shape[-1]))
-    scores = forward(lambda which: inputs * masks(which)[:, :, None], masks.count, shared="score_cam").double()
-    worth = masks.of_channels(less_baseline(scores, baseline, scores[0]))
-    return weighted(activations, worth, softmax=softmax)
+    masks = channel_masks(activations, (inputs.shape[-2], inputs.shape[-1]))
+    scores = score_inputs(lambda which: inputs * masks(which)[:, :, None], masks.n_masks, shared="score_cam").double()
+    channel_scores = masks.per_channel(subtract_baseline(scores, baseline, scores[0]))
+    return weighted_sum(activations, channel_scores, softmax=softmax)

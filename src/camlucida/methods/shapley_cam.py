@@ -14,13 +14,13 @@ from camlucida.types import Curvature, Features, Map
     " of a network that is piecewise linear H is 0 and the map is Grad-CAM's: ask for score='log_probability'",
     relu=True,
 )
-def shapley_cam(activations: Features, gradients: Features, curvature: Curvature) -> Map:
+def shapley_cam(activations: Features, gradients: Features, hvp: Curvature) -> Map:
     """Grad-CAM with weights corrected for how the gradient itself bends: half way to an activation of 0.
 
     activations  (b, c, h, w)            what the layer gave out
     gradients    (b, c, h, w)            d score / d activations
-    curvature    direction -> H d        the second derivative of the score along a direction
+    hvp    direction -> H d        the second derivative of the score along a direction
     returns      (b, h, w)               signed; the paper shows the positive part
     """
-    weights = (gradients - 0.5 * curvature(activations)).mean((2, 3))
+    weights = (gradients - 0.5 * hvp(activations)).mean((2, 3))
     return torch.einsum("bc,bchw->bhw", weights, activations)

@@ -7,7 +7,7 @@ import torch
 from camlucida.methods.parts.variants import noisy
 from camlucida.methods.registry import method
 from camlucida.options import Count, NotNegative, Seed
-from camlucida.types import Features, Look, Map, Pictures, ProgressCallback
+from camlucida.types import Features, Look, Map, Images, ProgressCallback
 
 
 @method(
@@ -18,8 +18,8 @@ from camlucida.types import Features, Look, Map, Pictures, ProgressCallback
 )
 def smooth_grad_cam_plusplus(
     activations: Features,
-    inputs: Pictures,
-    look: Look,
+    inputs: Images,
+    layer_at: Look,
     progress: ProgressCallback,
     *,
     n: Count = 5,
@@ -31,7 +31,7 @@ def smooth_grad_cam_plusplus(
 
     activations  (b, c, h, w)             what the layer gave out on the picture itself
     inputs       (b, c, H, W)             the pictures
-    look         pictures -> activations, gradients   the layer on other pictures
+    layer_at         pictures -> activations, gradients   the layer on other pictures
     progress     done, total -> None      after every copy
     n            how many copies
     noise        sigma, as a share of each picture's range
@@ -42,10 +42,10 @@ def smooth_grad_cam_plusplus(
     copies = noisy(inputs, n, noise, seed)
     first, second, third = torch.zeros(3, *activations.shape, dtype=torch.float64, device=activations.device)
     for i in range(n):
-        g = look(copies(torch.tensor([i]))[0])[1].double()
+        g = layer_at(copies(torch.tensor([i]))[0])[1].double()
         progress(i + 1, n)
         first, second, third = first + g / n, second + g.square() / n, third + g**3 / n
-    below = 2 * second + activations.double().sum((2, 3), keepdim=True) * third
-    alpha = torch.where(below != 0, (first if printed else second) / below.where(below != 0, 1), 0)
+    denominator = 2 * second + activations.double().sum((2, 3), keepdim=True) * third
+    alpha = torch.where(denominator != 0, (first if printed else second) / denominator.where(denominator != 0, 1), 0)
     weights = (alpha * first.relu()).sum((2, 3))
     return torch.einsum("bc,bchw->bhw", weights, activations.double()).to(activations.dtype)

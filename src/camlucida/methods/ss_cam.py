@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.parts.score_masks import ScoreBaseline, less_baseline, masks_of, weighted
+from camlucida.methods.parts.score_masks import ScoreBaseline, subtract_baseline, channel_masks, weighted_sum
 from camlucida.methods.registry import method
 from camlucida.options import Count, NotNegative, Seed
 from camlucida.seeds import generator
-from camlucida.types import Features, Forward, Map, Pictures
+from camlucida.types import Features, Forward, Map, Images
 
 
 @method(
@@ -19,8 +19,8 @@ from camlucida.types import Features, Forward, Map, Pictures
 )
 def ss_cam(
     activations: Features,
-    inputs: Pictures,
-    forward: Forward,
+    inputs: Images,
+    score_inputs: Forward,
     *,
     n: Count = 35,
     noise: NotNegative = 2.0,
@@ -32,7 +32,7 @@ def ss_cam(
 
     activations  (b, c, h, w)        what the layer gave out
     inputs       (b, c, H, W)        the pictures
-    forward      variants -> scores  of other pictures
+    score_inputs      variants -> scores  of other pictures
     n            how many times every channel is run (the paper: 35)
     noise        sigma, in units of the mask, which goes from 0 to 1 (the paper: 2)
     softmax      whether the weights are a softmax over the channels, else the mean scores themselves
@@ -41,13 +41,13 @@ def ss_cam(
     returns      (b, h, w)           signed; the paper shows the positive part
     """
     size = (inputs.shape[-2], inputs.shape[-1])
-    drawn = noise * torch.randn((n, 1, *size), generator=generator(seed))
-    masks = masks_of(activations, size)
+    noise_samples = noise * torch.randn((n, 1, *size), generator=generator(seed))
+    masks = channel_masks(activations, size)
 
-    def seen(which: torch.Tensor) -> torch.Tensor:
-        return inputs * (masks(which // n) + drawn[which % n].to(masks.grids))[:, :, None]
+    def masked(indices: torch.Tensor) -> torch.Tensor:
+        return inputs * (masks(indices // n) + noise_samples[indices % n].to(masks.grids))[:, :, None]
 
-    scores = forward(seen, masks.count * n, shared=("ss_cam", n, noise, seed)).double()
-    black = forward(lambda which: inputs[None] * 0, 1, shared="black").double()
-    means = scores.view(masks.count, n, -1).mean(1)
-    return weighted(activations, masks.of_channels(less_baseline(means, baseline, black)), softmax=softmax)
+    scores = score_inputs(masked, masks.n_masks * n, shared=("ss_cam", n, noise, seed)).double()
+    baseline_score = score_inputs(lambda which: inputs[None] * 0, 1, shared="black").double()
+    means = scores.view(masks.n_masks, n, -1).mean(1)
+    return weighted_sum(activations, masks.per_channel(subtract_baseline(means, baseline, baseline_score)), softmax=softmax)

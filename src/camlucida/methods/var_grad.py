@@ -6,43 +6,43 @@ from typing import Annotated
 
 import torch
 
-from camlucida.methods.parts.colours import Join, joined
+from camlucida.methods.parts.colours import Join, reduce_channels
 from camlucida.methods.parts.variants import noisy
-from camlucida.methods.registry import FINE, method
+from camlucida.methods.registry import PIXEL_DISPLAY, method
 from camlucida.options import MAX_COUNT, Between, NotNegative, Seed
-from camlucida.types import Map, Pictures, Slopes
+from camlucida.types import Map, Images, Gradients
 
 
 @method(
     paper="Adebayo et al., ICLR workshop 2018, sec. 2: V = Var_i dS/dx (x + N(0, sigma^2)); Hooker et al., 2019",
     deviation="the variance of the n copies themselves, divided by n and not n - 1",
     relu=False,
-    display=FINE,
+    display=PIXEL_DISPLAY,
 )
 def var_grad(
-    inputs: Pictures,
-    slopes: Slopes,
+    inputs: Images,
+    input_gradients: Gradients,
     *,
     n: Annotated[int, Between(2, MAX_COUNT)] = 25,
     noise: NotNegative = 0.15,
-    join: Join = "max",
+    reduce: Join = "max",
     seed: Seed = 0,
 ) -> Map:
     """Where the gradient is unsteady: its variance over noisy copies of the picture.
 
     inputs   (b, c, H, W)        the pictures
-    slopes   variants -> chunks  gradients of the score at other pictures
+    input_gradients   variants -> chunks  gradients of the score at other pictures
     n        how many copies, at least 2
     noise    sigma, as a share of each picture's range
-    join     how colours become one number: max, norm, sum, sum_abs
+    reduce     how colours become one number: max, norm, sum, sum_abs
     seed     of the noise, which is the same for every picture of a batch
     returns  (b, H, W)           at least 0
     """
-    mean, spread = (torch.zeros_like(inputs, dtype=torch.float64) for _ in range(2))
-    for which, _, found in slopes(noisy(inputs, n, noise, seed), n):
+    mean, squared_deviations = (torch.zeros_like(inputs, dtype=torch.float64) for _ in range(2))
+    for indices, _, gradients in input_gradients(noisy(inputs, n, noise, seed), n):
         # Welford's update: the difference of mean square and squared mean would lose all digits of a small variance.
-        for i, slope in zip(which.tolist(), found.double(), strict=True):
-            step = slope - mean
+        for i, gradient in zip(indices.tolist(), gradients.double(), strict=True):
+            step = gradient - mean
             mean += step / (i + 1)
-            spread += step * (slope - mean)
-    return joined(spread / n, join).to(found.dtype)
+            squared_deviations += step * (gradient - mean)
+    return reduce_channels(squared_deviations / n, reduce).to(gradients.dtype)

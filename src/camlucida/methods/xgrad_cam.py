@@ -5,7 +5,7 @@ from __future__ import annotations
 from camlucida.methods.registry import method
 from camlucida.types import Features, Map
 
-CANCELS = 1e-6
+CANCELLATION_TOLERANCE = 1e-6
 """A channel whose sum is this small a part of its absolute sum has no mean place."""
 
 
@@ -22,7 +22,7 @@ def xgrad_cam(activations: Features, gradients: Features) -> Map:
     returns      (b, h, w)     signed; the paper shows the positive part
     """
     total = activations.sum((2, 3), keepdim=True)
-    cancels = total.abs() <= CANCELS * activations.abs().sum((2, 3), keepdim=True)
-    shares = activations / total.where(~cancels, 1)
-    weights = (shares * gradients).sum((2, 3), keepdim=True).where(~cancels, 0)
+    cancels = total.abs() <= CANCELLATION_TOLERANCE * activations.abs().sum((2, 3), keepdim=True)
+    fractions = activations / total.where(~cancels, 1)
+    weights = (fractions * gradients).sum((2, 3), keepdim=True).where(~cancels, 0)
     return (weights * activations).sum(1)

@@ -2,10 +2,10 @@
 
 from camlucida.metrics.registry import (
     Metric,
-    Pool,
+    DatasetReduction,
     Preset,
     Score,
-    Value,
+    MetricOutput,
     find,
     groups,
     metric,
@@ -53,10 +53,10 @@ from camlucida.metrics.effective_area import effective_area
 # isort: on
 __all__ = [
     "Metric",
-    "Pool",
+    "DatasetReduction",
     "Preset",
     "Score",
-    "Value",
+    "MetricOutput",
     "adcc",
     "aopc",
     "arcc",

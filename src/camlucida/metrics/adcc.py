@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from camlucida.metrics.average_drop import masked, stretched
+from camlucida.metrics.average_drop import masked, minmax_scale
 from camlucida.metrics.parts.ranking import is_rankable
 from camlucida.metrics.parts.removal import Predict, probability
-from camlucida.metrics.registry import Value, metric, preset
+from camlucida.metrics.registry import MetricOutput, metric, preset
 from camlucida.tensors import pearson
 
 NAMES = ("adcc", "adcc_coherency", "adcc_complexity")
@@ -20,9 +20,9 @@ NAMES = ("adcc", "adcc_coherency", "adcc_complexity")
     deviation="the drop is that of the explained class; the authors' code has the probability of the first class on "
     "the whole picture, which is the same with target='predicted'. 0 where a part is 0",
     gives={
-        "adcc": Value("high", worst=0.0),
-        "adcc_coherency": Value("high", worst=0.0),
-        "adcc_complexity": Value("low", worst=1.0),
+        "adcc": MetricOutput("high", worst=0.0),
+        "adcc_coherency": MetricOutput("high", worst=0.0),
+        "adcc_complexity": MetricOutput("low", worst=1.0),
     },
 )
 def adcc(
@@ -43,7 +43,7 @@ def adcc(
     """
     if not is_rankable(relevance):
         return dict.fromkeys(NAMES, float("nan"))
-    heat = stretched(relevance)
+    heat = minmax_scale(relevance)
     seen = masked(inputs, heat)
     alike, size = coherency(heat, explain, seen), float(heat.double().mean())
     before = float(probability(logits, target))

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MetricError
-from camlucida.metrics.parts.ranking import ranks, says_something
+from camlucida.metrics.parts.ranking import ranks, is_nonzero
 from camlucida.metrics.parts.removal import Predict, probability, sums
-from camlucida.metrics.registry import Score, Value, metric, preset
+from camlucida.metrics.registry import Score, MetricOutput, metric, preset
 
 SIDE = 9 / 224
 """Of the shorter side: the paper's regions of 9 pixels of 224."""
@@ -18,7 +18,7 @@ SIDE = 9 / 224
     paper="Samek et al., TNNLS 2017, eq. 12 (AOPC, MoRF)",
     deviation="four regions go at once and the noise is drawn once, not ten times (preset aopc/samek has the paper's); "
     "f is the probability of the explained class; regions of equal relevance by lot",
-    gives=Value("high", worst=-1.0),
+    gives=MetricOutput("high", worst=-1.0),
 )
 def aopc(
     relevance: Tensor,
@@ -45,7 +45,7 @@ def aopc(
     """
     if regions < 1 or at_once < 1 or draws < 1:
         raise MetricError(f"regions, at_once and draws are at least 1, not {regions}, {at_once}, {draws}.")
-    if not says_something(relevance):
+    if not is_nonzero(relevance):
         return Score(float("nan"))
     side = max(1, round(SIDE * min(relevance.shape)))
     y, x = (torch.arange(n) // side for n in relevance.shape)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from camlucida.metrics.adcc import coherency, harmonic_mean
-from camlucida.metrics.average_drop import masked, stretched
+from camlucida.metrics.average_drop import masked, minmax_scale
 from camlucida.metrics.parts.ranking import is_rankable, ranks
 from camlucida.metrics.parts.removal import Predict, probability
 from camlucida.metrics.parts.substrates import ROAD_NOISE, checked_shares, without
-from camlucida.metrics.registry import Value, metric
+from camlucida.metrics.registry import MetricOutput, metric
 from camlucida.metrics.road import both_orders
 
 
@@ -20,7 +20,7 @@ from camlucida.metrics.road import both_orders
     paper="Domeniconi et al., arXiv 2605.14641, and metrics/arcc.py of pytorch-grad-cam",
     deviation="so many pixels as the fraction says, where the code has those above a percentile of the map; noise as a "
     "share of the range from black to white, where the code has units of the network's input",
-    gives=Value("high", worst=0.0),
+    gives=MetricOutput("high", worst=0.0),
 )
 def arcc(
     relevance: Tensor,
@@ -47,7 +47,7 @@ def arcc(
     shares = checked_shares(fractions, "fractions")
     if not is_rankable(relevance):
         return float("nan")
-    heat = stretched(relevance)
+    heat = minmax_scale(relevance)
     alike = coherency(heat, explain, masked(inputs, heat))
     places = ranks(relevance, random).to(inputs.device)
     hidden = without(inputs, "road", pixel=pixel, black=black, random=random, noise=noise)

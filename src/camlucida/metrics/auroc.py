@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.regions import judgeable
-from camlucida.metrics.registry import Value, metric
+from camlucida.metrics.parts.regions import is_rankable
+from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
     paper="Fawcett, Pattern Recognition Letters 2006, sec. 7: area under the receiver operating characteristic",
-    gives=Value("high"),
+    gives=MetricOutput("high"),
 )
 def auroc(shown: Tensor, region: Tensor) -> float:
     """How likely a pixel of the object is higher in the map than a pixel beside it; equal ones count a half.
@@ -20,7 +20,7 @@ def auroc(shown: Tensor, region: Tensor) -> float:
     region   (height, width)  bool: the object
     returns  0 to 1, chance level 0.5
     """
-    if not judgeable(shown) or not bool(region.any()) or bool(region.all()):
+    if not is_rankable(shown) or not bool(region.any()) or bool(region.all()):
         return float("nan")
     object_, rest = shown[region], shown[~region].sort().values
     below = torch.searchsorted(rest, object_.contiguous(), right=False)

@@ -10,7 +10,7 @@ from torch import Tensor
 from camlucida.errors import MetricError
 from camlucida.metrics.parts.ranking import is_rankable, ranks
 from camlucida.metrics.parts.removal import Predict, probability
-from camlucida.metrics.registry import Value, metric, preset
+from camlucida.metrics.registry import MetricOutput, metric, preset
 
 NAMES = ("average_drop", "average_increase", "average_gain")
 
@@ -20,9 +20,9 @@ NAMES = ("average_drop", "average_increase", "average_gain")
     "eq. 12 (gain)",
     deviation="shares of 1, not percent. The map is stretched to 0..1 on the network's input, after it was enlarged",
     gives={
-        "average_drop": Value("low", worst=1.0),
-        "average_increase": Value("high", worst=0.0),
-        "average_gain": Value("high", worst=0.0),
+        "average_drop": MetricOutput("low", worst=1.0),
+        "average_increase": MetricOutput("high", worst=0.0),
+        "average_gain": MetricOutput("high", worst=0.0),
     },
 )
 def average_drop(
@@ -54,7 +54,7 @@ def average_drop(
     """
     if not is_rankable(relevance):
         return dict.fromkeys(NAMES, float("nan"))
-    heat = stretched(relevance) if mask == "soft" else _top(relevance, mask, share, random)
+    heat = minmax_scale(relevance) if mask == "soft" else _top(relevance, mask, share, random)
     before = float(probability(logits, target))
     seen = masked(inputs, heat, _background(on, black))
     after = float(probability(predict(lambda which: seen.expand(len(which), -1, -1, -1), 1), target))
@@ -63,7 +63,7 @@ def average_drop(
     return dict(zip(NAMES, (drop, float(after > before), gain), strict=True))
 
 
-def stretched(relevance: Tensor) -> Tensor:
+def minmax_scale(relevance: Tensor) -> Tensor:
     """From 0 to 1; NaN where it is the same everywhere."""
     low, high = relevance.min(), relevance.max()
     return (relevance - low) / (high - low)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from camlucida.metrics.parts.regions import judgeable
-from camlucida.metrics.registry import Value, metric
+from camlucida.metrics.parts.regions import is_rankable
+from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
     paper="Manning et al., Introduction to Information Retrieval 2008, sec. 8.4: AP = sum_k (R_k - R_(k-1)) P_k",
-    gives=Value("high"),
+    gives=MetricOutput("high"),
 )
 def average_precision(shown: Tensor, region: Tensor) -> float:
     """The mean share of the object among the pixels that are as high as each of its own; of this picture alone.
@@ -19,7 +19,7 @@ def average_precision(shown: Tensor, region: Tensor) -> float:
     region   (height, width)  bool: the object
     returns  0 to 1, chance level the object's share of the picture
     """
-    if not judgeable(shown) or not bool(region.any()):
+    if not is_rankable(shown) or not bool(region.any()):
         return float("nan")
     heat, order = shown.flatten().sort(descending=True)
     object_ = region.flatten()[order].long().cumsum(0)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from camlucida.metrics.parts.regions import Rule, above, iou, judgeable, largest_box
-from camlucida.metrics.registry import Value, metric, preset
+from camlucida.metrics.parts.regions import Rule, above, iou, is_rankable, largest_box
+from camlucida.metrics.registry import MetricOutput, metric, preset
 
 
 @metric(
     paper="Zhou et al., CVPR 2016, sec. 3.2 (CAM: 0.20 of the maximum); Selvaraju et al., ICCV 2017, sec. 4.1 "
     "(Grad-CAM: 0.15); the box encloses the largest connected segment",
     deviation="the papers say hit or miss at an IoU of 0.5 (`localisation_error`); this is the IoU itself",
-    gives=Value("high"),
+    gives=MetricOutput("high"),
 )
 def box_iou(shown: Tensor, boxes: Tensor, *, threshold: float = 0.15, region: Rule = "component") -> float:
     """Intersection over union of the box round the map's largest region and the true box that it fits best.
@@ -23,7 +23,7 @@ def box_iou(shown: Tensor, boxes: Tensor, *, threshold: float = 0.15, region: Ru
     region     what the largest region is: component, contour, rectangle or everything, see `parts/regions.py`
     returns    0 to 1; a box of the whole picture scores the object's share of it
     """
-    if not judgeable(shown):
+    if not is_rankable(shown):
         return float("nan")
     return float(iou(largest_box(above(shown, threshold), region)[None], boxes.double()).max())
 

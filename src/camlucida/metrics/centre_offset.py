@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.metrics.registry import Value, metric
+from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
     paper="none; translation equivariance, as evaluation by moving one object shows it",
     gives={
-        "centre_offset": Value("low", worst=1.0),
-        "centre_offset_x": Value("neither"),
-        "centre_offset_y": Value("neither"),
+        "centre_offset": MetricOutput("low", worst=1.0),
+        "centre_offset_x": MetricOutput("neither"),
+        "centre_offset_y": MetricOutput("neither"),
     },
 )
 def centre_offset(shown: Tensor, region: Tensor) -> dict[str, float]:

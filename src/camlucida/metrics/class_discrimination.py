@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from camlucida.metrics.registry import Value, metric
+from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
     paper="none; the question of Selvaraju et al., ICCV 2017, sec. 5.1 (class discrimination), which people answered "
     "there, asked of two masks",
     gives={
-        "class_discrimination": Value("high"),
-        "class_share": Value("high"),
+        "class_discrimination": MetricOutput("high"),
+        "class_share": MetricOutput("high"),
     },
 )
-def class_discrimination(shown: Tensor, region: Tensor, rival: Tensor) -> dict[str, float]:
+def class_discrimination(shown: Tensor, region: Tensor, competing_class: Tensor) -> dict[str, float]:
     """Whether a pixel of the class's object gets more of the map than one of another class's object.
 
     shown    (height, width)  the map on the original picture, at least 0
@@ -24,7 +24,7 @@ def class_discrimination(shown: Tensor, region: Tensor, rival: Tensor) -> dict[s
     returns  class_discrimination 1 or 0 (0.5 where both get the same); class_share, 0 to 1, how much of what a pixel
              of each gets is the object's. Chance level of both is 0.5. A map with nothing on either cannot be judged
     """
-    own, other = region & ~rival, rival & ~region
+    own, other = region & ~competing_class, competing_class & ~region
     if not bool(own.any()) or not bool(other.any()):
         return {"class_discrimination": float("nan"), "class_share": float("nan")}
     here, there = float(shown.double()[own].mean()), float(shown.double()[other].mean())

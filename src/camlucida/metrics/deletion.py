@@ -7,7 +7,7 @@ from torch import Tensor
 
 from camlucida.metrics.parts.removal import Predict
 from camlucida.metrics.parts.walks import curve_scores
-from camlucida.metrics.registry import Score, Value, metric, preset
+from camlucida.metrics.registry import Score, MetricOutput, metric, preset
 
 
 @metric(
@@ -16,8 +16,8 @@ from camlucida.metrics.registry import Score, Value, metric, preset
     "the picture goes over into a blur of itself: their grey holes are pictures the network has never seen (preset "
     "deletion/rise has them)",
     gives={
-        "deletion": Value("low", worst=1.0, axes=("share of the picture taken out", "probability of the class")),
-        "deletion_logit": Value("neither", axes=("share of the picture taken out", "logit of the class")),
+        "deletion": MetricOutput("low", worst=1.0, axes=("share of the picture taken out", "probability of the class")),
+        "deletion_logit": MetricOutput("neither", axes=("share of the picture taken out", "logit of the class")),
     },
 )
 def deletion(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from camlucida.metrics.registry import Value, metric
+from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
     paper="Wang et al., CVPR workshop 2020, sec. 4.2 (energy-based pointing game): E = sum_(region) L / sum L",
     deviation="a map that is 0 everywhere, or a picture without the object, cannot be judged, and is counted as such",
     gives={
-        "energy": Value("high"),
-        "energy_lift": Value("high", worst=0.0),
+        "energy": MetricOutput("high"),
+        "energy_lift": MetricOutput("high", worst=0.0),
     },
 )
 def energy(shown: Tensor, region: Tensor) -> dict[str, float]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from torch import Tensor
 
 from camlucida.metrics.parts.shares import shares
-from camlucida.metrics.registry import Value, metric
+from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
     paper="Shannon, 1948: H = -sum_i q_i log2 q_i with q = |L| / sum |L|; of maps: Bhatt et al., IJCAI 2020",
     deviation="log2, so in bits",
-    gives=Value("neither"),
+    gives=MetricOutput("neither"),
 )
 def entropy(relevance: Tensor) -> float:
     """How spread out the map is: log2 of how many places it would lie on if it were even. Describes, does not judge.

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from camlucida.metrics.parts.shares import shares
-from camlucida.metrics.registry import Value, metric
+from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
     paper="Hurley & Rickard, 2009; of maps: Chalasani et al., ICML 2020: G = sum_i (2i - n - 1) L_(i) / (n sum L)",
     deviation="of the absolute values",
-    gives=Value("neither"),
+    gives=MetricOutput("neither"),
 )
 def gini(relevance: Tensor) -> float:
     """How unequally the map is spread over the places. Describes, does not judge.

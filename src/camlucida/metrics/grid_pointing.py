@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from camlucida.metrics.registry import Value, metric
+from camlucida.metrics.registry import MetricOutput, metric
 from camlucida.tensors import upsample
 
 NOTHING = 1e-7
@@ -26,8 +26,8 @@ def ceiling(region: Tensor, grid: tuple[int, int]) -> float:
 @metric(
     paper="Rao et al., CVPR 2022, eq. 1 (grid localisation): L_i = sum_(p in cell i) A+(p) / sum_p A+(p)",
     gives={
-        "grid_pointing": Value("high"),
-        "grid_pointing_of_ceiling": Value("high"),
+        "grid_pointing": MetricOutput("high"),
+        "grid_pointing_of_ceiling": MetricOutput("high"),
     },
 )
 def grid_pointing(relevance: Tensor, raw: Tensor, region_seen: Tensor) -> dict[str, float]:

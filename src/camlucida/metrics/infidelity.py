@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MetricError
-from camlucida.metrics.parts.ranking import says_something
+from camlucida.metrics.parts.ranking import is_nonzero
 from camlucida.metrics.parts.removal import Predict, logit
 from camlucida.metrics.parts.substrates import without
-from camlucida.metrics.registry import Value, metric, preset
+from camlucida.metrics.registry import MetricOutput, metric, preset
 
 Scale = Literal["positive", "any", "none"]
 
@@ -23,7 +23,7 @@ LARGEST = 10 / 28
     paper="Yeh et al., NeurIPS 2019, def. 2.1 with squares, and the authors' infid_sen_utils.py (scaling by beta)",
     deviation="squares grow with the picture and are drawn at random, where the authors take every place on 28 pixels; "
     "beta is not below 0, or the map turned round would be as good (preset infid/yeh lets it)",
-    gives={"infidelity": Value("neither"), "infidelity_share": Value("low", worst=1.0)},
+    gives={"infidelity": MetricOutput("neither"), "infidelity_share": MetricOutput("low", worst=1.0)},
 )
 def infidelity(
     relevance: Tensor,
@@ -53,7 +53,7 @@ def infidelity(
         raise MetricError(
             f"scale is one of {', '.join(get_args(Scale))} and samples at least 2; not {scale!r}, {samples}."
         )
-    if not says_something(relevance):
+    if not is_nonzero(relevance):
         return {"infidelity": float("nan"), "infidelity_share": float("nan")}
     corners = _squares(relevance.shape, samples, random).to(inputs.device)
     taken = without(inputs, infill, pixel=pixel, black=black, random=random)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from camlucida.metrics.parts.removal import Predict
 from camlucida.metrics.parts.walks import curve_scores
-from camlucida.metrics.registry import Score, Value, metric, preset
+from camlucida.metrics.registry import Score, MetricOutput, metric, preset
 
 
 @metric(
@@ -16,8 +16,8 @@ from camlucida.metrics.registry import Score, Value, metric, preset
     "the blur is a Gaussian that leaves no shapes: theirs is a box of 11 pixels with dark borders (preset "
     "insertion/rise has it)",
     gives={
-        "insertion": Value("high", worst=0.0, axes=("share of the picture put in", "probability of the class")),
-        "insertion_logit": Value("neither", axes=("share of the picture put in", "logit of the class")),
+        "insertion": MetricOutput("high", worst=0.0, axes=("share of the picture put in", "probability of the class")),
+        "insertion_logit": MetricOutput("neither", axes=("share of the picture put in", "logit of the class")),
     },
 )
 def insertion(

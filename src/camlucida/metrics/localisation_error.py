@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from camlucida.metrics.parts.regions import Rule, above, iou, judgeable, largest_box
-from camlucida.metrics.registry import Value, metric, preset
+from camlucida.metrics.parts.regions import Rule, above, iou, is_rankable, largest_box
+from camlucida.metrics.registry import MetricOutput, metric, preset
 
 
 @metric(
@@ -14,9 +14,9 @@ from camlucida.metrics.registry import Value, metric, preset
     deviation="one map a picture, that of the true class, instead of five: the class is found in the ranking and the "
     "place in its map, which is all that decides",
     gives={
-        "localisation_error_known": Value("low", worst=1.0),
-        "localisation_error_top1": Value("low", worst=1.0),
-        "localisation_error_top5": Value("low", worst=1.0),
+        "localisation_error_known": MetricOutput("low", worst=1.0),
+        "localisation_error_top1": MetricOutput("low", worst=1.0),
+        "localisation_error_top5": MetricOutput("low", worst=1.0),
     },
 )
 def localisation_error(
@@ -47,7 +47,7 @@ def localisation_error(
                objects smaller than `overlap` of it
     """
     missed = float("nan")
-    if judgeable(shown) and target == label:
+    if is_rankable(shown) and target == label:
         box = largest_box(above(shown, threshold), region)
         missed = float(iou(box[None], boxes.double()).max() < overlap)
     before = int((logits > logits[label]).sum()) + int((logits[:label] == logits[label]).sum())

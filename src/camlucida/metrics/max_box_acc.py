@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from camlucida.metrics.parts.box_curves import AXES, Protocol, best_hits, box_curve
-from camlucida.metrics.registry import Score, Value, metric, preset
+from camlucida.metrics.registry import Score, MetricOutput, metric, preset
 
 OVERLAPS = (0.5,)
 
@@ -14,7 +14,7 @@ OVERLAPS = (0.5,)
     paper="Choe et al., CVPR 2020: BoxAcc(tau, delta = 0.5), MaxBoxAcc = max over tau",
     deviation="by default on the original picture, with components and exclusive boxes; `loc/choe2020-v1` follows the "
     "paper's code on the network's input, at all of its whole-numbered thresholds (its interval of 0.001)",
-    gives=Value("high", pool=best_hits(OVERLAPS), axes=AXES),
+    gives=MetricOutput("high", pool=best_hits(OVERLAPS), axes=AXES),
 )
 def max_box_acc(
     shown: Tensor,

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from camlucida.metrics.parts.nearby import explained, noisy_copies
-from camlucida.metrics.registry import Value, metric
+from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
     paper="Yeh et al., NeurIPS 2019, def. 2: SENS_MAX = max_(|d|_inf <= r) |Phi(x + d) - Phi(x)| / |Phi(x)|",
     deviation="the largest of n draws, as in the authors' code; r in steps from black to white, not in units of the"
     " normalised input",
-    gives=Value("low", worst=2.0),
+    gives=MetricOutput("low", worst=2.0),
 )
 def max_sensitivity(
     relevance: Tensor,

@@ -9,7 +9,7 @@ from camlucida.errors import MetricError
 from camlucida.metrics.parts.ranking import is_rankable
 from camlucida.metrics.parts.removal import Predict, grid_cells, score_drops, sums
 from camlucida.metrics.parts.substrates import without
-from camlucida.metrics.registry import Value, metric
+from camlucida.metrics.registry import MetricOutput, metric
 from camlucida.tensors import spearman
 
 
@@ -17,7 +17,7 @@ from camlucida.tensors import spearman
     paper="Bhatt et al., IJCAI 2020, eq. 6 (faithfulness), with the grid and the rank correlation of Fel et al., "
     "NeurIPS 2021 (muFidelity)",
     deviation="each cell goes with the same probability, as in Xplique, where the paper takes sets of one size",
-    gives=Value("high", worst=-1.0),
+    gives=MetricOutput("high", worst=-1.0),
 )
 def mu_fidelity(
     relevance: Tensor,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from camlucida.metrics.parts.nearby import explained, noisy_copies
-from camlucida.metrics.registry import Value, metric
+from camlucida.metrics.registry import MetricOutput, metric
 from camlucida.tensors import spearman
 
 
@@ -16,7 +16,7 @@ from camlucida.tensors import spearman
     paper="Alvarez-Melis & Jaakkola, 2018 (robustness of explanations), with Spearman's r in place of a length: "
     "mean_i r(Phi(x), Phi(x + d_i))",
     deviation="a rank correlation, so that the map's scale does not matter",
-    gives=Value("high", worst=-1.0),
+    gives=MetricOutput("high", worst=-1.0),
 )
 def noise_stability(
     relevance: Tensor,

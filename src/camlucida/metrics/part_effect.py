@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from camlucida.metrics.registry import Score, Value, metric
+from camlucida.metrics.registry import Score, MetricOutput, metric
 from camlucida.tensors import spearman
 
 
@@ -15,7 +15,7 @@ from camlucida.tensors import spearman
     paper="Hesse et al. (FunnyBirds), ICCV 2023, sec. 4.2, single deletion: Spearman's correlation of the drops of the "
     "score and the part's shares of the map",
     deviation="parts are not widened by 5 pixels; parts that are hidden are left out",
-    gives=Value("high", worst=-1.0),
+    gives=MetricOutput("high", worst=-1.0),
 )
 def part_effect(shown: Tensor, parts: Mapping[str, Tensor], effects: Tensor) -> Score:
     """Whether the map puts the parts in the order of what leaving each out, drawn again, does to the score.

@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 from camlucida.metrics.parts.points import Ties, near, peak
-from camlucida.metrics.parts.regions import judgeable
-from camlucida.metrics.registry import Value, metric, preset
+from camlucida.metrics.parts.regions import is_rankable
+from camlucida.metrics.registry import MetricOutput, metric, preset
 
 
 @metric(
     paper="Zhang et al., ECCV 2016 (the pointing game); tolerance and mean over classes as in TorchRay",
     deviation="a map that is the same everywhere cannot be judged and counts as a miss; the code of TorchRay takes its "
     "first pixel. Ties are drawn, the preset `point/torchray` takes the first",
-    gives=Value("high", mean="classes"),
+    gives=MetricOutput("high", mean="classes"),
 )
 def pointing(
     shown: Tensor, region: Tensor, random: torch.Generator, *, tolerance: float = 15.0, ties: Ties = "random"
@@ -30,7 +30,7 @@ def pointing(
     returns    0 or 1; chance level the share of the picture that lies so close to the object. The centre scores 69.6 %
                on VOC 2007
     """
-    if not judgeable(shown) or not bool(region.any()):
+    if not is_rankable(shown) or not bool(region.any()):
         return float("nan")
     return float(near(region, peak(shown, ties, random), tolerance))
 

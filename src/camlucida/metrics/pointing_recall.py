@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from camlucida.metrics.parts.points import Ties, near, peak
-from camlucida.metrics.parts.regions import judgeable
-from camlucida.metrics.registry import Value, metric
+from camlucida.metrics.parts.regions import is_rankable
+from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
@@ -17,7 +17,7 @@ from camlucida.metrics.registry import Value, metric
     "that is not there the map shall stay below a threshold",
     deviation="on the network's input; the threshold is an option (the paper chooses it on a validation set); classes "
     "that are there, but at a place that is not known, are left out",
-    gives=Value("high"),
+    gives=MetricOutput("high"),
 )
 def pointing_recall(
     explain_class: Callable[[Sequence[int]], Tensor],
@@ -58,6 +58,6 @@ def pointing_recall(
         elif not bool(region_seen.any()):
             continue
         else:
-            points = not rejected and judgeable(heat)
+            points = not rejected and is_rankable(heat)
             right.append(points and near(region_seen, peak(heat, ties, random), tolerance))
     return sum(right) / len(right) if right else float("nan")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.regions import judgeable
-from camlucida.metrics.registry import Pool, Score, Value, metric
+from camlucida.metrics.parts.regions import is_rankable
+from camlucida.metrics.registry import DatasetReduction, Score, MetricOutput, metric
 
 BINS = 256
 
@@ -20,7 +20,7 @@ def precision_of_all(histograms: Tensor) -> Tensor:
     return found
 
 
-pooled = Pool(lambda histograms: histograms, precision_of_all)
+pooled = DatasetReduction(lambda histograms: histograms, precision_of_all)
 
 
 @metric(
@@ -28,7 +28,7 @@ pooled = Pool(lambda histograms: histograms, precision_of_all)
     "PxRec(tau_(l-1)))",
     deviation="the map is divided by its maximum, on the original picture, in 256 steps; theirs is stretched from its "
     "minimum, on the network's input, in 1000. No pixels are left out",
-    gives=Value("high", pool=pooled),
+    gives=MetricOutput("high", pool=pooled),
 )
 def pxap(shown: Tensor, region: Tensor) -> Score:
     """Average precision of the pixels: how far the object's rank above all others, with one threshold for all pictures.
@@ -39,7 +39,7 @@ def pxap(shown: Tensor, region: Tensor) -> Score:
              (512,): how many pixels of the object, then of the rest, have each of 256 shares of the maximum. A map that
              cannot be judged counts as 0 everywhere
     """
-    known = judgeable(shown)
+    known = is_rankable(shown)
     steps = (255 * shown.double() / shown.max().double()).floor().long() if known else torch.zeros_like(region).long()
     curve = torch.bincount((steps + BINS * (~region)).flatten(), minlength=2 * BINS).double()
     return Score(pooled(curve[None]) if known else float("nan"), curve)

@@ -68,7 +68,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Pool:
+class DatasetReduction:
     """A number of all pictures at once that is made of a mean over them, so that redrawing them is a weighted mean.
 
     each    the vectors (n, m) of n pictures in, what is averaged out: (n, q)
@@ -83,7 +83,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Value:
+class MetricOutput:
     """One number that a metric gives.
 
     better  which way is good: high, low, or neither for what only describes
@@ -109,7 +109,7 @@ class Metric:
     function: Callable[..., Any]
     needs: tuple[str, ...]
     options: Mapping[str, Any]
-    gives: Mapping[str, Value]
+    gives: Mapping[str, MetricOutput]
     paper: str
     deviation: str
 
@@ -151,7 +151,7 @@ _metrics: dict[str, Metric] = {}
 
 
 def metric(
-    *, paper: str, gives: Mapping[str, Value] | Value, deviation: str = "none"
+    *, paper: str, gives: Mapping[str, MetricOutput] | MetricOutput, deviation: str = "none"
 ) -> Callable[[Callable[..., Any]], Metric]:
     """Register the decorated function as a metric under its own name.
 
@@ -168,7 +168,7 @@ def metric(
         if unknown or name in _metrics:
             raise MetricError(f"metric {name}: registered twice, or asks for unknown {sorted(unknown)}.")
         options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        values = {name: gives} if isinstance(gives, Value) else dict(gives)
+        values = {name: gives} if isinstance(gives, MetricOutput) else dict(gives)
         _metrics[name] = Metric(name, function, needs, options, values, paper, deviation)
         return _metrics[name]
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.ranking import ranks, says_something
+from camlucida.metrics.parts.ranking import ranks, is_nonzero
 from camlucida.metrics.parts.removal import Predict, probability
 from camlucida.metrics.parts.substrates import ROAD_NOISE, Without, checked_shares, without
-from camlucida.metrics.registry import Score, Value, metric, preset
+from camlucida.metrics.registry import Score, MetricOutput, metric, preset
 
 NAMES = ("road_morf", "road_lerf", "road_gap", "road_morf_accuracy", "road_lerf_accuracy", "road_gap_accuracy")
 
@@ -22,12 +22,12 @@ NAMES = ("road_morf", "road_lerf", "road_gap", "road_morf_accuracy", "road_lerf_
     "is the paper's with target='label'; in LeRF too a fraction is what is taken away, where the authors' code has "
     "what is left (preset road/rong has theirs)",
     gives={
-        "road_morf": Value("low", worst=1.0),
-        "road_lerf": Value("high", worst=0.0),
-        "road_gap": Value("high", worst=-1.0),
-        "road_morf_accuracy": Value("low", worst=1.0),
-        "road_lerf_accuracy": Value("high", worst=0.0),
-        "road_gap_accuracy": Value("high", worst=-1.0),
+        "road_morf": MetricOutput("low", worst=1.0),
+        "road_lerf": MetricOutput("high", worst=0.0),
+        "road_gap": MetricOutput("high", worst=-1.0),
+        "road_morf_accuracy": MetricOutput("low", worst=1.0),
+        "road_lerf_accuracy": MetricOutput("high", worst=0.0),
+        "road_gap_accuracy": MetricOutput("high", worst=-1.0),
     },
 )
 def road(
@@ -56,7 +56,7 @@ def road(
     forwards   two a fraction: 18, and exact solutions worth about 11
     """
     shares = checked_shares(fractions, "fractions")
-    if not says_something(relevance):
+    if not is_nonzero(relevance):
         return {name: Score(float("nan")) for name in NAMES}
     places = ranks(relevance, random).to(inputs.device)
     hidden = without(inputs, "road", pixel=pixel, black=black, random=random, noise=noise)

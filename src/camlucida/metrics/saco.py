@@ -9,13 +9,13 @@ from camlucida.errors import MetricError
 from camlucida.metrics.parts.ranking import is_rankable, ranks
 from camlucida.metrics.parts.removal import Predict, probability, score_drops, sums
 from camlucida.metrics.parts.substrates import without
-from camlucida.metrics.registry import Value, metric
+from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
     paper="Wu et al., CVPR 2024, alg. 1",
     deviation="the code is a skeleton that leaves the infill open: ours is the picture's mean colour",
-    gives=Value("high", worst=-1.0),
+    gives=MetricOutput("high", worst=-1.0),
 )
 def saco(
     relevance: Tensor,

@@ -9,7 +9,7 @@ from camlucida.errors import MetricError
 from camlucida.metrics.parts.ranking import is_rankable
 from camlucida.metrics.parts.removal import Predict, grid_cells, score_drops, sums
 from camlucida.metrics.parts.substrates import without
-from camlucida.metrics.registry import Score, Value, metric
+from camlucida.metrics.registry import Score, MetricOutput, metric
 from camlucida.tensors import pearson
 
 
@@ -17,7 +17,7 @@ from camlucida.tensors import pearson
     paper="Ancona et al., ICLR 2018, sec. 4",
     deviation="cells of a grid are the features, not pixels; 20 sets a size, not 100; a size of which nothing can be "
     "said (the same relevance in every set) is left out of the mean",
-    gives=Value("high", worst=-1.0),
+    gives=MetricOutput("high", worst=-1.0),
 )
 def sensitivity_n(
     relevance: Tensor,

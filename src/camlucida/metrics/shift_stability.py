@@ -9,14 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camlucida.metrics.parts.nearby import explained
-from camlucida.metrics.registry import Value, metric
+from camlucida.metrics.registry import MetricOutput, metric
 from camlucida.tensors import spearman
 
 
 @metric(
     paper="equivariance of explanations, Crabbé & van der Schaar, NeurIPS 2023: mean_s r(s Phi(x), Phi(s x))",
     deviation="for shifts only, with Spearman's r in place of the cosine; edges are mirrored, and left out",
-    gives=Value("high", worst=-1.0),
+    gives=MetricOutput("high", worst=-1.0),
 )
 def shift_stability(
     relevance: Tensor, inputs: Tensor, explain: Callable[[Tensor], Tensor], *, share: float = 1 / 32

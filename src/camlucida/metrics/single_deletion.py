@@ -8,14 +8,14 @@ from torch import Tensor
 from camlucida.metrics.parts.ranking import is_rankable
 from camlucida.metrics.parts.removal import Predict, grid_cells, score_drops, sums
 from camlucida.metrics.parts.substrates import without
-from camlucida.metrics.registry import Value, metric
+from camlucida.metrics.registry import MetricOutput, metric
 from camlucida.tensors import spearman
 
 
 @metric(
     paper="Hesse et al., NeurIPS 2024 (IDSDS), sec. 3, on the network as it is (SDS)",
     deviation="none; on a network that was trained with cells missing it is IDSDS",
-    gives=Value("high", worst=-1.0),
+    gives=MetricOutput("high", worst=-1.0),
 )
 def single_deletion(
     relevance: Tensor,

@@ -16,12 +16,12 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from camlucida.errors import CheckpointWarning, ModelError
-from camlucida.models.file_formats import foreign, is_lora, is_safetensors, pickled_network, start_of, without_weights
-from camlucida.models.labels import imagenet_names, json_names
+from camlucida.models.file_formats import foreign_format, is_lora, is_safetensors, pickled_network, read_start, weightless_content
+from camlucida.models.labels import imagenet_names, parse_json_names
 from camlucida.models.model import Model
-from camlucida.models.preprocessing import check_recorded, preprocessing
+from camlucida.models.preprocessing import check_recorded_size, make_preprocessing
 from camlucida.models.quoting import printable
-from camlucida.models.state_dicts import candidates, select
+from camlucida.models.state_dicts import candidates, select_weights
 from camlucida.models.unpickling import load_weights_only
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".ckpt", ".bin", ".tar")
@@ -29,7 +29,7 @@ MAX_CLASSES = 1_000_000
 """The most rows that a last layer may get because a file says so."""
 MAX_CLAIMED_BYTES = 64 * 2**20
 """How much larger than the file a tensor in it may claim to be: torch can store one number for millions."""
-INSTEAD = "Say of what: --arch resnet18, or arch=… in Python."
+ARCH_HINT = "Say of what: --arch resnet18, or arch=… in Python."
 
 
 def looks_like_file(spec: str) -> bool:
@@ -55,13 +55,13 @@ def load(path: Path, built: Model | None, architecture: Callable[[Any, str, str]
     Raises:
         ModelError: If the file is none that can be read, does not fit, or names no architecture.
     """
-    notes, content = metadata(path), _content(path)
+    notes, content = read_metadata(path), _read_content(path)
     if built is None:
-        named = notes.get("architecture", "")
-        if not named:
-            raise ModelError(f"{path.name} holds weights only. {INSTEAD}")
-        built = architecture(named, path.name, INSTEAD)
-    state, remark = select(content, built.network.state_dict(), path.name)
+        architecture_name = notes.get("architecture", "")
+        if not architecture_name:
+            raise ModelError(f"{path.name} holds weights only. {ARCH_HINT}")
+        built = architecture(architecture_name, path.name, ARCH_HINT)
+    state, remark = select_weights(content, built.network.state_dict(), path.name)
     if not state:
         raise ModelError(_holds_no_weights(content, path))
     if is_lora(state):
@@ -69,37 +69,37 @@ def load(path: Path, built: Model | None, architecture: Callable[[Any, str, str]
             f"{path.name} holds low-rank adapters (LoRA), which only change a network. Merge them into it "
             "(peft: merge_and_unload()) and save its state_dict."
         )
-    state, classes = _fitted(built.network, state)
-    take(built.network, state, what=path.name)
+    state, classes = _resize_heads(built.network, state)
+    load_weights(built.network, state, source=path.name)
     if remark:
         warnings.warn(remark, CheckpointWarning, stacklevel=2)
     if classes is not None and classes != len(built.labels):
         built = replace(built, labels=())
-    return _described(replace(built, network=built.network.eval()), notes, path.name)
+    return _apply_metadata(replace(built, network=built.network.eval()), notes, path.name)
 
 
-def read(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors in a file by name. Raises `ModelError` for what is broken, foreign, or wants to run code."""
-    content = _content(path)
-    found = candidates(content)
-    if not found:
+    content = _read_content(path)
+    found_candidates = candidates(content)
+    if not found_candidates:
         raise ModelError(_holds_no_weights(content, path))
-    return max(found, key=lambda candidate: len(candidate.state)).state
+    return max(found_candidates, key=lambda candidate: len(candidate.state)).state
 
 
-def _content(path: Path) -> Any:
+def _read_content(path: Path) -> Any:
     """All that a file holds, with nothing in it run."""
     try:
-        kind = foreign(path)
+        kind = foreign_format(path)
         if kind is None:
-            content = _safetensors(path) if is_safetensors(path) else load_weights_only(path)
+            content = _read_safetensors(path) if is_safetensors(path) else load_weights_only(path)
     except Exception as error:  # a damaged or hostile file can raise anything, struct.error among it
-        if why := _refused(error, path):
+        if reason := _refusal_reason(error, path):
             raise ModelError(
-                f"{path.name} {why}, so it was not opened. "
+                f"{path.name} {reason}, so it was not opened. "
                 "Save only the weights: torch.save(network.state_dict(), …), or as safetensors."
             ) from None
-        raise ModelError(f"{path} is not a readable checkpoint{_looks_like(path)}. Fetch or copy it again.") from None
+        raise ModelError(f"{path} is not a readable checkpoint{_describe_damage(path)}. Fetch or copy it again.") from None
     if kind is not None:
         raise ModelError(f"{path} is not a readable checkpoint: it is {kind[0]}. {kind[1]}")
     for candidate in candidates(content):
@@ -108,7 +108,7 @@ def _content(path: Path) -> Any:
     return content
 
 
-def _safetensors(path: Path) -> dict[str, Tensor]:
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
     with safe_open(str(path), framework="pt") as stored:
         return {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (not a dict)
 
@@ -126,22 +126,22 @@ def _check_size(key: str, value: Tensor, path: Path) -> None:
         )
 
 
-def _refused(error: BaseException, path: Path) -> str:
+def _refusal_reason(error: BaseException, path: Path) -> str:
     """Why torch would not open a file that is a pickle; nothing if it is none at all."""
     if not isinstance(error, pickle.UnpicklingError):
         return ""
     if re.search(r"GLOBAL|REDUCE|NEWOBJ|BUILD", str(error)):
         network = pickled_network(path)
-        whole = f": it is a whole pickled network ({network}), not its weights" if network else ""
-        return f"wants to run code when it is opened{whole}"
+        detail = f": it is a whole pickled network ({network}), not its weights" if network else ""
+        return f"wants to run code when it is opened{detail}"
     with path.open("rb") as stream:
         pickled = stream.read(2) in (b"PK", *(bytes((0x80, protocol)) for protocol in range(6)))
     return "is pickled in a way that cannot be read safely" if pickled else ""
 
 
-def _looks_like(path: Path) -> str:
+def _describe_damage(path: Path) -> str:
     try:
-        start = start_of(path)[:64]
+        start = read_start(path)[:64]
     except OSError as error:
         return f": {error.strerror}"
     if not start:
@@ -153,14 +153,14 @@ def _looks_like(path: Path) -> str:
 
 
 def _holds_no_weights(content: Any, path: Path) -> str:
-    if kind := without_weights(content):
+    if kind := weightless_content(content):
         return f"{path.name} holds {kind[0]}. {kind[1]}"
     inside = ", ".join(map(printable, list(content)[:5])) if isinstance(content, Mapping) else type(content).__name__
     inside = inside if isinstance(content, Mapping) else f"a {inside}"
     return f"{path.name} holds no weights by name, but {inside or 'nothing'}."
 
 
-def metadata(path: Path) -> dict[str, str]:
+def read_metadata(path: Path) -> dict[str, str]:
     """What a safetensors file says about itself; nothing for other files."""
     try:
         if not is_safetensors(path):
@@ -171,61 +171,61 @@ def metadata(path: Path) -> dict[str, str]:
         return {}  # the same error comes again where the weights are read
 
 
-def take(network: nn.Module, state: Mapping[str, Tensor], *, what: str) -> None:
+def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
     """Put the weights into the network, or say in one sentence what does not fit."""
-    own = network.state_dict()
-    unlike = [key for key in own if key in state and own[key].shape != state[key].shape]
-    if unlike:
-        key = unlike[0]
+    own_state = network.state_dict()
+    mismatched = [key for key in own_state if key in state and own_state[key].shape != state[key].shape]
+    if mismatched:
+        key = mismatched[0]
         raise ModelError(
-            f"{what} does not fit {type(network).__name__}: {key} is {tuple(state[key].shape)} in the file and "
-            f"{tuple(own[key].shape)} in the network{_more(unlike)}. Is it another architecture, or another width?"
+            f"{source} does not fit {type(network).__name__}: {key} is {tuple(state[key].shape)} in the file and "
+            f"{tuple(own_state[key].shape)} in the network{_more(mismatched)}. Is it another architecture, or another width?"
         )
-    for key, value in own.items():
+    for key, value in own_state.items():
         if key in state and value.is_floating_point() and not state[key].is_floating_point():
             kind = "complex numbers" if state[key].is_complex() else "whole numbers, quantized without their scale"
-            raise ModelError(f"{what} does not fit {type(network).__name__}: {key} holds {kind}. Save float tensors.")
+            raise ModelError(f"{source} does not fit {type(network).__name__}: {key} holds {kind}. Save float tensors.")
     # The network itself renames what older versions of it wrote (torchvision's ViT), by the version in the file.
-    given = OrderedDict(state)
+    weights = OrderedDict(state)
     versions = getattr(state, "_metadata", None)
-    if versions is None and not set(own) - set(state):
-        versions = own._metadata  # type: ignore[attr-defined]
+    if versions is None and not set(own_state) - set(state):
+        versions = own_state._metadata  # type: ignore[attr-defined]
     if versions is not None:
-        given._metadata = versions  # type: ignore[attr-defined]
+        weights._metadata = versions  # type: ignore[attr-defined]
     try:
-        missing, extra = network.load_state_dict(given, strict=False)
+        missing, extra = network.load_state_dict(weights, strict=False)
     except (RuntimeError, ValueError, AttributeError, TypeError, KeyError) as error:
         raise ModelError(
-            f"{what} does not fit {type(network).__name__}: {' '.join(printable(error, 400).split())[:200]}"
+            f"{source} does not fit {type(network).__name__}: {' '.join(printable(error, 400).split())[:200]}"
         ) from None
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     if missing or extra:
         lacks = f"lacks {missing[0]}{_more(missing)}" if missing else ""
         has = f"has {printable(extra[0])}{_more(extra)}, which the network does not" if extra else ""
         raise ModelError(
-            f"{what} does not fit {type(network).__name__}: it {' and '.join(filter(None, (lacks, has)))}. "
+            f"{source} does not fit {type(network).__name__}: it {' and '.join(filter(None, (lacks, has)))}. "
             "Is it another architecture?"
         )
 
 
-def _fitted(network: nn.Module, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], int | None]:
+def _resize_heads(network: nn.Module, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], int | None]:
     """The weights; and how many classes they are for, if not as many as the network has.
 
     The network gets as many classes as the file has, where it differs in nothing but the rows of its last layers.
     """
-    own = network.state_dict()
-    unlike = {key.rpartition(".")[0] for key in own if key in state and own[key].shape != state[key].shape}
-    heads = {name: _with_rows(network.get_submodule(name), state.get(f"{name}.weight")) for name in unlike}
-    found = [head for head in heads.values() if head is not None]
-    if not found or len(found) < len(heads):
+    own_state = network.state_dict()
+    mismatched = {key.rpartition(".")[0] for key in own_state if key in state and own_state[key].shape != state[key].shape}
+    heads = {name: _head_with_rows(network.get_submodule(name), state.get(f"{name}.weight")) for name in mismatched}
+    resized = [head for head in heads.values() if head is not None]
+    if not resized or len(resized) < len(heads):
         return state, None
     for name, head in heads.items():
         parent, _, child = name.rpartition(".")
         setattr(network.get_submodule(parent), child, head)
-    return state, min(len(head.weight) for head in found)
+    return state, min(len(head.weight) for head in resized)
 
 
-def _with_rows(head: nn.Module, weight: Tensor | None) -> nn.Linear | nn.Conv2d | None:
+def _head_with_rows(head: nn.Module, weight: Tensor | None) -> nn.Linear | nn.Conv2d | None:
     """A linear layer (or a 1 × 1 convolution, as SqueezeNet ends in) with as many outputs as `weight` has rows."""
     if weight is None or not isinstance(head, nn.Linear | nn.Conv2d) or head.weight.shape[1:] != weight.shape[1:]:
         return None
@@ -240,7 +240,7 @@ def _with_rows(head: nn.Module, weight: Tensor | None) -> nn.Linear | nn.Conv2d 
     return nn.Conv2d(head.in_channels, len(weight), 1, bias=head.bias is not None)
 
 
-def _described(model: Model, notes: Mapping[str, str], name: str) -> Model:
+def _apply_metadata(model: Model, notes: Mapping[str, str], name: str) -> Model:
     """With the class names and numbers that the file brings."""
     numbers: dict[str, Any] = {}
     try:
@@ -255,20 +255,20 @@ def _described(model: Model, notes: Mapping[str, str], name: str) -> Model:
         raise ModelError(f"{name} says of itself what cannot be understood: {printable(error)}.") from None
     labels = _labels(notes.get("classes", ""), model.labels, name)
     try:
-        how = check_recorded(preprocessing(model.preprocessing, **numbers))
+        preprocess = check_recorded_size(make_preprocessing(model.preprocessing, **numbers))
     except ModelError as error:
         raise ModelError(f"{name} says of itself what cannot be used: {error}") from None
-    return replace(model, preprocessing=how, labels=labels)
+    return replace(model, preprocessing=preprocess, labels=labels)
 
 
 def _numbers(text: str) -> list[float]:
     return [float(part) for part in text.strip("[]").split(",")]
 
 
-def _labels(text: str, otherwise: tuple[str, ...], name: str) -> tuple[str, ...]:
+def _labels(text: str, default: tuple[str, ...], name: str) -> tuple[str, ...]:
     if text == "imagenet-1k":
         return imagenet_names()
-    return json_names(text, what=f"the class names in {name}") if text.startswith("[") else otherwise
+    return parse_json_names(text, source=f"the class names in {name}") if text.startswith("[") else default
 
 
 def _more(keys: list[str]) -> str:

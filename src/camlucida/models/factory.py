@@ -20,41 +20,41 @@ from camlucida.models.model import Model
 
 def load(spec: str, pretrained: bool = True) -> Model:
     """Import the module and call the function. It returns an `nn.Module`, or a `Model` made by `wrap`."""
-    where, colon, name = spec.rpartition(":")
-    if not colon or not where or not name:
+    module_name, colon, name = spec.rpartition(":")
+    if not colon or not module_name or not name:
         raise ModelError(f"python:{spec} needs a module and a function: python:package.module:factory.")
-    module = _imported(where)
+    module = _import_module(module_name)
     if not hasattr(module, name):
-        raise ModelError(f"{where} has no {name!r}.{nearest(name, vars(module))}")
-    made: Any = getattr(module, name)
-    if callable(made) and not isinstance(made, nn.Module | Model):
+        raise ModelError(f"{module_name} has no {name!r}.{nearest(name, vars(module))}")
+    result: Any = getattr(module, name)
+    if callable(result) and not isinstance(result, nn.Module | Model):
         try:
-            made = made()
+            result = result()
         except Exception as error:
-            raise ModelError(f"{where}:{name}() raised {type(error).__name__}: {error}.") from error
+            raise ModelError(f"{module_name}:{name}() raised {type(error).__name__}: {error}.") from error
     else:
-        made = copy.deepcopy(made)  # a network that stands in the module stays as it is when weights are loaded
-    if isinstance(made, Model):
-        return made
-    if isinstance(made, nn.Module):
-        return Model(made)
-    raise ModelError(f"{where}:{name} gave {type(made).__name__}; it must return a torch.nn.Module or a wrapped one.")
+        result = copy.deepcopy(result)  # a network that stands in the module stays as it is when weights are loaded
+    if isinstance(result, Model):
+        return result
+    if isinstance(result, nn.Module):
+        return Model(result)
+    raise ModelError(f"{module_name}:{name} gave {type(result).__name__}; it must return a torch.nn.Module or a wrapped one.")
 
 
-def _imported(where: str) -> ModuleType:
+def _import_module(module_name: str) -> ModuleType:
     try:
-        with _here():
-            if where.endswith(".py"):
-                return _from_file(Path(where).expanduser())
-            return importlib.import_module(where)
+        with _cwd_importable():
+            if module_name.endswith(".py"):
+                return _from_file(Path(module_name).expanduser())
+            return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise ModelError(
-            f"cannot import {where}: {error}. It is looked for here ({Path.cwd()}) and where Python looks."
+            f"cannot import {module_name}: {error}. It is looked for here ({Path.cwd()}) and where Python looks."
         ) from None
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"importing {where} raised {type(error).__name__}: {error}.") from error
+        raise ModelError(f"importing {module_name} raised {type(error).__name__}: {error}.") from error
 
 
 def _from_file(path: Path) -> ModuleType:
@@ -69,7 +69,7 @@ def _from_file(path: Path) -> ModuleType:
 
 
 @contextmanager
-def _here() -> Iterator[None]:
+def _cwd_importable() -> Iterator[None]:
     """With the working folder importable, as for `python -m`."""
     sys.path.insert(0, str(Path.cwd()))
     try:

@@ -11,7 +11,7 @@ from urllib.request import getproxies
 
 from camlucida.errors import ModelError
 
-PATIENCE = 5.0
+CONNECT_TIMEOUT_S = 5.0
 """Seconds after which a host counts as out of reach."""
 
 
@@ -22,7 +22,7 @@ def weights_folder() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def fetched(url: str, *, what: str, megabytes: float | None = None) -> Path:
+def fetch_file(url: str, *, model_name: str, megabytes: float | None = None) -> Path:
     """The file behind `url` on this machine, downloading it if it is not here yet.
 
     The name of the file holds the beginning of its hash, as torch hub has it, and is checked.
@@ -35,21 +35,21 @@ def fetched(url: str, *, what: str, megabytes: float | None = None) -> Path:
     if path.exists():
         return path
     size = f", {megabytes:.0f} MB" if megabytes else ""
-    wanted = f"{what} needs its pretrained weights ({name}{size}), which are not on this machine"
-    otherwise = f"Try `camlucida demo` or --model toybox, which need none, or put the file at {path}."
+    need = f"{model_name} needs its pretrained weights ({name}{size}), which are not on this machine"
+    advice = f"Try `camlucida demo` or --model toybox, which need none, or put the file at {path}."
     host = urlparse(url).hostname or ""
-    if not reachable(host):
-        raise ModelError(f"{wanted}, and {host} cannot be reached. {otherwise}")
+    if not is_reachable(host):
+        raise ModelError(f"{need}, and {host} cannot be reached. {advice}")
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = name.rpartition(".")[0].rpartition("-")[2]
     try:
         torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix if "-" in name else None, progress=True)
     except (HTTPException, OSError, RuntimeError) as error:  # URLError is an OSError
-        raise ModelError(f"{wanted}, and fetching them failed: {error}. {otherwise}") from None
+        raise ModelError(f"{need}, and fetching them failed: {error}. {advice}") from None
     return path
 
 
-def reachable(host: str) -> bool:
+def is_reachable(host: str) -> bool:
     """Whether `host` answers at once; behind a proxy, or when told to stay offline, that is not asked of it."""
     if os.environ.get("HF_HUB_OFFLINE") == "1" or os.environ.get("CAMLUCIDA_OFFLINE") == "1":
         return False
@@ -57,7 +57,7 @@ def reachable(host: str) -> bool:
     if proxies.get("https") or proxies.get("all"):
         return True
     try:
-        socket.create_connection((host, 443), timeout=PATIENCE).close()
+        socket.create_connection((host, 443), timeout=CONNECT_TIMEOUT_S).close()
     except OSError:
         return False
     return True

@@ -17,24 +17,24 @@ MAX_HEADER_BYTES = 100_000_000
 MAX_PICKLE_BYTES = 16_000_000
 """The most of a pickle that is looked through for the names of its classes."""
 
-SAVE = "In the program that made it: torch.save(network.state_dict(), 'weights.pth')."
-FETCH = "Fetch it again"
-UNPACK = "Unpack it and give the checkpoint in it."
-CONVERT = "Convert it to PyTorch first, and save the state_dict."
+ADVICE_SAVE = "In the program that made it: torch.save(network.state_dict(), 'weights.pth')."
+ADVICE_FETCH = "Fetch it again"
+ADVICE_UNPACK = "Unpack it and give the checkpoint in it."
+ADVICE_CONVERT = "Convert it to PyTorch first, and save the state_dict."
 
-MAGIC: Sequence[tuple[int, bytes, str, str]] = (
-    (0, b"version https://git-lfs", "a Git LFS pointer", f"{FETCH}: git lfs pull."),
-    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes (.h5)", CONVERT),
-    (4, b"TFL3", "a TensorFlow Lite model", CONVERT),
-    (0, b"GGUF", "a GGUF file (llama.cpp)", CONVERT),
-    (0, b"\x93NUMPY", "a NumPy array (.npy)", SAVE),
-    (0, b"\x1f\x8b", "compressed with gzip", UNPACK),
-    (0, b"\xfd7zXZ\0", "compressed with xz", UNPACK),
-    (0, b"BZh", "compressed with bzip2", UNPACK),
-    (0, b"\x28\xb5\x2f\xfd", "compressed with zstd", UNPACK),
-    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
-    (0, b"Rar!", "a RAR archive", UNPACK),
-    (257, b"ustar", "a tar archive", UNPACK),
+SIGNATURES: Sequence[tuple[int, bytes, str, str]] = (
+    (0, b"version https://git-lfs", "a Git LFS pointer", f"{ADVICE_FETCH}: git lfs pull."),
+    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes (.h5)", ADVICE_CONVERT),
+    (4, b"TFL3", "a TensorFlow Lite model", ADVICE_CONVERT),
+    (0, b"GGUF", "a GGUF file (llama.cpp)", ADVICE_CONVERT),
+    (0, b"\x93NUMPY", "a NumPy array (.npy)", ADVICE_SAVE),
+    (0, b"\x1f\x8b", "compressed with gzip", ADVICE_UNPACK),
+    (0, b"\xfd7zXZ\0", "compressed with xz", ADVICE_UNPACK),
+    (0, b"BZh", "compressed with bzip2", ADVICE_UNPACK),
+    (0, b"\x28\xb5\x2f\xfd", "compressed with zstd", ADVICE_UNPACK),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", ADVICE_UNPACK),
+    (0, b"Rar!", "a RAR archive", ADVICE_UNPACK),
+    (257, b"ustar", "a tar archive", ADVICE_UNPACK),
     (0, b"%PDF", "a PDF document", "Give the file with the weights."),
     (0, b"\x89PNG", "an image (PNG)", "Give the file with the weights."),
     (0, b"\xff\xd8\xff", "an image (JPEG)", "Give the file with the weights."),
@@ -45,7 +45,7 @@ ONNX_FIELDS = frozenset({0x12, 0x1A, 0x22, 0x2A, 0x32, 0x3A, 0x42})
 """The tags of the protobuf fields that may follow the version at the start of an ONNX model."""
 
 
-def start_of(path: Path) -> bytes:
+def read_start(path: Path) -> bytes:
     """Return the first bytes of a file. Raises `OSError`."""
     with path.open("rb") as stream:
         return stream.read(START_BYTES)
@@ -53,12 +53,12 @@ def start_of(path: Path) -> bytes:
 
 def is_safetensors(path: Path) -> bool:
     """Return whether a file has the header of safetensors, whatever its name. Raises `OSError`."""
-    start = start_of(path)
+    start = read_start(path)
     length = int.from_bytes(start[:8], "little")
     return len(start) > 9 and start[8:9] == b"{" and 2 <= length <= MAX_HEADER_BYTES
 
 
-def foreign(path: Path) -> tuple[str, str] | None:
+def foreign_format(path: Path) -> tuple[str, str] | None:
     """Return what a file is and what to do instead, if it is of a format that holds no state dict; otherwise None.
 
     Args:
@@ -70,15 +70,15 @@ def foreign(path: Path) -> tuple[str, str] | None:
     Raises:
         OSError: If the file cannot be read.
     """
-    start = start_of(path)
-    for offset, magic, what, advice in MAGIC:
+    start = read_start(path)
+    for offset, magic, description, advice in SIGNATURES:
         if start[offset:].startswith(magic):
-            return what, advice
+            return description, advice
     if start.startswith(b"PK"):
-        return _archive(path)
+        return _archive_format(path)
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text[:9].lower() == b"<!doctype" or text[:5].lower() == b"<html":
-        return "a web page (HTML), perhaps an error message", f"{FETCH}, from the address of the file itself."
+        return "a web page (HTML), perhaps an error message", f"{ADVICE_FETCH}, from the address of the file itself."
     if text.startswith(b"{") and b'"weight_map"' in text:
         return (
             "the index of a checkpoint in several files (shards)",
@@ -89,40 +89,40 @@ def foreign(path: Path) -> tuple[str, str] | None:
     if path.suffix == ".onnx":
         return "an ONNX model", "Give the checkpoint that it was exported from."
     if path.suffix == ".pb":
-        return "a TensorFlow graph (.pb)", CONVERT
+        return "a TensorFlow graph (.pb)", ADVICE_CONVERT
     return None
 
 
-def _archive(path: Path) -> tuple[str, str] | None:
+def _archive_format(path: Path) -> tuple[str, str] | None:
     """Tell what a zip archive holds; None for what `torch.save` writes and for what is cut off."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return None
-    ends = {name.rpartition("/")[2] for name in names}
-    if "archive_format" in ends or "serialized_exported_program.json" in ends:
-        return "a program that torch.export saved (.pt2)", SAVE
-    if "constants.pkl" in ends:
-        return "a TorchScript archive (torch.jit.save)", SAVE
-    if "data.pkl" in ends:
+    basenames = {name.rpartition("/")[2] for name in names}
+    if "archive_format" in basenames or "serialized_exported_program.json" in basenames:
+        return "a program that torch.export saved (.pt2)", ADVICE_SAVE
+    if "constants.pkl" in basenames:
+        return "a TorchScript archive (torch.jit.save)", ADVICE_SAVE
+    if "data.pkl" in basenames:
         return None
-    if "model.weights.h5" in ends:
-        return "a Keras model (.keras)", CONVERT
+    if "model.weights.h5" in basenames:
+        return "a Keras model (.keras)", ADVICE_CONVERT
     if names and all(name.endswith(".npy") for name in names):
         return (
             "NumPy arrays (.npz)",
             "Turn them into tensors and save the dictionary: torch.save(state, 'weights.pth').",
         )
-    return "a zip archive", UNPACK
+    return "a zip archive", ADVICE_UNPACK
 
 
-def without_weights(content: Any) -> tuple[str, str] | None:
+def weightless_content(content: Any) -> tuple[str, str] | None:
     """Return what a dictionary is that holds no weights of a network; None where it may hold some."""
     if not isinstance(content, Mapping):
         return None
     if "param_groups" in content and "state" in content:
-        return "the state of an optimizer only", SAVE
+        return "the state of an optimizer only", ADVICE_SAVE
     if "shadow_params" in content:
         return "averaged weights without their names (torch_ema)", "Copy them to the network and save its state_dict."
     return None
@@ -148,25 +148,25 @@ def pickled_classes(path: Path) -> list[str]:
                 content = stream.read(MAX_PICKLE_BYTES)
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError):
         return []
-    return list(dict.fromkeys(_globals(content)))
+    return list(dict.fromkeys(_pickled_globals(content)))
 
 
-def _globals(content: bytes) -> Iterator[str]:
+def _pickled_globals(content: bytes) -> Iterator[str]:
     """Yield what GLOBAL and STACK_GLOBAL name, through the several pickles of torch's older format."""
     position = 0
     for _ in range(5):
         words: list[str] = []
         end = None
         try:
-            for opcode, argument, place in pickletools.genops(content[position:]):
+            for opcode, argument, opcode_position in pickletools.genops(content[position:]):
                 if opcode.name == "GLOBAL":
                     yield str(argument).replace(" ", ".")
                 elif opcode.name == "STACK_GLOBAL" and len(words) > 1:
                     yield ".".join(words[-2:])
                 elif isinstance(argument, str):
                     words.append(argument)
-                if opcode.name == "STOP" and place is not None:
-                    end = place + 1
+                if opcode.name == "STOP" and opcode_position is not None:
+                    end = opcode_position + 1
         except Exception:  # anything can stand in a file; what was named before that is enough for a message
             return
         if end is None or position + end >= len(content):

@@ -14,7 +14,7 @@ Head: TypeAlias = Literal["linear", "gap"]
 HEADS: tuple[Head, ...] = ("linear", "gap")
 
 
-class Pooled(nn.Module):
+class GapClassifier(nn.Module):
     """features -> average over the places -> one linear layer."""
 
     def __init__(self, features: nn.Module, channels: int, classes: int) -> None:
@@ -29,7 +29,7 @@ class Pooled(nn.Module):
         return out
 
 
-class Features(nn.Module):
+class TimmFeatures(nn.Module):
     """A network of timm without what comes behind its grid."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -42,7 +42,7 @@ class Features(nn.Module):
         return out
 
 
-def with_classes(network: nn.Module, classes: int, head: Head, size: tuple[int, int]) -> nn.Module:
+def replace_head(network: nn.Module, classes: int, head: Head, size: tuple[int, int]) -> nn.Module:
     """The network, in eval mode, with a new last layer for so many classes. It is changed.
 
     head    linear replaces the last layer; gap also what lies before it, up to the grid, unless that is an average
@@ -50,14 +50,14 @@ def with_classes(network: nn.Module, classes: int, head: Head, size: tuple[int, 
     """
     if head not in HEADS:
         raise ModelError(f"a head is {' or '.join(HEADS)}, not {head!r}.")
-    _without_helpers(network)
+    _remove_auxiliary(network)
     network.eval()
     probe = torch.zeros(1, 3, *size)
-    if head == "linear" or _averages(network, probe):
-        _replace(network, last_layer(network), classes)
+    if head == "linear" or _ends_in_average(network, probe):
+        _replace_layer(network, last_layer(network), classes)
     else:
-        network = _pooled(network, probe, classes)
-    _check(network, probe, classes)
+        network = _with_gap_head(network, probe, classes)
+    _check_output(network, probe, classes)
     return network
 
 
@@ -70,7 +70,7 @@ def last_layer(network: nn.Module) -> str:
     raise ModelError(f"{type(network).__name__} has no linear layer at its end that could be replaced.")
 
 
-def _replace(network: nn.Module, name: str, classes: int) -> None:
+def _replace_layer(network: nn.Module, name: str, classes: int) -> None:
     old: Any = network.get_submodule(name)
     bias = old.bias is not None
     new = nn.Linear(old.in_features, classes, bias) if isinstance(old, nn.Linear) else None
@@ -81,7 +81,7 @@ def _replace(network: nn.Module, name: str, classes: int) -> None:
             setattr(network, attribute, classes)  # SqueezeNet and timm look at it
 
 
-def _without_helpers(network: nn.Module) -> None:
+def _remove_auxiliary(network: nn.Module) -> None:
     """Drop the side classifiers that GoogLeNet and Inception train with: their classes are ImageNet's."""
     if getattr(network, "aux_logits", False):
         network.aux_logits = False  # type: ignore[assignment] # nn.Module cannot know its attributes' types
@@ -91,34 +91,34 @@ def _without_helpers(network: nn.Module) -> None:
 
 
 @torch.no_grad()
-def _averages(network: nn.Module, probe: Tensor) -> bool:
+def _ends_in_average(network: nn.Module, probe: Tensor) -> bool:
     """Whether the last layer reads the plain average of a grid over its places: then CAM applies as it is."""
     grids: list[Tensor] = []
-    read: list[Tensor] = []
+    head_inputs: list[Tensor] = []
 
-    def keep(module: nn.Module, inputs: Any, output: Any) -> None:
+    def keep_grid(module: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(output, Tensor) and output.dim() == 4 and output.shape[2] * output.shape[3] > 1:
             grids.append(output.clone())
 
     head = network.get_submodule(last_layer(network))
-    handles = [module.register_forward_hook(keep) for module in network.modules()]
-    handles.append(head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0])))
+    handles = [module.register_forward_hook(keep_grid) for module in network.modules()]
+    handles.append(head.register_forward_pre_hook(lambda _, inputs: head_inputs.append(inputs[0])))
     try:
         generator = torch.Generator().manual_seed(0)
         network(torch.randn(probe.shape, generator=generator))
     finally:
         for handle in handles:
             handle.remove()
-    if not read or read[-1].dim() != 2:
+    if not head_inputs or head_inputs[-1].dim() != 2:
         return False
-    tolerance = 1e-5 * float(read[-1].abs().max())
-    means = (grid.mean(places) for grid in reversed(grids) for places in ((2, 3), (1, 2)))
-    return any(mean.shape == read[-1].shape and torch.allclose(mean, read[-1], atol=tolerance) for mean in means)
+    tolerance = 1e-5 * float(head_inputs[-1].abs().max())
+    means = (grid.mean(dims) for grid in reversed(grids) for dims in ((2, 3), (1, 2)))
+    return any(mean.shape == head_inputs[-1].shape and torch.allclose(mean, head_inputs[-1], atol=tolerance) for mean in means)
 
 
 @torch.no_grad()
-def _pooled(network: nn.Module, probe: Tensor, classes: int) -> nn.Module:
-    features = _features(network)
+def _with_gap_head(network: nn.Module, probe: Tensor, classes: int) -> nn.Module:
+    features = _feature_extractor(network)
     grid = features(probe)
     if not isinstance(grid, Tensor) or grid.dim() != 4 or grid.shape[2] * grid.shape[3] < 2:
         shape = tuple(grid.shape) if isinstance(grid, Tensor) else type(grid).__name__
@@ -126,14 +126,14 @@ def _pooled(network: nn.Module, probe: Tensor, classes: int) -> nn.Module:
             f"{type(network).__name__} has no grid of features to average: it gives {shape}. --head gap is for "
             "convolutional networks; take --head linear."
         )
-    return Pooled(features, grid.shape[1], classes).eval()
+    return GapClassifier(features, grid.shape[1], classes).eval()
 
 
-def _features(network: nn.Module) -> nn.Module:
+def _feature_extractor(network: nn.Module) -> nn.Module:
     """What of the network comes before its grid is flattened."""
     if hasattr(network, "forward_features") and hasattr(network, "reset_classifier"):
         network.reset_classifier(0)  # type: ignore[operator]
-        return Features(network)
+        return TimmFeatures(network)
     features = getattr(network, "features", None)
     if not isinstance(features, nn.Module):
         raise ModelError(
@@ -147,8 +147,8 @@ def _features(network: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def _check(network: nn.Module, probe: Tensor, classes: int) -> None:
+def _check_output(network: nn.Module, probe: Tensor, classes: int) -> None:
     out = network(probe)
     if not isinstance(out, Tensor) or tuple(out.shape) != (1, classes):
-        found = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-        raise ModelError(f"{type(network).__name__} gives {found} for {classes} classes; it must give (1, {classes}).")
+        shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise ModelError(f"{type(network).__name__} gives {shape} for {classes} classes; it must give (1, {classes}).")

@@ -32,28 +32,28 @@ def class_names(labels: Sequence[str] | str | Path) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"the class names in {path} cannot be read: {error}.") from None
     if text.lstrip("\ufeff").lstrip().startswith("["):
-        return json_names(text.lstrip("\ufeff"), what=str(path))
+        return parse_json_names(text.lstrip("\ufeff"), source=str(path))
     return tuple(line.strip() for line in text.lstrip("\ufeff").splitlines() if line.strip())
 
 
-def json_names(text: str, *, what: str) -> tuple[str, ...]:
+def parse_json_names(text: str, *, source: str) -> tuple[str, ...]:
     """Return the names in a JSON list. Raises `ModelError` for anything but a flat list of names or numbers."""
     try:
         names = json.loads(text)
     except (ValueError, RecursionError) as error:  # deeply nested, or a number of too many digits
         raise ModelError(
-            f"{what}: this begins like a JSON list of names, but is none ({printable(error) or type(error).__name__})."
+            f"{source}: this begins like a JSON list of names, but is none ({printable(error) or type(error).__name__})."
         ) from None
-    return plain_names(names, what=what)
+    return check_names(names, source=source)
 
 
-def plain_names(names: Any, *, what: str) -> tuple[str, ...]:
+def check_names(names: Any, *, source: str) -> tuple[str, ...]:
     """Return a list of class names out of a file as text. Raises `ModelError` where it is no such list."""
     if not isinstance(names, list):
-        raise ModelError(f"{what}: a list of names is needed, not {type(names).__name__}.")
-    wrong = next((name for name in names if isinstance(name, bool) or not isinstance(name, str | int | float)), "")
-    if wrong != "":
-        raise ModelError(f"{what}: a class name is text, not {type(wrong).__name__}.")
+        raise ModelError(f"{source}: a list of names is needed, not {type(names).__name__}.")
+    invalid = next((name for name in names if isinstance(name, bool) or not isinstance(name, str | int | float)), "")
+    if invalid != "":
+        raise ModelError(f"{source}: a class name is text, not {type(invalid).__name__}.")
     return tuple(str(name) for name in names)
 
 

@@ -16,7 +16,7 @@ from camlucida.models import toybox as built_in
 from camlucida.models.file_formats import has_index
 from camlucida.models.labels import class_names
 from camlucida.models.model import Model, Output
-from camlucida.models.preprocessing import preprocessing
+from camlucida.models.preprocessing import make_preprocessing
 from camlucida.models.recorded import architecture_named
 from camlucida.options import shown
 
@@ -57,19 +57,19 @@ def load(
     Weights that are not on this machine are fetched once, with a progress bar. Raises `ModelError`, with what was
     wanted, what was found and what to do, also offline.
     """
-    given: Any = spec
-    if not isinstance(given, str | os.PathLike):
-        hint = " wrap() makes a model of a network." if isinstance(given, nn.Module) else ""
-        raise ModelError(f"load needs a name or a file, not {type(given).__name__}.{hint}")
+    requested: Any = spec
+    if not isinstance(requested, str | os.PathLike):
+        hint = " wrap() makes a model of a network." if isinstance(requested, nn.Module) else ""
+        raise ModelError(f"load needs a name or a file, not {type(requested).__name__}.{hint}")
     if not isinstance(pretrained, bool):
         raise ModelError(f"load: pretrained is True or False, not {shown(pretrained)}.")
     architecture: Any = arch
     if not isinstance(architecture, str | None):
         raise ModelError(f"arch is the name of an architecture, such as 'resnet18', not {type(architecture).__name__}.")
-    opening = _Opening(trust_code)
-    model = opening.named(given, arch, pretrained) if isinstance(given, str) else opening.file(os.fsdecode(given), arch)
+    loader = _ModelLoader(trust_code)
+    model = loader.from_spec(requested, arch, pretrained) if isinstance(requested, str) else loader.from_file(os.fsdecode(requested), arch)
     if preprocess:
-        model = replace(model, preprocessing=preprocessing(model.preprocessing, **preprocess))
+        model = replace(model, preprocessing=make_preprocessing(model.preprocessing, **preprocess))
     return replace(model, labels=class_names(labels)) if labels is not None else model
 
 
@@ -98,7 +98,7 @@ def load_recorded(
     if trust_code and isinstance(spec, str) and isinstance(arch, str | None):
         return load(spec, arch=arch, labels=labels, trust_code=True)
     name = None if arch is None else architecture_named(arch, by=by, instead=instead)
-    if isinstance(spec, str) and "://" not in spec and (checkpoint.looks_like_file(spec) or runs.home(spec)):
+    if isinstance(spec, str) and "://" not in spec and (checkpoint.looks_like_file(spec) or runs.run_folder(spec)):
         return load(Path(spec), arch=name, labels=labels)
     return load(architecture_named(spec, by=by, instead=instead), arch=name, labels=labels)
 
@@ -124,12 +124,12 @@ def wrap(
     """
     if not isinstance(network, nn.Module):
         raise ModelError(f"wrap needs a torch.nn.Module, not {type(network).__name__}.")
-    how = preprocessing(preprocess, **numbers)
-    return Model(network, how, () if labels is None else class_names(labels), layer, output, name)
+    preprocessing_ = make_preprocessing(preprocess, **numbers)
+    return Model(network, preprocessing_, () if labels is None else class_names(labels), layer, output, name)
 
 
 @dataclass(frozen=True)
-class _Opening:
+class _ModelLoader:
     """One call of `load`.
 
     Attributes:
@@ -140,67 +140,67 @@ class _Opening:
     trust_code: bool
     parents: tuple[str, ...] = ()
 
-    def named(self, spec: str, arch: str | None, pretrained: bool) -> Model:
+    def from_spec(self, spec: str, arch: str | None, pretrained: bool) -> Model:
         """Return the model of a spec that a user typed."""
         source, colon, rest = spec.partition(":")
-        is_file = checkpoint.looks_like_file(spec) or (arch is None and runs.home(spec) is not None)
+        is_file = checkpoint.looks_like_file(spec) or (arch is None and runs.run_folder(spec) is not None)
         if colon and source in SOURCES and arch is None and not is_file:
             return replace(SOURCES[source](rest, pretrained), spec=spec)
         if is_file:
-            return self.file(spec, arch)
+            return self.from_file(spec, arch)
         if arch is not None:
-            raise ModelError(f"--arch {arch} belongs to a checkpoint file, and {spec!r} is none: {_no_file(spec)}")
+            raise ModelError(f"--arch {arch} belongs to a checkpoint file, and {spec!r} is none: {_no_file_message(spec)}")
         if spec == "toybox":
             return replace(built_in.load("", pretrained), spec=spec)
         if spec == small.NAME:
             return replace(small.load(pretrained), spec=spec)
-        if torchvision_models.knows(spec):
+        if torchvision_models.is_known(spec):
             return replace(torchvision_models.load(spec, pretrained), spec=spec)
-        raise ModelError(_unknown(spec))
+        raise ModelError(_unknown_model_message(spec))
 
-    def file(self, path: str, arch: str | None) -> Model:
+    def from_file(self, path: str, arch: str | None) -> Model:
         """Return the model in a checkpoint file or in the folder of a run."""
-        if arch is None and runs.home(path) is not None:
-            return replace(runs.load(path, self._of_run), spec=_short(path))
+        if arch is None and runs.run_folder(path) is not None:
+            return replace(runs.load(path, self._recorded_by_run), spec=_short_name(path))
         if not checkpoint.looks_like_file(path):
-            raise ModelError(_no_file(path))
-        built = None if arch is None else self.named(arch, None, False)
-        return replace(checkpoint.load(Path(path).expanduser(), built, self._of_file), spec=Path(path).name)
+            raise ModelError(_no_file_message(path))
+        built = None if arch is None else self.from_spec(arch, None, False)
+        return replace(checkpoint.load(Path(path).expanduser(), built, self._recorded_by_file), spec=Path(path).name)
 
-    def _of_file(self, name: Any, by: str, instead: str) -> Model:
+    def _recorded_by_file(self, name: Any, by: str, instead: str) -> Model:
         """Return the architecture that a weights file names: never more than a registry holds."""
-        return self.named(architecture_named(name, by=by, instead=instead), None, False)
+        return self.from_spec(architecture_named(name, by=by, instead=instead), None, False)
 
-    def _of_run(self, name: Any, by: str, instead: str) -> Model:
+    def _recorded_by_run(self, name: Any, by: str, instead: str) -> Model:
         """Return the architecture that a run names: any, where the user trusts it."""
         if not self.trust_code or not isinstance(name, str):
-            return self.named(architecture_named(name, by=by, instead=instead), None, False)
+            return self.from_spec(architecture_named(name, by=by, instead=instead), None, False)
         if by in self.parents:
             raise ModelError(f"{by} names itself as its architecture.")
-        return _Opening(True, (*self.parents, by)).named(name, None, False)
+        return _ModelLoader(True, (*self.parents, by)).from_spec(name, None, False)
 
 
-def _short(spec: str) -> str:
+def _short_name(spec: str) -> str:
     """A run by its folder's name; one of its files by both."""
     path = Path(spec).expanduser().absolute()
     return path.name if path.is_dir() else f"{path.parent.name}/{path.name}"
 
 
-def _unknown(spec: str) -> str:
+def _unknown_model_message(spec: str) -> str:
     source, colon, _ = spec.partition(":")
     if colon:
         return f"no source {source!r} for models.{nearest(source, SOURCES)} Known: {', '.join(SOURCES)}."
     if "/" in spec or Path(spec).suffix in checkpoint.SUFFIXES or _is_folder(spec):
-        return _no_file(spec)
-    hint = nearest(spec, [*torchvision_models.names(), "toybox"])
-    if timm_models.knows(spec):
+        return _no_file_message(spec)
+    hint = nearest(spec, [*torchvision_models.classifier_names(), "toybox"])
+    if timm_models.is_known(spec):
         hint = f" Did you mean 'timm:{spec}'?"
     return (
         f"no model {spec[:200]!r}.{hint} `camlucida models` lists the names; a file or python:module:function does too."
     )
 
 
-def _no_file(spec: str) -> str:
+def _no_file_message(spec: str) -> str:
     if not _is_folder(spec):
         return f"there is no file {spec[:200]!r} here ({Path.cwd()})."
     if (Path(spec).expanduser() / "saved_model.pb").is_file():

@@ -36,9 +36,9 @@ class Model:
     spec: str = ""
 
     def __post_init__(self) -> None:
-        given: Any = self.network
-        if not isinstance(given, nn.Module):
-            raise ModelError(f"a model is a torch.nn.Module, a wrapped one or a name, not {type(given).__name__}.")
+        layer: Any = self.network
+        if not isinstance(layer, nn.Module):
+            raise ModelError(f"a model is a torch.nn.Module, a wrapped one or a name, not {type(layer).__name__}.")
 
     @property
     def name(self) -> str:

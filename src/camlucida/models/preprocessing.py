@@ -69,32 +69,32 @@ class Preprocessing:
         if not _is_number(self.fill) or not 0 <= self.fill <= 1:
             raise ModelError(f"fill is between 0 and 1, not {self.fill!r}.")
 
-    def __call__(self, picture: Image.Image) -> tuple[Tensor, Geometry]:
+    def __call__(self, image: Image.Image) -> tuple[Tensor, Geometry]:
         """The input (c, height, width) of an RGB picture, and where it lies on the picture."""
-        resized, geometry = self.placed(picture)
+        resized, geometry = self.resize_and_place(image)
         array = np.array(resized.convert("L" if len(self.mean) == 1 else "RGB"), dtype=np.uint8)
         pixels = torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).float().div(255)
         mean, std = torch.tensor(self.mean)[:, None, None], torch.tensor(self.std)[:, None, None]
         return ((pixels - mean) / std).contiguous(), geometry
 
-    def placed(self, picture: Image.Image) -> tuple[Image.Image, Geometry]:
+    def resize_and_place(self, image: Image.Image) -> tuple[Image.Image, Geometry]:
         """The picture as the network sees it, before normalising, and where that lies on the original."""
         height, width = self.size
-        new_width, new_height = self._resized(picture.size)
+        new_width, new_height = self._resized_size(image.size)
         if new_width * new_height > MAX_PIXELS:  # a thread of 2 × 40,000 pixels would become 256 × 5,120,000
             raise ImageError(
-                f"a picture of {picture.width} × {picture.height} is too long: with its shorter side at "
+                f"a picture of {image.width} × {image.height} is too long: with its shorter side at "
                 f"{min(new_width, new_height)} pixels it has {new_width * new_height / 1e6:,.0f} megapixels. Cut it up."
             )
-        left, top = _margin(new_width, width), _margin(new_height, height)
-        resized = picture.resize((new_width, new_height), getattr(Image.Resampling, self.interpolation.upper()))
-        grey = round(255 * self.fill) if self.fit == "letterbox" else 0
-        seen = Image.new(picture.mode, (width, height), (grey, grey, grey) if picture.mode == "RGB" else grey)
-        seen.paste(resized, (-left, -top))
-        scale = new_width / picture.width, new_height / picture.height
-        return seen, Geometry(picture.size, (width, height), scale, (float(-left), float(-top)))
+        left, top = _crop_margin(new_width, width), _crop_margin(new_height, height)
+        resized = image.resize((new_width, new_height), getattr(Image.Resampling, self.interpolation.upper()))
+        pad_level = round(255 * self.fill) if self.fit == "letterbox" else 0
+        network_view = Image.new(image.mode, (width, height), (pad_level, pad_level, pad_level) if image.mode == "RGB" else pad_level)
+        network_view.paste(resized, (-left, -top))
+        scale = new_width / image.width, new_height / image.height
+        return network_view, Geometry(image.size, (width, height), scale, (float(-left), float(-top)))
 
-    def _resized(self, size: tuple[int, int]) -> tuple[int, int]:
+    def _resized_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) after resizing a picture of `size`."""
         (width, height), (h, w) = size, self.size
         if self.fit == "squash":
@@ -107,15 +107,15 @@ class Preprocessing:
             return short, max(int(short * height / width), 1)
         return max(int(short * width / height), 1), short
 
-    def denormalised(self, inputs: Tensor) -> Tensor:
+    def denormalise(self, inputs: Tensor) -> Tensor:
         """The network's inputs (b, c, h, w) back in [0, 1], for showing tensors as pictures."""
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)
         return (inputs.cpu().float() * std[:, None, None] + mean[:, None, None]).clamp(0, 1)
 
 
-def _margin(there: int, wanted: int) -> int:
+def _crop_margin(size: int, target_size: int) -> int:
     """What to cut off before the centre, negative to pad: rounded as torchvision does it, for the same pixels."""
-    return round((there - wanted) / 2.0) if there >= wanted else -((wanted - there) // 2)
+    return round((size - target_size) / 2.0) if size >= target_size else -((target_size - size) // 2)
 
 
 def _is_count(value: Any) -> bool:
@@ -131,18 +131,18 @@ def _check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
         raise ModelError(f"{name} is {', '.join(known[:-1])} or {known[-1]}, not {value!r}.")
 
 
-def check_recorded(how: Preprocessing) -> Preprocessing:
+def check_recorded_size(preprocess: Preprocessing) -> Preprocessing:
     """Return preprocessing that a file asks for, unless it asks for more memory than a file may."""
-    largest = max(*how.size, how.resize or 0)
+    largest = max(*preprocess.size, preprocess.resize or 0)
     if largest > MAX_RECORDED_SIDE:
         raise ModelError(
             f"a side of {largest:,} pixels is more than a file may ask for ({MAX_RECORDED_SIDE:,}). If it is meant, "
             "give it yourself: size=… in Python."
         )
-    return how
+    return preprocess
 
 
-def preprocessing(
+def make_preprocessing(
     preprocess: Any = None,
     *,
     size: int | tuple[int, int] | None = None,
@@ -156,7 +156,7 @@ def preprocessing(
     size         of the network's input, one number for a square; `mean` and `std` per channel in [0, 1]
     rest         further fields of `Preprocessing`
     """
-    base = _read(preprocess) if preprocess is not None else Preprocessing()
+    base = _from_transforms(preprocess) if preprocess is not None else Preprocessing()
     changes: dict[str, Any] = dict(rest)
     if size is not None:
         changes["size"] = (size, size) if isinstance(size, int) else tuple(size)
@@ -167,15 +167,15 @@ def preprocessing(
     if std is not None:
         changes["std"] = tuple(float(s) for s in std)
     try:
-        made = replace(base, **changes)
+        result = replace(base, **changes)
     except TypeError as error:
         raise ModelError(f"preprocessing cannot be understood: {error}.") from None
-    if len(made.mean) != len(made.std) or len(made.mean) not in (1, 3):
-        raise ModelError(f"mean and std need 1 or 3 numbers each, but have {len(made.mean)} and {len(made.std)}.")
-    return made
+    if len(result.mean) != len(result.std) or len(result.mean) not in (1, 3):
+        raise ModelError(f"mean and std need 1 or 3 numbers each, but have {len(result.mean)} and {len(result.std)}.")
+    return result
 
 
-def _read(transforms: Any) -> Preprocessing:
+def _from_transforms(transforms: Any) -> Preprocessing:
     """Recognise torchvision's presets and `Compose`s of the usual steps by their attributes."""
     if isinstance(transforms, Preprocessing):
         return transforms
@@ -195,25 +195,25 @@ def _read(transforms: Any) -> Preprocessing:
             "Pass weights.transforms(), a Compose of Resize, CenterCrop, ToTensor and Normalize, "
             "or size=, mean= and std=."
         )
-    return _read_steps(list(_each(steps)))
+    return _from_steps(list(_make_explanations(steps)))
 
 
-SCALING = ("ToTensor", "MaybeToTensor", "ConvertImageDtype")
-PASSING = ("PILToTensor", "MaybePILToTensor", "ToImage", "ToPureTensor", "ToRGB", "RGB", "Identity")
+SCALING_STEPS = ("ToTensor", "MaybeToTensor", "ConvertImageDtype")
+IGNORED_STEPS = ("PILToTensor", "MaybePILToTensor", "ToImage", "ToPureTensor", "ToRGB", "RGB", "Identity")
 
 
-def _each(steps: Any) -> Iterator[Any]:
+def _make_explanations(steps: Any) -> Iterator[Any]:
     """The steps, with those of a Compose within the Compose in its place."""
     for step in steps:
         if type(step).__name__ == "Compose":
-            yield from _each(step.transforms)
+            yield from _make_explanations(step.transforms)
         else:
             yield step
 
 
-def _read_steps(steps: list[Any]) -> Preprocessing:
+def _from_steps(steps: list[Any]) -> Preprocessing:
     names = [type(step).__name__ for step in steps]
-    unknown = [n for n in names if n not in ("Resize", "CenterCrop", "Normalize", "ToDtype", *SCALING, *PASSING)]
+    unknown = [n for n in names if n not in ("Resize", "CenterCrop", "Normalize", "ToDtype", *SCALING_STEPS, *IGNORED_STEPS)]
     if unknown:
         raise ModelError(
             f"the step {unknown[0]} in these transforms is not one that maps can be followed through. "
@@ -230,32 +230,32 @@ def _read_steps(steps: list[Any]) -> Preprocessing:
     if not resizes:
         raise ModelError("these transforms have no Resize: say how large the input is with size=.")
     unscaled = "ToImage" in names or "PILToTensor" in names
-    scaled = any(n in SCALING or (n == "ToDtype" and s.scale) for s, n in zip(steps, names, strict=True))
+    scaled = any(n in SCALING_STEPS or (n == "ToDtype" and s.scale) for s, n in zip(steps, names, strict=True))
     if unscaled and not scaled:
         raise ModelError("these transforms leave the pixels in 0 to 255: use ToDtype(torch.float32, scale=True).")
     normalise = [s for s, n in zip(steps, names, strict=True) if n == "Normalize"]
     return replace(
-        _resized_and_cropped(resizes[0], crops[0] if crops else None),
+        _from_resize_and_crop(resizes[0], crops[0] if crops else None),
         mean=_floats(normalise[0].mean) if normalise else (0.0,) * 3,
         std=_floats(normalise[0].std) if normalise else (1.0,) * 3,
     )
 
 
-def _resized_and_cropped(resize: Any, crop: Any) -> Preprocessing:
+def _from_resize_and_crop(resize: Any, crop: Any) -> Preprocessing:
     if getattr(resize, "max_size", None) is not None:
         raise ModelError("Resize with max_size makes inputs of any shape: say how large the input is with size=.")
     interpolation = _interpolation(resize.interpolation)
-    size, cut = _pair(resize.size), None if crop is None else _pair(crop.size)
+    size, crop_size = _pair(resize.size), None if crop is None else _pair(crop.size)
     if isinstance(resize.size, list | tuple) and len(resize.size) == 2:
-        if cut is not None and cut != size:
-            raise ModelError(f"Resize({size}) to a fixed shape and then CenterCrop({cut}) cannot be followed.")
+        if crop_size is not None and crop_size != size:
+            raise ModelError(f"Resize({size}) to a fixed shape and then CenterCrop({crop_size}) cannot be followed.")
         return Preprocessing(size, None, "squash", interpolation=interpolation)
-    if cut is None:
+    if crop_size is None:
         raise ModelError(
             f"Resize({size[0]}) leaves pictures as oblong as they are, so the input has no one size: "
             f"add CenterCrop({size[0]}), or write Resize(({size[0]}, {size[0]}))."
         )
-    return Preprocessing(cut, size[0], "crop", interpolation=interpolation)
+    return Preprocessing(crop_size, size[0], "crop", interpolation=interpolation)
 
 
 def _pair(size: Any) -> tuple[int, int]:

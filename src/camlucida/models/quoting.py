@@ -13,5 +13,5 @@ def quoted(thing: Any, length: int = 80) -> str:
 
 def printable(text: object, length: int = 80) -> str:
     """Return text out of a file with everything that a terminal could act on escaped, shortened."""
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text)[: length + 1])
-    return shown if len(shown) <= length else f"{shown[: length - 1]}…"
+    escaped = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text)[: length + 1])
+    return escaped if len(escaped) <= length else f"{escaped[: length - 1]}…"

@@ -24,7 +24,7 @@ _TIMM = re.compile(r"timm:([a-z0-9_]{1,80})(\.[a-z0-9_]{1,80})?", re.ASCII)
 _TOYBOX = re.compile(r"toybox(?::([a-z]{1,20}))?", re.ASCII)
 
 
-def registered(name: Any) -> str | None:
+def registered_spec(name: Any) -> str | None:
     """Return the spec of the architecture that a file names, or None if a file may not name it.
 
     Args:
@@ -44,9 +44,9 @@ def registered(name: Any) -> str | None:
     if match := _TOYBOX.fullmatch(name):
         return name if match[1] is None or match[1] in NETWORKS else None
     if match := _TIMM.fullmatch(name):
-        return name if timm_models.registers(match[1]) else None
+        return name if timm_models.is_registered(match[1]) else None
     match = _TORCHVISION.fullmatch(name)
-    if match is None or match[1].lower() not in torchvision_models.names():
+    if match is None or match[1].lower() not in torchvision_models.classifier_names():
         return None
     weights = match[2] or ""
     return match[1] + weights if torchvision_models.has_weights(match[1], weights.removeprefix("@")) else None
@@ -66,7 +66,7 @@ def architecture_named(name: Any, *, by: str, instead: str) -> str:
     Raises:
         ModelError: If a file may not name it.
     """
-    spec = registered(name)
+    spec = registered_spec(name)
     if spec is None:
         raise ModelError(
             f"{by} names {quoted(name)} as its architecture. A file may only name {ARCHITECTURES}, so that opening it "

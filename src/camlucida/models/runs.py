@@ -13,21 +13,21 @@ from torch import nn
 
 from camlucida._files import atomic_write
 from camlucida.errors import ModelError
-from camlucida.models.checkpoint import MAX_CLASSES, read, take
-from camlucida.models.heads import HEADS, Head, with_classes
-from camlucida.models.labels import plain_names
+from camlucida.models.checkpoint import MAX_CLASSES, read_weights, load_weights
+from camlucida.models.heads import HEADS, Head, replace_head
+from camlucida.models.labels import check_names
 from camlucida.models.model import Model
-from camlucida.models.preprocessing import Preprocessing, check_recorded
+from camlucida.models.preprocessing import Preprocessing, check_recorded_size
 from camlucida.models.quoting import printable
 
-DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
-FORMAT = 1
-TRUST = "If you trained it yourself, or trust whoever did: --trust-code, or trust_code=True in Python."
+MODEL_CARD_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
+FORMAT_VERSION = 1
+TRUST_HINT = "If you trained it yourself, or trust whoever did: --trust-code, or trust_code=True in Python."
 """What a user can do about an architecture that a run may not name on its own."""
 
 
 @dataclass(frozen=True)
-class Description:
+class ModelCard:
     """model.json: all that is needed to build the network again, and how it came about.
 
     arch            a spec of the architecture that it was made of
@@ -51,32 +51,32 @@ class Description:
 
     def write(self, folder: Path) -> None:
         """Whole or not at all."""
-        content = {"format": FORMAT, **asdict(self)}
-        atomic_write(folder / DESCRIPTION, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        content = {"format": FORMAT_VERSION, **asdict(self)}
+        atomic_write(folder / MODEL_CARD_FILE, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def described(folder: Path) -> Description:
+def read_model_card(folder: Path) -> ModelCard:
     """Return what model.json in a folder says, every field checked; `ModelError` where it does not say it.
 
     The architecture is not: see `load`, and `camlucida.models.recorded`.
     """
-    file = folder / DESCRIPTION
+    file = folder / MODEL_CARD_FILE
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(found, dict) or not isinstance(found["format"], int):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or not isinstance(content["format"], int):
             raise TypeError("not an object with a format")
-        if found["format"] > FORMAT:
+        if content["format"] > FORMAT_VERSION:
             raise ModelError(f"{file} was written by a newer version of camlucida: update camlucida.")
-        if found["head"] not in HEADS:
+        if content["head"] not in HEADS:
             raise KeyError("head")
-        classes = plain_names(found["classes"], what="classes")
+        classes = check_names(content["classes"], source="classes")
         if not 1 <= len(classes) <= MAX_CLASSES:
             raise ModelError(f"{len(classes):,} classes: 1 to {MAX_CLASSES:,} can be explained")
-        rest = {key: found.get(key, {}) for key in ("data", "training", "results", "versions")}
+        rest = {key: content.get(key, {}) for key in ("data", "training", "results", "versions")}
         if not all(isinstance(value, dict) for value in rest.values()):
             raise TypeError("data, training, results and versions are objects")
-        how = _preprocessing(found["preprocessing"])
-        return Description(found["arch"], found["head"], classes, how, **rest)
+        preprocess = _parse_preprocessing(content["preprocessing"])
+        return ModelCard(content["arch"], content["head"], classes, preprocess, **rest)
     except (OSError, ValueError, KeyError, TypeError, RecursionError, ModelError) as error:
         if isinstance(error, ModelError) and "newer version" in str(error):
             raise
@@ -84,23 +84,23 @@ def described(folder: Path) -> Description:
         raise ModelError(f"{file} does not describe a model: {type(error).__name__}: {reason}.") from None
 
 
-def _preprocessing(found: Any) -> Preprocessing:
-    lists = {key: tuple(found[key]) for key in ("size", "mean", "std")}
-    how = check_recorded(Preprocessing(**{**found, **lists}))
-    if len(how.mean) != 3 or len(how.std) != 3:
+def _parse_preprocessing(record: Any) -> Preprocessing:
+    lists = {key: tuple(record[key]) for key in ("size", "mean", "std")}
+    preprocess = check_recorded_size(Preprocessing(**{**record, **lists}))
+    if len(preprocess.mean) != 3 or len(preprocess.std) != 3:
         raise TypeError("mean and std have three numbers")
-    return how
+    return preprocess
 
 
-def home(spec: str) -> Path | None:
+def run_folder(spec: str) -> Path | None:
     """The folder of the run that a spec means: itself, or one of its weights files; None if it means none."""
     try:
         path = Path(spec).expanduser()
         if path.is_dir():
-            return path if (path / DESCRIPTION).is_file() else None
-        near = (path.parent, path.parent.parent)
+            return path if (path / MODEL_CARD_FILE).is_file() else None
+        parents = (path.parent, path.parent.parent)
         if path.suffix == ".safetensors" and path.is_file():
-            return next((folder for folder in near if (folder / DESCRIPTION).is_file()), None)
+            return next((folder for folder in parents if (folder / MODEL_CARD_FILE).is_file()), None)
     except (OSError, RuntimeError, ValueError):  # too long for a name, "~nobody", a zero byte
         pass
     return None
@@ -118,22 +118,22 @@ def load(spec: str, architecture: Callable[[Any, str, str], Model]) -> Model:
         ModelError: If it is no run, is damaged, or names an architecture that a file may not name.
     """
     path = Path(spec).expanduser()
-    folder = home(spec)
+    folder = run_folder(spec)
     if folder is None:
-        raise ModelError(f"{spec!r} is no run: it has no {DESCRIPTION}.")
-    file = folder / WEIGHTS if path.is_dir() else path
+        raise ModelError(f"{spec!r} is no run: it has no {MODEL_CARD_FILE}.")
+    file = folder / WEIGHTS_FILE if path.is_dir() else path
     if not file.is_file():
-        raise ModelError(f"{folder} has no {WEIGHTS} yet: its training has not come to the end of an epoch.")
-    about = described(folder)
-    state = read(file)
-    network = build(about, architecture(about.arch, str(folder / DESCRIPTION), TRUST).network)
-    take(network, state, what=str(file))
-    return Model(network.eval(), about.preprocessing, about.classes)
+        raise ModelError(f"{folder} has no {WEIGHTS_FILE} yet: its training has not come to the end of an epoch.")
+    card = read_model_card(folder)
+    state = read_weights(file)
+    network = build_network(card, architecture(card.arch, str(folder / MODEL_CARD_FILE), TRUST_HINT).network)
+    load_weights(network, state, source=str(file))
+    return Model(network.eval(), card.preprocessing, card.classes)
 
 
-def build(about: Description, network: nn.Module) -> nn.Module:
+def build_network(card: ModelCard, network: nn.Module) -> nn.Module:
     """The architecture with the head of the run."""
-    return with_classes(network, len(about.classes), about.head, about.preprocessing.size)
+    return replace_head(network, len(card.classes), card.head, card.preprocessing.size)
 
 
 def write_weights(network: nn.Module, file: Path) -> None:

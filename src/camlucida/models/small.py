@@ -14,28 +14,28 @@ from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing
 
 NAME = "small"
-SIDE = 96
+INPUT_PX = 96
 """Of the pictures it learns from, unless asked otherwise; any multiple of 8 will do."""
 WIDTHS = (24, 48, 96, 128)
 
 
-class Small(nn.Module):
+class SmallCNN(nn.Module):
     """0.3 million parameters; `features` gives (b, 128, h / 8, w / 8)."""
 
     def __init__(self, classes: int, widths: tuple[int, int, int, int] = WIDTHS) -> None:
         super().__init__()
-        one, two, three, four = widths
+        width1, width2, width3, width4 = widths
         self.features = nn.Sequential(
-            *_convolution(3, one, kernel=4, stride=2),
+            *_convolution(3, width1, kernel=4, stride=2),
             nn.MaxPool2d(2),
-            *_convolution(one, two),
-            *_convolution(two, two),
+            *_convolution(width1, width2),
+            *_convolution(width2, width2),
             nn.MaxPool2d(2),
-            *_convolution(two, three),
-            *_convolution(three, four),
+            *_convolution(width2, width3),
+            *_convolution(width3, width4),
         )
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(four, classes)
+        self.classifier = nn.Linear(width4, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, 3, h, w) -> (b, k) logits."""
@@ -43,9 +43,9 @@ class Small(nn.Module):
         return out
 
 
-def _convolution(inside: int, outside: int, kernel: int = 3, stride: int = 1) -> tuple[nn.Module, ...]:
-    layer = nn.Conv2d(inside, outside, kernel, stride, padding=1, bias=False)
-    return layer, nn.BatchNorm2d(outside), nn.ReLU(inplace=True)
+def _convolution(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> tuple[nn.Module, ...]:
+    layer = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=1, bias=False)
+    return layer, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)
 
 
 def load(pretrained: bool, classes: int = 10) -> Model:
@@ -54,5 +54,5 @@ def load(pretrained: bool, classes: int = 10) -> Model:
         raise ModelError(
             f"{NAME!r} is an architecture to train, without weights of its own: camlucida train DATA --arch {NAME}."
         )
-    how = Preprocessing((SIDE, SIDE), None, "crop", (0.5,) * 3, (0.25,) * 3)
-    return Model(Small(classes).eval(), how)
+    preprocess = Preprocessing((INPUT_PX, INPUT_PX), None, "crop", (0.5,) * 3, (0.25,) * 3)
+    return Model(SmallCNN(classes).eval(), preprocess)

@@ -23,20 +23,20 @@ WRAPPER_SEGMENTS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_c
 """Parts of a name that DataParallel, torch.compile, FSDP and checkpoint wrappers add, anywhere in it."""
 PREFIXES = ("model.", "net.", "network.", "backbone.", "encoder.")
 """What is removed from every name where no prefix leaves an exact fit, so that the error speaks of the rest."""
-AVERAGED = frozenset(
+EMA_NAMES = frozenset(
     {"state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema", "params_ema", "net_ema", "averaged_model",
      "swa_model", "model_swa", "teacher", "teacher_model"}
 )  # fmt: skip
 """Averaged weights, which a training script evaluates with: taken where the plain ones are there, too."""
-LAST_CHOICE = frozenset({"student", "student_model", "online", "online_model"})
+AUXILIARY_NAMES = frozenset({"student", "student_model", "online", "online_model"})
 LOSS_NAMES = frozenset(
     {"criterion", "criteria", "loss", "losses", "loss_fn", "loss_func", "loss_function", "loss_weight", "class_weights",
      "class_weight", "pos_weight", "train_loss", "val_loss"}
 )  # fmt: skip
 """First parts of names that belong to a loss, not to the network."""
-COUNTERS = frozenset({"n_averaged", "initted", "step", "global_step", "num_updates"})
+COUNTER_NAMES = frozenset({"n_averaged", "initted", "step", "global_step", "num_updates"})
 """Counters of averaging wrappers: nothing is lost without them."""
-DEPTH = 6
+MAX_DEPTH = 6
 OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
 
 
@@ -55,11 +55,11 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class _Fit:
+class _Match:
     candidate: Candidate
     prefix: str
     weights: dict[str, Tensor]
-    others: tuple[str, ...]
+    left_out: tuple[str, ...]
 
     @property
     def label(self) -> str:
@@ -70,29 +70,29 @@ class _Fit:
     def rank(self) -> int:
         """Return 0 for averaged weights, 1 for plain ones, 2 for those that only serve to train the others."""
         parts = {*self.candidate.path, *self.prefix.split(".")}
-        return 0 if parts & AVERAGED else 2 if parts & LAST_CHOICE else 1
+        return 0 if parts & EMA_NAMES else 2 if parts & AUXILIARY_NAMES else 1
 
 
 def candidates(content: Any) -> list[Candidate]:
     """Return every dictionary in a checkpoint that holds tensors by name, outer ones first."""
-    return list(_candidates(content, (), set()))
+    return list(_find_candidates(content, (), set()))
 
 
-def _candidates(content: Any, path: tuple[str, ...], seen: set[int]) -> Iterator[Candidate]:
-    if not isinstance(content, Mapping) or id(content) in seen or len(path) > DEPTH:
+def _find_candidates(content: Any, path: tuple[str, ...], seen: set[int]) -> Iterator[Candidate]:
+    if not isinstance(content, Mapping) or id(content) in seen or len(path) > MAX_DEPTH:
         return  # a pickle can hold itself
     seen.add(id(content))
-    arrays = {key: _tensor(value) for key, value in content.items() if isinstance(key, str)}
+    arrays = {key: _to_tensor(value) for key, value in content.items() if isinstance(key, str)}
     tensors = {key: value for key, value in arrays.items() if value is not None}
     if tensors:
-        whole = isinstance(content, dict) and all(content.get(key) is value for key, value in tensors.items())
-        yield Candidate(path, content if whole and len(tensors) == len(content) else tensors)  # type: ignore[arg-type]
+        all_kept = isinstance(content, dict) and all(content.get(key) is value for key, value in tensors.items())
+        yield Candidate(path, content if all_kept and len(tensors) == len(content) else tensors)  # type: ignore[arg-type]
     for key, value in content.items():
         if isinstance(key, str):
-            yield from _candidates(value, (*path, key), seen)
+            yield from _find_candidates(value, (*path, key), seen)
 
 
-def _tensor(value: Any) -> Tensor | None:
+def _to_tensor(value: Any) -> Tensor | None:
     if isinstance(value, Tensor):
         return value
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
@@ -100,7 +100,7 @@ def _tensor(value: Any) -> Tensor | None:
     return None
 
 
-def select(content: Any, own: Mapping[str, Tensor], what: str) -> tuple[dict[str, Tensor], str]:
+def select_weights(content: Any, own_state: Mapping[str, Tensor], file_name: str) -> tuple[dict[str, Tensor], str]:
     """Return the weights of a network out of a checkpoint, under the network's own names.
 
     Args:
@@ -115,104 +115,104 @@ def select(content: Any, own: Mapping[str, Tensor], what: str) -> tuple[dict[str
     Raises:
         ModelError: If the file holds no tensors by name, or several networks that fit equally well.
     """
-    several = [_unwrapped(candidate, own) for candidate in candidates(content)]
-    fits = _distinct([fit for candidate in several for fit in _fits(candidate, own)])
-    if not fits:
-        return _closest(several, own), ""
-    best = min(fit.rank for fit in fits)
-    chosen, *rivals = [fit for fit in fits if fit.rank == best]
-    if rivals:
+    unwrapped = [_strip_wrappers(candidate, own_state) for candidate in candidates(content)]
+    matches = _distinct([fit for candidate in unwrapped for fit in _matches(candidate, own_state)])
+    if not matches:
+        return _closest(unwrapped, own_state), ""
+    best = min(fit.rank for fit in matches)
+    chosen, *competing_classes = [match_ for match_ in matches if match_.rank == best]
+    if competing_classes:
         raise ModelError(
-            f"{what} holds several networks that fit: {', '.join(printable(f.label) for f in (chosen, *rivals)[:5])}. "
+            f"{file_name} holds several networks that fit: {', '.join(printable(f.label) for f in (chosen, *competing_classes)[:5])}. "
             "Save the one that you mean into a file of its own."
         )
-    left = [f"the weights of {fit.label}" for fit in fits if fit is not chosen]
-    left += [name for name in chosen.others if not _within(name, chosen, fits)]
-    if not left:
+    unused = [f"the weights of {fit.label}" for fit in matches if fit is not chosen]
+    unused += [name for name in chosen.left_out if not _belongs_to_other_match(name, chosen, matches)]
+    if not unused:
         return chosen.weights, ""
-    shown = ", ".join(printable(name) for name in left[:4])
-    more = f" and {len(left) - 4} more" if len(left) > 4 else ""
+    listed = ", ".join(printable(name) for name in unused[:4])
+    more = f" and {len(unused) - 4} more" if len(unused) > 4 else ""
     source = "" if chosen.label == "the top level" else f"the weights of {printable(chosen.label)} were taken; "
-    return chosen.weights, f"{what}: {source}not part of the network and left out: {shown}{more}."
+    return chosen.weights, f"{file_name}: {source}not part of the network and left out: {listed}{more}."
 
 
-def _within(name: str, chosen: _Fit, fits: list[_Fit]) -> bool:
+def _belongs_to_other_match(name: str, chosen: _Match, matches: list[_Match]) -> bool:
     """Return whether a tensor beside the chosen network belongs to another one that fits, which is told as a whole."""
     return any(
-        fit is not chosen and fit.candidate is chosen.candidate and fit.prefix and name.startswith(fit.prefix)
-        for fit in fits
+        match_ is not chosen and match_.candidate is chosen.candidate and match_.prefix and name.startswith(match_.prefix)
+        for match_ in matches
     )
 
 
-def _unwrapped(candidate: Candidate, own: Mapping[str, Tensor]) -> Candidate:
+def _strip_wrappers(candidate: Candidate, own_state: Mapping[str, Tensor]) -> Candidate:
     """Return the candidate without the parts of names that wrappers add, where the network has no such parts itself."""
-    state = modernized(candidate.state) if not any(OLD_DENSENET.match(key) for key in own) else candidate.state
-    drop = WRAPPER_SEGMENTS - {part for key in own for part in key.split(".")}
+    state = rename_old_densenet(candidate.state) if not any(OLD_DENSENET.match(key) for key in own_state) else candidate.state
+    drop = WRAPPER_SEGMENTS - {part for key in own_state for part in key.split(".")}
     names = {key: ".".join(part for part in key.split(".") if part not in drop) for key in state}
     if all(key == name for key, name in names.items()) or len(set(names.values())) < len(names):
         return Candidate(candidate.path, state)
     return Candidate(candidate.path, {names[key]: value for key, value in state.items()})
 
 
-def _fits(candidate: Candidate, own: Mapping[str, Tensor]) -> Iterator[_Fit]:
+def _matches(candidate: Candidate, own_state: Mapping[str, Tensor]) -> Iterator[_Match]:
     """Yield each prefix behind which there is all that the network needs and nothing else."""
-    needed = [key for key in own if not key.endswith("num_batches_tracked")]
+    needed = [key for key in own_state if not key.endswith("num_batches_tracked")]
     if not needed:
         return
     anchor, state = needed[0], candidate.state
     starts = {key[: -len(anchor)] for key in state if key == anchor or key.endswith(f".{anchor}")}
     for prefix in sorted(starts):
         inside = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        if any(key not in inside or not _alike(inside[key], own[key]) for key in needed):
+        if any(key not in inside or not _same_but_classes(inside[key], own_state[key]) for key in needed):
             continue
         if prefix:
-            others = [key for key in state if not key.startswith(prefix)]
-            extra = [key for key in inside if key not in own]
+            left_out = [key for key in state if not key.startswith(prefix)]
+            extra = [key for key in inside if key not in own_state]
         else:
-            others = [key for key in inside if key not in own and _first(key) in LOSS_NAMES | COUNTERS]
-            extra = [key for key in inside if key not in own and key not in others]
+            left_out = [key for key in inside if key not in own_state and _first_segment(key) in LOSS_NAMES | COUNTER_NAMES]
+            extra = [key for key in inside if key not in own_state and key not in left_out]
         if extra:
             continue
-        weights = state if not prefix and not others else {key: v for key, v in inside.items() if key in own}
-        yield _Fit(candidate, prefix, weights, tuple(key for key in others if key not in COUNTERS))
+        weights = state if not prefix and not left_out else {key: v for key, v in inside.items() if key in own_state}
+        yield _Match(candidate, prefix, weights, tuple(key for key in left_out if key not in COUNTER_NAMES))
 
 
-def _alike(given: Tensor, own: Tensor) -> bool:
+def _same_but_classes(tensor: Tensor, own: Tensor) -> bool:
     """Return whether two tensors have one shape, except perhaps for the number of classes."""
-    return given.dim() == own.dim() and given.shape[1:] == own.shape[1:]
+    return tensor.dim() == own.dim() and tensor.shape[1:] == own.shape[1:]
 
 
-def _first(key: str) -> str:
+def _first_segment(key: str) -> str:
     return key.partition(".")[0]
 
 
-def _distinct(fits: list[_Fit]) -> list[_Fit]:
+def _distinct(matches: list[_Match]) -> list[_Match]:
     """Return the fits without those that hold the same numbers as an earlier one."""
-    kept: list[_Fit] = []
-    for fit in fits:
-        if not any(_same(fit.weights, other.weights) for other in kept):
-            kept.append(fit)
-    return kept
+    distinct: list[_Match] = []
+    for match_ in matches:
+        if not any(_same_weights(match_.weights, other.weights) for other in distinct):
+            distinct.append(match_)
+    return distinct
 
 
-def _same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(value, other[key]) for key, value in one.items())
+def _same_weights(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(value, second[key]) for key, value in first.items())
 
 
-def _closest(several: list[Candidate], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _closest(unwrapped: list[Candidate], own_state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the candidate that shares most names with the network, once prefixes that all names share are gone."""
-    states = [_without_shared(candidate.state, own) for candidate in several]
-    return max(states, key=lambda state: len(state.keys() & own.keys()), default={})
+    states = [_strip_shared_prefixes(candidate.state, own_state) for candidate in unwrapped]
+    return max(states, key=lambda state: len(state.keys() & own_state.keys()), default={})
 
 
-def _without_shared(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _strip_shared_prefixes(state: dict[str, Tensor], own_state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for prefix in (*PREFIXES, *PREFIXES):
-        if all(key.startswith(prefix) for key in state) and not any(key in own for key in state):
+        if all(key.startswith(prefix) for key in state) and not any(key in own_state for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
 
 
-def modernized(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def rename_old_densenet(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights with DenseNet's older names (norm.1 for norm1, as in torchvision's own files) made new."""
     if not any(OLD_DENSENET.match(key) for key in state):
         return state

@@ -7,16 +7,16 @@ from typing import Any
 
 from camlucida.errors import ModelError, nearest
 from camlucida.extras import need
-from camlucida.models.fetch import reachable
+from camlucida.models.fetch import is_reachable
 from camlucida.models.labels import imagenet_names
 from camlucida.models.model import Model
-from camlucida.models.preprocessing import preprocessing
+from camlucida.models.preprocessing import make_preprocessing
 from camlucida.models.quoting import printable
 
 HUB = "huggingface.co"
 
 
-def knows(name: str) -> bool:
+def is_known(name: str) -> bool:
     """Whether timm is installed and has an architecture of that name."""
     if importlib.util.find_spec("timm") is None:
         return False
@@ -25,7 +25,7 @@ def knows(name: str) -> bool:
     return name.partition(".")[0] in timm.list_models()
 
 
-def registers(name: str) -> bool:
+def is_registered(name: str) -> bool:
     """Return whether timm's registry has an architecture of exactly that name. Raises `MissingExtra` without timm."""
     timm = need("timm", extra="timm", what=f"timm:{name}")
     return bool(timm.is_model(name))
@@ -44,8 +44,8 @@ def load(spec: str, pretrained: bool = True) -> Model:
     except Exception as error:  # a config.json can hold anything, and timm checks little of it
         raise ModelError(f"timm:{spec} cannot be loaded: {' '.join(printable(error, 400).split())[:300]}") from None
     config = timm.data.resolve_model_data_config(network)
-    how = preprocessing(timm.data.create_transform(**config, is_training=False))
-    return Model(network.eval(), how, _labels(network))
+    preprocess = make_preprocessing(timm.data.create_transform(**config, is_training=False))
+    return Model(network.eval(), preprocess, _labels(network))
 
 
 def _check_weights(timm: Any, spec: str) -> None:
@@ -59,12 +59,12 @@ def _check_weights(timm: Any, spec: str) -> None:
         if config is None or not config.has_weights:
             name, _, tag = spec.partition(".")
             tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{name}.*")]
-            have = ", ".join(tags[:6]) or "none for this architecture"
-            raise ModelError(f"timm has no pretrained weights {spec!r}.{nearest(tag, tags)} It has {have}.")
+            known_tags = ", ".join(tags[:6]) or "none for this architecture"
+            raise ModelError(f"timm has no pretrained weights {spec!r}.{nearest(tag, tags)} It has {known_tags}.")
         hub = config.hf_hub_id if isinstance(config.hf_hub_id, str) else None
         if hub and hub.endswith("/"):
             hub = f"{hub}{spec}"
-    if hub is None or _cached(hub) or reachable(HUB):
+    if hub is None or _cached(hub) or is_reachable(HUB):
         return
     raise ModelError(
         f"timm:{spec} needs its pretrained weights ({hub}), which are not on this machine, and {HUB} cannot be "
@@ -89,6 +89,6 @@ def _labels(network: Any) -> tuple[str, ...]:
     config = network.pretrained_cfg
     if config.get("label_names"):
         names = config["label_names"]
-        described = config.get("label_descriptions") or {}
-        return tuple(str(described.get(name, name)) for name in names)
+        descriptions = config.get("label_descriptions") or {}
+        return tuple(str(descriptions.get(name, name)) for name in names)
     return imagenet_names() if network.num_classes == 1000 else ()

@@ -31,7 +31,7 @@ def load_network(name: str) -> tuple[nn.Module, dict[str, str]]:
         try:
             with safe_open(str(path), framework="pt") as stored:
                 metadata = dict(stored.metadata() or {})
-                state = {key: _whole(stored.get_tensor(key)) for key in stored.keys()}  # noqa: SIM118 (not a dict)
+                state = {key: _to_float32(stored.get_tensor(key)) for key in stored.keys()}  # noqa: SIM118 (not a dict)
         except (OSError, SafetensorError) as error:
             raise ModelError(
                 f"The weights of the built-in network {name!r} cannot be read from {path} ({error}). "
@@ -41,16 +41,16 @@ def load_network(name: str) -> tuple[nn.Module, dict[str, str]]:
     return network.eval(), metadata
 
 
-def _whole(tensor: Tensor) -> Tensor:
+def _to_float32(tensor: Tensor) -> Tensor:
     """float32 for floats (the file holds half floats to stay small); counters as they are."""
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def load(spec: str, pretrained: bool = True) -> Model:
     """`toybox` (the residual network), `toybox:vgg`, `toybox:vit`, `toybox:cleverhans`."""
-    network, notes = load_network(spec or DEFAULT)
+    network, metadata = load_network(spec or DEFAULT)
     if not pretrained:
         network = build(spec or DEFAULT).eval()
-    size = int(notes["input_size"])
-    how = Preprocessing((size, size), None, "crop", tuple(json.loads(notes["mean"])), tuple(json.loads(notes["std"])))
-    return Model(network, how, tuple(json.loads(notes["classes"])))
+    size = int(metadata["input_size"])
+    preprocess = Preprocessing((size, size), None, "crop", tuple(json.loads(metadata["mean"])), tuple(json.loads(metadata["std"])))
+    return Model(network, preprocess, tuple(json.loads(metadata["classes"])))

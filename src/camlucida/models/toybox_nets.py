@@ -14,25 +14,25 @@ from torch import Tensor, nn
 
 from camlucida.errors import ModelError, nearest
 
-CLASSES = 10
+N_CLASSES = 10
 
 
 class BasicBlock(nn.Module):
     """Two convolutions and a shortcut; `stride` 2 halves the grid."""
 
-    def __init__(self, inside: int, outside: int, stride: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         kernel = 4 if stride == 2 else 3
-        self.conv1 = nn.Conv2d(inside, outside, kernel, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outside)
-        self.conv2 = nn.Conv2d(outside, outside, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outside)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
         self.relu = nn.ReLU(inplace=True)
         self.downsample: nn.Module | None = None
-        if stride != 1 or inside != outside:
+        if stride != 1 or in_channels != out_channels:
             smaller = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
-            project = nn.Conv2d(inside, outside, 1, bias=False)
-            self.downsample = nn.Sequential(smaller, project, nn.BatchNorm2d(outside))
+            project = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+            self.downsample = nn.Sequential(smaller, project, nn.BatchNorm2d(out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, inside, h, w) -> (b, outside, h / stride, w / stride)."""
@@ -47,19 +47,19 @@ class BasicBlock(nn.Module):
 class ToyResNet(nn.Module):
     """A residual net that ends in a global average and one linear layer; layer4 gives (b, 128, 12, 12)."""
 
-    def __init__(self, classes: int = CLASSES, widths: tuple[int, int, int, int] = (24, 48, 72, 128)) -> None:
+    def __init__(self, classes: int = N_CLASSES, widths: tuple[int, int, int, int] = (24, 48, 72, 128)) -> None:
         super().__init__()
-        one, two, three, four = widths
-        self.conv1 = nn.Conv2d(3, one, 4, stride=2, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(one)
+        width1, width2, width3, width4 = widths
+        self.conv1 = nn.Conv2d(3, width1, 4, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width1)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(2)
-        self.layer1 = nn.Sequential(BasicBlock(one, one, 1))
-        self.layer2 = nn.Sequential(BasicBlock(one, two, 2))
-        self.layer3 = nn.Sequential(BasicBlock(two, three, 1))
-        self.layer4 = nn.Sequential(BasicBlock(three, four, 1))
+        self.layer1 = nn.Sequential(BasicBlock(width1, width1, 1))
+        self.layer2 = nn.Sequential(BasicBlock(width1, width2, 2))
+        self.layer3 = nn.Sequential(BasicBlock(width2, width3, 1))
+        self.layer4 = nn.Sequential(BasicBlock(width3, width4, 1))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(four, classes)
+        self.fc = nn.Linear(width4, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, 3, h, w) -> (b, k) logits."""
@@ -72,20 +72,20 @@ class ToyResNet(nn.Module):
 class ToyVGG(nn.Module):
     """Convolutions, then linear layers on the flattened grid: no global average, so plain CAM cannot be."""
 
-    def __init__(self, classes: int = CLASSES, hidden: int = 96) -> None:
+    def __init__(self, classes: int = N_CLASSES, hidden: int = 96) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        inside = 3
-        for width in (16, "M", 32, "M", 64, "M", 96, 96, "M"):
-            if isinstance(width, str):
+        in_channels = 3
+        for out_channels in (16, "M", 32, "M", 64, "M", 96, 96, "M"):
+            if isinstance(out_channels, str):
                 layers.append(nn.MaxPool2d(2))
                 continue
-            layers += [nn.Conv2d(inside, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
+            layers += [nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False), nn.BatchNorm2d(out_channels)]
             layers.append(nn.ReLU(inplace=True))
-            inside = width
+            in_channels = out_channels
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(
-            nn.Linear(inside * 6 * 6, hidden),
+            nn.Linear(in_channels * 6 * 6, hidden),
             nn.ReLU(inplace=True),
             nn.Dropout(0.3),
             nn.Linear(hidden, classes),
@@ -165,7 +165,7 @@ class Block(nn.Module):
 class ToyViT(nn.Module):
     """A vision transformer: 12 x 12 patches of 8 pixels and a class token, names as in timm."""
 
-    def __init__(self, classes: int = CLASSES, dim: int = 96, depth: int = 6, heads: int = 3, ratio: int = 3) -> None:
+    def __init__(self, classes: int = N_CLASSES, dim: int = 96, depth: int = 6, heads: int = 3, ratio: int = 3) -> None:
         super().__init__()
         self.patch_embed = PatchEmbed(8, dim)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))

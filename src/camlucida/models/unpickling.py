@@ -33,20 +33,20 @@ def load_weights_only(path: Path) -> Any:
     """
     with (
         _LOCK,
-        _allowed(),
+        _allow_harmless(),
         warnings.catch_warnings(action="ignore"),  # torch's, about old pickle protocols
         path.open("rb") as stream,  # not the path: torch judges a file by its suffix
     ):
         return torch.load(stream, map_location="cpu", weights_only=True)
 
 
-def _allowed() -> AbstractContextManager[Any]:
+def _allow_harmless() -> AbstractContextManager[Any]:
     context: Any = getattr(torch.serialization, "safe_globals", None)  # since torch 2.5
-    return nullcontext() if context is None else context(harmless())
+    return nullcontext() if context is None else context(harmless_types())
 
 
 @cache
-def harmless() -> list[Any]:
+def harmless_types() -> list[Any]:
     """Return the types that hold values and do nothing when they are made: arguments, paths, dates, NumPy's numbers.
 
     A pair is a type and the name that it has in the file, where that differs between versions of Python or NumPy.
@@ -69,7 +69,7 @@ def harmless() -> list[Any]:
         *{type(np.dtype(code)) for code in "?bhilqBHILQefdgSUV"},
         *{np.dtype(code).type for code in "?bhilqBHILQefdg"},
     ]
-    if not _names_can_be_given():
+    if not _supports_named_globals():
         return [*plain, type(pathlib.Path()), np.float64(0).__reduce__()[0], np.empty(0).__reduce__()[0]]
     named: list[Any] = [
         (pathlib.PurePosixPath, f"{module}.{name}")
@@ -98,7 +98,7 @@ def _plain_list(items: Iterable[Any] = (), *_: Any) -> list[Any]:
     return list(items)
 
 
-def _names_can_be_given() -> bool:
+def _supports_named_globals() -> bool:
     """Return whether this torch takes pairs of a type and its name in the file (since 2.7)."""
     major, minor = (int(part) for part in torch.__version__.split(".")[:2])
     return (major, minor) >= (2, 7)

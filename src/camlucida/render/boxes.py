@@ -11,15 +11,15 @@ from PIL import Image
 
 from camlucida.errors import MethodError
 
-TRUE, FOUND = "#ffffff", "#ff2bd6"
+TRUE_COLOUR, PREDICTED_COLOUR = "#ffffff", "#ff2bd6"
 """White and magenta: neither is in the palettes that maps are shown in, and one is much lighter than the other."""
-EDGE = "#1d1d22"
+EDGE_COLOUR = "#1d1d22"
 
-Boxes: TypeAlias = Sequence[Sequence[float]] | NDArray[Any]
+BoxesLike: TypeAlias = Sequence[Sequence[float]] | NDArray[Any]
 
 
-def boxed(
-    image: Image.Image, true: Boxes = (), found: Boxes = (), *, colours: tuple[str, str] = (TRUE, FOUND)
+def draw_boxes(
+    image: Image.Image, true_boxes: BoxesLike = (), predicted_boxes: BoxesLike = (), *, colours: tuple[str, str] = (TRUE_COLOUR, PREDICTED_COLOUR)
 ) -> Image.Image:
     """The picture with true boxes and the map's boxes on it, as a new RGB picture of the same size.
 
@@ -33,13 +33,13 @@ def boxed(
     """
     canvas = np.array(image.convert("RGB"))
     width = max(1, round(min(image.size) / 160))
-    for boxes, colour in ((true, colours[0]), (found, colours[1])):
+    for boxes, colour in ((true_boxes, colours[0]), (predicted_boxes, colours[1])):
         array = np.asarray(boxes, dtype=np.float64)
         if array.size and (array.ndim != 2 or array.shape[1] != 4):
             raise MethodError(f"boxes of shape {array.shape}: a box is left, top, right, bottom.")
         for box in array.reshape(-1, 4):
             _frame(canvas, box, colour, 0, width)
-            _frame(canvas, box, EDGE, width, 2 * width)
+            _frame(canvas, box, EDGE_COLOUR, width, 2 * width)
     return Image.fromarray(canvas)
 
 

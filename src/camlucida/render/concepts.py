@@ -11,57 +11,57 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from camlucida.errors import MethodError
-from camlucida.render.display import show_heat, show_picture, shown_size
-from camlucida.render.overlay import tinted
-from camlucida.render.palettes import CATEGORIES
+from camlucida.render.display import resize_heatmap, resize_image, display_size
+from camlucida.render.overlay import tint
+from camlucida.render.palettes import CATEGORICAL_COLOURS
 from camlucida.render.sheet import (
-    ACCENT,
-    BODY,
-    GUTTER,
-    INK,
-    MARGIN,
-    MUTED,
-    SMALL,
+    ACCENT_COLOUR,
+    BODY_PT,
+    GUTTER_PT,
+    TEXT_COLOUR,
+    MARGIN_PT,
+    MUTED_COLOUR,
+    SMALL_PT,
     Sheet,
-    heading,
+    draw_heading,
     line_height,
-    paragraph,
+    draw_paragraph,
 )
-from camlucida.render.sheet import footer as set_footer
-from camlucida.render.text import percent
+from camlucida.render.sheet import draw_footer as set_footer
+from camlucida.render.text import format_percent
 
-MOST = len(CATEGORIES)
+MAX_CONCEPTS = len(CATEGORICAL_COLOURS)
 """More colours could not be told apart."""
 
-COLUMN = 300.0
-SMALL_COLUMN, GAP, ROW_GAP = 227.0, 12.0, 18.0
-TALLEST = 1.4
-BADGE = 15.0
-LEAST = 0.35
+COLUMN_PT = 300.0
+SMALL_COLUMN_PT, GAP_PT, ROW_GAP_PT = 227.0, 12.0, 18.0
+MAX_ASPECT = 1.4
+BADGE_PT = 15.0
+MIN_BADGE_STRENGTH = 0.35
 """How strong a concept must be on a picture to have its number there."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class LegendEntry:
     """A line of the legend: a concept's name, how much of all it is in [0, 1], and classes with probabilities."""
 
     name: str
-    share: float
+    fraction: float
     classes: Sequence[tuple[str, float]] = ()
 
 
 @dataclass(frozen=True)
-class Shown:
+class ConceptImage:
     """A picture, and (n, height, width) how strong each concept is in it, in [0, 1]; NaN where nobody looked."""
 
-    picture: Image.Image
+    image: Image.Image
     strengths: NDArray[Any]
     caption: str = ""
 
 
 def concept_page(
-    shown: Sequence[Shown],
-    entries: Sequence[Entry],
+    images: Sequence[ConceptImage],
+    entries: Sequence[LegendEntry],
     *,
     title: str,
     subtitle: str = "",
@@ -78,100 +78,100 @@ def concept_page(
     opacity   as of `render.tinted`
     returns   RGB, 1032 points wide
     """
-    if not shown or not 1 <= len(entries) <= MOST:
-        raise MethodError(f"{len(shown)} pictures, {len(entries)} concepts: a page shows 1 or more, and 1 to {MOST}.")
-    sheet = Sheet(3 * COLUMN + 2 * GUTTER + 2 * MARGIN, density)
-    room = sheet.width - 2 * MARGIN
-    y = heading(sheet, MARGIN, MARGIN - 10, room, (title, subtitle), aside)
+    if not images or not 1 <= len(entries) <= MAX_CONCEPTS:
+        raise MethodError(f"{len(images)} pictures, {len(entries)} concepts: a page shows 1 or more, and 1 to {MAX_CONCEPTS}.")
+    sheet = Sheet(3 * COLUMN_PT + 2 * GUTTER_PT + 2 * MARGIN_PT, density)
+    content_width = sheet.width - 2 * MARGIN_PT
+    y = draw_heading(sheet, MARGIN_PT, MARGIN_PT - 10, content_width, (title, subtitle), aside)
     if note:
-        y = paragraph(sheet, MARGIN, y + 9, note, BODY, ACCENT, room, most=3)
+        y = draw_paragraph(sheet, MARGIN_PT, y + 9, note, BODY_PT, ACCENT_COLOUR, content_width, max_lines=3)
     y += 20
-    if len(shown) == 1:
+    if len(images) == 1:
         y = max(
-            _pair(sheet, MARGIN, y, shown[0], COLUMN, GUTTER, opacity),
-            _legend(sheet, MARGIN + 2 * (COLUMN + GUTTER), y - 2, entries, 1),
+            _draw_pair(sheet, MARGIN_PT, y, images[0], COLUMN_PT, GUTTER_PT, opacity),
+            _draw_legend(sheet, MARGIN_PT + 2 * (COLUMN_PT + GUTTER_PT), y - 2, entries, 1),
         )
     else:
-        y = _legend(sheet, MARGIN, y, entries, 3) + 10
-        for start in range(0, len(shown), 2):
+        y = _draw_legend(sheet, MARGIN_PT, y, entries, 3) + 10
+        for start in range(0, len(images), 2):
             ends = [
-                _pair(sheet, MARGIN + 2 * i * (SMALL_COLUMN + GAP), y, one, SMALL_COLUMN, GAP, opacity)
-                for i, one in enumerate(shown[start : start + 2])
+                _draw_pair(sheet, MARGIN_PT + 2 * i * (SMALL_COLUMN_PT + GAP_PT), y, concept_image, SMALL_COLUMN_PT, GAP_PT, opacity)
+                for i, concept_image in enumerate(images[start : start + 2])
             ]
-            y = max(ends) + ROW_GAP
-        y -= ROW_GAP
+            y = max(ends) + ROW_GAP_PT
+        y -= ROW_GAP_PT
     return sheet.trimmed(set_footer(sheet, y, footer))
 
 
-def _pair(sheet: Sheet, x: float, y: float, one: Shown, width: float, gap: float, opacity: float) -> float:
+def _draw_pair(sheet: Sheet, x: float, y: float, concept_image: ConceptImage, width: float, gap: float, opacity: float) -> float:
     """The picture, and beside it the same with its concepts; returns where the caption ends."""
-    if one.strengths.shape[1:] != one.picture.size[::-1]:
-        raise MethodError(f"maps of shape {one.strengths.shape} do not fit a picture of size {one.picture.size}.")
-    size = shown_size(one.picture.size, (sheet.pixels(width), sheet.pixels(TALLEST * width)))
-    photo = show_picture(one.picture, size)
-    strengths = np.stack([show_heat(each, size) for each in one.strengths])
-    end = y + sheet.picture(x, y, photo, edge=True)
+    if concept_image.strengths.shape[1:] != concept_image.image.size[::-1]:
+        raise MethodError(f"maps of shape {concept_image.strengths.shape} do not fit a picture of size {concept_image.image.size}.")
+    size = display_size(concept_image.image.size, (sheet.pixels(width), sheet.pixels(MAX_ASPECT * width)))
+    photo = resize_image(concept_image.image, size)
+    strengths = np.stack([resize_heatmap(strength_map, size) for strength_map in concept_image.strengths])
+    end = y + sheet.draw_image(x, y, photo, edge=True)
     right = x + width + gap
-    sheet.picture(right, y, tinted(photo, strengths, CATEGORIES[: len(strengths)], opacity=opacity), edge=True)
-    for number, (across, down) in _numbered(strengths).items():
-        at_x = min(max(across / sheet.density - BADGE / 2, 2), size[0] / sheet.density - BADGE - 2)
-        at_y = min(max(down / sheet.density - BADGE / 2, 2), size[1] / sheet.density - BADGE - 2)
-        _badge(sheet, round(right + at_x), round(y + at_y), number)
-    if not one.caption:
+    sheet.draw_image(right, y, tint(photo, strengths, CATEGORICAL_COLOURS[: len(strengths)], opacity=opacity), edge=True)
+    for number, (across, down) in _badge_positions(strengths).items():
+        at_x = min(max(across / sheet.density - BADGE_PT / 2, 2), size[0] / sheet.density - BADGE_PT - 2)
+        at_y = min(max(down / sheet.density - BADGE_PT / 2, 2), size[1] / sheet.density - BADGE_PT - 2)
+        _draw_badge(sheet, round(right + at_x), round(y + at_y), number)
+    if not concept_image.caption:
         return end
-    sheet.text(x, end + 4, sheet.fits(one.caption, SMALL, 2 * width), SMALL, MUTED)
-    return end + 4 + line_height(SMALL)
+    sheet.text(x, end + 4, sheet.fit_text(concept_image.caption, SMALL_PT, 2 * width), SMALL_PT, MUTED_COLOUR)
+    return end + 4 + line_height(SMALL_PT)
 
 
-def _numbered(strengths: NDArray[np.float32]) -> dict[int, tuple[int, int]]:
+def _badge_positions(strengths: NDArray[np.float32]) -> dict[int, tuple[int, int]]:
     """The concepts that have their number on a picture, and where (x, y): each at its strongest place.
 
     Only where it is strong, and where its colour is seen since no other is stronger.
     """
-    found = {}
-    heat = np.nan_to_num(strengths)
-    for number, one in enumerate(heat):
-        rows, columns = np.nonzero(one >= one.max() - 1e-6)
+    positions = {}
+    maps = np.nan_to_num(strengths)
+    for number, concept_map in enumerate(maps):
+        rows, columns = np.nonzero(concept_map >= concept_map.max() - 1e-6)
         middle = len(rows) // 2
         y, x = int(rows[middle]), int(columns[middle])
-        if one[y, x] >= LEAST and heat[:, y, x].argmax() == number:
-            found[number] = (x, y)
-    return found
+        if concept_map[y, x] >= MIN_BADGE_STRENGTH and maps[:, y, x].argmax() == number:
+            positions[number] = (x, y)
+    return positions
 
 
-def _badge(sheet: Sheet, x: float, y: float, number: int) -> None:
+def _draw_badge(sheet: Sheet, x: float, y: float, number: int) -> None:
     """The concept's number on its colour."""
-    sheet.block(x - 1, y - 1, BADGE + 2, BADGE + 2, "#ffffff", radius=BADGE / 2 + 1)
-    sheet.block(x, y, BADGE, BADGE, f"#{CATEGORIES[number]}", radius=BADGE / 2)
-    sheet.text(x + BADGE / 2, y + 0.5, str(number + 1), SMALL - 1, _on(CATEGORIES[number]), "centre", bold=True)
+    sheet.rectangle(x - 1, y - 1, BADGE_PT + 2, BADGE_PT + 2, "#ffffff", radius=BADGE_PT / 2 + 1)
+    sheet.rectangle(x, y, BADGE_PT, BADGE_PT, f"#{CATEGORICAL_COLOURS[number]}", radius=BADGE_PT / 2)
+    sheet.text(x + BADGE_PT / 2, y + 0.5, str(number + 1), SMALL_PT - 1, _text_colour(CATEGORICAL_COLOURS[number]), "centre", bold=True)
 
 
-def _on(colour: str) -> str:
+def _text_colour(colour: str) -> str:
     """Black or white, whichever is read on the colour."""
     red, green, blue = bytes.fromhex(colour)
-    return INK if 0.3 * red + 0.6 * green + 0.1 * blue > 150 else "#ffffff"
+    return TEXT_COLOUR if 0.3 * red + 0.6 * green + 0.1 * blue > 150 else "#ffffff"
 
 
-def _legend(sheet: Sheet, x: float, y: float, entries: Sequence[Entry], columns: int) -> float:
+def _draw_legend(sheet: Sheet, x: float, y: float, entries: Sequence[LegendEntry], columns: int) -> float:
     """Every concept with its colour, its share and its classes; returns where the last one ends."""
     end = y
     for start in range(0, len(entries), columns):
         ends = [
-            _entry(sheet, x + i * (COLUMN + GUTTER), end, start + i, entry)
+            _draw_entry(sheet, x + i * (COLUMN_PT + GUTTER_PT), end, start + i, entry)
             for i, entry in enumerate(entries[start : start + columns])
         ]
         end = max(ends) + 9
     return end
 
 
-def _entry(sheet: Sheet, x: float, y: float, number: int, entry: Entry) -> float:
-    _badge(sheet, x, y + 2, number)
-    left, end = x + BADGE + 9, x + COLUMN
-    sheet.text(left, y, entry.name, BODY, INK, bold=True)
-    sheet.text(end, y + 1, f"{percent(entry.share)} of the activation", SMALL, MUTED, "right")
-    y += line_height(BODY)
+def _draw_entry(sheet: Sheet, x: float, y: float, number: int, entry: LegendEntry) -> float:
+    _draw_badge(sheet, x, y + 2, number)
+    left, end = x + BADGE_PT + 9, x + COLUMN_PT
+    sheet.text(left, y, entry.name, BODY_PT, TEXT_COLOUR, bold=True)
+    sheet.text(end, y + 1, f"{format_percent(entry.fraction)} of the activation", SMALL_PT, MUTED_COLOUR, "right")
+    y += line_height(BODY_PT)
     for name, probability in entry.classes:
-        sheet.text(left, y, sheet.name_fits(name, SMALL, end - left - 52), SMALL, INK)
-        sheet.text(end, y, percent(probability), SMALL, MUTED, "right")
-        y += line_height(SMALL)
+        sheet.text(left, y, sheet.fit_name(name, SMALL_PT, end - left - 52), SMALL_PT, TEXT_COLOUR)
+        sheet.text(end, y, format_percent(probability), SMALL_PT, MUTED_COLOUR, "right")
+        y += line_height(SMALL_PT)
     return y

@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from camlucida.errors import MethodError
-from camlucida.render.bars import draw_scale
-from camlucida.render.colours import checked, checked_heat
-from camlucida.render.display import show_heat, show_picture, shown_size
+from camlucida.render.bars import draw_colorbar
+from camlucida.render.colours import check_colormap, check_heatmap
+from camlucida.render.display import resize_heatmap, resize_image, display_size
 from camlucida.render.overlay import Blend, overlay
-from camlucida.render.palettes import DEFAULT
-from camlucida.render.sheet import BODY, GUTTER, INK, MARGIN, MUTED, SMALL, Sheet, heading, line_height
-from camlucida.render.sheet import footer as set_footer
+from camlucida.render.palettes import DEFAULT_COLORMAP
+from camlucida.render.sheet import BODY_PT, GUTTER_PT, TEXT_COLOUR, MARGIN_PT, MUTED_COLOUR, SMALL_PT, Sheet, draw_heading, line_height
+from camlucida.render.sheet import draw_footer as set_footer
 
-WIDTH, GAP, ROW_GAP = 140.0, 12.0, 16.0
-COLUMNS, FEWEST = 6, 4
-TALLEST = 1.4
-SCALE_WIDTH = 230.0
+TILE_WIDTH_PT, GAP_PT, ROW_GAP_PT = 140.0, 12.0, 16.0
+MAX_COLUMNS, MIN_COLUMNS = 6, 4
+MAX_ASPECT = 1.4
+COLORBAR_WIDTH_PT = 230.0
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Tile:
     label     in bold under it, cut to fit; `caption` in small letters under that
     """
 
-    picture: Image.Image
-    heat: NDArray[Any]
+    image: Image.Image
+    heatmap: NDArray[Any]
     label: str
     caption: str = ""
 
 
-def contact(
+def contact_sheet(
     tiles: Sequence[Tile],
     *,
     title: str,
@@ -48,7 +48,7 @@ def contact(
     footer: str = "",
     scale: tuple[float, float] | None = None,
     opacity: float = 0.5,
-    colormap: str = DEFAULT,
+    colormap: str = DEFAULT_COLORMAP,
     blend: Blend = "heat",
     density: float = 2.0,
 ) -> Image.Image:
@@ -62,33 +62,33 @@ def contact(
     """
     if not tiles:
         raise MethodError("a contact sheet of nothing: there is no picture to show.")
-    checked(colormap)
-    columns = min(COLUMNS, max(FEWEST, len(tiles)))
-    height = WIDTH * min(TALLEST, max(tile.picture.height / tile.picture.width for tile in tiles))
-    room = columns * WIDTH + (columns - 1) * GAP
-    sheet = Sheet(room + 2 * MARGIN, density)
-    box = sheet.pixels(WIDTH), sheet.pixels(max(height, 4.0))
-    x, y, end = MARGIN, MARGIN - 10, 0.0
+    check_colormap(colormap)
+    columns = min(MAX_COLUMNS, max(MIN_COLUMNS, len(tiles)))
+    height = TILE_WIDTH_PT * min(MAX_ASPECT, max(tile.image.height / tile.image.width for tile in tiles))
+    content_width = columns * TILE_WIDTH_PT + (columns - 1) * GAP_PT
+    sheet = Sheet(content_width + 2 * MARGIN_PT, density)
+    box = sheet.pixels(TILE_WIDTH_PT), sheet.pixels(max(height, 4.0))
+    x, y, end = MARGIN_PT, MARGIN_PT - 10, 0.0
     if original is not None:
-        end = y + 6 + sheet.picture(x, y + 6, show_picture(original, shown_size(original.size, box)), edge=True)
-        x += WIDTH + GAP
-    y = heading(sheet, x, y, room + MARGIN - x, (title, subtitle), aside) + 12
-    y = max(end, draw_scale(sheet, x, y, SCALE_WIDTH, colormap, scale, _any_unseen(tiles))) + GUTTER
+        end = y + 6 + sheet.draw_image(x, y + 6, resize_image(original, display_size(original.size, box)), edge=True)
+        x += TILE_WIDTH_PT + GAP_PT
+    y = draw_heading(sheet, x, y, content_width + MARGIN_PT - x, (title, subtitle), aside) + 12
+    y = max(end, draw_colorbar(sheet, x, y, COLORBAR_WIDTH_PT, colormap, scale, _any_nan(tiles))) + GUTTER_PT
     for start in range(0, len(tiles), columns):
         row = tiles[start : start + columns]
         ends = [
-            _tile(sheet, MARGIN + column * (WIDTH + GAP), y, tile, box, opacity, colormap, blend)
+            _draw_tile(sheet, MARGIN_PT + column * (TILE_WIDTH_PT + GAP_PT), y, tile, box, opacity, colormap, blend)
             for column, tile in enumerate(row)
         ]
-        y = max(ends) + ROW_GAP
-    return sheet.trimmed(set_footer(sheet, y - ROW_GAP, footer))
+        y = max(ends) + ROW_GAP_PT
+    return sheet.trimmed(set_footer(sheet, y - ROW_GAP_PT, footer))
 
 
-def _any_unseen(tiles: Sequence[Tile]) -> bool:
-    return any(bool((tile.heat != tile.heat).any()) for tile in tiles)
+def _any_nan(tiles: Sequence[Tile]) -> bool:
+    return any(bool((tile.heatmap != tile.heatmap).any()) for tile in tiles)
 
 
-def _tile(
+def _draw_tile(
     sheet: Sheet,
     x: float,
     y: float,
@@ -99,14 +99,14 @@ def _tile(
     blend: Blend,
 ) -> float:
     """Returns where its caption ends."""
-    heat, size = checked_heat(tile.heat), tile.picture.size
-    if heat.shape != size[::-1]:
-        raise MethodError(f"a heat map of shape {heat.shape} does not fit a picture of size {size}.")
-    shown = shown_size(size, box)
-    photo = show_picture(tile.picture, shown)
-    painted = overlay(photo, show_heat(heat, shown), opacity=opacity, colormap=colormap, blend=blend)
-    y += sheet.picture(x, y, painted, edge=True) + 4
-    sheet.text(x, y, sheet.fits(tile.label, BODY, WIDTH), BODY, INK, bold=True)
-    y += line_height(BODY)
-    sheet.text(x, y, sheet.fits(tile.caption, SMALL, WIDTH), SMALL, MUTED)
-    return y + line_height(SMALL)
+    saliency, size = check_heatmap(tile.heatmap), tile.image.size
+    if saliency.shape != size[::-1]:
+        raise MethodError(f"a heat map of shape {saliency.shape} does not fit a picture of size {size}.")
+    target_size = display_size(size, box)
+    photo = resize_image(tile.image, target_size)
+    overlaid = overlay(photo, resize_heatmap(saliency, target_size), opacity=opacity, colormap=colormap, blend=blend)
+    y += sheet.draw_image(x, y, overlaid, edge=True) + 4
+    sheet.text(x, y, sheet.fit_text(tile.label, BODY_PT, TILE_WIDTH_PT), BODY_PT, TEXT_COLOUR, bold=True)
+    y += line_height(BODY_PT)
+    sheet.text(x, y, sheet.fit_text(tile.caption, SMALL_PT, TILE_WIDTH_PT), SMALL_PT, MUTED_COLOUR)
+    return y + line_height(SMALL_PT)

@@ -10,24 +10,24 @@ from PIL import Image, ImageDraw
 
 from camlucida.errors import MethodError
 from camlucida.render.sheet import (
-    ACCENT,
-    BODY,
-    GUTTER,
-    HAIRLINE,
-    INK,
-    MARGIN,
-    MUTED,
-    SMALL,
+    ACCENT_COLOUR,
+    BODY_PT,
+    GUTTER_PT,
+    HAIRLINE_COLOUR,
+    TEXT_COLOUR,
+    MARGIN_PT,
+    MUTED_COLOUR,
+    SMALL_PT,
     Sheet,
-    heading,
+    draw_heading,
     line_height,
 )
-from camlucida.render.sheet import footer as set_footer
+from camlucida.render.sheet import draw_footer as set_footer
 
-WIDTH, HEIGHT = 340.0, 210.0
-SCALE_ROOM, NAME_ROOM = 46.0, 92.0
-COLOURS = (INK, ACCENT, "#2f6db3")
-FINER = 4
+WIDTH_PT, HEIGHT_PT = 340.0, 210.0
+SCALE_WIDTH_PT, NAME_WIDTH_PT = 46.0, 92.0
+COLOURS = (TEXT_COLOUR, ACCENT_COLOUR, "#2f6db3")
+OVERSAMPLING = 4
 """Lines are drawn so many times as large, as Pillow's own are jagged."""
 
 
@@ -49,13 +49,13 @@ class Chart:
 
     title: str
     curves: Sequence[Curve]
-    across: str
+    x_label: str
     bottom: float | None = None
     top: float | None = None
     mark: tuple[float, str] | None = None
 
 
-def charts(
+def draw_charts(
     frames: Sequence[Chart], *, title: str, subtitle: str = "", footer: str = "", density: float = 2.0
 ) -> Image.Image:
     """A page of charts side by side.
@@ -65,81 +65,81 @@ def charts(
     """
     if not any(y is not None for frame in frames for curve in frame.curves for _, y in curve.points):
         raise MethodError("no numbers: there is no curve to draw.")
-    room = len(frames) * WIDTH + (len(frames) - 1) * 2 * GUTTER
-    sheet = Sheet(room + 2 * MARGIN, density)
-    y = heading(sheet, MARGIN, MARGIN - 10, room, (title, subtitle), "") + GUTTER
-    ends = [_draw(sheet, MARGIN + i * (WIDTH + 2 * GUTTER), y, frame) for i, frame in enumerate(frames)]
+    content_width = len(frames) * WIDTH_PT + (len(frames) - 1) * 2 * GUTTER_PT
+    sheet = Sheet(content_width + 2 * MARGIN_PT, density)
+    y = draw_heading(sheet, MARGIN_PT, MARGIN_PT - 10, content_width, (title, subtitle), "") + GUTTER_PT
+    ends = [_draw_chart(sheet, MARGIN_PT + i * (WIDTH_PT + 2 * GUTTER_PT), y, frame) for i, frame in enumerate(frames)]
     return sheet.trimmed(set_footer(sheet, max(ends), footer))
 
 
-def _draw(sheet: Sheet, x: float, y: float, frame: Chart) -> float:
-    sheet.text(x, y, frame.title, BODY, INK, bold=True)
-    y += line_height(BODY) + 10
-    left, width = x + SCALE_ROOM, WIDTH - SCALE_ROOM - NAME_ROOM
-    every = [point for curve in frame.curves for point in curve.points]
-    values = [v for _, v in every if v is not None and math.isfinite(v)]
-    ticks = ticks_of(
+def _draw_chart(sheet: Sheet, x: float, y: float, frame: Chart) -> float:
+    sheet.text(x, y, frame.title, BODY_PT, TEXT_COLOUR, bold=True)
+    y += line_height(BODY_PT) + 10
+    left, width = x + SCALE_WIDTH_PT, WIDTH_PT - SCALE_WIDTH_PT - NAME_WIDTH_PT
+    all_points = [point for curve in frame.curves for point in curve.points]
+    values = [v for _, v in all_points if v is not None and math.isfinite(v)]
+    ticks = axis_ticks(
         min(values, default=0.0) if frame.bottom is None else frame.bottom,
         max(values, default=1.0) if frame.top is None else frame.top,
     )
     low, high = ticks[0], ticks[-1]
-    first, last = min(a for a, _ in every), max(a for a, _ in every)
+    first, last = min(a for a, _ in all_points), max(a for a, _ in all_points)
 
-    def across(value: float) -> float:
+    def x_position(value: float) -> float:
         return left + (width * (value - first) / (last - first) if last > first else width / 2)
 
-    def down(value: float) -> float:
-        return y + HEIGHT * (1 - (min(max(value, low), high) - low) / (high - low))
+    def y_position(value: float) -> float:
+        return y + HEIGHT_PT * (1 - (min(max(value, low), high) - low) / (high - low))
 
-    for tick in ticks:
-        sheet.rule(left, down(tick), width)
-        sheet.text(left - 8, down(tick) - 0.7 * SMALL, f"{tick:.4g}", SMALL, MUTED, "right")
-    for at in sorted({first, last, *_whole(first, last)}):
-        sheet.text(across(at), y + HEIGHT + 6, f"{at:g}", SMALL, MUTED, "centre")
-    end = y + HEIGHT + 6 + line_height(SMALL)
-    sheet.text(left + width / 2, end, frame.across, SMALL, MUTED, "centre")
+    for progress in ticks:
+        sheet.rule(left, y_position(progress), width)
+        sheet.text(left - 8, y_position(progress) - 0.7 * SMALL_PT, f"{progress:.4g}", SMALL_PT, MUTED_COLOUR, "right")
+    for at in sorted({first, last, *_integer_ticks(first, last)}):
+        sheet.text(x_position(at), y + HEIGHT_PT + 6, f"{at:g}", SMALL_PT, MUTED_COLOUR, "centre")
+    end = y + HEIGHT_PT + 6 + line_height(SMALL_PT)
+    sheet.text(left + width / 2, end, frame.x_label, SMALL_PT, MUTED_COLOUR, "centre")
     if frame.mark is not None:
-        sheet.block(across(frame.mark[0]) - 0.4, y, 0.8, HEIGHT, HAIRLINE)
-        sheet.text(across(frame.mark[0]), y - line_height(SMALL), frame.mark[1], SMALL, MUTED, "centre")
+        sheet.rectangle(x_position(frame.mark[0]) - 0.4, y, 0.8, HEIGHT_PT, HAIRLINE_COLOUR)
+        sheet.text(x_position(frame.mark[0]), y - line_height(SMALL_PT), frame.mark[1], SMALL_PT, MUTED_COLOUR, "centre")
     names = []
     for colour, curve in zip(COLOURS, frame.curves, strict=False):
-        places = [(across(a), down(v)) for a, v in curve.points if v is not None and math.isfinite(v)]
-        if places:
-            _line(sheet, places, colour)
-            names.append((places[-1][1] - 0.7 * BODY, curve.name, colour))
-    _names(sheet, left + width + 12, names)
-    return end + line_height(SMALL)
+        positions = [(x_position(a), y_position(v)) for a, v in curve.points if v is not None and math.isfinite(v)]
+        if positions:
+            _draw_line(sheet, positions, colour)
+            names.append((positions[-1][1] - 0.7 * BODY_PT, curve.name, colour))
+    _draw_names(sheet, left + width + 12, names)
+    return end + line_height(SMALL_PT)
 
 
-def _names(sheet: Sheet, x: float, names: Sequence[tuple[float, str, str]]) -> None:
+def _draw_names(sheet: Sheet, x: float, names: Sequence[tuple[float, str, str]]) -> None:
     """Beside the ends of their lines, moved down where they would meet."""
     lowest = -math.inf
     for y, name, colour in sorted(names):
         y = max(y, lowest)
-        sheet.text(x, y, sheet.fits(name, BODY, NAME_ROOM - 12), BODY, colour)
-        lowest = y + line_height(BODY)
+        sheet.text(x, y, sheet.fit_text(name, BODY_PT, NAME_WIDTH_PT - 12), BODY_PT, colour)
+        lowest = y + line_height(BODY_PT)
 
 
-def _line(sheet: Sheet, places: Sequence[tuple[float, float]], colour: str) -> None:
+def _draw_line(sheet: Sheet, positions: Sequence[tuple[float, float]], colour: str) -> None:
     """A smooth line through the places, with a dot on each where there are few."""
     pad = 6.0
-    left, top = min(a for a, _ in places) - pad, min(b for _, b in places) - pad
-    wide, high = max(a for a, _ in places) + pad - left, max(b for _, b in places) + pad - top
-    size = sheet.pixels(wide), sheet.pixels(high)
-    fine = Image.new("L", (FINER * size[0], FINER * size[1]), 0)
-    scale = FINER * sheet.density
-    points = [((a - left) * scale, (b - top) * scale) for a, b in places]
-    draw = ImageDraw.Draw(fine)
+    left, top = min(a for a, _ in positions) - pad, min(b for _, b in positions) - pad
+    width, height = max(a for a, _ in positions) + pad - left, max(b for _, b in positions) + pad - top
+    size = sheet.pixels(width), sheet.pixels(height)
+    oversampled = Image.new("L", (OVERSAMPLING * size[0], OVERSAMPLING * size[1]), 0)
+    scale = OVERSAMPLING * sheet.density
+    points = [((a - left) * scale, (b - top) * scale) for a, b in positions]
+    draw = ImageDraw.Draw(oversampled)
     if len(points) > 1:
         draw.line(points, fill=255, width=round(1.7 * scale), joint="curve")
     if len(points) <= 30:
         r = 2.6 * scale
         for a, b in points:
             draw.ellipse((a - r, b - r, a + r, b + r), fill=255)
-    sheet.image.paste(colour, (sheet.pixels(left), sheet.pixels(top)), fine.resize(size, Image.Resampling.BOX))
+    sheet.image.paste(colour, (sheet.pixels(left), sheet.pixels(top)), oversampled.resize(size, Image.Resampling.BOX))
 
 
-def ticks_of(low: float, high: float) -> list[float]:
+def axis_ticks(low: float, high: float) -> list[float]:
     """Round numbers, about five, the first not above `low`, the last not below `high`."""
     if not high > low:
         low, high = low - 0.5, high + 0.5
@@ -150,7 +150,7 @@ def ticks_of(low: float, high: float) -> list[float]:
     return [round(i * step, 12) for i in range(begin, end + 1)]
 
 
-def _whole(first: float, last: float) -> list[float]:
+def _integer_ticks(first: float, last: float) -> list[float]:
     """Some whole numbers between the two, where there is room for them."""
     count = last - first
     if count > 8:

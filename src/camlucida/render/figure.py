@@ -11,49 +11,49 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from camlucida.errors import MethodError
-from camlucida.render.bars import draw_scale
-from camlucida.render.colours import checked, checked_heat
-from camlucida.render.display import show_heat, show_picture, shown_size
+from camlucida.render.bars import draw_colorbar
+from camlucida.render.colours import check_colormap, check_heatmap
+from camlucida.render.display import resize_heatmap, resize_image, display_size
 from camlucida.render.overlay import Blend, overlay
-from camlucida.render.palettes import DEFAULT
+from camlucida.render.palettes import DEFAULT_COLORMAP
 from camlucida.render.sheet import (
-    BODY,
-    GUTTER,
-    INK,
-    MARGIN,
-    MUTED,
-    SMALL,
-    TRACK,
+    BODY_PT,
+    GUTTER_PT,
+    TEXT_COLOUR,
+    MARGIN_PT,
+    MUTED_COLOUR,
+    SMALL_PT,
+    TRACK_COLOUR,
     Sheet,
-    heading,
+    draw_heading,
     line_height,
-    paragraph,
+    draw_paragraph,
 )
-from camlucida.render.sheet import footer as set_footer
+from camlucida.render.sheet import draw_footer as set_footer
 
 
-class Painted(NamedTuple):
+class RenderedMap(NamedTuple):
     """A heat map with its caption, and the palette where it is not that of the whole page."""
 
-    heat: NDArray[Any]
+    heatmap: NDArray[Any]
     caption: str
     colormap: str | None = None
 
 
-Cell: TypeAlias = Painted | tuple[NDArray[Any], str] | str
+GridCell: TypeAlias = RenderedMap | tuple[NDArray[Any], str] | str
 """A heat map with its caption, or, as a bare text, why there is none."""
 
-GAP, ROW_GAP = 12.0, 18.0
-LABELS = 120.0
-CELL_WIDTHS = ((3, 230.0), (5, 176.0), (8, 140.0))
-NARROWEST = 116.0
-TALLEST = 1.4
-LEAST_ROOM = 560.0
-SCALE_WIDTH = 230.0
+GAP_PT, ROW_GAP_PT = 12.0, 18.0
+MAX_LABEL_WIDTH_PT = 120.0
+CELL_WIDTHS_PT = ((3, 230.0), (5, 176.0), (8, 140.0))
+MIN_CELL_WIDTH_PT = 116.0
+MAX_ASPECT = 1.4
+MIN_WIDTH_PT = 560.0
+COLORBAR_WIDTH_PT = 230.0
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Style:
     """How every cell is painted, and how large it is in points."""
 
     opacity: float
@@ -63,8 +63,8 @@ class _Look:
     height: float
 
 
-def grid(
-    cells: Sequence[Sequence[Cell]],
+def draw_grid(
+    cells: Sequence[Sequence[GridCell]],
     *,
     rows: Sequence[str],
     columns: Sequence[str],
@@ -74,7 +74,7 @@ def grid(
     footer: str = "",
     scale: tuple[float, float] | None = None,
     opacity: float = 0.5,
-    colormap: str = DEFAULT,
+    colormap: str = DEFAULT_COLORMAP,
     blend: Blend = "heat",
     density: float = 2.0,
 ) -> Image.Image:
@@ -88,127 +88,127 @@ def grid(
     raises    MethodError for counts or sizes that do not fit each other, and as `overlay` does
     """
     single = isinstance(original, Image.Image)
-    pictures = [original] * len(rows) if isinstance(original, Image.Image) else list(original)
-    _check(cells, rows, columns, pictures)
-    look = _look(pictures, len(columns) + (not single), opacity, checked(colormap), blend)
-    labels = _label_room(rows, density)
+    images = [original] * len(rows) if isinstance(original, Image.Image) else list(original)
+    _check_shapes(cells, rows, columns, images)
+    style = _make_style(images, len(columns) + (not single), opacity, check_colormap(colormap), blend)
+    label_width = _label_width(rows, density)
     count = len(columns) + (not single)
-    room = max(labels + count * look.width + (count - 1) * GAP, LEAST_ROOM)
-    sheet = Sheet(room + 2 * MARGIN, density)
-    unseen = _any_unseen(cells)
-    painted = (Painted(*cell).colormap or colormap for row in cells for cell in row if not isinstance(cell, str))
-    used = list(dict.fromkeys(painted)) or [colormap]
-    y = _top(sheet, room, labels, (title, subtitle), pictures[0] if single else None, look, scale, unseen, used)
-    y = _column_heads(sheet, labels, y, [*([] if single else ["Picture"]), *columns], look)
-    for name, picture, row in zip(rows, pictures, cells, strict=True):
-        paragraph(sheet, MARGIN, y, name, BODY, INK, labels - GAP, most=4)
-        y = _row(sheet, MARGIN + labels, y, picture, row, look, single) + ROW_GAP
-    return sheet.trimmed(set_footer(sheet, y - ROW_GAP, footer))
+    content_width = max(label_width + count * style.width + (count - 1) * GAP_PT, MIN_WIDTH_PT)
+    sheet = Sheet(content_width + 2 * MARGIN_PT, density)
+    has_nan = _any_nan(cells)
+    cell_colormaps = (RenderedMap(*cell).colormap or colormap for row in cells for cell in row if not isinstance(cell, str))
+    colormaps = list(dict.fromkeys(cell_colormaps)) or [colormap]
+    y = _draw_header(sheet, content_width, label_width, (title, subtitle), images[0] if single else None, style, scale, has_nan, colormaps)
+    y = _draw_column_heads(sheet, label_width, y, [*([] if single else ["Picture"]), *columns], style)
+    for name, image, row in zip(rows, images, cells, strict=True):
+        draw_paragraph(sheet, MARGIN_PT, y, name, BODY_PT, TEXT_COLOUR, label_width - GAP_PT, max_lines=4)
+        y = _draw_row(sheet, MARGIN_PT + label_width, y, image, row, style, single) + ROW_GAP_PT
+    return sheet.trimmed(set_footer(sheet, y - ROW_GAP_PT, footer))
 
 
-def _check(
-    cells: Sequence[Sequence[Cell]],
+def _check_shapes(
+    cells: Sequence[Sequence[GridCell]],
     rows: Sequence[str],
     columns: Sequence[str],
-    pictures: Sequence[Image.Image],
+    images: Sequence[Image.Image],
 ) -> None:
     shape = [len(row) for row in cells]
     if not rows or not columns or shape != [len(columns)] * len(rows):
         raise MethodError(f"{len(rows)} rows and {len(columns)} columns are named, but the cells are {shape}.")
-    if len(pictures) != len(rows):
-        raise MethodError(f"{len(pictures)} pictures for {len(rows)} rows: pass one, or one a row.")
+    if len(images) != len(rows):
+        raise MethodError(f"{len(images)} pictures for {len(rows)} rows: pass one, or one a row.")
 
 
-def _look(pictures: Sequence[Image.Image], count: int, opacity: float, colormap: str, blend: Blend) -> _Look:
+def _make_style(images: Sequence[Image.Image], count: int, opacity: float, colormap: str, blend: Blend) -> _Style:
     """The fewer columns, the larger the cells; as high as the tallest picture wants, within reason."""
-    width = next((width for most, width in CELL_WIDTHS if count <= most), NARROWEST)
-    height = width * min(TALLEST, max(picture.height / picture.width for picture in pictures))
-    return _Look(opacity, colormap, blend, width, max(height, 4.0))
+    width = next((width for max_columns, width in CELL_WIDTHS_PT if count <= max_columns), MIN_CELL_WIDTH_PT)
+    height = width * min(MAX_ASPECT, max(image.height / image.width for image in images))
+    return _Style(opacity, colormap, blend, width, max(height, 4.0))
 
 
-def _label_room(rows: Sequence[str], density: float) -> float:
+def _label_width(rows: Sequence[str], density: float) -> float:
     ruler = Sheet(1, density)
-    longest = max((ruler.text_width(name, BODY) for name in rows), default=0)
-    return min(longest, LABELS) + GUTTER if longest else 0.0
+    longest = max((ruler.text_width(name, BODY_PT) for name in rows), default=0)
+    return min(longest, MAX_LABEL_WIDTH_PT) + GUTTER_PT if longest else 0.0
 
 
-def _any_unseen(cells: Sequence[Sequence[Cell]]) -> bool:
+def _any_nan(cells: Sequence[Sequence[GridCell]]) -> bool:
     return any(bool(np.isnan(cell[0]).any()) for row in cells for cell in row if not isinstance(cell, str))
 
 
-def _top(
+def _draw_header(
     sheet: Sheet,
-    room: float,
-    labels: float,
+    content_width: float,
+    label_width: float,
     texts: tuple[str, str],
-    picture: Image.Image | None,
-    look: _Look,
+    image: Image.Image | None,
+    style: _Style,
     scale: tuple[float, float] | None,
-    unseen: bool,
+    has_nan: bool,
     colormaps: Sequence[str],
 ) -> float:
     """Picture, title and colour scale; returns where the grid begins."""
-    x, y, end = MARGIN, MARGIN - 10, 0.0
-    if picture is not None:
-        photo = show_picture(picture, _size(sheet, picture, look))
-        end = y + 6 + sheet.picture(x + labels, y + 6, photo, edge=True)
-        x += labels + look.width + GAP  # picture and title stand over the first and the second column
-    free = room + MARGIN - x
-    y = heading(sheet, x, y, free, texts) + 12
+    x, y, end = MARGIN_PT, MARGIN_PT - 10, 0.0
+    if image is not None:
+        photo = resize_image(image, _cell_size(sheet, image, style))
+        end = y + 6 + sheet.draw_image(x + label_width, y + 6, photo, edge=True)
+        x += label_width + style.width + GAP_PT  # picture and title stand over the first and the second column
+    free_width = content_width + MARGIN_PT - x
+    y = draw_heading(sheet, x, y, free_width, texts) + 12
     for colormap in colormaps[:-1]:
-        y = draw_scale(sheet, x, y, min(SCALE_WIDTH, free), colormap, scale, False) + 6
-    y = draw_scale(sheet, x, y, min(SCALE_WIDTH, free), colormaps[-1], scale, unseen)
-    return max(y, end) + GUTTER
+        y = draw_colorbar(sheet, x, y, min(COLORBAR_WIDTH_PT, free_width), colormap, scale, False) + 6
+    y = draw_colorbar(sheet, x, y, min(COLORBAR_WIDTH_PT, free_width), colormaps[-1], scale, has_nan)
+    return max(y, end) + GUTTER_PT
 
 
-def _column_heads(sheet: Sheet, labels: float, y: float, names: Sequence[str], look: _Look) -> float:
+def _draw_column_heads(sheet: Sheet, label_width: float, y: float, names: Sequence[str], style: _Style) -> float:
     """All end on the same line."""
-    wrapped = [sheet.lines(name, BODY, look.width, 2) for name in names]
-    most = max(len(lines) for lines in wrapped)
+    wrapped = [sheet.wrap_text(name, BODY_PT, style.width, 2) for name in names]
+    n_lines = max(len(lines) for lines in wrapped)
     for column, lines in enumerate(wrapped):
-        x = MARGIN + labels + column * (look.width + GAP)
-        for number, line in enumerate(lines, start=most - len(lines)):
-            sheet.text(x, y + number * line_height(BODY), line, BODY, INK, bold=True)
-    return y + most * line_height(BODY) + 6
+        x = MARGIN_PT + label_width + column * (style.width + GAP_PT)
+        for number, line in enumerate(lines, start=n_lines - len(lines)):
+            sheet.text(x, y + number * line_height(BODY_PT), line, BODY_PT, TEXT_COLOUR, bold=True)
+    return y + n_lines * line_height(BODY_PT) + 6
 
 
-def _row(
-    sheet: Sheet, x: float, y: float, picture: Image.Image, row: Sequence[Cell], look: _Look, single: bool
+def _draw_row(
+    sheet: Sheet, x: float, y: float, image: Image.Image, row: Sequence[GridCell], style: _Style, single: bool
 ) -> float:
     """Returns where the lowest caption ends."""
-    size = _size(sheet, picture, look)
-    photo = show_picture(picture, size)
+    size = _cell_size(sheet, image, style)
+    photo = resize_image(image, size)
     end = y
     if not single:
-        end = y + sheet.picture(x, y, photo, edge=True)
-        x += look.width + GAP
+        end = y + sheet.draw_image(x, y, photo, edge=True)
+        x += style.width + GAP_PT
     for cell in row:
-        end = max(end, _cell(sheet, x, y, picture, photo, cell, look))
-        x += look.width + GAP
+        end = max(end, _draw_cell(sheet, x, y, image, photo, cell, style))
+        x += style.width + GAP_PT
     return end
 
 
-def _cell(sheet: Sheet, x: float, y: float, picture: Image.Image, photo: Image.Image, cell: Cell, look: _Look) -> float:
+def _draw_cell(sheet: Sheet, x: float, y: float, image: Image.Image, photo: Image.Image, cell: GridCell, style: _Style) -> float:
     if isinstance(cell, str):
-        return _failure(sheet, x, y, cell, look.width, photo.height / sheet.density)
-    heat, caption, colormap = checked_heat(cell[0]), cell[1], Painted(*cell).colormap or look.colormap
-    if heat.shape != (picture.height, picture.width):
-        raise MethodError(f"a heat map of shape {heat.shape} does not fit a picture of size {picture.size}.")
-    shown = show_heat(heat, photo.size)
-    painted = overlay(photo, shown, opacity=look.opacity, colormap=colormap, blend=look.blend)
-    below = y + sheet.picture(x, y, painted, edge=True) + 4
-    return paragraph(sheet, x, below, caption, SMALL, MUTED, look.width, most=2)
+        return _draw_failure(sheet, x, y, cell, style.width, photo.height / sheet.density)
+    saliency, caption, colormap = check_heatmap(cell[0]), cell[1], RenderedMap(*cell).colormap or style.colormap
+    if saliency.shape != (image.height, image.width):
+        raise MethodError(f"a heat map of shape {saliency.shape} does not fit a picture of size {image.size}.")
+    resized = resize_heatmap(saliency, photo.size)
+    overlaid = overlay(photo, resized, opacity=style.opacity, colormap=colormap, blend=style.blend)
+    below = y + sheet.draw_image(x, y, overlaid, edge=True) + 4
+    return draw_paragraph(sheet, x, below, caption, SMALL_PT, MUTED_COLOUR, style.width, max_lines=2)
 
 
-def _failure(sheet: Sheet, x: float, y: float, why: str, width: float, height: float) -> float:
+def _draw_failure(sheet: Sheet, x: float, y: float, reason: str, width: float, height: float) -> float:
     """A grey field as large as the picture would be, or larger if the reason needs it."""
-    most = max(3, int((height - 16) / line_height(SMALL)))
-    lines = len(sheet.lines(why, SMALL, width - 20, most))
-    height = max(height, 16 + lines * line_height(SMALL))
-    sheet.block(x, y, width, height, TRACK)
-    paragraph(sheet, x + 10, y + 8, why, SMALL, MUTED, width - 20, most)
+    max_lines = max(3, int((height - 16) / line_height(SMALL_PT)))
+    lines = len(sheet.wrap_text(reason, SMALL_PT, width - 20, max_lines))
+    height = max(height, 16 + lines * line_height(SMALL_PT))
+    sheet.rectangle(x, y, width, height, TRACK_COLOUR)
+    draw_paragraph(sheet, x + 10, y + 8, reason, SMALL_PT, MUTED_COLOUR, width - 20, max_lines)
     return y + height
 
 
-def _size(sheet: Sheet, picture: Image.Image, look: _Look) -> tuple[int, int]:
-    return shown_size(picture.size, (sheet.pixels(look.width), sheet.pixels(look.height)))
+def _cell_size(sheet: Sheet, image: Image.Image, style: _Style) -> tuple[int, int]:
+    return display_size(image.size, (sheet.pixels(style.width), sheet.pixels(style.height)))

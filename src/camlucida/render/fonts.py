@@ -67,7 +67,7 @@ NO_CHARACTER = "\uffff"
 
 
 @lru_cache(maxsize=256)
-def font(size: float, path: Path = BUNDLED_FONT) -> ImageFont.FreeTypeFont:
+def load_font(size: float, path: Path = BUNDLED_FONT) -> ImageFont.FreeTypeFont:
     """Return a font at a size.
 
     Args:
@@ -106,10 +106,10 @@ def fallback_fonts() -> tuple[Path, ...]:
                 paths.setdefault(name.lower(), Path(parent) / name)
     chosen = [paths[name.lower()] for name in SYSTEM_FONTS if name.lower() in paths]
     own = os.environ.get(FONT_VARIABLE)
-    if own and not _opens(Path(own)):
+    if own and not _can_open(Path(own)):
         warnings.warn(f"{FONT_VARIABLE} is {own!r}, which is no font file that can be read: ignored.", stacklevel=2)
         own = None
-    return tuple(path for path in ([Path(own)] if own else []) + chosen if _opens(path))
+    return tuple(path for path in ([Path(own)] if own else []) + chosen if _can_open(path))
 
 
 def font_folders() -> list[Path]:
@@ -125,7 +125,7 @@ def font_folders() -> list[Path]:
     return [home / ".fonts", *(Path(folder) / "fonts" for folder in (own, *shared.split(":")) if folder)]
 
 
-def runs(text: str) -> list[tuple[str, Path]]:
+def font_runs(text: str) -> list[tuple[str, Path]]:
     """Split a text into stretches of one font each.
 
     Args:
@@ -147,24 +147,24 @@ def runs(text: str) -> list[tuple[str, Path]]:
 
 def _has_glyph(path: Path, character: str) -> bool:
     """Compare with what the font draws for a character that it cannot have: Pillow does not say which it has."""
-    return _mask(path, character) != _mask(path, NO_CHARACTER)
+    return _glyph_mask(path, character) != _glyph_mask(path, NO_CHARACTER)
 
 
 @lru_cache(maxsize=64)
-def _probe(path: Path) -> ImageFont.FreeTypeFont:
+def _probe_font(path: Path) -> ImageFont.FreeTypeFont:
     """Return a font without Raqm, which refuses line breaks and replaces some characters before it looks them up."""
     return ImageFont.truetype(str(path), PROBE_PX, layout_engine=ImageFont.Layout.BASIC)
 
 
-def _mask(path: Path, character: str) -> tuple[tuple[int, int], float, bytes]:
-    probe = _probe(path)
+def _glyph_mask(path: Path, character: str) -> tuple[tuple[int, int], float, bytes]:
+    probe = _probe_font(path)
     mask = probe.getmask(character)
     return mask.size, probe.getlength(character), bytes(mask)
 
 
-def _opens(path: Path) -> bool:
+def _can_open(path: Path) -> bool:
     try:
-        _probe(path)
+        _probe_font(path)
     except (OSError, ValueError):
         return False
     return True

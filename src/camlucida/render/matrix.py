@@ -10,16 +10,16 @@ from PIL import Image, ImageDraw
 
 from camlucida.errors import MethodError
 from camlucida.render import text as words
-from camlucida.render.sheet import BODY, GUTTER, INK, MARGIN, MUTED, SMALL, Sheet, heading, line_height
-from camlucida.render.sheet import footer as set_footer
+from camlucida.render.sheet import BODY_PT, GUTTER_PT, TEXT_COLOUR, MARGIN_PT, MUTED_COLOUR, SMALL_PT, Sheet, draw_heading, line_height
+from camlucida.render.sheet import draw_footer as set_footer
 
-CELL, WIDEST = 34.0, 460.0
-NAME_ROOM = 150.0
-RIGHT, WRONG, PAPER = (31, 120, 90), (190, 60, 40), (255, 255, 255)
+MIN_CELL_PT, MAX_WIDTH_PT = 34.0, 460.0
+NAME_WIDTH_PT = 150.0
+CORRECT_COLOUR, WRONG_COLOUR, PAPER_COLOUR = (31, 120, 90), (190, 60, 40), (255, 255, 255)
 """Full colours of the diagonal and of what lies beside it."""
 
 
-def matrix(
+def draw_matrix(
     counts: NDArray[Any],
     names: Sequence[str],
     *,
@@ -37,44 +37,44 @@ def matrix(
     """
     if counts.shape != (len(names), len(names)) or not len(names):
         raise MethodError(f"a matrix of shape {counts.shape} with {len(names)} names.")
-    whole = counts.sum(1) if totals is None else totals
-    cell = max(CELL, min(46.0, WIDEST / len(names)))
-    left = MARGIN + NAME_ROOM + 10
-    sheet = Sheet(max(left + cell * len(names) + 60 + MARGIN, 620), density)
-    y = heading(sheet, MARGIN, MARGIN - 10, sheet.width - 2 * MARGIN, (title, subtitle)) + GUTTER
-    y = _columns(sheet, left, y, names, cell)
+    row_totals = counts.sum(1) if totals is None else totals
+    cell = max(MIN_CELL_PT, min(46.0, MAX_WIDTH_PT / len(names)))
+    left = MARGIN_PT + NAME_WIDTH_PT + 10
+    sheet = Sheet(max(left + cell * len(names) + 60 + MARGIN_PT, 620), density)
+    y = draw_heading(sheet, MARGIN_PT, MARGIN_PT - 10, sheet.width - 2 * MARGIN_PT, (title, subtitle)) + GUTTER_PT
+    y = _draw_column_names(sheet, left, y, names, cell)
     for row, name in enumerate(names):
-        middle = y + (cell - line_height(BODY)) / 2
-        sheet.text(left - 10, middle, sheet.name_fits(name, BODY, NAME_ROOM), BODY, INK, "right")
+        middle = y + (cell - line_height(BODY_PT)) / 2
+        sheet.text(left - 10, middle, sheet.fit_name(name, BODY_PT, NAME_WIDTH_PT), BODY_PT, TEXT_COLOUR, "right")
         for column in range(len(names)):
-            _cell(sheet, left + column * cell, y, cell, int(counts[row, column]), int(whole[row]), row == column)
-        sheet.text(left + cell * len(names) + 10, middle, f"of {int(whole[row]):,}", SMALL, MUTED)
+            _draw_cell(sheet, left + column * cell, y, cell, int(counts[row, column]), int(row_totals[row]), row == column)
+        sheet.text(left + cell * len(names) + 10, middle, f"of {int(row_totals[row]):,}", SMALL_PT, MUTED_COLOUR)
         y += cell
     return sheet.trimmed(set_footer(sheet, y, footer))
 
 
-def _cell(sheet: Sheet, x: float, y: float, size: float, count: int, total: int, diagonal: bool) -> None:
+def _draw_cell(sheet: Sheet, x: float, y: float, size: float, count: int, total: int, diagonal: bool) -> None:
     depth = (count / max(total, 1)) ** 0.5  # one of a hundred has to be seen, too
-    full = RIGHT if diagonal else WRONG
-    colour = tuple(round(p + (f - p) * depth) for p, f in zip(PAPER, full, strict=True))
-    sheet.block(x, y, size - 1.5, size - 1.5, "#f6f6f8" if not count else "#{:02x}{:02x}{:02x}".format(*colour))
+    full = CORRECT_COLOUR if diagonal else WRONG_COLOUR
+    colour = tuple(round(p + (f - p) * depth) for p, f in zip(PAPER_COLOUR, full, strict=True))
+    sheet.rectangle(x, y, size - 1.5, size - 1.5, "#f6f6f8" if not count else "#{:02x}{:02x}{:02x}".format(*colour))
     if count:
-        ink = "#ffffff" if depth > 0.6 else INK
-        shown = sheet.fits(f"{count:,}", SMALL, size - 3)
-        sheet.text(x + (size - 1.5) / 2, y + (size - 1.5 - line_height(SMALL)) / 2, shown, SMALL, ink, "centre")
+        ink = "#ffffff" if depth > 0.6 else TEXT_COLOUR
+        count_text = sheet.fit_text(f"{count:,}", SMALL_PT, size - 3)
+        sheet.text(x + (size - 1.5) / 2, y + (size - 1.5 - line_height(SMALL_PT)) / 2, count_text, SMALL_PT, ink, "centre")
 
 
-def _columns(sheet: Sheet, left: float, y: float, names: Sequence[str], cell: float) -> float:
+def _draw_column_names(sheet: Sheet, left: float, y: float, names: Sequence[str], cell: float) -> float:
     """The names of the columns, upright; returns where the cells begin."""
-    size = BODY * sheet.density
-    cut = [sheet.name_fits(name, BODY, NAME_ROOM) for name in names]
-    deep = max(sheet.text_width(name, BODY) for name in cut) + 8
-    sheet.block(left, y + deep, 1, 1, "#ffffff")  # makes room
-    for i, name in enumerate(cut):
-        width = max(1, round(words.width(name, size))) + 2
-        line = Image.new("RGB", (width, sheet.pixels(line_height(BODY))), "#ffffff")
-        words.draw(ImageDraw.Draw(line), 0, 1.06 * size, name, size, INK)
-        turned = line.rotate(90, expand=True)
-        x = left + i * cell + (cell - line_height(BODY)) / 2
-        sheet.picture(x, y + deep - 6 - turned.height / sheet.density, turned)
-    return y + deep
+    size = BODY_PT * sheet.density
+    cut_names = [sheet.fit_name(name, BODY_PT, NAME_WIDTH_PT) for name in names]
+    name_height = max(sheet.text_width(name, BODY_PT) for name in cut_names) + 8
+    sheet.rectangle(left, y + name_height, 1, 1, "#ffffff")  # makes room
+    for i, name in enumerate(cut_names):
+        width = max(1, round(words.text_width(name, size))) + 2
+        line = Image.new("RGB", (width, sheet.pixels(line_height(BODY_PT))), "#ffffff")
+        words.draw_text(ImageDraw.Draw(line), 0, 1.06 * size, name, size, TEXT_COLOUR)
+        rotated = line.rotate(90, expand=True)
+        x = left + i * cell + (cell - line_height(BODY_PT)) / 2
+        sheet.draw_image(x, y + name_height - 6 - rotated.height / sheet.density, rotated)
+    return y + name_height

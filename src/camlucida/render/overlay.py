@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from camlucida.errors import MethodError, nearest
-from camlucida.render.colours import NOT_SEEN, checked, checked_heat, colourise, strength
-from camlucida.render.palettes import DEFAULT, PALETTES
+from camlucida.render.colours import NAN_COLOUR, check_colormap, check_heatmap, apply_colormap, strength
+from camlucida.render.palettes import DEFAULT_COLORMAP, PALETTES
 
 Blend: TypeAlias = Literal["heat", "uniform"]
 
-DIMMED = 0.45
+NAN_FADE = 0.45
 """How far a part that the network did not see fades into grey, at opacity 0.5 and above."""
-CONTRAST = 0.4
+BACKGROUND_CONTRAST = 0.4
 """What is left of a photograph's contrast where two hues are to be read on it."""
 
 
@@ -26,7 +26,7 @@ def overlay(
     heatmap: NDArray[Any],
     *,
     opacity: float = 0.5,
-    colormap: str = DEFAULT,
+    colormap: str = DEFAULT_COLORMAP,
     blend: Blend = "heat",
     contour: float | None = None,
 ) -> Image.Image:
@@ -42,55 +42,55 @@ def overlay(
     contour   draws a line round all places at least this hot; where zero is in the middle, this far from it
     raises    MethodError for sizes that differ, an unknown option, an opacity or heat outside [0, 1]
     """
-    heat = checked_heat(heatmap)
-    _check(image, heat, opacity, blend)
-    seen = ~np.isnan(heat)
-    share = min(1.0, 2 * opacity)
+    saliency = check_heatmap(heatmap)
+    _check(image, saliency, opacity, blend)
+    finite = ~np.isnan(saliency)
+    fade_fraction = min(1.0, 2 * opacity)
     photo = np.asarray(image.convert("RGB"), dtype=np.float32)
-    if PALETTES[checked(colormap)].diverging:
-        photo = photo + np.float32(share) * (np.asarray(ground(image), dtype=np.float32) - photo)
-    cover = np.where(seen, _cover(heat, opacity, colormap, blend), DIMMED * share)[..., None]
-    mixed = photo + cover * (colourise(heat, colormap).astype(np.float32) - photo)
+    if PALETTES[check_colormap(colormap)].diverging:
+        photo = photo + np.float32(fade_fraction) * (np.asarray(grey_background(image), dtype=np.float32) - photo)
+    alpha = np.where(finite, _alpha(saliency, opacity, colormap, blend), NAN_FADE * fade_fraction)[..., None]
+    mixed = photo + alpha * (apply_colormap(saliency, colormap).astype(np.float32) - photo)
     result = Image.fromarray(np.rint(mixed).astype(np.uint8))
     if contour is None:
         return result
-    return _outlined(result, np.where(seen, strength(heat, colormap), np.float32(-1)) >= contour)
+    return _draw_contour(result, np.where(finite, strength(saliency, colormap), np.float32(-1)) >= contour)
 
 
-def tinted(image: Image.Image, strengths: NDArray[Any], colours: Sequence[str], *, opacity: float = 0.5) -> Image.Image:
+def tint(image: Image.Image, strengths: NDArray[Any], colours: Sequence[str], *, opacity: float = 0.5) -> Image.Image:
     """The picture's `ground`, every place in the colour of what is strongest there.
 
     strengths  (n, height, width) in [0, 1], a map a colour; NaN where the network did not look
     colours    n of them, rrggbb
     opacity    as of `overlay`
     """
-    strong = np.stack([checked_heat(one) for one in strengths])
-    seen = ~np.isnan(strong[0])
-    strong = np.nan_to_num(strong)
-    _check(image, strong[0], opacity, "heat")
+    strength_maps = np.stack([check_heatmap(strength_map) for strength_map in strengths])
+    finite = ~np.isnan(strength_maps[0])
+    strength_maps = np.nan_to_num(strength_maps)
+    _check(image, strength_maps[0], opacity, "heat")
     table = np.array([list(bytes.fromhex(colour)) for colour in colours], dtype=np.float32)
-    coat = np.where(seen[..., None], table[strong.argmax(0)], np.array(NOT_SEEN, dtype=np.float32))
-    share = min(1.0, 2 * opacity)
+    colour_layer = np.where(finite[..., None], table[strength_maps.argmax(0)], np.array(NAN_COLOUR, dtype=np.float32))
+    fade_fraction = min(1.0, 2 * opacity)
     photo = np.asarray(image.convert("RGB"), dtype=np.float32)
-    photo = photo + np.float32(share) * (np.asarray(ground(image), dtype=np.float32) - photo)
-    cover = np.where(seen, 1 - np.float32(1 - opacity) ** (2 * strong.max(0)), DIMMED * share)[..., None]
-    return Image.fromarray(np.rint(photo + cover * (coat - photo)).astype(np.uint8))
+    photo = photo + np.float32(fade_fraction) * (np.asarray(grey_background(image), dtype=np.float32) - photo)
+    alpha = np.where(finite, 1 - np.float32(1 - opacity) ** (2 * strength_maps.max(0)), NAN_FADE * fade_fraction)[..., None]
+    return Image.fromarray(np.rint(photo + alpha * (colour_layer - photo)).astype(np.uint8))
 
 
-def ground(image: Image.Image) -> Image.Image:
+def grey_background(image: Image.Image) -> Image.Image:
     """The picture in light greys: what is there can still be seen, and every hue on it is that of a map."""
-    return image.convert("L").point(lambda level: round(255 - CONTRAST * (255 - level))).convert("RGB")
+    return image.convert("L").point(lambda level: round(255 - BACKGROUND_CONTRAST * (255 - level))).convert("RGB")
 
 
 def fade(image: Image.Image) -> Image.Image:
     """The picture as the overlay shows what the network did not see."""
-    return Image.blend(image.convert("RGB"), Image.new("RGB", image.size, NOT_SEEN), DIMMED)
+    return Image.blend(image.convert("RGB"), Image.new("RGB", image.size, NAN_COLOUR), NAN_FADE)
 
 
-def _check(image: Image.Image, heat: NDArray[np.float32], opacity: float, blend: str) -> None:
-    if heat.shape != (image.height, image.width):
+def _check(image: Image.Image, saliency: NDArray[np.float32], opacity: float, blend: str) -> None:
+    if saliency.shape != (image.height, image.width):
         raise MethodError(
-            f"a heat map of shape {heat.shape} does not fit a picture {image.width} wide and {image.height} "
+            f"a heat map of shape {saliency.shape} does not fit a picture {image.width} wide and {image.height} "
             "high: resize it to (height, width) first."
         )
     if not 0 <= opacity <= 1:
@@ -99,21 +99,21 @@ def _check(image: Image.Image, heat: NDArray[np.float32], opacity: float, blend:
         raise MethodError(f"no blend {blend!r}.{nearest(blend, get_args(Blend))} Known: heat, uniform.")
 
 
-def _cover(heat: NDArray[np.float32], opacity: float, colormap: str, blend: Blend) -> NDArray[np.float32]:
+def _alpha(saliency: NDArray[np.float32], opacity: float, colormap: str, blend: Blend) -> NDArray[np.float32]:
     """The share of the picture that is covered, in [0, 1]."""
     if blend == "uniform":
-        return np.full_like(heat, opacity)
+        return np.full_like(saliency, opacity)
     # Beer and Lambert: two layers of the coat let through the square of what one lets through.
-    through: NDArray[np.float32] = np.float32(1 - opacity) ** (2 * strength(heat, colormap))
-    return 1 - through
+    transmitted: NDArray[np.float32] = np.float32(1 - opacity) ** (2 * strength(saliency, colormap))
+    return 1 - transmitted
 
 
-def _outlined(image: Image.Image, inside: NDArray[np.bool_]) -> Image.Image:
+def _draw_contour(image: Image.Image, inside: NDArray[np.bool_]) -> Image.Image:
     """A light line with a dark edge, visible on any picture, about 1/200 of its size wide."""
     width = max(1, round(min(image.size) / 200))
     area = Image.fromarray(inside.astype(np.uint8) * np.uint8(255))
     result = image.copy()
     for colour, reach in (("#1d1d22", 2 * width), ("#ffffff", width)):
-        grown = np.asarray(area.filter(ImageFilter.MaxFilter(2 * reach + 1))) > 0
-        result.paste(colour, mask=Image.fromarray((grown & ~inside).astype(np.uint8) * np.uint8(255)))
+        dilated = np.asarray(area.filter(ImageFilter.MaxFilter(2 * reach + 1))) > 0
+        result.paste(colour, mask=Image.fromarray((dilated & ~inside).astype(np.uint8) * np.uint8(255)))
     return result

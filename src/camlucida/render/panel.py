@@ -10,33 +10,33 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from camlucida.errors import MethodError
-from camlucida.render.bars import Bar, draw_bars, draw_scale, label
-from camlucida.render.colours import checked, checked_heat, colourise
-from camlucida.render.display import show_heat, show_picture, shown_size
+from camlucida.render.bars import Bar, draw_bars, draw_colorbar, draw_label
+from camlucida.render.colours import check_colormap, check_heatmap, apply_colormap
+from camlucida.render.display import resize_heatmap, resize_image, display_size
 from camlucida.render.overlay import Blend, overlay
-from camlucida.render.palettes import DEFAULT
+from camlucida.render.palettes import DEFAULT_COLORMAP
 from camlucida.render.sheet import (
-    ACCENT,
-    BODY,
-    GUTTER,
-    MARGIN,
-    MUTED,
-    SMALL,
+    ACCENT_COLOUR,
+    BODY_PT,
+    GUTTER_PT,
+    MARGIN_PT,
+    MUTED_COLOUR,
+    SMALL_PT,
     Sheet,
-    heading,
+    draw_heading,
     line_height,
-    paragraph,
+    draw_paragraph,
 )
-from camlucida.render.sheet import footer as set_footer
+from camlucida.render.sheet import draw_footer as set_footer
 
-COLUMN, TALLEST = 300.0, 400.0
-STRIP = 2.6
+COLUMN_PT, MAX_HEIGHT_PT = 300.0, 400.0
+STRIP_ASPECT = 2.6
 """From this ratio of width to height on, the three pictures lie below each other."""
 
 CAPTIONS = ("Picture", "Heat map", "Overlay")
 
 
-def panel(
+def draw_panel(
     image: Image.Image,
     heatmap: NDArray[Any],
     bars: Sequence[Bar] = (),
@@ -48,7 +48,7 @@ def panel(
     footer: str = "",
     scale: tuple[float, float] | None = None,
     opacity: float = 0.5,
-    colormap: str = DEFAULT,
+    colormap: str = DEFAULT_COLORMAP,
     blend: Blend = "heat",
     contour: float | None = None,
     density: float = 2.0,
@@ -69,55 +69,55 @@ def panel(
     returns      RGB, 1032 points wide
     raises       MethodError for sizes that differ, an unknown colour map or blend, values out of range
     """
-    checked(colormap)
-    heat = checked_heat(heatmap)
-    if heat.shape != (image.height, image.width):
-        raise MethodError(f"a heat map of shape {heat.shape} does not fit a picture of size {image.size}.")
-    sheet = Sheet(3 * COLUMN + 2 * GUTTER + 2 * MARGIN, density)
-    room = sheet.width - 2 * MARGIN
-    y = heading(sheet, MARGIN, MARGIN - 10, room, (title, subtitle), score_label)
+    check_colormap(colormap)
+    saliency = check_heatmap(heatmap)
+    if saliency.shape != (image.height, image.width):
+        raise MethodError(f"a heat map of shape {saliency.shape} does not fit a picture of size {image.size}.")
+    sheet = Sheet(3 * COLUMN_PT + 2 * GUTTER_PT + 2 * MARGIN_PT, density)
+    content_width = sheet.width - 2 * MARGIN_PT
+    y = draw_heading(sheet, MARGIN_PT, MARGIN_PT - 10, content_width, (title, subtitle), score_label)
     if note:
-        y = paragraph(sheet, MARGIN, y + 9, note, BODY, ACCENT, room, most=3)
-    strip = image.width > STRIP * image.height
-    size = _shown(sheet, image, strip, room)
-    photo, shown = show_picture(image, size), show_heat(heat, size)
-    coat = overlay(photo, shown, opacity=opacity, colormap=colormap, blend=blend, contour=contour)
-    y = _pictures(sheet, y + 20, (photo, Image.fromarray(colourise(shown, colormap)), coat), strip)
-    y = _lower_half(sheet, y + 26, bars, colormap, scale, bool(np.isnan(heat).any()))
+        y = draw_paragraph(sheet, MARGIN_PT, y + 9, note, BODY_PT, ACCENT_COLOUR, content_width, max_lines=3)
+    strip = image.width > STRIP_ASPECT * image.height
+    size = _image_size(sheet, image, strip, content_width)
+    photo, resized = resize_image(image, size), resize_heatmap(saliency, size)
+    overlaid = overlay(photo, resized, opacity=opacity, colormap=colormap, blend=blend, contour=contour)
+    y = _images(sheet, y + 20, (photo, Image.fromarray(apply_colormap(resized, colormap)), overlaid), strip)
+    y = _draw_lower_half(sheet, y + 26, bars, colormap, scale, bool(np.isnan(saliency).any()))
     return sheet.trimmed(set_footer(sheet, y, footer))
 
 
-def _shown(sheet: Sheet, image: Image.Image, strip: bool, room: float) -> tuple[int, int]:
-    return shown_size(image.size, (sheet.pixels(room if strip else COLUMN), sheet.pixels(TALLEST)))
+def _image_size(sheet: Sheet, image: Image.Image, strip: bool, content_width: float) -> tuple[int, int]:
+    return display_size(image.size, (sheet.pixels(content_width if strip else COLUMN_PT), sheet.pixels(MAX_HEIGHT_PT)))
 
 
-def _pictures(sheet: Sheet, y: float, pictures: Sequence[Image.Image], strip: bool) -> float:
+def _images(sheet: Sheet, y: float, images: Sequence[Image.Image], strip: bool) -> float:
     """The three side by side, or below each other; returns where the last caption ends."""
-    x, end = MARGIN, y
-    for picture, caption in zip(pictures, CAPTIONS, strict=True):
-        below = y + sheet.picture(x, y, picture, edge=True) + 6
-        sheet.text(x, below, caption, SMALL, MUTED)
-        end = below + line_height(SMALL)
+    x, end = MARGIN_PT, y
+    for image, caption in zip(images, CAPTIONS, strict=True):
+        below = y + sheet.draw_image(x, y, image, edge=True) + 6
+        sheet.text(x, below, caption, SMALL_PT, MUTED_COLOUR)
+        end = below + line_height(SMALL_PT)
         if strip:
             y = end + 12
         else:
-            x += COLUMN + GUTTER
+            x += COLUMN_PT + GUTTER_PT
     return end
 
 
-def _lower_half(
+def _draw_lower_half(
     sheet: Sheet,
     y: float,
     bars: Sequence[Bar],
     colormap: str,
     scale: tuple[float, float] | None,
-    unseen: bool,
+    has_nan: bool,
 ) -> float:
     """Predictions under the first two pictures, the colour scale under the third; returns where they end."""
-    left = 2 * COLUMN + GUTTER
-    right = MARGIN + left + GUTTER
+    left = 2 * COLUMN_PT + GUTTER_PT
+    right = MARGIN_PT + left + GUTTER_PT
     end = y
     if bars:
-        end = draw_bars(sheet, MARGIN, label(sheet, MARGIN, y, "Predictions"), left - GUTTER, bars)
-    below = draw_scale(sheet, right, label(sheet, right, y, "Heat") + 2, COLUMN, colormap, scale, unseen)
+        end = draw_bars(sheet, MARGIN_PT, draw_label(sheet, MARGIN_PT, y, "Predictions"), left - GUTTER_PT, bars)
+    below = draw_colorbar(sheet, right, draw_label(sheet, right, y, "Heat") + 2, COLUMN_PT, colormap, scale, has_nan)
     return max(end, below)

@@ -11,17 +11,17 @@ from PIL import Image, ImageDraw
 
 from camlucida.render import text as words
 
-PAPER = "#ffffff"
-INK = "#1c1c21"
-MUTED = "#71737c"
-HAIRLINE = "#e2e3e8"
-TRACK = "#f0f0f3"
-QUIET = "#a9acb6"
-ACCENT = "#c8322b"
+PAPER_COLOUR = "#ffffff"
+TEXT_COLOUR = "#1c1c21"
+MUTED_COLOUR = "#71737c"
+HAIRLINE_COLOUR = "#e2e3e8"
+TRACK_COLOUR = "#f0f0f3"
+QUIET_COLOUR = "#a9acb6"
+ACCENT_COLOUR = "#c8322b"
 
-TITLE, LEAD, BODY, SMALL = 27.0, 14.0, 13.0, 11.0
+TITLE_PT, LEAD_PT, BODY_PT, SMALL_PT = 27.0, 14.0, 13.0, 11.0
 """Sizes of type."""
-MARGIN, GUTTER = 44.0, 22.0
+MARGIN_PT, GUTTER_PT = 44.0, 22.0
 
 Align = Literal["left", "right", "centre"]
 
@@ -32,7 +32,7 @@ class Sheet:
     def __init__(self, width: float, density: float) -> None:
         self.width = width
         self.density = density
-        self.image = Image.new("RGB", (self.pixels(width), self.pixels(600)), PAPER)
+        self.image = Image.new("RGB", (self.pixels(width), self.pixels(600)), PAPER_COLOUR)
 
     def pixels(self, points: float) -> int:
         return max(1, round(points * self.density))
@@ -42,67 +42,67 @@ class Sheet:
         x: float,
         y: float,
         line: str,
-        size: float = BODY,
-        colour: str = INK,
+        size: float = BODY_PT,
+        colour: str = TEXT_COLOUR,
         align: Align = "left",
         bold: bool = False,
     ) -> None:
         """One line in a box `line_height(size)` high; `align` says which end of it is at x."""
-        self._make_room(y + line_height(size))
+        self._extend_to(y + line_height(size))
         line = words.drawable(line)
         height = size * self.density
-        at = x * self.density
+        left = x * self.density
         if align != "left":
-            at -= words.width(line, height) / (1 if align == "right" else 2)
+            left -= words.text_width(line, height) / (1 if align == "right" else 2)
         baseline = (y + 1.06 * size) * self.density
-        words.draw(ImageDraw.Draw(self.image), at, baseline, line, height, colour, bold=bold)
+        words.draw_text(ImageDraw.Draw(self.image), left, baseline, line, height, colour, bold=bold)
 
-    def fits(self, line: str, size: float, room: float) -> str:
+    def fit_text(self, line: str, size: float, max_width: float) -> str:
         """The line, cut to `room` points."""
-        return words.cut(words.drawable(line), size * self.density, room * self.density)
+        return words.truncate(words.drawable(line), size * self.density, max_width * self.density)
 
-    def name_fits(self, name: str, size: float, room: float) -> str:
+    def fit_name(self, name: str, size: float, max_width: float) -> str:
         """A class name, cut to `room` points."""
-        return words.cut_name(words.drawable(name), size * self.density, room * self.density)
+        return words.truncate_name(words.drawable(name), size * self.density, max_width * self.density)
 
-    def lines(self, text: str, size: float, room: float, most: int) -> list[str]:
+    def wrap_text(self, text: str, size: float, max_width: float, max_lines: int) -> list[str]:
         """The text in at most `most` lines of `room` points."""
-        return words.wrap(words.drawable(text), size * self.density, room * self.density, most)
+        return words.wrap_lines(words.drawable(text), size * self.density, max_width * self.density, max_lines)
 
     def text_width(self, line: str, size: float) -> float:
         """In points."""
-        return words.width(words.drawable(line), size * self.density) / self.density
+        return words.text_width(words.drawable(line), size * self.density) / self.density
 
     def rule(self, x: float, y: float, length: float) -> None:
         """A hairline."""
-        self.block(x, y, length, 0.75, HAIRLINE)
+        self.rectangle(x, y, length, 0.75, HAIRLINE_COLOUR)
 
-    def block(self, x: float, y: float, width: float, height: float, colour: str, radius: float = 0) -> None:
+    def rectangle(self, x: float, y: float, width: float, height: float, colour: str, radius: float = 0) -> None:
         """A filled rectangle, its corners rounded by `radius` points."""
-        self._make_room(y + height)
+        self._extend_to(y + height)
         size = self.pixels(width), self.pixels(height)
         corner = round(x * self.density), round(y * self.density)
-        self.image.paste(colour, corner, _rounded(size, radius * self.density))
+        self.image.paste(colour, corner, _rounded_mask(size, radius * self.density))
 
-    def picture(self, x: float, y: float, picture: Image.Image, edge: bool = False) -> float:
+    def draw_image(self, x: float, y: float, image: Image.Image, edge: bool = False) -> float:
         """A picture, pixel for pixel; returns its height in points. `edge` draws a hairline round it."""
-        self._make_room(y + picture.height / self.density)
+        self._extend_to(y + image.height / self.density)
         left, top = round(x * self.density), round(y * self.density)
         if edge:
-            box = (left - 1, top - 1, left + picture.width, top + picture.height)
-            ImageDraw.Draw(self.image).rectangle(box, outline=HAIRLINE)
-        self.image.paste(picture, (left, top))
-        return picture.height / self.density
+            box = (left - 1, top - 1, left + image.width, top + image.height)
+            ImageDraw.Draw(self.image).rectangle(box, outline=HAIRLINE_COLOUR)
+        self.image.paste(image, (left, top))
+        return image.height / self.density
 
     def trimmed(self, height: float) -> Image.Image:
         """The sheet, `height` points high."""
-        self._make_room(height)
+        self._extend_to(height)
         return self.image.crop((0, 0, self.image.width, self.pixels(height)))
 
-    def _make_room(self, height: float) -> None:
+    def _extend_to(self, height: float) -> None:
         needed = self.pixels(height) + 2
         if needed > self.image.height:
-            larger = Image.new("RGB", (self.image.width, 2 * needed), PAPER)
+            larger = Image.new("RGB", (self.image.width, 2 * needed), PAPER_COLOUR)
             larger.paste(self.image, (0, 0))
             self.image = larger
 
@@ -112,47 +112,47 @@ def line_height(size: float) -> float:
     return 1.38 * size
 
 
-def heading(sheet: Sheet, x: float, y: float, room: float, texts: tuple[str, str], aside: str = "") -> float:
+def draw_heading(sheet: Sheet, x: float, y: float, max_width: float, texts: tuple[str, str], aside: str = "") -> float:
     """A title with a subtitle under it and a remark at the right; returns where it ends."""
     title, subtitle = texts
     if aside:
-        aside = sheet.fits(aside, LEAD, room / 2 - GUTTER)
-        same_baseline = 1.06 * (TITLE - LEAD)
-        sheet.text(x + room, y + same_baseline, aside, LEAD, ACCENT, "right", bold=True)
-    free = room - (sheet.text_width(aside, LEAD) + 2 * GUTTER if aside else 0)
-    y = paragraph(sheet, x, y, title, TITLE, INK, free, most=2, bold=True)
-    return paragraph(sheet, x, y + 4, subtitle, LEAD, MUTED, room, most=2)
+        aside = sheet.fit_text(aside, LEAD_PT, max_width / 2 - GUTTER_PT)
+        same_baseline = 1.06 * (TITLE_PT - LEAD_PT)
+        sheet.text(x + max_width, y + same_baseline, aside, LEAD_PT, ACCENT_COLOUR, "right", bold=True)
+    title_width = max_width - (sheet.text_width(aside, LEAD_PT) + 2 * GUTTER_PT if aside else 0)
+    y = draw_paragraph(sheet, x, y, title, TITLE_PT, TEXT_COLOUR, title_width, max_lines=2, bold=True)
+    return draw_paragraph(sheet, x, y + 4, subtitle, LEAD_PT, MUTED_COLOUR, max_width, max_lines=2)
 
 
-def paragraph(
+def draw_paragraph(
     sheet: Sheet,
     x: float,
     y: float,
     text: str,
     size: float,
     colour: str,
-    room: float,
-    most: int,
+    max_width: float,
+    max_lines: int,
     bold: bool = False,
 ) -> float:
     """The text in at most so many lines; returns where they end."""
-    for line in sheet.lines(text, size, room, most):
+    for line in sheet.wrap_text(text, size, max_width, max_lines):
         sheet.text(x, y, line, size, colour, bold=bold)
         y += line_height(size)
     return y
 
 
-def footer(sheet: Sheet, y: float, text: str) -> float:
+def draw_footer(sheet: Sheet, y: float, text: str) -> float:
     """A line under everything; returns the height of the finished sheet."""
     if not text:
-        return y + MARGIN - 12
-    room = sheet.width - 2 * MARGIN
-    sheet.rule(MARGIN, y + 16, room)
-    sheet.text(MARGIN, y + 25, sheet.fits(text, SMALL, room), SMALL, MUTED)
-    return y + 25 + line_height(SMALL) + MARGIN - 18
+        return y + MARGIN_PT - 12
+    content_width = sheet.width - 2 * MARGIN_PT
+    sheet.rule(MARGIN_PT, y + 16, content_width)
+    sheet.text(MARGIN_PT, y + 25, sheet.fit_text(text, SMALL_PT, content_width), SMALL_PT, MUTED_COLOUR)
+    return y + 25 + line_height(SMALL_PT) + MARGIN_PT - 18
 
 
-def _rounded(size: tuple[int, int], radius: float) -> Image.Image:
+def _rounded_mask(size: tuple[int, int], radius: float) -> Image.Image:
     """A mask with smooth corners: drawn four times as large, because Pillow's own are jagged."""
     if radius <= 0:
         return Image.new("L", size, 255)

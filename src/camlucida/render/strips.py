@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from camlucida.errors import MethodError
-from camlucida.render.boxes import Boxes, boxed
-from camlucida.render.display import show_heat, show_picture, shown_size
+from camlucida.render.boxes import BoxesLike, draw_boxes
+from camlucida.render.display import resize_heatmap, resize_image, display_size
 from camlucida.render.overlay import overlay
-from camlucida.render.palettes import DEFAULT
-from camlucida.render.sheet import ACCENT, BODY, GUTTER, INK, MARGIN, MUTED, SMALL, Sheet, heading, line_height
-from camlucida.render.sheet import footer as set_footer
+from camlucida.render.palettes import DEFAULT_COLORMAP
+from camlucida.render.sheet import ACCENT_COLOUR, BODY_PT, GUTTER_PT, TEXT_COLOUR, MARGIN_PT, MUTED_COLOUR, SMALL_PT, Sheet, draw_heading, line_height
+from camlucida.render.sheet import draw_footer as set_footer
 
-WIDTH, GAP, ROW_GAP = 112.0, 8.0, 20.0
-TALLEST = 1.5
+FRAME_WIDTH_PT, GAP_PT, ROW_GAP_PT = 112.0, 8.0, 20.0
+MAX_ASPECT = 1.5
 """A frame is at most so many times as high as it is wide."""
 
 
 @dataclass(frozen=True)
-class Frame:
+class StripFrame:
     """One picture of a strip: the heat (height, width) in [0, 1] over it, and what is written under it.
 
     heat      None for the picture alone
@@ -34,12 +34,12 @@ class Frame:
     boxes     true ones, in pixels of the picture, drawn as frames
     """
 
-    heat: NDArray[Any] | None
+    heatmap: NDArray[Any] | None
     label: str
     caption: str = ""
     warning: bool = False
-    picture: Image.Image | None = None
-    boxes: Boxes = ()
+    image: Image.Image | None = None
+    boxes: BoxesLike = ()
 
 
 @dataclass(frozen=True)
@@ -52,20 +52,20 @@ class Strip:
     name: str
     remark: str
     warning: bool
-    frames: Sequence[Frame]
-    picture: Image.Image | None = None
+    frames: Sequence[StripFrame]
+    image: Image.Image | None = None
 
 
-def strips(
+def draw_strips(
     rows: Sequence[Strip],
-    picture: Image.Image | None = None,
+    image: Image.Image | None = None,
     *,
     title: str,
     subtitle: str = "",
     footer: str = "",
     opacity: float = 0.6,
-    colormap: str = DEFAULT,
-    width: float = WIDTH,
+    colormap: str = DEFAULT_COLORMAP,
+    width: float = FRAME_WIDTH_PT,
     density: float = 2.0,
 ) -> Image.Image:
     """A page of strips over one picture, or each over its own.
@@ -77,44 +77,44 @@ def strips(
     if not rows:
         raise MethodError("a page without a strip: there is nothing to show.")
     columns = max(len(row.frames) for row in rows)
-    room = max(columns * (width + GAP) - GAP, 5 * WIDTH)
-    sheet = Sheet(room + 2 * MARGIN, density)
-    y = heading(sheet, MARGIN, MARGIN - 10, room, (title, subtitle), "") + GUTTER
+    content_width = max(columns * (width + GAP_PT) - GAP_PT, 5 * FRAME_WIDTH_PT)
+    sheet = Sheet(content_width + 2 * MARGIN_PT, density)
+    y = draw_heading(sheet, MARGIN_PT, MARGIN_PT - 10, content_width, (title, subtitle), "") + GUTTER_PT
     for row in rows:
-        sheet.text(MARGIN, y, sheet.fits(row.name, BODY, room / 2), BODY, INK, bold=True)
-        remark = sheet.fits(row.remark, BODY, room / 2)
-        sheet.text(MARGIN + room, y, remark, BODY, ACCENT if row.warning else MUTED, align="right")
-        y += line_height(BODY) + 4
+        sheet.text(MARGIN_PT, y, sheet.fit_text(row.name, BODY_PT, content_width / 2), BODY_PT, TEXT_COLOUR, bold=True)
+        remark = sheet.fit_text(row.remark, BODY_PT, content_width / 2)
+        sheet.text(MARGIN_PT + content_width, y, remark, BODY_PT, ACCENT_COLOUR if row.warning else MUTED_COLOUR, align="right")
+        y += line_height(BODY_PT) + 4
         below = y
         for column, frame in enumerate(row.frames):
-            x = MARGIN + column * (width + GAP)
-            painted = _painted(sheet, frame, row.picture or picture, width, opacity, colormap)
-            end = y + sheet.picture(x, y, painted, edge=True) + 3
-            sheet.text(x, end, sheet.fits(frame.label, SMALL, width), SMALL, INK)
+            x = MARGIN_PT + column * (width + GAP_PT)
+            overlaid = _draw_frame(sheet, frame, row.image or image, width, opacity, colormap)
+            end = y + sheet.draw_image(x, y, overlaid, edge=True) + 3
+            sheet.text(x, end, sheet.fit_text(frame.label, SMALL_PT, width), SMALL_PT, TEXT_COLOUR)
             for i, line in enumerate(frame.caption.split("\n")):
-                end += line_height(SMALL)
-                colour = ACCENT if frame.warning and i == 0 else MUTED
-                sheet.text(x, end, sheet.fits(line, SMALL, width), SMALL, colour)
-            below = max(below, end + line_height(SMALL))
-        y = below + ROW_GAP
-    return sheet.trimmed(set_footer(sheet, y - ROW_GAP, footer))
+                end += line_height(SMALL_PT)
+                colour = ACCENT_COLOUR if frame.warning and i == 0 else MUTED_COLOUR
+                sheet.text(x, end, sheet.fit_text(line, SMALL_PT, width), SMALL_PT, colour)
+            below = max(below, end + line_height(SMALL_PT))
+        y = below + ROW_GAP_PT
+    return sheet.trimmed(set_footer(sheet, y - ROW_GAP_PT, footer))
 
 
-def _painted(
-    sheet: Sheet, frame: Frame, of_row: Image.Image | None, width: float, opacity: float, colormap: str
+def _draw_frame(
+    sheet: Sheet, frame: StripFrame, row_image: Image.Image | None, width: float, opacity: float, colormap: str
 ) -> Image.Image:
-    picture = frame.picture or of_row
-    if picture is None:
+    image = frame.image or row_image
+    if image is None:
         raise MethodError(f"the frame {frame.label!r} has no picture, and neither has its row.")
-    size = shown_size(picture.size, (sheet.pixels(width), sheet.pixels(width * min(TALLEST, _shape(picture)))))
-    photo = show_picture(picture, size)
-    if frame.heat is not None:
-        photo = overlay(photo, show_heat(frame.heat, size), opacity=opacity, colormap=colormap)
+    size = display_size(image.size, (sheet.pixels(width), sheet.pixels(width * min(MAX_ASPECT, _aspect(image)))))
+    photo = resize_image(image, size)
+    if frame.heatmap is not None:
+        photo = overlay(photo, resize_heatmap(frame.heatmap, size), opacity=opacity, colormap=colormap)
     if not len(frame.boxes):
         return photo
-    scale = [size[0] / picture.width, size[1] / picture.height] * 2
-    return boxed(photo, np.asarray(frame.boxes, dtype=np.float64).reshape(-1, 4) * scale)
+    scale = [size[0] / image.width, size[1] / image.height] * 2
+    return draw_boxes(photo, np.asarray(frame.boxes, dtype=np.float64).reshape(-1, 4) * scale)
 
 
-def _shape(picture: Image.Image) -> float:
-    return picture.height / picture.width
+def _aspect(image: Image.Image) -> float:
+    return image.height / image.width

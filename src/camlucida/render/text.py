@@ -6,7 +6,7 @@ import unicodedata
 
 from PIL import ImageDraw
 
-from camlucida.render.fonts import font, font_for, runs
+from camlucida.render.fonts import load_font, font_for, font_runs
 
 MISSING = "□"
 """Stands for each character that neither the bundled font nor a font of the system has."""
@@ -43,12 +43,12 @@ def _drawable(character: str) -> str:
     return plain if plain and all(map(font_for, plain)) else MISSING
 
 
-def width(text: str, size: float) -> float:
+def text_width(text: str, size: float) -> float:
     """Return how wide a text is, in pixels, set at `size` pixels; each stretch in the font that has its characters."""
-    return sum(font(size, path).getlength(stretch) for stretch, path in runs(text))
+    return sum(load_font(size, path).getlength(stretch) for stretch, path in font_runs(text))
 
 
-def draw(
+def draw_text(
     canvas: ImageDraw.ImageDraw,
     x: float,
     baseline: float,
@@ -69,62 +69,62 @@ def draw(
         colour: Any colour that Pillow knows.
         bold: Whether to thicken the letters: the fonts come in one weight. Their widths do not change.
     """
-    thicker = size * BOLD_STROKE if bold else 0
-    for stretch, path in runs(text):
-        chosen = font(size, path)
-        canvas.text((x, baseline), stretch, fill=colour, font=chosen, anchor="ls", stroke_width=thicker)
-        x += chosen.getlength(stretch)
+    stroke_width = size * BOLD_STROKE if bold else 0
+    for stretch, path in font_runs(text):
+        run_font = load_font(size, path)
+        canvas.text((x, baseline), stretch, fill=colour, font=run_font, anchor="ls", stroke_width=stroke_width)
+        x += run_font.getlength(stretch)
 
 
-def cut(text: str, size: float, room: float) -> str:
+def truncate(text: str, size: float, max_width: float) -> str:
     """The text, or as much of its beginning as fits into `room` pixels with an ellipsis behind it."""
-    if width(text, size) <= room:
+    if text_width(text, size) <= max_width:
         return text
     fits, too_long = 0, len(text)
     while too_long - fits > 1:
         middle = (fits + too_long) // 2
-        if width(_shortened(text, middle), size) <= room:
+        if text_width(_with_ellipsis(text, middle), size) <= max_width:
             fits = middle
         else:
             too_long = middle
-    return _shortened(text, fits) if fits else ""
+    return _with_ellipsis(text, fits) if fits else ""
 
 
-def _shortened(text: str, length: int) -> str:
+def _with_ellipsis(text: str, length: int) -> str:
     return text[:length].rstrip(" ,.;:-·(") + "…"
 
 
-def cut_name(name: str, size: float, room: float) -> str:
+def truncate_name(name: str, size: float, max_width: float) -> str:
     """A class name that fits: ImageNet's lists of synonyms lose the last ones first, then letters go."""
     synonyms = name.split(",")
     for count in range(len(synonyms), 0, -1):
         shorter = ",".join(synonyms[:count])
-        if width(shorter, size) <= room:
+        if text_width(shorter, size) <= max_width:
             return shorter
-    return cut(synonyms[0], size, room)
+    return truncate(synonyms[0], size, max_width)
 
 
-def wrap(text: str, size: float, room: float, lines: int) -> list[str]:
+def wrap_lines(text: str, size: float, max_width: float, max_lines: int) -> list[str]:
     """At most `lines` lines that fit into `room` pixels; what is left over ends in an ellipsis."""
     words = text.split()
     wrapped: list[str] = []
-    while words and len(wrapped) < lines - 1:
+    while words and len(wrapped) < max_lines - 1:
         count = 1
-        while count < len(words) and width(" ".join(words[: count + 1]), size) <= room:
+        while count < len(words) and text_width(" ".join(words[: count + 1]), size) <= max_width:
             count += 1
-        wrapped.append(cut(" ".join(words[:count]), size, room))
+        wrapped.append(truncate(" ".join(words[:count]), size, max_width))
         words = words[count:]
-    return [*wrapped, cut(" ".join(words), size, room)] if words else wrapped
+    return [*wrapped, truncate(" ".join(words), size, max_width)] if words else wrapped
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Three figures, as short as possible: 12.3, 0.00456, 1.2e+06, 0."""
     if value != value:
         return "?"
     return f"{value:.3g}".replace("e+0", "e+").replace("e-0", "e-") if value else "0"
 
 
-def percent(probability: float) -> str:
+def format_percent(probability: float) -> str:
     """87.3 %; never "0.0 %" or "100.0 %" for what is neither 0 nor 1; "?" for NaN."""
     if probability != probability:
         return "?"

@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from camlucida.evaluation.statistics import Floats
 
-WIDTH, HEIGHT = 460, 290
+WIDTH_PX, HEIGHT_PX = 460, 290
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 44
-POINTS = 60
+MAX_POINTS = 60
 """Points of a line at most: more cannot be seen."""
 DASHES = ("", "7 4", "2 3", "10 3 2 3", "5 2", "1 2", "12 4", "4 4 1 4")
-SERIES = len(DASHES)
+MAX_SERIES = len(DASHES)
 """Lines in a chart at most: more cannot be told apart."""
-NORMAL = 1.96
+Z_95 = 1.96
 
 
 @dataclass(frozen=True)
-class Line:
+class MeanCurve:
     """The mean curve of one method (m,), and its 95 % band, pointwise."""
 
     name: str
@@ -30,14 +30,14 @@ class Line:
     high: Floats
 
 
-def line(name: str, curves: Floats) -> Line:
+def mean_curve(name: str, curves: Floats) -> MeanCurve:
     """Of curves (n, m), one a picture."""
     mean = curves.mean(0)
-    half = NORMAL * curves.std(0, ddof=1) / np.sqrt(len(curves)) if len(curves) > 1 else np.zeros_like(mean)
-    return Line(name, mean, mean - half, mean + half)
+    half_width = Z_95 * curves.std(0, ddof=1) / np.sqrt(len(curves)) if len(curves) > 1 else np.zeros_like(mean)
+    return MeanCurve(name, mean, mean - half_width, mean + half_width)
 
 
-def chart(lines: list[Line], across: str, up: str) -> str:
+def svg_chart(lines: list[MeanCurve], x_label: str, y_label: str) -> str:
     """An SVG of curves that run from 0 to 1; names are in `legend`."""
     bottom = min(0.0, *(float(each.low.min()) for each in lines))
     top = max(float(each.high.max()) for each in lines)
@@ -46,35 +46,35 @@ def chart(lines: list[Line], across: str, up: str) -> str:
     top = max(top, ticks[-1])
 
     def x(share: Floats) -> Floats:
-        return np.asarray(LEFT + share * (WIDTH - LEFT - RIGHT))
+        return np.asarray(LEFT + share * (WIDTH_PX - LEFT - RIGHT))
 
     def y(value: Floats) -> Floats:
-        return np.asarray(HEIGHT - BOTTOM - (value - bottom) / (top - bottom) * (HEIGHT - TOP - BOTTOM))
+        return np.asarray(HEIGHT_PX - BOTTOM - (value - bottom) / (top - bottom) * (HEIGHT_PX - TOP - BOTTOM))
 
-    said = "; ".join(f"{each.name} from {each.mean[0]:.2g} to {each.mean[-1]:.2g}" for each in lines)
+    description = "; ".join(f"{each.name} from {each.mean[0]:.2g} to {each.mean[-1]:.2g}" for each in lines)
     parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{up} by {across}: {said}")}">',
+        f'<svg viewBox="0 0 {WIDTH_PX} {HEIGHT_PX}" role="img" aria-label="{escape(f"{y_label} by {x_label}: {description}")}">',
     ]
-    for tick in ticks:
-        at = float(y(np.array(tick)))
-        parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{tick:.4g}</text>')
-    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
-        at = float(x(np.array(tick)))
+    for progress in ticks:
+        position = float(y(np.array(progress)))
+        parts.append(f'<path class="grid" d="M{LEFT} {position:.1f}H{WIDTH_PX - RIGHT}"/>')
+        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{position + 4:.1f}" text-anchor="end">{progress:.4g}</text>')
+    for progress in (0.0, 0.25, 0.5, 0.75, 1.0):
+        position = float(x(np.array(progress)))
         parts.append(
-            f'<text class="tick" x="{at:.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{tick:.4g}</text>'
+            f'<text class="tick" x="{position:.1f}" y="{HEIGHT_PX - BOTTOM + 17}" text-anchor="middle">{progress:.4g}</text>'
         )
     parts.append(
-        f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">'
-        f"{escape(across)}</text>"
+        f'<text class="axis" x="{(LEFT + WIDTH_PX - RIGHT) / 2}" y="{HEIGHT_PX - 8}" text-anchor="middle">'
+        f"{escape(x_label)}</text>"
     )
-    for i, each in enumerate(lines):
-        places = np.unique(np.linspace(0, len(each.mean) - 1, min(POINTS, len(each.mean))).round().astype(int))
-        along = x(places / max(len(each.mean) - 1, 1))
-        band = _points(along, y(each.low[places])) + _points(along[::-1], y(each.high[places])[::-1])
+    for i, curve in enumerate(lines):
+        indices = np.unique(np.linspace(0, len(curve.mean) - 1, min(MAX_POINTS, len(curve.mean))).round().astype(int))
+        x_values = x(indices / max(len(curve.mean) - 1, 1))
+        band = _points(x_values, y(curve.low[indices])) + _points(x_values[::-1], y(curve.high[indices])[::-1])
         parts.append(f'<polygon class="band s{i}" points="{" ".join(band)}"/>')
         dash = f' stroke-dasharray="{DASHES[i]}"' if DASHES[i] else ""
-        parts.append(f'<polyline class="line s{i}"{dash} points="{" ".join(_points(along, y(each.mean[places])))}"/>')
+        parts.append(f'<polyline class="line s{i}"{dash} points="{" ".join(_points(x_values, y(curve.mean[indices])))}"/>')
     return "".join(parts) + "</svg>"
 
 

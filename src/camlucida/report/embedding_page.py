@@ -12,135 +12,135 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlucida.analysing.embeddings import Embedding
-from camlucida.data.datasets import spread
+from camlucida.data.datasets import sample_indices
 from camlucida.data.images import load_image
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation.store import Row
 from camlucida.extras import need
-from camlucida.render.display import show_picture, shown_size
-from camlucida.render.text import percent
-from camlucida.report.numbers import counted
-from camlucida.report.rendering import text_of, write_page
-from camlucida.report.thumbnails import as_uri
+from camlucida.render.display import resize_image, display_size
+from camlucida.render.text import format_percent
+from camlucida.report.numbers import count_noun
+from camlucida.report.rendering import read_asset, write_page
+from camlucida.report.thumbnails import data_uri
 
-WIDTH, HEIGHT, EDGE = 900, 620, 16
-POINTS = 4000
+WIDTH_PX, HEIGHT_PX, MARGIN_PX = 900, 620, 16
+MAX_POINTS = 4000
 """Points on the page at most; of more, so many are drawn at random."""
-THUMBNAIL, ROOM = 72, 3_000_000
+THUMBNAIL_PX, MAX_THUMBNAIL_BYTES = 72, 3_000_000
 """The longer side of a picture in pixels, and bytes that all of them may take."""
-COLOURS = 12
+N_COLOURS = 12
 """Classes that have a colour of their own."""
-LISTED = 600
+MAX_LISTED = 600
 """Lines of the list at most, the wrong answers first."""
-FAILURES = 20
+MAX_FAILURES = 20
 
 
-def embedding_report(found: Embedding, path: str | Path) -> Path:
+def embedding_report(embedding: Embedding, path: str | Path) -> Path:
     """Write the page: under 5 MB, no other host, no other file. Without scripts the points and the list stay.
 
     Raises `MissingExtra` where jinja2 is not installed.
     """
     need("jinja2", extra="analysis", what="writing a report")
-    return write_page(Path(path).expanduser(), "embedding.html", view(found))
+    return write_page(Path(path).expanduser(), "embedding.html", page_content(embedding))
 
 
-def view(found: Embedding) -> dict[str, Any]:
+def page_content(embedding: Embedding) -> dict[str, Any]:
     """Everything that the template puts on the page."""
-    chosen = spread(len(found.rows), POINTS, 0)
-    rows = [found.rows[i] for i in chosen]
-    xy = _on_paper(found.projection.places[chosen])
-    groups, named = _groups(rows)
-    photos = _thumbnails(found, rows)
+    chosen = sample_indices(len(embedding.rows), MAX_POINTS, 0)
+    rows = [embedding.rows[i] for i in chosen]
+    xy = _to_drawing_units(embedding.projection.positions[chosen])
+    groups, legend = _colour_groups(rows)
+    photos = _thumbnails(embedding, rows)
     points = [
         {"x": f"{x:.1f}", "y": f"{y:.1f}", "k": groups[i], "wrong": row["correct"] is False}
         for i, (row, (x, y)) in enumerate(zip(rows, xy.tolist(), strict=True))
     ]
     return {
-        "title": f"What {found.model.name} takes for alike in {found.data.name}",
-        "facts": _facts(found),
-        "sentences": _sentences(found, len(rows), len(photos)),
+        "title": f"What {embedding.model.name} takes for alike in {embedding.data.name}",
+        "facts": _facts(embedding),
+        "sentences": _sentences(embedding, len(rows), len(photos)),
         "points": points,
         "wrong": sum(point["wrong"] for point in points),
         "judged": any(row["correct"] is not None for row in rows),
-        "legend": named,
-        "listed": _listed(rows),
-        "size": (WIDTH, HEIGHT),
+        "legend": legend,
+        "listed": _list_rows(rows),
+        "size": (WIDTH_PX, HEIGHT_PX),
         "data": _script_data(rows, photos),
-        "script": text_of("embedding.js"),
-        "failures": found.failures[:FAILURES],
-        "more": max(0, len(found.failures) - FAILURES),
+        "script": read_asset("embedding.js"),
+        "failures": embedding.failures[:MAX_FAILURES],
+        "more": max(0, len(embedding.failures) - MAX_FAILURES),
     }
 
 
-def _facts(found: Embedding) -> list[tuple[str, str]]:
+def _facts(embedding: Embedding) -> list[tuple[str, str]]:
     return [
-        ("model", f"{found.model.name} (weights {found.model.weights_hash})"),
-        ("data", f"{found.data.name} ({counted(len(found.rows), 'picture')})"),
-        ("features", f"{found.features.shape[1]:,} numbers a picture: {found.place}"),
-        ("projection", found.projection.how),
-        ("run", str(found.path)),
+        ("model", f"{embedding.model.name} (weights {embedding.model.weights_hash})"),
+        ("data", f"{embedding.data.name} ({count_noun(len(embedding.rows), 'picture')})"),
+        ("features", f"{embedding.features.shape[1]:,} numbers a picture: {embedding.place}"),
+        ("projection", embedding.projection.description),
+        ("run", str(embedding.path)),
     ]
 
 
-def _sentences(found: Embedding, shown: int, photos: int) -> list[str]:
-    said = []
-    if not math.isnan(found.agreement):
-        said.append(
-            f"Of the pictures with a label, {percent(found.agreement)} have a nearest neighbour with the same one: by "
+def _sentences(embedding: Embedding, n_points: int, n_images: int) -> list[str]:
+    texts = []
+    if not math.isnan(embedding.agreement):
+        texts.append(
+            f"Of the pictures with a label, {format_percent(embedding.agreement)} have a nearest neighbour with the same one: by "
             "the cosine of the features, not by the place on this page."
         )
-    said.append(
+    texts.append(
         "Who is near to whom means something here; how far groups lie apart, and how large they are, does not."
-        if "t-SNE" in found.projection.how or "UMAP" in found.projection.how
+        if "t-SNE" in embedding.projection.description or "UMAP" in embedding.projection.description
         else "Distances are those of the first two components only."
     )
-    if shown < len(found.rows):
-        said.append(f"{shown:,} of {len(found.rows):,} points are drawn, chosen at random.")
-    if photos < shown:
-        said.append(f"{photos:,} of the points have their picture with them.")
-    return said
+    if n_points < len(embedding.rows):
+        texts.append(f"{n_points:,} of {len(embedding.rows):,} points are drawn, chosen at random.")
+    if n_images < n_points:
+        texts.append(f"{n_images:,} of the points have their picture with them.")
+    return texts
 
 
-def _on_paper(places: NDArray[np.float32]) -> NDArray[np.float64]:
+def _to_drawing_units(positions: NDArray[np.float32]) -> NDArray[np.float64]:
     """Places in the units of the drawing, with one scale for both axes, y upwards."""
-    low, high = places.min(0).astype(np.float64), places.max(0).astype(np.float64)
-    room = np.array([WIDTH - 2 * EDGE, HEIGHT - 2 * EDGE])
-    scale = (room / np.maximum(high - low, 1e-12)).min() if (high > low).any() else 0.0
-    middle = np.array([WIDTH / 2, HEIGHT / 2])
-    return np.asarray(middle + (places - (low + high) / 2) * scale * np.array([1, -1]))
+    low, high = positions.min(0).astype(np.float64), positions.max(0).astype(np.float64)
+    drawing_size = np.array([WIDTH_PX - 2 * MARGIN_PX, HEIGHT_PX - 2 * MARGIN_PX])
+    scale = (drawing_size / np.maximum(high - low, 1e-12)).min() if (high > low).any() else 0.0
+    middle = np.array([WIDTH_PX / 2, HEIGHT_PX / 2])
+    return np.asarray(middle + (positions - (low + high) / 2) * scale * np.array([1, -1]))
 
 
-def _groups(rows: list[Row]) -> tuple[list[int], list[tuple[int, str, int]]]:
+def _colour_groups(rows: list[Row]) -> tuple[list[int], list[tuple[int, str, int]]]:
     """Each row's colour, and what the colours mean with how many: the largest classes, one for all others."""
     names = [row["label"] or row["said"] for row in rows]
     sizes = sorted(Counter(names).items(), key=lambda item: (-item[1], item[0]))
-    own = COLOURS if len(sizes) <= COLOURS else COLOURS - 1
-    colours = {name: i for i, (name, _) in enumerate(sizes[:own])}
-    legend = [(i, name, count) for i, (name, count) in enumerate(sizes[:own])]
-    rest = sizes[own:]
+    n_own = N_COLOURS if len(sizes) <= N_COLOURS else N_COLOURS - 1
+    colours = {name: i for i, (name, _) in enumerate(sizes[:n_own])}
+    legend = [(i, name, count) for i, (name, count) in enumerate(sizes[:n_own])]
+    rest = sizes[n_own:]
     if rest:
-        legend.append((COLOURS, f"{len(rest)} other classes", sum(count for _, count in rest)))
-    return [colours.get(name, COLOURS) for name in names], legend
+        legend.append((N_COLOURS, f"{len(rest)} other classes", sum(count for _, count in rest)))
+    return [colours.get(name, N_COLOURS) for name in names], legend
 
 
-def _thumbnails(found: Embedding, rows: list[Row]) -> dict[int, str]:
+def _thumbnails(embedding: Embedding, rows: list[Row]) -> dict[int, str]:
     """Small pictures by the number of their point, as many as there is room for, drawn at random."""
-    made: dict[int, str] = {}
-    room = ROOM
+    thumbnails: dict[int, str] = {}
+    bytes_left = MAX_THUMBNAIL_BYTES
     for i in np.random.default_rng(0).permutation(len(rows)).tolist():
         try:
-            picture = load_image(found.data[rows[i]["index"]].image)
+            image = load_image(embedding.data[rows[i]["index"]].image)
         except CamlucidaError:
             continue
-        uri = as_uri(show_picture(picture, shown_size(picture.size, (THUMBNAIL, THUMBNAIL))))
-        room -= len(uri)
-        if room < 0:
+        uri = data_uri(resize_image(image, display_size(image.size, (THUMBNAIL_PX, THUMBNAIL_PX))))
+        bytes_left -= len(uri)
+        if bytes_left < 0:
             break
-        made[i] = uri.partition(",")[2]
-    return made
+        thumbnails[i] = uri.partition(",")[2]
+    return thumbnails
 
 
-def _listed(rows: list[Row]) -> list[dict[str, Any]]:
+def _list_rows(rows: list[Row]) -> list[dict[str, Any]]:
     order = sorted(range(len(rows)), key=lambda i: (rows[i]["correct"] is not False, rows[i]["label"] or "", i))
     return [
         {
@@ -148,17 +148,17 @@ def _listed(rows: list[Row]) -> list[dict[str, Any]]:
             "name": rows[i]["picture"],
             "label": rows[i]["label"] or "–",
             "said": rows[i]["said"],
-            "chance": percent(rows[i]["confidence"]),
+            "chance": format_percent(rows[i]["confidence"]),
             "wrong": rows[i]["correct"] is False,
         }
-        for i in order[:LISTED]
+        for i in order[:MAX_LISTED]
     ]
 
 
 def _script_data(rows: list[Row], photos: dict[int, str]) -> str:
     """As JSON that cannot end the script it stands in."""
     content = [
-        [row["picture"], row["label"] or "", row["said"], percent(row["confidence"]), photos.get(i, "")]
+        [row["picture"], row["label"] or "", row["said"], format_percent(row["confidence"]), photos.get(i, "")]
         for i, row in enumerate(rows)
     ]
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from camlucida.evaluation.evaluation import Evaluation
-from camlucida.report.numbers import number
-from camlucida.report.thumbnails import Studio, chosen, extremes
+from camlucida.report.numbers import format_number
+from camlucida.report.thumbnails import ThumbnailRenderer, sample_images, best_and_worst
 
-DRAWN_METHODS = 8
-EXTREMES = 3
-SIDE_BY_SIDE = 3
+MAX_METHODS = 8
+N_EXTREMES = 3
+N_IMAGES = 3
 """Pictures that the model gets right, and as many that it gets wrong."""
 
 
 @dataclass(frozen=True)
-class Shot:
+class Thumbnail:
     """A thumbnail with what is said of it."""
 
     uri: str
@@ -27,62 +27,62 @@ class Shot:
     lines: Sequence[str]
 
 
-def image_section(found: Evaluation, studio: Studio | None, main: str | None, methods: Sequence[str]) -> dict[str, Any]:
-    if studio is None:
+def image_section(evaluation: Evaluation, renderer: ThumbnailRenderer | None, main: str | None, methods: Sequence[str]) -> dict[str, Any]:
+    if renderer is None:
         return {"why": "The page was made without the pictures.", "rows": [], "best": [], "left_out": {}}
-    if unlike := studio.unlike():
-        return {"why": f"No picture is shown: {unlike}.", "rows": [], "best": [], "left_out": {}}
-    some = methods[:DRAWN_METHODS]
+    if difference := renderer.mismatch():
+        return {"why": f"No picture is shown: {difference}.", "rows": [], "best": [], "left_out": {}}
+    shown_methods = methods[:MAX_METHODS]
     rows = [
-        _row(found, studio, index, some, main)
-        for right in (True, False)
-        for index in chosen(found, SIDE_BY_SIDE, right)
+        _row(evaluation, renderer, index, shown_methods, main)
+        for correct in (True, False)
+        for index in sample_images(evaluation, N_IMAGES, correct)
     ]
     if not rows:
-        any_of_them = list(found.pictures)[:SIDE_BY_SIDE]
-        rows = [_row(found, studio, index, some, main) for index in any_of_them]
-    best = [] if main is None else [_extremes(found, studio, main, method) for method in some]
-    why = f"The first {len(some)} methods are shown." if len(methods) > len(some) else ""
-    return {"why": why, "rows": rows, "best": [b for b in best if b], "main": main, "left_out": studio.left_out}
+        indices = list(evaluation.images)[:N_IMAGES]
+        rows = [_row(evaluation, renderer, index, shown_methods, main) for index in indices]
+    best = [] if main is None else [_extremes(evaluation, renderer, main, method) for method in shown_methods]
+    note = f"The first {len(shown_methods)} methods are shown." if len(methods) > len(shown_methods) else ""
+    return {"why": note, "rows": rows, "best": [b for b in best if b], "main": main, "left_out": renderer.left_out}
 
 
-def _row(found: Evaluation, studio: Studio, index: int, methods: Sequence[str], main: str | None) -> dict[str, Any]:
-    picture = found.pictures[index]
-    answer = {True: "right", False: "wrong", None: ""}[picture.correct]
-    said = f"{picture.predicted} ({picture.confidence:.0%})"
-    shots = [Shot(studio.plain(index), f"{picture.name} with the true box", ["picture"])]
+def _row(evaluation: Evaluation, renderer: ThumbnailRenderer, index: int, methods: Sequence[str], main: str | None) -> dict[str, Any]:
+    image = evaluation.images[index]
+    answer = {True: "right", False: "wrong", None: ""}[image.correct]
+    prediction = f"{image.predicted} ({image.confidence:.0%})"
+    thumbnails = [Thumbnail(renderer.plain(index), f"{image.name} with the true box", ["picture"])]
     for method in methods:
-        value = "" if main is None else _value(found, main, method, index)
-        uri = studio.overlay(index, method)
+        value = "" if main is None else _format_value(evaluation, main, method, index)
+        uri = renderer.overlay(index, method)
         if uri:
-            shots.append(Shot(uri, f"{method} on {picture.name}: {value}", [method, value]))
+            thumbnails.append(Thumbnail(uri, f"{method} on {image.name}: {value}", [method, value]))
     return {
-        "name": picture.name,
-        "said": said,
-        "label": picture.label,
+        "name": image.name,
+        "said": prediction,
+        "label": image.label,
         "answer": answer,
-        "shots": shots,
-        "explained": picture.target,
+        "shots": thumbnails,
+        "explained": image.target,
     }
 
 
-def _extremes(found: Evaluation, studio: Studio, metric: str, method: str) -> dict[str, Any] | None:
-    cells = found.cells(metric, method)
+def _extremes(evaluation: Evaluation, renderer: ThumbnailRenderer, metric: str, method: str) -> dict[str, Any] | None:
+    cells = evaluation.cells(metric, method)
     values = [(int(i), float(v)) for i, v in zip(cells.index, cells.values, strict=True)]
-    best, worst = extremes(values, found.values[metric].better, EXTREMES)
-    made: dict[str, Any] = {"method": method}
+    best, worst = best_and_worst(values, evaluation.values[metric].better, N_EXTREMES)
+    result: dict[str, Any] = {"method": method}
     for name, indices in (("best", best), ("worst", worst)):
-        shots = []
+        thumbnails = []
         for index in indices:
-            picture, value = found.pictures[index], _value(found, metric, method, index)
-            if uri := studio.overlay(index, method):
-                alt = f"{name} of {method}: {picture.name}, {metric} {value}"
-                shots.append(Shot(uri, alt, [f"{metric} {value}", picture.label or picture.target]))
-        made[name] = shots
-    return made if made["best"] else None
+            image, value = evaluation.images[index], _format_value(evaluation, metric, method, index)
+            if uri := renderer.overlay(index, method):
+                alt = f"{name} of {method}: {image.name}, {metric} {value}"
+                thumbnails.append(Thumbnail(uri, alt, [f"{metric} {value}", image.label or image.target]))
+        result[name] = thumbnails
+    return result if result["best"] else None
 
 
-def _value(found: Evaluation, metric: str, method: str, index: int) -> str:
-    cells = found.cells(metric, method)
-    at = np.flatnonzero(cells.index == index)
-    return "not judged" if not len(at) or not cells.valid[at[0]] else number(float(cells.values[at[0]]))
+def _format_value(evaluation: Evaluation, metric: str, method: str, index: int) -> str:
+    cells = evaluation.cells(metric, method)
+    rows = np.flatnonzero(cells.index == index)
+    return "not judged" if not len(rows) or not cells.valid[rows[0]] else format_number(float(cells.values[rows[0]]))

@@ -13,19 +13,19 @@ from camlucida.analysing.errors_sheet import Mistake
 from camlucida.evaluation.statistics import Interval
 from camlucida.explanation import Explanation
 from camlucida.extras import need
-from camlucida.render.boxes import boxed
-from camlucida.render.display import show_picture, shown_size
-from camlucida.render.text import percent
-from camlucida.report.gallery import Shot
-from camlucida.report.numbers import counted, number, p_value, span
-from camlucida.report.reliability import reliability
+from camlucida.render.boxes import draw_boxes
+from camlucida.render.display import resize_image, display_size
+from camlucida.render.text import format_percent
+from camlucida.report.gallery import Thumbnail
+from camlucida.report.numbers import count_noun, format_number, format_p_value, format_interval
+from camlucida.report.reliability import reliability_diagram
 from camlucida.report.rendering import write_page
-from camlucida.report.tables import Cell, Grid
-from camlucida.report.thumbnails import as_uri
+from camlucida.report.tables import TableCell, Table
+from camlucida.report.thumbnails import data_uri
 
-SIDE = 240
-ERRORS = 12
-PAIRS, CLASSES, FAILURES = 15, 60, 20
+THUMBNAIL_PX = 240
+N_ERRORS = 12
+MAX_PAIRS, MAX_CLASSES, MAX_FAILURES = 15, 60, 20
 MEANINGS = {
     "entropy": "how spread out the map is, in bits",
     "energy": "the share of the map on the object",
@@ -33,103 +33,103 @@ MEANINGS = {
 }
 
 
-def mistakes_report(found: Mistakes, path: str | Path, *, errors: int = ERRORS) -> Path:
+def mistakes_report(mistakes: Mistakes, path: str | Path, *, errors: int = N_ERRORS) -> Path:
     """Write the page: confusion, calibration, the surest errors with their maps, right beside wrong.
 
     errors   how many of the surest wrong answers are shown; none where `found` has no model and data
     Raises `MissingExtra` where jinja2 is not installed.
     """
     need("jinja2", extra="analysis", what="writing a report")
-    return write_page(Path(path).expanduser(), "mistakes.html", view(found, errors))
+    return write_page(Path(path).expanduser(), "mistakes.html", page_content(mistakes, errors))
 
 
-def view(found: Mistakes, errors: int) -> dict[str, Any]:
+def page_content(mistakes: Mistakes, errors: int) -> dict[str, Any]:
     """Everything that the template puts on the page."""
-    plan, judged = found.plan, bool(found.judged)
-    calibration = found.calibration if judged else None
-    explained = found.explain(errors) if judged and found.model is not None and found.data is not None else []
+    plan, judged = mistakes.plan, bool(mistakes.judged)
+    calibration = mistakes.calibration if judged else None
+    explained = mistakes.explain(errors) if judged and mistakes.model is not None and mistakes.data is not None else []
     return {
         "title": f"Where {plan['model']} errs on {plan['data']}",
-        "facts": _facts(found),
-        "sentences": sentences(found, calibration),
-        "matrix": _matrix(found.confusion) if judged else None,
-        "pairs": found.confusion.pairs(PAIRS) if judged else [],
-        "classes": _classes(found.confusion) if judged else [],
-        "more_classes": max(0, len(found.confusion.classes()) - CLASSES) if judged else 0,
-        "reliability": reliability(calibration.bins) if calibration else "",
-        "numbers": _numbers(calibration) if calibration else [],
-        "errors": [_error(each) for each in explained],
-        "contrasts": _contrasts(found),
-        "failures": found.failures[:FAILURES],
-        "more": max(0, len(found.failures) - FAILURES),
-        "percent": percent,
+        "facts": _facts(mistakes),
+        "sentences": sentences(mistakes, calibration),
+        "matrix": _confusion_table(mistakes.confusion) if judged else None,
+        "pairs": mistakes.confusion.pairs(MAX_PAIRS) if judged else [],
+        "classes": _class_rows(mistakes.confusion) if judged else [],
+        "more_classes": max(0, len(mistakes.confusion.classes()) - MAX_CLASSES) if judged else 0,
+        "reliability": reliability_diagram(calibration.bins) if calibration else "",
+        "numbers": _calibration_rows(calibration) if calibration else [],
+        "errors": [_error_row(mistake) for mistake in explained],
+        "contrasts": _contrast_tables(mistakes),
+        "failures": mistakes.failures[:MAX_FAILURES],
+        "more": max(0, len(mistakes.failures) - MAX_FAILURES),
+        "percent": format_percent,
     }
 
 
-def _facts(found: Mistakes) -> list[tuple[str, str]]:
-    plan = found.plan
+def _facts(mistakes: Mistakes) -> list[tuple[str, str]]:
+    plan = mistakes.plan
     layer = "the default layer" if plan["layer"] is None else str(plan["layer"])
     return [
         ("model", f"{plan['model']} (weights {plan['weights']})"),
-        ("data", f"{plan['data']} ({counted(plan['pictures'], 'picture')}, {plan['data_hash']})"),
+        ("data", f"{plan['data']} ({count_noun(plan['pictures'], 'picture')}, {plan['data_hash']})"),
         ("maps", f"{plan['method']} at {layer}"),
         ("seed", str(plan["seed"])),
         ("versions", ", ".join(f"{name} {version}" for name, version in plan["versions"].items())),
-        ("run", str(found.path)),
+        ("run", str(mistakes.path)),
     ]
 
 
-def sentences(found: Mistakes, calibration: Calibration | None) -> list[str]:
+def sentences(mistakes: Mistakes, calibration: Calibration | None) -> list[str]:
     """What the numbers say, the first words of the page; `calibration` is None where nothing was judged."""
-    said = []
+    texts = []
     if calibration:
-        wrong = len(found.errors())
-        said.append(f"Right on {_share(found.accuracy)} of {counted(len(found.judged), 'picture')}; {wrong:,} wrong.")
-        said.append(f"The true class is among the five likeliest on {_share(found.top5)}.")
-        pairs = found.confusion.pairs(1)
+        wrong = len(mistakes.errors())
+        texts.append(f"Right on {_format_rate(mistakes.accuracy)} of {count_noun(len(mistakes.judged), 'picture')}; {wrong:,} wrong.")
+        texts.append(f"The true class is among the five likeliest on {_format_rate(mistakes.top5)}.")
+        pairs = mistakes.confusion.pairs(1)
         if pairs:
-            most = pairs[0]
-            said.append(f"Most often confused: {most.truth}, taken for {most.said} ({most.count} of {most.total}).")
-        said.append(_on_calibration(calibration))
-    differing = [each for each in found.contrasts if each.differs]
-    for each in differing:
-        way = "higher" if each.difference.value > 0 else "lower"
-        said.append(
-            f"On right answers {each.name} is {way} than on wrong ones: {number(each.right.value)} against "
-            f"{number(each.wrong.value)} (p {p_value(each.corrected)})."
+            top_pair = pairs[0]
+            texts.append(f"Most often confused: {top_pair.truth}, taken for {top_pair.said} ({top_pair.count} of {top_pair.total}).")
+        texts.append(_calibration_sentence(calibration))
+    differing = [each for each in mistakes.contrasts if each.differs]
+    for contrast in differing:
+        direction = "higher" if contrast.difference.value > 0 else "lower"
+        texts.append(
+            f"On right answers {contrast.name} is {direction} than on wrong ones: {format_number(contrast.right.value)} against "
+            f"{format_number(contrast.wrong.value)} (p {format_p_value(contrast.corrected)})."
         )
-    if found.contrasts and not differing:
-        said.append("No difference was found between the maps of right and of wrong answers.")
-    if found.unjudged:
-        said.append(
-            f"{counted(len(found.unjudged), 'picture')} without a label, or with one that the model does not have: "
+    if mistakes.contrasts and not differing:
+        texts.append("No difference was found between the maps of right and of wrong answers.")
+    if mistakes.unjudged:
+        texts.append(
+            f"{count_noun(len(mistakes.unjudged), 'picture')} without a label, or with one that the model does not have: "
             "not judged."
         )
-    if found.failures:
-        said.append(f"{counted(len(found.failures), 'picture')} could not be read: see below why.")
-    return said
+    if mistakes.failures:
+        texts.append(f"{count_noun(len(mistakes.failures), 'picture')} could not be read: see below why.")
+    return texts
 
 
-def _on_calibration(c: Calibration) -> str:
-    if not c.off:
+def _calibration_sentence(calibration: Calibration) -> str:
+    if not calibration.off:
         return (
-            f"Nothing says that its confidence is wrong: the calibration error is {c.ece:.1%}, and up to "
-            f"{c.chance[1]:.1%} come by chance with so many pictures."
+            f"Nothing says that its confidence is wrong: the calibration error is {calibration.ece:.1%}, and up to "
+            f"{calibration.chance[1]:.1%} come by chance with so many pictures."
         )
-    way = "too sure of itself" if c.gap > 0 else "less sure than it could be"
+    verdict = "too sure of itself" if calibration.gap > 0 else "less sure than it could be"
     return (
-        f"It is {way}: the calibration error is {c.ece:.1%}, and up to {c.chance[1]:.1%} would come by chance with so "
+        f"It is {verdict}: the calibration error is {calibration.ece:.1%}, and up to {calibration.chance[1]:.1%} would come by chance with so "
         "many pictures."
     )
 
 
-def _share(interval: Interval) -> str:
-    return f"{percent(interval.value)} ({interval.low:.1%} to {interval.high:.1%})"
+def _format_rate(interval: Interval) -> str:
+    return f"{format_percent(interval.value)} ({interval.low:.1%} to {interval.high:.1%})"
 
 
-def _matrix(whole: Confusion) -> dict[str, Any]:
-    block = whole.block()
-    totals = dict(zip(whole.names, whole.counts.sum(1), strict=True))
+def _confusion_table(confusion: Confusion) -> dict[str, Any]:
+    block = confusion.block()
+    totals = dict(zip(confusion.names, confusion.counts.sum(1), strict=True))
     rows = []
     for i, name in enumerate(block.names):
         cells = []
@@ -137,75 +137,75 @@ def _matrix(whole: Confusion) -> dict[str, Any]:
             depth = math.sqrt(count / max(1, totals[name]))
             cells.append({"count": count, "right": i == j, "depth": f"{0.75 * depth:.2f}"})
         rows.append((name, cells, int(totals[name])))
-    return {"names": block.names, "rows": rows, "of": len(whole.names)}
+    return {"names": block.names, "rows": rows, "of": len(confusion.names)}
 
 
-def _classes(confusion: Confusion) -> list[dict[str, Any]]:
+def _class_rows(confusion: Confusion) -> list[dict[str, Any]]:
     return [
         {
-            "name": each.name,
-            "n": each.n,
-            "accuracy": percent(each.accuracy.value),
-            "span": f"{each.accuracy.low:.0%} to {each.accuracy.high:.0%}",
-            "precision": "–" if math.isnan(each.precision) else percent(each.precision),
+            "name": class_result.name,
+            "n": class_result.n,
+            "accuracy": format_percent(class_result.accuracy.value),
+            "span": f"{class_result.accuracy.low:.0%} to {class_result.accuracy.high:.0%}",
+            "precision": "–" if math.isnan(class_result.precision) else format_percent(class_result.precision),
         }
-        for each in confusion.classes()[:CLASSES]
+        for class_result in confusion.classes()[:MAX_CLASSES]
     ]
 
 
-def _numbers(c: Calibration) -> list[tuple[str, str, str]]:
-    chance = f"{c.chance[0]:.1%} on average, up to {c.chance[1]:.1%}, if it were right as often as it says"
-    found = [
-        ("ECE, 15 bins of equal width", f"{c.ece:.2%}", chance),
-        ("ECE, 15 bins with equally many", f"{c.adaptive:.2%}", "does not depend on where bins begin"),
-        ("largest gap of a bin", f"{c.largest:.1%}", "of few answers it is mostly chance"),
-        ("mean confidence less accuracy", f"{c.gap:+.1%}", "above 0: too sure"),
+def _calibration_rows(calibration: Calibration) -> list[tuple[str, str, str]]:
+    chance = f"{calibration.chance[0]:.1%} on average, up to {calibration.chance[1]:.1%}, if it were right as often as it says"
+    result = [
+        ("ECE, 15 bins of equal width", f"{calibration.ece:.2%}", chance),
+        ("ECE, 15 bins with equally many", f"{calibration.adaptive:.2%}", "does not depend on where bins begin"),
+        ("largest gap of a bin", f"{calibration.max_gap:.1%}", "of few answers it is mostly chance"),
+        ("mean confidence less accuracy", f"{calibration.gap:+.1%}", "above 0: too sure"),
     ]
-    if c.tempered:
-        t = c.tempered
-        note = f"the loss would fall from {number(t.loss[0])} to {number(t.loss[1])}, the ECE become {t.ece:.2%}"
-        note = "the loss has no minimum: the further, the better" if t.endless else note
-        found.append(("temperature that would help", number(t.temperature), f"{note}; not applied"))
-    return found
+    if calibration.temperature_scaling:
+        tempered = calibration.temperature_scaling
+        note = f"the loss would fall from {format_number(tempered.loss[0])} to {format_number(tempered.loss[1])}, the ECE become {tempered.ece:.2%}"
+        note = "the loss has no minimum: the further, the better" if tempered.unbounded else note
+        result.append(("temperature that would help", format_number(tempered.temperature), f"{note}; not applied"))
+    return result
 
 
-def _error(each: Mistake) -> dict[str, Any]:
-    sure, missed = each.likelier
-    row = each.row
-    shots = [
-        Shot(_small(each, None), f"{row['picture']}", ["picture"]),
-        Shot(_small(each, each.said), f"map of {row['said']}", [f"saw: {row['said']}", percent(sure)]),
-        Shot(_small(each, each.true), f"map of {row['label']}", [f"missed: {row['label']}", percent(missed)]),
+def _error_row(mistake: Mistake) -> dict[str, Any]:
+    predicted_score, true_score = mistake.probabilities
+    row = mistake.row
+    thumbnails = [
+        Thumbnail(_thumbnail(mistake, None), f"{row['picture']}", ["picture"]),
+        Thumbnail(_thumbnail(mistake, mistake.predicted_map), f"map of {row['said']}", [f"saw: {row['said']}", format_percent(predicted_score)]),
+        Thumbnail(_thumbnail(mistake, mistake.label_map), f"map of {row['label']}", [f"missed: {row['label']}", format_percent(true_score)]),
     ]
-    return {"name": row["picture"], "said": row["said"], "label": row["label"], "shots": shots}
+    return {"name": row["picture"], "said": row["said"], "label": row["label"], "shots": thumbnails}
 
 
-def _small(each: Mistake, explained: Explanation | None) -> str:
-    picture = each.said.picture
-    image = picture if explained is None else explained.overlay()
-    size = shown_size(picture.size, (SIDE, SIDE))
-    small = show_picture(image, size)
-    if each.boxes is None:
-        return as_uri(small)
-    return as_uri(boxed(small, each.boxes * ([size[0] / picture.width, size[1] / picture.height] * 2)))
+def _thumbnail(mistake: Mistake, explanation: Explanation | None) -> str:
+    image = mistake.predicted_map.image
+    displayed = image if explanation is None else explanation.overlay()
+    size = display_size(image.size, (THUMBNAIL_PX, THUMBNAIL_PX))
+    thumbnail = resize_image(displayed, size)
+    if mistake.boxes is None:
+        return data_uri(thumbnail)
+    return data_uri(draw_boxes(thumbnail, mistake.boxes * ([size[0] / image.width, size[1] / image.height] * 2)))
 
 
-def _contrasts(found: Mistakes) -> list[Grid]:
-    some = [each for each in found.contrasts if min(each.n)]
-    if not some:
+def _contrast_tables(mistakes: Mistakes) -> list[Table]:
+    usable = [each for each in mistakes.contrasts if min(each.n)]
+    if not usable:
         return []
     rows = []
-    for each in some:
+    for contrast in usable:
         cells = [
-            _interval(each.right, f"{each.n[0]:,} pictures"),
-            _interval(each.wrong, f"{each.n[1]:,} pictures"),
-            _interval(each.difference, "differs" if each.differs else ""),
-            Cell(p_value(each.corrected)),
+            _interval_cell(contrast.right, f"{contrast.n[0]:,} pictures"),
+            _interval_cell(contrast.wrong, f"{contrast.n[1]:,} pictures"),
+            _interval_cell(contrast.difference, "differs" if contrast.differs else ""),
+            TableCell(format_p_value(contrast.corrected)),
         ]
-        rows.append((f"{each.name}: {MEANINGS[each.name]}", False, cells))
+        rows.append((f"{contrast.name}: {MEANINGS[contrast.name]}", False, cells))
     heads = [("right answers", ""), ("wrong answers", ""), ("difference", "right less wrong"), ("p", "corrected")]
-    return [Grid("maps of the class that was said", heads, rows, "the map's")]
+    return [Table("maps of the class that was said", heads, rows, "the map's")]
 
 
-def _interval(interval: Interval, note: str) -> Cell:
-    return Cell(number(interval.value), span(interval.low, interval.high), note)
+def _interval_cell(interval: Interval, note: str) -> TableCell:
+    return TableCell(format_number(interval.value), format_interval(interval.low, interval.high), note)

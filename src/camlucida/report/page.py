@@ -7,29 +7,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from camlucida.data.datasets import DataSet
+from camlucida.data.datasets import Dataset
 from camlucida.evaluation.comparing import corrected
 from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.records import Summary
 from camlucida.extras import need
 from camlucida.models.model import Model
-from camlucida.report.charts import SERIES, chart, line, swatch
+from camlucida.report.charts import MAX_SERIES, svg_chart, mean_curve, swatch
 from camlucida.report.gallery import image_section
-from camlucida.report.numbers import counted, listed, number
+from camlucida.report.numbers import count_noun, join_names, format_number
 from camlucida.report.rendering import write_page
-from camlucida.report.tables import agreement_table, comparison_rows, cost_tables, group_tables, number_tables
-from camlucida.report.thumbnails import Studio
-from camlucida.report.words import Verdicts, sentences
+from camlucida.report.tables import agreement_table, comparison_rows, cost_tables, group_tables, score_tables
+from camlucida.report.thumbnails import ThumbnailRenderer
+from camlucida.report.words import TestResults, summary_sentences
 
-REASONS = 20
+MAX_REASONS = 20
 
 
 def report(
-    found: Evaluation,
+    evaluation: Evaluation,
     path: str | Path,
     *,
     model: Model | None = None,
-    data: DataSet | None = None,
+    data: Dataset | None = None,
     untrusted: Mapping[str, str] | None = None,
 ) -> Path:
     """Write an evaluation as one HTML page that needs nothing else: no other file, no other host, no script.
@@ -42,106 +42,106 @@ def report(
     Raises `MissingExtra` where jinja2 is not installed.
     """
     need("jinja2", extra="analysis", what="writing a report")  # before pictures are explained again
-    studio = Studio(found, model, data) if model is not None and data is not None else None
-    content = view(found, studio, dict(untrusted or {}))
+    renderer = ThumbnailRenderer(evaluation, model, data) if model is not None and data is not None else None
+    content = page_content(evaluation, renderer, dict(untrusted or {}))
     return write_page(Path(path).expanduser(), "page.html", content)
 
 
-def view(found: Evaluation, studio: Studio | None, untrusted: Mapping[str, str]) -> dict[str, Any]:
+def page_content(evaluation: Evaluation, renderer: ThumbnailRenderer | None, untrusted: Mapping[str, str]) -> dict[str, Any]:
     """Everything that the template puts on the page."""
-    table = {(s.metric, s.method): s for s in found.table()}
-    measured = [m for m in found.values if any(table[m, method].n for method in found.methods)]
-    methods = [m for m in found.methods if m not in found.controls]
-    judging = [m for m in measured if found.values[m].better != "neither"]
-    comparisons = found.comparisons(judging)
-    strongest = {m: strongest_control(found, table, m) for m in judging}
-    against = corrected([found.compare(m, a, b) for m, b in strongest.items() if b for a in methods])
-    verdicts = Verdicts(found, table, comparisons, against, untrusted)
-    agreement = found.agreement(judging) if len(judging) > 1 and len(methods) > 2 else None
-    main = next((m for m in judging if m not in untrusted), None)
-    pictures = image_section(found, studio, main, methods)
+    table = {(s.metric, s.method): s for s in evaluation.table()}
+    measured = [m for m in evaluation.values if any(table[m, method].n for method in evaluation.methods)]
+    methods = [m for m in evaluation.methods if m not in evaluation.controls]
+    judging_metrics = [m for m in measured if evaluation.values[m].better != "neither"]
+    comparisons = evaluation.comparisons(judging_metrics)
+    strongest = {m: strongest_control(evaluation, table, m) for m in judging_metrics}
+    control_comparisons = corrected([evaluation.compare(m, a, b) for m, b in strongest.items() if b for a in methods])
+    results = TestResults(evaluation, table, comparisons, control_comparisons, untrusted)
+    agreement = evaluation.agreement(judging_metrics) if len(judging_metrics) > 1 and len(methods) > 2 else None
+    main = next((m for m in judging_metrics if m not in untrusted), None)
+    images = image_section(evaluation, renderer, main, methods)
     return {
-        "title": f"{listed(methods, 3)} on {found.plan['data']}",
-        "facts": _facts(found, studio),
-        "sentences": sentences(verdicts, agreement),
-        "tables": number_tables(verdicts, measured),
-        "untrusted": {m: why for m, why in untrusted.items() if m in measured},
+        "title": f"{join_names(methods, 3)} on {evaluation.plan['data']}",
+        "facts": _facts(evaluation, renderer),
+        "sentences": summary_sentences(results, agreement),
+        "tables": score_tables(results, measured),
+        "untrusted": {m: reason for m, reason in untrusted.items() if m in measured},
         "comparisons": comparison_rows(comparisons),
         "family": len(comparisons),
-        "charts": _charts(found, methods, measured),
-        "groups": group_tables(found, methods, judging),
+        "charts": _charts(evaluation, methods, measured),
+        "groups": group_tables(evaluation, methods, judging_metrics),
         "agreement": agreement_table(agreement),
-        "likenesses": found.likenesses,
-        "pictures": pictures,
-        "failures": _failures(found),
-        "costs": cost_tables(found),
-        "meanings": _meanings(found, measured),
-        "controls": sorted(found.controls),
-        "number": number,
+        "likenesses": evaluation.likenesses,
+        "pictures": images,
+        "failures": _failures(evaluation),
+        "costs": cost_tables(evaluation),
+        "meanings": _metric_descriptions(evaluation, measured),
+        "controls": sorted(evaluation.controls),
+        "number": format_number,
     }
 
 
-def strongest_control(found: Evaluation, table: Mapping[tuple[str, str], Summary], metric: str) -> str:
+def strongest_control(evaluation: Evaluation, table: Mapping[tuple[str, str], Summary], metric: str) -> str:
     """Of the controls that do not know the object, the one with the best number; "" where there is none."""
-    known = [s for s in (table[metric, c] for c in found.blind) if s.n and math.isfinite(s.value)]
-    way = 1 if found.values[metric].better == "high" else -1
-    return max(known, key=lambda s: way * s.value).method if known else ""
+    scored = [s for s in (table[metric, c] for c in evaluation.blind) if s.n and math.isfinite(s.value)]
+    sign = 1 if evaluation.values[metric].better == "high" else -1
+    return max(scored, key=lambda s: sign * s.value).method if scored else ""
 
 
-def _facts(found: Evaluation, studio: Studio | None) -> list[tuple[str, str]]:
-    plan = found.plan
+def _facts(evaluation: Evaluation, renderer: ThumbnailRenderer | None) -> list[tuple[str, str]]:
+    plan = evaluation.plan
     explained = {"predicted": "the predicted class", "label": "the true class"}[plan["target"]]
-    layers = sorted(set(studio.layers.values())) if studio else []
+    layers = sorted(set(renderer.layers.values())) if renderer else []
     return [
         ("model", f"{plan['model']} (weights {plan['weights']})"),
-        ("data", f"{plan['data']} ({counted(plan['pictures'], 'picture')}, {plan['data_hash']})"),
+        ("data", f"{plan['data']} ({count_noun(plan['pictures'], 'picture')}, {plan['data_hash']})"),
         ("explained", explained),
-        ("layer", f"{listed(layers)}, where none is named" if layers else "the default one, where none is named"),
+        ("layer", f"{join_names(layers)}, where none is named" if layers else "the default one, where none is named"),
         ("intervals", "95 %, percentile bootstrap over pictures, 1,000 draws"),
         ("seed", str(plan["seed"])),
         ("versions", ", ".join(f"{name} {version}" for name, version in plan["versions"].items())),
-        ("run", str(found.path)),
+        ("run", str(evaluation.path)),
     ]
 
 
-def _charts(found: Evaluation, methods: Sequence[str], measured: Sequence[str]) -> list[dict[str, Any]]:
-    made = []
+def _charts(evaluation: Evaluation, methods: Sequence[str], measured: Sequence[str]) -> list[dict[str, Any]]:
+    chart_list = []
     for metric in measured:
-        axes = found.values[metric].axes
-        curves = {m: found.curves(metric, m) for m in methods[:SERIES]} if axes else {}
-        lines = [line(m, c) for m, c in curves.items() if c is not None]
+        axes = evaluation.values[metric].axes
+        curves = {m: evaluation.curves(metric, m) for m in methods[:MAX_SERIES]} if axes else {}
+        lines = [mean_curve(m, c) for m, c in curves.items() if c is not None]
         if axes and lines:
-            legend = [(swatch(i), each.name) for i, each in enumerate(lines)]
-            made.append(
+            legend = [(swatch(i), curve.name) for i, curve in enumerate(lines)]
+            chart_list.append(
                 {
                     "metric": metric,
-                    "svg": chart(lines, *axes),
+                    "svg": svg_chart(lines, *axes),
                     "legend": legend,
                     "more": len(methods) - len(lines),
                     "up": axes[1],
                 }
             )
-    return made
+    return chart_list
 
 
-def _failures(found: Evaluation) -> list[dict[str, str]]:
+def _failures(evaluation: Evaluation) -> list[dict[str, str]]:
     grouped: dict[tuple[str, str], list[str]] = {}
-    for picture, method, reason in found.failures:
-        grouped.setdefault((method, reason), []).append(picture)
+    for image, method, reason in evaluation.failures:
+        grouped.setdefault((method, reason), []).append(image)
     rows = [
         {
             "method": method or "all",
             "reason": reason,
-            "count": counted(len(names), "picture"),
-            "names": listed(names, 3),
+            "count": count_noun(len(names), "picture"),
+            "names": join_names(names, 3),
         }
         for (method, reason), names in sorted(grouped.items(), key=lambda item: -len(item[1]))
     ]
-    return rows[:REASONS]
+    return rows[:MAX_REASONS]
 
 
-def _meanings(found: Evaluation, measured: Sequence[str]) -> list[dict[str, str]]:
-    metrics = {found.presets[name].metric.name: found.presets[name].metric for name in measured}
+def _metric_descriptions(evaluation: Evaluation, measured: Sequence[str]) -> list[dict[str, str]]:
+    metrics = {evaluation.presets[name].metric.name: evaluation.presets[name].metric for name in measured}
     return [
         {
             "name": m.name,

@@ -11,15 +11,15 @@ from camlucida._escaping import printable
 from camlucida._files import atomic_write
 from camlucida.extras import need
 
-HERE = files("camlucida.report")
+ASSETS = files("camlucida.report")
 
 
-def text_of(name: str) -> str:
+def read_asset(name: str) -> str:
     """A template, style sheet or script that lies beside this file."""
-    return HERE.joinpath(name).read_text(encoding="utf-8")
+    return ASSETS.joinpath(name).read_text(encoding="utf-8")
 
 
-def _visible(value: Any) -> Any:
+def _escape_invisible(value: Any) -> Any:
     """Return text, also such as is HTML already, without characters that nobody sees but that turn its direction."""
     return type(value)(printable(value)) if isinstance(value, str) else value
 
@@ -28,13 +28,13 @@ def write_page(path: Path, template: str, content: Mapping[str, Any]) -> Path:
     """Write one HTML page; whatever stands in it is escaped."""
     jinja = need("jinja2", extra="analysis", what="writing a report")
     environment = jinja.Environment(
-        loader=jinja.FunctionLoader(text_of),
+        loader=jinja.FunctionLoader(read_asset),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja.StrictUndefined,
-        finalize=_visible,
+        finalize=_escape_invisible,
     )
-    text = environment.get_template(template).render(**content, style=text_of("style.css"))
+    text = environment.get_template(template).render(**content, style=read_asset("style.css"))
     atomic_write(path, text)
     return path

@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from camlucida.evaluation.comparing import Agreement, Comparison
 from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.records import Summary
-from camlucida.report.numbers import counted, number, p_value, span
-from camlucida.report.words import Verdicts
+from camlucida.report.numbers import count_noun, format_number, format_p_value, format_interval
+from camlucida.report.words import TestResults
 
-COLUMNS = 6
+MAX_COLUMNS = 6
 """Metrics side by side in one table."""
-CLASSES, CLASS_SIZE = 12, 3
+MAX_CLASSES, MIN_CLASS_SIZE = 12, 3
 """Classes in the table by class at most, and pictures of a class at least."""
-PAIRS = 150
+MAX_PAIRS = 150
 """Rows of the table of comparisons at most."""
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One number in a table."""
 
     value: str
@@ -36,95 +36,95 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Grid:
+class Table:
     """A table: heads over columns, names before rows; `controls` says which rows are controls."""
 
     caption: str
     heads: Sequence[tuple[str, str]]
-    rows: Sequence[tuple[str, bool, Sequence[Cell]]]
+    rows: Sequence[tuple[str, bool, Sequence[TableCell]]]
     corner: str = "method"
 
 
-def number_tables(verdicts: Verdicts, measured: Sequence[str]) -> list[Grid]:
-    found = verdicts.found
+def score_tables(results: TestResults, measured: Sequence[str]) -> list[Table]:
+    evaluation = results.evaluation
     groups: dict[str, list[str]] = {}
     for metric in measured:
-        groups.setdefault(found.presets[metric].metric.group, []).append(metric)
-    made = []
+        groups.setdefault(evaluation.presets[metric].metric.group, []).append(metric)
+    tables = []
     for group, metrics in groups.items():
-        for part in np.array_split(metrics, math.ceil(len(metrics) / COLUMNS)):
-            some = [str(name) for name in part]
-            best = {metric: verdicts.best(metric) for metric in some}
+        for part in np.array_split(metrics, math.ceil(len(metrics) / MAX_COLUMNS)):
+            names = [str(name) for name in part]
+            best = {metric: results.best(metric) for metric in names}
             rows = [
-                (method, method in found.controls, [_cell(verdicts.table[m, method], method in best[m]) for m in some])
-                for method in found.methods
+                (method, method in evaluation.controls, [_score_cell(results.table[m, method], method in best[m]) for m in names])
+                for method in evaluation.methods
             ]
-            made.append(Grid(group, [_head(found, m, verdicts.untrusted) for m in some], rows))
-    return made
+            tables.append(Table(group, [_column_head(evaluation, m, results.untrusted) for m in names], rows))
+    return tables
 
 
-def _head(found: Evaluation, metric: str, untrusted: Mapping[str, str]) -> tuple[str, str]:
-    way = {"high": "↑ high is good", "low": "↓ low is good", "neither": "describes"}[found.values[metric].better]
-    return metric, f"{way}; not trusted here" if metric in untrusted else way
+def _column_head(evaluation: Evaluation, metric: str, untrusted: Mapping[str, str]) -> tuple[str, str]:
+    direction = {"high": "↑ high is good", "low": "↓ low is good", "neither": "describes"}[evaluation.values[metric].better]
+    return metric, f"{direction}; not trusted here" if metric in untrusted else direction
 
 
-def _cell(summary: Summary, best: bool = False) -> Cell:
+def _score_cell(summary: Summary, best: bool = False) -> TableCell:
     if not summary.n:
-        return Cell("–")
+        return TableCell("–")
     note = f"{summary.invalid} of {summary.n} not judged" if summary.invalid else ""
-    return Cell(number(summary.value), span(summary.low, summary.high), note, best)
+    return TableCell(format_number(summary.value), format_interval(summary.low, summary.high), note, best)
 
 
 def comparison_rows(comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
-    known = [c for c in comparisons if c.n and math.isfinite(c.p)]
-    order = sorted(known, key=lambda c: c.corrected)[:PAIRS]
+    finite = [c for c in comparisons if c.n and math.isfinite(c.p)]
+    by_p_value = sorted(finite, key=lambda c: c.corrected)[:MAX_PAIRS]
     return [
         {
             "metric": c.metric,
             "pair": f"{c.first} − {c.second}",
-            "difference": number(c.difference.value),
-            "span": span(c.difference.low, c.difference.high),
-            "p": p_value(c.corrected),
+            "difference": format_number(c.difference.value),
+            "span": format_interval(c.difference.low, c.difference.high),
+            "p": format_p_value(c.corrected),
             "test": c.test,
             "wins": f"{100 * c.wins:.0f} : {100 * c.losses:.0f}",
             "n": f"{c.n:,}",
             "winner": "the same map" if c.same else c.winner or "–",
         }
-        for c in order
+        for c in by_p_value
     ]
 
 
-def group_tables(found: Evaluation, methods: Sequence[str], judging: Sequence[str]) -> list[Grid]:
+def group_tables(evaluation: Evaluation, methods: Sequence[str], judging: Sequence[str]) -> list[Table]:
     """By right and wrong answers, and by class: the first metrics that judge."""
-    right = np.array([p.index for p in found.pictures.values() if p.correct is True], dtype=np.int64)
-    wrong = np.array([p.index for p in found.pictures.values() if p.correct is False], dtype=np.int64)
-    some = judging[: COLUMNS // 2]
-    made = []
-    if len(right) and len(wrong):
-        heads = [(m, f"{what} ({len(which)})") for m in some for what, which in (("right", right), ("wrong", wrong))]
+    correct = np.array([p.index for p in evaluation.images.values() if p.correct is True], dtype=np.int64)
+    wrong = np.array([p.index for p in evaluation.images.values() if p.correct is False], dtype=np.int64)
+    metrics = judging[: MAX_COLUMNS // 2]
+    tables = []
+    if len(correct) and len(wrong):
+        heads = [(m, f"{answer} ({len(indices)})") for m in metrics for answer, indices in (("right", correct), ("wrong", wrong))]
         rows = [
-            (method, False, [_cell(found.summary(m, method, only=which)) for m in some for which in (right, wrong)])
+            (method, False, [_score_cell(evaluation.summary(m, method, only=which)) for m in metrics for which in (correct, wrong)])
             for method in methods
         ]
-        made.append(Grid("right and wrong answers of the model", heads, rows))
-    sizes = Counter(p.label for p in found.pictures.values() if p.label)
-    classes = [name for name, count in sizes.most_common(CLASSES) if count >= CLASS_SIZE]
-    if len(classes) > 1 and some:
-        of_class = {name: _indices(found, name) for name in classes}
-        heads = [(name, counted(sizes[name], "picture")) for name in classes]
+        tables.append(Table("right and wrong answers of the model", heads, rows))
+    sizes = Counter(p.label for p in evaluation.images.values() if p.label)
+    classes = [name for name, count in sizes.most_common(MAX_CLASSES) if count >= MIN_CLASS_SIZE]
+    if len(classes) > 1 and metrics:
+        class_indices = {name: _indices_of_label(evaluation, name) for name in classes}
+        heads = [(name, count_noun(sizes[name], "picture")) for name in classes]
         rows = [
-            (method, False, [_cell(found.summary(some[0], method, only=which)) for which in of_class.values()])
+            (method, False, [_score_cell(evaluation.summary(metrics[0], method, only=which)) for which in class_indices.values()])
             for method in methods
         ]
-        made.append(Grid(f"{some[0]} by class", heads, rows))
-    return made
+        tables.append(Table(f"{metrics[0]} by class", heads, rows))
+    return tables
 
 
-def _indices(found: Evaluation, label: str) -> NDArray[np.int64]:
-    return np.array([p.index for p in found.pictures.values() if p.label == label], dtype=np.int64)
+def _indices_of_label(evaluation: Evaluation, label: str) -> NDArray[np.int64]:
+    return np.array([p.index for p in evaluation.images.values() if p.label == label], dtype=np.int64)
 
 
-def agreement_table(agreement: Agreement | None) -> Grid | None:
+def agreement_table(agreement: Agreement | None) -> Table | None:
     if agreement is None:
         return None
     rows = []
@@ -133,36 +133,36 @@ def agreement_table(agreement: Agreement | None) -> Grid | None:
         for b in range(len(agreement.metrics)):
             tau = float(agreement.tau[a, b])
             if a == b:
-                cells.append(Cell("·"))
+                cells.append(TableCell("·"))
                 continue
-            within = float(agreement.per_picture[a, b])
-            note = f"a picture: {within:.2f}".replace("-", "−") if math.isfinite(within) else ""
-            around = span(float(agreement.low[a, b]), float(agreement.high[a, b]))
-            cells.append(Cell(f"{tau:.2f}".replace("-", "−") if math.isfinite(tau) else "–", around, note, False, tau))
+            per_image = float(agreement.per_image[a, b])
+            note = f"a picture: {per_image:.2f}".replace("-", "−") if math.isfinite(per_image) else ""
+            interval = format_interval(float(agreement.low[a, b]), float(agreement.high[a, b]))
+            cells.append(TableCell(f"{tau:.2f}".replace("-", "−") if math.isfinite(tau) else "–", interval, note, False, tau))
         rows.append((name, False, cells))
     heads = [(name, "") for name in agreement.metrics]
-    return Grid(f"Kendall's τ-b over {len(agreement.methods)} methods", heads, rows, "metric")
+    return Table(f"Kendall's τ-b over {len(agreement.methods)} methods", heads, rows, "metric")
 
 
-def cost_tables(found: Evaluation) -> list[Grid]:
-    costs = found.costs()
-    methods = Grid(
+def cost_tables(evaluation: Evaluation) -> list[Table]:
+    costs = evaluation.costs()
+    methods = Table(
         "a picture and method",
         [("map", "forwards"), ("map", "seconds"), ("all metrics", "forwards"), ("all metrics", "seconds")],
-        [(m, m in found.controls, _spent(costs, m)) for m in found.methods if (m, "explaining") in costs],
+        [(m, m in evaluation.controls, _cost_cells(costs, m)) for m in evaluation.methods if (m, "explaining") in costs],
     )
-    names = list(found.plan["metrics"])
+    names = list(evaluation.plan["metrics"])
     rows = []
     for name in names:
-        spent = [cost for (_, metric), cost in costs.items() if metric == name]
-        if spent:
-            rows.append((name, False, [Cell(number(float(np.mean(part)))) for part in zip(*spent, strict=True)]))
-    metrics = Grid("a picture and metric, on average over methods", [("", "forwards"), ("", "seconds")], rows, "metric")
+        metric_costs = [cost for (_, metric), cost in costs.items() if metric == name]
+        if metric_costs:
+            rows.append((name, False, [TableCell(format_number(float(np.mean(part)))) for part in zip(*metric_costs, strict=True)]))
+    metrics = Table("a picture and metric, on average over methods", [("", "forwards"), ("", "seconds")], rows, "metric")
     return [methods, metrics]
 
 
-def _spent(costs: Mapping[tuple[str, str], tuple[float, float]], method: str) -> list[Cell]:
-    made = costs[method, "explaining"]
-    judged = [cost for (name, metric), cost in costs.items() if name == method and metric != "explaining"]
-    sums = [sum(part) for part in zip(*judged, strict=True)] or [0.0, 0.0]
-    return [Cell(number(value)) for value in (*made, *sums)]
+def _cost_cells(costs: Mapping[tuple[str, str], tuple[float, float]], method: str) -> list[TableCell]:
+    map_cost = costs[method, "explaining"]
+    metric_costs = [cost for (name, metric), cost in costs.items() if name == method and metric != "explaining"]
+    sums = [sum(part) for part in zip(*metric_costs, strict=True)] or [0.0, 0.0]
+    return [TableCell(format_number(value)) for value in (*map_cost, *sums)]

@@ -11,22 +11,22 @@ from torch import Tensor, nn
 
 from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec
-from camlucida.error_context import name_of
+from camlucida.error_context import source_name
 from camlucida.errors import CamlucidaError, DataError, MethodError, nearest
 from camlucida.explaining import as_model, iterated
 from camlucida.methods import Combined, Method, find
 from camlucida.metrics.parts.similarity import hog, ssim
 from camlucida.models.model import Model
 from camlucida.options import Count, checked_arguments, shown
-from camlucida.outputs import placed
+from camlucida.outputs import to_network
 from camlucida.request import MethodSpec, one_layer
-from camlucida.sanity_checks.steps import STEPS, Subject, count
+from camlucida.sanity_checks.steps import CHECK_STEPS, SanityInputs, n_steps
 from camlucida.sanity_checks.value import Sanity
 from camlucida.sanity_checks.verdict import CHECKS, Check, Step
 from camlucida.tensors import pearson, spearman, upsample
 from camlucida.types import ProgressCallback
 
-SMOOTH = "smooth({}, n=50, noise=0.1)"
+SMOOTH_EXPRESSION = "smooth({}, n=50, noise=0.1)"
 """Of the smooth variant: as many noisy pictures, and as noisy, as its authors have."""
 
 
@@ -63,67 +63,67 @@ def sanity(
     for check in checks:
         if not isinstance(check, str) or check not in CHECKS:
             raise MethodError(f"no check {check!r}.{nearest(str(check), CHECKS)} Known: {', '.join(CHECKS)}.")
-    chosen = [find(method) for method in methods]
-    names, inputs, failures = _read(wrapped, images)
-    subject = Subject(wrapped, names, inputs, layer)
-    total = sum(count(subject, check, seeds) for check in checks) * len(chosen)
+    chosen_methods = [find(method) for method in methods]
+    names, inputs, failures = _load_images(wrapped, images)
+    subject = SanityInputs(wrapped, names, inputs, layer)
+    total = sum(n_steps(subject, check, seeds) for check in checks) * len(chosen_methods)
     steps: list[Step] = []
-    strips_: dict[tuple[str, Check], tuple[tuple[str, Tensor], ...]] = {}
+    strips: dict[tuple[str, Check], tuple[tuple[str, Tensor], ...]] = {}
     done = 0
-    for method in chosen:
+    for method in chosen_methods:
         for check in checks:
-            asked = find(SMOOTH.format(method.name)) if check == "smooth" else method
-            own = subject.maps(subject.model, asked, subject.classes)
-            strip = [("itself", _as_shown(asked, own[0]))]
-            for stage, share, seed, maps in STEPS[check](subject, asked, seeds):
-                steps += _compared(subject.names, method.name, check, stage, share, seed, own, maps)
-                strip += [(stage, _as_shown(asked, maps[0]))] if seed == 0 else []
+            explained_method = find(SMOOTH_EXPRESSION.format(method.name)) if check == "smooth" else method
+            original_maps = subject.maps(subject.model, explained_method, subject.classes)
+            strip = [("itself", _displayed_values(explained_method, original_maps[0]))]
+            for stage, fraction, seed, maps in CHECK_STEPS[check](subject, explained_method, seeds):
+                steps += _compare_maps(subject.names, method.name, check, stage, fraction, seed, original_maps, maps)
+                strip += [(stage, _displayed_values(explained_method, maps[0]))] if seed == 0 else []
                 done += 1
                 if progress:
                     progress(done, total)
-            strips_[method.name, check] = tuple(strip)
-    picture = wrapped.preprocessing.denormalised(inputs[:1])[0]
-    return Sanity(tuple(steps), strips_, _drawn(picture), wrapped.name, failures)
+            strips[method.name, check] = tuple(strip)
+    image = wrapped.preprocessing.denormalise(inputs[:1])[0]
+    return Sanity(tuple(steps), strips, _to_pil(image), wrapped.name, failures)
 
 
-def _compared(
-    names: Sequence[str], method: str, check: Check, stage: str, share: float, seed: int, own: Tensor, maps: Tensor
+def _compare_maps(
+    names: Sequence[str], method: str, check: Check, stage: str, fraction: float, seed: int, original_maps: Tensor, maps: Tensor
 ) -> Iterator[Step]:
-    fine = max(own.shape[1], 64)  # SSIM's window and HOG's cells need room
-    size = (fine, max(1, round(fine * own.shape[2] / own.shape[1])))
-    large, other = upsample(own, size), upsample(maps, size)
-    found = (
-        spearman(own, maps),
-        spearman(own.abs(), maps.abs()),
-        ssim(large, other),
-        pearson(hog(large), hog(other)),
-        spearman(own.roll(1, 0), maps),
+    height = max(original_maps.shape[1], 64)  # SSIM's window and HOG's cells need room
+    size = (height, max(1, round(height * original_maps.shape[2] / original_maps.shape[1])))
+    original_large, maps_large = upsample(original_maps, size), upsample(maps, size)
+    similarities = (
+        spearman(original_maps, maps),
+        spearman(original_maps.abs(), maps.abs()),
+        ssim(original_large, maps_large),
+        pearson(hog(original_large), hog(maps_large)),
+        spearman(original_maps.roll(1, 0), maps),
     )
     for i, name in enumerate(names):
-        numbers = [float(f[i]) for f in found]
-        yield Step(name, method, check, stage, share, seed, *numbers)
+        numbers = [float(f[i]) for f in similarities]
+        yield Step(name, method, check, stage, fraction, seed, *numbers)
 
 
-def _as_shown(method: Method | Combined, map_: Tensor) -> Tensor:
+def _displayed_values(method: Method | Combined, map_: Tensor) -> Tensor:
     return map_.relu() if method.relu else map_.abs()
 
 
-def _drawn(picture: Tensor) -> Image.Image:
+def _to_pil(image: Tensor) -> Image.Image:
     """A picture (c, h, w) in [0, 1] as RGB."""
-    pixels = (picture.expand(3, -1, -1) if len(picture) == 1 else picture[:3]).permute(1, 2, 0)
+    pixels = (image.expand(3, -1, -1) if len(image) == 1 else image[:3]).permute(1, 2, 0)
     return Image.fromarray((pixels * 255).round().byte().numpy())
 
 
-def _read(model: Model, images: Sequence[Source]) -> tuple[tuple[str, ...], Tensor, tuple[tuple[str, str], ...]]:
+def _load_images(model: Model, images: Sequence[Source]) -> tuple[tuple[str, ...], Tensor, tuple[tuple[str, str], ...]]:
     names, inputs, failures = [], [], []
     for number, image in enumerate(images, start=1):
         try:
             inputs.append(model.preprocessing(load_image(image))[0])
-            name = name_of(image)
+            name = source_name(image)
             names.append(f"{name} {number}" if name in names or not isinstance(image, str | os.PathLike) else name)
         except CamlucidaError as error:
-            failures.append((name_of(image), str(error)))
+            failures.append((source_name(image), str(error)))
     if not inputs:
-        why = f" The first: {failures[0][1]}" if failures else ""
-        raise DataError(f"no picture to check: {len(images)} were given, and none could be read.{why}")
-    return tuple(names), placed(model.network, torch.stack(inputs)), tuple(failures)
+        reason = f" The first: {failures[0][1]}" if failures else ""
+        raise DataError(f"no picture to check: {len(images)} were given, and none could be read.{reason}")
+    return tuple(names), to_network(model.network, torch.stack(inputs)), tuple(failures)

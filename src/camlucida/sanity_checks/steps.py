@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from camlucida.attribution import attributions
-from camlucida.engine.randomise import Stage, stages, with_random
+from camlucida.engine.randomise import Stage, stages, randomize_weights
 from camlucida.errors import ModelError
 from camlucida.methods import Combined, Method
 from camlucida.models.load import load
@@ -19,14 +19,14 @@ from camlucida.models.model import Model
 from camlucida.request import AttributionRequest
 from camlucida.sanity_checks.verdict import Check
 
-OTHERS = 5
+N_RANDOM_CLASSES = 5
 """Classes drawn at random for random_logit, besides the runner-up."""
 
-BATCH = 8
+BATCH_SIZE = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class SanityInputs:
     """The model and the pictures that all methods are checked on."""
 
     model: Model
@@ -43,7 +43,7 @@ class Subject:
         return self._logits.topk(2, dim=1).indices[:, 1]
 
     @property
-    def width(self) -> int:
+    def n_classes(self) -> int:
         return self._logits.shape[1]
 
     @cached_property
@@ -53,74 +53,74 @@ class Subject:
     @cached_property
     def _logits(self) -> Tensor:
         with torch.inference_mode(False), torch.no_grad():
-            made = attributions(self.model, self.inputs, AttributionRequest(targets=[0], layers=[], methods=[]))
-        return made.output
+            attribution = attributions(self.model, self.inputs, AttributionRequest(targets=[0], layers=[], methods=[]))
+        return attribution.output
 
     def maps(self, model: Model, method: Method | Combined, classes: Tensor) -> Tensor:
         """The signed maps (n, h, w) of the pictures, each for its class."""
-        found = []
-        for rows in torch.split(torch.arange(len(self.inputs)), BATCH):
-            made = attributions(
+        maps = []
+        for rows in torch.split(torch.arange(len(self.inputs)), BATCH_SIZE):
+            attribution = attributions(
                 model,
                 self.inputs[rows],
                 AttributionRequest(
                     targets=[classes[rows]], layers=[self.layer], methods=[(method, method.with_options({}))]
                 ),
             )
-            found.append(made.maps[0][0][0])
-        return torch.cat(found)
+            maps.append(attribution.maps[0][0][0])
+        return torch.cat(maps)
 
 
 Steps: TypeAlias = Iterator[tuple[str, float, int, Tensor]]
 """What was drawn anew, the share of stages that are, the seed, the maps (n, h, w)."""
 
 
-def _cascade(subject: Subject, method: Method | Combined, seeds: int, *, upwards: bool = False) -> Steps:
-    order = subject.stages[::-1] if upwards else subject.stages
+def _cascading(inputs: SanityInputs, method: Method | Combined, seeds: int, *, from_input: bool = False) -> Steps:
+    order = inputs.stages[::-1] if from_input else inputs.stages
     for seed in range(seeds):
-        for count, stage in enumerate(order, start=1):
-            yield stage.name, count / len(order), seed, _with(subject, method, order[:count], seed)
+        for n_stages, stage in enumerate(order, start=1):
+            yield stage.name, n_stages / len(order), seed, _maps_with_random(inputs, method, order[:n_stages], seed)
 
 
-def _one_by_one(subject: Subject, method: Method | Combined, seeds: int) -> Steps:
+def _independent(inputs: SanityInputs, method: Method | Combined, seeds: int) -> Steps:
     for seed in range(seeds):
-        for stage in subject.stages:
-            yield stage.name, 1 / len(subject.stages), seed, _with(subject, method, [stage], seed)
+        for stage in inputs.stages:
+            yield stage.name, 1 / len(inputs.stages), seed, _maps_with_random(inputs, method, [stage], seed)
 
 
-def _with(subject: Subject, method: Method | Combined, drawn: Sequence[Stage], seed: int) -> Tensor:
-    network = with_random(subject.model.network, drawn, seed=seed)
-    return subject.maps(replace(subject.model, network=network), method, subject.classes)
+def _maps_with_random(inputs: SanityInputs, method: Method | Combined, randomized: Sequence[Stage], seed: int) -> Tensor:
+    network = randomize_weights(inputs.model.network, randomized, seed=seed)
+    return inputs.maps(replace(inputs.model, network=network), method, inputs.classes)
 
 
-def _other_classes(subject: Subject, method: Method | Combined, seeds: int) -> Steps:
-    yield "runner-up", 0.0, 0, subject.maps(subject.model, method, subject.runner_up)
-    chance = torch.Generator().manual_seed(0)
-    for number in range(min(OTHERS, subject.width - 1)):
-        drawn = torch.randint(0, subject.width - 1, subject.classes.shape, generator=chance)
-        other = drawn.to(subject.classes) + (drawn.to(subject.classes) >= subject.classes)
-        yield f"class {number + 1} by lot", 0.0, 0, subject.maps(subject.model, method, other)
+def _random_logits(inputs: SanityInputs, method: Method | Combined, seeds: int) -> Steps:
+    yield "runner-up", 0.0, 0, inputs.maps(inputs.model, method, inputs.runner_up)
+    generator = torch.Generator().manual_seed(0)
+    for number in range(min(N_RANDOM_CLASSES, inputs.n_classes - 1)):
+        sampled = torch.randint(0, inputs.n_classes - 1, inputs.classes.shape, generator=generator)
+        classes = sampled.to(inputs.classes) + (sampled.to(inputs.classes) >= inputs.classes)
+        yield f"class {number + 1} by lot", 0.0, 0, inputs.maps(inputs.model, method, classes)
 
 
-def _by_lot(subject: Subject, method: Method | Combined, seeds: int) -> Steps:
-    if type(subject.model.network).__name__ != "ToyResNet":
+def _random_labels(inputs: SanityInputs, method: Method | Combined, seeds: int) -> Steps:
+    if type(inputs.model.network).__name__ != "ToyResNet":
         raise ModelError(
             "the check of labels drawn by lot is for toybox, where a network that learnt such is built in."
         )
-    yield "labels by lot", 1.0, 0, subject.maps(load("toybox:permuted"), method, subject.classes)
+    yield "labels by lot", 1.0, 0, inputs.maps(load("toybox:permuted"), method, inputs.classes)
 
 
-STEPS: dict[Check, Callable[[Subject, Method | Combined, int], Steps]] = {
-    "cascading": _cascade,
-    "independent": _one_by_one,
-    "smooth": lambda subject, method, seeds: _cascade(subject, method, seeds, upwards=True),
-    "random_logit": _other_classes,
-    "labels": _by_lot,
+CHECK_STEPS: dict[Check, Callable[[SanityInputs, Method | Combined, int], Steps]] = {
+    "cascading": _cascading,
+    "independent": _independent,
+    "smooth": lambda subject, method, seeds: _cascading(subject, method, seeds, from_input=True),
+    "random_logit": _random_logits,
+    "labels": _random_labels,
 }
 
 
-def count(subject: Subject, check: Check, seeds: int) -> int:
+def n_steps(inputs: SanityInputs, check: Check, seeds: int) -> int:
     """How many steps a check takes."""
     if check == "labels":
         return 1
-    return 1 + min(OTHERS, subject.width - 1) if check == "random_logit" else seeds * len(subject.stages)
+    return 1 + min(N_RANDOM_CLASSES, inputs.n_classes - 1) if check == "random_logit" else seeds * len(inputs.stages)

@@ -13,11 +13,11 @@ from torch import Tensor
 import camlucida
 from camlucida._files import png
 from camlucida.errors import MethodError
-from camlucida.render.strips import Frame, Strip, strips
-from camlucida.sanity_checks.verdict import Check, Step, Verdict, judged, mean
-from camlucida.tensors import scaled, upsample
+from camlucida.render.strips import StripFrame, Strip, draw_strips
+from camlucida.sanity_checks.verdict import Check, Step, SanityVerdict, judge_check, nanmean
+from camlucida.tensors import max_scale, upsample
 
-FRAMES = 8
+N_FRAMES = 8
 """Of a strip: more steps than that are shown in part."""
 
 
@@ -32,62 +32,62 @@ class Sanity:
 
     steps: tuple[Step, ...]
     strips: dict[tuple[str, Check], tuple[tuple[str, Tensor], ...]]
-    picture: Image.Image
+    image: Image.Image
     model: str
     failures: tuple[tuple[str, str], ...]
 
     @cached_property
-    def verdicts(self) -> tuple[Verdict, ...]:
+    def verdicts(self) -> tuple[SanityVerdict, ...]:
         """One a method and check, in the order in which they were made."""
         pairs = dict.fromkeys((step.method, step.check) for step in self.steps)
         return tuple(
-            judged(method, check, [s for s in self.steps if (s.method, s.check) == (method, check)])
+            judge_check(method, check, [s for s in self.steps if (s.method, s.check) == (method, check)])
             for method, check in pairs
         )
 
-    def verdict(self, method: str, check: Check = "cascading") -> Verdict:
+    def verdict(self, method: str, check: Check = "cascading") -> SanityVerdict:
         """That of one method; `MethodError` where it was not checked."""
-        for found in self.verdicts:
-            if (found.method, found.check) == (method, check):
-                return found
+        for verdict in self.verdicts:
+            if (verdict.method, verdict.check) == (method, check):
+                return verdict
         raise MethodError(f"{method} was not put to the check {check!r} here.")
 
-    def figure(self, **look: Any) -> Image.Image:
+    def figure(self, **style: Any) -> Image.Image:
         """A strip of maps a method and check, from the network's own on. `look` as of `render.strips`."""
-        pictures = len({step.picture for step in self.steps})
-        return strips(
+        images = len({step.image for step in self.steps})
+        return draw_strips(
             [self._strip(verdict) for verdict in self.verdicts],
-            self.picture,
+            self.image,
             title="Does the map notice?",
-            subtitle=f"weights drawn anew, other classes: one of {pictures} pictures · under each map its rank "
+            subtitle=f"weights drawn anew, other classes: one of {images} pictures · under each map its rank "
             "correlation with the first, the mean of all pictures",
             footer=f"each map has its own scale · {self.model} · camlucida {camlucida.__version__}",
-            **look,
+            **style,
         )
 
     def _repr_png_(self) -> bytes:
         return png(self.figure())
 
-    def _strip(self, verdict: Verdict) -> Strip:
+    def _strip(self, verdict: SanityVerdict) -> Strip:
         maps = self.strips[verdict.method, verdict.check]
-        alike = {stage: value for stage, _, value in self.curve(verdict.method, verdict.check)}
-        shown_ = sorted({round(i * (len(maps) - 1) / (FRAMES - 1)) for i in range(FRAMES)})
-        size = self.picture.height, self.picture.width
+        correlations = {stage: value for stage, _, value in self.curve(verdict.method, verdict.check)}
+        displayed = sorted({round(i * (len(maps) - 1) / (N_FRAMES - 1)) for i in range(N_FRAMES)})
+        size = self.image.height, self.image.width
         frames = [
-            Frame(scaled(upsample(maps[i][1][None], size)[0]).numpy(), maps[i][0], _r(alike.get(maps[i][0])))
-            for i in shown_
+            StripFrame(max_scale(upsample(maps[i][1][None], size)[0]).numpy(), maps[i][0], _correlation_text(correlations.get(maps[i][0])))
+            for i in displayed
         ]
-        return Strip(f"{verdict.method}, {verdict.check}", verdict.says, verdict.passed is False, frames)
+        return Strip(f"{verdict.method}, {verdict.check}", verdict.text, verdict.passed is False, frames)
 
     def curve(self, method: str, check: Check = "cascading") -> list[tuple[str, float, float]]:
         """(stage, share of stages drawn anew, mean rank correlation), step by step."""
-        mine = [s for s in self.steps if (s.method, s.check) == (method, check)]
-        order = dict.fromkeys((s.stage, s.share) for s in mine)
+        steps = [s for s in self.steps if (s.method, s.check) == (method, check)]
+        order = dict.fromkeys((s.stage, s.share) for s in steps)
         return [
-            (stage, share, mean([s.spearman for s in mine if (s.stage, s.share) == (stage, share)]))
+            (stage, share, nanmean([s.spearman for s in steps if (s.stage, s.share) == (stage, share)]))
             for stage, share in order
         ]
 
 
-def _r(value: float | None) -> str:
+def _correlation_text(value: float | None) -> str:
     return "" if value is None else "–" if math.isnan(value) else f"r = {value:.2f}"

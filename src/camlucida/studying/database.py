@@ -9,10 +9,10 @@ from pathlib import Path
 
 from camlucida.errors import DataError
 
-PATIENCE = 10.0
+TIMEOUT_S = 10.0
 """Seconds to wait for somebody else who is writing."""
 
-WRONG = {
+ERROR_TEXTS = {
     "SQLITE_BUSY": "is held by another program. Close what has it open, and try again: nothing is lost",
     "SQLITE_LOCKED": "is held by another program. Close what has it open, and try again: nothing is lost",
     "SQLITE_READONLY": "may not be written to. Answers need a file and a folder that can be: change their permissions",
@@ -25,26 +25,26 @@ WRONG = {
 
 
 @contextmanager
-def opened(path: Path, *, new: bool = False) -> Iterator[sqlite3.Connection]:
+def open_database(path: Path, *, new: bool = False) -> Iterator[sqlite3.Connection]:
     """A connection; what is done with it holds whole or not at all. Raises `DataError` in words for what SQLite says.
 
     new   whether it may be created; else a file that was deleted is missed, not replaced by an empty one
     """
     try:
-        where = f"{path.absolute().as_uri()}?mode={'rwc' if new else 'rw'}"
-        with closing(sqlite3.connect(where, uri=True, timeout=PATIENCE)) as data:
-            data.execute("pragma foreign_keys = on")
-            with data:
-                yield data
+        uri = f"{path.absolute().as_uri()}?mode={'rwc' if new else 'rw'}"
+        with closing(sqlite3.connect(uri, uri=True, timeout=TIMEOUT_S)) as connection:
+            connection.execute("pragma foreign_keys = on")
+            with connection:
+                yield connection
     except sqlite3.Error as error:
-        raise DataError(_sentence(path, error)) from None
+        raise DataError(_error_message(path, error)) from None
 
 
-def _sentence(path: Path, error: sqlite3.Error) -> str:
+def _error_message(path: Path, error: sqlite3.Error) -> str:
     code = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])  # SQLITE_READONLY_DBMOVED and the like
-    if code in WRONG:
-        what = WRONG[code]
-        return f"{path} {what}{'' if what.endswith('?') else '.'}"
+    if code in ERROR_TEXTS:
+        text = ERROR_TEXTS[code]
+        return f"{path} {text}{'' if text.endswith('?') else '.'}"
     if str(error).startswith("no such"):
         return f"{path} is no study: {error}."
     return f"{path} cannot be used: {error}."

@@ -5,12 +5,12 @@ from __future__ import annotations
 from camlucida._escaping import csv_text
 from camlucida.studying.store import Study
 
-ANSWERS = ("person", "kind", "picture", "winner", "loser", "rating", "seconds")
+ANSWER_COLUMNS = ("person", "kind", "picture", "winner", "loser", "rating", "seconds")
 
 
 def answers_csv(study: Study) -> str:
     """Everything that was said, one answer a line, by the methods' names. Of a rating `winner` is the method rated."""
     return csv_text(
-        ANSWERS,
-        ((a.person, a.kind, a.picture, a.winner, a.loser, a.rating or "", f"{a.seconds:.3f}") for a in study.answers()),
+        ANSWER_COLUMNS,
+        ((a.person, a.kind, a.image, a.winner, a.loser, a.rating or "", f"{a.seconds:.3f}") for a in study.answers()),
     )

@@ -12,24 +12,24 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
-from camlucida._files import write_picture
+from camlucida._files import write_image
 from camlucida._locks import locked
 from camlucida.data.images import Source
-from camlucida.error_context import name_of
+from camlucida.error_context import source_name
 from camlucida.errors import CamlucidaError, DataError, OutputError
 from camlucida.explaining import as_model, explain
 from camlucida.explanation import Explanation
 from camlucida.methods import Combined, Method, find
 from camlucida.models.model import Model
-from camlucida.render.display import shown_size
-from camlucida.render.palettes import DEFAULT
+from camlucida.render.display import display_size
+from camlucida.render.palettes import DEFAULT_COLORMAP
 from camlucida.seeds import check_seed
-from camlucida.studying.store import Shown, Study, create
+from camlucida.studying.store import StudyMap, Study, create_study
 from camlucida.types import ProgressCallback
 
-SIDE = 480
+MAX_SIDE_PX = 480
 """Of the pictures shown, in pixels; larger ones are shrunk."""
-TINY = 256
+MAX_PNG_PX = 256
 """Up to this side they are PNG: JPEG would blur them."""
 
 
@@ -62,12 +62,12 @@ def make_study(
     What goes wrong, or is stopped, leaves no pictures behind.
     """
     check_seed(seed)
-    chosen = [find(method) for method in methods]
-    if len(chosen) < 2:
-        raise DataError(f"a study compares two methods or more, and {len(chosen)} was given.")
-    twice = next((m.name for i, m in enumerate(chosen) if m.name in {other.name for other in chosen[:i]}), None)
-    if twice is not None:
-        raise DataError(f"{twice} was given twice: a study compares methods that differ.")
+    chosen_methods = [find(method) for method in methods]
+    if len(chosen_methods) < 2:
+        raise DataError(f"a study compares two methods or more, and {len(chosen_methods)} was given.")
+    duplicate = next((m.name for i, m in enumerate(chosen_methods) if m.name in {other.name for other in chosen_methods[:i]}), None)
+    if duplicate is not None:
+        raise DataError(f"{duplicate} was given twice: a study compares methods that differ.")
     if pairs < 1 and ratings < 1:
         raise DataError("a study asks for one pair or one rating of every picture, at least.")
     root = Path(folder)
@@ -76,7 +76,7 @@ def make_study(
     written: list[Path] = []
     with locked(root):
         try:
-            return _made(root, as_model(model), images, chosen, layer, target, pairs, ratings, seed, progress, written)
+            return _create_study(root, as_model(model), images, chosen_methods, layer, target, pairs, ratings, seed, progress, written)
         except BaseException:
             if not (root / "study.sqlite").exists():  # else they are those of a study that was made meanwhile
                 for file in written:
@@ -84,11 +84,11 @@ def make_study(
             raise
 
 
-def _made(
+def _create_study(
     root: Path,
-    wrapped: Model,
+    model: Model,
     images: Sequence[Source],
-    chosen: Sequence[Method | Combined],
+    methods: Sequence[Method | Combined],
     layer: Any,
     target: Any,
     pairs: int,
@@ -98,7 +98,7 @@ def _made(
     written: list[Path],
 ) -> Study:
     rng = np.random.default_rng(seed)
-    maps: list[Shown] = []
+    maps: list[StudyMap] = []
     trials: list[tuple[Any, ...]] = []
     left_out: list[str] = []
 
@@ -108,66 +108,66 @@ def _made(
 
     for number, image in enumerate(images):
         try:
-            made = explain(
-                wrapped, image, method=chosen, layer=layer, target=target, progress=lambda *_, n=number: tell(n)
+            explanations = explain(
+                model, image, method=methods, layer=layer, target=target, progress=lambda *_, n=number: tell(n)
             )
-            shown, original = _drawn(root, number, name_of(image), list(made), seed, written)
+            study_maps, original = _write_images(root, number, source_name(image), list(explanations), seed, written)
         except OutputError:  # a full disk: the other images would not fit either
             raise
         except CamlucidaError as error:
             left_out.append(str(error))
         else:
-            maps += shown
-            trials += _asked(shown, original, f"Why {made[0].target!r}?", pairs, ratings, rng)
+            maps += study_maps
+            trials += _make_trials(study_maps, original, f"Why {explanations[0].target!r}?", pairs, ratings, rng)
         tell(number + 1)
     if not trials:
-        why = f" The first: {left_out[0]}" if left_out else ""
-        raise DataError(f"none of {len(images)} pictures could be explained.{why}")
-    about = {
-        "model": wrapped.name,
-        "weights": wrapped.weights_hash,
-        "methods": [method.name for method in chosen],
+        reason = f" The first: {left_out[0]}" if left_out else ""
+        raise DataError(f"none of {len(images)} pictures could be explained.{reason}")
+    metadata = {
+        "model": model.name,
+        "weights": model.weights_hash,
+        "methods": [method.name for method in methods],
         "pictures": len(images) - len(left_out),
         "left_out": left_out,
         "seed": seed,
     }
-    return create(root / "study.sqlite", about, maps, trials)
+    return create_study(root / "study.sqlite", metadata, maps, trials)
 
 
-def _drawn(
-    root: Path, number: int, name: str, made: Sequence[Explanation], seed: int, written: list[Path]
-) -> tuple[list[Shown], str]:
+def _write_images(
+    root: Path, number: int, name: str, explanations: Sequence[Explanation], seed: int, written: list[Path]
+) -> tuple[list[StudyMap], str]:
     """Overlays under names that say nothing, and the picture itself. All in the same colours, which would tell, too."""
-    first = made[0].picture
-    size = shown_size(first.size, (min(SIDE, first.width), min(SIDE, first.height)))
-    colormap = None if len({e.shows_signs for e in made}) == 1 else DEFAULT
-    picture = f"{number:04d} {name}"
+    original_image = explanations[0].image
+    size = display_size(original_image.size, (min(MAX_SIDE_PX, original_image.width), min(MAX_SIDE_PX, original_image.height)))
+    colormap = None if len({e.shows_signs for e in explanations}) == 1 else DEFAULT_COLORMAP
+    image = f"{number:04d} {name}"
 
     def write(what: str, drawn: Callable[[], Image.Image]) -> tuple[str, str]:
-        id_ = _nameless(seed, number, what)
-        file = f"pictures/{id_}.{'png' if max(size) <= TINY else 'jpg'}"
+        id_ = _anonymous_id(seed, number, what)
+        file = f"pictures/{id_}.{'png' if max(size) <= MAX_PNG_PX else 'jpg'}"
         written.append(root / file)
-        write_picture(lambda: drawn().resize(size), root / file)
+        write_image(lambda: drawn().resize(size), root / file)
         return id_, file
 
-    _, original = write("original", lambda: first)
-    shown = []
-    for e in made:
+    _, original = write("original", lambda: original_image)
+    study_maps = []
+    for e in explanations:
         id_, file = write(e.method, lambda e=e: e.overlay(colormap=colormap))  # type: ignore[misc]
-        shown.append(Shown(id_, picture, e.method, file))
-    return shown, original
+        study_maps.append(StudyMap(id_, image, e.method, file))
+    return study_maps, original
 
 
-def _asked(
-    shown: Sequence[Shown], original: str, question: str, pairs: int, ratings: int, rng: np.random.Generator
+def _make_trials(
+    study_maps: Sequence[StudyMap], original: str, question: str, pairs: int, ratings: int, rng: np.random.Generator
 ) -> Iterator[tuple[Any, ...]]:
-    every = list(combinations(shown, 2))
-    for i in sorted(rng.choice(len(every), min(pairs, len(every)), replace=False)):
-        one, other = every[i] if rng.integers(2) else every[i][::-1]
-        yield "pair", one.picture, question, original, one.id, other.id
-    for i in sorted(rng.choice(len(shown), min(ratings, len(shown)), replace=False)):
-        yield "rating", shown[i].picture, question, original, shown[i].id, None
+    map_pairs = list(combinations(study_maps, 2))
+    for i in sorted(rng.choice(len(map_pairs), min(pairs, len(map_pairs)), replace=False)):
+        left, right = map_pairs[i] if rng.integers(2) else map_pairs[i][::-1]
+        yield "pair", left.picture, question, original, left.id, right.id
+    for i in sorted(rng.choice(len(study_maps), min(ratings, len(study_maps)), replace=False)):
+        yield "rating", study_maps[i].picture, question, original, study_maps[i].id, None
 
 
-def _nameless(seed: int, number: int, what: str) -> str:
-    return hashlib.sha256(f"{seed}/{number}/{what}".encode()).hexdigest()[:16]
+def _anonymous_id(seed: int, number: int, kind: str) -> str:
+    return hashlib.sha256(f"{seed}/{number}/{kind}".encode()).hexdigest()[:16]

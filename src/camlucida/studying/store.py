@@ -18,13 +18,13 @@ import numpy as np
 
 from camlucida._files import atomic_path
 from camlucida.errors import DataError
-from camlucida.studying.database import opened
+from camlucida.studying.database import open_database
 
 Kind: TypeAlias = Literal["pair", "rating"]
 
 LEFT, RIGHT = 1, 2
 """Answers to a pair: which of the two explains better."""
-LOWEST, HIGHEST = 1, 5
+MIN_RATING, MAX_RATING = 1, 5
 """Answers to a rating."""
 
 SCHEMA = """
@@ -42,11 +42,11 @@ create table answers (
 
 
 @dataclass(frozen=True)
-class Shown:
+class StudyMap:
     """One map that is shown: its picture file beside the study, and what only the study knows."""
 
     id: str
-    picture: str
+    image: str
     method: str
     file: str
 
@@ -63,11 +63,11 @@ class Trial:
 
     id: int
     kind: Kind
-    picture: str
+    image: str
     question: str
     original: str
     files: tuple[str, ...]
-    turned: bool
+    swapped: bool
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Answer:
 
     person: str
     kind: Kind
-    picture: str
+    image: str
     winner: str
     loser: str
     rating: int
@@ -99,34 +99,34 @@ class Study:
         return Path(self.path).parent
 
     @property
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Model, seed, methods, pictures: how the study was made."""
-        with opened(self.path) as data:
+        with open_database(self.path) as data:
             return {key: json.loads(value) for key, value in data.execute("select key, value from about")}
 
-    def order(self, person: str) -> tuple[int, ...]:
+    def trial_order(self, person: str) -> tuple[int, ...]:
         """The numbers of all trials, in the order in which a person is asked them: everybody has one of their own."""
-        name = _named(person)
-        with opened(self.path) as data:
-            every = [row[0] for row in data.execute("select id from trials order by id")]
-            chance = np.random.default_rng(zlib.crc32(f"{_seed(data)}/{name}".encode()))
-            return tuple(every[i] for i in chance.permutation(len(every)))
+        name = _participant_name(person)
+        with open_database(self.path) as data:
+            trials = [row[0] for row in data.execute("select id from trials order by id")]
+            rng = np.random.default_rng(zlib.crc32(f"{_seed(data)}/{name}".encode()))
+            return tuple(trials[i] for i in rng.permutation(len(trials)))
 
-    def said(self, person: str) -> dict[int, int]:
+    def answers_of(self, person: str) -> dict[int, int]:
         """What a person answered so far, as they saw it: by the trial's number, 1 left, 2 right; or 1 to 5."""
-        name = _named(person)
+        name = _participant_name(person)
         query = "select t.id, t.kind, a.answer from answers a join trials t on t.id = a.trial where a.person = ?"
-        with opened(self.path) as data:
+        with open_database(self.path) as data:
             seed = _seed(data)
             return {
-                trial: LEFT + RIGHT - answer if kind == "pair" and _turned(seed, name, trial) else answer
+                trial: LEFT + RIGHT - answer if kind == "pair" and _is_swapped(seed, name, trial) else answer
                 for trial, kind, answer in data.execute(query, (name,))
             }
 
     def trial(self, number: int, person: str) -> Trial:
         """A trial as this person sees it. Raises `DataError` for a number that there is not."""
-        name = _named(person)
-        with opened(self.path) as data:
+        name = _participant_name(person)
+        with open_database(self.path) as data:
             row = data.execute(
                 """select t.kind, t.picture, t.question, t.original, l.file, r.file from trials t
                 join maps l on l.id = t.left_map left join maps r on r.id = t.right_map where t.id = ?""",
@@ -134,58 +134,58 @@ class Study:
             ).fetchone()
             if row is None:
                 raise DataError(f"there is no trial {number} in this study.")
-            kind, picture, question, original, *files = row
-            turned = kind == "pair" and _turned(_seed(data), name, number)
-        shown = tuple(file for file in files if file is not None)
-        return Trial(number, kind, picture, question, original, shown[::-1] if turned else shown, turned)
+            kind, image, question, original, *files = row
+            swapped = kind == "pair" and _is_swapped(_seed(data), name, number)
+        displayed = tuple(file for file in files if file is not None)
+        return Trial(number, kind, image, question, original, displayed[::-1] if swapped else displayed, swapped)
 
-    def next(self, person: str) -> Trial | None:
+    def next_trial(self, person: str) -> Trial | None:
         """What to ask a person next, None where all is answered."""
-        said = self.said(person)
-        waiting = next((number for number in self.order(person) if number not in said), None)
-        return None if waiting is None else self.trial(waiting, person)
+        answered = self.answers_of(person)
+        number = next((number for number in self.trial_order(person) if number not in answered), None)
+        return None if number is None else self.trial(number, person)
 
     def progress(self, person: str) -> tuple[int, int]:
         """(answered, all) of a person."""
-        return len(self.said(person)), len(self.order(person))
+        return len(self.answers_of(person)), len(self.trial_order(person))
 
     def people(self) -> dict[str, int]:
         """Everybody who answered, with how many answers they gave."""
-        with opened(self.path) as data:
+        with open_database(self.path) as data:
             return dict(data.execute("select person, count(*) from answers group by person order by min(rowid)"))
 
-    def kinds(self) -> dict[Kind, int]:
+    def n_trials(self) -> dict[Kind, int]:
         """How many trials of each kind everybody is asked."""
-        with opened(self.path) as data:
+        with open_database(self.path) as data:
             return dict(data.execute("select kind, count(*) from trials group by kind"))
 
-    def picture(self, id: str) -> Path | None:
+    def image(self, id: str) -> Path | None:
         """The file of a map or of a picture that this study shows, by its name that says nothing; else None.
 
         Only files inside the study's folder: the file of a study may come from a stranger.
         """
         query = "select file from maps union select original from trials"
-        with opened(self.path) as data:
-            named = next((file for (file,) in data.execute(query) if Path(file).stem == id), None)
-        if named is None:
+        with open_database(self.path) as data:
+            name = next((file for (file,) in data.execute(query) if Path(file).stem == id), None)
+        if name is None:
             return None
-        file, inside = Path(os.path.realpath(self.folder / named)), Path(os.path.realpath(self.folder))
-        return file if file.is_relative_to(inside) else None
+        file, folder = Path(os.path.realpath(self.folder / name)), Path(os.path.realpath(self.folder))
+        return file if file.is_relative_to(folder) else None
 
-    def answer(self, trial: int, person: str, answer: int, seconds: float = 0.0) -> None:
+    def record_answer(self, trial: int, person: str, answer: int, seconds: float = 0.0) -> None:
         """Keep an answer as the person saw the trial: 1 left, 2 right; or 1 to 5. Answering again overwrites.
 
         Raises `DataError` for a trial that does not exist, or an answer that it cannot have.
         """
-        name = _named(person)
-        with opened(self.path) as data:
-            found = data.execute("select kind from trials where id = ?", (trial,)).fetchone()
-            if found is None:
+        name = _participant_name(person)
+        with open_database(self.path) as data:
+            row = data.execute("select kind from trials where id = ?", (trial,)).fetchone()
+            if row is None:
                 raise DataError(f"there is no trial {trial} in this study.")
-            most = RIGHT if found[0] == "pair" else HIGHEST
-            if answer not in range(1, most + 1):
-                raise DataError(f"the answer to a {found[0]} is 1 to {most}, not {answer!r}.")
-            if found[0] == "pair" and _turned(_seed(data), name, trial):
+            max_answer = RIGHT if row[0] == "pair" else MAX_RATING
+            if answer not in range(1, max_answer + 1):
+                raise DataError(f"the answer to a {row[0]} is 1 to {max_answer}, not {answer!r}.")
+            if row[0] == "pair" and _is_swapped(_seed(data), name, trial):
                 answer = LEFT + RIGHT - answer
             data.execute(
                 "insert into answers (trial, person, answer, seconds) values (?, ?, ?, ?) "
@@ -201,21 +201,21 @@ class Study:
             join maps l on l.id = t.left_map left join maps r on r.id = t.right_map
             order by a.trial, a.person
         """
-        with opened(self.path) as data:
+        with open_database(self.path) as data:
             return [_answer(*row) for row in data.execute(query)]
 
 
-def create(path: Path, about: Mapping[str, Any], maps: Sequence[Shown], trials: Sequence[tuple[Any, ...]]) -> Study:
+def create_study(path: Path, metadata: Mapping[str, Any], maps: Sequence[StudyMap], trials: Sequence[tuple[Any, ...]]) -> Study:
     """Write a new study, whole or not at all; `DataError` where one lies there: its answers are worth keeping.
 
     trials   kind, picture, question, original, id of the left map, id of the right one or None
     """
     if path.exists():
         raise DataError(f"{path} holds a study already, perhaps with answers. Choose another folder.")
-    with atomic_path(path) as beside, opened(beside, new=True) as data:
+    with atomic_path(path) as temporary, open_database(temporary, new=True) as data:
         data.executescript(SCHEMA)
-        data.executemany("insert into about values (?, ?)", [(k, json.dumps(v)) for k, v in about.items()])
-        data.executemany("insert into maps values (?, ?, ?, ?)", [(m.id, m.picture, m.method, m.file) for m in maps])
+        data.executemany("insert into about values (?, ?)", [(k, json.dumps(v)) for k, v in metadata.items()])
+        data.executemany("insert into maps values (?, ?, ?, ?)", [(m.id, m.image, m.method, m.file) for m in maps])
         data.executemany(
             "insert into trials (kind, picture, question, original, left_map, right_map) values (?, ?, ?, ?, ?, ?)",
             trials,
@@ -223,24 +223,24 @@ def create(path: Path, about: Mapping[str, Any], maps: Sequence[Shown], trials: 
     return Study(path)
 
 
-def _answer(person: str, kind: Kind, picture: str, left: str, right: str | None, answer: int, seconds: float) -> Answer:
+def _answer(person: str, kind: Kind, image: str, left: str, right: str | None, answer: int, seconds: float) -> Answer:
     if kind == "rating":
-        return Answer(person, kind, picture, left, "", answer, seconds)
+        return Answer(person, kind, image, left, "", answer, seconds)
     winner, loser = (left, right) if answer == LEFT else (right, left)
-    return Answer(person, kind, picture, winner or "", loser or "", 0, seconds)
+    return Answer(person, kind, image, winner or "", loser or "", 0, seconds)
 
 
 def _seed(data: sqlite3.Connection) -> int:
-    found = data.execute("select value from about where key = 'seed'").fetchone()
-    return 0 if found is None else int(json.loads(found[0]))
+    row = data.execute("select value from about where key = 'seed'").fetchone()
+    return 0 if row is None else int(json.loads(row[0]))
 
 
-def _turned(seed: int, person: str, trial: int) -> bool:
+def _is_swapped(seed: int, person: str, trial: int) -> bool:
     """Whether this person sees the pair the other way round: side must not tell."""
     return bool(zlib.crc32(f"{seed}/{person}/{trial}".encode()) & 1)
 
 
-def _named(person: str) -> str:
+def _participant_name(person: str) -> str:
     name = person.strip()
     if not name:
         raise DataError("a person needs a name, a number, anything: answers are kept by it.")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from camlucida.render.curves import Chart, Curve, charts
-from camlucida.training.state import Row
+from camlucida.render.curves import Chart, Curve, draw_charts
+from camlucida.training.state import EpochRow
 
 
-def curves(rows: Sequence[Row], best: Row | None, name: str) -> Image.Image:
+def plot_curves(rows: Sequence[EpochRow], best: EpochRow | None, name: str) -> Image.Image:
     """Loss and accuracy by epoch, with the epoch whose weights are kept."""
 
     def curve(title: str, key: str) -> Curve:
@@ -21,19 +21,19 @@ def curves(rows: Sequence[Row], best: Row | None, name: str) -> Image.Image:
     accuracy = [curve("training", "accuracy"), curve("validation", "val_accuracy")]
     if any(row["val_top5"] is not None for row in rows):
         accuracy.append(curve("val. top-5", "val_top5"))
-    said = f"{rows[-1]['pictures']} pictures to learn from"
+    subtitle = f"{rows[-1]['pictures']} pictures to learn from"
     if best is not None and best["val_accuracy"] is not None:
-        said += (
+        subtitle += (
             f", {best['val_pictures']} to validate · best: epoch {best['epoch']}, accuracy {best['val_accuracy']:.1%}"
             f" on validation"
         )
-    return charts(
+    return draw_charts(
         [
             Chart("Loss", [curve("training", "loss"), curve("validation", "val_loss")], "epoch", bottom=0.0, mark=mark),
             Chart("Accuracy", accuracy, "epoch", bottom=0.0, top=1.0, mark=mark),
         ],
         title=name,
-        subtitle=said,
+        subtitle=subtitle,
         footer="training: while it learned, with augmentation and dropout where there are any · "
         "validation: after the epoch",
     )

@@ -20,11 +20,11 @@ from torch import nn
 from camlucida._escaping import csv_text, plain_cell
 from camlucida._files import atomic_write
 from camlucida._locks import LOCK, locked
-from camlucida.data.identity import CHANGED
+from camlucida.data.identity import DATA_CHANGED
 from camlucida.errors import DataError
-from camlucida.models.runs import WEIGHTS, write_weights
-from camlucida.training.curves import curves
-from camlucida.training.state import Row, State
+from camlucida.models.runs import WEIGHTS_FILE, write_weights
+from camlucida.training.curves import plot_curves
+from camlucida.training.state import EpochRow, TrainingState
 from camlucida.training.tensorboard import event_file
 
 METRICS = (
@@ -38,11 +38,11 @@ METRICS = (
     "val_pictures",
     "seconds",
 )
-CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "val_top5")
+CURVE_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "val_top5")
 
 
 @dataclass(frozen=True)
-class Folder:
+class RunFolder:
     """Where a training lies."""
 
     path: Path
@@ -51,13 +51,13 @@ class Folder:
         """Write what will be learned; `DataError` where another training, or something else, lies there already."""
         file = self.path / "run.json"
         if file.exists():
-            found = self.read()["training"]
-            differing = [key for key in plan if found.get(key) != plan[key]]
+            recorded = self.read()["training"]
+            differing = [key for key in plan if recorded.get(key) != plan[key]]
             if differing:
                 key = differing[0]
-                why = f": {CHANGED}" if key == "data" else ""
+                reason = f": {DATA_CHANGED}" if key == "data" else ""
                 raise DataError(
-                    f"{self.path} holds another training: its {key} is {found.get(key)!r}, not {plan[key]!r}{why}. "
+                    f"{self.path} holds another training: its {key} is {recorded.get(key)!r}, not {plan[key]!r}{reason}. "
                     "Choose another folder, or delete that one."
                 )
             return
@@ -69,17 +69,17 @@ class Folder:
     def read(self) -> dict[str, Any]:
         """run.json; `DataError` where there is none that holds a training, or it is damaged."""
         try:
-            found: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-            _ = found["training"].keys(), float(found["begun"])
+            record: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+            _ = record["training"].keys(), float(record["begun"])
         # ValueError: neither UTF-8 nor JSON
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise DataError(
                 f"{self.path} holds no training: it has no run.json that says so, or a damaged one. Choose another "
                 "folder, or delete that one."
             ) from None
-        return found
+        return record
 
-    def alone(self) -> AbstractContextManager[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Hold the folder while something is learned; `DataError` where another process does, which it names."""
         return locked(self.path)
 
@@ -92,28 +92,28 @@ class Folder:
         """The weights of every epoch, if they were kept; 000 are those before the first."""
         return sorted((self.path / "epochs").glob("*.safetensors"))
 
-    def keep_epoch(self, network: nn.Module, epoch: int) -> None:
+    def save_epoch_weights(self, network: nn.Module, epoch: int) -> None:
         write_weights(network, self.path / "epochs" / f"{epoch:03d}.safetensors")
 
-    def keep(self, network: nn.Module, state: State) -> None:
+    def save_weights(self, network: nn.Module, state: TrainingState) -> None:
         """The last weights, and the best ones."""
         write_weights(network, self.path / "last.safetensors")
         if state.best is state.rows[-1]:
-            write_weights(network, self.path / WEIGHTS)
+            write_weights(network, self.path / WEIGHTS_FILE)
 
-    def write_numbers(self, state: State, name: str) -> None:
+    def write_metrics(self, state: TrainingState, name: str) -> None:
         """Write metrics.csv and curves.png from all epochs so far."""
-        rows = [[_cell(row[key]) for key in METRICS] for row in state.rows]
+        rows = [[_format_cell(row[key]) for key in METRICS] for row in state.rows]
         self.write_table("metrics.csv", METRICS, rows)
         stream = io.BytesIO()
-        curves(state.rows, state.best, name).save(stream, "png", compress_level=3)
+        plot_curves(state.rows, state.best, name).save(stream, "png", compress_level=3)
         atomic_write(self.path / "curves.png", stream.getvalue())
 
-    def write_events(self, state: State) -> None:
+    def write_events(self, state: TrainingState) -> None:
         """Write TensorBoard's event file from all epochs so far; `MissingExtra` where TensorBoard is not installed."""
-        begun = float(self.read()["begun"])
+        started = float(self.read()["begun"])
         points = [
-            (begun + row["seconds"], row["epoch"], {key: row[key] for key in CURVES if row[key] is not None})
+            (started + row["seconds"], row["epoch"], {key: row[key] for key in CURVE_METRICS if row[key] is not None})
             for row in state.rows
         ]
         atomic_write(self.path / "tensorboard" / "events.out.tfevents.0.camlucida", event_file(points))
@@ -121,7 +121,7 @@ class Folder:
     def write_table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         atomic_write(self.path / name, csv_text(columns, rows))
 
-    def table(self, name: str) -> list[dict[str, str]]:
+    def read_table(self, name: str) -> list[dict[str, str]]:
         """The rows of one of its tables; none if it is not there."""
         try:
             with (self.path / name).open(newline="", encoding="utf-8") as stream:
@@ -132,17 +132,17 @@ class Folder:
             raise DataError(f"{self.path / name} is damaged: {error}.") from None
         return [{key: plain_cell(cell or "") for key, cell in row.items()} for row in rows]
 
-    def rows(self) -> list[Row]:
+    def read_metrics(self) -> list[EpochRow]:
         """metrics.csv as numbers."""
-        whole_numbers = ("epoch", "pictures", "val_pictures")
+        integer_columns = ("epoch", "pictures", "val_pictures")
         try:
             return [
-                {key: None if not row[key] else (int if key in whole_numbers else float)(row[key]) for key in METRICS}
-                for row in self.table("metrics.csv")
+                {key: None if not row[key] else (int if key in integer_columns else float)(row[key]) for key in METRICS}
+                for row in self.read_table("metrics.csv")
             ]
         except (ValueError, KeyError) as error:
             raise DataError(f"{self.path / 'metrics.csv'} is damaged: {error}.") from None
 
 
-def _cell(value: float | int | None) -> str:
+def _format_cell(value: float | int | None) -> str:
     return "" if value is None else repr(value)

@@ -15,21 +15,21 @@ from torch.nn.functional import cross_entropy
 
 from camlucida.errors import DataError, ModelError
 from camlucida.training import state as states
-from camlucida.training.pictures import Batch, Pictures, chunks_of
-from camlucida.training.schedule import rate
+from camlucida.training.pictures import LabelledBatch, BatchLoader, split_into_batches
+from camlucida.training.schedule import learning_rate
 from camlucida.training.settings import Settings
-from camlucida.training.splitting import Split
-from camlucida.training.state import Row, State
-from camlucida.training.thawing import thaw
+from camlucida.training.splitting import DatasetSplit
+from camlucida.training.state import EpochRow, TrainingState
+from camlucida.training.thawing import unfreeze
 
-TOP = 5
+TOP_K = 5
 
 TrainingCallback = Callable[[int, int, int, float], None]
 """Called after each step with the epoch (1, 2, ...), the batch, the number of batches, and the epoch's loss so far."""
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """What learns from what.
 
     network     is changed
@@ -41,8 +41,8 @@ class Job:
     """
 
     network: nn.Module
-    pictures: Pictures
-    split: Split
+    images: BatchLoader
+    split: DatasetSplit
     classes: int
     settings: Settings
     device: torch.device
@@ -50,26 +50,26 @@ class Job:
     save_every: float
 
 
-def learn(job: Job, after_epoch: Callable[[State], None], told: TrainingCallback | None = None) -> State:
+def run_training(job: TrainingJob, after_epoch: Callable[[TrainingState], None], progress: TrainingCallback | None = None) -> TrainingState:
     """All epochs that are still to come. `after_epoch` is called with the new row in, before the state is saved."""
     settings, network = job.settings, job.network
     network.to(device=job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = optimizer_of(network, settings)
-    state = states.restore(job.checkpoint, network, optimizer) or State()
-    begun = time.monotonic() - state.seconds
-    while not state.over(settings.epochs, settings.patience):
-        _epoch(job, state, optimizer, begun, told)
-        state.rows.append({**_row(job, state), "seconds": round(time.monotonic() - begun, 1)})
-        if state.best is None or _better(state.rows[-1], state.best):
+    optimizer = make_optimizer(network, settings)
+    state = states.restore(job.checkpoint, network, optimizer) or TrainingState()
+    start_time = time.monotonic() - state.seconds
+    while not state.is_over(settings.epochs, settings.patience):
+        _run_epoch(job, state, optimizer, start_time, progress)
+        state.rows.append({**_epoch_row(job, state), "seconds": round(time.monotonic() - start_time, 1)})
+        if state.best is None or _is_better(state.rows[-1], state.best):
             state.best = state.rows[-1]
         after_epoch(state)
         state.next_epoch()
-        state.seconds = time.monotonic() - begun
+        state.seconds = time.monotonic() - start_time
         states.save(job.checkpoint, state, network, optimizer)
     return state
 
 
-def optimizer_of(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """Over all parameters; it leaves those alone that have no gradient."""
     if settings.optimizer == "sgd":
         return torch.optim.SGD(
@@ -78,38 +78,38 @@ def optimizer_of(network: nn.Module, settings: Settings) -> torch.optim.Optimize
     return torch.optim.AdamW(network.parameters(), settings.lr, weight_decay=settings.weight_decay)
 
 
-def _epoch(
-    job: Job, state: State, optimizer: torch.optim.Optimizer, begun: float, told: TrainingCallback | None
+def _run_epoch(
+    job: TrainingJob, state: TrainingState, optimizer: torch.optim.Optimizer, start_time: float, progress: TrainingCallback | None
 ) -> None:
     """The batches of one epoch that are still to come."""
     settings = job.settings
     rng = np.random.default_rng([settings.seed, state.epoch])
-    chunks = chunks_of(rng.permutation(job.split.train).tolist(), settings.batch_size)
+    chunks = split_into_batches(rng.permutation(job.split.train).tolist(), settings.batch_size)
     steps, warmup = settings.epochs * len(chunks), round(settings.warmup * len(chunks))
     weight = class_weights(job)
-    thaw(job.network, settings.train, state.epoch, settings.epochs)
-    saved = time.monotonic()
+    unfreeze(job.network, settings.train, state.epoch, settings.epochs)
+    last_save = time.monotonic()
     key = (settings.seed, state.epoch)
-    for batch in job.pictures.batches(chunks[state.batch :], settings.augment, key):
-        lr = rate(state.epoch * len(chunks) + state.batch, steps, settings.lr, settings.schedule, warmup)
+    for batch in job.images.batches(chunks[state.batch :], settings.augment, key):
+        lr = learning_rate(state.epoch * len(chunks) + state.batch, steps, settings.lr, settings.schedule, warmup)
         for group in optimizer.param_groups:
             group["lr"] = lr
         if batch is not None and (len(batch.labels) > 1 or settings.batch_size == 1):
-            _step(job, state, optimizer, batch, weight)
+            _train_step(job, state, optimizer, batch, weight)
         state.batch += 1
-        if told:
-            told(state.epoch + 1, state.batch, len(chunks), state.loss / max(state.seen, 1))
-        if time.monotonic() - saved >= job.save_every:
-            state.seconds = time.monotonic() - begun
+        if progress:
+            progress(state.epoch + 1, state.batch, len(chunks), state.loss / max(state.n_images, 1))
+        if time.monotonic() - last_save >= job.save_every:
+            state.seconds = time.monotonic() - start_time
             states.save(job.checkpoint, state, job.network, optimizer)
-            saved = time.monotonic()
-    if not state.seen:
-        reasons = next(iter(job.pictures.broken.items()), None)
-        why = f": {reasons[0]}: {reasons[1]}" if reasons else ""
-        raise DataError(f"not one of the {len(job.split.train)} pictures to learn from could be read{why}")
+            last_save = time.monotonic()
+    if not state.n_images:
+        first_broken = next(iter(job.images.broken.items()), None)
+        reason = f": {first_broken[0]}: {first_broken[1]}" if first_broken else ""
+        raise DataError(f"not one of the {len(job.split.train)} pictures to learn from could be read{reason}")
 
 
-def _step(job: Job, state: State, optimizer: torch.optim.Optimizer, batch: Batch, weight: Tensor | None) -> None:
+def _train_step(job: TrainingJob, state: TrainingState, optimizer: torch.optim.Optimizer, batch: LabelledBatch, weight: Tensor | None) -> None:
     labels = batch.labels.to(job.device)
     logits = _logits(job, batch.inputs)
     loss = cross_entropy(logits, labels, weight, label_smoothing=job.settings.label_smoothing)
@@ -124,17 +124,17 @@ def _step(job: Job, state: State, optimizer: torch.optim.Optimizer, batch: Batch
     optimizer.step()
     state.loss += value * len(labels)
     state.correct += int((logits.argmax(1) == labels).sum())
-    state.seen += len(labels)
+    state.n_images += len(labels)
 
 
-def _logits(job: Job, inputs: Tensor) -> Tensor:
+def _logits(job: TrainingJob, inputs: Tensor) -> Tensor:
     x = inputs.to(job.device).contiguous(memory_format=torch.channels_last)
     with torch.autocast(job.device.type, torch.bfloat16, enabled=job.settings.precision == "bf16"):
         out: Tensor = job.network(x)
     return out.float()
 
 
-def class_weights(job: Job) -> Tensor | None:
+def class_weights(job: TrainingJob) -> Tensor | None:
     """1 / how many pictures a class has, scaled so that the mean over pictures is 1; None where all count alike."""
     if job.settings.class_weights == "none":
         return None
@@ -144,44 +144,44 @@ def class_weights(job: Job) -> Tensor | None:
     return (len(labels) / (present * counts.clamp(min=1))).float().to(job.device)
 
 
-def _row(job: Job, state: State) -> Row:
+def _epoch_row(job: TrainingJob, state: TrainingState) -> EpochRow:
     """The numbers of the epoch that is over."""
-    row: Row = {
+    row: EpochRow = {
         "epoch": state.epoch + 1,
-        "loss": state.loss / state.seen,
-        "accuracy": state.correct / state.seen,
-        "pictures": state.seen,
+        "loss": state.loss / state.n_images,
+        "accuracy": state.correct / state.n_images,
+        "pictures": state.n_images,
     }
     return {**row, **validate(job, job.split.val)}
 
 
 @torch.no_grad()
-def validate(job: Job, indices: Sequence[int]) -> dict[str, float | None]:
+def validate(job: TrainingJob, indices: Sequence[int]) -> dict[str, float | None]:
     """Cross-entropy without smoothing or weights, the share that is right, and, with more than five classes, the share
     where the truth is among the five first. None where there is no picture."""
     job.network.eval()
     chunks = [list(indices[i : i + job.settings.batch_size]) for i in range(0, len(indices), job.settings.batch_size)]
-    loss, right, near, seen = 0.0, 0, 0, 0
-    for batch in job.pictures.batches(chunks):
+    loss, n_correct, n_top_k, n_images = 0.0, 0, 0, 0
+    for batch in job.images.batches(chunks):
         if batch is None:
             continue
         labels = batch.labels.to(job.device)
         logits = _logits(job, batch.inputs)
         loss += float(cross_entropy(logits, labels, reduction="sum"))
-        right += int((logits.argmax(1) == labels).sum())
-        near += int((logits.topk(min(TOP, job.classes), 1).indices == labels[:, None]).any(1).sum())
-        seen += len(labels)
-    if not seen:
+        n_correct += int((logits.argmax(1) == labels).sum())
+        n_top_k += int((logits.topk(min(TOP_K, job.classes), 1).indices == labels[:, None]).any(1).sum())
+        n_images += len(labels)
+    if not n_images:
         return {"val_loss": None, "val_accuracy": None, "val_top5": None, "val_pictures": 0}
     return {
-        "val_loss": loss / seen,
-        "val_accuracy": right / seen,
-        "val_top5": near / seen if job.classes > TOP else None,
-        "val_pictures": seen,
+        "val_loss": loss / n_images,
+        "val_accuracy": n_correct / n_images,
+        "val_top5": n_top_k / n_images if job.classes > TOP_K else None,
+        "val_pictures": n_images,
     }
 
 
-def _better(row: Row, best: Row) -> bool:
+def _is_better(row: EpochRow, best: EpochRow) -> bool:
     """By validation accuracy, then by validation loss; without validation the last one counts."""
     if row["val_accuracy"] is None or best["val_accuracy"] is None:
         return True

@@ -10,19 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from camlucida.data.datasets import DataSet
+from camlucida.data.datasets import Dataset
 from camlucida.data.images import load_image
 from camlucida.errors import CamlucidaError
 from camlucida.models.preprocessing import Preprocessing
-from camlucida.training.augmenting import augmented
+from camlucida.training.augmenting import augment_image
 
-MEMORY = 2 * 2**30
+CACHE_BYTES = 2 * 2**30
 """Bytes of pictures that are kept."""
-READERS = 4
+N_READERS = 4
 
 
 @dataclass(frozen=True)
-class Batch:
+class LabelledBatch:
     """inputs (b, c, h, w), labels (b,), of the pictures that could be read."""
 
     inputs: Tensor
@@ -30,21 +30,21 @@ class Batch:
 
 
 @dataclass
-class Pictures:
+class BatchLoader:
     """The pictures of a data set as a network wants them.
 
     broken   name -> why it could not be read, of those asked for so far
     """
 
-    dataset: DataSet
+    dataset: Dataset
     labels: Sequence[int | None]
     preprocessing: Preprocessing
     broken: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         channels, (height, width) = len(self.preprocessing.mean), self.preprocessing.size
-        self._room = MEMORY // (channels * height * width)
-        self._kept: dict[int, Tensor | None] = {}
+        self._cache_size = CACHE_BYTES // (channels * height * width)
+        self._cache: dict[int, Tensor | None] = {}
         shape = (channels, 1, 1)
         self._mean, self._std = (
             torch.tensor(v).reshape(shape) for v in (self.preprocessing.mean, self.preprocessing.std)
@@ -52,58 +52,58 @@ class Pictures:
 
     def batches(
         self, chunks: Sequence[Sequence[int]], augment: Sequence[str] = (), key: Sequence[int] = ()
-    ) -> Iterator[Batch | None]:
+    ) -> Iterator[LabelledBatch | None]:
         """A batch for each chunk of indices, None where none of it can be read; the next one is read meanwhile."""
-        with ThreadPoolExecutor(READERS) as pool:
+        with ThreadPoolExecutor(N_READERS) as pool:
 
             def begin(chunk: Sequence[int]) -> list[Future[Tensor | None]]:
-                return [pool.submit(self._input, index, augment, key) for index in chunk]
+                return [pool.submit(self._load_input, index, augment, key) for index in chunk]
 
-            coming = begin(chunks[0]) if chunks else []
+            next_batch = begin(chunks[0]) if chunks else []
             following: list[Sequence[int]] = [*chunks[1:], ()]
             try:
-                for chunk, after in zip(chunks, following[: len(chunks)], strict=True):
-                    now, coming = coming, begin(after)
-                    yield self._batch(chunk, [future.result() for future in now])
+                for chunk, next_chunk in zip(chunks, following[: len(chunks)], strict=True):
+                    current, next_batch = next_batch, begin(next_chunk)
+                    yield self._collate(chunk, [future.result() for future in current])
             finally:
-                for future in coming:
+                for future in next_batch:
                     future.cancel()
 
-    def _batch(self, chunk: Sequence[int], inputs: Sequence[Tensor | None]) -> Batch | None:
-        read = [(x, self.labels[index]) for index, x in zip(chunk, inputs, strict=True) if x is not None]
-        if not read:
+    def _collate(self, chunk: Sequence[int], inputs: Sequence[Tensor | None]) -> LabelledBatch | None:
+        samples = [(x, self.labels[index]) for index, x in zip(chunk, inputs, strict=True) if x is not None]
+        if not samples:
             return None
-        return Batch(torch.stack([x for x, _ in read]), torch.tensor([label for _, label in read]))
+        return LabelledBatch(torch.stack([x for x, _ in samples]), torch.tensor([label for _, label in samples]))
 
-    def _input(self, index: int, augment: Sequence[str], key: Sequence[int]) -> Tensor | None:
-        pixels = self._pixels(index)
+    def _load_input(self, index: int, augment: Sequence[str], key: Sequence[int]) -> Tensor | None:
+        pixels = self._load_pixels(index)
         if pixels is None:
             return None
-        picture = pixels.float().div(255)
+        image = pixels.float().div(255)
         if augment:
-            picture = augmented(picture, augment, (*key, index))
-        return (picture - self._mean) / self._std
+            image = augment_image(image, augment, (*key, index))
+        return (image - self._mean) / self._std
 
-    def _pixels(self, index: int) -> Tensor | None:
+    def _load_pixels(self, index: int) -> Tensor | None:
         """(c, h, w) uint8 as the network sees it; None if it cannot be read."""
-        if index in self._kept:
-            return self._kept[index]
+        if index in self._cache:
+            return self._cache[index]
         item = None
         try:
             item = self.dataset[index]
-            placed, _ = self.preprocessing.placed(load_image(item.image))
+            network_view, _ = self.preprocessing.resize_and_place(load_image(item.image))
             mode = "L" if len(self.preprocessing.mean) == 1 else "RGB"
-            array = np.array(placed.convert(mode), dtype=np.uint8)
+            array = np.array(network_view.convert(mode), dtype=np.uint8)
             pixels = torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).contiguous()
         except CamlucidaError as error:
             self.broken[item.name if item is not None else f"item {index}"] = str(error)
             pixels = None
-        if len(self._kept) < self._room:
-            self._kept[index] = pixels
+        if len(self._cache) < self._cache_size:
+            self._cache[index] = pixels
         return pixels
 
 
-def chunks_of(order: Sequence[int], size: int) -> list[list[int]]:
+def split_into_batches(order: Sequence[int], size: int) -> list[list[int]]:
     """Batches of `size`; a last one of a single picture joins the one before it, as batch norm needs two."""
     chunks = [list(order[i : i + size]) for i in range(0, len(order), size)]
     if len(chunks) > 1 and len(chunks[-1]) == 1 < size:

@@ -9,32 +9,32 @@ from typing import Any
 
 import torch
 
-from camlucida.data.datasets import DataSet, Listed, check_dataset, spread, subset
-from camlucida.data.sources import check_recorded, open_dataset
+from camlucida.data.datasets import Dataset, ListDataset, check_dataset, sample_indices, subset
+from camlucida.data.sources import check_recorded_spec, open_dataset
 from camlucida.errors import DataError, ModelError
 from camlucida.explaining import versions
 from camlucida.models.heads import Head
 from camlucida.models.load import load
 from camlucida.models.model import Model
-from camlucida.models.runs import DESCRIPTION, TRUST, Description, described
+from camlucida.models.runs import MODEL_CARD_FILE, TRUST_HINT, ModelCard, read_model_card
 from camlucida.models.small import NAME
 from camlucida.options import Count, checked_arguments, shown
-from camlucida.training.folder import Folder
-from camlucida.training.loop import Job, TrainingCallback, learn
-from camlucida.training.pictures import Pictures
+from camlucida.training.folder import RunFolder
+from camlucida.training.loop import TrainingJob, TrainingCallback, run_training
+from camlucida.training.pictures import BatchLoader
 from camlucida.training.settings import Settings, settings_of
-from camlucida.training.splitting import Split, split
-from camlucida.training.start import begun
-from camlucida.training.state import Row, State
+from camlucida.training.splitting import DatasetSplit, split_dataset
+from camlucida.training.start import build_initial
+from camlucida.training.state import EpochRow, TrainingState
 from camlucida.training.tensorboard import require_tensorboard
 
-SCENES = 6000
+N_TOYBOX_SCENES = 6000
 """How many scenes of toybox are drawn to learn from, unless asked otherwise."""
 
-SCENES_SEED = 1_000_000
+TOYBOX_SEED_OFFSET = 1_000_000
 """Added to the seed of toybox's scenes, so that `evaluate` and `explain` do not show those that were learned from."""
 
-SAVE_EVERY = 60.0
+SAVE_EVERY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -53,32 +53,32 @@ class Training:
     @property
     def model(self) -> Model:
         """With the best weights."""
-        return load(self.path, trust_code=self.arch is not None and described(self.path).arch == self.arch)
+        return load(self.path, trust_code=self.arch is not None and read_model_card(self.path).arch == self.arch)
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[EpochRow]:
         """A row of numbers an epoch."""
-        return Folder(self.path).rows()
+        return RunFolder(self.path).read_metrics()
 
     @property
-    def best(self) -> Row:
+    def best(self) -> EpochRow:
         """The row of the epoch whose weights are kept."""
-        number = described(self.path).results["best_epoch"]
+        number = read_model_card(self.path).results["best_epoch"]
         return next(row for row in self.rows if row["epoch"] == number)
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
         """(name, reason) of the pictures that were not learned from."""
-        return [(row["picture"], row["reason"]) for row in Folder(self.path).table("skipped.csv")]
+        return [(row["picture"], row["reason"]) for row in RunFolder(self.path).read_table("skipped.csv")]
 
     @property
     def finished(self) -> bool:
-        return bool(described(self.path).results["finished"])
+        return bool(read_model_card(self.path).results["finished"])
 
 
 @checked_arguments(DataError)
 def train(
-    data: DataSet | str | Path,
+    data: Dataset | str | Path,
     *,
     arch: str = NAME,
     out: str | Path,
@@ -92,7 +92,7 @@ def train(
     tensorboard: bool = False,
     device: str | None = None,
     trust_code: bool = False,
-    save_every: float = SAVE_EVERY,
+    save_every: float = SAVE_EVERY_S,
     progress: TrainingCallback | None = None,
     **settings: Any,
 ) -> Training:
@@ -123,40 +123,40 @@ def train(
     """
     if tensorboard:
         require_tensorboard()
-    trained_before = weights is not None or (pretrained and arch != NAME)
-    chosen = settings_of({"train": "head" if trained_before else "all", **settings})
-    dataset, source = _opened(data, boxes, limit, chosen.seed)
-    parts = split(dataset, chosen.val, chosen.seed)
-    where = _device(device)
+    is_pretrained = weights is not None or (pretrained and arch != NAME)
+    training_settings = settings_of({"train": "head" if is_pretrained else "all", **settings})
+    dataset, source = _open_data(data, boxes, limit, training_settings.seed)
+    data_split = split_dataset(dataset, training_settings.val, training_settings.seed)
+    torch_device = _device(device)
     with torch.random.fork_rng():
-        model = begun(
+        model = build_initial(
             arch,
             dataset.classes,
             head=head,
             weights=weights,
             pretrained=pretrained,
             size=size,
-            seed=chosen.seed,
+            seed=training_settings.seed,
             trust_code=trust_code,
         )
-        folder = Folder(Path(out).expanduser())
-        known = {"name": dataset.name, "hash": parts.data, "train": len(parts.train), "val": len(parts.val), **source}
-        about = Description(
+        folder = RunFolder(Path(out).expanduser())
+        data_record = {"name": dataset.name, "hash": data_split.data, "train": len(data_split.train), "val": len(data_split.val), **source}
+        card = ModelCard(
             arch,
             head,
             dataset.classes,
             model.preprocessing,
-            known,
-            {**chosen.record(), "begun_with": _beginning(arch, weights, trained_before)},
+            data_record,
+            {**training_settings.as_json(), "begun_with": _describe_start(arch, weights, is_pretrained)},
             versions=versions(),
         )
-        with folder.alone():
-            folder.begin(_plan(about, model))
-            if not _finished(folder):
-                _learn(
-                    folder, model, about, dataset, parts, chosen, where, keep_epochs, tensorboard, save_every, progress
+        with folder.lock():
+            folder.begin(_plan(card, model))
+            if not _is_finished(folder):
+                _run(
+                    folder, model, card, dataset, data_split, training_settings, torch_device, keep_epochs, tensorboard, save_every, progress
                 )
-    return Training(folder.path, parts.remarks, arch)
+    return Training(folder.path, data_split.remarks, arch)
 
 
 def _device(name: str | None) -> torch.device:
@@ -172,7 +172,7 @@ def _device(name: str | None) -> torch.device:
     return device
 
 
-def held_out(path: str | Path, *, trust_code: bool = False) -> DataSet:
+def validation_data(path: str | Path, *, trust_code: bool = False) -> Dataset:
     """The validation pictures of a training: what it did not learn from.
 
     Args:
@@ -182,17 +182,17 @@ def held_out(path: str | Path, *, trust_code: bool = False) -> DataSet:
     Raises:
         DataError: If there is no training, or its data are not there (any more).
     """
-    folder = Folder(Path(path).expanduser())
-    found = folder.read()
-    data = described(folder.path).data
+    folder = RunFolder(Path(path).expanduser())
+    record = folder.read()
+    data = read_model_card(folder.path).data
     if not data.get("spec"):
         raise DataError(f"{folder.path} was trained on a data set made in Python: name the data to evaluate on.")
-    seed = _recorded_seed(found, data, folder.path)
+    seed = _recorded_seed(record, data, folder.path)
     if not trust_code:
         for spec in (data["spec"], data.get("boxes")):
-            check_recorded(spec, by=str(folder.path / DESCRIPTION), instead=TRUST)
-    dataset, _ = _opened(data["spec"], data.get("boxes"), data.get("limit"), seed)
-    names = {row["picture"] for row in folder.table("split.csv") if row["part"] == "val"}
+            check_recorded_spec(spec, by=str(folder.path / MODEL_CARD_FILE), instead=TRUST_HINT)
+    dataset, _ = _open_data(data["spec"], data.get("boxes"), data.get("limit"), seed)
+    names = {row["picture"] for row in folder.read_table("split.csv") if row["part"] == "val"}
     if not names:
         raise DataError(f"{folder.path} was trained without validation pictures: name the data to evaluate on.")
     items = [item for item in (dataset[i] for i in range(len(dataset))) if item.name in names]
@@ -202,13 +202,13 @@ def held_out(path: str | Path, *, trust_code: bool = False) -> DataSet:
             f"{data['spec']}."
         )
     exact = bool(getattr(dataset, "exact", False))
-    return Listed(f"{dataset.name}, validation", items, dataset.classes, exact)
+    return ListDataset(f"{dataset.name}, validation", items, dataset.classes, exact)
 
 
-def _recorded_seed(found: Mapping[str, Any], data: Mapping[str, Any], path: Path) -> int:
+def _recorded_seed(record: Mapping[str, Any], data: Mapping[str, Any], path: Path) -> int:
     """Return the seed in a record whose fields have the types that they must have; `DataError` where they do not."""
     try:
-        seed: Any = found["training"]["settings"]["seed"]
+        seed: Any = record["training"]["settings"]["seed"]
     except (KeyError, TypeError):
         seed = None
     limit, boxes = data.get("limit"), data.get("boxes")
@@ -219,26 +219,26 @@ def _recorded_seed(found: Mapping[str, Any], data: Mapping[str, Any], path: Path
     return seed
 
 
-def _opened(
-    data: DataSet | str | Path, boxes: str | Path | None, limit: int | None, seed: int
-) -> tuple[DataSet, dict[str, Any]]:
+def _open_data(
+    data: Dataset | str | Path, boxes: str | Path | None, limit: int | None, seed: int
+) -> tuple[Dataset, dict[str, Any]]:
     """The data set, and how to open it again."""
     if not isinstance(data, str | Path):
         check_dataset(data)
-        return (data if limit is None else subset(data, spread(len(data), limit, seed))), {}
+        return (data if limit is None else subset(data, sample_indices(len(data), limit, seed))), {}
     spec = str(data)
-    drawn = spec.partition(":")[0] == "toybox" and not Path(spec).exists()
-    if drawn:
-        dataset = open_dataset(spec, boxes=boxes, count=limit or SCENES, seed=SCENES_SEED + seed)
+    is_toybox = spec.partition(":")[0] == "toybox" and not Path(spec).exists()
+    if is_toybox:
+        dataset = open_dataset(spec, boxes=boxes, count=limit or N_TOYBOX_SCENES, seed=TOYBOX_SEED_OFFSET + seed)
     else:
         dataset = open_dataset(data, boxes=boxes)
         if limit is not None and limit < len(dataset):
-            dataset = subset(dataset, spread(len(dataset), limit, seed))
-        spec = _whole(spec)
+            dataset = subset(dataset, sample_indices(len(dataset), limit, seed))
+        spec = _absolute_spec(spec)
     return dataset, {"spec": spec, "boxes": None if boxes is None else str(Path(boxes).absolute()), "limit": limit}
 
 
-def _whole(spec: str) -> str:
+def _absolute_spec(spec: str) -> str:
     """The same from any folder: stanford_dogs:dogs as stanford_dogs:/home/me/dogs."""
     kind, colon, rest = spec.partition(":")
     path = Path(spec).expanduser()
@@ -247,37 +247,37 @@ def _whole(spec: str) -> str:
     return str(path.absolute()) if path.exists() else spec
 
 
-def _plan(about: Description, model: Model) -> dict[str, Any]:
+def _plan(card: ModelCard, model: Model) -> dict[str, Any]:
     """What decides the weights: whoever has the same gets the same."""
     return {
-        "arch": about.arch,
-        "head": about.head,
-        "data": about.data["hash"],
+        "arch": card.arch,
+        "head": card.head,
+        "data": card.data["hash"],
         "start": model.weights_hash,
-        "size": list(about.preprocessing.size),
-        "settings": {key: value for key, value in about.training.items() if key != "begun_with"},
+        "size": list(card.preprocessing.size),
+        "settings": {key: value for key, value in card.training.items() if key != "begun_with"},
     }
 
 
-def _beginning(arch: str, weights: str | Path | None, trained: bool) -> str:
+def _describe_start(arch: str, weights: str | Path | None, pretrained: bool) -> str:
     if weights is not None:
         return Path(weights).name
-    return f"the weights of {arch}" if trained else "random weights"
+    return f"the weights of {arch}" if pretrained else "random weights"
 
 
-def _finished(folder: Folder) -> bool:
+def _is_finished(folder: RunFolder) -> bool:
     try:
-        return bool(described(folder.path).results.get("finished"))
+        return bool(read_model_card(folder.path).results.get("finished"))
     except ModelError:  # not one epoch is over yet
         return False
 
 
-def _learn(
-    folder: Folder,
+def _run(
+    folder: RunFolder,
     model: Model,
-    about: Description,
-    dataset: DataSet,
-    parts: Split,
+    card: ModelCard,
+    dataset: Dataset,
+    data_split: DatasetSplit,
     settings: Settings,
     device: torch.device,
     keep_epochs: bool,
@@ -285,37 +285,37 @@ def _learn(
     save_every: float,
     progress: TrainingCallback | None,
 ) -> None:
-    pictures = Pictures(dataset, parts.labels, model.preprocessing)
-    job = Job(
+    images = BatchLoader(dataset, data_split.labels, model.preprocessing)
+    job = TrainingJob(
         model.network,
-        pictures,
-        parts,
+        images,
+        data_split,
         len(dataset.classes),
         settings,
         device,
         folder.checkpoint,
         save_every,
     )
-    folder.write_table("split.csv", ("picture", "part"), parts.rows())
+    folder.write_table("split.csv", ("picture", "part"), data_split.rows())
     if keep_epochs and not folder.checkpoint.exists():
-        folder.keep_epoch(model.network, 0)
+        folder.save_epoch_weights(model.network, 0)
 
-    def after_epoch(state: State) -> None:
-        folder.write_table("skipped.csv", ("picture", "reason"), [*parts.skipped, *sorted(pictures.broken.items())])
-        folder.write_numbers(state, f"{about.arch} on {dataset.name}")
+    def after_epoch(state: TrainingState) -> None:
+        folder.write_table("skipped.csv", ("picture", "reason"), [*data_split.skipped, *sorted(images.broken.items())])
+        folder.write_metrics(state, f"{card.arch} on {dataset.name}")
         if tensorboard:
             folder.write_events(state)
         if keep_epochs:
-            folder.keep_epoch(model.network, state.epoch + 1)
-        folder.keep(model.network, state)
-        _describe(folder, about, state, finished=False)
+            folder.save_epoch_weights(model.network, state.epoch + 1)
+        folder.save_weights(model.network, state)
+        _write_card(folder, card, state, finished=False)
 
-    state = learn(job, after_epoch, progress)
-    _describe(folder, about, state, finished=True)
+    state = run_training(job, after_epoch, progress)
+    _write_card(folder, card, state, finished=True)
     folder.checkpoint.unlink(missing_ok=True)
 
 
-def _describe(folder: Folder, about: Description, state: State, finished: bool) -> None:
+def _write_card(folder: RunFolder, card: ModelCard, state: TrainingState, finished: bool) -> None:
     best: Mapping[str, Any] = state.best or {}
     results = {
         "finished": finished,
@@ -323,13 +323,13 @@ def _describe(folder: Folder, about: Description, state: State, finished: bool) 
         "best_epoch": best.get("epoch"),
         **{key: best.get(key) for key in ("loss", "accuracy", "val_loss", "val_accuracy", "val_top5")},
     }
-    Description(
-        about.arch,
-        about.head,
-        about.classes,
-        about.preprocessing,
-        about.data,
-        about.training,
+    ModelCard(
+        card.arch,
+        card.head,
+        card.classes,
+        card.preprocessing,
+        card.data,
+        card.training,
         results,
-        about.versions,
+        card.versions,
     ).write(folder.path)

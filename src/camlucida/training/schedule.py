@@ -7,7 +7,7 @@ import math
 from camlucida.errors import DataError
 
 
-def rate(step: int, steps: int, highest: float, schedule: str, warmup: int = 0) -> float:
+def learning_rate(step: int, steps: int, max_lr: float, schedule: str, warmup: int = 0) -> float:
     """The learning rate at a step.
 
     step      0, 1, …, steps - 1
@@ -15,12 +15,12 @@ def rate(step: int, steps: int, highest: float, schedule: str, warmup: int = 0) 
     warmup    steps in which it grows from nothing; the schedule is that of the steps that follow
     """
     if step < warmup:
-        return highest * (step + 1) / warmup
-    done = (step - warmup) / max(steps - warmup, 1)
+        return max_lr * (step + 1) / warmup
+    progress = (step - warmup) / max(steps - warmup, 1)
     if schedule == "constant":
-        return highest
+        return max_lr
     if schedule == "cosine":
-        return highest * (1 + math.cos(math.pi * done)) / 2
+        return max_lr * (1 + math.cos(math.pi * progress)) / 2
     if schedule == "step":
-        return float(highest * 0.1 ** min(int(3 * done + 1e-9), 2))
+        return float(max_lr * 0.1 ** min(int(3 * progress + 1e-9), 2))
     raise DataError(f"no schedule {schedule!r}.")

@@ -11,7 +11,7 @@ from camlucida.options import Seed, check_all, fields_of
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("constant", "cosine", "step")
-TRAINED = ("head", "all", "gradual")
+TRAINABLE_PARTS = ("head", "all", "gradual")
 CLASS_WEIGHTS = ("none", "balanced")
 PRECISIONS = ("exact", "bf16")
 AUGMENTATIONS = ("flip", "crop", "colour")
@@ -60,12 +60,12 @@ class Settings:
     def __post_init__(self) -> None:
         for name, known in _CHOICES.items():
             value = getattr(self, name)
-            for one in value if name == "augment" else (value,):
-                if one not in known:
-                    raise DataError(f"{name} {one!r} is none of {', '.join(known)}.{nearest(str(one), known)}")
+            for choice in value if name == "augment" else (value,):
+                if choice not in known:
+                    raise DataError(f"{name} {choice!r} is none of {', '.join(known)}.{nearest(str(choice), known)}")
         for name, (low, high) in _RANGES.items():
             if not low <= getattr(self, name) <= high:
-                raise DataError(f"{name} is {_between(low, high)}, not {getattr(self, name):g}.")
+                raise DataError(f"{name} is {_describe_range(low, high)}, not {getattr(self, name):g}.")
         if self.lr <= 0:
             raise DataError(f"lr is above 0, not {self.lr:g}.")
         if self.patience is not None and self.patience < 1:
@@ -73,13 +73,13 @@ class Settings:
         if self.train == "gradual" and self.epochs < 2:
             raise DataError("gradual training begins with the head and needs 2 or more epochs to go on.")
 
-    def record(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON gives it back."""
         return {**asdict(self), "augment": list(self.augment)}
 
 
 _CHOICES = {
-    "train": TRAINED,
+    "train": TRAINABLE_PARTS,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "class_weights": CLASS_WEIGHTS,
@@ -98,7 +98,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 
 
-def _between(low: float, high: float) -> str:
+def _describe_range(low: float, high: float) -> str:
     return f"{low:g} or more" if high == float("inf") else f"between {low:g} and {high:g}"
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 
 from camlucida.errors import ModelError
-from camlucida.models.heads import Head, with_classes
+from camlucida.models.heads import Head, replace_head
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.models.small import NAME
 
 
-def begun(
+def build_initial(
     arch: str,
     classes: tuple[str, ...],
     *,
@@ -34,12 +34,12 @@ def begun(
         model = load(arch, pretrained=pretrained and arch != NAME, trust_code=trust_code)
     if len(model.preprocessing.mean) != 3:
         raise ModelError(f"{arch} wants grey pictures; only networks for colour pictures can be trained.")
-    how = model.preprocessing if size is None else resized(model.preprocessing, size)
+    preprocess = model.preprocessing if size is None else with_input_size(model.preprocessing, size)
     torch.manual_seed(seed)
-    return Model(with_classes(model.network, len(classes), head, how.size), how, classes)
+    return Model(replace_head(model.network, len(classes), head, preprocess.size), preprocess, classes)
 
 
-def resized(how: Preprocessing, size: int) -> Preprocessing:
+def with_input_size(preprocess: Preprocessing, size: int) -> Preprocessing:
     """The same for another input, cutting off as large a share as before."""
-    resize = None if how.resize is None else round(how.resize * size / min(how.size))
-    return replace(how, size=(size, size), resize=resize)
+    resize = None if preprocess.resize is None else round(preprocess.resize * size / min(preprocess.size))
+    return replace(preprocess, size=(size, size), resize=resize)

@@ -15,16 +15,16 @@ from torch import nn
 from camlucida._files import atomic_write
 from camlucida.errors import DataError
 
-Row = dict[str, Any]
+EpochRow = dict[str, Any]
 
 MAGIC = b"CLdigest"
 """Stands between what torch wrote and its digest: torch itself does not notice a bit that has flipped."""
-SIZE = 32
+DIGEST_BYTES = 32
 """Bytes of the digest."""
 
 
 @dataclass
-class State:
+class TrainingState:
     """What has happened so far.
 
     epoch    that is being learned in: 0, 1, …
@@ -39,21 +39,21 @@ class State:
     batch: int = 0
     loss: float = 0.0
     correct: int = 0
-    seen: int = 0
-    rows: list[Row] = field(default_factory=list)
-    best: Row | None = None
+    n_images: int = 0
+    rows: list[EpochRow] = field(default_factory=list)
+    best: EpochRow | None = None
     seconds: float = 0.0
 
     def next_epoch(self) -> None:
-        self.epoch, self.batch, self.loss, self.correct, self.seen = self.epoch + 1, 0, 0.0, 0, 0
+        self.epoch, self.batch, self.loss, self.correct, self.n_images = self.epoch + 1, 0, 0.0, 0, 0
 
-    def over(self, epochs: int, patience: int | None) -> bool:
+    def is_over(self, epochs: int, patience: int | None) -> bool:
         """Whether there is no epoch left, or no hope of a better one."""
-        waited = 0 if self.best is None else self.epoch - self.best["epoch"]
-        return self.epoch >= epochs or (patience is not None and waited >= patience)
+        epochs_since_best = 0 if self.best is None else self.epoch - self.best["epoch"]
+        return self.epoch >= epochs or (patience is not None and epochs_since_best >= patience)
 
 
-def save(file: Path, state: State, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def save(file: Path, state: TrainingState, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Write everything, with the random generators, whole or not at all."""
     stream = io.BytesIO()
     content = {
@@ -68,18 +68,18 @@ def save(file: Path, state: State, network: nn.Module, optimizer: torch.optim.Op
     atomic_write(file, content_bytes + MAGIC + _digest(content_bytes))
 
 
-def restore(file: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> State | None:
+def restore(file: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState | None:
     """Go back to what a file holds; None if there is none. Runs no code that the file brings."""
     if not file.is_file():
         return None
     try:
-        content = torch.load(io.BytesIO(_whole(file)), map_location="cpu", weights_only=True)
+        content = torch.load(io.BytesIO(_read_verified(file)), map_location="cpu", weights_only=True)
         network.load_state_dict(content["network"])
         optimizer.load_state_dict(content["optimizer"])
         torch.set_rng_state(content["random"])
         if torch.cuda.is_available() and content["random_cuda"]:
             torch.cuda.set_rng_state_all(content["random_cuda"])
-        return State(**content["state"])
+        return TrainingState(**content["state"])
     except (
         OSError, RuntimeError, LookupError, ValueError, TypeError, EOFError, AttributeError, MemoryError,
         pickle.UnpicklingError,
@@ -90,13 +90,13 @@ def restore(file: Path, network: nn.Module, optimizer: torch.optim.Optimizer) ->
 
 
 def _digest(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=SIZE).digest()
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
-def _whole(file: Path) -> bytes:
+def _read_verified(file: Path) -> bytes:
     """Return what torch wrote; `ValueError` where it is not as it was written."""
     stored = file.read_bytes()
-    content, end = stored[: -SIZE - len(MAGIC)], stored[-SIZE - len(MAGIC) :]
-    if end != MAGIC + _digest(content):
+    content, trailer = stored[: -DIGEST_BYTES - len(MAGIC)], stored[-DIGEST_BYTES - len(MAGIC) :]
+    if trailer != MAGIC + _digest(content):
         raise ValueError("it is cut off or damaged")
     return content

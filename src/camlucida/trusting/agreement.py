@@ -8,22 +8,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camlucida.evidence import Evidence
+from camlucida.evidence import MetricInputs
 from camlucida.tensors import spearman
 
-NOISE = 0.02
+NOISE_STD = 0.02
 """Standard deviation of the noise, as a share of the way from black to white: hardly visible."""
-SHIFT = 1 / 24
+SHIFT_FRACTION = 1 / 24
 """How far the picture is shifted, in sides."""
-COPIES = 4
+N_COPIES = 4
 """Noisy copies, and as many shifted ones."""
-OTHERS = 3
+N_RANDOM_CLASSES = 3
 """Random classes."""
-SIDEWAYS = ((1, 0), (-1, 0), (0, 1), (0, -1))
+SHIFT_DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1))
 
 
 @dataclass(frozen=True, eq=False)
-class Likeness:
+class ClassSimilarity:
     """How alike the map and another one are.
 
     name         of the other one's class, or what was done to the picture
@@ -36,48 +36,48 @@ class Likeness:
     map: Tensor = field(repr=False)
 
 
-def of_classes(evidence: Evidence, classes: list[int], names: list[str]) -> tuple[Likeness, ...]:
+def class_similarities(evidence: MetricInputs, classes: list[int], names: list[str]) -> tuple[ClassSimilarity, ...]:
     """The same picture's maps for other classes."""
     if not classes:
         return ()
     maps = evidence.explain_class(classes).cpu()
-    return tuple(Likeness(name, alike(evidence.relevance, m), m) for name, m in zip(names, maps, strict=True))
+    return tuple(ClassSimilarity(name, rank_correlation(evidence.relevance, m), m) for name, m in zip(names, maps, strict=True))
 
 
-def other_classes(evidence: Evidence) -> list[int]:
+def other_classes(evidence: MetricInputs) -> list[int]:
     """The likeliest class but the target's, then random ones."""
-    sight = evidence.sight
-    rest = [k for k in sight.logits.argsort(descending=True, stable=True).tolist() if k != sight.target]
-    order = torch.randperm(len(rest) - 1, generator=sight.random("classes")).tolist()
-    return [rest[0], *(rest[1 + i] for i in order[:OTHERS])]
+    model_input = evidence.model_input
+    others = [k for k in model_input.logits.argsort(descending=True, stable=True).tolist() if k != model_input.target]
+    order = torch.randperm(len(others) - 1, generator=model_input.random("classes")).tolist()
+    return [others[0], *(others[1 + i] for i in order[:N_RANDOM_CLASSES])]
 
 
-def of_noise(evidence: Evidence) -> tuple[Likeness, ...]:
+def noise_similarities(evidence: MetricInputs) -> tuple[ClassSimilarity, ...]:
     """Maps of the picture with a little noise on it."""
-    inputs = evidence.sight.inputs
-    noise = torch.randn((COPIES, *inputs.shape[1:]), generator=evidence.sight.random("noise"), dtype=torch.float32)
-    maps = evidence.explain(inputs + NOISE * evidence.sight.pixel * noise.to(inputs)).cpu()
-    return tuple(Likeness("noise", alike(evidence.relevance, m), m) for m in maps)
+    inputs = evidence.model_input.inputs
+    noise = torch.randn((N_COPIES, *inputs.shape[1:]), generator=evidence.model_input.random("noise"), dtype=torch.float32)
+    maps = evidence.explain(inputs + NOISE_STD * evidence.model_input.pixel * noise.to(inputs)).cpu()
+    return tuple(ClassSimilarity("noise", rank_correlation(evidence.relevance, m), m) for m in maps)
 
 
-def of_shifts(evidence: Evidence) -> tuple[Likeness, ...]:
+def shift_similarities(evidence: MetricInputs) -> tuple[ClassSimilarity, ...]:
     """Maps of the picture shifted a little each way, its edge repeated, shifted back and compared where both look."""
-    inputs = evidence.sight.inputs
+    inputs = evidence.model_input.inputs
     height, width = inputs.shape[-2:]
-    y, x = max(1, round(SHIFT * height)), max(1, round(SHIFT * width))
-    wide = F.pad(inputs, (x, x, y, y), mode="replicate")
-    starts = [(y - y * down, x - x * across) for across, down in SIDEWAYS]
-    shifted = torch.cat([wide[..., a : a + height, b : b + width] for a, b in starts])
+    y, x = max(1, round(SHIFT_FRACTION * height)), max(1, round(SHIFT_FRACTION * width))
+    padded = F.pad(inputs, (x, x, y, y), mode="replicate")
+    starts = [(y - y * down, x - x * across) for across, down in SHIFT_DIRECTIONS]
+    shifted = torch.cat([padded[..., a : a + height, b : b + width] for a, b in starts])
     maps = evidence.explain(shifted).cpu()
-    back = torch.stack([m.roll((a - y, b - x), (0, 1)) for m, (a, b) in zip(maps, starts, strict=True)])
+    unshifted = torch.stack([m.roll((a - y, b - x), (0, 1)) for m, (a, b) in zip(maps, starts, strict=True)])
     inner = (slice(y, height - y), slice(x, width - x))
-    back = F.pad(back[:, *inner], (x, x, y, y))  # what came round from the other side says nothing here
-    return tuple(Likeness("shift", alike(evidence.relevance[inner], m[inner]), m) for m in back)
+    unshifted = F.pad(unshifted[:, *inner], (x, x, y, y))  # what came round from the other side says nothing here
+    return tuple(ClassSimilarity("shift", rank_correlation(evidence.relevance[inner], m[inner]), m) for m in unshifted)
 
 
-def alike(one: Tensor, other: Tensor) -> float:
+def rank_correlation(first_map: Tensor, second_map: Tensor) -> float:
     """Spearman's rank correlation of two maps; NaN where one is the same everywhere or not finite."""
-    first, second = (map_.detach().cpu().flatten()[None] for map_ in (one, other))
+    first, second = (map_.detach().cpu().flatten()[None] for map_ in (first_map, second_map))
     if not bool(first.isfinite().all() and second.isfinite().all()):
         return float("nan")
     return float(spearman(first, second))

@@ -13,11 +13,11 @@ import torch
 
 from camlucida.data.datasets import Item
 from camlucida.data.images import Source, load_image
-from camlucida.error_context import name_of
+from camlucida.error_context import source_name
 from camlucida.errors import MethodError, TargetError
-from camlucida.evidence import Evidence, OfMethod
+from camlucida.evidence import MetricInputs, MethodExplainer
 from camlucida.methods import find
-from camlucida.model_input import Sight, look
+from camlucida.model_input import ModelInput, look
 from camlucida.models.model import Model
 from camlucida.options import shown
 from camlucida.request import check_layer, one_layer
@@ -26,7 +26,7 @@ from camlucida.targets import class_index
 from camlucida.types import ProgressCallback
 
 
-def evidence_of(
+def metric_inputs_of(
     model: Model,
     image: Source,
     *,
@@ -37,7 +37,7 @@ def evidence_of(
     seed: int = 0,
     progress: ProgressCallback | None = None,
     name: str = "",
-) -> Evidence:
+) -> MetricInputs:
     """The map of a class by a method, with everything that can be asked about it.
 
     method, layer, target, options   as of `explain`; one of each, and the target is a class
@@ -47,41 +47,41 @@ def evidence_of(
 
     Raises `CamlucidaError`s as `explain` does, and `TargetError` for what is no class and for a single output.
     """
-    name = name or name_of(image)
-    picture = load_image(image)
+    name = name or source_name(image)
+    pil_image = load_image(image)
     # Chance goes by the name, and arrays have none of their own, nor are files of two folders told apart by theirs.
-    item = Item(picture, f"{name} {zlib.crc32(picture.tobytes()):08x}")
-    sight = look(model, item, None, seed=check_seed(seed))
-    if len(sight.logits) < 2:
+    item = Item(pil_image, f"{name} {zlib.crc32(pil_image.tobytes()):08x}")
+    model_input = look(model, item, None, seed=check_seed(seed))
+    if len(model_input.logits) < 2:
         raise TargetError("trust tells a class from others, and this network has a single output.")
     if isinstance(method, list | tuple):
         raise MethodError(f"trust is about the map of one method, not {shown(method)}.")
-    asked = find(method)
-    check_layer(asked, layer)
-    if not asked.fuses:
+    chosen_method = find(method)
+    check_layer(chosen_method, layer)
+    if not chosen_method.fuses_layers:
         one_layer(layer, "trust is about")
-    explainer = OfMethod((asked, asked.with_options(dict(options or {}))), layer, tick=progress)
-    sight = dataclasses.replace(sight, target=_class(target, sight))
-    raw = explainer.maps(sight, sight.inputs, torch.tensor([sight.target]))[0]
-    return Evidence(sight, explainer, raw)
+    explainer = MethodExplainer((chosen_method, chosen_method.with_options(dict(options or {}))), layer, progress=progress)
+    model_input = dataclasses.replace(model_input, target=_class_index(target, model_input))
+    raw = explainer.maps(model_input, model_input.inputs, torch.tensor([model_input.target]))[0]
+    return MetricInputs(model_input, explainer, raw)
 
 
-def _class(asked: Any, sight: Sight) -> int:
-    if asked is None:
-        return int(sight.logits.argmax())
-    count = len(sight.logits)
-    if isinstance(asked, str) and not re.fullmatch(r"\s*[0-9]{1,18}\s*", asked):
-        if " rather than " in asked or asked.lower().startswith("not "):
-            raise TargetError(f"trust is about one class, and {asked!r} is a comparison. Choose a class.")
-        return class_index(asked, sight.model.labels)
-    if isinstance(asked, str):
-        asked = int(asked)
+def _class_index(target: Any, model_input: ModelInput) -> int:
+    if target is None:
+        return int(model_input.logits.argmax())
+    n_classes = len(model_input.logits)
+    if isinstance(target, str) and not re.fullmatch(r"\s*[0-9]{1,18}\s*", target):
+        if " rather than " in target or target.lower().startswith("not "):
+            raise TargetError(f"trust is about one class, and {target!r} is a comparison. Choose a class.")
+        return class_index(target, model_input.model.labels)
+    if isinstance(target, str):
+        target = int(target)
     try:
-        if isinstance(asked, bool):
+        if isinstance(target, bool):
             raise TypeError
-        index = operator.index(asked)
+        index = operator.index(target)
     except TypeError:
-        raise TargetError(f"trust is about a class: a name or an index, not {shown(asked)}.") from None
-    if not 0 <= index < count:
-        raise TargetError(f"no class {index}: the model has {count}, from 0 to {count - 1}.")
+        raise TargetError(f"trust is about a class: a name or an index, not {shown(target)}.") from None
+    if not 0 <= index < n_classes:
+        raise TargetError(f"no class {index}: the model has {n_classes}, from 0 to {n_classes - 1}.")
     return index

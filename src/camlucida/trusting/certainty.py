@@ -8,20 +8,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from camlucida.model_input import Sight
-from camlucida.trusting.place import BLUR, blurred
+from camlucida.model_input import ModelInput
+from camlucida.trusting.place import BLUR_SIGMA, blur_images
 
-GUESSING = 0.5
+MAX_RELATIVE_ENTROPY = 0.5
 """From this share of the entropy of knowing nothing on, the answer is a guess. benchmarks/trust_calibration.py."""
-FRAME = 1 / 6
+BORDER_FRACTION = 1 / 6
 """Width of the edge of a picture, in sides: the rest, the middle, is four ninths of it."""
-MARKED = 0.4
+MIN_BORDER_FRACTION = 0.4
 """From this share of its mark on a map points at the edge. Of the maps of a watermark in a corner none has less than
 0.45 there (30 toybox scenes); of photographs on which the edge counts more than the middle, four in seven have."""
 
 
 @dataclass(frozen=True)
-class Certainty:
+class Confidence:
     """How the model's probabilities are spread, as it gives them: no temperature.
 
     probability  of the likeliest class
@@ -42,19 +42,19 @@ class Certainty:
 
     @property
     def guessing(self) -> bool:
-        return self.unsure >= GUESSING
+        return self.unsure >= MAX_RELATIVE_ENTROPY
 
 
-def certainty(logits: Tensor) -> Certainty:
+def confidence(logits: Tensor) -> Confidence:
     """Of class scores (k,), k of two or more."""
-    chances = logits.detach().double().softmax(0)
-    first, second = chances.topk(2).values.tolist()
-    entropy = float(torch.special.entr(chances).sum())
-    return Certainty(first, first - second, math.exp(max(0.0, entropy)), len(logits))
+    probabilities = logits.detach().double().softmax(0)
+    first, second = probabilities.topk(2).values.tolist()
+    entropy = float(torch.special.entr(probabilities).sum())
+    return Confidence(first, first - second, math.exp(max(0.0, entropy)), len(logits))
 
 
 @dataclass(frozen=True)
-class Edge:
+class BorderTest:
     """What the class loses, in nats of its log-probability, when the picture's edge is blurred, and when its middle is.
 
     Watermarks, captions and borders of a camera lie at the edge; what a picture is about mostly does not.
@@ -72,27 +72,27 @@ class Edge:
 
         Without the second a cat that reaches from the middle to the edge would be called a watermark.
         """
-        return self.edge > max(0.0, self.middle) and self.marked >= MARKED
+        return self.edge > max(0.0, self.middle) and self.marked >= MIN_BORDER_FRACTION
 
 
-def edge(sight: Sight, marked: Tensor | None) -> Edge:
+def border_test(model_input: ModelInput, highlighted: Tensor | None) -> BorderTest:
     """Blur the edge, then the middle.
 
     marked   (H, W) how much of each pixel the map marks; None for a map that marks nothing
     """
-    height, width = sight.inputs.shape[-2:]
-    down, across = round(FRAME * height), round(FRAME * width)
-    frame = torch.ones(height, width)
-    frame[down : height - down, across : width - across] = 0
-    shares = torch.stack([frame, 1 - frame]).to(sight.inputs)[:, None]
-    infill = blurred(sight.inputs, BLUR * min(height, width), "reflect")
+    height, width = model_input.inputs.shape[-2:]
+    down, across = round(BORDER_FRACTION * height), round(BORDER_FRACTION * width)
+    border = torch.ones(height, width)
+    border[down : height - down, across : width - across] = 0
+    masks = torch.stack([border, 1 - border]).to(model_input.inputs)[:, None]
+    infill = blur_images(model_input.inputs, BLUR_SIGMA * min(height, width), "reflect")
 
     def without(which: Tensor) -> Tensor:
-        share = shares[which.to(shares.device)]
-        return sight.inputs * (1 - share) + infill * share
+        share = masks[which.to(masks.device)]
+        return model_input.inputs * (1 - share) + infill * share
 
-    after = sight.predict(without, 2).double().log_softmax(1)[:, sight.target]
-    fall = sight.logits.double().log_softmax(0)[sight.target] - after
-    share = float((marked.cpu() * frame).sum() / marked.sum()) if marked is not None else 0.0
-    outer, inner = fall.tolist()
-    return Edge(outer, inner, share)
+    after = model_input.predict(without, 2).double().log_softmax(1)[:, model_input.target]
+    drop = model_input.logits.double().log_softmax(0)[model_input.target] - after
+    border_fraction = float((highlighted.cpu() * border).sum() / highlighted.sum()) if highlighted is not None else 0.0
+    outer, inner = drop.tolist()
+    return BorderTest(outer, inner, border_fraction)

@@ -13,24 +13,24 @@ from torch import Tensor, nn
 
 from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec
-from camlucida.error_context import name_of, of_this
+from camlucida.error_context import source_name, error_context
 from camlucida.errors import CamlucidaError, DataError, MethodError, TargetError
-from camlucida.evidence import Evidence
+from camlucida.evidence import MetricInputs
 from camlucida.explaining import as_model
 from camlucida.explanation import Explanation
 from camlucida.methods import Combined, find
-from camlucida.model_input import Sight
+from camlucida.model_input import ModelInput
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments, shown
 from camlucida.request import INPUT, MethodSpec
 from camlucida.targets import class_label
-from camlucida.tensors import land
-from camlucida.trusting.agreement import Likeness, of_classes, of_noise, of_shifts, other_classes
-from camlucida.trusting.asking import evidence_of
-from camlucida.trusting.certainty import certainty, edge
-from camlucida.trusting.place import place
-from camlucida.trusting.value import Trust, in_colours
-from camlucida.trusting.verdict import Region
+from camlucida.tensors import to_image_grid
+from camlucida.trusting.agreement import ClassSimilarity, class_similarities, noise_similarities, shift_similarities, other_classes
+from camlucida.trusting.asking import metric_inputs_of
+from camlucida.trusting.certainty import confidence, border_test
+from camlucida.trusting.place import position_test
+from camlucida.trusting.value import Trust, to_pixels
+from camlucida.trusting.verdict import RegionTest
 from camlucida.types import ProgressCallback
 
 
@@ -43,7 +43,7 @@ def trust(
     layer: LayerSpec | Sequence[LayerSpec] = None,
     target: str | int | None = None,
     region: NDArray[np.bool_] | None = None,
-    moves: Count = 128,
+    n_transforms: Count = 128,
     seed: Seed = 0,
     progress: ProgressCallback | None = None,
 ) -> Trust:
@@ -65,18 +65,18 @@ def trust(
     About 145 runs of the network. Raises `CamlucidaError`s as `explain` does.
     """
     wrapped = as_model(model)
-    how: dict[str, Any]
+    request: dict[str, Any]
     source: Source
     if isinstance(image, Explanation):
         if image.index is None:
             raise TargetError(f"trust is about a class, and this explanation is about {image.target!r}.")
-        how = _asked_again(image)
-        source, name = image.picture, image.source
+        request = _asked_again(image)
+        source, name = image.image, image.source
     else:
-        how = {"method": method, "layer": layer, "target": target}
-        source, name = image, name_of(image)
-    with of_this(wrapped, source):
-        return _judged(wrapped, source, name, how, region, moves, seed, progress)
+        request = {"method": method, "layer": layer, "target": target}
+        source, name = image, source_name(image)
+    with error_context(wrapped, source):
+        return _run_tests(wrapped, source, name, request, region, n_transforms, seed, progress)
 
 
 def _asked_again(explanation: Explanation) -> dict[str, Any]:
@@ -85,89 +85,89 @@ def _asked_again(explanation: Explanation) -> dict[str, Any]:
     layer: Any = re.sub(r" \(call \d+ of \d+\)", "", explanation.layer)
     if explanation.layer == INPUT:
         layer = None
-    elif method.fuses:
+    elif method.fuses_layers:
         layer = layer.split("+")
     options = {} if isinstance(method, Combined) else dict(explanation.options)
     return {"method": method, "layer": layer, "target": explanation.index, "options": options}
 
 
 def trust_each(
-    model: Model | nn.Module | str, images: Iterable[Source], **how: Any
+    model: Model | nn.Module | str, images: Iterable[Source], **kwargs: Any
 ) -> Iterator[tuple[Source, Trust | CamlucidaError]]:
     """`trust` for many pictures, one after the other; a picture that cannot be judged comes with its error."""
     wrapped = as_model(model)
     for image in images:
         try:
-            yield image, trust(wrapped, image, **how)
+            yield image, trust(wrapped, image, **kwargs)
         except CamlucidaError as error:
             yield image, error
 
 
-def _judged(
+def _run_tests(
     model: Model,
     source: Source,
     name: str,
-    how: Mapping[str, Any],
+    request: Mapping[str, Any],
     region: NDArray[np.bool_] | None,
-    moves: int,
+    n_transforms: int,
     seed: int,
     progress: ProgressCallback | None,
 ) -> Trust:
-    picture = load_image(source)
-    evidence = evidence_of(model, picture, **how, seed=seed, progress=progress, name=name)
-    sight, explainer = evidence.sight, evidence.explainer
-    map_ = evidence.relevance.cpu()
-    tested = place(sight, map_, moves=moves, tick=progress)
-    classes, noise, shifts = _relatives(evidence) if tested is not None else ((), (), ())
-    plain = model.preprocessing
-    infill = sight.inputs[0] if tested is None else _without(sight, tested.marked, tested.infill)
+    image = load_image(source)
+    metric_inputs = metric_inputs_of(model, image, **request, seed=seed, progress=progress, name=name)
+    model_input, explainer = metric_inputs.model_input, metric_inputs.explainer
+    map_ = metric_inputs.relevance.cpu()
+    position = position_test(model_input, map_, n_transforms=n_transforms, progress=progress)
+    classes, noise, shifts = _similar_maps(metric_inputs) if position is not None else ((), (), ())
+    preprocessing = model.preprocessing
+    occluded = model_input.inputs[0] if position is None else _occluded(model_input, position.highlighted, position.infill)
     return Trust(
-        target=class_label(sight.target, model.labels),
-        predicted=class_label(int(sight.logits.argmax()), model.labels),
-        probability=float(sight.logits.softmax(0)[sight.target]),
-        certainty=certainty(sight.logits),
-        place=tested,
-        edge=edge(sight, None if tested is None else tested.marked),
+        target=class_label(model_input.target, model.labels),
+        predicted=class_label(int(model_input.logits.argmax()), model.labels),
+        probability=float(model_input.logits.softmax(0)[model_input.target]),
+        confidence=confidence(model_input.logits),
+        position_test=position,
+        border_test=border_test(model_input, None if position is None else position.highlighted),
         classes=classes,
         noise=noise,
         shifts=shifts,
-        region=None if region is None else _region(map_, sight, region),
+        region=None if region is None else _region_test(map_, model_input, region),
         method=explainer.name,
-        layer=str(how["layer"] if how["layer"] is not None else ""),
+        layer=str(request["layer"] if request["layer"] is not None else ""),
         model=model.name,
         source=name,
         seed=seed,
-        picture=picture,
-        geometry=sight.geometry,
+        image=image,
+        geometry=model_input.geometry,
         map=map_,
-        seen=in_colours(sight.inputs[0], plain.mean, plain.std),
-        blurred=in_colours(infill, plain.mean, plain.std),
+        input_pixels=to_pixels(model_input.inputs[0], preprocessing.mean, preprocessing.std),
+        occluded_pixels=to_pixels(occluded, preprocessing.mean, preprocessing.std),
     )
 
 
-def _relatives(evidence: Evidence) -> tuple[tuple[Likeness, ...], ...]:
-    others = other_classes(evidence)
-    names = [class_label(k, evidence.sight.model.labels) for k in others]
-    return of_classes(evidence, others, names), of_noise(evidence), of_shifts(evidence)
+def _similar_maps(evidence: MetricInputs) -> tuple[tuple[ClassSimilarity, ...], ...]:
+    classes = other_classes(evidence)
+    names = [class_label(k, evidence.model_input.model.labels) for k in classes]
+    return class_similarities(evidence, classes, names), noise_similarities(evidence), shift_similarities(evidence)
 
 
-def _without(sight: Sight, marked: Tensor, infill: Tensor) -> Tensor:
-    share = marked.to(sight.inputs)
-    return sight.inputs[0] * (1 - share) + infill.to(sight.inputs) * share
+def _occluded(model_input: ModelInput, highlighted: Tensor, infill: Tensor) -> Tensor:
+    weight = highlighted.to(model_input.inputs)
+    return model_input.inputs[0] * (1 - weight) + infill.to(model_input.inputs) * weight
 
 
-def _region(map_: Tensor, sight: Sight, region: NDArray[np.bool_]) -> Region:
+def _region_test(map_: Tensor, model_input: ModelInput, region: NDArray[np.bool_]) -> RegionTest:
     """Counted on the picture, over what the network saw of it."""
     try:
-        given = torch.as_tensor(np.asarray(region)).bool()
+        mask = torch.as_tensor(np.asarray(region)).bool()
     except (TypeError, ValueError, RuntimeError):
         raise DataError(f"a region is True and False for each pixel of the image, not {shown(region)}.") from None
-    width, height = sight.geometry.original
-    if tuple(given.shape) != (height, width):
-        raise DataError(f"the region is {tuple(given.shape)}, the picture {height} high and {width} wide: one size.")
-    landed = land(map_, sight.geometry)
-    seen = ~landed.isnan()
-    heat = landed.nan_to_num().clamp_min(0).double()
-    total = float(heat.sum())
-    inside = float(heat[given].sum()) / total if total > 0 else 0.0
-    return Region(inside, float(given[seen].double().mean()))
+    width, height = model_input.geometry.original
+    if tuple(mask.shape) != (height, width):
+        raise DataError(f"the region is {tuple(mask.shape)}, the picture {height} high and {width} wide: one size.")
+    image_map = to_image_grid(map_, model_input.geometry)
+    valid = ~image_map.isnan()
+    saliency = image_map.nan_to_num().clamp_min(0).double()
+    total = float(saliency.sum())
+    inside = float(saliency[mask].sum()) / total if total > 0 else 0.0
+    return RegionTest(inside, float(mask[valid].double().mean()))

@@ -9,143 +9,143 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from camlucida.render.bars import label
-from camlucida.render.display import show_heat, show_picture, shown_size
+from camlucida.render.bars import draw_label
+from camlucida.render.display import resize_heatmap, resize_image, display_size
 from camlucida.render.overlay import overlay
 from camlucida.render.sheet import (
-    ACCENT,
-    BODY,
-    GUTTER,
-    HAIRLINE,
-    INK,
-    MARGIN,
-    MUTED,
-    QUIET,
-    SMALL,
+    ACCENT_COLOUR,
+    BODY_PT,
+    GUTTER_PT,
+    HAIRLINE_COLOUR,
+    TEXT_COLOUR,
+    MARGIN_PT,
+    MUTED_COLOUR,
+    QUIET_COLOUR,
+    SMALL_PT,
     Sheet,
-    heading,
+    draw_heading,
     line_height,
-    paragraph,
+    draw_paragraph,
 )
-from camlucida.render.sheet import footer as set_footer
-from camlucida.tensors import land, scaled
-from camlucida.trusting.agreement import Likeness
-from camlucida.trusting.place import Place
+from camlucida.render.sheet import draw_footer as set_footer
+from camlucida.tensors import to_image_grid, max_scale
+from camlucida.trusting.agreement import ClassSimilarity
+from camlucida.trusting.place import PositionTest
 from camlucida.trusting.value import to_image
-from camlucida.trusting.verdict import nats
+from camlucida.trusting.verdict import format_nats
 
 if TYPE_CHECKING:
     from camlucida.trusting.value import Trust
 
-COLUMN, TALLEST = 300.0, 340.0
-SMALL_COLUMN = 177.0
-SMALL_TALLEST = 200.0
-BINS = 24
+COLUMN_WIDTH, MAX_HEIGHT = 300.0, 340.0
+SMALL_COLUMN_WIDTH = 177.0
+SMALL_MAX_HEIGHT = 200.0
+N_BINS = 24
 BAR_GAP = 1.5
-CHART = 150.0
+CHART_HEIGHT = 150.0
 
 
-def page(trust: Trust, *, density: float = 2.0, **look: Any) -> Image.Image:
+def trust_panel(trust: Trust, *, density: float = 2.0, **style: Any) -> Image.Image:
     """What the map marks, what was blurred out, how the class fell; the maps it was compared with; every number.
 
     look   as of `overlay`
     """
-    sheet = Sheet(3 * COLUMN + 2 * GUTTER + 2 * MARGIN, density)
-    room = sheet.width - 2 * MARGIN
-    belief, reasons = trust.verdict.belief, trust.verdict.reasons
+    sheet = Sheet(3 * COLUMN_WIDTH + 2 * GUTTER_PT + 2 * MARGIN_PT, density)
+    width = sheet.width - 2 * MARGIN_PT
+    belief, reasons = trust.verdict.level, trust.verdict.reasons
     subtitle = f"{trust.target}, {trust.probability:.1%} · {trust.method} · {trust.source}"
-    y = heading(sheet, MARGIN, MARGIN - 10, room, (belief[0].upper() + belief[1:], subtitle)) + 8
+    y = draw_heading(sheet, MARGIN_PT, MARGIN_PT - 10, width, (belief[0].upper() + belief[1:], subtitle)) + 8
     for reason in reasons:
-        y = paragraph(sheet, MARGIN, y, f"· {reason}", BODY, ACCENT, room, most=2)
-    y = _above(sheet, trust, y + 16, look)
+        y = draw_paragraph(sheet, MARGIN_PT, y, f"· {reason}", BODY_PT, ACCENT_COLOUR, width, max_lines=2)
+    y = _draw_map(sheet, trust, y + 16, style)
     if trust.classes:
-        y = _relatives(sheet, trust, y + 22, look)
-    y = _numbers(sheet, trust, y + 22)
+        y = _draw_similar_maps(sheet, trust, y + 22, style)
+    y = _draw_rows(sheet, trust, y + 22)
     return sheet.trimmed(set_footer(sheet, y, f"{trust.model} · {trust.source} · seed {trust.seed}"))
 
 
-def _above(sheet: Sheet, trust: Trust, y: float, look: dict[str, Any]) -> float:
+def _draw_map(sheet: Sheet, trust: Trust, y: float, style: dict[str, Any]) -> float:
     """The map on the picture, the picture without what it marks, the falls; returns where they end."""
-    heat = scaled(land(trust.map, trust.geometry)).numpy()
-    end = _picture(sheet, MARGIN, y, _coated(sheet, trust.picture, heat, COLUMN, TALLEST, look), "The map")
-    x = MARGIN + COLUMN + GUTTER
-    if trust.place is None:
+    saliency = max_scale(to_image_grid(trust.map, trust.geometry)).numpy()
+    end = _draw_image(sheet, MARGIN_PT, y, _overlaid(sheet, trust.image, saliency, COLUMN_WIDTH, MAX_HEIGHT, style), "The map")
+    x = MARGIN_PT + COLUMN_WIDTH + GUTTER_PT
+    if trust.position_test is None:
         return end
-    without = _plain(sheet, to_image(trust.blurred), COLUMN, TALLEST)
-    end = max(end, _picture(sheet, x, y, without, "What it marks, blurred out, as the network sees it"))
-    return max(end, _falls(sheet, x + COLUMN + GUTTER, y, trust.place))
+    occluded = _resized(sheet, to_image(trust.occluded_pixels), COLUMN_WIDTH, MAX_HEIGHT)
+    end = max(end, _draw_image(sheet, x, y, occluded, "What it marks, blurred out, as the network sees it"))
+    return max(end, _draw_drops(sheet, x + COLUMN_WIDTH + GUTTER_PT, y, trust.position_test))
 
 
-def _falls(sheet: Sheet, x: float, y: float, place: Place) -> float:
+def _draw_drops(sheet: Sheet, x: float, y: float, test: PositionTest) -> float:
     """How many moved maps cost the class how much; the map's own fall marked."""
-    y = label(sheet, x, y, "How far the class falls, in nats")
-    falls = place.falls.double().numpy()
-    low, high = min(0.0, float(falls.min())), float(falls.max())
+    y = draw_label(sheet, x, y, "How far the class falls, in nats")
+    drops = test.drops.double().numpy()
+    low, high = min(0.0, float(drops.min())), float(drops.max())
     high = high if high > low else low + 1.0
-    counts, _ = np.histogram(falls[1:], BINS, (low, high))
-    width = COLUMN / BINS
-    base = y + CHART
+    counts, _ = np.histogram(drops[1:], N_BINS, (low, high))
+    width = COLUMN_WIDTH / N_BINS
+    base = y + CHART_HEIGHT
     for i, count in enumerate(counts):
-        tall = CHART * 0.86 * count / max(1, counts.max())
+        height = CHART_HEIGHT * 0.86 * count / max(1, counts.max())
         if count:
-            sheet.block(x + i * width, base - tall, width - BAR_GAP, tall, QUIET)
-    sheet.block(x, base, COLUMN, 0.75, HAIRLINE)
-    at = x + COLUMN * (place.fall - low) / (high - low)
-    sheet.block(min(at, x + COLUMN - 2), y, 2, CHART, ACCENT)
-    right = at > x + COLUMN / 2
+            sheet.rectangle(x + i * width, base - height, width - BAR_GAP, height, QUIET_COLOUR)
+    sheet.rectangle(x, base, COLUMN_WIDTH, 0.75, HAIRLINE_COLOUR)
+    at = x + COLUMN_WIDTH * (test.drop - low) / (high - low)
+    sheet.rectangle(min(at, x + COLUMN_WIDTH - 2), y, 2, CHART_HEIGHT, ACCENT_COLOUR)
+    right = at > x + COLUMN_WIDTH / 2
     sheet.text(
-        at - 5 if right else at + 7, y, f"the map: {nats(place.fall)}", SMALL, ACCENT, "right" if right else "left"
+        at - 5 if right else at + 7, y, f"the map: {format_nats(test.drop)}", SMALL_PT, ACCENT_COLOUR, "right" if right else "left"
     )
-    sheet.text(x, base + 3, nats(low), SMALL, MUTED)
-    sheet.text(x + COLUMN, base + 3, nats(high), SMALL, MUTED, "right")
-    words = f"grey: the same shape in {len(falls) - 1} other places; as large a fall in {place.p:.1%} of all"
-    return paragraph(sheet, x, base + 3 + line_height(SMALL), words, SMALL, MUTED, COLUMN, most=3)
+    sheet.text(x, base + 3, format_nats(low), SMALL_PT, MUTED_COLOUR)
+    sheet.text(x + COLUMN_WIDTH, base + 3, format_nats(high), SMALL_PT, MUTED_COLOUR, "right")
+    caption = f"grey: the same shape in {len(drops) - 1} other places; as large a fall in {test.p:.1%} of all"
+    return draw_paragraph(sheet, x, base + 3 + line_height(SMALL_PT), caption, SMALL_PT, MUTED_COLOUR, COLUMN_WIDTH, max_lines=3)
 
 
-def _relatives(sheet: Sheet, trust: Trust, y: float, look: dict[str, Any]) -> float:
+def _draw_similar_maps(sheet: Sheet, trust: Trust, y: float, style: dict[str, Any]) -> float:
     """Five small maps: the runner-up's, a random class's, of a noisy and a shifted copy; returns where they end."""
-    shown: list[tuple[str, Likeness]] = [("Next class", trust.classes[0])]
-    shown += [("Random class", one) for one in trust.classes[1:3]]
-    shown += [("Under noise", one) for one in trust.noise[:1]] + [("Under a shift", one) for one in trust.shifts[:1]]
-    y, end = label(sheet, MARGIN, y, "The maps it was compared with, and the rank correlation"), y
-    for i, (kind, one) in enumerate(shown):
-        x = MARGIN + i * (SMALL_COLUMN + (sheet.width - 2 * MARGIN - 5 * SMALL_COLUMN) / 4)
-        heat = scaled(land(one.map, trust.geometry)).numpy()
-        drawn = _coated(sheet, trust.picture, heat, SMALL_COLUMN, SMALL_TALLEST, look)
+    displayed: list[tuple[str, ClassSimilarity]] = [("Next class", trust.classes[0])]
+    displayed += [("Random class", one) for one in trust.classes[1:3]]
+    displayed += [("Under noise", one) for one in trust.noise[:1]] + [("Under a shift", one) for one in trust.shifts[:1]]
+    y, end = draw_label(sheet, MARGIN_PT, y, "The maps it was compared with, and the rank correlation"), y
+    for i, (kind, one) in enumerate(displayed):
+        x = MARGIN_PT + i * (SMALL_COLUMN_WIDTH + (sheet.width - 2 * MARGIN_PT - 5 * SMALL_COLUMN_WIDTH) / 4)
+        saliency = max_scale(to_image_grid(one.map, trust.geometry)).numpy()
+        overlaid = _overlaid(sheet, trust.image, saliency, SMALL_COLUMN_WIDTH, SMALL_MAX_HEIGHT, style)
         name = one.name if one.name not in ("noise", "shift") else "same class"
-        alike = "no map" if math.isnan(one.correlation) else f"{one.correlation:.2f}"
-        below = y + sheet.picture(x, y, drawn, edge=True) + 4
-        sheet.text(x, below, sheet.name_fits(f"{kind}: {name}", SMALL, SMALL_COLUMN), SMALL, MUTED)
-        sheet.text(x, below + line_height(SMALL), alike, BODY, INK, bold=True)
-        end = max(end, below + line_height(SMALL) + line_height(BODY))
+        correlation = "no map" if math.isnan(one.correlation) else f"{one.correlation:.2f}"
+        below = y + sheet.draw_image(x, y, overlaid, edge=True) + 4
+        sheet.text(x, below, sheet.fit_name(f"{kind}: {name}", SMALL_PT, SMALL_COLUMN_WIDTH), SMALL_PT, MUTED_COLOUR)
+        sheet.text(x, below + line_height(SMALL_PT), correlation, BODY_PT, TEXT_COLOUR, bold=True)
+        end = max(end, below + line_height(SMALL_PT) + line_height(BODY_PT))
     return end
 
 
-def _numbers(sheet: Sheet, trust: Trust, y: float) -> float:
+def _draw_rows(sheet: Sheet, trust: Trust, y: float) -> float:
     """The questions with their answers, a line each."""
-    room = sheet.width - 2 * MARGIN
-    for question, answer, how in trust.rows:
-        sheet.rule(MARGIN, y, room)
+    width = sheet.width - 2 * MARGIN_PT
+    for question, answer, detail in trust.rows:
+        sheet.rule(MARGIN_PT, y, width)
         y += 6
-        sheet.text(MARGIN, y, question[0].upper() + question[1:], BODY, INK)
-        sheet.text(MARGIN + 200, y, sheet.fits(answer, BODY, 320), BODY, INK, bold=True)
-        sheet.text(MARGIN + 535, y + 1.5, sheet.fits(how, SMALL, room - 535), SMALL, MUTED)
-        y += line_height(BODY) + 4
+        sheet.text(MARGIN_PT, y, question[0].upper() + question[1:], BODY_PT, TEXT_COLOUR)
+        sheet.text(MARGIN_PT + 200, y, sheet.fit_text(answer, BODY_PT, 320), BODY_PT, TEXT_COLOUR, bold=True)
+        sheet.text(MARGIN_PT + 535, y + 1.5, sheet.fit_text(detail, SMALL_PT, width - 535), SMALL_PT, MUTED_COLOUR)
+        y += line_height(BODY_PT) + 4
     return y
 
 
-def _picture(sheet: Sheet, x: float, y: float, picture: Image.Image, caption: str) -> float:
-    below = y + sheet.picture(x, y, picture, edge=True) + 6
-    sheet.text(x, below, sheet.fits(caption, SMALL, COLUMN), SMALL, MUTED)
-    return below + line_height(SMALL)
+def _draw_image(sheet: Sheet, x: float, y: float, image: Image.Image, caption: str) -> float:
+    below = y + sheet.draw_image(x, y, image, edge=True) + 6
+    sheet.text(x, below, sheet.fit_text(caption, SMALL_PT, COLUMN_WIDTH), SMALL_PT, MUTED_COLOUR)
+    return below + line_height(SMALL_PT)
 
 
-def _coated(
-    sheet: Sheet, picture: Image.Image, heat: NDArray[Any], wide: float, tall: float, look: dict[str, Any]
+def _overlaid(
+    sheet: Sheet, image: Image.Image, saliency: NDArray[Any], max_width: float, max_height: float, style: dict[str, Any]
 ) -> Image.Image:
-    photo = _plain(sheet, picture, wide, tall)
-    return overlay(photo, show_heat(heat, photo.size), **look)
+    resized = _resized(sheet, image, max_width, max_height)
+    return overlay(resized, resize_heatmap(saliency, resized.size), **style)
 
 
-def _plain(sheet: Sheet, picture: Image.Image, wide: float, tall: float) -> Image.Image:
-    return show_picture(picture, shown_size(picture.size, (sheet.pixels(wide), sheet.pixels(tall))))
+def _resized(sheet: Sheet, image: Image.Image, max_width: float, max_height: float) -> Image.Image:
+    return resize_image(image, display_size(image.size, (sheet.pixels(max_width), sheet.pixels(max_height))))

@@ -14,11 +14,11 @@ from PIL import Image
 from torch import Tensor
 
 from camlucida._escaping import printable
-from camlucida._files import atomic_write, png, write_picture
-from camlucida.trusting.agreement import Likeness
-from camlucida.trusting.certainty import Certainty, Edge
-from camlucida.trusting.place import Place
-from camlucida.trusting.verdict import Region, Verdict, lowest, middle, nats, verdict
+from camlucida._files import atomic_write, png, write_image
+from camlucida.trusting.agreement import ClassSimilarity
+from camlucida.trusting.certainty import Confidence, BorderTest
+from camlucida.trusting.place import PositionTest
+from camlucida.trusting.verdict import RegionTest, Verdict, min_correlation, median_correlation, format_nats, verdict
 from camlucida.types import Geometry
 
 if TYPE_CHECKING:
@@ -42,86 +42,86 @@ class Trust:
     target: str
     predicted: str
     probability: float
-    certainty: Certainty
-    place: Place | None
-    edge: Edge
-    classes: tuple[Likeness, ...]
-    noise: tuple[Likeness, ...]
-    shifts: tuple[Likeness, ...]
-    region: Region | None
+    confidence: Confidence
+    position_test: PositionTest | None
+    border_test: BorderTest
+    classes: tuple[ClassSimilarity, ...]
+    noise: tuple[ClassSimilarity, ...]
+    shifts: tuple[ClassSimilarity, ...]
+    region: RegionTest | None
     method: str
     layer: str
     model: str
     source: str
     seed: int
-    picture: Image.Image = field(repr=False)
+    image: Image.Image = field(repr=False)
     geometry: Geometry = field(repr=False)
     map: Tensor = field(repr=False)
-    seen: Tensor = field(repr=False)
-    blurred: Tensor = field(repr=False)
+    input_pixels: Tensor = field(repr=False)
+    occluded_pixels: Tensor = field(repr=False)
 
     @property
     def verdict(self) -> Verdict:
         """In words."""
-        return verdict(self.certainty, self.place, self.edge, self.classes, (*self.noise, *self.shifts), self.region)
+        return verdict(self.confidence, self.position_test, self.border_test, self.classes, (*self.noise, *self.shifts), self.region)
 
     @property
     def rows(self) -> list[tuple[str, str, str]]:
         """The question, the answer in numbers, and how to read it."""
-        c, copies = self.certainty, (*self.noise, *self.shifts)
-        found = [
+        confidence, copies = self.confidence, (*self.noise, *self.shifts)
+        rows = [
             (
                 "is the model sure?",
-                f"{c.probability:.1%}, {c.margin:.1%} over the second",
-                f"as unsure as among {c.choices:.1f} of {c.classes} classes",
+                f"{confidence.probability:.1%}, {confidence.margin:.1%} over the second",
+                f"as unsure as among {confidence.choices:.1f} of {confidence.classes} classes",
             )
         ]
-        if self.place is not None:
-            found.append(
+        if self.position_test is not None:
+            rows.append(
                 (
                     "does the place matter?",
-                    f"p = {self.place.p:.3f} ({len(self.place.falls)} moves)",
-                    f"blurred out, it falls by {nats(self.place.fall)} nats; elsewhere {nats(self.place.elsewhere)}",
+                    f"p = {self.position_test.p:.3f} ({len(self.position_test.drops)} moves)",
+                    f"blurred out, it falls by {format_nats(self.position_test.drop)} nats; elsewhere {format_nats(self.position_test.mean_drop_elsewhere)}",
                 )
             )
-        found.append(
+        rows.append(
             (
                 "does the edge decide?",
-                "yes" if self.edge.decides else "no",
-                f"edge blurred: {nats(self.edge.edge)} nats; middle blurred: {nats(self.edge.middle)}; "
-                f"{self.edge.marked:.0%} of the mark is in it",
+                "yes" if self.border_test.decides else "no",
+                f"edge blurred: {format_nats(self.border_test.edge)} nats; middle blurred: {format_nats(self.border_test.middle)}; "
+                f"{self.border_test.marked:.0%} of the mark is in it",
             )
         )
         if self.classes:
-            first, others = self.classes[0], middle(self.classes[1:] or self.classes)
-            found.append(
+            first, others = self.classes[0], median_correlation(self.classes[1:] or self.classes)
+            rows.append(
                 (
                     "is it about this class?",
-                    f"{correlation(first.correlation)} with {first.name}, {correlation(others)} with random ones",
-                    f"rank correlation; copies of the picture give {correlation(lowest(copies))} or more",
+                    f"{format_correlation(first.correlation)} with {first.name}, {format_correlation(others)} with random ones",
+                    f"rank correlation; copies of the picture give {format_correlation(min_correlation(copies))} or more",
                 )
             )
         if copies:
-            found.append(
+            rows.append(
                 (
                     "is it stable?",
-                    f"{correlation(middle(self.noise))} under noise, {correlation(middle(self.shifts))} under shifts",
+                    f"{format_correlation(median_correlation(self.noise))} under noise, {format_correlation(median_correlation(self.shifts))} under shifts",
                     "rank correlation with the map of the changed picture",
                 )
             )
         if self.region is not None:
-            found.append(
+            rows.append(
                 (
                     "does it lie on the region?",
                     f"{self.region.inside:.0%} of it inside",
                     f"the region is {self.region.area:.0%} of the picture",
                 )
             )
-        return found
+        return rows
 
     def __str__(self) -> str:
-        wide = max(len(question) for question, _, _ in self.rows)
-        lines = [f"  {question:{wide}}  {answer}  ({how})" for question, answer, how in self.rows]
+        width = max(len(question) for question, _, _ in self.rows)
+        lines = [f"  {question:{width}}  {answer}  ({how})" for question, answer, how in self.rows]
         return "\n".join([f"{self.source}, {self.target}, {self.method}: {self.verdict}", *lines])
 
     def __rich__(self) -> Table:
@@ -138,7 +138,7 @@ class Trust:
 
     def record(self) -> dict[str, Any]:
         """Every number, ready for JSON; what is not defined is None."""
-        place = self.place
+        test = self.position_test
         return {
             "source": self.source,
             "model": self.model,
@@ -148,58 +148,58 @@ class Trust:
             "predicted": self.predicted,
             "probability": self.probability,
             "seed": self.seed,
-            "belief": self.verdict.belief,
+            "belief": self.verdict.level,
             "reasons": list(self.verdict.reasons),
-            "certainty": asdict(self.certainty)
-            | {"unsure": self.certainty.unsure, "guessing": self.certainty.guessing},
-            "place": place
+            "certainty": asdict(self.confidence)
+            | {"unsure": self.confidence.unsure, "guessing": self.confidence.guessing},
+            "place": test
             and {
-                "p": place.p,
-                "fall": place.fall,
-                "elsewhere": place.elsewhere,
-                "falls": place.falls.tolist(),
+                "p": test.p,
+                "fall": test.drop,
+                "elsewhere": test.mean_drop_elsewhere,
+                "falls": test.drops.tolist(),
             },
-            "edge": asdict(self.edge) | {"decides": self.edge.decides},
-            "classes": [_likeness(one) for one in self.classes],
-            "noise": [_likeness(one) for one in self.noise],
-            "shifts": [_likeness(one) for one in self.shifts],
-            "region": self.region and asdict(self.region) | {"beside": self.region.beside},
+            "edge": asdict(self.border_test) | {"decides": self.border_test.decides},
+            "classes": [_similarity_record(one) for one in self.classes],
+            "noise": [_similarity_record(one) for one in self.noise],
+            "shifts": [_similarity_record(one) for one in self.shifts],
+            "region": self.region and asdict(self.region) | {"beside": self.region.misses},
         }
 
-    def panel(self, **look: Any) -> Image.Image:
+    def panel(self, **style: Any) -> Image.Image:
         """The verdict on one page: maps, what was blurred out, the falls, the numbers. `look` as of `overlay`."""
-        from camlucida.trusting.page import page
+        from camlucida.trusting.page import trust_panel
 
-        return page(self, **look)
+        return trust_panel(self, **style)
 
-    def save(self, path: str | Path, **look: Any) -> list[Path]:
+    def save(self, path: str | Path, **style: Any) -> list[Path]:
         """Write it down; returns the files written: .json for the numbers, .png, .jpg, .webp for the panel."""
         path = Path(path)
         if path.suffix.lower() == ".json":
             text = json.dumps(self.record(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
             atomic_write(path, text)
         else:
-            write_picture(lambda: self.panel(**look), path)
+            write_image(lambda: self.panel(**style), path)
         return [path]
 
     def _repr_png_(self) -> bytes:
         return png(self.panel())
 
 
-def correlation(value: float) -> str:
+def format_correlation(value: float) -> str:
     """Two places; a map that is the same everywhere has none."""
     return "–" if math.isnan(value) else f"{value:.2f}"
 
 
-def _likeness(one: Likeness) -> dict[str, Any]:
-    return {"name": one.name, "correlation": None if math.isnan(one.correlation) else one.correlation}
+def _similarity_record(similarity: ClassSimilarity) -> dict[str, Any]:
+    return {"name": similarity.name, "correlation": None if math.isnan(similarity.correlation) else similarity.correlation}
 
 
-def in_colours(inputs: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+def to_pixels(inputs: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """What the network saw (c, H, W), back in [0, 1]: (H, W, 3)."""
     shift, scale = (torch.tensor(v)[:, None, None] for v in (mean, std))
-    plain = (inputs.detach().cpu().float() * scale + shift).clamp(0, 1)
-    return plain.expand(3, -1, -1).permute(1, 2, 0)
+    pixels = (inputs.detach().cpu().float() * scale + shift).clamp(0, 1)
+    return pixels.expand(3, -1, -1).permute(1, 2, 0)
 
 
 def to_image(pixels: Tensor) -> Image.Image:

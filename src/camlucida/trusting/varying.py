@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camlucida.evidence import Evidence
-from camlucida.trusting.agreement import alike
-from camlucida.trusting.place import blurred
+from camlucida.evidence import MetricInputs
+from camlucida.trusting.agreement import rank_correlation
+from camlucida.trusting.place import blur_images
 
 
 @dataclass(frozen=True)
-class Change:
+class Perturbation:
     """What is done to a picture as the network sees it, in this order: turned and shifted, blurred, lit, made noisy.
 
     angle   degrees, anticlockwise
@@ -35,13 +35,13 @@ class Change:
     noise: float = 0.0
 
     @property
-    def moves(self) -> bool:
+    def is_geometric(self) -> bool:
         """Whether things lie elsewhere afterwards."""
         return any(value != 0 for value in (self.angle, self.across, self.down))
 
 
 @dataclass(frozen=True, eq=False)
-class Varied:
+class PerturbedMap:
     """What became of a picture's map.
 
     inputs       (1, c, H, W) the changed picture, as the network wants it
@@ -57,58 +57,58 @@ class Varied:
     logits: Tensor = field(repr=False)
     raw: Tensor = field(repr=False)
     map: Tensor = field(repr=False)
-    back: Tensor = field(repr=False)
+    unperturbed_map: Tensor = field(repr=False)
     correlation: float
-    shared: float
+    valid_fraction: float
 
 
-def vary(evidence: Evidence, change: Change) -> Varied:
+def explain_perturbed(metric_inputs: MetricInputs, perturbation: Perturbation) -> PerturbedMap:
     """Change the picture, ask for the map of the same class again, and lay it back on the first."""
-    sight = evidence.sight
-    noise = torch.randn(sight.inputs.shape, generator=sight.random("vary"), dtype=torch.float32)
-    inputs = varied(sight.inputs, change, sight.pixel, sight.black, noise.to(sight.inputs))
-    logits = sight.predict(lambda which: inputs.expand(len(which), -1, -1, -1), 1)[0]
-    raw = evidence.explainer.maps(sight, inputs, torch.tensor([sight.target]))[0]
-    map_ = dataclasses.replace(evidence, raw=raw).relevance.cpu().float()
-    back = returned(map_, change)
-    known = back.isfinite()
-    correlation = alike(evidence.relevance.cpu()[known], back[known]) if bool(known.any()) else math.nan
-    return Varied(inputs, logits, raw, map_, back, correlation, float(known.double().mean()))
+    model_input = metric_inputs.model_input
+    noise = torch.randn(model_input.inputs.shape, generator=model_input.random("vary"), dtype=torch.float32)
+    inputs = perturb(model_input.inputs, perturbation, model_input.pixel, model_input.black, noise.to(model_input.inputs))
+    logits = model_input.predict(lambda which: inputs.expand(len(which), -1, -1, -1), 1)[0]
+    raw = metric_inputs.explainer.maps(model_input, inputs, torch.tensor([model_input.target]))[0]
+    map_ = dataclasses.replace(metric_inputs, raw=raw).relevance.cpu().float()
+    restored = undo_perturbation(map_, perturbation)
+    valid = restored.isfinite()
+    correlation = rank_correlation(metric_inputs.relevance.cpu()[valid], restored[valid]) if bool(valid.any()) else math.nan
+    return PerturbedMap(inputs, logits, raw, map_, restored, correlation, float(valid.double().mean()))
 
 
-def varied(inputs: Tensor, change: Change, pixel: Tensor, black: Tensor, noise: Tensor) -> Tensor:
+def perturb(inputs: Tensor, perturbation: Perturbation, pixel_scale: Tensor, black_level: Tensor, noise: Tensor) -> Tensor:
     """Pictures (b, c, H, W) with a change; what comes in from outside is the picture mirrored at its edge.
 
     pixel, black  (c, 1, 1) as of `Sight`; nothing becomes darker than black or brighter than white
     noise         (b, c, H, W) of standard deviation 1
     """
-    made = inputs
-    if change.moves:
-        places = _places(change, inputs.shape[-2:], back=False).to(made)
-        made = F.grid_sample(
-            made, places.expand(len(made), -1, -1, -1), mode="bilinear", padding_mode="reflection", align_corners=False
+    perturbed = inputs
+    if perturbation.is_geometric:
+        grid = _sampling_grid(perturbation, inputs.shape[-2:], inverse=False).to(perturbed)
+        perturbed = F.grid_sample(
+            perturbed, grid.expand(len(perturbed), -1, -1, -1), mode="bilinear", padding_mode="reflection", align_corners=False
         )
-    if change.blur > 0:
-        made = blurred(made, max(change.blur * min(made.shape[-2:]), 0.1), "reflect")
-    if change.light != 0 or change.noise > 0:
-        made = made + pixel * (change.light + change.noise * noise)
-        made = made.maximum(black).minimum(black + pixel)
-    return made
+    if perturbation.blur > 0:
+        perturbed = blur_images(perturbed, max(perturbation.blur * min(perturbed.shape[-2:]), 0.1), "reflect")
+    if perturbation.light != 0 or perturbation.noise > 0:
+        perturbed = perturbed + pixel_scale * (perturbation.light + perturbation.noise * noise)
+        perturbed = perturbed.maximum(black_level).minimum(black_level + pixel_scale)
+    return perturbed
 
 
-def returned(map_: Tensor, change: Change) -> Tensor:
+def undo_perturbation(map_: Tensor, perturbation: Perturbation) -> Tensor:
     """A map (H, W) of a changed picture, laid back on the first one; NaN where the changed one does not show it."""
-    if not change.moves:
+    if not perturbation.is_geometric:
         return map_
-    places = _places(change, map_.shape, back=True)
-    laid = F.grid_sample(
-        map_[None, None].double(), places.double(), mode="bilinear", padding_mode="border", align_corners=False
+    grid = _sampling_grid(perturbation, map_.shape, inverse=True)
+    resampled = F.grid_sample(
+        map_[None, None].double(), grid.double(), mode="bilinear", padding_mode="border", align_corners=False
     )
-    shown = (places.abs() <= 1).all(-1)[0]
-    return laid[0, 0].to(map_.dtype).where(shown, torch.nan)
+    inside = (grid.abs() <= 1).all(-1)[0]
+    return resampled[0, 0].to(map_.dtype).where(inside, torch.nan)
 
 
-def _places(change: Change, size: tuple[int, ...] | torch.Size, *, back: bool) -> Tensor:
+def _sampling_grid(perturbation: Perturbation, size: tuple[int, ...] | torch.Size, *, inverse: bool) -> Tensor:
     """Where to look (1, H, W, 2) for what shall lie at each pixel, as of `F.grid_sample`.
 
     Forth, things are turned about the middle and then shifted; so a pixel is looked up by shifting it back and then
@@ -117,17 +117,17 @@ def _places(change: Change, size: tuple[int, ...] | torch.Size, *, back: bool) -
     height, width = size[-2:]
     x = (torch.arange(width, dtype=torch.float64) + 0.5 - width / 2).expand(height, width)
     y = (torch.arange(height, dtype=torch.float64) + 0.5 - height / 2)[:, None].expand(height, width)
-    angle = math.radians(change.angle)
-    right, below = change.across * width, change.down * height
-    if back:
-        x, y = _turned(x, y, angle)
+    angle = math.radians(perturbation.angle)
+    right, below = perturbation.across * width, perturbation.down * height
+    if inverse:
+        x, y = _rotated(x, y, angle)
         x, y = x + right, y + below
     else:
-        x, y = _turned(x - right, y - below, -angle)
+        x, y = _rotated(x - right, y - below, -angle)
     return torch.stack([2 * x / width, 2 * y / height], -1)[None].float()
 
 
-def _turned(x: Tensor, y: Tensor, angle: float) -> tuple[Tensor, Tensor]:
+def _rotated(x: Tensor, y: Tensor, angle: float) -> tuple[Tensor, Tensor]:
     """Points turned anticlockwise about the middle, as seen: y runs down."""
     cos, sin = math.cos(angle), math.sin(angle)
     return cos * x + sin * y, -sin * x + cos * y

@@ -18,11 +18,11 @@ from starlette.staticfiles import StaticFiles
 
 import camlucida
 from camlucida.errors import CamlucidaError
-from camlucida.web.guard import MAX_ENCODED, MAX_UPLOAD, Guard
+from camlucida.web.guard import MAX_ENCODED, MAX_UPLOAD, SecurityMiddleware
 from camlucida.web.page import Page
 from camlucida.web.routes import activations, comparing, dataset, doubting, explaining, pictures, start, study
 from camlucida.web.wire import Failure
-from camlucida.web.work import Busy, Cancelled, Missing, failed
+from camlucida.web.work import QueueFull, Cancelled, NotFound, failed
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 LARGER = {
@@ -74,7 +74,7 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
     app.state.page = page
     for module in (start, pictures, explaining, comparing, doubting, activations, dataset, study):
         app.include_router(module.router, prefix="/api")
-    for kind in (Busy, Cancelled, ClientDisconnect, Missing, CamlucidaError, Exception):
+    for kind in (QueueFull, Cancelled, ClientDisconnect, NotFound, CamlucidaError, Exception):
         app.add_exception_handler(kind, _told)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
@@ -85,7 +85,7 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
         return FileResponse(static / "index.html", headers={"cache-control": "no-cache"})
 
     app.mount("/", StaticFiles(directory=static, check_dir=False))
-    return Guard(app, hosts, token, larger=LARGER)
+    return SecurityMiddleware(app, hosts, token, larger=LARGER)
 
 
 async def _told(request: Request, error: Exception) -> Response:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable
 from typing import TYPE_CHECKING, TypeAlias
 
-from camlucida.web.pictures import Picture
-from camlucida.web.wire import Wire
+from camlucida.web.pictures import StoredImage
+from camlucida.web.wire import Schema
 
 if TYPE_CHECKING:
     from camlucida.web.served import Served
@@ -26,16 +26,16 @@ def model_key(served: Served) -> CacheKey:
     return served.model.weights_hash, served.name
 
 
-def image_key(picture: Picture) -> CacheKey:
+def image_key(image: StoredImage) -> CacheKey:
     """Return what identifies an image in an answer.
 
     The id and the name count beside the pixels: answers repeat them, and the same pixels may be a sample and an upload.
     """
-    return picture.digest, picture.id, picture.name
+    return image.digest, image.id, image.name
 
 
 def request_key(
-    purpose: str, served: Served, picture: Picture, asked: Wire, *, without: Collection[str] = ()
+    purpose: str, served: Served, image: StoredImage, asked: Schema, *, without: Collection[str] = ()
 ) -> CacheKey:
     """Return the key of an answer to a request about one image and one model.
 
@@ -47,4 +47,4 @@ def request_key(
         without: names of fields that the answer does not depend on.
     """
     left_out = {"picture", "image", "model", *without}
-    return purpose, *model_key(served), *image_key(picture), asked.model_dump_json(exclude=left_out)
+    return purpose, *model_key(served), *image_key(image), asked.model_dump_json(exclude=left_out)

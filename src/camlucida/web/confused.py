@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlucida.analysing import Mistakes
-from camlucida.analysing.confusion import BLOCK, Confusion
+from camlucida.analysing.confusion import MAX_BLOCK_CLASSES, Confusion
 from camlucida.evaluation.store import Row
 from camlucida.targets import class_label
 
@@ -58,12 +58,12 @@ class Confused:
         """Classes that occur or are named."""
         return len(self._order)
 
-    def block(self, limit: int = BLOCK) -> Part:
+    def block(self, limit: int = MAX_BLOCK_CLASSES) -> Part:
         """The classes confused most, side by side; all where they fit."""
         outputs = [_output(name) for name in self.whole.block(limit).names]
         return self._part(outputs, outputs, 0)
 
-    def page(self, find: str, offset: int, size: int = BLOCK) -> Part:
+    def page(self, find: str, offset: int, size: int = MAX_BLOCK_CLASSES) -> Part:
         """Classes whose name has all words of `find`, the worst first, with those that they are taken for."""
         words = find.lower().split()
         names = [one.name.partition(SPLIT)[0].lower() for one in self.whole.classes()]

@@ -54,7 +54,7 @@ class Connection(H11Protocol):
     _stuck: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        closing = Closing(transport, self.limits, lambda: self.conn.their_state in (h11.SEND_BODY, h11.ERROR))
+        closing = LingeringTransport(transport, self.limits, lambda: self.conn.their_state in (h11.SEND_BODY, h11.ERROR))
         super().connection_made(cast(asyncio.Transport, closing))
         self._since = self.loop.time()
         self._head = self.loop.call_later(self.limits.head, self._no_head)
@@ -152,7 +152,7 @@ class Connection(H11Protocol):
         An aborted connection stays in `connections` until the event loop's next turn, and many may be accepted in one.
         """
         of_ours = [connection for connection in self.connections if isinstance(connection, Connection)]
-        return [connection for connection in of_ours if not cast(Closing, connection.transport).aborted]
+        return [connection for connection in of_ours if not cast(LingeringTransport, connection.transport).aborted]
 
     def _make_room(self) -> bool:
         """Close the connection that has been waited for longest: between requests, or with one that does not arrive."""
@@ -166,7 +166,7 @@ class Connection(H11Protocol):
         return True
 
 
-class Closing:
+class LingeringTransport:
     """A transport whose `close` first lets the client finish, where it is still sending, but not for ever."""
 
     def __init__(self, transport: asyncio.Transport, limits: Limits, sending: Callable[[], bool]) -> None:

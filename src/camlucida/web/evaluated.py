@@ -9,9 +9,9 @@ from functools import cached_property
 from camlucida.evaluation import Evaluation, Summary
 from camlucida.evaluation.comparing import corrected
 from camlucida.evaluation.ordering import untrusted
-from camlucida.report.charts import SERIES, Line, line
+from camlucida.report.charts import MAX_SERIES, MeanCurve, mean_curve
 from camlucida.report.page import strongest_control
-from camlucida.report.words import Verdicts, sentences
+from camlucida.report.words import TestResults, summary_sentences
 
 
 @dataclass(eq=False)
@@ -36,12 +36,12 @@ class Evaluated:
         return [method for method in self.found.methods if method not in self.found.controls]
 
     @cached_property
-    def verdicts(self) -> Verdicts:
+    def verdicts(self) -> TestResults:
         """Paired tests of all methods, and of each with the strongest control that knows nothing."""
         judging = self._judging
         strongest = {m: strongest_control(self.found, self.table, m) for m in judging}
         against = [self.found.compare(m, one, other) for m, other in strongest.items() if other for one in self.methods]
-        return Verdicts(
+        return TestResults(
             self.found, self.table, self.found.comparisons(judging), corrected(against), untrusted(self.found)
         )
 
@@ -49,15 +49,15 @@ class Evaluated:
     def sentences(self) -> list[str]:
         """What the numbers say."""
         agreement = self.found.agreement(self._judging) if len(self._judging) > 1 and len(self.methods) > 2 else None
-        return sentences(self.verdicts, agreement)
+        return summary_sentences(self.verdicts, agreement)
 
-    def curves(self, metric: str) -> tuple[Sequence[str], list[Line]]:
+    def curves(self, metric: str) -> tuple[Sequence[str], list[MeanCurve]]:
         """What the axes are, and a mean curve with its band for each of the first methods; none where none are kept."""
         axes = self.found.values[metric].axes if metric in self.found.values else None
         if not axes:
             return (), []
-        kept = {method: self.found.curves(metric, method) for method in self.methods[:SERIES]}
-        return axes, [line(method, curves) for method, curves in kept.items() if curves is not None]
+        kept = {method: self.found.curves(metric, method) for method in self.methods[:MAX_SERIES]}
+        return axes, [mean_curve(method, curves) for method, curves in kept.items() if curves is not None]
 
     @property
     def _judging(self) -> list[str]:

@@ -18,12 +18,12 @@ from camlucida.methods import Combined, Method
 from camlucida.types import Geometry, ProgressCallback
 from camlucida.web.cache_keys import CacheKey, image_key, model_key
 from camlucida.web.limits import check_method
-from camlucida.web.meaning import Goal
+from camlucida.web.meaning import ResolvedTarget
 from camlucida.web.page import Page
-from camlucida.web.pictures import Picture
-from camlucida.web.routes.start import MANY_RUNS, SINGLE_SLOPES
+from camlucida.web.pictures import StoredImage
+from camlucida.web.routes.start import MANY_RUNS, SINGLE_GRADIENTS
 from camlucida.web.served import Served
-from camlucida.web.wire import Explained, Score
+from camlucida.web.wire import MapOut, Score
 
 Asked: TypeAlias = Method | Combined
 
@@ -42,7 +42,7 @@ class Found:
     method: str | None
     layer: str | None
     target: str | None
-    explained: Explained | None = None
+    explained: MapOut | None = None
     map: Tensor | None = None
     geometry: Geometry | None = None
     error: str | None = None
@@ -65,10 +65,10 @@ class Gathering:
 
     page: Page
     served: Served
-    picture: Picture
+    picture: StoredImage
     layers: Sequence[str]
     named: bool
-    targets: Sequence[Goal]
+    targets: Sequence[ResolvedTarget]
     score: Score
 
     def places(self, method: Asked) -> list[tuple[str | None, str | None]]:
@@ -77,36 +77,36 @@ class Gathering:
             return []
         return [(layer, key) for key in self._keys(method) for layer in self._layers(method)]
 
-    def maps(self, methods: Sequence[Asked], tick: ProgressCallback) -> Iterator[list[Found]]:
+    def maps(self, methods: Sequence[Asked], progress: ProgressCallback) -> Iterator[list[Found]]:
         """The maps of some of the methods at a time, the quick ones first; what was found before is taken from there.
 
         tick   told how many of how many steps are done, over all of them; whatever it raises ends the work
         """
         groups = _groups([method for method in methods if self._fits(method)])
         for done, group in enumerate(groups):
-            tick(100 * done, 100 * len(groups))
+            progress(100 * done, 100 * len(groups))
             known = {method.name: self.page.memory.maps.get(self._key(method)) for method in group}
             missing = [method for method in group if known[method.name] is None]
-            for method, found in self._asked(missing, _Steps(tick, done, len(groups))):
+            for method, found in self._asked(missing, _Steps(progress, done, len(groups))):
                 self.page.memory.maps.put(self._key(method), found)
                 known[method.name] = found
             yield [one for found in known.values() for one in found or ()]
-        tick(100 * len(groups), 100 * len(groups))
+        progress(100 * len(groups), 100 * len(groups))
 
-    def _asked(self, methods: Sequence[Asked], tick: ProgressCallback) -> Iterator[tuple[Asked, list[Found]]]:
+    def _asked(self, methods: Sequence[Asked], progress: ProgressCallback) -> Iterator[tuple[Asked, list[Found]]]:
         """Together; or if that fails, each by itself."""
         if not methods:
             return
         try:
-            yield from self._together(methods, self.layers, tick)
+            yield from self._together(methods, self.layers, progress)
         except CamlucidaError as error:
             if len(methods) == 1:
-                yield methods[0], self._by_layer(methods[0], error, tick)
+                yield methods[0], self._by_layer(methods[0], error, progress)
             else:
                 for method in methods:
-                    yield from self._asked([method], tick)
+                    yield from self._asked([method], progress)
 
-    def _by_layer(self, method: Asked, error: CamlucidaError, tick: ProgressCallback) -> list[Found]:
+    def _by_layer(self, method: Asked, error: CamlucidaError, progress: ProgressCallback) -> list[Found]:
         """Of a method that failed: what it has to say at each layer."""
         layers = self._layers(method)
         if len(layers) == 1:
@@ -114,7 +114,7 @@ class Gathering:
         made: list[Found] = []
         for layer in layers:
             try:
-                for _, found in self._together([method], [str(layer)], tick):
+                for _, found in self._together([method], [str(layer)], progress):
                     made += found
             except CamlucidaError as why:
                 made.append(Found(method.name, layer, None, error=self._said(why)))
@@ -123,11 +123,11 @@ class Gathering:
         return made if others or reason is None else [Found(method.name, None, None, error=reason)]
 
     def _together(
-        self, methods: Sequence[Asked], layers: Sequence[str], tick: ProgressCallback
+        self, methods: Sequence[Asked], layers: Sequence[str], progress: ProgressCallback
     ) -> Iterator[tuple[Asked, list[Found]]]:
         """All maps of the methods from one run, one method after the other."""
         free = methods[0].class_free
-        at_layers = any(method.layered for method in methods) and (self.named or not methods[0].fuses)
+        at_layers = any(method.needs_layer for method in methods) and (self.named or not methods[0].fuses_layers)
         made = explain(
             self.served.model,
             self.picture.image,
@@ -135,7 +135,7 @@ class Gathering:
             layer=list(layers) if at_layers else None,
             method=[method.name for method in methods],
             score=self.score,
-            progress=tick,
+            progress=progress,
         )
         remaining = iter(made)
         for method in methods:
@@ -144,12 +144,12 @@ class Gathering:
             for key in self._keys(method):
                 for layer in at:
                     e = next(remaining)
-                    found.append(Found(method.name, layer, key, Explained.of(e), e.map, e.geometry))
+                    found.append(Found(method.name, layer, key, MapOut.of(e), e.map, e.geometry))
             yield method, found
 
     def _fits(self, method: Asked) -> bool:
         """Whether there is something to ask it for."""
-        return bool(self.layers or not method.layered) and bool(self.targets or method.class_free)
+        return bool(self.layers or not method.needs_layer) and bool(self.targets or method.class_free)
 
     def _layers(self, method: Asked) -> Sequence[str | None]:
         return self.layers if _by_layers(method) else [None]
@@ -159,7 +159,7 @@ class Gathering:
 
     def _key(self, method: Asked) -> CacheKey:
         """All that the maps depend on."""
-        layers = (self.named, *self.layers) if method.layered else ()
+        layers = (self.named, *self.layers) if method.needs_layer else ()
         targets = () if method.class_free else tuple(self.targets)
         whose = (*model_key(self.served), *image_key(self.picture))
         return (*whose, method.name, layers, targets, self.score)
@@ -197,7 +197,7 @@ def is_quick(method: Asked) -> bool:
     """Whether a map takes a few runs of the network at most."""
     if isinstance(method, Combined):
         return method.combinator.kind != "views" and is_quick(method.inner)
-    return method.name in SINGLE_SLOPES or not (MANY_RUNS & set(method.needs))
+    return method.name in SINGLE_GRADIENTS or not (MANY_RUNS & set(method.inputs))
 
 
 def _groups(methods: Sequence[Asked]) -> list[list[Asked]]:
@@ -205,10 +205,10 @@ def _groups(methods: Sequence[Asked]) -> list[list[Asked]]:
     together: dict[tuple[bool, bool], list[Asked]] = {}
     for method in methods:
         if is_quick(method):
-            together.setdefault((method.class_free, method.fuses), []).append(method)
+            together.setdefault((method.class_free, method.fuses_layers), []).append(method)
     return [*together.values(), *([method] for method in methods if not is_quick(method))]
 
 
 def _by_layers(method: Asked) -> bool:
     """Whether every layer gives a map of its own."""
-    return method.layered and not method.fuses
+    return method.needs_layer and not method.fuses_layers

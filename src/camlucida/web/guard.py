@@ -77,7 +77,7 @@ class Refused(HTTPException):
         super().__init__(status, detail, {"connection": "close", **headers})
 
 
-class Guard:
+class SecurityMiddleware:
     """Checks the Host and Origin headers, the token where there is one, and counts the body as it comes in.
 
     hosts     names under which this page is reached, without the port; an empty set for any, which needs a token
@@ -110,13 +110,13 @@ class Guard:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
-            await self.named(scope, receive, Dressed(send))
+            await self.named(scope, receive, HeaderSender(send))
         elif scope["type"] == "websocket":  # there are none here
             await receive()
             await send({"type": "websocket.close", "code": 1008})
 
     async def _http(self, scope: Scope, receive: Receive, dressed: Send) -> None:
-        assert isinstance(dressed, Dressed)
+        assert isinstance(dressed, HeaderSender)
         headers = Headers(scope)
         body: Body | None = None
         try:
@@ -214,7 +214,7 @@ class Headers:
         return "; ".join(self._all.get(name, []))
 
 
-class Dressed:
+class HeaderSender:
     """Sends answers with the headers that all of them have; what is no request (400) ends its connection."""
 
     def __init__(self, send: Send) -> None:
@@ -234,7 +234,7 @@ class Dressed:
 class Body:
     """A request's body as it comes in: counted, and in time. Raises `Refused`."""
 
-    def __init__(self, guard: Guard, most: int, receive: Receive) -> None:
+    def __init__(self, guard: SecurityMiddleware, most: int, receive: Receive) -> None:
         self._guard, self._most, self._receive = guard, most, receive
         self._until = asyncio.get_running_loop().time() + guard.whole
         self._more = True
@@ -338,7 +338,7 @@ def refusing(refused: Refused) -> App:
     """An application that only says that."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await _refuse(Dressed(send), refused)
+        await _refuse(HeaderSender(send), refused)
 
     return app
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from camlucida.engine import resolve, twin_of
+from camlucida.engine import resolve, copy_of
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.methods import Combined, Method, find
 from camlucida.targets import top_count
@@ -53,7 +53,7 @@ def check(
     side = max(served.model.preprocessing.size)
     found = [check_method(text, side=side) for text in methods]
     check_options(found, options or {}, side=side)
-    at_each = sum(1 if method.fuses or not method.layered else _layers(served, layers) for method in found)
+    at_each = sum(1 if method.fuses_layers or not method.needs_layer else _layers(served, layers) for method in found)
     maps = at_each * _targets(targets)
     if maps > MAPS:
         raise MethodError(
@@ -155,7 +155,7 @@ def _layers(served: Served, layers: Sequence[str | int]) -> int:
     for layer in layers or [""]:
         if isinstance(layer, str) and (layer == "all" or re.search(r"[*?\[]", layer)):
             try:
-                count += len(resolve(twin_of(served.model.network), served.example, [layer]))
+                count += len(resolve(copy_of(served.model.network), served.example, [layer]))
             except CamlucidaError:
                 count += 1
         else:

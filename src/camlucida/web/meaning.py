@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from camlucida.engine import LayerSpec, resolve, twin_of
+from camlucida.engine import LayerSpec, resolve, copy_of
 from camlucida.errors import LayerError, TargetError
 from camlucida.models.model import Model
-from camlucida.outputs import placed
+from camlucida.outputs import to_network
 from camlucida.targets import class_label, parse
 
 PLACES = {"predicted": 0, "runner-up": 1, "third": 2}
@@ -18,7 +18,7 @@ PLACES = {"predicted": 0, "runner-up": 1, "third": 2}
 
 
 @dataclass(frozen=True)
-class Goal:
+class ResolvedTarget:
     """A target.
 
     key     as it was asked for
@@ -40,13 +40,13 @@ class Goal:
 
 def layers_of(model: Model, inputs: Tensor, names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """The layers of these names, each once, or the default one; and of names that are none, why."""
-    twin, batch = twin_of(model.network), placed(model.network, inputs[None])
+    copy, batch = copy_of(model.network), to_network(model.network, inputs[None])
     have: dict[str, None] = {}
     faults: dict[str, str] = {}
     specs: Sequence[LayerSpec] = names or [model.layer]
     for spec in specs:
         try:
-            have |= {layer.name: None for layer in resolve(twin, batch, [spec])}
+            have |= {layer.name: None for layer in resolve(copy, batch, [spec])}
         except LayerError as error:
             faults["" if spec is None else str(spec)] = str(error)
     return list(have), faults
@@ -54,13 +54,13 @@ def layers_of(model: Model, inputs: Tensor, names: Sequence[str]) -> tuple[list[
 
 def goals_of(
     model: Model, scores: Tensor, specs: Sequence[str | int], labels: Sequence[str]
-) -> tuple[list[Goal], dict[str, str]]:
+) -> tuple[list[ResolvedTarget], dict[str, str]]:
     """The targets, each once; and of those that the model does not have, why.
 
     scores   (k,) of the picture
     labels   of the classes whose indices are given; another model's are found by name
     """
-    goals: dict[str, Goal] = {}
+    goals: dict[str, ResolvedTarget] = {}
     faults: dict[str, str] = {}
     for key in _one_by_one(specs):
         try:
@@ -69,7 +69,7 @@ def goals_of(
             faults[key] = str(error)
             continue
         same = next((g.key for g in goals.values() if goal.index is not None and g.index == goal.index), None)
-        goals[key] = Goal(key, goal.name, goal.index, same)
+        goals[key] = ResolvedTarget(key, goal.name, goal.index, same)
     return list(goals.values()), faults
 
 
@@ -78,14 +78,14 @@ def _one_by_one(specs: Sequence[str | int]) -> list[str]:
     return list(dict.fromkeys(key for spec in specs for key in (PLACES if spec == "top3" else [str(spec)])))
 
 
-def _goal(model: Model, scores: Tensor, key: str, labels: Sequence[str]) -> Goal:
+def _goal(model: Model, scores: Tensor, key: str, labels: Sequence[str]) -> ResolvedTarget:
     """Raises `TargetError`."""
     if key in PLACES:
         place = PLACES[key]
         if place >= len(scores):
             raise TargetError(f"there is no {key} class: the model knows {len(scores)}.")
         index = int(scores.topk(place + 1).indices[place])
-        return Goal(key, class_label(index, model.labels), index)
+        return ResolvedTarget(key, class_label(index, model.labels), index)
     spec: str | int = key
     if key.isdecimal() and tuple(labels) != model.labels:
         name = class_label(int(key[:9]), labels)
@@ -96,4 +96,4 @@ def _goal(model: Model, scores: Tensor, key: str, labels: Sequence[str]) -> Goal
     if len(targets) > 1:
         raise TargetError(f"{key[:80]} means several classes: name them one by one, or ask for top3.")
     index_ = getattr(targets[0], "index", None)
-    return Goal(key, targets[0].label(model.labels), None if index_ is None else int(index_))
+    return ResolvedTarget(key, targets[0].label(model.labels), None if index_ is None else int(index_))

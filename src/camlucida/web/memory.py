@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from camlucida.channels import Activations
-from camlucida.evidence import Evidence
-from camlucida.explanations import Explanations
+from camlucida.evidence import MetricInputs
+from camlucida.explanations import ExplanationSet
 from camlucida.strongest import Strongest
 from camlucida.web.cache import Cache
 
@@ -43,16 +43,16 @@ class Memory:
     """
 
     answers: Cache[bytes] = field(default_factory=lambda: Cache(64 * MB))
-    explanations: Cache[Explanations] = field(default_factory=lambda: Cache(128 * MB, _of_explanations))
+    explanations: Cache[ExplanationSet] = field(default_factory=lambda: Cache(128 * MB, _of_explanations))
     maps: Cache[list[Found]] = field(default_factory=lambda: Cache(64 * MB, _of_maps))
-    evidence: Cache[Evidence] = field(default_factory=lambda: Cache(32 * MB, _of_evidence))
+    evidence: Cache[MetricInputs] = field(default_factory=lambda: Cache(32 * MB, _of_evidence))
     channels: Cache[Activations] = field(default_factory=lambda: Cache(64 * MB, _of_channels))
     scans: Cache[Scan] = field(default_factory=lambda: Cache(192 * MB, _of_scan))
 
 
-def _of_explanations(made: Explanations) -> int:
+def _of_explanations(made: ExplanationSet) -> int:
     """The picture and what is drawn from it, a map landed on it and its heat; all of one picture share it."""
-    width, height = made.items[0].picture.size
+    width, height = made.items[0].image.size
     return 3 * width * height + sum(8 * width * height + 4 * e.raw.numel() for e in made)
 
 
@@ -60,13 +60,13 @@ def _of_maps(found: list[Found]) -> int:
     return sum(one.size for one in found)
 
 
-def _of_evidence(one: Evidence) -> int:
+def _of_evidence(one: MetricInputs) -> int:
     """About: the inputs, and as much again for what is derived from them."""
     return 4 * one.inputs.nbytes
 
 
 def _of_channels(kept: Activations) -> int:
-    return 4 * kept.maps.numel() + 3 * kept.picture.width * kept.picture.height
+    return 4 * kept.maps.numel() + 3 * kept.image.width * kept.image.height
 
 
 def _of_scan(scan: Scan) -> int:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from camlucida.data.datasets import DataSet
+from camlucida.data.datasets import Dataset
 from camlucida.errors import DataError, ModelError, nearest
 from camlucida.models.model import Model
 from camlucida.web.memory import Memory
-from camlucida.web.pictures import Pictures
+from camlucida.web.pictures import ImageStore
 from camlucida.web.runs import Runs
 from camlucida.web.served import Served
-from camlucida.web.work import Work
+from camlucida.web.work import JobQueues
 
 
 @dataclass(eq=False)
@@ -29,10 +29,10 @@ class Page:
     """
 
     models: Sequence[Model]
-    data: DataSet
+    data: Dataset
     runs: Sequence[Path] = ()
     study: Path | None = None
-    work: Work = field(default_factory=Work)
+    work: JobQueues = field(default_factory=JobQueues)
     memory: Memory = field(default_factory=Memory)
 
     def __post_init__(self) -> None:
@@ -41,7 +41,7 @@ class Page:
         if not len(self.data):
             raise DataError(f"{self.data.name} has no pictures: there is nothing to choose from.")
         self.served = {model.name: Served(model, self.data) for model in _told_apart(self.models)}
-        self.pictures = Pictures(self.data)
+        self.pictures = ImageStore(self.data)
         self.over = Runs(self.runs, self.served, self.data)
 
     def warm(self) -> None:

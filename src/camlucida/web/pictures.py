@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from camlucida.data.datasets import DataSet
+from camlucida.data.datasets import Dataset
 from camlucida.data.images import load_image
 from camlucida.errors import ImageError
 from camlucida.looking import small
@@ -25,7 +25,7 @@ DECODED = 96 << 20
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class StoredImage:
     """One picture, decoded.
 
     id      of a sample s<number>, of what was given u<hash>
@@ -41,20 +41,20 @@ class Picture:
     index: int | None = None
 
 
-def _bytes(picture: Picture) -> int:
-    return 3 * picture.image.width * picture.image.height
+def _bytes(image: StoredImage) -> int:
+    return 3 * image.image.width * image.image.height
 
 
-class Pictures:
+class ImageStore:
     """Nothing that a client says is ever a path: an id is a number, or the name of something in memory."""
 
-    def __init__(self, data: DataSet) -> None:
+    def __init__(self, data: Dataset) -> None:
         self.data = data
-        self._given: Cache[Picture] = Cache(GIVEN, _bytes)
-        self._read: Cache[Picture] = Cache(DECODED, _bytes)
+        self._given: Cache[StoredImage] = Cache(GIVEN, _bytes)
+        self._read: Cache[StoredImage] = Cache(DECODED, _bytes)
         self._lock = threading.Lock()
 
-    def sample(self, index: int) -> Picture:
+    def sample(self, index: int) -> StoredImage:
         """The picture at a place of the data set. Raises `ImageError` where it cannot be read."""
         id_ = f"s{index}"
         found = self._read.get(id_)
@@ -64,19 +64,19 @@ class Pictures:
                 image = _named(load_image(item.image), item.name)
             except ImageError as error:  # whoever looks at the page need not know where the files are
                 raise ImageError(str(error).replace(str(item.image), item.name)) from error.__cause__
-            found = Picture(id_, item.name, image, _digest(image), item.label, index)
+            found = StoredImage(id_, item.name, image, _digest(image), item.label, index)
             self._read.put(id_, found)
         return found
 
-    def give(self, content: bytes | Image.Image, name: str = "your picture") -> Picture:
+    def give(self, content: bytes | Image.Image, name: str = "your picture") -> StoredImage:
         """Keep a picture that somebody gave, in memory. Raises `ImageError` where it cannot be read."""
         image = _named(load_image(content, max_pixels=MAX_PIXELS), name)
         digest = _digest(image)
-        found = Picture(f"u{digest}", name, image, digest)
+        found = StoredImage(f"u{digest}", name, image, digest)
         self._given.put(found.id, found)
         return found
 
-    def find(self, id_: str) -> Picture:
+    def find(self, id_: str) -> StoredImage:
         """By its id. Raises `KeyError` for one that is not there, `ImageError` for a sample that cannot be read."""
         if re.fullmatch(r"s\d{1,12}", id_):
             index = int(id_[1:])
@@ -110,4 +110,4 @@ def _digest(image: Image.Image) -> str:
     return content.hexdigest()
 
 
-__all__ = ["ImageError", "MAX_PIXELS", "Picture", "Pictures", "encoded"]
+__all__ = ["ImageError", "MAX_PIXELS", "StoredImage", "ImageStore", "encoded"]

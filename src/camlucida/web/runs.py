@@ -22,16 +22,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from camlucida.analysing import Mistakes, embed, mistakes
-from camlucida.data.datasets import DataSet, identity, known_of, spread
+from camlucida.data.datasets import Dataset, dataset_hash, items_without_files, sample_indices
 from camlucida.errors import DataError
 from camlucida.evaluation import Evaluation
-from camlucida.evaluation.belonging import other_pictures
+from camlucida.evaluation.belonging import other_images
 from camlucida.evaluation.store import Store
 from camlucida.types import ProgressCallback
 from camlucida.web.confused import Confused
 from camlucida.web.evaluated import Evaluated
 from camlucida.web.scatter import Scatter
-from camlucida.web.work import Missing
+from camlucida.web.work import NotFound
 
 if TYPE_CHECKING:
     from camlucida.web.served import Served
@@ -94,12 +94,12 @@ class Run:
 
     def _folder(self, kind: Kind) -> Path:
         if kind not in self.folders:
-            raise Missing(f"{self.name} holds no {kind}: it is {' and '.join(self.kinds)}.")
+            raise NotFound(f"{self.name} holds no {kind}: it is {' and '.join(self.kinds)}.")
         return self.folders[kind]
 
 
 @dataclass(frozen=True)
-class Broken:
+class UnreadableRun:
     """A folder that was given and cannot be opened, with the reason."""
 
     id: str
@@ -118,13 +118,13 @@ class Runs:
 
     given: Sequence[Path]
     served: Mapping[str, Served]
-    data: DataSet
-    _opened: dict[str, tuple[int, Run | Broken]] = field(default_factory=dict)
+    data: Dataset
+    _opened: dict[str, tuple[int, Run | UnreadableRun]] = field(default_factory=dict)
     _made: OrderedDict[str, Run] = field(default_factory=OrderedDict)
     _hashes: dict[tuple[int, int], tuple[str, float]] = field(default_factory=dict)
     _making: threading.Lock = field(default_factory=threading.Lock)
 
-    def all(self) -> list[Run | Broken]:
+    def all(self) -> list[Run | UnreadableRun]:
         """Those given, in their order, then those made here, the latest last."""
         made = [self._checked(run) for run in list(self._made.values())]
         return [*(self._given(number) for number in range(len(self.given))), *made]
@@ -135,10 +135,10 @@ class Runs:
             return self._checked(self._made[id_])
         if id_[:1] == "r" and id_[1:].isdigit() and int(id_[1:]) < len(self.given):
             found = self._given(int(id_[1:]))
-            if isinstance(found, Broken):
+            if isinstance(found, UnreadableRun):
                 raise DataError(found.error)
             return found
-        raise Missing(
+        raise NotFound(
             f"The run {id_[:60]} is not here (any more): what is computed on the page goes when the page is stopped."
         )
 
@@ -189,58 +189,58 @@ class Runs:
         weakref.finalize(self, shutil.rmtree, path, ignore_errors=True)
         return Path(path)
 
-    def _given(self, number: int) -> Run | Broken:
+    def _given(self, number: int) -> Run | UnreadableRun:
         path, id_ = Path(self.given[number]).expanduser(), f"r{number}"
         stamp = _stamp(path)
         if id_ not in self._opened or self._opened[id_][0] != stamp:
             self._opened[id_] = (stamp, self._open(id_, path))
         opened = self._opened[id_][1]
-        return opened if isinstance(opened, Broken) else self._checked(opened)
+        return opened if isinstance(opened, UnreadableRun) else self._checked(opened)
 
     def _checked(self, run: Run) -> Run:
         """Return a run whose pictures are no longer shown once an image was replaced on the disk."""
-        if run.shows and self._of_files and (pictures := self._other_pictures(run.plan)):
-            run.shows, run.unlike = False, [*run.unlike, _about_others(run.name, run.plan, pictures)]
+        if run.shows and self._of_files and (images := self._other_pictures(run.plan)):
+            run.shows, run.unlike = False, [*run.unlike, _about_others(run.name, run.plan, images)]
         return run
 
     @cached_property
     def _of_files(self) -> bool:
         """Whether the images are files, which may be replaced while the page is open."""
-        return bool(len(self.data)) and isinstance(known_of(self.data)[0].image, str | os.PathLike)
+        return bool(len(self.data)) and isinstance(items_without_files(self.data)[0].image, str | os.PathLike)
 
-    def _hash(self, pictures: int, seed: int, *, afresh: bool = False) -> str:
+    def _hash(self, images: int, seed: int, *, afresh: bool = False) -> str:
         """Return the identity of some pictures; asked for again after a time in proportion to what it costs."""
         begun = time.monotonic()
-        known, until = self._hashes.get((pictures, seed), ("", -math.inf))
+        known, until = self._hashes.get((images, seed), ("", -math.inf))
         if afresh or begun >= until:
-            known = identity(self.data, spread(len(self.data), pictures, seed))
+            known = dataset_hash(self.data, sample_indices(len(self.data), images, seed))
             took = time.monotonic() - begun
             wait = max(LEAST_S, RATIO * took) if self._of_files else math.inf
-            self._hashes[pictures, seed] = known, begun + wait
+            self._hashes[images, seed] = known, begun + wait
         return known
 
-    def _open(self, id_: str, path: Path) -> Run | Broken:
+    def _open(self, id_: str, path: Path) -> Run | UnreadableRun:
         name = Path(os.path.realpath(path)).name
         try:
             plan = Store(path).plan
             kind = kind_of(plan)
             if kind is None:
-                return Broken(id_, name, f"{path} holds a run of another kind: evaluate, mistakes and embed are shown.")
+                return UnreadableRun(id_, name, f"{path} holds a run of another kind: evaluate, mistakes and embed are shown.")
             model = self._model_of(plan)
-            pictures = self._other_pictures(plan)
+            images = self._other_pictures(plan)
         except DataError as error:
-            return Broken(id_, name, str(error))
+            return UnreadableRun(id_, name, str(error))
         except (KeyError, TypeError, ValueError, OSError) as error:
-            return Broken(id_, name, f"{path} holds no run that can be read: its run.json is not whole ({error!r}).")
+            return UnreadableRun(id_, name, f"{path} holds no run that can be read: its run.json is not whole ({error!r}).")
         said = []
         if model is None:
             said.append(
                 f"{name} was made with {plan['model']} of weights {plan['weights']}, which no model on this page has: "
                 "its maps cannot be shown."
             )
-        if pictures:
-            said.append(_about_others(name, plan, pictures))
-        return Run(id_, name, {kind: path}, plan, model, said, not pictures)
+        if images:
+            said.append(_about_others(name, plan, images))
+        return Run(id_, name, {kind: path}, plan, model, said, not images)
 
     def _model_of(self, plan: Mapping[str, Any]) -> Served | None:
         """With the same weights; of several the one that is called the same."""
@@ -249,11 +249,11 @@ class Runs:
 
     def _other_pictures(self, plan: Mapping[str, Any]) -> str:
         """How the page's pictures are not those of a run, or nothing."""
-        return other_pictures(plan, self.data, self._hash(plan["pictures"], plan["seed"]))
+        return other_images(plan, self.data, self._hash(plan["pictures"], plan["seed"]))
 
 
-def _about_others(name: str, plan: Mapping[str, Any], pictures: str) -> str:
-    return f"{name} is about {plan['data']}: {pictures}, so that its pictures cannot be shown."
+def _about_others(name: str, plan: Mapping[str, Any], images: str) -> str:
+    return f"{name} is about {plan['data']}: {images}, so that its pictures cannot be shown."
 
 
 def kind_of(plan: Mapping[str, Any]) -> Kind | None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from camlucida.analysing.embeddings import Features, projected
-from camlucida.analysing.neighbours import agreeing, nearest
-from camlucida.analysing.projecting import Projection, Way, project
-from camlucida.data.datasets import spread
+from camlucida.analysing.embeddings import StoredFeatures, read_projection
+from camlucida.analysing.neighbours import neighbour_agrees, nearest_neighbours
+from camlucida.analysing.projecting import Projection, ProjectionMethod, project
+from camlucida.data.datasets import sample_indices
 from camlucida.errors import DataError
 
 POINTS = 5000
@@ -36,10 +36,10 @@ class Scatter:
     """The pictures of an embedding's folder; `count` says how many there are, `rows` which of them are points."""
 
     def __init__(self, path: Path, seed: int) -> None:
-        found = Features.read(path)
+        found = StoredFeatures.read(path)
         if not found.rows:
             raise DataError(f"no picture of {path.name} has features: {len(found.failures)} could not be read or run.")
-        chosen = spread(len(found.rows), POINTS, 0)
+        chosen = sample_indices(len(found.rows), POINTS, 0)
         self.count = len(found.rows)
         self.rows = [found.rows[i] for i in chosen]
         self.features = found.features[chosen]
@@ -47,22 +47,22 @@ class Scatter:
         self.place = found.place
         self._seed = seed
         self._lock = threading.Lock()
-        self._found: dict[Way, Projection] = {}
-        if saved := projected(path, found.rows):
+        self._found: dict[ProjectionMethod, Projection] = {}
+        if saved := read_projection(path, found.rows):
             way, whole = saved
-            self._found[way] = Projection(whole.places[chosen], whole.how, whole.kept)
+            self._found[way] = Projection(whole.positions[chosen], whole.description, whole.explained_variance)
 
     @property
-    def ways(self) -> list[Way]:
+    def ways(self) -> list[ProjectionMethod]:
         """What can be asked for: UMAP only where the folder has it, since it is an extra."""
         return ["tsne", "pca", *(way for way in self._found if way == "umap")]
 
     @property
-    def usual(self) -> Way:
+    def usual(self) -> ProjectionMethod:
         """What is shown first: what need not be computed, else what is computed within seconds."""
         return next((way for way in self.ways if way in self._found), "tsne" if len(self.rows) <= QUICK else "pca")
 
-    def projection(self, way: Way) -> Projection:
+    def projection(self, way: ProjectionMethod) -> Projection:
         """The places (points, 2): from the folder, or computed once."""
         with self._lock:
             if way not in self._found:
@@ -75,7 +75,7 @@ class Scatter:
         """The points most like one, with the cosine of their features."""
         if point >= len(self.rows):
             raise DataError(f"no point {point}: there are {len(self.rows)}, from 0.")
-        found, cosines = nearest(self.features, np.array([point]), n)
+        found, cosines = nearest_neighbours(self.features, np.array([point]), n)
         return list(zip(found[0].tolist(), cosines[0].tolist(), strict=True))
 
     @cached_property
@@ -83,7 +83,7 @@ class Scatter:
         """Of the pictures with a label, by class: how many have a nearest neighbour of their own. Largest first."""
         labelled = [i for i, row in enumerate(self.rows) if row["label"] is not None]
         names, labels = np.unique([self.rows[i]["label"] for i in labelled], return_inverse=True)
-        hits: NDArray[np.bool_] = agreeing(self.features[labelled], labels.astype(np.int64))
+        hits: NDArray[np.bool_] = neighbour_agrees(self.features[labelled], labels.astype(np.int64))
         hits = hits if len(hits) else np.zeros(len(labelled), dtype=np.bool_)
         found = [
             OfClass(str(name), int((labels == i).sum()), int(hits[labels == i].sum())) for i, name in enumerate(names)

@@ -9,18 +9,18 @@ from functools import cached_property
 
 import torch
 
-from camlucida.data.datasets import DataSet
+from camlucida.data.datasets import Dataset
 from camlucida.data.images import load_image
-from camlucida.engine import Layer, candidates, twin_of
-from camlucida.error_context import fault_of_network, raised_by_network
+from camlucida.engine import Layer, candidates, copy_of
+from camlucida.error_context import describe_network_error, raised_by_network
 from camlucida.errors import CamlucidaError, ModelError
 from camlucida.evaluation.run import outputs_of
 from camlucida.models.model import Model
-from camlucida.outputs import placed
+from camlucida.outputs import to_network
 
 
 @dataclass(frozen=True)
-class Said:
+class SamplePrediction:
     """What a model said about a sample: the class with its probability, and whether that is right, if it is known.
 
     error   why it could not be asked; then the rest says nothing
@@ -40,8 +40,8 @@ class Served:
     """
 
     model: Model
-    data: DataSet
-    said: dict[int, Said] = field(default_factory=dict)
+    data: Dataset
+    said: dict[int, SamplePrediction] = field(default_factory=dict)
     _once: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property
@@ -71,16 +71,16 @@ class Served:
     @cached_property
     def _found(self) -> tuple[torch.Tensor, list[Layer]]:
         fault: Exception | None = None
-        for picture in self._pictures():
-            example = torch.as_tensor(placed(self.model.network, picture[None]))
+        for image in self._pictures():
+            example = torch.as_tensor(to_network(self.model.network, image[None]))
             try:
-                return example, candidates(twin_of(self.model.network), example)
+                return example, candidates(copy_of(self.model.network), example)
             except Exception as error:
                 if not raised_by_network(error):
                     raise
                 fault = fault or error  # it may mind only this picture
         assert fault is not None
-        raise ModelError(f"{self.name}: {fault_of_network(fault, self.model)}") from fault
+        raise ModelError(f"{self.name}: {describe_network_error(fault, self.model)}") from fault
 
     def _pictures(self) -> Iterator[torch.Tensor]:
         for index in range(min(len(self.data), 8)):

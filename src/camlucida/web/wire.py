@@ -23,7 +23,7 @@ def _text(value: Any) -> Any:
     return value.encode(errors="backslashreplace").decode()
 
 
-class Wire(BaseModel):
+class Schema(BaseModel):
     """The base of all of it: unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,21 +35,21 @@ class Wire(BaseModel):
         return {key: _text(value) for key, value in given.items()} if isinstance(given, dict) else given
 
 
-class Failure(Wire):
+class Failure(Schema):
     """Why there is no answer, in a sentence."""
 
     kind: str
     detail: str
 
 
-PictureId = Annotated[str, Field(min_length=2, max_length=40, pattern=r"^[su][0-9a-f]+$")]
+ImageId = Annotated[str, Field(min_length=2, max_length=40, pattern=r"^[su][0-9a-f]+$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 """A number that JSON has: Python reads NaN and Infinity as well."""
 Option = bool | int | Finite | Annotated[str, Field(max_length=200)] | None
 
 
-class Packed(Wire):
+class EncodedMap(Schema):
     """One or several maps of one size: little-endian float16, row by row, base64; times `peak` in the map's own units.
 
     Divided by the largest absolute value, since what is smaller than 6e-8 or larger than 65,504 has no float16.
@@ -62,23 +62,23 @@ class Packed(Wire):
     values: str
 
 
-def packed(maps: Tensor) -> Packed:
+def packed(maps: Tensor) -> EncodedMap:
     """Maps (h, w) or (n, h, w); what is not finite becomes 0."""
     stack = maps.detach().cpu().float().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
     stack = stack[None] if stack.ndim == 2 else stack
     peak = float(stack.abs().max()) if stack.numel() else 0.0
     small = (stack / peak if peak > 0 else stack).numpy().astype("<f2")
     count, height, width = small.shape
-    return Packed(count=count, height=height, width=width, peak=peak, values=base64.b64encode(small.tobytes()).decode())
+    return EncodedMap(count=count, height=height, width=width, peak=peak, values=base64.b64encode(small.tobytes()).decode())
 
 
-def unpacked(one: Packed) -> np.ndarray[Any, np.dtype[np.float32]]:
+def unpacked(one: EncodedMap) -> np.ndarray[Any, np.dtype[np.float32]]:
     """The maps (n, h, w) again; for tests and for those who use the API from Python."""
     values = np.frombuffer(base64.b64decode(one.values), "<f2").astype(np.float32)
     return values.reshape(one.count, one.height, one.width) * np.float32(one.peak)
 
 
-class Place(Wire):
+class Place(Schema):
     """Where the network's input lies on the picture: see `camlucida.types.Geometry`."""
 
     original: tuple[int, int]
@@ -94,7 +94,7 @@ class Place(Wire):
 LARGEST = 3e38
 
 
-class Guess(Wire):
+class PredictionOut(Schema):
     """One line of the top-5."""
 
     index: int
@@ -103,12 +103,12 @@ class Guess(Wire):
     logit: float
 
     @classmethod
-    def of(cls, one: Prediction) -> Guess:
+    def of(cls, one: Prediction) -> PredictionOut:
         logit = max(one.logit, -LARGEST)  # of a class that is ruled out it is -inf, which JSON has not
         return cls(index=one.index, name=one.name, probability=one.probability, logit=logit)
 
 
-class Explained(Wire):
+class MapOut(Schema):
     """One map, raw.
 
     relu    the paper cuts off what is below zero
@@ -126,13 +126,13 @@ class Explained(Wire):
     relu: bool
     signed: bool
     percentile: float
-    map: Packed
+    map: EncodedMap
     notes: dict[str, float]
     remark: str
     paper: str
 
     @classmethod
-    def of(cls, e: Explanation) -> Explained:
+    def of(cls, e: Explanation) -> MapOut:
         return cls(
             model=e.model,
             method=e.method,
@@ -154,7 +154,7 @@ class Explained(Wire):
 Score = Literal["logit", "probability", "log_probability"]
 
 
-class Range(Wire):
+class Range(Schema):
     """A number with its 95 % interval; null where it is not known."""
 
     value: float | None

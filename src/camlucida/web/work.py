@@ -43,7 +43,7 @@ IDLE = 10.0
 log = logging.getLogger("camlucida.web")
 
 
-class Busy(Exception):
+class QueueFull(Exception):
     """The queue is full."""
 
 
@@ -51,7 +51,7 @@ class Cancelled(Exception):
     """Nobody waits for the answer any more."""
 
 
-class Missing(Exception):
+class NotFound(Exception):
     """What was asked for is not there: a picture that was forgotten, a run that was not given."""
 
 
@@ -100,10 +100,10 @@ Task: TypeAlias = Callable[[Job], BaseModel | bytes]
 """Work: an answer as a value, or as JSON that was made before."""
 
 
-class Errand:
+class JobEntry:
     """A task with its place in a lane. `answer` is JSON when it is done, or `Cancelled` when nobody waits any more."""
 
-    def __init__(self, lane: Lane, task: Task, job: Job) -> None:
+    def __init__(self, lane: JobQueue, task: Task, job: Job) -> None:
         self.job = job
         self.answer: Future[bytes] = Future()
         self.answer.set_running_or_notify_cancel()  # it is settled here, and by nobody else
@@ -138,15 +138,15 @@ class Errand:
                 self.answer.set_exception(found)
 
 
-class Lane:
+class JobQueue:
     """So many at work, so many waiting, each at work for at most so many `seconds`. Safe for threads."""
 
     def __init__(self, workers: int, waiting: int, seconds: float) -> None:
         self.room, self.seconds = workers + waiting, seconds
         self._workers = workers
         self._threads = 0
-        self._waiting: deque[Errand] = deque()
-        self._running: set[Errand] = set()
+        self._waiting: deque[JobEntry] = deque()
+        self._running: set[JobEntry] = set()
         self._changed = threading.Condition()
 
     @property
@@ -154,12 +154,12 @@ class Lane:
         """How many places are taken."""
         return len(self._waiting) + len(self._running)
 
-    def enter(self, task: Task, job: Job) -> Errand:
+    def enter(self, task: Task, job: Job) -> JobEntry:
         """Take a place in the queue. Raises `Busy`."""
-        errand = Errand(self, task, job)
+        errand = JobEntry(self, task, job)
         with self._changed:
             if self.inside >= self.room:
-                raise Busy
+                raise QueueFull
             if self._threads < self._workers and self._threads <= self.inside:
                 threading.Thread(target=self._work, name="camlucida", daemon=True).start()
                 self._threads += 1
@@ -167,7 +167,7 @@ class Lane:
             self._changed.notify()
         return errand
 
-    def leave(self, errand: Errand) -> None:
+    def leave(self, errand: JobEntry) -> None:
         """Give the place back, if it has not begun."""
         with self._changed, contextlib.suppress(ValueError):
             self._waiting.remove(errand)
@@ -199,13 +199,13 @@ class Lane:
             del errand  # what was asked is not kept until the next question
 
 
-class Work:
+class JobQueues:
     """The two lanes, each so many at work, so many waiting, and so many seconds for each."""
 
     def __init__(
         self, quick: tuple[int, int, float] = (2, 32, 300.0), long: tuple[int, int, float] = (1, 8, 3600.0)
     ) -> None:
-        self.lanes: dict[str, Lane] = {"quick": Lane(*quick), "long": Lane(*long)}
+        self.lanes: dict[str, JobQueue] = {"quick": JobQueue(*quick), "long": JobQueue(*long)}
 
     def stop(self) -> None:
         """Cancel all that is going on."""
@@ -226,9 +226,9 @@ async def answer(request: Request, task: Task, lane: LaneName = "quick", media: 
     Events: `progress` {done, total}, whatever the task sends, and at the end `result` or `error`. A client that goes
     away gives its place in the queue back, or ends the work at its next word. Raises `Busy` before anything is sent.
     """
-    chosen: Lane = request.app.state.page.work.lanes[lane]
+    chosen: JobQueue = request.app.state.page.work.lanes[lane]
     if media == JSON and STREAM in request.headers.get("accept", ""):
-        feed = Feed(asyncio.get_running_loop())
+        feed = EventStream(asyncio.get_running_loop())
         return Events(chosen.enter(task, Job(feed.say)), feed)
     errand = chosen.enter(task, Job())
     try:
@@ -237,7 +237,7 @@ async def answer(request: Request, task: Task, lane: LaneName = "quick", media: 
         errand.cancel()
 
 
-async def _awaited(errand: Errand, request: Request) -> bytes:
+async def _awaited(errand: JobEntry, request: Request) -> bytes:
     """Its answer. Raises `Cancelled` when the client has gone."""
     found = asyncio.wrap_future(errand.answer)
     gone = asyncio.create_task(_gone(request))
@@ -260,7 +260,7 @@ async def _gone(request: Request) -> None:
         pass
 
 
-class Feed:
+class EventStream:
     """Events on their way from a thread to a client.
 
     Of progress only the last is kept for a client that reads slowly; other events hold the work up when too many wait.
@@ -307,7 +307,7 @@ class Feed:
 class Events(StreamingResponse):
     """What an errand says, and its answer, as server-sent events. When the client goes, so does the errand."""
 
-    def __init__(self, errand: Errand, feed: Feed) -> None:
+    def __init__(self, errand: JobEntry, feed: EventStream) -> None:
         super().__init__(_events(errand, feed), media_type=STREAM, headers={"cache-control": "no-store"})
         self._errand, self._feed = errand, feed
 
@@ -319,7 +319,7 @@ class Events(StreamingResponse):
             self._errand.cancel()
 
 
-async def _events(errand: Errand, feed: Feed) -> AsyncIterator[bytes]:
+async def _events(errand: JobEntry, feed: EventStream) -> AsyncIterator[bytes]:
     errand.answer.add_done_callback(lambda _: feed.wake())
     over = False
     while not over:
@@ -353,9 +353,9 @@ def _body(content: BaseModel | bytes | dict[str, Any]) -> bytes:
 
 def failed(error: BaseException) -> tuple[int, Failure]:
     """What to tell a client about an error: a sentence for what people can mend, no traces for the rest."""
-    if isinstance(error, Busy):
+    if isinstance(error, QueueFull):
         return 503, Failure(kind="Busy", detail="Too many are asking at once. Try again in a few seconds.")
-    if isinstance(error, Missing):
+    if isinstance(error, NotFound):
         return 404, Failure(kind="Missing", detail=_plain(error))
     if isinstance(error, Cancelled | ClientDisconnect):  # nobody reads this: there is nothing to log
         return 499, Failure(kind="Cancelled", detail="Stopped.")

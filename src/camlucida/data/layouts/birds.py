@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 
 from camlucida.data.images import load_image
-from camlucida.data.indexed import levels
-from camlucida.data.items import Boxes, Item, Lazily, Listed, Mask
-from camlucida.data.places import Place, first, lines_of, required
+from camlucida.data.indexed import read_index_mask
+from camlucida.data.items import Boxes, Item, LazyItems, ListDataset, Mask
+from camlucida.data.places import Location, first_existing, read_lines, locate_pieces
 from camlucida.errors import DataError
 
 LAYOUT = (
@@ -21,48 +21,48 @@ LAYOUT = (
 PIECES = {
     name: (f"{name}.txt",) for name in ("images", "classes", "image_class_labels", "train_test_split", "bounding_boxes")
 } | {"pictures": ("images",)}
-REACH = 0.1
+DISC_RADIUS = 0.1
 """The radius of the disc that stands for a point, in longer sides of the box, as in PCK@0.1 of keypoints."""
-AGREED = 128
+MASK_THRESHOLD = 128
 """From which grey on a pixel is bird: half of the people who drew it say so."""
 
-Points = Mapping[str, tuple[float, float]]
+PartLocations = Mapping[str, tuple[float, float]]
 
 
-def cub(root: Place) -> Listed:
+def cub(root: Location) -> ListDataset:
     """The official split, boxes, parts as discs about their points, and masks where segmentations/ is."""
-    root = first(root, ("CUB_200_2011",)) or root
-    found = required("CUB-200-2011", root, PIECES, LAYOUT)
-    files, classes = _table(found["images"], 1), _table(found["classes"], 1)
-    labels, training = _table(found["image_class_labels"], 1), _table(found["train_test_split"], 1)
-    boxes, problems = _table(found["bounding_boxes"], 4), list[str]()
-    points = _points(root, problems)
-    order = {number: place for place, number in enumerate(classes)}
-    masks = first(root, ("segmentations",)) or first(root.parent, ("segmentations",))
+    root = first_existing(root, ("CUB_200_2011",)) or root
+    pieces = locate_pieces("CUB-200-2011", root, PIECES, LAYOUT)
+    files, classes = _read_table(pieces["images"], 1), _read_table(pieces["classes"], 1)
+    labels, training = _read_table(pieces["image_class_labels"], 1), _read_table(pieces["train_test_split"], 1)
+    boxes, problems = _read_table(pieces["bounding_boxes"], 4), list[str]()
+    points = _read_part_locations(root, problems)
+    label_of = {number: label_index for label_index, number in enumerate(classes)}
+    masks = first_existing(root, ("segmentations",)) or first_existing(root.parent, ("segmentations",))
     items = []
     for number, (file,) in files.items():
-        label = order.get(labels[number][0]) if number in labels else None
-        box, wrong = _box(boxes.get(number)), []
+        label = label_of.get(labels[number][0]) if number in labels else None
+        box, wrong = _parse_box(boxes.get(number)), []
         if label is None:
             wrong.append(f"no label: image_class_labels.txt has none that classes.txt knows for {number} ({file}).")
         if box is None:
             wrong.append(f"no box: bounding_boxes.txt has none for {number} ({file}).")
         split = {"1": "train", "0": "test"}.get(training.get(number, ("",))[0], "")
-        picture = found["pictures"] / file
+        image = pieces["pictures"] / file
         parts = None
         if box is not None and number in points:
-            parts = partial(_discs, picture, points[number], REACH * float((box[0, 2:] - box[0, :2]).max()))
-        read = (root / "parts/part_locs.txt",) if parts is not None else ()
-        items.append(Item(picture, file, label, box, parts=parts, split=split, problems=tuple(wrong), files=read))
+            parts = partial(_disc_masks, image, points[number], DISC_RADIUS * float((box[0, 2:] - box[0, :2]).max()))
+        part_files = (root / "parts/part_locs.txt",) if parts is not None else ()
+        items.append(Item(image, file, label, box, parts=parts, split=split, problems=tuple(wrong), files=part_files))
     names = tuple(words[0].partition(".")[2].replace("_", " ") or words[0] for words in classes.values())
-    known = items if masks is None else Lazily(items, partial(_masked, masks))
-    return Listed("CUB-200-2011", known, names, problems=tuple(problems))
+    dataset_items = items if masks is None else LazyItems(items, partial(_with_mask, masks))
+    return ListDataset("CUB-200-2011", dataset_items, names, problems=tuple(problems))
 
 
-def _table(file: Place, columns: int) -> dict[str, tuple[str, ...]]:
+def _read_table(file: Location, columns: int) -> dict[str, tuple[str, ...]]:
     """Number of the picture -> the words after it. Raises `DataError` that names the line."""
     rows = {}
-    for number, line in enumerate(lines_of(file), start=1):
+    for number, line in enumerate(read_lines(file), start=1):
         words = line.split()
         if len(words) <= columns:
             raise DataError(f"{file}, line {number}: {columns + 1} words are expected, not {line[:40]!r}.")
@@ -70,7 +70,7 @@ def _table(file: Place, columns: int) -> dict[str, tuple[str, ...]]:
     return rows
 
 
-def _box(words: tuple[str, ...] | None) -> Boxes | None:
+def _parse_box(words: tuple[str, ...] | None) -> Boxes | None:
     if words is None:
         return None
     try:
@@ -80,37 +80,37 @@ def _box(words: tuple[str, ...] | None) -> Boxes | None:
     return np.array([[x, y, x + width, y + height]])
 
 
-def _points(root: Place, problems: list[str]) -> dict[str, dict[str, tuple[float, float]]]:
+def _read_part_locations(root: Location, problems: list[str]) -> dict[str, dict[str, tuple[float, float]]]:
     """Picture -> name of the part -> where it is seen."""
-    names, places = root / "parts/parts.txt", root / "parts/part_locs.txt"
-    missing = [str(file) for file in (names, places) if not file.is_file()]
+    names, locations = root / "parts/parts.txt", root / "parts/part_locs.txt"
+    missing = [str(file) for file in (names, locations) if not file.is_file()]
     if missing:
         problems.append(f"{' and '.join(missing)} missing: there are no parts.")
         return {}
-    called = {words[0]: " ".join(words[1:]) for line in lines_of(names) if (words := line.split())}
+    part_names = {words[0]: " ".join(words[1:]) for line in read_lines(names) if (words := line.split())}
     points: dict[str, dict[str, tuple[float, float]]] = {}
-    for number, line in enumerate(lines_of(places), start=1):
+    for number, line in enumerate(read_lines(locations), start=1):
         words = line.split()
         try:
-            x, y, seen = float(words[2]), float(words[3]), words[4] == "1"
+            x, y, visible = float(words[2]), float(words[3]), words[4] == "1"
         except (IndexError, ValueError):
             problems.append(f"part_locs.txt, line {number}: no point, but {line[:40]!r}.")
             continue
-        if seen:
-            points.setdefault(words[0], {})[called.get(words[1], words[1])] = (x, y)
+        if visible:
+            points.setdefault(words[0], {})[part_names.get(words[1], words[1])] = (x, y)
     return points
 
 
-def _discs(image: Place, points: Points, radius: float) -> dict[str, Mask]:
+def _disc_masks(image: Location, points: PartLocations, radius: float) -> dict[str, Mask]:
     width, height = load_image(image).size
     y, x = np.mgrid[:height, :width] + 0.5
     return {name: np.asarray(np.hypot(x - px, y - py) <= radius) for name, (px, py) in points.items()}
 
 
-def _masked(folder: Place, item: Item) -> Item:
+def _with_mask(folder: Location, item: Item) -> Item:
     file = folder / f"{item.name.rpartition('.')[0]}.png"
-    return replace(item, mask=partial(_bird, file), files=(*item.files, file))
+    return replace(item, mask=partial(_read_mask, file), files=(*item.files, file))
 
 
-def _bird(file: Place) -> Mask:
-    return np.asarray(levels(file) >= AGREED)
+def _read_mask(file: Location) -> Mask:
+    return np.asarray(read_index_mask(file) >= MASK_THRESHOLD)

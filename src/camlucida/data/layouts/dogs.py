@@ -7,10 +7,10 @@ from functools import partial
 
 import numpy as np
 
-from camlucida.data.annotations import read_xml
-from camlucida.data.items import Item, Lazily, Listed
+from camlucida.data.annotations import read_voc_xml
+from camlucida.data.items import Item, LazyItems, ListDataset
 from camlucida.data.matlab import read_mat
-from camlucida.data.places import Place, first, required
+from camlucida.data.places import Location, first_existing, locate_pieces
 from camlucida.errors import DataError
 
 LAYOUT = (
@@ -25,41 +25,41 @@ PIECES = {
 """The archive of the lists has no folder of its own: both places are right."""
 
 
-def stanford_dogs(root: Place) -> Listed:
+def stanford_dogs(root: Location) -> ListDataset:
     """The official splits, labels and order. Boxes are ImageNet's numbers, taken as edges of the picture's pixels.
 
     Raises `DataError` that names what is missing. Without Annotation/ there are no boxes, and `problems` says so.
     """
-    found = required("Stanford Dogs", root, PIECES, LAYOUT)
-    boxes = first(root, ("Annotation", "Annotations"))
+    pieces = locate_pieces("Stanford Dogs", root, PIECES, LAYOUT)
+    boxes = first_existing(root, ("Annotation", "Annotations"))
     items, folders, problems = [], dict[int, str](), list[str]()
     for split in ("train", "test"):
-        files, labels = read_mat(found[split], "file_list", "labels")
+        files, labels = read_mat(pieces[split], "file_list", "labels")
         if len(files) != len(labels):
-            raise DataError(f"{found[split]} has {len(files)} files and {len(labels)} labels.")
+            raise DataError(f"{pieces[split]} has {len(files)} files and {len(labels)} labels.")
         for file, label in zip(files, labels, strict=True):
             file, label = str(file), int(label) - 1  # MATLAB counts from 1
             folder = file.partition("/")[0]
             if label < 0:
-                raise DataError(f"{found[split]}: the label of {file} is {label + 1}; labels begin at 1.")
+                raise DataError(f"{pieces[split]}: the label of {file} is {label + 1}; labels begin at 1.")
             if folders.setdefault(label, folder) != folder:
                 problems.append(f"{file} has the label {label + 1} in the lists, which is {folders[label]}.")
-            items.append(Item(found["images"] / file, file, label, split=split))
-    classes = tuple(readable(folders.get(i, f"class {i + 1}")) for i in range(max(folders, default=-1) + 1))
+            items.append(Item(pieces["images"] / file, file, label, split=split))
+    classes = tuple(class_name(folders.get(i, f"class {i + 1}")) for i in range(max(folders, default=-1) + 1))
     if boxes is None:
         problems.append(f"Annotation is missing in {root}: there are no boxes.")
-        return Listed("Stanford Dogs", items, classes, problems=tuple(problems))
-    return Listed("Stanford Dogs", Lazily(items, partial(_boxed, boxes)), classes, problems=tuple(problems))
+        return ListDataset("Stanford Dogs", items, classes, problems=tuple(problems))
+    return ListDataset("Stanford Dogs", LazyItems(items, partial(_with_boxes, boxes)), classes, problems=tuple(problems))
 
 
-def _boxed(folder: Place, item: Item) -> Item:
+def _with_boxes(folder: Location, item: Item) -> Item:
     try:
-        marked = read_xml(folder / item.name.rpartition(".")[0])
+        objects = read_voc_xml(folder / item.name.rpartition(".")[0])
     except DataError as error:
         return replace(item, problems=(f"no boxes: {error}.",))
-    return replace(item, boxes=np.array([one.box for one in marked], dtype=np.float64).reshape(-1, 4))
+    return replace(item, boxes=np.array([annotated.box for annotated in objects], dtype=np.float64).reshape(-1, 4))
 
 
-def readable(folder: str) -> str:
+def class_name(folder: str) -> str:
     """n02085936-Maltese_dog -> Maltese dog."""
     return (folder.partition("-")[2] or folder).replace("_", " ")

@@ -11,13 +11,13 @@ import numpy as np
 
 from camlucida.data.folders import SPLITS
 from camlucida.data.images import read_bytes
-from camlucida.data.items import Item, Lazily, Listed
-from camlucida.data.places import Place
+from camlucida.data.items import Item, LazyItems, ListDataset
+from camlucida.data.places import Location
 from camlucida.errors import DataError
 from camlucida.extras import need
 
 
-def hugging_face(root: Place) -> Listed:
+def hugging_face(root: Location) -> ListDataset:
     """All splits. The picture is the first column of images, the label the first ClassLabel; boxes are objects.bbox.
 
     Boxes are taken as x, y, width, height, as COCO has them and most such sets do.
@@ -36,51 +36,51 @@ def hugging_face(root: Place) -> Listed:
         ) from None
     splits = dict(loaded) if isinstance(loaded, Mapping) else {str(loaded.split or ""): loaded}
     items, classes = [], tuple[str, ...]()
-    for split, found in splits.items():
-        features = found.features
-        image = _column(features, datasets.Image, root)
+    for split, split_data in splits.items():
+        features = split_data.features
+        image = _first_column(features, datasets.Image, root)
         labels = [key for key, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
         classes = tuple(features[labels[0]].names) if labels else ()
-        rows = found.cast_column(image, datasets.Image(decode=False))
-        for number, label in enumerate(found[labels[0]] if labels else [None] * len(found)):
-            known = int(label) if label is not None and label >= 0 else None
-            name = f"{split}/{number}" if split else str(number)
-            items.append(Item(Row(rows, image, number, name), name, known, split=SPLITS.get(split, split)))
-    return Listed(root.name, Lazily(items, _boxed), classes)
+        rows = split_data.cast_column(image, datasets.Image(decode=False))
+        for index, label in enumerate(split_data[labels[0]] if labels else [None] * len(split_data)):
+            class_index = int(label) if label is not None and label >= 0 else None
+            name = f"{split}/{index}" if split else str(index)
+            items.append(Item(HuggingFaceImage(rows, image, index, name), name, class_index, split=SPLITS.get(split, split)))
+    return ListDataset(root.name, LazyItems(items, _with_boxes), classes)
 
 
 @dataclass(frozen=True)
-class Row:
+class HuggingFaceImage:
     """The picture of one row, read when it is wanted."""
 
     rows: Any
     column: str
-    number: int
+    index: int
     name: str
 
     def stamp(self) -> str:
         """Text that changes with the files of the table, and with the row."""
         files = [Path(file["filename"]).stat() for file in self.rows.cache_files]
-        return f"{[(status.st_size, status.st_mtime_ns) for status in files]} {self.number}"
+        return f"{[(status.st_size, status.st_mtime_ns) for status in files]} {self.index}"
 
     def read(self) -> bytes:
-        stored = self.rows[self.number][self.column]
+        stored = self.rows[self.index][self.column]
         if stored["bytes"] is not None:
             return bytes(stored["bytes"])
         return read_bytes(stored["path"])
 
 
-def _boxed(item: Item) -> Item:
+def _with_boxes(item: Item) -> Item:
     row = item.image
-    if not isinstance(row, Row) or "objects" not in row.rows.column_names:
+    if not isinstance(row, HuggingFaceImage) or "objects" not in row.rows.column_names:
         return item
-    objects = row.rows.select_columns("objects")[row.number]["objects"]
+    objects = row.rows.select_columns("objects")[row.index]["objects"]
     sides = np.array(objects.get("bbox", ()), dtype=np.float64).reshape(-1, 4)
     return replace(item, boxes=np.hstack([sides[:, :2], sides[:, :2] + sides[:, 2:]])) if len(sides) else item
 
 
-def _column(features: Mapping[str, Any], kind: type, root: Path) -> str:
-    found = [key for key, feature in features.items() if isinstance(feature, kind)]
-    if not found:
+def _first_column(features: Mapping[str, Any], kind: type, root: Path) -> str:
+    columns = [key for key, feature in features.items() if isinstance(feature, kind)]
+    if not columns:
         raise DataError(f"hf: {root} has no column of images, but {', '.join(features)}.")
-    return found[0]
+    return columns[0]

@@ -16,72 +16,72 @@ from functools import partial
 
 import numpy as np
 
-from camlucida.data.annotations import read_xml
-from camlucida.data.items import Item, Lazily, Listed
+from camlucida.data.annotations import read_voc_xml
+from camlucida.data.items import Item, LazyItems, ListDataset
 from camlucida.data.matlab import read_mat
-from camlucida.data.places import Place, first, inside, lines_of, pictures_in
+from camlucida.data.places import Location, first_existing, list_folder, read_lines, images_in
 from camlucida.errors import DataError
 
-PICTURES = ("val", "ILSVRC/Data/CLS-LOC/val", "Data/CLS-LOC/val", "ILSVRC2012_img_val", "")
-BOXES = ("Annotations/CLS-LOC/val", "ILSVRC/Annotations/CLS-LOC/val", "bbox/val", "bbox_val", "val", "bbox")
-SOLUTION = ("LOC_val_solution.csv",)
-NAMES = ("LOC_synset_mapping.txt", "synset_words.txt")
-TRUTH = tuple(
+IMAGE_FOLDERS = ("val", "ILSVRC/Data/CLS-LOC/val", "Data/CLS-LOC/val", "ILSVRC2012_img_val", "")
+BOX_FOLDERS = ("Annotations/CLS-LOC/val", "ILSVRC/Annotations/CLS-LOC/val", "bbox/val", "bbox_val", "val", "bbox")
+SOLUTION_FILES = ("LOC_val_solution.csv",)
+NAME_FILES = ("LOC_synset_mapping.txt", "synset_words.txt")
+GROUND_TRUTH_FILES = tuple(
     f"{folder}ILSVRC2012_validation_ground_truth.txt" for folder in ("ILSVRC2012_devkit_t12/data/", "data/", "")
 )
-META = tuple(f"{folder}meta.mat" for folder in ("ILSVRC2012_devkit_t12/data/", "data/", ""))
-CLASSES = 1000
+META_FILES = tuple(f"{folder}meta.mat" for folder in ("ILSVRC2012_devkit_t12/data/", "data/", ""))
+N_CLASSES = 1000
 """What of meta.mat is a class; the rest are groups of them."""
 
 
-def imagenet(root: Place) -> Listed:
+def imagenet(root: Location) -> ListDataset:
     """Labels in the order that networks are trained in: synsets sorted by their number.
 
     Boxes are ImageNet's numbers, taken as edges of the picture's pixels. Raises `DataError` that names what is missing.
     """
-    folder = first(root, PICTURES) or root
-    files = [(name, file) for name, file in pictures_in(folder)]
-    words = _names(root)
-    by_file = _labels(root, files)
-    synsets = sorted(words if len(words) >= CLASSES else {*words, *by_file.values()})
-    numbers = {synset: number for number, synset in enumerate(synsets)}
+    folder = first_existing(root, IMAGE_FOLDERS) or root
+    files = [(name, file) for name, file in images_in(folder)]
+    names = _read_names(root)
+    by_file = _read_labels(root, files)
+    synsets = sorted(names if len(names) >= N_CLASSES else {*names, *by_file.values()})
+    label_of = {synset: number for number, synset in enumerate(synsets)}
     items, problems = [], list[str]()
     for name, file in files:
-        label = numbers.get(by_file.get(file.stem, ""))
-        wrong = () if label is not None else (f"no label: no list names {file.stem}.",)
-        items.append(Item(file, name, label, split="val", problems=wrong))
-    classes = tuple(words.get(synset) or _known(synsets).get(synset, synset) for synset in synsets)
-    boxes = next((p for p in (root / name for name in BOXES) if p.is_dir() and _has_xml(p)), None)
+        label = label_of.get(by_file.get(file.stem, ""))
+        item_problems = () if label is not None else (f"no label: no list names {file.stem}.",)
+        items.append(Item(file, name, label, split="val", problems=item_problems))
+    classes = tuple(names.get(synset) or _torchvision_names(synsets).get(synset, synset) for synset in synsets)
+    boxes = next((p for p in (root / name for name in BOX_FOLDERS) if p.is_dir() and _has_xml(p)), None)
     if boxes is None:
-        problems.append(f"{BOXES[0]}/…xml is missing in {root}: there are no boxes.")
-        return Listed("ImageNet val", items, classes, problems=tuple(problems))
+        problems.append(f"{BOX_FOLDERS[0]}/…xml is missing in {root}: there are no boxes.")
+        return ListDataset("ImageNet val", items, classes, problems=tuple(problems))
     flat = (boxes / f"{items[0].name.rpartition('/')[2].rpartition('.')[0]}.xml").is_file() or "/" not in items[0].name
-    return Listed("ImageNet val", Lazily(items, partial(_boxed, boxes, flat)), classes, problems=tuple(problems))
+    return ListDataset("ImageNet val", LazyItems(items, partial(_with_boxes, boxes, flat)), classes, problems=tuple(problems))
 
 
-def _has_xml(folder: Place) -> bool:
-    entries = inside(folder)
+def _has_xml(folder: Location) -> bool:
+    entries = list_folder(folder)
     inner = next((entry for entry in entries if entry.is_dir()), None)
-    return any(entry.suffix == ".xml" for entry in [*entries, *(inside(inner) if inner is not None else ())])
+    return any(entry.suffix == ".xml" for entry in [*entries, *(list_folder(inner) if inner is not None else ())])
 
 
-def _labels(root: Place, files: list[tuple[str, Place]]) -> Mapping[str, str]:
+def _read_labels(root: Location, files: list[tuple[str, Location]]) -> Mapping[str, str]:
     """Name of a picture without its suffix -> its synset."""
     if all("/" in name for name, _ in files):
         return {file.stem: name.partition("/")[0] for name, file in files}
-    if (solution := first(root, SOLUTION)) is not None:
-        rows = csv.DictReader(lines_of(solution))
+    if (solution := first_existing(root, SOLUTION_FILES)) is not None:
+        rows = csv.DictReader(read_lines(solution))
         return {row["ImageId"]: row["PredictionString"].split()[0] for row in rows if row["PredictionString"]}
-    truth, meta = first(root, TRUTH), first(root, META)
-    if truth is None or meta is None:
-        missing = [name for name, place in ((TRUTH[0], truth), (META[0], meta)) if place is None]
+    ground_truth, meta = first_existing(root, GROUND_TRUTH_FILES), first_existing(root, META_FILES)
+    if ground_truth is None or meta is None:
+        missing = [name for name, location in ((GROUND_TRUTH_FILES[0], ground_truth), (META_FILES[0], meta)) if location is None]
         raise DataError(
             f"ImageNet: {'; '.join(f'{name} is missing in {root}' for name in missing)}. The pictures lie in one "
             "folder, so their classes have to be listed there, or in LOC_val_solution.csv, or be the names of "
             "sub-folders (n01440764/)."
         )
-    synsets = _synsets(meta)
-    answers = lines_of(truth)
+    synsets = _read_synsets(meta)
+    answers = read_lines(ground_truth)
     return {
         file.stem: synsets.get(answers[number - 1], "")
         for _, file in files
@@ -89,36 +89,36 @@ def _labels(root: Place, files: list[tuple[str, Place]]) -> Mapping[str, str]:
     }
 
 
-def _synsets(meta: Place) -> dict[str, str]:
+def _read_synsets(meta: Location) -> dict[str, str]:
     """The challenge's own number of a class -> its synset."""
     (rows,) = read_mat(meta, "synsets")
-    return {str(int(row[0])): str(row[1]) for row in rows if int(row[0]) <= CLASSES}
+    return {str(int(row[0])): str(row[1]) for row in rows if int(row[0]) <= N_CLASSES}
 
 
-def _names(root: Place) -> dict[str, str]:
+def _read_names(root: Location) -> dict[str, str]:
     """Synset -> the first of its words, from a list of them or from the kit."""
-    if (listed := first(root, NAMES)) is not None:
-        pairs = (line.partition(" ")[::2] for line in lines_of(listed))
+    if (name_file := first_existing(root, NAME_FILES)) is not None:
+        pairs = (line.partition(" ")[::2] for line in read_lines(name_file))
         return {synset: words.partition(",")[0].strip() for synset, words in pairs}
-    if (meta := first(root, META)) is not None:
+    if (meta := first_existing(root, META_FILES)) is not None:
         (rows,) = read_mat(meta, "synsets")
-        return {str(row[1]): str(row[2]).partition(",")[0] for row in rows if int(row[0]) <= CLASSES}
+        return {str(row[1]): str(row[2]).partition(",")[0] for row in rows if int(row[0]) <= N_CLASSES}
     return {}
 
 
-def _known(synsets: list[str]) -> Mapping[str, str]:
+def _torchvision_names(synsets: list[str]) -> Mapping[str, str]:
     """torchvision knows the words of all thousand, in their order."""
-    if len(synsets) != CLASSES:
+    if len(synsets) != N_CLASSES:
         return {}
     from torchvision.models._meta import _IMAGENET_CATEGORIES
 
     return dict(zip(synsets, _IMAGENET_CATEGORIES, strict=True))
 
 
-def _boxed(folder: Place, flat: bool, item: Item) -> Item:
+def _with_boxes(folder: Location, flat: bool, item: Item) -> Item:
     name = item.name.rpartition(".")[0]
     try:
-        marked = read_xml(folder / f"{name.rpartition('/')[2] if flat else name}.xml")
+        objects = read_voc_xml(folder / f"{name.rpartition('/')[2] if flat else name}.xml")
     except DataError as error:
         return replace(item, problems=(*item.problems, f"no boxes: {error}."))
-    return replace(item, boxes=np.array([one.box for one in marked], dtype=np.float64).reshape(-1, 4))
+    return replace(item, boxes=np.array([annotated.box for annotated in objects], dtype=np.float64).reshape(-1, 4))

@@ -8,10 +8,10 @@ from functools import partial
 
 import numpy as np
 
-from camlucida.data.annotations import read_xml
-from camlucida.data.indexed import levels
-from camlucida.data.items import Item, Lazily, Listed, Mask
-from camlucida.data.places import Place, first, lines_of, required
+from camlucida.data.annotations import read_voc_xml
+from camlucida.data.indexed import read_index_mask
+from camlucida.data.items import Item, LazyItems, ListDataset, Mask
+from camlucida.data.places import Location, first_existing, read_lines, locate_pieces
 from camlucida.errors import DataError
 
 LAYOUT = "images/<Abyssinian_1.jpg>, annotations/trainval.txt, test.txt, trimaps/<Abyssinian_1.png>, xmls/."
@@ -20,11 +20,11 @@ PIECES = {
     "trainval": ("annotations/trainval.txt",),
     "test": ("annotations/test.txt",),
 }
-ANIMAL, BACKGROUND, UNSURE = 1, 2, 3
+ANIMAL, BACKGROUND, UNCERTAIN = 1, 2, 3
 """What the numbers of a trimap mean."""
 
 
-def oxford_pets(root: Place) -> Listed:
+def oxford_pets(root: Location) -> ListDataset:
     """The official trainval (called train here) and test, labels 0 to 36, animals' masks from the trimaps.
 
     mask   what is surely animal; the unsure border (3) is not in it
@@ -32,50 +32,50 @@ def oxford_pets(root: Place) -> Listed:
            the part "head", where there are some.
     root   the folder, or the one that torchvision makes around it
     """
-    root = first(root, ("oxford-iiit-pet",)) or root
-    found = required("Oxford-IIIT Pet", root, PIECES, LAYOUT)
+    root = first_existing(root, ("oxford-iiit-pet",)) or root
+    pieces = locate_pieces("Oxford-IIIT Pet", root, PIECES, LAYOUT)
     items, names, problems = [], dict[int, str](), list[str]()
     for split, piece in (("train", "trainval"), ("test", "test")):
-        for number, line in enumerate(lines_of(found[piece]), start=1):
+        for number, line in enumerate(read_lines(pieces[piece]), start=1):
             words = line.split()
             if len(words) < 2 or not words[1].isdigit() or words[1] == "0":
                 problems.append(f"{piece}.txt, line {number}: no name and class number, but {line[:40]!r}.")
                 continue
             label = int(words[1]) - 1
             names.setdefault(label, words[0].rpartition("_")[0])
-            items.append(Item(found["images"] / f"{words[0]}.jpg", words[0], label, split=split))
-    classes = tuple(readable(names.get(i, f"class {i + 1}")) for i in range(max(names, default=-1) + 1))
-    notes = root / "annotations"
-    if not (notes / "trimaps").is_dir():
+            items.append(Item(pieces["images"] / f"{words[0]}.jpg", words[0], label, split=split))
+    classes = tuple(class_name(names.get(i, f"class {i + 1}")) for i in range(max(names, default=-1) + 1))
+    annotations = root / "annotations"
+    if not (annotations / "trimaps").is_dir():
         problems.append(f"annotations/trimaps is missing in {root}: there are no masks and no boxes.")
-        return Listed("Oxford-IIIT Pet", items, classes, problems=tuple(problems))
-    return Listed("Oxford-IIIT Pet", Lazily(items, partial(_marked, notes)), classes, problems=tuple(problems))
+        return ListDataset("Oxford-IIIT Pet", items, classes, problems=tuple(problems))
+    return ListDataset("Oxford-IIIT Pet", LazyItems(items, partial(_with_masks, annotations)), classes, problems=tuple(problems))
 
 
-def _marked(notes: Place, item: Item) -> Item:
-    trimap, head = notes / "trimaps" / f"{item.name}.png", notes / "xmls" / f"{item.name}.xml"
+def _with_masks(annotations: Location, item: Item) -> Item:
+    trimap, head = annotations / "trimaps" / f"{item.name}.png", annotations / "xmls" / f"{item.name}.xml"
     try:
-        y, x = np.nonzero(levels(trimap) != BACKGROUND)
+        y, x = np.nonzero(read_index_mask(trimap) != BACKGROUND)
     except DataError as error:
         return replace(item, problems=(f"no mask: {error}",))
     boxes = np.array([[x.min(), y.min(), x.max() + 1, y.max() + 1]], dtype=np.float64) if len(x) else None
-    parts = partial(_head, head, trimap) if head.is_file() else None
+    parts = partial(_read_head_mask, head, trimap) if head.is_file() else None
     files = (trimap, head) if parts is not None else (trimap,)
-    return replace(item, boxes=boxes, mask=partial(_animal, trimap), parts=parts, files=files)
+    return replace(item, boxes=boxes, mask=partial(_read_animal_mask, trimap), parts=parts, files=files)
 
 
-def _animal(trimap: Place) -> Mask:
-    return np.asarray(levels(trimap) == ANIMAL)
+def _read_animal_mask(trimap: Location) -> Mask:
+    return np.asarray(read_index_mask(trimap) == ANIMAL)
 
 
-def _head(file: Place, trimap: Place) -> Mapping[str, Mask]:
-    mask = np.zeros(levels(trimap).shape, dtype=bool)
-    for one in read_xml(file):  # Pascal's: from 1, and both ends belong to it
-        x0, y0, x1, y1 = (round(edge) for edge in one.box)
+def _read_head_mask(file: Location, trimap: Location) -> Mapping[str, Mask]:
+    mask = np.zeros(read_index_mask(trimap).shape, dtype=bool)
+    for annotated in read_voc_xml(file):  # Pascal's: from 1, and both ends belong to it
+        x0, y0, x1, y1 = (round(edge) for edge in annotated.box)
         mask[max(y0 - 1, 0) : y1, max(x0 - 1, 0) : x1] = True
     return {"head": mask}
 
 
-def readable(name: str) -> str:
+def class_name(name: str) -> str:
     """american_pit_bull_terrier -> American Pit Bull Terrier."""
     return " ".join(word.title() for word in name.split("_"))

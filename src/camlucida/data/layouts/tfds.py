@@ -11,9 +11,9 @@ import numpy as np
 from camlucida.data.folders import SPLITS
 from camlucida.data.images import Source
 from camlucida.data.inspecting import stored_size
-from camlucida.data.items import Boxes, Item, Listed
-from camlucida.data.places import Place, lines_of
-from camlucida.data.tfrecords import Value, example, records
+from camlucida.data.items import Boxes, Item, ListDataset
+from camlucida.data.places import Location, read_lines
+from camlucida.data.tfrecords import FeatureValues, parse_example, read_records
 from camlucida.errors import DataError
 
 SHARD = re.compile(r"(?P<name>.+)-(?P<split>\w+)\.tfrecord-\d+-of-\d+$")
@@ -21,7 +21,7 @@ LAYOUT = "<name>/<version>/ with features.json, label.labels.txt and <name>-trai
 
 
 @dataclass(frozen=True)
-class Stored:
+class TFRecordImage:
     """The picture in a record, read when it is wanted."""
 
     file: Path
@@ -37,53 +37,53 @@ class Stored:
     def read(self) -> bytes:
         with self.file.open("rb") as stream:
             stream.seek(self.start)
-            image = example(stream.read(self.length))["image"][0]
+            image = parse_example(stream.read(self.length))["image"][0]
         return image if isinstance(image, bytes) else b""
 
 
-def prepared(root: Place) -> bool:
+def is_prepared(root: Location) -> bool:
     """Whether a folder is what TensorFlow Datasets left behind, or the one around its version."""
-    return _version(root) is not None
+    return _version_folder(root) is not None
 
 
-def tfds(root: Place, name: str = "") -> Listed:
+def tfds(root: Location, name: str = "") -> ListDataset:
     """Every split, with the features image, label, image/filename and objects/bbox, where there are such.
 
     All records are read through once. Raises `DataError` for another form of set, and names what is missing.
     """
-    folder = _version(root)
+    folder = _version_folder(root)
     if folder is None:
         raise DataError(f"no prepared TensorFlow data set in {root}. The layout is: {LAYOUT}.")
     labels = folder / "label.labels.txt"
     if not labels.is_file():
         raise DataError(f"label.labels.txt is missing in {folder}. The layout is: {LAYOUT}.")
-    shards = [(found["split"], file) for file in sorted(folder.iterdir()) if (found := SHARD.fullmatch(file.name))]
-    items = [item for split, shard in shards for item in _items(shard, SPLITS.get(split, split))]
-    return Listed(name or folder.parent.name, items, tuple(map(_readable, lines_of(labels))))
+    shards = [(match["split"], file) for file in sorted(folder.iterdir()) if (match := SHARD.fullmatch(file.name))]
+    items = [item for split, shard in shards for item in _read_items(shard, SPLITS.get(split, split))]
+    return ListDataset(name or folder.parent.name, items, tuple(map(_class_name, read_lines(labels))))
 
 
-def _version(root: Place) -> Path | None:
+def _version_folder(root: Location) -> Path | None:
     if not isinstance(root, Path) or not root.is_dir():
         return None
     folders = [root, *sorted((inner for inner in root.iterdir() if inner.is_dir()), reverse=True)]
     return next((f for f in folders if any(SHARD.fullmatch(file.name) for file in f.iterdir())), None)
 
 
-def _items(shard: Path, split: str) -> list[Item]:
+def _read_items(shard: Path, split: str) -> list[Item]:
     items = []
-    for number, (start, content) in enumerate(records(shard)):
-        features = example(content)
+    for number, (start, content) in enumerate(read_records(shard)):
+        features = parse_example(content)
         if "image" not in features or "label" not in features:
             raise DataError(f"{shard} has no image and label, but {', '.join(features)}: it is no set of classes.")
-        named = features.get("image/filename", [])
-        name = named[0].decode() if named and isinstance(named[0], bytes) else f"{shard.name}/{number}"
-        image: Source = Stored(shard, start, len(content), name)
+        filenames = features.get("image/filename", [])
+        name = filenames[0].decode() if filenames and isinstance(filenames[0], bytes) else f"{shard.name}/{number}"
+        image: Source = TFRecordImage(shard, start, len(content), name)
         label = int(features["label"][0])
         items.append(Item(image, name, label if label >= 0 else None, _boxes(features, image), split=split))
     return items
 
 
-def _boxes(features: dict[str, Value], image: Source) -> Boxes | None:
+def _boxes(features: dict[str, FeatureValues], image: Source) -> Boxes | None:
     """TensorFlow's boxes are top, left, bottom, right as fractions of the picture."""
     values = np.array(features.get("objects/bbox", features.get("bbox", [])), dtype=np.float64)
     if not len(values) or len(values) % 4:
@@ -92,6 +92,6 @@ def _boxes(features: dict[str, Value], image: Source) -> Boxes | None:
     return values.reshape(-1, 4)[:, [1, 0, 3, 2]] * [width, height, width, height]
 
 
-def _readable(name: str) -> str:
+def _class_name(name: str) -> str:
     """n02085936-maltese_dog -> maltese dog; other names stay."""
     return re.sub(r"^n\d{8}-", "", name).replace("_", " ")

@@ -9,24 +9,24 @@ earless = scene.without_part(0, "ears").draw()  # everything else is pixel-ident
 
 from __future__ import annotations
 
-from camlucida.data.toybox.palette import Colours
-from camlucida.data.toybox.sampling import WATERMARK_CLASS, Sample, Toybox, Variant, scene
-from camlucida.data.toybox.scene import Drawing, Placed, Scene, Watermark
+from camlucida.data.toybox.palette import ObjectColours
+from camlucida.data.toybox.sampling import WATERMARK_CLASS, Sample, Toybox, Variant, random_scene
+from camlucida.data.toybox.scene import Drawing, PlacedObject, Scene, Watermark
 from camlucida.data.toybox.shapes import CLASSES, KINDS, Kind, Part
 
 __all__ = [
     "CLASSES",
     "KINDS",
     "WATERMARK_CLASS",
-    "Colours",
+    "ObjectColours",
     "Drawing",
     "Kind",
     "Part",
-    "Placed",
+    "PlacedObject",
     "Sample",
     "Scene",
     "Toybox",
     "Variant",
     "Watermark",
-    "scene",
+    "random_scene",
 ]

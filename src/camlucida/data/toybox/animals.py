@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from camlucida.data.toybox.curves import blob, ellipse, mirrored, polygon, stroke
+from camlucida.data.toybox.curves import blob, ellipse, mirror, polygon, stroke
 from camlucida.data.toybox.kinds import Kind, part
 from camlucida.data.toybox.palette import AUTUMN, BROWN, GREY
 
@@ -29,10 +29,10 @@ CAT = Kind(
             ),
             ellipse("light", 0, 0.45, 0.19, 0.28, rim=0),
         ),
-        part("paws", *mirrored(ellipse("light", 0.17, 0.90, 0.15, 0.10))),
+        part("paws", *mirror(ellipse("light", 0.17, 0.90, 0.15, 0.10))),
         part(
             "ears",
-            *mirrored(
+            *mirror(
                 polygon("body", (0.53, -0.36), (0.56, -0.99), (0.08, -0.70)),
                 polygon("pink", (0.44, -0.56), (0.47, -0.85), (0.23, -0.70), rim=0),
             ),
@@ -51,24 +51,24 @@ CAT = Kind(
                 (-0.38, -0.68),
             ),
             stroke("dark", 0.05, (0, -0.76), (0, -0.62), rim=0),
-            *mirrored(stroke("dark", 0.05, (0.12, -0.75), (0.10, -0.64), rim=0)),
+            *mirror(stroke("dark", 0.05, (0.12, -0.75), (0.10, -0.64), rim=0)),
         ),
         part(
             "muzzle",
-            *mirrored(ellipse("light", 0.095, -0.13, 0.14, 0.10, rim=0)),
+            *mirror(ellipse("light", 0.095, -0.13, 0.14, 0.10, rim=0)),
             polygon("pink", (-0.08, -0.26), (0.08, -0.26), (0, -0.16), rim=0.02),
-            *mirrored(stroke("black", 0.03, (0, -0.16), (0.04, -0.08), (0.13, -0.08), rim=0)),
+            *mirror(stroke("black", 0.03, (0, -0.16), (0.04, -0.08), (0.13, -0.08), rim=0)),
         ),
         part(
             "whiskers",
-            *mirrored(
+            *mirror(
                 stroke("black", 0.03, (0.22, -0.17), (0.76, -0.26), rim=0),
                 stroke("black", 0.03, (0.22, -0.12), (0.76, -0.07), rim=0),
             ),
         ),
         part(
             "eyes",
-            *mirrored(
+            *mirror(
                 ellipse("yellow", 0.23, -0.38, 0.125, 0.13, rim=0.025),
                 ellipse("black", 0.23, -0.38, 0.045, 0.115, rim=0),
             ),
@@ -126,7 +126,7 @@ DOG = Kind(
         ),
         part(
             "ears",
-            *mirrored(
+            *mirror(
                 blob(
                     "dark",
                     (_FACE + 0.20, -0.84),
@@ -168,7 +168,7 @@ DOG = Kind(
         ),
         part(
             "eyes",
-            *mirrored(
+            *mirror(
                 ellipse("white", _FACE + 0.17, -0.58, 0.085, 0.10, rim=0.02),
                 ellipse("black", _FACE + 0.15, -0.56, 0.05, 0.06, rim=0),
                 about=_FACE,

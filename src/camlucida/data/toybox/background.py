@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from camlucida.data.toybox.curves import Points, blob, polygon, stroke
-from camlucida.data.toybox.palette import ANY, GREY, RGB, Hues, colour, mixed
+from camlucida.data.toybox.palette import ANY_HUE, GREY, RGB, Hues, random_colour, mix
 
 _NOISE, _PALETTE, _CLUTTER = 11, 12, 13  # one stream of random numbers each, so that none shifts another
 _MUTED: Hues = (0.0, 1.0, 0.05, 0.55, 0.2, 0.95)
@@ -21,13 +21,13 @@ _MUTED: Hues = (0.0, 1.0, 0.05, 0.55, 0.2, 0.95)
 def background(seed: int, size: int) -> NDArray[np.float32]:
     """Fractal noise: (size, size, 3), RGB in 0..255."""
     rng = np.random.default_rng([_PALETTE, seed])
-    anchors = np.array([colour(rng, _MUTED if rng.random() < 0.8 else ANY) for _ in range(3)], np.float32)
+    anchors = np.array([random_colour(rng, _MUTED if rng.random() < 0.8 else ANY_HUE) for _ in range(3)], np.float32)
     rough, contrast, shade = rng.uniform(0.35, 0.72), rng.uniform(50, 120), rng.uniform(4, 26)
     hue, light = _fractal(seed, size, float(rough))
-    where = np.clip(127.5 + contrast * hue, 0, 255).astype(np.uint8)
+    positions = np.clip(127.5 + contrast * hue, 0, 255).astype(np.uint8)
     steps = np.linspace(0, 1, 256)
     table = np.stack([np.interp(steps, (0.0, 0.5, 1.0), anchors[:, c]) for c in range(3)], axis=1)
-    noise: NDArray[np.float32] = table.astype(np.float32)[where] + (shade * light)[:, :, None]
+    noise: NDArray[np.float32] = table.astype(np.float32)[positions] + (shade * light)[:, :, None]
     return np.clip(noise, 0, 255)
 
 
@@ -67,9 +67,9 @@ def _patch(rng: np.random.Generator) -> list[tuple[Points, RGB]]:
         shape = blob("body", *knots)
     else:
         shape = stroke("body", float(rng.uniform(0.08, 0.3)), *knots[:3])
-    fill = colour(rng, ANY if rng.random() < 0.6 else GREY)
+    fill = random_colour(rng, ANY_HUE if rng.random() < 0.6 else GREY)
     scale, centre = float(rng.uniform(0.05, 0.26)), rng.uniform(0, 1, 2)
     layers = [(shape.points * scale + centre, fill)]
     if rng.random() < 0.5 and shape.rim is not None:
-        layers.insert(0, (shape.rim * scale + centre, mixed(fill, (18, 14, 20), 0.8)))
+        layers.insert(0, (shape.rim * scale + centre, mix(fill, (18, 14, 20), 0.8)))
     return layers

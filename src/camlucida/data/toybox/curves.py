@@ -50,7 +50,7 @@ def ellipse(role: str, cx: float, cy: float, rx: float, ry: float, tilt: float =
 def polygon(role: str, *corners: Point, rim: float = RIM) -> Shape:
     """A polygon with straight edges."""
     points = np.array(corners, dtype=np.float64)
-    return Shape(points, role, _grown(points, rim) if rim else None)
+    return Shape(points, role, _offset_outline(points, rim) if rim else None)
 
 
 def box(role: str, left: float, top: float, right: float, bottom: float, rim: float = RIM) -> Shape:
@@ -61,7 +61,7 @@ def box(role: str, left: float, top: float, right: float, bottom: float, rim: fl
 def blob(role: str, *knots: Point, rim: float = RIM) -> Shape:
     """A closed smooth curve (Catmull-Rom) through the knots."""
     points = _smooth(np.array(knots, dtype=np.float64), closed=True)
-    return Shape(points, role, _grown(points, rim) if rim else None)
+    return Shape(points, role, _offset_outline(points, rim) if rim else None)
 
 
 def stroke(role: str, width: float, *knots: Point, rim: float = RIM) -> Shape:
@@ -82,7 +82,7 @@ def ring(role: str, cx: float, cy: float, rx: float, ry: float, width: float, ri
     return Shape(band(width / 2), role, band(width / 2 + rim) if rim else None)
 
 
-def mirrored(*shapes: Shape, about: float = 0.0) -> tuple[Shape, ...]:
+def mirror(*shapes: Shape, about: float = 0.0) -> tuple[Shape, ...]:
     """The shapes and their mirror images about the upright line x = about."""
 
     def flip(points: Points) -> Points:
@@ -106,7 +106,7 @@ def _smooth(knots: Points, *, closed: bool, steps: int = 6) -> Points:
     return curve
 
 
-def _grown(points: Points, by: float) -> Points:
+def _offset_outline(points: Points, distance: float) -> Points:
     """The polygon with every edge moved outwards; a sharp corner moves by at most twice `by`."""
     edge = np.roll(points, -1, axis=0) - points
     normal = np.stack([edge[:, 1], -edge[:, 0]], axis=1)
@@ -115,7 +115,7 @@ def _grown(points: Points, by: float) -> Points:
     if np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)) < 0:
         normal = -normal  # the corners run the other way round
     corner = normal + np.roll(normal, 1, axis=0)
-    grown: Points = points + by * corner / np.maximum(np.sum(corner**2, axis=1, keepdims=True) / 2, 0.5)
+    grown: Points = points + distance * corner / np.maximum(np.sum(corner**2, axis=1, keepdims=True) / 2, 0.5)
     return grown
 
 

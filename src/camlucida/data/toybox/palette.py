@@ -13,7 +13,7 @@ RGB: TypeAlias = tuple[int, int, int]
 Hues: TypeAlias = tuple[float, float, float, float, float, float]
 """A range of colours: hue from, to; saturation from, to; value from, to; all in 0..1."""
 
-ANY: Hues = (0.0, 1.0, 0.25, 0.9, 0.5, 0.98)
+ANY_HUE: Hues = (0.0, 1.0, 0.25, 0.9, 0.5, 0.98)
 BROWN: Hues = (0.04, 0.10, 0.35, 0.75, 0.45, 0.85)
 GREY: Hues = (0.0, 1.0, 0.0, 0.12, 0.35, 0.92)
 GOLD: Hues = (0.10, 0.15, 0.5, 0.8, 0.75, 0.95)
@@ -34,7 +34,7 @@ FIXED: dict[str, RGB] = {
 
 
 @dataclass(frozen=True)
-class Colours:
+class ObjectColours:
     """The paint of one object, each red, green, blue in 0..255."""
 
     body: RGB
@@ -52,27 +52,27 @@ class Colours:
         return colour
 
 
-def paint(rng: np.random.Generator, natural: tuple[Hues, ...]) -> Colours:
+def random_object_colours(rng: np.random.Generator, natural: tuple[Hues, ...]) -> ObjectColours:
     """Random colours for one object: natural ones in two cases of three, else any."""
-    usual = bool(natural) and rng.random() < 2 / 3
-    body = colour(rng, natural[int(rng.integers(len(natural)))] if usual else ANY)
-    return Colours(
+    use_natural = bool(natural) and rng.random() < 2 / 3
+    body = random_colour(rng, natural[int(rng.integers(len(natural)))] if use_natural else ANY_HUE)
+    return ObjectColours(
         body=body,
-        light=mixed(body, (255, 255, 250), 0.6),
-        dark=mixed(body, (20, 16, 24), 0.4),
-        accent=colour(rng, ANY),
-        line=mixed(body, (18, 14, 20), float(rng.uniform(0.72, 0.92))),
+        light=mix(body, (255, 255, 250), 0.6),
+        dark=mix(body, (20, 16, 24), 0.4),
+        accent=random_colour(rng, ANY_HUE),
+        line=mix(body, (18, 14, 20), float(rng.uniform(0.72, 0.92))),
     )
 
 
-def colour(rng: np.random.Generator, hues: Hues) -> RGB:
+def random_colour(rng: np.random.Generator, hues: Hues) -> RGB:
     """One colour from a range."""
     h, s, v = (float(rng.uniform(hues[i], hues[i + 1])) for i in (0, 2, 4))
     r, g, b = hsv_to_rgb(h % 1.0, s, v)
     return round(r * 255), round(g * 255), round(b * 255)
 
 
-def mixed(one: RGB, other: RGB, share: float) -> RGB:
+def mix(base: RGB, other: RGB, fraction: float) -> RGB:
     """`one` with the given share of `other` in it."""
-    r, g, b = (round(a + (c - a) * share) for a, c in zip(one, other, strict=True))
+    r, g, b = (round(a + (c - a) * fraction) for a, c in zip(base, other, strict=True))
     return r, g, b

@@ -12,8 +12,8 @@ from typing import Literal, get_args
 import numpy as np
 from PIL import Image
 
-from camlucida.data.toybox.palette import paint
-from camlucida.data.toybox.scene import Drawing, Placed, Scene, Watermark
+from camlucida.data.toybox.palette import random_object_colours
+from camlucida.data.toybox.scene import Drawing, PlacedObject, Scene, Watermark
 from camlucida.data.toybox.shapes import CLASSES, KINDS
 from camlucida.errors import DataError, nearest
 
@@ -25,7 +25,7 @@ WATERMARK_CLASS = "boat"
 """The class that the stamp goes with in the variant "watermark"."""
 
 _SCENE, _STAMP = 1, 2  # separate streams, so that the variants of a seed differ by the stamp alone
-_TRIES = 24
+_N_TRIES = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,20 +71,20 @@ class Toybox:
         return (self[i] for i in range(self._n))
 
     def __getitem__(self, index: int) -> Sample:
-        made = self.scene(index)
-        drawing = made.draw()
-        labels = made.labels
-        return Sample(drawing.image, labels[0] if labels else -1, labels, drawing, made)
+        scene = self.scene(index)
+        drawing = scene.draw()
+        labels = scene.labels
+        return Sample(drawing.image, labels[0] if labels else -1, labels, drawing, scene)
 
     def scene(self, index: int) -> Scene:
         """The scene at `index`, not drawn."""
         if not -self._n <= index < self._n:
             raise IndexError(f"No scene {index} in a Toybox of {self._n}.")  # what iteration expects
         seed = (self._seed, index % self._n)
-        return scene(seed, self._kinds, self._objects, self._variant, self._size)
+        return random_scene(seed, self._kinds, self._objects, self._variant, self._size)
 
 
-def scene(
+def random_scene(
     seed: int | Sequence[int],
     kinds: Sequence[str] | None = None,
     objects: int = 1,
@@ -107,12 +107,12 @@ def scene(
     if variant == "empty":
         return Scene(size, ground, clutter=int(rng.integers(7)))
     patches = int(rng.integers(3))
-    chosen = _chosen(rng, CLASSES if kinds is None else tuple(kinds), objects)
-    placed = tuple(
-        _object(rng, kind, x, y, half) for kind, (x, y, half) in zip(chosen, _layout(rng, objects), strict=True)
+    chosen = _choose_kinds(rng, CLASSES if kinds is None else tuple(kinds), objects)
+    placed_objects = tuple(
+        _random_object(rng, kind, x, y, half) for kind, (x, y, half) in zip(chosen, _layout(rng, objects), strict=True)
     )
-    stamp = _stamp(np.random.default_rng([_STAMP, len(seeds), *seeds]), variant, chosen)
-    return Scene(size, ground, placed, patches, stamp)
+    watermark = _random_watermark(np.random.default_rng([_STAMP, len(seeds), *seeds]), variant, chosen)
+    return Scene(size, ground, placed_objects, patches, watermark)
 
 
 def _check(kinds: Sequence[str] | None, objects: int, variant: str) -> None:
@@ -121,14 +121,14 @@ def _check(kinds: Sequence[str] | None, objects: int, variant: str) -> None:
         raise DataError(f"No variant {variant!r} of toybox.{nearest(variant, known)} Known: {', '.join(known)}.")
     if objects < 1:
         raise DataError(f"A scene has 1 or more objects, not {objects}; for none, ask for variant 'empty'.")
-    for kind in () if kinds is None else kinds:
-        if kind not in KINDS:
-            raise DataError(f"No kind {kind!r} in toybox.{nearest(kind, CLASSES)} Known: {', '.join(CLASSES)}.")
+    for error_type in () if kinds is None else kinds:
+        if error_type not in KINDS:
+            raise DataError(f"No kind {error_type!r} in toybox.{nearest(error_type, CLASSES)} Known: {', '.join(CLASSES)}.")
     if kinds is not None and not kinds:
         raise DataError(f"No kinds to choose from. Known: {', '.join(CLASSES)}.")
 
 
-def _chosen(rng: np.random.Generator, kinds: tuple[str, ...], objects: int) -> list[str]:
+def _choose_kinds(rng: np.random.Generator, kinds: tuple[str, ...], objects: int) -> list[str]:
     """So many kinds in random order; none twice before all are used."""
     rounds = -(-objects // len(kinds))
     order = [kinds[int(i)] for _ in range(rounds) for i in rng.permutation(len(kinds))]
@@ -138,43 +138,43 @@ def _chosen(rng: np.random.Generator, kinds: tuple[str, ...], objects: int) -> l
 def _layout(rng: np.random.Generator, objects: int) -> list[tuple[float, float, float]]:
     """Centre and half extent of each object: the best of a few tries each, so that they hardly overlap."""
     high = 0.42 if objects == 1 else 0.40 / objects**0.5
-    spots: list[tuple[float, float, float]] = []
+    positions: list[tuple[float, float, float]] = []
     for _ in range(objects):
         half = float(rng.uniform(0.62, 1.0)) * high
         edge = 0.92 * half  # a tail may stick out of the frame, an object may not
-        tries = rng.uniform(edge, 1 - edge, (_TRIES if spots else 1, 2))
-        if spots:
-            other = np.array(spots)
-            away = np.hypot(*(tries[:, None] - other[None, :, :2]).transpose(2, 0, 1))
-            gap = (away / (half + other[:, 2])).min(axis=1)
+        tries = rng.uniform(edge, 1 - edge, (_N_TRIES if positions else 1, 2))
+        if positions:
+            other = np.array(positions)
+            distances = np.hypot(*(tries[:, None] - other[None, :, :2]).transpose(2, 0, 1))
+            gap = (distances / (half + other[:, 2])).min(axis=1)
             good = np.flatnonzero(gap >= 1.0)
             best = tries[good[0] if good.size else int(gap.argmax())]
         else:
             best = tries[0]
-        spots.append((float(best[0]), float(best[1]), half))
-    return spots
+        positions.append((float(best[0]), float(best[1]), half))
+    return positions
 
 
-def _object(rng: np.random.Generator, kind: str, x: float, y: float, half: float) -> Placed:
+def _random_object(rng: np.random.Generator, kind: str, x: float, y: float, half: float) -> PlacedObject:
     """One object with random paint and pose."""
     turn = KINDS[kind].turn
-    return Placed(
+    return PlacedObject(
         kind,
         x,
         y,
         half,
-        paint(rng, KINDS[kind].natural),
+        random_object_colours(rng, KINDS[kind].natural),
         angle=float(rng.uniform(-turn, turn)),
         flip=bool(rng.random() < 0.5),
     )
 
 
-def _stamp(rng: np.random.Generator, variant: str, chosen: list[str]) -> Watermark | None:
+def _random_watermark(rng: np.random.Generator, variant: str, chosen: list[str]) -> Watermark | None:
     """The watermark that the variant puts on a scene with these objects: in a random corner."""
     half = float(rng.uniform(0.09, 0.11))
     x, y = (float(half + 0.02 + rng.uniform(0, 0.03)) for _ in range(2))
     right, low, coin = rng.random(3) < 0.5
-    wanted = coin if variant == "watermark_control" else WATERMARK_CLASS in chosen
-    if variant == "clean" or not wanted:
+    has_watermark = coin if variant == "watermark_control" else WATERMARK_CLASS in chosen
+    if variant == "clean" or not has_watermark:
         return None
     return Watermark(1 - x if right else x, 1 - y if low else y, half, float(rng.uniform(0.75, 0.95)))

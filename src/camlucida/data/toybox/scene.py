@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from camlucida.data.toybox.canvas import Canvas
-from camlucida.data.toybox.palette import Colours
+from camlucida.data.toybox.palette import ObjectColours
 from camlucida.data.toybox.shapes import CLASSES, KINDS
 from camlucida.errors import DataError, nearest
 
@@ -22,7 +22,7 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedObject:
     """One object in a scene.
 
     kind      its class name
@@ -37,7 +37,7 @@ class Placed:
     x: float
     y: float
     size: float
-    colours: Colours
+    colours: ObjectColours
     angle: float = 0.0
     flip: bool = False
     left_out: tuple[str, ...] = ()
@@ -88,66 +88,66 @@ class Scene:
 
     size: int
     background: int
-    placed: tuple[Placed, ...] = ()
+    objects: tuple[PlacedObject, ...] = ()
     clutter: int = 0
     watermark: Watermark | None = None
 
     @property
     def labels(self) -> tuple[int, ...]:
         """The class of each object: indices into CLASSES."""
-        return tuple(CLASSES.index(thing.kind) for thing in self.placed)
+        return tuple(CLASSES.index(placed.kind) for placed in self.objects)
 
     def draw(self) -> Drawing:
         """The picture with its masks, boxes and parts."""
         canvas = self._canvas()
         masks = canvas.masks()
-        names = [thing.parts for thing in self.placed]
+        names = [placed.parts for placed in self.objects]
         parts = [dict(zip(n, canvas.parts(i, masks[i]), strict=True)) for i, n in enumerate(names)]
         boxes = tuple(_box(mask) for mask in masks)
         return Drawing(canvas.image(), masks, boxes, tuple(parts), canvas.watermark_mask())
 
-    def picture(self) -> Image.Image:
+    def image(self) -> Image.Image:
         """The picture alone (RGB): quicker than `draw`, the same bytes."""
         return self._canvas().image()
 
     def without(self, index: int) -> Scene:
         """The same scene without the object at `index`."""
         self._check(index)
-        return replace(self, placed=self.placed[:index] + self.placed[index + 1 :])
+        return replace(self, objects=self.objects[:index] + self.objects[index + 1 :])
 
     def without_part(self, index: int, part: str) -> Scene:
         """The same scene with one part of the object at `index` left out."""
         self._check(index)
-        thing = self.placed[index]
-        if part not in thing.parts:
+        placed = self.objects[index]
+        if part not in placed.parts:
             raise DataError(
-                f"A {thing.kind} here has no part {part!r}.{nearest(part, thing.parts)} "
-                f"Its parts: {', '.join(thing.parts)}."
+                f"A {placed.kind} here has no part {part!r}.{nearest(part, placed.parts)} "
+                f"Its parts: {', '.join(placed.parts)}."
             )
-        changed = replace(thing, left_out=(*thing.left_out, part))
-        return replace(self, placed=(*self.placed[:index], changed, *self.placed[index + 1 :]))
+        changed = replace(placed, left_out=(*placed.left_out, part))
+        return replace(self, objects=(*self.objects[:index], changed, *self.objects[index + 1 :]))
 
     def without_watermark(self) -> Scene:
         """The same scene without its stamp."""
         return replace(self, watermark=None)
 
-    def sized(self, size: int) -> Scene:
+    def resized(self, size: int) -> Scene:
         """The same scene, `size` pixels wide and high."""
         return replace(self, size=size)
 
     def _check(self, index: int) -> None:
-        if not 0 <= index < len(self.placed):
-            raise DataError(f"No object {index} in a scene with {len(self.placed)} objects (counted from 0).")
+        if not 0 <= index < len(self.objects):
+            raise DataError(f"No object {index} in a scene with {len(self.objects)} objects (counted from 0).")
 
     def _canvas(self) -> Canvas:
         if self.size < 8:
             raise DataError(f"A scene of {self.size} pixels is too small to draw; ask for 8 or more.")
         canvas = Canvas(self.size, self.background, self.clutter)
-        for thing in self.placed:
-            if thing.kind not in KINDS:
-                raise DataError(f"No kind {thing.kind!r} in toybox. Known: {', '.join(CLASSES)}.")
-            centre = (thing.x, thing.y)
-            canvas.add(KINDS[thing.kind], thing.parts, centre, thing.size, thing.angle, thing.flip, thing.colours)
+        for placed in self.objects:
+            if placed.kind not in KINDS:
+                raise DataError(f"No kind {placed.kind!r} in toybox. Known: {', '.join(CLASSES)}.")
+            centre = (placed.x, placed.y)
+            canvas.add(KINDS[placed.kind], placed.parts, centre, placed.size, placed.angle, placed.flip, placed.colours)
         if (stamp := self.watermark) is not None:
             canvas.stamp((stamp.x, stamp.y), stamp.size, stamp.opacity)
         return canvas

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from camlucida.data.toybox.curves import blob, box, ellipse, mirrored, polygon, ring, stroke
+from camlucida.data.toybox.curves import blob, box, ellipse, mirror, polygon, ring, stroke
 from camlucida.data.toybox.kinds import Kind, part
 from camlucida.data.toybox.palette import AUTUMN, BROWN, GOLD, GREEN, GREY
 
@@ -47,9 +47,9 @@ CAR = Kind(
         ),
         part(
             "wheels",
-            *mirrored(ellipse("black", 0.54, 0.38, 0.23, 0.23, rim=0.02)),
-            *mirrored(ellipse("light", 0.54, 0.38, 0.11, 0.11, rim=0)),
-            *mirrored(ellipse("line", 0.54, 0.38, 0.04, 0.04, rim=0)),
+            *mirror(ellipse("black", 0.54, 0.38, 0.23, 0.23, rim=0.02)),
+            *mirror(ellipse("light", 0.54, 0.38, 0.11, 0.11, rim=0)),
+            *mirror(ellipse("line", 0.54, 0.38, 0.04, 0.04, rim=0)),
         ),
     ),
 )
@@ -71,7 +71,7 @@ HOUSE = Kind(
         ),
         part(
             "windows",
-            *mirrored(
+            *mirror(
                 box("glass", 0.30, 0.16, 0.60, 0.48, rim=0.03),
                 stroke("white", 0.04, (0.45, 0.17), (0.45, 0.47), rim=0),
                 stroke("white", 0.04, (0.31, 0.32), (0.59, 0.32), rim=0),

@@ -8,6 +8,6 @@ calls, norms   a function as one of what relevance may reach; norms with their s
 """
 
 from camlucida.engine.relevance.mode import RULES, RelevanceMode, RelevanceRule
-from camlucida.engine.relevance.run import Relevances, note_reader
+from camlucida.engine.relevance.run import LrpRun, register_reader
 
-__all__ = ["RULES", "RelevanceMode", "RelevanceRule", "Relevances", "note_reader"]
+__all__ = ["RULES", "RelevanceMode", "RelevanceRule", "LrpRun", "register_reader"]

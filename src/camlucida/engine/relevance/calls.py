@@ -13,7 +13,7 @@ from camlucida.engine import structure
 
 
 @dataclass(frozen=True)
-class Call:
+class OpCall:
     """A function with its arguments; `live` are those, each once, that relevance may reach."""
 
     func: Callable[..., Any]
@@ -23,37 +23,37 @@ class Call:
     live: tuple[Tensor, ...]
     in_place: bool
 
-    def given(self, names: Sequence[str]) -> dict[str, Any]:
+    def named_arguments(self, names: Sequence[str]) -> dict[str, Any]:
         """All arguments by name."""
         return {**dict(zip(names, self.args, strict=False)), **self.kwargs}
 
-    def holding(self, *constant: Tensor) -> Call:
+    def with_constants(self, *constant: Tensor) -> OpCall:
         """The same with these arguments cut off."""
 
-        def cut(_: structure.Path, t: Tensor) -> Tensor:
+        def detach(_: structure.Path, t: Tensor) -> Tensor:
             return t.detach() if any(t is c for c in constant) else t
 
         live = tuple(t for t in self.live if not any(t is c for c in constant))
-        return Call(
+        return OpCall(
             self.func,
             self.name,
-            structure.transform(tuple(self.args), cut),
-            structure.transform(dict(self.kwargs), cut),
+            structure.transform(tuple(self.args), detach),
+            structure.transform(dict(self.kwargs), detach),
             live,
             self.in_place,
         )
 
-    def function(self) -> Callable[..., Any]:
+    def as_function(self) -> Callable[..., Any]:
         """What was called, as a function of `live`. It holds none of these: they may stand in its own graph."""
         blanks = [torch.empty(0) for _ in self.live]
-        where = {id(t): blank for t, blank in zip(self.live, blanks, strict=True)}
-        form = structure.transform((tuple(self.args), dict(self.kwargs)), lambda _, t: where.get(id(t), t))
+        blank_of = {id(t): blank for t, blank in zip(self.live, blanks, strict=True)}
+        template = structure.transform((tuple(self.args), dict(self.kwargs)), lambda _, t: blank_of.get(id(t), t))
         func, in_place = self.func, self.in_place
 
         def run(*live: Tensor) -> Any:
             # Written to is a clone, and by the caller then what the network itself holds.
-            put = {id(b): t.clone() if in_place else t for b, t in zip(blanks, live, strict=True)}
-            args, kwargs = structure.transform(form, lambda _, t: put.get(id(t), t))
+            values = {id(b): t.clone() if in_place else t for b, t in zip(blanks, live, strict=True)}
+            args, kwargs = structure.transform(template, lambda _, t: values.get(id(t), t))
             return func(*args, **kwargs)
 
         return run

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 
-def words(text: str) -> frozenset[str]:
+def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-SAME = {
-    **dict.fromkeys(words("__add__ __radd__ __iadd__"), "add"),
-    **dict.fromkeys(words("__sub__ __isub__ __rsub__ rsub subtract subtract_"), "sub"),
-    **dict.fromkeys(words("__mul__ __rmul__ __imul__ multiply multiply_"), "mul"),
-    **dict.fromkeys(words("__truediv__ __itruediv__ __div__ __idiv__ divide divide_ true_divide true_divide_"), "div"),
-    **dict.fromkeys(words("__rtruediv__ __rdiv__"), "reciprocal"),
-    **dict.fromkeys(words("__matmul__ __rmatmul__"), "matmul"),
-    **dict.fromkeys(words("__pow__ __ipow__"), "pow"),
-    **dict.fromkeys(words("__neg__ negative"), "neg"),
+CANONICAL_NAMES = {
+    **dict.fromkeys(_names("__add__ __radd__ __iadd__"), "add"),
+    **dict.fromkeys(_names("__sub__ __isub__ __rsub__ rsub subtract subtract_"), "sub"),
+    **dict.fromkeys(_names("__mul__ __rmul__ __imul__ multiply multiply_"), "mul"),
+    **dict.fromkeys(_names("__truediv__ __itruediv__ __div__ __idiv__ divide divide_ true_divide true_divide_"), "div"),
+    **dict.fromkeys(_names("__rtruediv__ __rdiv__"), "reciprocal"),
+    **dict.fromkeys(_names("__matmul__ __rmatmul__"), "matmul"),
+    **dict.fromkeys(_names("__pow__ __ipow__"), "pow"),
+    **dict.fromkeys(_names("__neg__ negative"), "neg"),
 }
-IN_PLACE = words("__iadd__ __isub__ __imul__ __itruediv__ __idiv__ __ipow__")
+IN_PLACE = _names("__iadd__ __isub__ __imul__ __itruediv__ __idiv__ __ipow__")
 
-NATURAL = words(
+ROUTING = _names(
     """
     reshape reshape_as view view_as flatten unflatten ravel permute transpose t T mT H mH movedim moveaxis swapaxes
     swapdims squeeze unsqueeze expand expand_as broadcast_to repeat repeat_interleave tile contiguous clone to float
@@ -34,10 +34,10 @@ NATURAL = words(
 )
 """Those that move, copy or choose: the gradient of a choice goes where relevance goes."""
 
-GATES = words("sigmoid hardsigmoid tanh erf relu6 hardtanh special_expit special_erf")
+GATES = _names("sigmoid hardsigmoid tanh erf relu6 hardtanh special_expit special_erf")
 """What may stand for an open or closed gate, where it is multiplied with a signal."""
 
-ELEMENTWISE = GATES | words(
+ELEMENTWISE = GATES | _names(
     """
     relu leaky_relu prelu rrelu elu selu celu gelu silu mish hardswish softplus softsign logsigmoid threshold clamp
     clamp_min clamp_max clip tanhshrink softshrink hardshrink neg abs exp expm1 log log1p sqrt rsqrt square pow
@@ -47,7 +47,7 @@ ELEMENTWISE = GATES | words(
 )
 """Those of one value each. The length by which `normalize` divides is constant."""
 
-AFFINE = words(
+AFFINE = _names(
     """
     add sub sum mean cumsum diff fold avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d
     adaptive_avg_pool3d interpolate upsample upsample_bilinear upsample_nearest
@@ -56,8 +56,8 @@ AFFINE = words(
 """Those that are linear in all they are given, together."""
 
 BILINEAR = {
-    **dict.fromkeys(words("matmul mm bmm mv dot inner outer tensordot grid_sample linear bilinear"), 0),
-    **dict.fromkeys(words("einsum addmm addbmm baddbmm addmv addcmul"), 1),
+    **dict.fromkeys(_names("matmul mm bmm mv dot inner outer tensordot grid_sample linear bilinear"), 0),
+    **dict.fromkeys(_names("einsum addmm addbmm baddbmm addmv addcmul"), 1),
 }
 """Those that multiply what they are given, and which argument is the first of their factors."""
 
@@ -70,7 +70,7 @@ WEIGHTED = {
 }
 """Layers with weights, and the names of their arguments."""
 
-STRAY = words(
+UNCAUGHT = _names(
     """
     Mul Add Sub Rsub Div Mean Sum Addmm Mm Bmm Baddbmm Mv Convolution CudnnConvolution MkldnnConvolution Sigmoid Relu
     Gelu Silu Tanh Hardswish Hardsigmoid Hardtanh Elu LeakyRelu Mish Softplus Clamp Softmax LogSoftmax Pow Exp Log Sqrt

@@ -25,14 +25,14 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from camlucida.engine import structure
-from camlucida.engine.relevance.calls import Call, full_name, short_name
-from camlucida.engine.relevance.functions import AFFINE, BILINEAR, ELEMENTWISE, GATES, IN_PLACE, NATURAL, SAME, WEIGHTED
-from camlucida.engine.relevance.norms import NORMS, fold_of
-from camlucida.engine.relevance.shares import Affine, Fold, Passed, Share, Unruled, Weighted
+from camlucida.engine.relevance.calls import OpCall, full_name, short_name
+from camlucida.engine.relevance.functions import AFFINE, BILINEAR, ELEMENTWISE, GATES, IN_PLACE, ROUTING, CANONICAL_NAMES, WEIGHTED
+from camlucida.engine.relevance.norms import NORMS, find_fold
+from camlucida.engine.relevance.shares import AffineRule, BatchNormFold, PassThrough, LrpRule, NoRule, WeightedRule
 from camlucida.engine.trace import at_least_float32
 from camlucida.errors import MethodError, nearest
 
-RULES: dict[str, tuple[Share, Share, Share]] = {
+RULES: dict[str, tuple[LrpRule, LrpRule, LrpRule]] = {
     "composite": ("flat", "z_plus", "epsilon"),
     "epsilon": ("epsilon", "epsilon", "epsilon"),
     "gamma": ("gamma", "gamma", "gamma"),
@@ -62,13 +62,13 @@ class RelevanceMode(TorchFunctionMode):
     picture   what the network is given, so that the first layer is known; None where the graph begins at a layer
     """
 
-    def __init__(self, rule: RelevanceRule, picture: Tensor | None) -> None:
+    def __init__(self, rule: RelevanceRule, image: Tensor | None) -> None:
         super().__init__()
         self.rule = rule
         self.at_first, self.at_conv, self.at_dense = RULES[rule.name]
         self._marks = WeakTensorKeyDictionary()
-        if picture is not None:
-            self._marks[picture] = frozenset({"raw"})
+        if image is not None:
+            self._marks[image] = frozenset({"raw"})
 
     def __torch_function__(
         self,
@@ -84,129 +84,129 @@ class RelevanceMode(TorchFunctionMode):
             return func(*args, **kwargs)
         name = short_name(func)
         in_place = bool(kwargs.get("inplace")) or name in IN_PLACE or (name.endswith("_") and not name.endswith("__"))
-        plain = SAME.get(name, name if name.endswith("__") else name.rstrip("_"))
-        if plain in NATURAL:
-            return self._marked(func(*args, **kwargs), *live.values())
+        canonical = CANONICAL_NAMES.get(name, name if name.endswith("__") else name.rstrip("_"))
+        if canonical in ROUTING:
+            return self._mark(func(*args, **kwargs), *live.values())
         kwargs = {**kwargs, "inplace": False} if "inplace" in kwargs else kwargs
-        out = self._ruled(Call(func, plain, args, kwargs, tuple(live.values()), in_place))
+        out = self._apply_rule(OpCall(func, canonical, args, kwargs, tuple(live.values()), in_place))
         if not in_place or not isinstance(out, Tensor):
             return out
         target: Tensor = args[0] if args else kwargs["input"]
         return target.copy_(out)  # what is written to may be read by its old name
 
-    def _ruled(self, call: Call) -> Any:
-        if call.name in WEIGHTED and self._factors(call, 0) == 1 and call.live[0] is call.given(("input",))["input"]:
+    def _apply_rule(self, call: OpCall) -> Any:
+        if call.name in WEIGHTED and self._factors(call, 0) == 1 and call.live[0] is call.named_arguments(("input",))["input"]:
             return self._weighted(call)
         if call.name in ELEMENTWISE and len(call.live) == 1:
-            return self._marked(Passed.apply(call.function(), *call.live), *call.live, gate=call.name in GATES)
+            return self._mark(PassThrough.apply(call.as_function(), *call.live), *call.live, gate=call.name in GATES)
         if call.name in ("mul", "div"):
             return self._product(call)
         if call.name in AFFINE:
-            return self._marked(self._affine(call, call.function()), *call.live)
+            return self._mark(self._affine(call, call.as_function()), *call.live)
         if call.name in BILINEAR and self._factors(call, BILINEAR[call.name]) <= 1:
-            return self._affine(call, call.function())
+            return self._affine(call, call.as_function())
         if call.name == "softmax":
-            return call.holding(*call.live).function()()
+            return call.with_constants(*call.live).as_function()()
         if call.name == "scaled_dot_product_attention":
             return self._attention(call)
         if call.name == "multi_head_attention_forward":
             return self._multi_head(call)
         if call.func in NORMS and len(call.live) == 1:
-            return self._marked(self._affine(call, NORMS[call.func](call), *fold_of(call)), *call.live)
-        return self._unruled(call)
+            return self._mark(self._affine(call, NORMS[call.func](call), *find_fold(call)), *call.live)
+        return self._without_rule(call)
 
-    def _factors(self, call: Call, begin: int) -> int:
+    def _factors(self, call: OpCall, first: int) -> int:
         """How many of the factors relevance may reach."""
-        parts = (call.args[begin:], call.kwargs)
+        parts = (call.args[first:], call.kwargs)
         return sum(t.requires_grad for _, t in structure.tensors(parts))
 
-    def _affine(self, call: Call, straight: Callable[..., Tensor], fold: Fold | None = None) -> Tensor:
-        out: Tensor = Affine.apply(call.function(), straight, self.rule.epsilon, fold, *call.live)
+    def _affine(self, call: OpCall, linear_part: Callable[..., Tensor], fold: BatchNormFold | None = None) -> Tensor:
+        out: Tensor = AffineRule.apply(call.as_function(), linear_part, self.rule.epsilon, fold, *call.live)
         return out
 
-    def _weighted(self, call: Call) -> Tensor:
-        given = call.given(WEIGHTED[call.name])
-        x, weight, bias = given.pop("input"), given.pop("weight"), given.pop("bias", None)
+    def _weighted(self, call: OpCall) -> Tensor:
+        arguments = call.named_arguments(WEIGHTED[call.name])
+        x, weight, bias = arguments.pop("input"), arguments.pop("weight"), arguments.pop("bias", None)
         func, dense = call.func, call.name == "linear"
-        share = self.at_dense if dense else self.at_conv
-        if "raw" in self._marked_as(x):
-            share = self.at_first
+        lrp_rule = self.at_dense if dense else self.at_conv
+        if "raw" in self._marks_of(x):
+            lrp_rule = self.at_first
         # A transposed convolution's weights have their outputs second: a norm after it stays a layer of its own.
-        fold = None if call.name.startswith("conv_transpose") else Fold()
+        fold = None if call.name.startswith("conv_transpose") else BatchNormFold()
         rule = self.rule
 
         def op(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
-            out: Tensor = func(x, w, b, **given)
+            out: Tensor = func(x, w, b, **arguments)
             return out
 
-        found: Tensor = Weighted.apply(op, weight, bias, share, rule.epsilon, rule.gamma, fold, x)
-        return found
+        output: Tensor = WeightedRule.apply(op, weight, bias, lrp_rule, rule.epsilon, rule.gamma, fold, x)
+        return output
 
-    def _product(self, call: Call) -> Any:
+    def _product(self, call: OpCall) -> Any:
         """Times or over a constant all passes, and where one factor is a gate, or the lower part of a fraction."""
         first, second = (*call.args, *(call.kwargs[k] for k in ("input", "other") if k in call.kwargs))[:2]
         if len(call.live) == 1:
-            return self._marked(Passed.apply(call.function(), *call.live), *call.live)
-        held = second if call.name == "div" else self._gate(first, second)
-        call = call if held is None else call.holding(held)
-        return Passed.apply(call.function(), *call.live)
+            return self._mark(PassThrough.apply(call.as_function(), *call.live), *call.live)
+        constant = second if call.name == "div" else self._gate(first, second)
+        call = call if constant is None else call.with_constants(constant)
+        return PassThrough.apply(call.as_function(), *call.live)
 
     def _gate(self, a: Tensor, b: Tensor) -> Tensor | None:
         """Which of two factors only lets the other through: what came out of a gate, else what has fewer values."""
-        gates = ["gate" in self._marked_as(t) for t in (a, b)]
+        gates = ["gate" in self._marks_of(t) for t in (a, b)]
         if gates[0] != gates[1]:
             return a if gates[0] else b
         if a.numel() != b.numel():
             return a if a.numel() < b.numel() else b
         return None
 
-    def _attention(self, call: Call) -> Any:
-        given = call.given(("query", "key", "value", "attn_mask", "dropout_p", "is_causal"))
-        value = given.pop("value")
-        given = structure.transform(given, lambda _, t: t.detach())
-        arguments = (given.pop("query"), given.pop("key"), value)
-        held = Call(call.func, call.name, arguments, given, (value,) if value.requires_grad else (), call.in_place)
-        return self._affine(held, held.function()) if held.live else held.function()()
+    def _attention(self, call: OpCall) -> Any:
+        named = call.named_arguments(("query", "key", "value", "attn_mask", "dropout_p", "is_causal"))
+        value = named.pop("value")
+        named = structure.transform(named, lambda _, t: t.detach())
+        arguments = (named.pop("query"), named.pop("key"), value)
+        constant_call = OpCall(call.func, call.name, arguments, named, (value,) if value.requires_grad else (), call.in_place)
+        return self._affine(constant_call, constant_call.as_function()) if constant_call.live else constant_call.as_function()()
 
-    def _multi_head(self, call: Call) -> Any:
+    def _multi_head(self, call: OpCall) -> Any:
         """The weights of attention as PyTorch finds them, held constant; the values with their two dense layers."""
         names = F.multi_head_attention_forward.__code__.co_varnames
-        given = call.given(names)
-        query, value = given["query"], given["value"]
-        apart, extra = given.get("use_separate_proj_weight"), given.get("bias_k") is not None
-        if query.ndim != 3 or extra or given.get("add_zero_attn") or not value.requires_grad:
-            return self._unruled(call)
-        whole = {**given, "need_weights": True, "average_attn_weights": False}
-        whole = structure.transform(whole, lambda _, t: t.detach())
-        weights: Any = F.multi_head_attention_forward(**whole)[1]  # (b, heads, queries, keys)
-        packed, bias = given["in_proj_weight"], given["in_proj_bias"]
+        arguments = call.named_arguments(names)
+        query, value = arguments["query"], arguments["value"]
+        separate, has_bias_k = arguments.get("use_separate_proj_weight"), arguments.get("bias_k") is not None
+        if query.ndim != 3 or has_bias_k or arguments.get("add_zero_attn") or not value.requires_grad:
+            return self._without_rule(call)
+        detached = {**arguments, "need_weights": True, "average_attn_weights": False}
+        detached = structure.transform(detached, lambda _, t: t.detach())
+        weights: Any = F.multi_head_attention_forward(**detached)[1]  # (b, heads, queries, keys)
+        packed, bias = arguments["in_proj_weight"], arguments["in_proj_bias"]
         with self:
             projected = F.linear(
                 value,
-                given["v_proj_weight"] if apart else packed.chunk(3)[2],
+                arguments["v_proj_weight"] if separate else packed.chunk(3)[2],
                 None if bias is None else bias.chunk(3)[2],
             )
-            heads = projected.reshape(*projected.shape[:2], given["num_heads"], -1).permute(1, 2, 0, 3)
-            joined = torch.matmul(weights, heads).permute(2, 0, 1, 3).flatten(2)
-            out = F.linear(joined, given["out_proj_weight"], given["out_proj_bias"])
-        if not given.get("need_weights", True):
+            heads = projected.reshape(*projected.shape[:2], arguments["num_heads"], -1).permute(1, 2, 0, 3)
+            merged = torch.matmul(weights, heads).permute(2, 0, 1, 3).flatten(2)
+            out = F.linear(merged, arguments["out_proj_weight"], arguments["out_proj_bias"])
+        if not arguments.get("need_weights", True):
             return out, None
-        return out, weights.mean(1) if given.get("average_attn_weights", True) else weights
+        return out, weights.mean(1) if arguments.get("average_attn_weights", True) else weights
 
-    def _unruled(self, call: Call) -> Any:
+    def _without_rule(self, call: OpCall) -> Any:
         out = call.func(*call.args, **call.kwargs)
         name = full_name(call.func)
         return structure.transform(
-            out, lambda _, t: Unruled.apply(name, t.detach(), *call.live) if t.requires_grad else t
+            out, lambda _, t: NoRule.apply(name, t.detach(), *call.live) if t.requires_grad else t
         )
 
-    def _marked_as(self, tensor: Tensor) -> frozenset[str]:
-        found: frozenset[str] = self._marks.get(tensor, frozenset())  # type: ignore[no-untyped-call]
-        return found
+    def _marks_of(self, tensor: Tensor) -> frozenset[str]:
+        marks: frozenset[str] = self._marks.get(tensor, frozenset())  # type: ignore[no-untyped-call]
+        return marks
 
-    def _marked(self, out: Any, *live: Tensor, gate: bool = False) -> Any:
+    def _mark(self, out: Any, *live: Tensor, gate: bool = False) -> Any:
         """What all it was made of are (the raw picture, a gate), it is."""
-        marks = frozenset.intersection(*(self._marked_as(t) for t in live))
+        marks = frozenset.intersection(*(self._marks_of(t) for t in live))
         if marks := marks | {"gate"} if gate else marks:
             for _, tensor in structure.tensors(out):
                 self._marks[tensor] = marks

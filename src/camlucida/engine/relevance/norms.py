@@ -10,57 +10,57 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camlucida.engine.norm_formulas import constant_spread, group_norm, instance_norm, layer_norm, rms_norm
-from camlucida.engine.relevance.calls import Call
-from camlucida.engine.relevance.shares import Fold
+from camlucida.engine.relevance.calls import OpCall
+from camlucida.engine.relevance.shares import BatchNormFold
 
-Norm: TypeAlias = Callable[[Tensor], Tensor]
+NormFunction: TypeAlias = Callable[[Tensor], Tensor]
 
 
-def fold_of(call: Call) -> tuple[Fold, ...]:
+def find_fold(call: OpCall) -> tuple[BatchNormFold, ...]:
     """The layer before, if this is a batch norm of its output in the form that folds into it."""
     (x,) = call.live
     fold = getattr(x.grad_fn, "fold", None)
-    given = call.given(_BATCH_NORM)
-    if call.func is not F.batch_norm or fold is None or fold.scale is not None or given.get("training"):
+    arguments = call.named_arguments(_BATCH_NORM)
+    if call.func is not F.batch_norm or fold is None or fold.scale is not None or arguments.get("training"):
         return ()
     if x.grad_fn.dense and x.ndim > 2:  # type: ignore[union-attr]
         return ()
-    fold.scale, fold.shift = _scale_and_shift(x, given)
+    fold.scale, fold.shift = _scale_and_shift(x, arguments)
     return (fold,)
 
 
 _BATCH_NORM = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
 
 
-def _scale_and_shift(x: Tensor, given: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+def _scale_and_shift(x: Tensor, arguments: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     """What a batch norm is, one number a channel; its statistics are constants, also where they are the batch's own."""
-    mean, variance = given["running_mean"], given["running_var"]
-    if given.get("training") or mean is None:
+    mean, variance = arguments["running_mean"], arguments["running_var"]
+    if arguments.get("training") or mean is None:
         dims = [d for d in range(x.ndim) if d != 1]
         mean, variance = x.detach().mean(dims), x.detach().var(dims, unbiased=False)
-    scale = (variance + given.get("eps", 1e-5)).rsqrt()
-    scale = scale if given.get("weight") is None else scale * given["weight"]
-    return scale, -mean * scale if given.get("bias") is None else given["bias"] - mean * scale
+    scale = (variance + arguments.get("eps", 1e-5)).rsqrt()
+    scale = scale if arguments.get("weight") is None else scale * arguments["weight"]
+    return scale, -mean * scale if arguments.get("bias") is None else arguments["bias"] - mean * scale
 
 
-def _batch_norm(call: Call) -> Norm:
-    x, given = call.live[0], call.given(_BATCH_NORM)
-    scale, shift = (t.view(1, -1, *[1] * (x.ndim - 2)) for t in _scale_and_shift(x, given))
+def _batch_norm(call: OpCall) -> NormFunction:
+    x, arguments = call.live[0], call.named_arguments(_BATCH_NORM)
+    scale, shift = (t.view(1, -1, *[1] * (x.ndim - 2)) for t in _scale_and_shift(x, arguments))
     return lambda x: x * scale + shift
 
 
-def _instance_norm(call: Call) -> Norm:
-    of_input = call.given(_INSTANCE_NORM).get("use_input_stats", True)
-    return _instance_norm_of_input(call) if of_input else _batch_norm(call)
+def _instance_norm(call: OpCall) -> NormFunction:
+    uses_input_stats = call.named_arguments(_INSTANCE_NORM).get("use_input_stats", True)
+    return _instance_norm_of_input(call) if uses_input_stats else _batch_norm(call)
 
 
-def _with_constant_spread(norm: Callable[..., Tensor], names: tuple[str, ...]) -> Callable[[Call], Norm]:
+def _with_constant_spread(norm: Callable[..., Tensor], names: tuple[str, ...]) -> Callable[[OpCall], NormFunction]:
     """The rule of a norm that `norm_formulas` writes out, whose arguments have these `names`."""
 
-    def rule(call: Call) -> Norm:
-        given = call.given(names)
-        del given["input"]  # it may be part of the graph that this function becomes a part of
-        return lambda x: norm(x, **given, spread=constant_spread)
+    def rule(call: OpCall) -> NormFunction:
+        arguments = call.named_arguments(names)
+        del arguments["input"]  # it may be part of the graph that this function becomes a part of
+        return lambda x: norm(x, **arguments, spread=constant_spread)
 
     return rule
 
@@ -71,7 +71,7 @@ _layer_norm = _with_constant_spread(layer_norm, ("input", "normalized_shape", "w
 _group_norm = _with_constant_spread(group_norm, ("input", "num_groups", "weight", "bias", "eps"))
 _rms_norm = _with_constant_spread(rms_norm, ("input", "normalized_shape", "weight", "eps"))
 
-NORMS: dict[Callable[..., Any], Callable[[Call], Norm]] = {
+NORMS: dict[Callable[..., Any], Callable[[OpCall], NormFunction]] = {
     F.batch_norm: _batch_norm,
     F.instance_norm: _instance_norm,
     F.layer_norm: _layer_norm,

@@ -16,7 +16,7 @@ from torch.autograd import Function
 
 from camlucida.errors import MethodError
 
-Share: TypeAlias = Literal["epsilon", "gamma", "z_plus", "flat"]
+LrpRule: TypeAlias = Literal["epsilon", "gamma", "z_plus", "flat"]
 """What a linear layer's inputs get, by their contributions a_ij = x_i w_ij to z_j, the bias being one of them:
 
     epsilon   a_ij / (z_j + epsilon sign z_j)
@@ -26,13 +26,13 @@ Share: TypeAlias = Literal["epsilon", "gamma", "z_plus", "flat"]
 """
 
 
-def per(relevance: Tensor, z: Tensor, epsilon: float) -> Tensor:
+def stabilized_ratio(relevance: Tensor, z: Tensor, epsilon: float) -> Tensor:
     """R / (z + epsilon sign z), and 0 for 0 / 0."""
-    below = z + torch.full_like(z, epsilon).copysign(z)
-    return torch.where(below == 0, 0, relevance / below)
+    denominator = z + torch.full_like(z, epsilon).copysign(z)
+    return torch.where(denominator == 0, 0, relevance / denominator)
 
 
-class Passed(Function):
+class PassThrough(Function):
     """All of it to the one input, whatever the function did to it element by element; to several in equal parts."""
 
     @staticmethod
@@ -45,7 +45,7 @@ class Passed(Function):
         return None, *((relevance[0] / len(ctx.shapes)).sum_to_size(shape) for shape in ctx.shapes)
 
 
-class Unruled(Function):
+class NoRule(Function):
     """A function that mixes values in a way no rule is known for. It may run, but no relevance may reach it."""
 
     @staticmethod
@@ -62,7 +62,7 @@ class Unruled(Function):
 
 
 @dataclass
-class Fold:
+class BatchNormFold:
     """A linear layer's output on its way to a batch norm: z scale + shift, if that norm is all that reads it.
 
     normed   whether that norm is on the way to the score
@@ -73,15 +73,15 @@ class Fold:
 
     scale: Tensor | None = None
     shift: Tensor | None = None
-    normed: bool = False
-    others: int = 0
+    feeds_norm: bool = False
+    n_other_readers: int = 0
 
     @property
     def folded(self) -> bool:
-        return self.normed and not self.others
+        return self.feeds_norm and not self.n_other_readers
 
 
-class Affine(Function):
+class AffineRule(Function):
     """In proportion to the contributions: R_i = x_i sum_j (d z_j / d x_i) R_j / (z_j + epsilon sign z_j).
 
     straight   the function with all held constant in which it is not linear; what is constant in it (a bias, a
@@ -93,12 +93,12 @@ class Affine(Function):
     def forward(
         ctx: Any,
         run: Callable[..., Tensor],
-        straight: Callable[..., Tensor],
+        linear_part: Callable[..., Tensor],
         epsilon: float,
-        fold: Fold | None,
+        fold: BatchNormFold | None,
         *live: Tensor,
     ) -> Tensor:
-        ctx.straight, ctx.epsilon, ctx.norm_of = straight, epsilon, fold
+        ctx.straight, ctx.epsilon, ctx.norm_of = linear_part, epsilon, fold
         ctx.kept = [x.detach().clone() for x in live]  # clones: what comes next may write in place
         return run(*live)
 
@@ -106,21 +106,21 @@ class Affine(Function):
     def backward(ctx: Any, *relevance: Any) -> Any:
         if ctx.norm_of is not None and ctx.norm_of.folded:
             return None, None, None, None, *relevance
-        return None, None, None, None, *shared(ctx.straight, ctx.kept, relevance[0], ctx.epsilon)
+        return None, None, None, None, *redistribute(ctx.straight, ctx.kept, relevance[0], ctx.epsilon)
 
 
-def shared(
-    straight: Callable[..., Tensor], inputs: Sequence[Tensor], relevance: Tensor, epsilon: float
+def redistribute(
+    linear_part: Callable[..., Tensor], inputs: Sequence[Tensor], relevance: Tensor, epsilon: float
 ) -> list[Tensor]:
     """Every input's share of the relevance of `straight(*inputs)`, in proportion to its contributions."""
     with torch.enable_grad():
         leaves = [x.detach().requires_grad_() for x in inputs]
-        z = straight(*leaves)
-    slopes = torch.autograd.grad(z, leaves, per(relevance, z.detach(), epsilon))
-    return [x * slope for x, slope in zip(inputs, slopes, strict=True)]
+        z = linear_part(*leaves)
+    gradients = torch.autograd.grad(z, leaves, stabilized_ratio(relevance, z.detach(), epsilon))
+    return [x * gradient for x, gradient in zip(inputs, gradients, strict=True)]
 
 
-class Weighted(Function):
+class WeightedRule(Function):
     """A linear layer with weights: dense or convolution, by one of the rules in `Share`.
 
     op     (x, weight, bias) -> z
@@ -133,14 +133,14 @@ class Weighted(Function):
         op: Callable[[Tensor, Tensor, Tensor | None], Tensor],
         weight: Tensor,
         bias: Tensor | None,
-        share: Share,
+        rule: LrpRule,
         epsilon: float,
         gamma: float,
-        fold: Fold | None,
+        fold: BatchNormFold | None,
         x: Tensor,
     ) -> Tensor:
         ctx.op, ctx.weight, ctx.bias = op, weight, bias
-        ctx.share, ctx.epsilon, ctx.gamma, ctx.fold = share, epsilon, gamma, fold
+        ctx.share, ctx.epsilon, ctx.gamma, ctx.fold = rule, epsilon, gamma, fold
         ctx.dense = weight.ndim == 2
         ctx.kept = x.detach().clone()
         return op(x, weight, bias)
@@ -152,36 +152,36 @@ class Weighted(Function):
             scale = ctx.fold.scale
             weight = weight * scale.view(-1, *[1] * (weight.ndim - 1))
             bias = ctx.fold.shift if bias is None else bias * scale + ctx.fold.shift
-        return *[None] * 7, _of_input(ctx, weight, bias, relevance[0])
+        return *[None] * 7, _input_relevance(ctx, weight, bias, relevance[0])
 
 
-def _of_input(ctx: Any, w: Tensor, b: Tensor | None, relevance: Tensor) -> Tensor:
+def _input_relevance(ctx: Any, w: Tensor, b: Tensor | None, relevance: Tensor) -> Tensor:
     """The input's share, whose weights may be those of the folded layer."""
     x = ctx.kept
 
-    def parts(with_positive: Tensor, with_negative: Tensor, bias: Tensor | None, relevance: Tensor) -> Tensor:
+    def redistribute_signed(with_positive: Tensor, with_negative: Tensor, bias: Tensor | None, relevance: Tensor) -> Tensor:
         """In proportion to the contributions, where the positive and negative inputs have weights of their own."""
 
-        def straight(*signed: Tensor) -> Tensor:
+        def linear_part(*signed: Tensor) -> Tensor:
             z: Tensor = ctx.op(signed[0], with_positive, bias)
             return z + ctx.op(signed[1], with_negative, None) if len(signed) > 1 else z
 
         signed = [x.clamp(min=0), x.clamp(max=0)] if bool((x < 0).any()) else [x]
-        return sum(shared(straight, signed, relevance, ctx.epsilon), torch.zeros_like(x))
+        return sum(redistribute(linear_part, signed, relevance, ctx.epsilon), torch.zeros_like(x))
 
     if ctx.share == "epsilon":
-        return shared(lambda x: ctx.op(x, w, b), [x], relevance, ctx.epsilon)[0]
+        return redistribute(lambda x: ctx.op(x, w, b), [x], relevance, ctx.epsilon)[0]
     if ctx.share == "flat":
-        return shared(lambda x: ctx.op(x, torch.ones_like(w), None), [torch.ones_like(x)], relevance, 0)[0]
-    up, down = w.clamp(min=0), w.clamp(max=0)
-    b_up, b_down = (None, None) if b is None else (b.clamp(min=0), b.clamp(max=0))
+        return redistribute(lambda x: ctx.op(x, torch.ones_like(w), None), [torch.ones_like(x)], relevance, 0)[0]
+    positive, negative = w.clamp(min=0), w.clamp(max=0)
+    b_positive, b_negative = (None, None) if b is None else (b.clamp(min=0), b.clamp(max=0))
     if ctx.share == "z_plus":
-        return parts(up, down, b_up, relevance)
+        return redistribute_signed(positive, negative, b_positive, relevance)
     gamma, z = ctx.gamma, ctx.op(x, w, b)
-    found = torch.zeros_like(x)
-    for side, first, second, more in ((z > 0, up, down, b_up), (z < 0, down, up, b_down)):
-        of_side = relevance * side
-        if bool(of_side.any()):
-            bias = None if b is None or more is None else b + gamma * more
-            found = found + parts(w + gamma * first, w + gamma * second, bias, of_side)
-    return found
+    total = torch.zeros_like(x)
+    for mask, first, second, bias_part in ((z > 0, positive, negative, b_positive), (z < 0, negative, positive, b_negative)):
+        masked_relevance = relevance * mask
+        if bool(masked_relevance.any()):
+            bias = None if b is None or bias_part is None else b + gamma * bias_part
+            total = total + redistribute_signed(w + gamma * first, w + gamma * second, bias, masked_relevance)
+    return total

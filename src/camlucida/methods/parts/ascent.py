@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.types import Slopes
+from camlucida.types import Gradients
 
 
-class Ascent:
+class MaskOptimizer:
     """Adam, upwards, on the parameters (b, ...) of one mask an image; images do not touch each other.
 
     at   the parameters: compute the mask from them with grad mode on
@@ -18,13 +18,13 @@ class Ascent:
         self.at = start.clone().requires_grad_()
         self._adam = torch.optim.Adam([self.at], lr=rate, maximize=True)
 
-    def step(self, mask: Tensor, slope: Tensor) -> None:
+    def step(self, mask: Tensor, gradient: Tensor) -> None:
         """One step: `slope` is the gradient of what shall rise at `mask`, same shape, made from `at`."""
-        (self.at.grad,) = torch.autograd.grad(mask, self.at, slope.to(mask))
+        (self.at.grad,) = torch.autograd.grad(mask, self.at, gradient.to(mask))
         self._adam.step()
 
 
-def uphill(slopes: Slopes, seen: Tensor) -> tuple[Tensor, Tensor]:
+def score_and_gradient(input_gradients: Gradients, images: Tensor) -> tuple[Tensor, Tensor]:
     """The scores (b,) of pictures (b, c, H, W), and their gradients (b, c, H, W)."""
-    ((_, (score,), (found,)),) = slopes(lambda which: seen.expand(len(which), *seen.shape), 1)
-    return score, found
+    ((_, (score,), (gradient,)),) = input_gradients(lambda which: images.expand(len(which), *images.shape), 1)
+    return score, gradient

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from camlucida.options import OneOf
 
-JOINS: dict[str, Callable[[Tensor], Tensor]] = {
+REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "max": lambda found: found.abs().amax(-3),
     "norm": lambda found: found.square().sum(-3).sqrt(),
     "sum": lambda found: found.sum(-3),
@@ -17,10 +17,10 @@ JOINS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """The largest absolute value (Simonyan), the Euclidean length, the signed sum, the sum of absolute values."""
 
-Join: TypeAlias = Annotated[str, OneOf(JOINS)]
+Join: TypeAlias = Annotated[str, OneOf(REDUCTIONS)]
 """How several colours become one number."""
 
 
-def joined(found: Tensor, join: str) -> Tensor:
+def reduce_channels(channels: Tensor, reduce: str) -> Tensor:
     """(..., c, H, W) as (..., H, W)."""
-    return JOINS[join](found)
+    return REDUCTIONS[reduce](channels)

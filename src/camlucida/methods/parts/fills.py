@@ -16,7 +16,7 @@ Infill: TypeAlias = Annotated[str, OneOf(INFILLS)]
 """What hides a part of an image."""
 
 
-def filled(inputs: Tensor, infill: str) -> Tensor:
+def infill_image(inputs: Tensor, infill: str) -> Tensor:
     """Pictures (b, c, H, W) that show nothing: "mean" is the mean colour (0, after normalisation), "blur" a blur."""
     if infill == "mean":
         return torch.zeros_like(inputs)

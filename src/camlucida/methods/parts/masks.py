@@ -11,7 +11,7 @@ from camlucida.errors import MethodError
 from camlucida.seeds import generator
 
 
-def pixels_of(value: float, side: int) -> int:
+def to_pixels(value: float, side: int) -> int:
     """A length as pixels, at most `side`: below 1 a share of it, else pixels already."""
     return min(side, max(1, round(value * side if value < 1 else value)))
 
@@ -29,26 +29,26 @@ def rise_masks(size: tuple[int, int], n: int, cells: int, p: float, seed: int) -
     A grid of cells x cells zeros and ones is made (cells + 1) cells large, bilinearly, and a picture of `size`
     (height, width) is cut out at a random place of the first cell. Each pixel is seen with the mean p.
     """
-    random = generator(seed)
-    grid = (torch.rand(n, cells, cells, generator=random) < p).double()
-    large = [-(-side // cells) for side in size]  # pixels of a cell, rounded up as the authors do
-    shifts = [torch.randint(0, pixels, (n,), generator=random) for pixels in large]
+    rng = generator(seed)
+    grid = (torch.rand(n, cells, cells, generator=rng) < p).double()
+    cell_px = [-(-side // cells) for side in size]  # pixels of a cell, rounded up as the authors do
+    shifts = [torch.randint(0, pixels, (n,), generator=rng) for pixels in cell_px]
 
-    def masks(which: Tensor) -> Tensor:
+    def masks(indices: Tensor) -> Tensor:
         down, across = (
-            _between(shift[which], side, cells, pixels) for shift, side, pixels in zip(shifts, size, large, strict=True)
+            _interpolation_weights(shift[indices], side, cells, pixels) for shift, side, pixels in zip(shifts, size, cell_px, strict=True)
         )
-        return down @ grid[which] @ across.mT
+        return down @ grid[indices] @ across.mT
 
     return masks
 
 
-def _between(shift: Tensor, side: int, cells: int, pixels: int) -> Tensor:
+def _interpolation_weights(shift: Tensor, side: int, cells: int, pixels: int) -> Tensor:
     """Weights (m, side, cells) of the cells at each pixel: linear, half-pixel centres, mirrored at the outer cells.
 
     Not `tensors.upsample`: the authors' resize (skimage, mode "reflect") mirrors where that one holds on.
     """
-    place = (shift[:, None] + torch.arange(side) + 0.5).double() * cells / ((cells + 1) * pixels) - 0.5
+    position = (shift[:, None] + torch.arange(side) + 0.5).double() * cells / ((cells + 1) * pixels) - 0.5
     last = cells - 1
-    place = (last - (last - place.abs()).abs()).clamp(0, last)
-    return (1 - (place[:, :, None] - torch.arange(cells)).abs()).clamp_min(0)
+    position = (last - (last - position.abs()).abs()).clamp(0, last)
+    return (1 - (position[:, :, None] - torch.arange(cells)).abs()).clamp_min(0)

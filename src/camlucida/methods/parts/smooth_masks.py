@@ -11,21 +11,21 @@ from torch import Tensor
 
 from camlucida.tensors import upsample
 
-CELLS = 32
+N_CELLS = 32
 """Parameters along the shorter side: one every 7 pixels of 224, as in the authors' code."""
-WIDTH = 21 / 224
+SIGMA_FRACTION = 21 / 224
 """Of the kernel, sigma as a share of the shorter side: theirs."""
-COLDNESS = 20.0
+INVERSE_TEMPERATURE = 20.0
 """1 / T of the smooth maximum: theirs."""
-AREA, GROWTH = 300.0, 16.0
+AREA_WEIGHT, AREA_WEIGHT_GROWTH = 300.0, 16.0
 """The weight of the area at the beginning, and how often that at the end: their 300 * 1.0035^t, t < 800."""
-EQUAL = 1e-9
+EQUAL_TOLERANCE = 1e-9
 """Mask values less apart than this are equal: even masks come out of the upsampling with rounding in them."""
 
 
-def grid_of(size: tuple[int, int]) -> tuple[int, int]:
+def parameter_grid(size: tuple[int, int]) -> tuple[int, int]:
     """How many parameters there are down and across a picture of `size` pixels."""
-    pixels = min(size) / min(CELLS, *size)
+    pixels = min(size) / min(N_CELLS, *size)
     return max(1, round(size[0] / pixels)), max(1, round(size[1] / pixels))
 
 
@@ -34,24 +34,24 @@ def smooth_mask(size: tuple[int, int]) -> Callable[[Tensor], Tensor]:
 
     smax f = sum f exp(f / T) / sum exp(f / T); k is 1 up to half of sigma, and falls off like a Gaussian from there.
     """
-    rows, columns = grid_of(size)
-    sigma = WIDTH * min(rows, columns)
-    reach = 1 + math.ceil(sigma)
-    along = torch.arange(-reach, reach + 1, dtype=torch.float64)
-    far = (along[:, None].square() + along.square()).sqrt() / sigma
-    kernel = (-2 * (far - 0.5).clamp_min(0).square()).exp().view(1, -1, 1)
+    rows, columns = parameter_grid(size)
+    sigma = SIGMA_FRACTION * min(rows, columns)
+    radius = 1 + math.ceil(sigma)
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    distance = (offsets[:, None].square() + offsets.square()).sqrt() / sigma
+    kernel = (-2 * (distance - 0.5).clamp_min(0).square()).exp().view(1, -1, 1)
 
     def mask(parameters: Tensor) -> Tensor:
         # Beyond the border its own value goes on: a row of zeros there would favour corners, which have fewer rivals.
-        beyond = F.pad(parameters[:, None], (reach,) * 4, mode="replicate")
-        near = F.unfold(beyond, 2 * reach + 1) * kernel.to(parameters)
-        highest = (near * (COLDNESS * near).softmax(1)).sum(1).view(-1, rows, columns)
-        return upsample(highest, size)
+        padded = F.pad(parameters[:, None], (radius,) * 4, mode="replicate")
+        neighbours = F.unfold(padded, 2 * radius + 1) * kernel.to(parameters)
+        maxima = (neighbours * (INVERSE_TEMPERATURE * neighbours).softmax(1)).sum(1).view(-1, rows, columns)
+        return upsample(maxima, size)
 
     return mask
 
 
-def towards_area(mask: Tensor, area: float, done: float) -> Tensor:
+def area_gradient(mask: Tensor, area: float, fraction_done: float) -> Tensor:
     """The gradient at masks (b, H, W) of -lambda mean (vecsort(m) - r)^2: r is 0, and 1 for the largest `area` of it.
 
     done    the share of the steps that are done: lambda grows with it
@@ -61,10 +61,10 @@ def towards_area(mask: Tensor, area: float, done: float) -> Tensor:
     """
     values = mask.detach().flatten(1)
     pixels = values.shape[1]
-    level = (values / EQUAL).round()
-    ordered, least = level.sort(1).values, round(pixels * (1 - area))
-    first, after = torch.searchsorted(ordered, level), torch.searchsorted(ordered, level, right=True)
-    wanted = (after - first.clamp_min(least)).clamp_min(0) / (after - first)
-    away: Tensor = (values - wanted).view_as(mask)
-    slope: Tensor = -2 * (AREA * GROWTH**done) / pixels * away
-    return slope
+    levels = (values / EQUAL_TOLERANCE).round()
+    sorted_levels, n_outside = levels.sort(1).values, round(pixels * (1 - area))
+    first, after = torch.searchsorted(sorted_levels, levels), torch.searchsorted(sorted_levels, levels, right=True)
+    target = (after - first.clamp_min(n_outside)).clamp_min(0) / (after - first)
+    difference: Tensor = (values - target).view_as(mask)
+    gradient: Tensor = -2 * (AREA_WEIGHT * AREA_WEIGHT_GROWTH**fraction_done) / pixels * difference
+    return gradient

@@ -9,52 +9,52 @@ from torch import Tensor
 
 from camlucida.options import OneOf
 
-KINDS = ("slic", "grid")
-Superpixels: TypeAlias = Annotated[str, OneOf(KINDS)]
+SUPERPIXEL_KINDS = ("slic", "grid")
+Superpixels: TypeAlias = Annotated[str, OneOf(SUPERPIXEL_KINDS)]
 """How an image is cut into parts."""
 COMPACTNESS = 1.0
 """How many units of normalised colour (about standard deviations) weigh as much as the distance of two centres: less
 and parts fray along soft edges, as seen on photographs; more, and they cross edges."""
-ROUNDS = 10
+N_ITERATIONS = 10
 """As the paper: the error has settled by then."""
 
 
-def segmented(inputs: Tensor, kind: str, segments: int) -> tuple[Tensor, int]:
+def segment_images(inputs: Tensor, kind: str, n_segments: int) -> tuple[Tensor, int]:
     """The segment of each pixel (b, H, W), numbered row by row from 0, and how many there are: about `segments`.
 
     The count depends on the size alone, so that pictures of a batch can share what is random; a segment may be empty.
     """
     height, width = inputs.shape[-2:]
-    rows = min(height, max(1, round((segments * height / width) ** 0.5)))
-    columns = min(width, max(1, round(segments / rows)))
+    rows = min(height, max(1, round((n_segments * height / width) ** 0.5)))
+    columns = min(width, max(1, round(n_segments / rows)))
     down, across = torch.arange(height) * rows // height, torch.arange(width) * columns // width
     cells = down[:, None] * columns + across
     if kind == "grid":
-        found = cells.expand(len(inputs), height, width)
+        labels = cells.expand(len(inputs), height, width)
     else:
-        found = torch.stack([_slic(picture.detach().cpu().double(), cells, rows, columns) for picture in inputs])
-    return found.to(inputs.device), rows * columns
+        labels = torch.stack([_slic(image.detach().cpu().double(), cells, rows, columns) for image in inputs])
+    return labels.to(inputs.device), rows * columns
 
 
-def _slic(picture: Tensor, cells: Tensor, rows: int, columns: int) -> Tensor:
+def _slic(image: Tensor, cells: Tensor, rows: int, columns: int) -> Tensor:
     """Segments (H, W) of a picture (c, H, W): k-means in colour and place, from the cells of a grid (H, W).
 
     Each pixel chooses among the nine centres around its cell. On the CPU, where sums have one order. Small islands
     are left as they are: the methods need segments, not connected ones.
     """
     height, width = cells.shape
-    apart = (height * width / (rows * columns)) ** 0.5
-    places = torch.stack(torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")).double()
-    points = torch.cat([picture, places * (COMPACTNESS / apart)]).flatten(1).T
-    near = torch.tensor([-1, 0, 1])
-    beside = (cells.flatten() // columns)[:, None] + near.repeat_interleave(3)
-    along = (cells.flatten() % columns)[:, None] + near.repeat(3)
-    choice = beside.clamp(0, rows - 1) * columns + along.clamp(0, columns - 1)
+    spacing = (height * width / (rows * columns)) ** 0.5
+    positions = torch.stack(torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")).double()
+    points = torch.cat([image, positions * (COMPACTNESS / spacing)]).flatten(1).T
+    offsets = torch.tensor([-1, 0, 1])
+    row_candidates = (cells.flatten() // columns)[:, None] + offsets.repeat_interleave(3)
+    column_candidates = (cells.flatten() % columns)[:, None] + offsets.repeat(3)
+    candidates = row_candidates.clamp(0, rows - 1) * columns + column_candidates.clamp(0, columns - 1)
     labels, centres = cells.flatten(), torch.zeros(rows * columns, points.shape[1], dtype=torch.float64)
-    for _ in range(ROUNDS):
+    for _ in range(N_ITERATIONS):
         sums = torch.zeros_like(centres).index_add_(0, labels, points)
         sizes = torch.bincount(labels, minlength=len(centres))[:, None]
         centres = torch.where(sizes > 0, sums / sizes.clamp_min(1), centres)
-        distances = torch.stack([(points - centres[c]).square().sum(1) for c in choice.T], dim=1)
-        labels = choice.gather(1, distances.argmin(1, keepdim=True))[:, 0]
+        distances = torch.stack([(points - centres[c]).square().sum(1) for c in candidates.T], dim=1)
+        labels = candidates.gather(1, distances.argmin(1, keepdim=True))[:, 0]
     return labels.view(height, width)

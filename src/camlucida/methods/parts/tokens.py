@@ -9,15 +9,15 @@ from camlucida.tensors import upsample
 from camlucida.types import Attention, Map
 
 
-def identity(attention: Attention) -> Tensor:
+def identity_attention(attention: Attention) -> Tensor:
     """(t, t): every token as it is before the first block."""
     tokens = attention.weights[0].shape[-1]
     return torch.eye(tokens).to(attention.weights[0])
 
 
-def read_out(found: Tensor, attention: Attention) -> Map:
+def to_image_map(relevance: Tensor, attention: Attention) -> Map:
     """What the tokens that are read have of each patch, (b, t, t) over the picture: (b, H, W)."""
-    rows = torch.einsum("t,bts->bs", attention.read, found)
-    cells = attention.grid[0] * attention.grid[1]
-    patches = rows[:, attention.prefix : attention.prefix + cells]
-    return upsample(patches.reshape(len(patches), *attention.grid), attention.picture)
+    rows = torch.einsum("t,bts->bs", attention.read, relevance)
+    n_patches = attention.grid[0] * attention.grid[1]
+    patches = rows[:, attention.prefix : attention.prefix + n_patches]
+    return upsample(patches.reshape(len(patches), *attention.grid), attention.image)

@@ -13,19 +13,19 @@ from camlucida.options import OneOf
 from camlucida.seeds import generator
 
 
-def the_picture(inputs: Tensor) -> Callable[[Tensor], Tensor]:
+def the_image(inputs: Tensor) -> Callable[[Tensor], Tensor]:
     """The pictures themselves, as often as asked for."""
     return lambda which: inputs.expand(len(which), *inputs.shape)
 
 
-def noisy(inputs: Tensor, count: int, noise: float, seed: int) -> Callable[[Tensor], Tensor]:
+def noisy(inputs: Tensor, n: int, noise: float, seed: int) -> Callable[[Tensor], Tensor]:
     """The pictures under Gaussian noise; every picture of the batch under the same noise, whatever the chunks.
 
     noise    standard deviation, as a share of each picture's range (its maximum less its minimum)
     """
-    drawn = torch.randn((count, *inputs.shape[1:]), generator=generator(seed))
-    width = noise * (inputs.amax((1, 2, 3), keepdim=True) - inputs.amin((1, 2, 3), keepdim=True))
-    return lambda which: inputs + width * drawn[which][:, None].to(inputs)
+    noise_samples = torch.randn((n, *inputs.shape[1:]), generator=generator(seed))
+    sigma = noise * (inputs.amax((1, 2, 3), keepdim=True) - inputs.amin((1, 2, 3), keepdim=True))
+    return lambda which: inputs + sigma * noise_samples[which][:, None].to(inputs)
 
 
 BASELINES: dict[str, Callable[[Tensor, int], Tensor]] = {
@@ -37,7 +37,7 @@ BASELINES: dict[str, Callable[[Tensor, int], Tensor]] = {
 Baseline: TypeAlias = Annotated[str, OneOf(BASELINES)]
 
 
-def baseline_pictures(inputs: Tensor, name: str, seed: int) -> Tensor:
+def baseline_images(inputs: Tensor, name: str, seed: int) -> Tensor:
     """Pictures (b, c, H, W) with nothing on them, the same for every image."""
     return BASELINES[name](inputs, seed)
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from camlucida.errors import MetricError, nearest
-from camlucida.metrics.parts.regions import LEVELS, Found, components, components_by_level, enclosed, iou, judgeable
-from camlucida.metrics.registry import Pool, Score
+from camlucida.metrics.parts.regions import LEVELS, Found, components, components_by_level, enclosed, iou, is_rankable
+from camlucida.metrics.registry import DatasetReduction, Score
 
 Protocol: TypeAlias = Literal["picture", "choe2020"]
 """How boxes are made and compared:
@@ -39,18 +39,18 @@ def box_curve(
         raise MetricError(f"no protocol {protocol!r}.{nearest(protocol, names)} Known: {', '.join(names)}.")
     if protocol == "choe2020":
         size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
-        curve = choe2020_curve(stretched(raw, size), boxes_seen, every=every)
-        known = judgeable(raw - raw.min())
+        curve = choe2020_curve(minmax_scale(raw, size), boxes_seen, every=every)
+        known = is_rankable(raw - raw.min())
     else:
-        known = judgeable(shown)
-        curve = picture_curve(shown, boxes, every=every) if known else torch.zeros(LEVELS, dtype=torch.float64)
+        known = is_rankable(shown)
+        curve = image_curve(shown, boxes, every=every) if known else torch.zeros(LEVELS, dtype=torch.float64)
     return Score(float(curve.max()) if known else float("nan"), curve)
 
 
 AXES = ("threshold, as a share of the map's maximum", "overlap of the map's box with the object (IoU)")
 
 
-def best_hits(overlaps: Sequence[float]) -> Pool:
+def best_hits(overlaps: Sequence[float]) -> DatasetReduction:
     """MaxBoxAcc of curves (n, 255): the share of hits at the best threshold, as a mean over overlaps."""
 
     def hits(curves: Tensor) -> Tensor:
@@ -61,10 +61,10 @@ def best_hits(overlaps: Sequence[float]) -> Pool:
         found: Tensor = shares.view(*shares.shape[:-1], len(overlaps), -1).amax(-1).mean(-1)
         return found
 
-    return Pool(hits, best)
+    return DatasetReduction(hits, best)
 
 
-def picture_curve(shown: Tensor, boxes: Tensor, *, every: bool) -> Tensor:
+def image_curve(shown: Tensor, boxes: Tensor, *, every: bool) -> Tensor:
     """(255,) the best overlap at thresholds 1/255, ... 255/255 of the maximum, boxes right and bottom exclusive."""
     heat = (255 * shown.double() / shown.max().double()).floor().to(torch.uint8).cpu().numpy()
     curve = np.zeros(LEVELS)
@@ -74,7 +74,7 @@ def picture_curve(shown: Tensor, boxes: Tensor, *, every: bool) -> Tensor:
     return torch.from_numpy(curve)
 
 
-def stretched(raw: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
+def minmax_scale(raw: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
     """A raw map (h, w) as Choe et al. prepare it: bicubic to `size`, its minimum 0, its maximum 1; constant is 0."""
     heat = raw.float().cpu()
     if bool(heat.min() == heat.max()):
@@ -140,20 +140,20 @@ def _most_enclosing(heat: NDArray[np.uint8], found: Found) -> NDArray[np.int64]:
     order = np.lexsort((-found.first, -most, found.level))
     starts = np.flatnonzero(np.diff(found.level[order], prepend=-1) > 0)
     chosen = []
-    for rivals in np.split(order, starts[1:]):
-        best = rivals[0]
-        if len(rivals) > 1 and most[rivals[1]] > 0:
-            best = max(_by_area(heat, found, rivals, most))[2]
+    for competing_classes in np.split(order, starts[1:]):
+        best = competing_classes[0]
+        if len(competing_classes) > 1 and most[competing_classes[1]] > 0:
+            best = max(_by_area(heat, found, competing_classes, most))[2]
         chosen.append(best)
     return np.array(chosen, dtype=np.int64)
 
 
 def _by_area(
-    heat: NDArray[np.uint8], found: Found, rivals: NDArray[np.int64], most: NDArray[np.int64]
+    heat: NDArray[np.uint8], found: Found, competing_classes: NDArray[np.int64], most: NDArray[np.int64]
 ) -> list[tuple[float, int, int]]:
     """(enclosed area, first pixel, which) of rivals, the widest boxes first, until none can win any more."""
     known: list[tuple[float, int, int]] = []
-    for i in rivals:
+    for i in competing_classes:
         if known and most[i] < max(known)[0]:
             break
         left, top, right, bottom = found.boxes[i]

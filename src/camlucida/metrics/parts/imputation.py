@@ -38,8 +38,8 @@ def imputed(inputs: Tensor, missing: Tensor) -> Tensor:
     grid = _grid(*(int(n) for n in inputs.shape[1:]))
     colours = inputs.detach().cpu().double().flatten(1).T.numpy()
     found = [_solved(grid, colours, mask) for mask in missing.cpu().flatten(1).numpy()]
-    pictures = torch.from_numpy(np.stack(found)).transpose(1, 2).to(inputs).reshape(-1, *inputs.shape)
-    return torch.where(missing[:, None], pictures, inputs)
+    images = torch.from_numpy(np.stack(found)).transpose(1, 2).to(inputs).reshape(-1, *inputs.shape)
+    return torch.where(missing[:, None], images, inputs)
 
 
 @dataclass(frozen=True)

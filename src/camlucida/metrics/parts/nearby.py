@@ -27,6 +27,6 @@ def noisy_copies(
     return inputs + drawn.to(inputs) * pixel
 
 
-def explained(explain: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
+def explained(explain: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """The maps (n, H, W) of pictures (n, c, H, W), a few at a time."""
-    return torch.cat([explain(some) for some in torch.split(pictures, AT_ONCE)])
+    return torch.cat([explain(some) for some in torch.split(images, AT_ONCE)])

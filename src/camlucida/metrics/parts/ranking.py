@@ -9,12 +9,12 @@ EVEN = 1e-6
 """Of the largest value: a map that varies less is the same everywhere, but for the rounding of its enlargement."""
 
 
-def says_something(relevance: Tensor) -> bool:
+def is_nonzero(relevance: Tensor) -> bool:
     """Whether a map can be judged at all: it has numbers only, and not all of them are 0."""
     return bool(relevance.isfinite().all()) and bool((relevance != 0).any())
 
 
-def even(relevance: Tensor) -> bool:
+def is_constant(relevance: Tensor) -> bool:
     """Whether it is the same everywhere, which says nothing about where to look."""
     values = relevance.double()
     return float(values.max() - values.min()) <= EVEN * float(values.abs().max())
@@ -22,7 +22,7 @@ def even(relevance: Tensor) -> bool:
 
 def is_rankable(relevance: Tensor) -> bool:
     """Return whether a map has an order to judge: numbers only, not all 0, and not constant."""
-    return says_something(relevance) and not even(relevance)
+    return is_nonzero(relevance) and not is_constant(relevance)
 
 
 def ranks(relevance: Tensor, random: torch.Generator) -> Tensor:
@@ -32,7 +32,7 @@ def ranks(relevance: Tensor, random: torch.Generator) -> Tensor:
     row is made on the processor, so that no device has an order of its own.
     """
     values = relevance.detach().cpu().double().flatten()
-    if even(values):
+    if is_constant(values):
         values = torch.zeros_like(values)
     lot = torch.randperm(len(values), generator=random)
     order = lot[values[lot].argsort(descending=True, stable=True)]

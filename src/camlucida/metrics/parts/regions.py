@@ -36,7 +36,7 @@ AT_ONCE = 1_000_000
 Ints = NDArray[np.int64]
 
 
-def judgeable(heat: Tensor) -> bool:
+def is_rankable(heat: Tensor) -> bool:
     """Whether a map says anything about places: it has finite values, not all the same, and some above zero."""
     return bool(heat.isfinite().all()) and bool(heat.max() > 0) and bool(heat.min() < heat.max())
 

@@ -35,7 +35,7 @@ def without(
     if infill == "road":
         grain = noise * pixel * torch.randn(inputs.shape, generator=random, dtype=torch.float64).to(inputs)
         return lambda missing: _with_likely(inputs, missing, grain)
-    return put(inputs, picture(inputs, infill, black))
+    return put(inputs, image(inputs, infill, black))
 
 
 def put(inputs: Tensor, other: Tensor) -> Without:
@@ -43,7 +43,7 @@ def put(inputs: Tensor, other: Tensor) -> Without:
     return lambda missing: torch.where(missing[:, None], other, inputs)
 
 
-def picture(inputs: Tensor, infill: str, black: Tensor) -> Tensor:
+def image(inputs: Tensor, infill: str, black: Tensor) -> Tensor:
     """The picture (c, H, W) that shows through where pixels are missing."""
     if infill == "zeros":
         return torch.zeros_like(inputs)

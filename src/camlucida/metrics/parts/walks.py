@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.ranking import ranks, says_something
+from camlucida.metrics.parts.ranking import ranks, is_nonzero
 from camlucida.metrics.parts.removal import Predict, area, logit, probability, steps_of
 from camlucida.metrics.parts.substrates import Without, without
 from camlucida.metrics.registry import Score
 
 
 @dataclass(frozen=True, eq=False)
-class Walk:
+class PerturbationCurve:
     """One picture that loses its pixels, or gains them, the most relevant first.
 
     places   (H, W) the row in which the pixels stand
@@ -31,7 +31,7 @@ class Walk:
     def __len__(self) -> int:
         return len(self.counts)
 
-    def pictures(self, which: Tensor) -> Tensor:
+    def images(self, which: Tensor) -> Tensor:
         """Numbers of points (n,) in, the pictures (n, c, H, W) there out."""
         steps = torch.tensor(self.counts, device=self.places.device)[which.to(self.places.device)]
         first = self.places < steps[:, None, None]
@@ -49,11 +49,11 @@ def walk(
     steps: int = 28,
     infill: str = "gaussian",
     gains: bool,
-) -> Walk:
+) -> PerturbationCurve:
     """Arguments as of `insertion` and `deletion`."""
     how = without(inputs, infill, pixel=pixel, black=black, random=random)
     places = ranks(relevance, random).to(inputs.device)
-    return Walk(places, tuple(steps_of(places.numel(), step, steps)), how, gains)
+    return PerturbationCurve(places, tuple(steps_of(places.numel(), step, steps)), how, gains)
 
 
 def curve_scores(
@@ -77,9 +77,9 @@ def curve_scores(
         a map that cannot be judged.
     """
     name = "insertion" if gains else "deletion"
-    if not says_something(relevance):
+    if not is_nonzero(relevance):
         return {name: Score(float("nan")), f"{name}_logit": Score(float("nan"))}
     path = walk(relevance, inputs, pixel, black, random, step=step, steps=steps, infill=infill, gains=gains)
-    outputs = predict(path.pictures, len(path))
+    outputs = predict(path.images, len(path))
     curve, scores = probability(outputs, target), logit(outputs, target)
     return {name: Score(area(curve), curve), f"{name}_logit": Score(area(scores), scores)}

@@ -12,16 +12,16 @@ from pydantic import Field
 
 from camlucida.channels import Activations, activations
 from camlucida.data.images import Source
-from camlucida.data.items import spread
+from camlucida.data.items import sample_indices
 from camlucida.errors import CamlucidaError
 from camlucida.strongest import strongest
 from camlucida.targets import class_label
 from camlucida.web.cache_keys import CacheKey, model_key, request_key
 from camlucida.web.memory import Scan
 from camlucida.web.page import Page
-from camlucida.web.routes.given import Given, picture_of
+from camlucida.web.routes.given import AppDep, image_of
 from camlucida.web.served import Served
-from camlucida.web.wire import Guess, Name, Packed, PictureId, Place, Score, Wire, packed
+from camlucida.web.wire import PredictionOut, Name, EncodedMap, ImageId, Place, Score, Schema, packed
 from camlucida.web.work import Job, answer
 
 router = APIRouter(tags=["activations"])
@@ -36,7 +36,7 @@ MOST = 2000
 Order = Literal["contribution", "gradient", "activation", "channel"]
 
 
-class ChannelsQuestion(Wire):
+class ChannelsQuestion(Schema):
     """Which channels to show.
 
     layer     one only; the default layer if not given
@@ -46,7 +46,7 @@ class ChannelsQuestion(Wire):
     count     how many channels; fewer come where their maps are large
     """
 
-    picture: PictureId
+    picture: ImageId
     model: Name | None = None
     layer: Name | None = None
     target: Name | int | None = None
@@ -56,7 +56,7 @@ class ChannelsQuestion(Wire):
     count: Annotated[int, Field(ge=1, le=128)] = 48
 
 
-class Ranks(Wire):
+class Ranks(Schema):
     """The channel's place among all of the layer, from 1, highest first."""
 
     contribution: int
@@ -64,7 +64,7 @@ class Ranks(Wire):
     activation: int
 
 
-class Channel(Wire):
+class Channel(Schema):
     """One channel on the picture.
 
     gradient      the mean gradient of the score: Grad-CAM's weight of it
@@ -80,7 +80,7 @@ class Channel(Wire):
     ranks: Ranks
 
 
-class Channels(Wire):
+class Channels(Schema):
     """A slice of a layer's channels.
 
     total     how many channels the layer has
@@ -94,7 +94,7 @@ class Channels(Wire):
     picture: str
     name: str
     place: Place
-    predictions: list[Guess]
+    predictions: list[PredictionOut]
     layer: str
     target: str
     index: int | None
@@ -103,7 +103,7 @@ class Channels(Wire):
     total: int
     offset: int
     channels: list[Channel]
-    maps: Packed
+    maps: EncodedMap
     least: float
     most: float
     positive: float
@@ -113,7 +113,7 @@ class Channels(Wire):
 
 
 @router.post("/channels", responses={200: {"model": Channels}})
-async def channels(request: Request, page: Given, asked: ChannelsQuestion) -> Response:
+async def channels(request: Request, page: AppDep, asked: ChannelsQuestion) -> Response:
     """A slice of a layer's channels on a picture, in the order asked for. The network is run for the first one only."""
     return await answer(request, lambda job: _slice(page, asked, job))
 
@@ -129,7 +129,7 @@ def _slice(page: Page, asked: ChannelsQuestion, job: Job) -> Channels:
         picture=asked.picture,
         name=found.source,
         place=Place.of(found.geometry),
-        predictions=[Guess.of(p) for p in found.predictions],
+        predictions=[PredictionOut.of(p) for p in found.predictions],
         layer=found.layer,
         target=found.target,
         index=found.index,
@@ -160,16 +160,16 @@ def _slice(page: Page, asked: ChannelsQuestion, job: Job) -> Channels:
 
 def _activations(page: Page, asked: ChannelsQuestion, job: Job) -> Activations:
     """Kept from the question before, or from the network."""
-    served, picture = page.model(asked.model), picture_of(page, asked.picture)
+    served, image = page.model(asked.model), image_of(page, asked.picture)
     layer = _layer(served, asked.layer)
     meant = asked.model_copy(update={"layer": repr(layer)})
     key = request_key(
-        "channels", served, picture, meant, without={"order", "offset", "count"}
+        "channels", served, image, meant, without={"order", "offset", "count"}
     )  # which are shown of them
     kept = page.memory.channels.get(key)
     if kept is None:
         job.tick(0, 1)
-        kept = activations(served.model, picture.image, layer=layer, target=asked.target, score=asked.score)
+        kept = activations(served.model, image.image, layer=layer, target=asked.target, score=asked.score)
         page.memory.channels.put(key, kept)
     return kept
 
@@ -185,7 +185,7 @@ def _layer(served: Served, name: str | None) -> str | int:
     return served.layers[-1].name if served.model.layer is None else served.model.layer
 
 
-class TopQuestion(Wire):
+class TopQuestion(Schema):
     """Which pictures excite a channel.
 
     pictures  how many of the data set are looked through, drawn by `seed`: all of it if it has fewer
@@ -198,7 +198,7 @@ class TopQuestion(Wire):
     seed: Annotated[int, Field(ge=0, le=2**31)] = 0
 
 
-class TopPicture(Wire):
+class TopImage(Schema):
     """A picture, and how much it excites the channel.
 
     id        of the sample; `label` its class in the data set
@@ -210,11 +210,11 @@ class TopPicture(Wire):
     label: str | None
     strength: float
     place: Place
-    map: Packed
-    predicted: Guess
+    map: EncodedMap
+    predicted: PredictionOut
 
 
-class Top(Wire):
+class Top(Schema):
     """The pictures that excite a channel most, first the one that does so most.
 
     seen      how many were looked at; `failed` how many could not be read
@@ -227,11 +227,11 @@ class Top(Wire):
     seen: int
     failed: int
     count: int
-    pictures: list[TopPicture]
+    pictures: list[TopImage]
 
 
 @router.post("/channels/top", responses={200: {"model": Top}})
-async def top(request: Request, page: Given, asked: TopQuestion) -> Response:
+async def top(request: Request, page: AppDep, asked: TopQuestion) -> Response:
     """The pictures that excite a channel most. They are looked through once for all channels of a layer, which takes
     long; with `Accept: text/event-stream` one hears how far it is.
     """
@@ -252,29 +252,29 @@ def _top(page: Page, asked: TopQuestion, job: Job) -> Top:
         seen=scan.found.seen,
         failed=len(scan.found.failed) + scan.missed,
         count=len(page.data),
-        pictures=list(_pictures(page, scan, asked.channel)),
+        pictures=list(_images(page, scan, asked.channel)),
     )
 
 
-def _pictures(page: Page, scan: Scan, channel: int) -> Iterator[TopPicture]:
+def _images(page: Page, scan: Scan, channel: int) -> Iterator[TopImage]:
     for one in scan.found.top(channel):
         index = scan.indices[one.place]
         item = page.data[index]
-        yield TopPicture(
+        yield TopImage(
             id=f"s{index}",
             name=item.name,
             label=None if item.label is None else class_label(item.label, page.data.classes),
             strength=one.strength,
             place=Place.of(one.geometry),
             map=packed(one.map),
-            predicted=Guess.of(one.predicted),
+            predicted=PredictionOut.of(one.predicted),
         )
 
 
 def _scanned(page: Page, asked: TopQuestion, job: Job) -> Scan:
     """Look through the pictures. What cannot be read is left out, and counted."""
     served = page.model(asked.model)
-    drawn = spread(len(page.data), asked.pictures, asked.seed)
+    drawn = sample_indices(len(page.data), asked.pictures, asked.seed)
     indices: list[int] = []
 
     def sources() -> Iterator[Source]:

@@ -21,17 +21,17 @@ from pydantic import Field
 
 from camlucida import comparison
 from camlucida.errors import MethodError
-from camlucida.explaining import scores_of, top_predictions
+from camlucida.explaining import predict_scores, top_predictions
 from camlucida.looking import shrunk, small
-from camlucida.tensors import land
+from camlucida.tensors import to_image_grid
 from camlucida.web.gathering import Asked, Found, Gathering, asked_for, is_quick
 from camlucida.web.meaning import goals_of, layers_of
 from camlucida.web.page import Page
-from camlucida.web.pictures import Picture
+from camlucida.web.pictures import StoredImage
 from camlucida.web.routes.explaining import MAPS
-from camlucida.web.routes.given import Given, picture_of
+from camlucida.web.routes.given import AppDep, image_of
 from camlucida.web.served import Served
-from camlucida.web.wire import Explained, Guess, Name, Packed, PictureId, Place, Score, Wire, packed
+from camlucida.web.wire import MapOut, PredictionOut, Name, EncodedMap, ImageId, Place, Score, Schema, packed
 from camlucida.web.work import Job, answer
 
 router = APIRouter(tags=["comparing"])
@@ -44,7 +44,7 @@ DRAWN = 256
 """The longest side of the map of disagreement, in pixels."""
 
 
-class Comparing(Wire):
+class Comparing(Schema):
     """What to compare.
 
     picture   the id of a sample, or of a picture given before
@@ -56,7 +56,7 @@ class Comparing(Wire):
     score     what a class is scored by
     """
 
-    picture: PictureId
+    picture: ImageId
     models: Annotated[list[Name], Field(max_length=8)] = []
     methods: Annotated[list[Name], Field(min_length=1, max_length=48)]
     layers: Annotated[list[Name], Field(max_length=64)] = []
@@ -64,7 +64,7 @@ class Comparing(Wire):
     score: Score = "logit"
 
 
-class Meant(Wire):
+class ResolvedTarget(Schema):
     """A target as it was asked for, and what it is to the model. `same`: the earlier target that means the same."""
 
     key: str
@@ -73,17 +73,17 @@ class Meant(Wire):
     same: str | None = None
 
 
-class Opinion(Wire):
+class ModelResult(Schema):
     """What one model says of the picture, and what can be asked of it: layers and targets."""
 
     model: str
     place: Place
-    predictions: list[Guess]
+    predictions: list[PredictionOut]
     layers: list[str]
-    targets: list[Meant]
+    targets: list[ResolvedTarget]
 
 
-class Cell(Wire):
+class Cell(Schema):
     """One place of the grid: a map; or why there is none; or neither, where it is still to come.
 
     No layer: the method takes none, or fuses all. No target: the map is the same for every class. No method: the
@@ -94,31 +94,31 @@ class Cell(Wire):
     method: str | None
     layer: str | None
     target: str | None
-    map: Explained | None = None
+    map: MapOut | None = None
     error: str | None = None
 
 
-class Expected(Wire):
+class Expected(Schema):
     """Sent first: what a model says, and the cells that are to come."""
 
-    opinion: Opinion
+    opinion: ModelResult
     cells: list[Cell]
 
 
-class Cells(Wire):
+class Cells(Schema):
     """Sent as they come: all cells of some methods of one model."""
 
     cells: list[Cell]
 
 
-class Disagreement(Wire):
+class Disagreement(Schema):
     """Where the maps differ: the standard deviation over them, each scaled by its maximum; from 0 to 0.5."""
 
-    map: Packed
+    map: EncodedMap
     place: Place
 
 
-class Comparison(Wire):
+class Comparison(Schema):
     """Every map that could be had, and how alike they are.
 
     cells         models outermost, then methods, targets, layers
@@ -129,7 +129,7 @@ class Comparison(Wire):
 
     picture: str
     name: str
-    models: list[Opinion]
+    models: list[ModelResult]
     cells: list[Cell]
     correlation: list[list[float | None]] | None
     disagreement: Disagreement | None
@@ -137,7 +137,7 @@ class Comparison(Wire):
 
 
 @router.post("/compare", responses={200: {"model": Comparison}})
-async def compared(request: Request, page: Given, asked: Comparing) -> Response:
+async def compared(request: Request, page: AppDep, asked: Comparing) -> Response:
     """Compare maps of one picture. With `Accept: text/event-stream` the maps come as they are made.
 
     Events: `expected` for each model, then `cells`, with `progress` between them.
@@ -150,10 +150,10 @@ async def compared(request: Request, page: Given, asked: Comparing) -> Response:
 def made(page: Page, asked: Comparing, job: Job) -> Comparison:
     """One model after the other; then all maps beside each other."""
     began = time.perf_counter()
-    picture = picture_of(page, asked.picture)
+    image = image_of(page, asked.picture)
     methods, unknown = asked_for(asked.methods)
     models = [page.model(name) for name in dict.fromkeys(asked.models)] or [page.model(None)]
-    turns = [_turn(page, served, picture, asked, unknown) for served in models]
+    turns = [_turn(page, served, image, asked, unknown) for served in models]
     count = sum(len(turn.gathering.places(method)) for turn in turns for method in methods)
     if count > MAPS:
         raise MethodError(f"{count} maps at once are too many for a page; at most {MAPS}.")
@@ -162,12 +162,12 @@ def made(page: Page, asked: Comparing, job: Job) -> Comparison:
     found = [(turn, one) for at, turn in enumerate(turns) for one in turn.found(methods, job, at, len(turns))]
     maps = [one for _, one in found if one.map is not None]
     return Comparison(
-        picture=picture.id,
-        name=picture.name,
+        picture=image.id,
+        name=image.name,
         models=[turn.opinion for turn in turns],
         cells=[turn.cell(one) for turn, one in found],
-        correlation=_correlation(maps, picture),
-        disagreement=_disagreement(maps, picture),
+        correlation=_correlation(maps, image),
+        disagreement=_disagreement(maps, image),
         seconds=time.perf_counter() - began,
     )
 
@@ -176,7 +176,7 @@ def made(page: Page, asked: Comparing, job: Job) -> Comparison:
 class _Turn:
     """One model's part of the answer. `faults` are sentences: methods, layers and targets that are none."""
 
-    opinion: Opinion
+    opinion: ModelResult
     gathering: Gathering
     faults: list[Found]
 
@@ -208,22 +208,22 @@ class _Turn:
         )
 
 
-def _turn(page: Page, served: Served, picture: Picture, asked: Comparing, unknown: list[Found]) -> _Turn:
+def _turn(page: Page, served: Served, image: StoredImage, asked: Comparing, unknown: list[Found]) -> _Turn:
     """What a model says without a map, and what the layers and targets are to it."""
     model, first = served.model, page.model(asked.models[0] if asked.models else None).model
-    scores = scores_of(model, picture.image)
-    inputs, geometry = model.preprocessing(picture.image)
+    scores = predict_scores(model, image.image)
+    inputs, geometry = model.preprocessing(image.image)
     layers, no_layers = layers_of(model, inputs, asked.layers)
     named = bool(asked.layers and layers)
     if len(asked.models) > 1:  # a name that this model does not know is another's
         layers, no_layers = (layers, {}) if layers else layers_of(model, inputs, [])
     goals, no_goals = goals_of(model, scores, asked.targets or ["predicted"], first.labels)
-    opinion = Opinion(
+    opinion = ModelResult(
         model=served.name,
         place=Place.of(geometry),
-        predictions=[Guess.of(p) for p in top_predictions(scores, model.labels)],
+        predictions=[PredictionOut.of(p) for p in top_predictions(scores, model.labels)],
         layers=layers,
-        targets=[Meant(key=goal.key, name=goal.name, index=goal.index, same=goal.same) for goal in goals],
+        targets=[ResolvedTarget(key=goal.key, name=goal.name, index=goal.index, same=goal.same) for goal in goals],
     )
     different = [goal for goal in goals if goal.same is None]
     faults = [
@@ -231,29 +231,29 @@ def _turn(page: Page, served: Served, picture: Picture, asked: Comparing, unknow
         *(Found(None, name or None, None, error=why) for name, why in no_layers.items()),
         *(Found(None, None, key, error=why) for key, why in no_goals.items()),
     ]
-    return _Turn(opinion, Gathering(page, served, picture, layers, named, different, asked.score), faults)
+    return _Turn(opinion, Gathering(page, served, image, layers, named, different, asked.score), faults)
 
 
-def _correlation(maps: Sequence[Found], picture: Picture) -> list[list[float | None]] | None:
+def _correlation(maps: Sequence[Found], image: StoredImage) -> list[list[float | None]] | None:
     if len(maps) < 2:
         return None
     longest = min(RANKED, math.isqrt(RANKS // len(maps)))
-    table = comparison.rank_correlation(_landed(maps, picture, longest))
+    table = comparison.rank_correlation(_landed(maps, image, longest))
     return [[None if v != v else float(v) for v in row] for row in table]
 
 
-def _disagreement(maps: Sequence[Found], picture: Picture) -> Disagreement | None:
+def _disagreement(maps: Sequence[Found], image: StoredImage) -> Disagreement | None:
     """The part of it that all models saw, and where that lies on the picture."""
     if len(maps) < 2:
         return None
-    found = comparison.disagreement(_landed(maps, picture, DRAWN))
+    found = comparison.disagreement(_landed(maps, image, DRAWN))
     seen = ~np.isnan(found)
     if not seen.any():
         return None
     ys, xs = np.nonzero(seen)
     top, bottom, left, right = int(ys.min()), int(ys.max()) + 1, int(xs.min()), int(xs.max()) + 1
     part = found[top:bottom, left:right]
-    (width, height), (rows, columns) = picture.image.size, found.shape
+    (width, height), (rows, columns) = image.image.size, found.shape
     return Disagreement(
         map=packed(torch.from_numpy(np.ascontiguousarray(part))),
         place=Place(
@@ -265,11 +265,11 @@ def _disagreement(maps: Sequence[Found], picture: Picture) -> Disagreement | Non
     )
 
 
-def _landed(maps: Sequence[Found], picture: Picture, longest: int) -> list[NDArray[np.float32]]:
+def _landed(maps: Sequence[Found], image: StoredImage, longest: int) -> list[NDArray[np.float32]]:
     """All maps on the picture, at most so long; NaN where one's network did not look."""
-    shown = small(picture.image, longest)
+    shown = small(image.image, longest)
     return [
-        land(one.map, shrunk(one.geometry, shown)).numpy()
+        to_image_grid(one.map, shrunk(one.geometry, shown)).numpy()
         for one in maps
         if one.map is not None and one.geometry is not None
     ]

@@ -19,7 +19,7 @@ from camlucida._files import png
 from camlucida.errors import ImageError, MethodError
 from camlucida.explaining import explained as explanation_of
 from camlucida.explanation import Explanation
-from camlucida.explanations import Explanations
+from camlucida.explanations import ExplanationSet
 from camlucida.methods import Combined, Method, find
 from camlucida.render.overlay import Blend
 from camlucida.request import AttributionRequest
@@ -27,10 +27,10 @@ from camlucida.targets import class_label
 from camlucida.web.cache_keys import CacheKey, request_key
 from camlucida.web.limits import check
 from camlucida.web.page import Page
-from camlucida.web.pictures import Picture
-from camlucida.web.routes.given import Given, picture_of
-from camlucida.web.routes.start import MANY_RUNS, SINGLE_SLOPES
-from camlucida.web.wire import Explained, Guess, Name, Option, PictureId, Place, Score, Wire
+from camlucida.web.pictures import StoredImage
+from camlucida.web.routes.given import AppDep, image_of
+from camlucida.web.routes.start import MANY_RUNS, SINGLE_GRADIENTS
+from camlucida.web.wire import MapOut, PredictionOut, Name, Option, ImageId, Place, Score, Schema
 from camlucida.web.work import Job, LaneName, Task, answer
 
 router = APIRouter(tags=["explain"])
@@ -39,7 +39,7 @@ MAPS = 144
 """The most maps that one question may ask for."""
 
 
-class Question(Wire):
+class Question(Schema):
     """What to explain.
 
     picture   the id of a sample, or of a picture given before; or else
@@ -53,7 +53,7 @@ class Question(Wire):
     compare   also the rank correlation of all maps
     """
 
-    picture: PictureId | None = None
+    picture: ImageId | None = None
     image: Annotated[str, Field(max_length=34_000_000)] | None = None
     model: Name | None = None
     methods: Annotated[list[Name], Field(min_length=1, max_length=16)] = ["grad_cam"]
@@ -73,7 +73,7 @@ class Drawn(Question):
     contour: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
-class Answer(Wire):
+class Answer(Schema):
     """All maps of one picture, from one run of the network, methods outermost, layers innermost.
 
     label, truth  the picture's class in the data set, and which of the model's outputs that is; null if not known
@@ -86,20 +86,20 @@ class Answer(Wire):
     label: str | None
     truth: int | None
     place: Place
-    predictions: list[Guess]
-    maps: list[Explained]
+    predictions: list[PredictionOut]
+    maps: list[MapOut]
     correlation: list[list[float | None]] | None
     seconds: float
 
 
 @router.post("/explain", responses={200: {"model": Answer}})
-async def explained(request: Request, page: Given, asked: Question) -> Response:
+async def explained(request: Request, page: AppDep, asked: Question) -> Response:
     """Explain what a model says about a picture. With `Accept: text/event-stream` also how far it is."""
     return await answer(request, lambda job: answered(page, asked, job), lane_of(asked.methods))
 
 
 @router.post("/explain/panel.png", responses={200: {"content": {"image/png": {}}}}, response_class=Response)
-async def panel(request: Request, page: Given, asked: Drawn) -> Response:
+async def panel(request: Request, page: AppDep, asked: Drawn) -> Response:
     """One map as the panel that `Explanation.save` writes."""
 
     def work(job: Job) -> bytes:
@@ -112,7 +112,7 @@ async def panel(request: Request, page: Given, asked: Drawn) -> Response:
 @router.post(
     "/explain/map.npz", responses={200: {"content": {"application/octet-stream": {}}}}, response_class=Response
 )
-async def arrays(request: Request, page: Given, asked: Question) -> Response:
+async def arrays(request: Request, page: AppDep, asked: Question) -> Response:
     """One map as the arrays that `Explanation.save` writes: raw, map, heatmap."""
     return await _file(
         request, lambda job: _single(page, asked, job).npz(), asked, "application/octet-stream", "explanation.npz"
@@ -120,7 +120,7 @@ async def arrays(request: Request, page: Given, asked: Question) -> Response:
 
 
 @router.post("/explain/record.json")
-async def record(request: Request, page: Given, asked: Question) -> Response:
+async def record(request: Request, page: AppDep, asked: Question) -> Response:
     """Everything about one map but the pixels, as `Explanation.save` writes it beside the arrays."""
     return await _file(
         request, lambda job: _single(page, asked, job).json(), asked, "application/json", "explanation.json"
@@ -134,7 +134,7 @@ async def _file(request: Request, work: Task, asked: Question, media: str, name:
 
 
 def _single(page: Page, asked: Question, job: Job) -> Explanation:
-    made = explanations_of(page, asked, _picture(page, asked), job)
+    made = explanations_of(page, asked, _image(page, asked), job)
     if len(made) > 1:
         raise MethodError(f"a file holds one map, and this asks for {len(made)}: name one method, layer and class.")
     one: Explanation = made[0]
@@ -152,35 +152,35 @@ def lane_of(methods: Sequence[str]) -> LaneName:
 def _is_quick(method: Method | Combined) -> bool:
     if isinstance(method, Combined):
         return method.combinator.kind != "views" and _is_quick(method.inner)
-    return not MANY_RUNS & set(method.needs) or method.name in SINGLE_SLOPES
+    return not MANY_RUNS & set(method.inputs) or method.name in SINGLE_GRADIENTS
 
 
 def answered(page: Page, asked: Question, job: Job) -> Answer | bytes:
     """From what was kept, or from the network."""
-    picture = _picture(page, asked)
-    key = request_key("answer", page.model(asked.model), picture, asked)
+    image = _image(page, asked)
+    key = request_key("answer", page.model(asked.model), image, asked)
     kept = page.memory.answers.get(key)
     if kept is not None:
         return kept
     began = time.perf_counter()
-    made = explanations_of(page, asked, picture, job)
+    made = explanations_of(page, asked, image, job)
     seconds = time.perf_counter() - began
-    body = _answer(page, asked, picture, made, seconds).model_dump_json().encode()
+    body = _answer(page, asked, image, made, seconds).model_dump_json().encode()
     page.memory.answers.put(key, body)
     return body
 
 
-def _maps_key(page: Page, asked: Question, picture: Picture) -> CacheKey:
+def _maps_key(page: Page, asked: Question, image: StoredImage) -> CacheKey:
     """What the maps depend on: neither how they are compared nor how they are painted."""
     painted = set(Drawn.model_fields) - set(Question.model_fields)
-    return request_key("maps", page.model(asked.model), picture, asked, without={"compare", *painted})
+    return request_key("maps", page.model(asked.model), image, asked, without={"compare", *painted})
 
 
-def explanations_of(page: Page, asked: Question, picture: Picture, job: Job) -> Explanations:
+def explanations_of(page: Page, asked: Question, image: StoredImage, job: Job) -> ExplanationSet:
     """What `camlucida.explain` says; always several, even of one. What was made lately is not made again."""
     served = page.model(asked.model)
     check(served, asked.methods, options=asked.options, layers=asked.layers, targets=asked.targets)
-    key = _maps_key(page, asked, picture)
+    key = _maps_key(page, asked, image)
     if (kept := page.memory.explanations.get(key)) is not None:
         return kept
     request = AttributionRequest.of(
@@ -191,19 +191,19 @@ def explanations_of(page: Page, asked: Question, picture: Picture, job: Job) -> 
         options=asked.options,
         progress=job.tick,
     )
-    made = explanation_of(served.model, picture.image, request)
-    several = Explanations((made,)) if isinstance(made, Explanation) else made
+    made = explanation_of(served.model, image.image, request)
+    several = ExplanationSet((made,)) if isinstance(made, Explanation) else made
     if len(several) > MAPS:
         raise MethodError(f"{len(several)} maps at once are too many for a page; at most {MAPS}.")
     page.memory.explanations.put(key, several)
     return several
 
 
-def _picture(page: Page, asked: Question) -> Picture:
+def _image(page: Page, asked: Question) -> StoredImage:
     if (asked.picture is None) == (asked.image is None):
         raise ImageError("name a picture, or send an image: one of the two.")
     if asked.picture is not None:
-        return picture_of(page, asked.picture)
+        return image_of(page, asked.picture)
     assert asked.image is not None
     try:
         content = base64.b64decode(asked.image, validate=True)
@@ -216,19 +216,19 @@ def _one_or_all(values: list[str | int] | list[str]) -> list[str | int] | list[s
     return (values[0] if len(values) == 1 else values) if values else None
 
 
-def _answer(page: Page, asked: Question, picture: Picture, made: Explanations, seconds: float) -> Answer:
+def _answer(page: Page, asked: Question, image: StoredImage, made: ExplanationSet, seconds: float) -> Answer:
     correlation = None
     if asked.compare and len(made) > 1:
         correlation = [[None if v != v else float(v) for v in row] for row in made.rank_correlation()]
-    label = picture.label
+    label = image.label
     return Answer(
-        picture=picture.id,
-        name=picture.name,
+        picture=image.id,
+        name=image.name,
         label=None if label is None else class_label(label, page.data.classes),
         truth=None if label is None else page.model(asked.model).outputs[label],
         place=Place.of(made[0].geometry),
-        predictions=[Guess.of(p) for p in made[0].predictions],
-        maps=[Explained.of(e) for e in made],
+        predictions=[PredictionOut.of(p) for p in made[0].predictions],
+        maps=[MapOut.of(e) for e in made],
         correlation=correlation,
         seconds=seconds,
     )

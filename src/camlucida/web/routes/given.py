@@ -8,8 +8,8 @@ from fastapi import Depends, Request
 
 from camlucida.errors import ImageError
 from camlucida.web.page import Page
-from camlucida.web.pictures import Picture
-from camlucida.web.work import Missing
+from camlucida.web.pictures import StoredImage
+from camlucida.web.work import NotFound
 
 
 def page_of(request: Request) -> Page:
@@ -18,15 +18,15 @@ def page_of(request: Request) -> Page:
     return page
 
 
-Given = Annotated[Page, Depends(page_of)]
+AppDep = Annotated[Page, Depends(page_of)]
 
 
-def picture_of(page: Page, id_: str) -> Picture:
+def image_of(page: Page, id_: str) -> StoredImage:
     """The picture of that id. Raises `Missing`, and `ImageError` for a sample that cannot be read."""
     try:
         return page.pictures.find(id_)
     except KeyError:
-        raise Missing(f"The picture {id_[:40]} is not here (any more). Choose it or drop it again.") from None
+        raise NotFound(f"The picture {id_[:40]} is not here (any more). Choose it or drop it again.") from None
 
 
-__all__ = ["Given", "ImageError", "page_of", "picture_of"]
+__all__ = ["AppDep", "ImageError", "page_of", "image_of"]

@@ -17,9 +17,9 @@ from camlucida.targets import class_label
 from camlucida.web.page import Page
 from camlucida.web.pictures import encoded
 from camlucida.web.predicting import said
-from camlucida.web.routes.given import Given, picture_of
-from camlucida.web.served import Said
-from camlucida.web.wire import Name, PictureId, Wire
+from camlucida.web.routes.given import AppDep, image_of
+from camlucida.web.served import SamplePrediction
+from camlucida.web.wire import Name, ImageId, Schema
 from camlucida.web.work import Job, answer
 
 router = APIRouter(tags=["pictures"])
@@ -37,7 +37,7 @@ LOOKED = 600
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-class PictureInfo(Wire):
+class ImageInfo(Schema):
     """A picture that can be asked about.
 
     label       its class in the data set
@@ -56,7 +56,7 @@ class PictureInfo(Wire):
     correct: bool | None = None
 
 
-class Samples(Wire):
+class Samples(Schema):
     """Random samples, drawn by `seed`.
 
     looked   how many the model was asked about; none where nothing was asked of its answers
@@ -65,13 +65,13 @@ class Samples(Wire):
     """
 
     seed: int
-    items: list[PictureInfo]
+    items: list[ImageInfo]
     looked: int
     unread: int
     whole: bool
 
 
-class Wanted(Wire):
+class SampleQuery(Schema):
     """Which samples.
 
     seed    of the random order
@@ -95,7 +95,7 @@ class Wanted(Wire):
         """Whether the model has to be asked for it."""
         return self.said is not None or self.low > 0 or self.high < 1
 
-    def fits(self, one: Said) -> bool:
+    def fits(self, one: SamplePrediction) -> bool:
         """Whether a sample of which the model says this is wanted."""
         if one.error or not self.low <= one.confidence <= self.high:
             return False
@@ -103,7 +103,7 @@ class Wanted(Wire):
 
 
 @router.get("/samples", responses={200: {"model": Samples}})
-async def samples(request: Request, page: Given, wanted: Annotated[Wanted, Query()]) -> Response:
+async def samples(request: Request, page: AppDep, wanted: Annotated[SampleQuery, Query()]) -> Response:
     """Pictures of the data set in random order: the same seed gives the same ones.
 
     What asks for the model's answers looks at 600 pictures at most, and says at how many it did. As a stream it also
@@ -114,17 +114,17 @@ async def samples(request: Request, page: Given, wanted: Annotated[Wanted, Query
     return await answer(request, lambda job: _drawn(page, wanted))
 
 
-def _drawn(page: Page, wanted: Wanted) -> Samples:
+def _drawn(page: Page, wanted: SampleQuery) -> Samples:
     order = _order(page, wanted)
     items = [info(page, index) for _, index in zip(range(wanted.n), order, strict=False)]
     return Samples(seed=wanted.seed, items=items, looked=0, unread=0, whole=next(order, None) is None)
 
 
-def _searched(page: Page, wanted: Wanted, job: Job) -> Samples:
+def _searched(page: Page, wanted: SampleQuery, job: Job) -> Samples:
     served = page.model(wanted.model)
     order = _order(page, wanted)
     chosen = [index for _, index in zip(range(LOOKED), order, strict=False)]
-    items: list[PictureInfo] = []
+    items: list[ImageInfo] = []
     looked = unread = 0
     for looked, (index, one) in enumerate(said(served, chosen), 1):
         unread += bool(one.error)
@@ -138,7 +138,7 @@ def _searched(page: Page, wanted: Wanted, job: Job) -> Samples:
     return Samples(seed=wanted.seed, items=items, looked=looked, unread=unread, whole=whole)
 
 
-def _order(page: Page, wanted: Wanted) -> Iterator[int]:
+def _order(page: Page, wanted: SampleQuery) -> Iterator[int]:
     """All samples of the wanted class in the seed's order."""
     order = np.random.default_rng(wanted.seed).permutation(len(page.data)).tolist()
     if wanted.label is None:
@@ -150,17 +150,17 @@ def _order(page: Page, wanted: Wanted) -> Iterator[int]:
     return (index for index in order if label_of(page.data, index) == label)
 
 
-@router.post("/pictures", responses={200: {"model": PictureInfo}}, openapi_extra=A_FILE)
-async def give(request: Request, page: Given, name: Annotated[str, Query(max_length=300)] = "your picture") -> Response:
+@router.post("/pictures", responses={200: {"model": ImageInfo}}, openapi_extra=A_FILE)
+async def give(request: Request, page: AppDep, name: Annotated[str, Query(max_length=300)] = "your picture") -> Response:
     """Give the page a picture: the bytes of its file as the body. It is kept in memory, and nowhere else.
 
     name   what to call it
     """
     content = await request.body()
 
-    def work(job: Job) -> PictureInfo:
-        picture = page.pictures.give(content, PurePath(name).name[-80:] or "your picture")
-        return PictureInfo(id=picture.id, name=picture.name, width=picture.image.width, height=picture.image.height)
+    def work(job: Job) -> ImageInfo:
+        image = page.pictures.give(content, PurePath(name).name[-80:] or "your picture")
+        return ImageInfo(id=image.id, name=image.name, width=image.image.width, height=image.image.height)
 
     return await answer(request, work)
 
@@ -169,33 +169,33 @@ async def give(request: Request, page: Given, name: Annotated[str, Query(max_len
     "/pictures/{id}", responses={200: {"content": {"image/png": {}, "image/jpeg": {}}}}, response_class=Response
 )
 def show(
-    page: Given,
-    id: Annotated[PictureId, Path()],
+    page: AppDep,
+    id: Annotated[ImageId, Path()],
     longest: Annotated[int, Query(ge=16, le=2048)] = 1024,
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
     """The picture, upright, its longest side at most `longest`; made anew, never the bytes that were given."""
-    picture = picture_of(page, id)
+    image = image_of(page, id)
     # Another data set on the same port has another picture of the same id: so a browser has to ask each time.
-    headers = {"cache-control": "private, no-cache", "etag": f'"{picture.digest}-{longest}"'}
+    headers = {"cache-control": "private, no-cache", "etag": f'"{image.digest}-{longest}"'}
     if headers["etag"] in if_none_match:
         return Response(status_code=304, headers=headers)
-    content, kind = encoded(picture.image, longest)
+    content, kind = encoded(image.image, longest)
     return Response(content, media_type=kind, headers=headers)
 
 
-def info(page: Page, index: int, one: Said | None = None) -> PictureInfo:
+def info(page: Page, index: int, one: SamplePrediction | None = None) -> ImageInfo:
     """Of a sample, with what the model says about it if it was asked; one that cannot be read says why."""
     try:
-        picture = page.pictures.sample(index)
+        image = page.pictures.sample(index)
     except CamlucidaError as error:
-        return PictureInfo(id=f"s{index}", name=page.data[index].name, width=0, height=0, error=str(error))
-    return PictureInfo(
-        id=picture.id,
-        name=picture.name,
-        width=picture.image.width,
-        height=picture.image.height,
-        label=None if picture.label is None else class_label(picture.label, page.data.classes),
+        return ImageInfo(id=f"s{index}", name=page.data[index].name, width=0, height=0, error=str(error))
+    return ImageInfo(
+        id=image.id,
+        name=image.name,
+        width=image.image.width,
+        height=image.image.height,
+        label=None if image.label is None else class_label(image.label, page.data.classes),
         predicted=one.name if one else None,
         confidence=one.confidence if one else None,
         correct=one.correct if one else None,

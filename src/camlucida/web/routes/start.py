@@ -6,17 +6,17 @@ from fastapi import APIRouter
 
 import camlucida
 from camlucida.methods import combinators, methods
-from camlucida.render.colours import NOT_SEEN
-from camlucida.render.palettes import DEFAULT, PALETTES
+from camlucida.render.colours import NAN_COLOUR
+from camlucida.render.palettes import DEFAULT_COLORMAP, PALETTES
 from camlucida.web.page import Page
-from camlucida.web.routes.given import Given
+from camlucida.web.routes.given import AppDep
 from camlucida.web.served import Served
-from camlucida.web.wire import Option, Wire
+from camlucida.web.wire import Option, Schema
 
 router = APIRouter(tags=["start"])
 
 
-class LayerChoice(Wire):
+class LayerChoice(Schema):
     """A layer worth explaining; `grid` is (height, width)."""
 
     name: str
@@ -24,7 +24,7 @@ class LayerChoice(Wire):
     grid: tuple[int, int] | None
 
 
-class ModelChoice(Wire):
+class ModelChoice(Schema):
     """A model on the page; its layers run from edges to objects, the last is the default."""
 
     name: str
@@ -33,7 +33,7 @@ class ModelChoice(Wire):
     input: tuple[int, int]
 
 
-class MethodChoice(Wire):
+class MethodChoice(Schema):
     """A method of the registry. `quick`: a map takes a few runs of the network at most."""
 
     name: str
@@ -45,7 +45,7 @@ class MethodChoice(Wire):
     options: dict[str, Option]
 
 
-class CombinatorChoice(Wire):
+class CombinatorChoice(Schema):
     """What may be put round a method: "refine(layer_cam)"."""
 
     name: str
@@ -53,7 +53,7 @@ class CombinatorChoice(Wire):
     options: dict[str, Option]
 
 
-class Palette(Wire):
+class Palette(Schema):
     """Control colours, rrggbb, at positions from 0 to 1; `diverging`: zero is in the middle."""
 
     colours: list[str]
@@ -61,7 +61,7 @@ class Palette(Wire):
     diverging: bool
 
 
-class DataChoice(Wire):
+class DataChoice(Schema):
     """The data set: how many pictures, which classes."""
 
     name: str
@@ -69,7 +69,7 @@ class DataChoice(Wire):
     classes: list[str]
 
 
-class Start(Wire):
+class Start(Schema):
     """All of it. `study` and `runs` say what was given on the command line."""
 
     version: str
@@ -84,13 +84,13 @@ class Start(Wire):
     runs: list[str]
 
 
-MANY_RUNS = frozenset({"forward", "rerun", "slopes", "look", "progress", "ablate"})
+MANY_RUNS = frozenset({"score_inputs", "score_activations", "input_gradients", "layer_at", "progress", "ablate"})
 """What methods ask for that may run the network, or much of it, often."""
-SINGLE_SLOPES = frozenset({"gradient", "input_x_gradient"})
+SINGLE_GRADIENTS = frozenset({"gradient", "input_x_gradient"})
 
 
 @router.get("/start")
-def start(page: Given) -> Start:
+def start(page: AppDep) -> Start:
     """Models with their layers and classes, methods, colours, the data set."""
     return Start(
         version=camlucida.__version__,
@@ -100,9 +100,9 @@ def start(page: Given) -> Start:
                 name=m.name,
                 summary=m.summary,
                 paper=m.paper,
-                layered=m.layered,
+                layered=m.needs_layer,
                 class_free=m.class_free,
-                quick=not (MANY_RUNS & set(m.needs)) or m.name in SINGLE_SLOPES,
+                quick=not (MANY_RUNS & set(m.inputs)) or m.name in SINGLE_GRADIENTS,
                 options={name: _plain(value) for name, value in m.options.items()},
             )
             for m in methods().values()
@@ -117,8 +117,8 @@ def start(page: Given) -> Start:
             name: Palette(colours=list(p.colours), positions=list(p.positions), diverging=p.diverging)
             for name, p in PALETTES.items()
         },
-        palette=DEFAULT,
-        unseen=NOT_SEEN,
+        palette=DEFAULT_COLORMAP,
+        unseen=NAN_COLOUR,
         data=_data(page),
         study=page.study is not None,
         runs=[run.name for run in page.runs],

@@ -9,19 +9,19 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from camlucida.errors import MetricError
-from camlucida.report.charts import POINTS
+from camlucida.report.charts import MAX_POINTS
 from camlucida.web.evaluated import Evaluated
 from camlucida.web.routes.dataset.over import Failed, RunId
-from camlucida.web.routes.given import Given
+from camlucida.web.routes.given import AppDep
 from camlucida.web.runs import Run
-from camlucida.web.wire import Wire, known
+from camlucida.web.wire import Schema, known
 from camlucida.web.work import Job, answer
 
 router = APIRouter(tags=["dataset"])
 FAILURES = 50
 
 
-class MethodOf(Wire):
+class MethodOf(Schema):
     """What made maps. A control knows nothing, or `knows` the truth: a metric must be able to tell them apart."""
 
     name: str
@@ -29,7 +29,7 @@ class MethodOf(Wire):
     knows: str = ""
 
 
-class MetricOf(Wire):
+class MetricOf(Schema):
     """A number that was measured.
 
     better    high, low, or neither for what only describes
@@ -47,7 +47,7 @@ class MetricOf(Wire):
     curves: bool
 
 
-class NumberOf(Wire):
+class NumberOf(Schema):
     """The number of a method by a metric with its 95 % interval, over `n` pictures; of them `invalid` could not be
     judged and count as worst."""
 
@@ -60,7 +60,7 @@ class NumberOf(Wire):
     invalid: int
 
 
-class EvaluationOf(Wire):
+class EvaluationOf(Schema):
     """The table of a run, a number a method and metric; methods first, controls last."""
 
     run: str
@@ -74,7 +74,7 @@ class EvaluationOf(Wire):
     failed: int
 
 
-class Curve(Wire):
+class Curve(Schema):
     """The mean of a method's curves at even steps from 0 to 1, with its 95 % band."""
 
     method: str
@@ -83,7 +83,7 @@ class Curve(Wire):
     high: list[float]
 
 
-class Curves(Wire):
+class Curves(Schema):
     """Of the first eight methods; none where the metric keeps none."""
 
     metric: str
@@ -93,14 +93,14 @@ class Curves(Wire):
 
 
 @router.get("/dataset/evaluation", responses={200: {"model": EvaluationOf}})
-async def evaluation(request: Request, page: Given, run: RunId) -> Response:
+async def evaluation(request: Request, page: AppDep, run: RunId) -> Response:
     """The table, and what the paired tests say. It is computed once, which may take a minute for a large run."""
     return await answer(request, lambda job: _evaluation(page.over.find(run)), "long")
 
 
 @router.get("/dataset/curves", responses={200: {"model": Curves}})
 async def curves(
-    request: Request, page: Given, run: RunId, metric: Annotated[str, Query(min_length=1, max_length=200)]
+    request: Request, page: AppDep, run: RunId, metric: Annotated[str, Query(min_length=1, max_length=200)]
 ) -> Response:
     """Mean curves of a metric that keeps them."""
 
@@ -112,7 +112,7 @@ async def curves(
         across, up = axes or ("", "")
         made = []
         for line in lines:
-            steps = np.unique(np.linspace(0, len(line.mean) - 1, min(POINTS, len(line.mean))).round().astype(int))
+            steps = np.unique(np.linspace(0, len(line.mean) - 1, min(MAX_POINTS, len(line.mean))).round().astype(int))
             rows = [[float(f"{v:.5g}") for v in part[steps]] for part in (line.mean, line.low, line.high)]
             made.append(Curve(method=line.name, mean=rows[0], low=rows[1], high=rows[2]))
         return Curves(metric=metric, across=across, up=up, lines=made)
@@ -145,8 +145,8 @@ def _evaluation(run: Run) -> EvaluationOf:
         ],
         sentences=evaluated.sentences,
         failures=[
-            Failed(name=f"{picture} · {method}" if method else picture, reason=reason)
-            for picture, method, reason in found.failures[:FAILURES]
+            Failed(name=f"{image} · {method}" if method else image, reason=reason)
+            for image, method, reason in found.failures[:FAILURES]
         ],
         failed=len(found.failures),
     )

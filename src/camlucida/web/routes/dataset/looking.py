@@ -8,15 +8,15 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from camlucida.web.routes.given import Given
-from camlucida.web.runs import Broken, Kind, Run
-from camlucida.web.wire import Name, Wire
+from camlucida.web.routes.given import AppDep
+from camlucida.web.runs import UnreadableRun, Kind, Run
+from camlucida.web.wire import Name, Schema
 from camlucida.web.work import Job, answer
 
 router = APIRouter()
 
 
-class RunInfo(Wire):
+class RunInfo(Schema):
     """A run that can be shown.
 
     made      on this page, not given when it was started
@@ -42,13 +42,13 @@ class RunInfo(Wire):
     error: str | None = None
 
 
-class RunList(Wire):
+class RunList(Schema):
     """Those given when the page was started, then those made on it."""
 
     runs: list[RunInfo]
 
 
-class Looking(Wire):
+class AnalysisRequest(Schema):
     """Look over so many pictures, drawn by `seed`; `maps`: measure the map of each, too, which takes about twice as
     long."""
 
@@ -59,13 +59,13 @@ class Looking(Wire):
 
 
 @router.get("/dataset/runs", responses={200: {"model": RunList}})
-async def runs(request: Request, page: Given) -> Response:
+async def runs(request: Request, page: AppDep) -> Response:
     """The runs, and whether they are about a model and the pictures of this page."""
     return await answer(request, lambda job: RunList(runs=[info(run) for run in page.over.all()]))
 
 
 @router.post("/dataset/look", responses={200: {"model": RunInfo}})
-async def look(request: Request, page: Given, asked: Looking) -> Response:
+async def look(request: Request, page: AppDep, asked: AnalysisRequest) -> Response:
     """Go over pictures of the data set: where the model errs, and what it takes for alike.
 
     Stopped, it goes on where it was when the same is asked again.
@@ -77,9 +77,9 @@ async def look(request: Request, page: Given, asked: Looking) -> Response:
     return await answer(request, work, "long")
 
 
-def info(run: Run | Broken) -> RunInfo:
+def info(run: Run | UnreadableRun) -> RunInfo:
     """Of a run, for the list."""
-    if isinstance(run, Broken):
+    if isinstance(run, UnreadableRun):
         return RunInfo(id=run.id, name=run.name, kinds=[], made=False, error=run.error)
     return RunInfo(
         id=run.id,

@@ -10,14 +10,14 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from camlucida._escaping import csv_text
-from camlucida.analysing.erring import KEPT
+from camlucida.analysing.erring import STORED_COLUMNS
 from camlucida.evaluation.store import Row
 from camlucida.report.mistakes_page import MEANINGS, sentences
 from camlucida.web.confused import Part
 from camlucida.web.routes.dataset.over import Failed, Find, Offset, RunId, Said
-from camlucida.web.routes.given import Given
+from camlucida.web.routes.given import AppDep
 from camlucida.web.runs import Run
-from camlucida.web.wire import Range, Wire, known
+from camlucida.web.wire import Range, Schema, known
 from camlucida.web.work import Job, answer
 
 router = APIRouter(tags=["dataset"])
@@ -26,7 +26,7 @@ ROWS = 50
 CHUNK = 500
 
 
-class BinOf(Wire):
+class BinOf(Schema):
     """Answers of about one confidence: how many, how sure on average, how many of them right; null where there are
     none."""
 
@@ -37,7 +37,7 @@ class BinOf(Wire):
     accuracy: float | None
 
 
-class Calibrated(Wire):
+class Calibrated(Schema):
     """How far confidence and accuracy are apart: see `camlucida.analysing.calibration`."""
 
     ece: float
@@ -49,7 +49,7 @@ class Calibrated(Wire):
     bins: list[BinOf]
 
 
-class ContrastOf(Wire):
+class ContrastOf(Schema):
     """The maps of right answers beside those of wrong ones, by one number; `n`: pictures, right and wrong."""
 
     name: str
@@ -62,7 +62,7 @@ class ContrastOf(Wire):
     differs: bool
 
 
-class Overall(Wire):
+class Overall(Schema):
     """What follows from all rows. `judged` pictures have a true class that the model has; of them `wrong` are wrong."""
 
     run: str
@@ -80,7 +80,7 @@ class Overall(Wire):
     failed: int
 
 
-class ClassOf(Wire):
+class ClassOf(Schema):
     """A class by the model's output."""
 
     output: int
@@ -94,7 +94,7 @@ class RowOf(ClassOf):
     others: int
 
 
-class PairOf(Wire):
+class PairOf(Schema):
     """`count` of the `total` pictures of `truth` are taken for `said`."""
 
     truth: ClassOf
@@ -103,7 +103,7 @@ class PairOf(Wire):
     total: int
 
 
-class MatrixOf(Wire):
+class MatrixOf(Schema):
     """Some rows of the confusion matrix. `classes` there are in all, and `matching` to page through."""
 
     rows: list[RowOf]
@@ -115,7 +115,7 @@ class MatrixOf(Wire):
     pairs: list[PairOf]
 
 
-class SaidList(Wire):
+class SaidList(Schema):
     """Some of `total` pictures, from `offset`."""
 
     items: list[Said]
@@ -124,14 +124,14 @@ class SaidList(Wire):
 
 
 @router.get("/dataset/overall", responses={200: {"model": Overall}})
-async def overall(request: Request, page: Given, run: RunId) -> Response:
+async def overall(request: Request, page: AppDep, run: RunId) -> Response:
     """Accuracy, calibration, the maps of right answers beside those of wrong ones."""
     return await answer(request, lambda job: _overall(page.over.find(run)))
 
 
 @router.get("/dataset/confusion", responses={200: {"model": MatrixOf}})
 async def confusion(
-    request: Request, page: Given, run: RunId, find: Find = "", offset: Offset = 0, most: bool = True
+    request: Request, page: AppDep, run: RunId, find: Find = "", offset: Offset = 0, most: bool = True
 ) -> Response:
     """`most`: the block of the classes confused most; else 20 classes from `offset`, the worst first."""
 
@@ -147,7 +147,7 @@ async def confusion(
 @router.get("/dataset/cell", responses={200: {"model": SaidList}})
 async def cell(
     request: Request,
-    page: Given,
+    page: AppDep,
     run: RunId,
     truth: Annotated[int, Query(ge=0, le=10_000_000)],
     said: Annotated[int, Query(ge=0, le=10_000_000)],
@@ -176,7 +176,7 @@ SORTS: dict[Sort, Callable[[Row], Any]] = {
 @router.get("/dataset/errors", responses={200: {"model": SaidList}})
 async def errors(
     request: Request,
-    page: Given,
+    page: AppDep,
     run: RunId,
     sort: Sort = "confidence",
     descending: bool = True,
@@ -196,10 +196,10 @@ async def errors(
 
 
 @router.get("/dataset/rows.csv", responses={200: {"content": {"text/csv": {}}}}, response_class=StreamingResponse)
-def rows_csv(page: Given, run: RunId) -> StreamingResponse:
+def rows_csv(page: AppDep, run: RunId) -> StreamingResponse:
     """Every picture of the run, a line each."""
     found = page.over.find(run).mistakes
-    names = [name for name in KEPT if name != "logits"]
+    names = [name for name in STORED_COLUMNS if name != "logits"]
 
     def lines() -> Iterator[str]:
         for start in range(0, max(1, len(found.rows)), CHUNK):
@@ -229,8 +229,8 @@ def _overall(run: Run) -> Overall:
             chance=calibration.chance,
             off=calibration.off,
             temperature=None
-            if calibration.tempered is None or calibration.tempered.endless
-            else calibration.tempered.temperature,
+            if calibration.temperature_scaling is None or calibration.temperature_scaling.unbounded
+            else calibration.temperature_scaling.temperature,
             bins=[
                 BinOf(low=b.low, high=b.high, count=b.count, confidence=known(b.confidence), accuracy=known(b.accuracy))
                 for b in calibration.bins

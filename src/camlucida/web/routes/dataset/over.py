@@ -7,14 +7,14 @@ from typing import Annotated, Any
 from fastapi import Query
 
 from camlucida.web.runs import Run
-from camlucida.web.wire import Wire
+from camlucida.web.wire import Schema
 
 RunId = Annotated[str, Query(min_length=2, max_length=60, pattern=r"^[rm][0-9a-f-]+$")]
 Offset = Annotated[int, Query(ge=0, le=10_000_000)]
 Find = Annotated[str, Query(max_length=100)]
 
 
-class Said(Wire):
+class Said(Schema):
     """A picture, and what the model said about it.
 
     picture  its id on this page; null where the run is about other pictures
@@ -47,7 +47,7 @@ class Said(Wire):
         )
 
 
-class Failed(Wire):
+class Failed(Schema):
     """A picture that could not be read or run, and why."""
 
     name: str

@@ -7,20 +7,20 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from camlucida.analysing.projecting import Way
-from camlucida.render.palettes import CATEGORIES
+from camlucida.analysing.projecting import ProjectionMethod
+from camlucida.render.palettes import CATEGORICAL_COLOURS
 from camlucida.web.routes.dataset.over import Failed, RunId
-from camlucida.web.routes.given import Given
+from camlucida.web.routes.given import AppDep
 from camlucida.web.runs import Run
 from camlucida.web.scatter import POINTS
-from camlucida.web.wire import Wire
+from camlucida.web.wire import Schema
 from camlucida.web.work import Job, answer
 
 router = APIRouter(tags=["dataset"])
 FAILURES = 50
 
 
-class ClassPoints(Wire):
+class ClassPoints(Schema):
     """Of `count` points of a class, `agreeing` have a nearest neighbour of the same class."""
 
     name: str
@@ -28,7 +28,7 @@ class ClassPoints(Wire):
     agreeing: int
 
 
-class Points(Wire):
+class Points(Schema):
     """All points, a list a column. Places are in the projection's own units; y goes up.
 
     ways        what can be asked for; `how` this one was found, in words
@@ -41,8 +41,8 @@ class Points(Wire):
     """
 
     run: str
-    way: Way
-    ways: list[Way]
+    way: ProjectionMethod
+    ways: list[ProjectionMethod]
     how: str
     place: str
     count: int
@@ -63,14 +63,14 @@ class Points(Wire):
     failed: int
 
 
-class Neighbour(Wire):
+class Neighbour(Schema):
     """A point, and the cosine of its features with those asked about."""
 
     point: int
     cosine: float
 
 
-class Neighbours(Wire):
+class Neighbours(Schema):
     """The most alike first."""
 
     point: int
@@ -78,7 +78,7 @@ class Neighbours(Wire):
 
 
 @router.get("/dataset/points", responses={200: {"model": Points}})
-async def points(request: Request, page: Given, run: RunId, way: Way | None = None) -> Response:
+async def points(request: Request, page: AppDep, run: RunId, way: ProjectionMethod | None = None) -> Response:
     """At most 5,000 points, as they were put on a plane when the run was made, or by a `way` of their own, which is
     computed once and may take a minute."""
 
@@ -91,7 +91,7 @@ async def points(request: Request, page: Given, run: RunId, way: Way | None = No
 @router.get("/dataset/neighbours", responses={200: {"model": Neighbours}})
 async def neighbours(
     request: Request,
-    page: Given,
+    page: AppDep,
     run: RunId,
     point: Annotated[int, Query(ge=0, lt=POINTS)],
     n: Annotated[int, Query(ge=1, le=24)] = 6,
@@ -105,9 +105,9 @@ async def neighbours(
     return await answer(request, work)
 
 
-def _points(run: Run, way: Way | None) -> Points:
+def _points(run: Run, way: ProjectionMethod | None) -> Points:
     scatter = run.scatter
-    chosen: Way = way or scatter.usual
+    chosen: ProjectionMethod = way or scatter.usual
     found = scatter.projection(chosen)
     rows = scatter.rows
     classes = sorted({row["label"] for row in rows if row["label"] is not None} | {row["said"] for row in rows})
@@ -116,12 +116,12 @@ def _points(run: Run, way: Way | None) -> Points:
         run=run.id,
         way=chosen,
         ways=scatter.ways,
-        how=found.how,
+        how=found.description,
         place=scatter.place,
         count=scatter.count,
         shows=run.shows,
-        x=[float(f"{x:.5g}") for x in found.places[:, 0]],
-        y=[float(f"{y:.5g}") for y in found.places[:, 1]],
+        x=[float(f"{x:.5g}") for x in found.positions[:, 0]],
+        y=[float(f"{y:.5g}") for y in found.positions[:, 1]],
         names=[row["picture"] for row in rows],
         pictures=[row["index"] for row in rows],
         truth=[-1 if row["label"] is None else at[row["label"]] for row in rows],
@@ -131,7 +131,7 @@ def _points(run: Run, way: Way | None) -> Points:
         classes=classes,
         agreement=scatter.agreement,
         of_class=[ClassPoints(name=c.name, count=c.count, agreeing=c.agreeing) for c in scatter.classes],
-        colours=list(CATEGORIES),
+        colours=list(CATEGORICAL_COLOURS),
         failures=[Failed(name=name, reason=reason) for name, reason in scatter.failures[:FAILURES]],
         failed=len(scatter.failures),
     )

@@ -10,17 +10,17 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from camlucida.error_context import of_this
-from camlucida.evidence import Evidence, OfMethod
+from camlucida.error_context import error_context
+from camlucida.evidence import MetricInputs, MethodExplainer
 from camlucida.targets import class_label
-from camlucida.trusting.asking import evidence_of
-from camlucida.trusting.value import in_colours, to_image
+from camlucida.trusting.asking import metric_inputs_of
+from camlucida.trusting.value import to_pixels, to_image
 from camlucida.types import Geometry
 from camlucida.web.cache_keys import CacheKey, request_key
 from camlucida.web.limits import check_method
 from camlucida.web.page import Page
-from camlucida.web.pictures import Picture
-from camlucida.web.wire import Name, Packed, PictureId, Place, Wire, packed
+from camlucida.web.pictures import StoredImage
+from camlucida.web.wire import Name, EncodedMap, ImageId, Place, Schema, packed
 from camlucida.web.work import Job
 
 TINY = 96
@@ -28,30 +28,30 @@ TINY = 96
 LIKELIEST = 5
 
 
-class Doubt(Wire):
+class MapRequest(Schema):
     """One map of one class: the id of a picture, a model of the page, a method, a layer and a class.
 
     model, layer, target   the first model, the default layer and the predicted class if not given
     """
 
-    picture: PictureId
+    picture: ImageId
     model: Name | None = None
     method: Name = "grad_cam"
     layer: Name | int | None = None
     target: Name | int | None = None
 
 
-class DoubtedMap(Wire):
+class DoubtedMap(Schema):
     """A raw map and how it is painted; `place` says where it lies on the picture it comes with."""
 
-    map: Packed
+    map: EncodedMap
     place: Place
     relu: bool
     signed: bool
     percentile: float
 
 
-class Stand(Wire):
+class ClassChange(Schema):
     """What the model gives a class, before and after: probabilities."""
 
     index: int
@@ -60,30 +60,30 @@ class Stand(Wire):
     after: float
 
 
-def key(page: Page, asked: Doubt, picture: Picture, what: str) -> CacheKey:
+def key(page: Page, asked: MapRequest, image: StoredImage, what: str) -> CacheKey:
     """What an answer depends on."""
-    return request_key(what, page.model(asked.model), picture, asked)
+    return request_key(what, page.model(asked.model), image, asked)
 
 
-def evidence(page: Page, asked: Doubt, picture: Picture, job: Job) -> Evidence:
+def evidence(page: Page, asked: MapRequest, image: StoredImage, job: Job) -> MetricInputs:
     """The map that is asked about. Kept, since whoever paints or moves a slider asks about the same one again."""
     model = page.model(asked.model).model
-    plain = Doubt(**{name: getattr(asked, name) for name in Doubt.model_fields})
-    which = key(page, plain, picture, "evidence")
+    plain = MapRequest(**{name: getattr(asked, name) for name in MapRequest.model_fields})
+    which = key(page, plain, image, "evidence")
     found = page.memory.evidence.get(which)
     if found is None:
-        found = map_of(page, asked, picture.image, picture.name, job)
+        found = map_of(page, asked, image.image, image.name, job)
         page.memory.evidence.put(which, _retold(found, None))
-    with of_this(model, picture.image):
+    with error_context(model, image.image):
         return _retold(found, job)
 
 
-def map_of(page: Page, asked: Doubt, image: Image.Image, name: str, job: Job) -> Evidence:
+def map_of(page: Page, asked: MapRequest, image: Image.Image, name: str, job: Job) -> MetricInputs:
     """The same of any picture."""
     model = page.model(asked.model).model
     check_method(asked.method)
-    with of_this(model, image):
-        return evidence_of(
+    with error_context(model, image):
+        return metric_inputs_of(
             model,
             image,
             method=asked.method,
@@ -94,16 +94,16 @@ def map_of(page: Page, asked: Doubt, image: Image.Image, name: str, job: Job) ->
         )
 
 
-def _retold(found: Evidence, job: Job | None) -> Evidence:
+def _retold(found: MetricInputs, job: Job | None) -> MetricInputs:
     """What is kept tells nobody how far it is; what is used tells the job that uses it."""
-    assert isinstance(found.explainer, OfMethod)
-    tick = job.tick if job else None
-    return dataclasses.replace(found, explainer=dataclasses.replace(found.explainer, tick=tick))
+    assert isinstance(found.explainer, MethodExplainer)
+    progress = job.tick if job else None
+    return dataclasses.replace(found, explainer=dataclasses.replace(found.explainer, progress=progress))
 
 
-def heat(found: Evidence, raw: Tensor, geometry: Geometry) -> DoubtedMap:
+def heat(found: MetricInputs, raw: Tensor, geometry: Geometry) -> DoubtedMap:
     """A map as the method of `found` makes it."""
-    assert isinstance(found.explainer, OfMethod)
+    assert isinstance(found.explainer, MethodExplainer)
     display = found.explainer.request[0].display
     return DoubtedMap(
         map=packed(raw),
@@ -114,25 +114,25 @@ def heat(found: Evidence, raw: Tensor, geometry: Geometry) -> DoubtedMap:
     )
 
 
-def on_input(found: Evidence) -> Geometry:
+def on_input(found: MetricInputs) -> Geometry:
     """The network's input as a picture of its own."""
-    height, width = found.sight.inputs.shape[-2:]
+    height, width = found.model_input.inputs.shape[-2:]
     return Geometry((width, height), (width, height), (1.0, 1.0), (0.0, 0.0))
 
 
-def stands(before: Tensor, after: Tensor, target: int, labels: tuple[str, ...]) -> list[Stand]:
+def stands(before: Tensor, after: Tensor, target: int, labels: tuple[str, ...]) -> list[ClassChange]:
     """Of the class in question and of the likeliest before and after, in the order of before: logits (k,) in."""
     first, then = before.detach().double().softmax(0).cpu(), after.detach().double().softmax(0).cpu()
     most = min(LIKELIEST, len(first))
     which = {target, *first.topk(most).indices.tolist(), *then.topk(most).indices.tolist()}
     order = sorted(which, key=lambda k: (k != target, -max(float(first[k]), float(then[k])), k))
-    return [Stand(index=k, name=class_label(k, labels), before=float(first[k]), after=float(then[k])) for k in order]
+    return [ClassChange(index=k, name=class_label(k, labels), before=float(first[k]), after=float(then[k])) for k in order]
 
 
-def seen(found: Evidence, inputs: Tensor) -> str:
+def seen(found: MetricInputs, inputs: Tensor) -> str:
     """A network's input (c, H, W) as an address of a picture."""
-    how = found.sight.model.preprocessing
-    return address(to_image(in_colours(inputs, how.mean, how.std)))
+    how = found.model_input.model.preprocessing
+    return address(to_image(to_pixels(inputs, how.mean, how.std)))
 
 
 def address(image: Image.Image) -> str:

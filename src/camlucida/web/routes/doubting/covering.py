@@ -14,12 +14,12 @@ from pydantic import Field
 
 from camlucida.errors import ImageError
 from camlucida.looking import small
-from camlucida.trusting.covering import Cover, covered
+from camlucida.trusting.covering import OcclusionInfill, occlude
 from camlucida.web.page import Page
-from camlucida.web.pictures import Picture
-from camlucida.web.routes.doubting.asking import Doubt, DoubtedMap, Stand, address, evidence, heat, map_of, stands
-from camlucida.web.routes.given import Given, picture_of
-from camlucida.web.wire import Wire
+from camlucida.web.pictures import StoredImage
+from camlucida.web.routes.doubting.asking import MapRequest, DoubtedMap, ClassChange, address, evidence, heat, map_of, stands
+from camlucida.web.routes.given import AppDep, image_of
+from camlucida.web.wire import Schema
 from camlucida.web.work import Job, answer
 
 router = APIRouter()
@@ -31,7 +31,7 @@ LONGEST = 1024
 SHOWN = 512
 
 
-class CoverMask(Wire):
+class CoverMask(Schema):
     """What is covered: bits (height, width), row by row, the highest first, without gaps between rows; base64."""
 
     width: Annotated[int, Field(ge=1, le=SIDE)]
@@ -39,18 +39,18 @@ class CoverMask(Wire):
     bits: Annotated[str, Field(max_length=4 * -(-SIDE * SIDE // 8 // 3))]
 
 
-class Covering(Doubt):
+class Covering(MapRequest):
     """Which map, what is covered, and with what: `blur`, middle `grey`, or the `mean` colour of the rest.
 
     keep   also keep the covered picture in memory, so that it can be asked about like any other
     """
 
     mask: CoverMask
-    fill: Cover = "blur"
+    fill: OcclusionInfill = "blur"
     keep: bool = False
 
 
-class Covered(Wire):
+class Covered(Schema):
     """What came of it.
 
     image    address of the covered picture
@@ -65,12 +65,12 @@ class Covered(Wire):
     picture: str | None
     share: float
     target: int
-    classes: list[Stand]
+    classes: list[ClassChange]
     heat: DoubtedMap
 
 
 @router.post("/cover", responses={200: {"model": Covered}})
-async def cover(request: Request, page: Given, asked: Covering) -> Response:
+async def cover(request: Request, page: AppDep, asked: Covering) -> Response:
     """Score and map of the picture with a part of it covered."""
     return await answer(request, lambda job: without(page, asked, job))
 
@@ -78,19 +78,19 @@ async def cover(request: Request, page: Given, asked: Covering) -> Response:
 def without(page: Page, asked: Covering, job: Job) -> Covered:
     """Always from the network: no two strokes are the same."""
     mask = unpacked_mask(asked.mask)
-    picture = _smaller(picture_of(page, asked.picture))
-    before = evidence(page, asked, picture, job)
-    made = covered(picture.image, mask, asked.fill)
-    same_class = asked.model_copy(update={"target": before.sight.target})
-    after = map_of(page, same_class, made, f"{picture.name}, covered", job)
-    kept = page.pictures.give(made, f"{picture.name}, covered") if asked.keep else None
+    image = _smaller(image_of(page, asked.picture))
+    before = evidence(page, asked, image, job)
+    made = occlude(image.image, mask, asked.fill)
+    same_class = asked.model_copy(update={"target": before.model_input.target})
+    after = map_of(page, same_class, made, f"{image.name}, covered", job)
+    kept = page.pictures.give(made, f"{image.name}, covered") if asked.keep else None
     return Covered(
         image=address(small(made, SHOWN)),
         picture=kept.id if kept else None,
         share=float(mask.mean()),
-        target=before.sight.target,
-        classes=stands(before.sight.logits, after.sight.logits, before.sight.target, before.sight.model.labels),
-        heat=heat(after, after.raw, after.sight.geometry),
+        target=before.model_input.target,
+        classes=stands(before.model_input.logits, after.model_input.logits, before.model_input.target, before.model_input.model.labels),
+        heat=heat(after, after.raw, after.model_input.geometry),
     )
 
 
@@ -107,9 +107,9 @@ def unpacked_mask(mask: CoverMask) -> NDArray[Any]:
     return bits.astype(bool).reshape(mask.height, mask.width)
 
 
-def _smaller(picture: Picture) -> Picture:
+def _smaller(picture: StoredImage) -> StoredImage:
     """The picture itself if it is small enough; else a smaller one, under a digest of its own."""
     image = small(picture.image, LONGEST)
     if image.size == picture.image.size:
         return picture
-    return Picture(picture.id, picture.name, image, f"{picture.digest}/{LONGEST}", picture.label, picture.index)
+    return StoredImage(picture.id, picture.name, image, f"{picture.digest}/{LONGEST}", picture.label, picture.index)

@@ -13,15 +13,15 @@ from torch import Tensor
 
 from camlucida.controls import CONTROLS
 from camlucida.errors import MetricError
-from camlucida.evidence import Evidence
-from camlucida.metrics.parts.ranking import says_something
+from camlucida.evidence import MetricInputs
+from camlucida.metrics.parts.ranking import is_nonzero
 from camlucida.metrics.parts.removal import area, probability
-from camlucida.metrics.parts.walks import Walk, walk
+from camlucida.metrics.parts.walks import PerturbationCurve, walk
 from camlucida.targets import class_label
 from camlucida.web.page import Page
-from camlucida.web.routes.doubting.asking import Doubt, evidence, key, seen
-from camlucida.web.routes.given import Given, picture_of
-from camlucida.web.wire import Wire
+from camlucida.web.routes.doubting.asking import MapRequest, evidence, key, seen
+from camlucida.web.routes.given import AppDep, image_of
+from camlucida.web.wire import Schema
 from camlucida.web.work import Job, answer
 
 router = APIRouter()
@@ -35,7 +35,7 @@ Kind = Literal["insertion", "deletion"]
 KINDS: tuple[Kind, ...] = ("insertion", "deletion")
 
 
-class CurveLine(Wire):
+class CurveLine(Schema):
     """Probabilities of the class from point `start` on; `of` is map, centre or random. `area` once it is complete."""
 
     kind: Kind
@@ -45,7 +45,7 @@ class CurveLine(Wire):
     area: float | None = None
 
 
-class CurveOrder(Wire):
+class CurveOrder(Schema):
     """When each pixel goes: bytes (height, width), base64; at point k all are gone whose byte is at most k."""
 
     width: int
@@ -53,7 +53,7 @@ class CurveOrder(Wire):
     first: str
 
 
-class Walked(Wire):
+class CurveSteps(Schema):
     """What a point looks like: `seen` and, in place of what is gone, `substrate`, both the network's input."""
 
     steps: int
@@ -62,50 +62,50 @@ class Walked(Wire):
     order: CurveOrder
 
 
-class WalkCurves(Wire):
+class WalkCurves(Schema):
     """All of it, when it is done. `target` is the class."""
 
     target: str
-    walked: Walked
+    walked: CurveSteps
     lines: list[CurveLine]
 
 
 @router.post("/curves", responses={200: {"model": WalkCurves}})
-async def drawn(request: Request, page: Given, asked: Doubt) -> Response:
+async def drawn(request: Request, page: AppDep, asked: MapRequest) -> Response:
     """Insertion and deletion. A stream has `walked` (a Walked) first, and `points` (a CurveLine) as they come."""
     return await answer(request, lambda job: curves(page, asked, job), "long")
 
 
-def curves(page: Page, asked: Doubt, job: Job) -> WalkCurves | bytes:
+def curves(page: Page, asked: MapRequest, job: Job) -> WalkCurves | bytes:
     """From what was kept, or from the network."""
-    picture = picture_of(page, asked.picture)
-    which = key(page, asked, picture, "curves")
+    image = image_of(page, asked.picture)
+    which = key(page, asked, image, "curves")
     kept = page.memory.answers.get(which)
     if kept is not None:
         return kept
-    found = evidence(page, asked, picture, job)
+    found = evidence(page, asked, image, job)
     body = _followed(found, job).model_dump_json().encode()
     page.memory.answers.put(which, body)
     return body
 
 
-def _followed(found: Evidence, job: Job) -> WalkCurves:
-    sight = found.sight
+def _followed(found: MetricInputs, job: Job) -> WalkCurves:
+    sight = found.model_input
     maps = {"map": found.relevance}
-    if not says_something(found.relevance):
+    if not is_nonzero(found.relevance):
         raise MetricError("the map is zero everywhere: it puts no pixel before another.")
     controls = {one.name: one for one in CONTROLS}
     for name in YARDSTICKS:
         maps[name] = controls[name].maps(sight, sight.inputs, torch.tensor([sight.target]))[0]
     walks = {(of, kind): _walk(found, map_, kind) for of, map_ in maps.items() for kind in KINDS}
     first = walks["map", "deletion"]
-    walked = _pictures(found, first)
+    walked = _images(found, first)
     job.send("walked", walked)
     lines, done, total = [], 0, sum(map(len, walks.values()))
     for (of, kind), there in walks.items():
         points: list[Tensor] = []
         start = 0
-        for scores in sight.predict_each(there.pictures, len(there)):
+        for scores in sight.predict_each(there.images, len(there)):
             points.append(probability(scores, sight.target))
             job.send("points", CurveLine(kind=kind, of=of, start=start, values=points[-1].tolist()))
             start += len(scores)
@@ -117,19 +117,19 @@ def _followed(found: Evidence, job: Job) -> WalkCurves:
     return WalkCurves(target=target, walked=walked, lines=lines)
 
 
-def _walk(found: Evidence, map_: Tensor, kind: Kind) -> Walk:
+def _walk(found: MetricInputs, map_: Tensor, kind: Kind) -> PerturbationCurve:
     """With the chance that the metric of that name has."""
     here = dataclasses.replace(found, purpose=kind)
     return walk(
-        map_, here.inputs, here.sight.pixel, here.sight.black, here.random, steps=STEPS, gains=kind == "insertion"
+        map_, here.inputs, here.model_input.pixel, here.model_input.black, here.random, steps=STEPS, gains=kind == "insertion"
     )
 
 
-def _pictures(found: Evidence, there: Walk) -> Walked:
+def _images(found: MetricInputs, there: PerturbationCurve) -> CurveSteps:
     inputs = found.inputs
     nothing = there.without(torch.ones_like(inputs[:1], dtype=torch.bool))[0]
     # A pixel is gone at the first point whose count is above its place in the row.
     gone = torch.bucketize(there.places.cpu(), torch.tensor(there.counts), right=True).to(torch.uint8)
     height, width = gone.shape
     order = CurveOrder(width=width, height=height, first=base64.b64encode(gone.numpy().tobytes()).decode())
-    return Walked(steps=len(there) - 1, seen=seen(found, inputs), substrate=seen(found, nothing), order=order)
+    return CurveSteps(steps=len(there) - 1, seen=seen(found, inputs), substrate=seen(found, nothing), order=order)

@@ -11,13 +11,13 @@ from fastapi.responses import Response
 from pydantic import Field
 from torch import Tensor
 
-from camlucida.error_context import of_this
-from camlucida.trusting.varying import Change, vary
+from camlucida.error_context import error_context
+from camlucida.trusting.varying import Perturbation, explain_perturbed
 from camlucida.web.page import Page
 from camlucida.web.routes.doubting.asking import (
-    Doubt,
+    MapRequest,
     DoubtedMap,
-    Stand,
+    ClassChange,
     evidence,
     heat,
     on_input,
@@ -25,8 +25,8 @@ from camlucida.web.routes.doubting.asking import (
     shrunk,
     stands,
 )
-from camlucida.web.routes.given import Given, picture_of
-from camlucida.web.wire import Packed, Wire, packed
+from camlucida.web.routes.given import AppDep, image_of
+from camlucida.web.wire import EncodedMap, Schema, packed
 from camlucida.web.work import Job, answer
 
 router = APIRouter()
@@ -37,7 +37,7 @@ LAID = 64
 Shift = Annotated[float, Field(ge=-0.25, le=0.25)]
 
 
-class Vary(Doubt):
+class Vary(MapRequest):
     """Which map, and what is done to the picture as the network sees it: see `camlucida.trusting.varying.Change`."""
 
     angle: Annotated[float, Field(ge=-180, le=180)] = 0.0
@@ -48,7 +48,7 @@ class Vary(Doubt):
     noise: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
 
-class Varied(Wire):
+class Varied(Schema):
     """What came of it; all pictures are as the network sees them.
 
     image        address of the changed picture
@@ -63,36 +63,36 @@ class Varied(Wire):
     image: str
     first: DoubtedMap
     heat: DoubtedMap
-    back: Packed
+    back: EncodedMap
     correlation: float | None
     shared: float
     target: int
-    classes: list[Stand]
+    classes: list[ClassChange]
 
 
 @router.post("/vary", responses={200: {"model": Varied}})
-async def changed(request: Request, page: Given, asked: Vary) -> Response:
+async def changed(request: Request, page: AppDep, asked: Vary) -> Response:
     """Score and map of the changed picture, and how like the first map is."""
     return await answer(request, lambda job: moved(page, asked, job))
 
 
 def moved(page: Page, asked: Vary, job: Job) -> Varied:
     """The first map from what was kept, the other one from the network."""
-    picture = picture_of(page, asked.picture)
-    found = evidence(page, asked, picture, job)
-    change = Change(**{name: getattr(asked, name) for name in Change.__dataclass_fields__})
-    with of_this(found.sight.model, picture.image):
-        made = vary(found, change)
+    image = image_of(page, asked.picture)
+    found = evidence(page, asked, image, job)
+    change = Perturbation(**{name: getattr(asked, name) for name in Perturbation.__dataclass_fields__})
+    with error_context(found.model_input.model, image.image):
+        made = explain_perturbed(found, change)
     place = on_input(found)
     return Varied(
         image=seen(found, made.inputs[0]),
         first=heat(found, found.raw, place),
         heat=heat(found, made.raw, place),
-        back=packed(_laid(made.back)),
+        back=packed(_laid(made.unperturbed_map)),
         correlation=None if math.isnan(made.correlation) else made.correlation,
-        shared=made.shared,
-        target=found.sight.target,
-        classes=stands(found.sight.logits, made.logits, found.sight.target, found.sight.model.labels),
+        shared=made.valid_fraction,
+        target=found.model_input.target,
+        classes=stands(found.model_input.logits, made.logits, found.model_input.target, found.model_input.model.labels),
     )
 
 

@@ -10,14 +10,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from camlucida.trusting import Trust, trust
-from camlucida.trusting.agreement import Likeness
+from camlucida.trusting.agreement import ClassSimilarity
 from camlucida.trusting.value import to_image
-from camlucida.trusting.verdict import HOPELESS, LEVEL, STEADY, Belief, lowest
+from camlucida.trusting.verdict import REJECT_P, MAX_P, MIN_STABILITY, VerdictLevel, min_correlation
 from camlucida.web.limits import check_method
 from camlucida.web.page import Page
-from camlucida.web.routes.doubting.asking import Doubt, address, key, shrunk
-from camlucida.web.routes.given import Given, picture_of
-from camlucida.web.wire import Packed, Wire, packed
+from camlucida.web.routes.doubting.asking import MapRequest, address, key, shrunk
+from camlucida.web.routes.given import AppDep, image_of
+from camlucida.web.wire import EncodedMap, Schema, packed
 from camlucida.web.work import Job, answer
 
 router = APIRouter()
@@ -28,7 +28,7 @@ SMALL = 32
 """Of the maps that it was compared with."""
 
 
-class Certain(Wire):
+class Certain(Schema):
     """How the model's probabilities are spread: `unsure` 0 to 1; `choices`, as unsure as among so many classes."""
 
     probability: float
@@ -39,7 +39,7 @@ class Certain(Wire):
     guessing: bool
 
 
-class PlaceFalls(Wire):
+class PlaceFalls(Schema):
     """How far the class falls, in nats, when what the map marks is blurred out; `falls` of all moves, its own first.
 
     marked   what was blurred out, from 0 to 1, on the network's input
@@ -49,10 +49,10 @@ class PlaceFalls(Wire):
     fall: float
     elsewhere: float
     falls: list[float]
-    marked: Packed
+    marked: EncodedMap
 
 
-class EdgeFalls(Wire):
+class EdgeFalls(Schema):
     """What the class loses, in nats, when the edge or the middle is blurred; `marked`: the map's share in the edge."""
 
     edge: float
@@ -61,14 +61,14 @@ class EdgeFalls(Wire):
     decides: bool
 
 
-class AlikeMap(Wire):
+class AlikeMap(Schema):
     """Rank correlation of the map with another one; null for a map of one value."""
 
     name: str
     correlation: float | None
 
 
-class TrustRules(Wire):
+class TrustRules(Schema):
     """Where the verdict draws its lines: levels of p, and the correlation that copies need."""
 
     level: float
@@ -76,7 +76,7 @@ class TrustRules(Wire):
     steady: float
 
 
-class Verdict(Wire):
+class Verdict(Schema):
     """The verdict on one map.
 
     classes, noise, shifts   likeness with the maps of other classes, of noisy and of shifted copies
@@ -85,7 +85,7 @@ class Verdict(Wire):
     seen, blurred   addresses of the network's input, as it is and without what the map marks
     """
 
-    belief: Belief
+    belief: VerdictLevel
     reasons: list[str]
     target: str
     predicted: str
@@ -97,29 +97,29 @@ class Verdict(Wire):
     noise: list[AlikeMap]
     shifts: list[AlikeMap]
     band: float | None
-    maps: Packed | None
+    maps: EncodedMap | None
     seen: str
     blurred: str
     rules: TrustRules
 
 
 @router.post("/trust", responses={200: {"model": Verdict}})
-async def trusted(request: Request, page: Given, asked: Doubt) -> Response:
+async def trusted(request: Request, page: AppDep, asked: MapRequest) -> Response:
     """Put a map to the test, with about 145 runs of the network. As a stream of events also how far it is."""
     return await answer(request, lambda job: judged(page, asked, job), "long")
 
 
-def judged(page: Page, asked: Doubt, job: Job) -> Verdict | bytes:
+def judged(page: Page, asked: MapRequest, job: Job) -> Verdict | bytes:
     """From what was kept, or from the network."""
-    picture = picture_of(page, asked.picture)
-    which = key(page, asked, picture, "trust")
+    image = image_of(page, asked.picture)
+    which = key(page, asked, image, "trust")
     kept = page.memory.answers.get(which)
     if kept is not None:
         return kept
     check_method(asked.method)
     found = trust(
         page.model(asked.model).model,
-        picture.image,
+        image.image,
         method=asked.method,
         layer=asked.layer,
         target=asked.target,
@@ -132,10 +132,10 @@ def judged(page: Page, asked: Doubt, job: Job) -> Verdict | bytes:
 
 def verdict_of(found: Trust) -> Verdict:
     """What crosses the border of it."""
-    told, place, c = found.verdict, found.place, found.certainty
+    told, place, c = found.verdict, found.position_test, found.confidence
     others = (*found.classes, *found.noise, *found.shifts)
     return Verdict(
-        belief=told.belief,
+        belief=told.level,
         reasons=list(told.reasons),
         target=found.target,
         predicted=found.predicted,
@@ -152,26 +152,26 @@ def verdict_of(found: Trust) -> Verdict:
         if place is None
         else PlaceFalls(
             p=place.p,
-            fall=place.fall,
-            elsewhere=place.elsewhere,
-            falls=place.falls.tolist(),
-            marked=packed(shrunk(place.marked[None], MASK)),
+            fall=place.drop,
+            elsewhere=place.mean_drop_elsewhere,
+            falls=place.drops.tolist(),
+            marked=packed(shrunk(place.highlighted[None], MASK)),
         ),
         edge=EdgeFalls(
-            edge=found.edge.edge, middle=found.edge.middle, marked=found.edge.marked, decides=found.edge.decides
+            edge=found.border_test.edge, middle=found.border_test.middle, marked=found.border_test.marked, decides=found.border_test.decides
         ),
         classes=_likes(found.classes),
         noise=_likes(found.noise),
         shifts=_likes(found.shifts),
-        band=_known(lowest((*found.noise, *found.shifts))),
+        band=_known(min_correlation((*found.noise, *found.shifts))),
         maps=packed(shrunk(torch.stack([one.map for one in others]), SMALL)) if others else None,
-        seen=address(to_image(found.seen)),
-        blurred=address(to_image(found.blurred)),
-        rules=TrustRules(level=LEVEL, hopeless=HOPELESS, steady=STEADY),
+        seen=address(to_image(found.input_pixels)),
+        blurred=address(to_image(found.occluded_pixels)),
+        rules=TrustRules(level=MAX_P, hopeless=REJECT_P, steady=MIN_STABILITY),
     )
 
 
-def _likes(found: Sequence[Likeness]) -> list[AlikeMap]:
+def _likes(found: Sequence[ClassSimilarity]) -> list[AlikeMap]:
     return [AlikeMap(name=one.name, correlation=_known(one.correlation)) for one in found]
 
 

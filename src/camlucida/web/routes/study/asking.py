@@ -11,10 +11,10 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from camlucida.studying.store import Kind
-from camlucida.web.routes.given import Given
+from camlucida.web.routes.given import AppDep
 from camlucida.web.routes.study.folder import PersonName, person_of, study_of
-from camlucida.web.wire import Wire
-from camlucida.web.work import Job, Missing, answer
+from camlucida.web.wire import Schema
+from camlucida.web.work import Job, NotFound, answer
 
 router = APIRouter()
 
@@ -24,7 +24,7 @@ LONGEST = 24 * 3600
 NamelessId = Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
 
 
-class StudyTrial(Wire):
+class StudyTrial(Schema):
     """One question, as one person sees it.
 
     place     its place in this person's order, from 0
@@ -41,7 +41,7 @@ class StudyTrial(Wire):
     said: int | None
 
 
-class StudyQuestion(Wire):
+class StudyQuestion(Schema):
     """How far a person is, and the question; None where all are answered."""
 
     person: str
@@ -50,7 +50,7 @@ class StudyQuestion(Wire):
     trial: StudyTrial | None
 
 
-class StudyAnswer(Wire):
+class StudyAnswer(Schema):
     """An answer to the question at a place of a person's order.
 
     maps      those that were shown, left to right: what was said is about them
@@ -65,7 +65,7 @@ class StudyAnswer(Wire):
     seconds: Annotated[float, Field(ge=0, le=LONGEST, allow_inf_nan=False)] = 0.0
 
 
-class StudyProgress(Wire):
+class StudyProgress(Schema):
     """How far a person is."""
 
     answered: int
@@ -75,7 +75,7 @@ class StudyProgress(Wire):
 @router.get("/study/next", responses={200: {"model": StudyQuestion}})
 async def ask(
     request: Request,
-    page: Given,
+    page: AppDep,
     person: Annotated[PersonName, Query()],
     place: Annotated[int | None, Query(ge=0, le=10**6)] = None,
 ) -> Response:
@@ -83,7 +83,7 @@ async def ask(
 
     def work(job: Job) -> StudyQuestion:
         study, name = study_of(page), person_of(person)
-        order, said = study.order(name), study.said(name)
+        order, said = study.trial_order(name), study.answers_of(name)
         where = next((i for i, number in enumerate(order) if number not in said), None) if place is None else place
         trial = None
         if where is not None and where < len(order):
@@ -102,17 +102,17 @@ async def ask(
 
 
 @router.post("/study/answer", responses={200: {"model": StudyProgress}})
-async def say(request: Request, page: Given, given: StudyAnswer) -> Response:
+async def say(request: Request, page: AppDep, given: StudyAnswer) -> Response:
     """Keep an answer; answering again overwrites."""
 
     def work(job: Job) -> StudyProgress:
         study, name = study_of(page), person_of(given.person)
-        order = study.order(name)
+        order = study.trial_order(name)
         seen = study.trial(order[given.place], name) if given.place < len(order) else None
         if seen is None or [Path(file).stem for file in seen.files] != given.maps:
-            raise Missing("These maps are not those of this study's question: it was made anew. Load the page again.")
-        study.answer(seen.id, name, given.answer, given.seconds)
-        return StudyProgress(answered=len(study.said(name)), total=len(order))
+            raise NotFound("These maps are not those of this study's question: it was made anew. Load the page again.")
+        study.record_answer(seen.id, name, given.answer, given.seconds)
+        return StudyProgress(answered=len(study.answers_of(name)), total=len(order))
 
     return await answer(request, work)
 
@@ -120,14 +120,14 @@ async def say(request: Request, page: Given, given: StudyAnswer) -> Response:
 @router.get(
     "/study/pictures/{id}", responses={200: {"content": {"image/png": {}, "image/jpeg": {}}}}, response_class=Response
 )
-def picture(page: Given, id: Annotated[NamelessId, InPath()]) -> Response:
+def image(page: AppDep, id: Annotated[NamelessId, InPath()]) -> Response:
     """A map or a picture that the study shows. Not kept by the browser: another study may use its id again."""
-    file = study_of(page).picture(id)
+    file = study_of(page).image(id)
     kind = None if file is None else {".png": "image/png", ".jpg": "image/jpeg"}.get(file.suffix.lower())
     if file is None or kind is None:
-        raise Missing("This study shows no such picture.")
+        raise NotFound("This study shows no such picture.")
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise Missing(f"The study's picture {file.name} cannot be read: {error.strerror or error}.") from None
+        raise NotFound(f"The study's picture {file.name} cannot be read: {error.strerror or error}.") from None
     return Response(content, media_type=kind, headers={"cache-control": "no-store"})

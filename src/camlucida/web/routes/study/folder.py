@@ -10,13 +10,13 @@ from pydantic import Field
 from camlucida.errors import DataError
 from camlucida.studying import Study
 from camlucida.web.page import Page
-from camlucida.web.wire import Wire
-from camlucida.web.work import Missing
+from camlucida.web.wire import Schema
+from camlucida.web.work import NotFound
 
 PersonName = Annotated[str, Field(min_length=1, max_length=60)]
 
 
-class StudyPerson(Wire):
+class StudyPerson(Schema):
     """Somebody who answered, and how many of the study's questions."""
 
     name: str
@@ -27,7 +27,7 @@ def study_of(page: Page) -> Study:
     """The study of the page. Raises `Missing` where there is none (any more)."""
     file = None if page.study is None else page.study / "study.sqlite"
     if file is None or not file.exists():
-        raise Missing("There is no study here (any more). Load the page again, and make one.")
+        raise NotFound("There is no study here (any more). Load the page again, and make one.")
     return Study(file)
 
 

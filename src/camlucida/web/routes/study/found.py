@@ -12,16 +12,16 @@ from fastapi.responses import Response
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation import Evaluation
 from camlucida.studying import answers_csv, results
-from camlucida.studying.results import Results, Standing, with_metrics
-from camlucida.web.routes.given import Given
+from camlucida.studying.results import PreferenceResults, MethodRanking, agreement_with_metrics
+from camlucida.web.routes.given import AppDep
 from camlucida.web.routes.study.folder import StudyPerson, people_of, study_of
-from camlucida.web.wire import Range, Wire, known
+from camlucida.web.wire import Range, Schema, known
 from camlucida.web.work import Job, answer
 
 router = APIRouter()
 
 
-class StudyStanding(Wire):
+class StudyStanding(Schema):
     """How one method does: see `camlucida.studying.results.Standing`."""
 
     method: str
@@ -32,18 +32,18 @@ class StudyStanding(Wire):
     rated: int
 
     @classmethod
-    def of(cls, one: Standing) -> StudyStanding:
+    def of(cls, one: MethodRanking) -> StudyStanding:
         return cls(
             method=one.method,
             strength=Range.of(one.strength),
             rating=Range.of(one.rating),
-            won=one.won,
-            asked=one.asked,
-            rated=one.rated,
+            won=one.n_won,
+            asked=one.n_compared,
+            rated=one.n_rated,
         )
 
 
-class StudyMetrics(Wire):
+class StudyMetrics(Schema):
     """How far the metrics of an evaluation agree with people.
 
     run       the name of its folder
@@ -58,7 +58,7 @@ class StudyMetrics(Wire):
     problem: str | None = None
 
 
-class StudyResults(Wire):
+class StudyResults(Schema):
     """What the answers say so far: see `camlucida.studying.results.Results`."""
 
     standings: list[StudyStanding]
@@ -70,16 +70,16 @@ class StudyResults(Wire):
 
 
 @router.get("/study/results", responses={200: {"model": StudyResults}})
-async def found(request: Request, page: Given) -> Response:
+async def found(request: Request, page: AppDep) -> Response:
     """Strengths, ratings, how far people agree, and metrics with them. Names the methods."""
 
     def work(job: Job) -> StudyResults:
         study = study_of(page)
         now = results(study)
         return StudyResults(
-            standings=[StudyStanding.of(one) for one in now.standings],
+            standings=[StudyStanding.of(one) for one in now.ranking],
             people=people_of(study),
-            total=sum(study.kinds().values()),
+            total=sum(study.n_trials().values()),
             answers=now.answers,
             agreement=known(now.agreement),
             metrics=[one for run in page.runs if (one := _compared(now, run, job)) is not None],
@@ -92,27 +92,27 @@ CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}}}
 
 
 @router.get("/study/results.csv", responses=CSV, response_class=Response)
-async def found_csv(request: Request, page: Given) -> Response:
+async def found_csv(request: Request, page: AppDep) -> Response:
     """The standings as a table."""
     return await _table(request, "study-results.csv", lambda: results(study_of(page)).csv())
 
 
 @router.get("/study/answers.csv", responses=CSV, response_class=Response)
-async def said_csv(request: Request, page: Given) -> Response:
+async def said_csv(request: Request, page: AppDep) -> Response:
     """Every answer as a line of a table, by the methods' names."""
     return await _table(request, "study-answers.csv", lambda: answers_csv(study_of(page)))
 
 
-def _compared(now: Results, run: Path, job: Job) -> StudyMetrics | None:
+def _compared(now: PreferenceResults, run: Path, job: Job) -> StudyMetrics | None:
     """With the metrics of a run, where it is an evaluation."""
     job.send("run", {"name": run.name})
     try:
         evaluation = Evaluation(run)
         if "metrics" not in evaluation.plan:
             return None
-        strengths = {one.method: one.strength.value for one in now.standings if one.asked}
+        strengths = {one.method: one.strength.value for one in now.ranking if one.n_compared}
         methods = [method for method in strengths if method in evaluation.methods]
-        taus = {name: known(tau) for name, tau in with_metrics(strengths, evaluation).items()}
+        taus = {name: known(tau) for name, tau in agreement_with_metrics(strengths, evaluation).items()}
     except (CamlucidaError, OSError, ValueError, KeyError) as error:  # one broken run must not hide what people said
         return StudyMetrics(run=run.name, methods=[], taus={}, problem=f"{run.name} cannot be read: {error}")
     problem = None if len(methods) > 1 else f"{run.name} has fewer than two of the methods that pairs were asked of."

@@ -15,15 +15,15 @@ from camlucida.errors import CamlucidaError
 from camlucida.studying import make_study
 from camlucida.web.limits import check_method
 from camlucida.web.page import Page
-from camlucida.web.routes.given import Given
+from camlucida.web.routes.given import AppDep
 from camlucida.web.routes.study.folder import StudyPerson, people_of, study_of
-from camlucida.web.wire import Name, Wire
-from camlucida.web.work import Job, Missing, answer
+from camlucida.web.wire import Name, Schema
+from camlucida.web.work import Job, NotFound, answer
 
 router = APIRouter()
 
 
-class StudyInfo(Wire):
+class StudyInfo(Schema):
     """A study as those may know it who still answer: no method is named.
 
     methods, pictures   how many there are
@@ -39,14 +39,14 @@ class StudyInfo(Wire):
     people: list[StudyPerson]
 
 
-class StudyState(Wire):
+class StudyState(Schema):
     """The study of this page; None where there is none yet, which `can_be_made` here or not."""
 
     study: StudyInfo | None
     can_be_made: bool
 
 
-class StudyPlan(Wire):
+class StudyPlan(Schema):
     """What to ask about.
 
     model     one of the page's models; the first if not given
@@ -68,18 +68,18 @@ class StudyPlan(Wire):
 
 
 @router.get("/study", responses={200: {"model": StudyState}})
-async def state(request: Request, page: Given) -> Response:
+async def state(request: Request, page: AppDep) -> Response:
     """Whether there is a study, how large it is, and how far everybody is."""
     return await answer(request, lambda job: _state(page))
 
 
 @router.post("/study/make", responses={200: {"model": StudyState}})
-async def make(request: Request, page: Given, asked: StudyPlan) -> Response:
+async def make(request: Request, page: AppDep, asked: StudyPlan) -> Response:
     """Draw the maps, take the names off, write the questions. With `Accept: text/event-stream` also how far it is."""
 
     def work(job: Job) -> StudyState:
         if page.study is None:
-            raise Missing("This page has no folder for a study: start it with --study FOLDER.")
+            raise NotFound("This page has no folder for a study: start it with --study FOLDER.")
         for method in asked.methods:
             check_method(method)
         make_study(
@@ -131,9 +131,9 @@ class Drawn(Sequence[Source]):
 def _state(page: Page) -> StudyState:
     try:
         study = study_of(page)
-    except Missing:
+    except NotFound:
         return StudyState(study=None, can_be_made=page.study is not None)
-    about, kinds = study.about, study.kinds()
+    about, kinds = study.metadata, study.n_trials()
     asking = StudyInfo(
         model=about["model"],
         methods=len(about["methods"]),
