@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from camlucida.engine import InputVariants, copy_of
 from camlucida.metrics import deletion, road
-from camlucida.metrics.parts.imputation import imputed
+from camlucida.metrics.parts.imputation import impute
 from interleaved import machine, ratios, timed
 from networks import forward, perturbed
 
@@ -46,7 +46,7 @@ def _road(network: nn.Module, image: Tensor, heat: Tensor, rounds: int) -> dict[
     candidates = {
         "forward": lambda: forward(network, image),
         "camlucida road (aim ≤ 30)": lambda: _ours(network, image, heat),
-        "camlucida, its imputation of 18 pictures alone": lambda: imputed(image[0], missing),
+        "camlucida, its imputation of 18 pictures alone": lambda: impute(image[0], missing),
         "grad-cam ROADCombined": lambda: _theirs(network, image, heat),
     }
     return {

@@ -30,7 +30,7 @@ from torch import Tensor
 import camlucida as cl
 from camlucida.data import toybox
 from camlucida.data.datasets import Item
-from camlucida.model_input import look
+from camlucida.model_input import prepare_input
 from camlucida.models.toybox_nets import build
 from camlucida.trusting import Trust, trust
 from camlucida.trusting.place import blur_images, position_test
@@ -64,7 +64,7 @@ def blind(n: int, _: Path) -> dict[str, Any]:
     """As often as it likes: a random map has no place that matters."""
     model, p = cl.load("toybox"), []
     for i in counted(2 * n, "blind"):
-        sight = look(model, Item(toybox.random_scene((SEED, i)).image(), f"scene {i}"), None)
+        sight = prepare_input(model, Item(toybox.random_scene((SEED, i)).image(), f"scene {i}"), None)
         found = position_test(sight, smooth_random(i))
         p.append(found.p if found else float("nan"))
     return {"p <= .05": share([value <= 0.05 for value in p]), "p <= .20": share([value <= 0.2 for value in p])}

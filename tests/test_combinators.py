@@ -128,7 +128,7 @@ class TestFusions:
         assert_close(both.maps[0][0][1], maps("grad_cam"))
         assert_close(both.maps[1][0][1], maps("refine(grad_cam)", layer=None))
 
-    def test_nothing_seen_at_one_layer_is_nothing_and_no_nan(self) -> None:
+    def test_an_empty_map_at_one_layer_gives_zeros(self) -> None:
         zero = refine.function([torch.zeros(1, 2, 2), torch.ones(1, 4, 4)])
         assert_close(zero, torch.zeros(1, 4, 4))
 
@@ -143,11 +143,11 @@ class TestViews:
     @pytest.mark.parametrize(
         "view", ["smooth({}, noise=0, n=3)", "scales({}, factors=(1,))", "crops({}, share=1)", "smooth({}, noise=0.0)"]
     )
-    def test_the_picture_itself_is_the_method(self, method: str, view: str) -> None:
+    def test_the_identity_view_is_the_method(self, method: str, view: str) -> None:
         layer = {} if find(method).needs_layer else {"layer": None}
         assert_close(maps(view.format(method), **layer), maps(method, **layer))
 
-    def test_smooth_is_the_mean_over_noisy_pictures(self) -> None:
+    def test_smooth_is_the_mean_over_noisy_images(self) -> None:
         noise = torch.randn((3, 3, 16, 24), generator=torch.Generator().manual_seed(7))
         width = 0.2 * (IMAGES.amax((1, 2, 3)) - IMAGES.amin((1, 2, 3)))
         noisy = [IMAGES + width[:, None, None, None] * one for one in noise]
@@ -201,7 +201,7 @@ class TestViews:
 
 
 class TestContrast:
-    def test_of_a_map_linear_in_the_score_it_is_that_of_the_score_less_the_others_mean(self) -> None:
+    def test_contrast_of_a_linear_map_subtracts_the_mean_of_the_others(self) -> None:
         with torch.no_grad():
             outputs = NETWORK(IMAGES)
         best = outputs.scatter(1, torch.full((2, 1), 1), -torch.inf).topk(2, dim=1).indices
@@ -235,7 +235,7 @@ class TestContrast:
         zero = contrast.function(torch.zeros(1, 2, 2), [torch.zeros(1, 2, 2)], scaled=True)
         assert_close(zero, torch.zeros(1, 2, 2))
 
-    def test_every_target_has_its_own_rivals_in_one_more_run(self) -> None:
+    def test_every_target_has_its_own_competing_classes(self) -> None:
         attribute(NETWORK, IMAGES)
         Counting.runs = 0
         found = maps("contrast(grad_cam, n=2)", target=[0, 1, "2 rather than 3"], layer="stage?")
@@ -439,7 +439,7 @@ class TestComposition:
             alike = torch.cosine_similarity(found.double().flatten(1), wanted.flatten(1))
             assert_close(alike, torch.ones_like(alike), rtol=0, atol=0.02)
 
-    def test_the_network_is_not_touched(self) -> None:
+    def test_the_network_is_unmodified(self) -> None:
         network = Small().train()
         before = {key: value.clone() for key, value in network.state_dict().items()}
         attribute(network, IMAGES.float(), method="smooth(refine(grad_cam), n=2)")
@@ -581,7 +581,7 @@ class TestWriting:
         assert combined.fuses_layers
         assert find("flips(eigen_cam)").class_free
 
-    def test_every_combinator_says_what_it_does(self) -> None:
+    def test_every_combinator_has_a_docstring(self) -> None:
         assert len(combinators()) == 12
         for entry in combinators().values():
             assert entry.summary.endswith(".")

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 import camlucida as cl
 from camlucida.data import toybox
-from camlucida.tensors import full_colour, display_map
+from camlucida.tensors import saturation_value, display_map
 from camlucida.types import Display
 
 NAN = float("nan")
@@ -31,7 +31,7 @@ PICTURE = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=96).image
     ],
 )
 def test_what_gets_the_full_colour(heat: list[float], display: Display, wanted: float) -> None:
-    assert full_colour(torch.tensor(heat, dtype=torch.float32), display) == wanted
+    assert saturation_value(torch.tensor(heat, dtype=torch.float32), display) == wanted
 
 
 def test_shown() -> None:

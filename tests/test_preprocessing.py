@@ -139,7 +139,7 @@ def test_grey() -> None:
     assert_close(found, ((wanted - 0.5) / 0.25)[None])
 
 
-def test_denormalised_is_the_way_back() -> None:
+def test_denormalised_inverts_normalisation() -> None:
     how, image = Preprocessing((20, 20), None), picture((20, 20))
     inputs = how(image)[0][None]
     assert_close(how.denormalise(inputs)[0], torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255)
@@ -205,7 +205,7 @@ def test_a_wrong_number_of_means(mean: list[float], std: list[float]) -> None:
 )
 @pytest.mark.parametrize("size", [(80, 60), (60, 80), (61, 61), (90, 35)], ids=str)
 def test_a_square_is_found_where_the_geometry_says(how: Preprocessing, size: tuple[int, int]) -> None:
-    left, top, right, bottom = how.resize_and_place(Image.new("RGB", size))[1].seen
+    left, top, right, bottom = how.resize_and_place(Image.new("RGB", size))[1].visible_box
     for across, down in ((0.4, 0.45), (0.8, 0.2), (0.2, 0.8)):
         x, y = round(left + across * (right - left - 8)), round(top + down * (bottom - top - 7))
         box = x, y, x + 8, y + 7
@@ -228,9 +228,9 @@ def test_a_square_is_found_where_the_geometry_says(how: Preprocessing, size: tup
 
 def test_what_is_seen() -> None:
     _, geometry = Preprocessing((32, 32), 40).resize_and_place(Image.new("RGB", (80, 40)))
-    assert geometry.seen == (24.0, 4.0, 56.0, 36.0)
+    assert geometry.visible_box == (24.0, 4.0, 56.0, 36.0)
     _, geometry = Preprocessing((32, 32), fit="letterbox").resize_and_place(Image.new("RGB", (80, 40)))
-    assert geometry.seen == (0.0, 0.0, 80.0, 40.0)
+    assert geometry.visible_box == (0.0, 0.0, 80.0, 40.0)
 
 
 @pytest.mark.parametrize("image_size", [(40, 23), (23, 40), (7, 61), (61, 7)])

@@ -25,7 +25,7 @@ from camlucida.targets import (
     class_index,
     class_label,
     parse,
-    top_count,
+    parse_top_k,
 )
 
 NAMES = ("tabby, tabby cat", "tiger cat", "tiger, Panthera tigris", "sports car, sport car", "hammer-head", "cab")
@@ -102,7 +102,7 @@ def test_top_of_more_classes_than_there_are() -> None:
 
 def test_a_class_that_only_begins_with_top() -> None:
     assert parse("top hat", OUTPUT, ("top hat", *NAMES[1:])) == [Logit(0)]
-    assert [top_count(spec) for spec in ("top3", "top hat", "topi", 3, None)] == [3, None, None, None, None]
+    assert [parse_top_k(spec) for spec in ("top3", "top hat", "topi", 3, None)] == [3, None, None, None, None]
 
 
 def test_rather_than() -> None:

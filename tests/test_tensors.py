@@ -52,18 +52,18 @@ def sampled(grid: list[list[float]], x: float, y: float) -> float:
     return above * (1 - down) + below * down
 
 
-def slow_upsample(map_: Tensor, size: tuple[int, int]) -> list[list[float]]:
+def reference_upsample(map_: Tensor, size: tuple[int, int]) -> list[list[float]]:
     (h, w), (height, width) = map_.shape, size
     grid = map_.double().tolist()
     return [[sampled(grid, (i + 0.5) * w / width, (j + 0.5) * h / height) for i in range(width)] for j in range(height)]
 
 
 @pytest.mark.parametrize("size", [(3, 4), (6, 8), (7, 5), (20, 31), (1, 1), (2, 3)], ids=str)
-def test_upsample_equals_the_slow_twin(size: tuple[int, int]) -> None:
+def test_upsample_equals_the_reference(size: tuple[int, int]) -> None:
     maps = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
     assert_close(
         upsample(maps, size).double(),
-        torch.tensor([slow_upsample(m, size) for m in maps]).double(),
+        torch.tensor([reference_upsample(m, size) for m in maps]).double(),
         rtol=1e-5,
         atol=1e-5,
     )
@@ -100,10 +100,10 @@ def geometry(request: pytest.FixtureRequest) -> Geometry:
     return how if isinstance(how, Geometry) else how.placed(Image.new("RGB", size))[1]
 
 
-def slow_land(map_: Tensor, geometry: Geometry) -> Tensor:
+def reference_to_image_grid(map_: Tensor, geometry: Geometry) -> Tensor:
     """Pixel by pixel: where does its centre lie in the input, was that looked at, and how hot is the map there?"""
     (width, height), (input_width, input_height) = geometry.original, geometry.input
-    at_input = slow_upsample(map_, (input_height, input_width))
+    at_input = reference_upsample(map_, (input_height, input_width))
     found = torch.full((height, width), NAN, dtype=torch.float64)
     for row in range(height):
         for column in range(width):
@@ -114,9 +114,9 @@ def slow_land(map_: Tensor, geometry: Geometry) -> Tensor:
     return found
 
 
-def test_land_equals_the_slow_twin(geometry: Geometry) -> None:
+def test_to_image_grid_equals_the_reference(geometry: Geometry) -> None:
     map_ = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
-    assert_close(to_image_grid(map_, geometry).double(), slow_land(map_, geometry), equal_nan=True, rtol=1e-4, atol=1e-4)
+    assert_close(to_image_grid(map_, geometry).double(), reference_to_image_grid(map_, geometry), equal_nan=True, rtol=1e-4, atol=1e-4)
 
 
 def test_identity_is_exact() -> None:
@@ -127,9 +127,9 @@ def test_identity_is_exact() -> None:
 
 
 @pytest.mark.parametrize("place", [(0.2, 0.3), (0.8, 0.3), (0.3, 0.9), (0.6, 0.55)], ids=str)
-def test_a_hot_cell_lands_where_it_looked(geometry: Geometry, place: tuple[float, float]) -> None:
+def test_a_cell_maps_to_its_position_in_the_image(geometry: Geometry, place: tuple[float, float]) -> None:
     """A point of what was seen is hot in the input; on the picture its surroundings must be the hottest."""
-    left, top, right, bottom = geometry.seen
+    left, top, right, bottom = geometry.visible_box
     x, y = left + place[0] * (right - left), top + place[1] * (bottom - top)
     in_x, in_y = x * geometry.scale[0] + geometry.offset[0], y * geometry.scale[1] + geometry.offset[1]
     hot = torch.zeros(geometry.input[1], geometry.input[0])
@@ -162,7 +162,7 @@ def test_left_right_top_and_bottom() -> None:
         assert landed[rows, columns].sum() > 0.6 * landed.nansum()
 
 
-def test_what_was_not_seen_is_nan() -> None:
+def test_cropped_pixels_are_nan() -> None:
     cropped = to_image_grid(torch.ones(2, 2), Preprocessing((16, 16), 16).resize_and_place(Image.new("RGB", (40, 20)))[1])
     assert_close(cropped[:, 10:30], torch.ones(20, 20))
     assert cropped[:, :10].isnan().all()

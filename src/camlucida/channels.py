@@ -19,7 +19,7 @@ from camlucida.engine import LayerSpec
 from camlucida.error_context import source_name, error_context
 from camlucida.errors import MethodError, nearest
 from camlucida.explaining import as_model, target_class, top_predictions
-from camlucida.looking import SHEET, ask, checked, shrunk, small
+from camlucida.looking import N_SHEET_IMAGES, record_layer, validate_channel, shrink_geometry, shrink_image
 from camlucida.models.model import Model
 from camlucida.options import shown
 from camlucida.render.contact import Tile, contact_sheet
@@ -69,74 +69,74 @@ class Activations:
 
     def ordered(self, by: str) -> Activations:
         """The same in another order; the network is not asked again. Raises `MethodError`."""
-        return replace(self, by=by, order=_order(by, self.contributions, self.gradients, self.means))
+        return replace(self, by=by, order=_sort_channels(by, self.contributions, self.gradients, self.means))
 
-    def leading(self, share: float = 0.5) -> int:
+    def n_channels_for(self, fraction: float = 0.5) -> int:
         """How many channels hold this share (0 to 1) of all that speaks for the target, those that speak most first.
 
         0 where no contribution is positive.
         """
         positive = self.contributions.double().clamp_min(0).sort(descending=True).values
-        held = positive.cumsum(0)
-        if not len(held) or held[-1] <= 0:
+        cumulative = positive.cumsum(0)
+        if not len(cumulative) or cumulative[-1] <= 0:
             return 0
-        return min(int((held < share * held[-1]).sum()) + 1, int((positive > 0).sum()))
+        return min(int((cumulative < fraction * cumulative[-1]).sum()) + 1, int((positive > 0).sum()))
 
     def heatmap(self, channel: int) -> NDArray[np.float32]:
         """(height, width) of the picture: what the channel sees, its maximum 1; NaN where the network did not look."""
         heatmap: NDArray[np.float32] = max_scale(
-            to_image_grid(self.maps[checked(channel, len(self), self.layer)], self.geometry)
+            to_image_grid(self.maps[validate_channel(channel, len(self), self.layer)], self.geometry)
         ).numpy()
         return heatmap
 
-    def figure(self, n: int = SHEET, **look: Any) -> Image.Image:
+    def figure(self, n: int = N_SHEET_IMAGES, **style: Any) -> Image.Image:
         """The first n channels as a contact sheet. `look` as of `render.contact`."""
         if n < 1:
             raise MethodError(f"{n} channels are no sheet: ask for one or more.")
-        kept = self._kept
-        shown = self.order[:n]
+        thumbnail = self._thumbnail
+        selected = self.order[:n]
         tiles = [
             Tile(
-                kept,
-                max_scale(to_image_grid(self.maps[c], shrunk(self.geometry, kept))).numpy(),
+                thumbnail,
+                max_scale(to_image_grid(self.maps[c], shrink_geometry(self.geometry, thumbnail))).numpy(),
                 f"channel {c}",
                 self._caption(c),
             )
-            for c in shown
+            for c in selected
         ]
-        first = self.predictions[0]
+        prediction = self.predictions[0]
         return contact_sheet(
             tiles,
             title=self.layer,
-            subtitle=f"{len(shown)} of {len(self)} channels, {self.maps.shape[1]} × {self.maps.shape[2]}, by "
-            f"{_WORDS[self.by]} · predicted {first.name} {first.probability:.0%}",
+            subtitle=f"{len(selected)} of {len(self)} channels, {self.maps.shape[1]} × {self.maps.shape[2]}, by "
+            f"{_ORDER_LABELS[self.by]} · predicted {prediction.name} {prediction.probability:.0%}",
             aside=self.target,
-            original=kept,
+            original=thumbnail,
             footer=f"each channel has its own scale · {self.model} · {self.source} · camlucida {camlucida.__version__}",
-            **look,
+            **style,
         )
 
-    def save(self, path: str | Path, n: int = SHEET, **look: Any) -> list[Path]:
+    def save(self, path: str | Path, n: int = N_SHEET_IMAGES, **style: Any) -> list[Path]:
         """The sheet as a picture; returns the files written."""
-        write_image(lambda: self.figure(n, **look), Path(path))
+        write_image(lambda: self.figure(n, **style), Path(path))
         return [Path(path)]
 
     def _caption(self, channel: int) -> str:
         if self.by == "gradient":
-            return f"weight {_signed(float(self.gradients[channel]))}"
+            return f"weight {_format_signed(float(self.gradients[channel]))}"
         if self.by == "activation":
             return f"mean {format_number(float(self.maps[channel].mean()))}"
-        return f"contributes {_signed(float(self.contributions[channel]))}"
+        return f"contributes {_format_signed(float(self.contributions[channel]))}"
 
     @cached_property
-    def _kept(self) -> Image.Image:
-        return small(self.image)
+    def _thumbnail(self) -> Image.Image:
+        return shrink_image(self.image)
 
     def _repr_png_(self) -> bytes:
         return png(self.figure())
 
 
-_WORDS = {
+_ORDER_LABELS = {
     "contribution": "mean gradient × mean activation",
     "gradient": "mean gradient",
     "activation": "mean activation",
@@ -161,36 +161,36 @@ def activations(
     """
     wrapped = as_model(model)
     with error_context(wrapped, image):
-        checked_order(by)
+        validate_order(by)
         one_layer(layer, "activations are shown of")
         one_target(target, "activations are weighed for")
         check_score(score)
-        picture = load_image(image)
-        inputs, geometry = wrapped.preprocessing(picture)
-        where, found = ask(wrapped, inputs, layer, target, score, needs=["gradients"])
-        given = found.at_layers[0][0]
-        maps, gradients = given.activations[0].float().cpu(), found.gradients[0][0][0].float().cpu().mean((1, 2))
+        pil_image = load_image(image)
+        inputs, geometry = wrapped.preprocessing(pil_image)
+        resolved_layer, result = record_layer(wrapped, inputs, layer, target, score, needs=["gradients"])
+        layer_result = result.at_layers[0][0]
+        maps, gradients = layer_result.activations[0].float().cpu(), result.gradients[0][0][0].float().cpu().mean((1, 2))
         means = maps.mean((1, 2))
         contributions = gradients * means
         return Activations(
             maps=maps,
             gradients=gradients,
             contributions=contributions,
-            order=_order(by, contributions, gradients, means),
+            order=_sort_channels(by, contributions, gradients, means),
             by=by,
-            image=picture,
+            image=pil_image,
             geometry=geometry,
-            target=given.target.label(wrapped.labels),
-            score=float(found.scores[0, 0]),
-            layer=where.label,
+            target=layer_result.target.label(wrapped.labels),
+            score=float(result.scores[0, 0]),
+            layer=resolved_layer.label,
             model=wrapped.name,
             source=source_name(image),
-            predictions=top_predictions(found.output[0], wrapped.labels),
-            index=target_class(given.target),
+            predictions=top_predictions(result.output[0], wrapped.labels),
+            index=target_class(layer_result.target),
         )
 
 
-def checked_order(by: str) -> str:
+def validate_order(by: str) -> str:
     """The word itself, if it is an order of channels. Raises `MethodError`."""
     if not isinstance(by, str) or by not in ORDERS:
         raise MethodError(
@@ -199,13 +199,13 @@ def checked_order(by: str) -> str:
     return by
 
 
-def _order(by: str, contributions: Tensor, gradients: Tensor, means: Tensor) -> tuple[int, ...]:
+def _sort_channels(by: str, contributions: Tensor, gradients: Tensor, means: Tensor) -> tuple[int, ...]:
     """The channels, highest first; of equals the lower number."""
-    worth = {"contribution": contributions, "gradient": gradients, "activation": means}.get(checked_order(by))
-    if worth is None:
+    values = {"contribution": contributions, "gradient": gradients, "activation": means}.get(validate_order(by))
+    if values is None:
         return tuple(range(len(means)))
-    return tuple(worth.argsort(descending=True, stable=True).tolist())
+    return tuple(values.argsort(descending=True, stable=True).tolist())
 
 
-def _signed(value: float) -> str:
+def _format_signed(value: float) -> str:
     return f"+{format_number(value)}" if value > 0 else format_number(value).replace("-", "−", 1)

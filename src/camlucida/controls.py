@@ -26,14 +26,14 @@ from camlucida.model_input import ModelInput
 from camlucida.models.model import Model
 from camlucida.tensors import gaussian_blur
 
-Knows: TypeAlias = Literal["nothing", "the picture", "the truth", "another question"]
+InformationSource: TypeAlias = Literal["nothing", "the picture", "the truth", "another question"]
 
-Made: TypeAlias = Callable[[ModelInput, Tensor], Tensor]
+MapFunction: TypeAlias = Callable[[ModelInput, Tensor], Tensor]
 """The picture as the model sees it and pictures (n, c, H, W) in, maps (n, H, W) out."""
 
-BLUR = 1 / 12
+BLUR_SIGMA_FRACTION = 1 / 12
 """Of the blurred random map, as a share of the side: one standard deviation. As coarse as a network's last grid."""
-CENTRE = 1 / 4
+CENTRE_SIGMA_FRACTION = 1 / 4
 """Of the Gaussian in the centre, as a share of each side: one standard deviation."""
 
 
@@ -48,71 +48,71 @@ class Control:
 
     name: str
     summary: str
-    knows: Knows
-    make: Made
+    knows: InformationSource
+    make: MapFunction
     relu: bool = False
 
-    def maps(self, sight: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
-        return self.make(sight, images)
+    def maps(self, model_input: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
+        return self.make(model_input, images)
 
 
-def oracle(sight: ModelInput, images: Tensor) -> Tensor:
+def oracle(model_input: ModelInput, images: Tensor) -> Tensor:
     """1 on the object, 0 elsewhere. Raises `DataError` where it is not known where the object is."""
-    if sight.region_seen is None:
+    if model_input.region_seen is None:
         raise DataError("it is not known where the object is: no mask and no boxes.")
-    return sight.region_seen.to(images).expand(len(images), -1, -1)
+    return model_input.region_seen.to(images).expand(len(images), -1, -1)
 
 
-def inverted_oracle(sight: ModelInput, images: Tensor) -> Tensor:
+def inverted_oracle(model_input: ModelInput, images: Tensor) -> Tensor:
     """0 on the object, 1 elsewhere."""
-    return 1 - oracle(sight, images)
+    return 1 - oracle(model_input, images)
 
 
-def random(sight: ModelInput, images: Tensor) -> Tensor:
+def random(model_input: ModelInput, images: Tensor) -> Tensor:
     """Every pixel by itself, evenly between 0 and 1."""
-    drawn = [torch.rand(image.shape[-2:], generator=_lot(sight, image)) for image in images]
-    return torch.stack(drawn).to(images)
+    maps = [torch.rand(image.shape[-2:], generator=_image_generator(model_input, image)) for image in images]
+    return torch.stack(maps).to(images)
 
 
-def blurred_random(sight: ModelInput, images: Tensor) -> Tensor:
+def blurred_random(model_input: ModelInput, images: Tensor) -> Tensor:
     """Smooth blobs, from 0 to 1."""
     height, width = images.shape[-2:]
-    sigmas = BLUR * height, BLUR * width
+    sigmas = BLUR_SIGMA_FRACTION * height, BLUR_SIGMA_FRACTION * width
     radii = [max(1, min(math.ceil(3 * sigma), side - 1)) for sigma, side in zip(sigmas, (height, width), strict=True)]
     # Beyond the edge comes the other side: with mirrored edges the highest blobs would mostly lie at the edge.
-    noise = gaussian_blur(random(sight, images)[:, None], sigmas, (radii[0], radii[1]), "circular")[:, 0]
+    noise = gaussian_blur(random(model_input, images)[:, None], sigmas, (radii[0], radii[1]), "circular")[:, 0]
     low, high = noise.amin((1, 2), keepdim=True), noise.amax((1, 2), keepdim=True)
     return (noise - low) / (high - low).clamp_min(torch.finfo(noise.dtype).tiny)
 
 
-def uniform(sight: ModelInput, images: Tensor) -> Tensor:
+def uniform(model_input: ModelInput, images: Tensor) -> Tensor:
     """The same everywhere."""
     return torch.ones_like(images[:, 0])
 
 
-def centre(sight: ModelInput, images: Tensor) -> Tensor:
+def centre(model_input: ModelInput, images: Tensor) -> Tensor:
     """A Gaussian in the middle of what the network sees."""
     down, across = (
-        torch.exp(-0.5 * ((torch.arange(n) + 0.5 - n / 2) / (CENTRE * n)) ** 2) for n in images.shape[-2:]
+        torch.exp(-0.5 * ((torch.arange(n) + 0.5 - n / 2) / (CENTRE_SIGMA_FRACTION * n)) ** 2) for n in images.shape[-2:]
     )
     return (down[:, None] * across).to(images).expand(len(images), -1, -1)
 
 
-def sobel(sight: ModelInput, images: Tensor) -> Tensor:
+def sobel(model_input: ModelInput, images: Tensor) -> Tensor:
     """How steep the picture's brightness is, by Sobel's filter."""
-    grey = (images / sight.pixel.to(images)).mean(1, keepdim=True)
-    across = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]).to(grey) / 8
-    kernels = torch.stack([across, across.T])[:, None]
-    down_and_right = F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), kernels)
-    return down_and_right.square().sum(1).sqrt()
+    grey = (images / model_input.pixel.to(images)).mean(1, keepdim=True)
+    kernel_x = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]).to(grey) / 8
+    kernels = torch.stack([kernel_x, kernel_x.T])[:, None]
+    gradients = F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), kernels)
+    return gradients.square().sum(1).sqrt()
 
 
-def zero(sight: ModelInput, images: Tensor) -> Tensor:
+def zero(model_input: ModelInput, images: Tensor) -> Tensor:
     """Nothing anywhere."""
     return torch.zeros_like(images[:, 0])
 
 
-def fake_cam(sight: ModelInput, images: Tensor) -> Tensor:
+def fake_cam(model_input: ModelInput, images: Tensor) -> Tensor:
     """Everything but the pixel in the upper left corner: Poppi et al., CVPR workshop 2021."""
     maps = torch.ones_like(images[:, 0])
     maps[:, 0, 0] = 0
@@ -128,7 +128,7 @@ class OtherClass:
 
     base: MethodExplainer
     name: str = "other_class"
-    knows: Knows = "another question"
+    knows: InformationSource = "another question"
 
     @property
     def summary(self) -> str:
@@ -138,16 +138,16 @@ class OtherClass:
     def relu(self) -> bool:
         return self.base.relu
 
-    def maps(self, sight: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
-        count = len(sight.logits)
-        if count < 2:
+    def maps(self, model_input: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
+        n_classes = len(model_input.logits)
+        if n_classes < 2:
             raise TargetError("the model has one output only: there is no other class.")
-        others = [self._other(sight, int(asked), count) for asked in classes]
-        return self.base.maps(sight, images, torch.tensor(others))
+        other_classes = [self._draw_other_class(model_input, int(target), n_classes) for target in classes]
+        return self.base.maps(model_input, images, torch.tensor(other_classes))
 
-    def _other(self, sight: ModelInput, asked: int, count: int) -> int:
-        step = torch.randint(1, count, (), generator=sight.random(f"control/{self.name}/{asked}"))
-        return (asked + int(step)) % count
+    def _draw_other_class(self, model_input: ModelInput, target: int, n_classes: int) -> int:
+        step = torch.randint(1, n_classes, (), generator=model_input.random(f"control/{self.name}/{target}"))
+        return (target + int(step)) % n_classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,8 +159,8 @@ class RandomWeights:
 
     base: MethodExplainer
     name: str = "random_weights"
-    knows: Knows = "the picture"
-    _networks: WeakKeyDictionary[nn.Module, dict[int, Model]] = field(default_factory=WeakKeyDictionary, repr=False)
+    knows: InformationSource = "the picture"
+    _models: WeakKeyDictionary[nn.Module, dict[int, Model]] = field(default_factory=WeakKeyDictionary, repr=False)
 
     @property
     def summary(self) -> str:
@@ -170,15 +170,15 @@ class RandomWeights:
     def relu(self) -> bool:
         return self.base.relu
 
-    def maps(self, sight: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
-        return self.base.maps(replace(sight, model=self._redrawn(sight.model, sight.seed)), images, classes)
+    def maps(self, model_input: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
+        return self.base.maps(replace(model_input, model=self._randomized_model(model_input.model, model_input.seed)), images, classes)
 
-    def _redrawn(self, model: Model, seed: int) -> Model:
+    def _randomized_model(self, model: Model, seed: int) -> Model:
         """Drawn once for all pictures of a run."""
-        drawn = self._networks.setdefault(model.network, {})
-        if seed not in drawn:
-            drawn[seed] = replace(model, network=randomize_weights(model.network, stages(model.network), seed=seed))
-        return drawn[seed]
+        models = self._models.setdefault(model.network, {})
+        if seed not in models:
+            models[seed] = replace(model, network=randomize_weights(model.network, stages(model.network), seed=seed))
+        return models[seed]
 
 
 CONTROLS: tuple[Control, ...] = (
@@ -202,10 +202,10 @@ def standard_controls(base: str = "grad_cam", layer: LayerSpec = None) -> tuple[
     layer   its layer; the default one if not given
     """
     method = find(base)
-    asked = MethodExplainer((method, method.with_options({})), layer)
-    return (*CONTROLS, OtherClass(asked), RandomWeights(asked))
+    explainer = MethodExplainer((method, method.with_options({})), layer)
+    return (*CONTROLS, OtherClass(explainer), RandomWeights(explainer))
 
 
-def _lot(sight: ModelInput, image: Tensor) -> torch.Generator:
+def _image_generator(model_input: ModelInput, image: Tensor) -> torch.Generator:
     pixels = image.detach().cpu().contiguous()
-    return sight.random(f"control/{zlib.crc32(pixels.numpy().tobytes())}")
+    return model_input.random(f"control/{zlib.crc32(pixels.numpy().tobytes())}")

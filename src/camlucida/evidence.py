@@ -31,7 +31,7 @@ class Explainer(Protocol):
     @property
     def relu(self) -> bool: ...
 
-    def maps(self, sight: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
+    def maps(self, model_input: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
         """Raw maps (n, h, w) of pictures (n, c, H, W), each for its class (n,)."""
 
 
@@ -45,12 +45,12 @@ class MethodExplainer:
 
     request: MethodRequest
     layer: LayerSpec | Sequence[LayerSpec] = None
-    named: str = ""
+    alias: str = ""
     progress: ProgressCallback | None = None
 
     @property
     def name(self) -> str:
-        return self.named or self.request[0].name
+        return self.alias or self.request[0].name
 
     @property
     def relu(self) -> bool:
@@ -63,17 +63,17 @@ class MethodExplainer:
             return [self.layer]
         return self.layer
 
-    def maps(self, sight: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
-        model = sight.model
-        found = attributions(
+    def maps(self, model_input: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
+        model = model_input.model
+        result = attributions(
             model,
             images,
             AttributionRequest(targets=[classes], layers=self.layers, methods=[self.request], progress=self.progress),
         )
-        return found.maps[0][0][0]
+        return result.maps[0][0][0]
 
 
-OF_THE_MAP = frozenset({"raw", "shown", "relevance", "signed", "explain", "explain_class", "inputs", "random"})
+MAP_INPUTS = frozenset({"raw", "shown", "relevance", "signed", "explain", "explain_class", "inputs", "random"})
 """What a metric may ask for that depends on the map, or that it gets in another form than `Sight` has it."""
 
 
@@ -86,11 +86,11 @@ class MetricInputs:
     raw: Tensor
     purpose: str = ""
 
-    def given(self, needs: Sequence[str]) -> list[Any]:
+    def arguments(self, needs: Sequence[str]) -> list[Any]:
         """Return what a metric asks for, in its order; what all maps of an image share comes from its `Sight`."""
-        return [getattr(self if need in OF_THE_MAP else self.model_input, need) for need in needs]
+        return [getattr(self if need in MAP_INPUTS else self.model_input, need) for need in needs]
 
-    def lacks(self, needs: Sequence[str]) -> str:
+    def first_missing(self, needs: Sequence[str]) -> str:
         """Which of `needs` is not known of this picture, or nothing."""
         known: dict[str, Any] = {
             "boxes": self.model_input.item.boxes,
@@ -98,38 +98,38 @@ class MetricInputs:
             "region": self.model_input.item.boxes if self.model_input.item.mask is None else self.model_input.item.mask,
             "label": self.model_input.label,
         }
-        known |= {"rival": self.model_input.item.other_objects_mask, "parts": self.model_input.item.parts, "effects": self.model_input.item.render_without}
-        known |= {"region_seen": known["region"], "boxes_seen": known["boxes"], "present": known["label"]}
+        known |= {"other_objects_mask": self.model_input.item.other_objects_mask, "parts": self.model_input.item.parts, "part_score_drops": self.model_input.item.render_without}
+        known |= {"region_seen": known["region"], "boxes_seen": known["boxes"], "present_classes": known["label"]}
         return next((need for need in needs if need in known and known[need] is None), "")
 
     @cached_property
-    def _as_shown(self) -> Tensor:
+    def _rectified(self) -> Tensor:
         return self.raw.relu() if self.explainer.relu else self.raw
 
     @cached_property
     def shown(self) -> Tensor:
-        return to_image_grid(self._as_shown.cpu(), self.model_input.geometry).nan_to_num(nan=0.0).clamp_min(0)
+        return to_image_grid(self._rectified.cpu(), self.model_input.geometry).nan_to_num(nan=0.0).clamp_min(0)
 
     @cached_property
     def relevance(self) -> Tensor:
-        return self._on_input(self._as_shown[None])[0]
+        return self._to_input_size(self._rectified[None])[0]
 
     @cached_property
     def signed(self) -> Tensor:
-        return self._on_input(self.raw[None])[0]
+        return self._to_input_size(self.raw[None])[0]
 
     def explain(self, images: Tensor) -> Tensor:
         classes = torch.full((len(images),), self.model_input.target)
-        return self._mapped(images, classes)
+        return self._explain_each(images, classes)
 
     def explain_class(self, classes: Sequence[int]) -> Tensor:
-        return self._mapped(self.model_input.inputs.expand(len(classes), -1, -1, -1), torch.as_tensor(classes))
+        return self._explain_each(self.model_input.inputs.expand(len(classes), -1, -1, -1), torch.as_tensor(classes))
 
-    def _mapped(self, images: Tensor, classes: Tensor) -> Tensor:
-        found = self.explainer.maps(self.model_input, images, classes)
-        return self._on_input(found.relu() if self.explainer.relu else found)
+    def _explain_each(self, images: Tensor, classes: Tensor) -> Tensor:
+        maps = self.explainer.maps(self.model_input, images, classes)
+        return self._to_input_size(maps.relu() if self.explainer.relu else maps)
 
-    def _on_input(self, maps: Tensor) -> Tensor:
+    def _to_input_size(self, maps: Tensor) -> Tensor:
         height, width = (int(n) for n in self.model_input.inputs.shape[-2:])
         return upsample(maps, (height, width))
 

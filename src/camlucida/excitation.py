@@ -18,7 +18,7 @@ from camlucida.engine import LayerSpec
 from camlucida.error_context import source_name, error_context
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.explaining import as_model, iterated
-from camlucida.looking import SHEET, Seen, checked, each, shrunk, small
+from camlucida.looking import N_SHEET_IMAGES, RecordedImage, validate_channel, record_each, shrink_geometry, shrink_image
 from camlucida.models.model import Model
 from camlucida.options import Count, checked_arguments
 from camlucida.render.contact import Tile, contact_sheet
@@ -57,37 +57,37 @@ class TopImages:
     channels: int
     layer: str
     model: str
-    seen: int
+    n_images: int
     failed: tuple[tuple[str, CamlucidaError], ...]
 
-    def figure(self, n: int = SHEET, **look: Any) -> Image.Image:
+    def figure(self, n: int = N_SHEET_IMAGES, **style: Any) -> Image.Image:
         """A contact sheet; all maps on one scale, so that they can be compared. `look` as of `render.contact`."""
         items = self.items[: max(1, n)]
         if not items:
             raise MethodError("no picture could be read, so there is none to show.")
-        top = max((item.strength for item in items), default=0.0)
+        maximum = max((item.strength for item in items), default=0.0)
         tiles = [
             Tile(
                 item.image,
-                (to_image_grid(item.map, item.geometry) / (top if top > 0 else 1)).clamp(0, 1).numpy(),
+                (to_image_grid(item.map, item.geometry) / (maximum if maximum > 0 else 1)).clamp(0, 1).numpy(),
                 item.source,
                 f"{format_number(item.strength)} · {item.predicted.name} {item.predicted.probability:.0%}",
             )
             for item in items
         ]
-        several = "pictures" if self.seen != 1 else "picture"
+        noun = "pictures" if self.n_images != 1 else "picture"
         return contact_sheet(
             tiles,
             title=f"Channel {self.channel} of {self.layer}",
-            subtitle=f"{len(items)} of {self.seen} {several}, first those that excite it most: its highest activation",
+            subtitle=f"{len(items)} of {self.n_images} {noun}, first those that excite it most: its highest activation",
             footer=f"all maps on one scale · {self.model} · camlucida {camlucida.__version__}",
-            scale=(0.0, max(top, 0.0)),
-            **look,
+            scale=(0.0, max(maximum, 0.0)),
+            **style,
         )
 
-    def save(self, path: str | Path, n: int = SHEET, **look: Any) -> list[Path]:
+    def save(self, path: str | Path, n: int = N_SHEET_IMAGES, **style: Any) -> list[Path]:
         """The sheet as a picture; returns the files written."""
-        write_image(lambda: self.figure(n, **look), Path(path))
+        write_image(lambda: self.figure(n, **style), Path(path))
         return [Path(path)]
 
     def _repr_png_(self) -> bytes:
@@ -101,7 +101,7 @@ def top_images(
     *,
     channel: int,
     layer: LayerSpec = None,
-    n: Count = SHEET,
+    n: Count = N_SHEET_IMAGES,
     progress: Callable[[Source, CamlucidaError | None], None] | None = None,
 ) -> TopImages:
     """The n pictures that excite a channel most. One that cannot be read is left out, and named in `failed`.
@@ -110,30 +110,30 @@ def top_images(
     """
     one_layer(layer, "a channel belongs to")
     wrapped = as_model(model)
-    best: list[tuple[float, int, TopImage]] = []
+    heap: list[tuple[float, int, TopImage]] = []
     failed: list[tuple[str, CamlucidaError]] = []
-    count, channels, where = 0, 0, ""
-    for seen, (image, found) in enumerate(each(wrapped, iterated(images), layer)):
-        if isinstance(found, CamlucidaError):
-            failed.append((source_name(image), found))
+    n_read, channels, layer_label = 0, 0, ""
+    for index, (image, outcome) in enumerate(record_each(wrapped, iterated(images), layer)):
+        if isinstance(outcome, CamlucidaError):
+            failed.append((source_name(image), outcome))
         else:
             with error_context(wrapped, image):
-                excited = _excited(image, found, channel)
-            channels, where, count = len(found.maps), found.layer, count + 1
-            entry = (excited.strength, -seen, excited)  # of equals the first comes first
-            if len(best) < n:
-                heapq.heappush(best, entry)
+                top_image = _to_top_image(image, outcome, channel)
+            channels, layer_label, n_read = len(outcome.maps), outcome.layer, n_read + 1
+            entry = (top_image.strength, -index, top_image)  # of equals the first comes first
+            if len(heap) < n:
+                heapq.heappush(heap, entry)
             else:
-                heapq.heappushpop(best, entry)
+                heapq.heappushpop(heap, entry)
         if progress:
-            progress(image, found if isinstance(found, CamlucidaError) else None)
-    ordered = tuple(entry[2] for entry in sorted(best, key=lambda entry: entry[:2], reverse=True))
-    return TopImages(ordered, channel, channels, where, wrapped.name, count, tuple(failed))
+            progress(image, outcome if isinstance(outcome, CamlucidaError) else None)
+    ordered = tuple(entry[2] for entry in sorted(heap, key=lambda entry: entry[:2], reverse=True))
+    return TopImages(ordered, channel, channels, layer_label, wrapped.name, n_read, tuple(failed))
 
 
-def _excited(image: Source, found: Seen, channel: int) -> TopImage:
+def _to_top_image(image: Source, recorded: RecordedImage, channel: int) -> TopImage:
     """Raises `LayerError` where the layer has no such channel."""
-    chosen = found.maps[checked(channel, len(found.maps), found.layer)].clone()  # not all the others with it
-    kept = small(found.image)
-    geometry = shrunk(found.geometry, kept)
-    return TopImage(source_name(image), float(chosen.max()), chosen, kept, geometry, found.predicted)
+    channel_map = recorded.maps[validate_channel(channel, len(recorded.maps), recorded.layer)].clone()  # not all the others with it
+    thumbnail = shrink_image(recorded.image)
+    geometry = shrink_geometry(recorded.geometry, thumbnail)
+    return TopImage(source_name(image), float(channel_map.max()), channel_map, thumbnail, geometry, recorded.predicted)

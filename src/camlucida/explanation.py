@@ -24,7 +24,7 @@ from camlucida.render.colours import check_colormap
 from camlucida.render.overlay import overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP, PALETTES
 from camlucida.render.panel import draw_panel
-from camlucida.tensors import full_colour, to_image_grid, display_map
+from camlucida.tensors import saturation_value, to_image_grid, display_map
 from camlucida.types import Display, Geometry, Prediction
 
 
@@ -103,7 +103,7 @@ class Explanation:
     @cached_property
     def peak(self) -> float:
         """What the full colour stands for, in the map's own units: the highest on the picture, or a percentile."""
-        return full_colour(torch.from_numpy(self.landed), self.display)
+        return saturation_value(torch.from_numpy(self.landed), self.display)
 
     def _display_map(self, signed: bool) -> NDArray[np.float32]:
         saliency: NDArray[np.float32] = display_map(torch.from_numpy(self.landed), self.peak, signed=signed).numpy()

@@ -19,17 +19,17 @@ from camlucida.error_context import source_name, error_context
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.explaining import as_model, iterated, top_predictions
 from camlucida.features.concept_result import Concepts
-from camlucida.features.factorise import STARTS, factorise
-from camlucida.looking import ask, shrunk, small
+from camlucida.features.factorise import N_STARTS, factorise
+from camlucida.looking import record_layer, shrink_geometry, shrink_image
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments
 from camlucida.render.text import format_percent
 from camlucida.request import one_layer
 from camlucida.types import Geometry
 
-KEPT = 640
+THUMBNAIL_PX = 640
 """The longest side of a picture that is kept to be shown, in pixels."""
-ANSWERED = 8
+N_CLASSIFIED_IMAGES = 8
 """Of so many pictures the rest of the network is asked what a concept is."""
 
 
@@ -41,7 +41,7 @@ def concepts(
     layer: LayerSpec = None,
     k: Count = 6,
     seed: Seed = 0,
-    starts: Count = STARTS,
+    starts: Count = N_STARTS,
     progress: Callable[[Source, CamlucidaError | None], None] | None = None,
 ) -> Concepts:
     """What a layer sees on one or several pictures, as k concepts that they share (Deep Feature Factorisation).
@@ -59,49 +59,49 @@ def concepts(
     """
     one_layer(layer, "concepts are made of")
     wrapped = as_model(model)
-    seen: list[_Seen] = []
+    recorded: list[_ImageActivations] = []
     failed: list[tuple[str, CamlucidaError]] = []
-    for image, found in _looked(wrapped, _sources(images), layer):
-        if isinstance(found, CamlucidaError):
-            failed.append((source_name(image), found))
+    for image, outcome in _record_each(wrapped, _sources(images), layer):
+        if isinstance(outcome, CamlucidaError):
+            failed.append((source_name(image), outcome))
         else:
-            layer = found.layer
-            seen.append(found)
+            layer = outcome.layer
+            recorded.append(outcome)
         if progress:
-            progress(image, found if isinstance(found, CamlucidaError) else None)
-    if not seen:
+            progress(image, outcome if isinstance(outcome, CamlucidaError) else None)
+    if not recorded:
         if failed:
             raise failed[0][1]
         raise MethodError("no picture was given: concepts are made of one or more.")
-    values, cut = _above_zero(seen)
-    _check_size(values, k, seen)
+    values, negative_fraction = _positive_part(recorded)
+    _check_size(values, k, recorded)
     factors = factorise(values, k, seed=seed, starts=starts)
-    sizes = [one.maps.shape[1:] for one in seen]
-    parts = np.split(factors.places, np.cumsum([h * w for h, w in sizes])[:-1])
-    vectors = torch.from_numpy(factors.vectors).float()
-    sums = factors.places.sum(0) * factors.vectors.sum(1)
+    shapes = [entry.maps.shape[1:] for entry in recorded]
+    parts = np.split(factors.weights, np.cumsum([h * w for h, w in shapes])[:-1])
+    vectors = torch.from_numpy(factors.components).float()
+    sizes = factors.weights.sum(0) * factors.components.sum(1)
     return Concepts(
         vectors=vectors,
         maps=tuple(
-            torch.from_numpy(part.T.reshape(-1, *size).copy()).float() for part, size in zip(parts, sizes, strict=True)
+            torch.from_numpy(part.T.reshape(-1, *size).copy()).float() for part, size in zip(parts, shapes, strict=True)
         ),
-        shares=torch.from_numpy(sums / sums.sum()).float(),
-        classes=tuple(top_predictions(scores, wrapped.labels) for scores in _answers(wrapped, seen, vectors)),
+        contributions=torch.from_numpy(sizes / sizes.sum()).float(),
+        classes=tuple(top_predictions(scores, wrapped.labels) for scores in _concept_scores(wrapped, recorded, vectors)),
         error=factors.error,
-        cut=cut,
+        negative_fraction=negative_fraction,
         converged=factors.converged,
         seed=seed,
-        layer=seen[0].label,
+        layer=recorded[0].label,
         model=wrapped.name,
-        sources=tuple(one.source for one in seen),
-        images=tuple(one.image for one in seen),
-        geometries=tuple(one.geometry for one in seen),
+        sources=tuple(one.source for one in recorded),
+        images=tuple(one.image for one in recorded),
+        geometries=tuple(one.geometry for one in recorded),
         failed=tuple(failed),
     )
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _ImageActivations:
     """A picture, and what the layer gave out (c, h, w); its `inputs` are kept of the first few only."""
 
     source: str
@@ -114,75 +114,75 @@ class _Seen:
 
 
 def _sources(images: Any) -> Iterable[Source]:
-    one = (str, os.PathLike, bytes, bytearray, Image.Image, np.ndarray)
-    return [images] if isinstance(images, one) or hasattr(images, "read") else iterated(images)
+    single_types = (str, os.PathLike, bytes, bytearray, Image.Image, np.ndarray)
+    return [images] if isinstance(images, single_types) or hasattr(images, "read") else iterated(images)
 
 
-def _looked(model: Model, images: Iterable[Source], layer: Any) -> Iterator[tuple[Source, _Seen | CamlucidaError]]:
+def _record_each(model: Model, images: Iterable[Source], layer: Any) -> Iterator[tuple[Source, _ImageActivations | CamlucidaError]]:
     """A wrong layer stops everything; a wrong picture only itself."""
-    kept = 0
-    for image in images:
+    n_kept = 0
+    for source in images:
         try:
-            with error_context(model, image):
-                picture = load_image(image)
-                inputs, geometry = model.preprocessing(picture)
+            with error_context(model, source):
+                image = load_image(source)
+                inputs, geometry = model.preprocessing(image)
         except CamlucidaError as error:
-            yield image, error
+            yield source, error
             continue
-        with error_context(model, image):
-            where, found = ask(model, inputs, layer)
-            maps = found.at_layers[0][0].activations[0].double().cpu()
-        layer = where.name
-        shown = small(picture, KEPT)
-        again = inputs if kept < ANSWERED else None
-        kept += 1
+        with error_context(model, source):
+            resolved_layer, result = record_layer(model, inputs, layer)
+            maps = result.at_layers[0][0].activations[0].double().cpu()
+        layer = resolved_layer.name
+        thumbnail = shrink_image(image, THUMBNAIL_PX)
+        kept_inputs = inputs if n_kept < N_CLASSIFIED_IMAGES else None
+        n_kept += 1
         yield (
-            image,
-            _Seen(source_name(image), shown, shrunk(geometry, shown), again, maps, where.name, where.label),
+            source,
+            _ImageActivations(source_name(source), thumbnail, shrink_geometry(geometry, thumbnail), kept_inputs, maps, resolved_layer.name, resolved_layer.label),
         )
 
 
-def _above_zero(seen: Sequence[_Seen]) -> tuple[NDArray[np.float64], float]:
+def _positive_part(recorded: Sequence[_ImageActivations]) -> tuple[NDArray[np.float64], float]:
     """All places of all pictures (places, channels) without what is below zero, and how much of the energy that was."""
-    values = torch.cat([one.maps.flatten(1).T for one in seen]).numpy()
-    where = seen[0].label
+    values = torch.cat([entry.maps.flatten(1).T for entry in recorded]).numpy()
+    label = recorded[0].label
     if not np.isfinite(values).all():
-        raise MethodError(f"{where} gives out numbers that are not finite, which have no factors.")
-    above = np.maximum(values, 0)
+        raise MethodError(f"{label} gives out numbers that are not finite, which have no factors.")
+    positive = np.maximum(values, 0)
     energy = float((values**2).sum())
-    if not above.any():
-        raise MethodError(f"{where} gives out nothing above zero on these pictures: there is nothing to factorise.")
-    cut = max(0.0, 1 - float((above**2).sum()) / energy)
-    if cut > 0.5:
+    if not positive.any():
+        raise MethodError(f"{label} gives out nothing above zero on these pictures: there is nothing to factorise.")
+    negative_fraction = max(0.0, 1 - float((positive**2).sum()) / energy)
+    if negative_fraction > 0.5:
         raise MethodError(
-            f"{format_percent(cut)} of the energy of {where} lies below zero, and concepts are made of what is above. "
+            f"{format_percent(negative_fraction)} of the energy of {label} lies below zero, and concepts are made of what is above. "
             "Choose a layer after a ReLU or GELU; `camlucida layers` lists them."
         )
-    return above, cut if (values < 0).any() else 0.0
+    return positive, negative_fraction if (values < 0).any() else 0.0
 
 
-def _check_size(values: NDArray[Any], k: int, seen: Sequence[_Seen]) -> None:
-    (places, channels), (h, w) = values.shape, seen[0].maps.shape[1:]
-    if k < min(places, channels):
+def _check_size(values: NDArray[Any], k: int, recorded: Sequence[_ImageActivations]) -> None:
+    (positions, channels), (h, w) = values.shape, recorded[0].maps.shape[1:]
+    if k < min(positions, channels):
         return
-    images = "1 picture" if len(seen) == 1 else f"{len(seen)} pictures"
+    images = "1 picture" if len(recorded) == 1 else f"{len(recorded)} pictures"
     raise MethodError(
-        f"{k} concepts of {seen[0].label} would be nothing but its {min(places, channels)} "
-        f"{'places' if places <= channels else 'channels'} ({h} × {w}, {channels} channels, {images}). "
+        f"{k} concepts of {recorded[0].label} would be nothing but its {min(positions, channels)} "
+        f"{'places' if positions <= channels else 'channels'} ({h} × {w}, {channels} channels, {images}). "
         "Ask for fewer, or choose a layer with a finer grid, or more pictures."
     )
 
 
-def _answers(model: Model, seen: Sequence[_Seen], vectors: Tensor) -> Tensor:
+def _concept_scores(model: Model, recorded: Sequence[_ImageActivations], vectors: Tensor) -> Tensor:
     """The class scores (k, classes) of the rest of the network with each concept at every place."""
-    found = []
-    for one in seen:
-        if one.inputs is None:
+    scores = []
+    for entry in recorded:
+        if entry.inputs is None:
             break
-        with error_context(model, one.source):
-            _, run = ask(model, one.inputs, one.layer, needs=["score_activations"])
-            place = run.at_layers[0][0].context
-            h, w = place.activations.shape[2:]
-            everywhere = vectors.to(place.activations)[:, None, :, None, None].expand(-1, 1, -1, h, w)
-            found.append(place.suffix.outputs(everywhere.__getitem__, len(vectors))[:, 0].float().cpu())
-    return torch.stack(found).mean(0)
+        with error_context(model, entry.source):
+            _, run = record_layer(model, entry.inputs, entry.layer, needs=["score_activations"])
+            layer_context = run.at_layers[0][0].context
+            h, w = layer_context.activations.shape[2:]
+            constant_maps = vectors.to(layer_context.activations)[:, None, :, None, None].expand(-1, 1, -1, h, w)
+            scores.append(layer_context.suffix.outputs(constant_maps.__getitem__, len(vectors))[:, 0].float().cpu())
+    return torch.stack(scores).mean(0)

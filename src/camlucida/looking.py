@@ -24,33 +24,33 @@ from camlucida.runs import AttributionRequest_, AttributionRun, run_attribution
 from camlucida.targets import parse
 from camlucida.types import Geometry, Prediction
 
-SHEET = 24
+N_SHEET_IMAGES = 24
 """How many pictures a sheet has, unless asked otherwise."""
-KEPT = 480
+THUMBNAIL_PX = 480
 """The longest side of a picture that is kept to be shown, in pixels."""
 
 
-def ask(
+def record_layer(
     model: Model, image: Tensor, layer: Any, target: Any = 0, score: str = "logit", *, needs: Iterable[str] = ()
 ) -> tuple[Layer, AttributionRun]:
     """One run of a picture (c, H, W) with one layer and one target; `needs` are fixtures."""
     inputs = to_network(model.network, image[None])
     copy = copy_of(model.network)
     with torch.inference_mode(False), torch.no_grad():
-        (where,) = resolve(copy, inputs, [model.layer if layer is None else layer])
-        question = AttributionRequest_(
+        (resolved_layer,) = resolve(copy, inputs, [model.layer if layer is None else layer])
+        request = AttributionRequest_(
             copy,
-            (where,),
+            (resolved_layer,),
             model.output,
             frozenset(needs),
             lambda scores: parse(target, scores, model.labels, score=score),
             lambda done, total: None,
         )
-        return where, run_attribution(question, inputs)
+        return resolved_layer, run_attribution(request, inputs)
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class RecordedImage:
     """A picture, and what a layer gave out on it.
 
     maps     (c, h, w)
@@ -64,42 +64,42 @@ class Seen:
     predicted: Prediction
 
 
-def each(model: Model, images: Iterable[Source], layer: Any) -> Iterator[tuple[Source, Seen | CamlucidaError]]:
+def record_each(model: Model, images: Iterable[Source], layer: Any) -> Iterator[tuple[Source, RecordedImage | CamlucidaError]]:
     """What a layer gives out on one picture after the other. A wrong layer stops everything; a wrong picture only
     itself: its error comes in its place.
     """
-    for image in images:
+    for source in images:
         try:
-            with error_context(model, image):
-                picture = load_image(image)
-                inputs, geometry = model.preprocessing(picture)
+            with error_context(model, source):
+                image = load_image(source)
+                inputs, geometry = model.preprocessing(image)
         except CamlucidaError as error:
-            yield image, error
+            yield source, error
             continue
-        with error_context(model, image):
-            where, found = ask(model, inputs, layer)
-            maps = found.at_layers[0][0].activations[0].float().cpu()
-            (best,) = top_predictions(found.output[0], model.labels)[:1]
-        yield image, Seen(picture, geometry, maps, where.label, best)
+        with error_context(model, source):
+            resolved_layer, result = record_layer(model, inputs, layer)
+            maps = result.at_layers[0][0].activations[0].float().cpu()
+            (prediction,) = top_predictions(result.output[0], model.labels)[:1]
+        yield source, RecordedImage(image, geometry, maps, resolved_layer.label, prediction)
 
 
-def checked(channel: int, channels: int, layer: str) -> int:
+def validate_channel(channel: int, n_channels: int, layer: str) -> int:
     """The number itself, if the layer has such a channel."""
-    if not 0 <= channel < channels:
-        raise LayerError(f"no channel {channel} at {layer}: it has {channels}, from 0 to {channels - 1}.")
+    if not 0 <= channel < n_channels:
+        raise LayerError(f"no channel {channel} at {layer}: it has {n_channels}, from 0 to {n_channels - 1}.")
     return channel
 
 
-def small(image: Image.Image, longest: int = KEPT) -> Image.Image:
+def shrink_image(image: Image.Image, max_px: int = THUMBNAIL_PX) -> Image.Image:
     """Small enough to keep many, large enough for a tile."""
-    factor = min(1.0, longest / max(image.size))
+    factor = min(1.0, max_px / max(image.size))
     if factor == 1:
         return image
     width, height = image.size
     return resize_image(image, (max(1, round(width * factor)), max(1, round(height * factor))))
 
 
-def shrunk(geometry: Geometry, kept: Image.Image) -> Geometry:
+def shrink_geometry(geometry: Geometry, thumbnail: Image.Image) -> Geometry:
     """The same geometry for the picture at another size."""
-    x, y = (old / new for old, new in zip(geometry.original, kept.size, strict=True))
-    return Geometry(kept.size, geometry.input, (geometry.scale[0] * x, geometry.scale[1] * y), geometry.offset)
+    x, y = (old / new for old, new in zip(geometry.original, thumbnail.size, strict=True))
+    return Geometry(thumbnail.size, geometry.input, (geometry.scale[0] * x, geometry.scale[1] * y), geometry.offset)

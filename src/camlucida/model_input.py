@@ -75,12 +75,12 @@ class ModelInput:
         """(height, width) of the picture: the mask, or the boxes where no mask is known."""
         if self.mask is not None:
             return self.mask
-        return None if self.boxes is None else filled(self.boxes, self.geometry.original)
+        return None if self.boxes is None else fill_in(self.boxes, self.geometry.original)
 
     @cached_property
     def region_seen(self) -> Tensor | None:
         """(H, W) of the network's input."""
-        return None if self.region is None else seen(self.region, self.geometry)
+        return None if self.region is None else valid_region(self.region, self.geometry)
 
     @property
     def present(self) -> tuple[int, ...]:
@@ -132,7 +132,7 @@ class ModelInput:
         return class_scores(output, self.model.output)
 
 
-def filled(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+def fill_in(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Pixels (height, width) of a picture of `size` (width, height) whose centre lies in one of the boxes (n, 4)."""
     x, y = (torch.arange(n, dtype=boxes.dtype) + 0.5 for n in size)
     across = (x >= boxes[:, 0:1]) & (x < boxes[:, 2:3])
@@ -140,7 +140,7 @@ def filled(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     return (down[:, :, None] & across[:, None]).any(0)
 
 
-def seen(region: Tensor, geometry: Geometry) -> Tensor:
+def valid_region(region: Tensor, geometry: Geometry) -> Tensor:
     """A region (height, width) of the picture on the network's input: (H, W); what was padded on is outside."""
     width, height = geometry.input
     x = ((torch.arange(width) + 0.5 - geometry.offset[0]) / geometry.scale[0]).floor().long()
@@ -149,12 +149,12 @@ def seen(region: Tensor, geometry: Geometry) -> Tensor:
     return region[y.clamp(0, region.shape[0] - 1)][:, x.clamp(0, region.shape[1] - 1)] & inside
 
 
-def look(
+def prepare_input(
     model: Model,
     item: Item,
     label: int | None,
     *,
-    others: Sequence[int] = (),
+    also_correct: Sequence[int] = (),
     target: str = "predicted",
     seed: int = 0,
 ) -> ModelInput:
@@ -164,8 +164,8 @@ def look(
     target   what shall be explained: "predicted", or "label" for the true class (the predicted one where it is unknown)
     """
     inputs, geometry = model.preprocessing(load_image(item.image))
-    batch = to_network(model.network, inputs[None])
+    network_input = to_network(model.network, inputs[None])
     with torch.inference_mode(False), torch.no_grad():
-        logits = class_scores(copy_of(model.network).module(batch.clone()), model.output)[0]
-    chosen = label if target == "label" and label is not None else int(logits.argmax())
-    return ModelInput(model, item, batch, geometry, logits, chosen, label, seed, others=tuple(others))
+        logits = class_scores(copy_of(model.network).module(network_input.clone()), model.output)[0]
+    target_class = label if target == "label" and label is not None else int(logits.argmax())
+    return ModelInput(model, item, network_input, geometry, logits, target_class, label, seed, others=tuple(also_correct))

@@ -14,7 +14,7 @@ from camlucida.engine.repeats import Precision, RunOptions
 from camlucida.errors import CamlucidaError, LayerError, MethodError, TargetError, nearest
 from camlucida.methods import Combined, Method, find
 from camlucida.options import shown
-from camlucida.targets import SCORES, TargetSpec, top_count
+from camlucida.targets import SCORES, TargetSpec, parse_top_k
 from camlucida.types import ProgressCallback
 
 MethodSpec: TypeAlias = str | Method | Combined
@@ -121,7 +121,7 @@ def _with_options(methods: Sequence[Method | Combined], options: Mapping[str, An
 
 def check_target(spec: Any) -> None:
     """Raise `TargetError` for what can be no target, whatever the network returns."""
-    if (top := top_count(spec)) is not None and top < 1:
+    if (top := parse_top_k(spec)) is not None and top < 1:
         raise TargetError(f"{spec!r} are no classes: the likeliest are asked for as top1, top3 and so on.")
     if spec is None or isinstance(spec, str | Tensor) or callable(spec):
         return
@@ -165,7 +165,7 @@ def check_layer(method: Method | Combined, layer: Any) -> None:
 
 def several_targets(target: Any) -> bool:
     """Return whether a request may mean more than one target: a list, or "top3"."""
-    return isinstance(target, list | tuple) or top_count(target) is not None
+    return isinstance(target, list | tuple) or parse_top_k(target) is not None
 
 
 def several_layers(layer: Any) -> bool:

@@ -13,18 +13,18 @@ from camlucida.data.images import Source
 from camlucida.error_context import source_name
 from camlucida.errors import CamlucidaError, LayerError, MethodError
 from camlucida.explaining import as_model
-from camlucida.looking import SHEET, Seen, checked, each
+from camlucida.looking import N_SHEET_IMAGES, RecordedImage, validate_channel, record_each
 from camlucida.models.model import Model
 from camlucida.request import several_layers
 from camlucida.types import Geometry, Prediction
 
-ROOM = 96 << 20
+MAX_BYTES = 96 << 20
 """Bytes of maps that are kept, of all channels together."""
-NOWHERE = -1
+EMPTY_SLOT = -1
 
 
 @dataclass(frozen=True, eq=False)
-class Strong:
+class ChannelTopImage:
     """A picture that excites a channel much.
 
     place      which of the pictures given it is, from 0
@@ -33,7 +33,7 @@ class Strong:
     geometry   where the network's input lies on the picture, at the picture's own size
     """
 
-    place: int
+    index: int
     source: str
     strength: float
     map: Tensor
@@ -50,7 +50,7 @@ class _Style:
     predicted: Prediction
 
 
-class Strongest:
+class ChannelTopImages:
     """The n pictures that excite each channel most. Agrees with `top_pictures` of every channel.
 
     layer, model   what they are called
@@ -59,15 +59,15 @@ class Strongest:
     seen           how many pictures were looked at; `failed` those that could not be, with the error
     """
 
-    def __init__(self, model: Model, n: int, room: int) -> None:
+    def __init__(self, model: Model, n: int, max_bytes: int) -> None:
         self.model, self.layer, self.channels, self.kept = model.name, "", 0, n
         self.failed: list[tuple[str, CamlucidaError]] = []
-        self._room = room
+        self._room = max_bytes
         self._looks: dict[int, _Style] = {}
         self._strengths = self._places = self._sizes = self._maps = torch.empty(0)
 
     @property
-    def seen(self) -> int:
+    def n_images(self) -> int:
         return len(self._looks)
 
     @property
@@ -76,64 +76,64 @@ class Strongest:
         tensors = (self._strengths, self._places, self._sizes, self._maps)
         return sum(t.numel() * t.element_size() for t in tensors) + 512 * len(self._looks)
 
-    def top(self, channel: int) -> tuple[Strong, ...]:
+    def top(self, channel: int) -> tuple[ChannelTopImage, ...]:
         """The pictures that excite a channel most, best first. Raises `LayerError` for a channel that is not there."""
         if not self._looks:
             return ()
-        row = checked(channel, self.channels, self.layer)
-        strengths, places = self._strengths[row].tolist(), self._places[row].tolist()
-        slots = [slot for slot, place in enumerate(places) if place != NOWHERE]
-        slots.sort(key=lambda slot: (-strengths[slot], places[slot]))  # of equals the first comes first
+        row = validate_channel(channel, self.channels, self.layer)
+        strengths, indices = self._strengths[row].tolist(), self._places[row].tolist()
+        slots = [slot for slot, index in enumerate(indices) if index != EMPTY_SLOT]
+        slots.sort(key=lambda slot: (-strengths[slot], indices[slot]))  # of equals the first comes first
         return tuple(
-            Strong(
-                places[slot],
-                self._looks[places[slot]].source,
+            ChannelTopImage(
+                indices[slot],
+                self._looks[indices[slot]].source,
                 strengths[slot],
                 self._maps[row, slot].float() * self._sizes[row, slot],
-                self._looks[places[slot]].geometry,
-                self._looks[places[slot]].predicted,
+                self._looks[indices[slot]].geometry,
+                self._looks[indices[slot]].predicted,
             )
             for slot in slots
         )
 
-    def _add(self, place: int, source: str, found: Seen) -> None:
+    def _add(self, index: int, source: str, recorded: RecordedImage) -> None:
         """Let each channel's weakest picture make room for this one, if this one is stronger."""
         if not self._looks:
-            self._begin(found)
-        self._looks[place] = _Style(source, found.geometry, found.predicted)
-        strengths = found.maps.amax((1, 2))
+            self._allocate(recorded)
+        self._looks[index] = _Style(source, recorded.geometry, recorded.predicted)
+        strengths = recorded.maps.amax((1, 2))
         weakest = self._strengths.amin(1, keepdim=True)
-        of_equals = torch.where(self._strengths == weakest, self._places, NOWHERE - 1)
-        slots = of_equals.argmax(1)  # the last of the weakest goes first
+        tie_break = torch.where(self._strengths == weakest, self._places, EMPTY_SLOT - 1)
+        slots = tie_break.argmax(1)  # the last of the weakest goes first
         rows = (strengths > weakest[:, 0]).nonzero()[:, 0]
         slots = slots[rows]
-        maps = found.maps[rows]
-        sizes = maps.abs().amax((1, 2))
+        maps = recorded.maps[rows]
+        scales = maps.abs().amax((1, 2))
         self._strengths[rows, slots] = strengths[rows]
-        self._places[rows, slots] = place
-        self._sizes[rows, slots] = sizes
-        self._maps[rows, slots] = (maps / sizes.clamp_min(torch.finfo(torch.float32).tiny)[:, None, None]).half()
+        self._places[rows, slots] = index
+        self._sizes[rows, slots] = scales
+        self._maps[rows, slots] = (maps / scales.clamp_min(torch.finfo(torch.float32).tiny)[:, None, None]).half()
 
-    def _begin(self, found: Seen) -> None:
+    def _allocate(self, recorded: RecordedImage) -> None:
         """Room for n maps of every channel, or for as many as fit."""
-        self.layer, self.channels = found.layer, len(found.maps)
-        self.kept = max(1, min(self.kept, self._room // max(1, 2 * found.maps.numel())))
-        places = (self.channels, self.kept)
-        self._strengths = torch.full(places, -torch.inf)
-        self._places = torch.full(places, NOWHERE)
-        self._sizes = torch.zeros(places)
-        self._maps = torch.zeros((*places, *found.maps.shape[1:]), dtype=torch.float16)
+        self.layer, self.channels = recorded.layer, len(recorded.maps)
+        self.kept = max(1, min(self.kept, self._room // max(1, 2 * recorded.maps.numel())))
+        shape = (self.channels, self.kept)
+        self._strengths = torch.full(shape, -torch.inf)
+        self._places = torch.full(shape, EMPTY_SLOT)
+        self._sizes = torch.zeros(shape)
+        self._maps = torch.zeros((*shape, *recorded.maps.shape[1:]), dtype=torch.float16)
 
 
-def strongest(
+def channel_top_images(
     model: Model | nn.Module | str,
     images: Iterable[Source],
     *,
     layer: Any = None,
-    n: int = SHEET,
-    room: int = ROOM,
+    n: int = N_SHEET_IMAGES,
+    max_bytes: int = MAX_BYTES,
     progress: Callable[[Source, CamlucidaError | None], None] | None = None,
-) -> Strongest:
+) -> ChannelTopImages:
     """For every channel of a layer, the n pictures that excite it most: as `top_pictures`, for all channels at once.
 
     n        how many pictures a channel keeps; fewer where `room` bytes do not suffice for the maps of all channels
@@ -144,13 +144,13 @@ def strongest(
     if several_layers(layer):
         raise LayerError(f"a channel belongs to one layer, not to {layer!r}.")
     wrapped = as_model(model)
-    made = Strongest(wrapped, n, room)
-    for place, (image, found) in enumerate(each(wrapped, images, layer)):
-        error = found if isinstance(found, CamlucidaError) else None
-        if isinstance(found, CamlucidaError):
-            made.failed.append((source_name(image), found))
+    result = ChannelTopImages(wrapped, n, max_bytes)
+    for index, (image, outcome) in enumerate(record_each(wrapped, images, layer)):
+        error = outcome if isinstance(outcome, CamlucidaError) else None
+        if isinstance(outcome, CamlucidaError):
+            result.failed.append((source_name(image), outcome))
         else:
-            made._add(place, source_name(image), found)
+            result._add(index, source_name(image), outcome)
         if progress:
             progress(image, error)
-    return made
+    return result

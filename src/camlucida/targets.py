@@ -58,7 +58,7 @@ class ClassScore:
         index = self.index if isinstance(self.index, int) else int(self.index[0])
         return class_label(index, names)
 
-    def _chosen(self, scores: Tensor) -> Tensor:
+    def _class_scores(self, scores: Tensor) -> Tensor:
         if isinstance(self.index, int):
             if not 0 <= self.index < scores.shape[1]:
                 raise _out_of_range(self.index, scores)
@@ -78,7 +78,7 @@ class Logit(ClassScore):
     """The pre-softmax score of a class."""
 
     def __call__(self, output: Tensor) -> Tensor:
-        return self._chosen(output)
+        return self._class_scores(output)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Probability(ClassScore):
     """The softmax probability of a class."""
 
     def __call__(self, output: Tensor) -> Tensor:
-        return self._chosen(output.softmax(1))
+        return self._class_scores(output.softmax(1))
 
     def label(self, names: Sequence[str]) -> str:
         return f"probability of {super().label(names)}"
@@ -97,7 +97,7 @@ class LogProbability(ClassScore):
     """The logarithm of the softmax probability of a class."""
 
     def __call__(self, output: Tensor) -> Tensor:
-        return self._chosen(output.log_softmax(1))
+        return self._class_scores(output.log_softmax(1))
 
     def label(self, names: Sequence[str]) -> str:
         return f"log probability of {super().label(names)}"
@@ -153,9 +153,9 @@ class Custom:
                 f"{' '.join(str(error).split())[:200]}. A target takes them and returns one score an image."
             ) from error
         if not isinstance(scores, Tensor) or scores.shape != output.shape[:1]:
-            found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+            shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
             raise TargetError(
-                f"{self.label(())} must give one score an image, shape ({len(output)},), but gave {found}."
+                f"{self.label(())} must give one score an image, shape ({len(output)},), but gave {shape}."
             )
         return scores
 
@@ -184,44 +184,44 @@ def parse(spec: TargetSpec, output: Tensor, names: Sequence[str], *, score: str 
     """
     if not isinstance(score, str) or score not in SCORES:
         raise TargetError(f"no score {score!r}.{nearest(str(score), SCORES)} Known: {', '.join(SCORES)}.")
-    kind = SCORES[score]
+    score_type = SCORES[score]
     if callable(spec) and not isinstance(spec, Tensor):
         return [spec if isinstance(spec, Target) else Custom(spec)]
     if isinstance(spec, Tensor) and spec.ndim:
         if spec.is_floating_point() or spec.is_complex() or spec.dtype is torch.bool:
             raise TargetError(f"target indices are whole numbers, one an image, but this tensor is {spec.dtype}.")
-        checked: Target = kind(spec.long())
-        checked(output)
-        return [checked]
-    if (top := top_count(spec)) is not None:
+        target: Target = score_type(spec.long())
+        target(output)
+        return [target]
+    if (top := parse_top_k(spec)) is not None:
         if top < 1:
             raise TargetError(f"{spec!r} are no classes: the likeliest are asked for as top1, top3 and so on.")
-        return [kind(classes) for classes in _ranked(output, top)]
-    return [_target(spec, output, names, kind)]
+        return [score_type(classes) for classes in _top_classes(output, top)]
+    return [_parse_target(spec, output, names, score_type)]
 
 
-def top_count(spec: Any) -> int | None:
+def parse_top_k(spec: Any) -> int | None:
     """How many targets "top3" and its like stand for; None for everything else ("top hat" is one class)."""
-    top = re.fullmatch(r"top[ _-]?([0-9]+)", spec.strip().lower()) if isinstance(spec, str) else None
-    return None if top is None else int(top[1]) if len(top[1]) < 19 else 10**18  # int() refuses thousands of digits
+    match = re.fullmatch(r"top[ _-]?([0-9]+)", spec.strip().lower()) if isinstance(spec, str) else None
+    return None if match is None else int(match[1]) if len(match[1]) < 19 else 10**18  # int() refuses thousands of digits
 
 
-def _target(spec: Any, output: Tensor, names: Sequence[str], kind: type[ClassScore]) -> Target:
+def _parse_target(spec: Any, output: Tensor, names: Sequence[str], score_type: type[ClassScore]) -> Target:
     if isinstance(spec, str):
-        this, rather, that = spec.partition(" rather than ")
-        if rather:
-            return Contrast(_target(this, output, names, kind), _target(that, output, names, kind))
+        this, separator, that = spec.partition(" rather than ")
+        if separator:
+            return Contrast(_parse_target(this, output, names, score_type), _parse_target(that, output, names, score_type))
         if spec.lower().startswith(("not ", "against ")):
-            return Counterfactual(_target(spec.partition(" ")[2], output, names, kind))
-    return kind(_class(spec, output, names))
+            return Counterfactual(_parse_target(spec.partition(" ")[2], output, names, score_type))
+    return score_type(_resolve_class(spec, output, names))
 
 
-def _class(spec: Any, output: Tensor, names: Sequence[str]) -> int | Tensor:
+def _resolve_class(spec: Any, output: Tensor, names: Sequence[str]) -> int | Tensor:
     """An index, or one an image for what depends on the prediction."""
     if spec is None or (isinstance(spec, str) and spec.strip().lower() in ("predicted", "prediction")):
         return output.argmax(1)
     if isinstance(spec, str) and spec.strip().lower() in ("runner-up", "runner up", "second"):
-        return _ranked(output, 2)[1]
+        return _top_classes(output, 2)[1]
     if isinstance(spec, str) and not re.fullmatch(r"\s*-?[0-9]{1,18}\s*", spec):
         return class_index(spec, names)
     try:
@@ -244,19 +244,19 @@ def class_index(name: str, names: Sequence[str]) -> int:
     """
     if not names:
         raise TargetError(f"the class {name!r} has no meaning here: this model has no class names. Give an index.")
-    wanted = _plain(name)
-    synonyms = [[_plain(word) for word in full.split(",")] for full in names]
-    exact = [i for i, full in enumerate(names) if _plain(full) == wanted]
-    hits = exact or [i for i, words in enumerate(synonyms) if wanted in words]
-    hits = hits or [i for i, words in enumerate(synonyms) if any(wanted in word.split() for word in words)]
-    hits = hits or [i for i, words in enumerate(synonyms) if any(wanted in word for word in words)]
-    if len(hits) == 1:
-        return hits[0]
-    if hits:
-        several = ", ".join(f"{names[i]!r} ({i})" for i in hits[:8]) + (" …" if len(hits) > 8 else "")
-        raise TargetError(f"{len(hits)} classes fit {name!r}: {several}. Give the whole name or the index.")
+    query = _normalize_name(name)
+    synonyms = [[_normalize_name(word) for word in full.split(",")] for full in names]
+    exact = [i for i, full in enumerate(names) if _normalize_name(full) == query]
+    matches = exact or [i for i, words in enumerate(synonyms) if query in words]
+    matches = matches or [i for i, words in enumerate(synonyms) if any(query in word.split() for word in words)]
+    matches = matches or [i for i, words in enumerate(synonyms) if any(query in word for word in words)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        listed = ", ".join(f"{names[i]!r} ({i})" for i in matches[:8]) + (" …" if len(matches) > 8 else "")
+        raise TargetError(f"{len(matches)} classes fit {name!r}: {listed}. Give the whole name or the index.")
     known = [word for words in synonyms for word in words]
-    hint = nearest(wanted, known) or f" There are {len(names)}, from {names[0]!r} to {names[-1]!r}."
+    hint = nearest(query, known) or f" There are {len(names)}, from {names[0]!r} to {names[-1]!r}."
     raise TargetError(f"no class {name!r} in this model.{hint}")
 
 
@@ -265,16 +265,16 @@ def class_label(index: int, names: Sequence[str]) -> str:
     return names[index] if 0 <= index < len(names) else f"class {index}"
 
 
-def _ranked(output: Tensor, count: int) -> list[Tensor]:
+def _top_classes(output: Tensor, n: int) -> list[Tensor]:
     """The `count` most likely classes, best first, each with one index an image."""
-    count = min(max(count, 1), output.shape[1])
-    return list(torch.topk(output, count, dim=1).indices.unbind(1))
+    n = min(max(n, 1), output.shape[1])
+    return list(torch.topk(output, n, dim=1).indices.unbind(1))
 
 
-def _plain(name: str) -> str:
+def _normalize_name(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", name).strip().lower()
 
 
 def _out_of_range(index: int, output: Tensor) -> TargetError:
-    wants = "is no class" if index < 0 else f"needs at least {index + 1} outputs"
-    return TargetError(f"target {index} {wants}; the model gave {output.shape[1]}: 0 to {output.shape[1] - 1}.")
+    reason = "is no class" if index < 0 else f"needs at least {index + 1} outputs"
+    return TargetError(f"target {index} {reason}; the model gave {output.shape[1]}: 0 to {output.shape[1] - 1}.")

@@ -29,42 +29,42 @@ def to_image_grid(map_: Tensor, geometry: Geometry) -> Tensor:
     y = (torch.arange(height) + 0.5) * geometry.scale[1] + geometry.offset[1]
     across, down = 2 * x / input_width - 1, 2 * y / input_height - 1
     grid = torch.stack([across.expand(height, width), down[:, None].expand(height, width)], dim=-1)
-    landed = F.grid_sample(
+    on_image = F.grid_sample(
         at_input[None].cpu(), grid[None], mode="bilinear", padding_mode="border", align_corners=False
     )[0, 0]
-    left, top, right, bottom = geometry.seen
-    seen_x, seen_y = _valid_region(width, left, right), _valid_region(height, top, bottom)
-    return landed.where(seen_y[:, None] & seen_x[None], torch.nan)
+    left, top, right, bottom = geometry.visible_box
+    valid_x, valid_y = _valid_region(width, left, right), _valid_region(height, top, bottom)
+    return on_image.where(valid_y[:, None] & valid_x[None], torch.nan)
 
 
-def _valid_region(count: int, start: float, end: float) -> Tensor:
+def _valid_region(n: int, start: float, end: float) -> Tensor:
     """Which of `count` pixels have their centre between `start` and `end`; at least the one in the middle of it."""
-    centres = torch.arange(count) + 0.5
-    seen = (centres > start) & (centres < end)
-    return seen if bool(seen.any()) else torch.arange(count) == min(int((start + end) / 2), count - 1)
+    centres = torch.arange(n) + 0.5
+    inside = (centres > start) & (centres < end)
+    return inside if bool(inside.any()) else torch.arange(n) == min(int((start + end) / 2), n - 1)
 
 
-def max_scale(heat: Tensor) -> Tensor:
+def max_scale(saliency: Tensor) -> Tensor:
     """For display: divided by its maximum, below zero cut off; all zero stays all zero. NaN stays NaN."""
-    top = heat.nan_to_num(nan=0.0).clamp_min(0).amax((-2, -1), keepdim=True)
-    return torch.where(top > 0, heat.clamp_min(0) / top, heat.clamp_min(0) * 0)
+    maximum = saliency.nan_to_num(nan=0.0).clamp_min(0).amax((-2, -1), keepdim=True)
+    return torch.where(maximum > 0, saliency.clamp_min(0) / maximum, saliency.clamp_min(0) * 0)
 
 
-def full_colour(heat: Tensor, display: Display) -> float:
+def saturation_value(saliency: Tensor, display: Display) -> float:
     """The value of one map, whatever its shape, that gets the full colour; 0 where there is nothing to show."""
-    seen = heat[~heat.isnan()]
-    sizes = seen.abs() if display.signed else seen.clamp_min(0)
-    if not len(sizes):
+    values = saliency[~saliency.isnan()]
+    magnitudes = values.abs() if display.signed else values.clamp_min(0)
+    if not len(magnitudes):
         return 0.0
-    rank = max(1, round(display.percentile / 100 * len(sizes)))
-    top = float(sizes.max() if rank == len(sizes) else sizes.kthvalue(rank).values)
-    return top or float(sizes.max())  # so sparse a map that the percentile is 0
+    rank = max(1, round(display.percentile / 100 * len(magnitudes)))
+    value = float(magnitudes.max() if rank == len(magnitudes) else magnitudes.kthvalue(rank).values)
+    return value or float(magnitudes.max())  # so sparse a map that the percentile is 0
 
 
-def display_map(heat: Tensor, top: float, *, signed: bool) -> Tensor:
+def display_map(saliency: Tensor, maximum: float, *, signed: bool) -> Tensor:
     """For display, one map in [0, 1]: what is `top` or more becomes 1. Signed, 0.5 is zero and -top becomes 0."""
-    share = heat / top if top else heat * 0
-    return (share.clamp(-1, 1) + 1) / 2 if signed else share.clamp(0, 1)
+    scaled_values = saliency / maximum if maximum else saliency * 0
+    return (scaled_values.clamp(-1, 1) + 1) / 2 if signed else scaled_values.clamp(0, 1)
 
 
 INFILL_SIGMA = 0.05
@@ -101,12 +101,12 @@ def gaussian_blur(
     """
     precision = torch.promote_types(images.dtype, torch.float32)
     planes = images.to(precision).flatten(0, 1)[:, None]
-    down, across = sigma if isinstance(sigma, tuple) else (sigma, sigma)
-    below, right = radius if isinstance(radius, tuple) else (radius, radius)
-    row = gaussian_kernel(across, right).to(planes).view(1, 1, 1, -1)
-    column = gaussian_kernel(down, below).to(planes).view(1, 1, -1, 1)
-    planes = F.conv2d(F.pad(planes, (right, right, 0, 0), mode=border), row)
-    planes = F.conv2d(F.pad(planes, (0, 0, below, below), mode=border), column)
+    sigma_y, sigma_x = sigma if isinstance(sigma, tuple) else (sigma, sigma)
+    radius_y, radius_x = radius if isinstance(radius, tuple) else (radius, radius)
+    row = gaussian_kernel(sigma_x, radius_x).to(planes).view(1, 1, 1, -1)
+    column = gaussian_kernel(sigma_y, radius_y).to(planes).view(1, 1, -1, 1)
+    planes = F.conv2d(F.pad(planes, (radius_x, radius_x, 0, 0), mode=border), row)
+    planes = F.conv2d(F.pad(planes, (0, 0, radius_y, radius_y), mode=border), column)
     return planes.view_as(images).to(images.dtype)
 
 

@@ -25,15 +25,15 @@ Images: TypeAlias = Tensor
 """The network's inputs: (b, c, H, W), normalised as the network wants them."""
 Variants: TypeAlias = Callable[[Tensor], Tensor]
 """Numbers of variants (n,) in, the variants out: (n, b, ...)."""
-Forward: TypeAlias = Callable[..., Tensor]
+ScoreInputs: TypeAlias = Callable[..., Tensor]
 """Variants of the pictures, and how many there are, in; scores (count, b) out. `shared` names runs for all targets."""
-Rerun: TypeAlias = Callable[..., Tensor]
+ScoreActivations: TypeAlias = Callable[..., Tensor]
 """As `Forward`, for variants of the activations: only the rest of the network runs."""
 Gradients: TypeAlias = Callable[[Variants, int], Iterator[tuple[Tensor, Tensor, Tensor]]]
 """Variants, and how many, in; chunk by chunk which (n,), scores (n, b), gradients (n, b, c, H, W) out."""
-Look: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
+LayerAt: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Other pictures (b, c, H, W) in; the layer's activations and gradients (b, c, h, w) there out."""
-Curvature: TypeAlias = Callable[[Tensor], Tensor]
+Hvp: TypeAlias = Callable[[Tensor], Tensor]
 """A direction (b, c, h, w) in; the second derivative of the score along it out, same shape."""
 CompetingClasses: TypeAlias = Callable[[int], tuple[Tensor, Tensor]]
 """How many in; of so many other classes the gradients (n, b, c, h, w) and scores (n, b) out."""
@@ -45,7 +45,7 @@ BiasGradients: TypeAlias = Callable[[], tuple[Tensor, list[Tensor]]]
 """The score's gradient (b, c, H, W), and what each bias adds: (b, c, h, w), or (b,) where it has no place, out."""
 Relevance: TypeAlias = Callable[..., tuple[Tensor, Tensor]]
 """A rule of layer-wise relevance propagation in; relevance (b, c, h, w), and what it began with in all, (b,), out."""
-Note: TypeAlias = Callable[[str, Tensor], None]
+Report: TypeAlias = Callable[[str, Tensor], None]
 """A name and one number an image (b,): reported beside the map."""
 ScoreFunction: TypeAlias = Callable[[Tensor], Tensor]
 """A target: the network's output (b, k) in, one score an image (b,) out."""
@@ -63,7 +63,7 @@ class Attention:
     """
 
     weights: tuple[Tensor, ...]
-    read: Tensor
+    token_contributions: Tensor
     prefix: int
     grid: tuple[int, int]
     image: tuple[int, int]
@@ -105,7 +105,7 @@ class Geometry:
     offset: tuple[float, float]
 
     @property
-    def seen(self) -> tuple[float, float, float, float]:
+    def visible_box(self) -> tuple[float, float, float, float]:
         """The part of the picture that the network saw: (left, top, right, bottom) in the picture's pixels."""
         (width, height), (sx, sy), (ox, oy) = self.original, self.scale, self.offset
         left, top = max(0.0, -ox / sx), max(0.0, -oy / sy)

@@ -9,7 +9,7 @@ from sklearn.metrics import confusion_matrix, precision_score, recall_score
 
 from camlucida.analysing.confusion import Confusion, wilson_interval
 from camlucida.analysing.contrasts import group_differences
-from camlucida.evaluation.statistics import holm
+from camlucida.evaluation.statistics import holm_correction
 
 
 def random_predictions(n: int = 400, k: int = 7, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +88,7 @@ def test_group_differences_of_known_data() -> None:
     assert apart.difference.high - apart.difference.low == pytest.approx(2 * 1.96 * half, rel=0.1), "Welch's"
     assert apart.differs
     assert not even.differs
-    assert [apart.corrected, even.corrected] == holm([apart.p, even.p])
+    assert [apart.corrected, even.corrected] == holm_correction([apart.p, even.p])
 
 
 def test_no_test_with_too_few_errors() -> None:

@@ -80,9 +80,9 @@ def test_how_many_channels_hold_half(model: Any) -> None:
     result = cl.activations(model, PETS, layer="layer3", target="dog")
     positive = sorted((v for v in result.contributions.double().tolist() if v > 0), reverse=True)
     for share in (0.25, 0.5, 0.9, 1.0):
-        n = result.leading(share)
+        n = result.n_channels_for(share)
         assert sum(positive[:n]) >= share * sum(positive) * (1 - 1e-9) > sum(positive[: n - 1])
-    assert replace(result, contributions=-result.contributions.abs()).leading() == 0
+    assert replace(result, contributions=-result.contributions.abs()).n_channels_for() == 0
     assert result.index == 1
     assert cl.activations(model, PETS, layer="layer3", target="cat rather than dog").index is None
 
@@ -141,7 +141,7 @@ def test_top_pictures_by_hand(model: Any) -> None:
     result = cl.top_images(model, scenes, channel=5, layer="layer4", n=4)
     peaks = [float(by_hooks(model, scene, "layer4", 0)[0][5].max()) for scene in scenes]
     assert [item.strength for item in result.items] == pytest.approx(sorted(peaks, reverse=True)[:4], rel=1e-4)
-    assert (result.seen, result.failed, result.channel, result.layer) == (6, (), 5, "layer4")
+    assert (result.n_images, result.failed, result.channel, result.layer) == (6, (), 5, "layer4")
     assert result.channels == cl.activations(model, PETS, layer="layer4").maps.shape[0]
     assert result._repr_png_().startswith(b"\x89PNG")
     for item in result.items:
@@ -163,7 +163,7 @@ def test_large_image_is_stored_as_thumbnail(model: Any) -> None:
     assert item.image.size == (480, 288)
     assert item.geometry.original == (480, 288)
     full = cl.explain(model, large).geometry
-    assert item.geometry.seen == pytest.approx([v * 480 / 1500 for v in full.seen])
+    assert item.geometry.visible_box == pytest.approx([v * 480 / 1500 for v in full.visible_box])
 
 
 def test_unreadable_image_is_skipped_and_bad_channel_raises(model: Any) -> None:

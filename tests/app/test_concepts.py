@@ -18,7 +18,7 @@ import camlucida as cl
 from camlucida.cli import main
 from camlucida.data import toybox
 from camlucida.errors import CamlucidaError, ImageError, LayerError, MethodError, MissingExtra
-from camlucida.factorisation import ANSWERED
+from camlucida.factorisation import N_CLASSIFIED_IMAGES
 from camlucida.features.factorise import factorise
 from camlucida.render.concepts import MIN_BADGE_STRENGTH, MAX_CONCEPTS, LegendEntry, ConceptImage, _badge_positions, concept_page
 
@@ -70,10 +70,10 @@ def test_recovers_a_planted_factorisation() -> None:
     result = factorise(w @ h, 4)
     assert result.converged
     assert result.error < 2e-3
-    np.testing.assert_allclose(result.places.max(0), 1)
+    np.testing.assert_allclose(result.weights.max(0), 1)
     order = np.argsort(-(w.sum(0) * h.sum(1)))
-    np.testing.assert_allclose(result.places, (w / w.max(0))[:, order], atol=0.02)
-    np.testing.assert_allclose(result.vectors, (h * w.max(0)[:, None])[order], atol=0.05)
+    np.testing.assert_allclose(result.weights, (w / w.max(0))[:, order], atol=0.02)
+    np.testing.assert_allclose(result.components, (h * w.max(0)[:, None])[order], atol=0.05)
 
 
 def multiplicative(values: np.ndarray, k: int, seed: int, steps: int = 2000) -> float:
@@ -93,7 +93,7 @@ def test_error_matches_multiplicative_updates(model: Any) -> None:
     result = factorise(values, 4)
     reference = min(multiplicative(values, 4, seed) for seed in range(5))
     assert result.error <= reference + 1e-3
-    assert result.error == pytest.approx(np.linalg.norm(values - result.places @ result.vectors) / np.linalg.norm(values))
+    assert result.error == pytest.approx(np.linalg.norm(values - result.weights @ result.components) / np.linalg.norm(values))
     assert factorise(values, 8).error < result.error
 
 
@@ -102,9 +102,9 @@ def test_unneeded_components_are_dropped() -> None:
     values[:, 6:] = 0
     first = factorise(values, 1)
     assert first.error < 1e-6
-    assert len(first.vectors) == 1
+    assert len(first.components) == 1
     several = factorise(values, 3)
-    assert (several.places.max(0) == 1).all()
+    assert (several.weights.max(0) == 1).all()
     assert several.error < 1e-3
 
 
@@ -116,11 +116,11 @@ def test_the_concepts_factorise_the_layer(model: Any, pets: cl.Concepts) -> None
     maps, _ = at(model.network, inputs[None], "layer4")
     rebuilt = torch.einsum("khw,kc->chw", pets.maps[0], pets.vectors)
     assert float((maps[0] - rebuilt).norm() / maps[0].norm()) == pytest.approx(pets.error, rel=1e-4)
-    assert (len(pets), pets.layer, pets.cut, pets.sources, pets.failed) == (4, "layer4", 0.0, ("Image",), ())
+    assert (len(pets), pets.layer, pets.negative_fraction, pets.sources, pets.failed) == (4, "layer4", 0.0, ("Image",), ())
     assert bool((pets.vectors >= 0).all())
     assert_close(pets.maps[0].amax((1, 2)), torch.ones(4))
-    assert_close(pets.shares.sum(), torch.tensor(1.0))
-    assert list(pets.shares) == sorted(pets.shares, reverse=True)
+    assert_close(pets.contributions.sum(), torch.tensor(1.0))
+    assert list(pets.contributions) == sorted(pets.contributions, reverse=True)
 
 
 def test_classes_in_closed_form(model: Any, pets: cl.Concepts) -> None:
@@ -149,17 +149,17 @@ def test_classes_where_more_follows(name: str, layer: str) -> None:
 def test_skip_connections_keep_the_image_features() -> None:
     """A class token stays that of each picture: the scores are the mean over the first pictures, and over no more."""
     model = cl.load("toybox:vit")
-    scenes = [toybox.random_scene(seed, size=96).image() for seed in range(ANSWERED + 1)]
+    scenes = [toybox.random_scene(seed, size=96).image() for seed in range(N_CLASSIFIED_IMAGES + 1)]
     result = cl.concepts(model, scenes, k=2, layer="blocks.5.norm1")
-    assert 0 < result.cut < 0.5
+    assert 0 < result.negative_fraction < 0.5
     total = torch.zeros(2, len(model.labels))
-    for scene in scenes[:ANSWERED]:
+    for scene in scenes[:N_CLASSIFIED_IMAGES]:
         inputs, _ = model.preprocessing(scene)
         tokens, _ = at(model.network, inputs[None], "blocks.5.norm1")
         for k, vector in enumerate(result.vectors):
             instead = vector.expand(tokens.shape).clone()
             instead[:, 0] = tokens[:, 0]
-            total[k] += at(model.network, inputs[None], "blocks.5.norm1", instead)[1][0] / ANSWERED
+            total[k] += at(model.network, inputs[None], "blocks.5.norm1", instead)[1][0] / N_CLASSIFIED_IMAGES
     for scores, classes in zip(total, result.classes, strict=True):
         assert_close(torch.tensor([p.logit for p in classes]), scores.topk(5).values, rtol=1e-3, atol=1e-3)
 
@@ -212,10 +212,10 @@ def test_negative_activations_are_clipped_and_reported() -> None:
     result = cl.concepts(network, PETS, layer="bend", k=2)
     inputs, _ = cl.wrap(network).preprocessing(PETS)
     maps, _ = at(network, inputs[None], "bend")
-    assert result.cut == pytest.approx(float(maps.clamp(max=0).square().sum() / maps.square().sum()), rel=1e-4)
-    assert result.cut > 0
+    assert result.negative_fraction == pytest.approx(float(maps.clamp(max=0).square().sum() / maps.square().sum()), rel=1e-4)
+    assert result.negative_fraction > 0
     assert "of the activations' energy lies below zero and was left out" in result._note()
-    assert f"{result.record()['cut']:.6f}" == f"{result.cut:.6f}"
+    assert f"{result.record()['negative_fraction']:.6f}" == f"{result.negative_fraction:.6f}"
     with_note = result.figure(density=1.0).height
     assert with_note > cl.concepts(Bent(0.0), PETS, layer="bend", k=2).figure(density=1.0).height
     with pytest.raises(MethodError, match=r"% of the energy of bend lies below zero.*Choose a layer after a ReLU"):

@@ -180,7 +180,7 @@ def test_unusual_image_files(models: Any, manifest: list[dict[str, Any]], real_d
             continue
         assert isinstance(e, cl.Explanation)
         assert e.heatmap.shape == e.image.size[::-1]
-        left, top, right, bottom = (round(v) for v in e.geometry.seen)
+        left, top, right, bottom = (round(v) for v in e.geometry.visible_box)
         observed = e.heatmap[top + 1 : bottom - 1, left + 1 : right - 1]
         assert np.isfinite(observed).all(), path.name
         assert np.nan_to_num(e.heatmap).max(initial=0) <= 1

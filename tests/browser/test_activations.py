@@ -178,7 +178,7 @@ def test_its_top_pictures(tab: Callable[..., Any], site: tuple[str, Page], scree
 def test_a_search_can_be_stopped(tab: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     page = tab("#activations?picture=s3&layer=layer2&activations.channel=1")
     page.wait_for_selector(OVER)
-    plain, seen = room.strongest, []
+    plain, seen = room.channel_top_images, []
 
     def slow(model: Any, images: Any, **how: Any) -> Any:
         def slowly() -> Any:
@@ -189,7 +189,7 @@ def test_a_search_can_be_stopped(tab: Callable[..., Any], monkeypatch: pytest.Mo
 
         return plain(model, slowly(), **how)
 
-    monkeypatch.setattr(room, "strongest", slow)
+    monkeypatch.setattr(room, "channel_top_images", slow)
     page.get_by_role("button", name="Find them").click()
     page.wait_for_selector("dialog progress[value]:not([value='0'])")
     page.get_by_role("button", name="Stop").click()

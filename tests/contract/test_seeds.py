@@ -36,7 +36,7 @@ from camlucida.evaluation import Evaluation, evaluate
 from camlucida.evaluation.statistics import resamples
 from camlucida.evidence import MetricInputs, ModelInput, look
 from camlucida.exact import analytic, designed, open_benchmark, scenes
-from camlucida.exact.mosaics import cells_of, mosaics
+from camlucida.exact.mosaics import cell_mosaics, mosaics
 from camlucida.explaining import explain
 from camlucida.factorisation import concepts, factorise
 from camlucida.methods import find, methods
@@ -110,7 +110,7 @@ def draw_methods(seed: int) -> list[Any]:
     names = ("random", "other_class", "random_weights")
     controls = [control for control in standard_controls() if control.name in names]
     result = evaluate(net(), tiny(), metrics=["energy"], controls=controls, limit=2, seed=seed)
-    return [[p.name for p in result.images.values()], *(result.cells("energy", name).values for name in names)]
+    return [[p.name for p in result.images.values()], *(result.column("energy", name).values for name in names)]
 
 
 @cache
@@ -139,7 +139,7 @@ def answer_study(folder: Path) -> Study:
 def drawn_classes(seed: int) -> list[int | None]:
     """The classes that cells are asked about, of images whose class the model does not have."""
     data = ListDataset("others", [Item(CATS[i % 3], f"{i}", 0) for i in range(16)], ("unicorn",))
-    cells = cells_of(net(), replace(net(), labels=net().labels * 4), data, 2, seed)
+    cells = cell_mosaics(net(), replace(net(), labels=net().labels * 4), data, 2, seed)
     return [cells[i].label for i in range(len(cells))]
 
 
@@ -177,7 +177,7 @@ DRAWN: dict[str, Callable[[int, Path], Any]] = {
     "engine.randomise.with_random": lambda seed, _: randomize_weights(net().network, stages(net().network), seed=seed),
     "evaluation.run.evaluate": lambda seed, _: draw_methods(seed),
     "evaluation.result.Evaluation.summary": lambda seed, _: evaluation().summary("energy", "cam", seed=seed).low,
-    "evaluation.result.Evaluation.drawn": lambda seed, _: evaluation().drawn("energy", "cam", seed=seed),
+    "evaluation.result.Evaluation.drawn": lambda seed, _: evaluation().bootstrap_values("energy", "cam", seed=seed),
     "evaluation.result.Evaluation.compare": lambda seed, _: (
         evaluation().compare("energy", "cam", "gradient", seed=seed).difference.low
     ),
@@ -202,11 +202,11 @@ DRAWN: dict[str, Callable[[int, Path], Any]] = {
     "exact.benchmarks.open_benchmark": lambda seed, _: open_benchmark("exact:small", net(), count=2, seed=seed)[1],
     "exact.mosaics.mosaics": lambda seed, _: mosaics(net(), ToyboxDataset(Toybox(40)), 2, seed)[1],
     "exact.mosaics.cells_of": lambda seed, _: drawn_classes(seed),
-    "exact.scenes.sized": lambda seed, _: scenes.sized("small", 2, seed),
-    "exact.scenes.stamped": lambda seed, _: scenes.stamped(2, seed),
-    "exact.scenes.tagged": lambda seed, _: scenes.tagged(2, seed),
+    "exact.scenes.sized": lambda seed, _: scenes.scenes_of_size("small", 2, seed),
+    "exact.scenes.stamped": lambda seed, _: scenes.stamped_scenes(2, seed),
+    "exact.scenes.tagged": lambda seed, _: scenes.tagged_scenes(2, seed),
     "factorisation.concepts": lambda seed, _: concepts(net(), CATS, k=6, seed=seed).vectors,
-    "factorisation.factorise": lambda seed, _: factorise(NUMBERS, 4, seed=seed).places,
+    "factorisation.factorise": lambda seed, _: factorise(NUMBERS, 4, seed=seed).weights,
     "methods.parts.coalitions.shapley_coalitions": lambda seed, _: shapley_coalitions(20, 30, seed)[0],
     "methods.parts.masks.rise_masks": lambda seed, _: rise_masks((9, 7), 6, 3, 0.5, seed)(torch.arange(6)),
     "methods.parts.variants.noisy": lambda seed, _: noisy(torch.eye(4)[None, None], 3, 1.0, seed)(torch.arange(3)),

@@ -13,14 +13,14 @@ from torch import nn
 from torch.testing import assert_close
 
 import camlucida as cl
-from camlucida.controls import BLUR, CONTROLS, OtherClass, RandomWeights, random, standard_controls
+from camlucida.controls import BLUR_SIGMA_FRACTION, CONTROLS, OtherClass, RandomWeights, random, standard_controls
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError, TargetError
 from camlucida.evaluation import evaluate
 from camlucida.evidence import MethodExplainer
 from camlucida.methods import find
-from camlucida.model_input import ModelInput, look
+from camlucida.model_input import ModelInput, prepare_input
 
 MODEL = cl.load("toybox")
 SCENES = ToyboxDataset(Toybox(4, seed=5))
@@ -29,16 +29,16 @@ METHOD = find("grad_cam")
 GRAD_CAM = MethodExplainer((METHOD, METHOD.with_options({})))
 
 
-def sight_of(index: int = 0, seed: int = 0) -> ModelInput:
+def model_input_of(index: int = 0, seed: int = 0) -> ModelInput:
     item = SCENES[index]
-    return look(MODEL, item, item.label, seed=seed)
+    return prepare_input(MODEL, item, item.label, seed=seed)
 
 
 def made(name: str, sight: ModelInput) -> torch.Tensor:
     return ALL[name].maps(sight, sight.inputs, torch.tensor([sight.target]))[0]
 
 
-def test_all_eleven_are_there_and_say_what_they_know() -> None:
+def test_the_standard_controls_and_their_information() -> None:
     knows = {name: control.knows for name, control in ALL.items()}  # type: ignore[attr-defined]
     assert knows == {
         "oracle": "the truth",
@@ -55,14 +55,14 @@ def test_all_eleven_are_there_and_say_what_they_know() -> None:
     }
 
 
-def test_the_oracle_is_the_mask_and_its_opposite_the_rest() -> None:
-    sight, mask = sight_of(), torch.from_numpy(SCENES[0].mask()).float()
+def test_the_oracle_is_the_mask_and_its_inverse() -> None:
+    sight, mask = model_input_of(), torch.from_numpy(SCENES[0].mask()).float()
     assert_close(made("oracle", sight), mask)
     assert_close(made("inverted_oracle", sight), 1 - mask)
 
 
 def test_centre_is_a_gaussian_of_a_quarter_of_the_side() -> None:
-    found = made("centre", sight_of()).double()
+    found = made("centre", model_input_of()).double()
     places = np.arange(96) + 0.5
     one = np.exp(-((places - 48) ** 2) / (2 * 24**2))
     assert_close(found, torch.from_numpy(np.outer(one, one)), rtol=1e-6, atol=1e-6)
@@ -71,19 +71,19 @@ def test_centre_is_a_gaussian_of_a_quarter_of_the_side() -> None:
 def test_sobel_is_scipys() -> None:
     grey = np.asarray(SCENES[0].image, dtype=np.float64).mean(2) / 255
     x, y = (scipy.ndimage.sobel(grey, axis=axis, mode="nearest") / 8 for axis in (1, 0))
-    assert_close(made("sobel", sight_of()).double(), torch.from_numpy(np.hypot(x, y)), rtol=1e-4, atol=1e-5)
+    assert_close(made("sobel", model_input_of()).double(), torch.from_numpy(np.hypot(x, y)), rtol=1e-4, atol=1e-5)
 
 
 def test_blurred_random_is_the_random_map_after_scipys_gaussian() -> None:
-    sight = sight_of()
+    sight = model_input_of()
     noise = random(sight, sight.inputs)[0].double().numpy()
-    blurred = scipy.ndimage.gaussian_filter(noise, BLUR * 96, mode="wrap", radius=24)
+    blurred = scipy.ndimage.gaussian_filter(noise, BLUR_SIGMA_FRACTION * 96, mode="wrap", radius=24)
     expected = (blurred - blurred.min()) / (blurred.max() - blurred.min())
     assert_close(made("blurred_random", sight).double(), torch.from_numpy(expected), rtol=1e-4, atol=1e-4)
 
 
 def test_fake_cam_zero_and_uniform() -> None:
-    sight = sight_of()
+    sight = model_input_of()
     fake = made("fake_cam", sight)
     assert fake.sum() == 96 * 96 - 1
     assert fake[0, 0] == 0
@@ -95,7 +95,7 @@ def test_other_class_is_the_methods_map_for_some_other_class() -> None:
     control = OtherClass(GRAD_CAM)
     chosen = set()
     for index in range(4):
-        sight = sight_of(index)
+        sight = model_input_of(index)
         found = control.maps(sight, sight.inputs, torch.tensor([sight.target]))
         every = GRAD_CAM.maps(sight, sight.inputs.expand(10, -1, -1, -1), torch.arange(10))
         hits = [k for k in range(10) if torch.allclose(found[0], every[k], rtol=1e-4, atol=1e-6)]
@@ -105,14 +105,14 @@ def test_other_class_is_the_methods_map_for_some_other_class() -> None:
     assert len(chosen) > 1, "drawn by lot, not always the same"
 
 
-def test_random_weights_keep_nothing_of_the_network_and_are_drawn_once() -> None:
+def test_random_weights_are_initialised_once() -> None:
     control = RandomWeights(GRAD_CAM)
-    sight = sight_of()
+    sight = model_input_of()
     before = MODEL.weights_hash
     control.maps(sight, sight.inputs, torch.tensor([sight.target]))
-    network = control._redrawn(MODEL, 0).network
-    assert network is control._redrawn(MODEL, 0).network
-    assert network is not control._redrawn(MODEL, 1).network
+    network = control._randomized_model(MODEL, 0).network
+    assert network is control._randomized_model(MODEL, 0).network
+    assert network is not control._randomized_model(MODEL, 1).network
     own = dict(MODEL.network.named_parameters())
     drawn = [name for name, p in network.named_parameters() if p.ndim > 1 and not torch.equal(p, own[name])]
     assert drawn == [name for name, p in own.items() if p.ndim > 1]
@@ -122,15 +122,15 @@ def test_random_weights_keep_nothing_of_the_network_and_are_drawn_once() -> None
 def test_a_network_that_is_gone_is_forgotten() -> None:
     control = RandomWeights(GRAD_CAM)
     model = cl.load("toybox")
-    control._redrawn(model, 0)
-    assert len(control._networks) == 1
+    control._randomized_model(model, 0)
+    assert len(control._models) == 1
     del model
-    assert len(control._networks) == 0
+    assert len(control._models) == 0
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_same_map_alone_and_in_a_batch(name: str) -> None:
-    sight = sight_of()
+    sight = model_input_of()
     noisy = sight.inputs + 0.1 * torch.randn(3, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     classes = torch.tensor([1, 2, 3])
     together = ALL[name].maps(sight, noisy, classes)
@@ -140,34 +140,34 @@ def test_the_same_map_alone_and_in_a_batch(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["random", "blurred_random"])
-def test_chance_is_of_the_seed_the_picture_and_its_pixels(name: str) -> None:
-    first = made(name, sight_of())
-    assert torch.equal(first, made(name, sight_of()))
-    assert not torch.equal(first, made(name, sight_of(seed=1)))
-    assert not torch.equal(first, made(name, sight_of(1)))
-    sight = sight_of()
+def test_random_maps_depend_on_seed_image_and_pixels(name: str) -> None:
+    first = made(name, model_input_of())
+    assert torch.equal(first, made(name, model_input_of()))
+    assert not torch.equal(first, made(name, model_input_of(seed=1)))
+    assert not torch.equal(first, made(name, model_input_of(1)))
+    sight = model_input_of()
     changed = ALL[name].maps(sight, sight.inputs + 1e-3, torch.tensor([sight.target]))[0]
     assert not torch.equal(first, changed)
 
 
-def test_where_nothing_is_known_there_is_a_row_with_a_reason(tmp_path: Path) -> None:
+def test_a_missing_annotation_gives_a_row_with_a_reason(tmp_path: Path) -> None:
     data = ListDataset("one", [Item(Image.new("RGB", (96, 96)), "black")])
     found = evaluate(MODEL, data, methods=["grad_cam"], metrics=["entropy"], controls=standard_controls(), out=tmp_path)
     assert {method for _, method, reason in found.failures} == {"oracle", "inverted_oracle"}
     assert all("it is not known where the object is" in reason for _, _, reason in found.failures)
-    assert len(found.cells("entropy", "random").values) == 1
-    assert found.blind == tuple(name for name in ALL if "oracle" not in name)
+    assert len(found.column("entropy", "random").values) == 1
+    assert found.uninformative == tuple(name for name in ALL if "oracle" not in name)
 
 
 def test_one_output_has_no_other_class() -> None:
     model = cl.wrap(nn.Sequential(nn.Conv2d(3, 1, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), size=32)
-    sight = look(model, Item(Image.new("RGB", (32, 32)), "black"), None)
+    sight = prepare_input(model, Item(Image.new("RGB", (32, 32)), "black"), None)
     with pytest.raises(TargetError, match="one output only"):
         OtherClass(GRAD_CAM).maps(sight, sight.inputs, torch.tensor([0]))
 
 
 def test_the_oracle_needs_the_truth() -> None:
-    sight = look(MODEL, Item(Image.new("RGB", (96, 96)), "black"), None)
+    sight = prepare_input(MODEL, Item(Image.new("RGB", (96, 96)), "black"), None)
     oracle = next(control for control in CONTROLS if control.name == "oracle")
     with pytest.raises(DataError, match="not known where the object is"):
         oracle.maps(sight, sight.inputs, torch.tensor([0]))

@@ -196,8 +196,8 @@ def test_networks(make: Callable[[], nn.Module], prefix: int, read: list[int]) -
     heads = result.weights[0].shape[1]
     assert [tuple(w.shape) for w in result.weights] == [(2, heads, prefix + 16, prefix + 16)] * 3
     assert (result.prefix, result.grid, result.image) == (prefix, PATCHES, (64, 64))
-    assert result.read.nonzero().flatten().tolist() == read
-    assert_close(result.read.sum().item(), 1.0)
+    assert result.token_contributions.nonzero().flatten().tolist() == read
+    assert_close(result.token_contributions.sum().item(), 1.0)
     assert all(p.grad is None and p.requires_grad for p in network.parameters())
 
 

@@ -14,7 +14,7 @@ import camlucida as cl
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset, sample_indices, subset
 from camlucida.data.toybox import Toybox
 from camlucida.evaluation import Evaluation, evaluate
-from camlucida.evaluation.belonging import other_images, other_weights, mismatch
+from camlucida.evaluation.belonging import other_images, weights_mismatch, mismatch
 from camlucida.evaluation.run import Plan, explainers_of
 from camlucida.evaluation.statistics import resamples
 from camlucida.evidence import look
@@ -53,7 +53,7 @@ def test_random_numbers_differ_by_seed_and_by_image(tmp_path: Path) -> None:
         found = evaluate(
             "toybox", twice, methods=["random_cam"], metrics=["max_sensitivity"], seed=seed, out=tmp_path / out
         )
-        return found.cells("max_sensitivity", "random_cam").values.tolist()
+        return found.column("max_sensitivity", "random_cam").values.tolist()
 
     first = values("a", 0)
     assert first == values("b", 0)
@@ -129,7 +129,7 @@ def test_a_run_belongs_to_its_model_and_its_data(tmp_path: Path) -> None:
     model = load("toybox")
     plan = evaluate(model, SCENES, metrics=["entropy"], limit=4, seed=2, out=tmp_path).plan
     assert mismatch(plan, model, SCENES) == ""
-    assert "weights" in other_weights(plan, load("toybox:vgg"))
+    assert "weights" in weights_mismatch(plan, load("toybox:vgg"))
     assert other_images(plan, ToyboxDataset(Toybox(6, seed=4, objects=2)))
     boxes = [replace(item, boxes=None) for item in subset(SCENES, range(6)).items]
     assert other_images(plan, ListDataset(SCENES.name, boxes, SCENES.classes))

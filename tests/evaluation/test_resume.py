@@ -19,7 +19,7 @@ from camlucida.data import toybox
 from camlucida.data.folders import folder
 from camlucida.errors import DataError
 from camlucida.evaluation import Evaluation, evaluate
-from camlucida.evaluation.run import PART
+from camlucida.evaluation.run import PART_IMAGES
 from camlucida.evaluation.store import Store
 from camlucida.sanity_checks import sanity
 from camlucida.training import state
@@ -69,7 +69,7 @@ def reboxed(root: Path) -> None:
 
 @pytest.mark.parametrize("change", [replaced, relabelled, reboxed])
 @pytest.mark.parametrize("name", RUNS)
-def test_a_change_of_the_data_is_said(name: str, change: Callable[[Path], None], photos: Path, tmp_path: Path) -> None:
+def test_a_change_of_the_data_is_reported(name: str, change: Callable[[Path], None], photos: Path, tmp_path: Path) -> None:
     run, boxes = RUNS[name], photos.parent / "boxes.csv"
     run(folder(photos, boxes), tmp_path / "run")
     run(folder(photos, boxes), tmp_path / "run")  # nothing changed: it goes on
@@ -92,7 +92,7 @@ def test_what_keeps_nothing_sees_the_new_image(photos: Path) -> None:
     assert steps() != before[1]
 
 
-def test_the_page_looks_again_and_shows_no_foreign_image(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_rereads_changed_data(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("camlucida.web.runs.LEAST_S", 0.0)
     monkeypatch.setattr("camlucida.web.runs.RATIO", 0.0)
     evaluate("toybox", folder(photos), metrics=["entropy"], out=photos.parent / "given")
@@ -167,7 +167,7 @@ def test_no_flipped_bit_is_read(at: float, photos: Path, tmp_path: Path) -> None
     "damage", [*DAMAGE, lambda _: b"[]", lambda _: b"{}", lambda _: b'{"plan": 3}', lambda _: b"\xff"]
 )
 @pytest.mark.parametrize("name", RUNS)
-def test_a_damaged_record_is_said(name: str, damage: Callable[[bytes], bytes], photos: Path, tmp_path: Path) -> None:
+def test_a_damaged_record_is_reported(name: str, damage: Callable[[bytes], bytes], photos: Path, tmp_path: Path) -> None:
     RUNS[name](folder(photos), tmp_path / "run")
     record = tmp_path / "run/run.json"
     record.write_bytes(damage(record.read_bytes()))
@@ -187,7 +187,7 @@ def test_a_changed_number_in_the_record_is_damage(photos: Path, tmp_path: Path) 
         record.write_text(whole)
 
 
-def test_parts_without_a_record_belong_to_nobody(photos: Path, tmp_path: Path) -> None:
+def test_parts_without_a_record_are_refused(photos: Path, tmp_path: Path) -> None:
     RUNS["evaluate"](folder(photos), tmp_path / "run")
     (tmp_path / "run/run.json").unlink()
     with pytest.raises(DataError, match=r"no run.json that says of which"):
@@ -206,7 +206,7 @@ def test_a_damaged_plane_is_none(name: str, damage: Callable[[bytes], bytes], ph
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_checkpoint_is_said(
+def test_a_damaged_checkpoint_is_reported(
     damage: Callable[[bytes], bytes], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Stop(Exception):
@@ -229,7 +229,7 @@ def _second(stop: Callable[..., None]) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_run_is_alone_in_its_folder(name: str, photos: Path, tmp_path: Path) -> None:
+def test_a_run_locks_its_folder(name: str, photos: Path, tmp_path: Path) -> None:
     with locked(tmp_path / "run"), pytest.raises(DataError, match="is being written to by"):
         RUNS[name](folder(photos), tmp_path / "run")
     RUNS[name](folder(photos), tmp_path / "run")
@@ -239,7 +239,7 @@ def test_a_run_is_alone_in_its_folder(name: str, photos: Path, tmp_path: Path) -
 def test_only_what_is_missing_is_measured(photos: Path, tmp_path: Path) -> None:
     RUNS["evaluate"](folder(photos), tmp_path / "run")
     parts = sorted((tmp_path / "run/parts").iterdir())
-    assert len(parts) == -(-2 * COUNT // PART)
+    assert len(parts) == -(-2 * COUNT // PART_IMAGES)
     written = [part.stat().st_mtime_ns for part in parts]
     parts[0].unlink()
     RUNS["evaluate"](folder(photos), tmp_path / "run")

@@ -20,7 +20,7 @@ from camlucida.data.datasets import Item, ListDataset, ToyboxDataset, folder
 from camlucida.data.toybox import CLASSES, Toybox
 from camlucida.errors import DataError, MethodError, MetricError, TargetError
 from camlucida.evaluation import Evaluation, evaluate
-from camlucida.evaluation.run import PART, outputs_of
+from camlucida.evaluation.run import PART_IMAGES, outputs_of
 
 SCENES = ToyboxDataset(Toybox(11, seed=3, objects=2))
 
@@ -42,13 +42,13 @@ def test_numbers_are_those_of_the_maps(tmp_path: Path) -> None:
         made = cl.explain("toybox", item.image, target=item.label, method="layer_cam")
         heat = np.nan_to_num(made.landed).clip(0)
         by_hand.append(heat[item.mask()].sum() / heat.sum())
-    cells = found.cells("energy", "layer_cam")
+    cells = found.column("energy", "layer_cam")
     assert cells.index.tolist() == list(range(11))
     assert_close(torch.tensor(cells.values), torch.tensor(by_hand).double(), rtol=1e-5, atol=1e-6)
     assert found.summary("energy", "layer_cam").value == pytest.approx(np.mean(by_hand), rel=1e-5)
 
 
-def test_a_row_a_picture_method_and_number(tmp_path: Path) -> None:
+def test_one_row_per_image_method_and_value(tmp_path: Path) -> None:
     table = rows(run(tmp_path / "run", methods=["grad_cam", "layer_cam"]))
     numbers = [row for row in table if row["metric"] in ("energy", "energy_lift")]
     assert len(numbers) == 11 * 2 * 2
@@ -66,11 +66,11 @@ class Stop(Exception):
     pass
 
 
-def test_interrupted_it_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes(tmp_path: Path) -> None:
     whole = rows(run(tmp_path / "whole"))
 
     def stop(done: int, total: int) -> None:
-        if done == PART + 2:
+        if done == PART_IMAGES + 2:
             raise Stop
 
     with pytest.raises(Stop):
@@ -140,7 +140,7 @@ def photos(tmp_path: Path) -> Path:
     return root
 
 
-def test_broken_pictures_are_rows(photos: Path, tmp_path: Path) -> None:
+def test_broken_images_are_rows(photos: Path, tmp_path: Path) -> None:
     boxes = tmp_path / "boxes.csv"
     lines = [f"{p.relative_to(photos).as_posix()},10,10,60,60" for p in sorted(photos.rglob("[012].png"))]
     boxes.write_text("\n".join(["file,x0,y0,x1,y1", *lines]))
@@ -150,7 +150,7 @@ def test_broken_pictures_are_rows(photos: Path, tmp_path: Path) -> None:
     assert all("cut.png" in reason or "text.png" in reason for _, _, reason in found.failures)
 
 
-def test_what_is_not_known_of_a_picture(photos: Path, tmp_path: Path) -> None:
+def test_missing_annotations_are_rows_with_a_reason(photos: Path, tmp_path: Path) -> None:
     found = run(tmp_path / "run", folder(photos))
     assert found.summary("energy", "grad_cam").n == 0
     assert ("no region is known of this picture") in {reason for _, _, reason in found.failures}
@@ -172,10 +172,10 @@ def test_maps_that_cannot_be_judged_count_as_worst(tmp_path: Path) -> None:
 
 def test_a_limit_is_drawn_not_cut_off(tmp_path: Path) -> None:
     found = run(tmp_path, ToyboxDataset(Toybox(40)), limit=6, seed=2)
-    index = found.cells("energy", "grad_cam").index.tolist()
+    index = found.column("energy", "grad_cam").index.tolist()
     assert len(set(index)) == 6
     assert max(index) > 6
-    assert run(tmp_path / "b", ToyboxDataset(Toybox(40)), limit=6, seed=2).cells("energy", "grad_cam").index.tolist() == index
+    assert run(tmp_path / "b", ToyboxDataset(Toybox(40)), limit=6, seed=2).column("energy", "grad_cam").index.tolist() == index
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_limit_is_drawn_not_cut_off(tmp_path: Path) -> None:
         ({"data": ListDataset("none", [])}, DataError, "none has no pictures"),
     ],
 )
-def test_slips(how: dict[str, Any], error: type[Exception], says: str, tmp_path: Path) -> None:
+def test_invalid_arguments(how: dict[str, Any], error: type[Exception], says: str, tmp_path: Path) -> None:
     with pytest.raises(error, match=says):
         run(tmp_path, **how)
 
@@ -207,6 +207,6 @@ def test_a_true_class_is_called_as_the_model_calls_it(tmp_path: Path) -> None:
 def test_asking_for_what_was_not_measured(tmp_path: Path) -> None:
     found = run(tmp_path)
     with pytest.raises(MetricError, match=r"no metric 'iou' in this run\. It has energy, energy_lift"):
-        found.cells("iou", "grad_cam")
+        found.column("iou", "grad_cam")
     with pytest.raises(MetricError, match="no method 'cam' in this run"):
-        found.cells("energy", "cam")
+        found.column("energy", "cam")

@@ -18,20 +18,20 @@ from camlucida.data.datasets import ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError, LayerError, MethodError
 from camlucida.evaluation import Evaluation, evaluate
-from camlucida.evaluation.comparing import corrected
+from camlucida.evaluation.comparing import holm_corrected
 from camlucida.evaluation.recipes import last_convolutions, recipe
-from camlucida.evaluation.records import number_of, weighted
+from camlucida.evaluation.records import aggregate, aggregate_draws
 from camlucida.evaluation.statistics import (
-    by_spread,
-    differences_of,
-    drawn_class_means,
-    drawn_means,
-    holm,
+    bootstrap_p,
+    paired_differences,
+    resampled_class_means,
+    resampled_means,
+    holm_correction,
     kendall,
-    mcnemar,
-    percentiles,
+    mcnemar_p,
+    percentile_interval,
     resamples,
-    signed_rank,
+    wilcoxon_p,
 )
 from camlucida.evaluation.store import Store
 from camlucida.models.load import load
@@ -64,7 +64,7 @@ def made(out: Path, numbers: Mapping[str, Mapping[str, Sequence[float]]], classe
     return Evaluation(out)
 
 
-def test_draws_are_as_many_as_there_are_pictures_and_the_same_again() -> None:
+def test_resamples_have_n_images_and_are_reproducible() -> None:
     drawn = np.concatenate(list(resamples(30, 200, seed=3)))
     assert drawn.shape == (200, 30)
     assert (drawn.sum(1) == 30).all()
@@ -76,7 +76,7 @@ def test_means_of_draws_against_loops() -> None:
     values = RNG.normal(size=(12, 3))
     values[[1, 5], [0, 2]] = np.nan
     drawn = next(iter(resamples(12, 40)))
-    for row, means in zip(drawn, drawn_means(drawn, values), strict=True):
+    for row, means in zip(drawn, resampled_means(drawn, values), strict=True):
         again = np.repeat(values, row.astype(int), axis=0)
         assert_allclose(means, np.nanmean(again, axis=0))
 
@@ -84,7 +84,7 @@ def test_means_of_draws_against_loops() -> None:
 def test_class_means_of_draws_against_loops() -> None:
     values, classes = RNG.normal(size=(12, 2)), np.array([0, 0, 1, 1, 1, 2, 2, 2, 2, 0, 1, 3])
     drawn = next(iter(resamples(12, 40)))
-    for row, means in zip(drawn, drawn_class_means(drawn, values, classes), strict=True):
+    for row, means in zip(drawn, resampled_class_means(drawn, values, classes), strict=True):
         which = np.repeat(np.arange(12), row.astype(int))
         by_class = [values[which[classes[which] == c]].mean(0) for c in np.unique(classes[which])]
         assert_allclose(means, np.mean(by_class, axis=0))
@@ -99,19 +99,19 @@ def test_the_interval_of_a_mean_against_scipy(tmp_path: Path) -> None:
     assert_allclose([found.low, found.high], [theirs.low, theirs.high], atol=0.06 * width)
 
 
-def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
+def test_the_interval_has_its_nominal_coverage() -> None:
     held = 0
     for seed in range(300):
         values = np.random.default_rng(seed).exponential(size=60)
-        drawn = drawn_means(next(iter(resamples(60, 400, seed))), values[:, None])[:, 0]
-        found = percentiles(values.mean(), drawn)
+        drawn = resampled_means(next(iter(resamples(60, 400, seed))), values[:, None])[:, 0]
+        found = percentile_interval(values.mean(), drawn)
         held += found.low <= 1 <= found.high
     assert 0.90 <= held / 300 <= 0.97
 
 
 def test_mcnemar_against_the_binomial() -> None:
-    assert mcnemar(9, 1) == pytest.approx(2 * sum(scipy.stats.binom.pmf(k, 10, 0.5) for k in (0, 1)))
-    assert mcnemar(0, 0) == mcnemar(4, 4) == 1
+    assert mcnemar_p(9, 1) == pytest.approx(2 * sum(scipy.stats.binom.pmf(k, 10, 0.5) for k in (0, 1)))
+    assert mcnemar_p(0, 0) == mcnemar_p(4, 4) == 1
 
 
 def test_wilcoxon_against_all_signs() -> None:
@@ -119,30 +119,30 @@ def test_wilcoxon_against_all_signs() -> None:
     ranks = scipy.stats.rankdata(np.abs(differences))
     signs = np.array(np.meshgrid(*[[0, 1]] * 7)).reshape(7, -1)
     sums, ours = ranks @ signs, ranks[differences > 0].sum()
-    assert signed_rank(differences) == pytest.approx(2 * (sums >= ours).mean())
-    assert signed_rank(np.zeros(5)) == 1
+    assert wilcoxon_p(differences) == pytest.approx(2 * (sums >= ours).mean())
+    assert wilcoxon_p(np.zeros(5)) == 1
 
 
 def test_rounding_makes_no_winner() -> None:
     one = RNG.uniform(size=80)
     two = one * (1 - 3e-7)
-    assert signed_rank(one - two) < 1e-9, "a test by ranks sees nothing but the signs"
-    assert signed_rank(differences_of(one, two)) == 1
+    assert wilcoxon_p(one - two) < 1e-9, "a test by ranks sees nothing but the signs"
+    assert wilcoxon_p(paired_differences(one, two)) == 1
 
 
 def test_holm_by_hand() -> None:
     nan = float("nan")
-    assert_allclose(holm([0.01, 0.04, 0.03, nan, 0.005]), [0.03, 0.06, 0.06, nan, 0.02])
-    assert holm([]) == []
-    assert holm([0.9, 0.8]) == [1, 1]
+    assert_allclose(holm_correction([0.01, 0.04, 0.03, nan, 0.005]), [0.03, 0.06, 0.06, nan, 0.02])
+    assert holm_correction([]) == []
+    assert holm_correction([0.9, 0.8]) == [1, 1]
 
 
 def test_a_p_value_by_spread_is_that_of_the_normal() -> None:
     drawn = RNG.normal(0.3, 0.1, size=5000)
-    assert by_spread(0.3, drawn) == pytest.approx(2 * scipy.stats.norm.sf(3), rel=0.2)
-    assert by_spread(0, np.zeros(9)) == 1
-    assert by_spread(0.2, np.full(9, 0.2)) == 0
-    assert np.isnan(by_spread(float("nan"), drawn))
+    assert bootstrap_p(0.3, drawn) == pytest.approx(2 * scipy.stats.norm.sf(3), rel=0.2)
+    assert bootstrap_p(0, np.zeros(9)) == 1
+    assert bootstrap_p(0.2, np.full(9, 0.2)) == 0
+    assert np.isnan(bootstrap_p(float("nan"), drawn))
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -154,7 +154,7 @@ def test_kendall_against_scipy(ties: bool) -> None:
     assert np.isnan(kendall(np.array([[1.0, 1, 1], [1, 2, 3]]))[0, 1])
 
 
-def test_two_methods_paired_by_picture(tmp_path: Path) -> None:
+def test_two_methods_are_paired_by_image(tmp_path: Path) -> None:
     hard = RNG.uniform(size=60)
     one, two = hard + 0.02 + 0.01 * RNG.normal(size=60), hard
     found = made(tmp_path, {"energy": {"one": one.tolist(), "two": two.tolist()}})
@@ -176,7 +176,7 @@ def test_hits_are_compared_by_mcnemar(tmp_path: Path) -> None:
     one[:3], two[2:14] = 0, 0
     found = made(tmp_path, {"energy": {"one": one.tolist(), "two": two.tolist()}})
     c = found.compare("energy", "one", "two")
-    assert (c.test, c.p) == ("McNemar", pytest.approx(mcnemar(11, 2)))
+    assert (c.test, c.p) == ("McNemar", pytest.approx(mcnemar_p(11, 2)))
     assert (c.wins, c.losses) == (11 / 40, 2 / 40)
 
 
@@ -217,7 +217,7 @@ def test_a_mean_over_classes_and_its_interval(tmp_path: Path) -> None:
     assert_allclose([summary.low, summary.high], np.quantile(drawn, [0.025, 0.975]))
 
 
-def test_only_pictures_that_both_have(tmp_path: Path) -> None:
+def test_only_images_that_both_have(tmp_path: Path) -> None:
     one, two = RNG.uniform(size=30), RNG.uniform(size=22)
     found = made(tmp_path, {"energy": {"one": one.tolist(), "two": two.tolist()}})
     c = found.compare("energy", "one", "two")
@@ -231,11 +231,11 @@ def test_many_comparisons_are_corrected_together(tmp_path: Path) -> None:
     found = made(tmp_path, {"energy": numbers, "relevance_rank": numbers})
     every = found.comparisons()
     assert len(every) == 2 * 10
-    assert_allclose([c.corrected for c in every], holm([c.p for c in every]))
-    assert [c.corrected for c in corrected(every[:1])] == [every[0].p]
+    assert_allclose([c.corrected for c in every], holm_correction([c.p for c in every]))
+    assert [c.corrected for c in holm_corrected(every[:1])] == [every[0].p]
 
 
-def test_nothing_is_found_where_there_is_nothing(tmp_path: Path) -> None:
+def test_no_difference_is_not_significant(tmp_path: Path) -> None:
     won = 0
     for seed in range(40):
         rng = np.random.default_rng(seed)
@@ -272,13 +272,13 @@ def test_pooled_numbers_are_drawn_again_as_they_are_defined(tmp_path: Path) -> N
     )
     drawn = next(iter(resamples(9, 25)))
     for metric in ("max_box_acc_v2", "pxap"):
-        cells, meaning = found.cells(metric, "grad_cam"), found.values[metric]
+        cells, meaning = found.column(metric, "grad_cam"), found.values[metric]
         assert cells.curves is not None
         assert meaning.pool is not None
         curves = torch.from_numpy(cells.curves)
         slow = [meaning.pool(curves.repeat_interleave(torch.from_numpy(row).long(), 0)) for row in drawn]
-        assert_allclose(weighted(cells, meaning, drawn), slow, rtol=1e-9)
-        assert number_of(cells, meaning) == pytest.approx(meaning.pool(curves))
+        assert_allclose(aggregate_draws(cells, meaning, drawn), slow, rtol=1e-9)
+        assert aggregate(cells, meaning) == pytest.approx(meaning.pool(curves))
 
 
 def test_hundreds_of_cells_in_seconds(tmp_path: Path) -> None:
@@ -296,15 +296,15 @@ def test_a_method_at_several_layers(tmp_path: Path) -> None:
         "toybox", data, methods=["cam", "grad_cam", "gradient"], layer=["layer3", "layer4"], out=tmp_path / "a"
     )
     assert found.methods == ("cam @ layer3", "cam @ layer4", "grad_cam @ layer3", "grad_cam @ layer4", "gradient")
-    assert found.cells("energy", "cam @ layer3").values.size == 0, "CAM has the last layer only"
+    assert found.column("energy", "cam @ layer3").values.size == 0, "CAM has the last layer only"
     assert {m for _, m, _ in found.failures} == {"cam @ layer3"}
     alone = evaluate("toybox", data, methods=["grad_cam @ layer3"], out=tmp_path / "b")
-    both = [run.cells("energy", "grad_cam @ layer3").values for run in (found, alone)]
+    both = [run.column("energy", "grad_cam @ layer3").values for run in (found, alone)]
     assert_allclose(*both)
-    assert not np.allclose(both[0], found.cells("energy", "grad_cam @ layer4").values)
+    assert not np.allclose(both[0], found.column("energy", "grad_cam @ layer4").values)
 
 
-def test_slips_about_layers_and_pairs() -> None:
+def test_errors_about_layers_and_pairs() -> None:
     data = ToyboxDataset(Toybox(2))
     with pytest.raises(LayerError, match="may be several layers"):
         evaluate("toybox", data, layer="layer?")
@@ -318,27 +318,27 @@ def test_cam_and_grad_cam_are_one_map_and_no_one_wins(tmp_path: Path) -> None:
     study = recipe("cam-vs-gradcam", load("toybox"))
     data = ToyboxDataset(Toybox(8, seed=2))
     found = evaluate(
-        "toybox", data, methods=study.methods[:3], metrics=study.metrics, compared=study.compared, out=tmp_path
+        "toybox", data, methods=study.methods[:3], metrics=study.metrics, compared=study.compared_pairs, out=tmp_path
     )
-    (alike,) = found.likenesses
+    (alike,) = found.map_similarities
     assert len(alike.differences) == 8
-    assert alike.same
+    assert alike.same_map
     assert alike.differences.max() < 1e-5
     assert alike.correlations.min() > 0.999
     energy = found.compare("energy", "cam", "grad_cam")
     assert 0 < abs(energy.difference.value) < 1e-3, "ReLU before or after the map is enlarged"
     assert energy.p < 0.05
-    assert all(c.same and c.winner == "" for c in found.comparisons(methods=["cam", "grad_cam"]))
-    assert found.compare("energy", "cam", study.methods[2]).same is False
+    assert all(c.same_map and c.winner == "" for c in found.comparisons(methods=["cam", "grad_cam"]))
+    assert found.compare("energy", "cam", study.methods[2]).same_map is False
     assert json.loads((tmp_path / "run.json").read_text())["plan"]["compared"] == [["cam", "grad_cam"]]
 
 
-def test_maps_that_differ_are_said_to(tmp_path: Path) -> None:
+def test_differing_maps_are_reported(tmp_path: Path) -> None:
     found = evaluate(
         "toybox", ToyboxDataset(Toybox(4)), methods=["grad_cam", "gradient"], compared=[("grad_cam", "gradient")], out=tmp_path
     )
-    (alike,) = found.likenesses
-    assert not alike.same
+    (alike,) = found.map_similarities
+    assert not alike.same_map
     assert alike.correlations.max() < 0.9
 
 

@@ -51,7 +51,7 @@ def test_a_benchmark_of_the_model_given(tmp_path: Path) -> None:
     assert call("report", str(out), "-o", str(tmp_path / "page.html")) == 0, "opened again from its name"
 
 
-def test_slips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("evaluate", "exact:mosaik", "-o", str(tmp_path / "a")) != 0
     assert "no benchmark 'mosaik'. Did you mean 'mosaic'?" in " ".join(capsys.readouterr().err.split())
     assert call("evaluate", "exact:red", "--boxes", "b.csv", "-o", str(tmp_path / "b")) != 0

@@ -14,11 +14,11 @@ from camlucida.controls import CONTROLS
 from camlucida.data.datasets import Dataset, Item
 from camlucida.evidence import MetricInputs, MethodExplainer
 from camlucida.exact import BENCHMARKS, analytic, designed, open_benchmark
-from camlucida.exact.designed import CAM_WEIGHTS, COLOURS
-from camlucida.exact.networks import CELL, GRID
+from camlucida.exact.designed import CAM_WEIGHTS, COLOURS_RGB
+from camlucida.exact.networks import CELL_PX, GRID_CELLS
 from camlucida.methods import find
 from camlucida.metrics import find as find_metric
-from camlucida.model_input import ModelInput, look
+from camlucida.model_input import ModelInput, prepare_input
 from camlucida.models.model import Model
 from camlucida.tensors import upsample
 
@@ -33,7 +33,7 @@ def explainer(name: str, layer: str | None = None) -> MethodExplainer:
 def maps(model: Model, data: Dataset, method: str, layer: str | None = None) -> list[tuple[Item, ModelInput, Tensor]]:
     found = []
     for i in range(len(data)):
-        sight = look(model, data[i], data[i].label, target="label")
+        sight = prepare_input(model, data[i], data[i].label, target="label")
         made = explainer(method, layer).maps(sight, sight.inputs, torch.tensor([sight.target]))[0]
         found.append((data[i], sight, made))
     return found
@@ -43,13 +43,13 @@ def pixels(item: Item) -> np.ndarray:
     return np.asarray(item.image)
 
 
-@pytest.mark.parametrize("name", [name for name, entry in BENCHMARKS.items() if not entry.model])
-def test_the_network_says_what_is_there(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name, entry in BENCHMARKS.items() if not entry.needs_model])
+def test_the_network_predicts_the_true_class(name: str) -> None:
     model, data = open_benchmark(name, count=COUNT)
     assert len(data) == COUNT
     for i in range(COUNT):
         item = data[i]
-        sight = look(model, item, item.label)
+        sight = prepare_input(model, item, item.label)
         if item.label is not None:
             assert sight.target == item.label, item.name
         assert np.array_equal(pixels(item), pixels(data[i])), "drawn the same each time"
@@ -59,7 +59,7 @@ def test_red_counts_red_pixels_and_each_the_same() -> None:
     model, data = designed.red(COUNT)
     for method in ("input_x_gradient", "integrated_gradients"):
         for item, sight, made in maps(model, data, method):
-            red = torch.from_numpy((pixels(item) == COLOURS["red"]).all(-1))
+            red = torch.from_numpy((pixels(item) == COLOURS_RGB["red"]).all(-1))
             assert_close(sight.logits[0], red.sum().float(), rtol=1e-6, atol=1e-6)
             assert_close(made, red.float(), rtol=0, atol=1e-6)
             assert torch.equal(red, torch.from_numpy(item.mask()))
@@ -72,11 +72,11 @@ def test_red_at_the_last_layer(method: str) -> None:
         assert_close(made / made.max(), torch.from_numpy(item.mask()).float(), rtol=0, atol=1e-6)
 
 
-def test_green_speaks_for_it_and_blue_against_it() -> None:
+def test_green_is_positive_and_blue_negative_evidence() -> None:
     model, data = designed.signed(COUNT)
     for method in ("input_x_gradient", "integrated_gradients", "hires_cam"):
         for item, sight, made in maps(model, data, method):
-            green, blue = (torch.from_numpy((pixels(item) == COLOURS[c]).all(-1)).float() for c in ("green", "blue"))
+            green, blue = (torch.from_numpy((pixels(item) == COLOURS_RGB[c]).all(-1)).float() for c in ("green", "blue"))
             assert_close(sight.logits[0], (green - blue).sum(), rtol=1e-6, atol=1e-6)
             assert_close(made, green - blue, rtol=0, atol=1e-6)
 
@@ -84,13 +84,13 @@ def test_green_speaks_for_it_and_blue_against_it() -> None:
 @pytest.mark.parametrize("target", [0, 1, 2])
 def test_cam_is_the_weight_of_the_cells_colour(target: int) -> None:
     model, data = designed.channels(COUNT)
-    colours = [COLOURS[name] for name in ("red", "green", "blue")]
+    colours = [COLOURS_RGB[name] for name in ("red", "green", "blue")]
     for i in range(COUNT):
-        cells = pixels(data[i])[::CELL, ::CELL]
+        cells = pixels(data[i])[::CELL_PX, ::CELL_PX]
         weight = sum(
             CAM_WEIGHTS[target][k] * (cells == colour).all(-1).astype(np.float32) for k, colour in enumerate(colours)
         )
-        sight = look(model, data[i], 0)
+        sight = prepare_input(model, data[i], 0)
         classes = torch.tensor([target])
         cam, hires, grad = (
             explainer(m).maps(sight, sight.inputs, classes)[0] for m in ("cam", "hires_cam", "grad_cam")
@@ -99,14 +99,14 @@ def test_cam_is_the_weight_of_the_cells_colour(target: int) -> None:
         assert_close(cam, expected, rtol=0, atol=1e-6)
         assert_close(sight.logits[target], expected.mean(), rtol=0, atol=1e-6)
         for other in (hires, grad):  # both divide by the number of cells, as the pooling does
-            assert_close(other * GRID**2, expected, rtol=0, atol=1e-6)
+            assert_close(other * GRID_CELLS**2, expected, rtol=0, atol=1e-6)
 
 
 def test_the_matcher_fires_on_its_pattern_alone() -> None:
     model, data = designed.template(COUNT)
     for item, sight, made in maps(model, data, "cam"):
         assert_close(sight.logits[0], torch.tensor(1.0), rtol=0, atol=1e-6)
-        cell = torch.from_numpy(item.mask()[::CELL, ::CELL]).float()
+        cell = torch.from_numpy(item.mask()[::CELL_PX, ::CELL_PX]).float()
         assert_close(made / made.max(), cell, rtol=0, atol=1e-6)
     for item, _, made in maps(model, data, "gradient"):
         mask = torch.from_numpy(item.mask())
@@ -118,15 +118,15 @@ def test_xor_turns_with_either_cell_and_with_no_other() -> None:
     model, data = designed.xor(COUNT)
     for i in range(COUNT):
         item = data[i]
-        sight = look(model, item, 0)
-        cells = torch.arange(GRID**2)
-        turned = sight.inputs.repeat(GRID**2, 1, 1, 1)
+        sight = prepare_input(model, item, 0)
+        cells = torch.arange(GRID_CELLS**2)
+        turned = sight.inputs.repeat(GRID_CELLS**2, 1, 1, 1)
         for cell in cells.tolist():
-            row, column = divmod(cell, GRID)
-            here = turned[cell, :, row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL]
+            row, column = divmod(cell, GRID_CELLS)
+            here = turned[cell, :, row * CELL_PX : (row + 1) * CELL_PX, column * CELL_PX : (column + 1) * CELL_PX]
             here.copy_(1 - here)
-        said = sight.predict(lambda which, of=turned: of[which], GRID**2).argmax(1)
-        decides = torch.from_numpy(item.mask()[::CELL, ::CELL]).flatten()
+        said = sight.predict(lambda which, of=turned: of[which], GRID_CELLS**2).argmax(1)
+        decides = torch.from_numpy(item.mask()[::CELL_PX, ::CELL_PX]).flatten()
         assert torch.equal(said == 1, decides)
 
 
@@ -157,7 +157,7 @@ def offsets(data: Dataset, model: Model, enlarge: bool | None = None) -> list[fl
             made = torch.nn.functional.interpolate(made[None, None], size, mode="bilinear", align_corners=True)[0, 0]
         evidence = MetricInputs(sight, explainer("cam"), made)
         offset = find_metric("centre_offset").metric
-        found.append(offset(*evidence.given(offset.needs))["centre_offset_x"].value)
+        found.append(offset(*evidence.arguments(offset.needs))["centre_offset_x"].value)
         assert item.label == 0
     return found
 
@@ -173,7 +173,7 @@ def test_enlarging_by_corners_would_show() -> None:
     model, data = designed.shift(48)
     wrong = offsets(data, model, enlarge=True)
     assert max(wrong) - min(wrong) > 1
-    assert max(map(abs, wrong)) <= (CELL - 1) / 2
+    assert max(map(abs, wrong)) <= (CELL_PX - 1) / 2
 
 
 def test_linear_is_gradient_times_input() -> None:
@@ -188,8 +188,8 @@ def test_additive_cells_do_not_know_of_each_other() -> None:
     model, data = analytic.additive(2)
     network = model.network
     assert isinstance(network, analytic.Additive)
-    x = look(model, data[0], None).inputs
-    terms = network.terms(x)[0]
+    x = prepare_input(model, data[0], None).inputs
+    terms = network.cell_contributions(x)[0]
     gone = x.clone()
     gone[:, :, 4:8, 8:12] = 0
     both = gone.clone()
@@ -203,7 +203,7 @@ def test_interacting_cells_do() -> None:
     model, data = analytic.interaction(1)
     network = model.network
     assert isinstance(network, analytic.Interacting)
-    x = look(model, data[0], None).inputs
+    x = prepare_input(model, data[0], None).inputs
     values = torch.nn.functional.avg_pool2d(x.mean(1, keepdim=True), 4).flatten().double()
     slow = [
         sum(network.pairs[k, c, d].double() * values[c] * values[d] for c in range(64) for d in range(c + 1, 64))
@@ -224,19 +224,19 @@ def test_a_map_of_one_cell_is_enlarged_around_its_centre() -> None:
     assert_close((at.sum(0) * places).sum() / at.sum(), torch.tensor(4.5 * 8).double())
 
 
-def test_controls_are_told_from_the_truth_on_every_design() -> None:
+def test_the_oracle_beats_the_controls_on_every_design() -> None:
     oracle = next(control for control in CONTROLS if control.name == "oracle")
     for name, entry in BENCHMARKS.items():
-        if entry.model:
+        if entry.needs_model:
             continue
         model, data = open_benchmark(name, count=1)
         if data[0].mask is None:
             continue
-        sight = look(model, data[0], 0)
+        sight = prepare_input(model, data[0], 0)
         assert torch.equal(oracle.maps(sight, sight.inputs, torch.tensor([0]))[0] > 0, torch.from_numpy(data[0].mask()))
 
 
-def test_centre_offset_by_hand_on_a_wide_picture() -> None:
+def test_centre_offset_by_hand_on_a_wide_image() -> None:
     shown, region = torch.zeros(10, 40), torch.zeros(10, 40, dtype=torch.bool)
     shown[2, 30], shown[4, 32] = 1.0, 3.0  # centre of mass: row 3.5, column 31.5
     region[5:9, 10:20] = True  # row 6.5, column 14.5

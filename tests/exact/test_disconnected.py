@@ -13,12 +13,12 @@ from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError, ModelError
 from camlucida.evidence import MethodExplainer
 from camlucida.exact import disconnected, open_benchmark
-from camlucida.exact.disconnected import joined, tiles
-from camlucida.exact.mosaics import cells_of
+from camlucida.exact.disconnected import join_tiles, tiles
+from camlucida.exact.mosaics import cell_mosaics
 from camlucida.methods import find
 from camlucida.metrics import grid_pointing as _grid_pointing
 from camlucida.metrics.grid_pointing import ceiling
-from camlucida.model_input import look
+from camlucida.model_input import prepare_input
 from camlucida.models.model import Model
 
 SCENES = ToyboxDataset(Toybox(4, seed=2))
@@ -50,14 +50,14 @@ def test_tiles_are_cut_row_by_row_and_joined_again() -> None:
     x = torch.arange(2 * 3 * 6 * 9).reshape(2, 3, 6, 9).float()
     cut = tiles(x, 3)
     assert torch.equal(cut[9 + 5], x[1, :, 2:4, 6:9])
-    assert torch.equal(joined(cut, 3), x)
+    assert torch.equal(join_tiles(cut, 3), x)
 
 
 @pytest.mark.parametrize("where", ["full", "part"])
 @pytest.mark.parametrize("name", MODELS)
 def test_outputs_are_those_of_the_cells(name: str, where: str) -> None:
     model = MODELS[name]()
-    whole = disconnected(model, 2, where=where)  # type: ignore[arg-type]
+    whole = disconnected(model, 2, variant=where)  # type: ignore[arg-type]
     size = model.preprocessing.size[0]
     x = torch.randn(2, 3, 2 * size, 2 * size)
     found = whole.network(x)
@@ -77,12 +77,12 @@ def test_outputs_are_those_of_the_cells(name: str, where: str) -> None:
 @pytest.mark.parametrize("where", ["full", "part"])
 def test_nothing_outside_at_the_layer(name: str, method: str, where: str) -> None:
     model = MODELS[name]()
-    whole = disconnected(model, 2, where=where)  # type: ignore[arg-type]
-    data = cells_of(model, whole, SCENES, 2)
+    whole = disconnected(model, 2, variant=where)  # type: ignore[arg-type]
+    data = cell_mosaics(model, whole, SCENES, 2)
     method_ = find(method)
     explainer = MethodExplainer((method_, method_.with_options({})))
     for i in range(4):
-        sight = look(whole, data[i], data[i].label, target="label")
+        sight = prepare_input(whole, data[i], data[i].label, target="label")
         made = explainer.maps(sight, sight.inputs, torch.tensor([sight.target]))[0]
         half = made.shape[0] // 2
         row, column = divmod(i, 2)
@@ -97,17 +97,17 @@ def test_nothing_outside_at_the_layer(name: str, method: str, where: str) -> Non
 def test_everything_inside_at_the_input(name: str, method: str) -> None:
     model = MODELS[name]()
     whole = disconnected(model, 2)
-    data = cells_of(model, whole, SCENES, 2)
+    data = cell_mosaics(model, whole, SCENES, 2)
     method_ = find(method)
     explainer = MethodExplainer((method_, method_.with_options({})))
     for i in range(4):
-        sight = look(whole, data[i], data[i].label, target="label")
+        sight = prepare_input(whole, data[i], data[i].label, target="label")
         made = explainer.maps(sight, sight.inputs, torch.tensor([sight.target]))[0].abs()
         assert sight.region_seen is not None
         assert float(made[sight.region_seen].sum() / made.sum()) >= 0.999
 
 
-def test_grad_cam_lights_up_elsewhere() -> None:
+def test_grad_cam_highlights_other_cells() -> None:
     """Its weights are pooled over all cells: that is what DiFull is there to show."""
     model = cl.load("toybox")
     whole, data = open_benchmark("exact:difull", model, count=4)
@@ -115,7 +115,7 @@ def test_grad_cam_lights_up_elsewhere() -> None:
     explainer = MethodExplainer((grad_cam, grad_cam.with_options({})))
     shares = []
     for i in range(4):
-        sight = look(whole, data[i], data[i].label, target="label")
+        sight = prepare_input(whole, data[i], data[i].label, target="label")
         made = explainer.maps(sight, sight.inputs, torch.tensor([sight.target])).relu()
         scores = _grid_pointing.function(made[0], made[0], sight.region_seen[::8, ::8])  # type: ignore[index]
         shares.append(scores["grid_pointing"])
@@ -151,7 +151,7 @@ def test_the_cell_of_each_item_is_the_one_its_output_sees() -> None:
         assert item.mask is not None
         assert item.label is not None
         assert whole.labels[item.label].startswith(f"cell {i + 1}: ")
-        sight = look(whole, item, item.label)
+        sight = prepare_input(whole, item, item.label)
         x = sight.inputs.clone().requires_grad_()
         whole.network(x)[0, item.label].backward()
         assert x.grad is not None

@@ -13,7 +13,7 @@ from camlucida.controls import standard_controls
 from camlucida.data.datasets import ToyboxDataset, folder
 from camlucida.data.toybox import Toybox
 from camlucida.evaluation import Evaluation, evaluate
-from camlucida.evaluation.ordering import importance, untrusted
+from camlucida.evaluation.ordering import mark_importance, untrusted
 from camlucida.exact import open_benchmark
 from camlucida.metrics import MetricOutput
 from camlucida.metrics import registry as metric_registry
@@ -41,7 +41,7 @@ def test_oracle_grad_cam_centre_random(toybox: Evaluation, metric: str) -> None:
         assert better.low > worse.high, f"{better} and {worse}"
 
 
-def test_what_tells_the_truth_from_nothing_is_trusted_and_what_does_not_is_named(toybox: Evaluation) -> None:
+def test_only_metrics_that_rank_the_oracle_first_are_trusted(toybox: Evaluation) -> None:
     reasons = untrusted(toybox)
     assert set(reasons) & {"energy", "energy_lift", "pxap", "auroc", "relevance_rank", "box_iou"} == set()
     assert "the truth is not told from fake_cam" in reasons["average_drop"]
@@ -53,7 +53,7 @@ def test_a_metric_with_the_wrong_sign_is_named(tmp_path: Path, monkeypatch: pyte
         return -metric_registry.metrics()["energy"].function(shown, region)["energy"]
 
     monkeypatch.setattr(metric_registry, "_metrics", dict(metric_registry._metrics))
-    metric_registry.metric(paper="none", gives=MetricOutput("high", worst=-1.0))(upside_down)
+    metric_registry.metric(paper="none", outputs=MetricOutput("high", worst=-1.0))(upside_down)
     found = evaluate(
         "toybox",
         ToyboxDataset(Toybox(10)),
@@ -68,7 +68,7 @@ def test_a_metric_with_the_wrong_sign_is_named(tmp_path: Path, monkeypatch: pyte
     )
 
 
-def test_nothing_is_said_where_the_truth_is_an_outline(tmp_path: Path) -> None:
+def test_no_metric_is_untrusted_without_exact_masks(tmp_path: Path) -> None:
     scenes = ToyboxDataset(Toybox(3))
     for i in range(3):
         scenes[i].image.save(tmp_path / f"{i}.png")  # type: ignore[union-attr]
@@ -97,13 +97,13 @@ def test_localisation_is_trusted_on_designed_networks(name: str, tmp_path: Path)
     assert set(untrusted(found)) == ({"pointing"} if name == "channels" else set())
 
 
-def test_the_mark_matters_to_the_network_that_learnt_it(tmp_path: Path) -> None:
+def test_mark_importance_of_the_network_that_learnt_it(tmp_path: Path) -> None:
     model = cl.load("toybox:cleverhans")
     runs = []
     for name in ("watermark", "watermark_control"):
         wanted, data = open_benchmark(name, model, count=24)
         runs.append(evaluate(wanted, data, metrics=["energy"], target="label", out=tmp_path / name))
-    delta = importance(runs[0], runs[1], "grad_cam")
+    delta = mark_importance(runs[0], runs[1], "grad_cam")
     means = [float(np.mean(run.cells("energy", "grad_cam").values)) for run in runs]
     assert delta.value == pytest.approx(means[0] - means[1], rel=1e-6)
     assert delta.low > 0.1

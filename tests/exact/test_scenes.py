@@ -12,9 +12,9 @@ import camlucida as cl
 from camlucida.data.datasets import ListDataset, ToyboxDataset
 from camlucida.data.toybox import CLASSES, WATERMARK_CLASS, Toybox
 from camlucida.errors import DataError
-from camlucida.exact import mosaics, open_benchmark, sized, stamped, tagged
+from camlucida.exact import mosaics, open_benchmark, scenes_of_size, stamped_scenes, tagged_scenes
 from camlucida.metrics import class_discrimination, part_effect
-from camlucida.model_input import look
+from camlucida.model_input import prepare_input
 
 MODEL = cl.load("toybox")
 
@@ -23,18 +23,18 @@ def test_sizes_do_not_overlap() -> None:
     areas = {
         size: [data[i].mask().mean() for i in range(len(data))]
         for size in ("small", "medium", "large")
-        for data in [sized(size, 30)]
+        for data in [scenes_of_size(size, 30)]
     }  # type: ignore[arg-type]
     means = [float(np.mean(areas[size])) for size in ("small", "medium", "large")]
     assert means[0] < means[1] < means[2]
-    sizes = [[data.drawn.scene(i).objects[0].size for i in data.indices] for data in map(sized, areas, [30] * 3)]  # type: ignore[arg-type]
+    sizes = [[data.toybox.scene(i).objects[0].size for i in data.indices] for data in map(scenes_of_size, areas, [30] * 3)]  # type: ignore[arg-type]
     assert max(sizes[0]) <= min(sizes[1])
     assert max(sizes[1]) <= min(sizes[2])
 
 
-def test_a_stamp_is_on_every_picture_and_can_be_taken_away() -> None:
+def test_every_image_has_a_removable_stamp() -> None:
     for dependent in (True, False):
-        data = stamped(12, dependent=dependent)
+        data = stamped_scenes(12, dependent=dependent)
         assert len(data) == 12
         for i in range(12):
             item = data[i]
@@ -55,28 +55,28 @@ def _wider(mask: np.ndarray) -> np.ndarray:
     return np.logical_or.reduce([padded[y : y + height, x : x + width] for y in range(3) for x in range(3)])
 
 
-def test_the_clever_hans_network_lives_on_the_stamp_and_the_other_does_not() -> None:
+def test_only_the_clever_hans_network_uses_the_stamp() -> None:
     falls = {}
     for name in ("toybox", "toybox:cleverhans"):
         model = cl.load(name)
-        data = stamped(16)
-        sights = [look(model, data[i], data[i].label, target="label") for i in range(16)]
+        data = stamped_scenes(16)
+        sights = [prepare_input(model, data[i], data[i].label, target="label") for i in range(16)]
         falls[name] = float(np.mean([float(s.effects[0]) for s in sights if s.effects is not None]))
     assert falls["toybox:cleverhans"] > 5 * abs(falls["toybox"])
 
 
 def test_the_tag_is_on_a_fifth_of_one_class_and_on_no_other() -> None:
-    data = tagged(300)
+    data = tagged_scenes(300)
     with_tag = {i for i in range(300) if "tag" in data[i].parts()}
     boats = [i for i in range(300) if data[i].label == CLASSES.index(WATERMARK_CLASS)]
     assert with_tag <= set(boats)
     assert 0.05 < len(with_tag) / len(boats) < 0.45
 
 
-def test_effects_are_what_the_network_says_of_the_picture_drawn_again() -> None:
+def test_part_score_drops_equal_rerendered_scores() -> None:
     data = ToyboxDataset(Toybox(4, seed=1))
     for i in range(4):
-        sight = look(MODEL, data[i], data[i].label, target="label")
+        sight = prepare_input(MODEL, data[i], data[i].label, target="label")
         assert sight.parts is not None
         assert sight.effects is not None
         scene = data.scenes.scene(i)
@@ -115,7 +115,7 @@ def test_class_discrimination_counts_pixels_not_area() -> None:
 
 
 @pytest.mark.parametrize("n", [2, 3])
-def test_mosaics_are_the_pictures_side_by_side_of_different_classes(n: int) -> None:
+def test_mosaics_are_images_of_different_classes(n: int) -> None:
     scenes = ToyboxDataset(Toybox(80, seed=4))
     whole, data = mosaics(MODEL, scenes, 2 * n**2, n=n)
     assert len({data.labels[i] for i in data.cells[0]}) == n**2
@@ -147,13 +147,13 @@ def test_focus_has_two_cells_of_the_class() -> None:
         assert len(item.also_correct) == 2
 
 
-def test_a_mosaic_of_what_the_model_does_not_know() -> None:
+def test_a_mosaic_needs_confident_classes() -> None:
     cats = ListDataset("cats", [ToyboxDataset(Toybox(6, kinds=["cat"]))[i] for i in range(6)], CLASSES)
     with pytest.raises(DataError, match="needs 4 classes"):
         mosaics(MODEL, cats, 4)
 
 
-def test_rivals_and_parts_of_a_scene() -> None:
+def test_other_objects_and_parts_of_a_scene() -> None:
     data = ToyboxDataset(Toybox(5, seed=2, objects=2))
     for i in range(5):
         item = data[i]

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from camlucida.errors import MetricError
 from camlucida.metrics import max_box_acc, max_box_acc_v2
-from camlucida.metrics.parts.box_curves import best_hits, choe2020_curve, image_curve, minmax_scale
+from camlucida.metrics.parts.box_curves import max_box_acc_reduction, choe2020_curve, image_curve, minmax_scale
 
 cv2 = pytest.importorskip("cv2")
 
@@ -78,7 +78,7 @@ def test_choe2020_is_opencvs(size: tuple[int, int], every: bool) -> None:
     assert set(levels) == set(range(255))  # an interval of 0.001 meets every threshold there is
     for i, heat in enumerate(maps(size)):
         scores, boxes = minmax_scale(torch.from_numpy(heat), size), true_boxes(size, 1 + i % 3, i)
-        curve = choe2020_curve(scores, boxes, every=every)
+        curve = choe2020_curve(scores, boxes, all_regions=every)
         want = torch.tensor(opencv_curve(scores, boxes, every), dtype=torch.float64)
         assert_close(curve[levels], want, rtol=0, atol=1e-12)
 
@@ -86,7 +86,7 @@ def test_choe2020_is_opencvs(size: tuple[int, int], every: bool) -> None:
 def test_choe2020_of_a_constant_map_is_a_box_in_the_corner() -> None:
     scores, boxes = minmax_scale(torch.ones(7, 7), (20, 20)), torch.tensor([[0.0, 0, 4, 9]])
     for every in (False, True):
-        curve = choe2020_curve(scores, boxes, every=every)
+        curve = choe2020_curve(scores, boxes, all_regions=every)
         assert_close(curve, torch.full((255,), 1 / 50, dtype=torch.float64))
         assert opencv_curve(scores, boxes, every)[0] == 1 / 50
 
@@ -111,14 +111,14 @@ def test_true_boxes_become_whole_as_theirs(sizes: tuple[tuple[int, int], int]) -
         seen = torch.tensor([box], dtype=torch.float64) * torch.tensor([side / width, side / height] * 2)
         theirs = (int(box[0] * side / width), int(box[1] * side / height), int(x * side / width))
         theirs = (*theirs, int(box[3] * side / height))
-        found = choe2020_curve(blob, seen, every=False)[0].item()
+        found = choe2020_curve(blob, seen, all_regions=False)[0].item()
         assert found == pytest.approx(inclusive_iou((9, 5, 40, 30), theirs), abs=1e-12)
 
 
 # Ours
 
 
-def slow_curve(shown: Tensor, boxes: Tensor, every: bool) -> list[float]:
+def reference_curve(shown: Tensor, boxes: Tensor, every: bool) -> list[float]:
     curve = []
     for step in range(1, 256):
         inside = (255 * shown.double() / float(shown.max()) >= step).numpy()
@@ -138,26 +138,26 @@ def slow_curve(shown: Tensor, boxes: Tensor, every: bool) -> list[float]:
 
 
 @pytest.mark.parametrize("every", [False, True])
-def test_on_the_picture_against_plain_loops(every: bool) -> None:
+def test_image_curve_equals_plain_loops(every: bool) -> None:
     for i, heat in enumerate(maps((24, 31))):
         shown, boxes = torch.from_numpy(heat).clamp_min(0), true_boxes((24, 31), 1 + i % 3, i)
-        want = torch.tensor(slow_curve(shown, boxes, every), dtype=torch.float64)
-        assert_close(image_curve(shown, boxes, every=every), want)
+        want = torch.tensor(reference_curve(shown, boxes, every), dtype=torch.float64)
+        assert_close(image_curve(shown, boxes, all_regions=every), want)
 
 
-def test_accuracy_is_the_best_threshold_of_all_pictures() -> None:
+def test_accuracy_uses_one_threshold_for_all_images() -> None:
     curves = torch.tensor([[0.9, 0.1, 0.5], [0.1, 0.9, 0.5], [0.0, 0.0, 0.49]], dtype=torch.float64)
-    assert best_hits([0.5])(curves) == pytest.approx(2 / 3)
-    assert best_hits([0.3, 0.5, 0.7])(curves) == pytest.approx((1 + 2 / 3 + 1 / 3) / 3)
-    assert best_hits([0.5])(curves[:1]) == 1
-    assert np.isnan(best_hits([0.5])(curves[:0]))
+    assert max_box_acc_reduction([0.5])(curves) == pytest.approx(2 / 3)
+    assert max_box_acc_reduction([0.3, 0.5, 0.7])(curves) == pytest.approx((1 + 2 / 3 + 1 / 3) / 3)
+    assert max_box_acc_reduction([0.5])(curves[:1]) == 1
+    assert np.isnan(max_box_acc_reduction([0.5])(curves[:0]))
 
 
 @pytest.mark.parametrize("overlap", [0.3, 0.5, 0.7])
 def test_an_overlap_that_is_just_met_counts_when_read_back(overlap: float) -> None:
     kept = torch.tensor([[overlap]], dtype=torch.float32).double()  # as the table keeps curves
-    assert best_hits([overlap])(kept) == 1 == best_hits([overlap])(torch.tensor([[overlap]], dtype=torch.float64))
-    assert best_hits([overlap])(torch.tensor([[round(overlap * 375000) - 1]]).double() / 375000) == 0
+    assert max_box_acc_reduction([overlap])(kept) == 1 == max_box_acc_reduction([overlap])(torch.tensor([[overlap]], dtype=torch.float64))
+    assert max_box_acc_reduction([overlap])(torch.tensor([[round(overlap * 375000) - 1]]).double() / 375000) == 0
 
 
 def judged(entry: object, heat: Tensor, protocol: str) -> object:

@@ -44,7 +44,7 @@ def test_effective_area() -> None:
 
 
 @pytest.mark.parametrize("name", ["entropy", "gini", "effective_area"])
-def test_nothing_cannot_be_described(name: str) -> None:
+def test_an_empty_map_is_nan(name: str) -> None:
     assert math.isnan(measured(name, torch.zeros(4, 4)))
 
 

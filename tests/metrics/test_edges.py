@@ -30,8 +30,8 @@ def given(scores: Any, relevance: Tensor) -> dict[str, Any]:
         "relevance": relevance,
         "inputs": inputs,
         "target": 0,
-        "pixel": torch.ones(3, 1, 1),
-        "black": torch.zeros(3, 1, 1),
+        "pixel_scale": torch.ones(3, 1, 1),
+        "black_level": torch.zeros(3, 1, 1),
         "predict": lambda variants, count: scores(variants(torch.arange(count))),
         "random": torch.Generator().manual_seed(0),
     }
@@ -41,7 +41,7 @@ def two_classes(first: Tensor) -> Tensor:
     return torch.stack([first, torch.zeros_like(first)], dim=1)
 
 
-def test_saco_takes_equal_falls_for_the_right_order() -> None:
+def test_saco_counts_equal_drops_as_the_right_order() -> None:
     """Wu et al., algorithm 1: the pair counts as right where the first fall is at least the second."""
     relevance = torch.arange(HEIGHT * WIDTH, dtype=torch.float64).view(HEIGHT, WIDTH)
     asked = given(lambda pictures: two_classes(torch.ones(len(pictures))), relevance)
@@ -60,7 +60,7 @@ def test_the_sum_in_a_square_reaches_the_last_row_and_column(size: tuple[int, in
 
 
 @pytest.mark.parametrize("size", [(12, 20), (20, 12), (56, 40)])
-def test_squares_reach_every_edge_and_no_further(size: tuple[int, int]) -> None:
+def test_squares_stay_inside_and_reach_every_edge(size: tuple[int, int]) -> None:
     squares = _squares(torch.Size(size), 4000, torch.Generator().manual_seed(0))[1:]
     top, left, bottom, right = squares.T
     assert (int(top.min()), int(left.min())) == (0, 0)

@@ -33,9 +33,9 @@ from camlucida.metrics import (
     sensitivity_n,
     single_deletion,
 )
-from camlucida.metrics.parts.imputation import imputed
+from camlucida.metrics.parts.imputation import impute
 from camlucida.metrics.parts.ranking import ranks
-from camlucida.metrics.parts.substrates import image, rise_kernel, without
+from camlucida.metrics.parts.substrates import image, rise_kernel, pixel_remover
 
 SIDE = 28
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -61,7 +61,7 @@ Model = Callable[[Tensor], Tensor]
 """Pictures (n, c, H, W) in, class scores (n, k) out."""
 
 
-class Question:
+class FakeInputs:
     """Everything that a metric may ask for, of one picture, a model and a map; counts the pictures looked at."""
 
     def __init__(
@@ -70,7 +70,7 @@ class Question:
         self.model, self.relevance, self.inputs, self.target = model, heat, inputs, target
         self.batch, self.seed = batch, seed
         self.logits = model(inputs[None])[0]
-        self.pixel, self.black = PIXEL.to(inputs), BLACK.to(inputs)
+        self.pixel_scale, self.black_level = PIXEL.to(inputs), BLACK.to(inputs)
         self.runs = 0
 
     def predict(self, variants: Callable[[Tensor], Tensor], count: int) -> Tensor:
@@ -120,9 +120,9 @@ WEIGHTS, INPUTS = drawn(3, SIDE, SIDE, seed=1) / 20, drawn(3, SIDE, SIDE, seed=2
 GRADIENT_X_INPUT = (WEIGHTS * INPUTS).sum(0)
 
 
-def perfect() -> Question:
+def perfect() -> FakeInputs:
     """What gradient times input says of a linear model: exactly what each pixel adds."""
-    return Question(linear(WEIGHTS), GRADIENT_X_INPUT, INPUTS)
+    return FakeInputs(linear(WEIGHTS), GRADIENT_X_INPUT, INPUTS)
 
 
 # Models that can be worked out by hand
@@ -139,16 +139,16 @@ def test_the_perfect_map_of_a_linear_model_is_perfect() -> None:
     assert_close(curve, torch.ones(8, dtype=torch.float64))
 
 
-def test_the_perfect_map_turned_round_is_as_bad_as_can_be() -> None:
-    asked = Question(linear(WEIGHTS), -GRADIENT_X_INPUT, INPUTS)
+def test_the_negated_perfect_map_gets_the_worst_score() -> None:
+    asked = FakeInputs(linear(WEIGHTS), -GRADIENT_X_INPUT, INPUTS)
     for metric in (sensitivity_n, single_deletion, mu_fidelity):
         assert asked.value(metric) == pytest.approx(-1, abs=1e-12), metric.name
     assert asked.value(infidelity, "infidelity_share") == 1  # beta is not below 0
     assert asked.value(infidelity, "infidelity_share", scale="any") == pytest.approx(0, abs=1e-20)
 
 
-def test_infidelity_finds_the_scale_unless_told_not_to() -> None:
-    asked = Question(linear(WEIGHTS), 7 * GRADIENT_X_INPUT, INPUTS)
+def test_infidelity_finds_the_scale_unless_disabled() -> None:
+    asked = FakeInputs(linear(WEIGHTS), 7 * GRADIENT_X_INPUT, INPUTS)
     assert asked.value(infidelity) == pytest.approx(0, abs=1e-20)
     unscaled, share = (asked.value(infidelity, name, scale="none") for name in ("infidelity", "infidelity_share"))
     assert share == pytest.approx(36)  # (7 - 1)^2
@@ -166,7 +166,7 @@ def test_an_additive_model_of_cells(cells: int) -> None:
 
     worth = torch.sin(cell_sums(INPUTS[None], cells))[0].reshape(cells, cells)
     heat = worth.repeat_interleave(SIDE // cells, 0).repeat_interleave(SIDE // cells, 1)
-    asked = Question(scores, heat, INPUTS)
+    asked = FakeInputs(scores, heat, INPUTS)
     assert asked.value(single_deletion, cells=cells) == pytest.approx(1)
     assert asked.value(mu_fidelity, cells=cells) == pytest.approx(1)
     assert asked.value(sensitivity_n, cells=cells) == pytest.approx(1)
@@ -183,7 +183,7 @@ def test_two_cells_that_need_each_other() -> None:
     ones = torch.ones(3, SIDE, SIDE, dtype=torch.float64) / (3 * 49)
     heat = torch.zeros(SIDE, SIDE, dtype=torch.float64)
     heat[:7, :7] = heat[7:14, 7:14] = 0.5 / 49
-    asked = Question(scores, heat, ones)
+    asked = FakeInputs(scores, heat, ones)
     assert asked.value(single_deletion) == pytest.approx(1)
     gone = torch.rand((200, 16), generator=asked.random) < 0.2
     fall = (gone[:, 0] | gone[:, 5]).double()
@@ -202,7 +202,7 @@ def test_insertion_and_deletion_of_a_score_that_is_a_step() -> None:
         whole = (pictures[:, 0, 3, 4:14] > 0.5).all(1).double() * 1000
         return torch.stack([whole, torch.full_like(whole, 500)], dim=1)
 
-    asked = Question(scores, heat, torch.ones(3, SIDE, SIDE, dtype=torch.float64))
+    asked = FakeInputs(scores, heat, torch.ones(3, SIDE, SIDE, dtype=torch.float64))
     n = SIDE * SIDE
     found = asked.ask(insertion, step=1, infill="zeros")
     assert found["insertion"].value == pytest.approx((n - 10 + 0.5) / n)
@@ -213,7 +213,7 @@ def test_insertion_and_deletion_of_a_score_that_is_a_step() -> None:
     assert asked.runs == 2 * (n + 1)
 
 
-def test_logit_curves_of_a_linear_model_are_sums_of_what_came() -> None:
+def test_logit_curves_of_a_linear_model_are_sums() -> None:
     found = perfect().ask(deletion, step=28, infill="zeros")["deletion_logit"]
     ordered = GRADIENT_X_INPUT.flatten().sort(descending=True).values
     left = [ordered[28 * i :].sum() for i in range(29)]
@@ -221,16 +221,16 @@ def test_logit_curves_of_a_linear_model_are_sums_of_what_came() -> None:
     assert found.value == pytest.approx(float(np.trapezoid(torch.stack(left), dx=1 / 28)))
 
 
-def test_saco_is_1_where_every_pixel_adds_what_the_map_says_and_minus_1_turned_round() -> None:
+def test_saco_of_an_additive_model_and_its_negated_map() -> None:
     still = INPUTS - INPUTS.mean((1, 2), keepdim=True)  # mean colour 0, so that what goes becomes 0
     heat = (WEIGHTS * still).sum(0)
-    assert Question(linear(WEIGHTS / 100), heat, still).value(saco) == pytest.approx(1)
-    assert Question(linear(WEIGHTS / 100), -heat, still).value(saco) == pytest.approx(-1)
+    assert FakeInputs(linear(WEIGHTS / 100), heat, still).value(saco) == pytest.approx(1)
+    assert FakeInputs(linear(WEIGHTS / 100), -heat, still).value(saco) == pytest.approx(-1)
 
 
 def test_saco_as_the_paper_writes_it() -> None:
     heat = drawn(SIDE, SIDE, seed=5).abs()
-    asked = Question(bumpy, heat, INPUTS)
+    asked = FakeInputs(bumpy, heat, INPUTS)
     order = heat.flatten().argsort(descending=True)
     falls, worths = [], []
     for group in order.tensor_split(7):  # 784 pixels: 7 groups of 112
@@ -258,7 +258,7 @@ def test_aopc_where_noise_cannot_matter_and_where_it_does() -> None:
 
     heat = torch.zeros(SIDE, SIDE, dtype=torch.float64)
     heat[0] = torch.arange(SIDE, 0, -1).double()
-    found = Question(scores, heat, blank).ask(aopc, regions=SIDE, at_once=1, draws=2)["aopc"]
+    found = FakeInputs(scores, heat, blank).ask(aopc, regions=SIDE, at_once=1, draws=2)["aopc"]
     assert found.curve is not None
     assert_close(found.curve, torch.arange(SIDE + 1).double() / SIDE)
     assert found.value == pytest.approx(0.5)
@@ -267,7 +267,7 @@ def test_aopc_where_noise_cannot_matter_and_where_it_does() -> None:
 # Against the authors' code, written slowly
 
 
-def rise_by_hand(question: Question, mode: str, step: int, kernel: np.ndarray[Any, Any]) -> tuple[float, list[float]]:
+def rise_by_hand(question: FakeInputs, mode: str, step: int, kernel: np.ndarray[Any, Any]) -> tuple[float, list[float]]:
     """eclique/RISE evaluation.py: one picture after the other, pixel by pixel, over a map without ties."""
     image = question.inputs.numpy().copy()
     blurred = np.stack([scipy.ndimage.correlate(channel, kernel, mode="constant") for channel in image])
@@ -294,7 +294,7 @@ def authors_kernel() -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize("step", [28, 100])
 def test_rise_presets_are_the_authors(step: int) -> None:
-    asked = Question(bumpy, drawn(SIDE, SIDE, seed=3), INPUTS, target=2)
+    asked = FakeInputs(bumpy, drawn(SIDE, SIDE, seed=3), INPUTS, target=2)
     for metric, name in ((insertion, "insertion/rise"), (deletion, "deletion/rise")):
         settings = {**find(name).settings, "step": step}
         found = asked.ask(metric, **settings)[metric.name]
@@ -309,10 +309,10 @@ def test_rise_presets_are_frozen() -> None:
             assert find(name).settings == {"step": step, "steps": 28, "infill": infill}
 
 
-def test_rise_presets_look_225_and_29_times() -> None:
+def test_rise_presets_evaluate_225_and_29_steps() -> None:
     inputs = torch.zeros(3, 224, 224)
     for name, looks in (("insertion/rise", 225), ("deletion/rise", 225), ("insertion/rise-fast", 29)):
-        asked = Question(lambda x: x[:, :2, 0, 0], torch.rand(224, 224), inputs, batch=8)
+        asked = FakeInputs(lambda x: x[:, :2, 0, 0], torch.rand(224, 224), inputs, batch=8)
         chosen = find(name)
         found = asked.ask(chosen.metric, **chosen.settings)
         assert asked.runs == looks
@@ -329,7 +329,7 @@ def test_the_blur_of_rise() -> None:
     assert math.sqrt(float((kernel.double().sum(0) * x**2).sum())) == pytest.approx(3.130, abs=5e-4)
 
 
-def test_the_honest_blur_keeps_a_flat_picture_flat() -> None:
+def test_gaussian_infill_keeps_a_constant_image() -> None:
     flat = torch.full((3, 20, 31), 0.7, dtype=torch.float64)
     assert_close(image(flat, "gaussian", BLACK), flat)
     assert_close(image(flat, "rise_blur", BLACK)[:, 10, 15], flat[:, 10, 15], rtol=0, atol=1e-6)
@@ -342,22 +342,22 @@ def test_the_honest_blur_keeps_a_flat_picture_flat() -> None:
 def test_one_missing_pixel_is_the_weighted_mean_of_its_neighbours() -> None:
     missing = torch.zeros(1, SIDE, SIDE, dtype=torch.bool)
     missing[0, 10, 12] = True
-    found = imputed(INPUTS, missing)[0, :, 10, 12]
+    found = impute(INPUTS, missing)[0, :, 10, 12]
     around = INPUTS[:, 9:12, 11:14]
     weights = torch.tensor([[1, 2, 1], [2, 0, 2], [1, 2, 1]]) / 12
     assert_close(found, (around * weights).sum((1, 2)))
     corner = torch.zeros_like(missing)
     corner[0, 0, 0] = True
     wanted = (2 * INPUTS[:, 0, 1] + 2 * INPUTS[:, 1, 0] + INPUTS[:, 1, 1]) / 5
-    assert_close(imputed(INPUTS, corner)[0, :, 0, 0], wanted)
+    assert_close(impute(INPUTS, corner)[0, :, 0, 0], wanted)
 
 
 def test_all_but_one_missing_is_its_colour_and_all_missing_an_error() -> None:
     missing = torch.ones(1, SIDE, SIDE, dtype=torch.bool)
     with pytest.raises(MetricError, match="every pixel is missing"):
-        imputed(INPUTS, missing)
+        impute(INPUTS, missing)
     missing[0, 20, 3] = False
-    assert_close(imputed(INPUTS, missing)[0], INPUTS[:, 20, 3][:, None, None].expand(3, SIDE, SIDE))
+    assert_close(impute(INPUTS, missing)[0], INPUTS[:, 20, 3][:, None, None].expand(3, SIDE, SIDE))
 
 
 def test_imputation_solves_the_equations() -> None:
@@ -366,7 +366,7 @@ def test_imputation_solves_the_equations() -> None:
     missing = torch.rand((3, 9, 14), generator=torch.Generator().manual_seed(1)) < torch.tensor([0.2, 0.6, 0.95]).view(
         3, 1, 1
     )
-    for mask, found in zip(missing, imputed(inputs, missing), strict=True):
+    for mask, found in zip(missing, impute(inputs, missing), strict=True):
         system, given = np.eye(126), inputs.flatten(1).T.numpy().copy()
         for y in range(9):
             for x in range(14):
@@ -390,11 +390,11 @@ def counting(seen: list[int]) -> Model:
     return scores
 
 
-def test_road_takes_as_many_as_it_says_of_a_map_that_is_mostly_0() -> None:
+def test_road_removes_the_given_fraction_of_a_sparse_map() -> None:
     heat = torch.zeros(SIDE, SIDE)
     heat[:7, :7] = torch.rand(7, 7) + 0.1  # 94 % zeros
     seen: list[int] = []
-    asked = Question(counting(seen), heat, INPUTS)
+    asked = FakeInputs(counting(seen), heat, INPUTS)
     seen.clear()
     asked.ask(road)
     counts = [round(p / 10 * SIDE * SIDE) for p in range(1, 10)]
@@ -416,14 +416,14 @@ def test_road_removes_the_top_first_and_the_bottom_first() -> None:
         first = pictures[:, :, :9, :9].mean((1, 2, 3))
         return torch.stack([first, torch.ones_like(first)], dim=1)
 
-    found = Question(scores, heat, inputs).ask(road, noise=0.0)
+    found = FakeInputs(scores, heat, inputs).ask(road, noise=0.0)
     p = torch.tensor([3.0, 1.0], dtype=torch.float64).softmax(0)[0]
     assert_close(found["road_lerf"].curve[:8], p.expand(8))  # type: ignore[index]
     assert float(found["road_morf"].curve[1]) == pytest.approx(1 / (1 + math.e), abs=1e-9)  # type: ignore[index]
     assert found["road_gap"].value == pytest.approx(found["road_lerf"].value - found["road_morf"].value)
     assert found["road_morf_accuracy"].value < 0.3
     assert found["road_lerf_accuracy"].value == 1
-    turned = Question(scores, -heat, inputs).ask(road, noise=0.0)
+    turned = FakeInputs(scores, -heat, inputs).ask(road, noise=0.0)
     assert turned["road_gap"].value == pytest.approx(-found["road_gap"].value, abs=0.01)
 
 
@@ -432,10 +432,10 @@ def test_road_refuses_to_take_everything() -> None:
         perfect().ask(road, fractions=(0.5, 1.0))
 
 
-def test_the_noise_of_road_is_one_in_a_hundred_of_the_range_and_on_imputed_pixels_only() -> None:
+def test_road_noise_has_sigma_of_one_percent_on_imputed_pixels() -> None:
     missing = torch.rand((1, 200, 200), generator=torch.Generator().manual_seed(0)) < 0.5
     flat = torch.zeros(3, 200, 200, dtype=torch.float64)
-    hide = without(flat, "road", pixel=PIXEL, black=BLACK, random=torch.Generator().manual_seed(0))
+    hide = pixel_remover(flat, "road", pixel_scale=PIXEL, black_level=BLACK, random=torch.Generator().manual_seed(0))
     found = hide(missing)[0]
     assert float(found[:, ~missing[0]].abs().max()) == 0
     assert_close(found[:, missing[0]].std(1), 0.01 * PIXEL.flatten(), rtol=0.03, atol=0)
@@ -453,14 +453,14 @@ def drop_by_hand(model: Model, heat: Tensor, inputs: Tensor) -> tuple[float, flo
 @pytest.mark.parametrize("seed", range(4))
 def test_drop_increase_and_gain(seed: int) -> None:
     heat, inputs = drawn(SIDE, SIDE, seed=seed), drawn(3, SIDE, SIDE, seed=seed + 50)
-    asked = Question(bumpy, heat, inputs)
+    asked = FakeInputs(bumpy, heat, inputs)
     found = [asked.value(average_drop, name) for name in ("average_drop", "average_increase", "average_gain")]
     assert found == pytest.approx(drop_by_hand(bumpy, heat, inputs))
 
 
 def test_drop_with_the_top_half_kept_and_on_black() -> None:
     heat = drawn(SIDE, SIDE, seed=3)
-    asked = Question(bumpy, heat, INPUTS)
+    asked = FakeInputs(bumpy, heat, INPUTS)
     top = (heat >= heat.flatten().sort(descending=True).values[SIDE * SIDE // 2 - 1]).double()
     assert asked.value(average_drop, **find("drop/scorecam").settings) == pytest.approx(
         drop_by_hand(bumpy, top, INPUTS)[0]
@@ -471,17 +471,17 @@ def test_drop_with_the_top_half_kept_and_on_black() -> None:
     assert found == pytest.approx(max(0, p - o) / p)
 
 
-def test_fake_cam_drops_nothing_which_is_why_nobody_ranks_by_it() -> None:
+def test_fake_cam_has_no_average_drop() -> None:
     fake = torch.ones(SIDE, SIDE, dtype=torch.float64)
     fake[0, 0] = 0
-    assert Question(bumpy, fake, INPUTS).value(average_drop) < 1e-3
+    assert FakeInputs(bumpy, fake, INPUTS).value(average_drop) < 1e-3
 
 
 def test_adcc_in_closed_form() -> None:
     """Coherence 1, complexity and drop known: 3 / (1 + 1 / (1 - c) + 1 / (1 - a))."""
     heat = torch.zeros(SIDE, SIDE, dtype=torch.float64)
     heat[:, : SIDE // 4] = 1
-    asked = Question(linear(torch.full((3, SIDE, SIDE), 1e-3, dtype=torch.float64)), heat, torch.ones(3, SIDE, SIDE))
+    asked = FakeInputs(linear(torch.full((3, SIDE, SIDE), 1e-3, dtype=torch.float64)), heat, torch.ones(3, SIDE, SIDE))
     asked.explain = lambda pictures: asked.relevance[None]  # type: ignore[method-assign]
     total = 3 * SIDE * SIDE * 1e-3
     p, o = (1 / (1 + math.exp(-z)) for z in (total, total / 4))
@@ -493,8 +493,8 @@ def test_adcc_in_closed_form() -> None:
     assert asked.runs == 1
 
 
-def test_adcc_of_a_map_that_turns_round_or_says_nothing_is_0() -> None:
-    asked = Question(bumpy, GRADIENT_X_INPUT, INPUTS)
+def test_adcc_of_a_negated_or_empty_map_is_0() -> None:
+    asked = FakeInputs(bumpy, GRADIENT_X_INPUT, INPUTS)
     asked.explain = lambda pictures: -asked.relevance[None]  # type: ignore[method-assign]
     assert asked.value(adcc) == pytest.approx(0, abs=1e-12)
     asked.explain = lambda pictures: torch.zeros_like(asked.relevance)[None]  # type: ignore[method-assign]
@@ -509,14 +509,14 @@ def test_arcc_is_made_of_its_parts() -> None:
     one, other = parts["adcc_coherency"].value, 1 - parts["adcc_complexity"].value
     assert gap > 0.1
     assert asked.value(arcc, noise=0.0) == pytest.approx(3 / (1 / one + 1 / other + 1 / min(gap, 1)))
-    turned = Question(linear(WEIGHTS), -GRADIENT_X_INPUT, INPUTS)
+    turned = FakeInputs(linear(WEIGHTS), -GRADIENT_X_INPUT, INPUTS)
     assert turned.value(arcc) == 0
 
 
 # All of them
 
 
-def test_ranks_break_ties_by_lot_and_nothing_else() -> None:
+def test_ranks_break_only_ties_at_random() -> None:
     heat = torch.tensor([[0.0, 2.0, 0.0], [1.0, 0.0, 0.0]])
     orders = [ranks(heat, torch.Generator().manual_seed(seed)) for seed in range(60)]
     assert all(int(o[0, 1]) == 0 and int(o[1, 0]) == 1 for o in orders)
@@ -530,8 +530,8 @@ def test_ranks_break_ties_by_lot_and_nothing_else() -> None:
 @pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
 def test_what_cannot_be_judged_is_nan(metric: Metric, value: float) -> None:
     heat = torch.full((SIDE, SIDE), value, dtype=torch.float64)
-    found = Question(bumpy, heat, INPUTS).ask(metric)
-    assert set(found) == set(metric.gives)
+    found = FakeInputs(bumpy, heat, INPUTS).ask(metric)
+    assert set(found) == set(metric.outputs)
     assert all(math.isnan(score.value) for score in found.values())
 
 
@@ -540,20 +540,20 @@ ORDERS = ("insertion", "deletion", "road", "aopc", "infidelity")
 
 
 @pytest.mark.parametrize("metric", FAITHFULNESS, ids=lambda metric: metric.name)
-def test_an_even_map_is_a_random_order_or_nan(metric: Metric) -> None:
+def test_a_constant_map_is_a_random_order_or_nan(metric: Metric) -> None:
     even = torch.ones(SIDE, SIDE)
     even[::3, ::2] -= 6e-8  # as enlarging leaves it
-    found = Question(bumpy, even, INPUTS).ask(metric)
+    found = FakeInputs(bumpy, even, INPUTS).ask(metric)
     assert all(math.isnan(score.value) == (metric.name not in ORDERS) for score in found.values())
 
 
-def test_an_even_map_scores_as_random_ones_do() -> None:
+def test_a_constant_map_scores_like_random_maps() -> None:
     even = [
-        Question(linear(WEIGHTS), torch.ones(SIDE, SIDE), INPUTS, seed=seed).value(deletion, "deletion_logit")
+        FakeInputs(linear(WEIGHTS), torch.ones(SIDE, SIDE), INPUTS, seed=seed).value(deletion, "deletion_logit")
         for seed in range(30)
     ]
     lots = [
-        Question(linear(WEIGHTS), drawn(SIDE, SIDE, seed=seed), INPUTS).value(deletion, "deletion_logit")
+        FakeInputs(linear(WEIGHTS), drawn(SIDE, SIDE, seed=seed), INPUTS).value(deletion, "deletion_logit")
         for seed in range(30)
     ]
     assert abs(np.mean(even) - np.mean(lots)) < 3 * math.hypot(np.std(even), np.std(lots)) / math.sqrt(30)
@@ -562,7 +562,7 @@ def test_an_even_map_scores_as_random_ones_do() -> None:
 @pytest.mark.parametrize("metric", FAITHFULNESS, ids=lambda metric: metric.name)
 def test_batch_size_does_not_matter(metric: Metric) -> None:
     heat = drawn(SIDE, SIDE, seed=4).relu()
-    whole, single, odd = (Question(bumpy, heat, INPUTS, batch=batch).ask(metric) for batch in (1000, 1, 7))
+    whole, single, odd = (FakeInputs(bumpy, heat, INPUTS, batch=batch).ask(metric) for batch in (1000, 1, 7))
     for name, score in whole.items():
         for other in (single, odd):
             assert other[name].value == pytest.approx(score.value, rel=1e-12), name
@@ -572,7 +572,7 @@ def test_batch_size_does_not_matter(metric: Metric) -> None:
 def test_precision_hardly_matters(metric: Metric) -> None:
     """As a graphics card would have it: float32 tensors, the same numbers to rounding."""
     heat = drawn(SIDE, SIDE, seed=4).float()
-    exact, single = (Question(bumpy, heat.to(x), x).ask(metric) for x in (INPUTS.float().double(), INPUTS.float()))
+    exact, single = (FakeInputs(bumpy, heat.to(x), x).ask(metric) for x in (INPUTS.float().double(), INPUTS.float()))
     for name, score in exact.items():
         assert single[name].value == pytest.approx(score.value, rel=1e-3, abs=1e-3), name
 
@@ -595,7 +595,7 @@ FORWARDS = {
 
 @pytest.mark.parametrize("metric", FAITHFULNESS, ids=lambda metric: metric.name)
 def test_forwards_are_as_the_docstring_says(metric: Metric) -> None:
-    asked = Question(bumpy, drawn(SIDE, SIDE, seed=4), INPUTS)
+    asked = FakeInputs(bumpy, drawn(SIDE, SIDE, seed=4), INPUTS)
     asked.ask(metric)
     assert asked.runs == FORWARDS[metric.name]
     last = metric.doc.splitlines()[-1]
@@ -609,7 +609,7 @@ def test_forwards_are_as_the_docstring_says(metric: Metric) -> None:
         (deletion, {"step": 0}, "at least 1, not 0"),
         (insertion, {"steps": 0}, "at least 1, not 0"),
         (single_deletion, {"cells": 99}, "28 x 28 pixels has no grid of 99 x 99"),
-        (mu_fidelity, {"share": 1.0}, "share between 0 and 1"),
+        (mu_fidelity, {"fraction": 1.0}, "share between 0 and 1"),
         (sensitivity_n, {"samples": 1}, "2 samples"),
         (infidelity, {"scale": "beta"}, "scale is one of positive, any, none"),
         (saco, {"groups": 1}, "at least 2 groups"),

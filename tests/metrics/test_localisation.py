@@ -26,7 +26,7 @@ from camlucida.metrics import (
     pxap,
     relevance_rank,
 )
-from camlucida.metrics.pxap import pooled
+from camlucida.metrics.pxap import PXAP_REDUCTION
 
 NAN = float("nan")
 
@@ -105,7 +105,7 @@ def test_localisation_error_overlap_is_met_at_a_half() -> None:
 # Pixels
 
 
-def random_pictures(count: int = 8) -> list[tuple[Tensor, Tensor]]:
+def random_images(count: int = 8) -> list[tuple[Tensor, Tensor]]:
     rng = np.random.default_rng(3)
     found = []
     for i in range(count):
@@ -114,17 +114,17 @@ def random_pictures(count: int = 8) -> list[tuple[Tensor, Tensor]]:
     return found
 
 
-def test_auroc_and_average_precision_are_scikit_learns() -> None:
-    for heat, region in random_pictures():
+def test_auroc_and_average_precision_equal_scikit_learn() -> None:
+    for heat, region in random_images():
         truth, scores = region.flatten().numpy(), heat.flatten().numpy()
         assert value(auroc(heat, region)) == pytest.approx(sklearn.metrics.roc_auc_score(truth, scores), abs=1e-12)
         want = sklearn.metrics.average_precision_score(truth, scores)
         assert value(average_precision(heat, region)) == pytest.approx(want, abs=1e-12)
 
 
-def test_pxap_is_the_average_precision_of_all_pictures_in_256_steps() -> None:
+def test_pxap_is_average_precision_over_all_images() -> None:
     curves, truth, scores = [], [], []
-    for heat, region in random_pictures():
+    for heat, region in random_images():
         steps = np.floor(255 * heat.double().numpy() / float(heat.max()))
         score = pxap(heat, region)["pxap"]
         want = sklearn.metrics.average_precision_score(region.flatten(), steps.flatten())
@@ -133,21 +133,21 @@ def test_pxap_is_the_average_precision_of_all_pictures_in_256_steps() -> None:
         truth.append(region.flatten().numpy())
         scores.append(steps.flatten())
     together = sklearn.metrics.average_precision_score(np.concatenate(truth), np.concatenate(scores))
-    assert pooled(torch.stack(curves)) == pytest.approx(together, abs=1e-12)
+    assert PXAP_REDUCTION(torch.stack(curves)) == pytest.approx(together, abs=1e-12)
 
 
 def test_pxap_of_constant_maps_is_the_objects_share() -> None:
     region = block((12, 16), 2, 3, 9, 8) > 0
     score = pxap(torch.ones(12, 16), region)["pxap"]
     assert np.isnan(score.value)
-    assert pooled(score.curve[None]) == pytest.approx(35 / 192)
-    assert pooled(pxap(region.float(), region)["pxap"].curve[None]) == 1
-    assert np.isnan(pooled(score.curve[None][:0]))
-    assert np.isnan(pooled(pxap(region.float(), torch.zeros_like(region))["pxap"].curve[None]))
+    assert PXAP_REDUCTION(score.curve[None]) == pytest.approx(35 / 192)
+    assert PXAP_REDUCTION(pxap(region.float(), region)["pxap"].curve[None]) == 1
+    assert np.isnan(PXAP_REDUCTION(score.curve[None][:0]))
+    assert np.isnan(PXAP_REDUCTION(pxap(region.float(), torch.zeros_like(region))["pxap"].curve[None]))
 
 
 def test_relevance_rank() -> None:
-    for heat, region in random_pictures()[1::2]:  # without ties
+    for heat, region in random_images()[1::2]:  # without ties
         ranked = region.flatten().numpy()[np.argsort(-heat.flatten().numpy())]
         found = relevance_rank(heat, region, chance(), k=20)
         size = int(region.sum())
@@ -157,7 +157,7 @@ def test_relevance_rank() -> None:
         assert value(everything, "top_k_intersection") == pytest.approx(size / region.numel())
 
 
-def test_relevance_rank_draws_among_equals() -> None:
+def test_relevance_rank_breaks_ties_at_random() -> None:
     """A map that is 1 on the upper half: which of those pixels come first is chance, not their order."""
     heat, region = block((20, 20), 0, 0, 20, 10), block((20, 20), 0, 0, 20, 5) > 0
     found = [value(relevance_rank(heat, region, chance(i)), "relevance_rank") for i in range(200)]
@@ -183,7 +183,7 @@ def test_energy_and_its_transposed_box() -> None:
 # Pointing
 
 
-def slow_torchray(heat: Tensor, region: Tensor, tolerance: float) -> float:
+def reference_torchray(heat: Tensor, region: Tensor, tolerance: float) -> float:
     best = int(heat.flatten().argmax())
     u, v = best % heat.shape[1], best // heat.shape[1]
     for y in range(heat.shape[0]):
@@ -199,7 +199,7 @@ def test_pointing_is_torchrays() -> None:
         heat = torch.from_numpy(rng.integers(0, 6 if i % 2 else 10**6, (30, 41)))
         region = torch.from_numpy(rng.random((30, 41)) < 0.01)
         found = value(pointing(heat, region, chance(), tolerance=3 + i % 5, ties="first"))
-        assert found == slow_torchray(heat, region, 3 + i % 5)
+        assert found == reference_torchray(heat, region, 3 + i % 5)
         hits.append(found)
     assert 10 < sum(hits) < 50
     assert find("point/torchray").settings == {"tolerance": 15.0, "ties": "first"}
@@ -216,7 +216,7 @@ def test_pointing_at_exactly_the_tolerance_is_a_miss() -> None:
         pointing(heat, region, chance(), ties="last")
 
 
-def test_pointing_draws_among_equals() -> None:
+def test_pointing_breaks_ties_at_random() -> None:
     heat = block((9, 9), 0, 0, 9, 9)
     heat[4] = 2
     region = block((9, 9), 0, 0, 3, 9) > 0
@@ -300,13 +300,13 @@ def test_the_object_itself_is_the_best_map(entry: Any) -> None:
 
 @pytest.mark.parametrize("entry", [m for m in OURS if m.name != "energy"], ids=lambda entry: entry.name)
 @pytest.mark.parametrize("value_", [0.0, 1.0, NAN])
-def test_a_map_that_says_nothing_cannot_be_judged(entry: Any, value_: float) -> None:
+def test_an_empty_or_constant_map_is_nan(entry: Any, value_: float) -> None:
     for name, score in of_map(entry, torch.full((12, 16), value_)).items():
         assert np.isnan(score.value), name
 
 
 @pytest.mark.parametrize("entry", [auroc, average_precision, energy, mask_iou, pointing, pxap, relevance_rank])
-def test_a_picture_without_object_cannot_be_judged(entry: Any) -> None:
+def test_an_image_without_object_is_nan(entry: Any) -> None:
     heat, none = torch.rand(12, 16, generator=chance()), torch.zeros(12, 16, dtype=torch.bool)
     given = {"shown": heat, "region": none, "mask": none, "random": chance()}
     for name, score in entry(*(given[need] for need in entry.needs)).items():

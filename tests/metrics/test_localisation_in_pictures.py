@@ -13,8 +13,8 @@ import camlucida as cl
 from camlucida.data.datasets import Item
 from camlucida.evidence import MetricInputs, MethodExplainer
 from camlucida.methods import find
-from camlucida.metrics.registry import EVIDENCE
-from camlucida.model_input import look
+from camlucida.metrics.registry import METRIC_INPUTS
+from camlucida.model_input import prepare_input
 
 NAMES = ("blue", "green", "red")
 
@@ -41,25 +41,25 @@ def item(**more: Any) -> Item:
 
 
 def test_boxes_on_the_input_and_what_is_there() -> None:
-    sight = look(network(), item(), 2, others=[0])
+    sight = prepare_input(network(), item(), 2, also_correct=[0])
     assert sight.boxes_seen is not None
     y, x = (sight.inputs[0, 0] > 0.5).nonzero().T
     bright = torch.stack([x.min(), y.min(), x.max() + 1, y.max() + 1]).double()
     assert_close(sight.boxes_seen[0], bright, atol=1, rtol=0)
     found = MetricInputs(sight, MethodExplainer((find("grad_cam"), {})), torch.zeros(4, 4))
-    assert found.given(["present"]) == [(2, 0)]
-    assert found.lacks(["boxes_seen", "present"]) == ""
-    unknown = look(network(), Item(picture(), "one"), None)
-    assert MetricInputs(unknown, found.explainer, found.raw).lacks(["boxes_seen"]) == "boxes_seen"
-    assert MetricInputs(unknown, found.explainer, found.raw).lacks(["present"]) == "present"
+    assert found.arguments(["present_classes"]) == [(2, 0)]
+    assert found.first_missing(["boxes_seen", "present_classes"]) == ""
+    unknown = prepare_input(network(), Item(picture(), "one"), None)
+    assert MetricInputs(unknown, found.explainer, found.raw).first_missing(["boxes_seen"]) == "boxes_seen"
+    assert MetricInputs(unknown, found.explainer, found.raw).first_missing(["present_classes"]) == "present_classes"
     assert unknown.boxes_seen is None
 
 
-def test_all_that_a_metric_may_ask_for_is_given() -> None:
+def test_every_metric_input_is_provided() -> None:
     """One value for each name of the registry's table, that of the map where the map and the image both have one."""
-    sight = look(network(), item(), 2)
+    sight = prepare_input(network(), item(), 2)
     evidence = MetricInputs(sight, MethodExplainer((find("grad_cam"), {})), torch.rand(4, 4))
-    given = dict(zip(sorted(EVIDENCE), evidence.given(sorted(EVIDENCE)), strict=True))
+    given = dict(zip(sorted(METRIC_INPUTS), evidence.arguments(sorted(METRIC_INPUTS)), strict=True))
     assert given["raw"] is evidence.raw
     assert given["inputs"].shape == sight.inputs.shape[1:]
     assert given["target"] == sight.target

@@ -32,7 +32,7 @@ def measured(name: str, explain: Any = brightness, x: Tensor = X, **options: Any
         "relevance": explain(x[None])[0],
         "inputs": x,
         "explain": explain,
-        "pixel": PIXEL,
+        "pixel_scale": PIXEL,
         "random": random(),
     }
     return metric(*(evidence[need] for need in metric.needs), **options)[name].value
@@ -62,7 +62,7 @@ class TestMaxSensitivity:
     def test_more_noise_moves_more(self) -> None:
         assert measured("max_sensitivity", r=0.2) == pytest.approx(10 * measured("max_sensitivity", r=0.02), rel=1e-6)
 
-    def test_nothing_cannot_be_judged(self) -> None:
+    def test_an_empty_map_is_nan(self) -> None:
         assert math.isnan(measured("max_sensitivity", lambda x: 0 * x.sum(1)))
 
 
@@ -73,7 +73,7 @@ class TestNoiseStability:
         found = [spearmanr(own.flatten(), brightness((X + d)[None])[0].flatten()).statistic for d in drawn]
         assert measured("noise_stability") == pytest.approx(sum(found) / 5)
 
-    def test_a_map_that_knows_no_picture_is_most_stable(self) -> None:
+    def test_a_map_independent_of_the_image_is_most_stable(self) -> None:
         still = brightness(torch.randn(1, 3, 16, 12, generator=random(9), dtype=torch.float64))
         assert measured("noise_stability", lambda x: still.expand(len(x), -1, -1)) == pytest.approx(1)
         assert measured("noise_stability", noise=0.3) < 0.9

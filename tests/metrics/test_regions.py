@@ -12,11 +12,11 @@ from torch.testing import assert_close
 from camlucida.errors import MetricError
 from camlucida.metrics.parts import regions
 from camlucida.metrics.parts.regions import (
-    above,
-    boxes_of,
+    threshold_map,
+    component_boxes,
     components,
     components_by_level,
-    enclosed,
+    enclosed_area,
     iou,
     is_rankable,
     largest_box,
@@ -63,7 +63,7 @@ def test_four_rules_for_the_largest() -> None:
     assert largest_box(FOUR, "everything").tolist() == [0, 0, 12, 11]
     ring = drawing("#####..####", "#...#..####", "#...#..####", "#####..####", ".......####")
     assert largest_box(ring, "component").tolist() == [7, 0, 11, 5]  # 20 pixels against 14
-    assert enclosed(ring[:4, :5].numpy()) == 12 == enclosed(ring[:, 7:].numpy())
+    assert enclosed_area(ring[:4, :5].numpy()) == 12 == enclosed_area(ring[:, 7:].numpy())
     with pytest.raises(MetricError, match="Did you mean 'contour'"):
         largest_region(FOUR, "contuor")  # type: ignore[arg-type]
 
@@ -72,13 +72,13 @@ def test_equal_regions_first_in_reading_order() -> None:
     assert largest_box(drawing("...##", ".....", "##...")).tolist() == [3, 0, 5, 1]
 
 
-def test_corners_hang_together() -> None:
+def test_diagonal_pixels_are_connected() -> None:
     assert components(drawing("#..", ".#.", "..#")).unique().tolist() == [0, 1]
     assert components(FOUR).max() == 4
-    assert boxes_of(components(FOUR)).tolist() == [[0, 0, 4, 4], [4, 2, 10, 8], [8, 6, 12, 10], [0, 9, 1, 11]]
+    assert component_boxes(components(FOUR)).tolist() == [[0, 0, 4, 4], [4, 2, 10, 8], [8, 6, 12, 10], [0, 9, 1, 11]]
 
 
-def slow_components(heat: NDArray[np.uint8], corners: bool) -> list[tuple[int, ...]]:
+def reference_components(heat: NDArray[np.uint8], corners: bool) -> list[tuple[int, ...]]:
     found = []
     for level in range(255):
         labels, count = scipy.ndimage.label(heat > level, np.ones((3, 3)) if corners else None)
@@ -95,14 +95,14 @@ def slow_components(heat: NDArray[np.uint8], corners: bool) -> list[tuple[int, .
 def test_all_levels_at_once(
     shape: tuple[int, int], at_once: int, corners: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(regions, "AT_ONCE", at_once)
+    monkeypatch.setattr(regions, "MAX_RUNS", at_once)
     rng = np.random.default_rng(sum(shape))
     for low, high in ((0, 2), (1, 4), (0, 256), (7, 8)):
         heat = rng.integers(low, high, shape).astype(np.uint8)
         lots = components_by_level(heat, corners=corners)
         parts = [np.column_stack([f.level, f.boxes, f.pixels, f.first]) for f in lots]
         found = [tuple(row) for part in parts for row in part.tolist()]
-        assert sorted(found) == slow_components(heat, corners)
+        assert sorted(found) == reference_components(heat, corners)
 
 
 def test_enclosed_is_opencvs_contour_area() -> None:
@@ -113,10 +113,10 @@ def test_enclosed_is_opencvs_contour_area() -> None:
         for i in range(1, count + 1):
             one = (labels == i).astype(np.uint8)
             outer = cv2.findContours(one, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
-            assert enclosed(one > 0) == cv2.contourArea(outer[0])
+            assert enclosed_area(one > 0) == cv2.contourArea(outer[0])
 
 
-def slow_iou(a: list[float], b: list[float]) -> float:
+def reference_iou(a: list[float], b: list[float]) -> float:
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     shared = max(width, 0) * max(height, 0)
     return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
@@ -125,7 +125,7 @@ def slow_iou(a: list[float], b: list[float]) -> float:
 def test_iou() -> None:
     rng = np.random.default_rng(1)
     ours, true = (np.sort(rng.uniform(0, 9, (n, 2, 2)), axis=1).reshape(n, 4) for n in (7, 5))
-    want = [[slow_iou(list(a), list(b)) for b in true] for a in ours]
+    want = [[reference_iou(list(a), list(b)) for b in true] for a in ours]
     assert_close(iou(torch.from_numpy(ours), torch.from_numpy(true)), torch.tensor(want, dtype=torch.float64))
 
 
@@ -139,12 +139,12 @@ def test_iou_of_exclusive_and_of_inclusive_boxes() -> None:
 
 def test_above_takes_the_threshold_in() -> None:
     heat = torch.tensor([[0.0, 0.5, 1.0, 2.0]], dtype=torch.float64)
-    assert above(heat, 0.25).tolist() == [[False, True, True, True]]
-    assert above(heat, 0.26).tolist() == [[False, False, True, True]]
+    assert threshold_map(heat, 0.25).tolist() == [[False, True, True, True]]
+    assert threshold_map(heat, 0.26).tolist() == [[False, False, True, True]]
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, float("nan"), float("inf")])
-def test_what_says_nothing_cannot_be_judged(value: float) -> None:
+def test_empty_and_constant_maps_are_not_rankable(value: float) -> None:
     assert not is_rankable(torch.full((3, 4), value))
     heat = torch.zeros(3, 4)
     heat[1, 1] = 1

@@ -62,7 +62,7 @@ def test_a_map_is_like_itself(maps: tuple[Tensor, Tensor]) -> None:
     assert_close(spearman(one, -one), -torch.ones(4, dtype=torch.float64))
 
 
-def test_the_same_everywhere_is_like_nothing(maps: tuple[Tensor, Tensor]) -> None:
+def test_a_constant_map_has_no_similarity(maps: tuple[Tensor, Tensor]) -> None:
     flat = torch.zeros_like(maps[0])
     assert spearman(flat, maps[0]).isnan().all()
     assert ssim(flat, maps[0]).isnan().all()

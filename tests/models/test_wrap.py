@@ -65,7 +65,7 @@ def test_numbers() -> None:
     assert inputs.shape == (3, 32, 32)
     expected = torch.from_numpy(np.array(PICTURE.resize((32, 32), Image.Resampling.BILINEAR)))
     assert_close(inputs, (expected.permute(2, 0, 1) / 255 - 0.5) / 0.25)
-    assert geometry.seen == (0, 0, 120, 120)
+    assert geometry.visible_box == (0, 0, 120, 120)
 
 
 def test_numbers_on_top_of_transforms() -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import camlucida as cl
 from camlucida.data import toybox
-from camlucida.factorisation import _answers, _Seen
+from camlucida.factorisation import _concept_scores, _ImageActivations
 from camlucida.features.factorise import factorise
 
 dff = pytest.importorskip("pytorch_grad_cam.feature_factorization.deep_feature_factorization")
@@ -48,8 +48,8 @@ def test_the_same_factors_where_they_are_unique() -> None:
     vectors, places = as_ours(concepts, explanations[0])
     found = factorise(w @ h, 3)
     order = np.argsort(-(w.sum(0) * h.sum(1)))
-    assert_allclose(found.places, w[:, order], atol=0.02)
-    assert_allclose(found.vectors, h[order], atol=0.05)
+    assert_allclose(found.weights, w[:, order], atol=0.02)
+    assert_allclose(found.components, h[order], atol=0.05)
     assert_allclose(places, w[:, order], atol=0.15)
     assert found.error < np.linalg.norm(w @ h - places @ vectors) / np.linalg.norm(w @ h)
 
@@ -82,8 +82,8 @@ def test_no_more_error_and_the_same_classes_for_the_same_vector() -> None:
     ours = cl.concepts(model, PETS, k=4)
     assert ours.error <= np.linalg.norm(values - places @ vectors) / np.linalg.norm(values) + 1e-6
     # What grad-cam's classifier says to its vectors is what our rest of the network says to the same ones.
-    seen = _Seen("pets", PETS, ours.geometries[0], inputs, ours.maps[0], "layer4", "layer4")
-    assert_allclose(_answers(model, [seen], torch.from_numpy(concepts.T).float()).numpy(), answers, atol=1e-4)
+    seen = _ImageActivations("pets", PETS, ours.geometries[0], inputs, ours.maps[0], "layer4", "layer4")
+    assert_allclose(_concept_scores(model, [seen], torch.from_numpy(concepts.T).float()).numpy(), answers, atol=1e-4)
 
 
 def test_what_is_always_there_goes_into_every_concept_of_grad_cam() -> None:
@@ -95,4 +95,4 @@ def test_what_is_always_there_goes_into_every_concept_of_grad_cam() -> None:
     together = maps[0].reshape(3, -1).T @ concepts.T
     assert np.linalg.norm(values - together) / np.linalg.norm(values) > 0.2
     found = factorise(values, 3)
-    assert np.linalg.norm(values - found.places @ found.vectors) / np.linalg.norm(values) < 0.05
+    assert np.linalg.norm(values - found.weights @ found.components) / np.linalg.norm(values) < 0.05

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from camlucida.metrics import average_drop, road
-from camlucida.metrics.parts.imputation import imputed
+from camlucida.metrics.parts.imputation import impute
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # theirs
 
@@ -55,7 +55,7 @@ def asked(network: nn.Module, heat: Tensor, inputs: Tensor, target: int) -> dict
     one = torch.ones(3, 1, 1)
     random = torch.Generator().manual_seed(0)
     return {
-        "relevance": heat, "inputs": inputs, "logits": logits, "target": target, "pixel": one, "black": -one,
+        "relevance": heat, "inputs": inputs, "logits": logits, "target": target, "pixel_scale": one, "black_level": -one,
         "predict": predict, "random": random,
     }  # fmt: skip
 
@@ -66,7 +66,7 @@ def test_imputation_is_grad_cams(network: nn.Module) -> None:
     for share in (0.05, 0.5, 0.95):
         missing = torch.rand((1, *SIZE), generator=torch.Generator().manual_seed(2)) < share
         wanted = theirs.NoisyLinearImputer(noise=0)(inputs, (~missing[0]).float())
-        assert_close(imputed(inputs, missing)[0], wanted, rtol=1e-5, atol=1e-6)
+        assert_close(impute(inputs, missing)[0], wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_road_is_grad_cams_combined_without_noise(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_road_is_grad_cams_combined_without_noise(network: nn.Module, monkeypatc
         assert found / 2 == pytest.approx(float(combined[0]), abs=2e-6)
 
 
-class Given:
+class FakeCam:
     """A torch-cam extractor that hands out a given map."""
 
     def __init__(self, model: nn.Module, heat: Tensor) -> None:
@@ -107,7 +107,7 @@ def test_average_drop_is_torch_cams(network: nn.Module) -> None:
     heats /= heats.amax((1, 2), keepdim=True)
     found = []
     for target, (heat, inputs) in enumerate(zip(heats, pictures(5), strict=True)):
-        metric = theirs.ClassificationMetric(Given(network, heat), lambda logits: logits.softmax(1))
+        metric = theirs.ClassificationMetric(FakeCam(network, heat), lambda logits: logits.softmax(1))
         metric.update(inputs[None], target)
         summary = metric.summary()
         drops.append(summary["avg_drop"])

@@ -91,7 +91,7 @@ def test_epsilon(k: int, bias: bool) -> None:
 
 
 @pytest.mark.parametrize("rule", ["gamma", "z_plus"])
-def test_gamma_and_z_plus_on_positive_pictures_without_biases(rule: str) -> None:
+def test_gamma_and_z_plus_on_positive_images_without_biases(rule: str) -> None:
     network, pictures = made(Stacked(bias=False)), images(positive=True)
     assert (network(pictures)[:, 1] > 0).all()
     found = attribute(network, pictures, target=1, method="lrp", rule=rule, epsilon=1e-9)

@@ -74,7 +74,7 @@ def test_the_map_is_that_of_the_method_at_its_layer(run: Evaluation, data: ListD
     assert [shot.uri for shot in shots] == [studio.plain(0), *(studio.overlay(0, method) for method in METHODS)]
     assert studio.overlay(0, METHODS[0]) != studio.overlay(0, METHODS[1])
     for shot, method in zip(shots[1:], METHODS, strict=True):
-        value = run.cells("energy", method).values[0]
+        value = run.column("energy", method).values[0]
         assert method in shot.alt
         assert f"{value:.3g}" in shot.alt
 
@@ -103,7 +103,7 @@ def test_the_box_is_drawn_where_it_is(run: Evaluation, data: ListDataset, monkey
 def test_best_and_worst_are_what_they_say(run: Evaluation, data: ListDataset) -> None:
     made = _extremes(run, ThumbnailRenderer(run, load("toybox"), data), "energy", "grad_cam")
     assert made is not None
-    values = run.cells("energy", "grad_cam").values
+    values = run.column("energy", "grad_cam").values
     best, worst = (float(made[name][0].lines[0].split()[1]) for name in ("best", "worst"))
     assert best == pytest.approx(values.max(), rel=5e-3)
     assert worst == pytest.approx(values.min(), rel=5e-3)

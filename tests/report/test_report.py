@@ -68,7 +68,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     study = recipe("cam-vs-gradcam", load("toybox"))
     out = tmp_path_factory.mktemp("run")
     return evaluate(
-        "toybox", DATA, methods=study.methods[:4], metrics=study.metrics, compared=study.compared, out=out / "run"
+        "toybox", DATA, methods=study.methods[:4], metrics=study.metrics, compared=study.compared_pairs, out=out / "run"
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from camlucida.data.datasets import Item
 from camlucida.errors import MethodError
-from camlucida.model_input import ModelInput, look
+from camlucida.model_input import ModelInput, prepare_input
 from camlucida.models.load import wrap
 from camlucida.trusting import place as places
 from camlucida.trusting.certainty import border_test
@@ -33,7 +33,7 @@ def model_input_of(image: Tensor, network: nn.Module | None = None) -> ModelInpu
     height, width = image.shape[-2:]
     model = wrap(network or Corner(), size=(height, width), mean=[0.0] * 3, std=[1.0] * 3)
     blank = Item(np.zeros((height, width, 3), dtype=np.uint8), "picture")
-    model_input = look(model, blank, None)
+    model_input = prepare_input(model, blank, None)
     with torch.no_grad():
         logits = model.network(image[None])[0]
     return dataclasses.replace(model_input, inputs=image[None], logits=logits, target=1)

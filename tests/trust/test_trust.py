@@ -22,7 +22,7 @@ from camlucida.cli import main
 from camlucida.data import toybox
 from camlucida.data.datasets import Item
 from camlucida.errors import DataError, MethodError, TargetError
-from camlucida.model_input import look
+from camlucida.model_input import prepare_input
 from camlucida.models.toybox_nets import build
 from camlucida.trusting import Trust, trust_each
 from camlucida.trusting.place import blur_images, position_test
@@ -56,7 +56,7 @@ def test_uninformative_maps_pass_at_the_nominal_rate() -> None:
     model, hits = cl.load("toybox"), 0
     for i in range(60):
         white = torch.randn((1, 1, 96, 96), generator=torch.Generator().manual_seed(i), dtype=torch.float64)
-        model_input = look(model, Item(scene(i).image(), f"scene {i}"), None)
+        model_input = prepare_input(model, Item(scene(i).image(), f"scene {i}"), None)
         result = position_test(model_input, blur_images(white, 12.0, "circular")[0, 0])
         assert result is not None
         hits += result.p <= 0.05

@@ -65,7 +65,7 @@ def test_a_slice_is_what_the_library_says(
     assert found["positive"] == pytest.approx(sum(v for v in values if v > 0), rel=1e-5)
     assert found["negative"] == pytest.approx(sum(v for v in values if v < 0), rel=1e-5)
     assert found["largest"] == pytest.approx(max(map(abs, values)))
-    assert found["half"] == true.leading(0.5)
+    assert found["half"] == true.n_channels_for(0.5)
     for c in found["channels"]:
         assert c["ranks"]["contribution"] == 1 + sum(v > c["contribution"] for v in values)
         assert c["ranks"]["gradient"] == 1 + int((true.gradients > c["gradient"]).sum())

@@ -190,7 +190,7 @@ def test_areas_are_those_of_the_metrics(client: TestClient, page: Page) -> None:
         explainer = found.explainer if of == "map" else controls[of]
         for kind, metric in (("insertion", insertion), ("deletion", deletion)):
             seen = MetricInputs(found.model_input, explainer, raw, kind)
-            true = metric(*seen.given(metric.needs))[kind]
+            true = metric(*seen.arguments(metric.needs))[kind]
             assert lines[of, kind]["area"] == pytest.approx(true.value, abs=1e-9)
             assert true.curve is not None
             np.testing.assert_allclose(lines[of, kind]["values"], true.curve, atol=1e-9)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from camlucida.evaluation.statistics import SHARE, Interval
+from camlucida.evaluation.statistics import CONFIDENCE_LEVEL, Interval
 from camlucida.extras import need
 
 MAX_BLOCK_CLASSES = 20
@@ -111,7 +111,7 @@ class Confusion:
         return sorted(accuracies, key=lambda each: (each.accuracy.value, -each.n, each.name))
 
 
-def wilson_interval(hits: int, n: int, level: float = SHARE) -> Interval:
+def wilson_interval(hits: int, n: int, level: float = CONFIDENCE_LEVEL) -> Interval:
     """A share of hits with its interval by Wilson (1927): holds also for few pictures, and for all or none right."""
     if not n:
         return Interval(math.nan, math.nan, math.nan)

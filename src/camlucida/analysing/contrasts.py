@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlucida.evaluation.statistics import (
-    LEVEL,
+    SIGNIFICANCE_LEVEL,
     Floats,
     Interval,
-    by_spread,
-    drawn_means,
-    holm,
-    percentiles,
+    bootstrap_p,
+    resampled_means,
+    holm_correction,
+    percentile_interval,
     resamples,
 )
 
@@ -44,7 +44,7 @@ class GroupDifference:
     @property
     def differs(self) -> bool:
         significant = self.difference.low > 0 or self.difference.high < 0
-        return significant and self.corrected <= LEVEL
+        return significant and self.corrected <= SIGNIFICANCE_LEVEL
 
 
 def group_differences(names: Sequence[str], values: Floats, correct: NDArray[np.bool_], seed: int = 0) -> list[GroupDifference]:
@@ -52,24 +52,24 @@ def group_differences(names: Sequence[str], values: Floats, correct: NDArray[np.
     if not len(names) or not len(values):
         return []
     grouped = np.hstack([np.where(side[:, None], values, np.nan) for side in (correct, ~correct)])
-    resampled = np.vstack([drawn_means(group, grouped) for group in resamples(len(values), seed=seed)])
-    means = drawn_means(np.ones((1, len(values))), grouped)[0]
+    resampled = np.vstack([resampled_means(group, grouped) for group in resamples(len(values), seed=seed)])
+    means = resampled_means(np.ones((1, len(values))), grouped)[0]
     counts = (~np.isnan(grouped)).sum(0)
     differences = []
     for i, name in enumerate(names):
         right, wrong = i, i + len(names)
         n = int(counts[right]), int(counts[wrong])
         difference, resampled_difference = float(means[right] - means[wrong]), resampled[:, right] - resampled[:, wrong]
-        p = by_spread(difference, resampled_difference) if min(n) >= MIN_IMAGES else float("nan")
+        p = bootstrap_p(difference, resampled_difference) if min(n) >= MIN_IMAGES else float("nan")
         differences.append(
             GroupDifference(
                 name,
                 n,
-                percentiles(float(means[right]), resampled[:, right]),
-                percentiles(float(means[wrong]), resampled[:, wrong]),
-                percentiles(difference, resampled_difference),
+                percentile_interval(float(means[right]), resampled[:, right]),
+                percentile_interval(float(means[wrong]), resampled[:, wrong]),
+                percentile_interval(difference, resampled_difference),
                 p,
                 p,
             )
         )
-    return [replace(each, corrected=p) for each, p in zip(differences, holm([each.p for each in differences]), strict=True)]
+    return [replace(each, corrected=p) for each, p in zip(differences, holm_correction([each.p for each in differences]), strict=True)]

@@ -27,7 +27,7 @@ from camlucida.errors import DataError
 from camlucida.errors import nearest as nearest_name
 from camlucida.evaluation.store import Row, Store, read_table, write_table
 from camlucida.explaining import as_model
-from camlucida.looking import small
+from camlucida.looking import shrink_image
 from camlucida.models.model import Model
 from camlucida.options import Count, Positive, Seed, checked_arguments
 from camlucida.render.strips import StripFrame, Strip, draw_strips
@@ -149,7 +149,7 @@ class Embedding:
         return Strip(query["label"] or query["picture"], f"taken for {query['said']}", query["correct"] is False, frames)
 
     def _thumbnail(self, row: Row) -> Image.Image:
-        return small(load_image(self.data[row["index"]].image))
+        return shrink_image(load_image(self.data[row["index"]].image))
 
     def _row(self, image: str | int) -> int:
         if isinstance(image, int):
@@ -198,7 +198,7 @@ def embed(
         raise DataError(f"{data.name} has no pictures.")
     dataset_pass = DatasetPass.of(wrapped, data, indices)
     store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")), STORED_COLUMNS, FEATURES_FILE)
-    with store.alone():
+    with store.lock():
         store.begin({"analysis": "embed", **dataset_pass.record(), "seed": seed}, source)
         run_pass(store, dataset_pass, lambda batch: _extract(wrapped, batch), lambda one, answer: _feature_row(dataset_pass, one, answer), progress)
         return _build_embedding(store, wrapped, data, way, perplexity, seed)

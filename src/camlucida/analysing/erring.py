@@ -216,7 +216,7 @@ def mistakes(
     explainer = MethodExplainer((chosen, chosen.with_options({})), layer)
     store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")), STORED_COLUMNS, PREDICTIONS_FILE)
     request = {"method": chosen.name, "layer": layer, "maps": maps, "seed": seed}
-    with store.alone():
+    with store.lock():
         store.begin({"analysis": "mistakes", **dataset_pass.record(), **request}, source)
         run_pass(store, dataset_pass, lambda batch: _predict_and_explain(wrapped, explainer, batch, maps), _row_writer(dataset_pass, explainer), progress)
     return Mistakes(store.path, wrapped, data)
@@ -250,8 +250,8 @@ def _map_statistics(evidence: MetricInputs) -> Row:
     row: Row = {}
     for name in ("entropy", "energy"):
         metric = find_metric(name).metric
-        if not evidence.lacks(metric.needs):
-            scores = metric(*evidence.given(metric.needs))
+        if not evidence.first_missing(metric.needs):
+            scores = metric(*evidence.arguments(metric.needs))
             row |= {key: score.value for key, score in scores.items() if score.value == score.value}
     return row
 

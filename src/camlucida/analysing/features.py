@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.engine import copy_of
-from camlucida.looking import ask
+from camlucida.looking import record_layer
 from camlucida.models.model import Model
 from camlucida.outputs import class_scores, to_network
 
@@ -67,6 +67,6 @@ def penultimate(model: Model, batch: Tensor) -> PenultimateOutput:
 
 
 def _pooled_features(model: Model, batch: Tensor) -> tuple[str, Tensor]:
-    runs = [ask(model, image, None) for image in batch]
+    runs = [record_layer(model, image, None) for image in batch]
     features = [run.at_layers[0][0].activations[0].float().mean((1, 2)) for _, run in runs]
     return f"{runs[0][0].name}, averaged over its places", torch.stack(features)

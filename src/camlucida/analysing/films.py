@@ -23,13 +23,13 @@ from camlucida.data.datasets import Dataset, Item, ListDataset
 from camlucida.data.images import Source
 from camlucida.error_context import source_name
 from camlucida.errors import CamlucidaError, DataError
-from camlucida.evaluation.statistics import Floats, Interval, drawn_means, percentiles, resamples
+from camlucida.evaluation.statistics import Floats, Interval, resampled_means, percentile_interval, resamples
 from camlucida.explaining import as_model, explain, iterated
 from camlucida.explanation import Explanation
-from camlucida.looking import shrunk, small
+from camlucida.looking import shrink_geometry, shrink_image
 from camlucida.methods import find as find_method
 from camlucida.metrics import find as find_metric
-from camlucida.model_input import filled
+from camlucida.model_input import fill_in
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.options import checked_arguments
@@ -96,8 +96,8 @@ class Film:
         values = values[~np.isnan(values).any(1)]
         if not len(values):
             return {}
-        resampled = np.vstack([drawn_means(group, values) for group in resamples(len(values))])
-        return {name: percentiles(float(values[:, i].mean()), resampled[:, i]) for i, name in enumerate(self.checkpoints)}
+        resampled = np.vstack([resampled_means(group, values) for group in resamples(len(values))])
+        return {name: percentile_interval(float(values[:, i].mean()), resampled[:, i]) for i, name in enumerate(self.checkpoints)}
 
     def figure(self, **style: Any) -> Image.Image:
         """A strip a picture, a frame a checkpoint; of many checkpoints some, evenly spread, with the first and last."""
@@ -255,7 +255,7 @@ def _energy_on_object(item: Item, explanation: Explanation) -> tuple[float, floa
     if item.mask is not None:
         region = torch.as_tensor(item.mask())
     elif item.boxes is not None:
-        region = filled(torch.as_tensor(item.boxes), explanation.image.size)
+        region = fill_in(torch.as_tensor(item.boxes), explanation.image.size)
     else:
         return math.nan, math.nan
     positive = torch.from_numpy(explanation.landed).nan_to_num(nan=0.0).clamp_min(0)
@@ -264,8 +264,8 @@ def _energy_on_object(item: Item, explanation: Explanation) -> tuple[float, floa
 
 
 def _strip_frame(explanation: Explanation, frame: Frame, item: Item) -> StripFrame:
-    image = small(explanation.image, 240)
-    saliency = max_scale(to_image_grid(explanation.map, shrunk(explanation.geometry, image)).clamp_min(0)).numpy()
+    image = shrink_image(explanation.image, 240)
+    saliency = max_scale(to_image_grid(explanation.map, shrink_geometry(explanation.geometry, image)).clamp_min(0)).numpy()
     prediction = f"{frame.predicted} {format_percent(frame.confidence)}"
     localisation = "" if frame.share != frame.share else f"{100 * frame.share:.0f} % on it, {frame.lift:.1f}×"
     scale = [image.width / explanation.image.width, image.height / explanation.image.height] * 2

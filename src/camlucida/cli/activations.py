@@ -146,9 +146,9 @@ def _images_of_channel(
     (path,) = result.save(output / f"{layer_name}-channel-{channel}.png", top, **style)
     for item in result.items[:5]:
         _print(console, f"{item.strength:10.4g}  {item.source} ({item.predicted.name} {item.predicted.probability:.0%})")
-    _print(console, f"{result.seen} looked at, {len(result.failed)} not")
+    _print(console, f"{result.n_images} looked at, {len(result.failed)} not")
     _print(console, f"→ {path}")
-    return exit_code(result.seen, len(result.failed))
+    return exit_code(result.n_images, len(result.failed))
 
 
 def _print(console: Console, text: str) -> None:

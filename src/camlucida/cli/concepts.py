@@ -88,10 +88,10 @@ def concepts(
     written = result.save(output / f"{stem}-concepts.png", top, opacity=opacity)
     if maps:
         written += result.save(output / f"{stem}-concepts.npz")
-    for concept, (fraction, classes) in enumerate(zip(result.shares.tolist(), result.classes, strict=True), start=1):
+    for concept, (fraction, classes) in enumerate(zip(result.contributions.tolist(), result.classes, strict=True), start=1):
         class_text = ", ".join(f"{p.name} {format_percent(p.probability)}" for p in classes[:3])
         _print(console, f"concept {concept:2}  {format_percent(fraction):>7}  {class_text}")
-    _print(console, f"{result.layer}: relative error {result.error:.3f}, {_clipped_text(result.cut)} below zero left out")
+    _print(console, f"{result.layer}: relative error {result.error:.3f}, {_clipped_text(result.negative_fraction)} below zero left out")
     if len(files) > 1:
         _print(console, f"{len(result.images)} looked at, {len(result.failed)} not")
     for path in written:

@@ -129,7 +129,7 @@ def evaluate(
         )
     if recipe:
         study = find_recipe(recipe, loaded)
-        chosen_methods, pairs = list(study.methods), study.compared
+        chosen_methods, pairs = list(study.methods), study.compared_pairs
         chosen_metrics = chosen_metrics if metrics else list(study.metrics)
     with progress_bar(console) as progress:
         task = progress.add_task("evaluating", total=None)
@@ -235,9 +235,9 @@ def _print_verdicts(
             pair = next((c for c in comparisons if c.metric == metric and {c.first, c.second} == set(order[:2])), None)
             if pair is None:  # measured of one of them only
                 continue
-            difference = pair.difference if pair.first == order[0] else pair.difference.turned
+            difference = pair.difference if pair.first == order[0] else pair.difference.negated
             verdict = f"{pair.winner} is better" if pair.winner else "cannot be told apart"
-            verdict = "the same map" if pair.same else verdict
+            verdict = "the same map" if pair.same_map else verdict
             verdict_table.add_row(
                 escape(metric),
                 *map(escape, order[:2]),
@@ -246,8 +246,8 @@ def _print_verdicts(
                 verdict,
             )
         console.print(verdict_table)
-    for similarity in evaluation.likenesses:
-        if similarity.same:
+    for similarity in evaluation.map_similarities:
+        if similarity.same_map:
             console.print(
                 f"{similarity.first} and {similarity.second} are the same map up to a positive factor, on every picture "
                 f"(largest difference {similarity.differences.max():.1g} of the maximum): between them there is no winner.",

@@ -45,7 +45,7 @@ def open_model_and_data(
         return load(model, arch=arch, trust_code=trust_code, labels=labels), dataset
     if boxes is not None:
         raise DataError(f"{data} knows what is where: --boxes is for folders.")
-    loaded = load(model, arch=arch, trust_code=trust_code, labels=labels) if benchmark(data).model else None
+    loaded = load(model, arch=arch, trust_code=trust_code, labels=labels) if benchmark(data).needs_model else None
     return open_benchmark(data, loaded, count=N_TOYBOX_SCENES if count is None else count, seed=seed)
 
 
@@ -83,7 +83,7 @@ def reopen_model_and_data(source: Mapping[str, Any], *, record_path: str, seed: 
         )
 
     if data.startswith(PREFIX):
-        loaded = model() if benchmark(data).model else None
+        loaded = model() if benchmark(data).needs_model else None
         return open_benchmark(data, loaded, count=N_TOYBOX_SCENES if count is None else count, seed=seed)
     if is_training_folder(data):
         return model(), _validation_set(data, boxes, trust_code)

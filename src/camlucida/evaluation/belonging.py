@@ -9,7 +9,7 @@ from camlucida.data.datasets import Dataset, dataset_hash, sample_indices
 from camlucida.models.model import Model
 
 
-def other_weights(plan: Mapping[str, Any], model: Model) -> str:
+def weights_mismatch(plan: Mapping[str, Any], model: Model) -> str:
     """How the model is not the one of the run, or nothing."""
     if model.weights_hash == plan["weights"]:
         return ""
@@ -21,13 +21,13 @@ def other_images(plan: Mapping[str, Any], data: Dataset, known: str | None = Non
 
     known  the identity of these pictures, where it has just been computed
     """
-    now = known or dataset_hash(data, sample_indices(len(data), plan["pictures"], plan["seed"]))
-    if now == plan["data_hash"]:
+    current = known or dataset_hash(data, sample_indices(len(data), plan["pictures"], plan["seed"]))
+    if current == plan["data_hash"]:
         return ""
     return f"{data.name} has other pictures, labels or boxes now, or other masks"
 
 
 def mismatch(plan: Mapping[str, Any], model: Model | None, data: Dataset | None) -> str:
     """What of the model and the data is not as it was when the run was made, or nothing."""
-    said = other_weights(plan, model) if model is not None else ""
-    return said or (other_images(plan, data) if data is not None else "")
+    reason = weights_mismatch(plan, model) if model is not None else ""
+    return reason or (other_images(plan, data) if data is not None else "")

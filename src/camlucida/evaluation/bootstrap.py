@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from camlucida.evaluation.records import NOTHING, Cells, is_plain, weighted
-from camlucida.evaluation.statistics import ROOM, Floats, drawn_means, resamples
+from camlucida.evaluation.records import EMPTY_COLUMN, MetricColumn, is_plain_mean, aggregate_draws
+from camlucida.evaluation.statistics import MAX_NUMBERS, Floats, resampled_means, resamples
 from camlucida.metrics import MetricOutput
 
 
@@ -21,7 +21,7 @@ class Bootstrap:
         values: Every metric, by its name in the tables.
     """
 
-    def __init__(self, cells: Mapping[tuple[str, str], Cells], values: Mapping[str, MetricOutput]) -> None:
+    def __init__(self, cells: Mapping[tuple[str, str], MetricColumn], values: Mapping[str, MetricOutput]) -> None:
         self._cells, self._values = cells, values
         self._numbers: dict[tuple[str, str, int, int], Floats] = {}
         self._draws: dict[tuple[int, int], list[Floats]] = {}
@@ -29,42 +29,42 @@ class Bootstrap:
     @cached_property
     def images(self) -> NDArray[np.int64]:
         """The numbers of the images with any measurement, in order: what is drawn."""
-        return np.unique(np.concatenate([NOTHING.index, *(cells.index for cells in self._cells.values())]))
+        return np.unique(np.concatenate([EMPTY_COLUMN.index, *(cells.index for cells in self._cells.values())]))
 
-    def numbers(self, metric: str, method: str, draws: int, seed: int) -> Floats:
+    def values(self, metric: str, method: str, draws: int, seed: int) -> Floats:
         """Return the number of a method by a metric in every draw: `(draws,)`, NaN where nothing was measured."""
         key = (metric, method, draws, seed)
-        if key not in self._numbers and is_plain(self._values[metric]) and (metric, method) in self._cells:
+        if key not in self._numbers and is_plain_mean(self._values[metric]) and (metric, method) in self._cells:
             self._draw_means(draws, seed)
         if key not in self._numbers:
-            cells = self._cells.get((metric, method), NOTHING)
-            self._numbers[key] = self.of_cells(cells, self._values[metric], draws, seed)
+            column = self._cells.get((metric, method), EMPTY_COLUMN)
+            self._numbers[key] = self.column_values(column, self._values[metric], draws, seed)
         return self._numbers[key]
 
-    def of_cells(self, cells: Cells, meaning: MetricOutput, draws: int, seed: int) -> Floats:
+    def column_values(self, column: MetricColumn, output: MetricOutput, draws: int, seed: int) -> Floats:
         """Return the number of some cells in every draw of all images: `(draws,)`."""
-        if not len(cells.values):
+        if not len(column.values):
             return np.full(draws, np.nan)
-        at = np.searchsorted(self.images, cells.index)
-        parts = [weighted(cells, meaning, drawn[:, at]) for drawn in self._resamples(draws, seed)]
+        columns = np.searchsorted(self.images, column.index)
+        parts = [aggregate_draws(column, output, drawn[:, columns]) for drawn in self._resamples(draws, seed)]
         return np.concatenate(parts)
 
     def _draw_means(self, draws: int, seed: int) -> None:
         """Compute all plain means at once: one product of matrices."""
-        plain = [key for key, cells in self._cells.items() if is_plain(self._values[key[0]])]
+        plain = [key for key, cells in self._cells.items() if is_plain_mean(self._values[key[0]])]
         if not plain:
             return
         values = np.full((len(self.images), len(plain)), np.nan)
         for column, key in enumerate(plain):
             cells = self._cells[key]
             values[np.searchsorted(self.images, cells.index), column] = cells.values
-        means = [drawn_means(drawn, values) for drawn in self._resamples(draws, seed)]
+        means = [resampled_means(drawn, values) for drawn in self._resamples(draws, seed)]
         for key, column in zip(plain, np.concatenate(means).T, strict=True):
             self._numbers[(*key, draws, seed)] = column
 
     def _resamples(self, draws: int, seed: int) -> Iterable[Floats]:
         """Return the draws of images, which are kept where they are small."""
-        if draws * len(self.images) > ROOM:
+        if draws * len(self.images) > MAX_NUMBERS:
             return resamples(len(self.images), draws, seed)
         if (draws, seed) not in self._draws:
             self._draws[draws, seed] = list(resamples(len(self.images), draws, seed))

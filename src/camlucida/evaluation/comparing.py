@@ -9,16 +9,16 @@ from typing import Literal
 import numpy as np
 
 from camlucida.evaluation.statistics import (
-    LEVEL,
+    SIGNIFICANCE_LEVEL,
     Floats,
     Interval,
-    by_spread,
-    differences_of,
-    holm,
+    bootstrap_p,
+    paired_differences,
+    holm_correction,
     kendall,
-    mcnemar,
-    percentiles,
-    signed_rank,
+    mcnemar_p,
+    percentile_interval,
+    wilcoxon_p,
 )
 
 Test = Literal["McNemar", "Wilcoxon", "bootstrap"]
@@ -51,13 +51,13 @@ class Comparison:
     n: int
     invalid: tuple[int, int]
     better: str
-    same: bool = False
+    same_map: bool = False
 
     @property
     def winner(self) -> str:
         """Which of the two is better by the corrected test and the interval; "" where it cannot be said."""
         apart = self.difference.low > 0 or self.difference.high < 0
-        if self.same or self.better == "neither" or not self.corrected <= LEVEL or not apart:
+        if self.same_map or self.better == "neither" or not self.corrected <= SIGNIFICANCE_LEVEL or not apart:
             return ""
         return self.first if (self.difference.value > 0) == (self.better == "high") else self.second
 
@@ -83,17 +83,17 @@ class Agreement:
     per_image: Floats
 
 
-def compared(
+def compare_values(
     metric: str,
     names: tuple[str, str],
     better: str,
     values: tuple[Floats, Floats],
     invalid: tuple[int, int],
-    number: float,
+    difference: float,
     drawn: Floats,
     *,
     over_images: bool,
-    same: bool,
+    same_map: bool,
 ) -> Comparison:
     """One comparison, before it is corrected for others.
 
@@ -101,43 +101,43 @@ def compared(
     number, drawn  the difference, and what it was in each draw of the pictures
     over_pictures  whether the difference is the mean of those of the pictures
     """
-    one, two = values
-    differences = differences_of(one, two)
-    test, p = _tested(one, two, number, drawn, over_images)
-    gained = -differences if better == "low" else differences
-    share = 1 / max(len(one), 1)
+    first, second = values
+    differences = paired_differences(first, second)
+    test, p = _test(first, second, difference, drawn, over_images)
+    gains = -differences if better == "low" else differences
+    per_image_weight = 1 / max(len(first), 1)
     return Comparison(
         metric,
         *names,
-        percentiles(number, drawn),
+        percentile_interval(difference, drawn),
         p,
         p,
         test,
-        float((gained > 0).sum() * share),
-        float((gained < 0).sum() * share),
-        len(one),
+        float((gains > 0).sum() * per_image_weight),
+        float((gains < 0).sum() * per_image_weight),
+        len(first),
         invalid,
         better,
-        same,
+        same_map,
     )
 
 
-def _tested(one: Floats, two: Floats, number: float, drawn: Floats, over_images: bool) -> tuple[Test, float]:
-    if not len(one):
+def _test(first: Floats, second: Floats, difference: float, drawn: Floats, over_images: bool) -> tuple[Test, float]:
+    if not len(first):
         return "bootstrap", float("nan")
     if not over_images:
-        return "bootstrap", by_spread(number, drawn)
-    if np.isin(one, (0, 1)).all() and np.isin(two, (0, 1)).all():
-        return "McNemar", mcnemar(int((one > two).sum()), int((one < two).sum()))
-    return "Wilcoxon", signed_rank(differences_of(one, two))
+        return "bootstrap", bootstrap_p(difference, drawn)
+    if np.isin(first, (0, 1)).all() and np.isin(second, (0, 1)).all():
+        return "McNemar", mcnemar_p(int((first > second).sum()), int((first < second).sum()))
+    return "Wilcoxon", wilcoxon_p(paired_differences(first, second))
 
 
-def corrected(found: Sequence[Comparison]) -> list[Comparison]:
+def holm_corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The same comparisons, corrected for their number."""
-    return [replace(c, corrected=p) for c, p in zip(found, holm([c.p for c in found]), strict=True)]
+    return [replace(c, corrected=p) for c, p in zip(comparisons, holm_correction([c.p for c in comparisons]), strict=True)]
 
 
-def agreed(
+def metric_agreement(
     metrics: Sequence[str], methods: Sequence[str], numbers: Floats, drawn: Floats, images: Floats
 ) -> Agreement:
     """Agreement of metrics, all turned so that more is better.
@@ -146,14 +146,14 @@ def agreed(
     drawn     (draws, metrics, methods)
     pictures  (n, metrics, methods) NaN where not measured
     """
-    tau, each = kendall(numbers), kendall(drawn)
+    tau, tau_drawn = kendall(numbers), kendall(drawn)
     low, high = np.full((2, *tau.shape), np.nan)
     of_images = kendall(images)
     mean = np.full_like(tau, np.nan)
-    for place in np.ndindex(*tau.shape):
-        found = percentiles(float(tau[place]), each[(slice(None), *place)])
-        low[place], high[place] = found.low, found.high
-        known = of_images[(slice(None), *place)]
+    for pair in np.ndindex(*tau.shape):
+        interval = percentile_interval(float(tau[pair]), tau_drawn[(slice(None), *pair)])
+        low[pair], high[pair] = interval.low, interval.high
+        known = of_images[(slice(None), *pair)]
         known = known[~np.isnan(known)]
-        mean[place] = known.mean() if len(known) else np.nan
+        mean[pair] = known.mean() if len(known) else np.nan
     return Agreement(tuple(metrics), tuple(methods), tau, low, high, mean)

@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 
 from camlucida.errors import MetricError, nearest
 from camlucida.evaluation.bootstrap import Bootstrap
-from camlucida.evaluation.comparing import Agreement, Comparison, agreed, compared, corrected
+from camlucida.evaluation.comparing import Agreement, Comparison, metric_agreement, compare_values, holm_corrected
 from camlucida.evaluation.records import (
-    NOTHING,
-    Cells,
-    Likeness,
+    EMPTY_COLUMN,
+    MetricColumn,
+    MapSimilarity,
     Image,
     Summary,
-    cells_of,
-    joined,
-    named,
-    number_of,
+    column_of,
+    concatenate_columns,
+    value_name,
+    aggregate,
 )
-from camlucida.evaluation.statistics import DRAWS, Floats, percentiles
-from camlucida.evaluation.store import LIKENESS, Store
+from camlucida.evaluation.statistics import N_BOOTSTRAP, Floats, percentile_interval
+from camlucida.evaluation.store import SIMILARITY_METRICS, Store
 from camlucida.metrics import Preset, MetricOutput, find
 
 
@@ -53,16 +53,16 @@ class Evaluation:
     @cached_property
     def images(self) -> Mapping[int, Image]:
         """Every picture that could be read, by its number in the data set."""
-        found: dict[int, Image] = {}
+        images: dict[int, Image] = {}
         names = ["index", "picture", "label", "predicted", "target", "correct", "confidence"]
         for table in Store(self.path).tables(names):
             for row in table.filter(table["predicted"].is_valid()).group_by(names).aggregate([]).to_pylist():
-                index, image, label, *said = (row[name] for name in names)
-                found[index] = Image(index, image, label or "", *said)
-        return dict(sorted(found.items()))
+                index, image, label, *details = (row[name] for name in names)
+                images[index] = Image(index, image, label or "", *details)
+        return dict(sorted(images.items()))
 
     @cached_property
-    def blind(self) -> tuple[str, ...]:
+    def uninformative(self) -> tuple[str, ...]:
         """The controls that do not know where the object is: what a method has to be better than."""
         entries = [entry for entry in self.plan["methods"] if "control" in entry]
         return tuple(entry["name"] for entry in entries if entry["knows"] != "the truth")
@@ -71,57 +71,57 @@ class Evaluation:
     def presets(self) -> Mapping[str, Preset]:
         """What gives each number, by the number's name in the tables."""
         return {
-            named(preset, value): preset for preset in map(find, self.plan["metrics"]) for value in preset.metric.gives
+            value_name(preset, value): preset for preset in map(find, self.plan["metrics"]) for value in preset.metric.outputs
         }
 
     @cached_property
     def values(self) -> Mapping[str, MetricOutput]:
         """Every number that was measured, by its name in the tables."""
         presets = map(find, self.plan["metrics"])
-        return {named(preset, value): meaning for preset in presets for value, meaning in preset.metric.gives.items()}
+        return {value_name(preset, value): meaning for preset in presets for value, meaning in preset.metric.outputs.items()}
 
     @cached_property
     def failures(self) -> tuple[tuple[str, str, str], ...]:
         """(picture, method, reason) of what could not be measured at all."""
-        found: dict[tuple[str, str, str], None] = {}
+        failures: dict[tuple[str, str, str], None] = {}
         for table in Store(self.path).tables(["picture", "method", "error"]):
             failed = table.filter(table["error"].is_valid())
             for row in failed.to_pylist():
-                found[row["picture"], row["method"] or "", row["error"]] = None
-        return tuple(found)
+                failures[row["picture"], row["method"] or "", row["error"]] = None
+        return tuple(failures)
 
     @cached_property
-    def likenesses(self) -> tuple[Likeness, ...]:
+    def map_similarities(self) -> tuple[MapSimilarity, ...]:
         """How alike the maps of those methods were that the run was to compare map by map."""
-        found: dict[tuple[str, str, str], list[float]] = {}
-        for table in Store(self.path).tables(["method", "metric", "preset", "value", "valid"]) if self.compared else ():
+        by_pair: dict[tuple[str, str, str], list[float]] = {}
+        for table in Store(self.path).tables(["method", "metric", "preset", "value", "valid"]) if self.compared_pairs else ():
             for row in table.filter(table["preset"].is_valid()).to_pylist():
-                if row["metric"] in LIKENESS and row["valid"]:
-                    found.setdefault((row["method"], row["preset"], row["metric"]), []).append(row["value"])
+                if row["metric"] in SIMILARITY_METRICS and row["valid"]:
+                    by_pair.setdefault((row["method"], row["preset"], row["metric"]), []).append(row["value"])
         return tuple(
-            Likeness(*pair, *(np.array(found.get((*pair, metric), []), dtype=np.float64) for metric in LIKENESS))
-            for pair in self.compared
+            MapSimilarity(*pair, *(np.array(by_pair.get((*pair, metric), []), dtype=np.float64) for metric in SIMILARITY_METRICS))
+            for pair in self.compared_pairs
         )
 
-    def same(self, first: str, second: str) -> bool:
+    def same_maps(self, first: str, second: str) -> bool:
         """Whether the run compared their maps and found them equal up to a positive factor."""
-        return any({alike.first, alike.second} == {first, second} and alike.same for alike in self.likenesses)
+        return any({similarity.first, similarity.second} == {first, second} and similarity.same_map for similarity in self.map_similarities)
 
     @property
-    def compared(self) -> tuple[tuple[str, str], ...]:
+    def compared_pairs(self) -> tuple[tuple[str, str], ...]:
         return tuple((first, second) for first, second in self.plan["compared"])
 
-    def cells(self, metric: str, method: str) -> Cells:
+    def column(self, metric: str, method: str) -> MetricColumn:
         """What was measured of `metric` by `method`; `MetricError` for names unknown."""
-        for what, name, known in (("metric", metric, self.values), ("method", method, self.methods)):
+        for kind, name, known in (("metric", metric, self.values), ("method", method, self.methods)):
             if name not in known:
-                raise MetricError(f"no {what} {name!r} in this run.{nearest(name, known)} It has {', '.join(known)}.")
-        return self._cells.get((metric, method), NOTHING)
+                raise MetricError(f"no {kind} {name!r} in this run.{nearest(name, known)} It has {', '.join(known)}.")
+        return self._columns.get((metric, method), EMPTY_COLUMN)
 
     @cached_property
-    def _cells(self) -> dict[tuple[str, str], Cells]:
+    def _columns(self) -> dict[tuple[str, str], MetricColumn]:
         """Everything but curves that no number is pooled from: those are most of a run, and only reports draw them."""
-        found: dict[tuple[str, str], list[Cells]] = {}
+        columns: dict[tuple[str, str], list[MetricColumn]] = {}
         pooled = {name for name, meaning in self.values.items() if meaning.pool}
         for table in Store(self.path).tables(
             ["index", "label", "method", "metric", "value", "valid", "curve", "error"]
@@ -131,94 +131,94 @@ class Evaluation:
             for i, key in enumerate(zip(measured["metric"], measured["method"], strict=True)):
                 if key[0] in self.values:
                     rows.setdefault(key, []).append(i)
-            for key, its in rows.items():
-                found.setdefault(key, []).append(cells_of(measured, its, key[0] in pooled))
-        return {key: joined(parts, self.values[key[0]]) for key, parts in found.items()}
+            for key, indices in rows.items():
+                columns.setdefault(key, []).append(column_of(measured, indices, key[0] in pooled))
+        return {key: concatenate_columns(parts, self.values[key[0]]) for key, parts in columns.items()}
 
     def curves(self, metric: str, method: str) -> Floats | None:
         """The curves (n, m) of a metric that keeps them, in the order of `cells`; None where it keeps none."""
-        found: list[Any] = []
+        curves: list[Any] = []
         for table in Store(self.path).tables(["method", "metric", "curve"]):
             columns = table.filter(table["curve"].is_valid()).to_pydict()
             names = zip(columns["metric"], columns["method"], columns["curve"], strict=True)
-            found += [curve for of, by, curve in names if (of, by) == (metric, method)]
-        return np.array(found, dtype=np.float64) if found else None
+            curves += [curve for name, explainer, curve in names if (name, explainer) == (metric, method)]
+        return np.array(curves, dtype=np.float64) if curves else None
 
     def summary(
         self,
         metric: str,
         method: str,
         *,
-        only: NDArray[np.int64] | None = None,
-        draws: int = DRAWS,
+        indices: NDArray[np.int64] | None = None,
+        draws: int = N_BOOTSTRAP,
         seed: int = 0,
     ) -> Summary:
         """One cell of the table; of `only` some of the pictures, by their numbers in the data set."""
-        meaning, cells = self.values[metric], self.cells(metric, method)
-        if only is None:
-            drawn = self._bootstrap.numbers(metric, method, draws, seed)
+        output, column = self.values[metric], self.column(metric, method)
+        if indices is None:
+            drawn = self._bootstrap.values(metric, method, draws, seed)
         else:
-            cells = cells.only(only)
-            drawn = self._bootstrap.of_cells(cells, meaning, draws, seed)
-        found = percentiles(number_of(cells, meaning), drawn)
+            column = column.select(indices)
+            drawn = self._bootstrap.column_values(column, output, draws, seed)
+        interval = percentile_interval(aggregate(column, output), drawn)
         return Summary(
             method,
             metric,
-            found.value,
-            found.low,
-            found.high,
-            len(cells.values),
-            int((~cells.valid).sum()),
-            meaning.better,
+            interval.value,
+            interval.low,
+            interval.high,
+            len(column.values),
+            int((~column.valid).sum()),
+            output.better,
             method in self.controls,
         )
 
-    def table(self, **how: Any) -> list[Summary]:
+    def table(self, **options: Any) -> list[Summary]:
         """Every method by every metric."""
-        return [self.summary(metric, method, **how) for metric in self.values for method in self.methods]
+        return [self.summary(metric, method, **options) for metric in self.values for method in self.methods]
 
-    def compare(self, metric: str, first: str, second: str, *, draws: int = DRAWS, seed: int = 0) -> Comparison:
+    def compare(self, metric: str, first: str, second: str, *, draws: int = N_BOOTSTRAP, seed: int = 0) -> Comparison:
         """Two methods by one metric, paired by picture. Of many comparisons see `comparisons`: it corrects for them."""
-        meaning = self.values.get(metric, MetricOutput("neither"))
-        cells = [self.cells(metric, name) for name in (first, second)]
-        of_first, of_second = (c.index[~np.isnan(c.values)] for c in cells)
-        both = np.intersect1d(of_first, of_second)
-        one, two = (c.only(both) for c in cells)
+        output = self.values.get(metric, MetricOutput("neither"))
+        columns = [self.column(metric, name) for name in (first, second)]
+        indices_first, indices_second = (c.index[~np.isnan(c.values)] for c in columns)
+        shared = np.intersect1d(indices_first, indices_second)
+        shared_first, shared_second = (c.select(shared) for c in columns)
         drawn = [
-            self._bootstrap.numbers(metric, name, draws, seed)
-            if len(both) == len(whole.values)
-            else self._bootstrap.of_cells(part, meaning, draws, seed)
-            for name, whole, part in zip((first, second), cells, (one, two), strict=True)
+            self._bootstrap.values(metric, name, draws, seed)
+            if len(shared) == len(whole.values)
+            else self._bootstrap.column_values(part, output, draws, seed)
+            for name, whole, part in zip((first, second), columns, (shared_first, shared_second), strict=True)
         ]
-        return compared(
+        return compare_values(
             metric,
             (first, second),
-            meaning.better,
-            (one.values, two.values),
-            (int((~one.valid).sum()), int((~two.valid).sum())),
-            number_of(one, meaning) - number_of(two, meaning),
+            output.better,
+            (shared_first.values, shared_second.values),
+            (int((~shared_first.valid).sum()), int((~shared_second.valid).sum())),
+            aggregate(shared_first, output) - aggregate(shared_second, output),
             drawn[0] - drawn[1],
-            same=self.same(first, second),
-            over_images=meaning.pool is None
-            and (meaning.mean == "pictures" or bool(np.isin(one.values, (0, 1)).all())),
+            same_map=self.same_maps(first, second),
+            over_images=output.pool is None
+            and (output.mean == "pictures" or bool(np.isin(shared_first.values, (0, 1)).all())),
         )
 
     def comparisons(
-        self, metrics: Sequence[str] | None = None, methods: Sequence[str] | None = None, **how: Any
+        self, metrics: Sequence[str] | None = None, methods: Sequence[str] | None = None, **options: Any
     ) -> list[Comparison]:
         """Every two methods (not controls) by every metric that says which way is good, Holm-corrected together."""
         chosen = [m for m in self.methods if m not in self.controls] if methods is None else methods
         judging = [m for m in metrics or self.values if self.values[m].better != "neither"]
-        measured = {m: [c for c in chosen if len(self.cells(m, c).values)] for m in judging}
+        measured = {m: [c for c in chosen if len(self.column(m, c).values)] for m in judging}
         pairs = [(metric, *pair) for metric in judging for pair in combinations(measured[metric], 2)]
-        return corrected([self.compare(*pair, **how) for pair in pairs])
+        return holm_corrected([self.compare(*pair, **options) for pair in pairs])
 
     def agreement(
         self,
         metrics: Sequence[str] | None = None,
         methods: Sequence[str] | None = None,
         *,
-        draws: int = DRAWS,
+        draws: int = N_BOOTSTRAP,
         seed: int = 0,
     ) -> Agreement:
         """How far metrics put the methods (not controls, unless named) in the same order."""
@@ -226,17 +226,17 @@ class Evaluation:
         judging = [
             m
             for m in metrics or self.values
-            if self.values[m].better != "neither" and all(len(self.cells(m, method).values) for method in chosen)
+            if self.values[m].better != "neither" and all(len(self.column(m, method).values) for method in chosen)
         ]
         signs = np.array([-1.0 if self.values[m].better == "low" else 1.0 for m in judging])[:, None]
         shape = (len(judging), len(chosen))
-        numbers = np.array([number_of(self.cells(m, c), self.values[m]) for m in judging for c in chosen])
-        drawn = np.array([self._bootstrap.numbers(m, c, draws, seed) for m in judging for c in chosen])
+        numbers = np.array([aggregate(self.column(m, c), self.values[m]) for m in judging for c in chosen])
+        drawn = np.array([self._bootstrap.values(m, c, draws, seed) for m in judging for c in chosen])
         images = np.full((len(self._bootstrap.images), *shape), np.nan)
-        for place in np.ndindex(*shape):
-            cells = self.cells(judging[place[0]], chosen[place[1]])
-            images[(np.searchsorted(self._bootstrap.images, cells.index), *place)] = cells.values
-        return agreed(
+        for pair in np.ndindex(*shape):
+            column = self.column(judging[pair[0]], chosen[pair[1]])
+            images[(np.searchsorted(self._bootstrap.images, column.index), *pair)] = column.values
+        return metric_agreement(
             judging,
             chosen,
             signs * numbers.reshape(shape),
@@ -246,12 +246,12 @@ class Evaluation:
 
     @cached_property
     def _bootstrap(self) -> Bootstrap:
-        return Bootstrap(self._cells, self.values)
+        return Bootstrap(self._columns, self.values)
 
-    def drawn(self, metric: str, method: str, *, draws: int = DRAWS, seed: int = 0) -> Floats:
+    def bootstrap_values(self, metric: str, method: str, *, draws: int = N_BOOTSTRAP, seed: int = 0) -> Floats:
         """(draws,) the number of a method each time the pictures are drawn again: paired over methods and metrics."""
-        self.cells(metric, method)  # refuses unknown names
-        return self._bootstrap.numbers(metric, method, draws, seed)
+        self.column(metric, method)  # refuses unknown names
+        return self._bootstrap.values(metric, method, draws, seed)
 
     def costs(self) -> dict[tuple[str, str], tuple[float, float]]:
         """(method, metric or preset) -> forwards and seconds a picture."""

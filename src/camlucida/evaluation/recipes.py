@@ -12,7 +12,7 @@ from camlucida.engine import profile_calls, copy_of
 from camlucida.errors import DataError, nearest
 from camlucida.models.model import Model
 
-CONVOLUTIONS = 6
+N_CONVOLUTIONS = 6
 """How many of the last convolutional layers are looked at."""
 
 
@@ -25,7 +25,7 @@ class Recipe:
 
     methods: tuple[str, ...]
     metrics: tuple[str, ...]
-    compared: tuple[tuple[str, str], ...] = ()
+    compared_pairs: tuple[tuple[str, str], ...] = ()
 
 
 def cam_vs_gradcam(model: Model) -> Recipe:
@@ -48,10 +48,10 @@ def recipe(name: str, model: Model) -> Recipe:
     return RECIPES[name](model)
 
 
-def last_convolutions(model: Model, count: int = CONVOLUTIONS) -> list[str]:
+def last_convolutions(model: Model, n: int = N_CONVOLUTIONS) -> list[str]:
     """The names of the last convolutional layers that ran and keep the places of the picture, in their order."""
-    sides = model.preprocessing.size
-    found = profile_calls(copy_of(model.network), torch.zeros(1, len(model.preprocessing.mean), *sides))
-    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    names = [e.name for e in found.module_calls if isinstance(e.module, kinds) and e.layout is not None]
-    return list(dict.fromkeys(names))[-count:]
+    size = model.preprocessing.size
+    profile = profile_calls(copy_of(model.network), torch.zeros(1, len(model.preprocessing.mean), *size))
+    types = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    names = [e.name for e in profile.module_calls if isinstance(e.module, types) and e.layout is not None]
+    return list(dict.fromkeys(names))[-n:]

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from camlucida.evaluation.statistics import Floats, drawn_class_means, drawn_means
+from camlucida.evaluation.statistics import Floats, resampled_class_means, resampled_means
 from camlucida.metrics import DatasetReduction, Preset, MetricOutput
 
-SAME = 1e-3
+SAME_MAP_TOLERANCE = 1e-3
 """Maps whose largest difference is below this share of their maximum are one map: about what float32 costs."""
 
 
@@ -40,7 +40,7 @@ class Summary:
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class MetricColumn:
     """All that was measured of one metric by one method, in the order of the pictures.
 
     index    (n,) which pictures
@@ -56,11 +56,11 @@ class Cells:
     classes: NDArray[Any]
     curves: NDArray[np.floating[Any]] | None
 
-    def only(self, index: NDArray[np.int64]) -> Cells:
+    def select(self, index: NDArray[np.int64]) -> MetricColumn:
         """Those of some of the pictures."""
-        at = np.isin(self.index, index)
-        curves = None if self.curves is None else self.curves[at]
-        return Cells(self.index[at], self.values[at], self.valid[at], self.classes[at], curves)
+        selected = np.isin(self.index, index)
+        curves = None if self.curves is None else self.curves[selected]
+        return MetricColumn(self.index[selected], self.values[selected], self.valid[selected], self.classes[selected], curves)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Image:
 
 
 @dataclass(frozen=True, eq=False)
-class Likeness:
+class MapSimilarity:
     """How alike the maps of two methods were, picture by picture; pictures with a map of one value are left out.
 
     correlations   (n,) Spearman's, of the signed maps at the finer one's grid
@@ -90,75 +90,75 @@ class Likeness:
     differences: Floats
 
     @property
-    def same(self) -> bool:
+    def same_map(self) -> bool:
         """Whether they are the same map up to a positive factor, on every picture."""
-        return bool(len(self.differences)) and bool((self.differences < SAME).all())
+        return bool(len(self.differences)) and bool((self.differences < SAME_MAP_TOLERANCE).all())
 
 
-NOTHING = Cells(np.empty(0, dtype=np.int64), np.empty(0), np.empty(0, dtype=bool), np.empty(0, dtype=object), None)
+EMPTY_COLUMN = MetricColumn(np.empty(0, dtype=np.int64), np.empty(0), np.empty(0, dtype=bool), np.empty(0, dtype=object), None)
 """Of a metric that could be asked of no picture."""
 
 
-def named(preset: Preset, value: str) -> str:
+def value_name(preset: Preset, value: str) -> str:
     """What a value is called in tables: by itself, or with the preset that it was measured by."""
     return value if preset.name == preset.metric.name else f"{preset.name}:{value}"
 
 
-def cells_of(columns: Mapping[str, Sequence[Any]], rows: Sequence[int], with_curves: bool) -> Cells:
+def column_of(columns: Mapping[str, Sequence[Any]], rows: Sequence[int], with_curves: bool) -> MetricColumn:
     """The cells of some rows of one part; what could not be judged is NaN."""
 
-    def of(name: str) -> list[Any]:
+    def values_of(name: str) -> list[Any]:
         return [columns[name][i] for i in rows]
 
-    valid = np.array(of("valid"), dtype=bool)
-    return Cells(
-        np.array(of("index"), dtype=np.int64),
-        np.where(valid, np.array(of("value"), dtype=np.float64), np.nan),
+    valid = np.array(values_of("valid"), dtype=bool)
+    return MetricColumn(
+        np.array(values_of("index"), dtype=np.int64),
+        np.where(valid, np.array(values_of("value"), dtype=np.float64), np.nan),
         valid,
-        np.array([label or "" for label in of("label")], dtype=object),
-        np.array(of("curve"), dtype=np.float32) if with_curves else None,
+        np.array([label or "" for label in values_of("label")], dtype=object),
+        np.array(values_of("curve"), dtype=np.float32) if with_curves else None,
     )
 
 
-def joined(parts: Sequence[Cells], meaning: MetricOutput) -> Cells:
+def concatenate_columns(parts: Sequence[MetricColumn], output: MetricOutput) -> MetricColumn:
     values, valid = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "valid"))
     curves = [part.curves for part in parts if part.curves is not None]
-    return Cells(
+    return MetricColumn(
         np.concatenate([part.index for part in parts]),
-        values if meaning.better == "neither" else np.where(valid, values, meaning.worst),
+        values if output.better == "neither" else np.where(valid, values, output.worst),
         valid,
         np.concatenate([part.classes for part in parts]),
         np.concatenate(curves) if curves else None,
     )
 
 
-def number_of(cells: Cells, meaning: MetricOutput) -> float:
+def aggregate(column: MetricColumn, output: MetricOutput) -> float:
     """The number of all the pictures; NaN of none."""
-    return float(weighted(cells, meaning, np.ones((1, len(cells.values))))[0]) if len(cells.values) else float("nan")
+    return float(aggregate_draws(column, output, np.ones((1, len(column.values))))[0]) if len(column.values) else float("nan")
 
 
-def weighted(cells: Cells, meaning: MetricOutput, drawn: Floats) -> Floats:
+def aggregate_draws(column: MetricColumn, output: MetricOutput, drawn: Floats) -> Floats:
     """The numbers (draws,) of the pictures, each as often as it is drawn: (draws, n)."""
-    if meaning.pool is not None:
-        return _pooled(cells, meaning.pool, drawn)
-    values = cells.values[:, None]
-    if meaning.mean == "classes":
-        _, classes = np.unique(cells.classes.astype(str), return_inverse=True)
-        return drawn_class_means(drawn, values, classes)[:, 0]
-    return drawn_means(drawn, values)[:, 0]
+    if output.pool is not None:
+        return _reduce_draws(column, output.pool, drawn)
+    values = column.values[:, None]
+    if output.mean == "classes":
+        _, classes = np.unique(column.classes.astype(str), return_inverse=True)
+        return resampled_class_means(drawn, values, classes)[:, 0]
+    return resampled_means(drawn, values)[:, 0]
 
 
-def _pooled(cells: Cells, pool: Callable[[Tensor], float], drawn: Floats) -> Floats:
-    if cells.curves is None:
+def _reduce_draws(column: MetricColumn, reduction: Callable[[Tensor], float], drawn: Floats) -> Floats:
+    if column.curves is None:
         return np.full(len(drawn), np.nan)
-    curves = torch.from_numpy(cells.curves).double()
-    if isinstance(pool, DatasetReduction):
+    curves = torch.from_numpy(column.curves).double()
+    if isinstance(reduction, DatasetReduction):
         weights = torch.from_numpy(drawn / drawn.sum(1, keepdims=True))
-        found: Floats = pool.whole(weights @ pool.each(curves)).numpy()
-        return found
-    times = torch.from_numpy(drawn.astype(np.int64))
-    return np.array([pool(curves.repeat_interleave(row, 0)) for row in times], dtype=np.float64)
+        values: Floats = reduction.from_mean(weights @ reduction.per_image(curves)).numpy()
+        return values
+    counts = torch.from_numpy(drawn.astype(np.int64))
+    return np.array([reduction(curves.repeat_interleave(row, 0)) for row in counts], dtype=np.float64)
 
 
-def is_plain(meaning: MetricOutput) -> bool:
-    return meaning.pool is None and meaning.mean == "pictures"
+def is_plain_mean(output: MetricOutput) -> bool:
+    return output.pool is None and output.mean == "pictures"

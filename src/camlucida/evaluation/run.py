@@ -18,14 +18,14 @@ from camlucida.engine.cost import track_cost
 from camlucida.error_context import describe_network_error, raised_by_network
 from camlucida.errors import CamlucidaError, DataError, LayerError, MethodError, TargetError
 from camlucida.evaluation.evaluation import Evaluation
-from camlucida.evaluation.records import named
-from camlucida.evaluation.store import LIKENESS, Row, Store
+from camlucida.evaluation.records import value_name
+from camlucida.evaluation.store import SIMILARITY_METRICS, Row, Store
 from camlucida.evidence import MetricInputs, Explainer, MethodExplainer
 from camlucida.explaining import as_model, versions
 from camlucida.methods import find as find_method
 from camlucida.metrics import Metric, Preset
 from camlucida.metrics import find as find_metric
-from camlucida.model_input import ModelInput, look
+from camlucida.model_input import ModelInput, prepare_input
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments, shown
 from camlucida.request import MethodSpec, check_layer, check_layer_spec, several_layers
@@ -33,7 +33,7 @@ from camlucida.targets import class_index, class_label
 from camlucida.tensors import spearman, upsample
 from camlucida.types import ProgressCallback
 
-PART = 8
+PART_IMAGES = 8
 """Pictures in one part: what an interruption loses at most."""
 
 
@@ -49,7 +49,7 @@ class Plan:
     target: str
     seed: int
     labels: tuple[int | None, ...]
-    compared: tuple[tuple[str, str], ...] = ()
+    compared_pairs: tuple[tuple[str, str], ...] = ()
 
     def record(self) -> dict[str, Any]:
         """As run.json has it. Whoever has the same record gets the same numbers."""
@@ -60,9 +60,9 @@ class Plan:
             "pictures": len(self.indices),
             "exact": bool(getattr(self.dataset, "exact", False)),
             "data_hash": dataset_hash(self.dataset, self.indices),
-            "methods": [describe(explainer) for explainer in self.explainers],
-            "metrics": {preset.name: _plain(preset.settings) for preset in self.presets},
-            "compared": [list(pair) for pair in self.compared],
+            "methods": [describe_explainer(explainer) for explainer in self.explainers],
+            "metrics": {preset.name: _to_json(preset.settings) for preset in self.presets},
+            "compared": [list(pair) for pair in self.compared_pairs],
             "target": self.target,
             "seed": self.seed,
             "versions": versions(),
@@ -135,7 +135,7 @@ def evaluate(
         tuple(compared),
     )
     store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")))
-    with store.alone():
+    with store.lock():
         store.begin(plan.record(), source)
         _measure(plan, store, progress)
         store.finish()
@@ -145,31 +145,31 @@ def evaluate(
 def _measure(plan: Plan, store: Store, progress: ProgressCallback | None) -> None:
     """Write the parts that are not there yet, or are damaged."""
     indices = plan.indices
-    parts = [indices[i : i + PART] for i in range(0, len(indices), PART)]
-    done = 0
+    parts = [indices[i : i + PART_IMAGES] for i in range(0, len(indices), PART_IMAGES)]
+    n_done = 0
     for number, part in enumerate(parts):
         if not store.has(number):
             rows: list[Row] = []
             for index in part:
-                rows += rows_of(plan, index)
-                done += 1
+                rows += image_rows(plan, index)
+                n_done += 1
                 if progress:
-                    progress(done, len(indices))
+                    progress(n_done, len(indices))
             store.write(number, rows)
         else:
-            done += len(part)
+            n_done += len(part)
             if progress:
-                progress(done, len(indices))
+                progress(n_done, len(indices))
 
 
-def rows_of(plan: Plan, index: int) -> list[Row]:
+def image_rows(plan: Plan, index: int) -> list[Row]:
     """Every number about one picture; a single row with the reason where there is none."""
     item = plan.dataset[index]
     label = None if item.label is None else plan.labels[item.label]
-    others = tuple(k for k in (plan.labels[other] for other in item.also_correct) if k is not None)
+    also_correct = tuple(k for k in (plan.labels[other] for other in item.also_correct) if k is not None)
     base: Row = {"index": index, "picture": item.name, "label": _named_label(plan, item.label)}
     try:
-        sight = look(plan.model, item, label, others=others, target=plan.target, seed=plan.seed)
+        model_input = prepare_input(plan.model, item, label, also_correct=also_correct, target=plan.target, seed=plan.seed)
     except CamlucidaError as error:
         return [{**base, "error": str(error)}]
     except Exception as error:
@@ -177,28 +177,28 @@ def rows_of(plan: Plan, index: int) -> list[Row]:
             raise
         return [{**base, "error": describe_network_error(error, plan.model)}]
     names = plan.model.labels
-    predicted = int(sight.logits.argmax())
-    right = {label, *others}
+    predicted = int(model_input.logits.argmax())
+    correct_classes = {label, *also_correct}
     base |= {
         "predicted": class_label(predicted, names),
-        "target": class_label(sight.target, names),
-        "correct": None if label is None else predicted in right,
-        "confidence": float(sight.logits.softmax(0)[predicted]),
+        "target": class_label(model_input.target, names),
+        "correct": None if label is None else predicted in correct_classes,
+        "confidence": float(model_input.logits.softmax(0)[predicted]),
     }
-    made = list(_maps(plan, sight))
-    rows = [row for one in made for row in _measured(plan, sight, base, *one)]
-    maps = {explainer.name: found for explainer, found, _, _ in made if isinstance(found, Tensor)}
-    return rows + [row for pair in plan.compared for row in _alike(base, maps, pair)]
+    outcomes = list(_explain(plan, model_input))
+    rows = [row for outcome in outcomes for row in _metric_rows(plan, model_input, base, *outcome)]
+    maps = {explainer.name: outcome for explainer, outcome, _, _ in outcomes if isinstance(outcome, Tensor)}
+    return rows + [row for pair in plan.compared_pairs for row in _map_similarity_rows(base, maps, pair)]
 
 
-def _alike(base: Row, maps: Mapping[str, Tensor], pair: tuple[str, str]) -> Iterator[Row]:
+def _map_similarity_rows(base: Row, maps: Mapping[str, Tensor], pair: tuple[str, str]) -> Iterator[Row]:
     """How alike two methods' maps are: their order of places, and their largest difference."""
     if any(name not in maps for name in pair):
         return
     height, width = (max(maps[name].shape[i] for name in pair) for i in (0, 1))
-    one, two = (upsample(maps[name][None].double(), (height, width)) for name in pair)
-    apart = (one / one.abs().max() - two / two.abs().max()).abs().max()
-    for metric, value in zip(LIKENESS, (spearman(one, two)[0], apart), strict=True):
+    first, second = (upsample(maps[name][None].double(), (height, width)) for name in pair)
+    max_difference = (first / first.abs().max() - second / second.abs().max()).abs().max()
+    for metric, value in zip(SIMILARITY_METRICS, (spearman(first, second)[0], max_difference), strict=True):
         yield {
             **base,
             "method": pair[0],
@@ -210,22 +210,22 @@ def _alike(base: Row, maps: Mapping[str, Tensor], pair: tuple[str, str]) -> Iter
         }
 
 
-def _maps(plan: Plan, sight: ModelInput) -> Iterator[tuple[Explainer, Tensor | CamlucidaError, float, float]]:
+def _explain(plan: Plan, model_input: ModelInput) -> Iterator[tuple[Explainer, Tensor | CamlucidaError, float, float]]:
     """Every explainer's raw map (h, w), or why there is none, with what it cost: forwards and seconds."""
-    classes = torch.tensor([sight.target])
+    classes = torch.tensor([model_input.target])
     for explainer in plan.explainers:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         with track_cost() as cost:
-            found: Tensor | CamlucidaError
+            outcome: Tensor | CamlucidaError
             try:
-                found = explainer.maps(sight, sight.inputs, classes)[0]
+                outcome = explainer.maps(model_input, model_input.inputs, classes)[0]
             except CamlucidaError as error:
-                found = error
-        yield explainer, found, cost.forwards, time.perf_counter() - begun
+                outcome = error
+        yield explainer, outcome, cost.forwards, time.perf_counter() - start
 
 
-def _measured(
-    plan: Plan, sight: ModelInput, base: Row, explainer: Explainer, found: Tensor | CamlucidaError, cost: float, took: float
+def _metric_rows(
+    plan: Plan, model_input: ModelInput, base: Row, explainer: Explainer, outcome: Tensor | CamlucidaError, forwards: float, seconds: float
 ) -> Iterator[Row]:
     base = {
         **base,
@@ -233,34 +233,34 @@ def _measured(
         "control": not isinstance(explainer, MethodExplainer),
         "layer": _layer(explainer),
     }
-    if isinstance(found, CamlucidaError):
-        yield {**base, "error": str(found)}
+    if isinstance(outcome, CamlucidaError):
+        yield {**base, "error": str(outcome)}
         return
-    yield {**base, "metric": "explaining", "valid": True, "forwards": cost, "seconds": took}
+    yield {**base, "metric": "explaining", "valid": True, "forwards": forwards, "seconds": seconds}
     for preset in plan.presets:
-        yield from judged(base, MetricInputs(sight, explainer, found, preset.name), preset)
+        yield from value_rows(base, MetricInputs(model_input, explainer, outcome, preset.name), preset)
 
 
-def judged(base: Row, evidence: MetricInputs, preset: Preset) -> Iterator[Row]:
+def value_rows(base: Row, metric_inputs: MetricInputs, preset: Preset) -> Iterator[Row]:
     """The rows of one metric about one map."""
     metric = preset.metric
     base = {**base, "preset": preset.name}
-    if lacking := evidence.lacks(metric.needs):
-        yield {**base, "metric": preset.name, "error": f"no {lacking} is known of this picture"}
+    if missing := metric_inputs.first_missing(metric.needs):
+        yield {**base, "metric": preset.name, "error": f"no {missing} is known of this picture"}
         return
-    begun = time.perf_counter()
+    start = time.perf_counter()
     with track_cost() as cost:
-        scores = metric(*evidence.given(metric.needs), **preset.settings)
-    took = time.perf_counter() - begun
+        scores = metric(*metric_inputs.arguments(metric.needs), **preset.settings)
+    seconds = time.perf_counter() - start
     for i, (name, score) in enumerate(scores.items()):
         yield {
             **base,
-            "metric": named(preset, name),
+            "metric": value_name(preset, name),
             "value": score.value,
             "valid": score.value == score.value,
             "curve": None if score.curve is None else score.curve.flatten().tolist(),
             "forwards": cost.forwards if i == 0 else 0.0,
-            "seconds": took if i == 0 else 0.0,
+            "seconds": seconds if i == 0 else 0.0,
         }
 
 
@@ -270,28 +270,28 @@ def explainers_of(methods: Sequence[Any], layer: Any = None) -> tuple[MethodExpl
     Where a method is asked for at several layers, they are part of its name. One that has no layer, or fuses them all,
     is there once.
     """
-    wanted: dict[tuple[str, Any], MethodExplainer] = {}
+    explainers: dict[tuple[str, Any], MethodExplainer] = {}
     layers = list(layer) if isinstance(layer, list | tuple) else [layer]
-    for asked in methods:
-        text, _, own = asked.partition("@") if isinstance(asked, str) else (asked, "", "")
+    for spec in methods:
+        text, _, own_layer = spec.partition("@") if isinstance(spec, str) else (spec, "", "")
         method = find_method(text.strip() if isinstance(text, str) else text)
-        places = [own.strip()] if own.strip() else layers
-        for place in places if method.needs_layer and not method.fuses_layers else [places[0] if len(places) == 1 else None]:
-            check_layer(method, place)
-            check_layer_spec(place)
-            if several_layers(place):
-                raise LayerError(f"{place!r} may be several layers: name each, as `camlucida layers` lists them.")
-            name = f"{method.name} @ {place}" if own or (len(layers) > 1 and place is not None) else method.name
-            wanted[method.name, place] = MethodExplainer((method, method.with_options({})), place, name)
-    return tuple(wanted.values())
+        chosen_layers = [own_layer.strip()] if own_layer.strip() else layers
+        for chosen_layer in chosen_layers if method.needs_layer and not method.fuses_layers else [chosen_layers[0] if len(chosen_layers) == 1 else None]:
+            check_layer(method, chosen_layer)
+            check_layer_spec(chosen_layer)
+            if several_layers(chosen_layer):
+                raise LayerError(f"{chosen_layer!r} may be several layers: name each, as `camlucida layers` lists them.")
+            name = f"{method.name} @ {chosen_layer}" if own_layer or (len(layers) > 1 and chosen_layer is not None) else method.name
+            explainers[method.name, chosen_layer] = MethodExplainer((method, method.with_options({})), chosen_layer, name)
+    return tuple(explainers.values())
 
 
-def describe(explainer: Explainer) -> dict[str, Any]:
+def describe_explainer(explainer: Explainer) -> dict[str, Any]:
     """An explainer for the record."""
     if not isinstance(explainer, MethodExplainer):
         return {"name": explainer.name, "control": explainer.name, "knows": getattr(explainer, "knows", "nothing")}
     method, options = explainer.request
-    return {"name": explainer.name, "method": method.name, "options": _plain(options), "layer": explainer.layer}
+    return {"name": explainer.name, "method": method.name, "options": _to_json(options), "layer": explainer.layer}
 
 
 def outputs_of(classes: Sequence[str], model: Model) -> tuple[int | None, ...]:
@@ -325,6 +325,6 @@ def _named_label(plan: Plan, label: int | None) -> str | None:
     return class_label(label, plan.dataset.classes) if output is None else class_label(output, plan.model.labels)
 
 
-def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+def _to_json(options: Mapping[str, Any]) -> dict[str, Any]:
     """As JSON gives it back."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}

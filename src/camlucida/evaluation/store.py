@@ -43,11 +43,11 @@ COLUMNS = {
 }
 """What a row holds. `valid` is false where the map could not be judged; `error` says why there is no number at all."""
 
-LIKENESS = ("rank correlation of maps", "difference of maps")
+SIMILARITY_METRICS = ("rank correlation of maps", "difference of maps")
 """What stands in the column metric of rows that compare a method's map with that of the method in the column preset."""
 
 
-PARTS = "parts"
+PARTS_FOLDER = "parts"
 """The folder of the parts."""
 
 Row = dict[str, Any]
@@ -65,7 +65,7 @@ class Store:
     columns: Mapping[str, str] = field(default_factory=lambda: COLUMNS)
     result: str = "results.parquet"
 
-    def alone(self) -> AbstractContextManager[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Hold the folder while something is measured; `DataError` where another process does, which it names."""
         return locked(self.path)
 
@@ -85,7 +85,7 @@ class Store:
                     "Choose another folder, or delete that one."
                 )
             return
-        if any((self.path / PARTS).glob("part-*.parquet")):
+        if any((self.path / PARTS_FOLDER).glob("part-*.parquet")):
             raise DataError(
                 f"{self.path} holds parts of a run, but no run.json that says of which. Choose another folder, or "
                 "delete that one."
@@ -136,19 +136,19 @@ class Store:
 
     def has(self, part: int) -> bool:
         """Whether a part is there, and just as it was written."""
-        file = self._part(part)
+        file = self._part_file(part)
         try:
-            return _digest_file(file).read_text(encoding="ascii") == _quoted(_digest(file.read_bytes()))
+            return _digest_file(file).read_text(encoding="ascii") == _digest_json(_digest(file.read_bytes()))
         except (OSError, UnicodeDecodeError):
             return False
 
     def write(self, part: int, rows: Sequence[Row]) -> None:
         """Write one part, whole or not at all."""
-        write_table(self._part(part), rows, self.columns, digest=True)
+        write_table(self._part_file(part), rows, self.columns, digest=True)
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
         """Read the parts in their order, as Arrow tables. Raises `DataError` that names a damaged one."""
-        for file in sorted((self.path / PARTS).glob("part-*.parquet")):
+        for file in sorted((self.path / PARTS_FOLDER).glob("part-*.parquet")):
             yield read_table(file, columns)
 
     def finish(self) -> Path:
@@ -163,8 +163,8 @@ class Store:
                 writer.write_table(table)
         return file
 
-    def _part(self, part: int) -> Path:
-        return self.path / PARTS / f"part-{part:05d}.parquet"
+    def _part_file(self, part: int) -> Path:
+        return self.path / PARTS_FOLDER / f"part-{part:05d}.parquet"
 
 
 def write_table(file: Path, rows: Sequence[Row], columns: Mapping[str, str] = COLUMNS, *, digest: bool = False) -> None:
@@ -183,7 +183,7 @@ def write_table(file: Path, rows: Sequence[Row], columns: Mapping[str, str] = CO
     parquet.write_table(table, sink, compression="zstd", write_page_checksum=True)
     content = sink.getvalue().to_pybytes()
     if digest:
-        atomic_write(_digest_file(file), _quoted(_digest(content)))
+        atomic_write(_digest_file(file), _digest_json(_digest(content)))
     atomic_write(file, content)
 
 
@@ -192,8 +192,8 @@ def read_table(file: Path, columns: Sequence[str] | None = None) -> Any:
     arrow, parquet = _arrow()
     try:
         content = file.read_bytes()
-        beside = _digest_file(file)
-        if beside.is_file() and beside.read_bytes() != _quoted(_digest(content)).encode():
+        digest_file = _digest_file(file)
+        if digest_file.is_file() and digest_file.read_bytes() != _digest_json(_digest(content)).encode():
             raise ValueError("its digest is not that of its content")
         return parquet.read_table(
             io.BytesIO(content),
@@ -221,22 +221,22 @@ def schema(columns: Mapping[str, str] = COLUMNS) -> Any:
 
 
 def _arrow() -> tuple[Any, Any]:
-    what = "writing and reading results"
-    return need("pyarrow", extra="analysis", what=what), need("pyarrow.parquet", extra="analysis", what=what)
+    purpose = "writing and reading results"
+    return need("pyarrow", extra="analysis", what=purpose), need("pyarrow.parquet", extra="analysis", what=purpose)
 
 
 def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _quoted(digest: str) -> str:
+def _digest_json(digest: str) -> str:
     """Return a digest as JSON."""
     return json.dumps({"blake2b": digest}) + "\n"
 
 
 def _digest_file(file: Path) -> Path:
     """Return where the digest of a table lies: in digests/ of the run's folder."""
-    folder = file.parent.parent if file.parent.name == PARTS else file.parent
+    folder = file.parent.parent if file.parent.name == PARTS_FOLDER else file.parent
     return folder / "digests" / f"{file.stem}.json"
 
 

@@ -3,7 +3,7 @@
 from camlucida.exact.benchmarks import BENCHMARKS, PREFIX, Benchmark, benchmark, open_benchmark
 from camlucida.exact.disconnected import Disconnected, disconnected
 from camlucida.exact.mosaics import mosaics
-from camlucida.exact.scenes import sized, stamped, tagged
+from camlucida.exact.scenes import scenes_of_size, stamped_scenes, tagged_scenes
 
 __all__ = [
     "BENCHMARKS",
@@ -14,7 +14,7 @@ __all__ = [
     "disconnected",
     "mosaics",
     "open_benchmark",
-    "sized",
-    "stamped",
-    "tagged",
+    "scenes_of_size",
+    "stamped_scenes",
+    "tagged_scenes",
 ]

@@ -14,9 +14,9 @@ from camlucida.exact.designed import PaintedDataset
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing
 
-GRID, CELL = 8, 4
-SIDE = GRID * CELL
-CLASSES = ("first", "second", "third")
+GRID_CELLS, CELL_PX = 8, 4
+SIDE_PX = GRID_CELLS * CELL_PX
+CLASS_NAMES = ("first", "second", "third")
 
 
 class Linear(nn.Module):
@@ -42,16 +42,16 @@ class Additive(nn.Module):
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
-        self.cells = nn.AvgPool2d(CELL)
+        self.cells = nn.AvgPool2d(CELL_PX)
         self.weight = nn.Parameter(weight)
 
-    def terms(self, x: Tensor) -> Tensor:
+    def cell_contributions(self, x: Tensor) -> Tensor:
         """What each cell gives to each class: (b, classes, cells). The true effect of setting it to 0."""
         return self.weight * torch.tanh(4 * self.cells(x).mean(1).flatten(1))[:, None]
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, 3, h, w) -> (b, classes)."""
-        return self.terms(x).sum(-1)
+        return self.cell_contributions(x).sum(-1)
 
 
 class Interacting(nn.Module):
@@ -62,7 +62,7 @@ class Interacting(nn.Module):
 
     def __init__(self, pairs: Tensor) -> None:
         super().__init__()
-        self.cells = nn.AvgPool2d(CELL)
+        self.cells = nn.AvgPool2d(CELL_PX)
         self.pairs = nn.Parameter(pairs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,32 +71,32 @@ class Interacting(nn.Module):
         return torch.einsum("bc,kcd,bd->bk", values, self.pairs, values) / 2
 
 
-def linear(count: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
+def linear(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
     """A linear network with random weights."""
-    weight = torch.randn(len(CLASSES), 3, SIDE, SIDE, generator=_lot(seed)) / SIDE
-    return _pair("exact:linear", Linear(weight, torch.zeros(len(CLASSES))), count, seed)
+    weight = torch.randn(len(CLASS_NAMES), 3, SIDE_PX, SIDE_PX, generator=_generator(seed)) / SIDE_PX
+    return _model_and_data("exact:linear", Linear(weight, torch.zeros(len(CLASS_NAMES))), n_images, seed)
 
 
-def additive(count: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
+def additive(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
     """A sum over cells, each through a curve."""
-    return _pair("exact:additive", Additive(torch.randn(len(CLASSES), GRID**2, generator=_lot(seed))), count, seed)
+    return _model_and_data("exact:additive", Additive(torch.randn(len(CLASS_NAMES), GRID_CELLS**2, generator=_generator(seed))), n_images, seed)
 
 
-def interaction(count: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
+def interaction(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
     """A sum over pairs of cells."""
-    drawn = torch.randn(len(CLASSES), GRID**2, GRID**2, generator=_lot(seed)).triu(1)
-    return _pair("exact:interaction", Interacting(drawn + drawn.mT), count, seed)
+    upper = torch.randn(len(CLASS_NAMES), GRID_CELLS**2, GRID_CELLS**2, generator=_generator(seed)).triu(1)
+    return _model_and_data("exact:interaction", Interacting(upper + upper.mT), n_images, seed)
 
 
-def _pair(name: str, network: nn.Module, count: int, seed: int) -> tuple[Model, PaintedDataset]:
-    how = Preprocessing((SIDE, SIDE), None, "squash", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+def _model_and_data(name: str, network: nn.Module, n_images: int, seed: int) -> tuple[Model, PaintedDataset]:
+    preprocessing = Preprocessing((SIDE_PX, SIDE_PX), None, "squash", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
     def paint(index: int) -> Item:
         rng = np.random.default_rng((seed, index))
-        return Item(rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8), f"noise {index}")
+        return Item(rng.integers(0, 256, (SIDE_PX, SIDE_PX, 3), dtype=np.uint8), f"noise {index}")
 
-    return Model(network.eval(), how, CLASSES, spec=name), PaintedDataset(name, CLASSES, count, paint)
+    return Model(network.eval(), preprocessing, CLASS_NAMES, spec=name), PaintedDataset(name, CLASS_NAMES, n_images, paint)
 
 
-def _lot(seed: int) -> torch.Generator:
+def _generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)

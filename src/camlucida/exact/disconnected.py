@@ -17,7 +17,7 @@ from camlucida.errors import ModelError
 from camlucida.models.model import Model, Output
 from camlucida.outputs import class_scores
 
-Where: TypeAlias = Literal["full", "part"]
+Variant: TypeAlias = Literal["full", "part"]
 
 
 def tiles(x: Tensor, n: int) -> Tensor:
@@ -27,14 +27,14 @@ def tiles(x: Tensor, n: int) -> Tensor:
     return cut.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
 
 
-def joined(x: Tensor, n: int) -> Tensor:
+def join_tiles(x: Tensor, n: int) -> Tensor:
     """The way back: (b n n, c, h, w) -> (b, c, n h, n w)."""
     _, c, h, w = x.shape
-    placed = x.reshape(-1, n, n, c, h, w).permute(0, 3, 1, 4, 2, 5)
-    return placed.reshape(-1, c, n * h, n * w)
+    arranged = x.reshape(-1, n, n, c, h, w).permute(0, 3, 1, 4, 2, 5)
+    return arranged.reshape(-1, c, n * h, n * w)
 
 
-class Cut(nn.Module):
+class CutLayer(nn.Module):
     """A layer whose grid is joined from the cells, shown whole as `grid`, and cut up again for what comes after.
 
     apart   whether what comes in is cut up already
@@ -46,8 +46,8 @@ class Cut(nn.Module):
         self.n, self.apart = n, apart
 
     def forward(self, x: Tensor) -> Tensor:
-        made = self.layer(x)
-        return tiles(self.grid(joined(made, self.n) if self.apart else made), self.n)
+        output = self.layer(x)
+        return tiles(self.grid(join_tiles(output, self.n) if self.apart else output), self.n)
 
 
 class Disconnected(nn.Module):
@@ -68,7 +68,7 @@ class Disconnected(nn.Module):
         return scores.reshape(-1, self.n**2 * scores.shape[1])
 
 
-def disconnected(model: Model, n: int = 2, *, where: Where = "full", layer: LayerSpec = None) -> Model:
+def disconnected(model: Model, n: int = 2, *, variant: Variant = "full", layer: LayerSpec = None) -> Model:
     """The same network on pictures of n x n cells, each as large as its own input.
 
     where   full: cells never meet (DiFull). part: they meet up to the layer, not after it (DiPart)
@@ -79,28 +79,28 @@ def disconnected(model: Model, n: int = 2, *, where: Where = "full", layer: Laye
     copy, inputs = copy_of(model.network), torch.zeros(1, len(model.preprocessing.mean), height, width)
     parameter = next(model.network.parameters(), inputs)
     inputs = inputs.to(parameter)
-    found = resolve(copy, inputs, [model.layer if layer is None else layer])[0]
-    if found.n_calls > 1 or found.key is not None:
-        raise ModelError(f"{found.label} runs several times, or gives out several things: name a layer that does not.")
-    event = profile_calls(copy, inputs).last_call(found.module)
-    if event is None or event.shape is None or len(event.shape) != 4:
+    resolved_layer = resolve(copy, inputs, [model.layer if layer is None else layer])[0]
+    if resolved_layer.n_calls > 1 or resolved_layer.key is not None:
+        raise ModelError(f"{resolved_layer.label} runs several times, or gives out several things: name a layer that does not.")
+    call = profile_calls(copy, inputs).last_call(resolved_layer.module)
+    if call is None or call.shape is None or len(call.shape) != 4:
         raise ModelError(
-            f"a network is cut up at a layer that gives out channels on a grid, (b, c, h, w); {found.label} gives out "
-            f"{None if event is None else event.shape}. Name another layer, or take a convolutional network."
+            f"a network is cut up at a layer that gives out channels on a grid, (b, c, h, w); {resolved_layer.label} gives out "
+            f"{None if call is None else call.shape}. Name another layer, or take a convolutional network."
         )
-    copied = duplicate(model.network)
-    parent, _, leaf = found.name.rpartition(".")
-    apart = where == "full"
-    setattr(copied.get_submodule(parent), leaf, Cut(copied.get_submodule(found.name), n, apart=apart))
-    network = Disconnected(copied, n, model.output, apart=apart).eval()
-    count = profile_calls(copy, inputs).n_outputs or len(model.labels)
-    classes = model.labels or tuple(f"class {k}" for k in range(count))
+    duplicated = duplicate(model.network)
+    parent, _, leaf = resolved_layer.name.rpartition(".")
+    apart = variant == "full"
+    setattr(duplicated.get_submodule(parent), leaf, CutLayer(duplicated.get_submodule(resolved_layer.name), n, apart=apart))
+    network = Disconnected(duplicated, n, model.output, apart=apart).eval()
+    n_classes = profile_calls(copy, inputs).n_outputs or len(model.labels)
+    classes = model.labels or tuple(f"class {k}" for k in range(n_classes))
     return replace(
         model,
         network=network,
         preprocessing=replace(model.preprocessing, size=(n * height, n * width), resize=None, fit="squash"),
         labels=tuple(f"cell {cell + 1}: {name}" for cell in range(n**2) for name in classes),
-        layer=f"network.{found.name}.grid",
+        layer=f"network.{resolved_layer.name}.grid",
         output=None,
         spec=f"{model.name} in {n} x {n} cells ({'DiFull' if apart else 'DiPart'})",
     )

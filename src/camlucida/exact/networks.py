@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-SIDE = 64
+SIDE_PX = 64
 """Pixels on each side of an image."""
-CELL = 8
+CELL_PX = 8
 """The stride of the last layer: pixels a cell."""
-GRID = SIDE // CELL
+GRID_CELLS = SIDE_PX // CELL_PX
 """Cells on each side."""
 
 
-class Colours(nn.Module):
+class ColourCounter(nn.Module):
     """How much of some colours a picture has: averaged over cells, then over the picture, weighed by a linear layer.
 
     A channel is relu(w · pixel + b).
@@ -32,17 +32,17 @@ class Colours(nn.Module):
         self,
         weights: NDArray[np.float32],
         biases: NDArray[np.float32],
-        ends: NDArray[np.float32],
-        offsets: NDArray[np.float32],
+        class_weights: NDArray[np.float32],
+        class_biases: NDArray[np.float32],
         *,
-        cell: int = CELL,
+        cell: int = CELL_PX,
     ) -> None:
         super().__init__()
         self.colour = _conv(torch.tensor(weights)[:, :, None, None], torch.tensor(biases))
         self.relu = nn.ReLU()
         self.cells = nn.AvgPool2d(cell)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = _linear(torch.tensor(ends), torch.tensor(offsets))
+        self.fc = _linear(torch.tensor(class_weights), torch.tensor(class_biases))
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, 3, h, w) -> (b, classes)."""
@@ -50,7 +50,7 @@ class Colours(nn.Module):
         return scores
 
 
-class Matcher(nn.Module):
+class PatternMatcher(nn.Module):
     """One cell of a picture against a pattern of black and white: fires on that pattern alone.
 
     pattern   (cell, cell) of 0 and 1
@@ -65,7 +65,7 @@ class Matcher(nn.Module):
         self.match = _conv(weight, torch.tensor([1.0 - float(pattern.sum())]), len(pattern))
         self.relu = nn.ReLU()
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = _linear(torch.tensor([[float(GRID**2)], [0.0]]), torch.tensor([0.0, 0.5]))
+        self.fc = _linear(torch.tensor([[float(GRID_CELLS**2)], [0.0]]), torch.tensor([0.0, 0.5]))
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, 3, h, w) -> (b, 2): there, not there."""
@@ -82,8 +82,8 @@ class Xor(nn.Module):
     def __init__(self, first: tuple[int, int], second: tuple[int, int]) -> None:
         super().__init__()
         self.grey = _conv(torch.full((1, 3, 1, 1), 1 / 3), torch.zeros(1))
-        self.cells = nn.AvgPool2d(CELL)
-        weights = torch.zeros(2, 1, GRID, GRID)
+        self.cells = nn.AvgPool2d(CELL_PX)
+        weights = torch.zeros(2, 1, GRID_CELLS, GRID_CELLS)
         for row, column in (first, second):
             weights[:, :, row, column] = 1
         self.both = _linear(weights.flatten(1), torch.tensor([0.0, -1.0]))
@@ -97,13 +97,13 @@ class Xor(nn.Module):
 
 
 def _conv(weight: Tensor, bias: Tensor, stride: int = 1) -> nn.Conv2d:
-    outside, inside, height, width = weight.shape
-    made = nn.Conv2d(inside, outside, (height, width), stride)
-    made.weight, made.bias = nn.Parameter(weight), nn.Parameter(bias)
-    return made
+    n_out, n_in, height, width = weight.shape
+    conv = nn.Conv2d(n_in, n_out, (height, width), stride)
+    conv.weight, conv.bias = nn.Parameter(weight), nn.Parameter(bias)
+    return conv
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    made = nn.Linear(weight.shape[1], weight.shape[0])
-    made.weight, made.bias = nn.Parameter(weight), nn.Parameter(bias)
-    return made
+    linear = nn.Linear(weight.shape[1], weight.shape[0])
+    linear.weight, linear.bias = nn.Parameter(weight), nn.Parameter(bias)
+    return linear

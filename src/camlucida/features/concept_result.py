@@ -16,16 +16,16 @@ import camlucida
 from camlucida._files import atomic_stream, atomic_write, png, write_image
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.explaining import versions
-from camlucida.features.factorise import MOST_STEPS
+from camlucida.features.factorise import MAX_STEPS
 from camlucida.render.concepts import MAX_CONCEPTS, LegendEntry, ConceptImage, concept_page
 from camlucida.render.text import format_percent
 from camlucida.tensors import to_image_grid
 from camlucida.types import Geometry, Prediction
 
 PAPER = "Collins et al., ECCV 2018: A = W H, both >= 0, least |A - W H| (Frobenius), eq. 1"
-SHEET = 12
+N_SHEET_IMAGES = 12
 """How many pictures a page has, unless asked otherwise."""
-CLASSES = 3
+N_LEGEND_CLASSES = 3
 """How many classes a concept has in the legend."""
 
 
@@ -44,10 +44,10 @@ class Concepts:
 
     vectors: Tensor
     maps: tuple[Tensor, ...]
-    shares: Tensor
+    contributions: Tensor
     classes: tuple[tuple[Prediction, ...], ...]
     error: float
-    cut: float
+    negative_fraction: float
     converged: bool
     seed: int
     layer: str
@@ -62,39 +62,39 @@ class Concepts:
 
     def heatmap(self, concept: int, image: int = 0) -> NDArray[np.float32]:
         """(height, width) of a picture as it is kept: how strong a concept is there; NaN where nobody looked."""
-        for number, of, what in ((concept, len(self), "concept"), (image, len(self.maps), "picture")):
-            if not 0 <= number < of:
-                raise MethodError(f"no {what} {number}: there are {of}, from 0 to {of - 1}.")
-        landed: NDArray[np.float32] = to_image_grid(self.maps[image][concept], self.geometries[image]).numpy()
-        return landed.clip(0, 1)
+        for index, n, kind in ((concept, len(self), "concept"), (image, len(self.maps), "picture")):
+            if not 0 <= index < n:
+                raise MethodError(f"no {kind} {index}: there are {n}, from 0 to {n - 1}.")
+        on_image: NDArray[np.float32] = to_image_grid(self.maps[image][concept], self.geometries[image]).numpy()
+        return on_image.clip(0, 1)
 
-    def figure(self, n: int = SHEET, **look: Any) -> Image.Image:
+    def figure(self, n: int = N_SHEET_IMAGES, **style: Any) -> Image.Image:
         """The first n pictures beside what is where in them. `look` as of `render.concept_page`."""
-        drawn = min(len(self), MAX_CONCEPTS)
-        told_apart = len(set(self.sources)) == len(self.sources)
+        n_drawn = min(len(self), MAX_CONCEPTS)
+        distinct = len(set(self.sources)) == len(self.sources)
         pages = [
-            ConceptImage(image, np.stack([self.heatmap(k, i) for k in range(drawn)]), self.sources[i] * told_apart)
+            ConceptImage(image, np.stack([self.heatmap(k, i) for k in range(n_drawn)]), self.sources[i] * distinct)
             for i, image in enumerate(self.images[: max(1, n)])
         ]
         entries = [
             LegendEntry(
-                f"Concept {k + 1}", float(self.shares[k]), [(p.name, p.probability) for p in self.classes[k][:CLASSES]]
+                f"Concept {k + 1}", float(self.contributions[k]), [(p.name, p.probability) for p in self.classes[k][:N_LEGEND_CLASSES]]
             )
-            for k in range(drawn)
+            for k in range(n_drawn)
         ]
         h, w = self.maps[0].shape[1:]
-        several = f"{len(pages)} of {len(self.images)} pictures · " if len(self.images) > 1 else ""
-        drawn_of = f"the largest {drawn} of {len(self)}" if drawn < len(self) else f"{drawn}"
+        image_count = f"{len(pages)} of {len(self.images)} pictures · " if len(self.images) > 1 else ""
+        concept_count = f"the largest {n_drawn} of {len(self)}" if n_drawn < len(self) else f"{n_drawn}"
         return concept_page(
             pages,
             entries,
             title=f"Concepts of {self.layer}",
-            subtitle=f"{several}{drawn_of} concepts, {h} × {w} · "
+            subtitle=f"{image_count}{concept_count} concepts, {h} × {w} · "
             f"they account for {1 - self.error**2:.0%} of the energy, relative error {self.error:.2g}",
             note=self._note(),
             footer=f"classes: what the rest of the network says to the concept everywhere · {self.model} · "
             f"camlucida {camlucida.__version__}",
-            **look,
+            **style,
         )
 
     def record(self) -> dict[str, Any]:
@@ -105,17 +105,17 @@ class Concepts:
             "layer": self.layer,
             "paper": PAPER,
             "concepts": len(self),
-            "shares": self.shares.tolist(),
-            "classes": [[asdict(p) for p in found] for found in self.classes],
+            "contributions": self.contributions.tolist(),
+            "classes": [[asdict(p) for p in predictions] for predictions in self.classes],
             "error": self.error,
-            "cut": self.cut,
+            "negative_fraction": self.negative_fraction,
             "converged": self.converged,
             "seed": self.seed,
             "failed": {source: str(error) for source, error in self.failed},
             "versions": versions(),
         }
 
-    def save(self, path: str | Path, n: int = SHEET, **look: Any) -> list[Path]:
+    def save(self, path: str | Path, n: int = N_SHEET_IMAGES, **style: Any) -> list[Path]:
         """Write it down; returns the files written.
 
         .png, .jpg, .webp   the page (`n`, `look` as of `figure`)
@@ -123,25 +123,25 @@ class Concepts:
         """
         path = Path(path)
         if path.suffix.lower() != ".npz":
-            write_image(lambda: self.figure(n, **look), path)
+            write_image(lambda: self.figure(n, **style), path)
             return [path]
-        beside = path.with_suffix(".json")
+        json_path = path.with_suffix(".json")
         arrays: dict[str, Any] = {f"maps_{i}": maps.numpy() for i, maps in enumerate(self.maps)}
         with atomic_stream(path) as stream:
             np.savez_compressed(stream, vectors=self.vectors.numpy(), **arrays)
-        atomic_write(beside, json.dumps(self.record(), indent=2, ensure_ascii=False) + "\n")
-        return [path, beside]
+        atomic_write(json_path, json.dumps(self.record(), indent=2, ensure_ascii=False) + "\n")
+        return [path, json_path]
 
     def _note(self) -> str:
-        said = []
-        if self.cut > 0:
-            said.append(
-                f"{format_percent(self.cut)} of the activations' energy lies below zero and was left out: "
+        sentences = []
+        if self.negative_fraction > 0:
+            sentences.append(
+                f"{format_percent(self.negative_fraction)} of the activations' energy lies below zero and was left out: "
                 "concepts are made of what is above."
             )
         if not self.converged:
-            said.append(f"After {MOST_STEPS} steps the concepts were still changing.")
-        return " ".join(said)
+            sentences.append(f"After {MAX_STEPS} steps the concepts were still changing.")
+        return " ".join(sentences)
 
     def _repr_png_(self) -> bytes:
         return png(self.figure())

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from camlucida.extras import need
 from camlucida.seeds import check_seed, short_seed
 
-STARTS = 4
-MOST_STEPS, TOLERANCE = 1000, 1e-5
+N_STARTS = 4
+MAX_STEPS, TOLERANCE = 1000, 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +26,13 @@ class Factors:
     converged whether no further step was worth it
     """
 
-    places: NDArray[np.float64]
-    vectors: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    components: NDArray[np.float64]
     error: float
     converged: bool
 
 
-def factorise(values: NDArray[Any], k: int, *, seed: int = 0, starts: int = STARTS) -> Factors:
+def factorise(values: NDArray[Any], k: int, *, seed: int = 0, starts: int = N_STARTS) -> Factors:
     """Non-negative matrix factorisation by coordinate descent: the best of several starts, the largest part first.
 
     values    (places, channels), none below zero
@@ -44,24 +44,24 @@ def factorise(values: NDArray[Any], k: int, *, seed: int = 0, starts: int = STAR
     """
     check_seed(seed)
     sklearn = need("sklearn.decomposition", extra="analysis", what="the factorisation into concepts")
-    size = float(np.linalg.norm(values))
+    norm = float(np.linalg.norm(values))
     best: Factors | None = None
     for start in range(starts):
         init = "random" if start else "nndsvda"
-        nmf = sklearn.NMF(k, init=init, random_state=short_seed(seed + start), max_iter=MOST_STEPS, tol=TOLERANCE)
+        nmf = sklearn.NMF(k, init=init, random_state=short_seed(seed + start), max_iter=MAX_STEPS, tol=TOLERANCE)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it did not converge is said in the result
-            places = nmf.fit_transform(values)
-        error = float(np.linalg.norm(values - places @ nmf.components_)) / size
+            weights = nmf.fit_transform(values)
+        error = float(np.linalg.norm(values - weights @ nmf.components_)) / norm
         if best is None or error < best.error:
-            best = Factors(places, nmf.components_, error, nmf.n_iter_ < MOST_STEPS)
+            best = Factors(weights, nmf.components_, error, nmf.n_iter_ < MAX_STEPS)
     assert best is not None, "no start"
-    return _in_order(best)
+    return _sort_by_size(best)
 
 
-def _in_order(found: Factors) -> Factors:
-    tops = found.places.max(0)
-    worth = found.places.sum(0) * found.vectors.sum(1)
-    order = [i for i in np.argsort(-worth, kind="stable") if worth[i] > 0]
-    places, vectors = found.places[:, order] / tops[order], found.vectors[order] * tops[order, None]
-    return Factors(places, vectors, found.error, found.converged)
+def _sort_by_size(factors: Factors) -> Factors:
+    maxima = factors.weights.max(0)
+    sizes = factors.weights.sum(0) * factors.components.sum(1)
+    order = [i for i in np.argsort(-sizes, kind="stable") if sizes[i] > 0]
+    weights, components = factors.weights[:, order] / maxima[order], factors.components[order] * maxima[order, None]
+    return Factors(weights, components, factors.error, factors.converged)

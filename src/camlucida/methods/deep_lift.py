@@ -6,7 +6,7 @@ from camlucida.methods.parts.colours import Join, reduce_channels
 from camlucida.methods.parts.variants import Baseline, baseline_images
 from camlucida.methods.registry import PIXEL_DISPLAY, method
 from camlucida.options import Seed
-from camlucida.types import Forward, Map, Multipliers, Note, Images, Scores
+from camlucida.types import ScoreInputs, Map, Multipliers, Report, Images, Scores
 
 
 @method(
@@ -19,9 +19,9 @@ from camlucida.types import Forward, Map, Multipliers, Note, Images, Scores
 def deep_lift(
     inputs: Images,
     score: Scores,
-    score_inputs: Forward,
+    score_inputs: ScoreInputs,
     multipliers: Multipliers,
-    report: Note,
+    report: Report,
     *,
     baseline: Baseline = "mean",
     reduce: Join = "sum",

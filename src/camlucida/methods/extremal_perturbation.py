@@ -11,7 +11,7 @@ from camlucida.methods.parts.fills import Infill, infill_image
 from camlucida.methods.parts.smooth_masks import parameter_grid, smooth_mask, area_gradient
 from camlucida.methods.registry import method
 from camlucida.options import Between, Count, Positive
-from camlucida.types import Map, Note, Images, ProgressCallback, Gradients
+from camlucida.types import Map, Report, Images, ProgressCallback, Gradients
 
 
 @method(
@@ -23,7 +23,7 @@ from camlucida.types import Map, Note, Images, ProgressCallback, Gradients
 def extremal_perturbation(
     inputs: Images,
     input_gradients: Gradients,
-    report: Note,
+    report: Report,
     progress: ProgressCallback,
     *,
     areas: tuple[Annotated[float, Between(0, 1, above=True, below=True)], ...] = (0.1,),

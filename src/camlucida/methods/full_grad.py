@@ -10,7 +10,7 @@ from torch import Tensor
 from camlucida.methods.registry import method
 from camlucida.options import OneOf
 from camlucida.tensors import upsample
-from camlucida.types import BiasGradients, Map, Note, Images, Scores
+from camlucida.types import BiasGradients, Map, Report, Images, Scores
 
 SCALES = {"layer": (1, 2, 3), "channel": (2, 3)}
 
@@ -26,7 +26,7 @@ def full_grad(
     inputs: Images,
     score: Scores,
     bias_gradients: BiasGradients,
-    report: Note,
+    report: Report,
     *,
     scale: Annotated[str, OneOf(SCALES)] = "layer",
 ) -> Map:

@@ -8,7 +8,7 @@ from camlucida.methods.parts.colours import Join, reduce_channels
 from camlucida.methods.parts.variants import Baseline, baseline_images, gauss_legendre
 from camlucida.methods.registry import PIXEL_DISPLAY, method
 from camlucida.options import Count, Seed
-from camlucida.types import Forward, Map, Note, Images, Scores, Gradients
+from camlucida.types import ScoreInputs, Map, Report, Images, Scores, Gradients
 
 
 @method(
@@ -20,9 +20,9 @@ from camlucida.types import Forward, Map, Note, Images, Scores, Gradients
 def integrated_gradients(
     inputs: Images,
     score: Scores,
-    score_inputs: Forward,
+    score_inputs: ScoreInputs,
     input_gradients: Gradients,
-    report: Note,
+    report: Report,
     *,
     steps: Count = 32,
     baseline: Baseline = "mean",

@@ -9,7 +9,7 @@ import torch
 from camlucida.methods.parts.score_masks import ScoreBaseline, subtract_baseline, channel_masks, weighted_sum
 from camlucida.methods.registry import method
 from camlucida.options import Count, OneOf
-from camlucida.types import Features, Forward, Map, Images
+from camlucida.types import Features, ScoreInputs, Map, Images
 
 WAYS = ("printed", "straight")
 
@@ -24,7 +24,7 @@ WAYS = ("printed", "straight")
 def is_cam(
     activations: Features,
     inputs: Images,
-    score_inputs: Forward,
+    score_inputs: ScoreInputs,
     *,
     n: Count = 10,
     way: Annotated[str, OneOf(WAYS)] = "printed",

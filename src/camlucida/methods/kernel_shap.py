@@ -11,7 +11,7 @@ from camlucida.methods.parts.fills import Infill
 from camlucida.methods.parts.superpixels import Superpixels, segment_images
 from camlucida.methods.registry import method
 from camlucida.options import MAX_COUNT, Between, Count, Seed
-from camlucida.types import Display, Forward, Map, Note, Images
+from camlucida.types import Display, ScoreInputs, Map, Report, Images
 
 
 @method(
@@ -24,8 +24,8 @@ from camlucida.types import Display, Forward, Map, Note, Images
 )
 def kernel_shap(
     inputs: Images,
-    score_inputs: Forward,
-    report: Note,
+    score_inputs: ScoreInputs,
+    report: Report,
     *,
     n: Annotated[int, Between(4, MAX_COUNT)] = 1000,
     segments: Count = 48,

@@ -12,7 +12,7 @@ from camlucida.methods.parts.superpixels import Superpixels, segment_images
 from camlucida.methods.registry import method
 from camlucida.options import MAX_COUNT, Between, Count, NotNegative, Positive, Seed
 from camlucida.seeds import generator
-from camlucida.types import Display, Forward, Map, Note, Images
+from camlucida.types import Display, ScoreInputs, Map, Report, Images
 
 
 @method(
@@ -25,8 +25,8 @@ from camlucida.types import Display, Forward, Map, Note, Images
 )
 def lime(
     inputs: Images,
-    score_inputs: Forward,
-    report: Note,
+    score_inputs: ScoreInputs,
+    report: Report,
     *,
     n: Annotated[int, Between(2, MAX_COUNT)] = 1000,
     segments: Count = 48,

@@ -9,7 +9,7 @@ from camlucida.methods.parts.fills import Infill, infill_image
 from camlucida.methods.parts.masks import to_pixels, window_starts
 from camlucida.methods.registry import method
 from camlucida.options import Positive
-from camlucida.types import Forward, Map, Images, Scores
+from camlucida.types import ScoreInputs, Map, Images, Scores
 
 
 @method(
@@ -20,7 +20,7 @@ from camlucida.types import Forward, Map, Images, Scores
 def occlusion(
     inputs: Images,
     score: Scores,
-    score_inputs: Forward,
+    score_inputs: ScoreInputs,
     *,
     window: Positive = 0.2,
     stride: Positive = 0.1,

@@ -9,7 +9,7 @@ from camlucida.methods.parts.score_masks import minmax_scale, weighted_sum
 from camlucida.methods.registry import method
 from camlucida.options import Count, Positive
 from camlucida.tensors import upsample
-from camlucida.types import Features, Map, Note, Images, ProgressCallback, Gradients
+from camlucida.types import Features, Map, Report, Images, ProgressCallback, Gradients
 
 
 @method(
@@ -23,7 +23,7 @@ def opti_cam(
     activations: Features,
     inputs: Images,
     input_gradients: Gradients,
-    report: Note,
+    report: Report,
     progress: ProgressCallback,
     *,
     steps: Count = 100,

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from camlucida.methods.registry import method
-from camlucida.types import Features, Map, Rerun
+from camlucida.types import Features, Map, ScoreActivations
 
 
 @method(
@@ -14,7 +14,7 @@ from camlucida.types import Features, Map, Rerun
     deviation="not divided by max - min, so that it keeps the score's units; the authors' score is the probability",
     relu=False,
 )
-def recipro_cam(activations: Features, score_activations: Rerun, *, gaussian: bool = True) -> Map:
+def recipro_cam(activations: Features, score_activations: ScoreActivations, *, gaussian: bool = True) -> Map:
     """How high the score is with all but one place of the layer hidden: no gradients, one short run a place.
 
     activations  (b, c, h, w)        what the layer gave out

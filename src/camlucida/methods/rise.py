@@ -10,7 +10,7 @@ from camlucida.methods.parts.fills import Infill, infill_image
 from camlucida.methods.parts.masks import rise_masks
 from camlucida.methods.registry import method
 from camlucida.options import MAX_COUNT, Between, Count, Seed
-from camlucida.types import Forward, Map, Note, Images
+from camlucida.types import ScoreInputs, Map, Report, Images
 
 
 @method(
@@ -21,8 +21,8 @@ from camlucida.types import Forward, Map, Note, Images
 )
 def rise(
     inputs: Images,
-    score_inputs: Forward,
-    report: Note,
+    score_inputs: ScoreInputs,
+    report: Report,
     *,
     n: Annotated[int, Between(2, MAX_COUNT)] = 1000,
     cells: Count = 7,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from camlucida.methods.parts.score_masks import ScoreBaseline, subtract_baseline, channel_masks, weighted_sum
 from camlucida.methods.registry import method
-from camlucida.types import Features, Forward, Map, Images
+from camlucida.types import Features, ScoreInputs, Map, Images
 
 
 @method(
@@ -16,7 +16,7 @@ from camlucida.types import Features, Forward, Map, Images
 def score_cam(
     activations: Features,
     inputs: Images,
-    score_inputs: Forward,
+    score_inputs: ScoreInputs,
     *,
     softmax: bool = True,
     baseline: ScoreBaseline = "black",

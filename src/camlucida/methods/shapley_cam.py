@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from camlucida.methods.registry import method
-from camlucida.types import Curvature, Features, Map
+from camlucida.types import Hvp, Features, Map
 
 
 @method(
@@ -14,7 +14,7 @@ from camlucida.types import Curvature, Features, Map
     " of a network that is piecewise linear H is 0 and the map is Grad-CAM's: ask for score='log_probability'",
     relu=True,
 )
-def shapley_cam(activations: Features, gradients: Features, hvp: Curvature) -> Map:
+def shapley_cam(activations: Features, gradients: Features, hvp: Hvp) -> Map:
     """Grad-CAM with weights corrected for how the gradient itself bends: half way to an activation of 0.
 
     activations  (b, c, h, w)            what the layer gave out

@@ -7,7 +7,7 @@ import torch
 from camlucida.methods.parts.variants import noisy
 from camlucida.methods.registry import method
 from camlucida.options import Count, NotNegative, Seed
-from camlucida.types import Features, Look, Map, Images, ProgressCallback
+from camlucida.types import Features, LayerAt, Map, Images, ProgressCallback
 
 
 @method(
@@ -19,7 +19,7 @@ from camlucida.types import Features, Look, Map, Images, ProgressCallback
 def smooth_grad_cam_plusplus(
     activations: Features,
     inputs: Images,
-    layer_at: Look,
+    layer_at: LayerAt,
     progress: ProgressCallback,
     *,
     n: Count = 5,

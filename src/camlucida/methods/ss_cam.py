@@ -8,7 +8,7 @@ from camlucida.methods.parts.score_masks import ScoreBaseline, subtract_baseline
 from camlucida.methods.registry import method
 from camlucida.options import Count, NotNegative, Seed
 from camlucida.seeds import generator
-from camlucida.types import Features, Forward, Map, Images
+from camlucida.types import Features, ScoreInputs, Map, Images
 
 
 @method(
@@ -20,7 +20,7 @@ from camlucida.types import Features, Forward, Map, Images
 def ss_cam(
     activations: Features,
     inputs: Images,
-    score_inputs: Forward,
+    score_inputs: ScoreInputs,
     *,
     n: Count = 35,
     noise: NotNegative = 2.0,

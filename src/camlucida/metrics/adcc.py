@@ -19,7 +19,7 @@ NAMES = ("adcc", "adcc_coherency", "adcc_complexity")
     paper="Poppi et al., CVPR workshop 2021, sec. 3",
     deviation="the drop is that of the explained class; the authors' code has the probability of the first class on "
     "the whole picture, which is the same with target='predicted'. 0 where a part is 0",
-    gives={
+    outputs={
         "adcc": MetricOutput("high", worst=0.0),
         "adcc_coherency": MetricOutput("high", worst=0.0),
         "adcc_complexity": MetricOutput("low", worst=1.0),
@@ -43,23 +43,23 @@ def adcc(
     """
     if not is_rankable(relevance):
         return dict.fromkeys(NAMES, float("nan"))
-    heat = minmax_scale(relevance)
-    seen = masked(inputs, heat)
-    alike, size = coherency(heat, explain, seen), float(heat.double().mean())
+    saliency = minmax_scale(relevance)
+    masked_input = masked(inputs, saliency)
+    coherence, complexity = coherency(saliency, explain, masked_input), float(saliency.double().mean())
     before = float(probability(logits, target))
-    after = float(probability(predict(lambda which: seen.expand(len(which), -1, -1, -1), 1), target))
-    left = 1 - max(0.0, before - after) / before if before else 0.0
-    return dict(zip(NAMES, (harmonic_mean(alike, 1 - size, left), alike, size), strict=True))
+    after = float(probability(predict(lambda which: masked_input.expand(len(which), -1, -1, -1), 1), target))
+    retained = 1 - max(0.0, before - after) / before if before else 0.0
+    return dict(zip(NAMES, (harmonic_mean(coherence, 1 - complexity, retained), coherence, complexity), strict=True))
 
 
 preset("adcc/poppi", adcc)
 
 
-def coherency(heat: Tensor, explain: Callable[[Tensor], Tensor], seen: Tensor) -> float:
+def coherency(saliency: Tensor, explain: Callable[[Tensor], Tensor], masked_input: Tensor) -> float:
     """How alike the map (H, W) and that of what it lets through (1, c, H, W) are: (r + 1) / 2, 0 where one is even."""
-    again = explain(seen)[0]
-    found = float((pearson(heat.flatten()[None], again.to(heat).flatten()[None]) + 1) / 2)
-    return found if found == found else 0.0
+    masked_map = explain(masked_input)[0]
+    score = float((pearson(saliency.flatten()[None], masked_map.to(saliency).flatten()[None]) + 1) / 2)
+    return score if score == score else 0.0
 
 
 def harmonic_mean(*parts: float) -> float:

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from camlucida.errors import MetricError
 from camlucida.metrics.parts.ranking import ranks, is_nonzero
-from camlucida.metrics.parts.removal import Predict, probability, sums
+from camlucida.metrics.parts.removal import Predict, probability, cell_sums
 from camlucida.metrics.registry import Score, MetricOutput, metric, preset
 
-SIDE = 9 / 224
+REGION_SIDE_FRACTION = 9 / 224
 """Of the shorter side: the paper's regions of 9 pixels of 224."""
 
 
@@ -18,14 +18,14 @@ SIDE = 9 / 224
     paper="Samek et al., TNNLS 2017, eq. 12 (AOPC, MoRF)",
     deviation="four regions go at once and the noise is drawn once, not ten times (preset aopc/samek has the paper's); "
     "f is the probability of the explained class; regions of equal relevance by lot",
-    gives=MetricOutput("high", worst=-1.0),
+    outputs=MetricOutput("high", worst=-1.0),
 )
 def aopc(
     relevance: Tensor,
     inputs: Tensor,
     target: int,
-    pixel: Tensor,
-    black: Tensor,
+    pixel_scale: Tensor,
+    black_level: Tensor,
     predict: Predict,
     random: torch.Generator,
     *,
@@ -47,21 +47,21 @@ def aopc(
         raise MetricError(f"regions, at_once and draws are at least 1, not {regions}, {at_once}, {draws}.")
     if not is_nonzero(relevance):
         return Score(float("nan"))
-    side = max(1, round(SIDE * min(relevance.shape)))
+    side = max(1, round(REGION_SIDE_FRACTION * min(relevance.shape)))
     y, x = (torch.arange(n) // side for n in relevance.shape)
     cells = y[:, None] * (int(x.max()) + 1) + x
-    places = ranks(sums(relevance, cells), random)[cells].to(inputs.device)
-    last = min(regions, int(cells.max()) + 1)
-    counts = torch.tensor([*range(0, last, at_once), last], device=inputs.device)
+    order = ranks(cell_sums(relevance, cells), random)[cells].to(inputs.device)
+    n_removed = min(regions, int(cells.max()) + 1)
+    counts = torch.tensor([*range(0, n_removed, at_once), n_removed], device=inputs.device)
     uniform = torch.rand((draws, *inputs.shape), generator=random, dtype=torch.float64)
-    noise = black + pixel * uniform.to(inputs)
+    noise = black_level + pixel_scale * uniform.to(inputs)
 
-    def variants(which: Tensor) -> Tensor:
-        gone = places < counts[which % len(counts)][:, None, None]
-        return torch.where(gone[:, None], noise[which // len(counts)], inputs)
+    def variants(indices: Tensor) -> Tensor:
+        removed = order < counts[indices % len(counts)][:, None, None]
+        return torch.where(removed[:, None], noise[indices // len(counts)], inputs)
 
-    found = probability(predict(variants, len(counts) * draws), target).reshape(draws, len(counts)).mean(0)
-    curve = found[0] - found
+    probabilities = probability(predict(variants, len(counts) * draws), target).reshape(draws, len(counts)).mean(0)
+    curve = probabilities[0] - probabilities
     return Score(float(curve.mean()), curve)
 
 

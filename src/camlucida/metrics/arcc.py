@@ -11,7 +11,7 @@ from camlucida.metrics.adcc import coherency, harmonic_mean
 from camlucida.metrics.average_drop import masked, minmax_scale
 from camlucida.metrics.parts.ranking import is_rankable, ranks
 from camlucida.metrics.parts.removal import Predict, probability
-from camlucida.metrics.parts.substrates import ROAD_NOISE, checked_shares, without
+from camlucida.metrics.parts.substrates import ROAD_NOISE, check_fractions, pixel_remover
 from camlucida.metrics.registry import MetricOutput, metric
 from camlucida.metrics.road import both_orders
 
@@ -20,14 +20,14 @@ from camlucida.metrics.road import both_orders
     paper="Domeniconi et al., arXiv 2605.14641, and metrics/arcc.py of pytorch-grad-cam",
     deviation="so many pixels as the fraction says, where the code has those above a percentile of the map; noise as a "
     "share of the range from black to white, where the code has units of the network's input",
-    gives=MetricOutput("high", worst=0.0),
+    outputs=MetricOutput("high", worst=0.0),
 )
 def arcc(
     relevance: Tensor,
     inputs: Tensor,
     target: int,
-    pixel: Tensor,
-    black: Tensor,
+    pixel_scale: Tensor,
+    black_level: Tensor,
     predict: Predict,
     explain: Callable[[Tensor], Tensor],
     random: torch.Generator,
@@ -44,13 +44,13 @@ def arcc(
     returns    0 to 1, high is good; 0 for a map whose gap is no better than chance
     forwards   8, exact solutions worth about 5, and one more map
     """
-    shares = checked_shares(fractions, "fractions")
+    removed_fractions = check_fractions(fractions, "fractions")
     if not is_rankable(relevance):
         return float("nan")
-    heat = minmax_scale(relevance)
-    alike = coherency(heat, explain, masked(inputs, heat))
-    places = ranks(relevance, random).to(inputs.device)
-    hidden = without(inputs, "road", pixel=pixel, black=black, random=random, noise=noise)
-    morf, lerf = both_orders(predict, hidden, places, shares)
+    saliency = minmax_scale(relevance)
+    coherence = coherency(saliency, explain, masked(inputs, saliency))
+    order = ranks(relevance, random).to(inputs.device)
+    remove = pixel_remover(inputs, "road", pixel_scale=pixel_scale, black_level=black_level, random=random, noise=noise)
+    morf, lerf = both_orders(predict, remove, order, removed_fractions)
     gap = float((probability(lerf, target) - probability(morf, target)).mean())
-    return harmonic_mean(alike, 1 - float(heat.double().mean()), min(1.0, max(0.0, gap)))
+    return harmonic_mean(coherence, 1 - float(saliency.double().mean()), min(1.0, max(0.0, gap)))

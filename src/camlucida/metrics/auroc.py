@@ -11,7 +11,7 @@ from camlucida.metrics.registry import MetricOutput, metric
 
 @metric(
     paper="Fawcett, Pattern Recognition Letters 2006, sec. 7: area under the receiver operating characteristic",
-    gives=MetricOutput("high"),
+    outputs=MetricOutput("high"),
 )
 def auroc(shown: Tensor, region: Tensor) -> float:
     """How likely a pixel of the object is higher in the map than a pixel beside it; equal ones count a half.
@@ -22,7 +22,7 @@ def auroc(shown: Tensor, region: Tensor) -> float:
     """
     if not is_rankable(shown) or not bool(region.any()) or bool(region.all()):
         return float("nan")
-    object_, rest = shown[region], shown[~region].sort().values
-    below = torch.searchsorted(rest, object_.contiguous(), right=False)
-    not_above = torch.searchsorted(rest, object_.contiguous(), right=True)
-    return float((below + not_above).double().mean() / (2 * len(rest)))
+    object_, background = shown[region], shown[~region].sort().values
+    below = torch.searchsorted(background, object_.contiguous(), right=False)
+    not_above = torch.searchsorted(background, object_.contiguous(), right=True)
+    return float((below + not_above).double().mean() / (2 * len(background)))

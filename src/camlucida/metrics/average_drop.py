@@ -19,7 +19,7 @@ NAMES = ("average_drop", "average_increase", "average_gain")
     paper="Chattopadhay et al., WACV 2018 (Grad-CAM++), sec. 5.1 (drop, increase); Zhang et al., WACV 2024 (Opti-CAM), "
     "eq. 12 (gain)",
     deviation="shares of 1, not percent. The map is stretched to 0..1 on the network's input, after it was enlarged",
-    gives={
+    outputs={
         "average_drop": MetricOutput("low", worst=1.0),
         "average_increase": MetricOutput("high", worst=0.0),
         "average_gain": MetricOutput("high", worst=0.0),
@@ -30,12 +30,12 @@ def average_drop(
     inputs: Tensor,
     logits: Tensor,
     target: int,
-    black: Tensor,
+    black_level: Tensor,
     predict: Predict,
     random: torch.Generator,
     *,
     mask: Literal["soft", "top"] = "soft",
-    share: float = 0.5,
+    fraction: float = 0.5,
     on: Literal["input", "pixels"] = "input",
 ) -> dict[str, float]:
     """By what share the probability falls when the picture is multiplied by the map; whether it rises, and how far.
@@ -54,10 +54,10 @@ def average_drop(
     """
     if not is_rankable(relevance):
         return dict.fromkeys(NAMES, float("nan"))
-    heat = minmax_scale(relevance) if mask == "soft" else _top(relevance, mask, share, random)
+    saliency = minmax_scale(relevance) if mask == "soft" else _top_mask(relevance, mask, fraction, random)
     before = float(probability(logits, target))
-    seen = masked(inputs, heat, _background(on, black))
-    after = float(probability(predict(lambda which: seen.expand(len(which), -1, -1, -1), 1), target))
+    masked_input = masked(inputs, saliency, _background(on, black_level))
+    after = float(probability(predict(lambda which: masked_input.expand(len(which), -1, -1, -1), 1), target))
     drop = max(0.0, before - after) / before if before else float("nan")
     gain = max(0.0, after - before) / (1 - before) if before < 1 else 0.0
     return dict(zip(NAMES, (drop, float(after > before), gain), strict=True))
@@ -69,22 +69,22 @@ def minmax_scale(relevance: Tensor) -> Tensor:
     return (relevance - low) / (high - low)
 
 
-def masked(inputs: Tensor, heat: Tensor, background: Tensor | float = 0.0) -> Tensor:
+def masked(inputs: Tensor, saliency: Tensor, background: Tensor | float = 0.0) -> Tensor:
     """The picture (1, c, H, W) as far as the map (H, W) from 0 to 1 lets it through."""
-    return (background + heat.to(inputs) * (inputs - background))[None]
+    return (background + saliency.to(inputs) * (inputs - background))[None]
 
 
-def _top(relevance: Tensor, mask: str, share: float, random: torch.Generator) -> Tensor:
-    if mask != "top" or not 0 < share <= 1:
-        raise MetricError(f"mask is 'soft', or 'top' with a share from 0 to 1; not {mask!r} with {share}.")
-    return (ranks(relevance, random) < round(share * relevance.numel())).to(relevance)
+def _top_mask(relevance: Tensor, mask: str, fraction: float, random: torch.Generator) -> Tensor:
+    if mask != "top" or not 0 < fraction <= 1:
+        raise MetricError(f"mask is 'soft', or 'top' with a share from 0 to 1; not {mask!r} with {fraction}.")
+    return (ranks(relevance, random) < round(fraction * relevance.numel())).to(relevance)
 
 
-def _background(on: str, black: Tensor) -> Tensor:
+def _background(on: str, black_level: Tensor) -> Tensor:
     if on not in ("input", "pixels"):
         raise MetricError(f"on is 'input' or 'pixels', not {on!r}.")
-    return black if on == "pixels" else torch.zeros_like(black)
+    return black_level if on == "pixels" else torch.zeros_like(black_level)
 
 
 preset("drop/gradcam++", average_drop)
-preset("drop/scorecam", average_drop, mask="top", share=0.5)
+preset("drop/scorecam", average_drop, mask="top", fraction=0.5)

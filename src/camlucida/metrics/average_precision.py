@@ -10,7 +10,7 @@ from camlucida.metrics.registry import MetricOutput, metric
 
 @metric(
     paper="Manning et al., Introduction to Information Retrieval 2008, sec. 8.4: AP = sum_k (R_k - R_(k-1)) P_k",
-    gives=MetricOutput("high"),
+    outputs=MetricOutput("high"),
 )
 def average_precision(shown: Tensor, region: Tensor) -> float:
     """The mean share of the object among the pixels that are as high as each of its own; of this picture alone.
@@ -21,8 +21,8 @@ def average_precision(shown: Tensor, region: Tensor) -> float:
     """
     if not is_rankable(shown) or not bool(region.any()):
         return float("nan")
-    heat, order = shown.flatten().sort(descending=True)
+    saliency, order = shown.flatten().sort(descending=True)
     object_ = region.flatten()[order].long().cumsum(0)
-    last = heat.diff(append=heat.new_full((1,), -1.0)) != 0  # equal pixels come in together
-    found, among = object_[last].double(), last.nonzero()[:, 0] + 1
-    return float((found.diff(prepend=found.new_zeros(1)) * found / among).sum() / found[-1])
+    last = saliency.diff(append=saliency.new_full((1,), -1.0)) != 0  # equal pixels come in together
+    hits, n_ranked = object_[last].double(), last.nonzero()[:, 0] + 1
+    return float((hits.diff(prepend=hits.new_zeros(1)) * hits / n_ranked).sum() / hits[-1])

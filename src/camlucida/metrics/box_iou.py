@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from camlucida.metrics.parts.regions import Rule, above, iou, is_rankable, largest_box
+from camlucida.metrics.parts.regions import Rule, threshold_map, iou, is_rankable, largest_box
 from camlucida.metrics.registry import MetricOutput, metric, preset
 
 
@@ -12,7 +12,7 @@ from camlucida.metrics.registry import MetricOutput, metric, preset
     paper="Zhou et al., CVPR 2016, sec. 3.2 (CAM: 0.20 of the maximum); Selvaraju et al., ICCV 2017, sec. 4.1 "
     "(Grad-CAM: 0.15); the box encloses the largest connected segment",
     deviation="the papers say hit or miss at an IoU of 0.5 (`localisation_error`); this is the IoU itself",
-    gives=MetricOutput("high"),
+    outputs=MetricOutput("high"),
 )
 def box_iou(shown: Tensor, boxes: Tensor, *, threshold: float = 0.15, region: Rule = "component") -> float:
     """Intersection over union of the box round the map's largest region and the true box that it fits best.
@@ -25,7 +25,7 @@ def box_iou(shown: Tensor, boxes: Tensor, *, threshold: float = 0.15, region: Ru
     """
     if not is_rankable(shown):
         return float("nan")
-    return float(iou(largest_box(above(shown, threshold), region)[None], boxes.double()).max())
+    return float(iou(largest_box(threshold_map(shown, threshold), region)[None], boxes.double()).max())
 
 
 preset("iou/gradcam2017", box_iou, threshold=0.15, region="component")

@@ -10,7 +10,7 @@ from camlucida.metrics.registry import MetricOutput, metric
 
 @metric(
     paper="none; translation equivariance, as evaluation by moving one object shows it",
-    gives={
+    outputs={
         "centre_offset": MetricOutput("low", worst=1.0),
         "centre_offset_x": MetricOutput("neither"),
         "centre_offset_y": MetricOutput("neither"),
@@ -32,8 +32,8 @@ def centre_offset(shown: Tensor, region: Tensor) -> dict[str, float]:
     height, width = shown.shape
     y, x = (torch.arange(n, device=shown.device) + 0.5 for n in (height, width))
     down, across = (
-        float((weights.sum(axis) * places).sum() / total - (region.double().sum(axis) * places).sum() / area)
-        for axis, places in ((1, y), (0, x))
+        float((weights.sum(axis) * positions).sum() / total - (region.double().sum(axis) * positions).sum() / area)
+        for axis, positions in ((1, y), (0, x))
     )
-    away = (down**2 + across**2) ** 0.5 / (height**2 + width**2) ** 0.5
-    return {"centre_offset": away, "centre_offset_x": across, "centre_offset_y": down}
+    distance = (down**2 + across**2) ** 0.5 / (height**2 + width**2) ** 0.5
+    return {"centre_offset": distance, "centre_offset_x": across, "centre_offset_y": down}

@@ -10,7 +10,7 @@ from camlucida.metrics.registry import MetricOutput, metric
 @metric(
     paper="none; the question of Selvaraju et al., ICCV 2017, sec. 5.1 (class discrimination), which people answered "
     "there, asked of two masks",
-    gives={
+    outputs={
         "class_discrimination": MetricOutput("high"),
         "class_share": MetricOutput("high"),
     },
@@ -24,11 +24,11 @@ def class_discrimination(shown: Tensor, region: Tensor, competing_class: Tensor)
     returns  class_discrimination 1 or 0 (0.5 where both get the same); class_share, 0 to 1, how much of what a pixel
              of each gets is the object's. Chance level of both is 0.5. A map with nothing on either cannot be judged
     """
-    own, other = region & ~competing_class, competing_class & ~region
-    if not bool(own.any()) or not bool(other.any()):
+    object_only, others_only = region & ~competing_class, competing_class & ~region
+    if not bool(object_only.any()) or not bool(others_only.any()):
         return {"class_discrimination": float("nan"), "class_share": float("nan")}
-    here, there = float(shown.double()[own].mean()), float(shown.double()[other].mean())
-    if not here + there > 0:
+    object_mean, others_mean = float(shown.double()[object_only].mean()), float(shown.double()[others_only].mean())
+    if not object_mean + others_mean > 0:
         return {"class_discrimination": float("nan"), "class_share": float("nan")}
-    wins = 0.5 if abs(here - there) <= 1e-9 * (here + there) else float(here > there)
-    return {"class_discrimination": wins, "class_share": here / (here + there)}
+    wins = 0.5 if abs(object_mean - others_mean) <= 1e-9 * (object_mean + others_mean) else float(object_mean > others_mean)
+    return {"class_discrimination": wins, "class_share": object_mean / (object_mean + others_mean)}

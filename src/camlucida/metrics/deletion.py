@@ -15,7 +15,7 @@ from camlucida.metrics.registry import Score, MetricOutput, metric, preset
     deviation="equal values go in an order drawn by lot, where the authors' is that of an unstable sort; by default "
     "the picture goes over into a blur of itself: their grey holes are pictures the network has never seen (preset "
     "deletion/rise has them)",
-    gives={
+    outputs={
         "deletion": MetricOutput("low", worst=1.0, axes=("share of the picture taken out", "probability of the class")),
         "deletion_logit": MetricOutput("neither", axes=("share of the picture taken out", "logit of the class")),
     },
@@ -24,8 +24,8 @@ def deletion(
     relevance: Tensor,
     inputs: Tensor,
     target: int,
-    pixel: Tensor,
-    black: Tensor,
+    pixel_scale: Tensor,
+    black_level: Tensor,
     predict: Predict,
     random: torch.Generator,
     *,
@@ -44,7 +44,7 @@ def deletion(
     forwards   one a point: 29
     """
     return curve_scores(
-        relevance, inputs, target, pixel, black, predict, random, step=step, steps=steps, infill=infill, gains=False
+        relevance, inputs, target, pixel_scale, black_level, predict, random, step=step, steps=steps, infill=infill, inserting=False
     )
 
 

@@ -10,7 +10,7 @@ from camlucida.metrics.registry import MetricOutput, metric
 @metric(
     paper="Choe et al., CVPR 2020, sec. 3.2, for one threshold: |{L >= t max L}| / (H W)",
     deviation="a description here, not a score",
-    gives=MetricOutput("neither"),
+    outputs=MetricOutput("neither"),
 )
 def effective_area(relevance: Tensor, *, threshold: float = 0.5) -> float:
     """The share of the picture on which the map is above half its maximum. Describes, does not judge.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.shares import shares
+from camlucida.metrics.parts.shares import normalized_magnitudes
 from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
     paper="Hurley & Rickard, 2009; of maps: Chalasani et al., ICML 2020: G = sum_i (2i - n - 1) L_(i) / (n sum L)",
     deviation="of the absolute values",
-    gives=MetricOutput("neither"),
+    outputs=MetricOutput("neither"),
 )
 def gini(relevance: Tensor) -> float:
     """How unequally the map is spread over the places. Describes, does not judge.
@@ -20,7 +20,7 @@ def gini(relevance: Tensor) -> float:
     relevance  (H, W)  the map
     returns    0, where it is the same everywhere, to nearly 1, where all lies on one place. NaN for a map of nothing
     """
-    ordered = shares(relevance).sort().values
-    n = len(ordered)
-    rank = torch.arange(1, n + 1, dtype=ordered.dtype, device=ordered.device)
-    return float(((2 * rank - n - 1) * ordered).sum() / n)
+    sorted_values = normalized_magnitudes(relevance).sort().values
+    n = len(sorted_values)
+    rank = torch.arange(1, n + 1, dtype=sorted_values.dtype, device=sorted_values.device)
+    return float(((2 * rank - n - 1) * sorted_values).sum() / n)

@@ -8,7 +8,7 @@ from torch import Tensor
 from camlucida.metrics.registry import MetricOutput, metric
 from camlucida.tensors import upsample
 
-NOTHING = 1e-7
+MIN_SUM = 1e-7
 """A map whose sum is at most this counts as 0, as in the authors' code."""
 
 
@@ -25,7 +25,7 @@ def ceiling(region: Tensor, grid: tuple[int, int]) -> float:
 
 @metric(
     paper="Rao et al., CVPR 2022, eq. 1 (grid localisation): L_i = sum_(p in cell i) A+(p) / sum_p A+(p)",
-    gives={
+    outputs={
         "grid_pointing": MetricOutput("high"),
         "grid_pointing_of_ceiling": MetricOutput("high"),
     },
@@ -45,6 +45,6 @@ def grid_pointing(relevance: Tensor, raw: Tensor, region_seen: Tensor) -> dict[s
     region = region_seen.cpu()
     if not bool(region.any()):
         return {"grid_pointing": float("nan"), "grid_pointing_of_ceiling": float("nan")}
-    score = float(positive[region].sum()) / total if total > NOTHING else 0.0
+    score = float(positive[region].sum()) / total if total > MIN_SUM else 0.0
     height, width = raw.shape
     return {"grid_pointing": score, "grid_pointing_of_ceiling": score / ceiling(region, (height, width))}

@@ -10,12 +10,12 @@ from torch import Tensor
 from camlucida.errors import MetricError
 from camlucida.metrics.parts.ranking import is_nonzero
 from camlucida.metrics.parts.removal import Predict, logit
-from camlucida.metrics.parts.substrates import without
+from camlucida.metrics.parts.substrates import pixel_remover
 from camlucida.metrics.registry import MetricOutput, metric, preset
 
 Scale = Literal["positive", "any", "none"]
 
-LARGEST = 10 / 28
+MAX_SIDE_FRACTION = 10 / 28
 """Of the shorter side: the authors' squares of 1 to 10 pixels of MNIST's 28."""
 
 
@@ -23,14 +23,14 @@ LARGEST = 10 / 28
     paper="Yeh et al., NeurIPS 2019, def. 2.1 with squares, and the authors' infid_sen_utils.py (scaling by beta)",
     deviation="squares grow with the picture and are drawn at random, where the authors take every place on 28 pixels; "
     "beta is not below 0, or the map turned round would be as good (preset infid/yeh lets it)",
-    gives={"infidelity": MetricOutput("neither"), "infidelity_share": MetricOutput("low", worst=1.0)},
+    outputs={"infidelity": MetricOutput("neither"), "infidelity_share": MetricOutput("low", worst=1.0)},
 )
 def infidelity(
     relevance: Tensor,
     inputs: Tensor,
     target: int,
-    pixel: Tensor,
-    black: Tensor,
+    pixel_scale: Tensor,
+    black_level: Tensor,
     predict: Predict,
     random: torch.Generator,
     *,
@@ -56,29 +56,29 @@ def infidelity(
     if not is_nonzero(relevance):
         return {"infidelity": float("nan"), "infidelity_share": float("nan")}
     corners = _squares(relevance.shape, samples, random).to(inputs.device)
-    taken = without(inputs, infill, pixel=pixel, black=black, random=random)
+    remove = pixel_remover(inputs, infill, pixel_scale=pixel_scale, black_level=black_level, random=random)
 
-    def missing(which: Tensor) -> Tensor:
-        return _inside(corners[which], relevance.shape)
+    def removed_pixels(indices: Tensor) -> Tensor:
+        return _inside(corners[indices], relevance.shape)
 
-    found = logit(predict(lambda which: taken(missing(which)), len(corners)), target)
-    fall = found[0] - found[1:]
+    scores = logit(predict(lambda which: remove(removed_pixels(which)), len(corners)), target)
+    drops = scores[0] - scores[1:]
     forecast = _sums_inside(relevance, corners)[1:]
-    beta = 1.0 if scale == "none" else float((fall * forecast).sum() / forecast.square().sum())
+    beta = 1.0 if scale == "none" else float((drops * forecast).sum() / forecast.square().sum())
     beta = max(0.0, beta) if scale == "positive" else beta
     if beta != beta:  # no square meets the map anywhere: it forecasts nothing
         beta = 0.0
-    error, nothing = float((beta * forecast - fall).square().mean()), float(fall.square().mean())
-    return {"infidelity": error, "infidelity_share": error / nothing if nothing else float("nan")}
+    error, reference = float((beta * forecast - drops).square().mean()), float(drops.square().mean())
+    return {"infidelity": error, "infidelity_share": error / reference if reference else float("nan")}
 
 
 def _squares(size: torch.Size, samples: int, random: torch.Generator) -> Tensor:
     """Squares (samples + 1, 4) as top, left, bottom, right, the latter two exclusive; the first is nothing at all."""
-    shortest = min(size)
-    drawn = torch.rand((samples, 3), generator=random, dtype=torch.float64)
-    tenths = (drawn[:, 0] * 10).floor() + 1
-    side = (tenths / 10 * LARGEST * shortest).round().clamp_min(1).long()
-    top, left = ((drawn[:, 1 + i] * (size[i] - side + 1)).floor().long() for i in range(2))
+    shorter_side = min(size)
+    uniform = torch.rand((samples, 3), generator=random, dtype=torch.float64)
+    tenths = (uniform[:, 0] * 10).floor() + 1
+    side = (tenths / 10 * MAX_SIDE_FRACTION * shorter_side).round().clamp_min(1).long()
+    top, left = ((uniform[:, 1 + i] * (size[i] - side + 1)).floor().long() for i in range(2))
     squares = torch.stack([top, left, top + side, left + side], dim=1)
     return torch.cat([torch.zeros((1, 4), dtype=torch.long), squares])
 
@@ -88,16 +88,16 @@ def _inside(corners: Tensor, size: torch.Size) -> Tensor:
     top, left, bottom, right = corners.T[:, :, None]
     y, x = (torch.arange(n, device=corners.device) for n in size)
     down, across = (y >= top) & (y < bottom), (x >= left) & (x < right)
-    found: Tensor = down[:, :, None] & across[:, None]
-    return found
+    inside: Tensor = down[:, :, None] & across[:, None]
+    return inside
 
 
 def _sums_inside(relevance: Tensor, corners: Tensor) -> Tensor:
     """The relevance (n,) inside squares (n, 4), float64, from sums up to their corners."""
-    upto = torch.nn.functional.pad(relevance.detach().cpu().double(), (1, 0, 1, 0)).cumsum(0).cumsum(1)
+    integral = torch.nn.functional.pad(relevance.detach().cpu().double(), (1, 0, 1, 0)).cumsum(0).cumsum(1)
     top, left, bottom, right = corners.cpu().T
-    found: Tensor = upto[bottom, right] - upto[top, right] - upto[bottom, left] + upto[top, left]
-    return found
+    inside: Tensor = integral[bottom, right] - integral[top, right] - integral[bottom, left] + integral[top, left]
+    return inside
 
 
 preset("infid/yeh", infidelity, scale="any")

@@ -15,7 +15,7 @@ from camlucida.metrics.registry import Score, MetricOutput, metric, preset
     deviation="equal values come in an order drawn by lot, where the authors' is that of an unstable sort; by default "
     "the blur is a Gaussian that leaves no shapes: theirs is a box of 11 pixels with dark borders (preset "
     "insertion/rise has it)",
-    gives={
+    outputs={
         "insertion": MetricOutput("high", worst=0.0, axes=("share of the picture put in", "probability of the class")),
         "insertion_logit": MetricOutput("neither", axes=("share of the picture put in", "logit of the class")),
     },
@@ -24,8 +24,8 @@ def insertion(
     relevance: Tensor,
     inputs: Tensor,
     target: int,
-    pixel: Tensor,
-    black: Tensor,
+    pixel_scale: Tensor,
+    black_level: Tensor,
     predict: Predict,
     random: torch.Generator,
     *,
@@ -44,7 +44,7 @@ def insertion(
     forwards   one a point: 29
     """
     return curve_scores(
-        relevance, inputs, target, pixel, black, predict, random, step=step, steps=steps, infill=infill, gains=True
+        relevance, inputs, target, pixel_scale, black_level, predict, random, step=step, steps=steps, infill=infill, inserting=True
     )
 
 

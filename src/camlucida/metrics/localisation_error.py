@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from camlucida.metrics.parts.regions import Rule, above, iou, is_rankable, largest_box
+from camlucida.metrics.parts.regions import Rule, threshold_map, iou, is_rankable, largest_box
 from camlucida.metrics.registry import MetricOutput, metric, preset
 
 
@@ -13,7 +13,7 @@ from camlucida.metrics.registry import MetricOutput, metric, preset
     "and Selvaraju et al., ICCV 2017, sec. 4.1",
     deviation="one map a picture, that of the true class, instead of five: the class is found in the ranking and the "
     "place in its map, which is all that decides",
-    gives={
+    outputs={
         "localisation_error_known": MetricOutput("low", worst=1.0),
         "localisation_error_top1": MetricOutput("low", worst=1.0),
         "localisation_error_top5": MetricOutput("low", worst=1.0),
@@ -48,13 +48,13 @@ def localisation_error(
     """
     missed = float("nan")
     if is_rankable(shown) and target == label:
-        box = largest_box(above(shown, threshold), region)
+        box = largest_box(threshold_map(shown, threshold), region)
         missed = float(iou(box[None], boxes.double()).max() < overlap)
-    before = int((logits > logits[label]).sum()) + int((logits[:label] == logits[label]).sum())
+    n_higher = int((logits > logits[label]).sum()) + int((logits[:label] == logits[label]).sum())
     return {
         "localisation_error_known": missed,
-        "localisation_error_top1": missed if before < 1 else 1.0,
-        "localisation_error_top5": missed if before < 5 else 1.0,
+        "localisation_error_top1": missed if n_higher < 1 else 1.0,
+        "localisation_error_top5": missed if n_higher < 5 else 1.0,
     }
 
 

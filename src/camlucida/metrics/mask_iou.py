@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from camlucida.metrics.parts.regions import Rule, above, is_rankable, largest_region
+from camlucida.metrics.parts.regions import Rule, threshold_map, is_rankable, largest_region
 from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
     paper="Everingham et al., IJCV 2010 (intersection over union of segmentations), for a thresholded map",
-    gives=MetricOutput("high"),
+    outputs=MetricOutput("high"),
 )
 def mask_iou(shown: Tensor, mask: Tensor, *, threshold: float = 0.15, region: Rule = "everything") -> float:
     """Intersection over union of what is above a threshold and the object's mask.
@@ -24,5 +24,5 @@ def mask_iou(shown: Tensor, mask: Tensor, *, threshold: float = 0.15, region: Ru
     """
     if not is_rankable(shown) or not bool(mask.any()):
         return float("nan")
-    ours = largest_region(above(shown, threshold), region)
-    return float((ours & mask).sum() / (ours | mask).sum())
+    predicted = largest_region(threshold_map(shown, threshold), region)
+    return float((predicted & mask).sum() / (predicted | mask).sum())

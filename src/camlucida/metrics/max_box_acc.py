@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from camlucida.metrics.parts.box_curves import AXES, Protocol, best_hits, box_curve
+from camlucida.metrics.parts.box_curves import AXES, Protocol, max_box_acc_reduction, box_curve
 from camlucida.metrics.registry import Score, MetricOutput, metric, preset
 
 OVERLAPS = (0.5,)
@@ -14,7 +14,7 @@ OVERLAPS = (0.5,)
     paper="Choe et al., CVPR 2020: BoxAcc(tau, delta = 0.5), MaxBoxAcc = max over tau",
     deviation="by default on the original picture, with components and exclusive boxes; `loc/choe2020-v1` follows the "
     "paper's code on the network's input, at all of its whole-numbered thresholds (its interval of 0.001)",
-    gives=MetricOutput("high", pool=best_hits(OVERLAPS), axes=AXES),
+    outputs=MetricOutput("high", pool=max_box_acc_reduction(OVERLAPS), axes=AXES),
 )
 def max_box_acc(
     shown: Tensor,
@@ -39,7 +39,7 @@ def max_box_acc(
     returns     of a picture the best intersection over union at any threshold, 0 to 1, with the curve (255,) over
                 thresholds; of all pictures the share of hits, 0 to 1. No chance level: see the controls
     """
-    return box_curve(shown, boxes, raw, boxes_seen, inputs, protocol, every=False)
+    return box_curve(shown, boxes, raw, boxes_seen, inputs, protocol, all_regions=False)
 
 
 preset("loc/choe2020-v1", max_box_acc, protocol="choe2020")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.nearby import explained, noisy_copies
+from camlucida.metrics.parts.nearby import explain_batches, noisy_copies
 from camlucida.metrics.registry import MetricOutput, metric
 
 
@@ -15,13 +15,13 @@ from camlucida.metrics.registry import MetricOutput, metric
     paper="Yeh et al., NeurIPS 2019, def. 2: SENS_MAX = max_(|d|_inf <= r) |Phi(x + d) - Phi(x)| / |Phi(x)|",
     deviation="the largest of n draws, as in the authors' code; r in steps from black to white, not in units of the"
     " normalised input",
-    gives=MetricOutput("low", worst=2.0),
+    outputs=MetricOutput("low", worst=2.0),
 )
 def max_sensitivity(
     relevance: Tensor,
     inputs: Tensor,
     explain: Callable[[Tensor], Tensor],
-    pixel: Tensor,
+    pixel_scale: Tensor,
     random: torch.Generator,
     *,
     r: float = 0.02,
@@ -40,9 +40,9 @@ def max_sensitivity(
     n          how many noisy copies
     returns    from 0, where nothing moves; in units of the map's own length. NaN for a map of length 0
     """
-    length = relevance.double().norm()
-    if not length > 0:
+    norm = relevance.double().norm()
+    if not norm > 0:
         return float("nan")
-    copies = noisy_copies(inputs, pixel, random, n, lambda draw, shape: (2 * torch.rand(shape, generator=draw) - 1) * r)
-    moved = (explained(explain, copies).double() - relevance.double()).flatten(1).norm(dim=1)
-    return float(moved.max() / length)
+    copies = noisy_copies(inputs, pixel_scale, random, n, lambda draw, shape: (2 * torch.rand(shape, generator=draw) - 1) * r)
+    distances = (explain_batches(explain, copies).double() - relevance.double()).flatten(1).norm(dim=1)
+    return float(distances.max() / norm)

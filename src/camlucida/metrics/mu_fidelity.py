@@ -7,8 +7,8 @@ from torch import Tensor
 
 from camlucida.errors import MetricError
 from camlucida.metrics.parts.ranking import is_rankable
-from camlucida.metrics.parts.removal import Predict, grid_cells, score_drops, sums
-from camlucida.metrics.parts.substrates import without
+from camlucida.metrics.parts.removal import Predict, grid_cells, score_drops, cell_sums
+from camlucida.metrics.parts.substrates import pixel_remover
 from camlucida.metrics.registry import MetricOutput, metric
 from camlucida.tensors import spearman
 
@@ -17,20 +17,20 @@ from camlucida.tensors import spearman
     paper="Bhatt et al., IJCAI 2020, eq. 6 (faithfulness), with the grid and the rank correlation of Fel et al., "
     "NeurIPS 2021 (muFidelity)",
     deviation="each cell goes with the same probability, as in Xplique, where the paper takes sets of one size",
-    gives=MetricOutput("high", worst=-1.0),
+    outputs=MetricOutput("high", worst=-1.0),
 )
 def mu_fidelity(
     relevance: Tensor,
     inputs: Tensor,
     logits: Tensor,
     target: int,
-    pixel: Tensor,
-    black: Tensor,
+    pixel_scale: Tensor,
+    black_level: Tensor,
     predict: Predict,
     random: torch.Generator,
     *,
     cells: int = 9,
-    share: float = 0.2,
+    fraction: float = 0.2,
     samples: int = 200,
     infill: str = "zeros",
 ) -> float:
@@ -45,12 +45,12 @@ def mu_fidelity(
     returns    the rank correlation over the sets, -1 to 1, chance level 0
     forwards   one a set: 200
     """
-    if not 0 < share < 1 or samples < 2:
-        raise MetricError(f"muFidelity needs a share between 0 and 1 and at least 2 samples, not {share}, {samples}.")
+    if not 0 < fraction < 1 or samples < 2:
+        raise MetricError(f"muFidelity needs a share between 0 and 1 and at least 2 samples, not {fraction}, {samples}.")
     if not is_rankable(relevance):
         return float("nan")
     grid = grid_cells(relevance.shape, cells)
-    gone = torch.rand((samples, cells * cells), generator=random) < share
-    taken = without(inputs, infill, pixel=pixel, black=black, random=random)
-    drops = score_drops(predict, taken, logits, target, grid, gone)
-    return float(spearman((gone.double() @ sums(relevance, grid))[None], drops[None]))
+    removed = torch.rand((samples, cells * cells), generator=random) < fraction
+    remove = pixel_remover(inputs, infill, pixel_scale=pixel_scale, black_level=black_level, random=random)
+    drops = score_drops(predict, remove, logits, target, grid, removed)
+    return float(spearman((removed.double() @ cell_sums(relevance, grid))[None], drops[None]))

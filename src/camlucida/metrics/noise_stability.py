@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.nearby import explained, noisy_copies
+from camlucida.metrics.parts.nearby import explain_batches, noisy_copies
 from camlucida.metrics.registry import MetricOutput, metric
 from camlucida.tensors import spearman
 
@@ -16,13 +16,13 @@ from camlucida.tensors import spearman
     paper="Alvarez-Melis & Jaakkola, 2018 (robustness of explanations), with Spearman's r in place of a length: "
     "mean_i r(Phi(x), Phi(x + d_i))",
     deviation="a rank correlation, so that the map's scale does not matter",
-    gives=MetricOutput("high", worst=-1.0),
+    outputs=MetricOutput("high", worst=-1.0),
 )
 def noise_stability(
     relevance: Tensor,
     inputs: Tensor,
     explain: Callable[[Tensor], Tensor],
-    pixel: Tensor,
+    pixel_scale: Tensor,
     random: torch.Generator,
     *,
     noise: float = 0.05,
@@ -39,6 +39,6 @@ def noise_stability(
     n          how many noisy copies
     returns    -1 to 1, 1 where the order of the places stays. NaN where a map is the same everywhere
     """
-    copies = noisy_copies(inputs, pixel, random, n, lambda draw, shape: torch.randn(shape, generator=draw) * noise)
-    maps = explained(explain, copies)
+    copies = noisy_copies(inputs, pixel_scale, random, n, lambda draw, shape: torch.randn(shape, generator=draw) * noise)
+    maps = explain_batches(explain, copies)
     return float(spearman(relevance.expand_as(maps), maps).mean())

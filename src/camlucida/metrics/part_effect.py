@@ -15,9 +15,9 @@ from camlucida.tensors import spearman
     paper="Hesse et al. (FunnyBirds), ICCV 2023, sec. 4.2, single deletion: Spearman's correlation of the drops of the "
     "score and the part's shares of the map",
     deviation="parts are not widened by 5 pixels; parts that are hidden are left out",
-    gives=MetricOutput("high", worst=-1.0),
+    outputs=MetricOutput("high", worst=-1.0),
 )
-def part_effect(shown: Tensor, parts: Mapping[str, Tensor], effects: Tensor) -> Score:
+def part_effect(shown: Tensor, parts: Mapping[str, Tensor], part_score_drops: Tensor) -> Score:
     """Whether the map puts the parts in the order of what leaving each out, drawn again, does to the score.
 
     shown    (height, width)  the map on the original picture, at least 0
@@ -28,4 +28,4 @@ def part_effect(shown: Tensor, parts: Mapping[str, Tensor], effects: Tensor) -> 
     if len(parts) < 2:
         return Score(float("nan"))
     on_parts = torch.stack([shown.double()[mask.to(shown.device)].sum() for mask in parts.values()])
-    return Score(float(spearman(on_parts[None].cpu(), effects[None].cpu())))
+    return Score(float(spearman(on_parts[None].cpu(), part_score_drops[None].cpu())))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.points import Ties, near, peak
+from camlucida.metrics.parts.points import Ties, is_within, argmax_position
 from camlucida.metrics.parts.regions import is_rankable
 from camlucida.metrics.registry import MetricOutput, metric, preset
 
@@ -14,7 +14,7 @@ from camlucida.metrics.registry import MetricOutput, metric, preset
     paper="Zhang et al., ECCV 2016 (the pointing game); tolerance and mean over classes as in TorchRay",
     deviation="a map that is the same everywhere cannot be judged and counts as a miss; the code of TorchRay takes its "
     "first pixel. Ties are drawn, the preset `point/torchray` takes the first",
-    gives=MetricOutput("high", mean="classes"),
+    outputs=MetricOutput("high", mean="classes"),
 )
 def pointing(
     shown: Tensor, region: Tensor, random: torch.Generator, *, tolerance: float = 15.0, ties: Ties = "random"
@@ -32,7 +32,7 @@ def pointing(
     """
     if not is_rankable(shown) or not bool(region.any()):
         return float("nan")
-    return float(near(region, peak(shown, ties, random), tolerance))
+    return float(is_within(region, argmax_position(shown, ties, random), tolerance))
 
 
 preset("point/torchray", pointing, tolerance=15.0, ties="first")

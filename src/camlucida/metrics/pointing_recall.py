@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.points import Ties, near, peak
+from camlucida.metrics.parts.points import Ties, is_within, argmax_position
 from camlucida.metrics.parts.regions import is_rankable
 from camlucida.metrics.registry import MetricOutput, metric
 
@@ -17,13 +17,13 @@ from camlucida.metrics.registry import MetricOutput, metric
     "that is not there the map shall stay below a threshold",
     deviation="on the network's input; the threshold is an option (the paper chooses it on a validation set); classes "
     "that are there, but at a place that is not known, are left out",
-    gives=MetricOutput("high"),
+    outputs=MetricOutput("high"),
 )
 def pointing_recall(
     explain_class: Callable[[Sequence[int]], Tensor],
     logits: Tensor,
     label: int,
-    present: Sequence[int],
+    present_classes: Sequence[int],
     region_seen: Tensor,
     random: torch.Generator,
     *,
@@ -47,17 +47,17 @@ def pointing_recall(
     returns        0 to 1; a map that never rejects and always points at the object scores 1/`top`
     """
     likeliest = logits.argsort(descending=True, stable=True)[:top].tolist()
-    asked = [k for k in likeliest if k == label or k not in present]
-    if not asked:
+    judged_classes = [k for k in likeliest if k == label or k not in present_classes]
+    if not judged_classes:
         return float("nan")
-    right = []
-    for k, heat in zip(asked, explain_class(asked).cpu(), strict=True):
-        rejected = not float(heat.max()) > threshold
+    correct = []
+    for k, saliency in zip(judged_classes, explain_class(judged_classes).cpu(), strict=True):
+        rejected = not float(saliency.max()) > threshold
         if k != label:
-            right.append(rejected)
+            correct.append(rejected)
         elif not bool(region_seen.any()):
             continue
         else:
-            points = not rejected and is_rankable(heat)
-            right.append(points and near(region_seen, peak(heat, ties, random), tolerance))
-    return sum(right) / len(right) if right else float("nan")
+            on_object = not rejected and is_rankable(saliency)
+            correct.append(on_object and is_within(region_seen, argmax_position(saliency, ties, random), tolerance))
+    return sum(correct) / len(correct) if correct else float("nan")

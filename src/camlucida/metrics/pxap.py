@@ -8,19 +8,19 @@ from torch import Tensor
 from camlucida.metrics.parts.regions import is_rankable
 from camlucida.metrics.registry import DatasetReduction, Score, MetricOutput, metric
 
-BINS = 256
+N_BINS = 256
 
 
-def precision_of_all(histograms: Tensor) -> Tensor:
+def pixel_average_precision(histograms: Tensor) -> Tensor:
     """PxAP (...) of mean histograms (..., 512): the sum over thresholds of (R_k - R_(k-1)) P_k; NaN without object."""
-    object_, rest = histograms.view(*histograms.shape[:-1], 2, BINS).flip(-1).cumsum(-1).unbind(-2)
-    precision = (object_ / (object_ + rest)).nan_to_num(nan=0.0)
-    gained = object_.diff(dim=-1, prepend=torch.zeros_like(object_[..., :1]))
-    found: Tensor = (precision * gained).sum(-1) / object_[..., -1]
-    return found
+    object_, background = histograms.view(*histograms.shape[:-1], 2, N_BINS).flip(-1).cumsum(-1).unbind(-2)
+    precision = (object_ / (object_ + background)).nan_to_num(nan=0.0)
+    recall_steps = object_.diff(dim=-1, prepend=torch.zeros_like(object_[..., :1]))
+    precision_sum: Tensor = (precision * recall_steps).sum(-1) / object_[..., -1]
+    return precision_sum
 
 
-pooled = DatasetReduction(lambda histograms: histograms, precision_of_all)
+PXAP_REDUCTION = DatasetReduction(lambda histograms: histograms, pixel_average_precision)
 
 
 @metric(
@@ -28,7 +28,7 @@ pooled = DatasetReduction(lambda histograms: histograms, precision_of_all)
     "PxRec(tau_(l-1)))",
     deviation="the map is divided by its maximum, on the original picture, in 256 steps; theirs is stretched from its "
     "minimum, on the network's input, in 1000. No pixels are left out",
-    gives=MetricOutput("high", pool=pooled),
+    outputs=MetricOutput("high", pool=PXAP_REDUCTION),
 )
 def pxap(shown: Tensor, region: Tensor) -> Score:
     """Average precision of the pixels: how far the object's rank above all others, with one threshold for all pictures.
@@ -39,7 +39,7 @@ def pxap(shown: Tensor, region: Tensor) -> Score:
              (512,): how many pixels of the object, then of the rest, have each of 256 shares of the maximum. A map that
              cannot be judged counts as 0 everywhere
     """
-    known = is_rankable(shown)
-    steps = (255 * shown.double() / shown.max().double()).floor().long() if known else torch.zeros_like(region).long()
-    curve = torch.bincount((steps + BINS * (~region)).flatten(), minlength=2 * BINS).double()
-    return Score(pooled(curve[None]) if known else float("nan"), curve)
+    valid = is_rankable(shown)
+    levels = (255 * shown.double() / shown.max().double()).floor().long() if valid else torch.zeros_like(region).long()
+    curve = torch.bincount((levels + N_BINS * (~region)).flatten(), minlength=2 * N_BINS).double()
+    return Score(PXAP_REDUCTION(curve[None]) if valid else float("nan"), curve)

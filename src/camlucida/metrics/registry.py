@@ -46,15 +46,15 @@ from camlucida.options import shown
 
 Better: TypeAlias = Literal["high", "low", "neither"]
 
-OF_THE_DRAWING = frozenset({"rival", "parts", "effects"})
+SCENE_INPUTS = frozenset({"other_objects_mask", "parts", "part_score_drops"})
 """What only pictures tell that were drawn, or outlined with more than one class or part."""
-OF_THE_TRUTH = OF_THE_DRAWING | {"region", "mask", "boxes", "region_seen", "boxes_seen", "label", "present"}
-OF_THE_MODEL = frozenset({"predict", "explain", "explain_class", "effects"})
+GROUND_TRUTH_INPUTS = SCENE_INPUTS | {"region", "mask", "boxes", "region_seen", "boxes_seen", "label", "present_classes"}
+NETWORK_CALLS = frozenset({"predict", "explain", "explain_class", "part_score_drops"})
 """Those that run the network."""
-EVIDENCE = (
-    OF_THE_TRUTH
-    | OF_THE_MODEL
-    | {"shown", "relevance", "signed", "raw", "inputs", "logits", "target", "pixel", "black", "random"}
+METRIC_INPUTS = (
+    GROUND_TRUTH_INPUTS
+    | NETWORK_CALLS
+    | {"shown", "relevance", "signed", "raw", "inputs", "logits", "target", "pixel_scale", "black_level", "random"}
 )
 """What a metric may ask for."""
 
@@ -75,11 +75,11 @@ class DatasetReduction:
     whole   means (..., q) in, the numbers (...) out
     """
 
-    each: Callable[[Tensor], Tensor]
-    whole: Callable[[Tensor], Tensor]
+    per_image: Callable[[Tensor], Tensor]
+    from_mean: Callable[[Tensor], Tensor]
 
     def __call__(self, curves: Tensor) -> float:
-        return float(self.whole(self.each(curves.double()).mean(0)))
+        return float(self.from_mean(self.per_image(curves.double()).mean(0)))
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,14 @@ class Metric:
     function: Callable[..., Any]
     needs: tuple[str, ...]
     options: Mapping[str, Any]
-    gives: Mapping[str, MetricOutput]
+    outputs: Mapping[str, MetricOutput]
     paper: str
     deviation: str
 
-    def __call__(self, *evidence: Any, **options: Any) -> dict[str, Score]:
+    def __call__(self, *inputs: Any, **options: Any) -> dict[str, Score]:
         """Every number by its name."""
-        found = self.function(*evidence, **options)
-        parts = found if isinstance(found, dict) else {self.name: found}
+        result = self.function(*inputs, **options)
+        parts = result if isinstance(result, dict) else {self.name: result}
         return {name: part if isinstance(part, Score) else Score(float(part)) for name, part in parts.items()}
 
     @property
@@ -133,25 +133,25 @@ class Metric:
     def group(self) -> str:
         """What kind of question it asks; seen from what it needs."""
         needs = set(self.needs)
-        if needs & OF_THE_DRAWING:
+        if needs & SCENE_INPUTS:
             return "ground_truth"
-        if needs & OF_THE_TRUTH:
+        if needs & GROUND_TRUTH_INPUTS:
             return "localisation"
         if "predict" in needs:
             return "faithfulness"
         return "robustness" if needs & {"explain", "explain_class"} else "complexity"
 
     @property
-    def runs_the_network(self) -> bool:
+    def runs_network(self) -> bool:
         """Whether it costs more than arithmetic."""
-        return bool(OF_THE_MODEL & set(self.needs))
+        return bool(NETWORK_CALLS & set(self.needs))
 
 
 _metrics: dict[str, Metric] = {}
 
 
 def metric(
-    *, paper: str, gives: Mapping[str, MetricOutput] | MetricOutput, deviation: str = "none"
+    *, paper: str, outputs: Mapping[str, MetricOutput] | MetricOutput, deviation: str = "none"
 ) -> Callable[[Callable[..., Any]], Metric]:
     """Register the decorated function as a metric under its own name.
 
@@ -164,11 +164,11 @@ def metric(
         name = function.__name__
         parameters = inspect.signature(function).parameters.values()
         needs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
-        unknown = set(needs) - EVIDENCE
+        unknown = set(needs) - METRIC_INPUTS
         if unknown or name in _metrics:
             raise MetricError(f"metric {name}: registered twice, or asks for unknown {sorted(unknown)}.")
         options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        values = {name: gives} if isinstance(gives, MetricOutput) else dict(gives)
+        values = {name: outputs} if isinstance(outputs, MetricOutput) else dict(outputs)
         _metrics[name] = Metric(name, function, needs, options, values, paper, deviation)
         return _metrics[name]
 
@@ -182,10 +182,10 @@ def metrics() -> dict[str, Metric]:
 
 def groups() -> dict[str, list[str]]:
     """The names of the metrics of each group."""
-    found: dict[str, list[str]] = {}
+    by_group: dict[str, list[str]] = {}
     for entry in _metrics.values():
-        found.setdefault(entry.group, []).append(entry.name)
-    return found
+        by_group.setdefault(entry.group, []).append(entry.name)
+    return by_group
 
 
 @dataclass(frozen=True)
@@ -205,12 +205,12 @@ class Preset:
 _presets: dict[str, Preset] = {}
 
 
-def preset(name: str, of: Metric, **options: Any) -> Preset:
+def preset(name: str, base: Metric, **options: Any) -> Preset:
     """Freeze options under a name: preset("deletion/rise", deletion, step=224)."""
-    unknown = set(options) - set(of.options)
+    unknown = set(options) - set(base.options)
     if unknown or name in _presets:
         raise MetricError(f"preset {name}: registered twice, or with unknown options {sorted(unknown)}.")
-    _presets[name] = Preset(name, of, options)
+    _presets[name] = Preset(name, base, options)
     return _presets[name]
 
 
@@ -229,8 +229,8 @@ def find(name: str | Metric | Preset) -> Preset:
         raise MetricError(f"a metric is asked for by name, not {shown(name)}. Known: {', '.join(_metrics)}.")
     if name in _presets:
         return _presets[name]
-    plain = {key.replace("_", ""): key for key in _metrics}
-    key = plain.get(str(name).lower().replace("-", "").replace("_", ""))
+    normalized = {key.replace("_", ""): key for key in _metrics}
+    key = normalized.get(str(name).lower().replace("-", "").replace("_", ""))
     if key is None:
         known = [*_metrics, *_presets]
         raise MetricError(f"no metric {name!r}.{nearest(str(name), known)} Known: {', '.join(known)}.")

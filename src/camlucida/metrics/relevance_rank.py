@@ -13,7 +13,7 @@ from camlucida.metrics.registry import MetricOutput, metric
     paper="Arras et al., Information Fusion 2022 (CLEVR-XAI): RRA = |top_K and region| / |region|, K = |region|; "
     "Theiner et al., WACV 2022 (top-k intersection): |top_k and region| / k",
     deviation="equal pixels are drawn in a seeded order; k is at most the number of the picture's pixels",
-    gives={"relevance_rank": MetricOutput("high"), "top_k_intersection": MetricOutput("high")},
+    outputs={"relevance_rank": MetricOutput("high"), "top_k_intersection": MetricOutput("high")},
 )
 def relevance_rank(shown: Tensor, region: Tensor, random: torch.Generator, *, k: int = 1000) -> dict[str, float]:
     """The share of the map's highest pixels that lie on the object: of as many as it has, and of the k highest.

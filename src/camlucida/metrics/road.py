@@ -9,7 +9,7 @@ from torch import Tensor
 
 from camlucida.metrics.parts.ranking import ranks, is_nonzero
 from camlucida.metrics.parts.removal import Predict, probability
-from camlucida.metrics.parts.substrates import ROAD_NOISE, Without, checked_shares, without
+from camlucida.metrics.parts.substrates import ROAD_NOISE, RemovePixels, check_fractions, pixel_remover
 from camlucida.metrics.registry import Score, MetricOutput, metric, preset
 
 NAMES = ("road_morf", "road_lerf", "road_gap", "road_morf_accuracy", "road_lerf_accuracy", "road_gap_accuracy")
@@ -21,7 +21,7 @@ NAMES = ("road_morf", "road_lerf", "road_gap", "road_morf_accuracy", "road_lerf_
     "mostly 0; equal values by lot; the noise is the same for all fractions; correct means the explained class, which "
     "is the paper's with target='label'; in LeRF too a fraction is what is taken away, where the authors' code has "
     "what is left (preset road/rong has theirs)",
-    gives={
+    outputs={
         "road_morf": MetricOutput("low", worst=1.0),
         "road_lerf": MetricOutput("high", worst=0.0),
         "road_gap": MetricOutput("high", worst=-1.0),
@@ -34,14 +34,14 @@ def road(
     relevance: Tensor,
     inputs: Tensor,
     target: int,
-    pixel: Tensor,
-    black: Tensor,
+    pixel_scale: Tensor,
+    black_level: Tensor,
     predict: Predict,
     random: torch.Generator,
     *,
     fractions: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
     noise: float = ROAD_NOISE,
-    kept: bool = False,
+    lerf_keeps: bool = False,
 ) -> dict[str, Score]:
     """How much more of the class is left without the least relevant pixels than without the most relevant ones.
 
@@ -55,39 +55,39 @@ def road(
                how often the class stays the first
     forwards   two a fraction: 18, and exact solutions worth about 11
     """
-    shares = checked_shares(fractions, "fractions")
+    removed_fractions = check_fractions(fractions, "fractions")
     if not is_nonzero(relevance):
         return {name: Score(float("nan")) for name in NAMES}
-    places = ranks(relevance, random).to(inputs.device)
-    hidden = without(inputs, "road", pixel=pixel, black=black, random=random, noise=noise)
-    return dict(zip(NAMES, _scores(places, hidden, target, predict, shares, kept), strict=True))
+    order = ranks(relevance, random).to(inputs.device)
+    remove = pixel_remover(inputs, "road", pixel_scale=pixel_scale, black_level=black_level, random=random, noise=noise)
+    return dict(zip(NAMES, _scores(order, remove, target, predict, removed_fractions, lerf_keeps), strict=True))
 
 
 def _scores(
-    places: Tensor, hidden: Without, target: int, predict: Predict, shares: Sequence[float], kept: bool
+    order: Tensor, remove: RemovePixels, target: int, predict: Predict, fractions: Sequence[float], lerf_keeps: bool
 ) -> list[Score]:
-    morf, lerf = both_orders(predict, hidden, places, shares, kept=kept)
+    morf, lerf = both_orders(predict, remove, order, fractions, lerf_keeps=lerf_keeps)
     curves = []
-    for of in (lambda found: probability(found, target), lambda found: (found.argmax(1) == target).double().cpu()):
-        most, least = of(morf), of(lerf)
-        curves += [most, least, least - most]
+    for evaluate_scores in (lambda found: probability(found, target), lambda found: (found.argmax(1) == target).double().cpu()):
+        morf_values, lerf_values = evaluate_scores(morf), evaluate_scores(lerf)
+        curves += [morf_values, lerf_values, lerf_values - morf_values]
     return [Score(float(curve.mean()), curve) for curve in curves]
 
 
 def both_orders(
-    predict: Predict, hidden: Without, places: Tensor, shares: Sequence[float], *, kept: bool = False
+    predict: Predict, remove: RemovePixels, order: Tensor, fractions: Sequence[float], *, lerf_keeps: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Class scores (n, k) without the most relevant shares of the pixels, and without the least relevant."""
-    pixels = places.numel()
-    most = [round(share * pixels) for share in shares]
-    least = [pixels - count for count in most] if kept else most
-    counts = torch.tensor([*most, *least], device=places.device)[:, None, None]
+    n_pixels = order.numel()
+    morf_counts = [round(fraction * n_pixels) for fraction in fractions]
+    lerf_counts = [n_pixels - count for count in morf_counts] if lerf_keeps else morf_counts
+    counts = torch.tensor([*morf_counts, *lerf_counts], device=order.device)[:, None, None]
     # Row after row from the end: those that are last are first to go.
-    rows = torch.stack([places, pixels - 1 - places])
-    order = torch.tensor([0] * len(most) + [1] * len(least), device=places.device)
-    found = predict(lambda which: hidden(rows[order[which]] < counts[which]), len(counts))
-    return found[: len(most)], found[len(most) :]
+    rows = torch.stack([order, n_pixels - 1 - order])
+    row_of_variant = torch.tensor([0] * len(morf_counts) + [1] * len(lerf_counts), device=order.device)
+    scores = predict(lambda which: remove(rows[row_of_variant[which]] < counts[which]), len(counts))
+    return scores[: len(morf_counts)], scores[len(morf_counts) :]
 
 
 preset("road/default", road)
-preset("road/rong", road, fractions=(0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9), kept=True)
+preset("road/rong", road, fractions=(0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9), lerf_keeps=True)

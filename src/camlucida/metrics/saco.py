@@ -7,23 +7,23 @@ from torch import Tensor
 
 from camlucida.errors import MetricError
 from camlucida.metrics.parts.ranking import is_rankable, ranks
-from camlucida.metrics.parts.removal import Predict, probability, score_drops, sums
-from camlucida.metrics.parts.substrates import without
+from camlucida.metrics.parts.removal import Predict, probability, score_drops, cell_sums
+from camlucida.metrics.parts.substrates import pixel_remover
 from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
     paper="Wu et al., CVPR 2024, alg. 1",
     deviation="the code is a skeleton that leaves the infill open: ours is the picture's mean colour",
-    gives=MetricOutput("high", worst=-1.0),
+    outputs=MetricOutput("high", worst=-1.0),
 )
 def saco(
     relevance: Tensor,
     inputs: Tensor,
     logits: Tensor,
     target: int,
-    pixel: Tensor,
-    black: Tensor,
+    pixel_scale: Tensor,
+    black_level: Tensor,
     predict: Predict,
     random: torch.Generator,
     *,
@@ -45,11 +45,11 @@ def saco(
     if not is_rankable(relevance):
         return float("nan")
     group = ranks(relevance, random) * groups // relevance.numel()
-    taken = without(inputs, infill, pixel=pixel, black=black, random=random)
-    each = torch.eye(groups, dtype=torch.bool)
-    drops = score_drops(predict, taken, logits, target, group, each, read=probability)
-    worth = sums(relevance, group)
+    remove = pixel_remover(inputs, infill, pixel_scale=pixel_scale, black_level=black_level, random=random)
+    single_groups = torch.eye(groups, dtype=torch.bool)
+    drops = score_drops(predict, remove, logits, target, group, single_groups, read=probability)
+    group_relevance = cell_sums(relevance, group)
     first, second = torch.triu_indices(groups, groups, offset=1)
-    apart = worth[first] - worth[second]
-    right = torch.where(drops[first] >= drops[second], apart, -apart)
-    return float(right.sum() / apart.abs().sum())
+    differences = group_relevance[first] - group_relevance[second]
+    weights = torch.where(drops[first] >= drops[second], differences, -differences)
+    return float(weights.sum() / differences.abs().sum())

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from camlucida.errors import MetricError
 from camlucida.metrics.parts.ranking import is_rankable
-from camlucida.metrics.parts.removal import Predict, grid_cells, score_drops, sums
-from camlucida.metrics.parts.substrates import without
+from camlucida.metrics.parts.removal import Predict, grid_cells, score_drops, cell_sums
+from camlucida.metrics.parts.substrates import pixel_remover
 from camlucida.metrics.registry import Score, MetricOutput, metric
 from camlucida.tensors import pearson
 
@@ -17,15 +17,15 @@ from camlucida.tensors import pearson
     paper="Ancona et al., ICLR 2018, sec. 4",
     deviation="cells of a grid are the features, not pixels; 20 sets a size, not 100; a size of which nothing can be "
     "said (the same relevance in every set) is left out of the mean",
-    gives=MetricOutput("high", worst=-1.0),
+    outputs=MetricOutput("high", worst=-1.0),
 )
 def sensitivity_n(
     relevance: Tensor,
     inputs: Tensor,
     logits: Tensor,
     target: int,
-    pixel: Tensor,
-    black: Tensor,
+    pixel_scale: Tensor,
+    black_level: Tensor,
     predict: Predict,
     random: torch.Generator,
     *,
@@ -50,12 +50,12 @@ def sensitivity_n(
     if not is_rankable(relevance):
         return Score(float("nan"))
     grid = grid_cells(relevance.shape, cells)
-    count = cells * cells
-    counts = torch.logspace(0, torch.tensor(0.8 * count).log10().item(), sizes).round().long()
-    gone = torch.zeros((sizes, samples, count), dtype=torch.bool)
-    for one, size in zip(gone.flatten(0, 1), counts.repeat_interleave(samples), strict=True):
-        one[torch.randperm(count, generator=random)[:size]] = True
-    taken = without(inputs, infill, pixel=pixel, black=black, random=random)
-    drops = score_drops(predict, taken, logits, target, grid, gone.flatten(0, 1)).reshape(sizes, samples)
-    curve = pearson(gone.double() @ sums(relevance, grid), drops)
+    n_cells = cells * cells
+    counts = torch.logspace(0, torch.tensor(0.8 * n_cells).log10().item(), sizes).round().long()
+    removed = torch.zeros((sizes, samples, n_cells), dtype=torch.bool)
+    for subset, size in zip(removed.flatten(0, 1), counts.repeat_interleave(samples), strict=True):
+        subset[torch.randperm(n_cells, generator=random)[:size]] = True
+    remove = pixel_remover(inputs, infill, pixel_scale=pixel_scale, black_level=black_level, random=random)
+    drops = score_drops(predict, remove, logits, target, grid, removed.flatten(0, 1)).reshape(sizes, samples)
+    curve = pearson(removed.double() @ cell_sums(relevance, grid), drops)
     return Score(float(curve.nanmean()), curve)

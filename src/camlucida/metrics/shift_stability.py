@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camlucida.metrics.parts.nearby import explained
+from camlucida.metrics.parts.nearby import explain_batches
 from camlucida.metrics.registry import MetricOutput, metric
 from camlucida.tensors import spearman
 
@@ -16,10 +16,10 @@ from camlucida.tensors import spearman
 @metric(
     paper="equivariance of explanations, Crabbé & van der Schaar, NeurIPS 2023: mean_s r(s Phi(x), Phi(s x))",
     deviation="for shifts only, with Spearman's r in place of the cosine; edges are mirrored, and left out",
-    gives=MetricOutput("high", worst=-1.0),
+    outputs=MetricOutput("high", worst=-1.0),
 )
 def shift_stability(
-    relevance: Tensor, inputs: Tensor, explain: Callable[[Tensor], Tensor], *, share: float = 1 / 32
+    relevance: Tensor, inputs: Tensor, explain: Callable[[Tensor], Tensor], *, fraction: float = 1 / 32
 ) -> float:
     """Whether the map goes along when the picture is shifted a little: up, down, left and right.
 
@@ -30,13 +30,13 @@ def shift_stability(
     returns    -1 to 1: the mean rank correlation of the map shifted and the map of the shifted picture, over the places
                that both show. NaN where a map is the same everywhere
     """
-    step = max(1, round(share * min(inputs.shape[1:])))
-    ways = [(0, step), (0, -step), (step, 0), (-step, 0)]
-    wide = F.pad(inputs[None], (step,) * 4, mode="reflect")[0]
+    step = max(1, round(fraction * min(inputs.shape[1:])))
+    shifts = [(0, step), (0, -step), (step, 0), (-step, 0)]
+    padded = F.pad(inputs[None], (step,) * 4, mode="reflect")[0]
     height, width = inputs.shape[1:]
-    shifted = [wide[:, step - y : step - y + height, step - x : step - x + width] for y, x in ways]
-    maps = explained(explain, torch.stack(shifted))
+    shifted = [padded[:, step - y : step - y + height, step - x : step - x + width] for y, x in shifts]
+    maps = explain_batches(explain, torch.stack(shifted))
     inner = (slice(step, height - step), slice(step, width - step))
-    own = torch.stack([relevance.roll((y, x), (0, 1))[inner] for y, x in ways])
-    there = torch.stack([found[inner] for found in maps])
-    return float(spearman(own, there).mean())
+    expected = torch.stack([relevance.roll((y, x), (0, 1))[inner] for y, x in shifts])
+    cropped = torch.stack([map_[inner] for map_ in maps])
+    return float(spearman(expected, cropped).mean())

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from camlucida.metrics.parts.ranking import is_rankable
-from camlucida.metrics.parts.removal import Predict, grid_cells, score_drops, sums
-from camlucida.metrics.parts.substrates import without
+from camlucida.metrics.parts.removal import Predict, grid_cells, score_drops, cell_sums
+from camlucida.metrics.parts.substrates import pixel_remover
 from camlucida.metrics.registry import MetricOutput, metric
 from camlucida.tensors import spearman
 
@@ -15,15 +15,15 @@ from camlucida.tensors import spearman
 @metric(
     paper="Hesse et al., NeurIPS 2024 (IDSDS), sec. 3, on the network as it is (SDS)",
     deviation="none; on a network that was trained with cells missing it is IDSDS",
-    gives=MetricOutput("high", worst=-1.0),
+    outputs=MetricOutput("high", worst=-1.0),
 )
 def single_deletion(
     relevance: Tensor,
     inputs: Tensor,
     logits: Tensor,
     target: int,
-    pixel: Tensor,
-    black: Tensor,
+    pixel_scale: Tensor,
+    black_level: Tensor,
     predict: Predict,
     random: torch.Generator,
     *,
@@ -42,6 +42,6 @@ def single_deletion(
     if not is_rankable(relevance):
         return float("nan")
     grid = grid_cells(relevance.shape, cells)
-    taken = without(inputs, infill, pixel=pixel, black=black, random=random)
-    drops = score_drops(predict, taken, logits, target, grid, torch.eye(cells * cells, dtype=torch.bool))
-    return float(spearman(sums(relevance, grid)[None], drops[None]))
+    remove = pixel_remover(inputs, infill, pixel_scale=pixel_scale, black_level=black_level, random=random)
+    drops = score_drops(predict, remove, logits, target, grid, torch.eye(cells * cells, dtype=torch.bool))
+    return float(spearman(cell_sums(relevance, grid)[None], drops[None]))

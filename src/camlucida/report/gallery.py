@@ -67,7 +67,7 @@ def _row(evaluation: Evaluation, renderer: ThumbnailRenderer, index: int, method
 
 
 def _extremes(evaluation: Evaluation, renderer: ThumbnailRenderer, metric: str, method: str) -> dict[str, Any] | None:
-    cells = evaluation.cells(metric, method)
+    cells = evaluation.column(metric, method)
     values = [(int(i), float(v)) for i, v in zip(cells.index, cells.values, strict=True)]
     best, worst = best_and_worst(values, evaluation.values[metric].better, N_EXTREMES)
     result: dict[str, Any] = {"method": method}
@@ -83,6 +83,6 @@ def _extremes(evaluation: Evaluation, renderer: ThumbnailRenderer, metric: str, 
 
 
 def _format_value(evaluation: Evaluation, metric: str, method: str, index: int) -> str:
-    cells = evaluation.cells(metric, method)
+    cells = evaluation.column(metric, method)
     rows = np.flatnonzero(cells.index == index)
     return "not judged" if not len(rows) or not cells.valid[rows[0]] else format_number(float(cells.values[rows[0]]))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from camlucida.data.datasets import Dataset
-from camlucida.evaluation.comparing import corrected
+from camlucida.evaluation.comparing import holm_corrected
 from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.records import Summary
 from camlucida.extras import need
@@ -55,7 +55,7 @@ def page_content(evaluation: Evaluation, renderer: ThumbnailRenderer | None, unt
     judging_metrics = [m for m in measured if evaluation.values[m].better != "neither"]
     comparisons = evaluation.comparisons(judging_metrics)
     strongest = {m: strongest_control(evaluation, table, m) for m in judging_metrics}
-    control_comparisons = corrected([evaluation.compare(m, a, b) for m, b in strongest.items() if b for a in methods])
+    control_comparisons = holm_corrected([evaluation.compare(m, a, b) for m, b in strongest.items() if b for a in methods])
     results = TestResults(evaluation, table, comparisons, control_comparisons, untrusted)
     agreement = evaluation.agreement(judging_metrics) if len(judging_metrics) > 1 and len(methods) > 2 else None
     main = next((m for m in judging_metrics if m not in untrusted), None)
@@ -71,7 +71,7 @@ def page_content(evaluation: Evaluation, renderer: ThumbnailRenderer | None, unt
         "charts": _charts(evaluation, methods, measured),
         "groups": group_tables(evaluation, methods, judging_metrics),
         "agreement": agreement_table(agreement),
-        "likenesses": evaluation.likenesses,
+        "likenesses": evaluation.map_similarities,
         "pictures": images,
         "failures": _failures(evaluation),
         "costs": cost_tables(evaluation),
@@ -83,7 +83,7 @@ def page_content(evaluation: Evaluation, renderer: ThumbnailRenderer | None, unt
 
 def strongest_control(evaluation: Evaluation, table: Mapping[tuple[str, str], Summary], metric: str) -> str:
     """Of the controls that do not know the object, the one with the best number; "" where there is none."""
-    scored = [s for s in (table[metric, c] for c in evaluation.blind) if s.n and math.isfinite(s.value)]
+    scored = [s for s in (table[metric, c] for c in evaluation.uninformative) if s.n and math.isfinite(s.value)]
     sign = 1 if evaluation.values[metric].better == "high" else -1
     return max(scored, key=lambda s: sign * s.value).method if scored else ""
 

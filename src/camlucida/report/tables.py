@@ -88,7 +88,7 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
             "test": c.test,
             "wins": f"{100 * c.wins:.0f} : {100 * c.losses:.0f}",
             "n": f"{c.n:,}",
-            "winner": "the same map" if c.same else c.winner or "–",
+            "winner": "the same map" if c.same_map else c.winner or "–",
         }
         for c in by_p_value
     ]
@@ -103,7 +103,7 @@ def group_tables(evaluation: Evaluation, methods: Sequence[str], judging: Sequen
     if len(correct) and len(wrong):
         heads = [(m, f"{answer} ({len(indices)})") for m in metrics for answer, indices in (("right", correct), ("wrong", wrong))]
         rows = [
-            (method, False, [_score_cell(evaluation.summary(m, method, only=which)) for m in metrics for which in (correct, wrong)])
+            (method, False, [_score_cell(evaluation.summary(m, method, indices=which)) for m in metrics for which in (correct, wrong)])
             for method in methods
         ]
         tables.append(Table("right and wrong answers of the model", heads, rows))
@@ -113,7 +113,7 @@ def group_tables(evaluation: Evaluation, methods: Sequence[str], judging: Sequen
         class_indices = {name: _indices_of_label(evaluation, name) for name in classes}
         heads = [(name, count_noun(sizes[name], "picture")) for name in classes]
         rows = [
-            (method, False, [_score_cell(evaluation.summary(metrics[0], method, only=which)) for which in class_indices.values()])
+            (method, False, [_score_cell(evaluation.summary(metrics[0], method, indices=which)) for which in class_indices.values()])
             for method in methods
         ]
         tables.append(Table(f"{metrics[0]} by class", heads, rows))

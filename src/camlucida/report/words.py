@@ -46,7 +46,7 @@ class TestResults:
         if len(order) < 2 or self.evaluation.values[metric].better == "neither" or metric in self.untrusted:
             return []
         first = order[0].method
-        same_maps = [first, *(o.method for o in order[1:] if self.evaluation.same(first, o.method))]
+        same_maps = [first, *(o.method for o in order[1:] if self.evaluation.same_maps(first, o.method))]
         competing_classes = [o.method for o in order if o.method not in same_maps]
         return same_maps if competing_classes and all(self.winner(metric, first, competing_class) == first for competing_class in competing_classes) else []
 
@@ -78,11 +78,11 @@ def summary_sentences(results: TestResults, agreement: Agreement | None) -> list
 
 def _similarity_sentences(evaluation: Evaluation) -> list[str]:
     texts = []
-    for similarity in evaluation.likenesses:
+    for similarity in evaluation.map_similarities:
         n = len(similarity.differences)
         if not n:
             texts.append(f"{similarity.first} and {similarity.second} could not be compared map by map.")
-        elif similarity.same:
+        elif similarity.same_map:
             texts.append(
                 f"{similarity.first} and {similarity.second} are the same map up to a positive factor on all "
                 f"{count_noun(n, 'picture')}: after scaling they differ by at most "
@@ -106,7 +106,7 @@ def _best_sentence(results: TestResults, metric: str) -> str:
     value = f"{format_number(first.value)} ({format_interval(first.low, first.high)})"
     if len(order) == 1:
         return f"{head}, {first.method} has {value}."
-    same_maps = [first.method, *(s.method for s in order[1:] if results.evaluation.same(first.method, s.method))]
+    same_maps = [first.method, *(s.method for s in order[1:] if results.evaluation.same_maps(first.method, s.method))]
     unclear = [
         s.method for s in order if s.method not in same_maps and results.winner(metric, first.method, s.method) == ""
     ]

@@ -17,7 +17,7 @@ from camlucida.error_context import source_name
 from camlucida.errors import MethodError, TargetError
 from camlucida.evidence import MetricInputs, MethodExplainer
 from camlucida.methods import find
-from camlucida.model_input import ModelInput, look
+from camlucida.model_input import ModelInput, prepare_input
 from camlucida.models.model import Model
 from camlucida.options import shown
 from camlucida.request import check_layer, one_layer
@@ -51,7 +51,7 @@ def metric_inputs_of(
     pil_image = load_image(image)
     # Chance goes by the name, and arrays have none of their own, nor are files of two folders told apart by theirs.
     item = Item(pil_image, f"{name} {zlib.crc32(pil_image.tobytes()):08x}")
-    model_input = look(model, item, None, seed=check_seed(seed))
+    model_input = prepare_input(model, item, None, seed=check_seed(seed))
     if len(model_input.logits) < 2:
         raise TargetError("trust tells a class from others, and this network has a single output.")
     if isinstance(method, list | tuple):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from camlucida.evaluation import Evaluation, Summary
-from camlucida.evaluation.comparing import corrected
+from camlucida.evaluation.comparing import holm_corrected
 from camlucida.evaluation.ordering import untrusted
 from camlucida.report.charts import MAX_SERIES, MeanCurve, mean_curve
 from camlucida.report.page import strongest_control
@@ -42,7 +42,7 @@ class Evaluated:
         strongest = {m: strongest_control(self.found, self.table, m) for m in judging}
         against = [self.found.compare(m, one, other) for m, other in strongest.items() if other for one in self.methods]
         return TestResults(
-            self.found, self.table, self.found.comparisons(judging), corrected(against), untrusted(self.found)
+            self.found, self.table, self.found.comparisons(judging), holm_corrected(against), untrusted(self.found)
         )
 
     @cached_property

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from camlucida.engine import resolve, copy_of
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.methods import Combined, Method, find
-from camlucida.targets import top_count
+from camlucida.targets import parse_top_k
 
 if TYPE_CHECKING:
     from camlucida.web.served import Served
@@ -164,4 +164,4 @@ def _layers(served: Served, layers: Sequence[str | int]) -> int:
 
 
 def _targets(targets: Sequence[str | int]) -> int:
-    return sum(top_count(target) or 1 for target in targets) if targets else 1
+    return sum(parse_top_k(target) or 1 for target in targets) if targets else 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from camlucida.channels import Activations
 from camlucida.evidence import MetricInputs
 from camlucida.explanations import ExplanationSet
-from camlucida.strongest import Strongest
+from camlucida.strongest import ChannelTopImages
 from camlucida.web.cache import Cache
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Scan:
     missed    how many samples the data set itself could not make
     """
 
-    found: Strongest
+    found: ChannelTopImages
     indices: tuple[int, ...]
     missed: int
 

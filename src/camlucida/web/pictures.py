@@ -13,7 +13,7 @@ from PIL import Image
 from camlucida.data.datasets import Dataset
 from camlucida.data.images import load_image
 from camlucida.errors import ImageError
-from camlucida.looking import small
+from camlucida.looking import shrink_image
 from camlucida.web.cache import Cache
 
 MAX_PIXELS = 40_000_000
@@ -89,7 +89,7 @@ class ImageStore:
 
 def encoded(image: Image.Image, longest: int) -> tuple[bytes, str]:
     """The picture small enough to be shown, and its media type: PNG for tiny ones, which JPEG would blur."""
-    shown = small(image, longest)
+    shown = shrink_image(image, longest)
     sink = io.BytesIO()
     if max(shown.size) <= 256:
         shown.save(sink, "PNG", compress_level=3)

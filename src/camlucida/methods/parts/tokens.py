@@ -17,7 +17,7 @@ def identity_attention(attention: Attention) -> Tensor:
 
 def to_image_map(relevance: Tensor, attention: Attention) -> Map:
     """What the tokens that are read have of each patch, (b, t, t) over the picture: (b, H, W)."""
-    rows = torch.einsum("t,bts->bs", attention.read, relevance)
+    rows = torch.einsum("t,bts->bs", attention.token_contributions, relevance)
     n_patches = attention.grid[0] * attention.grid[1]
     patches = rows[:, attention.prefix : attention.prefix + n_patches]
     return upsample(patches.reshape(len(patches), *attention.grid), attention.image)

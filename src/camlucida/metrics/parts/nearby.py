@@ -9,13 +9,13 @@ from torch import Tensor
 
 from camlucida.errors import MetricError
 
-AT_ONCE = 8
+BATCH_SIZE = 8
 """Pictures explained in one batch."""
 
 
 def noisy_copies(
     inputs: Tensor,
-    pixel: Tensor,
+    pixel_scale: Tensor,
     random: torch.Generator,
     n: int,
     noise: Callable[[torch.Generator, tuple[int, ...]], Tensor],
@@ -23,10 +23,10 @@ def noisy_copies(
     """n copies (n, c, H, W) of a picture (c, H, W); `noise` is drawn in steps from black to white."""
     if n < 1:
         raise MetricError(f"n is how many noisy copies to explain, 1 or more, not {n}.")
-    drawn = noise(random, (n, *inputs.shape))
-    return inputs + drawn.to(inputs) * pixel
+    perturbations = noise(random, (n, *inputs.shape))
+    return inputs + perturbations.to(inputs) * pixel_scale
 
 
-def explained(explain: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+def explain_batches(explain: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """The maps (n, H, W) of pictures (n, c, H, W), a few at a time."""
-    return torch.cat([explain(some) for some in torch.split(images, AT_ONCE)])
+    return torch.cat([explain(batch) for batch in torch.split(images, BATCH_SIZE)])

@@ -13,16 +13,16 @@ Ties: TypeAlias = Literal["random", "first"]
 """Which of several highest pixels is taken: any, by a seeded draw; or the first in reading order, as TorchRay does."""
 
 
-def peak(heat: Tensor, ties: Ties, random: torch.Generator) -> tuple[int, int]:
+def argmax_position(saliency: Tensor, ties: Ties, random: torch.Generator) -> tuple[int, int]:
     """(x, y) of the highest pixel."""
     if ties not in ("random", "first"):
         raise MetricError(f"no rule {ties!r} for ties. Known: random, first.")
-    highest = (heat == heat.max()).flatten().nonzero()[:, 0].cpu()
-    at = int(highest[int(torch.randint(len(highest), (), generator=random))] if ties == "random" else highest[0])
-    return at % heat.shape[1], at // heat.shape[1]
+    highest = (saliency == saliency.max()).flatten().nonzero()[:, 0].cpu()
+    flat_index = int(highest[int(torch.randint(len(highest), (), generator=random))] if ties == "random" else highest[0])
+    return flat_index % saliency.shape[1], flat_index // saliency.shape[1]
 
 
-def near(region: Tensor, point: tuple[int, int], tolerance: float) -> bool:
+def is_within(region: Tensor, point: tuple[int, int], tolerance: float) -> bool:
     """Whether a pixel of the region lies less than `tolerance` pixels from (x, y), from centre to centre."""
     if not tolerance > 0:
         raise MetricError(f"tolerance is {tolerance}: it is more than 0 pixels; 1 means the pixel itself.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-EVEN = 1e-6
+CONSTANT_TOLERANCE = 1e-6
 """Of the largest value: a map that varies less is the same everywhere, but for the rounding of its enlargement."""
 
 
@@ -17,7 +17,7 @@ def is_nonzero(relevance: Tensor) -> bool:
 def is_constant(relevance: Tensor) -> bool:
     """Whether it is the same everywhere, which says nothing about where to look."""
     values = relevance.double()
-    return float(values.max() - values.min()) <= EVEN * float(values.abs().max())
+    return float(values.max() - values.min()) <= CONSTANT_TOLERANCE * float(values.abs().max())
 
 
 def is_rankable(relevance: Tensor) -> bool:
@@ -34,8 +34,8 @@ def ranks(relevance: Tensor, random: torch.Generator) -> Tensor:
     values = relevance.detach().cpu().double().flatten()
     if is_constant(values):
         values = torch.zeros_like(values)
-    lot = torch.randperm(len(values), generator=random)
-    order = lot[values[lot].argsort(descending=True, stable=True)]
-    places = torch.empty_like(order)
-    places[order] = torch.arange(len(order))
-    return places.reshape(relevance.shape).to(relevance.device)
+    permutation = torch.randperm(len(values), generator=random)
+    order = permutation[values[permutation].argsort(descending=True, stable=True)]
+    positions = torch.empty_like(order)
+    positions[order] = torch.arange(len(order))
+    return positions.reshape(relevance.shape).to(relevance.device)

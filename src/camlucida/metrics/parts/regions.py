@@ -28,20 +28,20 @@ rectangle   the component whose bounding rectangle is largest         (the code 
 everything  all that is above the threshold, connected or not
 """
 
-LEVELS = 255
+N_LEVELS = 255
 """Thresholds that a map is cut at: 0/255, 1/255, ... 254/255 of its maximum."""
-AT_ONCE = 1_000_000
+MAX_RUNS = 1_000_000
 """Runs of pixels that are looked at together: decides about memory (100 bytes each), never about results."""
 
 Ints = NDArray[np.int64]
 
 
-def is_rankable(heat: Tensor) -> bool:
+def is_rankable(saliency: Tensor) -> bool:
     """Whether a map says anything about places: it has finite values, not all the same, and some above zero."""
-    return bool(heat.isfinite().all()) and bool(heat.max() > 0) and bool(heat.min() < heat.max())
+    return bool(saliency.isfinite().all()) and bool(saliency.max() > 0) and bool(saliency.min() < saliency.max())
 
 
-def above(shown: Tensor, threshold: float) -> Tensor:
+def threshold_map(shown: Tensor, threshold: float) -> Tensor:
     """(height, width) bool: the pixels with at least `threshold` times the maximum of the map."""
     return shown >= threshold * shown.max()
 
@@ -51,11 +51,11 @@ def components(inside: Tensor) -> Tensor:
     return torch.from_numpy(_label(inside.cpu().numpy(), corners=True))
 
 
-def boxes_of(labels: Tensor) -> Tensor:
+def component_boxes(labels: Tensor) -> Tensor:
     """(n, 4) the box of each component of `components`."""
     slices = need("scipy.ndimage", extra="analysis", what="finding regions of a map").find_objects(labels.numpy())
-    found = [(across.start, down.start, across.stop, down.stop) for down, across in slices]
-    return torch.tensor(found, dtype=torch.float64).reshape(-1, 4)
+    boxes = [(across.start, down.start, across.stop, down.stop) for down, across in slices]
+    return torch.tensor(boxes, dtype=torch.float64).reshape(-1, 4)
 
 
 def largest_region(inside: Tensor, rule: Rule = "component") -> Tensor:
@@ -73,17 +73,17 @@ def largest_region(inside: Tensor, rule: Rule = "component") -> Tensor:
     if rule == "component":
         sizes = torch.bincount(labels.flatten())[1:].double()
     elif rule == "rectangle":
-        sizes = areas(boxes_of(labels))
+        sizes = areas(component_boxes(labels))
     else:
         pixels = labels.numpy()
-        sizes = torch.tensor([enclosed(pixels == i + 1) for i in range(int(labels.max()))])
+        sizes = torch.tensor([enclosed_area(pixels == i + 1) for i in range(int(labels.max()))])
     return labels == int(sizes.argmax()) + 1
 
 
 def largest_box(inside: Tensor, rule: Rule = "component") -> Tensor:
     """(4,) the box of the largest region; all zero where nothing is inside."""
     region = largest_region(inside, rule)
-    return boxes_of(region.long())[0] if bool(region.any()) else torch.zeros(4, dtype=torch.float64)
+    return component_boxes(region.long())[0] if bool(region.any()) else torch.zeros(4, dtype=torch.float64)
 
 
 def areas(boxes: Tensor) -> Tensor:
@@ -91,15 +91,15 @@ def areas(boxes: Tensor) -> Tensor:
     return (boxes[:, 2] - boxes[:, 0]).clamp_min(0) * (boxes[:, 3] - boxes[:, 1]).clamp_min(0)
 
 
-def iou(ours: Tensor, true: Tensor) -> Tensor:
+def iou(first: Tensor, second: Tensor) -> Tensor:
     """Intersection over union of each of boxes (n, 4) with each of boxes (m, 4): (n, m) from 0 to 1."""
-    corner = torch.maximum(ours[:, None, :2], true[None, :, :2])
-    shared = (torch.minimum(ours[:, None, 2:], true[None, :, 2:]) - corner).clamp_min(0).prod(-1)
-    union = areas(ours)[:, None] + areas(true)[None] - shared
-    return torch.where(union > 0, shared / union.clamp_min(1e-300), 0.0)
+    corner = torch.maximum(first[:, None, :2], second[None, :, :2])
+    intersection = (torch.minimum(first[:, None, 2:], second[None, :, 2:]) - corner).clamp_min(0).prod(-1)
+    union = areas(first)[:, None] + areas(second)[None] - intersection
+    return torch.where(union > 0, intersection / union.clamp_min(1e-300), 0.0)
 
 
-def enclosed(inside: NDArray[np.bool_]) -> float:
+def enclosed_area(inside: NDArray[np.bool_]) -> float:
     """What one component's outer contour encloses, drawn through the centres of its pixels.
 
     With its holes filled, each square between four neighbouring centres counts 1 if all four are inside, a half if
@@ -113,7 +113,7 @@ def enclosed(inside: NDArray[np.bool_]) -> float:
 
 
 @dataclass(frozen=True)
-class Found:
+class LevelComponents:
     """Connected components of a map at several levels, n in all.
 
     level   (n,) the component is one of {heat > level}
@@ -128,7 +128,7 @@ class Found:
     first: Ints
 
 
-def components_by_level(heat: NDArray[np.uint8], *, corners: bool = True) -> Iterator[Found]:
+def components_by_level(saliency: NDArray[np.uint8], *, corners: bool = True) -> Iterator[LevelComponents]:
     """All connected components of {heat > level} for every level from 0 to 254, in one or several lots.
 
     corners   whether pixels that only touch at a corner hang together
@@ -137,56 +137,56 @@ def components_by_level(heat: NDArray[np.uint8], *, corners: bool = True) -> Ite
     run j of the next row where they touch. A run begins at a pixel at all levels between its left neighbour and itself,
     so there are as many runs as the map rises along its rows: few for smooth maps.
     """
-    low, high = int(heat.min()), int(heat.max())
-    rises = int(np.clip(np.diff(heat.astype(np.int64), axis=1, prepend=low), 0, None).sum()) + 1
-    step = max(1, AT_ONCE * max(high - low, 1) // rises)
+    low, high = int(saliency.min()), int(saliency.max())
+    rises = int(np.clip(np.diff(saliency.astype(np.int64), axis=1, prepend=low), 0, None).sum()) + 1
+    step = max(1, MAX_RUNS * max(high - low, 1) // rises)
     if low > 0:
-        everything = np.array([[0, 0, heat.shape[1], heat.shape[0]]])
-        yield Found(np.arange(low), everything.repeat(low, 0), np.full(low, heat.size), np.zeros(low, dtype=np.int64))
+        everything = np.array([[0, 0, saliency.shape[1], saliency.shape[0]]])
+        yield LevelComponents(np.arange(low), everything.repeat(low, 0), np.full(low, saliency.size), np.zeros(low, dtype=np.int64))
     for start in range(low, high, step):
-        yield _found(np.clip(heat, start, min(start + step, high)).astype(np.int64), start, corners)
+        yield _level_components(np.clip(saliency, start, min(start + step, high)).astype(np.int64), start, corners)
 
 
-def _found(heat: Ints, lowest: int, corners: bool) -> Found:
+def _level_components(saliency: Ints, lowest: int, corners: bool) -> LevelComponents:
     """The components of {heat > level} for the levels from `lowest`, which heat has nowhere less than."""
-    height, width = heat.shape
+    height, width = saliency.shape
     # A place in a row of a level as one number; a spare row and column keep neighbours of different rows apart.
     stride, page = width + 2, (width + 2) * (height + 1)
-    below = np.pad(heat - lowest, ((0, 0), (1, 1)))
+    below = np.pad(saliency - lowest, ((0, 0), (1, 1)))
     steps = below[:, 1:] - below[:, :-1]
-    begins = _places(steps, below[:, :-1], stride, page)
-    ends = _places(-steps, below[:, 1:], stride, page)
+    begins = _run_positions(steps, below[:, :-1], stride, page)
+    ends = _run_positions(-steps, below[:, 1:], stride, page)
     touch = 1 if corners else 0
-    under = np.searchsorted(ends, begins + stride + 1 - touch, "left")
-    beyond = np.searchsorted(begins, ends + stride - 1 + touch, "right")
-    count = np.maximum(beyond - under, 0)
+    first_touching = np.searchsorted(ends, begins + stride + 1 - touch, "left")
+    last_touching = np.searchsorted(begins, ends + stride - 1 + touch, "right")
+    count = np.maximum(last_touching - first_touching, 0)
     upper = np.repeat(np.arange(len(begins)), count)
-    lower = np.arange(len(upper)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(under, count)
+    lower = np.arange(len(upper)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first_touching, count)
     sparse = need("scipy.sparse", extra="analysis", what="finding regions of a map")
     graph = need("scipy.sparse.csgraph", extra="analysis", what="finding regions of a map")
-    ties = sparse.coo_array((np.ones(len(upper), dtype=bool), (upper, lower)), shape=(len(begins), len(begins)))
-    number, labels = graph.connected_components(ties, directed=False)
+    adjacency = sparse.coo_array((np.ones(len(upper), dtype=bool), (upper, lower)), shape=(len(begins), len(begins)))
+    number, labels = graph.connected_components(adjacency, directed=False)
     level, inside = np.divmod(begins, page)
     y, left = np.divmod(inside, stride)
     right = left + ends - begins
     order = np.argsort(labels, kind="stable")
-    heads = np.searchsorted(labels[order], np.arange(number))
+    starts = np.searchsorted(labels[order], np.arange(number))
     y, left, right, level = (values[order] for values in (y, left, right, level))
     boxes = (
-        np.minimum.reduceat(left, heads),
-        y[heads],
-        np.maximum.reduceat(right, heads),
-        np.maximum.reduceat(y, heads) + 1,
+        np.minimum.reduceat(left, starts),
+        y[starts],
+        np.maximum.reduceat(right, starts),
+        np.maximum.reduceat(y, starts) + 1,
     )
-    return Found(
-        level[heads] + lowest,
+    return LevelComponents(
+        level[starts] + lowest,
         np.stack(boxes, axis=1),
-        np.add.reduceat(right - left, heads),
-        y[heads] * width + left[heads],
+        np.add.reduceat(right - left, starts),
+        y[starts] * width + left[starts],
     )
 
 
-def _places(steps: Ints, base: Ints, stride: int, page: int) -> Ints:
+def _run_positions(steps: Ints, base: Ints, stride: int, page: int) -> Ints:
     """Where runs begin, in order: at (y, x) where the map steps up by n from `base`, one at each of the n levels."""
     y, x = np.nonzero(steps > 0)
     count = steps[y, x]
@@ -196,6 +196,6 @@ def _places(steps: Ints, base: Ints, stride: int, page: int) -> Ints:
 
 def _label(inside: NDArray[Any], *, corners: bool) -> Ints:
     scipy = need("scipy.ndimage", extra="analysis", what="finding regions of a map")
-    found: Ints = np.empty(inside.shape, dtype=np.int64)
-    scipy.label(inside, structure=np.ones((3, 3)) if corners else None, output=found)
-    return found
+    labels: Ints = np.empty(inside.shape, dtype=np.int64)
+    scipy.label(inside, structure=np.ones((3, 3)) if corners else None, output=labels)
+    return labels

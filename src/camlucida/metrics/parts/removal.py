@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MetricError
-from camlucida.metrics.parts.substrates import Without
+from camlucida.metrics.parts.substrates import RemovePixels
 
 
 class Predict(Protocol):
     """Class scores (count, k) of other pictures: numbers (n,) in, pictures (n, c, H, W) out."""
 
-    def __call__(self, variants: Callable[[Tensor], Tensor], count: int) -> Tensor: ...
+    def __call__(self, variants: Callable[[Tensor], Tensor], n: int) -> Tensor: ...
 
 
 def probability(logits: Tensor, target: int) -> Tensor:
@@ -30,7 +30,7 @@ def logit(logits: Tensor, target: int) -> Tensor:
 
 def score_drops(
     predict: Predict,
-    without: Without,
+    remove: RemovePixels,
     logits: Tensor,
     target: int,
     cells: Tensor,
@@ -53,26 +53,26 @@ def score_drops(
         The drops `(n,)`, float64 on the CPU; positive where the class loses.
     """
     cells, removed = cells.to(logits.device), removed.to(logits.device)
-    scores = predict(lambda indices: without(removed[indices][:, cells]), len(removed))
+    scores = predict(lambda indices: remove(removed[indices][:, cells]), len(removed))
     return read(logits, target) - read(scores, target)
 
 
-def grid_cells(size: Sequence[int], across: int) -> Tensor:
+def grid_cells(size: Sequence[int], n_cells: int) -> Tensor:
     """The number (H, W) of the cell of each pixel, row by row, with `across` cells on each side."""
-    if not 1 < across <= min(size):
-        raise MetricError(f"a picture of {size[0]} x {size[1]} pixels has no grid of {across} x {across} cells.")
-    y, x = (torch.arange(n) * across // n for n in size)
-    return y[:, None] * across + x
+    if not 1 < n_cells <= min(size):
+        raise MetricError(f"a picture of {size[0]} x {size[1]} pixels has no grid of {n_cells} x {n_cells} cells.")
+    y, x = (torch.arange(n) * n_cells // n for n in size)
+    return y[:, None] * n_cells + x
 
 
-def sums(relevance: Tensor, cells: Tensor) -> Tensor:
+def cell_sums(relevance: Tensor, cells: Tensor) -> Tensor:
     """The relevance (cells,) of each cell, float64 on the processor."""
     cells = cells.cpu().flatten()
-    found = torch.zeros(int(cells.max()) + 1, dtype=torch.float64)
-    return found.index_add(0, cells, relevance.detach().cpu().double().flatten())
+    totals = torch.zeros(int(cells.max()) + 1, dtype=torch.float64)
+    return totals.index_add(0, cells, relevance.detach().cpu().double().flatten())
 
 
-def steps_of(pixels: int, step: int | None, steps: int) -> list[int]:
+def pixel_counts(n_pixels: int, step: int | None, steps: int) -> list[int]:
     """How many pixels are gone at each point of a curve: none first, all last.
 
     step    so many more at each point, and at the last what is left; None: in `steps` equal parts
@@ -80,12 +80,12 @@ def steps_of(pixels: int, step: int | None, steps: int) -> list[int]:
     if step is None:
         if steps < 1:
             raise MetricError(f"steps is how many parts a curve has, at least 1, not {steps}.")
-        return [round(pixels * i / steps) for i in range(steps + 1)]
+        return [round(n_pixels * i / steps) for i in range(steps + 1)]
     if step < 1:
         raise MetricError(f"step is how many pixels go at once, at least 1, not {step}.")
-    return [min(pixels, step * i) for i in range(-(-pixels // step) + 1)]
+    return [min(n_pixels, step * i) for i in range(-(-n_pixels // step) + 1)]
 
 
-def area(curve: Tensor) -> float:
+def area_under_curve(curve: Tensor) -> float:
     """Under a curve (n,) from 0 to 1, all of its steps as wide as each other: trapezoids."""
     return float((curve.sum() - curve[0] / 2 - curve[-1] / 2) / (len(curve) - 1))

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 
-def shares(map_: Tensor) -> Tensor:
+def normalized_magnitudes(map_: Tensor) -> Tensor:
     """|L| / sum |L|, flat, float64; NaN where there is nothing."""
-    sizes = map_.double().abs().flatten()
-    total = sizes.sum()
-    return sizes / total.where(total > 0, torch.nan)
+    magnitudes = map_.double().abs().flatten()
+    total = magnitudes.sum()
+    return magnitudes / total.where(total > 0, torch.nan)

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camlucida.errors import MetricError, nearest
-from camlucida.metrics.parts.imputation import imputed
+from camlucida.metrics.parts.imputation import impute
 from camlucida.tensors import blurred_infill, gaussian_kernel
 
-Without: TypeAlias = Callable[[Tensor], Tensor]
+RemovePixels: TypeAlias = Callable[[Tensor], Tensor]
 """Which pixels are missing (n, H, W) in, the pictures (n, c, H, W) without them out."""
 
 Infill: TypeAlias = Literal["zeros", "black", "mean", "gaussian", "rise_blur", "road"]
@@ -22,9 +22,9 @@ ROAD_NOISE = 0.01
 """Of the range from black to white."""
 
 
-def without(
-    inputs: Tensor, infill: str, *, pixel: Tensor, black: Tensor, random: torch.Generator, noise: float = ROAD_NOISE
-) -> Without:
+def pixel_remover(
+    inputs: Tensor, infill: str, *, pixel_scale: Tensor, black_level: Tensor, random: torch.Generator, noise: float = ROAD_NOISE
+) -> RemovePixels:
     """How one picture (c, H, W) loses pixels.
 
     infill     "zeros" of the network's input, which is the mean colour of what it was trained on; "black"; "mean", the
@@ -33,22 +33,22 @@ def without(
     noise      of "road", sigma as a share of the range from black to white
     """
     if infill == "road":
-        grain = noise * pixel * torch.randn(inputs.shape, generator=random, dtype=torch.float64).to(inputs)
-        return lambda missing: _with_likely(inputs, missing, grain)
-    return put(inputs, image(inputs, infill, black))
+        scaled_noise = noise * pixel_scale * torch.randn(inputs.shape, generator=random, dtype=torch.float64).to(inputs)
+        return lambda missing: _impute_or_mean(inputs, missing, scaled_noise)
+    return replace_by(inputs, image(inputs, infill, black_level))
 
 
-def put(inputs: Tensor, other: Tensor) -> Without:
+def replace_by(inputs: Tensor, replacement: Tensor) -> RemovePixels:
     """How one picture loses pixels to another one (c, H, W), or to one for each variant (n, c, H, W)."""
-    return lambda missing: torch.where(missing[:, None], other, inputs)
+    return lambda missing: torch.where(missing[:, None], replacement, inputs)
 
 
-def image(inputs: Tensor, infill: str, black: Tensor) -> Tensor:
+def image(inputs: Tensor, infill: str, black_level: Tensor) -> Tensor:
     """The picture (c, H, W) that shows through where pixels are missing."""
     if infill == "zeros":
         return torch.zeros_like(inputs)
     if infill == "black":
-        return black.to(inputs).expand_as(inputs)
+        return black_level.to(inputs).expand_as(inputs)
     if infill == "mean":
         return inputs.mean((1, 2), keepdim=True).expand_as(inputs)
     if infill == "gaussian":
@@ -66,26 +66,26 @@ def rise_kernel(side: int = 11, sigma: float = 5.0) -> Tensor:
     A point in the middle of so small a picture is blurred with reflecting borders, cut at 4 sigma, and what leaves on
     one side comes back: almost a flat box, whose own sigma is 3.13. Float32, as there.
     """
-    reach = int(4 * sigma + 0.5)
+    radius = int(4 * sigma + 0.5)
     line = torch.zeros(side, dtype=torch.float64)
-    for place in range(side):
-        for offset, weight in zip(range(-reach, reach + 1), gaussian_kernel(sigma, reach), strict=True):
-            seen = (place + offset) % (2 * side)  # d c b a | a b c d | d c b a
-            line[place] += weight * ((seen if seen < side else 2 * side - 1 - seen) == side // 2)
+    for position in range(side):
+        for offset, weight in zip(range(-radius, radius + 1), gaussian_kernel(sigma, radius), strict=True):
+            source = (position + offset) % (2 * side)  # d c b a | a b c d | d c b a
+            line[position] += weight * ((source if source < side else 2 * side - 1 - source) == side // 2)
     return (line[:, None] * line).float()
 
 
-def checked_shares(shares: Sequence[float], name: str) -> tuple[float, ...]:
+def check_fractions(fractions: Sequence[float], name: str) -> tuple[float, ...]:
     """Shares of a picture that can be taken away and leave something to guess from."""
-    if not shares or not all(0 < share < 1 for share in shares):
-        raise MetricError(f"{name} are shares of the picture, between 0 and 1, not {tuple(shares)}.")
-    return tuple(shares)
+    if not fractions or not all(0 < fraction < 1 for fraction in fractions):
+        raise MetricError(f"{name} are shares of the picture, between 0 and 1, not {tuple(fractions)}.")
+    return tuple(fractions)
 
 
-def _with_likely(inputs: Tensor, missing: Tensor, grain: Tensor) -> Tensor:
+def _impute_or_mean(inputs: Tensor, missing: Tensor, scaled_noise: Tensor) -> Tensor:
     """Where nothing is left to guess from, the mean colour."""
-    nothing = missing.flatten(1).all(1)
-    found = torch.empty((len(missing), *inputs.shape), dtype=inputs.dtype, device=inputs.device)
-    found[nothing] = inputs.mean((1, 2), keepdim=True)
-    found[~nothing] = imputed(inputs, missing[~nothing])
-    return found + grain * missing[:, None]
+    all_missing = missing.flatten(1).all(1)
+    imputed_images = torch.empty((len(missing), *inputs.shape), dtype=inputs.dtype, device=inputs.device)
+    imputed_images[all_missing] = inputs.mean((1, 2), keepdim=True)
+    imputed_images[~all_missing] = impute(inputs, missing[~all_missing])
+    return imputed_images + scaled_noise * missing[:, None]

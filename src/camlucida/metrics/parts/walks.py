@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from camlucida.metrics.parts.ranking import ranks, is_nonzero
-from camlucida.metrics.parts.removal import Predict, area, logit, probability, steps_of
-from camlucida.metrics.parts.substrates import Without, without
+from camlucida.metrics.parts.removal import Predict, area_under_curve, logit, probability, pixel_counts
+from camlucida.metrics.parts.substrates import RemovePixels, pixel_remover
 from camlucida.metrics.registry import Score
 
 
@@ -23,52 +23,52 @@ class PerturbationCurve:
     gains    whether they come: insertion; else they go: deletion
     """
 
-    places: Tensor
+    order: Tensor
     counts: tuple[int, ...]
-    without: Without
-    gains: bool
+    remove: RemovePixels
+    inserting: bool
 
     def __len__(self) -> int:
         return len(self.counts)
 
-    def images(self, which: Tensor) -> Tensor:
+    def images(self, indices: Tensor) -> Tensor:
         """Numbers of points (n,) in, the pictures (n, c, H, W) there out."""
-        steps = torch.tensor(self.counts, device=self.places.device)[which.to(self.places.device)]
-        first = self.places < steps[:, None, None]
-        return self.without(~first if self.gains else first)
+        steps = torch.tensor(self.counts, device=self.order.device)[indices.to(self.order.device)]
+        changed = self.order < steps[:, None, None]
+        return self.remove(~changed if self.inserting else changed)
 
 
-def walk(
+def perturbation_curve(
     relevance: Tensor,
     inputs: Tensor,
-    pixel: Tensor,
-    black: Tensor,
+    pixel_scale: Tensor,
+    black_level: Tensor,
     random: torch.Generator,
     *,
     step: int | None = None,
     steps: int = 28,
     infill: str = "gaussian",
-    gains: bool,
+    inserting: bool,
 ) -> PerturbationCurve:
     """Arguments as of `insertion` and `deletion`."""
-    how = without(inputs, infill, pixel=pixel, black=black, random=random)
-    places = ranks(relevance, random).to(inputs.device)
-    return PerturbationCurve(places, tuple(steps_of(places.numel(), step, steps)), how, gains)
+    remove = pixel_remover(inputs, infill, pixel_scale=pixel_scale, black_level=black_level, random=random)
+    order = ranks(relevance, random).to(inputs.device)
+    return PerturbationCurve(order, tuple(pixel_counts(order.numel(), step, steps)), remove, inserting)
 
 
 def curve_scores(
     relevance: Tensor,
     inputs: Tensor,
     target: int,
-    pixel: Tensor,
-    black: Tensor,
+    pixel_scale: Tensor,
+    black_level: Tensor,
     predict: Predict,
     random: torch.Generator,
     *,
     step: int | None,
     steps: int,
     infill: str,
-    gains: bool,
+    inserting: bool,
 ) -> dict[str, Score]:
     """Return what `insertion` (`gains`) and `deletion` measure: arguments as theirs.
 
@@ -76,10 +76,10 @@ def curve_scores(
         The area under the curve of the class's probability, and that of its score, whose name ends in `_logit`; NaN of
         a map that cannot be judged.
     """
-    name = "insertion" if gains else "deletion"
+    name = "insertion" if inserting else "deletion"
     if not is_nonzero(relevance):
         return {name: Score(float("nan")), f"{name}_logit": Score(float("nan"))}
-    path = walk(relevance, inputs, pixel, black, random, step=step, steps=steps, infill=infill, gains=gains)
-    outputs = predict(path.images, len(path))
+    perturbation = perturbation_curve(relevance, inputs, pixel_scale, black_level, random, step=step, steps=steps, infill=infill, inserting=inserting)
+    outputs = predict(perturbation.images, len(perturbation))
     curve, scores = probability(outputs, target), logit(outputs, target)
-    return {name: Score(area(curve), curve), f"{name}_logit": Score(area(scores), scores)}
+    return {name: Score(area_under_curve(curve), curve), f"{name}_logit": Score(area_under_curve(scores), scores)}

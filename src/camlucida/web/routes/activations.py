@@ -14,7 +14,7 @@ from camlucida.channels import Activations, activations
 from camlucida.data.images import Source
 from camlucida.data.items import sample_indices
 from camlucida.errors import CamlucidaError
-from camlucida.strongest import strongest
+from camlucida.strongest import channel_top_images
 from camlucida.targets import class_label
 from camlucida.web.cache_keys import CacheKey, model_key, request_key
 from camlucida.web.memory import Scan
@@ -154,7 +154,7 @@ def _slice(page: Page, asked: ChannelsQuestion, job: Job) -> Channels:
         positive=float(found.contributions.clamp_min(0).sum()),
         negative=float(found.contributions.clamp_max(0).sum()),
         largest=float(found.contributions.abs().max()),
-        half=found.leading(0.5),
+        half=found.n_channels_for(0.5),
     )
 
 
@@ -249,7 +249,7 @@ def _top(page: Page, asked: TopQuestion, job: Job) -> Top:
         layer=scan.found.layer,
         channel=asked.channel,
         total=scan.found.channels,
-        seen=scan.found.seen,
+        seen=scan.found.n_images,
         failed=len(scan.found.failed) + scan.missed,
         count=len(page.data),
         pictures=list(_images(page, scan, asked.channel)),
@@ -258,7 +258,7 @@ def _top(page: Page, asked: TopQuestion, job: Job) -> Top:
 
 def _images(page: Page, scan: Scan, channel: int) -> Iterator[TopImage]:
     for one in scan.found.top(channel):
-        index = scan.indices[one.place]
+        index = scan.indices[one.index]
         item = page.data[index]
         yield TopImage(
             id=f"s{index}",
@@ -287,7 +287,7 @@ def _scanned(page: Page, asked: TopQuestion, job: Job) -> Scan:
             indices.append(index)
             yield image
 
-    found = strongest(served.model, sources(), layer=_layer(served, asked.layer), n=TOP)
+    found = channel_top_images(served.model, sources(), layer=_layer(served, asked.layer), n=TOP)
     return Scan(found, tuple(indices), len(drawn) - len(indices))
 
 

@@ -22,7 +22,7 @@ from pydantic import Field
 from camlucida import comparison
 from camlucida.errors import MethodError
 from camlucida.explaining import predict_scores, top_predictions
-from camlucida.looking import shrunk, small
+from camlucida.looking import shrink_geometry, shrink_image
 from camlucida.tensors import to_image_grid
 from camlucida.web.gathering import Asked, Found, Gathering, asked_for, is_quick
 from camlucida.web.meaning import goals_of, layers_of
@@ -267,9 +267,9 @@ def _disagreement(maps: Sequence[Found], image: StoredImage) -> Disagreement | N
 
 def _landed(maps: Sequence[Found], image: StoredImage, longest: int) -> list[NDArray[np.float32]]:
     """All maps on the picture, at most so long; NaN where one's network did not look."""
-    shown = small(image.image, longest)
+    shown = shrink_image(image.image, longest)
     return [
-        to_image_grid(one.map, shrunk(one.geometry, shown)).numpy()
+        to_image_grid(one.map, shrink_geometry(one.geometry, shown)).numpy()
         for one in maps
         if one.map is not None and one.geometry is not None
     ]

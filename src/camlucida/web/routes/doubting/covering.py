@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from camlucida.errors import ImageError
-from camlucida.looking import small
+from camlucida.looking import shrink_image
 from camlucida.trusting.covering import OcclusionInfill, occlude
 from camlucida.web.page import Page
 from camlucida.web.pictures import StoredImage
@@ -85,7 +85,7 @@ def without(page: Page, asked: Covering, job: Job) -> Covered:
     after = map_of(page, same_class, made, f"{image.name}, covered", job)
     kept = page.pictures.give(made, f"{image.name}, covered") if asked.keep else None
     return Covered(
-        image=address(small(made, SHOWN)),
+        image=address(shrink_image(made, SHOWN)),
         picture=kept.id if kept else None,
         share=float(mask.mean()),
         target=before.model_input.target,
@@ -109,7 +109,7 @@ def unpacked_mask(mask: CoverMask) -> NDArray[Any]:
 
 def _smaller(picture: StoredImage) -> StoredImage:
     """The picture itself if it is small enough; else a smaller one, under a digest of its own."""
-    image = small(picture.image, LONGEST)
+    image = shrink_image(picture.image, LONGEST)
     if image.size == picture.image.size:
         return picture
     return StoredImage(picture.id, picture.name, image, f"{picture.digest}/{LONGEST}", picture.label, picture.index)

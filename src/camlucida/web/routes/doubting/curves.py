@@ -15,8 +15,8 @@ from camlucida.controls import CONTROLS
 from camlucida.errors import MetricError
 from camlucida.evidence import MetricInputs
 from camlucida.metrics.parts.ranking import is_nonzero
-from camlucida.metrics.parts.removal import area, probability
-from camlucida.metrics.parts.walks import PerturbationCurve, walk
+from camlucida.metrics.parts.removal import area_under_curve, probability
+from camlucida.metrics.parts.walks import PerturbationCurve, perturbation_curve
 from camlucida.targets import class_label
 from camlucida.web.page import Page
 from camlucida.web.routes.doubting.asking import MapRequest, evidence, key, seen
@@ -112,7 +112,7 @@ def _followed(found: MetricInputs, job: Job) -> WalkCurves:
             job.tick(done + start, total)
         done += len(there)
         curve = torch.cat(points)
-        lines.append(CurveLine(kind=kind, of=of, start=0, values=curve.tolist(), area=area(curve)))
+        lines.append(CurveLine(kind=kind, of=of, start=0, values=curve.tolist(), area=area_under_curve(curve)))
     target = class_label(sight.target, sight.model.labels)
     return WalkCurves(target=target, walked=walked, lines=lines)
 
@@ -120,16 +120,16 @@ def _followed(found: MetricInputs, job: Job) -> WalkCurves:
 def _walk(found: MetricInputs, map_: Tensor, kind: Kind) -> PerturbationCurve:
     """With the chance that the metric of that name has."""
     here = dataclasses.replace(found, purpose=kind)
-    return walk(
-        map_, here.inputs, here.model_input.pixel, here.model_input.black, here.random, steps=STEPS, gains=kind == "insertion"
+    return perturbation_curve(
+        map_, here.inputs, here.model_input.pixel, here.model_input.black, here.random, steps=STEPS, inserting=kind == "insertion"
     )
 
 
 def _images(found: MetricInputs, there: PerturbationCurve) -> CurveSteps:
     inputs = found.inputs
-    nothing = there.without(torch.ones_like(inputs[:1], dtype=torch.bool))[0]
+    nothing = there.remove(torch.ones_like(inputs[:1], dtype=torch.bool))[0]
     # A pixel is gone at the first point whose count is above its place in the row.
-    gone = torch.bucketize(there.places.cpu(), torch.tensor(there.counts), right=True).to(torch.uint8)
+    gone = torch.bucketize(there.order.cpu(), torch.tensor(there.counts), right=True).to(torch.uint8)
     height, width = gone.shape
     order = CurveOrder(width=width, height=height, first=base64.b64encode(gone.numpy().tobytes()).decode())
     return CurveSteps(steps=len(there) - 1, seen=seen(found, inputs), substrate=seen(found, nothing), order=order)
