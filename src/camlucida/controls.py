@@ -100,7 +100,7 @@ def centre(model_input: ModelInput, images: Tensor) -> Tensor:
 
 def sobel(model_input: ModelInput, images: Tensor) -> Tensor:
     """How steep the picture's brightness is, by Sobel's filter."""
-    grey = (images / model_input.pixel.to(images)).mean(1, keepdim=True)
+    grey = (images / model_input.pixel_scale.to(images)).mean(1, keepdim=True)
     kernel_x = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]).to(grey) / 8
     kernels = torch.stack([kernel_x, kernel_x.T])[:, None]
     gradients = F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), kernels)

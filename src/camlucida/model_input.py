@@ -39,18 +39,18 @@ class ModelInput:
     label: int | None
     seed: int = 0
     seen: dict[str, float] = field(default_factory=dict)
-    others: tuple[int, ...] = ()
+    also_correct: tuple[int, ...] = ()
 
-    def predict(self, variants: Callable[[Tensor], Tensor], count: int, progress: ProgressCallback | None = None) -> Tensor:
+    def predict(self, variants: Callable[[Tensor], Tensor], n: int, progress: ProgressCallback | None = None) -> Tensor:
         """Class scores (count, k) of other pictures: numbers (n,) in, pictures (n, c, H, W) out; in chunks."""
-        return torch.cat(list(self.predict_each(variants, count, progress)))
+        return torch.cat(list(self.predict_each(variants, n, progress)))
 
     def predict_each(
-        self, variants: Callable[[Tensor], Tensor], count: int, progress: ProgressCallback | None = None
+        self, variants: Callable[[Tensor], Tensor], n: int, progress: ProgressCallback | None = None
     ) -> Iterator[Tensor]:
         """The same, chunk by chunk (n, k), as they are computed."""
-        network = InputVariants(copy_of(self.model.network), self.inputs, self._read, progress or (lambda done, total: None))
-        for scores in network.iter_outputs(lambda which: variants(which)[:, None], count):
+        network = InputVariants(copy_of(self.model.network), self.inputs, self._class_scores, progress or (lambda done, total: None))
+        for scores in network.iter_outputs(lambda which: variants(which)[:, None], n):
             yield scores[:, 0]
 
     @cached_property
@@ -83,9 +83,9 @@ class ModelInput:
         return None if self.region is None else valid_region(self.region, self.geometry)
 
     @property
-    def present(self) -> tuple[int, ...]:
+    def present_classes(self) -> tuple[int, ...]:
         """All classes that the image truly shows, the labelled one first."""
-        return (*(() if self.label is None else (self.label,)), *self.others)
+        return (*(() if self.label is None else (self.label,)), *self.also_correct)
 
     @cached_property
     def competing_class(self) -> Tensor | None:
@@ -99,7 +99,7 @@ class ModelInput:
         return {name: torch.as_tensor(mask) for name, mask in self.item.parts().items() if mask.any()}
 
     @cached_property
-    def effects(self) -> Tensor | None:
+    def part_score_drops(self) -> Tensor | None:
         """(parts,) how far the score of what is explained falls when each part is not there, in the order of `parts`.
 
         The picture is drawn again without it, so nothing is filled in.
@@ -109,26 +109,26 @@ class ModelInput:
         images = [self.model.preprocessing(load_image(self.item.render_without(part)))[0] for part in self.parts]
         if not images:
             return torch.zeros(0)
-        without = torch.stack(images).to(self.inputs)
-        left = self.predict(lambda which: without[which.to(without.device)], len(without))
-        return (self.logits[self.target] - left[:, self.target]).cpu()
+        inputs_without = torch.stack(images).to(self.inputs)
+        scores = self.predict(lambda which: inputs_without[which.to(inputs_without.device)], len(inputs_without))
+        return (self.logits[self.target] - scores[:, self.target]).cpu()
 
     @cached_property
-    def pixel(self) -> Tensor:
+    def pixel_scale(self) -> Tensor:
         """(c, 1, 1) how much of the network's input one step from black to white is."""
         return 1 / torch.tensor(self.model.preprocessing.std).to(self.inputs)[:, None, None]
 
     @cached_property
-    def black(self) -> Tensor:
+    def black_level(self) -> Tensor:
         """(c, 1, 1) a black pixel in units of the network's input."""
-        return -torch.tensor(self.model.preprocessing.mean).to(self.inputs)[:, None, None] * self.pixel
+        return -torch.tensor(self.model.preprocessing.mean).to(self.inputs)[:, None, None] * self.pixel_scale
 
     def random(self, purpose: str) -> torch.Generator:
         """Chance that depends on the picture, the seed and what it is for, and on nothing else."""
         key = f"{self.seed}/{self.item.name}/{purpose}"
         return torch.Generator().manual_seed(zlib.crc32(key.encode()))
 
-    def _read(self, output: Any) -> Tensor:
+    def _class_scores(self, output: Any) -> Tensor:
         return class_scores(output, self.model.output)
 
 
@@ -168,4 +168,4 @@ def prepare_input(
     with torch.inference_mode(False), torch.no_grad():
         logits = class_scores(copy_of(model.network).module(network_input.clone()), model.output)[0]
     target_class = label if target == "label" and label is not None else int(logits.argmax())
-    return ModelInput(model, item, network_input, geometry, logits, target_class, label, seed, others=tuple(also_correct))
+    return ModelInput(model, item, network_input, geometry, logits, target_class, label, seed, also_correct=tuple(also_correct))

@@ -63,7 +63,7 @@ def quick(network: nn.Module, pictures: Tensor | None = None) -> FoldedNetwork:
         return folded(copy_of(network).module, class_scores, probes, "exact")
 
 
-def folded(found: FoldedNetwork) -> int:
+def n_folded(found: FoldedNetwork) -> int:
     return sum(w.norm is not None for w in found.weights)
 
 
@@ -180,7 +180,7 @@ def test_the_same_scores_to_rounding(name: str) -> None:
     pairs, make = WAYS[name]
     network = randomized(make()).eval()
     result = quick(network)
-    assert folded(result) == pairs
+    assert n_folded(result) == pairs
     pictures = torch.randn(4, 3, 8, 8, dtype=torch.float64)
     with torch.no_grad():
         torch.testing.assert_close(result(pictures), network(pictures), rtol=1e-12, atol=1e-12)
@@ -191,7 +191,7 @@ def test_real_networks(name: str, pairs: int) -> None:
     network = shaken_statistics(torchvision.models.get_model(name, weights=None)).double().eval()
     pictures = torch.randn(3, 3, 64, 64, dtype=torch.float64)
     result = quick(network, pictures)
-    assert folded(result) == pairs
+    assert n_folded(result) == pairs
     with torch.no_grad():
         torch.testing.assert_close(result(2 * pictures), network(2 * pictures), rtol=1e-10, atol=1e-10)
 
@@ -247,7 +247,7 @@ def test_weights_changed_in_place_count_at_once(network: nn.Module, pictures: Te
 def test_a_hook_that_changes_what_is_between_is_heard(network: nn.Module, pictures: Tensor) -> None:
     network.first.register_forward_hook(lambda module, args, output: output.clamp(min=-0.1))
     result = quick(network, pictures)
-    assert folded(result) == 1  # the other pair
+    assert n_folded(result) == 1  # the other pair
     torch.testing.assert_close(outputs(network, pictures, 50), by_hand(network, pictures, 50), rtol=1e-12, atol=1e-12)
 
 
@@ -257,7 +257,7 @@ def test_another_way_through_the_network_is_noticed() -> None:
         Net(lambda m, x: pooled(m.conv(x) if x.abs().max() < 0.5 else m.norm(m.conv(x))), conv=conv(), norm=norm())
     ).eval()
     result, dark = quick(network), torch.full((2, 3, 8, 8), 0.1, dtype=torch.float64)
-    assert folded(result) == 1
+    assert n_folded(result) == 1
     with torch.no_grad():
         torch.testing.assert_close(result(dark), network(dark), rtol=1e-12, atol=1e-12)
 

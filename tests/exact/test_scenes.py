@@ -61,7 +61,7 @@ def test_only_the_clever_hans_network_uses_the_stamp() -> None:
         model = cl.load(name)
         data = stamped_scenes(16)
         sights = [prepare_input(model, data[i], data[i].label, target="label") for i in range(16)]
-        falls[name] = float(np.mean([float(s.effects[0]) for s in sights if s.effects is not None]))
+        falls[name] = float(np.mean([float(s.part_score_drops[0]) for s in sights if s.part_score_drops is not None]))
     assert falls["toybox:cleverhans"] > 5 * abs(falls["toybox"])
 
 
@@ -78,9 +78,9 @@ def test_part_score_drops_equal_rerendered_scores() -> None:
     for i in range(4):
         sight = prepare_input(MODEL, data[i], data[i].label, target="label")
         assert sight.parts is not None
-        assert sight.effects is not None
+        assert sight.part_score_drops is not None
         scene = data.scenes.scene(i)
-        for part, effect in zip(sight.parts, sight.effects, strict=True):
+        for part, effect in zip(sight.parts, sight.part_score_drops, strict=True):
             x, _ = MODEL.preprocessing(scene.without_part(0, part).image())
             with torch.no_grad():
                 left = MODEL.network(x[None])[0, sight.target]

@@ -84,10 +84,10 @@ def test_confidence_of_known_logits() -> None:
     assert knows_nothing.guessing
     torn = confidence(torch.tensor([50.0, 50.0, 0.0, 0.0, 0.0, 0.0]))
     assert (torn.probability, torn.margin, torn.choices) == pytest.approx((0.5, 0, 2))
-    confidence = confidence(torch.tensor([200.0, 0.0]))
-    assert (confidence.probability, confidence.choices, confidence.unsure) == pytest.approx((1, 1, 0))
-    assert not dataclasses.replace(confidence, choices=1.41).guessing
-    assert dataclasses.replace(confidence, choices=1.42).guessing
+    certain = confidence(torch.tensor([200.0, 0.0]))
+    assert (certain.probability, certain.choices, certain.unsure) == pytest.approx((1, 1, 0))
+    assert not dataclasses.replace(certain, choices=1.41).guessing
+    assert dataclasses.replace(certain, choices=1.42).guessing
 
 
 def test_rank_correlation() -> None:

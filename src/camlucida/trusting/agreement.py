@@ -56,7 +56,7 @@ def noise_similarities(evidence: MetricInputs) -> tuple[ClassSimilarity, ...]:
     """Maps of the picture with a little noise on it."""
     inputs = evidence.model_input.inputs
     noise = torch.randn((N_COPIES, *inputs.shape[1:]), generator=evidence.model_input.random("noise"), dtype=torch.float32)
-    maps = evidence.explain(inputs + NOISE_STD * evidence.model_input.pixel * noise.to(inputs)).cpu()
+    maps = evidence.explain(inputs + NOISE_STD * evidence.model_input.pixel_scale * noise.to(inputs)).cpu()
     return tuple(ClassSimilarity("noise", rank_correlation(evidence.relevance, m), m) for m in maps)
 
 

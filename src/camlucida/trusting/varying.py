@@ -66,7 +66,7 @@ def explain_perturbed(metric_inputs: MetricInputs, perturbation: Perturbation) -
     """Change the picture, ask for the map of the same class again, and lay it back on the first."""
     model_input = metric_inputs.model_input
     noise = torch.randn(model_input.inputs.shape, generator=model_input.random("vary"), dtype=torch.float32)
-    inputs = perturb(model_input.inputs, perturbation, model_input.pixel, model_input.black, noise.to(model_input.inputs))
+    inputs = perturb(model_input.inputs, perturbation, model_input.pixel_scale, model_input.black_level, noise.to(model_input.inputs))
     logits = model_input.predict(lambda which: inputs.expand(len(which), -1, -1, -1), 1)[0]
     raw = metric_inputs.explainer.maps(model_input, inputs, torch.tensor([model_input.target]))[0]
     map_ = dataclasses.replace(metric_inputs, raw=raw).relevance.cpu().float()

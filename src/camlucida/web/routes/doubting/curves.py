@@ -121,7 +121,7 @@ def _walk(found: MetricInputs, map_: Tensor, kind: Kind) -> PerturbationCurve:
     """With the chance that the metric of that name has."""
     here = dataclasses.replace(found, purpose=kind)
     return perturbation_curve(
-        map_, here.inputs, here.model_input.pixel, here.model_input.black, here.random, steps=STEPS, inserting=kind == "insertion"
+        map_, here.inputs, here.model_input.pixel_scale, here.model_input.black_level, here.random, steps=STEPS, inserting=kind == "insertion"
     )
 
 
