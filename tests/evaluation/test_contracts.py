@@ -17,8 +17,8 @@ from camlucida.evaluation import Evaluation, evaluate
 from camlucida.evaluation.belonging import other_pictures, other_weights, unlike
 from camlucida.evaluation.run import Plan, explainers_of
 from camlucida.evaluation.statistics import resamples
-from camlucida.evidence import look
 from camlucida.metrics import find
+from camlucida.model_input import look
 from camlucida.models.load import load
 
 SCENES = Scenes(Toybox(6, seed=3, objects=2))
