@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import camlucida as cl
-from camlucida.engine import NetworkSuffix, resolve, trace, copy_of
+from camlucida.engine import NetworkSuffix, copy_of, resolve, trace
 from camlucida.methods import ablation_cam
 from interleaved import ratios, timed
 from networks import forward, perturbed

@@ -3,7 +3,7 @@
 import torch
 
 import camlucida as cl
-from camlucida.engine import resolve, trace, copy_of
+from camlucida.engine import copy_of, resolve, trace
 from camlucida.methods import grad_cam
 
 model = cl.load("toybox")

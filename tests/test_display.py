@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 import camlucida as cl
 from camlucida.data import toybox
-from camlucida.tensors import saturation_value, display_map
+from camlucida.tensors import display_map, saturation_value
 from camlucida.types import Display
 
 NAN = float("nan")

@@ -27,6 +27,7 @@ def example(
     flag: bool = False,
     word: Annotated[str, OneOf(("mean", "blur"))] = "mean",
     many: tuple[Annotated[float, Between(0, 1, above=True)], ...] = (0.5,),
+    words: tuple[str, ...] = (),
     free: Any = None,
 ) -> None:
     """A function with an option of every kind."""
@@ -40,6 +41,8 @@ def passed(**given: Any) -> dict[str, Any]:
     ("name", "given", "value"),
     [
         ("n", 1, 1),
+        ("words", (), ()),
+        ("words", ["a"], ("a",)),
         ("n", np.int64(7), 7),
         ("n", torch.tensor(7), 7),
         ("n", 10**6, 10**6),
@@ -93,6 +96,9 @@ def test_what_passes(name: str, given: Any, value: Any) -> None:
         ("many", [0.5, 0]),
         ("many", [0.5, "x"]),
         ("many", "ab"),
+        ("words", "ab"),
+        ("words", None),
+        ("words", [1]),
     ],
 )
 def test_what_does_not(name: str, given: Any) -> None:

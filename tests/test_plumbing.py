@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from camlucida.attribution import attribute, attributions
-from camlucida.engine import resolve, profile_calls, trace, copy_of
+from camlucida.engine import copy_of, profile_calls, resolve, trace
 from camlucida.engine.layout import Layout, infer_layout, infer_windows
 from camlucida.methods import find
 from camlucida.render.boxes import draw_boxes
-from camlucida.render.display import resize_heatmap, display_size
+from camlucida.render.display import display_size, resize_heatmap
 from camlucida.render.overlay import tint
 from camlucida.targets import parse
 

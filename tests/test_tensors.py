@@ -17,11 +17,11 @@ from camlucida.tensors import (
     blurred_infill,
     gaussian_blur,
     gaussian_kernel,
-    to_image_grid,
-    ranks,
     max_scale,
+    ranks,
     spearman,
     spearman_matrix,
+    to_image_grid,
     upsample,
 )
 from camlucida.types import Geometry

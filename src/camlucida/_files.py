@@ -23,11 +23,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
-
-from PIL import Image
+from typing import IO, TYPE_CHECKING
 
 from camlucida.errors import ImageError, OutputError
+
+if TYPE_CHECKING:  # the command line writes files too, and its help needs no Pillow
+    from PIL import Image
 
 IMAGES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """How an image may be saved, and what Pillow calls the format."""

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, overload
 import torch
 from torch import Tensor, nn
 
-from camlucida.engine import Layer, LayerSpec, NetworkCopy, resolve, copy_of
+from camlucida.engine import Layer, LayerSpec, NetworkCopy, copy_of, resolve
 from camlucida.engine.repeats import Precision
 from camlucida.errors import MethodError
 from camlucida.methods import Combined, Method
@@ -18,7 +18,7 @@ from camlucida.network_inputs import check_inputs
 from camlucida.options import OptionValue, shown
 from camlucida.outputs import to_network
 from camlucida.request import INPUT, AttributionRequest, MethodSpec, several_layers, several_targets
-from camlucida.runs import Fused, AttributionRequest_, run_attribution
+from camlucida.runs import AttributionRequest_, Fused, run_attribution
 from camlucida.targets import Target, TargetSpec, parse
 from camlucida.types import ProgressCallback
 

@@ -16,17 +16,17 @@ import camlucida
 from camlucida._files import png, write_image
 from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec
-from camlucida.error_context import source_name, error_context
+from camlucida.error_context import error_context, source_name
 from camlucida.errors import MethodError, nearest
 from camlucida.explaining import as_model, target_class, top_predictions
-from camlucida.looking import N_SHEET_IMAGES, record_layer, validate_channel, shrink_geometry, shrink_image
+from camlucida.looking import N_SHEET_IMAGES, record_layer, shrink_geometry, shrink_image, validate_channel
 from camlucida.models.model import Model
 from camlucida.options import shown
 from camlucida.render.contact import Tile, contact_sheet
 from camlucida.render.text import format_number
 from camlucida.request import check_score, one_layer, one_target
 from camlucida.targets import TargetSpec
-from camlucida.tensors import to_image_grid, max_scale
+from camlucida.tensors import max_scale, to_image_grid
 from camlucida.types import Geometry, Prediction
 
 ORDERS = ("contribution", "gradient", "activation", "channel")

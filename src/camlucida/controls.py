@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camlucida.engine import LayerSpec
-from camlucida.engine.randomise import stages, randomize_weights
+from camlucida.engine.randomise import randomize_weights, stages
 from camlucida.errors import DataError, TargetError
 from camlucida.evidence import Explainer, MethodExplainer
 from camlucida.methods import find

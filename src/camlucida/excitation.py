@@ -15,10 +15,17 @@ import camlucida
 from camlucida._files import png, write_image
 from camlucida.data.images import Source
 from camlucida.engine import LayerSpec
-from camlucida.error_context import source_name, error_context
+from camlucida.error_context import error_context, source_name
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.explaining import as_model, iterated
-from camlucida.looking import N_SHEET_IMAGES, RecordedImage, validate_channel, record_each, shrink_geometry, shrink_image
+from camlucida.looking import (
+    N_SHEET_IMAGES,
+    RecordedImage,
+    record_each,
+    shrink_geometry,
+    shrink_image,
+    validate_channel,
+)
 from camlucida.models.model import Model
 from camlucida.options import Count, checked_arguments
 from camlucida.render.contact import Tile, contact_sheet

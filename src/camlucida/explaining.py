@@ -16,7 +16,7 @@ from camlucida.attribution import Attribution, attributions
 from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec, copy_of
 from camlucida.engine.repeats import Precision
-from camlucida.error_context import source_name, error_context
+from camlucida.error_context import error_context, source_name
 from camlucida.errors import CamlucidaError, ImageError, ModelError
 from camlucida.explanation import Explanation
 from camlucida.explanations import ExplanationSet

@@ -24,7 +24,7 @@ from camlucida.render.colours import check_colormap
 from camlucida.render.overlay import overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP, PALETTES
 from camlucida.render.panel import draw_panel
-from camlucida.tensors import saturation_value, to_image_grid, display_map
+from camlucida.tensors import display_map, saturation_value, to_image_grid
 from camlucida.types import Display, Geometry, Prediction
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec
-from camlucida.error_context import source_name, error_context
+from camlucida.error_context import error_context, source_name
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.explaining import as_model, iterated, top_predictions
 from camlucida.features.concept_result import Concepts

@@ -10,11 +10,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from camlucida.engine import AttentionTrace, GapLinearHead, InputVariants, NetworkSuffix, Trace, LayerTrace, NetworkCopy, trace_attention, gap_linear_head, trace
+from camlucida.engine import (
+    AttentionTrace,
+    GapLinearHead,
+    InputVariants,
+    LayerTrace,
+    NetworkCopy,
+    NetworkSuffix,
+    Trace,
+    gap_linear_head,
+    trace,
+    trace_attention,
+)
 from camlucida.engine.biases import bias_gradients
 from camlucida.engine.deeplift import multipliers
 from camlucida.engine.pictures import Variants
-from camlucida.engine.relevance import RelevanceRule, LrpRun
+from camlucida.engine.relevance import LrpRun, RelevanceRule
 from camlucida.engine.repeats import RunOptions
 from camlucida.errors import MethodError
 from camlucida.models.model import Output

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from camlucida.data.images import Source, load_image
-from camlucida.engine import Layer, resolve, copy_of
+from camlucida.engine import Layer, copy_of, resolve
 from camlucida.error_context import error_context
 from camlucida.errors import CamlucidaError, LayerError
 from camlucida.explaining import top_predictions

@@ -104,7 +104,7 @@ class Option:
             where anything goes.
         default: Its default; `inspect.Parameter.empty` where it has none.
         limits: The range or the words, if there are any.
-        listed: Whether it is a list or tuple of such values, with one element at least.
+        listed: Whether it is a list or tuple of such values; it may be empty only where it is by default.
         optional: Whether it may be None.
     """
 
@@ -132,7 +132,7 @@ class Option:
         if not self.listed:
             return self._single(given)
         elements = given if isinstance(given, list | tuple) else ()
-        if not elements:
+        if not elements and (self.default != () or not isinstance(given, list | tuple)):
             raise ValueError
         return tuple(self._single(element) for element in elements)
 

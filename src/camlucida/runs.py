@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from camlucida.engine import Layer, Trace, LayerTrace, NetworkCopy, trace
+from camlucida.engine import Layer, LayerTrace, NetworkCopy, Trace, trace
 from camlucida.engine.repeats import RunOptions
 from camlucida.errors import CamlucidaError, MethodError
-from camlucida.fixtures import MethodInputs, LayerContext
+from camlucida.fixtures import LayerContext, MethodInputs
 from camlucida.methods import Combined, Method
 from camlucida.methods.registry import SUFFIX_INPUTS
 from camlucida.models.model import Output

@@ -13,7 +13,7 @@ from camlucida.data.images import Source
 from camlucida.error_context import source_name
 from camlucida.errors import CamlucidaError, LayerError, MethodError
 from camlucida.explaining import as_model
-from camlucida.looking import N_SHEET_IMAGES, RecordedImage, validate_channel, record_each
+from camlucida.looking import N_SHEET_IMAGES, RecordedImage, record_each, validate_channel
 from camlucida.models.model import Model
 from camlucida.request import several_layers
 from camlucida.types import Geometry, Prediction

@@ -19,7 +19,7 @@ import camlucida as cl
 from camlucida.analysing import Embedding, embed
 from camlucida.analysing.embeddings import StoredFeatures, read_projection
 from camlucida.analysing.features import penultimate
-from camlucida.analysing.neighbours import neighbour_agrees, neighbour_agreement, nearest_neighbours
+from camlucida.analysing.neighbours import nearest_neighbours, neighbour_agreement, neighbour_agrees
 from camlucida.analysing.projecting import project
 from camlucida.cli import main
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset

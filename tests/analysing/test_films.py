@@ -20,7 +20,7 @@ from camlucida.data.datasets import Item, ListDataset, ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError, ModelError
 from camlucida.metrics import find as find_metric
-from camlucida.render.strips import StripFrame, Strip, draw_strips
+from camlucida.render.strips import Strip, StripFrame, draw_strips
 
 DATA = ToyboxDataset(Toybox(4, seed=2, objects=2))
 

@@ -20,7 +20,14 @@ from camlucida.data import toybox
 from camlucida.errors import CamlucidaError, ImageError, LayerError, MethodError, MissingExtra
 from camlucida.factorisation import N_CLASSIFIED_IMAGES
 from camlucida.features.factorise import factorise
-from camlucida.render.concepts import MIN_BADGE_STRENGTH, MAX_CONCEPTS, LegendEntry, ConceptImage, _badge_positions, concept_page
+from camlucida.render.concepts import (
+    MAX_CONCEPTS,
+    MIN_BADGE_STRENGTH,
+    ConceptImage,
+    LegendEntry,
+    _badge_positions,
+    concept_page,
+)
 
 PETS = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=96).image()
 BOAT = toybox.random_scene(2, kinds=["boat"], size=96).image()
@@ -225,10 +232,11 @@ def test_negative_activations_are_clipped_and_reported() -> None:
 @pytest.mark.parametrize(
     ("asked", "error", "message"),
     [
-        ({"k": 0}, MethodError, "k=0, starts=4: both are 1 or more"),
+        ({"k": 0}, MethodError, "concepts: k is a whole number from 1 .*, not 0"),
+        ({"starts": 0}, MethodError, "concepts: starts is a whole number from 1 .*, not 0"),
         ({"k": 128}, MethodError, r"128 concepts of layer4 would be nothing but its 128 channels .*1 picture"),
         ({"layer": "layer9"}, LayerError, r"no layer 'layer9'.*\(toybox, Image\)"),
-        ({"layer": "layer?"}, LayerError, "of one layer, not of 'layer\\?'"),
+        ({"layer": "layer?"}, LayerError, "of one layer, and 'layer\\?' may be several"),
     ],
 )
 def test_refusals(model: Any, asked: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -376,7 +384,7 @@ def test_a_folder_shares_its_concepts(folder: Path, capsys: pytest.CaptureFixtur
     ("arguments", "said"),
     [
         (("photos/broken.png",), "cannot read photos/broken.png"),
-        (("photos/pets.png", "-k", "0"), "k=0, starts=4: both are 1 or more"),
+        (("photos/pets.png", "-k", "0"), "concepts: k is a whole number from 1 to 1000000 (by default 6), not 0"),
         (("photos/pets.png", "-k", "500"), "500 concepts of layer4 would be nothing but its 128 channels"),
         (("photos/pets.png", "-n", "0"), "-n 0: a page shows one or more"),
         (("photos/pets.png", "--opacity", "3"), "--opacity 3 is not between 0 and 1"),

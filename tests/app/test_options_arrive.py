@@ -25,6 +25,7 @@ from camlucida.data import toybox
 from camlucida.data.datasets import ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.evaluation import evaluate
+from camlucida.request import AttributionRequest
 from camlucida.studying import Study, make_study
 
 LOAD = "camlucida.models.load.load"
@@ -72,17 +73,18 @@ def named(*parts: str) -> Callable[[Any], bool]:
     return lambda path: all(part in str(path) for part in parts)
 
 
-EACH = "camlucida.explaining.explain_each"
+EACH = "camlucida.explaining.each_explained"
 TRUST = "camlucida.trusting.trust_each"
 ACTIVATIONS, TOP = "camlucida.channels.activations", "camlucida.excitation.top_pictures"
 CONCEPTS, CONCEPTS_SAVED = "camlucida.factorisation.concepts", "camlucida.factorisation.Concepts.save"
 EVALUATE, REPORT = "camlucida.evaluation.evaluate", "camlucida.report.report"
+REOPENED = "camlucida.cli.report.reopened"
 TRAIN, SANITY, MAKE = "camlucida.training.train", "camlucida.sanity_checks.sanity", "camlucida.studying.make_study"
 MISTAKES, EMBED, FILM = (f"camlucida.analysing.{name}" for name in ("mistakes", "embed", "film"))
 SHEET = "camlucida.cli.data.class_sheet"
 PAGE, LISTEN, SERVE = "camlucida.web.page.Page", "camlucida.web.serving.listen", "camlucida.web.serving.serve"
 LOOK = "--opacity 0.25 --colormap jet --blend uniform"
-MODEL = "--model toybox:vgg --arch resnet18 --labels names.txt"
+MODEL = "--model toybox:vgg --arch resnet18 --trust-code --labels names.txt"
 ONE, FOLDER = ["pets.png"], ["shots"]
 
 
@@ -94,8 +96,14 @@ def model(argument: str = "toybox:vgg") -> dict[str, Arrival]:
     return {
         "model": (LOAD, "spec", argument),
         "arch": (LOAD, "arch", "resnet18"),
+        "trust_code": (LOAD, "trust_code", True),
         "labels": (LOAD, "labels", Path("names.txt")),
     }
+
+
+def requested(holds: Callable[[AttributionRequest], bool]) -> Arrival:
+    """Something about the request that `explain` makes."""
+    return (EACH, "request", holds)
 
 
 LINES: dict[str, list[OptionCase]] = {
@@ -103,14 +111,17 @@ LINES: dict[str, list[OptionCase]] = {
         OptionCase("explain pets.png", MODEL, model(), stop=LOAD),
         OptionCase(
             "explain pets.png --model toybox",
-            "--target cat --layer layer3 --method layer_cam --score probability --option seed=5 --precision bf16 "
-            "--batch 3",
+            "--target cat --layer layer3 --method smooth_grad_cam_plusplus --score probability --option seed=5 "
+            "--precision bf16 --batch 3",
             {
                 "images": (EACH, "images", [Path("pets.png")]),
-                "option": (EACH, "options", {"seed": 5}),
-                **direct(EACH, target="cat", layer="layer3", method="layer_cam", score="probability"),
-                **direct(EACH, precision="bf16"),
-                "batch": (EACH, "batch_size", 3),
+                "target": requested(lambda request: request.targets == ["cat"]),
+                "layer": requested(lambda request: request.layers == ["layer3"]),
+                "method": requested(lambda request: request.methods[0][0].name == "smooth_grad_cam_plusplus"),
+                "score": requested(lambda request: request.score == "probability"),
+                "option": requested(lambda request: request.methods[0][1].get("seed") == 5),
+                "precision": requested(lambda request: request.repeats.precision == "bf16"),
+                "batch": requested(lambda request: request.repeats.batch_size == 3),
             },
             stop=EACH,
             required=given("images"),
@@ -247,6 +258,7 @@ LINES: dict[str, list[OptionCase]] = {
             stop=REPORT,
             required=given("run"),
         ),
+        OptionCase("report run", "--trust-code", {"trust_code": (REOPENED, "trust_code", True)}, stop=REOPENED),
     ],
     "train": [
         OptionCase(
@@ -254,7 +266,8 @@ LINES: dict[str, list[OptionCase]] = {
             "--arch toybox:vgg --output out --epochs 3 --batch-size 5 --lr 0.3 --optimizer adamw --momentum 0.7 "
             "--weight-decay 0.02 --schedule cosine --warmup 0.5 --train gradual --head gap --weights w.safetensors "
             "--no-pretrained --size 40 --augment flip,crop --label-smoothing 0.1 --class-weights balanced "
-            "--precision bf16 --patience 4 --val 0.4 --boxes boxes.csv --limit 9 --keep-epochs --device cpu --seed 13",
+            "--precision bf16 --patience 4 --val 0.4 --boxes boxes.csv --limit 9 --keep-epochs "
+            "--tensorboard --trust-code --device cpu --seed 13",
             {
                 "output": (TRAIN, "out", Path("out")),
                 **direct(TRAIN, data="toybox", arch="toybox:vgg", epochs=3, batch_size=5, lr=0.3, optimizer="adamw"),
@@ -262,7 +275,7 @@ LINES: dict[str, list[OptionCase]] = {
                 **direct(TRAIN, head="gap", weights=Path("w.safetensors"), pretrained=False, size=40),
                 **direct(TRAIN, augment=("flip", "crop"), label_smoothing=0.1, class_weights="balanced"),
                 **direct(TRAIN, precision="bf16", patience=4, val=0.4, boxes=Path("boxes.csv"), limit=9),
-                **direct(TRAIN, keep_epochs=True, device="cpu", seed=13),
+                **direct(TRAIN, keep_epochs=True, tensorboard=True, trust_code=True, device="cpu", seed=13),
             },
             stop=TRAIN,
             required=given("data"),
@@ -378,11 +391,14 @@ LINES: dict[str, list[OptionCase]] = {
     "film": [
         OptionCase(
             "film shots --checkpoints toybox",
-            "--checkpoints toybox:vgg --arch resnet18 --method layer_cam --layer layer3 --target predicted --limit 1 --seed 5",
+            "--checkpoints toybox:vgg --arch resnet18 --trust-code --method layer_cam --layer layer3 --target predicted "
+            "--limit 1 --seed 5",
             {
                 "data": (OPEN, "spec", "shots"),
                 "checkpoints": (FILM, "models", ["toybox", "toybox:vgg"]),
-                **direct(FILM, arch="resnet18", method="layer_cam", layer="layer3", target="predicted"),
+                **direct(
+                    FILM, arch="resnet18", trust_code=True, method="layer_cam", layer="layer3", target="predicted"
+                ),
                 "limit": [(SPREAD, "limit", 1), (OPEN, "count", 1)],
                 "seed": [(SPREAD, "seed", 5), (OPEN, "seed", 5)],
             },
@@ -460,7 +476,12 @@ LINES: dict[str, list[OptionCase]] = {
         ),
     ],
     "layers": [
-        OptionCase("layers resnet18", "--arch toybox", {"arch": (LOAD, "arch", "toybox")}, stop=LOAD),
+        OptionCase(
+            "layers resnet18",
+            "--arch toybox --trust-code",
+            {"arch": (LOAD, "arch", "toybox"), "trust_code": (LOAD, "trust_code", True)},
+            stop=LOAD,
+        ),
         OptionCase("layers", "toybox", {"model": (LOAD, "spec", "toybox")}, stop=LOAD),
         OptionCase(
             "layers toybox",

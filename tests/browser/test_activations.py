@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 
 import camlucida as cl
 from camlucida.render.colours import apply_colormap
-from camlucida.tensors import to_image_grid, max_scale
+from camlucida.tensors import max_scale, to_image_grid
 from camlucida.web.page import Page
 from camlucida.web.routes import activations as room
 

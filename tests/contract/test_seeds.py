@@ -30,11 +30,11 @@ from camlucida.data.datasets import Item, ListDataset, ToyboxDataset, sample_ind
 from camlucida.data.sources import open_dataset
 from camlucida.data.toybox import Toybox
 from camlucida.data.toybox.background import background, clutter
-from camlucida.engine.randomise import stages, randomize_weights
+from camlucida.engine.randomise import randomize_weights, stages
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation import Evaluation, evaluate
 from camlucida.evaluation.statistics import resamples
-from camlucida.evidence import MetricInputs, ModelInput, look
+from camlucida.evidence import MetricInputs
 from camlucida.exact import analytic, designed, open_benchmark, scenes
 from camlucida.exact.mosaics import cell_mosaics, mosaics
 from camlucida.explaining import explain
@@ -44,13 +44,14 @@ from camlucida.methods.parts.coalitions import shapley_coalitions
 from camlucida.methods.parts.masks import rise_masks
 from camlucida.methods.parts.variants import baseline_images, noisy
 from camlucida.metrics import metrics
+from camlucida.model_input import ModelInput, look
 from camlucida.models.load import load
 from camlucida.sanity_checks.steps import SanityInputs, _random_logits
 from camlucida.seeds import MAX_SEED, check_seed, generator, short_seed
 from camlucida.studying import Study, make_study, results
 from camlucida.studying.store import _is_swapped
 from camlucida.training import train
-from camlucida.training.splitting import stratified_split, split_dataset
+from camlucida.training.splitting import split_dataset, stratified_split
 from camlucida.training.start import build_initial
 from camlucida.trusting import trust
 from camlucida.trusting.agreement import noise_similarities, other_classes

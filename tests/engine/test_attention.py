@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from camlucida.attribution import attribute
-from camlucida.engine import trace_attention, copy_of
+from camlucida.engine import copy_of, trace_attention
 from camlucida.engine.attention import AttentionWeights
 from camlucida.errors import MethodError
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from camlucida.engine import candidates, default_layer, resolve, copy_of
+from camlucida.engine import candidates, copy_of, default_layer, resolve
 from camlucida.errors import LayerError
 
 

@@ -16,7 +16,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from camlucida import attribute
-from camlucida.engine import candidates, default_layer, influence, copy_of
+from camlucida.engine import candidates, copy_of, default_layer, influence
 from camlucida.engine.batch import batch_axes
 
 

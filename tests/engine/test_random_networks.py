@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from camlucida.attribution import attribute
-from camlucida.engine import trace, copy_of
+from camlucida.engine import copy_of, trace
 from camlucida.errors import ModelError
 
 EXAMPLES = int(os.environ.get("CAMLUCIDA_EXAMPLES", "20"))

@@ -8,7 +8,7 @@ import torchvision
 from torch import nn
 from torch.testing import assert_close
 
-from camlucida.engine.randomise import stages, randomize_weights
+from camlucida.engine.randomise import randomize_weights, stages
 
 
 def net() -> nn.Module:

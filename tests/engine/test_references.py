@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.attribution import attribute
-from camlucida.engine import trace, copy_of
+from camlucida.engine import copy_of, trace
 from camlucida.errors import ModelError
 
 State = Callable[[nn.Module], dict[str, Any]]

@@ -17,7 +17,7 @@ from torch.autograd.functional import jacobian
 from torch.testing import assert_close
 
 from camlucida.engine import copy_of
-from camlucida.engine.relevance import RULES, RelevanceMode, RelevanceRule, LrpRun, register_reader
+from camlucida.engine.relevance import RULES, LrpRun, RelevanceMode, RelevanceRule, register_reader
 from camlucida.errors import LayerError, MethodError
 
 EPSILON, GAMMA = 1e-3, 0.4

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camlucida.attribution import attribute
-from camlucida.engine import trace, copy_of
+from camlucida.engine import copy_of, trace
 
 
 class Reading(nn.Module):

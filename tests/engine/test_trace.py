@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from camlucida.engine import Trace, LayerTrace, layout, resolve, structure, trace, copy_of
+from camlucida.engine import LayerTrace, Trace, copy_of, layout, resolve, structure, trace
 from camlucida.errors import LayerError
 
 Check = Callable[..., LayerTrace]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from camlucida.attribution import attribute
-from camlucida.engine import trace, copy_of
+from camlucida.engine import copy_of, trace
 from camlucida.engine.layers import resolve
 from camlucida.engine.twin import NetworkCopy
 from camlucida.errors import LayerError, ModelError, TargetError

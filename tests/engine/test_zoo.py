@@ -17,7 +17,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from camlucida.engine import LayerTrace, default_layer, resolve, structure, trace, copy_of
+from camlucida.engine import LayerTrace, copy_of, default_layer, resolve, structure, trace
 from camlucida.methods import find
 
 

@@ -23,13 +23,13 @@ from camlucida.evaluation.recipes import last_convolutions, recipe
 from camlucida.evaluation.records import aggregate, aggregate_draws
 from camlucida.evaluation.statistics import (
     bootstrap_p,
-    paired_differences,
-    resampled_class_means,
-    resampled_means,
     holm_correction,
     kendall,
     mcnemar_p,
+    paired_differences,
     percentile_interval,
+    resampled_class_means,
+    resampled_means,
     resamples,
     wilcoxon_p,
 )

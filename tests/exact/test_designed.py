@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from camlucida.controls import CONTROLS
 from camlucida.data.datasets import Dataset, Item
-from camlucida.evidence import MetricInputs, MethodExplainer
+from camlucida.evidence import MethodExplainer, MetricInputs
 from camlucida.exact import BENCHMARKS, analytic, designed, open_benchmark
 from camlucida.exact.designed import CAM_WEIGHTS, COLOURS_RGB
 from camlucida.exact.networks import CELL_PX, GRID_CELLS

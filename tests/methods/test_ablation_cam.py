@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from camlucida.attribution import attribute
-from camlucida.engine import NetworkSuffix, gap_linear_head, resolve, trace, copy_of
+from camlucida.engine import NetworkSuffix, copy_of, gap_linear_head, resolve, trace
 from camlucida.methods.ablation_cam import ablation_cam
 from camlucida.outputs import class_scores
 

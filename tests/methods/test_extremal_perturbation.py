@@ -16,7 +16,7 @@ from camlucida.data import toybox
 from camlucida.errors import MethodError
 from camlucida.methods import find
 from camlucida.methods.parts.fills import infill_image
-from camlucida.methods.parts.smooth_masks import parameter_grid, smooth_mask, area_gradient
+from camlucida.methods.parts.smooth_masks import area_gradient, parameter_grid, smooth_mask
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.request import AttributionRequest

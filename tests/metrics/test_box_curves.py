@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from camlucida.errors import MetricError
 from camlucida.metrics import max_box_acc, max_box_acc_v2
-from camlucida.metrics.parts.box_curves import max_box_acc_reduction, choe2020_curve, image_curve, minmax_scale
+from camlucida.metrics.parts.box_curves import choe2020_curve, image_curve, max_box_acc_reduction, minmax_scale
 
 cv2 = pytest.importorskip("cv2")
 

@@ -35,7 +35,7 @@ from camlucida.metrics import (
 )
 from camlucida.metrics.parts.imputation import impute
 from camlucida.metrics.parts.ranking import ranks
-from camlucida.metrics.parts.substrates import image, rise_kernel, pixel_remover
+from camlucida.metrics.parts.substrates import image, pixel_remover, rise_kernel
 
 SIDE = 28
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])

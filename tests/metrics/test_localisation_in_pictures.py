@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 import camlucida as cl
 from camlucida.data.datasets import Item
-from camlucida.evidence import MetricInputs, MethodExplainer
+from camlucida.evidence import MethodExplainer, MetricInputs
 from camlucida.methods import find
 from camlucida.metrics.registry import METRIC_INPUTS
 from camlucida.model_input import prepare_input

@@ -12,7 +12,6 @@ from torch.testing import assert_close
 from camlucida.errors import MetricError
 from camlucida.metrics.parts import regions
 from camlucida.metrics.parts.regions import (
-    threshold_map,
     component_boxes,
     components,
     components_by_level,
@@ -21,6 +20,7 @@ from camlucida.metrics.parts.regions import (
     is_rankable,
     largest_box,
     largest_region,
+    threshold_map,
 )
 
 cv2 = pytest.importorskip("cv2")

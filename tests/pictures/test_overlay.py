@@ -9,7 +9,7 @@ from PIL import Image
 
 from camlucida.errors import MethodError
 from camlucida.render.colours import NAN_COLOUR, apply_colormap
-from camlucida.render.display import resize_heatmap, resize_image, display_size
+from camlucida.render.display import display_size, resize_heatmap, resize_image
 from camlucida.render.overlay import BACKGROUND_CONTRAST, NAN_FADE, fade, grey_background, overlay, tint
 
 RNG = np.random.default_rng(0)

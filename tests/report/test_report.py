@@ -20,8 +20,8 @@ from camlucida.evaluation import Evaluation, evaluate
 from camlucida.evaluation.recipes import recipe
 from camlucida.models.load import load
 from camlucida.report import report
-from camlucida.report.charts import svg_chart, mean_curve
-from camlucida.report.numbers import join_names, format_number, format_p_value, format_interval
+from camlucida.report.charts import mean_curve, svg_chart
+from camlucida.report.numbers import format_interval, format_number, format_p_value, join_names
 from camlucida.report.thumbnails import best_and_worst
 
 DATA = ToyboxDataset(Toybox(12, seed=1))

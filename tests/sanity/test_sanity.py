@@ -54,7 +54,7 @@ def test_spearman_of_one_step_by_hand(checked: Sanity) -> None:
     """The head drawn anew: hooks and scipy, on a network changed by hand."""
     from scipy.stats import spearmanr
 
-    from camlucida.engine.randomise import stages, randomize_weights
+    from camlucida.engine.randomise import randomize_weights, stages
 
     model = cl.load("toybox")
     perturbed = randomize_weights(model.network, stages(model.network)[:1], seed=0)

@@ -21,7 +21,7 @@ from camlucida.errors import DataError, MethodError
 from camlucida.evaluation import evaluate
 from camlucida.explaining import explain
 from camlucida.render.palettes import DEFAULT_COLORMAP
-from camlucida.studying import Study, answers_csv, database, make_study, results, bradley_terry_strengths
+from camlucida.studying import Study, answers_csv, bradley_terry_strengths, database, make_study, results
 from camlucida.studying.results import kendall_tau
 
 METHODS = ["grad_cam", "eigen_cam", "random_cam"]

@@ -20,11 +20,11 @@ from camlucida.models.preprocessing import Preprocessing
 from camlucida.training import loop, run
 from camlucida.training.augmenting import augment_image
 from camlucida.training.folder import RunFolder
-from camlucida.training.loop import TrainingJob, run_training, make_optimizer
+from camlucida.training.loop import TrainingJob, make_optimizer, run_training
 from camlucida.training.pictures import BatchLoader
 from camlucida.training.schedule import learning_rate
 from camlucida.training.settings import Settings
-from camlucida.training.splitting import stratified_split, split_dataset
+from camlucida.training.splitting import split_dataset, stratified_split
 
 SIDE = 8
 

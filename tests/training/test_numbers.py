@@ -21,7 +21,7 @@ from camlucida.training.loop import class_weights
 from camlucida.training.pictures import split_into_batches
 from camlucida.training.schedule import learning_rate
 from camlucida.training.settings import Settings
-from camlucida.training.splitting import stratified_split, split_dataset
+from camlucida.training.splitting import split_dataset, stratified_split
 from camlucida.training.thawing import block_names, n_trainable_blocks, unfreeze
 
 

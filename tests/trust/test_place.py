@@ -16,7 +16,7 @@ from camlucida.model_input import ModelInput, prepare_input
 from camlucida.models.load import wrap
 from camlucida.trusting import place as places
 from camlucida.trusting.certainty import border_test
-from camlucida.trusting.place import TIE_TOLERANCE, blur_images, pad_to_grid, transform_group, position_test, top_pixels
+from camlucida.trusting.place import TIE_TOLERANCE, blur_images, pad_to_grid, position_test, top_pixels, transform_group
 
 
 class Corner(nn.Module):

@@ -16,7 +16,7 @@ from camlucida.evidence import MetricInputs
 from camlucida.trusting.agreement import rank_correlation
 from camlucida.trusting.asking import metric_inputs_of
 from camlucida.trusting.place import blur_images
-from camlucida.trusting.varying import Perturbation, undo_perturbation, perturb, explain_perturbed
+from camlucida.trusting.varying import Perturbation, explain_perturbed, perturb, undo_perturbation
 
 PIXEL, BLACK = torch.ones(1, 1, 1), torch.zeros(1, 1, 1)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from camlucida.trusting.agreement import ClassSimilarity, rank_correlation
-from camlucida.trusting.certainty import Confidence, BorderTest, confidence
+from camlucida.trusting.certainty import BorderTest, Confidence, confidence
 from camlucida.trusting.place import PositionTest
 from camlucida.trusting.verdict import RegionTest, verdict
 

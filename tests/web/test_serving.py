@@ -26,7 +26,7 @@ from PIL import Image
 from camlucida.data.sources import open_dataset
 from camlucida.errors import CamlucidaError
 from camlucida.models.load import load
-from camlucida.web.connections import LingeringTransport, Limits
+from camlucida.web.connections import Limits, LingeringTransport
 from camlucida.web.guard import HEADERS, SecurityMiddleware
 from camlucida.web.page import Page
 from camlucida.web.serving import Server, address_of, is_loopback, listen, server

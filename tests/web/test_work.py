@@ -19,7 +19,18 @@ from camlucida.web import work
 from camlucida.web.app import create_app
 from camlucida.web.page import Page
 from camlucida.web.wire import Failure
-from camlucida.web.work import QueueFull, Cancelled, EventStream, Job, JobQueue, NotFound, TooLong, JobQueues, answer, failed
+from camlucida.web.work import (
+    Cancelled,
+    EventStream,
+    Job,
+    JobQueue,
+    JobQueues,
+    NotFound,
+    QueueFull,
+    TooLong,
+    answer,
+    failed,
+)
 
 PATIENCE = 5
 

@@ -13,9 +13,9 @@ from camlucida.evaluation.statistics import (
     Floats,
     Interval,
     bootstrap_p,
-    resampled_means,
     holm_correction,
     percentile_interval,
+    resampled_means,
     resamples,
 )
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 import camlucida
 from camlucida._files import atomic_stream, atomic_write, write_image
 from camlucida.analysing.features import penultimate
-from camlucida.analysing.neighbours import neighbour_agreement, nearest_neighbours
-from camlucida.analysing.passing import BASE_COLUMNS, DatasetPass, LoadedImage, run_pass, prediction_row
+from camlucida.analysing.neighbours import nearest_neighbours, neighbour_agreement
+from camlucida.analysing.passing import BASE_COLUMNS, DatasetPass, LoadedImage, prediction_row, run_pass
 from camlucida.analysing.projecting import PERPLEXITY, Projection, ProjectionMethod, project
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.data.images import load_image
@@ -30,7 +30,7 @@ from camlucida.explaining import as_model
 from camlucida.looking import shrink_image
 from camlucida.models.model import Model
 from camlucida.options import Count, Positive, Seed, checked_arguments
-from camlucida.render.strips import StripFrame, Strip, draw_strips
+from camlucida.render.strips import Strip, StripFrame, draw_strips
 from camlucida.types import ProgressCallback
 
 STORED_COLUMNS = BASE_COLUMNS | {"place": "string", "features": "list<float>"}

@@ -18,15 +18,15 @@ from camlucida._files import write_image
 from camlucida.analysing.calibration import Calibration, calibration, fit_temperature
 from camlucida.analysing.confusion import Confusion, wilson_interval
 from camlucida.analysing.contrasts import GroupDifference, group_differences
-from camlucida.analysing.errors_sheet import Mistake, explain_mistakes, error_sheet
-from camlucida.analysing.passing import BASE_COLUMNS, DatasetPass, LoadedImage, run_pass, prediction_row
+from camlucida.analysing.errors_sheet import Mistake, error_sheet, explain_mistakes
+from camlucida.analysing.passing import BASE_COLUMNS, DatasetPass, LoadedImage, prediction_row, run_pass
 from camlucida.attribution import attributions
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.errors import DataError
 from camlucida.evaluation.belonging import mismatch
 from camlucida.evaluation.statistics import Interval
 from camlucida.evaluation.store import Row, Store
-from camlucida.evidence import MetricInputs, MethodExplainer
+from camlucida.evidence import MethodExplainer, MetricInputs
 from camlucida.explaining import as_model
 from camlucida.methods import find as find_method
 from camlucida.metrics import find as find_metric

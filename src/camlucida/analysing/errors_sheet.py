@@ -16,7 +16,7 @@ from camlucida.evaluation.store import Row
 from camlucida.explaining import explain
 from camlucida.explanation import Explanation
 from camlucida.models.model import Model
-from camlucida.render.strips import StripFrame, Strip, draw_strips
+from camlucida.render.strips import Strip, StripFrame, draw_strips
 from camlucida.render.text import format_percent
 
 FRAME_WIDTH = 224.0

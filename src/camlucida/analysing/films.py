@@ -23,7 +23,7 @@ from camlucida.data.datasets import Dataset, Item, ListDataset
 from camlucida.data.images import Source
 from camlucida.error_context import source_name
 from camlucida.errors import CamlucidaError, DataError
-from camlucida.evaluation.statistics import Floats, Interval, resampled_means, percentile_interval, resamples
+from camlucida.evaluation.statistics import Floats, Interval, percentile_interval, resampled_means, resamples
 from camlucida.explaining import as_model, explain, iterated
 from camlucida.explanation import Explanation
 from camlucida.looking import shrink_geometry, shrink_image
@@ -33,11 +33,11 @@ from camlucida.model_input import fill_in
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.options import checked_arguments
-from camlucida.render.strips import StripFrame, Strip, draw_strips
+from camlucida.render.strips import Strip, StripFrame, draw_strips
 from camlucida.render.text import format_percent
 from camlucida.request import one_layer, one_target
 from camlucida.targets import TargetSpec
-from camlucida.tensors import to_image_grid, max_scale
+from camlucida.tensors import max_scale, to_image_grid
 from camlucida.types import ProgressCallback
 
 Checkpoint: TypeAlias = Model | nn.Module | str | os.PathLike[str]

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from camlucida.cli.arguments import TrustCode
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.pictures import input_files, overlay_style, progress_bar, output_stems
+from camlucida.cli.pictures import input_files, output_stems, overlay_style, progress_bar
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 

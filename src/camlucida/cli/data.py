@@ -160,7 +160,7 @@ def _print_findings(console: Console, findings: Sequence[Finding]) -> None:
 def class_sheet(dataset: Dataset, report: DatasetCheck, n_images: int, seed: int) -> Image.Image | None:
     """A row a class with a few of its pictures, drawn by lot, with their boxes; None where none can be read."""
     from camlucida.data.items import sample_indices
-    from camlucida.render.strips import StripFrame, Strip, draw_strips
+    from camlucida.render.strips import Strip, StripFrame, draw_strips
 
     members: dict[int, list[int]] = defaultdict(list)
     for number, record in enumerate(report.items):

@@ -54,7 +54,7 @@ def layers(
 def _print_summary(console: Console, model: Model, size: int | None, depth: int) -> None:
     import torch
 
-    from camlucida.engine import candidates, profile_calls, copy_of
+    from camlucida.engine import candidates, copy_of, profile_calls
     from camlucida.engine.layers import Layer
     from camlucida.error_context import describe_network_error, raised_by_network
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from camlucida._files import atomic_write
-from camlucida.data.findings import RULES, BOX_TOLERANCE_PX, Finding, CheckedItem
+from camlucida.data.findings import BOX_TOLERANCE_PX, RULES, CheckedItem, Finding
 from camlucida.data.inspecting import ImageInfo, inspect_image
 from camlucida.data.items import Boxes, Dataset
 from camlucida.errors import CamlucidaError

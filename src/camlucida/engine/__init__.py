@@ -6,7 +6,7 @@ from camlucida.engine.pictures import InputVariants
 from camlucida.engine.relu import ReluRule, ReluRuleName
 from camlucida.engine.rerun import GapLinearHead, NetworkSuffix, gap_linear_head
 from camlucida.engine.survey import CallProfile, profile_calls
-from camlucida.engine.trace import Trace, LayerTrace, trace
+from camlucida.engine.trace import LayerTrace, Trace, trace
 from camlucida.engine.twin import NetworkCopy, copy_of
 
 __all__ = [

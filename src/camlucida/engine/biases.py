@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from camlucida.engine import calls
-from camlucida.engine.calls import FunctionMode, Function, depends_on_input, functions_named, writes_in_place
+from camlucida.engine.calls import Function, FunctionMode, depends_on_input, functions_named, writes_in_place
 from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, add_cost
 from camlucida.engine.layout import Layout, infer_layout
 from camlucida.engine.pictures import InputVariants

@@ -25,9 +25,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camlucida.engine import calls, norm_formulas
-from camlucida.engine.calls import FunctionMode, Function, depends_on_input, writes_in_place
+from camlucida.engine.calls import Function, FunctionMode, depends_on_input, writes_in_place
 from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, add_cost
-from camlucida.engine.deeplift_rules import RULES, BackwardRule, DeepLiftRule, log_softmax, product, quotient, rescale, select, softmax
+from camlucida.engine.deeplift_rules import (
+    RULES,
+    BackwardRule,
+    DeepLiftRule,
+    log_softmax,
+    product,
+    quotient,
+    rescale,
+    select,
+    softmax,
+)
 from camlucida.engine.pictures import InputVariants
 from camlucida.errors import MethodError
 

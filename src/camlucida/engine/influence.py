@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camlucida.engine import structure
-from camlucida.engine.survey import ModuleCall, CallProfile, first_image, main_tensor, profile_calls
+from camlucida.engine.survey import CallProfile, ModuleCall, first_image, main_tensor, profile_calls
 from camlucida.engine.twin import NetworkCopy
 
 MAX_GRAPH_BYTES = 64 * 2**20

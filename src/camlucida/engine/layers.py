@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from camlucida.engine import influence
-from camlucida.engine.survey import ModuleCall, CallProfile, image_size, profile_calls
+from camlucida.engine.survey import CallProfile, ModuleCall, image_size, profile_calls
 from camlucida.engine.twin import NetworkCopy
 from camlucida.errors import LayerError, nearest
 from camlucida.options import shown

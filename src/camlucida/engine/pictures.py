@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, add_cost
-from camlucida.engine.quick import FoldedNetwork, unfolded, folded
+from camlucida.engine.quick import FoldedNetwork, folded, unfolded
 from camlucida.engine.relu import ReluRule, ReluRuleName
 from camlucida.engine.repeats import RunOptions
 from camlucida.engine.twin import NetworkCopy

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from camlucida.engine import structure
 from camlucida.engine.repeats import RunOptions
-from camlucida.engine.trace import Trace, LayerTrace, at_least_float32
+from camlucida.engine.trace import LayerTrace, Trace, at_least_float32
 from camlucida.types import ProgressCallback
 
 MAX_BYTES = 512 * 2**20

@@ -13,12 +13,22 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camlucida.engine import structure
-from camlucida.engine.batch import CallAxes, BatchAxis, BatchAxes, batch_axes, n_images, select_image
+from camlucida.engine.batch import BatchAxes, BatchAxis, CallAxes, batch_axes, n_images, select_image
 from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, add_cost
 from camlucida.engine.layers import Layer
 from camlucida.engine.layout import Layout, infer_layout
 from camlucida.engine.survey import image_size, profile_calls
-from camlucida.engine.tape import CapturedOutput, CallAfterLayer, StorageKey, Recording, Replay, CallReturned, WantedCalls, ReplayDiverged, storage_key
+from camlucida.engine.tape import (
+    CallAfterLayer,
+    CallReturned,
+    CapturedOutput,
+    Recording,
+    Replay,
+    ReplayDiverged,
+    StorageKey,
+    WantedCalls,
+    storage_key,
+)
 from camlucida.engine.twin import NetworkCopy
 from camlucida.errors import LayerError
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from camlucida.evaluation.records import EMPTY_COLUMN, MetricColumn, is_plain_mean, aggregate_draws
+from camlucida.evaluation.records import EMPTY_COLUMN, MetricColumn, aggregate_draws, is_plain_mean
 from camlucida.evaluation.statistics import MAX_NUMBERS, Floats, resampled_means, resamples
 from camlucida.metrics import MetricOutput
 

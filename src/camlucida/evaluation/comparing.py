@@ -13,10 +13,10 @@ from camlucida.evaluation.statistics import (
     Floats,
     Interval,
     bootstrap_p,
-    paired_differences,
     holm_correction,
     kendall,
     mcnemar_p,
+    paired_differences,
     percentile_interval,
     wilcoxon_p,
 )

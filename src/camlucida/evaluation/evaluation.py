@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 
 from camlucida.errors import MetricError, nearest
 from camlucida.evaluation.bootstrap import Bootstrap
-from camlucida.evaluation.comparing import Agreement, Comparison, metric_agreement, compare_values, holm_corrected
+from camlucida.evaluation.comparing import Agreement, Comparison, compare_values, holm_corrected, metric_agreement
 from camlucida.evaluation.records import (
     EMPTY_COLUMN,
-    MetricColumn,
-    MapSimilarity,
     Image,
+    MapSimilarity,
+    MetricColumn,
     Summary,
+    aggregate,
     column_of,
     concatenate_columns,
     value_name,
-    aggregate,
 )
 from camlucida.evaluation.statistics import N_BOOTSTRAP, Floats, percentile_interval
 from camlucida.evaluation.store import SIMILARITY_METRICS, Store
-from camlucida.metrics import Preset, MetricOutput, find
+from camlucida.metrics import MetricOutput, Preset, find
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from camlucida.engine import profile_calls, copy_of
+from camlucida.engine import copy_of, profile_calls
 from camlucida.errors import DataError, nearest
 from camlucida.models.model import Model
 

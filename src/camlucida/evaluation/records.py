@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from camlucida.evaluation.statistics import Floats, resampled_class_means, resampled_means
-from camlucida.metrics import DatasetReduction, Preset, MetricOutput
+from camlucida.metrics import DatasetReduction, MetricOutput, Preset
 
 SAME_MAP_TOLERANCE = 1e-3
 """Maps whose largest difference is below this share of their maximum are one map: about what float32 costs."""

@@ -20,7 +20,7 @@ from camlucida.errors import CamlucidaError, DataError, LayerError, MethodError,
 from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.records import value_name
 from camlucida.evaluation.store import SIMILARITY_METRICS, Row, Store
-from camlucida.evidence import MetricInputs, Explainer, MethodExplainer
+from camlucida.evidence import Explainer, MethodExplainer, MetricInputs
 from camlucida.explaining import as_model, versions
 from camlucida.methods import find as find_method
 from camlucida.metrics import Metric, Preset

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from camlucida.engine import LayerSpec, resolve, profile_calls, copy_of
+from camlucida.engine import LayerSpec, copy_of, profile_calls, resolve
 from camlucida.engine.twin import duplicate
 from camlucida.errors import ModelError
 from camlucida.models.model import Model, Output

@@ -17,7 +17,7 @@ from camlucida._files import atomic_stream, atomic_write, png, write_image
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.explaining import versions
 from camlucida.features.factorise import MAX_STEPS
-from camlucida.render.concepts import MAX_CONCEPTS, LegendEntry, ConceptImage, concept_page
+from camlucida.render.concepts import MAX_CONCEPTS, ConceptImage, LegendEntry, concept_page
 from camlucida.render.text import format_percent
 from camlucida.tensors import to_image_grid
 from camlucida.types import Geometry, Prediction

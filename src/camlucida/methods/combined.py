@@ -23,7 +23,7 @@ from typing import Any, Literal, TypeAlias
 from torch import Tensor
 
 from camlucida.errors import MethodError
-from camlucida.methods.registry import Method, MapSize
+from camlucida.methods.registry import MapSize, Method
 from camlucida.options import check_all, options_of
 from camlucida.types import Display
 

@@ -6,7 +6,7 @@ from camlucida.methods.parts.colours import Join, reduce_channels
 from camlucida.methods.parts.variants import Baseline, baseline_images
 from camlucida.methods.registry import PIXEL_DISPLAY, method
 from camlucida.options import Seed
-from camlucida.types import ScoreInputs, Map, Multipliers, Report, Images, Scores
+from camlucida.types import Images, Map, Multipliers, Report, ScoreInputs, Scores
 
 
 @method(

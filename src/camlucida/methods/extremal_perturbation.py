@@ -8,10 +8,10 @@ import torch
 
 from camlucida.methods.parts.ascent import MaskOptimizer, score_and_gradient
 from camlucida.methods.parts.fills import Infill, infill_image
-from camlucida.methods.parts.smooth_masks import parameter_grid, smooth_mask, area_gradient
+from camlucida.methods.parts.smooth_masks import area_gradient, parameter_grid, smooth_mask
 from camlucida.methods.registry import method
 from camlucida.options import Between, Count, Positive
-from camlucida.types import Map, Report, Images, ProgressCallback, Gradients
+from camlucida.types import Gradients, Images, Map, ProgressCallback, Report
 
 
 @method(

@@ -8,7 +8,7 @@ import torch
 
 from camlucida.methods.registry import method
 from camlucida.options import Count, OneOf
-from camlucida.types import Features, Map, CompetingClasses
+from camlucida.types import CompetingClasses, Features, Map
 
 WEIGHTINGS = ("mean", "softmax")
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from camlucida.methods.registry import method
 from camlucida.options import OneOf
 from camlucida.tensors import upsample
-from camlucida.types import BiasGradients, Map, Report, Images, Scores
+from camlucida.types import BiasGradients, Images, Map, Report, Scores
 
 SCALES = {"layer": (1, 2, 3), "channel": (2, 3)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from camlucida.methods.parts.colours import Join, reduce_channels
 from camlucida.methods.parts.variants import the_image
 from camlucida.methods.registry import PIXEL_DISPLAY, method
-from camlucida.types import Map, Images, Gradients
+from camlucida.types import Gradients, Images, Map
 
 
 @method(paper="Simonyan et al., 2014, sec. 3.1: M = max_c |dS/dx|", relu=False, display=PIXEL_DISPLAY)

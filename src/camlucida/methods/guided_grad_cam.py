@@ -8,7 +8,7 @@ from camlucida.methods.parts.colours import Join, reduce_channels
 from camlucida.methods.parts.variants import the_image
 from camlucida.methods.registry import PIXEL_DISPLAY, method
 from camlucida.tensors import upsample
-from camlucida.types import Features, Map, Images, Gradients
+from camlucida.types import Features, Gradients, Images, Map
 
 
 @method(

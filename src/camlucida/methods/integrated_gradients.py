@@ -8,7 +8,7 @@ from camlucida.methods.parts.colours import Join, reduce_channels
 from camlucida.methods.parts.variants import Baseline, baseline_images, gauss_legendre
 from camlucida.methods.registry import PIXEL_DISPLAY, method
 from camlucida.options import Count, Seed
-from camlucida.types import ScoreInputs, Map, Report, Images, Scores, Gradients
+from camlucida.types import Gradients, Images, Map, Report, ScoreInputs, Scores
 
 
 @method(

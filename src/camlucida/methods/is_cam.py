@@ -6,10 +6,10 @@ from typing import Annotated
 
 import torch
 
-from camlucida.methods.parts.score_masks import ScoreBaseline, subtract_baseline, channel_masks, weighted_sum
+from camlucida.methods.parts.score_masks import ScoreBaseline, channel_masks, subtract_baseline, weighted_sum
 from camlucida.methods.registry import method
 from camlucida.options import Count, OneOf
-from camlucida.types import Features, ScoreInputs, Map, Images
+from camlucida.types import Features, Images, Map, ScoreInputs
 
 WAYS = ("printed", "straight")
 

@@ -11,7 +11,7 @@ from camlucida.methods.parts.fills import Infill
 from camlucida.methods.parts.superpixels import Superpixels, segment_images
 from camlucida.methods.registry import method
 from camlucida.options import MAX_COUNT, Between, Count, Seed
-from camlucida.types import Display, ScoreInputs, Map, Report, Images
+from camlucida.types import Display, Images, Map, Report, ScoreInputs
 
 
 @method(

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import torch
 
-from camlucida.methods.parts.coalitions import segments_to_map, ridge, show_segments
+from camlucida.methods.parts.coalitions import ridge, segments_to_map, show_segments
 from camlucida.methods.parts.fills import Infill
 from camlucida.methods.parts.superpixels import Superpixels, segment_images
 from camlucida.methods.registry import method
 from camlucida.options import MAX_COUNT, Between, Count, NotNegative, Positive, Seed
 from camlucida.seeds import generator
-from camlucida.types import Display, ScoreInputs, Map, Report, Images
+from camlucida.types import Display, Images, Map, Report, ScoreInputs
 
 
 @method(

@@ -6,7 +6,7 @@ from camlucida.methods.parts.colours import Join, reduce_channels
 from camlucida.methods.registry import PIXEL_DISPLAY, method
 from camlucida.methods.relevance_cam import Rule
 from camlucida.options import NotNegative
-from camlucida.types import Map, Report, Relevance
+from camlucida.types import Map, Relevance, Report
 
 
 @method(

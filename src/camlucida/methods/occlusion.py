@@ -9,7 +9,7 @@ from camlucida.methods.parts.fills import Infill, infill_image
 from camlucida.methods.parts.masks import to_pixels, window_starts
 from camlucida.methods.registry import method
 from camlucida.options import Positive
-from camlucida.types import ScoreInputs, Map, Images, Scores
+from camlucida.types import Images, Map, ScoreInputs, Scores
 
 
 @method(

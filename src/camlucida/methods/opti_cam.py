@@ -9,7 +9,7 @@ from camlucida.methods.parts.score_masks import minmax_scale, weighted_sum
 from camlucida.methods.registry import method
 from camlucida.options import Count, Positive
 from camlucida.tensors import upsample
-from camlucida.types import Features, Map, Report, Images, ProgressCallback, Gradients
+from camlucida.types import Features, Gradients, Images, Map, ProgressCallback, Report
 
 
 @method(

@@ -10,7 +10,7 @@ from camlucida.methods.parts.fills import Infill, infill_image
 from camlucida.methods.parts.masks import rise_masks
 from camlucida.methods.registry import method
 from camlucida.options import MAX_COUNT, Between, Count, Seed
-from camlucida.types import ScoreInputs, Map, Report, Images
+from camlucida.types import Images, Map, Report, ScoreInputs
 
 
 @method(

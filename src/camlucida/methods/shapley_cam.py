@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from camlucida.methods.registry import method
-from camlucida.types import Hvp, Features, Map
+from camlucida.types import Features, Hvp, Map
 
 
 @method(

@@ -8,7 +8,7 @@ from camlucida.methods.parts.colours import Join, reduce_channels
 from camlucida.methods.parts.variants import noisy
 from camlucida.methods.registry import PIXEL_DISPLAY, method
 from camlucida.options import Count, NotNegative, Seed
-from camlucida.types import Map, Images, Gradients
+from camlucida.types import Gradients, Images, Map
 
 
 @method(

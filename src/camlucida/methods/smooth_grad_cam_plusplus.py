@@ -7,7 +7,7 @@ import torch
 from camlucida.methods.parts.variants import noisy
 from camlucida.methods.registry import method
 from camlucida.options import Count, NotNegative, Seed
-from camlucida.types import Features, LayerAt, Map, Images, ProgressCallback
+from camlucida.types import Features, Images, LayerAt, Map, ProgressCallback
 
 
 @method(

@@ -1,11 +1,11 @@
 """What is measured about a map, one measure a file. Importing this package fills the registry, in the order below."""
 
 from camlucida.metrics.registry import (
-    Metric,
     DatasetReduction,
+    Metric,
+    MetricOutput,
     Preset,
     Score,
-    MetricOutput,
     find,
     groups,
     metric,

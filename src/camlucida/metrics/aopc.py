@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MetricError
-from camlucida.metrics.parts.ranking import ranks, is_nonzero
-from camlucida.metrics.parts.removal import Predict, probability, cell_sums
-from camlucida.metrics.registry import Score, MetricOutput, metric, preset
+from camlucida.metrics.parts.ranking import is_nonzero, ranks
+from camlucida.metrics.parts.removal import Predict, cell_sums, probability
+from camlucida.metrics.registry import MetricOutput, Score, metric, preset
 
 REGION_SIDE_FRACTION = 9 / 224
 """Of the shorter side: the paper's regions of 9 pixels of 224."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from camlucida.metrics.parts.removal import Predict
 from camlucida.metrics.parts.walks import curve_scores
-from camlucida.metrics.registry import Score, MetricOutput, metric, preset
+from camlucida.metrics.registry import MetricOutput, Score, metric, preset
 
 
 @metric(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from camlucida.metrics.registry import Score, MetricOutput, metric
+from camlucida.metrics.registry import MetricOutput, Score, metric
 from camlucida.tensors import spearman
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from camlucida.metrics.parts.regions import is_rankable
-from camlucida.metrics.registry import DatasetReduction, Score, MetricOutput, metric
+from camlucida.metrics.registry import DatasetReduction, MetricOutput, Score, metric
 
 N_BINS = 256
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.ranking import ranks, is_nonzero
+from camlucida.metrics.parts.ranking import is_nonzero, ranks
 from camlucida.metrics.parts.removal import Predict, probability
 from camlucida.metrics.parts.substrates import ROAD_NOISE, RemovePixels, check_fractions, pixel_remover
-from camlucida.metrics.registry import Score, MetricOutput, metric, preset
+from camlucida.metrics.registry import MetricOutput, Score, metric, preset
 
 NAMES = ("road_morf", "road_lerf", "road_gap", "road_morf_accuracy", "road_lerf_accuracy", "road_gap_accuracy")
 

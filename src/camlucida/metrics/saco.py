@@ -7,7 +7,7 @@ from torch import Tensor
 
 from camlucida.errors import MetricError
 from camlucida.metrics.parts.ranking import is_rankable, ranks
-from camlucida.metrics.parts.removal import Predict, probability, score_drops, cell_sums
+from camlucida.metrics.parts.removal import Predict, cell_sums, probability, score_drops
 from camlucida.metrics.parts.substrates import pixel_remover
 from camlucida.metrics.registry import MetricOutput, metric
 

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from camlucida.errors import MetricError
 from camlucida.metrics.parts.ranking import is_rankable
-from camlucida.metrics.parts.removal import Predict, grid_cells, score_drops, cell_sums
+from camlucida.metrics.parts.removal import Predict, cell_sums, grid_cells, score_drops
 from camlucida.metrics.parts.substrates import pixel_remover
-from camlucida.metrics.registry import Score, MetricOutput, metric
+from camlucida.metrics.registry import MetricOutput, Score, metric
 from camlucida.tensors import pearson
 
 

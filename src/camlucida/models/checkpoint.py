@@ -16,7 +16,14 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from camlucida.errors import CheckpointWarning, ModelError
-from camlucida.models.file_formats import foreign_format, is_lora, is_safetensors, pickled_network, read_start, weightless_content
+from camlucida.models.file_formats import (
+    foreign_format,
+    is_lora,
+    is_safetensors,
+    pickled_network,
+    read_start,
+    weightless_content,
+)
 from camlucida.models.labels import imagenet_names, parse_json_names
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import check_recorded_size, make_preprocessing

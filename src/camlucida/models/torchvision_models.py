@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from camlucida.errors import ModelError, nearest
-from camlucida.models.checkpoint import read_weights, load_weights
+from camlucida.models.checkpoint import load_weights, read_weights
 from camlucida.models.fetch import fetch_file
 from camlucida.models.labels import imagenet_names
 from camlucida.models.model import Model

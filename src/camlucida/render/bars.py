@@ -13,10 +13,10 @@ from camlucida.render.palettes import PALETTES
 from camlucida.render.sheet import (
     ACCENT_COLOUR,
     BODY_PT,
-    TEXT_COLOUR,
     MUTED_COLOUR,
     QUIET_COLOUR,
     SMALL_PT,
+    TEXT_COLOUR,
     TRACK_COLOUR,
     Sheet,
     line_height,

@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from camlucida.errors import MethodError
-from camlucida.render.display import resize_heatmap, resize_image, display_size
+from camlucida.render.display import display_size, resize_heatmap, resize_image
 from camlucida.render.overlay import tint
 from camlucida.render.palettes import CATEGORICAL_COLOURS
 from camlucida.render.sheet import (
     ACCENT_COLOUR,
     BODY_PT,
     GUTTER_PT,
-    TEXT_COLOUR,
     MARGIN_PT,
     MUTED_COLOUR,
     SMALL_PT,
+    TEXT_COLOUR,
     Sheet,
     draw_heading,
-    line_height,
     draw_paragraph,
+    line_height,
 )
 from camlucida.render.sheet import draw_footer as set_footer
 from camlucida.render.text import format_percent

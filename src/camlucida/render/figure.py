@@ -13,21 +13,21 @@ from PIL import Image
 from camlucida.errors import MethodError
 from camlucida.render.bars import draw_colorbar
 from camlucida.render.colours import check_colormap, check_heatmap
-from camlucida.render.display import resize_heatmap, resize_image, display_size
+from camlucida.render.display import display_size, resize_heatmap, resize_image
 from camlucida.render.overlay import Blend, overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP
 from camlucida.render.sheet import (
     BODY_PT,
     GUTTER_PT,
-    TEXT_COLOUR,
     MARGIN_PT,
     MUTED_COLOUR,
     SMALL_PT,
+    TEXT_COLOUR,
     TRACK_COLOUR,
     Sheet,
     draw_heading,
-    line_height,
     draw_paragraph,
+    line_height,
 )
 from camlucida.render.sheet import draw_footer as set_footer
 

@@ -10,7 +10,17 @@ from PIL import Image, ImageDraw
 
 from camlucida.errors import MethodError
 from camlucida.render import text as words
-from camlucida.render.sheet import BODY_PT, GUTTER_PT, TEXT_COLOUR, MARGIN_PT, MUTED_COLOUR, SMALL_PT, Sheet, draw_heading, line_height
+from camlucida.render.sheet import (
+    BODY_PT,
+    GUTTER_PT,
+    MARGIN_PT,
+    MUTED_COLOUR,
+    SMALL_PT,
+    TEXT_COLOUR,
+    Sheet,
+    draw_heading,
+    line_height,
+)
 from camlucida.render.sheet import draw_footer as set_footer
 
 MIN_CELL_PT, MAX_WIDTH_PT = 34.0, 460.0

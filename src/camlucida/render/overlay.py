@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from camlucida.errors import MethodError, nearest
-from camlucida.render.colours import NAN_COLOUR, check_colormap, check_heatmap, apply_colormap, strength
+from camlucida.render.colours import NAN_COLOUR, apply_colormap, check_colormap, check_heatmap, strength
 from camlucida.render.palettes import DEFAULT_COLORMAP, PALETTES
 
 Blend: TypeAlias = Literal["heat", "uniform"]

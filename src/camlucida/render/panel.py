@@ -11,8 +11,8 @@ from PIL import Image
 
 from camlucida.errors import MethodError
 from camlucida.render.bars import Bar, draw_bars, draw_colorbar, draw_label
-from camlucida.render.colours import check_colormap, check_heatmap, apply_colormap
-from camlucida.render.display import resize_heatmap, resize_image, display_size
+from camlucida.render.colours import apply_colormap, check_colormap, check_heatmap
+from camlucida.render.display import display_size, resize_heatmap, resize_image
 from camlucida.render.overlay import Blend, overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP
 from camlucida.render.sheet import (
@@ -24,8 +24,8 @@ from camlucida.render.sheet import (
     SMALL_PT,
     Sheet,
     draw_heading,
-    line_height,
     draw_paragraph,
+    line_height,
 )
 from camlucida.render.sheet import draw_footer as set_footer
 

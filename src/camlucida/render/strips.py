@@ -12,10 +12,21 @@ from PIL import Image
 
 from camlucida.errors import MethodError
 from camlucida.render.boxes import BoxesLike, draw_boxes
-from camlucida.render.display import resize_heatmap, resize_image, display_size
+from camlucida.render.display import display_size, resize_heatmap, resize_image
 from camlucida.render.overlay import overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP
-from camlucida.render.sheet import ACCENT_COLOUR, BODY_PT, GUTTER_PT, TEXT_COLOUR, MARGIN_PT, MUTED_COLOUR, SMALL_PT, Sheet, draw_heading, line_height
+from camlucida.render.sheet import (
+    ACCENT_COLOUR,
+    BODY_PT,
+    GUTTER_PT,
+    MARGIN_PT,
+    MUTED_COLOUR,
+    SMALL_PT,
+    TEXT_COLOUR,
+    Sheet,
+    draw_heading,
+    line_height,
+)
 from camlucida.render.sheet import draw_footer as set_footer
 
 FRAME_WIDTH_PT, GAP_PT, ROW_GAP_PT = 112.0, 8.0, 20.0

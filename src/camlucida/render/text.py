@@ -6,7 +6,7 @@ import unicodedata
 
 from PIL import ImageDraw
 
-from camlucida.render.fonts import load_font, font_for, font_runs
+from camlucida.render.fonts import font_for, font_runs, load_font
 
 MISSING = "□"
 """Stands for each character that neither the bundled font nor a font of the system has."""

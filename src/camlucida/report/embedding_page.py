@@ -17,7 +17,7 @@ from camlucida.data.images import load_image
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation.store import Row
 from camlucida.extras import need
-from camlucida.render.display import resize_image, display_size
+from camlucida.render.display import display_size, resize_image
 from camlucida.render.text import format_percent
 from camlucida.report.numbers import count_noun
 from camlucida.report.rendering import read_asset, write_page

@@ -10,7 +10,7 @@ import numpy as np
 
 from camlucida.evaluation.evaluation import Evaluation
 from camlucida.report.numbers import format_number
-from camlucida.report.thumbnails import ThumbnailRenderer, sample_images, best_and_worst
+from camlucida.report.thumbnails import ThumbnailRenderer, best_and_worst, sample_images
 
 MAX_METHODS = 8
 N_EXTREMES = 3

@@ -14,13 +14,13 @@ from camlucida.evaluation.statistics import Interval
 from camlucida.explanation import Explanation
 from camlucida.extras import need
 from camlucida.render.boxes import draw_boxes
-from camlucida.render.display import resize_image, display_size
+from camlucida.render.display import display_size, resize_image
 from camlucida.render.text import format_percent
 from camlucida.report.gallery import Thumbnail
-from camlucida.report.numbers import count_noun, format_number, format_p_value, format_interval
+from camlucida.report.numbers import count_noun, format_interval, format_number, format_p_value
 from camlucida.report.reliability import reliability_diagram
 from camlucida.report.rendering import write_page
-from camlucida.report.tables import TableCell, Table
+from camlucida.report.tables import Table, TableCell
 from camlucida.report.thumbnails import data_uri
 
 THUMBNAIL_PX = 240

@@ -13,9 +13,9 @@ from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.records import Summary
 from camlucida.extras import need
 from camlucida.models.model import Model
-from camlucida.report.charts import MAX_SERIES, svg_chart, mean_curve, swatch
+from camlucida.report.charts import MAX_SERIES, mean_curve, svg_chart, swatch
 from camlucida.report.gallery import image_section
-from camlucida.report.numbers import count_noun, join_names, format_number
+from camlucida.report.numbers import count_noun, format_number, join_names
 from camlucida.report.rendering import write_page
 from camlucida.report.tables import agreement_table, comparison_rows, cost_tables, group_tables, score_tables
 from camlucida.report.thumbnails import ThumbnailRenderer

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from camlucida.evaluation.comparing import Agreement, Comparison
 from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.records import Summary
-from camlucida.report.numbers import count_noun, format_number, format_p_value, format_interval
+from camlucida.report.numbers import count_noun, format_interval, format_number, format_p_value
 from camlucida.report.words import TestResults
 
 MAX_COLUMNS = 6

@@ -18,7 +18,7 @@ from camlucida.evaluation.run import outputs_of
 from camlucida.explaining import explain
 from camlucida.models.model import Model
 from camlucida.render.boxes import draw_boxes
-from camlucida.render.display import resize_image, display_size
+from camlucida.render.display import display_size, resize_image
 from camlucida.request import INPUT
 
 THUMBNAIL_PX = 176

@@ -10,7 +10,7 @@ import numpy as np
 from camlucida.evaluation.comparing import Agreement, Comparison
 from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.records import Summary
-from camlucida.report.numbers import count_noun, join_names, format_number, format_interval
+from camlucida.report.numbers import count_noun, format_interval, format_number, join_names
 
 MAX_SENTENCES = 4
 """Metrics that are put into words; the others stand in the tables."""

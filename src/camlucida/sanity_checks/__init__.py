@@ -11,6 +11,6 @@ The network itself is never touched: every step is a copy that shares what is no
 
 from camlucida.sanity_checks.checking import sanity
 from camlucida.sanity_checks.value import Sanity
-from camlucida.sanity_checks.verdict import MAX_CORRELATION, MAX_UPPER_HALF, Step, SanityVerdict
+from camlucida.sanity_checks.verdict import MAX_CORRELATION, MAX_UPPER_HALF, SanityVerdict, Step
 
 __all__ = ["MAX_CORRELATION", "MAX_UPPER_HALF", "Sanity", "Step", "SanityVerdict", "sanity"]

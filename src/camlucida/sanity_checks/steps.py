@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from camlucida.attribution import attributions
-from camlucida.engine.randomise import Stage, stages, randomize_weights
+from camlucida.engine.randomise import Stage, randomize_weights, stages
 from camlucida.errors import ModelError
 from camlucida.methods import Combined, Method
 from camlucida.models.load import load

@@ -13,8 +13,8 @@ from torch import Tensor
 import camlucida
 from camlucida._files import png
 from camlucida.errors import MethodError
-from camlucida.render.strips import StripFrame, Strip, draw_strips
-from camlucida.sanity_checks.verdict import Check, Step, SanityVerdict, judge_check, nanmean
+from camlucida.render.strips import Strip, StripFrame, draw_strips
+from camlucida.sanity_checks.verdict import Check, SanityVerdict, Step, judge_check, nanmean
 from camlucida.tensors import max_scale, upsample
 
 N_FRAMES = 8

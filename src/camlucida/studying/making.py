@@ -24,7 +24,7 @@ from camlucida.models.model import Model
 from camlucida.render.display import display_size
 from camlucida.render.palettes import DEFAULT_COLORMAP
 from camlucida.seeds import check_seed
-from camlucida.studying.store import StudyMap, Study, create_study
+from camlucida.studying.store import Study, StudyMap, create_study
 from camlucida.types import ProgressCallback
 
 MAX_SIDE_PX = 480

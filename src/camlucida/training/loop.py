@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from camlucida.errors import DataError, ModelError
 from camlucida.training import state as states
-from camlucida.training.pictures import LabelledBatch, BatchLoader, split_into_batches
+from camlucida.training.pictures import BatchLoader, LabelledBatch, split_into_batches
 from camlucida.training.schedule import learning_rate
 from camlucida.training.settings import Settings
 from camlucida.training.splitting import DatasetSplit

@@ -20,7 +20,7 @@ from camlucida.models.runs import MODEL_CARD_FILE, TRUST_HINT, ModelCard, read_m
 from camlucida.models.small import NAME
 from camlucida.options import Count, checked_arguments, shown
 from camlucida.training.folder import RunFolder
-from camlucida.training.loop import TrainingJob, TrainingCallback, run_training
+from camlucida.training.loop import TrainingCallback, TrainingJob, run_training
 from camlucida.training.pictures import BatchLoader
 from camlucida.training.settings import Settings, settings_of
 from camlucida.training.splitting import DatasetSplit, split_dataset

@@ -15,7 +15,7 @@ from camlucida.data.datasets import Item
 from camlucida.data.images import Source, load_image
 from camlucida.error_context import source_name
 from camlucida.errors import MethodError, TargetError
-from camlucida.evidence import MetricInputs, MethodExplainer
+from camlucida.evidence import MethodExplainer, MetricInputs
 from camlucida.methods import find
 from camlucida.model_input import ModelInput, prepare_input
 from camlucida.models.model import Model

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec
-from camlucida.error_context import source_name, error_context
+from camlucida.error_context import error_context, source_name
 from camlucida.errors import CamlucidaError, DataError, MethodError, TargetError
 from camlucida.evidence import MetricInputs
 from camlucida.explaining import as_model
@@ -25,9 +25,15 @@ from camlucida.options import Count, Seed, checked_arguments, shown
 from camlucida.request import INPUT, MethodSpec
 from camlucida.targets import class_label
 from camlucida.tensors import to_image_grid
-from camlucida.trusting.agreement import ClassSimilarity, class_similarities, noise_similarities, shift_similarities, other_classes
+from camlucida.trusting.agreement import (
+    ClassSimilarity,
+    class_similarities,
+    noise_similarities,
+    other_classes,
+    shift_similarities,
+)
 from camlucida.trusting.asking import metric_inputs_of
-from camlucida.trusting.certainty import confidence, border_test
+from camlucida.trusting.certainty import border_test, confidence
 from camlucida.trusting.place import position_test
 from camlucida.trusting.value import Trust, to_pixels
 from camlucida.trusting.verdict import RegionTest

@@ -10,25 +10,25 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from camlucida.render.bars import draw_label
-from camlucida.render.display import resize_heatmap, resize_image, display_size
+from camlucida.render.display import display_size, resize_heatmap, resize_image
 from camlucida.render.overlay import overlay
 from camlucida.render.sheet import (
     ACCENT_COLOUR,
     BODY_PT,
     GUTTER_PT,
     HAIRLINE_COLOUR,
-    TEXT_COLOUR,
     MARGIN_PT,
     MUTED_COLOUR,
     QUIET_COLOUR,
     SMALL_PT,
+    TEXT_COLOUR,
     Sheet,
     draw_heading,
-    line_height,
     draw_paragraph,
+    line_height,
 )
 from camlucida.render.sheet import draw_footer as set_footer
-from camlucida.tensors import to_image_grid, max_scale
+from camlucida.tensors import max_scale, to_image_grid
 from camlucida.trusting.agreement import ClassSimilarity
 from camlucida.trusting.place import PositionTest
 from camlucida.trusting.value import to_image

@@ -16,9 +16,9 @@ from torch import Tensor
 from camlucida._escaping import printable
 from camlucida._files import atomic_write, png, write_image
 from camlucida.trusting.agreement import ClassSimilarity
-from camlucida.trusting.certainty import Confidence, BorderTest
+from camlucida.trusting.certainty import BorderTest, Confidence
 from camlucida.trusting.place import PositionTest
-from camlucida.trusting.verdict import RegionTest, Verdict, min_correlation, median_correlation, format_nats, verdict
+from camlucida.trusting.verdict import RegionTest, Verdict, format_nats, median_correlation, min_correlation, verdict
 from camlucida.types import Geometry
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from camlucida.trusting.agreement import ClassSimilarity
-from camlucida.trusting.certainty import Confidence, BorderTest
+from camlucida.trusting.certainty import BorderTest, Confidence
 from camlucida.trusting.place import PositionTest
 
 VerdictLevel: TypeAlias = Literal["believe it", "with care", "do not believe it", "cannot tell"]

@@ -22,7 +22,7 @@ from camlucida.web.guard import MAX_ENCODED, MAX_UPLOAD, SecurityMiddleware
 from camlucida.web.page import Page
 from camlucida.web.routes import activations, comparing, dataset, doubting, explaining, pictures, start, study
 from camlucida.web.wire import Failure
-from camlucida.web.work import QueueFull, Cancelled, NotFound, failed
+from camlucida.web.work import Cancelled, NotFound, QueueFull, failed
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 LARGER = {

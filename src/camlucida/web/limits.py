@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from camlucida.engine import resolve, copy_of
+from camlucida.engine import copy_of, resolve
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.methods import Combined, Method, find
 from camlucida.targets import parse_top_k

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from camlucida.engine import LayerSpec, resolve, copy_of
+from camlucida.engine import LayerSpec, copy_of, resolve
 from camlucida.errors import LayerError, TargetError
 from camlucida.models.model import Model
 from camlucida.outputs import to_network

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from camlucida.analysing.passing import BATCH_SIZE, DatasetPass, prediction_row, make_rows
+from camlucida.analysing.passing import BATCH_SIZE, DatasetPass, make_rows, prediction_row
 from camlucida.engine import copy_of
 from camlucida.outputs import class_scores, to_network
 from camlucida.web.served import SamplePrediction, Served

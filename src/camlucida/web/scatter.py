@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlucida.analysing.embeddings import StoredFeatures, read_projection
-from camlucida.analysing.neighbours import neighbour_agrees, nearest_neighbours
+from camlucida.analysing.neighbours import nearest_neighbours, neighbour_agrees
 from camlucida.analysing.projecting import Projection, ProjectionMethod, project
 from camlucida.data.datasets import sample_indices
 from camlucida.errors import DataError

@@ -11,7 +11,7 @@ import numpy as np
 from camlucida.data.images import load_image
 from camlucida.data.indexed import read_index_mask
 from camlucida.data.items import Boxes, Item, LazyItems, ListDataset, Mask
-from camlucida.data.places import Location, first_existing, read_lines, locate_pieces
+from camlucida.data.places import Location, first_existing, locate_pieces, read_lines
 from camlucida.errors import DataError
 
 LAYOUT = (

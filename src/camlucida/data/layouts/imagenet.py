@@ -19,7 +19,7 @@ import numpy as np
 from camlucida.data.annotations import read_voc_xml
 from camlucida.data.items import Item, LazyItems, ListDataset
 from camlucida.data.matlab import read_mat
-from camlucida.data.places import Location, first_existing, list_folder, read_lines, images_in
+from camlucida.data.places import Location, first_existing, images_in, list_folder, read_lines
 from camlucida.errors import DataError
 
 IMAGE_FOLDERS = ("val", "ILSVRC/Data/CLS-LOC/val", "Data/CLS-LOC/val", "ILSVRC2012_img_val", "")

@@ -11,7 +11,7 @@ import numpy as np
 from camlucida.data.annotations import read_voc_xml
 from camlucida.data.indexed import read_index_mask
 from camlucida.data.items import Item, LazyItems, ListDataset, Mask
-from camlucida.data.places import Location, first_existing, read_lines, locate_pieces
+from camlucida.data.places import Location, first_existing, locate_pieces, read_lines
 from camlucida.errors import DataError
 
 LAYOUT = "images/<Abyssinian_1.jpg>, annotations/trainval.txt, test.txt, trimaps/<Abyssinian_1.png>, xmls/."

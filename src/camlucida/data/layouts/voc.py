@@ -10,7 +10,7 @@ import numpy as np
 from camlucida.data.annotations import AnnotatedObject, read_voc_xml
 from camlucida.data.indexed import read_index_mask
 from camlucida.data.items import Boxes, Item, ListDataset, Mask
-from camlucida.data.places import Location, list_folder, read_lines, locate_pieces
+from camlucida.data.places import Location, list_folder, locate_pieces, read_lines
 from camlucida.errors import DataError
 
 CLASSES = (

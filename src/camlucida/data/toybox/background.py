@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from camlucida.data.toybox.curves import Points, blob, polygon, stroke
-from camlucida.data.toybox.palette import ANY_HUE, GREY, RGB, Hues, random_colour, mix
+from camlucida.data.toybox.palette import ANY_HUE, GREY, RGB, Hues, mix, random_colour
 
 _NOISE, _PALETTE, _CLUTTER = 11, 12, 13  # one stream of random numbers each, so that none shifts another
 _MUTED: Hues = (0.0, 1.0, 0.05, 0.55, 0.2, 0.95)

@@ -26,9 +26,18 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from camlucida.engine import structure
 from camlucida.engine.relevance.calls import OpCall, full_name, short_name
-from camlucida.engine.relevance.functions import AFFINE, BILINEAR, ELEMENTWISE, GATES, IN_PLACE, ROUTING, CANONICAL_NAMES, WEIGHTED
+from camlucida.engine.relevance.functions import (
+    AFFINE,
+    BILINEAR,
+    CANONICAL_NAMES,
+    ELEMENTWISE,
+    GATES,
+    IN_PLACE,
+    ROUTING,
+    WEIGHTED,
+)
 from camlucida.engine.relevance.norms import NORMS, find_fold
-from camlucida.engine.relevance.shares import AffineRule, BatchNormFold, PassThrough, LrpRule, NoRule, WeightedRule
+from camlucida.engine.relevance.shares import AffineRule, BatchNormFold, LrpRule, NoRule, PassThrough, WeightedRule
 from camlucida.engine.trace import at_least_float32
 from camlucida.errors import MethodError, nearest
 

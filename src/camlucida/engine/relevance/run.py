@@ -14,7 +14,7 @@ from camlucida.engine.batch import n_images
 from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, add_cost
 from camlucida.engine.relevance.functions import UNCAUGHT
 from camlucida.engine.relevance.mode import RelevanceMode, RelevanceRule
-from camlucida.engine.relevance.shares import AffineRule, PassThrough, NoRule, WeightedRule
+from camlucida.engine.relevance.shares import AffineRule, NoRule, PassThrough, WeightedRule
 from camlucida.engine.tape import get_tensor
 from camlucida.engine.trace import LayerTrace, at_least_float32
 from camlucida.engine.twin import NetworkCopy

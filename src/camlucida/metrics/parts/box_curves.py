@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from camlucida.errors import MetricError, nearest
-from camlucida.metrics.parts.regions import N_LEVELS, LevelComponents, components, components_by_level, enclosed_area, iou, is_rankable
+from camlucida.metrics.parts.regions import (
+    N_LEVELS,
+    LevelComponents,
+    components,
+    components_by_level,
+    enclosed_area,
+    iou,
+    is_rankable,
+)
 from camlucida.metrics.registry import DatasetReduction, Score
 
 Protocol: TypeAlias = Literal["picture", "choe2020"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.ranking import ranks, is_nonzero
-from camlucida.metrics.parts.removal import Predict, area_under_curve, logit, probability, pixel_counts
+from camlucida.metrics.parts.ranking import is_nonzero, ranks
+from camlucida.metrics.parts.removal import Predict, area_under_curve, logit, pixel_counts, probability
 from camlucida.metrics.parts.substrates import RemovePixels, pixel_remover
 from camlucida.metrics.registry import Score
 

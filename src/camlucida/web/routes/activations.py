@@ -21,7 +21,7 @@ from camlucida.web.memory import Scan
 from camlucida.web.page import Page
 from camlucida.web.routes.given import AppDep, image_of
 from camlucida.web.served import Served
-from camlucida.web.wire import PredictionOut, Name, EncodedMap, ImageId, Place, Score, Schema, packed
+from camlucida.web.wire import EncodedMap, ImageId, Name, Place, PredictionOut, Schema, Score, packed
 from camlucida.web.work import Job, answer
 
 router = APIRouter(tags=["activations"])

@@ -31,7 +31,7 @@ from camlucida.web.pictures import StoredImage
 from camlucida.web.routes.explaining import MAPS
 from camlucida.web.routes.given import AppDep, image_of
 from camlucida.web.served import Served
-from camlucida.web.wire import MapOut, PredictionOut, Name, EncodedMap, ImageId, Place, Score, Schema, packed
+from camlucida.web.wire import EncodedMap, ImageId, MapOut, Name, Place, PredictionOut, Schema, Score, packed
 from camlucida.web.work import Job, answer
 
 router = APIRouter(tags=["comparing"])

@@ -30,7 +30,7 @@ from camlucida.web.page import Page
 from camlucida.web.pictures import StoredImage
 from camlucida.web.routes.given import AppDep, image_of
 from camlucida.web.routes.start import MANY_RUNS, SINGLE_GRADIENTS
-from camlucida.web.wire import MapOut, PredictionOut, Name, Option, ImageId, Place, Score, Schema
+from camlucida.web.wire import ImageId, MapOut, Name, Option, Place, PredictionOut, Schema, Score
 from camlucida.web.work import Job, LaneName, Task, answer
 
 router = APIRouter(tags=["explain"])

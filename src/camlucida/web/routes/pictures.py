@@ -19,7 +19,7 @@ from camlucida.web.pictures import encoded
 from camlucida.web.predicting import said
 from camlucida.web.routes.given import AppDep, image_of
 from camlucida.web.served import SamplePrediction
-from camlucida.web.wire import Name, ImageId, Schema
+from camlucida.web.wire import ImageId, Name, Schema
 from camlucida.web.work import Job, answer
 
 router = APIRouter(tags=["pictures"])

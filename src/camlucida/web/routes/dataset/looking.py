@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from camlucida.web.routes.given import AppDep
-from camlucida.web.runs import UnreadableRun, Kind, Run
+from camlucida.web.runs import Kind, Run, UnreadableRun
 from camlucida.web.wire import Name, Schema
 from camlucida.web.work import Job, answer
 

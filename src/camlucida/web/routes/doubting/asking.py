@@ -11,16 +11,16 @@ from PIL import Image
 from torch import Tensor
 
 from camlucida.error_context import error_context
-from camlucida.evidence import MetricInputs, MethodExplainer
+from camlucida.evidence import MethodExplainer, MetricInputs
 from camlucida.targets import class_label
 from camlucida.trusting.asking import metric_inputs_of
-from camlucida.trusting.value import to_pixels, to_image
+from camlucida.trusting.value import to_image, to_pixels
 from camlucida.types import Geometry
 from camlucida.web.cache_keys import CacheKey, request_key
 from camlucida.web.limits import check_method
 from camlucida.web.page import Page
 from camlucida.web.pictures import StoredImage
-from camlucida.web.wire import Name, EncodedMap, ImageId, Place, Schema, packed
+from camlucida.web.wire import EncodedMap, ImageId, Name, Place, Schema, packed
 from camlucida.web.work import Job
 
 TINY = 96

@@ -17,7 +17,16 @@ from camlucida.looking import shrink_image
 from camlucida.trusting.covering import OcclusionInfill, occlude
 from camlucida.web.page import Page
 from camlucida.web.pictures import StoredImage
-from camlucida.web.routes.doubting.asking import MapRequest, DoubtedMap, ClassChange, address, evidence, heat, map_of, stands
+from camlucida.web.routes.doubting.asking import (
+    ClassChange,
+    DoubtedMap,
+    MapRequest,
+    address,
+    evidence,
+    heat,
+    map_of,
+    stands,
+)
 from camlucida.web.routes.given import AppDep, image_of
 from camlucida.web.wire import Schema
 from camlucida.web.work import Job, answer

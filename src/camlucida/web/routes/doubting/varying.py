@@ -15,9 +15,9 @@ from camlucida.error_context import error_context
 from camlucida.trusting.varying import Perturbation, explain_perturbed
 from camlucida.web.page import Page
 from camlucida.web.routes.doubting.asking import (
-    MapRequest,
-    DoubtedMap,
     ClassChange,
+    DoubtedMap,
+    MapRequest,
     evidence,
     heat,
     on_input,

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from camlucida.trusting import Trust, trust
 from camlucida.trusting.agreement import ClassSimilarity
 from camlucida.trusting.value import to_image
-from camlucida.trusting.verdict import REJECT_P, MAX_P, MIN_STABILITY, VerdictLevel, min_correlation
+from camlucida.trusting.verdict import MAX_P, MIN_STABILITY, REJECT_P, VerdictLevel, min_correlation
 from camlucida.web.limits import check_method
 from camlucida.web.page import Page
 from camlucida.web.routes.doubting.asking import MapRequest, address, key, shrunk

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation import Evaluation
 from camlucida.studying import answers_csv, results
-from camlucida.studying.results import PreferenceResults, MethodRanking, agreement_with_metrics
+from camlucida.studying.results import MethodRanking, PreferenceResults, agreement_with_metrics
 from camlucida.web.routes.given import AppDep
 from camlucida.web.routes.study.folder import StudyPerson, people_of, study_of
 from camlucida.web.wire import Range, Schema, known
