@@ -133,7 +133,7 @@ class Random(nn.Module):
         return logits
 
 
-networks = st.lists(st.tuples(trees, st.sampled_from(["", "body", "body.0", "fc"])), min_size=1, max_size=3)
+networks = st.lists(st.tuples(trees, st.sampled_from(["", "body", "body.0", "body.1"])), min_size=1, max_size=3)
 
 
 def sites(value: Any, new: Any) -> Iterator[Site]:
