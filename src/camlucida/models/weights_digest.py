@@ -112,6 +112,6 @@ def _summed(tensor: Tensor) -> Iterator[Tensor]:
 
 @cache
 def _factors() -> Tensor:
-    """Random odd numbers, one for each word of a sum, so that the order of words counts and no single change is lost."""
+    """Random odd numbers, one for each word of a sum: the order of words counts, and no single change is lost."""
     numbers = torch.randint(-(2**62), 2**62, (WORDS_PER_SUM,), generator=torch.Generator().manual_seed(0))
     return numbers * 2 + 1
