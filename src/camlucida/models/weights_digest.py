@@ -73,7 +73,7 @@ def _digest(tensors: list[tuple[str, Tensor]], read: Reader) -> bytes:
     for key, tensor in tensors:
         digest.update(f"{key}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
         for part in read(tensor):
-            digest.update(part.cpu().numpy())
+            digest.update(part.cpu().numpy().data)
     return digest.digest()
 
 
