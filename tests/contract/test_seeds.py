@@ -371,6 +371,12 @@ def test_metrics_of_an_image_draw_apart(monkeypatch: pytest.MonkeyPatch) -> None
     assert "" not in asked_by
 
 
+def test_the_images_of_an_evaluation_are_drawn_by_the_seed() -> None:
+    """By themselves: what controls draw on the same images differs by the seed, too."""
+    results_ = [evaluate(net(), tiny(), methods=["cam"], metrics=["gini"], limit=3, seed=seed) for seed in (0, 1, 2)]
+    assert len({tuple(result.pictures) for result in results_}) == 3
+
+
 def test_random_weights_are_drawn_by_the_seed() -> None:
     (control,) = (c for c in standard_controls() if c.name == "random_weights")
     maps = [print_of(control.maps(sight(s, "a"), sight(s, "a").inputs, torch.tensor([3]))) for s in (0, 0, 1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from camlucida.data.datasets import Item, Listed
 from camlucida.evaluation import Evaluation, evaluate
 from camlucida.models.load import load
 from camlucida.report import thumbnails
+from camlucida.report.charts import Line, chart
 from camlucida.report.page import _extremes, _pictures, _row, strongest_control
 from camlucida.report.thumbnails import SIDE, Studio, chosen
 
@@ -131,3 +133,19 @@ def test_the_strongest_control_is_the_best_one(better: str, name: str) -> None:
 
 def test_the_fixture_differs_where_it_should(run: Evaluation, tmp_path: Path) -> None:
     assert all(p.target != p.predicted for p in run.pictures.values())
+
+
+def test_a_band_runs_from_its_low_to_its_high_end() -> None:
+    """The polygon of a band and the line in its middle, read back from the SVG: y grows downwards."""
+    middle = np.linspace(0.2, 0.8, 9)
+    drawn = chart([Line("a", middle, middle - 0.1, middle + 0.2)], "removed", "score")
+    band, mean = (
+        np.array([pair.split(",") for pair in re.findall(rf'<{tag} [^>]*points="([^"]*)"', drawn)[0].split()], float)
+        for tag in ("polygon", "polyline")
+    )
+    low, high = band[:9], band[9:][::-1]
+    np.testing.assert_allclose(low[:, 0], mean[:, 0])
+    np.testing.assert_allclose(high[:, 0], mean[:, 0])
+    unit = (mean[0, 1] - mean[-1, 1]) / 0.6
+    np.testing.assert_allclose(low[:, 1] - mean[:, 1], 0.1 * unit, atol=0.15)
+    np.testing.assert_allclose(mean[:, 1] - high[:, 1], 0.2 * unit, atol=0.15)

@@ -24,6 +24,11 @@ def place_of(p: float, fall: float = 2.0) -> Place:
     return Place(falls, torch.zeros(4, 4), torch.zeros(3, 4, 4))
 
 
+def rising(fall: float) -> Place:
+    """The class rises wherever something is blurred out, and least at the map's own place: p is 0.01."""
+    return Place(torch.tensor([fall, *[-3.0] * 99]), torch.zeros(4, 4), torch.zeros(3, 4, 4))
+
+
 def like(*correlations: float) -> tuple[Likeness, ...]:
     return tuple(Likeness("one", c, torch.zeros(4, 4)) for c in correlations)
 
@@ -45,6 +50,9 @@ GOOD: dict[str, Any] = {"certainty": SURE, "place": place_of(0.01), "edge": Edge
         ({"place": place_of(0.06)}, "with care", "other places matter nearly as much"),
         ({"place": place_of(0.21)}, "do not believe it", "no more than any other"),
         ({"place": place_of(0.01, -2.0)}, "do not believe it", "no more than any other"),
+        ({"place": rising(-1.0)}, "do not believe it", "no more than any other"),
+        ({"place": rising(0.0)}, "do not believe it", "no more than any other"),
+        ({"place": rising(0.2)}, "believe it", ""),
         ({"edge": Edge(2.0, 0.1, 0.8)}, "with care", "the edge of the picture"),
         ({"edge": Edge(-0.1, -2.0, 0.8)}, "believe it", ""),
         ({"edge": Edge(2.0, 0.1, 0.3)}, "believe it", ""),  # what is marked lies in the middle
