@@ -34,7 +34,7 @@ from camlucida.engine.randomise import stages, with_random
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation import Evaluation, evaluate
 from camlucida.evaluation.statistics import resamples
-from camlucida.evidence import Evidence, Sight, look
+from camlucida.evidence import Evidence
 from camlucida.exact import analytic, designed, open_benchmark, scenes
 from camlucida.exact.mosaics import cells_of, mosaics
 from camlucida.explaining import explain
@@ -44,6 +44,7 @@ from camlucida.methods.parts.coalitions import shapley_coalitions
 from camlucida.methods.parts.masks import rise_masks
 from camlucida.methods.parts.variants import baseline_pictures, noisy
 from camlucida.metrics import metrics
+from camlucida.model_input import Sight, look
 from camlucida.models.load import load
 from camlucida.sanity_checks.steps import Subject, _other_classes
 from camlucida.seeds import MAX_SEED, check_seed, generator, short_seed

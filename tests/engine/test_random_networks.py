@@ -189,8 +189,13 @@ def all_sites(network: Any, new: Any) -> list[Site]:
     for i, place in enumerate(network._places):
         owner = network.get_submodule(place)
         places += sites(getattr(owner, f"_extra{i}"), new)
-        places.append(functools.partial(setattr, owner, f"_extra{i}", new))
+        places.append(functools.partial(_replace, owner, f"_extra{i}", new))
     return places
+
+
+def _replace(owner: nn.Module, name: str, value: Any) -> None:
+    delattr(owner, name)  # PyTorch lets nothing but a parameter take the place of a parameter
+    setattr(owner, name, value)
 
 
 @RANDOM
