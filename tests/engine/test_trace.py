@@ -1043,6 +1043,7 @@ def test_in_place_activations_do_not_make_the_network_run_twice() -> None:
     network = nn.Sequential(Noting(), nn.ReLU(inplace=True), Noting(), Pooled(3)).eval()
     copied, images = copy_of(network), torch.randn(2, 3, 8, 8)
     layers = resolve(copied, images, ["2"])
+    trace(copied, images, layers, gradients=True, rerun=True)  # the first at a size also runs single images
     RAN.clear()
     trace(copied, images, layers, gradients=True, rerun=True)
     assert len(RAN) == 2

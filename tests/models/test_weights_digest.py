@@ -47,6 +47,8 @@ CHANGES: dict[str, Callable[[nn.Sequential], object]] = {
     "channels rolled": lambda net: large(net).data.copy_(large(net).data.roll(1, 0).clone()),
     "kernels turned": lambda net: large(net).data.copy_(large(net).data.transpose(2, 3).clone()),
     "sign of all": lambda net: large(net).data.neg_(),
+    "sign of every second weight": lambda net: large(net).data.view(-1)[1::2].neg_(),
+    "sign of one input channel": lambda net: large(net).data[:, 5].neg_(),
     "a bias": lambda net: net[4].bias.data.view(-1)[0].add_(1.0),  # type: ignore[union-attr, operator]
     "a running mean": lambda net: net[1].running_mean.add_(0.1),  # type: ignore[union-attr, operator]
     "a buffer that is not saved": lambda net: net.unsaved.add_(1.0),  # type: ignore[union-attr, operator]
@@ -74,6 +76,14 @@ def test_every_change_is_seen_and_undone(change: str) -> None:
     assert after != before
     assert after == weights_digest(copy.deepcopy(net))  # a network that was never asked says the same
     assert weights_digest(kept) == before
+
+
+def test_signs_in_double_precision() -> None:
+    """The sign is the highest bit of a word of 8 bytes: two such changes cancel in a sum modulo 2**64."""
+    net = network().double()
+    before = weights_digest(net)
+    large(net).data.view(-1)[[4, 7]] *= -1
+    assert weights_digest(net) != before
 
 
 def test_two_changes_in_turn() -> None:

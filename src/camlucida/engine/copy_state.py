@@ -6,21 +6,14 @@ written to, since the graph of an earlier run may still need the one that was ch
 
 from __future__ import annotations
 
-import array
-import copy
-import itertools
-import random
-import types
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from camlucida.engine.reach import GENERATORS, content_of
-from camlucida.engine.tensor_snapshot import TensorSnapshot, state_bytes
+from camlucida.engine.container_slots import CountSlot, ModuleSlot, slots_of
+from camlucida.engine.tensor_snapshot import TensorSnapshot
 
 
 class CopyState:
@@ -40,8 +33,8 @@ class CopyState:
         with torch.inference_mode(False), torch.no_grad():
             self._contents = [t.detach().clone() for t in self.tensors]
             self._parameters = [(p, p.detach()) for p in tensors if isinstance(p, nn.Parameter)]
-        self._slots = [slot for container in containers for slot in _slots(container)]
-        self._likely = [s for s in self._slots if not (isinstance(s, _ModuleSlot) and s.inside_torch)]
+        self._slots = [slot for container in containers for slot in slots_of(container)]
+        self._likely = [s for s in self._slots if not (isinstance(s, ModuleSlot) and s.inside_torch)]
 
     @property
     def changed(self) -> bool:
@@ -65,7 +58,7 @@ class CopyState:
                 parameter.data = alias
         fresh = self._fresh_tensors() if self._tensors_changed else {}
         for slot in self._slots:
-            if isinstance(slot, _CountSlot) and slot.changed:
+            if isinstance(slot, CountSlot) and slot.changed:
                 slot.renew(fresh)
         for slot in self._slots:
             slot.exchange(fresh)
@@ -86,217 +79,3 @@ class CopyState:
                 fresh[id(tensor)] = self.tensors[i] = content.clone()
                 self.tensors[i].__dict__.update(tensor.__dict__)
         return fresh
-
-
-class _Slot:
-    """The values that one container held, and how to put them back."""
-
-    __slots__ = ("_container", "_put", "_read", "_values", "ids")
-
-    def __init__(self, container: Any, read: Callable[[Any], list[Any]], put: Callable[[Any, list[Any]], None]) -> None:
-        self._container, self._read, self._put = container, read, put
-        self._keep(read(container))
-
-    def _keep(self, values: list[Any]) -> None:
-        self._values, self.ids = values, list(map(id, values))
-
-    @property
-    def changed(self) -> bool:
-        return list(map(id, self._read(self._container))) != self.ids
-
-    def exchange(self, fresh: dict[int, Any]) -> None:
-        """Hold other values from now on, by the ids of those held before."""
-        if fresh and not fresh.keys().isdisjoint(self.ids):
-            self._keep([fresh.get(id(value), value) for value in self._values])
-
-    def write(self) -> None:
-        self._put(self._container, self._values)
-
-
-class _DictSlot(_Slot):
-    """The same for a dict, by far the most common: nearly nothing is done while it is unchanged."""
-
-    __slots__ = ()
-
-    def __init__(self, container: dict[Any, Any]) -> None:
-        super().__init__(container, _items, _put_items)
-
-    @property
-    def changed(self) -> bool:
-        container = self._container
-        return [*map(id, container), *map(id, container.values())] != self.ids
-
-
-class _ModuleSlot(_Slot):
-    """The same for a module: its attributes, its parameters, buffers and children."""
-
-    __slots__ = ("inside_torch",)
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__(module, _module_values, _put_module)
-        self.inside_torch = type(module).__module__.startswith("torch.")
-
-    @property
-    def changed(self) -> bool:
-        return list(map(id, _module_values(self._container))) != self.ids
-
-
-class _StateSlot:
-    """An array, or a generator of random numbers, whose state is one value."""
-
-    __slots__ = ("_container", "_content", "_state")
-    ids: tuple[int, ...] = ()
-
-    def __init__(self, container: Any) -> None:
-        self._container, self._state = container, state_bytes(container)
-        self._content = container.get_state() if isinstance(container, torch.Generator) else copy.deepcopy(container)
-
-    @property
-    def changed(self) -> bool:
-        return bool(state_bytes(self._container) != self._state)
-
-    def exchange(self, fresh: dict[int, Any]) -> None:
-        """Nothing in it is a tensor."""
-
-    def write(self) -> None:
-        container: Any = self._container
-        content: Any = self._content
-        if isinstance(container, torch.Generator):
-            container.set_state(content)
-        elif isinstance(container, np.ndarray):
-            container[...] = content
-        elif isinstance(container, bytearray | array.array):
-            container[:] = content
-        elif isinstance(container, random.Random):
-            container.setstate(content.getstate())
-        elif isinstance(container, np.random.RandomState):
-            container.set_state(content.get_state())
-        else:
-            bits = (container.bit_generator, content.bit_generator) if hasattr(container, "bit_generator") else None
-            to, of = bits or (container, content)
-            to.state = of.state
-
-
-class _CountSlot(_StateSlot):
-    """An `itertools.count`, which cannot be set back: another takes its place."""
-
-    __slots__ = ()
-
-    def renew(self, fresh: dict[int, Any]) -> None:
-        """Add the one that takes its place."""
-        before, self._container = self._container, copy.copy(self._content)
-        self._content = copy.copy(self._content)
-        fresh[id(before)] = self._container
-
-    def write(self) -> None:
-        """It has been exchanged."""
-
-
-def _slots(container: Any) -> Iterator[_Slot | _StateSlot]:
-    """What of a container can change."""
-    if isinstance(container, nn.Module):
-        yield _ModuleSlot(container)
-    elif isinstance(container, itertools.count):
-        yield _CountSlot(container)
-    elif isinstance(container, (*GENERATORS, bytearray, array.array)) or (
-        isinstance(container, np.ndarray) and not container.dtype.hasobject
-    ):
-        yield _StateSlot(container)
-    elif isinstance(container, np.ndarray):
-        yield _Slot(container, lambda a: list(a.flat), _put_flat)
-    elif isinstance(container, dict):
-        yield _DictSlot(container)
-    elif isinstance(container, list):
-        yield _Slot(container, list, lambda c, values: list.__setitem__(c, slice(None), values))
-    elif isinstance(container, deque):
-        yield _Slot(container, list, _put_deque)
-    elif isinstance(container, set):
-        yield _Slot(container, list, _put_set)
-    elif isinstance(container, types.CellType):
-        yield _Slot(container, lambda c: list(content_of(c)), _put_cell)
-    elif isinstance(getattr(container, "__dict__", None), dict) or _members(container):
-        if isinstance(getattr(container, "__dict__", None), dict):
-            yield _DictSlot(vars(container))
-        if members := _members(container):
-            yield _Slot(container, lambda c: [m.__get__(c) if _is_set(m, c) else _UNSET for m in members], _put_members)
-
-
-_UNSET = object()
-_TREE = ("_parameters", "_buffers", "_modules")
-
-
-def _module_values(module: nn.Module) -> list[Any]:
-    own = module.__dict__
-    values = [*own, *own.values()]
-    for name in _TREE:
-        if part := own[name]:
-            values += (*part, *part.values())
-        values.append(len(part))
-    return values
-
-
-def _put_module(module: nn.Module, values: list[Any]) -> None:
-    own, values = module.__dict__, list(values)
-    parts = {}
-    for name in reversed(_TREE):
-        count = 2 * values.pop()
-        parts[name], values = values[len(values) - count :], values[: len(values) - count]
-    _put_items(own, values)
-    for name, part in parts.items():
-        _put_items(own[name], part)
-
-
-def _items(container: dict[Any, Any]) -> list[Any]:
-    return [*container, *container.values()]
-
-
-def _put_items(container: dict[Any, Any], values: list[Any]) -> None:
-    base: Any = OrderedDict if isinstance(container, OrderedDict) else dict
-    base.clear(container)
-    half = len(values) // 2
-    for key, value in zip(values[:half], values[half:], strict=True):
-        base.__setitem__(container, key, value)
-
-
-def _put_deque(container: deque[Any], values: list[Any]) -> None:
-    deque.clear(container)
-    deque.extend(container, values)
-
-
-def _put_set(container: set[Any], values: list[Any]) -> None:
-    set.clear(container)
-    set.update(container, values)
-
-
-def _put_cell(cell: types.CellType, values: list[Any]) -> None:
-    if values:
-        cell.cell_contents = values[0]
-    elif content_of(cell):
-        del cell.cell_contents
-
-
-def _put_flat(container: Any, values: list[Any]) -> None:
-    for i, value in zip(np.ndindex(container.shape), values, strict=True):
-        container[i] = value
-
-
-def _members(container: Any) -> list[types.MemberDescriptorType]:
-    """The slots of a class that has `__slots__`."""
-    own = [m for cls in type(container).__mro__ for m in vars(cls).values()]
-    return [m for m in own if isinstance(m, types.MemberDescriptorType) and m.__name__ != "__dict__"]
-
-
-def _is_set(member: types.MemberDescriptorType, container: Any) -> bool:
-    try:
-        member.__get__(container)
-    except AttributeError:
-        return False
-    return True
-
-
-def _put_members(container: Any, values: list[Any]) -> None:
-    for member, value in zip(_members(container), values, strict=True):
-        if value is not _UNSET:
-            member.__set__(container, value)
-        elif _is_set(member, container):
-            member.__delete__(container)

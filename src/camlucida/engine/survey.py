@@ -11,6 +11,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -45,9 +46,9 @@ class ModuleCall:
     is_leaf: bool
     nbytes: int
 
-    @property
+    @cached_property
     def n_parameters(self) -> int:
-        """Parameters of the module with all its children."""
+        """Number of parameters of the module with all its children; the copy is made anew where that changes."""
         return sum(p.numel() for p in self.module.parameters())
 
 
