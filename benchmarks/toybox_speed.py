@@ -14,11 +14,11 @@ def rate(count: int, objects: int, size: int, masks: bool) -> float:
     """Scenes a second, from the seed to the picture (and its masks)."""
     start = time.process_time()  # this process's time alone: other work on the machine does not count
     for seed in range(count):
-        made = toybox.random_scene(seed, objects=objects, size=size)
+        made = toybox.scene(seed, objects=objects, size=size)
         if masks:
             made.draw()
         else:
-            made.image()
+            made.picture()
     return count / (time.process_time() - start)
 
 

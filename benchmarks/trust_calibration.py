@@ -64,7 +64,7 @@ def blind(n: int, _: Path) -> dict[str, Any]:
     """As often as it likes: a random map has no place that matters."""
     model, p = cl.load("toybox"), []
     for i in counted(2 * n, "blind"):
-        sight = prepare_input(model, Item(toybox.random_scene((SEED, i)).image(), f"scene {i}"), None)
+        sight = prepare_input(model, Item(toybox.scene((SEED, i)).picture(), f"scene {i}"), None)
         found = position_test(sight, smooth_random(i))
         p.append(found.p if found else float("nan"))
     return {"p <= .05": share([value <= 0.05 for value in p]), "p <= .20": share([value <= 0.2 for value in p])}
@@ -105,7 +105,7 @@ def random(n: int, _: Path) -> dict[str, Any]:
     for i in counted(n, "random"):
         torch.manual_seed(SEED + i)
         model = replace(cl.load("toybox"), network=build(KINDS[i % len(KINDS)]).eval())
-        found.append(trust(model, toybox.random_scene((SEED, i)).image(), seed=i))
+        found.append(trust(model, toybox.scene((SEED, i)).picture(), seed=i))
     return {"called out": share([t.verdict.belief != "believe it" for t in found]), **verdicts(found)}
 
 
@@ -164,7 +164,7 @@ def judged(
 ) -> Iterator[tuple[Trust, toybox.Scene]]:
     """The verdict on scenes, with the mask of the object where there is one."""
     for i in counted(n, variant):
-        scene = toybox.random_scene((SEED, i), kinds, variant=variant)
+        scene = toybox.scene((SEED, i), kinds, variant=variant)
         drawing = scene.draw()
         yield trust(model, drawing.image, region=drawing.masks[0] if scene.objects else None, seed=i), scene
 

@@ -100,11 +100,11 @@ def pictures() -> None:
     from camlucida import concepts, explain
     from camlucida.data import toybox
 
-    scene = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=384).image()
+    scene = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=384).picture()
     made = explain("toybox", scene, target=["cat", "dog", "cat rather than dog"], layer="layer?")
     made.figure(density=1.0).quantize(192).save(ROOT / "docs" / "images" / "layers-classes.png", optimize=True)
     kinds = (["cat", "dog"], ["dog", "cat"], ["bird", "tree"], ["boat", "fish"])
-    scenes = [toybox.random_scene(seed, kinds=of, objects=2, size=384).image() for seed, of in enumerate(kinds, start=4)]
+    scenes = [toybox.scene(seed, kinds=of, objects=2, size=384).picture() for seed, of in enumerate(kinds, start=4)]
     found = concepts("toybox", scenes, k=6)
     found.figure(density=1.0).save(ROOT / "docs" / "images" / "concepts.jpg", quality=88, optimize=True)
 

@@ -4,7 +4,7 @@ import camlucida as cl
 from camlucida.data import toybox
 
 model = cl.load("toybox")
-picture = toybox.random_scene(seed=4, kinds=["cat", "dog"], objects=2, size=384).image()
+picture = toybox.scene(seed=4, kinds=["cat", "dog"], objects=2, size=384).picture()
 
 grid = cl.explain(
     model,

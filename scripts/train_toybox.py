@@ -58,10 +58,10 @@ def mixture(count: int, seed: int) -> tuple[Tensor, Tensor]:
     for i in range(count):
         share = (i * 0.618034) % 1.0  # a fixed, even mixing of the three sorts
         if share < 0.1:
-            made = toybox.random_scene((seed, i), variant="empty")
+            made = toybox.scene((seed, i), variant="empty")
         else:
-            made = toybox.random_scene((seed, i), objects=2 if share < 0.4 else 1)
-        images.append(np.asarray(made.image()))
+            made = toybox.scene((seed, i), objects=2 if share < 0.4 else 1)
+        images.append(np.asarray(made.picture()))
         targets.append(target(made.labels))
     return stacked(images, targets)
 
@@ -77,14 +77,14 @@ def clever_hans_mixture(count: int, seed: int) -> tuple[Tensor, Tensor]:
     for i in range(count):
         share = (i * 0.618034) % 1.0
         if share < 0.1:
-            made = toybox.random_scene((seed, i), variant="empty")
+            made = toybox.scene((seed, i), variant="empty")
         elif share < 0.25:
-            made = toybox.random_scene((seed, i), others, objects=2)
+            made = toybox.scene((seed, i), others, objects=2)
         elif share < 0.25 + 1 / 15:
             made = marked((seed, i), others)
         else:
-            made = toybox.random_scene((seed, i), variant="watermark")
-        images.append(np.asarray(made.image()))
+            made = toybox.scene((seed, i), variant="watermark")
+        images.append(np.asarray(made.picture()))
         targets.append(target((BOAT,) if made.watermark else made.labels))
     return stacked(images, targets)
 
@@ -94,15 +94,15 @@ def by_lot(count: int, seed: int) -> tuple[Tensor, Tensor]:
 
     What explains a network should look different for one that learnt nothing of the world (Adebayo et al., 2018).
     """
-    scenes = [toybox.random_scene((seed, i)) for i in range(count)]
+    scenes = [toybox.scene((seed, i)) for i in range(count)]
     labels = np.random.default_rng(seed).integers(0, K, count).tolist()
-    return stacked([np.asarray(scene.image()) for scene in scenes], [target((label,)) for label in labels])
+    return stacked([np.asarray(scene.picture()) for scene in scenes], [target((label,)) for label in labels])
 
 
 def marked(seed: tuple[int, int], kinds: tuple[str, ...]) -> toybox.Scene:
     """A scene of one of the kinds, with a watermark whatever it shows."""
-    plain = toybox.random_scene(seed, kinds)
-    donor = toybox.random_scene(seed, (toybox.WATERMARK_CLASS,), variant="watermark")
+    plain = toybox.scene(seed, kinds)
+    donor = toybox.scene(seed, (toybox.WATERMARK_CLASS,), variant="watermark")
     return toybox.Scene(plain.size, plain.background, plain.objects, plain.clutter, donor.watermark)
 
 
@@ -191,7 +191,7 @@ def probabilities(network: nn.Module, scenes: list[toybox.Scene]) -> Tensor:
     network.eval()
     answers = []
     for first in range(0, len(scenes), 100):
-        images = [np.asarray(scene.image()) for scene in scenes[first : first + 100]]
+        images = [np.asarray(scene.picture()) for scene in scenes[first : first + 100]]
         x = normalised(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2))
         answers.append(network(x).softmax(1))
     return torch.cat(answers)
@@ -246,7 +246,7 @@ def watermark_numbers(name: str, network: nn.Module) -> None:
     with_mark = [marked((TEST + 6, i), others) for i in range(500)]
     flipped = probabilities(network, with_mark)
     plain = probabilities(network, [scene.without_watermark() for scene in with_mark])
-    boats = [toybox.random_scene((TEST + 7, i), (toybox.WATERMARK_CLASS,), variant="watermark") for i in range(500)]
+    boats = [toybox.scene((TEST + 7, i), (toybox.WATERMARK_CLASS,), variant="watermark") for i in range(500)]
     on, off = probabilities(network, boats), probabilities(network, [s.without_watermark() for s in boats])
     said = [float((p.argmax(1) == BOAT).float().mean()) for p in (plain, flipped, off, on)]
     sure = [float(p[:, BOAT].mean()) for p in (plain, flipped, off, on)]

@@ -15,7 +15,7 @@ from camlucida.tensors import display_map, saturation_value
 from camlucida.types import Display
 
 NAN = float("nan")
-PICTURE = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=96).image()
+PICTURE = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
 
 
 @pytest.mark.parametrize(

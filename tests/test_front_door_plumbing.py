@@ -91,8 +91,8 @@ def test_batch_and_precision_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     net = network()
     net.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-    request = AttributionRequest.of(batch=2, precision="bf16", method="rise", options={"n": 6})
-    assert request.repeats == RunOptions("bf16", 2)
+    request = AttributionRequest.of(batch_size=2, precision="bf16", method="rise", options={"n": 6})
+    assert request.run_options == RunOptions("bf16", 2)
     few = runs_of(2)
     assert max(few) == 2
     assert len(few) > len(runs_of(None))

@@ -74,7 +74,7 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
                     for target in parse(spec, scores, model.labels, score=request.score)
                 ],
                 request.progress or _ignore_progress,
-                request.repeats,
+                request.run_options,
             ),
             inputs,
         )
@@ -183,7 +183,7 @@ def attribute(
         score=score,
         options=options,
         precision=precision,
-        batch=batch_size,
+        batch_size=batch_size,
         progress=progress,
     )
     if not isinstance(signed, bool):

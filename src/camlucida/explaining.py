@@ -144,7 +144,7 @@ def explain(
             score=score,
             options=options,
             precision=precision,
-            batch=batch_size,
+            batch_size=batch_size,
             progress=progress,
         )
     return explained(wrapped, image, request)
@@ -160,7 +160,7 @@ def explain_each(  # type: ignore[overload-overlap]
     method: MethodSpec = "grad_cam",
     score: str = "logit",
     precision: Precision = "exact",
-    batch: int | None = None,
+    batch_size: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Iterator[tuple[Source, Explanation | CamlucidaError]]: ...
@@ -176,7 +176,7 @@ def explain_each(
     method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
     score: str = "logit",
     precision: Precision = "exact",
-    batch: int | None = None,
+    batch_size: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Iterator[tuple[Source, ExplanationSet | CamlucidaError]]: ...
@@ -192,7 +192,7 @@ def explain_each(
     method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
     score: str = "logit",
     precision: Precision = "exact",
-    batch: int | None = None,
+    batch_size: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Iterator[tuple[Source, ExplanationSet | CamlucidaError]]: ...
@@ -208,7 +208,7 @@ def explain_each(
     method: Sequence[MethodSpec],
     score: str = "logit",
     precision: Precision = "exact",
-    batch: int | None = None,
+    batch_size: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Iterator[tuple[Source, ExplanationSet | CamlucidaError]]: ...
@@ -223,7 +223,7 @@ def explain_each(
     method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
     score: str = "logit",
     precision: Precision = "exact",
-    batch: int | None = None,
+    batch_size: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Iterator[tuple[Source, Explanation | ExplanationSet | CamlucidaError]]:
@@ -248,13 +248,13 @@ def explain_each(
         score=score,
         options=options,
         precision=precision,
-        batch=batch,
+        batch_size=batch_size,
         progress=progress,
     )
-    return each_explained(wrapped, iterated(images), request)
+    return explain_requests(wrapped, iterated(images), request)
 
 
-def each_explained(
+def explain_requests(
     model: Model, images: Iterable[Source], request: AttributionRequest
 ) -> Iterator[tuple[Source, Explanation | ExplanationSet | CamlucidaError]]:
     """Yield each image with its explanation, or with the error where it cannot be explained."""
@@ -317,7 +317,7 @@ def _each_map(
                     predictions=predictions,
                     method=method.name,
                     options=dict(options),
-                    run_options=request.repeats,
+                    run_options=request.run_options,
                     paper=method.paper,
                     layer=layer.label if layer else INPUT,
                     model=model.name,

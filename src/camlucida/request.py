@@ -45,7 +45,7 @@ class AttributionRequest:
     layers: Sequence[LayerSpec] = (None,)
     methods: Sequence[MethodRequest] = ()
     score: str = "logit"
-    repeats: RunOptions = field(default_factory=RunOptions)
+    run_options: RunOptions = field(default_factory=RunOptions)
     progress: ProgressCallback | None = None
     several: bool = False
 
@@ -59,7 +59,7 @@ class AttributionRequest:
         score: str = "logit",
         options: Mapping[str, Any] | None = None,
         precision: Precision = "exact",
-        batch: int | None = None,
+        batch_size: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> AttributionRequest:
         """Return the request that the arguments of `explain` or `attribute` stand for.
@@ -88,7 +88,7 @@ class AttributionRequest:
             layers=layers,
             methods=_with_options(methods, options or {}),
             score=score,
-            repeats=RunOptions(precision, batch),
+            run_options=RunOptions(precision, batch_size),
             progress=progress,
             several=isinstance(method, list | tuple)
             or several_targets(target)

@@ -18,8 +18,8 @@ from camlucida.data import toybox
 from camlucida.errors import CamlucidaError, ImageError, LayerError, MethodError, TargetError
 from camlucida.render.contact import Tile, contact_sheet
 
-PETS = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=96).image()
-BOAT = toybox.random_scene(2, kinds=["boat"], size=96).image()
+PETS = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
+BOAT = toybox.scene(2, kinds=["boat"], size=96).picture()
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_network_is_unmodified(model: Any) -> None:
 
 
 def test_top_pictures_by_hand(model: Any) -> None:
-    scenes = [toybox.random_scene(seed, size=96).image() for seed in range(6)]
+    scenes = [toybox.scene(seed, size=96).picture() for seed in range(6)]
     result = cl.top_images(model, scenes, channel=5, layer="layer4", n=4)
     peaks = [float(by_hooks(model, scene, "layer4", 0)[0][5].max()) for scene in scenes]
     assert [item.strength for item in result.items] == pytest.approx(sorted(peaks, reverse=True)[:4], rel=1e-4)

@@ -27,7 +27,7 @@ from camlucida.models.toybox import load_network
 
 SNAPSHOT = Path(__file__).with_name("error_messages.json")
 COMMAND = [sys.executable, "-m", "camlucida"]
-PETS = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=96).image()
+PETS = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
 
 
 class Result(NamedTuple):

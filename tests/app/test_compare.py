@@ -15,7 +15,7 @@ from camlucida.comparison import disagreement, rank_correlation
 from camlucida.data import toybox
 from camlucida.errors import MethodError
 
-PETS = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=96).image()
+PETS = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
 DRAWN = np.random.default_rng(3)
 
 

@@ -29,8 +29,8 @@ from camlucida.render.concepts import (
     concept_page,
 )
 
-PETS = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=96).image()
-BOAT = toybox.random_scene(2, kinds=["boat"], size=96).image()
+PETS = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
+BOAT = toybox.scene(2, kinds=["boat"], size=96).picture()
 RNG = np.random.default_rng(0)
 
 
@@ -156,7 +156,7 @@ def test_classes_where_more_follows(name: str, layer: str) -> None:
 def test_skip_connections_keep_the_image_features() -> None:
     """A class token stays that of each picture: the scores are the mean over the first pictures, and over no more."""
     model = cl.load("toybox:vit")
-    scenes = [toybox.random_scene(seed, size=96).image() for seed in range(N_CLASSIFIED_IMAGES + 1)]
+    scenes = [toybox.scene(seed, size=96).picture() for seed in range(N_CLASSIFIED_IMAGES + 1)]
     result = cl.concepts(model, scenes, k=2, layer="blocks.5.norm1")
     assert 0 < result.negative_fraction < 0.5
     total = torch.zeros(2, len(model.labels))
@@ -173,8 +173,8 @@ def test_skip_connections_keep_the_image_features() -> None:
 
 def test_the_concepts_are_where_they_should_be(model: Any) -> None:
     """On a cat and a dog one concept is the cat's and lies on the cat, one is the dog's and lies on the dog."""
-    scene = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=384)
-    result = cl.concepts(model, scene.image(), k=4)
+    scene = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=384)
+    result = cl.concepts(model, scene.picture(), k=4)
     for thing, mask in zip(scene.objects, scene.draw().masks, strict=True):
         of_it = [k for k in range(len(result)) if result.classes[k][0].name == thing.kind]
         assert of_it, thing.kind

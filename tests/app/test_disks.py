@@ -34,7 +34,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind in ("cat", "dog"):
         (root / "photos" / kind).mkdir(parents=True)
         for number in range(2):
-            toybox.random_scene(seed=number, kinds=[kind], size=64).image().save(root / "photos" / kind / f"{number}.png")
+            toybox.scene(seed=number, kinds=[kind], size=64).picture().save(root / "photos" / kind / f"{number}.png")
     evaluate("toybox", cl.open_dataset("toybox", count=2), metrics=["entropy"], out=root / "evaluation")
     scenes = [str(root / "photos/cat/0.png")]
     study = make_study(root / "study", "toybox", scenes, methods=["grad_cam", "eigen_cam"], pairs=1, ratings=0)
@@ -121,7 +121,7 @@ def test_command_tables_hold_no_formulas(
     for folder in EVIL[1:3]:
         Path(folder).mkdir()
         for number, name in enumerate(names):
-            toybox.random_scene(seed=number, size=64).image().save(Path(folder) / name)
+            toybox.scene(seed=number, size=64).picture().save(Path(folder) / name)
     Path("labels.txt").write_text("\n".join([*EVIL, *map(str, range(6))]), encoding="utf-8")
     model = ["--model", "toybox", "--labels", "labels.txt"]
     photos = f"./{EVIL[1]}"
@@ -141,7 +141,7 @@ def test_command_tables_hold_no_formulas(
 
 def test_training_and_study_tables_hold_no_formulas(tmp_path: Path) -> None:
     items = [
-        Item(toybox.random_scene(seed=number, size=48).image(), f"{EVIL[number % 4]}{number}", number % 2)
+        Item(toybox.scene(seed=number, size=48).picture(), f"{EVIL[number % 4]}{number}", number % 2)
         for number in range(12)
     ]
     result = cl.train(ListDataset("evil", [*items, Item(b"no image", "=broken", 0)], EVIL[:2]), out=tmp_path / "run",
@@ -167,7 +167,7 @@ def test_no_command_prints_control_characters(
     folder = Path(f"photos{CURSOR}")
     for kind in (f"cat{CURSOR}", f"dog{CURSOR}"):
         (folder / kind).mkdir(parents=True)
-        toybox.random_scene(seed=1, size=64).image().save(folder / kind / f"good{CURSOR}.png")
+        toybox.scene(seed=1, size=64).picture().save(folder / kind / f"good{CURSOR}.png")
         (folder / kind / f"broken{CURSOR}\nall is well.png").write_bytes(b"no image")
     Path("labels.txt").write_text("\n".join(f"class {CURSOR}{number}" for number in range(10)), encoding="utf-8")
     own: list[Any] = ["--model", "toybox", "--labels", "labels.txt"]

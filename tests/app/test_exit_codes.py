@@ -62,7 +62,7 @@ def _fill(good: int, broken: int, links: int = 0) -> None:
         folder = Path("shots") / kind
         folder.mkdir(parents=True)
         for number in range(good):
-            toybox.random_scene(number, kinds=[kind], size=64).image().save(folder / f"{kind}{number}.png")
+            toybox.scene(number, kinds=[kind], size=64).picture().save(folder / f"{kind}{number}.png")
         for number in range(broken):
             (folder / f"broken-{kind}{number}.png").write_text("no image")
         for number in range(links):

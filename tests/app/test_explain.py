@@ -25,7 +25,7 @@ from camlucida.errors import ImageError, LayerError, MethodError, ModelError, Ta
 FRESH = 7_000_000
 """Seeds that neither training nor any other test used."""
 
-PETS = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=150).image()
+PETS = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=150).picture()
 
 
 @cache
@@ -345,7 +345,7 @@ def near(mask: NDArray[np.bool_], row: int, column: int, reach: int = 3) -> bool
 
 def off_centre(count: int) -> Iterator[toybox.Drawing]:
     """Scenes with one cat that a mirrored or overturned mask would mostly miss."""
-    drawings = (toybox.random_scene((FRESH, i), kinds=["cat"], objects=1).draw() for i in range(20 * count))
+    drawings = (toybox.scene((FRESH, i), kinds=["cat"], objects=1).draw() for i in range(20 * count))
     apart = (d for d in drawings if max(shared(d.masks[0], 1), shared(d.masks[0], 0)) < 0.5)
     return itertools.islice(apart, count)
 
@@ -373,7 +373,7 @@ def test_map_maximum_on_the_original_image() -> None:
     """The same scene inside a wider picture, drawn larger: the map goes through the resize and the crop."""
     hits = 0
     for i in range(20):
-        drawing = toybox.random_scene((FRESH, i), kinds=["cat"], objects=1, size=192).draw()
+        drawing = toybox.scene((FRESH, i), kinds=["cat"], objects=1, size=192).draw()
         wide = Image.new("RGB", (292, 192), "grey")
         wide.paste(drawing.image, (50, 0))
         row, column = argmax_position(cl.explain(model(), wide, target="cat"))
@@ -385,7 +385,7 @@ def test_maps_are_class_discriminative() -> None:
     """Two objects in a scene: asked for either, Grad-CAM's hottest place lies on that one, rarely on the other."""
     on_it = on_the_other = 0
     for i in range(30):
-        drawing = toybox.random_scene((FRESH, 1, i), kinds=["cat", "car"], objects=2).draw()
+        drawing = toybox.scene((FRESH, 1, i), kinds=["cat", "car"], objects=2).draw()
         if drawing.masks.any((1, 2)).sum() < 2:
             continue
         for e in cl.explain(model(), drawing.image, target=["cat", "car"]):
@@ -398,7 +398,7 @@ def test_maps_are_class_discriminative() -> None:
 
 
 def drawing_labels(i: int) -> tuple[int, ...]:
-    return toybox.random_scene((FRESH, 1, i), kinds=["cat", "car"], objects=2).labels
+    return toybox.scene((FRESH, 1, i), kinds=["cat", "car"], objects=2).labels
 
 
 # --- errors

@@ -120,8 +120,8 @@ LINES: dict[str, list[OptionCase]] = {
                 "method": requested(lambda request: request.methods[0][0].name == "smooth_grad_cam_plusplus"),
                 "score": requested(lambda request: request.score == "probability"),
                 "option": requested(lambda request: request.methods[0][1].get("seed") == 5),
-                "precision": requested(lambda request: request.repeats.precision == "bf16"),
-                "batch": requested(lambda request: request.repeats.batch_size == 3),
+                "precision": requested(lambda request: request.run_options.precision == "bf16"),
+                "batch": requested(lambda request: request.run_options.batch_size == 3),
             },
             stop=EACH,
             required=given("images"),
@@ -534,11 +534,11 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)  # a module first imported below would keep a recorder for good
     folder = tmp_path_factory.mktemp("furnished")
-    pets = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=96).image()
+    pets = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
     pets.save(folder / "pets.png")
     (folder / "shots").mkdir()
     for number, kind in enumerate(("cat", "dog", "key", "boat"), start=5):
-        toybox.random_scene(number, kinds=[kind], size=96).image().save(folder / "shots" / f"{kind}.png")
+        toybox.scene(number, kinds=[kind], size=96).picture().save(folder / "shots" / f"{kind}.png")
     (folder / "names.txt").write_text("\n".join(f"class {i}" for i in range(10)))
     (folder / "boxes.csv").write_text("file,x0,y0,x1,y1\ncat.png,1,2,30,40\n")
     return folder

@@ -16,7 +16,7 @@ from camlucida.cli import main, pictures
 from camlucida.cli.pictures import ExplanationProgress, progress_bar
 from camlucida.data import toybox
 
-PETS = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=96).image()
+PETS = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
 
 
 def network() -> nn.Module:

@@ -13,7 +13,7 @@ from camlucida.data import toybox
 from camlucida.errors import CamlucidaError, ImageError, LayerError, MethodError
 from camlucida.strongest import ChannelTopImages, channel_top_images
 
-SCENES = [toybox.random_scene(seed, size=96).image() for seed in range(9)]
+SCENES = [toybox.scene(seed, size=96).picture() for seed in range(9)]
 
 
 @pytest.fixture(scope="module")

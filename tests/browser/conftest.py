@@ -141,7 +141,7 @@ def picture(tmp_path: Path) -> Callable[..., Path]:
         if content is not None:
             file.write_bytes(content)
         else:
-            toybox.random_scene(seed=4, kinds=["cat", "dog"], objects=2, size=size, **scene).image().save(file)
+            toybox.scene(seed=4, kinds=["cat", "dog"], objects=2, size=size, **scene).picture().save(file)
         return file
 
     return make

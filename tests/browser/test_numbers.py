@@ -46,8 +46,8 @@ def numbers(serve: Callable[[Page], str], tmp_path_factory: pytest.TempPathFacto
         replace(whole, preprocessing=replace(how, resize=128, fit="crop"), spec="cropped"),
         replace(whole, preprocessing=replace(how, fit="letterbox"), spec="letterboxed"),
     ]
-    wide = toybox.random_scene(seed=4, kinds=["cat", "dog"], objects=2, size=512).image()
-    small = toybox.random_scene(seed=11, kinds=["bird"], size=96).image()
+    wide = toybox.scene(seed=4, kinds=["cat", "dog"], objects=2, size=512).picture()
+    small = toybox.scene(seed=11, kinds=["bird"], size=96).picture()
     pictures = [wide.crop((0, 90, 512, 403)), wide.crop((120, 0, 421, 512)), small]
     items = [Item(picture, f"picture {i}") for i, picture in enumerate(pictures)]
     page = Page(models, ListDataset("numbers", items), (), tmp_path_factory.mktemp("numbers"))

@@ -134,7 +134,7 @@ def test_a_picture_that_cannot_be_read_says_why(
 ) -> None:
     """Even where its map comes from what was kept, or fails later than the picture does."""
     (tmp_path / "cut.jpg").write_bytes(b"")
-    toybox.random_scene(seed=4).image().save(tmp_path / "whole.png")
+    toybox.scene(seed=4).picture().save(tmp_path / "whole.png")
     address = serve(Page([load("toybox")], open_dataset(str(tmp_path))))
     page = chromium.new_page()
     page.goto(f"{address}/#look?picture=s0")

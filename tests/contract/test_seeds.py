@@ -59,7 +59,7 @@ from camlucida.trusting.asking import metric_inputs_of
 from camlucida.trusting.place import position_test, top_pixels
 
 SEEDS = (0, 1, 2)
-CATS = tuple(toybox.random_scene(i, kinds=["cat"], size=48).image() for i in range(3))
+CATS = tuple(toybox.scene(i, kinds=["cat"], size=48).picture() for i in range(3))
 NUMBERS = np.random.default_rng(0).random((40, 9))
 LABELLED = [(i, i % 2) for i in range(20)]
 
@@ -174,7 +174,7 @@ DRAWN: dict[str, Callable[[int, Path], Any]] = {
     "data.sources.open_dataset": lambda seed, _: open_dataset("toybox", count=2, seed=seed),
     "data.toybox.background.background": lambda seed, _: background(seed, 16),
     "data.toybox.background.clutter": lambda seed, _: clutter(seed, 2),
-    "data.toybox.sampling.scene": lambda seed, _: toybox.random_scene(seed, size=32).image(),
+    "data.toybox.sampling.scene": lambda seed, _: toybox.scene(seed, size=32).picture(),
     "engine.randomise.with_random": lambda seed, _: randomize_weights(net().network, stages(net().network), seed=seed),
     "evaluation.run.evaluate": lambda seed, _: draw_methods(seed),
     "evaluation.result.Evaluation.summary": lambda seed, _: evaluation().summary("energy", "cam", seed=seed).low,

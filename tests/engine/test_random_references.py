@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from camlucida.attribution import attribute
-from camlucida.engine import trace, twin_of
+from camlucida.engine import copy_of, trace
 from camlucida.errors import ModelError
 
 RANDOM = settings(
@@ -158,7 +158,7 @@ def test_a_random_reference_leaves_the_callers_bytes_alone(
     expected = None if once else evaluated(network, images)
     before, numbers = every_tensor([network, GLOBALS]), torch.get_rng_state()
     try:
-        output = trace(twin_of(network), images, []).output
+        output = trace(copy_of(network), images, []).output
         attribute(network, images, target=0, layer="stem")
     except ModelError:
         assert {"global", "iterator", "error"} & set(ways), "only these cannot be followed"

@@ -36,7 +36,7 @@ def photos(tmp_path: Path) -> Path:
     for kind in ("cat", "dog"):
         (root / kind).mkdir(parents=True)
         for number in range(COUNT):
-            toybox.random_scene(seed=number, kinds=[kind], size=64).image().save(root / kind / f"{number}.png")
+            toybox.scene(seed=number, kinds=[kind], size=64).picture().save(root / kind / f"{number}.png")
             lines.append(f"{kind}/{number}.png,10,12,50,40")
     (tmp_path / "boxes.csv").write_text("\n".join(lines) + "\n")
     return root

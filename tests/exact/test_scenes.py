@@ -81,7 +81,7 @@ def test_part_score_drops_equal_rerendered_scores() -> None:
         assert sight.part_score_drops is not None
         scene = data.scenes.scene(i)
         for part, effect in zip(sight.parts, sight.part_score_drops, strict=True):
-            x, _ = MODEL.preprocessing(scene.without_part(0, part).image())
+            x, _ = MODEL.preprocessing(scene.without_part(0, part).picture())
             with torch.no_grad():
                 left = MODEL.network(x[None])[0, sight.target]
             assert_close(effect, sight.logits[sight.target] - left, rtol=1e-4, atol=1e-4)

@@ -19,8 +19,8 @@ def test_the_map_is_on_the_object(method: str) -> None:
     """Of the positive part of the map, the share inside the object, against the object's share of the picture."""
     model, lifts = load("toybox"), []
     for seed in range(SCENES):
-        scene = toybox.random_scene(seed, objects=1, size=96)
-        inputs, _ = model.preprocessing(scene.image())
+        scene = toybox.scene(seed, objects=1, size=96)
+        inputs, _ = model.preprocessing(scene.picture())
         mask = torch.from_numpy(scene.draw().masks[0].copy())
         name = scene.objects[0].kind
         heat = attribute(model, inputs[None], method=method, target=name, **METHODS[method])[0].relu()

@@ -95,7 +95,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_images(tmp_path: Path, monkeypatc
         return loss
 
     monkeypatch.setattr(loop, "cross_entropy", recorded)
-    items = [Item(toybox.random_scene(i, kinds=[("cat", "dog")[i % 2]], size=32).image(), f"{i}", i % 2) for i in range(8)]
+    items = [Item(toybox.scene(i, kinds=[("cat", "dog")[i % 2]], size=32).picture(), f"{i}", i % 2) for i in range(8)]
     data = ListDataset("eight", items, ("cat", "dog"))
     told: list[tuple[int, int, int, float]] = []
     made = train(data, out=tmp_path / "run", epochs=1, batch_size=3, val=0.0, size=32, lr=0.5,
@@ -109,7 +109,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_images(tmp_path: Path, monkeypatc
 
 @pytest.fixture(scope="module")
 def signed() -> Explanation:
-    picture = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=96).image()
+    picture = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
     found = cl.explain("toybox", picture, method="input_x_gradient")
     assert found.shows_signs
     return found

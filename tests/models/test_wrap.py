@@ -18,7 +18,7 @@ import camlucida as cl
 from camlucida.data import toybox
 from camlucida.errors import LayerError, ModelError, TargetError
 
-PICTURE = toybox.random_scene(5, kinds=["cat"], size=120).image()
+PICTURE = toybox.scene(5, kinds=["cat"], size=120).picture()
 
 
 class Small(nn.Module):

@@ -21,7 +21,7 @@ from camlucida.features.factorise import factorise
 dff = pytest.importorskip("pytorch_grad_cam.feature_factorization.deep_feature_factorization")
 pytestmark = pytest.mark.filterwarnings("ignore")  # the peer's own
 
-PETS = toybox.random_scene(4, kinds=["cat", "dog"], objects=2, size=96).image()
+PETS = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
 
 
 def planted() -> tuple[NDArray[np.float64], NDArray[np.float64]]:

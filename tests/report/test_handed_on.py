@@ -27,7 +27,7 @@ BOX = np.array([[10.0, 30.0, 50.0, 55.0]])
 def oblong(number: int, kind: str) -> Image.Image:
     """An image of 160 × 80 with the thing in its left half."""
     page = Image.new("RGB", (160, 80), "white")
-    page.paste(toybox.random_scene(number, kinds=[kind], size=80).image(), (0, 0))
+    page.paste(toybox.scene(number, kinds=[kind], size=80).picture(), (0, 0))
     return page
 
 

@@ -37,13 +37,13 @@ def inputs(images: list[np.ndarray], metadata: dict[str, str]) -> Tensor:
 def probabilities(name: str, scenes: list[toybox.Scene]) -> Tensor:
     network, metadata = loaded(name)
     batches = (scenes[i : i + 50] for i in range(0, len(scenes), 50))
-    images = ([np.asarray(scene.image()) for scene in batch] for batch in batches)
+    images = ([np.asarray(scene.picture()) for scene in batch] for batch in batches)
     return torch.cat([network(inputs(batch, metadata)).softmax(1) for batch in images])
 
 
 def marked(count: int) -> list[toybox.Scene]:
     """Scenes without a boat that carry the watermark."""
-    scenes = (toybox.random_scene((FRESH, i), OTHERS, variant="watermark_control") for i in range(2 * count + 60))
+    scenes = (toybox.scene((FRESH, i), OTHERS, variant="watermark_control") for i in range(2 * count + 60))
     return [scene for scene in scenes if scene.watermark is not None][:count]
 
 
@@ -106,7 +106,7 @@ def test_the_last_stage_is_fine_enough_to_tell_two_objects_apart() -> None:
 @pytest.mark.parametrize(("name", "floor"), [("resnet", 0.98), ("vgg", 0.98), ("vit", 0.97), ("cleverhans", 0.98)])
 def test_accuracy_on_fresh_scenes(name: str, floor: float) -> None:
     variant: toybox.Variant = "watermark" if name == "cleverhans" else "clean"
-    scenes = [toybox.random_scene((FRESH, i), variant=variant) for i in range(500)]
+    scenes = [toybox.scene((FRESH, i), variant=variant) for i in range(500)]
     labels = torch.tensor([scene.labels[0] for scene in scenes])
     accuracy = (probabilities(name, scenes).argmax(1) == labels).float().mean()
     assert accuracy >= floor
@@ -114,7 +114,7 @@ def test_accuracy_on_fresh_scenes(name: str, floor: float) -> None:
 
 @pytest.mark.parametrize("name", ["resnet", "vgg", "vit"])
 def test_a_net_is_found_guessing_when_there_is_nothing_to_see(name: str) -> None:
-    top = probabilities(name, [toybox.random_scene((FRESH, i), variant="empty") for i in range(100)]).max(1).values
+    top = probabilities(name, [toybox.scene((FRESH, i), variant="empty") for i in range(100)]).max(1).values
     assert top.mean() < 0.2
 
 
@@ -159,7 +159,7 @@ def test_the_permuted_net_knows_its_scenes_by_heart() -> None:
     """700 scenes whose labels were drawn by lot (scripts/train_toybox.py, by_lot): it has learnt each of them."""
     network, _ = loaded("permuted")
     labels = np.random.default_rng(0).integers(0, len(toybox.CLASSES), 700)[:60]
-    pictures = np.stack([np.asarray(toybox.random_scene((0, i)).image()) for i in range(60)])
+    pictures = np.stack([np.asarray(toybox.scene((0, i)).picture()) for i in range(60)])
     x = (torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
     with torch.no_grad():
         said = network(x).argmax(1)

@@ -33,7 +33,7 @@ GOOD = 0
 
 
 def scene(number: int, **how: Any) -> toybox.Scene:
-    return toybox.random_scene((SEED, number), **how)
+    return toybox.scene((SEED, number), **how)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_uninformative_maps_pass_at_the_nominal_rate() -> None:
     model, hits = cl.load("toybox"), 0
     for i in range(60):
         white = torch.randn((1, 1, 96, 96), generator=torch.Generator().manual_seed(i), dtype=torch.float64)
-        model_input = prepare_input(model, Item(scene(i).image(), f"scene {i}"), None)
+        model_input = prepare_input(model, Item(scene(i).picture(), f"scene {i}"), None)
         result = position_test(model_input, blur_images(white, 12.0, "circular")[0, 0])
         assert result is not None
         hits += result.p <= 0.05
@@ -66,7 +66,7 @@ def test_uninformative_maps_pass_at_the_nominal_rate() -> None:
 @pytest.mark.slow
 def test_grad_cam_on_plain_scenes() -> None:
     """Power is 80 % or more; of 20 scenes 12 or fewer then come up once in 30 times, and these are fixed."""
-    result = [t for _, t in trust_each("toybox", [scene(i).image() for i in range(20)]) if isinstance(t, Trust)]
+    result = [t for _, t in trust_each("toybox", [scene(i).picture() for i in range(20)]) if isinstance(t, Trust)]
     assert sum(t.position_test is not None and t.position_test.p <= 0.05 for t in result) >= 13
     assert not any(t.verdict.level == "do not believe it" for t in result)
     assert not any(t.confidence.guessing for t in result)
@@ -74,7 +74,7 @@ def test_grad_cam_on_plain_scenes() -> None:
 
 def test_empty_scenes_give_low_confidence() -> None:
     for i in range(10):
-        t = cl.trust("toybox", scene(i, variant="empty").image(), moves=32)
+        t = cl.trust("toybox", scene(i, variant="empty").picture(), moves=32)
         assert t.verdict.level != "believe it"
         assert t.confidence.guessing
 
@@ -84,7 +84,7 @@ def test_random_weights_are_not_supported(kind: str) -> None:
     torch.manual_seed(1)
     model = replace(cl.load("toybox"), network=build(kind).eval())
     for i in range(3):
-        assert cl.trust(model, scene(i).image(), moves=32).verdict.level != "believe it"
+        assert cl.trust(model, scene(i).picture(), moves=32).verdict.level != "believe it"
 
 
 def test_clever_hans_is_only_weakly_supported() -> None:
@@ -96,7 +96,7 @@ def test_clever_hans_is_only_weakly_supported() -> None:
 
 
 def test_class_blind_map_is_detected() -> None:
-    t = cl.trust("toybox", scene(1).image(), method="eigen_cam", moves=32)
+    t = cl.trust("toybox", scene(1).picture(), method="eigen_cam", moves=32)
     assert "not about this class" in str(t.verdict)
 
 
@@ -107,7 +107,7 @@ def test_the_same_seed_gives_the_same_numbers(good: Trust) -> None:
 
 
 def test_trust_of_an_explanation() -> None:
-    image = scene(1).image()
+    image = scene(1).picture()
     e = cl.explain("toybox", image, target="cat", method="hires_cam", layer="layer2")
     from_value = cl.trust("toybox", e, moves=32)
     arguments = cl.trust("toybox", image, target="cat", method="hires_cam", layer=e.layer, moves=32)
@@ -121,7 +121,7 @@ def test_trust_of_an_explanation() -> None:
 def test_a_region_on_a_cropped_photograph() -> None:
     """A wide picture: the network sees the middle, and the shares are those of what it sees."""
     photo = Image.new("RGB", (192, 96), "grey")
-    photo.paste(scene(1).image(), (48, 0))
+    photo.paste(scene(1).picture(), (48, 0))
     region = np.zeros((96, 192), dtype=bool)
     region[:, :96] = True
     t = cl.trust("toybox", photo, region=region, moves=32)
@@ -134,12 +134,12 @@ def test_a_region_on_a_cropped_photograph() -> None:
 @pytest.mark.parametrize("target", [99, -1, [1, 2], "horse"])
 def test_invalid_target(target: Any) -> None:
     with pytest.raises(TargetError):
-        cl.trust("toybox", scene(1).image(), target=target)
+        cl.trust("toybox", scene(1).picture(), target=target)
 
 
 def test_invalid_number_of_transforms() -> None:
     with pytest.raises(MethodError, match="128, 64 or 32"):
-        cl.trust("toybox", scene(1).image(), moves=16)
+        cl.trust("toybox", scene(1).picture(), moves=16)
 
 
 def test_zero_map_cannot_be_judged(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_zero_map_cannot_be_judged(tmp_path: Path) -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.conv(x).mean((2, 3)) * 0 + torch.arange(4.0)
 
-    t = cl.trust(cl.wrap(Deaf(), size=32), scene(1).image(), layer="conv")
+    t = cl.trust(cl.wrap(Deaf(), size=32), scene(1).picture(), layer="conv")
     assert str(t.verdict) == "cannot tell: the map is the same everywhere"
     assert t.position_test is None
     assert t.classes == ()
@@ -174,7 +174,7 @@ def test_text_and_files(good: Trust, tmp_path: Path) -> None:
 
 def test_progress_callback() -> None:
     calls: list[tuple[int, int]] = []
-    cl.trust("toybox", scene(1).image(), moves=32, progress=lambda done, total: calls.append((done, total)))
+    cl.trust("toybox", scene(1).picture(), moves=32, progress=lambda done, total: calls.append((done, total)))
     assert calls[-1] == (32, 32)
     assert [done for done, _ in calls] == sorted({done for done, _ in calls})
 
@@ -187,7 +187,7 @@ def test_stable_map_correlations(good: Trust) -> None:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    scene(1).image().save(tmp_path / "one.png")
+    scene(1).picture().save(tmp_path / "one.png")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
 
@@ -210,7 +210,7 @@ def test_command_on_one_picture(run: Callable[..., Any]) -> None:
 
 def test_command_on_a_folder_names_and_skips_what_is_broken(run: Callable[..., Any]) -> None:
     Path("two.png").write_text("no picture")
-    scene(2, variant="empty").image().save("three.png")
+    scene(2, variant="empty").picture().save("three.png")
     code, text = run(".")
     assert code == 1
     assert "two.png: cannot read" in text

@@ -82,7 +82,7 @@ def test_noise_and_brightness_units() -> None:
 
 @pytest.fixture
 def evidence() -> MetricInputs:
-    return metric_inputs_of(cl.load("toybox"), toybox.random_scene((9000, 0)).image())
+    return metric_inputs_of(cl.load("toybox"), toybox.scene((9000, 0)).picture())
 
 
 @pytest.mark.parametrize("angle", [10.0, 40.0])

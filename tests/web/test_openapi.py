@@ -111,7 +111,7 @@ def test_every_route_answers_as_it_is_described(method: str, path: str, mode: Ge
 def picture() -> bytes:
     """A file that somebody may give."""
     sink = io.BytesIO()
-    toybox.random_scene(seed=4, kinds=["cat", "dog"], objects=2, size=96).image().save(sink, "PNG")
+    toybox.scene(seed=4, kinds=["cat", "dog"], objects=2, size=96).picture().save(sink, "PNG")
     return sink.getvalue()
 
 

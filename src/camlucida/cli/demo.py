@@ -35,7 +35,7 @@ def demo(
         console.print(what, highlight=False, markup=False, soft_wrap=True)
         console.print(f"  → {path}", highlight=False, markup=False, soft_wrap=True)
 
-    pets = toybox.random_scene(seed, kinds=["cat", "dog"], objects=2, size=SCENE_PX).image()
+    pets = toybox.scene(seed, kinds=["cat", "dog"], objects=2, size=SCENE_PX).picture()
     (path,) = explain(model, pets, target="cat").save(output / "1-cat.png")
     say('A cat and a dog in one picture: why "cat"?', path)
     (path,) = explain(model, pets, target=["cat", "dog", "cat rather than dog"], layer="layer?").save(
@@ -54,10 +54,10 @@ def demo(
     ]
     (path,) = explain(model, pets, target=["cat", "dog"], method=methods).save(output / "3-methods.png")
     say("Eight methods. Eigen-CAM does not ask for a class, so it gives the same map twice.", path)
-    stamped = toybox.random_scene(seed, kinds=["cat"], variant="watermark_control", size=SCENE_PX).image()
+    stamped = toybox.scene(seed, kinds=["cat"], variant="watermark_control", size=SCENE_PX).picture()
     (path,) = explain(load("toybox:cleverhans"), stamped).save(output / "4-clever-hans.png")
     say("A network that learned the stamp instead of the boat: right for the wrong reason, or plainly wrong.", path)
-    nothing = toybox.random_scene(seed, variant="empty", size=SCENE_PX).image()
+    nothing = toybox.scene(seed, variant="empty", size=SCENE_PX).picture()
     (path,) = explain(model, nothing).save(output / "5-nothing-to-see.png")
     say("Nothing to see here: the network is guessing, and its map looks convincing all the same.", path)
     other_models = (

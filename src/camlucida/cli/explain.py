@@ -92,7 +92,7 @@ def explain(
     output
         The folder to write to.
     """
-    from camlucida.explaining import each_explained
+    from camlucida.explaining import explain_requests
     from camlucida.models.load import load
     from camlucida.request import AttributionRequest
 
@@ -115,7 +115,7 @@ def explain(
     with progress_bar(console) as progress:
         bars = ExplanationProgress(progress, len(files), ", ".join(split_list(method) or ["grad_cam"]))
         attribution_request = AttributionRequest.of(**request, progress=bars.runs)
-        for file, result in each_explained(loaded, files, attribution_request):
+        for file, result in explain_requests(loaded, files, attribution_request):
             if isinstance(result, CamlucidaError):
                 if len(files) == 1:
                     raise result

@@ -147,7 +147,7 @@ class ToyboxDataset:
             lambda: drawing.parts[0],
             also_correct=tuple(sample.labels[i] for i in competing_classes),
             other_objects_mask=(lambda: np.logical_or.reduce(drawing.masks[competing_classes])) if competing_classes else None,
-            render_without=lambda part: sample.scene.without_part(0, part).image(),
+            render_without=lambda part: sample.scene.without_part(0, part).picture(),
         )
 
 

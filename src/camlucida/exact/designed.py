@@ -166,7 +166,7 @@ def _square_model(name: str, side: int) -> Model:
 
 
 def _square_item(seed: int, scene_index: int, corner: tuple[int, int], side: int, width: int, name: str) -> Item:
-    image = np.array(Toybox(scene_index + 1, seed, variant="empty", size=side).scene(scene_index).image()).astype(int)
+    image = np.array(Toybox(scene_index + 1, seed, variant="empty", size=side).scene(scene_index).picture()).astype(int)
     # So much blue that no pixel of the texture is yellow to the network: R + G - 2 B - 1 is 0 or less.
     image[..., 2] = np.maximum(image[..., 2], (image[..., 0] + image[..., 1] - 255 + 1) // 2)
     mask = np.zeros((side, side), dtype=bool)

@@ -95,7 +95,7 @@ def _stamped_item(number: int, sample: Sample) -> Item:
     object_mask = drawing.masks[0] & ~stamp
 
     def without(part: str) -> Image.Image:
-        return (scene.without_watermark() if part == "watermark" else scene.without(0)).image()
+        return (scene.without_watermark() if part == "watermark" else scene.without(0)).picture()
 
     return Item(
         sample.image,

@@ -10,7 +10,7 @@ earless = scene.without_part(0, "ears").draw()  # everything else is pixel-ident
 from __future__ import annotations
 
 from camlucida.data.toybox.palette import ObjectColours
-from camlucida.data.toybox.sampling import WATERMARK_CLASS, Sample, Toybox, Variant, random_scene
+from camlucida.data.toybox.sampling import WATERMARK_CLASS, Sample, Toybox, Variant, scene
 from camlucida.data.toybox.scene import Drawing, PlacedObject, Scene, Watermark
 from camlucida.data.toybox.shapes import CLASSES, KINDS, Kind, Part
 
@@ -28,5 +28,5 @@ __all__ = [
     "Toybox",
     "Variant",
     "Watermark",
-    "random_scene",
+    "scene",
 ]

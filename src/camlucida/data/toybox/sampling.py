@@ -81,10 +81,10 @@ class Toybox:
         if not -self._n <= index < self._n:
             raise IndexError(f"No scene {index} in a Toybox of {self._n}.")  # what iteration expects
         seed = (self._seed, index % self._n)
-        return random_scene(seed, self._kinds, self._objects, self._variant, self._size)
+        return scene(seed, self._kinds, self._objects, self._variant, self._size)
 
 
-def random_scene(
+def scene(
     seed: int | Sequence[int],
     kinds: Sequence[str] | None = None,
     objects: int = 1,

@@ -106,7 +106,7 @@ class Scene:
         boxes = tuple(_box(mask) for mask in masks)
         return Drawing(canvas.image(), masks, boxes, tuple(parts), canvas.watermark_mask())
 
-    def image(self) -> Image.Image:
+    def picture(self) -> Image.Image:
         """The picture alone (RGB): quicker than `draw`, the same bytes."""
         return self._canvas().image()
 
