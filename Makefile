@@ -35,8 +35,8 @@ front: .venv/.dev frontend/node_modules  ## build the page's front end into the 
 	cd frontend && npm run --silent types && npm run --silent build
 
 front-current: front test-front  ## tests the front end, and fails where what is committed is not what the source gives
-	git diff --exit-code --stat -- frontend/openapi.json frontend/src/schema.ts src/camlucida/web/static
-	test -z "$$(git status --porcelain -- src/camlucida/web/static)"
+	git diff --exit-code --stat -- frontend/openapi.json frontend/src/schema.ts src/camlucida/app/static
+	test -z "$$(git status --porcelain -- src/camlucida/app/static)"
 
 bench: .venv/.bench  ## time and memory, as interleaved ratios, against the peers
 	$(BIN)/python benchmarks/run.py

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 import torchvision
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
 from camlucida.engine import copy_of
 
 NETWORKS = ("resnet18", "mobilenet_v3_small", "resnet50")

@@ -34,14 +34,14 @@ from typing import Any
 import numpy as np
 
 from camlucida import explain
+from camlucida.app.app_state import Page
+from camlucida.app.cache import Cache
+from camlucida.app.schemas import EncodedMap, unpacked
+from camlucida.app.server import listen, server
 from camlucida.data.images import load_image
-from camlucida.data.sources import open_dataset
+from camlucida.data.open import open_dataset
 from camlucida.methods import find
 from camlucida.models.load import load
-from camlucida.web.cache import Cache
-from camlucida.web.page import Page
-from camlucida.web.serving import listen, server
-from camlucida.web.wire import EncodedMap, unpacked
 from interleaved import machine
 
 RESULTS = Path(__file__).parent / "results" / "page_load.json"

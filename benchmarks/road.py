@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from camlucida.engine import InputVariants, copy_of
 from camlucida.metrics import deletion, road
-from camlucida.metrics.parts.imputation import impute
+from camlucida.metrics.common.imputation import impute
 from interleaved import machine, ratios, timed
 from networks import forward, perturbed
 

@@ -23,8 +23,8 @@ from torch import Tensor
 
 import camlucida as cl
 from camlucida.data import toybox
+from camlucida.maps import upsample
 from camlucida.methods import Method, methods
-from camlucida.tensors import upsample
 from interleaved import machine
 
 BATCH = 25

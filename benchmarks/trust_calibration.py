@@ -1,4 +1,4 @@
-"""How often is the verdict right where the truth is known? Every threshold of camlucida.trusting stands on this.
+"""How often is the verdict right where the truth is known? Every threshold of camlucida.reliability stands on this.
 
     python benchmarks/trust_calibration.py [--n 100] [--only blind,clean] [--data ../shared/data]
 
@@ -30,10 +30,10 @@ from torch import Tensor
 import camlucida as cl
 from camlucida.data import toybox
 from camlucida.data.datasets import Item
-from camlucida.model_input import prepare_input
-from camlucida.models.toybox_nets import build
-from camlucida.trusting import Trust, trust
-from camlucida.trusting.place import blur_images, position_test
+from camlucida.evaluation.model_input import prepare_input
+from camlucida.models.toybox_networks import build
+from camlucida.reliability import Trust, trust
+from camlucida.reliability.position_test import blur_images, position_test
 from interleaved import machine
 
 SEED = 5000

@@ -4,7 +4,7 @@ import { defineConfig } from "vite";
 export default defineConfig({
   base: "/",
   build: {
-    outDir: "../src/camlucida/web/static",
+    outDir: "../src/camlucida/app/static",
     emptyOutDir: true,
     target: "es2022",
     modulePreload: false,

@@ -8,10 +8,10 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from camlucida.data.sources import open_dataset
+from camlucida.app.app import create_app
+from camlucida.app.app_state import Page
+from camlucida.data.open import open_dataset
 from camlucida.models.load import load
-from camlucida.web.app import create_app
-from camlucida.web.page import Page
 
 OUT = Path(__file__).resolve().parents[1] / "frontend" / "openapi.json"
 

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from camlucida.data import toybox
-from camlucida.models.toybox import load_network
-from camlucida.models.toybox_nets import build
+from camlucida.models.toybox_networks import build
+from camlucida.models.toybox_weights import load_network
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = ROOT / "src/camlucida/models/weights"

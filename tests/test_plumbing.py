@@ -16,13 +16,13 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution import attribute, attributions
+from camlucida.attribution.attribute import attribute, attributions
 from camlucida.engine import copy_of, profile_calls, resolve, trace
 from camlucida.engine.layout import Layout, infer_layout, infer_windows
 from camlucida.methods import find
 from camlucida.render.boxes import draw_boxes
-from camlucida.render.display import display_size, resize_heatmap
 from camlucida.render.overlay import tint
+from camlucida.render.resize import display_size, resize_heatmap
 from camlucida.targets import parse
 
 GENERATOR = torch.Generator().manual_seed(0)

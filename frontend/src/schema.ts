@@ -755,7 +755,7 @@ export interface components {
         };
         /**
          * Calibrated
-         * @description How far confidence and accuracy are apart: see `camlucida.analysing.calibration`.
+         * @description How far confidence and accuracy are apart: see `camlucida.analysis.calibration`.
          */
         Calibrated: {
             /** Ece */
@@ -2229,7 +2229,7 @@ export interface components {
         };
         /**
          * StudyResults
-         * @description What the answers say so far: see `camlucida.studying.results.Results`.
+         * @description What the answers say so far: see `camlucida.user_study.results.Results`.
          */
         StudyResults: {
             /** Standings */
@@ -2247,7 +2247,7 @@ export interface components {
         };
         /**
          * StudyStanding
-         * @description How one method does: see `camlucida.studying.results.Standing`.
+         * @description How one method does: see `camlucida.user_study.results.Standing`.
          */
         StudyStanding: {
             /** Method */
@@ -2404,7 +2404,7 @@ export interface components {
         };
         /**
          * Vary
-         * @description Which map, and what is done to the picture as the network sees it: see `camlucida.trusting.varying.Change`.
+         * @description Which map, and what is done to the picture as the network sees it: see `camlucida.reliability.stability.Change`.
          */
         Vary: {
             /** Picture */

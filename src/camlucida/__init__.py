@@ -18,71 +18,71 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from camlucida.analysing import Embedding as Embedding
-    from camlucida.analysing import Film as Film
-    from camlucida.analysing import Mistakes as Mistakes
-    from camlucida.analysing import embed as embed
-    from camlucida.analysing import film as film
-    from camlucida.analysing import mistakes as mistakes
-    from camlucida.attribution import attribute as attribute
-    from camlucida.channels import Activations as Activations
-    from camlucida.channels import activations as activations
+    from camlucida.analysis import Embedding as Embedding
+    from camlucida.analysis import Film as Film
+    from camlucida.analysis import Mistakes as Mistakes
+    from camlucida.analysis import embed as embed
+    from camlucida.analysis import film as film
+    from camlucida.analysis import mistakes as mistakes
+    from camlucida.attribution.attribute import attribute as attribute
+    from camlucida.attribution.explain import explain as explain
+    from camlucida.attribution.explain import explain_each as explain_each
+    from camlucida.attribution.explanation import Explanation as Explanation
+    from camlucida.attribution.explanation_set import ExplanationSet as ExplanationSet
     from camlucida.data.images import load_image as load_image
-    from camlucida.data.sources import open_dataset as open_dataset
+    from camlucida.data.open import open_dataset as open_dataset
     from camlucida.errors import CamlucidaError as CamlucidaError
     from camlucida.evaluation import Evaluation as Evaluation
-    from camlucida.evaluation import evaluate as evaluate
-    from camlucida.excitation import TopImages as TopImages
-    from camlucida.excitation import top_images as top_images
-    from camlucida.explaining import explain as explain
-    from camlucida.explaining import explain_each as explain_each
-    from camlucida.explanation import Explanation as Explanation
-    from camlucida.explanations import ExplanationSet as ExplanationSet
-    from camlucida.factorisation import concepts as concepts
+    from camlucida.evaluation.evaluate import evaluate as evaluate
+    from camlucida.features.activations import Activations as Activations
+    from camlucida.features.activations import activations as activations
     from camlucida.features.concept_result import Concepts as Concepts
+    from camlucida.features.concepts import concepts as concepts
+    from camlucida.features.top_images import TopImages as TopImages
+    from camlucida.features.top_images import top_images as top_images
     from camlucida.methods import methods as list_methods
     from camlucida.models.load import load as load
     from camlucida.models.load import wrap as wrap
     from camlucida.models.model import Model as Model
+    from camlucida.reliability import Trust as Trust
+    from camlucida.reliability.trust import trust as trust
     from camlucida.sanity_checks import Sanity as Sanity
     from camlucida.sanity_checks import sanity as sanity
     from camlucida.training import Training as Training
     from camlucida.training import train as train
-    from camlucida.trusting import Trust as Trust
-    from camlucida.trusting import trust as trust
 
 _HOME = {
-    "Activations": "camlucida.channels:Activations",
+    "Activations": "camlucida.features.activations:Activations",
     "CamlucidaError": "camlucida.errors:CamlucidaError",
     "Concepts": "camlucida.features.concept_result:Concepts",
-    "Embedding": "camlucida.analysing:Embedding",
+    "Embedding": "camlucida.analysis:Embedding",
     "Evaluation": "camlucida.evaluation:Evaluation",
-    "Explanation": "camlucida.explanation:Explanation",
-    "Explanations": "camlucida.explanations:Explanations",
-    "Film": "camlucida.analysing:Film",
-    "Mistakes": "camlucida.analysing:Mistakes",
+    "Explanation": "camlucida.attribution.explanation:Explanation",
+    "Explanations": "camlucida.attribution.explanation_set:Explanations",
+    "Film": "camlucida.analysis:Film",
+    "Mistakes": "camlucida.analysis:Mistakes",
     "Model": "camlucida.models.model:Model",
     "Sanity": "camlucida.sanity_checks:Sanity",
-    "TopPictures": "camlucida.excitation:TopPictures",
+    "TopPictures": "camlucida.features.top_images:TopPictures",
     "Training": "camlucida.training:Training",
-    "Trust": "camlucida.trusting:Trust",
-    "activations": "camlucida.channels:activations",
-    "attribute": "camlucida.attribution:attribute",
-    "concepts": "camlucida.factorisation:concepts",
-    "embed": "camlucida.analysing:embed",
+    "Trust": "camlucida.reliability:Trust",
+    "activations": "camlucida.features.activations:activations",
+    "attribute": "camlucida.attribution.attribute:attribute",
+    "concepts": "camlucida.features.concepts:concepts",
+    "embed": "camlucida.analysis:embed",
     "evaluate": "camlucida.evaluation:evaluate",
-    "explain": "camlucida.explaining:explain",
-    "explain_each": "camlucida.explaining:explain_each",
-    "film": "camlucida.analysing:film",
+    "explain": "camlucida.attribution.explain:explain",
+    "explain_each": "camlucida.attribution.explain:explain_each",
+    "film": "camlucida.analysis:film",
     "list_methods": "camlucida.methods:methods",
     "load": "camlucida.models.load:load",
     "load_image": "camlucida.data.images:load_image",
-    "mistakes": "camlucida.analysing:mistakes",
-    "open_dataset": "camlucida.data.sources:open_dataset",
+    "mistakes": "camlucida.analysis:mistakes",
+    "open_dataset": "camlucida.data.open:open_dataset",
     "sanity": "camlucida.sanity_checks:sanity",
-    "top_pictures": "camlucida.excitation:top_pictures",
+    "top_pictures": "camlucida.features.top_images:top_pictures",
     "train": "camlucida.training:train",
-    "trust": "camlucida.trusting:trust",
+    "trust": "camlucida.reliability:trust",
     "wrap": "camlucida.models.load:wrap",
 }
 """Every public name, and the module and name it stands for."""

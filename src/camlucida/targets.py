@@ -203,14 +203,18 @@ def parse(spec: TargetSpec, output: Tensor, names: Sequence[str], *, score: str 
 def parse_top_k(spec: Any) -> int | None:
     """How many targets "top3" and its like stand for; None for everything else ("top hat" is one class)."""
     match = re.fullmatch(r"top[ _-]?([0-9]+)", spec.strip().lower()) if isinstance(spec, str) else None
-    return None if match is None else int(match[1]) if len(match[1]) < 19 else 10**18  # int() refuses thousands of digits
+    return (
+        None if match is None else int(match[1]) if len(match[1]) < 19 else 10**18
+    )  # int() refuses thousands of digits
 
 
 def _parse_target(spec: Any, output: Tensor, names: Sequence[str], score_type: type[ClassScore]) -> Target:
     if isinstance(spec, str):
         this, separator, that = spec.partition(" rather than ")
         if separator:
-            return Contrast(_parse_target(this, output, names, score_type), _parse_target(that, output, names, score_type))
+            return Contrast(
+                _parse_target(this, output, names, score_type), _parse_target(that, output, names, score_type)
+            )
         if spec.lower().startswith(("not ", "against ")):
             return Counterfactual(_parse_target(spec.partition(" ")[2], output, names, score_type))
     return score_type(_resolve_class(spec, output, names))

@@ -1,275 +1,282 @@
-"""Do the sheets show the layer's own numbers, in the right order, and survive what they are given?"""
+"""Are the page's channels the library's and the network's own, page by page, and its top pictures the true ones?"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.testing import assert_close
+from starlette.testclient import TestClient
 
 import camlucida as cl
-from camlucida.cli import main
-from camlucida.data import toybox
-from camlucida.errors import CamlucidaError, ImageError, LayerError, MethodError, TargetError
-from camlucida.render.contact import Tile, contact_sheet
-
-PETS = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
-BOAT = toybox.scene(2, kinds=["boat"], size=96).picture()
-
-
-@pytest.fixture(scope="module")
-def model() -> Any:
-    return cl.load("toybox")
+import camlucida.app.routes.activations as room
+from camlucida.app.app import create_app
+from camlucida.app.app_state import Page
+from camlucida.app.jobs import Cancelled, Job
+from camlucida.app.schemas import EncodedMap, unpacked
+from camlucida.data.dataset import Item, ListDataset, sample_indices
+from camlucida.data.images import load_image
+from camlucida.errors import ImageError
+from camlucida.models.load import load
 
 
-def by_hooks(model: Any, image: Image.Image, layer: str, target: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Activations (c, h, w) and their gradients, with plain hooks on the network itself."""
-    kept = []
-    hook = model.network.get_submodule(layer).register_forward_hook(lambda m, i, o: kept.append(o))
-    try:
-        inputs, _ = model.preprocessing(image)
-        output = model.network.eval()(inputs[None])
-    finally:
-        hook.remove()
-    (slopes,) = torch.autograd.grad(output[0, target], kept[0])
-    return kept[0][0].detach(), slopes[0]
+def asked(client: TestClient, **question: Any) -> dict[str, Any]:
+    given = client.post("/api/channels", json={"picture": "s3", **question})
+    assert given.status_code == 200, given.text
+    found: dict[str, Any] = given.json()
+    return found
 
 
-def test_the_numbers_are_the_layers(model: Any) -> None:
-    result = cl.activations(model, PETS, layer="layer3", target="dog")
-    maps, slopes = by_hooks(model, PETS, "layer3", 1)
-    assert (result.target, result.layer, result.source) == ("dog", "layer3", "Image")
-    assert_close(result.maps, maps)
-    assert_close(result.gradients, slopes.mean((1, 2)))
-    assert_close(result.contributions, slopes.mean((1, 2)) * maps.mean((1, 2)))
-    grad_cam = cl.explain(model, PETS, layer="layer3", target="dog").raw
-    assert_close(result.contributions.sum(), grad_cam.mean())
+def top(client: TestClient, **question: Any) -> dict[str, Any]:
+    given = client.post("/api/channels/top", json=question)
+    assert given.status_code == 200, given.text
+    found: dict[str, Any] = given.json()
+    return found
 
 
-@pytest.mark.parametrize("by", ["contribution", "gradient", "activation", "channel"])
-def test_orders(model: Any, by: str) -> None:
-    result = cl.activations(model, PETS, layer="layer2", target="cat", by=by)
-    assert sorted(result.order) == list(range(len(result)))
-    worth = {
-        "contribution": result.contributions,
-        "gradient": result.gradients,
-        "activation": result.maps.mean((1, 2)),
-        "channel": -torch.arange(len(result)),
-    }[by]
-    ordered = worth[list(result.order)]
-    assert bool((ordered[:-1] >= ordered[1:]).all())
-    assert result.by == by
+def maps_of(answer: dict[str, Any]) -> Any:
+    return unpacked(EncodedMap(**answer["maps" if "maps" in answer else "map"]))
 
 
-def test_another_order_is_the_same_as_asking_for_it(model: Any) -> None:
-    result = cl.activations(model, PETS, layer="layer2", target="cat")
-    for by in ("gradient", "activation", "channel", "contribution"):
-        again = result.ordered(by)
-        assert (again.by, again.order) == (by, cl.activations(model, PETS, layer="layer2", target="cat", by=by).order)
-        assert again.maps is result.maps
-    with pytest.raises(MethodError, match="channels are not ordered by 'size'"):
-        result.ordered("size")
+@pytest.mark.parametrize("order", ["contribution", "gradient", "activation", "channel"])
+@pytest.mark.parametrize(("model", "layer"), [("toybox", "layer3"), ("toybox:vgg", None)])
+def test_a_slice_is_what_the_library_says(
+    page: Page, client: TestClient, model: str, layer: str | None, order: str
+) -> None:
+    found = asked(client, model=model, layer=layer, order=order, target="dog", offset=5, count=20)
+    true = cl.activations(page.model(model).model, page.pictures.sample(3).image, layer=layer, target="dog", by=order)
+    shown = list(true.order[5:25])
+    assert [c["channel"] for c in found["channels"]] == shown
+    assert (found["layer"], found["target"], found["index"], found["total"]) == (true.layer, "dog", 1, len(true))
+    assert found["score"] == pytest.approx(true.score)
+    np.testing.assert_allclose(maps_of(found), true.maps[shown].numpy(), rtol=2e-3, atol=1e-3)
+    for name, values in (
+        ("contribution", true.contributions),
+        ("gradient", true.gradients),
+        ("mean", true.maps.mean((1, 2))),
+        ("strength", true.maps.amax((1, 2))),
+    ):
+        assert [c[name] for c in found["channels"]] == pytest.approx(values[shown].tolist())
+    assert (found["least"], found["most"]) == pytest.approx((float(true.maps.min()), float(true.maps.max())))
+    values = true.contributions.tolist()
+    assert found["positive"] == pytest.approx(sum(v for v in values if v > 0), rel=1e-5)
+    assert found["negative"] == pytest.approx(sum(v for v in values if v < 0), rel=1e-5)
+    assert found["largest"] == pytest.approx(max(map(abs, values)))
+    assert found["half"] == true.n_channels_for(0.5)
+    for c in found["channels"]:
+        assert c["ranks"]["contribution"] == 1 + sum(v > c["contribution"] for v in values)
+        assert c["ranks"]["gradient"] == 1 + int((true.gradients > c["gradient"]).sum())
 
 
-def test_how_many_channels_hold_half(model: Any) -> None:
-    result = cl.activations(model, PETS, layer="layer3", target="dog")
-    positive = sorted((v for v in result.contributions.double().tolist() if v > 0), reverse=True)
-    for share in (0.25, 0.5, 0.9, 1.0):
-        n = result.n_channels_for(share)
-        assert sum(positive[:n]) >= share * sum(positive) * (1 - 1e-9) > sum(positive[: n - 1])
-    assert replace(result, contributions=-result.contributions.abs()).n_channels_for() == 0
-    assert result.index == 1
-    assert cl.activations(model, PETS, layer="layer3", target="cat rather than dog").index is None
+def test_the_numbers_are_the_networks_own(page: Page, client: TestClient) -> None:
+    model = page.model("toybox").model
+    kept: list[Any] = []
+    hook = model.network.get_submodule("layer4").register_forward_hook(lambda m, i, o: kept.append(o))
+    inputs, _ = model.preprocessing(page.pictures.sample(3).image)
+    score = model.network.eval()(inputs[None])[0, 2]
+    hook.remove()
+    (slopes,) = torch.autograd.grad(score, kept[0])
+    found = asked(client, target=2, order="channel", count=128)
+    maps, weights = kept[0][0].detach(), slopes[0].mean((1, 2))
+    np.testing.assert_allclose(maps_of(found), maps.numpy(), rtol=2e-3, atol=1e-3)
+    assert [c["gradient"] for c in found["channels"]] == pytest.approx(weights.tolist(), rel=1e-4, abs=1e-8)
+    expected = (weights * maps.mean((1, 2))).tolist()
+    assert [c["contribution"] for c in found["channels"]] == pytest.approx(expected, rel=1e-3, abs=1e-7)
+    assert found["score"] == pytest.approx(score.item(), rel=1e-5)
 
 
-def test_repr_and_figure(model: Any) -> None:
-    result = cl.activations(model, PETS)
-    assert result.target == "cat"
-    assert result._repr_png_().startswith(b"\x89PNG")
-    assert result.figure(6, density=1.0).height < result.figure(24, density=1.0).height
-    assert result.figure(10_000, density=1.0).width == result.figure(24, density=1.0).width
-    heat = result.heatmap(3)
-    assert heat.shape == (96, 96)
-    assert np.nanmax(heat) <= 1
-    with pytest.raises(LayerError, match=r"no channel 999 at layer4: it has \d+, from 0 to"):
-        result.heatmap(999)
-    with pytest.raises(MethodError, match="0 channels are no sheet"):
-        result.figure(0)
-
-
-def test_activations_are_immutable(model: Any) -> None:
-    result = cl.activations(model, PETS)
-    with pytest.raises(AttributeError):
-        result.layer = "layer1"
-
-
-@pytest.mark.parametrize(
-    ("asked", "error", "message"),
-    [
-        ({"by": "weigth"}, MethodError, "channels are not ordered by 'weigth'"),
-        ({"by": "gradeint"}, MethodError, "Did you mean 'gradient'"),
-        ({"layer": "layer?"}, LayerError, "of one layer, and 'layer\\?' may be several"),
-        ({"layer": "layer9"}, LayerError, r"no layer 'layer9'.*\(toybox, Image\)"),
-        ({"target": "top3"}, TargetError, "for one target, and 'top3' may be several"),
-        ({"target": "unicorn"}, TargetError, "no class 'unicorn'"),
-    ],
-)
-def test_refusals(model: Any, asked: dict[str, Any], error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        cl.activations(model, PETS, **asked)
-
-
-def test_network_is_unmodified(model: Any) -> None:
-    network = model.network.train()
-    cl.activations(model, PETS)
-    assert network.training
-    assert all(p.grad is None for p in network.parameters())
-    assert not any(m._forward_hooks for m in network.modules())
-    network.eval()
-
-
-# --- the pictures of a channel
-
-
-def test_top_pictures_by_hand(model: Any) -> None:
-    scenes = [toybox.scene(seed, size=96).picture() for seed in range(6)]
-    result = cl.top_images(model, scenes, channel=5, layer="layer4", n=4)
-    peaks = [float(by_hooks(model, scene, "layer4", 0)[0][5].max()) for scene in scenes]
-    assert [item.strength for item in result.items] == pytest.approx(sorted(peaks, reverse=True)[:4], rel=1e-4)
-    assert (result.n_images, result.failed, result.channel, result.layer) == (6, (), 5, "layer4")
-    assert result.channels == cl.activations(model, PETS, layer="layer4").maps.shape[0]
-    assert result._repr_png_().startswith(b"\x89PNG")
-    for item in result.items:
-        assert item.image.size == (96, 96)
-        assert float(item.map.max()) == item.strength
-
-
-def test_ties_are_in_input_order(model: Any, tmp_path: Path) -> None:
-    paths = [tmp_path / f"{letter}.png" for letter in "badc"]
-    for path in paths:
-        PETS.save(path)
-    result = cl.top_images(model, paths, channel=0, n=2)
-    assert [item.source for item in result.items] == ["b.png", "a.png"]
-
-
-def test_large_image_is_stored_as_thumbnail(model: Any) -> None:
-    large = PETS.resize((1500, 900))
-    (item,) = cl.top_images(model, [large], channel=0).items
-    assert item.image.size == (480, 288)
-    assert item.geometry.original == (480, 288)
-    full = cl.explain(model, large).geometry
-    assert item.geometry.visible_box == pytest.approx([v * 480 / 1500 for v in full.visible_box])
-
-
-def test_unreadable_image_is_skipped_and_bad_channel_raises(model: Any) -> None:
-    calls: list[CamlucidaError | None] = []
-    result = cl.top_images(model, [PETS, b"broken", BOAT], channel=1, tick=lambda image, error: calls.append(error))
-    assert (result.seen, len(result.failed), len(result.items)) == (2, 1, 2)
-    assert isinstance(result.failed[0][1], ImageError)
-    assert [error is None for error in calls] == [True, False, True]
-    with pytest.raises(LayerError, match="no channel 5000 at layer4"):
-        cl.top_images(model, [PETS], channel=5000)
-    with pytest.raises(LayerError, match="no channel -1 at layer4"):
-        cl.top_images(model, [PETS], channel=-1)
-    with pytest.raises(MethodError, match="no picture could be read"):
-        cl.top_images(model, [b"broken"], channel=1).figure()
-    with pytest.raises(MethodError, match="n is a whole number from 1 "):
-        cl.top_images(model, [PETS], channel=1, n=0)
-
-
-# --- the sheet
-
-
-def test_a_sheet_of_one_and_of_many() -> None:
-    tile = Tile(PETS, np.zeros((96, 96)), "a label that is much too long for its tile", "caption")
-    first, seven = (contact_sheet([tile] * n, title="t", density=1.0) for n in (1, 7))
-    assert seven.height > first.height
-    assert seven.width > first.width
-    with pytest.raises(MethodError, match="a contact sheet of nothing"):
-        contact_sheet([], title="t")
-    with pytest.raises(MethodError, match="does not fit a picture of size"):
-        contact_sheet([Tile(PETS, np.zeros((3, 3)), "a")], title="t")
-    with pytest.raises(MethodError, match="no colour map 'fire'"):
-        contact_sheet([tile], title="t", colormap="fire")
-
-
-# --- the command
+def test_tokens_lie_on_their_grid() -> None:
+    page = Page([load("toybox:vit")], ListDataset("two", [Item(Image.new("RGB", (40, 30), "red"), "red")]))
+    with TestClient(create_app(page), base_url="http://localhost") as client:
+        found = asked(client, picture="s0", layer="blocks.2", order="channel", count=3)
+    true = cl.activations(page.model(None).model, page.pictures.sample(0).image, layer="blocks.2")
+    assert found["least"] < 0
+    np.testing.assert_allclose(maps_of(found), true.maps[:3].numpy(), rtol=2e-3, atol=2e-3)
+    assert found["place"]["original"] == [40, 30]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "photos").mkdir()
-    PETS.save(tmp_path / "photos" / "pets.png")
-    BOAT.save(tmp_path / "photos" / "boat.png")
-    (tmp_path / "photos" / "broken.png").write_text("no picture")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was asked of the network."""
+    runs: list[str] = []
+
+    def noting(name: str) -> Callable[..., Any]:
+        plain = getattr(room, name)
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            runs.append(name)
+            return plain(*args, **kwargs)
+
+        return run
+
+    for name in ("activations", "strongest"):
+        monkeypatch.setattr(room, name, noting(name))
+    return runs
 
 
-def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stopped:
-        main(["activations", *arguments, "--model", "toybox"])
-    out, err = capsys.readouterr()
-    assert "Traceback" not in out + err
-    return int(stopped.value.code or 0), out, err
+def test_pages_fit_together_and_the_network_runs_once(client: TestClient, counted: list[str]) -> None:
+    whole = asked(client, layer="layer2", count=48)
+    parts = [asked(client, layer="layer2", offset=offset, count=20) for offset in (0, 20, 40, 60, 1 << 24)]
+    assert [c for part in parts for c in part["channels"]] == whole["channels"]
+    assert [len(part["channels"]) for part in parts] == [20, 20, 8, 0, 0]
+    np.testing.assert_allclose(np.concatenate([maps_of(p) for p in parts]), maps_of(whole), atol=1e-2)
+    asked(client, layer="layer2", order="gradient")
+    assert counted == ["activations"]
+    asked(client, layer="layer2", target="boat")
+    asked(client, layer="layer2", picture="s4")
+    assert counted == ["activations"] * 3
 
 
-def test_one_picture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = command(capsys, "photos/pets.png", "--layer", "layer3", "--target", "cat", "-n", "8")
-    assert (code, err) == (0, "")
-    assert out.startswith("pets.png: layer3, for cat first channels ")
-    with Image.open(folder / "camlucida-out" / "pets-activations.png") as sheet:
-        assert sheet.width > 1000
+def test_large_maps_come_in_smaller_slices(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "SLICE", 24 * 24 * 7)
+    assert len(asked(client, layer="layer1")["channels"]) == 7
+    monkeypatch.setattr(room, "SLICE", 5)
+    assert len(asked(client, layer="layer1", offset=3)["channels"]) == 1
 
 
-def test_a_folder_of_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = command(capsys, "photos", "-n", "6", "--sort-by", "activation", "--colormap", "magma")
-    assert code == 1
-    assert "broken.png: cannot read" in out
-    assert sorted(p.name for p in (folder / "camlucida-out").iterdir()) == [
-        "boat-activations.png",
-        "pets-activations.png",
-    ]
+def test_the_default_layer_has_one_name(client: TestClient, page: Page, counted: list[str]) -> None:
+    for served in page.served.values():
+        default = cl.activations(served.model, page.pictures.sample(3).image).layer
+        assert asked(client, model=served.name)["layer"] == default
+        assert asked(client, model=served.name, layer=served.layers[-1].name)["layer"] == default
+    assert counted == ["activations"] * 2
 
 
-def test_the_pictures_of_a_channel(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = command(capsys, "photos", "--layer", "layer4", "--channel", "7")
-    assert code == 1
-    assert "broken.png: cannot read" in out
-    assert "2 looked at, 1 not\n→ camlucida-out/layer4-channel-7.png" in out
-    assert (folder / "camlucida-out" / "layer4-channel-7.png").exists()
+# --- the top pictures
+
+
+def peaks(page: Page, layer: str, indices: list[int]) -> torch.Tensor:
+    """(pictures, channels): one after the other, by the simplest loop."""
+    model = page.model(None).model
+    return torch.stack([cl.activations(model, page.data[i].image, layer=layer).maps.amax((1, 2)) for i in indices])
+
+
+def test_top_pictures_by_brute_force(client: TestClient, page: Page, counted: list[str]) -> None:
+    true = peaks(page, "layer3", list(range(24)))
+    for channel in (0, 7, 30, 71):
+        found = top(client, layer="layer3", channel=channel)
+        expected = sorted(range(24), key=lambda i: (-float(true[i, channel]), i))
+        assert [one["id"] for one in found["pictures"]] == [f"s{i}" for i in expected]
+        strengths = true[expected, channel].tolist()
+        assert [one["strength"] for one in found["pictures"]] == pytest.approx(strengths)
+        assert (found["seen"], found["failed"], found["count"], found["total"]) == (24, 0, 24, 72)
+        for i, one in zip(expected[:4], found["pictures"], strict=False):
+            item = page.data[i]
+            maps = cl.activations(page.model(None).model, item.image, layer="layer3")
+            np.testing.assert_allclose(maps_of(one)[0], maps.maps[channel].numpy(), rtol=3e-3, atol=2e-3)
+            assert (one["name"], one["label"]) == (item.name, page.data.classes[item.label or 0])
+            assert one["predicted"]["name"] == maps.predictions[0].name
+            assert tuple(one["place"]["original"]) == load_image(item.image).size
+    assert counted == ["strongest"]  # looked through once, for all four
+
+
+def test_some_pictures_drawn_by_a_seed(client: TestClient, page: Page, counted: list[str]) -> None:
+    drawn = sample_indices(24, 6, 11)
+    true = peaks(page, "layer4", drawn)[:, 5].tolist()
+    expected = [f"s{i}" for _, i in sorted(zip(true, drawn, strict=True), key=lambda pair: (-pair[0], pair[1]))]
+    found = top(client, channel=5, pictures=6, seed=11)
+    assert [one["id"] for one in found["pictures"]] == expected
+    assert (found["seen"], found["count"]) == (6, 24)
+    top(client, channel=5, pictures=6, seed=12)
+    top(client, channel=6, pictures=6, seed=11, layer="layer4")
+    assert counted == ["strongest"] * 2
+
+
+@pytest.fixture
+def broken(page: Page) -> Iterator[tuple[TestClient, Page]]:
+    """Three that cannot be read, one of them not even by the data set, among five that can."""
+
+    class Items(list[Item]):
+        def __getitem__(self, index: Any) -> Any:
+            if index == 2:
+                raise ImageError("nothing there")
+            return super().__getitem__(index)
+
+    good = [Item(page.data[i].image, f"scene {i}", 0) for i in range(5)]
+    bad = [Item(b"no picture", f"bad {i}") for i in range(3)]
+    items = Items([bad[0], good[0], bad[1], good[1], good[2], bad[2], good[3], good[4]])
+    made = Page(page.models, ListDataset("mixed", items, page.data.classes))
+    with TestClient(create_app(made), base_url="http://localhost") as client:
+        yield client, made
+
+
+def test_what_cannot_be_read_is_left_out_and_counted(broken: tuple[TestClient, Page]) -> None:
+    client, page = broken
+    found = top(client, channel=3)
+    assert (found["seen"], found["failed"], found["count"]) == (5, 3, 8)
+    true = peaks(page, "layer4", [1, 3, 4, 6, 7])[:, 3].tolist()
+    expected = [f"s{i}" for _, i in sorted(zip(true, [1, 3, 4, 6, 7], strict=True), key=lambda p: (-p[0], p[1]))]
+    assert [one["id"] for one in found["pictures"]] == expected
+
+
+def test_the_scan_tells_how_far_it_is_and_ends_when_nobody_waits(page: Page) -> None:
+    told: list[Any] = []
+    question = room.TopQuestion(channel=0)
+    job = Job(lambda event, content: (told.append(content), content["done"] == 4 and job.cancel()))
+    with pytest.raises(Cancelled):
+        room._top(page, question, job)
+    assert told == [{"done": done, "total": 24} for done in range(5)]
+    assert page.memory.scans.used == 0
+
+
+def test_a_cancelled_scan_reads_no_further(page: Page) -> None:
+    seen: list[int] = []
+
+    class Noting(ListDataset):
+        def __getitem__(self, index: int) -> Item:
+            seen.append(index)
+            if len(seen) == 7:
+                job.cancel()
+            return super().__getitem__(index)
+
+    job = Job()
+    made = Page(page.models, Noting("noting", [page.data[i % 24] for i in range(300)], page.data.classes))
+    made.warm()
+    seen.clear()
+    with pytest.raises(Cancelled):
+        room._top(made, room.TopQuestion(channel=0, pictures=300), job)
+    assert len(seen) == 7
+
+
+# --- refusals
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("question", "status", "words"),
     [
-        (("photos/broken.png",), "cannot read photos/broken.png"),
-        (("photos/broken.png", "--channel", "1"), "cannot read photos/broken.png"),
-        (("photos/pets.png", "--channel", "5000"), "no channel 5000 at layer4"),
-        (("photos/pets.png", "-n", "0"), "-n 0: a sheet shows one or more"),
-        (("photos/pets.png", "--sort-by", "size"), "channels are not ordered by 'size'"),
-        (("photos/pets.png", "--opacity", "3"), "--opacity 3 is not between 0 and 1"),
-        (("photos/pets.png", "--layer", "layer9"), "no layer 'layer9'"),
+        ({"layer": "layer9"}, 422, "no layer 'layer9'"),
+        ({"layer": "layer?"}, 422, "of one layer, not of"),
+        ({"target": "unicorn"}, 422, "no class 'unicorn'"),
+        ({"target": "top3"}, 422, "for one target"),
+        ({"model": "resnet"}, 422, "no model 'resnet' on this page"),
+        ({"picture": "s999"}, 404, "is not here"),
+        ({"picture": "../etc"}, 422, "picture"),
+        ({"order": "size"}, 422, "order"),
+        ({"offset": -1}, 422, "offset"),
+        ({"count": 5000}, 422, "count"),
+        ({"what": 1}, 422, "what"),
     ],
 )
-def test_command_errors(folder: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str) -> None:
-    code, out, err = command(capsys, *arguments)
-    assert (code, out) == (2, "")
-    assert err.startswith(f"camlucida: {said}")
-    assert len(err.splitlines()) == 1
+def test_refusals(client: TestClient, question: dict[str, Any], status: int, words: str) -> None:
+    given = client.post("/api/channels", json={"picture": "s3", **question})
+    assert given.status_code == status
+    assert words in given.json()["detail"]
 
 
-@pytest.mark.real
-def test_on_a_photograph(real_data: Path) -> None:
-    model = cl.load(str(real_data / "weights" / "resnet18_imagenet.safetensors"))
-    result = cl.activations(
-        model, real_data / "dev" / "images" / "classic" / "cat_dog.jpg", layer="layer4", target="Egyptian cat"
-    )
-    assert result.maps.shape == (512, 7, 7)
-    best = result.maps[result.order[0]]
-    assert int(best.argmax()) // 7 >= 3  # the cat lies in the lower half
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ({"channel": 5000, "pictures": 2}, "no channel 5000 at layer4: it has 128"),
+        ({"channel": -1}, "channel"),
+        ({"channel": 0, "pictures": 100_000}, "pictures"),
+        ({"channel": 0, "layer": "layer9"}, "no layer 'layer9'"),
+        ({"channel": 0, "seed": -4}, "seed"),
+    ],
+)
+def test_refusals_of_top(client: TestClient, question: dict[str, Any], words: str) -> None:
+    given = client.post("/api/channels/top", json=question)
+    assert given.status_code == 422
+    assert words in given.json()["detail"]

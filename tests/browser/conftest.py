@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from camlucida.data.sources import open_dataset
+from camlucida.app.app_state import Page
+from camlucida.app.server import listen, server
+from camlucida.data.open import open_dataset
 from camlucida.models.load import load
-from camlucida.web.page import Page
-from camlucida.web.serving import listen, server
 
 FLAGS = [
     "--no-sandbox",

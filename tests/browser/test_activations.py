@@ -13,10 +13,10 @@ import torch
 from playwright.sync_api import expect
 
 import camlucida as cl
+from camlucida.app.app_state import Page
+from camlucida.app.routes import activations as room
+from camlucida.maps import max_scale, to_image_grid
 from camlucida.render.colours import apply_colormap
-from camlucida.tensors import max_scale, to_image_grid
-from camlucida.web.page import Page
-from camlucida.web.routes import activations as room
 
 PHONE = {"width": 390, "height": 844}
 OVER = ".activations dialog[open][data-drawn]"

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 import camlucida as cl
-from camlucida.tensors import to_image_grid
-from camlucida.web.page import Page
+from camlucida.app.app_state import Page
+from camlucida.maps import to_image_grid
 
 DRAWN = ".compare[data-drawn]"
 PHONE = {"width": 390, "height": 844}

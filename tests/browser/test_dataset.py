@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from camlucida import controls
-from camlucida.analysing import embed, mistakes
-from camlucida.data.sources import open_dataset
-from camlucida.evaluation import evaluate
+from camlucida.analysis import embed, mistakes
+from camlucida.app.app_state import Page
+from camlucida.data.open import open_dataset
+from camlucida.evaluation import baselines, evaluate
 from camlucida.models.load import load
-from camlucida.web.page import Page
 
 from .conftest import PHONE, served
 
@@ -36,7 +35,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Page]]
         data,
         methods=["grad_cam", "gradient"],
         metrics=["energy", "max_box_acc"],
-        controls=[one for one in controls.standard_controls() if one.name in ("random", "uniform")],
+        controls=[one for one in baselines.standard_controls() if one.name in ("random", "uniform")],
         limit=6,
         out=folder / "evaluation",
     )

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import camlucida as cl
+from camlucida.app.app_state import Page
 from camlucida.data.images import load_image
-from camlucida.data.sources import open_dataset
-from camlucida.web.page import Page
+from camlucida.data.open import open_dataset
 
 PHONE = {"width": 390, "height": 844}
 Open = Callable[..., Any]

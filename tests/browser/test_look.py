@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from camlucida import explain
-from camlucida.web.page import Page
+from camlucida.app.app_state import Page
 
 Open = Callable[..., Any]
 PHONE = {"width": 390, "height": 844}

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from camlucida import explain
+from camlucida.app.app_state import Page
+from camlucida.attribution.explanation import Explanation
 from camlucida.data import toybox
 from camlucida.data.datasets import Item, ListDataset
-from camlucida.explanation import Explanation
 from camlucida.models.load import load
 from camlucida.render.colours import NAN_COLOUR, apply_colormap, strength
 from camlucida.render.overlay import overlay
-from camlucida.web.page import Page
 
 LEVELS = 3
 """Grey levels that half floats, and rounding on a canvas, may cost."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from camlucida.app.app_state import Page
 from camlucida.data import toybox
-from camlucida.data.sources import open_dataset
+from camlucida.data.open import open_dataset
 from camlucida.models.load import load
-from camlucida.web.page import Page
 
 from .conftest import PHONE
 

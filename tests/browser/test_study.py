@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from camlucida.app.app_state import Page
 from camlucida.data.datasets import ToyboxDataset
-from camlucida.data.sources import open_dataset
+from camlucida.data.open import open_dataset
 from camlucida.data.toybox import Toybox
 from camlucida.evaluation import evaluate
 from camlucida.models.load import load
-from camlucida.studying import Study, make_study, results
-from camlucida.web.page import Page
+from camlucida.user_study import Study, make_study, results
 
 PHONE = {"width": 390, "height": 844}
 METHODS = ["grad_cam", "eigen_cam", "random_cam"]

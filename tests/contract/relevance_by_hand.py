@@ -106,7 +106,9 @@ def suffix(n: Any, a: Tensor, images: Tensor, rule: str) -> Tensor:
         return skip_rest(n, a, n.stem(images).relu().detach(), rule)
     if kind == "Tokens":
         return tokens_rest(n, a, tokens_middle(n, n.stem(images).detach())[1].detach(), rule)
-    return dense_relevance(n.head, stabilized(a.mean((1, 2))), rule) if kind == "ChannelsLast" else plain_rest(n, a, rule)
+    return (
+        dense_relevance(n.head, stabilized(a.mean((1, 2))), rule) if kind == "ChannelsLast" else plain_rest(n, a, rule)
+    )
 
 
 def whole_network(n: Any, stem: Tensor, rule: str) -> Tensor:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
 from camlucida.errors import CamlucidaError, MethodError, TargetError
 from camlucida.methods import Method
 from camlucida.methods.registry import PIXEL_GRADIENT_INPUTS
@@ -69,7 +69,9 @@ class TestMaps:
         assert result.dtype == (torch.float64 if dtype is torch.float64 else torch.float32)
         exact = maps(subject, method, images, subject.make().double(), signed=True, **parts)
         similarity = torch.cosine_similarity(result.double().flatten(1), exact.flatten(1))
-        nothing = (result == 0).flatten(1).all(1) & (exact == 0).flatten(1).all(1)  # guided gradients may all be cut off
+        nothing = (result == 0).flatten(1).all(1) & (exact == 0).flatten(1).all(
+            1
+        )  # guided gradients may all be cut off
         similarity = similarity.where(~nothing, 1)
         # On its way to the pixels a gradient passes every ReLU, and a rounded number may lie on its other side.
         in_half = 0.1 if PIXEL_GRADIENT_INPUTS & set(method.inputs) else 0.05

@@ -20,43 +20,43 @@ import pytest
 import torch
 
 import camlucida
-from camlucida.analysing import embed, mistakes
-from camlucida.analysing.calibration import calibration
-from camlucida.analysing.contrasts import group_differences
-from camlucida.attribution import attribute
-from camlucida.controls import standard_controls
+from camlucida.analysis import embed, mistakes
+from camlucida.analysis.calibration import calibration
+from camlucida.analysis.correct_vs_wrong import group_differences
+from camlucida.attribution.attribute import attribute
+from camlucida.attribution.explain import explain
 from camlucida.data import toybox
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset, sample_indices, subset
-from camlucida.data.sources import open_dataset
+from camlucida.data.open import open_dataset
 from camlucida.data.toybox import Toybox
 from camlucida.data.toybox.background import background, clutter
-from camlucida.engine.randomise import randomize_weights, stages
+from camlucida.engine.weight_randomization import randomize_weights, stages
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation import Evaluation, evaluate
+from camlucida.evaluation.baselines import standard_controls
+from camlucida.evaluation.benchmarks import analytic, designed, open_benchmark, scenes
+from camlucida.evaluation.benchmarks.mosaics import cell_mosaics, mosaics
+from camlucida.evaluation.metric_inputs import MetricInputs
+from camlucida.evaluation.model_input import ModelInput, look
 from camlucida.evaluation.statistics import resamples
-from camlucida.evidence import MetricInputs
-from camlucida.exact import analytic, designed, open_benchmark, scenes
-from camlucida.exact.mosaics import cell_mosaics, mosaics
-from camlucida.explaining import explain
-from camlucida.factorisation import concepts, factorise
+from camlucida.features.concepts import concepts, factorise
 from camlucida.methods import find, methods
-from camlucida.methods.parts.coalitions import shapley_coalitions
-from camlucida.methods.parts.masks import rise_masks
-from camlucida.methods.parts.variants import baseline_images, noisy
+from camlucida.methods.common.coalitions import shapley_coalitions
+from camlucida.methods.common.masks import rise_masks
+from camlucida.methods.common.perturbations import baseline_images, noisy
 from camlucida.metrics import metrics
-from camlucida.model_input import ModelInput, look
 from camlucida.models.load import load
-from camlucida.sanity_checks.steps import SanityInputs, _random_logits
+from camlucida.reliability import trust
+from camlucida.reliability.inputs import metric_inputs_of
+from camlucida.reliability.position_test import position_test, top_pixels
+from camlucida.reliability.similarity import noise_similarities, other_classes
+from camlucida.sanity_checks.perturbations import SanityInputs, _random_logits
 from camlucida.seeds import MAX_SEED, check_seed, generator, short_seed
-from camlucida.studying import Study, make_study, results
-from camlucida.studying.store import _is_swapped
 from camlucida.training import train
-from camlucida.training.splitting import split_dataset, stratified_split
-from camlucida.training.start import build_initial
-from camlucida.trusting import trust
-from camlucida.trusting.agreement import noise_similarities, other_classes
-from camlucida.trusting.asking import metric_inputs_of
-from camlucida.trusting.place import position_test, top_pixels
+from camlucida.training.initial_model import build_initial
+from camlucida.training.split import split_dataset, stratified_split
+from camlucida.user_study import Study, make_study, results
+from camlucida.user_study.study import _is_swapped
 
 SEEDS = (0, 1, 2)
 CATS = tuple(toybox.scene(i, kinds=["cat"], size=48).picture() for i in range(3))
@@ -163,7 +163,9 @@ def run_trust(seed: int, image: Any = CATS[0]) -> list[float]:
 
 DRAWN: dict[str, Callable[[int, Path], Any]] = {
     "analysing.calibration.calibration": lambda seed, _: confidence(seed),
-    "analysing.contrasts.contrasts": lambda seed, _: group_differences("abc", NUMBERS[:, :3], NUMBERS[:, 3] < 0.5, seed),
+    "analysing.contrasts.contrasts": lambda seed, _: group_differences(
+        "abc", NUMBERS[:, :3], NUMBERS[:, 3] < 0.5, seed
+    ),
     "analysing.embeddings.embed": lambda seed, _: [
         row["picture"] for row in embed(net(), tiny(), way="pca", limit=4, seed=seed).rows
     ],
@@ -211,9 +213,7 @@ DRAWN: dict[str, Callable[[int, Path], Any]] = {
     "methods.parts.coalitions.shapley_coalitions": lambda seed, _: shapley_coalitions(20, 30, seed)[0],
     "methods.parts.masks.rise_masks": lambda seed, _: rise_masks((9, 7), 6, 3, 0.5, seed)(torch.arange(6)),
     "methods.parts.variants.noisy": lambda seed, _: noisy(torch.eye(4)[None, None], 3, 1.0, seed)(torch.arange(3)),
-    "methods.parts.variants.baseline_pictures": lambda seed, _: baseline_images(
-        torch.zeros(1, 1, 4, 4), "noise", seed
-    ),
+    "methods.parts.variants.baseline_pictures": lambda seed, _: baseline_images(torch.zeros(1, 1, 4, 4), "noise", seed),
     "seeds.generator": lambda seed, _: torch.rand(3, generator=generator(seed)),
     "studying.making.make_study": lambda seed, path: collect_trials(study(seed, path)),
     "studying.results.results": lambda seed, path: [
@@ -242,7 +242,7 @@ def seeded() -> set[str]:
     """Every public function and method of the library with a parameter `seed`."""
     names = set()
     for module in pkgutil.walk_packages(camlucida.__path__, "camlucida."):
-        if module.name.startswith(("camlucida.cli", "camlucida.web")) or module.name.endswith("__main__"):
+        if module.name.startswith(("camlucida.cli", "camlucida.app")) or module.name.endswith("__main__"):
             continue
         for name, value in vars(importlib.import_module(module.name)).items():
             if getattr(value, "__module__", "") != module.name or name.startswith("_"):
@@ -429,7 +429,9 @@ def test_trust_breaks_ties_by_the_seed() -> None:
     assert not torch.equal(masks[0], masks[2])
     marked = []
     for seed in (0, 0, 1):
-        tested = position_test(sight(seed, "a"), torch.nn.functional.one_hot(torch.arange(96) % 2, 96).double(), n_transforms=32)
+        tested = position_test(
+            sight(seed, "a"), torch.nn.functional.one_hot(torch.arange(96) % 2, 96).double(), n_transforms=32
+        )
         assert tested is not None
         marked.append(tested.highlighted)
     assert torch.equal(marked[0], marked[1])

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from camlucida.cli import main
-from camlucida.data.checking import DatasetCheck, check_dataset
+from camlucida.data.check import DatasetCheck, check_dataset
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset, folder
 from camlucida.data.duplicates import MAX_HAMMING_DISTANCE, _close_pairs, near_duplicates
-from camlucida.data.inspecting import dhash, inspect_image
-from camlucida.data.sources import open_dataset
+from camlucida.data.inspect_image import dhash, inspect_image
+from camlucida.data.open import open_dataset
 from camlucida.data.toybox import Toybox
 
 Write = Callable[..., Path]
@@ -188,7 +188,12 @@ def test_every_close_pair_is_found() -> None:
     base = rng.integers(0, 2**63, 60).astype(np.uint64)
     flips = [sum(1 << int(bit) for bit in rng.choice(64, size=k % 12, replace=False)) for k in range(60)]
     hashes = np.concatenate([base, base ^ np.array(flips, dtype=np.uint64)])
-    slow = {(a, b) for b in range(120) for a in range(b) if bin(int(hashes[a]) ^ int(hashes[b])).count("1") <= MAX_HAMMING_DISTANCE}
+    slow = {
+        (a, b)
+        for b in range(120)
+        for a in range(b)
+        if bin(int(hashes[a]) ^ int(hashes[b])).count("1") <= MAX_HAMMING_DISTANCE
+    }
     assert set(_close_pairs(hashes)) == slow
     assert len(slow) >= 40
 
@@ -207,7 +212,9 @@ def test_on_photographs(real_data: Path) -> None:
     assert near_duplicates(looks) == []
     for change in (_half, _hard, _light, _grey):
         copies = [inspect_image(change(file)) for file in files]
-        found = {one for group in near_duplicates(looks + copies) for one in group if one < count and one + count in group}
+        found = {
+            one for group in near_duplicates(looks + copies) for one in group if one < count and one + count in group
+        }
         assert len(found) >= 0.94 * count, change
 
 

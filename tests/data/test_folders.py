@@ -15,8 +15,8 @@ import pytest
 import camlucida as cl
 from camlucida.data.datasets import folder, items_without_files
 from camlucida.data.images import load_image
-from camlucida.data.places import RemotePath
-from camlucida.data.sources import open_dataset
+from camlucida.data.location import RemotePath
+from camlucida.data.open import open_dataset
 from camlucida.errors import DataError, ImageError, MissingExtra
 
 Write = Callable[..., Path]

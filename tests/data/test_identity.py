@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camlucida.data.checking import check_dataset
+from camlucida.data.check import check_dataset
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset, dataset_hash, subset
 from camlucida.data.folders import folder
 from camlucida.data.identity import content_stamp
-from camlucida.data.places import RemotePath
-from camlucida.data.sources import open_dataset
+from camlucida.data.location import RemotePath
+from camlucida.data.open import open_dataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError
 
@@ -155,7 +155,9 @@ def test_scenes_are_what_is_drawn() -> None:
         )
     }
     assert len(hashes) == 5
-    assert dataset_hash(subset(ToyboxDataset(Toybox(3)), [0, 1]), range(2)) == dataset_hash(ToyboxDataset(Toybox(3)), range(2))
+    assert dataset_hash(subset(ToyboxDataset(Toybox(3)), [0, 1]), range(2)) == dataset_hash(
+        ToyboxDataset(Toybox(3)), range(2)
+    )
 
 
 def test_stamps_of_sources(tmp_path: Path) -> None:

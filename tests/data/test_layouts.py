@@ -18,7 +18,7 @@ from torchvision.datasets import OxfordIIITPet, VOCDetection
 from camlucida.cli import main
 from camlucida.data.datasets import Item, dataset_hash, items_without_files
 from camlucida.data.images import load_image
-from camlucida.data.sources import open_dataset
+from camlucida.data.open import open_dataset
 from camlucida.errors import DataError, MissingExtra
 
 Write = Callable[..., Path]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from camlucida.data.run_lengths import decode_rle, mask_from_polygon, mask_from_rle
+from camlucida.data.coco_masks import decode_rle, mask_from_polygon, mask_from_rle
 from camlucida.errors import DataError
 
 THEIRS = [

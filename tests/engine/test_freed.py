@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
 
 
 class Trainer:

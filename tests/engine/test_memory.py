@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from camlucida import attribute
 from camlucida.engine import candidates, copy_of, default_layer, influence
-from camlucida.engine.batch import batch_axes
+from camlucida.engine.batch_axes import batch_axes
 
 
 class Alive(TorchDispatchMode):

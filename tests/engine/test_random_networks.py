@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
 
 RANDOM = settings(
     max_examples=int(os.environ.get("CAMLUCIDA_EXAMPLES", "20")),

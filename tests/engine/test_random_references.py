@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
 from camlucida.engine import copy_of, trace
 from camlucida.errors import ModelError
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
 from camlucida.engine import copy_of, trace
 from camlucida.errors import ModelError
 

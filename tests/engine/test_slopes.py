@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from camlucida.attribution.competing_classes import competing_classes, own_class
 from camlucida.engine import copy_of, resolve, trace
-from camlucida.rivals import competing_classes, own_class
 from camlucida.targets import Contrast, Counterfactual, Logit, LogProbability, Probability
 
 

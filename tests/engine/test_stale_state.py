@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
 from camlucida.engine import copy_of, trace
 
 

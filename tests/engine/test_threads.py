@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
 from camlucida.engine import copy_of
 from camlucida.errors import CamlucidaError, LayerError, TargetError
 

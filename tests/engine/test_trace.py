@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from camlucida.engine import LayerTrace, Trace, copy_of, layout, resolve, structure, trace
+from camlucida.engine import LayerTrace, Trace, copy_of, layout, nested, resolve, trace
 from camlucida.errors import LayerError
 
 Check = Callable[..., LayerTrace]
@@ -24,11 +24,11 @@ Check = Callable[..., LayerTrace]
 
 def first(output: Any) -> Tensor:
     """The first class's score, wherever the network puts its scores."""
-    return next(t for _, t in structure.tensors(output))[:, 0]
+    return next(t for _, t in nested.tensors(output))[:, 0]
 
 
 def all_values(output: Any) -> Tensor:
-    return torch.cat([t.flatten() for _, t in structure.tensors(output)])
+    return torch.cat([t.flatten() for _, t in nested.tensors(output)])
 
 
 def traced(network: nn.Module, inputs: Any, *names: str) -> Trace:
@@ -100,7 +100,7 @@ def _with(output: Any, part: Any, tensor: Tensor) -> Any:
 
 
 def _row(output: Any, n: int, variants: int) -> Tensor:
-    rows = [t for _, t in structure.tensors(output)]
+    rows = [t for _, t in nested.tensors(output)]
     assert all(len(t) == variants for t in rows)
     return torch.cat([t[n].flatten() for t in rows])
 
@@ -926,7 +926,9 @@ def test_half_precision(dtype: torch.dtype) -> None:
     (result,) = slopes(run, first(run.output)[None])
     assert result.dtype == run.layers[0].activations.dtype == torch.float32
     assert result.isfinite().all()
-    maps = [(g * r.layers[0].activations).sum((0, 2)) for g, r in zip((result, expected), (run, reference), strict=True)]
+    maps = [
+        (g * r.layers[0].activations).sum((0, 2)) for g, r in zip((result, expected), (run, reference), strict=True)
+    ]
     # Not place by place: where an activation is nearly zero, rounding switches a ReLU on or off.
     similarity = torch.cosine_similarity(maps[0].flatten(), maps[1].flatten(), 0)
     torch.testing.assert_close(similarity, torch.ones(()), rtol=0, atol=0.01)

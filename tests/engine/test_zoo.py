@@ -17,7 +17,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from camlucida.engine import LayerTrace, copy_of, default_layer, resolve, structure, trace
+from camlucida.engine import LayerTrace, copy_of, default_layer, nested, resolve, trace
 from camlucida.methods import find
 
 
@@ -158,7 +158,7 @@ def by_autograd(
         def hook(_module: nn.Module, _args: Any, output: Any) -> Any:
             old = first_tensor(output)
             kept[name] = old.clone() if old.requires_grad else old.clone().requires_grad_()
-            return structure.replace_tensor(output, old, kept[name].clone())
+            return nested.replace_tensor(output, old, kept[name].clone())
 
         return hook
 
@@ -178,7 +178,7 @@ def by_hook(network: nn.Module, images: Tensor, found: LayerTrace, variants: Ten
 
     def hook(_module: nn.Module, _args: Any, output: Any) -> Any:
         old = first_tensor(output)
-        return structure.replace_tensor(output, old, found.layout.from_grid(variants, old))
+        return nested.replace_tensor(output, old, found.layout.from_grid(variants, old))
 
     handle = network.get_submodule(found.layer.name).register_forward_hook(hook)
     try:
@@ -189,7 +189,7 @@ def by_hook(network: nn.Module, images: Tensor, found: LayerTrace, variants: Ten
 
 
 def first_tensor(output: Any) -> Tensor:
-    return next(t for _, t in structure.tensors(output) if t.ndim >= 3)
+    return next(t for _, t in nested.tensors(output) if t.ndim >= 3)
 
 
 # --- transformers: outputs are objects ----------------------------------------------------------------------

@@ -14,11 +14,11 @@ import camlucida as cl
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset, sample_indices, subset
 from camlucida.data.toybox import Toybox
 from camlucida.evaluation import Evaluation, evaluate
-from camlucida.evaluation.belonging import mismatch, other_images, weights_mismatch
-from camlucida.evaluation.run import Plan, explainers_of
+from camlucida.evaluation.evaluate import Plan, explainers_of
+from camlucida.evaluation.model_input import look
+from camlucida.evaluation.provenance import mismatch, other_images, weights_mismatch
 from camlucida.evaluation.statistics import resamples
 from camlucida.metrics import find
-from camlucida.model_input import look
 from camlucida.models.load import load
 
 SCENES = ToyboxDataset(Toybox(6, seed=3, objects=2))

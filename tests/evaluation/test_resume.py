@@ -13,17 +13,17 @@ import pytest
 
 import camlucida as cl
 from camlucida._locks import locked
-from camlucida.analysing import embed, film, mistakes
-from camlucida.analysing.embeddings import PROJECTION_FILE, PROJECTION_RECORD, StoredFeatures, read_projection
+from camlucida.analysis import embed, film, mistakes
+from camlucida.analysis.embeddings import PROJECTION_FILE, PROJECTION_RECORD, StoredFeatures, read_projection
+from camlucida.app.app_state import Page
 from camlucida.data import toybox
 from camlucida.data.folders import folder
 from camlucida.errors import DataError
 from camlucida.evaluation import Evaluation, evaluate
-from camlucida.evaluation.run import PART_IMAGES
+from camlucida.evaluation.evaluate import PART_IMAGES
 from camlucida.evaluation.store import Store
 from camlucida.sanity_checks import sanity
 from camlucida.training import state
-from camlucida.web.page import Page
 
 Run = Callable[[Any, Path], Any]
 COUNT = 5
@@ -69,7 +69,9 @@ def reboxed(root: Path) -> None:
 
 @pytest.mark.parametrize("change", [replaced, relabelled, reboxed])
 @pytest.mark.parametrize("name", RUNS)
-def test_a_change_of_the_data_is_reported(name: str, change: Callable[[Path], None], photos: Path, tmp_path: Path) -> None:
+def test_a_change_of_the_data_is_reported(
+    name: str, change: Callable[[Path], None], photos: Path, tmp_path: Path
+) -> None:
     run, boxes = RUNS[name], photos.parent / "boxes.csv"
     run(folder(photos, boxes), tmp_path / "run")
     run(folder(photos, boxes), tmp_path / "run")  # nothing changed: it goes on
@@ -93,8 +95,8 @@ def test_what_keeps_nothing_sees_the_new_image(photos: Path) -> None:
 
 
 def test_the_page_rereads_changed_data(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("camlucida.web.runs.LEAST_S", 0.0)
-    monkeypatch.setattr("camlucida.web.runs.RATIO", 0.0)
+    monkeypatch.setattr("camlucida.app.analysis_runs.LEAST_S", 0.0)
+    monkeypatch.setattr("camlucida.app.analysis_runs.RATIO", 0.0)
     evaluate("toybox", folder(photos), metrics=["entropy"], out=photos.parent / "given")
     page = Page([cl.load("toybox")], folder(photos), (photos.parent / "given",))
 
@@ -167,7 +169,9 @@ def test_no_flipped_bit_is_read(at: float, photos: Path, tmp_path: Path) -> None
     "damage", [*DAMAGE, lambda _: b"[]", lambda _: b"{}", lambda _: b'{"plan": 3}', lambda _: b"\xff"]
 )
 @pytest.mark.parametrize("name", RUNS)
-def test_a_damaged_record_is_reported(name: str, damage: Callable[[bytes], bytes], photos: Path, tmp_path: Path) -> None:
+def test_a_damaged_record_is_reported(
+    name: str, damage: Callable[[bytes], bytes], photos: Path, tmp_path: Path
+) -> None:
     RUNS[name](folder(photos), tmp_path / "run")
     record = tmp_path / "run/run.json"
     record.write_bytes(damage(record.read_bytes()))

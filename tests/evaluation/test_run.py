@@ -15,12 +15,12 @@ from PIL import Image
 from torch.testing import assert_close
 
 import camlucida as cl
-from camlucida.controls import Control
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset, folder
 from camlucida.data.toybox import CLASSES, Toybox
 from camlucida.errors import DataError, MethodError, MetricError, TargetError
 from camlucida.evaluation import Evaluation, evaluate
-from camlucida.evaluation.run import PART_IMAGES, outputs_of
+from camlucida.evaluation.baselines import Control
+from camlucida.evaluation.evaluate import PART_IMAGES, outputs_of
 
 SCENES = ToyboxDataset(Toybox(11, seed=3, objects=2))
 
@@ -175,7 +175,10 @@ def test_a_limit_is_drawn_not_cut_off(tmp_path: Path) -> None:
     index = found.column("energy", "grad_cam").index.tolist()
     assert len(set(index)) == 6
     assert max(index) > 6
-    assert run(tmp_path / "b", ToyboxDataset(Toybox(40)), limit=6, seed=2).column("energy", "grad_cam").index.tolist() == index
+    assert (
+        run(tmp_path / "b", ToyboxDataset(Toybox(40)), limit=6, seed=2).column("energy", "grad_cam").index.tolist()
+        == index
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from camlucida.data.datasets import ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError, LayerError, MethodError
 from camlucida.evaluation import Evaluation, evaluate
-from camlucida.evaluation.comparing import holm_corrected
+from camlucida.evaluation.comparison import holm_corrected
 from camlucida.evaluation.recipes import last_convolutions, recipe
 from camlucida.evaluation.records import aggregate, aggregate_draws
 from camlucida.evaluation.statistics import (
@@ -268,7 +268,11 @@ def test_metrics_that_agree_and_that_do_not(tmp_path: Path) -> None:
 
 def test_pooled_numbers_are_drawn_again_as_they_are_defined(tmp_path: Path) -> None:
     found = evaluate(
-        "toybox", ToyboxDataset(Toybox(9, seed=5)), methods=["grad_cam"], metrics=["max_box_acc_v2", "pxap"], out=tmp_path
+        "toybox",
+        ToyboxDataset(Toybox(9, seed=5)),
+        methods=["grad_cam"],
+        metrics=["max_box_acc_v2", "pxap"],
+        out=tmp_path,
     )
     drawn = next(iter(resamples(9, 25)))
     for metric in ("max_box_acc_v2", "pxap"):
@@ -335,7 +339,11 @@ def test_cam_and_grad_cam_are_one_map_and_no_one_wins(tmp_path: Path) -> None:
 
 def test_differing_maps_are_reported(tmp_path: Path) -> None:
     found = evaluate(
-        "toybox", ToyboxDataset(Toybox(4)), methods=["grad_cam", "gradient"], compared=[("grad_cam", "gradient")], out=tmp_path
+        "toybox",
+        ToyboxDataset(Toybox(4)),
+        methods=["grad_cam", "gradient"],
+        compared=[("grad_cam", "gradient")],
+        out=tmp_path,
     )
     (alike,) = found.map_similarities
     assert not alike.same_map

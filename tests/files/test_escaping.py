@@ -18,7 +18,7 @@ from rich.text import Text
 import camlucida
 from camlucida._escaping import csv_cell, csv_text, plain_cell, printable
 from camlucida.cli.terminal import Terminal
-from camlucida.report.rendering import write_page
+from camlucida.report.templates import write_page
 
 ROOT = Path(camlucida.__file__).parent
 EVIL = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "'=1", "''-x"]
@@ -143,7 +143,7 @@ def test_every_command_prints_by_that_terminal() -> None:
 
 def test_a_report_shows_marks_as_escapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     template = "<p>{{ name }}</p>{{ name | upper }}{{ markup | safe }}{{ 3 }}"
-    monkeypatch.setattr("camlucida.report.rendering.text_of", lambda name: template if name == "t" else "")
+    monkeypatch.setattr("camlucida.report.templates.text_of", lambda name: template if name == "t" else "")
     name = "".join(MARKS) + "<b>&"
     file = write_page(tmp_path / "page.html", "t", {"name": name, "markup": f"<i>{MARKS[5]}\n</i>"})
     text = file.read_text("utf-8")

@@ -99,7 +99,9 @@ def images() -> Tensor:
     return _numbers(2, 3, 6, 10, seed=42)
 
 
-def _capture_by_hook(network: nn.Module, inputs: Tensor, score: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+def _capture_by_hook(
+    network: nn.Module, inputs: Tensor, score: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
     kept: list[Tensor] = []
 
     def hook(_: nn.Module, __: object, output: Tensor) -> Tensor:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
+from camlucida.attribution.outputs import class_scores
 from camlucida.engine import NetworkSuffix, copy_of, gap_linear_head, resolve, trace
 from camlucida.methods.ablation_cam import ablation_cam
-from camlucida.outputs import class_scores
 
 Make = Callable[..., nn.Module]
 

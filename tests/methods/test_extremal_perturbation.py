@@ -11,15 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution import attribute, attributions
+from camlucida.attribution.attribute import attribute, attributions
+from camlucida.attribution.request import AttributionRequest
 from camlucida.data import toybox
 from camlucida.errors import MethodError
 from camlucida.methods import find
-from camlucida.methods.parts.fills import infill_image
-from camlucida.methods.parts.smooth_masks import area_gradient, parameter_grid, smooth_mask
+from camlucida.methods.common.area_masks import area_gradient, parameter_grid, smooth_mask
+from camlucida.methods.common.infill import infill_image
 from camlucida.models.load import load
 from camlucida.models.model import Model
-from camlucida.request import AttributionRequest
 
 
 def test_the_smooth_maximum_per_position() -> None:
@@ -75,9 +75,7 @@ def test_finds_the_only_place_that_counts() -> None:
     image = torch.zeros(1, 3, 32, 32)
     image[..., ::2, ::2] = 1  # fine, so that a blur takes it away everywhere
     for target, (y, x) in ((0, (8.5, 18.5)), (1, (24.5, 6.5))):
-        heat = attribute(Spot(), image, target=target, method="extremal_perturbation", areas=(0.06,), infill="mean")[
-            0
-        ]
+        heat = attribute(Spot(), image, target=target, method="extremal_perturbation", areas=(0.06,), infill="mean")[0]
         assert 0.04 < float(heat.mean()) < 0.09
         share = heat / heat.sum()
         assert abs(float((share.sum(1) * torch.arange(32)).sum()) - y) < 1.5

@@ -10,14 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution import attribute, attributions
+from camlucida.attribution.attribute import attribute, attributions
+from camlucida.attribution.request import AttributionRequest
 from camlucida.engine import copy_of
-from camlucida.engine.biases import bias_gradients
-from camlucida.engine.pictures import InputVariants
+from camlucida.engine.backward.bias_gradients import bias_gradients
+from camlucida.engine.input_variants import InputVariants
 from camlucida.errors import MethodError
 from camlucida.methods import find
 from camlucida.models.model import Model
-from camlucida.request import AttributionRequest
 
 Make = Callable[..., nn.Module]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
 from camlucida.methods.hires_cam import hires_cam
 
 
@@ -54,9 +54,7 @@ def test_adds_up_to_the_score_without_biases(stacked: Callable[..., nn.Module], 
     assert_close(result.sum((1, 2)), network(images)[:, 2].detach())
 
 
-def test_differs_from_grad_cam_where_the_gradient_varies(
-    stacked: Callable[..., nn.Module], images: Tensor
-) -> None:
+def test_differs_from_grad_cam_where_the_gradient_varies(stacked: Callable[..., nn.Module], images: Tensor) -> None:
     network = stacked()
     hires = attribute(network, images, target=0, layer="features", method="hires_cam")
     grad = attribute(network, images, target=0, layer="features", signed=True)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution import attribute, attributions
+from camlucida.attribution.attribute import attribute, attributions
+from camlucida.attribution.request import AttributionRequest
 from camlucida.errors import MethodError
 from camlucida.methods import find
-from camlucida.methods.parts.variants import gauss_legendre
+from camlucida.methods.common.perturbations import gauss_legendre
 from camlucida.models.model import Model
-from camlucida.request import AttributionRequest
 
 Make = Callable[..., nn.Module]
 

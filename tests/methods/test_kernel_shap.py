@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
 from camlucida.errors import MethodError
+from camlucida.methods.common.coalitions import shapley_coalitions, shapley_values
+from camlucida.methods.common.infill import infill_image
+from camlucida.methods.common.superpixels import segment_images
 from camlucida.methods.kernel_shap import kernel_shap
-from camlucida.methods.parts.coalitions import shapley_coalitions, shapley_values
-from camlucida.methods.parts.fills import infill_image
-from camlucida.methods.parts.superpixels import segment_images
 
 
 def run(network: nn.Module, images: Tensor, **options: Any) -> tuple[Tensor, dict[str, Tensor]]:

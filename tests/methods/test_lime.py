@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
 from camlucida.errors import MethodError
+from camlucida.methods.common.coalitions import ridge
+from camlucida.methods.common.superpixels import segment_images
 from camlucida.methods.lime import lime
-from camlucida.methods.parts.coalitions import ridge
-from camlucida.methods.parts.superpixels import segment_images
 
 
 class Linear(nn.Module):

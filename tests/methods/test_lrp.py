@@ -1,4 +1,4 @@
-"""Is LRP the papers', and does it add up? The rules themselves are tested in `tests/engine/test_relevance.py`."""
+"""Is LRP the papers', and does it add up? The rules themselves are tested in `tests/engine/backward/test_lrp.py`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from torch import Tensor, nn
 from torch.autograd.functional import jacobian
 from torch.testing import assert_close
 
-from camlucida.attribution import attribute, attributions
+from camlucida.attribution.attribute import attribute, attributions
+from camlucida.attribution.request import AttributionRequest
 from camlucida.errors import MethodError
 from camlucida.methods import find
 from camlucida.models.model import Model
-from camlucida.request import AttributionRequest
 
 Make = Callable[..., nn.Module]
 
 RULES = ["composite", "epsilon", "gamma", "z_plus"]
 
 
-def reference(network: nn.Module, image: Tensor, k: int, rule: str, epsilon: float, gamma: float) -> tuple[Tensor, float]:
+def reference(
+    network: nn.Module, image: Tensor, k: int, rule: str, epsilon: float, gamma: float
+) -> tuple[Tensor, float]:
     """(relevance of the pixels, what the biases and epsilon kept), layer by layer from matrices, for a `Stacked`."""
     layers = [*network.requires_grad_(False).features, *network.rest, *network.hidden]  # type: ignore[misc]
     values = [image[None]]
@@ -64,7 +66,9 @@ def test_equals_the_reference(stacked: Make, images: Tensor, rule: str, bias: bo
     for k in range(4):
         expected = [reference(network, image, k, rule, 1e-12, 0.3) for image in images]
         requested = (find("lrp"), options | {"reduce": "sum"})
-        result = attributions(Model(network), images, AttributionRequest(targets=[k], layers=[None], methods=[requested]))
+        result = attributions(
+            Model(network), images, AttributionRequest(targets=[k], layers=[None], methods=[requested])
+        )
         ((((map_,),),), (((notes,),),)) = result.maps, result.notes
         assert_close(map_, torch.stack([relevance.sum(0) for relevance, _ in expected]))
         kept = torch.tensor([kept for _, kept in expected], dtype=torch.float64)

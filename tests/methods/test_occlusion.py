@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
 from camlucida.errors import MethodError
-from camlucida.methods.parts.fills import infill_image
+from camlucida.methods.common.infill import infill_image
 
 
 class Linear(nn.Module):

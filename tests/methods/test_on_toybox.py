@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
 from camlucida.data import toybox
 from camlucida.models.load import load
 

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution import attribute, attributions
+from camlucida.attribution.attribute import attribute, attributions
+from camlucida.attribution.request import AttributionRequest
 from camlucida.errors import MethodError
 from camlucida.methods import find
 from camlucida.models.model import Model
-from camlucida.request import AttributionRequest
 
 Make = Callable[..., nn.Module]
 

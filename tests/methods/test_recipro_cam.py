@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
 
 Make = Callable[..., nn.Module]
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
 from camlucida.errors import MethodError
-from camlucida.methods.parts.masks import rise_masks
+from camlucida.methods.common.masks import rise_masks
 from camlucida.methods.rise import rise
 
 

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
 from camlucida.errors import MethodError
-from camlucida.methods.parts.score_masks import channel_masks
+from camlucida.methods.common.score_cam_masks import channel_masks
 
 Make = Callable[..., nn.Module]
 
@@ -32,7 +32,9 @@ def reference(network: nn.Module, images: Tensor, target: int, softmax: bool, ba
         for image in images:
             activations = network.get_submodule("features")(image[None])[0].clone()
             black = float(network(torch.zeros_like(image)[None])[0, target]) if baseline == "black" else 0.0
-            contribution = [float(network((image * reference_mask(a, (6, 10)))[None])[0, target]) - black for a in activations]
+            contribution = [
+                float(network((image * reference_mask(a, (6, 10)))[None])[0, target]) - black for a in activations
+            ]
             weights = torch.tensor(contribution, dtype=torch.float64)
             weights = weights.exp() / weights.exp().sum() if softmax else weights
             maps.append(sum(w * a for w, a in zip(weights, activations, strict=True)))

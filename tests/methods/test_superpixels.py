@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from camlucida.errors import MethodError
+from camlucida.maps import gaussian_blur
 from camlucida.methods import find
-from camlucida.methods.parts.fills import infill_image
-from camlucida.methods.parts.superpixels import COMPACTNESS, N_ITERATIONS, segment_images
-from camlucida.tensors import gaussian_blur
+from camlucida.methods.common.infill import infill_image
+from camlucida.methods.common.superpixels import COMPACTNESS, N_ITERATIONS, segment_images
 
 
 def reference(picture: Tensor, rows: int, columns: int) -> list[list[int]]:

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from camlucida.errors import MetricError
 from camlucida.metrics import max_box_acc, max_box_acc_v2
-from camlucida.metrics.parts.box_curves import choe2020_curve, image_curve, max_box_acc_reduction, minmax_scale
+from camlucida.metrics.common.box_curves import choe2020_curve, image_curve, max_box_acc_reduction, minmax_scale
 
 cv2 = pytest.importorskip("cv2")
 
@@ -156,7 +156,11 @@ def test_accuracy_uses_one_threshold_for_all_images() -> None:
 @pytest.mark.parametrize("overlap", [0.3, 0.5, 0.7])
 def test_an_overlap_that_is_just_met_counts_when_read_back(overlap: float) -> None:
     kept = torch.tensor([[overlap]], dtype=torch.float32).double()  # as the table keeps curves
-    assert max_box_acc_reduction([overlap])(kept) == 1 == max_box_acc_reduction([overlap])(torch.tensor([[overlap]], dtype=torch.float64))
+    assert (
+        max_box_acc_reduction([overlap])(kept)
+        == 1
+        == max_box_acc_reduction([overlap])(torch.tensor([[overlap]], dtype=torch.float64))
+    )
     assert max_box_acc_reduction([overlap])(torch.tensor([[round(overlap * 375000) - 1]]).double() / 375000) == 0
 
 

@@ -23,7 +23,11 @@ OPTIONAL = ("saco", "aopc")
 
 def test_the_standard_report_takes_700_forwards_at_most(tmp_path: Path) -> None:
     found = evaluate(
-        "toybox", ToyboxDataset(Toybox(1, objects=2)), methods=["grad_cam"], metrics=list(metrics()), out=tmp_path / "run"
+        "toybox",
+        ToyboxDataset(Toybox(1, objects=2)),
+        methods=["grad_cam"],
+        metrics=list(metrics()),
+        out=tmp_path / "run",
     )
     rows = pyarrow.parquet.read_table(found.path / "results.parquet").to_pylist()
     assert not any(row.get("error") for row in rows)

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 import camlucida as cl
+from camlucida.attribution.explanation import Explanation
 from camlucida.data import toybox
 from camlucida.data.datasets import Item, ListDataset
-from camlucida.explanation import Explanation
 from camlucida.metrics.infidelity import _squares, _sums_inside, infidelity
 from camlucida.metrics.saco import saco
 from camlucida.render.palettes import DEFAULT_COLORMAP
@@ -126,7 +126,7 @@ def test_the_scale_is_that_of_the_colours(
         drawn.update(kwargs, heat=heat)
         return image
 
-    monkeypatch.setattr("camlucida.explanation.panel", recorded)
+    monkeypatch.setattr("camlucida.attribution.explanation.panel", recorded)
     signed.panel(colormap=colormap)
     low, high = drawn["scale"]
     heat, raw = drawn["heat"], signed.landed

@@ -33,9 +33,9 @@ from camlucida.metrics import (
     sensitivity_n,
     single_deletion,
 )
-from camlucida.metrics.parts.imputation import impute
-from camlucida.metrics.parts.ranking import ranks
-from camlucida.metrics.parts.substrates import image, pixel_remover, rise_kernel
+from camlucida.metrics.common.imputation import impute
+from camlucida.metrics.common.infill import image, pixel_remover, rise_kernel
+from camlucida.metrics.common.ranking import ranks
 
 SIDE = 28
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])

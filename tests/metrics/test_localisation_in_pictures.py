@@ -11,10 +11,10 @@ from torch.testing import assert_close
 
 import camlucida as cl
 from camlucida.data.datasets import Item
-from camlucida.evidence import MethodExplainer, MetricInputs
+from camlucida.evaluation.metric_inputs import MethodExplainer, MetricInputs
+from camlucida.evaluation.model_input import prepare_input
 from camlucida.methods import find
 from camlucida.metrics.registry import METRIC_INPUTS
-from camlucida.model_input import prepare_input
 
 NAMES = ("blue", "green", "red")
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch.testing import assert_close
 
 from camlucida.errors import MetricError
-from camlucida.metrics.parts import regions
-from camlucida.metrics.parts.regions import (
+from camlucida.metrics.common import regions
+from camlucida.metrics.common.regions import (
     component_boxes,
     components,
     components_by_level,

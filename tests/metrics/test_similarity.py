@@ -10,8 +10,8 @@ from scipy.stats import pearsonr, rankdata, spearmanr
 from torch import Tensor
 from torch.testing import assert_close
 
-from camlucida.metrics.parts.similarity import hog, ssim
-from camlucida.tensors import pearson, ranks, spearman
+from camlucida.maps import pearson, ranks, spearman
+from camlucida.metrics.common.similarity import hog, ssim
 
 
 @pytest.fixture

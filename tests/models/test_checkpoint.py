@@ -18,8 +18,8 @@ from torchvision import models as zoo
 
 import camlucida as cl
 from camlucida.errors import ModelError
-from camlucida.models.toybox import load_network
-from camlucida.models.toybox_nets import ToyResNet
+from camlucida.models.toybox_networks import ToyResNet
+from camlucida.models.toybox_weights import load_network
 
 TOYBOX = "toybox:resnet"
 IMAGENET = "squeezenet1_1"
@@ -78,7 +78,7 @@ def test_the_architecture_may_come_from_anywhere() -> None:
     network = shaken(ToyResNet(classes=4))
     torch.save(network.state_dict(), "run.pth")
     Path("mine.py").write_text(
-        "from camlucida.models.toybox_nets import ToyResNet\n\ndef net():\n    return ToyResNet(classes=4)\n"
+        "from camlucida.models.toybox_networks import ToyResNet\n\ndef net():\n    return ToyResNet(classes=4)\n"
     )
     same(cl.load("run.pth", arch="python:mine.py:net"), network)
     same(cl.load(Path("run.pth"), arch=TOYBOX), network)

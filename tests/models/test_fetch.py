@@ -15,14 +15,14 @@ from torchvision import models as zoo
 
 import camlucida as cl
 from camlucida.errors import ModelError
-from camlucida.models import fetch
+from camlucida.models import download
 from camlucida.models.torchvision_models import classifier_names, get_weights
 
 NAMES = ("squeezenet1_1", "mobilenet_v3_small", "mnasnet0_5")
 
 
 def place(name: str, wanted: str = "") -> Path:
-    path = fetch.weights_folder() / Path(get_weights(name, wanted).url).name
+    path = download.weights_folder() / Path(get_weights(name, wanted).url).name
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -115,7 +115,7 @@ def test_offline_is_one_sentence_at_once() -> None:
 def test_offline_is_found_out_by_asking(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without being told: one attempt to connect, no download, no retries."""
     monkeypatch.delenv("CAMLUCIDA_OFFLINE")
-    monkeypatch.setattr(fetch, "getproxies", dict)
+    monkeypatch.setattr(download, "getproxies", dict)
     asked: list[tuple[Any, ...]] = []
 
     def create_connection(address: tuple[str, int], timeout: float) -> socket.socket:
@@ -125,29 +125,29 @@ def test_offline_is_found_out_by_asking(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(socket, "create_connection", create_connection)
     with pytest.raises(ModelError, match=r"download.pytorch.org cannot be reached"):
         cl.load("resnet18")
-    assert asked == [("download.pytorch.org", 443, fetch.CONNECT_TIMEOUT_S)]
+    assert asked == [("download.pytorch.org", 443, download.CONNECT_TIMEOUT_S)]
 
 
 @pytest.mark.parametrize("variable", ["CAMLUCIDA_OFFLINE", "HF_HUB_OFFLINE"])
 def test_told_to_stay_offline_nothing_is_asked(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CAMLUCIDA_OFFLINE")
     monkeypatch.setenv(variable, "1")
-    assert not fetch.is_reachable("download.pytorch.org")  # the fixture fails the test if a socket was opened
+    assert not download.is_reachable("download.pytorch.org")  # the fixture fails the test if a socket was opened
 
 
 def test_a_proxy_is_not_asked_beforehand_but_no_proxy_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CAMLUCIDA_OFFLINE")
-    monkeypatch.setattr(fetch, "getproxies", lambda: {"https": "http://proxy:3128"})
-    assert fetch.is_reachable("download.pytorch.org")
-    monkeypatch.setattr(fetch, "getproxies", lambda: {"no": "localhost"})
+    monkeypatch.setattr(download, "getproxies", lambda: {"https": "http://proxy:3128"})
+    assert download.is_reachable("download.pytorch.org")
+    monkeypatch.setattr(download, "getproxies", lambda: {"no": "localhost"})
     monkeypatch.setattr(socket, "create_connection", lambda *_, **__: (_ for _ in ()).throw(OSError))
-    assert not fetch.is_reachable("download.pytorch.org")
+    assert not download.is_reachable("download.pytorch.org")
 
 
 def test_a_download_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     import http.client
 
-    monkeypatch.setattr(fetch, "reachable", lambda host: True)
+    monkeypatch.setattr(download, "is_reachable", lambda host: True)
     for error in (OSError("reset by peer"), RuntimeError("invalid hash value"), http.client.IncompleteRead(b"")):
 
         def fails(*_: Any, error: Exception = error, **__: Any) -> None:
@@ -161,14 +161,14 @@ def test_a_download_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_download_is_checked_by_the_hash_in_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     checked: list[str | None] = []
-    monkeypatch.setattr(fetch, "reachable", lambda host: True)
+    monkeypatch.setattr(download, "is_reachable", lambda host: True)
 
-    def download(url: str, path: str, hash_prefix: str | None, progress: bool) -> None:
+    def record_hash(url: str, path: str, hash_prefix: str | None, progress: bool) -> None:
         checked.append(hash_prefix)
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", record_hash)
     urls = {weights.url for name in classifier_names() for weights in [get_weights(name)]}
     for url in urls:
-        fetch.fetch_file(url, model_name="x")
+        download.fetch_file(url, model_name="x")
     assert len(checked) == len(urls) > 50
     assert all(prefix and re.fullmatch("[0-9a-f]{8,}", prefix) for prefix in checked)

@@ -27,8 +27,8 @@ import camlucida as cl
 from camlucida.errors import CamlucidaError, ModelError
 from camlucida.models import checkpoint
 from camlucida.models.heads import replace_head
-from camlucida.models.runs import ModelCard, write_weights
-from camlucida.models.small import SmallCNN
+from camlucida.models.small_cnn import SmallCNN
+from camlucida.models.trained_run import ModelCard, write_weights
 
 
 def tiny() -> nn.Module:

@@ -18,7 +18,7 @@ from torch.testing import assert_close
 import camlucida as cl
 from camlucida.data import toybox
 from camlucida.errors import MissingExtra, ModelError
-from camlucida.models.toybox import NETWORKS, load_network
+from camlucida.models.toybox_weights import NETWORKS, load_network
 
 
 def write(path: str, text: str) -> None:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 import camlucida as cl
-from camlucida.models.runs import ModelCard, build_network, write_weights
-from camlucida.models.small import SmallCNN
+from camlucida.models.small_cnn import SmallCNN
+from camlucida.models.trained_run import ModelCard, build_network, write_weights
 
 
 class Holds(nn.Module):

@@ -15,16 +15,16 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import camlucida as cl
-from camlucida.analysing import film
+from camlucida.analysis import film
 from camlucida.cli.commands import main
-from camlucida.cli.opening import reopen_model_and_data
+from camlucida.cli.model_and_data import reopen_model_and_data
 from camlucida.errors import CamlucidaError, DataError, ModelError
 from camlucida.models.recorded import registered_spec
-from camlucida.models.runs import ModelCard, build_network, write_weights
-from camlucida.models.small import SmallCNN
+from camlucida.models.small_cnn import SmallCNN
 from camlucida.models.torchvision_models import classifier_names
-from camlucida.models.toybox import NETWORKS
-from camlucida.models.toybox_nets import ToyResNet
+from camlucida.models.toybox_networks import ToyResNet
+from camlucida.models.toybox_weights import NETWORKS
+from camlucida.models.trained_run import ModelCard, build_network, write_weights
 from camlucida.training.run import Training, validation_data
 
 PAYLOAD = "import pathlib\npathlib.Path('RAN').touch()\n\ndef f():\n    raise SystemExit('the payload was called')\n"
@@ -144,7 +144,12 @@ def test_only_registered_names_pass() -> None:
 
 def test_every_registered_name_passes() -> None:
     for name in classifier_names():
-        assert registered_spec(name) == registered_spec(f"torchvision:{name}") == registered_spec(f"torchvision.models.{name}") == name
+        assert (
+            registered_spec(name)
+            == registered_spec(f"torchvision:{name}")
+            == registered_spec(f"torchvision.models.{name}")
+            == name
+        )
     assert registered_spec("ResNet50@IMAGENET1K_V2") == "ResNet50@IMAGENET1K_V2"
     for spec in ("small", "toybox", *(f"toybox:{name}" for name in NETWORKS)):
         assert registered_spec(spec) == spec
@@ -196,7 +201,9 @@ def by_report_model(value: Any) -> None:
 
 
 def by_report_arch(value: Any) -> None:
-    reopen_model_and_data(source(model="good.safetensors", arch=value), record_path="run.json", seed=0, trust_code=False)
+    reopen_model_and_data(
+        source(model="good.safetensors", arch=value), record_path="run.json", seed=0, trust_code=False
+    )
 
 
 READERS = (
@@ -296,7 +303,7 @@ def test_an_architecture_is_text(arch: Any) -> None:
 
 
 def test_trust_code_opens_what_one_trained_oneself() -> None:
-    Path("mine.py").write_text("from camlucida.models.small import Small\n\ndef net():\n    return Small(10)\n")
+    Path("mine.py").write_text("from camlucida.models.small_cnn import Small\n\ndef net():\n    return Small(10)\n")
     folder = run("mine", arch="python:mine.py:net")
     with pytest.raises(ModelError, match=r"mine/model.json names 'python:mine.py:net' .*--trust-code, or trust_code="):
         cl.load(folder)

@@ -25,7 +25,7 @@ from torchvision import models as zoo
 import camlucida as cl
 from camlucida.cli.commands import main
 from camlucida.errors import CheckpointWarning, ModelError
-from camlucida.models.small import SmallCNN
+from camlucida.models.small_cnn import SmallCNN
 
 State = Mapping[str, Any]
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
 
 cv2 = pytest.importorskip("cv2")
 pgc = pytest.importorskip("pytorch_grad_cam")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import camlucida as cl
 from camlucida.data import toybox
-from camlucida.factorisation import _concept_scores, _ImageActivations
+from camlucida.features.concepts import _concept_scores, _ImageActivations
 from camlucida.features.factorise import factorise
 
 dff = pytest.importorskip("pytorch_grad_cam.feature_factorization.deep_feature_factorization")

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
 
 captum = pytest.importorskip("captum.attr")
 grad_cam = pytest.importorskip("pytorch_grad_cam")

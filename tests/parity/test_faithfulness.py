@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from camlucida.metrics import average_drop, road
-from camlucida.metrics.parts.imputation import impute
+from camlucida.metrics.common.imputation import impute
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # theirs
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.testing import assert_close
 
-from camlucida.attribution import attribute
+from camlucida.attribution.attribute import attribute
 
 captum = pytest.importorskip("captum.attr")
 rules = pytest.importorskip("captum.attr._utils.lrp_rules")

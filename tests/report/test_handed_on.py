@@ -17,7 +17,7 @@ from camlucida.evaluation import Evaluation, evaluate
 from camlucida.models.load import load
 from camlucida.report import thumbnails
 from camlucida.report.charts import MeanCurve, svg_chart
-from camlucida.report.page import _extremes, _pictures, _row, strongest_control
+from camlucida.report.evaluation_page import _extremes, _pictures, _row, strongest_control
 from camlucida.report.thumbnails import THUMBNAIL_PX, ThumbnailRenderer, sample_images
 
 METHODS = ("grad_cam", "grad_cam @ layer2", "cam")
@@ -59,7 +59,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return calls
 
 
-def test_the_map_is_that_of_the_method_at_its_layer(run: Evaluation, data: ListDataset, asked: list[dict[str, Any]]) -> None:
+def test_the_map_is_that_of_the_method_at_its_layer(
+    run: Evaluation, data: ListDataset, asked: list[dict[str, Any]]
+) -> None:
     model = load("toybox")
     studio = ThumbnailRenderer(run, model, data)
     row = _row(run, studio, 0, METHODS, "energy")

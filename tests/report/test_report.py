@@ -21,7 +21,7 @@ from camlucida.evaluation.recipes import recipe
 from camlucida.models.load import load
 from camlucida.report import report
 from camlucida.report.charts import mean_curve, svg_chart
-from camlucida.report.numbers import format_interval, format_number, format_p_value, join_names
+from camlucida.report.formatting import format_interval, format_number, format_p_value, join_names
 from camlucida.report.thumbnails import best_and_worst
 
 DATA = ToyboxDataset(Toybox(12, seed=1))

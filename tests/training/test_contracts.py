@@ -14,17 +14,17 @@ from torch import Tensor, nn
 
 import camlucida as cl
 from camlucida.data.datasets import Item, ListDataset
-from camlucida.data.sources import open_dataset
+from camlucida.data.open import open_dataset
 from camlucida.errors import DataError
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.training import loop, run
-from camlucida.training.augmenting import augment_image
-from camlucida.training.folder import RunFolder
+from camlucida.training.augmentation import augment_image
+from camlucida.training.data_loading import BatchLoader
 from camlucida.training.loop import TrainingJob, make_optimizer, run_training
-from camlucida.training.pictures import BatchLoader
+from camlucida.training.run_folder import RunFolder
 from camlucida.training.schedule import learning_rate
 from camlucida.training.settings import Settings
-from camlucida.training.splitting import split_dataset, stratified_split
+from camlucida.training.split import split_dataset, stratified_split
 
 SIDE = 8
 
@@ -75,7 +75,7 @@ class Watch:
         assert augment is not None
         monkeypatch.setattr(BatchLoader, "batches", batches)
         monkeypatch.setattr(loop, "cross_entropy", cross_entropy)
-        monkeypatch.setattr("camlucida.training.pictures.augmented", spied)
+        monkeypatch.setattr("camlucida.training.data_loading.augmented", spied)
         torch.manual_seed(0)
         network = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 2))
         made = make_optimizer(network, settings)

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from camlucida.errors import ModelError
-from camlucida.models import runs
+from camlucida.models import trained_run
 from camlucida.models.heads import GapClassifier, last_layer, replace_head
 from camlucida.models.load import load
 from camlucida.models.preprocessing import Preprocessing
-from camlucida.models.toybox_nets import build as toy
+from camlucida.models.toybox_networks import build as toy
 
 SIDE = (64, 64)
 LINEAR = {
@@ -101,13 +101,13 @@ def test_no_grid_is_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("arch", "head"), [("small", "linear"), ("squeezenet1_1", "gap"), ("timm:convnext_atto", "gap")]
 )
-def test_a_run_is_built_again_as_it_was(arch: str, head: runs.Head, tmp_path: Path) -> None:
+def test_a_run_is_built_again_as_it_was(arch: str, head: trained_run.Head, tmp_path: Path) -> None:
     made = replace_head(network_of(arch), 3, head, SIDE)
     how = Preprocessing(SIDE, 72, "crop", (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "bicubic")
-    runs.ModelCard(arch, head, ("a", "b", "Zürich, CH"), how).write(tmp_path)
-    runs.write_weights(made, tmp_path / runs.WEIGHTS_FILE)
+    trained_run.ModelCard(arch, head, ("a", "b", "Zürich, CH"), how).write(tmp_path)
+    trained_run.write_weights(made, tmp_path / trained_run.WEIGHTS_FILE)
     model = load(tmp_path)
     assert model.labels == ("a", "b", "Zürich, CH")
     assert model.preprocessing == how
     assert torch.equal(model.network(picture()), made.eval()(picture()))
-    assert load(tmp_path / runs.WEIGHTS_FILE).weights_hash == model.weights_hash
+    assert load(tmp_path / trained_run.WEIGHTS_FILE).weights_hash == model.weights_hash

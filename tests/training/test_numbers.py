@@ -16,13 +16,13 @@ from torch import nn
 from camlucida.data.datasets import Item, ListDataset
 from camlucida.errors import DataError
 from camlucida.models.torchvision_models import build
-from camlucida.training.augmenting import MIN_CROP_AREA, augment_image
+from camlucida.training.augmentation import MIN_CROP_AREA, augment_image
+from camlucida.training.data_loading import split_into_batches
 from camlucida.training.loop import class_weights
-from camlucida.training.pictures import split_into_batches
 from camlucida.training.schedule import learning_rate
 from camlucida.training.settings import Settings
-from camlucida.training.splitting import split_dataset, stratified_split
-from camlucida.training.thawing import block_names, n_trainable_blocks, unfreeze
+from camlucida.training.split import split_dataset, stratified_split
+from camlucida.training.unfreezing import block_names, n_trainable_blocks, unfreeze
 
 
 def rates_of(scheduler: type, steps: int, **options: object) -> list[float]:
@@ -84,7 +84,9 @@ def test_class_weights_are_scikit_learns() -> None:
 
     class Made:
         settings = Settings(class_weights="balanced")
-        split = split_dataset(ListDataset("x", [Item("", f"{i}", k) for i, k in enumerate(labels)], tuple("abcd")), 0.0, 0)
+        split = split_dataset(
+            ListDataset("x", [Item("", f"{i}", k) for i, k in enumerate(labels)], tuple("abcd")), 0.0, 0
+        )
         classes = 4
         device = torch.device("cpu")
 

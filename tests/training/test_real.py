@@ -51,7 +51,13 @@ def test_the_study_runs_and_the_two_maps_are_one(photos: Path, real_data: Path, 
     study = recipe("cam-vs-gradcam", model)
     methods = ("cam", "grad_cam", "grad_cam @ layer3")
     found = evaluate(
-        model, pictures, methods=methods, metrics=["box_iou"], compared=study.compared_pairs, limit=12, out=tmp_path / "iou"
+        model,
+        pictures,
+        methods=methods,
+        metrics=["box_iou"],
+        compared=study.compared_pairs,
+        limit=12,
+        out=tmp_path / "iou",
     )
     assert all(alike.same_map for alike in found.map_similarities)
     cam, grad = (found.summary("box_iou", name) for name in ("cam", "grad_cam"))

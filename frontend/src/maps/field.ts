@@ -1,4 +1,4 @@
-// A map with its place on a picture: the same sums as camlucida/tensors.py, so that the page shows what `explain` saves.
+// A map with its place on a picture: the same sums as camlucida/maps.py, so that the page shows what `explain` saves.
 
 import type { Explained, Place } from "../api/types";
 import { land, seen, valueAt } from "./landing";

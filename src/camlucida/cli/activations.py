@@ -9,9 +9,9 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
-from camlucida.cli.arguments import TrustCode
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.pictures import input_files, output_stems, overlay_style, progress_bar
+from camlucida.cli.images import input_files, output_stems, overlay_style, progress_bar
+from camlucida.cli.lists import TrustCode
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 
@@ -96,7 +96,7 @@ def _channels_of_images(
     output: Path,
     style: dict[str, Any],
 ) -> int:
-    from camlucida.channels import activations
+    from camlucida.features.activations import activations
 
     failed, stems = 0, output_stems(files, output)
     with progress_bar(console, len(files)) as progress:
@@ -112,7 +112,9 @@ def _channels_of_images(
             else:
                 (path,) = result.save(output / f"{stems[file]}-activations.png", top, **style)
                 leading = ", ".join(map(str, result.order[:5]))
-                _print(console, f"{result.source}: {result.layer}, for {result.target} first channels {leading} → {path}")
+                _print(
+                    console, f"{result.source}: {result.layer}, for {result.target} first channels {leading} → {path}"
+                )
             progress.advance(task)
     return exit_code(len(files) - failed, failed)
 
@@ -127,7 +129,7 @@ def _images_of_channel(
     output: Path,
     style: dict[str, Any],
 ) -> int:
-    from camlucida.excitation import top_images
+    from camlucida.features.top_images import top_images
 
     with progress_bar(console, len(files)) as progress:
         task = progress.add_task("looking", total=len(files))
@@ -145,7 +147,9 @@ def _images_of_channel(
     layer_name = "".join(letter if letter.isalnum() or letter in "._" else "_" for letter in result.layer)
     (path,) = result.save(output / f"{layer_name}-channel-{channel}.png", top, **style)
     for item in result.items[:5]:
-        _print(console, f"{item.strength:10.4g}  {item.source} ({item.predicted.name} {item.predicted.probability:.0%})")
+        _print(
+            console, f"{item.strength:10.4g}  {item.source} ({item.predicted.name} {item.predicted.probability:.0%})"
+        )
     _print(console, f"{result.n_images} looked at, {len(result.failed)} not")
     _print(console, f"→ {path}")
     return exit_code(result.n_images, len(result.failed))

@@ -10,9 +10,9 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.markup import escape
 
-from camlucida.cli.arguments import TrustCode
 from camlucida.cli.exit_codes import INTERRUPTED
-from camlucida.cli.opening import is_training_folder, open_model_and_data
+from camlucida.cli.lists import TrustCode
+from camlucida.cli.model_and_data import is_training_folder, open_model_and_data
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
@@ -69,12 +69,12 @@ def app(
     browser
         Also open it in the browser.
     """
-    from camlucida.extras import need
+    from camlucida._optional import need
 
     need("fastapi", extra="web", what="the page")
     need("uvicorn", extra="web", what="the page")
-    from camlucida.web.page import Page
-    from camlucida.web.serving import listen, serve
+    from camlucida.app.app_state import Page
+    from camlucida.app.server import listen, serve
 
     for folder in run or ():
         if not folder.is_dir():

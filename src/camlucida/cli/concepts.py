@@ -9,9 +9,9 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
-from camlucida.cli.arguments import TrustCode
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.pictures import input_files, output_stems, overlay_style, progress_bar
+from camlucida.cli.images import input_files, output_stems, overlay_style, progress_bar
+from camlucida.cli.lists import TrustCode
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 
@@ -62,7 +62,7 @@ def concepts(
     output
         The folder to write to.
     """
-    from camlucida.factorisation import concepts
+    from camlucida.features.concepts import concepts
     from camlucida.models.load import load
     from camlucida.render.text import format_percent
 
@@ -88,10 +88,15 @@ def concepts(
     written = result.save(output / f"{stem}-concepts.png", top, opacity=opacity)
     if maps:
         written += result.save(output / f"{stem}-concepts.npz")
-    for concept, (fraction, classes) in enumerate(zip(result.contributions.tolist(), result.classes, strict=True), start=1):
+    for concept, (fraction, classes) in enumerate(
+        zip(result.contributions.tolist(), result.classes, strict=True), start=1
+    ):
         class_text = ", ".join(f"{p.name} {format_percent(p.probability)}" for p in classes[:3])
         _print(console, f"concept {concept:2}  {format_percent(fraction):>7}  {class_text}")
-    _print(console, f"{result.layer}: relative error {result.error:.3f}, {_clipped_text(result.negative_fraction)} below zero left out")
+    _print(
+        console,
+        f"{result.layer}: relative error {result.error:.3f}, {_clipped_text(result.negative_fraction)} below zero left out",
+    )
     if len(files) > 1:
         _print(console, f"{len(result.images)} looked at, {len(result.failed)} not")
     for path in written:

@@ -13,16 +13,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.exit_codes import DONE, IN_PART
-from camlucida.cli.pictures import progress_bar, real_path
+from camlucida.cli.images import progress_bar, real_path
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, DataError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from camlucida.data.checking import DatasetCheck
-    from camlucida.data.findings import Finding
-    from camlucida.data.items import Dataset
+    from camlucida.data.check import DatasetCheck
+    from camlucida.data.dataset import Dataset
+    from camlucida.data.rules import Finding
 
 data = App(name="data", help="Look at a data set before it is trained on.")
 
@@ -73,8 +73,8 @@ def check(
     output
         The folder to write to.
     """
-    from camlucida.data.checking import check_dataset as look_through
-    from camlucida.data.sources import open_dataset
+    from camlucida.data.check import check_dataset as look_through
+    from camlucida.data.open import open_dataset
 
     console = Terminal()
     dataset = open_dataset(path, boxes=boxes, count=limit, seed=seed, split=split)
@@ -95,7 +95,7 @@ def check(
 
 def _check_output_outside(path: str, output: Path) -> None:
     """What is written must not become part of what is read the next time; folders camlucida-out never do."""
-    from camlucida.data.places import OUTPUT_FOLDER
+    from camlucida.data.location import OUTPUT_FOLDER
 
     data_folder, output_folder = real_path(Path(path).expanduser()), real_path(output)
     within = data_folder.is_dir() and data_folder in (output_folder, *output_folder.parents)
@@ -159,8 +159,8 @@ def _print_findings(console: Console, findings: Sequence[Finding]) -> None:
 
 def class_sheet(dataset: Dataset, report: DatasetCheck, n_images: int, seed: int) -> Image.Image | None:
     """A row a class with a few of its pictures, drawn by lot, with their boxes; None where none can be read."""
-    from camlucida.data.items import sample_indices
-    from camlucida.render.strips import Strip, StripFrame, draw_strips
+    from camlucida.data.dataset import sample_indices
+    from camlucida.render.film_strip import Strip, StripFrame, draw_strips
 
     members: dict[int, list[int]] = defaultdict(list)
     for number, record in enumerate(report.items):

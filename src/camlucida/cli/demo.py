@@ -22,8 +22,8 @@ def demo(
     seed
         Draws other scenes.
     """
+    from camlucida.attribution.explain import explain
     from camlucida.data import toybox
-    from camlucida.explaining import explain
     from camlucida.models.load import load
     from camlucida.seeds import check_seed
 

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from rich.markup import escape
 
-from camlucida.cli.arguments import TrustCode
 from camlucida.cli.evaluate import run_source
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.opening import is_training_folder, open_model_and_data
-from camlucida.cli.pictures import progress_bar
+from camlucida.cli.images import progress_bar
+from camlucida.cli.lists import TrustCode
+from camlucida.cli.model_and_data import is_training_folder, open_model_and_data
 from camlucida.cli.terminal import Terminal
 
 MAX_FAILURES = 5
@@ -65,7 +65,7 @@ def embed(
     output
         The folder to write to.
     """
-    from camlucida.analysing import embed as run
+    from camlucida.analysis import embed as run
     from camlucida.report.embedding_page import embedding_report
 
     console = Terminal()

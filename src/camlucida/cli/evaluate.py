@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import TrustCode, split_list
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.opening import is_training_folder, open_model_and_data
-from camlucida.cli.pictures import progress_bar
+from camlucida.cli.images import progress_bar
+from camlucida.cli.lists import TrustCode, split_list
+from camlucida.cli.model_and_data import is_training_folder, open_model_and_data
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
@@ -104,10 +104,10 @@ def evaluate(
     report
         Also write a page with tables, curves and pictures: report.html.
     """
-    from camlucida.controls import standard_controls
     from camlucida.evaluation import evaluate as run
+    from camlucida.evaluation.baselines import standard_controls
+    from camlucida.evaluation.benchmarks import PREFIX
     from camlucida.evaluation.recipes import recipe as find_recipe
-    from camlucida.exact import PREFIX
 
     console = Terminal()
     model = model or (data if is_training_folder(data) else "toybox")
@@ -156,9 +156,11 @@ def evaluate(
     return exit_code(len(result.images), len(failed))
 
 
-def write_report(console: Console, evaluation: Evaluation, path: Path, model: Model | None, data: Dataset | None) -> None:
+def write_report(
+    console: Console, evaluation: Evaluation, path: Path, model: Model | None, data: Dataset | None
+) -> None:
     """The page, and where it lies."""
-    from camlucida.evaluation.ordering import untrusted
+    from camlucida.evaluation.metric_checks import untrusted
     from camlucida.report import report
 
     with console.status("Drawing the report …"):
@@ -171,7 +173,7 @@ def run_source(
 ) -> dict[str, Any]:
     """How to open the model and the data again, from any folder."""
 
-    from camlucida.data.sources import absolute_spec
+    from camlucida.data.open import absolute_spec
 
     def whole(path: str | Path | None) -> str | None:
         if path is None:
@@ -191,7 +193,7 @@ def run_source(
 
 def print_evaluation(console: Console, evaluation: Evaluation) -> None:
     """The tables: a row a method, then the controls; a column a metric, with its 95 % interval."""
-    from camlucida.evaluation.ordering import untrusted
+    from camlucida.evaluation.metric_checks import untrusted
 
     table = {(s.metric, s.method): s for s in evaluation.table()}
     measured = [name for name in evaluation.values if any(table[name, method].n for method in evaluation.methods)]
@@ -270,7 +272,9 @@ def _score_table(
     rich_table.add_column("method")
     for name in measured:
         arrow = {"high": " ↑", "low": " ↓", "neither": ""}[evaluation.values[name].better]
-        rich_table.add_column(f"{escape(name)}{arrow}{UNTRUSTED_MARK if name in untrusted_metrics else ''}", justify="right")
+        rich_table.add_column(
+            f"{escape(name)}{arrow}{UNTRUSTED_MARK if name in untrusted_metrics else ''}", justify="right"
+        )
     for method in evaluation.methods:
         cells = [_cell(table[name, method]) for name in measured]
         rich_table.add_row(escape(method), *cells, style="dim" if method in evaluation.controls else "")

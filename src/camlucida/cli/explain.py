@@ -11,15 +11,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import TrustCode, split_list
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.pictures import ExplanationProgress, input_files, output_stems, overlay_style, progress_bar
+from camlucida.cli.images import ExplanationProgress, input_files, output_stems, overlay_style, progress_bar
+from camlucida.cli.lists import TrustCode, split_list
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 
 if TYPE_CHECKING:
-    from camlucida.explanation import Explanation
-    from camlucida.explanations import ExplanationSet
+    from camlucida.attribution.explanation import Explanation
+    from camlucida.attribution.explanation_set import ExplanationSet
 
 
 def explain(
@@ -92,9 +92,9 @@ def explain(
     output
         The folder to write to.
     """
-    from camlucida.explaining import explain_requests
+    from camlucida.attribution.explain import explain_requests
+    from camlucida.attribution.request import AttributionRequest
     from camlucida.models.load import load
-    from camlucida.request import AttributionRequest
 
     console = Terminal()
     files = input_files(images, output)
@@ -147,7 +147,7 @@ def explain(
 def _write_explanation(
     result: Explanation | ExplanationSet, output: Path, stem: str, style: dict[str, Any], maps: bool, panels: bool
 ) -> list[Path]:
-    from camlucida.explanation import Explanation
+    from camlucida.attribution.explanation import Explanation
 
     written = result.save(output / f"{stem}.png", **style)
     if panels and not isinstance(result, Explanation):
@@ -158,8 +158,10 @@ def _write_explanation(
     return written
 
 
-def _print_explanation(console: Console, result: Explanation | ExplanationSet, written: Sequence[Path], *, brief: bool) -> None:
-    from camlucida.explanation import Explanation
+def _print_explanation(
+    console: Console, result: Explanation | ExplanationSet, written: Sequence[Path], *, brief: bool
+) -> None:
+    from camlucida.attribution.explanation import Explanation
 
     items = [result] if isinstance(result, Explanation) else list(result)
     first = items[0]
@@ -201,7 +203,7 @@ def _write_comparison(result: Explanation | ExplanationSet, path: Path, style: d
 
 
 def _as_set(result: Explanation | ExplanationSet) -> ExplanationSet:
-    from camlucida.explanations import ExplanationSet
+    from camlucida.attribution.explanation_set import ExplanationSet
 
     return result if isinstance(result, ExplanationSet) else ExplanationSet((result,))
 
@@ -220,7 +222,7 @@ def _print_agreement(console: Console, result: Explanation | ExplanationSet) -> 
 
 
 def _rows(file: Path, result: Explanation | ExplanationSet, written: Sequence[Path]) -> list[dict[str, Any]]:
-    from camlucida.explanation import Explanation
+    from camlucida.attribution.explanation import Explanation
 
     items = [result] if isinstance(result, Explanation) else list(result)
     return [

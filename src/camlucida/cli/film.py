@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import TrustCode, split_list
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.pictures import progress_bar
+from camlucida.cli.images import progress_bar
+from camlucida.cli.lists import TrustCode, split_list
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
-    from camlucida.analysing import Film
+    from camlucida.analysis import Film
 
 IMAGES = 6
 MAX_FAILURES = 5
@@ -66,9 +66,9 @@ def film(
     output
         The folder to write to.
     """
-    from camlucida.analysing import film as run
+    from camlucida.analysis import film as run
     from camlucida.data.datasets import sample_indices, subset
-    from camlucida.data.sources import open_dataset
+    from camlucida.data.open import open_dataset
 
     console = Terminal()
     if limit < 1:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import TrustCode
+from camlucida.cli.lists import TrustCode
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import ModelError
 
@@ -54,9 +54,9 @@ def layers(
 def _print_summary(console: Console, model: Model, size: int | None, depth: int) -> None:
     import torch
 
+    from camlucida.attribution.error_context import describe_network_error, raised_by_network
     from camlucida.engine import candidates, copy_of, profile_calls
     from camlucida.engine.layers import Layer
-    from camlucida.error_context import describe_network_error, raised_by_network
 
     height, width = (size, size) if size else model.preprocessing.size
     inputs = torch.zeros(1, len(model.preprocessing.mean), height, width)

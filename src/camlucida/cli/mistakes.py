@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import TrustCode
 from camlucida.cli.evaluate import run_source
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.opening import is_training_folder, open_model_and_data
-from camlucida.cli.pictures import progress_bar
+from camlucida.cli.images import progress_bar
+from camlucida.cli.lists import TrustCode
+from camlucida.cli.model_and_data import is_training_folder, open_model_and_data
 from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from camlucida.analysing import Mistakes
+    from camlucida.analysis import Mistakes
 
 MAX_PAIRS, MAX_FAILURES = 8, 5
 
@@ -74,7 +74,7 @@ def mistakes(
         The folder to write to.
     """
     from camlucida._files import write_image
-    from camlucida.analysing import mistakes as run
+    from camlucida.analysis import mistakes as run
     from camlucida.report.mistakes_page import mistakes_report
 
     console = Terminal()
@@ -119,7 +119,9 @@ def print_mistakes(console: Console, result: Mistakes) -> None:
 
     if result.judged:
         accuracy, top5, calibration = result.accuracy, result.top5, result.calibration
-        say(f"right {accuracy.value:.1%} ({accuracy.low:.1%} to {accuracy.high:.1%}) of {len(result.judged):,} pictures")
+        say(
+            f"right {accuracy.value:.1%} ({accuracy.low:.1%} to {accuracy.high:.1%}) of {len(result.judged):,} pictures"
+        )
         say(f"among the five likeliest {top5.value:.1%} ({top5.low:.1%} to {top5.high:.1%})")
         say(f"calibration error {calibration.ece:.1%}; by chance alone up to {calibration.chance[1]:.1%}")
         if calibration.temperature_scaling and not calibration.temperature_scaling.unbounded:

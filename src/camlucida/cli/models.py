@@ -28,9 +28,9 @@ def models(*, search: str = "") -> None:
 
 
 def _print_models(console: Console, search: str) -> None:
-    from camlucida.models.fetch import weights_folder
+    from camlucida.models.download import weights_folder
     from camlucida.models.torchvision_models import classifier_names, get_weights
-    from camlucida.models.toybox import NETWORKS
+    from camlucida.models.toybox_weights import NETWORKS
 
     table = Table(title="Models (--model)", title_justify="left", box=None, pad_edge=False)
     for column in ("name", "weights", "on this machine"):

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from camlucida.cli.arguments import TrustCode
 from camlucida.cli.evaluate import write_report
-from camlucida.cli.opening import reopen_model_and_data
+from camlucida.cli.lists import TrustCode
+from camlucida.cli.model_and_data import reopen_model_and_data
 from camlucida.cli.terminal import Terminal
 
 

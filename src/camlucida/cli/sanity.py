@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import TrustCode, split_list
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.pictures import input_files, progress_bar
+from camlucida.cli.images import input_files, progress_bar
+from camlucida.cli.lists import TrustCode, split_list
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
@@ -72,7 +72,7 @@ def sanity(
         The folder to write to.
     """
     from camlucida.data.datasets import sample_indices
-    from camlucida.data.sources import open_dataset
+    from camlucida.data.open import open_dataset
     from camlucida.models.load import load
     from camlucida.sanity_checks import sanity as run
 

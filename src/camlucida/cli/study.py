@@ -10,9 +10,9 @@ from cyclopts import App, Parameter
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.arguments import TrustCode, split_list
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.pictures import input_files, progress_bar
+from camlucida.cli.images import input_files, progress_bar
+from camlucida.cli.lists import TrustCode, split_list
 from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def make(
         The folder of the study.
     """
     from camlucida.models.load import load
-    from camlucida.studying import make_study
+    from camlucida.user_study import make_study
 
     console = Terminal()
     files = input_files(images, output)
@@ -115,8 +115,8 @@ def results(
         A CSV file to write the table to.
     """
     from camlucida.evaluation import Evaluation
-    from camlucida.studying import Study
-    from camlucida.studying import results as found_in
+    from camlucida.user_study import Study
+    from camlucida.user_study import results as found_in
 
     console = Terminal()
     result = found_in(
@@ -127,9 +127,16 @@ def results(
     for column in ("method", "strength (Bradley-Terry)", "rating, 1 to 5", "pairs won"):
         table.add_column(column, justify="left" if column == "method" else "right")
     for ranking in result.ranking:
-        table.add_row(escape(ranking.method), _interval_text(ranking.strength), _interval_text(ranking.rating), f"{ranking.n_won} of {ranking.n_compared}")
+        table.add_row(
+            escape(ranking.method),
+            _interval_text(ranking.strength),
+            _interval_text(ranking.rating),
+            f"{ranking.n_won} of {ranking.n_compared}",
+        )
     console.print(table)
-    agreement = "" if math.isnan(result.agreement) else f" · two people say the same of {result.agreement:.0%} of the pairs"
+    agreement = (
+        "" if math.isnan(result.agreement) else f" · two people say the same of {result.agreement:.0%} of the pairs"
+    )
     console.print(f"{result.answers} answers of {result.people} people · 95 % intervals{agreement}", highlight=False)
     if result.metric_agreement:
         table = Table(box=None, pad_edge=False)

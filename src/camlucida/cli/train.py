@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from camlucida.cli.arguments import TrustCode, split_list
 from camlucida.cli.exit_codes import exit_code
+from camlucida.cli.lists import TrustCode, split_list
 from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
-from camlucida.cli.arguments import TrustCode
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.pictures import ExplanationProgress, input_files, output_stems, overlay_style, progress_bar
+from camlucida.cli.images import ExplanationProgress, input_files, output_stems, overlay_style, progress_bar
+from camlucida.cli.lists import TrustCode
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError
 
 if TYPE_CHECKING:
-    from camlucida.trusting import Trust
+    from camlucida.reliability import Trust
 
 COLUMNS = (
     "image", "belief", "reasons", "target", "predicted", "probability", "choices", "p", "fall", "elsewhere",
@@ -80,7 +80,7 @@ def trust(
         The folder to write to.
     """
     from camlucida.models.load import load
-    from camlucida.trusting import trust_each
+    from camlucida.reliability import trust_each
 
     console = Terminal()
     files = input_files(images, output)
@@ -127,7 +127,7 @@ def _print_trust(console: Console, result: Trust, written: Sequence[Path], *, br
 
 
 def _result_row(file: Path, result: Trust, written: Path) -> dict[str, Any]:
-    from camlucida.trusting.verdict import median_correlation
+    from camlucida.reliability.verdict import median_correlation
 
     test = result.position_test
     numbers = {

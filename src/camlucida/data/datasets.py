@@ -6,22 +6,22 @@ folders  folder: pictures in folders
 boxes    read_boxes: their boxes, from a table
 """
 
-from camlucida.data.boxes import LabelledBoxes as LabelledBoxes
-from camlucida.data.boxes import read_boxes as read_boxes
+from camlucida.data.box_csv import LabelledBoxes as LabelledBoxes
+from camlucida.data.box_csv import read_boxes as read_boxes
+from camlucida.data.dataset import Boxes as Boxes
+from camlucida.data.dataset import Dataset as Dataset
+from camlucida.data.dataset import Item as Item
+from camlucida.data.dataset import LazyItems as LazyItems
+from camlucida.data.dataset import ListDataset as ListDataset
+from camlucida.data.dataset import Mask as Mask
+from camlucida.data.dataset import ToyboxDataset as ToyboxDataset
+from camlucida.data.dataset import check_dataset as check_dataset
+from camlucida.data.dataset import in_split as in_split
+from camlucida.data.dataset import items_without_files as items_without_files
+from camlucida.data.dataset import label_of as label_of
+from camlucida.data.dataset import sample_indices as sample_indices
+from camlucida.data.dataset import subset as subset
 from camlucida.data.folders import folder as folder
 from camlucida.data.identity import DATA_CHANGED as DATA_CHANGED
 from camlucida.data.identity import DatasetHasher as DatasetHasher
 from camlucida.data.identity import dataset_hash as dataset_hash
-from camlucida.data.items import Boxes as Boxes
-from camlucida.data.items import Dataset as Dataset
-from camlucida.data.items import Item as Item
-from camlucida.data.items import LazyItems as LazyItems
-from camlucida.data.items import ListDataset as ListDataset
-from camlucida.data.items import Mask as Mask
-from camlucida.data.items import ToyboxDataset as ToyboxDataset
-from camlucida.data.items import check_dataset as check_dataset
-from camlucida.data.items import in_split as in_split
-from camlucida.data.items import items_without_files as items_without_files
-from camlucida.data.items import label_of as label_of
-from camlucida.data.items import sample_indices as sample_indices
-from camlucida.data.items import subset as subset

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from camlucida.data.inspecting import ImageInfo
+from camlucida.data.inspect_image import ImageInfo
 
 MAX_HAMMING_DISTANCE = 7
 """Near duplicates differ in at most so many of the hash's 64 bits ..."""
@@ -37,13 +37,19 @@ def near_duplicates(infos: Sequence[ImageInfo]) -> list[list[int]]:
 
     Each is like at least one other of its group. Of files that are the same only the first one is looked at.
     """
-    first_of_hash = {info.sha256: index for index, info in reversed(list(enumerate(infos))) if info.thumbnail is not None}
+    first_of_hash = {
+        info.sha256: index for index, info in reversed(list(enumerate(infos))) if info.thumbnail is not None
+    }
     chosen = sorted(first_of_hash.values())
     thumbnails = np.array([_standardise(infos[number]) for number in chosen])
     textured = [i for i, thumbnail in enumerate(thumbnails) if thumbnail.any()]
     chosen, thumbnails = [chosen[i] for i in textured], thumbnails[textured]
     hashes = np.array([infos[number].dhash for number in chosen], dtype=np.uint64)
-    pairs = [(chosen[a], chosen[b]) for a, b in _close_pairs(hashes) if float(thumbnails[a] @ thumbnails[b]) >= MIN_CORRELATION]
+    pairs = [
+        (chosen[a], chosen[b])
+        for a, b in _close_pairs(hashes)
+        if float(thumbnails[a] @ thumbnails[b]) >= MIN_CORRELATION
+    ]
     return _connected_components(pairs)
 
 
@@ -65,7 +71,10 @@ def _close_pairs(hashes: NDArray[np.uint64]) -> Iterable[tuple[int, int]]:
             for position, first in enumerate(bucket[:-1]):
                 others = bucket[position + 1 :]
                 distances = np.unpackbits(octets[others] ^ octets[first], axis=1).sum(axis=1)
-                pairs.update((int(min(first, other)), int(max(first, other))) for other in others[distances <= MAX_HAMMING_DISTANCE])
+                pairs.update(
+                    (int(min(first, other)), int(max(first, other)))
+                    for other in others[distances <= MAX_HAMMING_DISTANCE]
+                )
     return sorted(pairs)
 
 

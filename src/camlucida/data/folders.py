@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from camlucida.data.boxes import LabelledBoxes, read_boxes
-from camlucida.data.items import Item, ListDataset
-from camlucida.data.places import OUTPUT_FOLDER, Location, RemotePath, images_in, location_of
+from camlucida.data.box_csv import LabelledBoxes, read_boxes
+from camlucida.data.dataset import Item, ListDataset
+from camlucida.data.location import OUTPUT_FOLDER, Location, RemotePath, images_in, location_of
 
 SPLITS = {
     "train": "train",
@@ -50,7 +50,11 @@ def folder(path: str | Path | RemotePath, boxes: str | Path | None = None) -> Li
         box_array = np.array(row.boxes, dtype=np.float64).reshape(-1, 4) if row.boxes else None
         split = SPLITS[name.partition("/")[0].lower()] if has_splits else ""
         items.append(Item(file, name, label, box_array, split=split))
-    missing = [f"{key} is in {Path(str(boxes)).name}, but there is no such picture." for key in labelled_boxes if key not in used]
+    missing = [
+        f"{key} is in {Path(str(boxes)).name}, but there is no such picture."
+        for key in labelled_boxes
+        if key not in used
+    ]
     name = root.name or str(root.absolute() if isinstance(root, Path) else root)
     return ListDataset(name, items, classes, problems=(*missing, *_empty_folders(root, names, has_splits)))
 
@@ -72,7 +76,9 @@ def _empty_folders(root: Location, names: list[str], has_splits: bool) -> list[s
     if not isinstance(root, Path) or not root.is_dir():
         return []
     non_empty = {"/".join(parts[:depth]) for name in names if (parts := name.split("/")) for depth in (1, 2)}
-    below_splits = [f"{top.name}/{inner.name}" for top in _subfolders(root) for inner in _subfolders(top)] if has_splits else []
+    below_splits = (
+        [f"{top.name}/{inner.name}" for top in _subfolders(root) for inner in _subfolders(top)] if has_splits else []
+    )
     candidates = [folder.name for folder in _subfolders(root)] + below_splits
     return [f"the folder {name} has no picture in it: it is no class." for name in candidates if name not in non_empty]
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from camlucida.data.items import Dataset, Item
+from camlucida.data.dataset import Dataset, Item
 from camlucida.errors import CamlucidaError
 
 DATA_CHANGED = "the images, or what is known about them (labels, boxes, masks), are not those that it was begun with"

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from camlucida.data.pixels import from_array, to_rgb
+from camlucida.data.convert import from_array, to_rgb
 from camlucida.errors import ImageError, nearest
 from camlucida.options import Between, checked_arguments
 
@@ -103,7 +103,9 @@ def load_image(
         with _open(source) as stream:
             return _decode(stream, str(source), max_pixels, max_bytes)
     if hasattr(source, "read"):
-        return _decode(_read_into_memory(source), str(getattr(source, "name", "") or "the file object"), max_pixels, max_bytes)
+        return _decode(
+            _read_into_memory(source), str(getattr(source, "name", "") or "the file object"), max_pixels, max_bytes
+        )
     kind = f"{type(source).__module__}.{type(source).__qualname__}"
     hint = " Pass tensor.permute(1, 2, 0).numpy(), in [0, 1]." if kind.startswith("torch.") else ""
     raise ImageError(f"a {kind} is no picture: pass a path, bytes, a file, a Pillow picture or an array.{hint}")

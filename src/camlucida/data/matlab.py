@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from camlucida.data.places import Location
+from camlucida._optional import need
+from camlucida.data.location import Location
 from camlucida.errors import DataError
-from camlucida.extras import need
 
 
 def read_mat(file: Location, *names: str) -> list[list[Any]]:

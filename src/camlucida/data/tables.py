@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from camlucida.data.boxes import COLUMN_ALIASES
+from camlucida._optional import need
+from camlucida.data.box_csv import COLUMN_ALIASES
+from camlucida.data.dataset import Item, ListDataset
 from camlucida.data.folders import SPLITS
-from camlucida.data.items import Item, ListDataset
-from camlucida.data.places import Location, location_of
+from camlucida.data.location import Location, location_of
 from camlucida.errors import DataError
-from camlucida.extras import need
 
 TABLE_COLUMN_ALIASES: Mapping[str, tuple[str, ...]] = {
     **COLUMN_ALIASES,
@@ -82,7 +82,9 @@ def _read_rows(file: Location) -> Iterator[dict[str, Any]]:
         raise DataError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}.") from None
     header, rows = (_read_parquet if file.suffix.lower() == ".parquet" else _read_csv)(content, file)
     by_lower = {name.strip().lower(): name for name in header}
-    columns = {key: by_lower[n] for key, names in TABLE_COLUMN_ALIASES.items() for n in reversed(names) if n in by_lower}
+    columns = {
+        key: by_lower[n] for key, names in TABLE_COLUMN_ALIASES.items() for n in reversed(names) if n in by_lower
+    }
     if "file" not in columns:
         raise DataError(
             f"{file.name} needs a column path (or {', '.join(TABLE_COLUMN_ALIASES['file'])}); it has {', '.join(header) or 'none'}."

@@ -39,7 +39,11 @@ def read_records(file: Path) -> Iterator[tuple[int, bytes]]:
 def parse_example(content: bytes) -> dict[str, FeatureValues]:
     """The features of an example. Raises `DataError` where it is none."""
     try:
-        entries = [entry for features in _parse_fields(content).get(1, ()) for entry in _parse_fields(_expect_bytes(features)).get(1, ())]
+        entries = [
+            entry
+            for features in _parse_fields(content).get(1, ())
+            for entry in _parse_fields(_expect_bytes(features)).get(1, ())
+        ]
         pairs = [_parse_fields(_expect_bytes(entry)) for entry in entries]
         return {_expect_bytes(pair[1][0]).decode(): _parse_feature(_expect_bytes(pair[2][0])) for pair in pairs}
     except (IndexError, KeyError, UnicodeDecodeError, ValueError) as error:
@@ -78,7 +82,9 @@ def _parse_fields(message: bytes) -> dict[int, list[bytes | int]]:
         else:
             if wire_type not in (FIXED64, BYTES, FIXED32):
                 raise ValueError(f"a field of kind {wire_type}")
-            length, offset = _varint(message, offset) if wire_type == BYTES else (8 if wire_type == FIXED64 else 4, offset)
+            length, offset = (
+                _varint(message, offset) if wire_type == BYTES else (8 if wire_type == FIXED64 else 4, offset)
+            )
             value, offset = message[offset : offset + length], offset + length
             if offset > len(message):
                 raise ValueError("it is cut off")

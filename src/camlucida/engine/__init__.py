@@ -1,13 +1,13 @@
 """The engine: run a network once, look inside, run the rest of it again; the network itself is never touched."""
 
-from camlucida.engine.attention import AttentionTrace, trace_attention
+from camlucida.engine.backward.attention import AttentionTrace, trace_attention
+from camlucida.engine.backward.relu_rules import ReluRule, ReluRuleName
+from camlucida.engine.input_variants import InputVariants
 from camlucida.engine.layers import Layer, LayerSpec, candidates, default_layer, resolve
-from camlucida.engine.pictures import InputVariants
-from camlucida.engine.relu import ReluRule, ReluRuleName
-from camlucida.engine.rerun import GapLinearHead, NetworkSuffix, gap_linear_head
-from camlucida.engine.survey import CallProfile, profile_calls
+from camlucida.engine.module_calls import CallProfile, profile_calls
+from camlucida.engine.network_copy import NetworkCopy, copy_of
+from camlucida.engine.suffix import GapLinearHead, NetworkSuffix, gap_linear_head
 from camlucida.engine.trace import LayerTrace, Trace, trace
-from camlucida.engine.twin import NetworkCopy, copy_of
 
 __all__ = [
     "AttentionTrace",

@@ -21,9 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from camlucida.engine import structure
-from camlucida.engine.survey import CallProfile, ModuleCall, first_image, main_tensor, profile_calls
-from camlucida.engine.twin import NetworkCopy
+from camlucida.engine import nested
+from camlucida.engine.module_calls import CallProfile, ModuleCall, first_image, main_tensor, profile_calls
+from camlucida.engine.network_copy import NetworkCopy
 
 MAX_GRAPH_BYTES = 64 * 2**20
 """A test of all calls whose outputs take more than this is made on a smaller image, where the network allows it."""
@@ -83,7 +83,7 @@ def _resized_image(copy: NetworkCopy, inputs: Any, profile: CallProfile, total: 
     """The first image at a smaller size; None where the network does not do the same there, call by call."""
     scale = math.sqrt(MAX_GRAPH_BYTES / total)
 
-    def resized(_: structure.Path, tensor: Tensor) -> Tensor:
+    def resized(_: nested.Path, tensor: Tensor) -> Tensor:
         if tensor.ndim != 4 or not tensor.is_floating_point():
             return tensor
         sides = [max(1, math.ceil(side * scale / SIDE_STEP_PX)) * SIDE_STEP_PX for side in tensor.shape[-2:]]
@@ -92,38 +92,49 @@ def _resized_image(copy: NetworkCopy, inputs: Any, profile: CallProfile, total: 
         return F.interpolate(tensor, (sides[0], sides[1]), mode="nearest")
 
     with torch.inference_mode(False), torch.no_grad():
-        image = structure.transform(first_image(inputs), resized)
+        image = nested.transform(first_image(inputs), resized)
         try:
             other_profile = profile_calls(copy, image)
         except Exception:  # a network of one size raises whatever its layers raise: then it is tested at that size
             return None
-    is_same = len(other_profile.module_calls) == len(profile.module_calls) and all(map(_is_same_call, other_profile.module_calls, profile.module_calls))
+    is_same = len(other_profile.module_calls) == len(profile.module_calls) and all(
+        map(_is_same_call, other_profile.module_calls, profile.module_calls)
+    )
     return image if is_same else None
 
 
 def _is_same_call(first: ModuleCall, second: ModuleCall) -> bool:
     """Whether two events at different sizes are the same call with the same layout."""
-    if (first.module, first.call, first.is_leaf, first.same_output_as) != (second.module, second.call, second.is_leaf, second.same_output_as):
+    if (first.module, first.call, first.is_leaf, first.same_output_as) != (
+        second.module,
+        second.call,
+        second.is_leaf,
+        second.same_output_as,
+    ):
         return False
     if first.layout is None or second.layout is None:
         return first.layout is second.layout
     return (first.layout.kind, first.layout.prefix) == (second.layout.kind, second.layout.prefix)
 
 
-def _test_influence(copy: NetworkCopy, inputs: Any, profile: CallProfile, positions: Collection[int]) -> dict[int, bool]:
+def _test_influence(
+    copy: NetworkCopy, inputs: Any, profile: CallProfile, positions: Collection[int]
+) -> dict[int, bool]:
     wanted = {(profile.module_calls[p].module, profile.module_calls[p].call): p for p in positions}
     saving = _SavedTensors()
     run = _InfluenceRun(wanted, saving)
     hooks = torch.autograd.graph.saved_tensors_hooks(saving.pack, _unpack)
     with torch.inference_mode(False), torch.enable_grad(), hooks:
-        leaves = structure.transform(inputs, lambda _, t: t.requires_grad_().clone() if t.is_floating_point() else t)
+        leaves = nested.transform(inputs, lambda _, t: t.requires_grad_().clone() if t.is_floating_point() else t)
         output = copy.run(run, leaves)
     return dict.fromkeys(positions, False) | _influences(copy, inputs, profile, run, output)
 
 
-def _influences(copy: NetworkCopy, inputs: Any, profile: CallProfile, run: _InfluenceRun, output: Any) -> dict[int, bool]:
+def _influences(
+    copy: NetworkCopy, inputs: Any, profile: CallProfile, run: _InfluenceRun, output: Any
+) -> dict[int, bool]:
     generator = torch.Generator().manual_seed(0)
-    targets = [t for _, t in structure.tensors(output) if t.is_floating_point()]
+    targets = [t for _, t in nested.tensors(output) if t.is_floating_point()]
     targets += [run.last_linear_input] if run.last_linear_input is not None else []
     targets = [t for t in targets if t.requires_grad]
     returned = {p: t for p, t in run.kept.items() if t.requires_grad}
@@ -135,7 +146,10 @@ def _influences(copy: NetworkCopy, inputs: Any, profile: CallProfile, run: _Infl
             gradients = torch.autograd.grad(mixture, list(returned.values()), allow_unused=True)  # type: ignore[arg-type]
         except RuntimeError:  # made for inference: overwrites what a backward pass would need, somewhere
             return dict.fromkeys(returned, True)
-    return {p: g is not None and _has_position(copy, inputs, profile, p, g) for p, g in zip(returned, gradients, strict=True)}
+    return {
+        p: g is not None and _has_position(copy, inputs, profile, p, g)
+        for p, g in zip(returned, gradients, strict=True)
+    }
 
 
 def _has_position(copy: NetworkCopy, inputs: Any, profile: CallProfile, position: int, gradient: Tensor) -> bool:
@@ -193,4 +207,4 @@ class _InfluenceRun:
             tensor = tensor.clone()
         if position is not None:
             self.kept[position] = tensor
-        return structure.replace_tensor(output, returned, tensor)
+        return nested.replace_tensor(output, returned, tensor)

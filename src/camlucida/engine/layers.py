@@ -12,8 +12,8 @@ from typing import Any
 from torch import nn
 
 from camlucida.engine import influence
-from camlucida.engine.survey import CallProfile, ModuleCall, image_size, profile_calls
-from camlucida.engine.twin import NetworkCopy
+from camlucida.engine.module_calls import CallProfile, ModuleCall, image_size, profile_calls
+from camlucida.engine.network_copy import NetworkCopy
 from camlucida.errors import LayerError, nearest
 from camlucida.options import shown
 
@@ -207,7 +207,14 @@ def _to_layer(profile: CallProfile, module_call: ModuleCall, name: str | None = 
     n_calls = profile.n_calls(module_call.module)
     if name is None:
         name = module_call.name if module_call.call == n_calls else f"{module_call.name}#{module_call.call}"
-    return Layer(name, module_call.module, module_call.call, n_calls, key, module_call.layout.grid if module_call.layout else None)
+    return Layer(
+        name,
+        module_call.module,
+        module_call.call,
+        n_calls,
+        key,
+        module_call.layout.grid if module_call.layout else None,
+    )
 
 
 def _possible_calls(profile: CallProfile) -> dict[int, ModuleCall]:
@@ -240,7 +247,9 @@ def _last_eligible_call(copy: NetworkCopy, inputs: Any, profile: CallProfile) ->
     class_maps = [e for e in possible.values() if _is_class_map(e, profile)]
     for events in (features, class_maps):
         for group in influence.groups(profile, events):
-            positions = {p for module_call in group for p in (module_call.position, module_call.same_output_as) if p in possible}
+            positions = {
+                p for module_call in group for p in (module_call.position, module_call.same_output_as) if p in possible
+            }
             influence.find_influence(copy, inputs, profile, sorted(positions - profile.influences.keys()))
             eligible = {p: possible[p] for p in positions if profile.influences[p]}
             for module_call in group:
@@ -253,7 +262,9 @@ def _is_explainable(module_call: ModuleCall, eligible: Mapping[int, ModuleCall],
     """Convolutions, norms, activations and blocks; not pools, reshapes, or a block that only ends in one."""
     assert module_call.layout is not None
     if not module_call.is_leaf:
-        only_forwards_child = module_call.same_output_as is not None and profile.module_calls[module_call.same_output_as].is_leaf
+        only_forwards_child = (
+            module_call.same_output_as is not None and profile.module_calls[module_call.same_output_as].is_leaf
+        )
         return module_call.n_parameters > 0 and not (only_forwards_child and module_call.same_output_as not in eligible)
     if _is_activation(module_call):
         return True
@@ -269,7 +280,9 @@ def _is_class_map(module_call: ModuleCall, profile: CallProfile) -> bool:
         and module_call.shape is not None
         and module_call.shape[1] == profile.n_outputs
         and not any(
-            isinstance(later.module, nn.Linear) for later in profile.module_calls[module_call.position + 1 :] if later.n_parameters
+            isinstance(later.module, nn.Linear)
+            for later in profile.module_calls[module_call.position + 1 :]
+            if later.n_parameters
         )
     )
 

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from camlucida.engine import structure
-from camlucida.engine.batch import BatchAxes, BatchAxis, CallAxes, batch_axes, n_images, select_image
+from camlucida.engine import nested
+from camlucida.engine.batch_axes import BatchAxes, BatchAxis, CallAxes, batch_axes, n_images, select_image
 from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, add_cost
 from camlucida.engine.layers import Layer
 from camlucida.engine.layout import Layout, infer_layout
-from camlucida.engine.survey import image_size, profile_calls
-from camlucida.engine.tape import (
+from camlucida.engine.module_calls import image_size, profile_calls
+from camlucida.engine.network_copy import NetworkCopy
+from camlucida.engine.recording import (
     CallAfterLayer,
     CallReturned,
     CapturedOutput,
@@ -29,7 +30,6 @@ from camlucida.engine.tape import (
     WantedCalls,
     storage_key,
 )
-from camlucida.engine.twin import NetworkCopy
 from camlucida.errors import LayerError
 
 
@@ -55,7 +55,12 @@ class Trace:
     """
 
     def __init__(
-        self, copy: NetworkCopy, inputs: Any, output: Any, layers: Sequence[LayerTrace], written: Collection[StorageKey] = ()
+        self,
+        copy: NetworkCopy,
+        inputs: Any,
+        output: Any,
+        layers: Sequence[LayerTrace],
+        written: Collection[StorageKey] = (),
     ) -> None:
         self.output = output
         self.layers = tuple(layers)
@@ -116,7 +121,13 @@ class Trace:
         return torch.stack([zeros if gradient is None else _on_grid(traced, gradient) for gradient in per_class])
 
     def _replay(
-        self, traced: LayerTrace, variants: Tensor, image: int, later_calls: list[CallAfterLayer] | None, *, graph: bool = False
+        self,
+        traced: LayerTrace,
+        variants: Tensor,
+        image: int,
+        later_calls: list[CallAfterLayer] | None,
+        *,
+        graph: bool = False,
     ) -> Any:
         captured = traced.capture
         with torch.inference_mode(False), torch.set_grad_enabled(graph):
@@ -130,7 +141,7 @@ class Trace:
             def run(replay: Replay) -> Any:
                 inputs = select_image(self._inputs, image, len(variants))
                 if self._written:
-                    inputs = structure.transform(inputs, lambda _, t: t.clone())
+                    inputs = nested.transform(inputs, lambda _, t: t.clone())
                 add_cost(len(variants) * (FORWARDS_WITH_GRADIENT if graph else 1))
                 return self.twin.run(replay, inputs)
 
@@ -160,7 +171,7 @@ def _replacement(traced: LayerTrace, variants: Tensor, image: int, output_axes: 
     capture, layout = traced.capture, traced.layout
     layer_axis = BatchAxis(layout.batch_axis)
 
-    def for_image(path: structure.Path, tensor: Tensor) -> Tensor:
+    def for_image(path: nested.Path, tensor: Tensor) -> Tensor:
         axis = output_axes.get(path) if output_axes else None
         if tensor is not capture.tensor:
             return (axis or layer_axis).select(tensor.detach(), image, len(variants)).clone()
@@ -168,7 +179,7 @@ def _replacement(traced: LayerTrace, variants: Tensor, image: int, output_axes: 
         like = tensor if layout.kind == "windows" else layer_axis.select(tensor.detach(), image, len(variants))
         return layout.from_grid(variants.to(like, copy=True), like)
 
-    return structure.transform(capture.output, for_image)
+    return nested.transform(capture.output, for_image)
 
 
 @dataclass
@@ -188,14 +199,14 @@ class _TapeReader:
     def __call__(self, item: CallReturned) -> Any:
         output_axes = self.call_axes.axes_of(item.ordinal, item.module) or {}
 
-        def for_image(path: structure.Path, tensor: Tensor) -> Tensor:
+        def for_image(path: nested.Path, tensor: Tensor) -> Tensor:
             axis = output_axes.get(path)
             if axis is None:
                 raise ReplayDiverged
             part = axis.select(tensor, self.image, self.n)
             return part if item.storage_keys is None else self._writable_copy(part, item.storage_keys[path])
 
-        return structure.transform(item.output, for_image)
+        return nested.transform(item.output, for_image)
 
     def _writable_copy(self, part: Tensor, key: StorageKey) -> Tensor:
         existing = self.copies.get(key)
@@ -206,7 +217,9 @@ class _TapeReader:
         return existing
 
 
-def trace(copy: NetworkCopy, inputs: Any, layers: Sequence[Layer], *, gradients: bool = False, rerun: bool = False) -> Trace:
+def trace(
+    copy: NetworkCopy, inputs: Any, layers: Sequence[Layer], *, gradients: bool = False, rerun: bool = False
+) -> Trace:
     """Run the network once and keep what `layers` gave out.
 
     inputs      a tensor (b, c, H, W), a tuple of arguments or a dict of keywords, on the network's device
@@ -214,7 +227,7 @@ def trace(copy: NetworkCopy, inputs: Any, layers: Sequence[Layer], *, gradients:
     rerun       keep what is needed to run the rest of the network again
     """
     with torch.inference_mode(False), torch.no_grad():
-        detached = structure.transform(inputs, lambda _, t: t.detach().clone())
+        detached = nested.transform(inputs, lambda _, t: t.detach().clone())
         if rerun:  # before the tape is recorded, so that the two are never in memory together
             batch_axes(copy, detached)
         recorder = _Recorder(copy, detached, gradients, rerun)
@@ -244,8 +257,8 @@ class _Recorder:
 
     def __call__(self, wanted: WantedCalls, copies: Collection[int] = ()) -> tuple[Recording, Any]:
         recording = Recording(wanted, self.gradients, self.tape, copies)
-        inputs = structure.transform(self.inputs, lambda _, t: t.clone())
-        initial_versions = [(t, t._version) for _, t in structure.tensors(inputs)]
+        inputs = nested.transform(self.inputs, lambda _, t: t.clone())
+        initial_versions = [(t, t._version) for _, t in nested.tensors(inputs)]
         # Nothing before the first layer wants a gradient, so grad mode costs nothing there; it must be on already,
         # or a `no_grad` of the network's own that ends after the layer would switch it off again.
         with torch.set_grad_enabled(self.gradients):

@@ -1,7 +1,7 @@
 """Metrics over a data set: streaming, resumable, with intervals and controls."""
 
+from camlucida.evaluation.evaluate import evaluate
 from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.records import Summary
-from camlucida.evaluation.run import evaluate
 
 __all__ = ["Evaluation", "Summary", "evaluate"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from camlucida.errors import MetricError, nearest
 from camlucida.evaluation.bootstrap import Bootstrap
-from camlucida.evaluation.comparing import Agreement, Comparison, compare_values, holm_corrected, metric_agreement
+from camlucida.evaluation.comparison import Agreement, Comparison, compare_values, holm_corrected, metric_agreement
 from camlucida.evaluation.records import (
     EMPTY_COLUMN,
     Image,
@@ -71,14 +71,18 @@ class Evaluation:
     def presets(self) -> Mapping[str, Preset]:
         """What gives each number, by the number's name in the tables."""
         return {
-            value_name(preset, value): preset for preset in map(find, self.plan["metrics"]) for value in preset.metric.outputs
+            value_name(preset, value): preset
+            for preset in map(find, self.plan["metrics"])
+            for value in preset.metric.outputs
         }
 
     @cached_property
     def values(self) -> Mapping[str, MetricOutput]:
         """Every number that was measured, by its name in the tables."""
         presets = map(find, self.plan["metrics"])
-        return {value_name(preset, value): meaning for preset in presets for value, meaning in preset.metric.outputs.items()}
+        return {
+            value_name(preset, value): meaning for preset in presets for value, meaning in preset.metric.outputs.items()
+        }
 
     @cached_property
     def failures(self) -> tuple[tuple[str, str, str], ...]:
@@ -94,18 +98,25 @@ class Evaluation:
     def map_similarities(self) -> tuple[MapSimilarity, ...]:
         """How alike the maps of those methods were that the run was to compare map by map."""
         by_pair: dict[tuple[str, str, str], list[float]] = {}
-        for table in Store(self.path).tables(["method", "metric", "preset", "value", "valid"]) if self.compared_pairs else ():
+        for table in (
+            Store(self.path).tables(["method", "metric", "preset", "value", "valid"]) if self.compared_pairs else ()
+        ):
             for row in table.filter(table["preset"].is_valid()).to_pylist():
                 if row["metric"] in SIMILARITY_METRICS and row["valid"]:
                     by_pair.setdefault((row["method"], row["preset"], row["metric"]), []).append(row["value"])
         return tuple(
-            MapSimilarity(*pair, *(np.array(by_pair.get((*pair, metric), []), dtype=np.float64) for metric in SIMILARITY_METRICS))
+            MapSimilarity(
+                *pair, *(np.array(by_pair.get((*pair, metric), []), dtype=np.float64) for metric in SIMILARITY_METRICS)
+            )
             for pair in self.compared_pairs
         )
 
     def same_maps(self, first: str, second: str) -> bool:
         """Whether the run compared their maps and found them equal up to a positive factor."""
-        return any({similarity.first, similarity.second} == {first, second} and similarity.same_map for similarity in self.map_similarities)
+        return any(
+            {similarity.first, similarity.second} == {first, second} and similarity.same_map
+            for similarity in self.map_similarities
+        )
 
     @property
     def compared_pairs(self) -> tuple[tuple[str, str], ...]:

@@ -60,7 +60,9 @@ class MetricColumn:
         """Those of some of the pictures."""
         selected = np.isin(self.index, index)
         curves = None if self.curves is None else self.curves[selected]
-        return MetricColumn(self.index[selected], self.values[selected], self.valid[selected], self.classes[selected], curves)
+        return MetricColumn(
+            self.index[selected], self.values[selected], self.valid[selected], self.classes[selected], curves
+        )
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,9 @@ class MapSimilarity:
         return bool(len(self.differences)) and bool((self.differences < SAME_MAP_TOLERANCE).all())
 
 
-EMPTY_COLUMN = MetricColumn(np.empty(0, dtype=np.int64), np.empty(0), np.empty(0, dtype=bool), np.empty(0, dtype=object), None)
+EMPTY_COLUMN = MetricColumn(
+    np.empty(0, dtype=np.int64), np.empty(0), np.empty(0, dtype=bool), np.empty(0, dtype=object), None
+)
 """Of a metric that could be asked of no picture."""
 
 
@@ -134,7 +138,11 @@ def concatenate_columns(parts: Sequence[MetricColumn], output: MetricOutput) -> 
 
 def aggregate(column: MetricColumn, output: MetricOutput) -> float:
     """The number of all the pictures; NaN of none."""
-    return float(aggregate_draws(column, output, np.ones((1, len(column.values))))[0]) if len(column.values) else float("nan")
+    return (
+        float(aggregate_draws(column, output, np.ones((1, len(column.values))))[0])
+        if len(column.values)
+        else float("nan")
+    )
 
 
 def aggregate_draws(column: MetricColumn, output: MetricOutput, drawn: Floats) -> Floats:

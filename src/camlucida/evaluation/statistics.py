@@ -9,7 +9,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from camlucida.extras import need
+from camlucida._optional import need
 from camlucida.seeds import check_seed
 
 Floats = NDArray[np.float64]
@@ -87,7 +87,11 @@ def percentile_interval(value: float, drawn: Floats, level: float = CONFIDENCE_L
 
 def mcnemar_p(only_first: int, only_second: int) -> float:
     """McNemar's test (1947), exact: the p-value of as many pictures hit by only one of two methods."""
-    return float(_scipy_stats().binomtest(only_first, only_first + only_second).pvalue) if only_first + only_second else 1.0
+    return (
+        float(_scipy_stats().binomtest(only_first, only_first + only_second).pvalue)
+        if only_first + only_second
+        else 1.0
+    )
 
 
 def paired_differences(first: Floats, second: Floats) -> Floats:

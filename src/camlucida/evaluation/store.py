@@ -17,9 +17,9 @@ from typing import Any
 
 from camlucida._files import atomic_stream, atomic_write
 from camlucida._locks import locked
+from camlucida._optional import need
 from camlucida.data.identity import DATA_CHANGED
 from camlucida.errors import DataError
-from camlucida.extras import need
 
 COLUMNS = {
     "index": "int64",

@@ -14,12 +14,12 @@ from torch import Tensor
 
 import camlucida
 from camlucida._files import atomic_stream, atomic_write, png, write_image
+from camlucida.attribution.explain import versions
 from camlucida.errors import CamlucidaError, MethodError
-from camlucida.explaining import versions
 from camlucida.features.factorise import MAX_STEPS
+from camlucida.maps import to_image_grid
 from camlucida.render.concepts import MAX_CONCEPTS, ConceptImage, LegendEntry, concept_page
 from camlucida.render.text import format_percent
-from camlucida.tensors import to_image_grid
 from camlucida.types import Geometry, Prediction
 
 PAPER = "Collins et al., ECCV 2018: A = W H, both >= 0, least |A - W H| (Frobenius), eq. 1"
@@ -78,7 +78,9 @@ class Concepts:
         ]
         entries = [
             LegendEntry(
-                f"Concept {k + 1}", float(self.contributions[k]), [(p.name, p.probability) for p in self.classes[k][:N_LEGEND_CLASSES]]
+                f"Concept {k + 1}",
+                float(self.contributions[k]),
+                [(p.name, p.probability) for p in self.classes[k][:N_LEGEND_CLASSES]],
             )
             for k in range(n_drawn)
         ]

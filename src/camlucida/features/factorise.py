@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from camlucida.extras import need
+from camlucida._optional import need
 from camlucida.seeds import check_seed, short_seed
 
 N_STARTS = 4

@@ -1,7 +1,7 @@
 """Saliency methods, one a file. Importing this package fills the registry, in the order of the list below."""
 
-from camlucida.methods.combined import Combinator, Combined, combinators
-from camlucida.methods.expression import find
+from camlucida.methods.combinators.base import Combinator, Combined, combinators
+from camlucida.methods.combinators.parser import find
 from camlucida.methods.registry import Method, methods
 
 # isort: off
@@ -47,7 +47,7 @@ from camlucida.methods.lime import lime
 from camlucida.methods.kernel_shap import kernel_shap
 
 # isort: on
-from camlucida.methods.combining import (
+from camlucida.methods.combinators.builtin import (
     absolute,
     contrast,
     crops,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from camlucida.methods.parts.tokens import identity_attention, to_image_map
+from camlucida.methods.common.attention_maps import identity_attention, to_image_map
 from camlucida.methods.registry import method
 from camlucida.types import Attention, AttentionGradients, Map
 

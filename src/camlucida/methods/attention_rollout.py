@@ -6,7 +6,7 @@ from typing import Annotated
 
 from torch import Tensor
 
-from camlucida.methods.parts.tokens import identity_attention, to_image_map
+from camlucida.methods.common.attention_maps import identity_attention, to_image_map
 from camlucida.methods.registry import method
 from camlucida.options import Between, OneOf
 from camlucida.types import Attention, Map

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from camlucida.methods.parts.colours import Join, reduce_channels
-from camlucida.methods.parts.variants import Baseline, baseline_images
+from camlucida.methods.common.channel_reduction import Join, reduce_channels
+from camlucida.methods.common.perturbations import Baseline, baseline_images
 from camlucida.methods.registry import PIXEL_DISPLAY, method
 from camlucida.options import Seed
 from camlucida.types import Images, Map, Multipliers, Report, ScoreInputs, Scores
@@ -42,7 +42,9 @@ def deep_lift(
     baseline_image = baseline_images(inputs, baseline, seed)
     image_multipliers = multipliers(baseline_image)
     attributions = image_multipliers.double() * (inputs - baseline_image)
-    baseline_score = score_inputs(lambda i: baseline_image.expand(len(i), *baseline_image.shape), 1, shared=("baseline", baseline, seed))[0]
+    baseline_score = score_inputs(
+        lambda i: baseline_image.expand(len(i), *baseline_image.shape), 1, shared=("baseline", baseline, seed)
+    )[0]
     report("baseline_score", baseline_score)
     report("completeness_gap", attributions.sum((1, 2, 3)) - (score - baseline_score))
     return reduce_channels(attributions, reduce).to(image_multipliers.dtype)

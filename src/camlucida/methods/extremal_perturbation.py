@@ -6,9 +6,9 @@ from typing import Annotated
 
 import torch
 
-from camlucida.methods.parts.ascent import MaskOptimizer, score_and_gradient
-from camlucida.methods.parts.fills import Infill, infill_image
-from camlucida.methods.parts.smooth_masks import area_gradient, parameter_grid, smooth_mask
+from camlucida.methods.common.area_masks import area_gradient, parameter_grid, smooth_mask
+from camlucida.methods.common.infill import Infill, infill_image
+from camlucida.methods.common.optimization import MaskOptimizer, score_and_gradient
 from camlucida.methods.registry import method
 from camlucida.options import Between, Count, Positive
 from camlucida.types import Gradients, Images, Map, ProgressCallback, Report
@@ -46,7 +46,9 @@ def extremal_perturbation(
     size, hidden = (inputs.shape[-2], inputs.shape[-1]), infill_image(inputs, infill)
     mask_of, total = smooth_mask(size), torch.zeros_like(inputs[:, 0], dtype=torch.float64)
     for i, area in enumerate(areas):
-        optimizer = MaskOptimizer(torch.ones(len(inputs), *parameter_grid(size), dtype=torch.float64, device=inputs.device), rate)
+        optimizer = MaskOptimizer(
+            torch.ones(len(inputs), *parameter_grid(size), dtype=torch.float64, device=inputs.device), rate
+        )
         for step in range(steps):
             with torch.enable_grad():
                 mask = mask_of(optimizer.at)

@@ -7,9 +7,9 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from camlucida.maps import upsample
 from camlucida.methods.registry import method
 from camlucida.options import OneOf
-from camlucida.tensors import upsample
 from camlucida.types import BiasGradients, Images, Map, Report, Scores
 
 SCALES = {"layer": (1, 2, 3), "channel": (2, 3)}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from camlucida.methods.parts.colours import Join, reduce_channels
-from camlucida.methods.parts.variants import the_image
+from camlucida.methods.common.channel_reduction import Join, reduce_channels
+from camlucida.methods.common.perturbations import the_image
 from camlucida.methods.registry import PIXEL_DISPLAY, method
 from camlucida.types import Gradients, Images, Map
 

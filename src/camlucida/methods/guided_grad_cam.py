@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.parts.colours import Join, reduce_channels
-from camlucida.methods.parts.variants import the_image
+from camlucida.maps import upsample
+from camlucida.methods.common.channel_reduction import Join, reduce_channels
+from camlucida.methods.common.perturbations import the_image
 from camlucida.methods.registry import PIXEL_DISPLAY, method
-from camlucida.tensors import upsample
 from camlucida.types import Features, Gradients, Images, Map
 
 

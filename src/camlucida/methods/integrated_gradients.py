@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.parts.colours import Join, reduce_channels
-from camlucida.methods.parts.variants import Baseline, baseline_images, gauss_legendre
+from camlucida.methods.common.channel_reduction import Join, reduce_channels
+from camlucida.methods.common.perturbations import Baseline, baseline_images, gauss_legendre
 from camlucida.methods.registry import PIXEL_DISPLAY, method
 from camlucida.options import Count, Seed
 from camlucida.types import Gradients, Images, Map, Report, ScoreInputs, Scores
@@ -45,10 +45,14 @@ def integrated_gradients(
     baseline_image = baseline_images(inputs, baseline, seed)
     nodes, weights = gauss_legendre(steps)
     difference, total = inputs - baseline_image, torch.zeros_like(inputs, dtype=torch.float64)
-    for indices, _, gradients in input_gradients(lambda i: baseline_image + nodes[i].view(-1, 1, 1, 1, 1).to(inputs) * difference, steps):
+    for indices, _, gradients in input_gradients(
+        lambda i: baseline_image + nodes[i].view(-1, 1, 1, 1, 1).to(inputs) * difference, steps
+    ):
         total += torch.einsum("n,nbchw->bchw", weights[indices].to(total), gradients.double())
     attributions = difference * total
-    baseline_score = score_inputs(lambda i: baseline_image.expand(len(i), *baseline_image.shape), 1, shared=("baseline", baseline, seed))[0]
+    baseline_score = score_inputs(
+        lambda i: baseline_image.expand(len(i), *baseline_image.shape), 1, shared=("baseline", baseline, seed)
+    )[0]
     report("baseline_score", baseline_score)
     report("completeness_gap", attributions.sum((1, 2, 3)) - (score - baseline_score))
     return reduce_channels(attributions, reduce).to(gradients.dtype)

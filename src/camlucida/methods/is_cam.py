@@ -6,7 +6,7 @@ from typing import Annotated
 
 import torch
 
-from camlucida.methods.parts.score_masks import ScoreBaseline, channel_masks, subtract_baseline, weighted_sum
+from camlucida.methods.common.score_cam_masks import ScoreBaseline, channel_masks, subtract_baseline, weighted_sum
 from camlucida.methods.registry import method
 from camlucida.options import Count, OneOf
 from camlucida.types import Features, Images, Map, ScoreInputs

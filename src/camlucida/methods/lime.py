@@ -6,9 +6,9 @@ from typing import Annotated
 
 import torch
 
-from camlucida.methods.parts.coalitions import ridge, segments_to_map, show_segments
-from camlucida.methods.parts.fills import Infill
-from camlucida.methods.parts.superpixels import Superpixels, segment_images
+from camlucida.methods.common.coalitions import ridge, segments_to_map, show_segments
+from camlucida.methods.common.infill import Infill
+from camlucida.methods.common.superpixels import Superpixels, segment_images
 from camlucida.methods.registry import method
 from camlucida.options import MAX_COUNT, Between, Count, NotNegative, Positive, Seed
 from camlucida.seeds import generator

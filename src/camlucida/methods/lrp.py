@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from camlucida.methods.parts.colours import Join, reduce_channels
+from camlucida.methods.common.channel_reduction import Join, reduce_channels
 from camlucida.methods.registry import PIXEL_DISPLAY, method
 from camlucida.methods.relevance_cam import Rule
 from camlucida.options import NotNegative

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.methods.parts.fills import Infill, infill_image
-from camlucida.methods.parts.masks import to_pixels, window_starts
+from camlucida.methods.common.infill import Infill, infill_image
+from camlucida.methods.common.masks import to_pixels, window_starts
 from camlucida.methods.registry import method
 from camlucida.options import Positive
 from camlucida.types import Images, Map, ScoreInputs, Scores

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.parts.ascent import MaskOptimizer, score_and_gradient
-from camlucida.methods.parts.score_masks import minmax_scale, weighted_sum
+from camlucida.maps import upsample
+from camlucida.methods.common.optimization import MaskOptimizer, score_and_gradient
+from camlucida.methods.common.score_cam_masks import minmax_scale, weighted_sum
 from camlucida.methods.registry import method
 from camlucida.options import Count, Positive
-from camlucida.tensors import upsample
 from camlucida.types import Features, Gradients, Images, Map, ProgressCallback, Report
 
 

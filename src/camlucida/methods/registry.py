@@ -47,7 +47,17 @@ from camlucida.types import Display, Map
 MapSize: TypeAlias = Literal["layer", "picture"]
 
 LAYER_INPUTS = frozenset(
-    {"activations", "gradients", "ablate", "head_weights", "score_activations", "hvp", "layer_at", "competing_classes", "layer_relevance"}
+    {
+        "activations",
+        "gradients",
+        "ablate",
+        "head_weights",
+        "score_activations",
+        "hvp",
+        "layer_at",
+        "competing_classes",
+        "layer_relevance",
+    }
 )
 SUFFIX_INPUTS = frozenset({"ablate", "head_weights", "score_activations", "hvp"})
 """Those that run the rest of the network again."""
@@ -57,7 +67,9 @@ ATTENTION_INPUTS = frozenset({"attention", "attention_gradients"})
 """Those that only networks with attention between all tokens have."""
 PIXEL_GRADIENT_INPUTS = RELU_INPUTS | {"input_gradients", "multipliers", "bias_gradients", "relevance"}
 """Those with gradients that come back through the whole network."""
-METHOD_INPUTS = LAYER_INPUTS | ATTENTION_INPUTS | PIXEL_GRADIENT_INPUTS | {"inputs", "score", "score_inputs", "report", "progress"}
+METHOD_INPUTS = (
+    LAYER_INPUTS | ATTENTION_INPUTS | PIXEL_GRADIENT_INPUTS | {"inputs", "score", "score_inputs", "report", "progress"}
+)
 """What a method may ask for."""
 
 LAYER_DISPLAY = Display()
@@ -140,7 +152,12 @@ _methods: dict[str, Method] = {}
 
 
 def method(
-    *, paper: str, deviation: str = "none", relu: bool, map_size: MapSize | None = None, display: Display = LAYER_DISPLAY
+    *,
+    paper: str,
+    deviation: str = "none",
+    relu: bool,
+    map_size: MapSize | None = None,
+    display: Display = LAYER_DISPLAY,
 ) -> Callable[[Callable[..., Map]], Method]:
     """Register the decorated function as a method under its own name.
 

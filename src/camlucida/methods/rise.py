@@ -6,8 +6,8 @@ from typing import Annotated
 
 import torch
 
-from camlucida.methods.parts.fills import Infill, infill_image
-from camlucida.methods.parts.masks import rise_masks
+from camlucida.methods.common.infill import Infill, infill_image
+from camlucida.methods.common.masks import rise_masks
 from camlucida.methods.registry import method
 from camlucida.options import MAX_COUNT, Between, Count, Seed
 from camlucida.types import Images, Map, Report, ScoreInputs
@@ -46,7 +46,9 @@ def rise(
     """
     masks, hidden = rise_masks((inputs.shape[-2], inputs.shape[-1]), n, cells, p, seed), infill_image(inputs, infill)
     key = ("rise", n, cells, p, infill, seed)
-    scores = score_inputs(lambda i: hidden + masks(i).to(inputs)[:, None, None] * (inputs - hidden), n, shared=key).double()
+    scores = score_inputs(
+        lambda i: hidden + masks(i).to(inputs)[:, None, None] * (inputs - hidden), n, shared=key
+    ).double()
     scores = scores - scores.mean(0) if centred else scores
     total, squares = torch.zeros(2, len(inputs), *inputs.shape[-2:], dtype=torch.float64, device=inputs.device)
     for indices in torch.split(torch.arange(n), 64):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from camlucida.methods.parts.score_masks import ScoreBaseline, channel_masks, subtract_baseline, weighted_sum
+from camlucida.methods.common.score_cam_masks import ScoreBaseline, channel_masks, subtract_baseline, weighted_sum
 from camlucida.methods.registry import method
 from camlucida.types import Features, Images, Map, ScoreInputs
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.parts.colours import Join, reduce_channels
-from camlucida.methods.parts.variants import noisy
+from camlucida.methods.common.channel_reduction import Join, reduce_channels
+from camlucida.methods.common.perturbations import noisy
 from camlucida.methods.registry import PIXEL_DISPLAY, method
 from camlucida.options import Count, NotNegative, Seed
 from camlucida.types import Gradients, Images, Map

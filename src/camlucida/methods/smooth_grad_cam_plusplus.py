@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.parts.variants import noisy
+from camlucida.methods.common.perturbations import noisy
 from camlucida.methods.registry import method
 from camlucida.options import Count, NotNegative, Seed
 from camlucida.types import Features, Images, LayerAt, Map, ProgressCallback

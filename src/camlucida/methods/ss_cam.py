@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.methods.parts.score_masks import ScoreBaseline, channel_masks, subtract_baseline, weighted_sum
+from camlucida.methods.common.score_cam_masks import ScoreBaseline, channel_masks, subtract_baseline, weighted_sum
 from camlucida.methods.registry import method
 from camlucida.options import Count, NotNegative, Seed
 from camlucida.seeds import generator
@@ -50,4 +50,6 @@ def ss_cam(
     scores = score_inputs(masked, masks.n_masks * n, shared=("ss_cam", n, noise, seed)).double()
     baseline_score = score_inputs(lambda which: inputs[None] * 0, 1, shared="black").double()
     means = scores.view(masks.n_masks, n, -1).mean(1)
-    return weighted_sum(activations, masks.per_channel(subtract_baseline(means, baseline, baseline_score)), softmax=softmax)
+    return weighted_sum(
+        activations, masks.per_channel(subtract_baseline(means, baseline, baseline_score)), softmax=softmax
+    )

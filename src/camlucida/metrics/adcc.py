@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from camlucida.maps import pearson
 from camlucida.metrics.average_drop import masked, minmax_scale
-from camlucida.metrics.parts.ranking import is_rankable
-from camlucida.metrics.parts.removal import Predict, probability
+from camlucida.metrics.common.perturbation import Predict, probability
+from camlucida.metrics.common.ranking import is_rankable
 from camlucida.metrics.registry import MetricOutput, metric, preset
-from camlucida.tensors import pearson
 
 NAMES = ("adcc", "adcc_coherency", "adcc_complexity")
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MetricError
-from camlucida.metrics.parts.ranking import is_nonzero, ranks
-from camlucida.metrics.parts.removal import Predict, cell_sums, probability
+from camlucida.metrics.common.perturbation import Predict, cell_sums, probability
+from camlucida.metrics.common.ranking import is_nonzero, ranks
 from camlucida.metrics.registry import MetricOutput, Score, metric, preset
 
 REGION_SIDE_FRACTION = 9 / 224

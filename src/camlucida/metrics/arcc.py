@@ -9,9 +9,9 @@ from torch import Tensor
 
 from camlucida.metrics.adcc import coherency, harmonic_mean
 from camlucida.metrics.average_drop import masked, minmax_scale
-from camlucida.metrics.parts.ranking import is_rankable, ranks
-from camlucida.metrics.parts.removal import Predict, probability
-from camlucida.metrics.parts.substrates import ROAD_NOISE, check_fractions, pixel_remover
+from camlucida.metrics.common.infill import ROAD_NOISE, check_fractions, pixel_remover
+from camlucida.metrics.common.perturbation import Predict, probability
+from camlucida.metrics.common.ranking import is_rankable, ranks
 from camlucida.metrics.registry import MetricOutput, metric
 from camlucida.metrics.road import both_orders
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.regions import is_rankable
+from camlucida.metrics.common.regions import is_rankable
 from camlucida.metrics.registry import MetricOutput, metric
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MetricError
-from camlucida.metrics.parts.ranking import is_rankable, ranks
-from camlucida.metrics.parts.removal import Predict, probability
+from camlucida.metrics.common.perturbation import Predict, probability
+from camlucida.metrics.common.ranking import is_rankable, ranks
 from camlucida.metrics.registry import MetricOutput, metric, preset
 
 NAMES = ("average_drop", "average_increase", "average_gain")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from camlucida.metrics.parts.regions import is_rankable
+from camlucida.metrics.common.regions import is_rankable
 from camlucida.metrics.registry import MetricOutput, metric
 
 

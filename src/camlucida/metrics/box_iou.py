@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from camlucida.metrics.parts.regions import Rule, iou, is_rankable, largest_box, threshold_map
+from camlucida.metrics.common.regions import Rule, iou, is_rankable, largest_box, threshold_map
 from camlucida.metrics.registry import MetricOutput, metric, preset
 
 

@@ -30,5 +30,9 @@ def class_discrimination(shown: Tensor, region: Tensor, competing_class: Tensor)
     object_mean, others_mean = float(shown.double()[object_only].mean()), float(shown.double()[others_only].mean())
     if not object_mean + others_mean > 0:
         return {"class_discrimination": float("nan"), "class_share": float("nan")}
-    wins = 0.5 if abs(object_mean - others_mean) <= 1e-9 * (object_mean + others_mean) else float(object_mean > others_mean)
+    wins = (
+        0.5
+        if abs(object_mean - others_mean) <= 1e-9 * (object_mean + others_mean)
+        else float(object_mean > others_mean)
+    )
     return {"class_discrimination": wins, "class_share": object_mean / (object_mean + others_mean)}

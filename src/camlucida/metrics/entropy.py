@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from camlucida.metrics.parts.shares import normalized_magnitudes
+from camlucida.metrics.common.normalization import normalized_magnitudes
 from camlucida.metrics.registry import MetricOutput, metric
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.shares import normalized_magnitudes
+from camlucida.metrics.common.normalization import normalized_magnitudes
 from camlucida.metrics.registry import MetricOutput, metric
 
 

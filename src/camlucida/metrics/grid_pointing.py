@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from camlucida.maps import upsample
 from camlucida.metrics.registry import MetricOutput, metric
-from camlucida.tensors import upsample
 
 MIN_SUM = 1e-7
 """A map whose sum is at most this counts as 0, as in the authors' code."""

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MetricError
-from camlucida.metrics.parts.ranking import is_nonzero
-from camlucida.metrics.parts.removal import Predict, logit
-from camlucida.metrics.parts.substrates import pixel_remover
+from camlucida.metrics.common.infill import pixel_remover
+from camlucida.metrics.common.perturbation import Predict, logit
+from camlucida.metrics.common.ranking import is_nonzero
 from camlucida.metrics.registry import MetricOutput, metric, preset
 
 Scale = Literal["positive", "any", "none"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.removal import Predict
-from camlucida.metrics.parts.walks import curve_scores
+from camlucida.metrics.common.perturbation import Predict
+from camlucida.metrics.common.perturbation_curve import curve_scores
 from camlucida.metrics.registry import MetricOutput, Score, metric, preset
 
 
@@ -44,7 +44,17 @@ def insertion(
     forwards   one a point: 29
     """
     return curve_scores(
-        relevance, inputs, target, pixel_scale, black_level, predict, random, step=step, steps=steps, infill=infill, inserting=True
+        relevance,
+        inputs,
+        target,
+        pixel_scale,
+        black_level,
+        predict,
+        random,
+        step=step,
+        steps=steps,
+        infill=infill,
+        inserting=True,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from camlucida.metrics.parts.regions import Rule, is_rankable, largest_region, threshold_map
+from camlucida.metrics.common.regions import Rule, is_rankable, largest_region, threshold_map
 from camlucida.metrics.registry import MetricOutput, metric
 
 

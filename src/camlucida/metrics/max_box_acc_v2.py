@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from camlucida.metrics.parts.box_curves import AXES, Protocol, box_curve, max_box_acc_reduction
+from camlucida.metrics.common.box_curves import AXES, Protocol, box_curve, max_box_acc_reduction
 from camlucida.metrics.registry import MetricOutput, Score, metric, preset
 
 OVERLAPS = (0.3, 0.5, 0.7)

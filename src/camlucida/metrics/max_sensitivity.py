@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.nearby import explain_batches, noisy_copies
+from camlucida.metrics.common.perturbed_inputs import explain_batches, noisy_copies
 from camlucida.metrics.registry import MetricOutput, metric
 
 
@@ -43,6 +43,8 @@ def max_sensitivity(
     norm = relevance.double().norm()
     if not norm > 0:
         return float("nan")
-    copies = noisy_copies(inputs, pixel_scale, random, n, lambda draw, shape: (2 * torch.rand(shape, generator=draw) - 1) * r)
+    copies = noisy_copies(
+        inputs, pixel_scale, random, n, lambda draw, shape: (2 * torch.rand(shape, generator=draw) - 1) * r
+    )
     distances = (explain_batches(explain, copies).double() - relevance.double()).flatten(1).norm(dim=1)
     return float(distances.max() / norm)

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MetricError
-from camlucida.metrics.parts.ranking import is_rankable
-from camlucida.metrics.parts.removal import Predict, cell_sums, grid_cells, score_drops
-from camlucida.metrics.parts.substrates import pixel_remover
+from camlucida.maps import spearman
+from camlucida.metrics.common.infill import pixel_remover
+from camlucida.metrics.common.perturbation import Predict, cell_sums, grid_cells, score_drops
+from camlucida.metrics.common.ranking import is_rankable
 from camlucida.metrics.registry import MetricOutput, metric
-from camlucida.tensors import spearman
 
 
 @metric(
@@ -46,7 +46,9 @@ def mu_fidelity(
     forwards   one a set: 200
     """
     if not 0 < fraction < 1 or samples < 2:
-        raise MetricError(f"muFidelity needs a share between 0 and 1 and at least 2 samples, not {fraction}, {samples}.")
+        raise MetricError(
+            f"muFidelity needs a share between 0 and 1 and at least 2 samples, not {fraction}, {samples}."
+        )
     if not is_rankable(relevance):
         return float("nan")
     grid = grid_cells(relevance.shape, cells)

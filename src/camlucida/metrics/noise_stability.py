@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.nearby import explain_batches, noisy_copies
+from camlucida.maps import spearman
+from camlucida.metrics.common.perturbed_inputs import explain_batches, noisy_copies
 from camlucida.metrics.registry import MetricOutput, metric
-from camlucida.tensors import spearman
 
 
 @metric(
@@ -39,6 +39,8 @@ def noise_stability(
     n          how many noisy copies
     returns    -1 to 1, 1 where the order of the places stays. NaN where a map is the same everywhere
     """
-    copies = noisy_copies(inputs, pixel_scale, random, n, lambda draw, shape: torch.randn(shape, generator=draw) * noise)
+    copies = noisy_copies(
+        inputs, pixel_scale, random, n, lambda draw, shape: torch.randn(shape, generator=draw) * noise
+    )
     maps = explain_batches(explain, copies)
     return float(spearman(relevance.expand_as(maps), maps).mean())

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from camlucida.maps import spearman
 from camlucida.metrics.registry import MetricOutput, Score, metric
-from camlucida.tensors import spearman
 
 
 @metric(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.points import Ties, argmax_position, is_within
-from camlucida.metrics.parts.regions import is_rankable
+from camlucida.metrics.common.pointing import Ties, argmax_position, is_within
+from camlucida.metrics.common.regions import is_rankable
 from camlucida.metrics.registry import MetricOutput, metric, preset
 
 

@@ -48,7 +48,15 @@ Better: TypeAlias = Literal["high", "low", "neither"]
 
 SCENE_INPUTS = frozenset({"other_objects_mask", "parts", "part_score_drops"})
 """What only pictures tell that were drawn, or outlined with more than one class or part."""
-GROUND_TRUTH_INPUTS = SCENE_INPUTS | {"region", "mask", "boxes", "region_seen", "boxes_seen", "label", "present_classes"}
+GROUND_TRUTH_INPUTS = SCENE_INPUTS | {
+    "region",
+    "mask",
+    "boxes",
+    "region_seen",
+    "boxes_seen",
+    "label",
+    "present_classes",
+}
 NETWORK_CALLS = frozenset({"predict", "explain", "explain_class", "part_score_drops"})
 """Those that run the network."""
 METRIC_INPUTS = (

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.ranking import is_nonzero, ranks
-from camlucida.metrics.parts.removal import Predict, probability
-from camlucida.metrics.parts.substrates import ROAD_NOISE, RemovePixels, check_fractions, pixel_remover
+from camlucida.metrics.common.infill import ROAD_NOISE, RemovePixels, check_fractions, pixel_remover
+from camlucida.metrics.common.perturbation import Predict, probability
+from camlucida.metrics.common.ranking import is_nonzero, ranks
 from camlucida.metrics.registry import MetricOutput, Score, metric, preset
 
 NAMES = ("road_morf", "road_lerf", "road_gap", "road_morf_accuracy", "road_lerf_accuracy", "road_gap_accuracy")
@@ -68,7 +68,10 @@ def _scores(
 ) -> list[Score]:
     morf, lerf = both_orders(predict, remove, order, fractions, lerf_keeps=lerf_keeps)
     curves = []
-    for evaluate_scores in (lambda found: probability(found, target), lambda found: (found.argmax(1) == target).double().cpu()):
+    for evaluate_scores in (
+        lambda found: probability(found, target),
+        lambda found: (found.argmax(1) == target).double().cpu(),
+    ):
         morf_values, lerf_values = evaluate_scores(morf), evaluate_scores(lerf)
         curves += [morf_values, lerf_values, lerf_values - morf_values]
     return [Score(float(curve.mean()), curve) for curve in curves]

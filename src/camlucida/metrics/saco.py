@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MetricError
-from camlucida.metrics.parts.ranking import is_rankable, ranks
-from camlucida.metrics.parts.removal import Predict, cell_sums, probability, score_drops
-from camlucida.metrics.parts.substrates import pixel_remover
+from camlucida.metrics.common.infill import pixel_remover
+from camlucida.metrics.common.perturbation import Predict, cell_sums, probability, score_drops
+from camlucida.metrics.common.ranking import is_rankable, ranks
 from camlucida.metrics.registry import MetricOutput, metric
 
 

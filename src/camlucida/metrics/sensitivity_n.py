@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MetricError
-from camlucida.metrics.parts.ranking import is_rankable
-from camlucida.metrics.parts.removal import Predict, cell_sums, grid_cells, score_drops
-from camlucida.metrics.parts.substrates import pixel_remover
+from camlucida.maps import pearson
+from camlucida.metrics.common.infill import pixel_remover
+from camlucida.metrics.common.perturbation import Predict, cell_sums, grid_cells, score_drops
+from camlucida.metrics.common.ranking import is_rankable
 from camlucida.metrics.registry import MetricOutput, Score, metric
-from camlucida.tensors import pearson
 
 
 @metric(

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camlucida.metrics.parts.nearby import explain_batches
+from camlucida.maps import spearman
+from camlucida.metrics.common.perturbed_inputs import explain_batches
 from camlucida.metrics.registry import MetricOutput, metric
-from camlucida.tensors import spearman
 
 
 @metric(

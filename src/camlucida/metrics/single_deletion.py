@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.metrics.parts.ranking import is_rankable
-from camlucida.metrics.parts.removal import Predict, cell_sums, grid_cells, score_drops
-from camlucida.metrics.parts.substrates import pixel_remover
+from camlucida.maps import spearman
+from camlucida.metrics.common.infill import pixel_remover
+from camlucida.metrics.common.perturbation import Predict, cell_sums, grid_cells, score_drops
+from camlucida.metrics.common.ranking import is_rankable
 from camlucida.metrics.registry import MetricOutput, metric
-from camlucida.tensors import spearman
 
 
 @metric(

@@ -106,7 +106,9 @@ def _read_content(path: Path) -> Any:
                 f"{path.name} {reason}, so it was not opened. "
                 "Save only the weights: torch.save(network.state_dict(), …), or as safetensors."
             ) from None
-        raise ModelError(f"{path} is not a readable checkpoint{_describe_damage(path)}. Fetch or copy it again.") from None
+        raise ModelError(
+            f"{path} is not a readable checkpoint{_describe_damage(path)}. Fetch or copy it again."
+        ) from None
     if kind is not None:
         raise ModelError(f"{path} is not a readable checkpoint: it is {kind[0]}. {kind[1]}")
     for candidate in candidates(content):
@@ -221,7 +223,9 @@ def _resize_heads(network: nn.Module, state: dict[str, Tensor]) -> tuple[dict[st
     The network gets as many classes as the file has, where it differs in nothing but the rows of its last layers.
     """
     own_state = network.state_dict()
-    mismatched = {key.rpartition(".")[0] for key in own_state if key in state and own_state[key].shape != state[key].shape}
+    mismatched = {
+        key.rpartition(".")[0] for key in own_state if key in state and own_state[key].shape != state[key].shape
+    }
     heads = {name: _head_with_rows(network.get_submodule(name), state.get(f"{name}.weight")) for name in mismatched}
     resized = [head for head in heads.values() if head is not None]
     if not resized or len(resized) < len(heads):

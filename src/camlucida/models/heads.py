@@ -113,7 +113,9 @@ def _ends_in_average(network: nn.Module, probe: Tensor) -> bool:
         return False
     tolerance = 1e-5 * float(head_inputs[-1].abs().max())
     means = (grid.mean(dims) for grid in reversed(grids) for dims in ((2, 3), (1, 2)))
-    return any(mean.shape == head_inputs[-1].shape and torch.allclose(mean, head_inputs[-1], atol=tolerance) for mean in means)
+    return any(
+        mean.shape == head_inputs[-1].shape and torch.allclose(mean, head_inputs[-1], atol=tolerance) for mean in means
+    )
 
 
 @torch.no_grad()

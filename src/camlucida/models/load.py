@@ -11,8 +11,8 @@ from typing import Any
 from torch import nn
 
 from camlucida.errors import ModelError, nearest
-from camlucida.models import checkpoint, factory, runs, small, timm_models, torchvision_models
-from camlucida.models import toybox as built_in
+from camlucida.models import checkpoint, python_factory, small_cnn, timm_models, torchvision_models, trained_run
+from camlucida.models import toybox_weights as built_in
 from camlucida.models.file_formats import has_index
 from camlucida.models.labels import class_names
 from camlucida.models.model import Model, Output
@@ -24,7 +24,7 @@ SOURCES: dict[str, Callable[[str, bool], Model]] = {
     "torchvision": torchvision_models.load,
     "timm": timm_models.load,
     "toybox": built_in.load,
-    "python": factory.load,
+    "python": python_factory.load,
 }
 """What may stand before the colon of a spec: (rest of the spec, with trained weights?) -> model."""
 
@@ -67,7 +67,11 @@ def load(
     if not isinstance(architecture, str | None):
         raise ModelError(f"arch is the name of an architecture, such as 'resnet18', not {type(architecture).__name__}.")
     loader = _ModelLoader(trust_code)
-    model = loader.from_spec(requested, arch, pretrained) if isinstance(requested, str) else loader.from_file(os.fsdecode(requested), arch)
+    model = (
+        loader.from_spec(requested, arch, pretrained)
+        if isinstance(requested, str)
+        else loader.from_file(os.fsdecode(requested), arch)
+    )
     if preprocess:
         model = replace(model, preprocessing=make_preprocessing(model.preprocessing, **preprocess))
     return replace(model, labels=class_names(labels)) if labels is not None else model
@@ -98,7 +102,11 @@ def load_recorded(
     if trust_code and isinstance(spec, str) and isinstance(arch, str | None):
         return load(spec, arch=arch, labels=labels, trust_code=True)
     name = None if arch is None else architecture_named(arch, by=by, instead=instead)
-    if isinstance(spec, str) and "://" not in spec and (checkpoint.looks_like_file(spec) or runs.run_folder(spec)):
+    if (
+        isinstance(spec, str)
+        and "://" not in spec
+        and (checkpoint.looks_like_file(spec) or trained_run.run_folder(spec))
+    ):
         return load(Path(spec), arch=name, labels=labels)
     return load(architecture_named(spec, by=by, instead=instead), arch=name, labels=labels)
 
@@ -143,25 +151,27 @@ class _ModelLoader:
     def from_spec(self, spec: str, arch: str | None, pretrained: bool) -> Model:
         """Return the model of a spec that a user typed."""
         source, colon, rest = spec.partition(":")
-        is_file = checkpoint.looks_like_file(spec) or (arch is None and runs.run_folder(spec) is not None)
+        is_file = checkpoint.looks_like_file(spec) or (arch is None and trained_run.run_folder(spec) is not None)
         if colon and source in SOURCES and arch is None and not is_file:
             return replace(SOURCES[source](rest, pretrained), spec=spec)
         if is_file:
             return self.from_file(spec, arch)
         if arch is not None:
-            raise ModelError(f"--arch {arch} belongs to a checkpoint file, and {spec!r} is none: {_no_file_message(spec)}")
+            raise ModelError(
+                f"--arch {arch} belongs to a checkpoint file, and {spec!r} is none: {_no_file_message(spec)}"
+            )
         if spec == "toybox":
             return replace(built_in.load("", pretrained), spec=spec)
-        if spec == small.NAME:
-            return replace(small.load(pretrained), spec=spec)
+        if spec == small_cnn.NAME:
+            return replace(small_cnn.load(pretrained), spec=spec)
         if torchvision_models.is_known(spec):
             return replace(torchvision_models.load(spec, pretrained), spec=spec)
         raise ModelError(_unknown_model_message(spec))
 
     def from_file(self, path: str, arch: str | None) -> Model:
         """Return the model in a checkpoint file or in the folder of a run."""
-        if arch is None and runs.run_folder(path) is not None:
-            return replace(runs.load(path, self._recorded_by_run), spec=_short_name(path))
+        if arch is None and trained_run.run_folder(path) is not None:
+            return replace(trained_run.load(path, self._recorded_by_run), spec=_short_name(path))
         if not checkpoint.looks_like_file(path):
             raise ModelError(_no_file_message(path))
         built = None if arch is None else self.from_spec(arch, None, False)

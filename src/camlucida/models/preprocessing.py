@@ -89,7 +89,9 @@ class Preprocessing:
         left, top = _crop_margin(new_width, width), _crop_margin(new_height, height)
         resized = image.resize((new_width, new_height), getattr(Image.Resampling, self.interpolation.upper()))
         pad_level = round(255 * self.fill) if self.fit == "letterbox" else 0
-        network_view = Image.new(image.mode, (width, height), (pad_level, pad_level, pad_level) if image.mode == "RGB" else pad_level)
+        network_view = Image.new(
+            image.mode, (width, height), (pad_level, pad_level, pad_level) if image.mode == "RGB" else pad_level
+        )
         network_view.paste(resized, (-left, -top))
         scale = new_width / image.width, new_height / image.height
         return network_view, Geometry(image.size, (width, height), scale, (float(-left), float(-top)))
@@ -213,7 +215,9 @@ def _make_explanations(steps: Any) -> Iterator[Any]:
 
 def _from_steps(steps: list[Any]) -> Preprocessing:
     names = [type(step).__name__ for step in steps]
-    unknown = [n for n in names if n not in ("Resize", "CenterCrop", "Normalize", "ToDtype", *SCALING_STEPS, *IGNORED_STEPS)]
+    unknown = [
+        n for n in names if n not in ("Resize", "CenterCrop", "Normalize", "ToDtype", *SCALING_STEPS, *IGNORED_STEPS)
+    ]
     if unknown:
         raise ModelError(
             f"the step {unknown[0]} in these transforms is not one that maps can be followed through. "

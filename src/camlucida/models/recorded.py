@@ -11,9 +11,9 @@ import re
 from typing import Any
 
 from camlucida.errors import ModelError
-from camlucida.models import small, timm_models, torchvision_models
+from camlucida.models import small_cnn, timm_models, torchvision_models
 from camlucida.models.quoting import quoted
-from camlucida.models.toybox import NETWORKS
+from camlucida.models.toybox_weights import NETWORKS
 
 ARCHITECTURES = "torchvision's classifiers, timm's registered names, toybox and small"
 
@@ -39,7 +39,7 @@ def registered_spec(name: Any) -> str | None:
     """
     if not isinstance(name, str):
         return None
-    if name == small.NAME:
+    if name == small_cnn.NAME:
         return name
     if match := _TOYBOX.fullmatch(name):
         return name if match[1] is None or match[1] in NETWORKS else None

@@ -139,14 +139,21 @@ def select_weights(content: Any, own_state: Mapping[str, Tensor], file_name: str
 def _belongs_to_other_match(name: str, chosen: _Match, matches: list[_Match]) -> bool:
     """Return whether a tensor beside the chosen network belongs to another one that fits, which is told as a whole."""
     return any(
-        match_ is not chosen and match_.candidate is chosen.candidate and match_.prefix and name.startswith(match_.prefix)
+        match_ is not chosen
+        and match_.candidate is chosen.candidate
+        and match_.prefix
+        and name.startswith(match_.prefix)
         for match_ in matches
     )
 
 
 def _strip_wrappers(candidate: Candidate, own_state: Mapping[str, Tensor]) -> Candidate:
     """Return the candidate without the parts of names that wrappers add, where the network has no such parts itself."""
-    state = rename_old_densenet(candidate.state) if not any(OLD_DENSENET.match(key) for key in own_state) else candidate.state
+    state = (
+        rename_old_densenet(candidate.state)
+        if not any(OLD_DENSENET.match(key) for key in own_state)
+        else candidate.state
+    )
     drop = WRAPPER_SEGMENTS - {part for key in own_state for part in key.split(".")}
     names = {key: ".".join(part for part in key.split(".") if part not in drop) for key in state}
     if all(key == name for key, name in names.items()) or len(set(names.values())) < len(names):
@@ -169,7 +176,9 @@ def _matches(candidate: Candidate, own_state: Mapping[str, Tensor]) -> Iterator[
             left_out = [key for key in state if not key.startswith(prefix)]
             extra = [key for key in inside if key not in own_state]
         else:
-            left_out = [key for key in inside if key not in own_state and _first_segment(key) in LOSS_NAMES | COUNTER_NAMES]
+            left_out = [
+                key for key in inside if key not in own_state and _first_segment(key) in LOSS_NAMES | COUNTER_NAMES
+            ]
             extra = [key for key in inside if key not in own_state and key not in left_out]
         if extra:
             continue

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
+from camlucida._optional import need
 from camlucida.errors import ModelError, nearest
-from camlucida.extras import need
-from camlucida.models.fetch import is_reachable
+from camlucida.models.download import is_reachable
 from camlucida.models.labels import imagenet_names
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import make_preprocessing

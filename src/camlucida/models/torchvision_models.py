@@ -9,7 +9,7 @@ from torch import nn
 
 from camlucida.errors import ModelError, nearest
 from camlucida.models.checkpoint import load_weights, read_weights
-from camlucida.models.fetch import fetch_file
+from camlucida.models.download import fetch_file
 from camlucida.models.labels import imagenet_names
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing, make_preprocessing

@@ -19,7 +19,11 @@ BoxesLike: TypeAlias = Sequence[Sequence[float]] | NDArray[Any]
 
 
 def draw_boxes(
-    image: Image.Image, true_boxes: BoxesLike = (), predicted_boxes: BoxesLike = (), *, colours: tuple[str, str] = (TRUE_COLOUR, PREDICTED_COLOUR)
+    image: Image.Image,
+    true_boxes: BoxesLike = (),
+    predicted_boxes: BoxesLike = (),
+    *,
+    colours: tuple[str, str] = (TRUE_COLOUR, PREDICTED_COLOUR),
 ) -> Image.Image:
     """The picture with true boxes and the map's boxes on it, as a new RGB picture of the same size.
 

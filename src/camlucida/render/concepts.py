@@ -11,10 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from camlucida.errors import MethodError
-from camlucida.render.display import display_size, resize_heatmap, resize_image
-from camlucida.render.overlay import tint
-from camlucida.render.palettes import CATEGORICAL_COLOURS
-from camlucida.render.sheet import (
+from camlucida.render.canvas import (
     ACCENT_COLOUR,
     BODY_PT,
     GUTTER_PT,
@@ -27,7 +24,10 @@ from camlucida.render.sheet import (
     draw_paragraph,
     line_height,
 )
-from camlucida.render.sheet import draw_footer as set_footer
+from camlucida.render.canvas import draw_footer as set_footer
+from camlucida.render.overlay import tint
+from camlucida.render.palettes import CATEGORICAL_COLOURS
+from camlucida.render.resize import display_size, resize_heatmap, resize_image
 from camlucida.render.text import format_percent
 
 MAX_CONCEPTS = len(CATEGORICAL_COLOURS)
@@ -79,7 +79,9 @@ def concept_page(
     returns   RGB, 1032 points wide
     """
     if not images or not 1 <= len(entries) <= MAX_CONCEPTS:
-        raise MethodError(f"{len(images)} pictures, {len(entries)} concepts: a page shows 1 or more, and 1 to {MAX_CONCEPTS}.")
+        raise MethodError(
+            f"{len(images)} pictures, {len(entries)} concepts: a page shows 1 or more, and 1 to {MAX_CONCEPTS}."
+        )
     sheet = Sheet(3 * COLUMN_PT + 2 * GUTTER_PT + 2 * MARGIN_PT, density)
     content_width = sheet.width - 2 * MARGIN_PT
     y = draw_heading(sheet, MARGIN_PT, MARGIN_PT - 10, content_width, (title, subtitle), aside)
@@ -95,7 +97,15 @@ def concept_page(
         y = _draw_legend(sheet, MARGIN_PT, y, entries, 3) + 10
         for start in range(0, len(images), 2):
             ends = [
-                _draw_pair(sheet, MARGIN_PT + 2 * i * (SMALL_COLUMN_PT + GAP_PT), y, concept_image, SMALL_COLUMN_PT, GAP_PT, opacity)
+                _draw_pair(
+                    sheet,
+                    MARGIN_PT + 2 * i * (SMALL_COLUMN_PT + GAP_PT),
+                    y,
+                    concept_image,
+                    SMALL_COLUMN_PT,
+                    GAP_PT,
+                    opacity,
+                )
                 for i, concept_image in enumerate(images[start : start + 2])
             ]
             y = max(ends) + ROW_GAP_PT
@@ -103,16 +113,22 @@ def concept_page(
     return sheet.trimmed(set_footer(sheet, y, footer))
 
 
-def _draw_pair(sheet: Sheet, x: float, y: float, concept_image: ConceptImage, width: float, gap: float, opacity: float) -> float:
+def _draw_pair(
+    sheet: Sheet, x: float, y: float, concept_image: ConceptImage, width: float, gap: float, opacity: float
+) -> float:
     """The picture, and beside it the same with its concepts; returns where the caption ends."""
     if concept_image.strengths.shape[1:] != concept_image.image.size[::-1]:
-        raise MethodError(f"maps of shape {concept_image.strengths.shape} do not fit a picture of size {concept_image.image.size}.")
+        raise MethodError(
+            f"maps of shape {concept_image.strengths.shape} do not fit a picture of size {concept_image.image.size}."
+        )
     size = display_size(concept_image.image.size, (sheet.pixels(width), sheet.pixels(MAX_ASPECT * width)))
     photo = resize_image(concept_image.image, size)
     strengths = np.stack([resize_heatmap(strength_map, size) for strength_map in concept_image.strengths])
     end = y + sheet.draw_image(x, y, photo, edge=True)
     right = x + width + gap
-    sheet.draw_image(right, y, tint(photo, strengths, CATEGORICAL_COLOURS[: len(strengths)], opacity=opacity), edge=True)
+    sheet.draw_image(
+        right, y, tint(photo, strengths, CATEGORICAL_COLOURS[: len(strengths)], opacity=opacity), edge=True
+    )
     for number, (across, down) in _badge_positions(strengths).items():
         at_x = min(max(across / sheet.density - BADGE_PT / 2, 2), size[0] / sheet.density - BADGE_PT - 2)
         at_y = min(max(down / sheet.density - BADGE_PT / 2, 2), size[1] / sheet.density - BADGE_PT - 2)
@@ -143,7 +159,15 @@ def _draw_badge(sheet: Sheet, x: float, y: float, number: int) -> None:
     """The concept's number on its colour."""
     sheet.rectangle(x - 1, y - 1, BADGE_PT + 2, BADGE_PT + 2, "#ffffff", radius=BADGE_PT / 2 + 1)
     sheet.rectangle(x, y, BADGE_PT, BADGE_PT, f"#{CATEGORICAL_COLOURS[number]}", radius=BADGE_PT / 2)
-    sheet.text(x + BADGE_PT / 2, y + 0.5, str(number + 1), SMALL_PT - 1, _text_colour(CATEGORICAL_COLOURS[number]), "centre", bold=True)
+    sheet.text(
+        x + BADGE_PT / 2,
+        y + 0.5,
+        str(number + 1),
+        SMALL_PT - 1,
+        _text_colour(CATEGORICAL_COLOURS[number]),
+        "centre",
+        bold=True,
+    )
 
 
 def _text_colour(colour: str) -> str:

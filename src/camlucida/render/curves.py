@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from camlucida.errors import MethodError
-from camlucida.render.sheet import (
+from camlucida.render.canvas import (
     ACCENT_COLOUR,
     BODY_PT,
     GUTTER_PT,
@@ -22,7 +22,7 @@ from camlucida.render.sheet import (
     draw_heading,
     line_height,
 )
-from camlucida.render.sheet import draw_footer as set_footer
+from camlucida.render.canvas import draw_footer as set_footer
 
 WIDTH_PT, HEIGHT_PT = 340.0, 210.0
 SCALE_WIDTH_PT, NAME_WIDTH_PT = 46.0, 92.0
@@ -100,7 +100,9 @@ def _draw_chart(sheet: Sheet, x: float, y: float, frame: Chart) -> float:
     sheet.text(left + width / 2, end, frame.x_label, SMALL_PT, MUTED_COLOUR, "centre")
     if frame.mark is not None:
         sheet.rectangle(x_position(frame.mark[0]) - 0.4, y, 0.8, HEIGHT_PT, HAIRLINE_COLOUR)
-        sheet.text(x_position(frame.mark[0]), y - line_height(SMALL_PT), frame.mark[1], SMALL_PT, MUTED_COLOUR, "centre")
+        sheet.text(
+            x_position(frame.mark[0]), y - line_height(SMALL_PT), frame.mark[1], SMALL_PT, MUTED_COLOUR, "centre"
+        )
     names = []
     for colour, curve in zip(COLOURS, frame.curves, strict=False):
         positions = [(x_position(a), y_position(v)) for a, v in curve.points if v is not None and math.isfinite(v)]

@@ -73,7 +73,9 @@ def tint(image: Image.Image, strengths: NDArray[Any], colours: Sequence[str], *,
     fade_fraction = min(1.0, 2 * opacity)
     photo = np.asarray(image.convert("RGB"), dtype=np.float32)
     photo = photo + np.float32(fade_fraction) * (np.asarray(grey_background(image), dtype=np.float32) - photo)
-    alpha = np.where(finite, 1 - np.float32(1 - opacity) ** (2 * strength_maps.max(0)), NAN_FADE * fade_fraction)[..., None]
+    alpha = np.where(finite, 1 - np.float32(1 - opacity) ** (2 * strength_maps.max(0)), NAN_FADE * fade_fraction)[
+        ..., None
+    ]
     return Image.fromarray(np.rint(photo + alpha * (colour_layer - photo)).astype(np.uint8))
 
 

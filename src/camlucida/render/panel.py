@@ -10,12 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from camlucida.errors import MethodError
-from camlucida.render.bars import Bar, draw_bars, draw_colorbar, draw_label
-from camlucida.render.colours import apply_colormap, check_colormap, check_heatmap
-from camlucida.render.display import display_size, resize_heatmap, resize_image
-from camlucida.render.overlay import Blend, overlay
-from camlucida.render.palettes import DEFAULT_COLORMAP
-from camlucida.render.sheet import (
+from camlucida.render.canvas import (
     ACCENT_COLOUR,
     BODY_PT,
     GUTTER_PT,
@@ -27,7 +22,12 @@ from camlucida.render.sheet import (
     draw_paragraph,
     line_height,
 )
-from camlucida.render.sheet import draw_footer as set_footer
+from camlucida.render.canvas import draw_footer as set_footer
+from camlucida.render.colours import apply_colormap, check_colormap, check_heatmap
+from camlucida.render.overlay import Blend, overlay
+from camlucida.render.palettes import DEFAULT_COLORMAP
+from camlucida.render.probability_bars import Bar, draw_bars, draw_colorbar, draw_label
+from camlucida.render.resize import display_size, resize_heatmap, resize_image
 
 COLUMN_PT, MAX_HEIGHT_PT = 300.0, 400.0
 STRIP_ASPECT = 2.6

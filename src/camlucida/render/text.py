@@ -133,3 +133,8 @@ def format_percent(probability: float) -> str:
     if 0.9995 <= probability < 1:
         return "> 99.9 %"
     return f"{100 * probability:.1f} %"
+
+
+def format_nats(drop: float) -> str:
+    """Return a drop in nats with two decimals, never as -0.00."""
+    return f"{round(drop, 2) + 0.0:.2f}"

@@ -1,5 +1,5 @@
 """An evaluation as one page that stands for itself: no other file, no other host, no script."""
 
-from camlucida.report.page import report
+from camlucida.report.evaluation_page import report
 
 __all__ = ["report"]

@@ -58,7 +58,9 @@ def svg_chart(lines: list[MeanCurve], x_label: str, y_label: str) -> str:
     for progress in ticks:
         position = float(y(np.array(progress)))
         parts.append(f'<path class="grid" d="M{LEFT} {position:.1f}H{WIDTH_PX - RIGHT}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{position + 4:.1f}" text-anchor="end">{progress:.4g}</text>')
+        parts.append(
+            f'<text class="tick" x="{LEFT - 6}" y="{position + 4:.1f}" text-anchor="end">{progress:.4g}</text>'
+        )
     for progress in (0.0, 0.25, 0.5, 0.75, 1.0):
         position = float(x(np.array(progress)))
         parts.append(
@@ -74,7 +76,9 @@ def svg_chart(lines: list[MeanCurve], x_label: str, y_label: str) -> str:
         band = _points(x_values, y(curve.low[indices])) + _points(x_values[::-1], y(curve.high[indices])[::-1])
         parts.append(f'<polygon class="band s{i}" points="{" ".join(band)}"/>')
         dash = f' stroke-dasharray="{DASHES[i]}"' if DASHES[i] else ""
-        parts.append(f'<polyline class="line s{i}"{dash} points="{" ".join(_points(x_values, y(curve.mean[indices])))}"/>')
+        parts.append(
+            f'<polyline class="line s{i}"{dash} points="{" ".join(_points(x_values, y(curve.mean[indices])))}"/>'
+        )
     return "".join(parts) + "</svg>"
 
 

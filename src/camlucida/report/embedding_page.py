@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from camlucida.analysing.embeddings import Embedding
+from camlucida._optional import need
+from camlucida.analysis.embeddings import Embedding
 from camlucida.data.datasets import sample_indices
 from camlucida.data.images import load_image
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation.store import Row
-from camlucida.extras import need
-from camlucida.render.display import display_size, resize_image
+from camlucida.render.resize import display_size, resize_image
 from camlucida.render.text import format_percent
-from camlucida.report.numbers import count_noun
-from camlucida.report.rendering import read_asset, write_page
+from camlucida.report.formatting import count_noun
+from camlucida.report.templates import read_asset, write_page
 from camlucida.report.thumbnails import data_uri
 
 WIDTH_PX, HEIGHT_PX, MARGIN_PX = 900, 620, 16

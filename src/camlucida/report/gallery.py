@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from camlucida.evaluation.evaluation import Evaluation
-from camlucida.report.numbers import format_number
+from camlucida.report.formatting import format_number
 from camlucida.report.thumbnails import ThumbnailRenderer, best_and_worst, sample_images
 
 MAX_METHODS = 8
@@ -27,7 +27,9 @@ class Thumbnail:
     lines: Sequence[str]
 
 
-def image_section(evaluation: Evaluation, renderer: ThumbnailRenderer | None, main: str | None, methods: Sequence[str]) -> dict[str, Any]:
+def image_section(
+    evaluation: Evaluation, renderer: ThumbnailRenderer | None, main: str | None, methods: Sequence[str]
+) -> dict[str, Any]:
     if renderer is None:
         return {"why": "The page was made without the pictures.", "rows": [], "best": [], "left_out": {}}
     if difference := renderer.mismatch():
@@ -46,7 +48,9 @@ def image_section(evaluation: Evaluation, renderer: ThumbnailRenderer | None, ma
     return {"why": note, "rows": rows, "best": [b for b in best if b], "main": main, "left_out": renderer.left_out}
 
 
-def _row(evaluation: Evaluation, renderer: ThumbnailRenderer, index: int, methods: Sequence[str], main: str | None) -> dict[str, Any]:
+def _row(
+    evaluation: Evaluation, renderer: ThumbnailRenderer, index: int, methods: Sequence[str], main: str | None
+) -> dict[str, Any]:
     image = evaluation.images[index]
     answer = {True: "right", False: "wrong", None: ""}[image.correct]
     prediction = f"{image.predicted} ({image.confidence:.0%})"

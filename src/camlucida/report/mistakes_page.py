@@ -6,21 +6,21 @@ import math
 from pathlib import Path
 from typing import Any
 
-from camlucida.analysing.calibration import Calibration
-from camlucida.analysing.confusion import Confusion
-from camlucida.analysing.erring import Mistakes
-from camlucida.analysing.errors_sheet import Mistake
+from camlucida._optional import need
+from camlucida.analysis.calibration import Calibration
+from camlucida.analysis.confusion import Confusion
+from camlucida.analysis.error_analysis import Mistakes
+from camlucida.analysis.error_sheet import Mistake
+from camlucida.attribution.explanation import Explanation
 from camlucida.evaluation.statistics import Interval
-from camlucida.explanation import Explanation
-from camlucida.extras import need
 from camlucida.render.boxes import draw_boxes
-from camlucida.render.display import display_size, resize_image
+from camlucida.render.resize import display_size, resize_image
 from camlucida.render.text import format_percent
+from camlucida.report.formatting import count_noun, format_interval, format_number, format_p_value
 from camlucida.report.gallery import Thumbnail
-from camlucida.report.numbers import count_noun, format_interval, format_number, format_p_value
 from camlucida.report.reliability import reliability_diagram
-from camlucida.report.rendering import write_page
 from camlucida.report.tables import Table, TableCell
+from camlucida.report.templates import write_page
 from camlucida.report.thumbnails import data_uri
 
 THUMBNAIL_PX = 240
@@ -84,12 +84,16 @@ def sentences(mistakes: Mistakes, calibration: Calibration | None) -> list[str]:
     texts = []
     if calibration:
         wrong = len(mistakes.errors())
-        texts.append(f"Right on {_format_rate(mistakes.accuracy)} of {count_noun(len(mistakes.judged), 'picture')}; {wrong:,} wrong.")
+        texts.append(
+            f"Right on {_format_rate(mistakes.accuracy)} of {count_noun(len(mistakes.judged), 'picture')}; {wrong:,} wrong."
+        )
         texts.append(f"The true class is among the five likeliest on {_format_rate(mistakes.top5)}.")
         pairs = mistakes.confusion.pairs(1)
         if pairs:
             top_pair = pairs[0]
-            texts.append(f"Most often confused: {top_pair.truth}, taken for {top_pair.said} ({top_pair.count} of {top_pair.total}).")
+            texts.append(
+                f"Most often confused: {top_pair.truth}, taken for {top_pair.said} ({top_pair.count} of {top_pair.total})."
+            )
         texts.append(_calibration_sentence(calibration))
     differing = [each for each in mistakes.contrasts if each.differs]
     for contrast in differing:
@@ -174,8 +178,16 @@ def _error_row(mistake: Mistake) -> dict[str, Any]:
     row = mistake.row
     thumbnails = [
         Thumbnail(_thumbnail(mistake, None), f"{row['picture']}", ["picture"]),
-        Thumbnail(_thumbnail(mistake, mistake.predicted_map), f"map of {row['said']}", [f"saw: {row['said']}", format_percent(predicted_score)]),
-        Thumbnail(_thumbnail(mistake, mistake.label_map), f"map of {row['label']}", [f"missed: {row['label']}", format_percent(true_score)]),
+        Thumbnail(
+            _thumbnail(mistake, mistake.predicted_map),
+            f"map of {row['said']}",
+            [f"saw: {row['said']}", format_percent(predicted_score)],
+        ),
+        Thumbnail(
+            _thumbnail(mistake, mistake.label_map),
+            f"map of {row['label']}",
+            [f"missed: {row['label']}", format_percent(true_score)],
+        ),
     ]
     return {"name": row["picture"], "said": row["said"], "label": row["label"], "shots": thumbnails}
 

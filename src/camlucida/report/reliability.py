@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from camlucida.analysing.calibration import Bin
+from camlucida.analysis.calibration import Bin
 
 WIDTH_PX, HEIGHT_PX = 460, 330
 LEFT, RIGHT, TOP, SPLIT, BOTTOM = 46, 12, 12, 232, 290
@@ -17,7 +17,9 @@ def reliability_diagram(bins: Sequence[Bin]) -> str:
     non_empty = [each for each in bins if each.count]
     max_count = max((each.count for each in non_empty), default=1)
     description = "; ".join(f"sure {b.confidence:.0%}, right {b.accuracy:.0%}, {b.count} answers" for b in non_empty)
-    parts = [f'<svg viewBox="0 0 {WIDTH_PX} {HEIGHT_PX}" role="img" aria-label="{escape(f"Reliability: {description}")}">']
+    parts = [
+        f'<svg viewBox="0 0 {WIDTH_PX} {HEIGHT_PX}" role="img" aria-label="{escape(f"Reliability: {description}")}">'
+    ]
     for progress in (0.0, 0.25, 0.5, 0.75, 1.0):
         parts.append(f'<path class="grid" d="M{LEFT} {_y(progress):.1f}H{WIDTH_PX - RIGHT}"/>')
         parts.append(_tick_label(LEFT - 6, _y(progress) + 4, f"{progress:.0%}", "end"))

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from camlucida.evaluation.comparing import Agreement, Comparison
+from camlucida.evaluation.comparison import Agreement, Comparison
 from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.records import Summary
-from camlucida.report.numbers import count_noun, format_interval, format_number, format_p_value
-from camlucida.report.words import TestResults
+from camlucida.report.formatting import count_noun, format_interval, format_number, format_p_value
+from camlucida.report.summary_text import TestResults
 
 MAX_COLUMNS = 6
 """Metrics side by side in one table."""
@@ -56,7 +56,11 @@ def score_tables(results: TestResults, measured: Sequence[str]) -> list[Table]:
             names = [str(name) for name in part]
             best = {metric: results.best(metric) for metric in names}
             rows = [
-                (method, method in evaluation.controls, [_score_cell(results.table[m, method], method in best[m]) for m in names])
+                (
+                    method,
+                    method in evaluation.controls,
+                    [_score_cell(results.table[m, method], method in best[m]) for m in names],
+                )
                 for method in evaluation.methods
             ]
             tables.append(Table(group, [_column_head(evaluation, m, results.untrusted) for m in names], rows))
@@ -64,7 +68,9 @@ def score_tables(results: TestResults, measured: Sequence[str]) -> list[Table]:
 
 
 def _column_head(evaluation: Evaluation, metric: str, untrusted: Mapping[str, str]) -> tuple[str, str]:
-    direction = {"high": "↑ high is good", "low": "↓ low is good", "neither": "describes"}[evaluation.values[metric].better]
+    direction = {"high": "↑ high is good", "low": "↓ low is good", "neither": "describes"}[
+        evaluation.values[metric].better
+    ]
     return metric, f"{direction}; not trusted here" if metric in untrusted else direction
 
 
@@ -101,9 +107,21 @@ def group_tables(evaluation: Evaluation, methods: Sequence[str], judging: Sequen
     metrics = judging[: MAX_COLUMNS // 2]
     tables = []
     if len(correct) and len(wrong):
-        heads = [(m, f"{answer} ({len(indices)})") for m in metrics for answer, indices in (("right", correct), ("wrong", wrong))]
+        heads = [
+            (m, f"{answer} ({len(indices)})")
+            for m in metrics
+            for answer, indices in (("right", correct), ("wrong", wrong))
+        ]
         rows = [
-            (method, False, [_score_cell(evaluation.summary(m, method, indices=which)) for m in metrics for which in (correct, wrong)])
+            (
+                method,
+                False,
+                [
+                    _score_cell(evaluation.summary(m, method, indices=which))
+                    for m in metrics
+                    for which in (correct, wrong)
+                ],
+            )
             for method in methods
         ]
         tables.append(Table("right and wrong answers of the model", heads, rows))
@@ -113,7 +131,14 @@ def group_tables(evaluation: Evaluation, methods: Sequence[str], judging: Sequen
         class_indices = {name: _indices_of_label(evaluation, name) for name in classes}
         heads = [(name, count_noun(sizes[name], "picture")) for name in classes]
         rows = [
-            (method, False, [_score_cell(evaluation.summary(metrics[0], method, indices=which)) for which in class_indices.values()])
+            (
+                method,
+                False,
+                [
+                    _score_cell(evaluation.summary(metrics[0], method, indices=which))
+                    for which in class_indices.values()
+                ],
+            )
             for method in methods
         ]
         tables.append(Table(f"{metrics[0]} by class", heads, rows))
@@ -138,7 +163,9 @@ def agreement_table(agreement: Agreement | None) -> Table | None:
             per_image = float(agreement.per_image[a, b])
             note = f"a picture: {per_image:.2f}".replace("-", "−") if math.isfinite(per_image) else ""
             interval = format_interval(float(agreement.low[a, b]), float(agreement.high[a, b]))
-            cells.append(TableCell(f"{tau:.2f}".replace("-", "−") if math.isfinite(tau) else "–", interval, note, False, tau))
+            cells.append(
+                TableCell(f"{tau:.2f}".replace("-", "−") if math.isfinite(tau) else "–", interval, note, False, tau)
+            )
         rows.append((name, False, cells))
     heads = [(name, "") for name in agreement.metrics]
     return Table(f"Kendall's τ-b over {len(agreement.methods)} methods", heads, rows, "metric")
@@ -149,15 +176,27 @@ def cost_tables(evaluation: Evaluation) -> list[Table]:
     methods = Table(
         "a picture and method",
         [("map", "forwards"), ("map", "seconds"), ("all metrics", "forwards"), ("all metrics", "seconds")],
-        [(m, m in evaluation.controls, _cost_cells(costs, m)) for m in evaluation.methods if (m, "explaining") in costs],
+        [
+            (m, m in evaluation.controls, _cost_cells(costs, m))
+            for m in evaluation.methods
+            if (m, "explaining") in costs
+        ],
     )
     names = list(evaluation.plan["metrics"])
     rows = []
     for name in names:
         metric_costs = [cost for (_, metric), cost in costs.items() if metric == name]
         if metric_costs:
-            rows.append((name, False, [TableCell(format_number(float(np.mean(part)))) for part in zip(*metric_costs, strict=True)]))
-    metrics = Table("a picture and metric, on average over methods", [("", "forwards"), ("", "seconds")], rows, "metric")
+            rows.append(
+                (
+                    name,
+                    False,
+                    [TableCell(format_number(float(np.mean(part)))) for part in zip(*metric_costs, strict=True)],
+                )
+            )
+    metrics = Table(
+        "a picture and metric, on average over methods", [("", "forwards"), ("", "seconds")], rows, "metric"
+    )
     return [methods, metrics]
 
 

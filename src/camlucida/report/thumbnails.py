@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from camlucida.attribution.explain import explain
+from camlucida.attribution.request import INPUT
 from camlucida.data.datasets import Dataset, sample_indices
 from camlucida.data.images import load_image
 from camlucida.errors import CamlucidaError
-from camlucida.evaluation.belonging import mismatch
+from camlucida.evaluation.evaluate import outputs_of
 from camlucida.evaluation.evaluation import Evaluation
-from camlucida.evaluation.run import outputs_of
-from camlucida.explaining import explain
+from camlucida.evaluation.provenance import mismatch
 from camlucida.models.model import Model
 from camlucida.render.boxes import draw_boxes
-from camlucida.render.display import display_size, resize_image
-from camlucida.request import INPUT
+from camlucida.render.resize import display_size, resize_image
 
 THUMBNAIL_PX = 176
 JPEG_QUALITY = 78

@@ -9,8 +9,8 @@
 The network itself is never touched: every step is a copy that shares what is not drawn anew.
 """
 
-from camlucida.sanity_checks.checking import sanity
-from camlucida.sanity_checks.value import Sanity
+from camlucida.sanity_checks.result import Sanity
+from camlucida.sanity_checks.run import sanity
 from camlucida.sanity_checks.verdict import MAX_CORRELATION, MAX_UPPER_HALF, SanityVerdict, Step
 
 __all__ = ["MAX_CORRELATION", "MAX_UPPER_HALF", "Sanity", "Step", "SanityVerdict", "sanity"]

@@ -76,7 +76,11 @@ class SanityVerdict:
         if self.passed is None:
             return f"cannot tell: no map of {self.n} could be compared"
         word = "passes" if self.passed else "FAILS"
-        half = "" if self.upper is None else f", {self.upper:.2f} with the upper half drawn anew (below {MAX_UPPER_HALF:g})"
+        half = (
+            ""
+            if self.upper is None
+            else f", {self.upper:.2f} with the upper half drawn anew (below {MAX_UPPER_HALF:g})"
+        )
         return f"{word}: rank correlation {self.value:.2f} ± {self.error:.2f} (below {self.limit:.2f} passes){half}"
 
     def __str__(self) -> str:

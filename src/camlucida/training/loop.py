@@ -15,12 +15,12 @@ from torch.nn.functional import cross_entropy
 
 from camlucida.errors import DataError, ModelError
 from camlucida.training import state as states
-from camlucida.training.pictures import BatchLoader, LabelledBatch, split_into_batches
+from camlucida.training.data_loading import BatchLoader, LabelledBatch, split_into_batches
 from camlucida.training.schedule import learning_rate
 from camlucida.training.settings import Settings
-from camlucida.training.splitting import DatasetSplit
+from camlucida.training.split import DatasetSplit
 from camlucida.training.state import EpochRow, TrainingState
-from camlucida.training.thawing import unfreeze
+from camlucida.training.unfreezing import unfreeze
 
 TOP_K = 5
 
@@ -50,7 +50,9 @@ class TrainingJob:
     save_every: float
 
 
-def run_training(job: TrainingJob, after_epoch: Callable[[TrainingState], None], progress: TrainingCallback | None = None) -> TrainingState:
+def run_training(
+    job: TrainingJob, after_epoch: Callable[[TrainingState], None], progress: TrainingCallback | None = None
+) -> TrainingState:
     """All epochs that are still to come. `after_epoch` is called with the new row in, before the state is saved."""
     settings, network = job.settings, job.network
     network.to(device=job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -79,7 +81,11 @@ def make_optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimi
 
 
 def _run_epoch(
-    job: TrainingJob, state: TrainingState, optimizer: torch.optim.Optimizer, start_time: float, progress: TrainingCallback | None
+    job: TrainingJob,
+    state: TrainingState,
+    optimizer: torch.optim.Optimizer,
+    start_time: float,
+    progress: TrainingCallback | None,
 ) -> None:
     """The batches of one epoch that are still to come."""
     settings = job.settings
@@ -109,7 +115,13 @@ def _run_epoch(
         raise DataError(f"not one of the {len(job.split.train)} pictures to learn from could be read{reason}")
 
 
-def _train_step(job: TrainingJob, state: TrainingState, optimizer: torch.optim.Optimizer, batch: LabelledBatch, weight: Tensor | None) -> None:
+def _train_step(
+    job: TrainingJob,
+    state: TrainingState,
+    optimizer: torch.optim.Optimizer,
+    batch: LabelledBatch,
+    weight: Tensor | None,
+) -> None:
     labels = batch.labels.to(job.device)
     logits = _logits(job, batch.inputs)
     loss = cross_entropy(logits, labels, weight, label_smoothing=job.settings.label_smoothing)

@@ -9,22 +9,22 @@ from typing import Any
 
 import torch
 
+from camlucida.attribution.explain import versions
 from camlucida.data.datasets import Dataset, ListDataset, check_dataset, sample_indices, subset
-from camlucida.data.sources import check_recorded_spec, open_dataset
+from camlucida.data.open import check_recorded_spec, open_dataset
 from camlucida.errors import DataError, ModelError
-from camlucida.explaining import versions
 from camlucida.models.heads import Head
 from camlucida.models.load import load
 from camlucida.models.model import Model
-from camlucida.models.runs import MODEL_CARD_FILE, TRUST_HINT, ModelCard, read_model_card
-from camlucida.models.small import NAME
+from camlucida.models.small_cnn import NAME
+from camlucida.models.trained_run import MODEL_CARD_FILE, TRUST_HINT, ModelCard, read_model_card
 from camlucida.options import Count, checked_arguments, shown
-from camlucida.training.folder import RunFolder
+from camlucida.training.data_loading import BatchLoader
+from camlucida.training.initial_model import build_initial
 from camlucida.training.loop import TrainingCallback, TrainingJob, run_training
-from camlucida.training.pictures import BatchLoader
+from camlucida.training.run_folder import RunFolder
 from camlucida.training.settings import Settings, settings_of
-from camlucida.training.splitting import DatasetSplit, split_dataset
-from camlucida.training.start import build_initial
+from camlucida.training.split import DatasetSplit, split_dataset
 from camlucida.training.state import EpochRow, TrainingState
 from camlucida.training.tensorboard import require_tensorboard
 
@@ -140,7 +140,13 @@ def train(
             trust_code=trust_code,
         )
         folder = RunFolder(Path(out).expanduser())
-        data_record = {"name": dataset.name, "hash": data_split.data, "train": len(data_split.train), "val": len(data_split.val), **source}
+        data_record = {
+            "name": dataset.name,
+            "hash": data_split.data,
+            "train": len(data_split.train),
+            "val": len(data_split.val),
+            **source,
+        }
         card = ModelCard(
             arch,
             head,
@@ -154,7 +160,17 @@ def train(
             folder.begin(_plan(card, model))
             if not _is_finished(folder):
                 _run(
-                    folder, model, card, dataset, data_split, training_settings, torch_device, keep_epochs, tensorboard, save_every, progress
+                    folder,
+                    model,
+                    card,
+                    dataset,
+                    data_split,
+                    training_settings,
+                    torch_device,
+                    keep_epochs,
+                    tensorboard,
+                    save_every,
+                    progress,
                 )
     return Training(folder.path, data_split.remarks, arch)
 

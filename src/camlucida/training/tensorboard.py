@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from camlucida.extras import need
+from camlucida._optional import need
 
 
 def require_tensorboard() -> None:

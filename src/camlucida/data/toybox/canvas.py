@@ -117,7 +117,9 @@ class Canvas:
         paint[1:, 3] = 1
         samples = _samples(numbers)
         painted = (paint[samples[0]] + paint[samples[1]]) + (paint[samples[2]] + paint[samples[3]])
-        visible_background = background(self._seed, self._size) * (_OVERSAMPLING**2 - painted[..., 3:]).astype(np.float32)
+        visible_background = background(self._seed, self._size) * (_OVERSAMPLING**2 - painted[..., 3:]).astype(
+            np.float32
+        )
         image = (visible_background + painted[..., :3]) / np.float32(_OVERSAMPLING**2)
         if self._stamp is not None:
             covered, opacity = self._stamp

@@ -123,7 +123,9 @@ def _check(kinds: Sequence[str] | None, objects: int, variant: str) -> None:
         raise DataError(f"A scene has 1 or more objects, not {objects}; for none, ask for variant 'empty'.")
     for error_type in () if kinds is None else kinds:
         if error_type not in KINDS:
-            raise DataError(f"No kind {error_type!r} in toybox.{nearest(error_type, CLASSES)} Known: {', '.join(CLASSES)}.")
+            raise DataError(
+                f"No kind {error_type!r} in toybox.{nearest(error_type, CLASSES)} Known: {', '.join(CLASSES)}."
+            )
     if kinds is not None and not kinds:
         raise DataError(f"No kinds to choose from. Known: {', '.join(CLASSES)}.")
 

@@ -1,0 +1,293 @@
+"""film(): the same pictures explained at every checkpoint: when did the model begin to look at the dog?"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+import camlucida
+from camlucida._escaping import csv_text
+from camlucida._files import atomic_write, png, write_image
+from camlucida.analysis.checkpoints import checkpoints
+from camlucida.analysis.dataset_pass import DatasetPass
+from camlucida.attribution.error_context import source_name
+from camlucida.attribution.explain import as_model, explain, iterated
+from camlucida.attribution.explanation import Explanation
+from camlucida.attribution.request import one_layer, one_target
+from camlucida.data.datasets import Dataset, Item, ListDataset
+from camlucida.data.images import Source
+from camlucida.errors import CamlucidaError, DataError
+from camlucida.evaluation.model_input import fill_in
+from camlucida.evaluation.statistics import Floats, Interval, percentile_interval, resampled_means, resamples
+from camlucida.features.common import shrink_geometry, shrink_image
+from camlucida.maps import max_scale, to_image_grid
+from camlucida.methods import find as find_method
+from camlucida.metrics import find as find_metric
+from camlucida.models.load import load
+from camlucida.models.model import Model
+from camlucida.options import checked_arguments
+from camlucida.render.film_strip import Strip, StripFrame, draw_strips
+from camlucida.render.text import format_percent
+from camlucida.targets import TargetSpec
+from camlucida.types import ProgressCallback
+
+Checkpoint: TypeAlias = Model | nn.Module | str | os.PathLike[str]
+"""A model of a film, or where `load` finds it."""
+
+N_FRAMES, N_ROWS = 10, 12
+"""Checkpoints side by side, and pictures below each other, on one sheet at most."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture at one checkpoint.
+
+    chance   the probability of the class that is explained
+    share    of the map on the object, `lift` how many times the object's share of the picture that is; NaN where the
+             object is not known, or the map is all zero
+    """
+
+    image: str
+    checkpoint: str
+    explained: str
+    predicted: str
+    confidence: float
+    chance: float
+    correct: bool | None
+    share: float
+    lift: float
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """Pictures × checkpoints. Shows itself in a notebook.
+
+    takes        all numbers, picture by picture
+    frames       what is drawn, by picture and checkpoint
+    failures     pictures that could not be explained everywhere, with the first reason
+    """
+
+    checkpoints: tuple[str, ...]
+    takes: tuple[Frame, ...]
+    frames: Mapping[tuple[str, str], StripFrame]
+    failures: tuple[tuple[str, str], ...]
+    method: str
+    data: str
+
+    @property
+    def images(self) -> list[str]:
+        return list(dict.fromkeys(take.image for take in self.takes))
+
+    def shares(self, column: str = "share") -> dict[str, Interval]:
+        """Over the pictures, at each checkpoint: the mean of a number of the takes, with its bootstrap interval.
+
+        Only pictures of which it is known at every checkpoint count, so that checkpoints can be compared.
+        """
+        values = self._values(column)
+        values = values[~np.isnan(values).any(1)]
+        if not len(values):
+            return {}
+        resampled = np.vstack([resampled_means(group, values) for group in resamples(len(values))])
+        return {
+            name: percentile_interval(float(values[:, i].mean()), resampled[:, i])
+            for i, name in enumerate(self.checkpoints)
+        }
+
+    def figure(self, **style: Any) -> Image.Image:
+        """A strip a picture, a frame a checkpoint; of many checkpoints some, evenly spread, with the first and last."""
+        displayed = [self.checkpoints[i] for i in _evenly_spaced(len(self.checkpoints), N_FRAMES)]
+        rows = []
+        for image in self.images[:N_ROWS]:
+            takes = [take for take in self.takes if take.image == image]
+            frames = [self.frames[image, name] for name in displayed if (image, name) in self.frames]
+            rows.append(Strip(image, f"the map of {takes[-1].explained}", False, frames))
+        selection = "" if len(displayed) == len(self.checkpoints) else f"{len(displayed)} of "
+        lift = "× is how many times its share of the picture" if any(t.share == t.share for t in self.takes) else ""
+        return draw_strips(
+            rows,
+            title="How it learnt to look",
+            subtitle=f"{self.data} at {selection}{len(self.checkpoints)} checkpoints",
+            footer=" · ".join(
+                filter(None, (self.method, "each map has its own scale", lift, f"camlucida {camlucida.__version__}"))
+            ),
+            **style,
+        )
+
+    def save(self, path: str | Path, **style: Any) -> list[Path]:
+        """The strips as a picture, or every number as .csv; returns the files written."""
+        file = Path(path)
+        if file.suffix.lower() != ".csv":
+            write_image(lambda: self.figure(**style), file)
+            return [file]
+        atomic_write(file, csv_text([field.name for field in fields(Frame)], (asdict(take) for take in self.takes)))
+        return [file]
+
+    def _values(self, column: str) -> Floats:
+        """(pictures, checkpoints)."""
+        values = {(take.image, take.checkpoint): float(getattr(take, column)) for take in self.takes}
+        return np.array(
+            [[values.get((p, c), np.nan) for c in self.checkpoints] for p in self.images], dtype=np.float64
+        ).reshape(-1, len(self.checkpoints))
+
+    def _repr_png_(self) -> bytes:
+        return png(self.figure())
+
+
+@checked_arguments(DataError)
+def film(
+    models: Sequence[Checkpoint] | Mapping[str, Checkpoint] | str | os.PathLike[str],
+    images: Dataset | Iterable[Source],
+    *,
+    method: str = "grad_cam",
+    layer: str | int | None = None,
+    target: TargetSpec = "label",
+    arch: str | None = None,
+    trust_code: bool = False,
+    progress: ProgressCallback | None = None,
+) -> Film:
+    """The same pictures explained at every checkpoint.
+
+    models    in the order of the training: models, networks, or what `load` takes, opened one after the other; or a
+              folder of checkpoints; or names -> models
+    images    pictures, or a data set, whose labels, boxes and masks are used where it has them
+    target    "label" for the true class, or where it is not known the one that the last model predicts; "predicted"
+              for what each model itself says; or anything that `explain` takes
+    arch      of checkpoint files that do not say themselves
+    trust_code  of `load`: where the checkpoints are of a run that you trust
+    progress  told how many of how many maps are made
+
+    Raises `DataError`, `ModelError`, where there is nothing to show. A picture that cannot be read is left out.
+    """
+    one_target(target, "a film is about")
+    one_layer(layer, "a film is made at")
+    named_models = checkpoints(models)
+    dataset = _as_dataset(images)
+    method_ = find_method(method)
+    takes: dict[tuple[int, str], tuple[Frame, StripFrame]] = {}
+    failures: dict[str, str] = {}
+    last = _load_checkpoint(named_models[-1][1], arch, trust_code)
+    targets = [_resolve_target(last, dataset, i, target) for i in range(len(dataset))]
+    for number, (name, spec) in enumerate(named_models):
+        model = last if number == len(named_models) - 1 else _load_checkpoint(spec, arch, trust_code)
+        dataset_pass = DatasetPass.of(model, dataset, range(len(dataset)))
+        for i in dataset_pass.indices:
+            try:
+                takes[i, name] = _make_frame(
+                    dataset_pass, dataset[i], name, targets[i], {"method": method_, "layer": layer}
+                )
+            except CamlucidaError as error:
+                failures.setdefault(dataset[i].name, str(error))
+            if progress:
+                progress(number * len(dataset) + i + 1, len(named_models) * len(dataset))
+    if not takes:
+        raise DataError(f"no picture could be explained: {next(iter(failures.values()))}")
+    ordered = sorted(takes, key=lambda key: key[0])
+    return Film(
+        tuple(name for name, _ in named_models),
+        tuple(takes[key][0] for key in ordered),
+        {(takes[key][0].image, key[1]): takes[key][1] for key in ordered},
+        tuple(failures.items()),
+        method_.name,
+        dataset.name,
+    )
+
+
+def _load_checkpoint(spec: Any, arch: str | None, trust_code: bool) -> Model:
+    if isinstance(spec, Model | nn.Module):
+        return as_model(spec)
+    return load(spec, arch=arch, trust_code=trust_code)
+
+
+def _as_dataset(images: Any) -> Dataset:
+    if hasattr(images, "classes") and hasattr(images, "__getitem__"):
+        dataset: Dataset = images
+    else:
+        sources = list(iterated(images))
+        names = [source_name(source) for source in sources]
+        unique_names = [name if names.count(name) == 1 else f"{name} {i}" for i, name in enumerate(names, start=1)]
+        dataset = ListDataset("pictures", [Item(s, n) for s, n in zip(sources, unique_names, strict=True)])
+    if not len(dataset):
+        raise DataError("a film of no pictures: give one or more.")
+    return dataset
+
+
+def _resolve_target(last: Model, data: Dataset, i: int, target: Any) -> Any:
+    """What is explained of a picture at every checkpoint; None for what each model predicts."""
+    if isinstance(target, str) and target == "predicted":
+        return None
+    if not isinstance(target, str) or target != "label":
+        return target
+    item = data[i]
+    output = DatasetPass.of(last, data, [i]).output_of(item.label)
+    if output is not None:
+        return output
+    try:
+        return explain(last, item.image, method="gradient").index
+    except CamlucidaError:
+        return None  # the same error comes again where it is told
+
+
+def _make_frame(
+    dataset_pass: DatasetPass, item: Item, name: str, target: Any, options: Mapping[str, Any]
+) -> tuple[Frame, StripFrame]:
+    explanation = explain(dataset_pass.model, item.image, target=target, **options)
+    best, label = explanation.predictions[0], dataset_pass.output_of(item.label)
+    share, lift = _energy_on_object(item, explanation)
+    probability = (
+        best.probability
+        if explanation.index is None
+        else float(np.exp(explanation.score - best.logit)) * best.probability
+    )
+    frame = Frame(
+        item.name,
+        name,
+        explanation.target,
+        best.name,
+        best.probability,
+        probability,
+        None
+        if label is None
+        else best.index in {label, *(dataset_pass.output_of(other) for other in item.also_correct)},
+        share,
+        lift,
+    )
+    return frame, _strip_frame(explanation, frame, item)
+
+
+def _energy_on_object(item: Item, explanation: Explanation) -> tuple[float, float]:
+    """The share of the map on the object, and how many times the object's share of the picture that is."""
+    if item.mask is not None:
+        region = torch.as_tensor(item.mask())
+    elif item.boxes is not None:
+        region = fill_in(torch.as_tensor(item.boxes), explanation.image.size)
+    else:
+        return math.nan, math.nan
+    positive = torch.from_numpy(explanation.landed).nan_to_num(nan=0.0).clamp_min(0)
+    scores = find_metric("energy").metric(positive, region)
+    return scores["energy"].value, scores["energy_lift"].value
+
+
+def _strip_frame(explanation: Explanation, frame: Frame, item: Item) -> StripFrame:
+    image = shrink_image(explanation.image, 240)
+    saliency = max_scale(
+        to_image_grid(explanation.map, shrink_geometry(explanation.geometry, image)).clamp_min(0)
+    ).numpy()
+    prediction = f"{frame.predicted} {format_percent(frame.confidence)}"
+    localisation = "" if frame.share != frame.share else f"{100 * frame.share:.0f} % on it, {frame.lift:.1f}×"
+    scale = [image.width / explanation.image.width, image.height / explanation.image.height] * 2
+    boxes = () if item.boxes is None else item.boxes * scale
+    return StripFrame(saliency, frame.checkpoint, f"{prediction}\n{localisation}", frame.correct is False, image, boxes)
+
+
+def _evenly_spaced(n: int, max_n: int) -> list[int]:
+    """Evenly spread numbers, the first and the last among them."""
+    return sorted({round(i) for i in np.linspace(0, n - 1, min(n, max_n)).tolist()})

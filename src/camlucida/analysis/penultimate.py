@@ -1,0 +1,72 @@
+"""What a network knows of a picture just before it decides: what enters its last linear layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from camlucida.attribution.outputs import class_scores, to_network
+from camlucida.engine import copy_of
+from camlucida.features.common import record_layer
+from camlucida.models.model import Model
+
+
+@dataclass(frozen=True)
+class PenultimateOutput:
+    """Scores (b, k) and features (b, c), and where those were taken."""
+
+    scores: Tensor
+    features: Tensor
+    place: str
+
+
+@dataclass
+class _LinearInputs:
+    """Watches a run: the calls of linear layers on one row a picture, and the last call of anything with weights."""
+
+    names: dict[nn.Module, str]
+    images: int
+    calls: list[tuple[nn.Module, Tensor, Tensor]] = field(default_factory=list)
+    last: nn.Module | None = None
+
+    def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        inputs = args[0].detach().clone() if self._takes_rows(module, args) else None
+        output = forward(*args, **kwargs)
+        if next(module.parameters(recurse=False), None) is not None:
+            self.last = module
+        if inputs is not None and isinstance(output, Tensor):
+            self.calls.append((module, inputs, output.detach().clone()))
+        return output
+
+    def _takes_rows(self, module: nn.Module, args: Any) -> bool:
+        if not isinstance(module, nn.Linear) or not args or not isinstance(args[0], Tensor):
+            return False
+        return args[0].ndim == 2 and len(args[0]) == self.images
+
+
+def penultimate(model: Model, batch: Tensor) -> PenultimateOutput:
+    """Scores and features of a batch (b, c, H, W); the network is only watched.
+
+    The linear layer is the one whose output the class scores are, or else the last layer with weights of all, if that
+    is linear. A network that ends otherwise gives its default layer, averaged over the places.
+    """
+    inputs = to_network(model.network, batch)
+    copy = copy_of(model.network)
+    observer = _LinearInputs(copy.names, len(batch))
+    with torch.inference_mode(False), torch.no_grad():
+        scores = class_scores(copy.run(observer, inputs), model.output)
+    for module, features_, output in reversed(observer.calls):
+        if module is observer.last or (output.shape == scores.shape and torch.equal(output.to(scores), scores)):
+            return PenultimateOutput(scores, features_.float(), f"what enters {copy.names[module]}")
+    place, features = _pooled_features(model, batch)
+    return PenultimateOutput(scores, features, place)
+
+
+def _pooled_features(model: Model, batch: Tensor) -> tuple[str, Tensor]:
+    runs = [record_layer(model, image, None) for image in batch]
+    features = [run.at_layers[0][0].activations[0].float().mean((1, 2)) for _, run in runs]
+    return f"{runs[0][0].name}, averaged over its places", torch.stack(features)

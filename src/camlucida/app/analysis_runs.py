@@ -1,0 +1,277 @@
+"""What is known over the data set: runs that were given when the page was started, and those made on it.
+
+A run is opened for reading only. Whether it is about a model of this page, and about these pictures, is found by the
+hashes in its record: numbers can be shown in any case, pictures and maps only where they are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import shutil
+import tempfile
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from camlucida.analysis import Mistakes, embed, mistakes
+from camlucida.app.confusion_view import Confused
+from camlucida.app.evaluation_view import Evaluated
+from camlucida.app.jobs import NotFound
+from camlucida.app.scatter import Scatter
+from camlucida.data.datasets import Dataset, dataset_hash, items_without_files, sample_indices
+from camlucida.errors import DataError
+from camlucida.evaluation import Evaluation
+from camlucida.evaluation.provenance import other_images
+from camlucida.evaluation.store import Store
+from camlucida.types import ProgressCallback
+
+if TYPE_CHECKING:
+    from camlucida.app.model_entry import Served
+
+Kind: TypeAlias = Literal["mistakes", "embedding", "evaluation"]
+RESULTS: Mapping[Kind, str] = {
+    "mistakes": "predictions.parquet",
+    "embedding": "features.parquet",
+    "evaluation": "results.parquet",
+}
+LEAST_S, RATIO = 2.0, 20.0
+"""Whether files were replaced is asked again after so many seconds, and so many times the time that asking takes."""
+MADE = 12
+"""Runs made on the page that are kept; of more, the oldest goes."""
+
+
+@dataclass(eq=False)
+class Run:
+    """One run over a data set.
+
+    id      r<number> of one that was given; of one made here, from what was asked, so that a link can name it
+    folders where what of it lies; one made here has mistakes and an embedding
+    plan    its record
+    model   the page's model that has its weights, or None
+    unlike  why pictures or maps of it cannot be shown, in sentences
+    shows   whether its pictures are those of the page
+    """
+
+    id: str
+    name: str
+    folders: Mapping[Kind, Path]
+    plan: Mapping[str, Any]
+    model: Served | None
+    unlike: Sequence[str] = ()
+    shows: bool = True
+
+    @property
+    def kinds(self) -> list[Kind]:
+        return list(self.folders)
+
+    @property
+    def finished(self) -> bool:
+        return all((path / RESULTS[kind]).exists() for kind, path in self.folders.items())
+
+    @cached_property
+    def mistakes(self) -> Mistakes:
+        return Mistakes(self._folder("mistakes"))
+
+    @cached_property
+    def confused(self) -> Confused:
+        return Confused(self.mistakes)
+
+    @cached_property
+    def scatter(self) -> Scatter:
+        return Scatter(self._folder("embedding"), self.plan["seed"])
+
+    @cached_property
+    def evaluated(self) -> Evaluated:
+        return Evaluated(Evaluation(self._folder("evaluation")))
+
+    def _folder(self, kind: Kind) -> Path:
+        if kind not in self.folders:
+            raise NotFound(f"{self.name} holds no {kind}: it is {' and '.join(self.kinds)}.")
+        return self.folders[kind]
+
+
+@dataclass(frozen=True)
+class UnreadableRun:
+    """A folder that was given and cannot be opened, with the reason."""
+
+    id: str
+    name: str
+    error: str
+
+
+@dataclass(eq=False)
+class Runs:
+    """All of a page. Opened when first asked for, and again when a folder has grown since.
+
+    given   folders that `camlucida evaluate`, `mistakes` or `embed` wrote
+    served  the page's models by name
+    data    the page's data set
+    """
+
+    given: Sequence[Path]
+    served: Mapping[str, Served]
+    data: Dataset
+    _opened: dict[str, tuple[int, Run | UnreadableRun]] = field(default_factory=dict)
+    _made: OrderedDict[str, Run] = field(default_factory=OrderedDict)
+    _hashes: dict[tuple[int, int], tuple[str, float]] = field(default_factory=dict)
+    _making: threading.Lock = field(default_factory=threading.Lock)
+
+    def all(self) -> list[Run | UnreadableRun]:
+        """Those given, in their order, then those made here, the latest last."""
+        made = [self._checked(run) for run in list(self._made.values())]
+        return [*(self._given(number) for number in range(len(self.given))), *made]
+
+    def find(self, id_: str) -> Run:
+        """By its id. Raises `Missing`, and `DataError` for a folder that cannot be opened."""
+        if id_ in self._made:
+            return self._checked(self._made[id_])
+        if id_[:1] == "r" and id_[1:].isdigit() and int(id_[1:]) < len(self.given):
+            found = self._given(int(id_[1:]))
+            if isinstance(found, UnreadableRun):
+                raise DataError(found.error)
+            return found
+        raise NotFound(
+            f"The run {id_[:60]} is not here (any more): what is computed on the page goes when the page is stopped."
+        )
+
+    def make(self, served: Served, count: int, seed: int, maps: bool, progress: ProgressCallback) -> Run:
+        """Look over `count` pictures, drawn by `seed`: where the model errs, and what it takes for alike.
+
+        Numbers go into a folder that is deleted when the page ends; no picture does. What was stopped goes on where it
+        was. `progress` counts a picture twice, and ends the work by raising.
+        """
+        about = served.name
+        if self._of_files:  # an image may have been replaced since the last time
+            about += f"\0{self._hash(min(count, len(self.data)), seed, afresh=True)}"
+        named = hashlib.blake2b(about.encode(errors="replace"), digest_size=6).hexdigest()
+        id_ = f"m-{served.model.weights_hash}{named}-{count}-{seed}-{int(maps)}"
+        with self._making:
+            if id_ in self._made:
+                return self._made[id_]
+            folders: dict[Kind, Path] = {kind: self._temporary / id_ / kind for kind in ("mistakes", "embedding")}
+            total = 2 * min(count, len(self.data))
+            how: dict[str, Any] = {"limit": count, "seed": seed}
+            mistakes(
+                served.model,
+                self.data,
+                maps=maps,
+                out=folders["mistakes"],
+                progress=lambda done, _: progress(done, total),
+                **how,
+            )
+            embed(
+                served.model,
+                self.data,
+                out=folders["embedding"],
+                progress=lambda done, _: progress(total // 2 + done, total),
+                **how,
+            )
+            name = f"{served.name}: {min(count, len(self.data)):,} pictures, seed {seed}"
+            made = Run(id_, name, folders, Store(folders["mistakes"]).plan, served)
+            self._made[id_] = made
+            while len(self._made) > MADE:
+                oldest, _ = self._made.popitem(last=False)
+                shutil.rmtree(self._temporary / oldest, ignore_errors=True)
+            return made
+
+    @cached_property
+    def _temporary(self) -> Path:
+        """Deleted with this value, or when the process ends."""
+        path = tempfile.mkdtemp(prefix="camlucida-page-")
+        weakref.finalize(self, shutil.rmtree, path, ignore_errors=True)
+        return Path(path)
+
+    def _given(self, number: int) -> Run | UnreadableRun:
+        path, id_ = Path(self.given[number]).expanduser(), f"r{number}"
+        stamp = _stamp(path)
+        if id_ not in self._opened or self._opened[id_][0] != stamp:
+            self._opened[id_] = (stamp, self._open(id_, path))
+        opened = self._opened[id_][1]
+        return opened if isinstance(opened, UnreadableRun) else self._checked(opened)
+
+    def _checked(self, run: Run) -> Run:
+        """Return a run whose pictures are no longer shown once an image was replaced on the disk."""
+        if run.shows and self._of_files and (images := self._other_pictures(run.plan)):
+            run.shows, run.unlike = False, [*run.unlike, _about_others(run.name, run.plan, images)]
+        return run
+
+    @cached_property
+    def _of_files(self) -> bool:
+        """Whether the images are files, which may be replaced while the page is open."""
+        return bool(len(self.data)) and isinstance(items_without_files(self.data)[0].image, str | os.PathLike)
+
+    def _hash(self, images: int, seed: int, *, afresh: bool = False) -> str:
+        """Return the identity of some pictures; asked for again after a time in proportion to what it costs."""
+        begun = time.monotonic()
+        known, until = self._hashes.get((images, seed), ("", -math.inf))
+        if afresh or begun >= until:
+            known = dataset_hash(self.data, sample_indices(len(self.data), images, seed))
+            took = time.monotonic() - begun
+            wait = max(LEAST_S, RATIO * took) if self._of_files else math.inf
+            self._hashes[images, seed] = known, begun + wait
+        return known
+
+    def _open(self, id_: str, path: Path) -> Run | UnreadableRun:
+        name = Path(os.path.realpath(path)).name
+        try:
+            plan = Store(path).plan
+            kind = kind_of(plan)
+            if kind is None:
+                return UnreadableRun(
+                    id_, name, f"{path} holds a run of another kind: evaluate, mistakes and embed are shown."
+                )
+            model = self._model_of(plan)
+            images = self._other_pictures(plan)
+        except DataError as error:
+            return UnreadableRun(id_, name, str(error))
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            return UnreadableRun(
+                id_, name, f"{path} holds no run that can be read: its run.json is not whole ({error!r})."
+            )
+        said = []
+        if model is None:
+            said.append(
+                f"{name} was made with {plan['model']} of weights {plan['weights']}, which no model on this page has: "
+                "its maps cannot be shown."
+            )
+        if images:
+            said.append(_about_others(name, plan, images))
+        return Run(id_, name, {kind: path}, plan, model, said, not images)
+
+    def _model_of(self, plan: Mapping[str, Any]) -> Served | None:
+        """With the same weights; of several the one that is called the same."""
+        alike = [served for served in self.served.values() if served.model.weights_hash == plan["weights"]]
+        return min(alike, key=lambda served: served.name != plan["model"], default=None)
+
+    def _other_pictures(self, plan: Mapping[str, Any]) -> str:
+        """How the page's pictures are not those of a run, or nothing."""
+        return other_images(plan, self.data, self._hash(plan["pictures"], plan["seed"]))
+
+
+def _about_others(name: str, plan: Mapping[str, Any], images: str) -> str:
+    return f"{name} is about {plan['data']}: {images}, so that its pictures cannot be shown."
+
+
+def kind_of(plan: Mapping[str, Any]) -> Kind | None:
+    """What wrote it, by its record; None for what this page has no view of."""
+    analysis = plan.get("analysis")
+    if analysis is None:
+        return "evaluation" if "metrics" in plan and "methods" in plan else None
+    known: Mapping[str, Kind] = {"mistakes": "mistakes", "embed": "embedding"}
+    return known.get(analysis)
+
+
+def _stamp(path: Path) -> int:
+    """Changes when parts are added."""
+    try:
+        return (path / "parts").stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -1,0 +1,110 @@
+"""The ASGI application: routes, errors as sentences, the built front end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from anyio.to_thread import current_default_thread_limiter
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.staticfiles import StaticFiles
+
+import camlucida
+from camlucida.app.app_state import Page
+from camlucida.app.jobs import Cancelled, NotFound, QueueFull, failed
+from camlucida.app.routes import activations, bootstrap, compare, dataset, explain, images, study, trust
+from camlucida.app.schemas import Failure
+from camlucida.app.security import MAX_ENCODED, MAX_UPLOAD, SecurityMiddleware
+from camlucida.errors import CamlucidaError
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+LARGER = {
+    "/api/pictures": MAX_UPLOAD,
+    **{f"/api/explain{what}": MAX_ENCODED for what in ("", "/panel.png", "/map.npz", "/record.json")},
+}
+"""Where more may be sent than a question: pictures, as they are or in base64."""
+THREADS = 8
+"""For what asks nothing of the network: files, and pictures made smaller. So many at once need memory at most."""
+FAILURES: dict[int | str, dict[str, Any]] = {
+    status: {"model": Failure, "description": why}
+    for status, why in {
+        400: "Not a request for this page",
+        401: "The token is missing",
+        403: "From another site",
+        404: "Not there (any more)",
+        408: "It took too long to arrive",
+        413: "Too large",
+        415: "Compressed",
+        422: "Cannot be done, with the reason",
+        503: "The queue is full: try again in a few seconds",
+    }.items()
+}
+
+
+def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "") -> Any:
+    """The page as an ASGI application, for uvicorn or any other server.
+
+    hosts   names under which it is reached; an empty set for any, which takes a token
+    token   what a client has to show; empty for none
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        current_default_thread_limiter().total_tokens = THREADS
+        yield
+        page.work.stop()
+
+    app = FastAPI(
+        title="Camlucida",
+        version=camlucida.__version__,
+        description="Explain what a vision model says about a picture. Maps are raw float16 on the layer's grid.",
+        docs_url=None,  # FastAPI's own pages load scripts from another host
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        responses=FAILURES,
+        lifespan=lifespan,
+    )
+    app.state.page = page
+    for module in (bootstrap, images, explain, compare, trust, activations, dataset, study):
+        app.include_router(module.router, prefix="/api")
+    for kind in (QueueFull, Cancelled, ClientDisconnect, NotFound, CamlucidaError, Exception):
+        app.add_exception_handler(kind, _told)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _refused)
+    static = Path(str(files("camlucida.app") / "static"))
+
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    async def index() -> Response:
+        return FileResponse(static / "index.html", headers={"cache-control": "no-cache"})
+
+    app.mount("/", StaticFiles(directory=static, check_dir=False))
+    return SecurityMiddleware(app, hosts, token, larger=LARGER)
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    status, failure = failed(error)
+    headers = {"retry-after": "2"} if status == 503 else {}
+    return JSONResponse(failure.model_dump(), status, headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """Which field is wrong and why, in one sentence."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part != "body")
+    told = f"{where}: {first['msg']}"[:500].encode(errors="replace").decode()  # names come from the client
+    return JSONResponse(Failure(kind="Invalid", detail=told).model_dump(), 422)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse(
+        Failure(kind="Refused", detail=str(error.detail)).model_dump(), error.status_code, error.headers
+    )

@@ -1,0 +1,167 @@
+"""What a question to the page may ask for at most, so that no single one takes a worker or the memory for good.
+
+On the command line everything goes, for who waits there is who asked. On the page others wait, so numbers that decide
+how often the network runs, or how much is kept, are bounded here, and nowhere else. Every route that takes methods,
+layers or targets from a client calls `check` before it asks the library anything, or `check_method` where it asks for
+one map at a time.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from camlucida.engine import copy_of, resolve
+from camlucida.errors import CamlucidaError, MethodError
+from camlucida.methods import Combined, Method, find
+from camlucida.targets import parse_top_k
+
+if TYPE_CHECKING:
+    from camlucida.app.model_entry import Served
+
+LETTERS = 200
+"""Of a method's text, as of every name."""
+COMBINATORS = 4
+"""Round one method."""
+RUNS = 40_000
+"""Of the network, for one map: RISE with 4,000 masks on ten views."""
+MAPS = 144
+"""In one answer."""
+
+AT_LEAST: dict[str, float] = {"cells": 1, "segments": 1, "components": 1, "stride": 0.02, "window": 0.02, "seed": 0}
+"""Smaller ones make no sense, or no end: windows of no pixels."""
+AT_MOST: dict[str, float] = {"cells": 32, "segments": 400, "components": 512, "seed": 2**31 - 1}
+"""By option; `n` and `steps` by `most`, all others by LARGEST."""
+LARGEST = 1e6
+LISTED = {"factors": (8, 0.25, 2.0), "areas": (8, 0.0, 1.0)}
+"""Options that are lists: how many, from, to. A picture at a factor of 100 would not fit into any memory."""
+VIEWS = {"flips": 2, "crops": 6}
+"""How many pictures combinators without such an option look at."""
+
+
+def check(
+    served: Served,
+    methods: Sequence[str],
+    *,
+    options: Mapping[str, Any] | None = None,
+    layers: Sequence[str | int] = (),
+    targets: Sequence[str | int] = (),
+) -> None:
+    """Nothing, if it may be asked; else a `MethodError` that says what is too much and how much may be."""
+    side = max(served.model.preprocessing.size)
+    found = [check_method(text, side=side) for text in methods]
+    check_options(found, options or {}, side=side)
+    at_each = sum(1 if method.fuses_layers or not method.needs_layer else _layers(served, layers) for method in found)
+    maps = at_each * _targets(targets)
+    if maps > MAPS:
+        raise MethodError(
+            f"{maps:,} maps at once are too many for the page; at most {MAPS}. Take fewer methods, layers or classes."
+        )
+
+
+def check_method(text: str, *, side: int = 224) -> Method | Combined:
+    """The method, by name or with combinators round it, if it may be asked for of pictures of `side` pixels.
+
+    Raises `MethodError`.
+    """
+    if len(text) > LETTERS:
+        raise MethodError(f"a method of {len(text)} letters; the longest that the page takes has {LETTERS}.")
+    found = find(text)
+    inner, runs, depth = found, 1.0, 0
+    while isinstance(inner, Combined):
+        depth += 1
+        if depth > COMBINATORS:
+            raise MethodError(f"more than {COMBINATORS} combinators in one method are too many for the page.")
+        for name, value in inner.settings.items():
+            check_number(inner.combinator.name, name, value, inner.combinator.options.get(name))
+        runs *= _views(inner)
+        inner = inner.inner
+    default = find(inner.name.partition("(")[0]).options
+    for name, value in inner.options.items():
+        check_number(inner.name, name, value, default.get(name))
+    _check_runs(found.name, runs * _runs(inner.options, side))
+    return found
+
+
+def check_options(methods: Sequence[Method | Combined], options: Mapping[str, Any], *, side: int = 224) -> None:
+    """Options given beside methods, as those within. Raises `MethodError`; whose they are is the library's business."""
+    for method in methods:
+        own = {name: value for name, value in options.items() if name in method.options}
+        for name, value in own.items():
+            check_number(method.name, name, value, method.options[name])
+        if isinstance(method, Method):
+            _check_runs(method.name, _runs({**method.options, **own}, side))
+
+
+def check_number(of: str, name: str, value: Any, default: Any) -> None:
+    """One option; what is no number is the library's business. Raises `MethodError`."""
+    if isinstance(value, list | tuple):
+        many, low, high = LISTED.get(name, (8, -LARGEST, LARGEST))
+        if len(value) > many:
+            raise MethodError(f"{of}: {name} has {len(value)} values; the page takes at most {many}.")
+        for one in value:
+            _check_between(of, name, one, low, high)
+    elif name in ("n", "steps"):
+        _check_between(of, name, value, 1, most(name, default))
+    else:
+        _check_between(of, name, value, AT_LEAST.get(name, -LARGEST), AT_MOST.get(name, LARGEST))
+
+
+def most(name: str, default: Any) -> int:
+    """Of an option that says how often the network runs: four times its default, or 500 steps, or 100 of what is kept
+    in memory all at once."""
+    least = 500 if name == "steps" else 100
+    return max(least, 4 * default) if isinstance(default, int) else least
+
+
+def _check_between(of: str, name: str, value: Any, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    if not low <= value <= high:  # nor is NaN
+        shown = f"{value:g}" if isinstance(value, float) else str(value) if abs(value) < 1e18 else "a huge number"
+        raise MethodError(f"{of}: {name} is {shown}; the page takes {low:,g} to {high:,g}.")
+
+
+def _check_runs(of: str, runs: float) -> None:
+    if runs > RUNS:
+        raise MethodError(f"{of} would run the network {runs:,.0f} times; the page does at most {RUNS:,}. Choose less.")
+
+
+def _runs(options: Mapping[str, Any], side: int = 224) -> float:
+    """How often a method runs the network, as far as its options say."""
+    counts = [options.get(name) for name in ("n", "steps")]
+    runs = math.prod(max(1.0, float(count)) for count in counts if isinstance(count, int | float))
+    stride = options.get("stride")
+    if isinstance(stride, int | float) and stride > 0:
+        runs *= max(1.0, 1 / stride if stride < 1 else side / stride) ** 2
+    areas = options.get("areas")
+    return runs * (len(areas) if isinstance(areas, list | tuple) else 1)
+
+
+def _views(combined: Combined) -> float:
+    """How often a combinator asks for what is in it."""
+    name, settings = combined.combinator.name, combined.settings
+    if name == "contrast":
+        return 1.0 + _runs(settings)
+    factors = settings.get("factors")
+    return _runs(settings) * (len(factors) if isinstance(factors, list | tuple) else 1) * VIEWS.get(name, 1)
+
+
+def _layers(served: Served, layers: Sequence[str | int]) -> int:
+    """How many these are; of names that there are not, the library says so."""
+    count = 0
+    for layer in layers or [""]:
+        if isinstance(layer, str) and (layer == "all" or re.search(r"[*?\[]", layer)):
+            try:
+                count += len(resolve(copy_of(served.model.network), served.example, [layer]))
+            except CamlucidaError:
+                count += 1
+        else:
+            count += 1
+    return count
+
+
+def _targets(targets: Sequence[str | int]) -> int:
+    return sum(parse_top_k(target) or 1 for target in targets) if targets else 1

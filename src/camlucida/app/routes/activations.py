@@ -1,0 +1,298 @@
+"""The tab Activations: the channels of a layer on a picture, and the pictures that excite one most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import torch
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from camlucida.app.app_state import Page
+from camlucida.app.cache_keys import CacheKey, model_key, request_key
+from camlucida.app.caches import Scan
+from camlucida.app.jobs import Job, answer
+from camlucida.app.model_entry import Served
+from camlucida.app.routes.dependencies import AppDep, image_of
+from camlucida.app.schemas import EncodedMap, ImageId, Name, Place, PredictionOut, Schema, Score, packed
+from camlucida.data.dataset import sample_indices
+from camlucida.data.images import Source
+from camlucida.errors import CamlucidaError
+from camlucida.features.activations import Activations, activations
+from camlucida.features.top_images_by_channel import channel_top_images
+from camlucida.targets import class_label
+
+router = APIRouter(tags=["activations"])
+
+SLICE = 1 << 20
+"""Values of maps in one answer; a slice of a layer with large maps has fewer channels than were asked for."""
+TOP = 24
+"""The pictures that are shown of a channel."""
+MOST = 2000
+"""Pictures that may be looked through."""
+
+Order = Literal["contribution", "gradient", "activation", "channel"]
+
+
+class ChannelsQuestion(Schema):
+    """Which channels to show.
+
+    layer     one only; the default layer if not given
+    target    one only, as of /api/explain; the predicted class if not given
+    order     highest first: contribution (mean gradient × mean activation), mean gradient, mean activation; or number
+    offset    where in that order the slice begins
+    count     how many channels; fewer come where their maps are large
+    """
+
+    picture: ImageId
+    model: Name | None = None
+    layer: Name | None = None
+    target: Name | int | None = None
+    score: Score = "logit"
+    order: Order = "contribution"
+    offset: Annotated[int, Field(ge=0, le=1 << 24)] = 0
+    count: Annotated[int, Field(ge=1, le=128)] = 48
+
+
+class Ranks(Schema):
+    """The channel's place among all of the layer, from 1, highest first."""
+
+    contribution: int
+    gradient: int
+    activation: int
+
+
+class Channel(Schema):
+    """One channel on the picture.
+
+    gradient      the mean gradient of the score: Grad-CAM's weight of it
+    contribution  mean gradient × mean activation
+    mean          its mean activation; `strength` its highest
+    """
+
+    channel: int
+    gradient: float
+    contribution: float
+    mean: float
+    strength: float
+    ranks: Ranks
+
+
+class Channels(Schema):
+    """A slice of a layer's channels.
+
+    total     how many channels the layer has
+    maps      of `channels`, in that order
+    least     the lowest activation of the whole layer on this picture; `most` the highest
+    positive  the sum of all contributions above zero; `negative` of those below
+    largest   the largest contribution, whatever its sign
+    half      how many channels, the strongest first, hold half of `positive`
+    """
+
+    picture: str
+    name: str
+    place: Place
+    predictions: list[PredictionOut]
+    layer: str
+    target: str
+    index: int | None
+    score: float
+    order: Order
+    total: int
+    offset: int
+    channels: list[Channel]
+    maps: EncodedMap
+    least: float
+    most: float
+    positive: float
+    negative: float
+    largest: float
+    half: int
+
+
+@router.post("/channels", responses={200: {"model": Channels}})
+async def channels(request: Request, page: AppDep, asked: ChannelsQuestion) -> Response:
+    """A slice of a layer's channels on a picture, in the order asked for. The network is run for the first one only."""
+    return await answer(request, lambda job: _slice(page, asked, job))
+
+
+def _slice(page: Page, asked: ChannelsQuestion, job: Job) -> Channels:
+    found = _activations(page, asked, job)
+    shown = found.ordered(asked.order).order
+    height, width = found.maps.shape[1:]
+    count = min(asked.count, max(1, SLICE // (height * width)))
+    chosen = list(shown[asked.offset : asked.offset + count])
+    ranks = {by: _ranks(found.ordered(by).order) for by in ("contribution", "gradient", "activation")}
+    return Channels(
+        picture=asked.picture,
+        name=found.source,
+        place=Place.of(found.geometry),
+        predictions=[PredictionOut.of(p) for p in found.predictions],
+        layer=found.layer,
+        target=found.target,
+        index=found.index,
+        score=found.score,
+        order=asked.order,
+        total=len(found),
+        offset=asked.offset,
+        channels=[
+            Channel(
+                channel=c,
+                gradient=float(found.gradients[c]),
+                contribution=float(found.contributions[c]),
+                mean=float(found.means[c]),
+                strength=float(found.maps[c].max()),
+                ranks=Ranks(**{by: places[c] for by, places in ranks.items()}),
+            )
+            for c in chosen
+        ],
+        maps=packed(found.maps[torch.tensor(chosen, dtype=torch.long)]),
+        least=float(found.maps.min()),
+        most=float(found.maps.max()),
+        positive=float(found.contributions.clamp_min(0).sum()),
+        negative=float(found.contributions.clamp_max(0).sum()),
+        largest=float(found.contributions.abs().max()),
+        half=found.n_channels_for(0.5),
+    )
+
+
+def _activations(page: Page, asked: ChannelsQuestion, job: Job) -> Activations:
+    """Kept from the question before, or from the network."""
+    served, image = page.model(asked.model), image_of(page, asked.picture)
+    layer = _layer(served, asked.layer)
+    meant = asked.model_copy(update={"layer": repr(layer)})
+    key = request_key("channels", served, image, meant, without={"order", "offset", "count"})  # which are shown of them
+    kept = page.memory.channels.get(key)
+    if kept is None:
+        job.tick(0, 1)
+        kept = activations(served.model, image.image, layer=layer, target=asked.target, score=asked.score)
+        page.memory.channels.put(key, kept)
+    return kept
+
+
+def _ranks(order: tuple[int, ...]) -> dict[int, int]:
+    return {channel: rank for rank, channel in enumerate(order, start=1)}
+
+
+def _layer(served: Served, name: str | None) -> str | int:
+    """The layer's name, also where it was not given: so that what is kept is found again by either."""
+    if name is not None:
+        return name
+    return served.layers[-1].name if served.model.layer is None else served.model.layer
+
+
+class TopQuestion(Schema):
+    """Which pictures excite a channel.
+
+    pictures  how many of the data set are looked through, drawn by `seed`: all of it if it has fewer
+    """
+
+    model: Name | None = None
+    layer: Name | None = None
+    channel: Annotated[int, Field(ge=0, le=1 << 24)]
+    pictures: Annotated[int, Field(ge=1, le=MOST)] = 200
+    seed: Annotated[int, Field(ge=0, le=2**31)] = 0
+
+
+class TopImage(Schema):
+    """A picture, and how much it excites the channel.
+
+    id        of the sample; `label` its class in the data set
+    strength  the channel's highest activation on it
+    """
+
+    id: str
+    name: str
+    label: str | None
+    strength: float
+    place: Place
+    map: EncodedMap
+    predicted: PredictionOut
+
+
+class Top(Schema):
+    """The pictures that excite a channel most, first the one that does so most.
+
+    seen      how many were looked at; `failed` how many could not be read
+    count     how many pictures the data set has
+    """
+
+    layer: str
+    channel: int
+    total: int
+    seen: int
+    failed: int
+    count: int
+    pictures: list[TopImage]
+
+
+@router.post("/channels/top", responses={200: {"model": Top}})
+async def top(request: Request, page: AppDep, asked: TopQuestion) -> Response:
+    """The pictures that excite a channel most. They are looked through once for all channels of a layer, which takes
+    long; with `Accept: text/event-stream` one hears how far it is.
+    """
+    known = page.memory.scans.get(_key(page, asked)) is not None
+    return await answer(request, lambda job: _top(page, asked, job), "quick" if known else "long")
+
+
+def _top(page: Page, asked: TopQuestion, job: Job) -> Top:
+    key = _key(page, asked)
+    scan = page.memory.scans.get(key)
+    if scan is None:
+        scan = _scanned(page, asked, job)
+        page.memory.scans.put(key, scan)
+    return Top(
+        layer=scan.found.layer,
+        channel=asked.channel,
+        total=scan.found.channels,
+        seen=scan.found.n_images,
+        failed=len(scan.found.failed) + scan.missed,
+        count=len(page.data),
+        pictures=list(_images(page, scan, asked.channel)),
+    )
+
+
+def _images(page: Page, scan: Scan, channel: int) -> Iterator[TopImage]:
+    for one in scan.found.top(channel):
+        index = scan.indices[one.index]
+        item = page.data[index]
+        yield TopImage(
+            id=f"s{index}",
+            name=item.name,
+            label=None if item.label is None else class_label(item.label, page.data.classes),
+            strength=one.strength,
+            place=Place.of(one.geometry),
+            map=packed(one.map),
+            predicted=PredictionOut.of(one.predicted),
+        )
+
+
+def _scanned(page: Page, asked: TopQuestion, job: Job) -> Scan:
+    """Look through the pictures. What cannot be read is left out, and counted."""
+    served = page.model(asked.model)
+    drawn = sample_indices(len(page.data), asked.pictures, asked.seed)
+    indices: list[int] = []
+
+    def sources() -> Iterator[Source]:
+        for done, index in enumerate(drawn):
+            job.tick(done, len(drawn))
+            try:
+                image = page.data[index].image
+            except CamlucidaError:
+                continue
+            indices.append(index)
+            yield image
+
+    found = channel_top_images(served.model, sources(), layer=_layer(served, asked.layer), n=TOP)
+    return Scan(found, tuple(indices), len(drawn) - len(indices))
+
+
+def _key(page: Page, asked: TopQuestion) -> CacheKey:
+    """The same for all channels of the layer."""
+    served = page.model(asked.model)
+    layer = _layer(served, asked.layer)
+    if asked.pictures >= len(page.data):  # all of them, whatever the seed
+        return (*model_key(served), layer)
+    return (*model_key(served), layer, asked.pictures, asked.seed)

@@ -1,0 +1,143 @@
+"""GET /api/start: all that the page needs to draw itself, in one answer."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+import camlucida
+from camlucida.app.app_state import Page
+from camlucida.app.model_entry import Served
+from camlucida.app.routes.dependencies import AppDep
+from camlucida.app.schemas import Option, Schema
+from camlucida.methods import combinators, methods
+from camlucida.render.colours import NAN_COLOUR
+from camlucida.render.palettes import DEFAULT_COLORMAP, PALETTES
+
+router = APIRouter(tags=["start"])
+
+
+class LayerChoice(Schema):
+    """A layer worth explaining; `grid` is (height, width)."""
+
+    name: str
+    label: str
+    grid: tuple[int, int] | None
+
+
+class ModelChoice(Schema):
+    """A model on the page; its layers run from edges to objects, the last is the default."""
+
+    name: str
+    labels: list[str]
+    layers: list[LayerChoice]
+    input: tuple[int, int]
+
+
+class MethodChoice(Schema):
+    """A method of the registry. `quick`: a map takes a few runs of the network at most."""
+
+    name: str
+    summary: str
+    paper: str
+    layered: bool
+    class_free: bool
+    quick: bool
+    options: dict[str, Option]
+
+
+class CombinatorChoice(Schema):
+    """What may be put round a method: "refine(layer_cam)"."""
+
+    name: str
+    summary: str
+    options: dict[str, Option]
+
+
+class Palette(Schema):
+    """Control colours, rrggbb, at positions from 0 to 1; `diverging`: zero is in the middle."""
+
+    colours: list[str]
+    positions: list[float]
+    diverging: bool
+
+
+class DataChoice(Schema):
+    """The data set: how many pictures, which classes."""
+
+    name: str
+    count: int
+    classes: list[str]
+
+
+class Start(Schema):
+    """All of it. `study` and `runs` say what was given on the command line."""
+
+    version: str
+    models: list[ModelChoice]
+    methods: list[MethodChoice]
+    combinators: list[CombinatorChoice]
+    palettes: dict[str, Palette]
+    palette: str
+    unseen: tuple[int, int, int]
+    data: DataChoice
+    study: bool
+    runs: list[str]
+
+
+MANY_RUNS = frozenset({"score_inputs", "score_activations", "input_gradients", "layer_at", "progress", "ablate"})
+"""What methods ask for that may run the network, or much of it, often."""
+SINGLE_GRADIENTS = frozenset({"gradient", "input_x_gradient"})
+
+
+@router.get("/start")
+def start(page: AppDep) -> Start:
+    """Models with their layers and classes, methods, colours, the data set."""
+    return Start(
+        version=camlucida.__version__,
+        models=[_model(served) for served in page.served.values()],
+        methods=[
+            MethodChoice(
+                name=m.name,
+                summary=m.summary,
+                paper=m.paper,
+                layered=m.needs_layer,
+                class_free=m.class_free,
+                quick=not (MANY_RUNS & set(m.inputs)) or m.name in SINGLE_GRADIENTS,
+                options={name: _plain(value) for name, value in m.options.items()},
+            )
+            for m in methods().values()
+        ],
+        combinators=[
+            CombinatorChoice(
+                name=c.name, summary=c.summary, options={name: _plain(value) for name, value in c.options.items()}
+            )
+            for c in combinators().values()
+        ],
+        palettes={
+            name: Palette(colours=list(p.colours), positions=list(p.positions), diverging=p.diverging)
+            for name, p in PALETTES.items()
+        },
+        palette=DEFAULT_COLORMAP,
+        unseen=NAN_COLOUR,
+        data=_data(page),
+        study=page.study is not None,
+        runs=[run.name for run in page.runs],
+    )
+
+
+def _plain(value: object) -> Option:
+    return value if isinstance(value, bool | int | float | str) or value is None else repr(value)
+
+
+def _model(served: Served) -> ModelChoice:
+    width, height = served.model.preprocessing.size[::-1]
+    return ModelChoice(
+        name=served.name,
+        labels=list(served.model.labels),
+        layers=[LayerChoice(name=one.name, label=one.label, grid=one.grid) for one in served.layers],
+        input=(width, height),
+    )
+
+
+def _data(page: Page) -> DataChoice:
+    return DataChoice(name=page.data.name, count=len(page.data), classes=list(page.data.classes))

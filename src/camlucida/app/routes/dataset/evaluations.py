@@ -1,0 +1,165 @@
+"""What an evaluation found: methods by metrics with intervals, what the tests say, curves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from camlucida.app.analysis_runs import Run
+from camlucida.app.evaluation_view import Evaluated
+from camlucida.app.jobs import Job, answer
+from camlucida.app.routes.dataset.common import Failed, RunId
+from camlucida.app.routes.dependencies import AppDep
+from camlucida.app.schemas import Schema, known
+from camlucida.errors import MetricError
+from camlucida.report.charts import MAX_POINTS
+
+router = APIRouter(tags=["dataset"])
+FAILURES = 50
+
+
+class MethodOf(Schema):
+    """What made maps. A control knows nothing, or `knows` the truth: a metric must be able to tell them apart."""
+
+    name: str
+    control: bool
+    knows: str = ""
+
+
+class MetricOf(Schema):
+    """A number that was measured.
+
+    better    high, low, or neither for what only describes
+    distrust  why it cannot be believed here: it does not tell the controls apart; empty where nothing says so
+    best      methods that the paired tests tell from all others
+    curves    whether there are curves to be asked for
+    """
+
+    name: str
+    group: str
+    summary: str
+    better: Literal["high", "low", "neither"]
+    distrust: str
+    best: list[str]
+    curves: bool
+
+
+class NumberOf(Schema):
+    """The number of a method by a metric with its 95 % interval, over `n` pictures; of them `invalid` could not be
+    judged and count as worst."""
+
+    method: str
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    invalid: int
+
+
+class EvaluationOf(Schema):
+    """The table of a run, a number a method and metric; methods first, controls last."""
+
+    run: str
+    pictures: int
+    explained: str
+    methods: list[MethodOf]
+    metrics: list[MetricOf]
+    numbers: list[NumberOf]
+    sentences: list[str]
+    failures: list[Failed]
+    failed: int
+
+
+class Curve(Schema):
+    """The mean of a method's curves at even steps from 0 to 1, with its 95 % band."""
+
+    method: str
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+
+
+class Curves(Schema):
+    """Of the first eight methods; none where the metric keeps none."""
+
+    metric: str
+    across: str
+    up: str
+    lines: list[Curve]
+
+
+@router.get("/dataset/evaluation", responses={200: {"model": EvaluationOf}})
+async def evaluation(request: Request, page: AppDep, run: RunId) -> Response:
+    """The table, and what the paired tests say. It is computed once, which may take a minute for a large run."""
+    return await answer(request, lambda job: _evaluation(page.over.find(run)), "long")
+
+
+@router.get("/dataset/curves", responses={200: {"model": Curves}})
+async def curves(
+    request: Request, page: AppDep, run: RunId, metric: Annotated[str, Query(min_length=1, max_length=200)]
+) -> Response:
+    """Mean curves of a metric that keeps them."""
+
+    def work(job: Job) -> Curves:
+        found = page.over.find(run).evaluated
+        if metric not in found.metrics:
+            raise MetricError(f"no metric {metric[:80]!r} in this run. It has {', '.join(found.metrics)}.")
+        axes, lines = found.curves(metric)
+        across, up = axes or ("", "")
+        made = []
+        for line in lines:
+            steps = np.unique(np.linspace(0, len(line.mean) - 1, min(MAX_POINTS, len(line.mean))).round().astype(int))
+            rows = [[float(f"{v:.5g}") for v in part[steps]] for part in (line.mean, line.low, line.high)]
+            made.append(Curve(method=line.name, mean=rows[0], low=rows[1], high=rows[2]))
+        return Curves(metric=metric, across=across, up=up, lines=made)
+
+    return await answer(request, work)
+
+
+def _evaluation(run: Run) -> EvaluationOf:
+    evaluated = run.evaluated
+    found = evaluated.found
+    knows = {entry["name"]: entry.get("knows", "") for entry in found.plan["methods"]}
+    return EvaluationOf(
+        run=run.id,
+        pictures=found.plan["pictures"],
+        explained={"predicted": "the predicted class", "label": "the true class"}[found.plan["target"]],
+        methods=[MethodOf(name=name, control=name in found.controls, knows=knows[name]) for name in found.methods],
+        metrics=[_metric(evaluated, name) for name in evaluated.metrics],
+        numbers=[
+            NumberOf(
+                method=one.method,
+                metric=one.metric,
+                value=known(one.value),
+                low=known(one.low),
+                high=known(one.high),
+                n=one.n,
+                invalid=one.invalid,
+            )
+            for (metric, _), one in evaluated.table.items()
+            if metric in evaluated.metrics
+        ],
+        sentences=evaluated.sentences,
+        failures=[
+            Failed(name=f"{image} · {method}" if method else image, reason=reason)
+            for image, method, reason in found.failures[:FAILURES]
+        ],
+        failed=len(found.failures),
+    )
+
+
+def _metric(evaluated: Evaluated, name: str) -> MetricOf:
+    found, metric = evaluated.found, evaluated.found.presets[name].metric
+    return MetricOf(
+        name=name,
+        group=metric.group,
+        summary=metric.summary,
+        better=found.values[name].better,
+        distrust=evaluated.verdicts.untrusted.get(name, ""),
+        best=evaluated.verdicts.best(name),
+        curves=found.values[name].axes is not None,
+    )

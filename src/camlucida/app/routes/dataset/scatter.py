@@ -1,0 +1,137 @@
+"""Pictures as points: GET /api/dataset/points, and the neighbours of one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from camlucida.analysis.projection import ProjectionMethod
+from camlucida.app.analysis_runs import Run
+from camlucida.app.jobs import Job, answer
+from camlucida.app.routes.dataset.common import Failed, RunId
+from camlucida.app.routes.dependencies import AppDep
+from camlucida.app.scatter import POINTS
+from camlucida.app.schemas import Schema
+from camlucida.render.palettes import CATEGORICAL_COLOURS
+
+router = APIRouter(tags=["dataset"])
+FAILURES = 50
+
+
+class ClassPoints(Schema):
+    """Of `count` points of a class, `agreeing` have a nearest neighbour of the same class."""
+
+    name: str
+    count: int
+    agreeing: int
+
+
+class Points(Schema):
+    """All points, a list a column. Places are in the projection's own units; y goes up.
+
+    ways        what can be asked for; `how` this one was found, in words
+    count       how many pictures have features: points are drawn from them at random if there are more than points
+    pictures    numbers of the samples: s<number> is the id, where the run `shows` pictures
+    truth, said places in `classes`; -1 for no label
+    right       1, 0; -1 where it cannot be said
+    agreement   share of the labelled points whose nearest neighbour, by features, has their label
+    colours     rrggbb for things that are only different, the best first
+    """
+
+    run: str
+    way: ProjectionMethod
+    ways: list[ProjectionMethod]
+    how: str
+    place: str
+    count: int
+    shows: bool
+    x: list[float]
+    y: list[float]
+    names: list[str]
+    pictures: list[int]
+    truth: list[int]
+    said: list[int]
+    confidence: list[float]
+    right: list[int]
+    classes: list[str]
+    agreement: float | None
+    of_class: list[ClassPoints]
+    colours: list[str]
+    failures: list[Failed]
+    failed: int
+
+
+class Neighbour(Schema):
+    """A point, and the cosine of its features with those asked about."""
+
+    point: int
+    cosine: float
+
+
+class Neighbours(Schema):
+    """The most alike first."""
+
+    point: int
+    nearest: list[Neighbour]
+
+
+@router.get("/dataset/points", responses={200: {"model": Points}})
+async def points(request: Request, page: AppDep, run: RunId, way: ProjectionMethod | None = None) -> Response:
+    """At most 5,000 points, as they were put on a plane when the run was made, or by a `way` of their own, which is
+    computed once and may take a minute."""
+
+    def work(job: Job) -> Points:
+        return _points(page.over.find(run), way)
+
+    return await answer(request, work, "long" if way else "quick")
+
+
+@router.get("/dataset/neighbours", responses={200: {"model": Neighbours}})
+async def neighbours(
+    request: Request,
+    page: AppDep,
+    run: RunId,
+    point: Annotated[int, Query(ge=0, lt=POINTS)],
+    n: Annotated[int, Query(ge=1, le=24)] = 6,
+) -> Response:
+    """The points whose features have the smallest angle with one's: not those that happen to lie near on the plane."""
+
+    def work(job: Job) -> Neighbours:
+        found = page.over.find(run).scatter.nearest(point, n)
+        return Neighbours(point=point, nearest=[Neighbour(point=i, cosine=cosine) for i, cosine in found])
+
+    return await answer(request, work)
+
+
+def _points(run: Run, way: ProjectionMethod | None) -> Points:
+    scatter = run.scatter
+    chosen: ProjectionMethod = way or scatter.usual
+    found = scatter.projection(chosen)
+    rows = scatter.rows
+    classes = sorted({row["label"] for row in rows if row["label"] is not None} | {row["said"] for row in rows})
+    at = {name: i for i, name in enumerate(classes)}
+    return Points(
+        run=run.id,
+        way=chosen,
+        ways=scatter.ways,
+        how=found.description,
+        place=scatter.place,
+        count=scatter.count,
+        shows=run.shows,
+        x=[float(f"{x:.5g}") for x in found.positions[:, 0]],
+        y=[float(f"{y:.5g}") for y in found.positions[:, 1]],
+        names=[row["picture"] for row in rows],
+        pictures=[row["index"] for row in rows],
+        truth=[-1 if row["label"] is None else at[row["label"]] for row in rows],
+        said=[at[row["said"]] for row in rows],
+        confidence=[round(row["confidence"], 4) for row in rows],
+        right=[-1 if row["correct"] is None else int(row["correct"]) for row in rows],
+        classes=classes,
+        agreement=scatter.agreement,
+        of_class=[ClassPoints(name=c.name, count=c.count, agreeing=c.agreeing) for c in scatter.classes],
+        colours=list(CATEGORICAL_COLOURS),
+        failures=[Failed(name=name, reason=reason) for name, reason in scatter.failures[:FAILURES]],
+        failed=len(scatter.failures),
+    )

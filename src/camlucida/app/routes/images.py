@@ -1,0 +1,204 @@
+"""Samples of the data set, what people give, and the pictures themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Annotated, Literal
+
+import numpy as np
+from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from camlucida.app.app_state import Page
+from camlucida.app.images import encoded
+from camlucida.app.jobs import Job, answer
+from camlucida.app.model_entry import SamplePrediction
+from camlucida.app.routes.dependencies import AppDep, image_of
+from camlucida.app.sample_predictions import said
+from camlucida.app.schemas import ImageId, Name, Schema
+from camlucida.data.datasets import label_of
+from camlucida.errors import CamlucidaError, DataError, nearest
+from camlucida.targets import class_label
+
+router = APIRouter(tags=["pictures"])
+
+A_FILE = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+"""As the API's description says it: read from the stream, not declared as a parameter."""
+LOOKED = 600
+"""The most samples that one search asks the model about."""
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class ImageInfo(Schema):
+    """A picture that can be asked about.
+
+    label       its class in the data set
+    error       why it cannot be shown
+    predicted   what the model takes it for, where that was asked for, with `confidence` and whether it is `correct`
+    """
+
+    id: str
+    name: str
+    width: int
+    height: int
+    label: str | None = None
+    error: str | None = None
+    predicted: str | None = None
+    confidence: float | None = None
+    correct: bool | None = None
+
+
+class Samples(Schema):
+    """Random samples, drawn by `seed`.
+
+    looked   how many the model was asked about; none where nothing was asked of its answers
+    unread   how many of those could not be read, or not be put through the network
+    whole    whether there is no other that could fit
+    """
+
+    seed: int
+    items: list[ImageInfo]
+    looked: int
+    unread: int
+    whole: bool
+
+
+class SampleQuery(Schema):
+    """Which samples.
+
+    seed    of the random order
+    n       how many
+    label   the name of their class in the data set
+    said    "right" or "wrong": whether the model takes them for what they are
+    low, high   how sure it is of what it takes them for, in [0, 1]
+    model   which one; the first if not given
+    """
+
+    seed: Annotated[int, Field(ge=0, le=2**31)] = 0
+    n: Annotated[int, Field(ge=1, le=100)] = 20
+    label: Name | None = None
+    said: Literal["right", "wrong"] | None = None
+    low: Share = 0.0
+    high: Share = 1.0
+    model: Name | None = None
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether the model has to be asked for it."""
+        return self.said is not None or self.low > 0 or self.high < 1
+
+    def fits(self, one: SamplePrediction) -> bool:
+        """Whether a sample of which the model says this is wanted."""
+        if one.error or not self.low <= one.confidence <= self.high:
+            return False
+        return self.said is None or one.correct is (self.said == "right")
+
+
+@router.get("/samples", responses={200: {"model": Samples}})
+async def samples(request: Request, page: AppDep, wanted: Annotated[SampleQuery, Query()]) -> Response:
+    """Pictures of the data set in random order: the same seed gives the same ones.
+
+    What asks for the model's answers looks at 600 pictures at most, and says at how many it did. As a stream it also
+    sends every picture when it is `found`.
+    """
+    if wanted.asks_model:
+        return await answer(request, lambda job: _searched(page, wanted, job), "long")
+    return await answer(request, lambda job: _drawn(page, wanted))
+
+
+def _drawn(page: Page, wanted: SampleQuery) -> Samples:
+    order = _order(page, wanted)
+    items = [info(page, index) for _, index in zip(range(wanted.n), order, strict=False)]
+    return Samples(seed=wanted.seed, items=items, looked=0, unread=0, whole=next(order, None) is None)
+
+
+def _searched(page: Page, wanted: SampleQuery, job: Job) -> Samples:
+    served = page.model(wanted.model)
+    order = _order(page, wanted)
+    chosen = [index for _, index in zip(range(LOOKED), order, strict=False)]
+    items: list[ImageInfo] = []
+    looked = unread = 0
+    for looked, (index, one) in enumerate(said(served, chosen), 1):
+        unread += bool(one.error)
+        if wanted.fits(one):
+            items.append(info(page, index, one))
+            job.send("found", items[-1])
+        job.tick(looked, len(chosen))
+        if len(items) == wanted.n:
+            break
+    whole = looked == len(chosen) and next(order, None) is None
+    return Samples(seed=wanted.seed, items=items, looked=looked, unread=unread, whole=whole)
+
+
+def _order(page: Page, wanted: SampleQuery) -> Iterator[int]:
+    """All samples of the wanted class in the seed's order."""
+    order = np.random.default_rng(wanted.seed).permutation(len(page.data)).tolist()
+    if wanted.label is None:
+        return iter(order)
+    classes = page.data.classes
+    if wanted.label not in classes:
+        raise DataError(f"{page.data.name} has no class {wanted.label[:80]!r}.{nearest(wanted.label, classes)}")
+    label = classes.index(wanted.label)
+    return (index for index in order if label_of(page.data, index) == label)
+
+
+@router.post("/pictures", responses={200: {"model": ImageInfo}}, openapi_extra=A_FILE)
+async def give(
+    request: Request, page: AppDep, name: Annotated[str, Query(max_length=300)] = "your picture"
+) -> Response:
+    """Give the page a picture: the bytes of its file as the body. It is kept in memory, and nowhere else.
+
+    name   what to call it
+    """
+    content = await request.body()
+
+    def work(job: Job) -> ImageInfo:
+        image = page.pictures.give(content, PurePath(name).name[-80:] or "your picture")
+        return ImageInfo(id=image.id, name=image.name, width=image.image.width, height=image.image.height)
+
+    return await answer(request, work)
+
+
+@router.get(
+    "/pictures/{id}", responses={200: {"content": {"image/png": {}, "image/jpeg": {}}}}, response_class=Response
+)
+def show(
+    page: AppDep,
+    id: Annotated[ImageId, Path()],
+    longest: Annotated[int, Query(ge=16, le=2048)] = 1024,
+    if_none_match: Annotated[str, Header()] = "",
+) -> Response:
+    """The picture, upright, its longest side at most `longest`; made anew, never the bytes that were given."""
+    image = image_of(page, id)
+    # Another data set on the same port has another picture of the same id: so a browser has to ask each time.
+    headers = {"cache-control": "private, no-cache", "etag": f'"{image.digest}-{longest}"'}
+    if headers["etag"] in if_none_match:
+        return Response(status_code=304, headers=headers)
+    content, kind = encoded(image.image, longest)
+    return Response(content, media_type=kind, headers=headers)
+
+
+def info(page: Page, index: int, one: SamplePrediction | None = None) -> ImageInfo:
+    """Of a sample, with what the model says about it if it was asked; one that cannot be read says why."""
+    try:
+        image = page.pictures.sample(index)
+    except CamlucidaError as error:
+        return ImageInfo(id=f"s{index}", name=page.data[index].name, width=0, height=0, error=str(error))
+    return ImageInfo(
+        id=image.id,
+        name=image.name,
+        width=image.image.width,
+        height=image.image.height,
+        label=None if image.label is None else class_label(image.label, page.data.classes),
+        predicted=one.name if one else None,
+        confidence=one.confidence if one else None,
+        correct=one.correct if one else None,
+    )

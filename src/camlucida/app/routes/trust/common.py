@@ -1,0 +1,156 @@
+"""What every question of this tab is about, and what crosses the border in several answers."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from camlucida.app.app_state import Page
+from camlucida.app.cache_keys import CacheKey, request_key
+from camlucida.app.images import StoredImage
+from camlucida.app.jobs import Job
+from camlucida.app.request_limits import check_method
+from camlucida.app.schemas import EncodedMap, ImageId, Name, Place, Schema, packed
+from camlucida.attribution.error_context import error_context
+from camlucida.evaluation.metric_inputs import MethodExplainer, MetricInputs
+from camlucida.reliability.inputs import metric_inputs_of
+from camlucida.reliability.result import to_pixels
+from camlucida.render.resize import to_image
+from camlucida.targets import class_label
+from camlucida.types import Geometry
+
+TINY = 96
+"""Pictures up to this long go as PNG: of so few pixels JPEG would spoil each."""
+LIKELIEST = 5
+
+
+class MapRequest(Schema):
+    """One map of one class: the id of a picture, a model of the page, a method, a layer and a class.
+
+    model, layer, target   the first model, the default layer and the predicted class if not given
+    """
+
+    picture: ImageId
+    model: Name | None = None
+    method: Name = "grad_cam"
+    layer: Name | int | None = None
+    target: Name | int | None = None
+
+
+class DoubtedMap(Schema):
+    """A raw map and how it is painted; `place` says where it lies on the picture it comes with."""
+
+    map: EncodedMap
+    place: Place
+    relu: bool
+    signed: bool
+    percentile: float
+
+
+class ClassChange(Schema):
+    """What the model gives a class, before and after: probabilities."""
+
+    index: int
+    name: str
+    before: float
+    after: float
+
+
+def key(page: Page, asked: MapRequest, image: StoredImage, what: str) -> CacheKey:
+    """What an answer depends on."""
+    return request_key(what, page.model(asked.model), image, asked)
+
+
+def evidence(page: Page, asked: MapRequest, image: StoredImage, job: Job) -> MetricInputs:
+    """The map that is asked about. Kept, since whoever paints or moves a slider asks about the same one again."""
+    model = page.model(asked.model).model
+    plain = MapRequest(**{name: getattr(asked, name) for name in MapRequest.model_fields})
+    which = key(page, plain, image, "evidence")
+    found = page.memory.evidence.get(which)
+    if found is None:
+        found = map_of(page, asked, image.image, image.name, job)
+        page.memory.evidence.put(which, _retold(found, None))
+    with error_context(model, image.image):
+        return _retold(found, job)
+
+
+def map_of(page: Page, asked: MapRequest, image: Image.Image, name: str, job: Job) -> MetricInputs:
+    """The same of any picture."""
+    model = page.model(asked.model).model
+    check_method(asked.method)
+    with error_context(model, image):
+        return metric_inputs_of(
+            model,
+            image,
+            method=asked.method,
+            layer=asked.layer,
+            target=asked.target,
+            progress=job.tick,
+            name=name,
+        )
+
+
+def _retold(found: MetricInputs, job: Job | None) -> MetricInputs:
+    """What is kept tells nobody how far it is; what is used tells the job that uses it."""
+    assert isinstance(found.explainer, MethodExplainer)
+    progress = job.tick if job else None
+    return dataclasses.replace(found, explainer=dataclasses.replace(found.explainer, progress=progress))
+
+
+def heat(found: MetricInputs, raw: Tensor, geometry: Geometry) -> DoubtedMap:
+    """A map as the method of `found` makes it."""
+    assert isinstance(found.explainer, MethodExplainer)
+    display = found.explainer.request[0].display
+    return DoubtedMap(
+        map=packed(raw),
+        place=Place.of(geometry),
+        relu=found.explainer.relu,
+        signed=display.signed,
+        percentile=display.percentile,
+    )
+
+
+def on_input(found: MetricInputs) -> Geometry:
+    """The network's input as a picture of its own."""
+    height, width = found.model_input.inputs.shape[-2:]
+    return Geometry((width, height), (width, height), (1.0, 1.0), (0.0, 0.0))
+
+
+def stands(before: Tensor, after: Tensor, target: int, labels: tuple[str, ...]) -> list[ClassChange]:
+    """Of the class in question and of the likeliest before and after, in the order of before: logits (k,) in."""
+    first, then = before.detach().double().softmax(0).cpu(), after.detach().double().softmax(0).cpu()
+    most = min(LIKELIEST, len(first))
+    which = {target, *first.topk(most).indices.tolist(), *then.topk(most).indices.tolist()}
+    order = sorted(which, key=lambda k: (k != target, -max(float(first[k]), float(then[k])), k))
+    return [
+        ClassChange(index=k, name=class_label(k, labels), before=float(first[k]), after=float(then[k])) for k in order
+    ]
+
+
+def seen(found: MetricInputs, inputs: Tensor) -> str:
+    """A network's input (c, H, W) as an address of a picture."""
+    how = found.model_input.model.preprocessing
+    return address(to_image(to_pixels(inputs, how.mean, how.std)))
+
+
+def address(image: Image.Image) -> str:
+    """A picture as a data: address."""
+    sink = io.BytesIO()
+    kind = "png" if max(image.size) <= TINY else "jpeg"
+    image.save(sink, kind, **({"compress_level": 3} if kind == "png" else {"quality": 90}))
+    return f"data:image/{kind};base64,{base64.b64encode(sink.getvalue()).decode()}"
+
+
+def shrunk(maps: Tensor, longest: int) -> Tensor:
+    """Maps (n, H, W) with their longer side at most so long, each cell the mean of what it covers."""
+    height, width = maps.shape[-2:]
+    factor = min(1.0, longest / max(height, width))
+    if factor == 1:
+        return maps
+    size = max(1, round(height * factor)), max(1, round(width * factor))
+    return F.interpolate(maps[:, None].float(), size=size, mode="area")[:, 0]

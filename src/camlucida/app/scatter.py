@@ -1,0 +1,97 @@
+"""Pictures as points on a plane: places by several ways, nearest neighbours, how far classes keep together."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camlucida.analysis.embeddings import StoredFeatures, read_projection
+from camlucida.analysis.neighbours import nearest_neighbours, neighbour_agrees
+from camlucida.analysis.projection import Projection, ProjectionMethod, project
+from camlucida.data.datasets import sample_indices
+from camlucida.errors import DataError
+
+POINTS = 5000
+"""Points at most; of more pictures, so many are drawn at random, and neighbours are looked for among them."""
+
+QUICK = 1000
+"""Points that t-SNE places within seconds."""
+
+
+@dataclass(frozen=True)
+class OfClass:
+    """Of `count` pictures of a class, `agreeing` have a nearest neighbour of the same class."""
+
+    name: str
+    count: int
+    agreeing: int
+
+
+class Scatter:
+    """The pictures of an embedding's folder; `count` says how many there are, `rows` which of them are points."""
+
+    def __init__(self, path: Path, seed: int) -> None:
+        found = StoredFeatures.read(path)
+        if not found.rows:
+            raise DataError(f"no picture of {path.name} has features: {len(found.failures)} could not be read or run.")
+        chosen = sample_indices(len(found.rows), POINTS, 0)
+        self.count = len(found.rows)
+        self.rows = [found.rows[i] for i in chosen]
+        self.features = found.features[chosen]
+        self.failures = found.failures
+        self.place = found.place
+        self._seed = seed
+        self._lock = threading.Lock()
+        self._found: dict[ProjectionMethod, Projection] = {}
+        if saved := read_projection(path, found.rows):
+            way, whole = saved
+            self._found[way] = Projection(whole.positions[chosen], whole.description, whole.explained_variance)
+
+    @property
+    def ways(self) -> list[ProjectionMethod]:
+        """What can be asked for: UMAP only where the folder has it, since it is an extra."""
+        return ["tsne", "pca", *(way for way in self._found if way == "umap")]
+
+    @property
+    def usual(self) -> ProjectionMethod:
+        """What is shown first: what need not be computed, else what is computed within seconds."""
+        return next((way for way in self.ways if way in self._found), "tsne" if len(self.rows) <= QUICK else "pca")
+
+    def projection(self, way: ProjectionMethod) -> Projection:
+        """The places (points, 2): from the folder, or computed once."""
+        with self._lock:
+            if way not in self._found:
+                if way not in self.ways:
+                    raise DataError(f"no projection {way!r} here: it is {' or '.join(self.ways)}.")
+                self._found[way] = project(self.features, way, seed=self._seed)
+            return self._found[way]
+
+    def nearest(self, point: int, n: int) -> list[tuple[int, float]]:
+        """The points most like one, with the cosine of their features."""
+        if point >= len(self.rows):
+            raise DataError(f"no point {point}: there are {len(self.rows)}, from 0.")
+        found, cosines = nearest_neighbours(self.features, np.array([point]), n)
+        return list(zip(found[0].tolist(), cosines[0].tolist(), strict=True))
+
+    @cached_property
+    def classes(self) -> list[OfClass]:
+        """Of the pictures with a label, by class: how many have a nearest neighbour of their own. Largest first."""
+        labelled = [i for i, row in enumerate(self.rows) if row["label"] is not None]
+        names, labels = np.unique([self.rows[i]["label"] for i in labelled], return_inverse=True)
+        hits: NDArray[np.bool_] = neighbour_agrees(self.features[labelled], labels.astype(np.int64))
+        hits = hits if len(hits) else np.zeros(len(labelled), dtype=np.bool_)
+        found = [
+            OfClass(str(name), int((labels == i).sum()), int(hits[labels == i].sum())) for i, name in enumerate(names)
+        ]
+        return sorted(found, key=lambda each: (-each.count, each.name))
+
+    @property
+    def agreement(self) -> float | None:
+        """Over all classes; None for fewer than two labelled pictures."""
+        labelled = sum(each.count for each in self.classes)
+        return sum(each.agreeing for each in self.classes) / labelled if labelled > 1 else None

@@ -1,0 +1,281 @@
+"""One run of the network, and every map that can be had from it; combined methods among them run it again."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from camlucida.attribution.competing_classes import competing_classes
+from camlucida.attribution.method_inputs import LayerContext, MethodInputs
+from camlucida.attribution.outputs import class_scores
+from camlucida.engine import Layer, LayerTrace, NetworkCopy, Trace, trace
+from camlucida.engine.run_options import RunOptions
+from camlucida.errors import CamlucidaError, MethodError
+from camlucida.methods import Combined, Method
+from camlucida.methods.registry import SUFFIX_INPUTS
+from camlucida.models.model import Output
+from camlucida.targets import Target
+from camlucida.types import ProgressCallback
+
+
+@dataclass(frozen=True)
+class Fused:
+    """Several layers that gave one map; in records it stands where a layer stands."""
+
+    layers: tuple[Layer, ...]
+
+    @property
+    def name(self) -> str:
+        return "+".join(layer.name for layer in self.layers)
+
+    @property
+    def label(self) -> str:
+        return "+".join(layer.label for layer in self.layers)
+
+
+@dataclass
+class ForwardedProgress:
+    """Forward progress, unless an enclosing combinator already reports it."""
+
+    callback: ProgressCallback
+    muted: bool = False
+
+    def __call__(self, done: int, total: int) -> None:
+        if not self.muted:
+            self.callback(done, total)
+
+    @contextmanager
+    def muting(self) -> Iterator[None]:
+        """What runs inside tells nothing."""
+        was_muted, self.muted = self.muted, True
+        try:
+            yield
+        finally:
+            self.muted = was_muted
+
+
+@dataclass(frozen=True)
+class AttributionRequest_:
+    """What stays the same from run to run.
+
+    needs    what the methods ask for, all together
+    choose   the targets, from the class scores (b, k)
+    repeats  how the many runs are run, of methods that need many
+    """
+
+    copy: NetworkCopy
+    layers: tuple[Layer, ...]
+    output_selector: Output
+    needs: frozenset[str]
+    choose_targets: Callable[[Tensor], Sequence[Target]]
+    progress: ProgressCallback
+    run_options: RunOptions = field(default_factory=RunOptions)
+
+    @cached_property
+    def forwarded_progress(self) -> ForwardedProgress:
+        return ForwardedProgress(self.progress)
+
+
+@dataclass(frozen=True)
+class AttributionRun:
+    """The network on some pictures. Rows of maps go over places, and each holds a map (b, h, w) a target.
+
+    output    (b, k) the class scores
+    scores    (targets, b)
+    """
+
+    request: AttributionRequest_
+    inputs: Any
+    trace: Trace
+    output: Tensor
+    targets: tuple[Target, ...]
+    scores: Tensor
+    gradients: Sequence[Sequence[Tensor]]
+
+    @cached_property
+    def at_layers(self) -> list[list[MethodInputs]]:
+        """For every layer, for every target, what a method may ask for."""
+        return [
+            self._inputs_at(traced, self.gradients[l] if self.gradients else None)
+            for l, traced in enumerate(self.trace.layers)
+        ]
+
+    @cached_property
+    def at_images(self) -> list[MethodInputs]:
+        """The same for methods that map the picture itself."""
+        return self._inputs_at(None, None)
+
+    def maps(
+        self, method: Method | Combined, options: Mapping[str, Any], layer_indices: Sequence[int]
+    ) -> list[list[Tensor]]:
+        """The signed maps of a method at the layers numbered `places`; one row where fused or not asked for."""
+        if isinstance(method, Combined):
+            return _COMBINE[method.combinator.kind](self, method, layer_indices)
+        rows = self._method_inputs(method, layer_indices)
+        return [
+            [method(*(getattr(inputs, need) for need in method.inputs), **options) for inputs in row] for row in rows
+        ]
+
+    def notes(self, method: Method | Combined, layer_indices: Sequence[int]) -> list[list[Mapping[str, Tensor]]]:
+        """What the method reported beside the maps just made, in their order; combined maps are no longer its own."""
+        if isinstance(method, Combined):
+            return [
+                [{} for _ in self.targets]
+                for _ in ([None] if method.fuses_layers or not layer_indices else layer_indices)
+            ]
+        return [[inputs.reports() for inputs in row] for row in self._method_inputs(method, layer_indices)]
+
+    def _method_inputs(self, method: Method, layer_indices: Sequence[int]) -> list[list[MethodInputs]]:
+        return [self.at_layers[l] for l in layer_indices] if method.needs_layer else [self.at_images]
+
+    def inner_maps(self, combined: Combined, layer_indices: Sequence[int]) -> list[list[Tensor]]:
+        """The maps of what is combined."""
+        return self.maps(combined.inner, combined.inner.options, layer_indices)
+
+    def rerun_on(self, images: Tensor, reason: str) -> AttributionRun:
+        """The same question about other pictures."""
+        if images is self.inputs:
+            return self
+        request = self._request_for(self.targets)
+        try:
+            return run_attribution(request, images)
+        except CamlucidaError:
+            raise
+        except Exception as error:
+            if images.shape == self.inputs.shape:
+                raise
+            network_type, size = type(request.copy.module).__name__, "×".join(map(str, images.shape[-2:]))
+            raise MethodError(
+                f"{reason} runs the network at other sizes, and {network_type} cannot run at {size}: "
+                f"{' '.join(str(error).split())[:120]}. Choose other factors, or flips, smooth or crops."
+            ) from error
+
+    def with_targets(self, targets: Sequence[Target]) -> AttributionRun:
+        """The same pictures about other targets."""
+        return run_attribution(self._request_for(targets), self.inputs)
+
+    def _request_for(self, targets: Sequence[Target]) -> AttributionRequest_:
+        """What mutes this run's progress mutes that of the runs inside it, too."""
+        return dataclasses.replace(
+            self.request, choose_targets=lambda _: targets, progress=self.request.forwarded_progress
+        )
+
+    def _inputs_at(self, layer_trace: LayerTrace | None, gradients: Sequence[Tensor] | None) -> list[MethodInputs]:
+        request = self.request
+        context = LayerContext(
+            request.copy,
+            self.inputs,
+            request.output_selector,
+            self.trace,
+            layer_trace,
+            request.forwarded_progress,
+            request.run_options,
+        )
+        return [
+            MethodInputs(context, target, self.output, self.scores[t], gradients[t] if gradients else None)
+            for t, target in enumerate(self.targets)
+        ]
+
+
+def run_attribution(request: AttributionRequest_, inputs: Any) -> AttributionRun:
+    """Run the network once. Grad mode must be off outside."""
+    needs = request.needs
+    recorded = trace(
+        request.copy,
+        inputs,
+        request.layers,
+        gradients=bool({"gradients", "competing_classes"} & needs),
+        rerun=bool(SUFFIX_INPUTS & needs),
+    )
+    with torch.enable_grad():
+        output = class_scores(recorded.output, request.output_selector)
+        targets = tuple(request.choose_targets(output.detach()))
+        scores = torch.stack([target(output) for target in targets])
+    gradients = recorded.gradients(scores, keep="competing_classes" in needs) if "gradients" in needs else []
+    return AttributionRun(request, inputs, recorded, output.detach(), targets, scores.detach(), gradients)
+
+
+def _part(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]) -> list[list[Tensor]]:
+    return [[combined.combinator.function(map_) for map_ in row] for row in run.inner_maps(combined, layer_indices)]
+
+
+def _layer(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]) -> list[list[Tensor]]:
+    """Each place's maps, changed by what the layer there gave out."""
+    rows, function = run.inner_maps(combined, layer_indices), combined.combinator.function
+    layer_activations = [run.trace.layers[l].activations for l in layer_indices]
+    return [
+        function(row, activations, **combined.settings)
+        for row, activations in zip(rows, layer_activations, strict=True)
+    ]
+
+
+def _competing_classes(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]) -> list[list[Tensor]]:
+    """Each target's map beside those of its rivals, which all come from one more run."""
+    competitors = [competing_classes(target, run.output, combined.settings["n"], "best") for target in run.targets]
+    rows = run.inner_maps(combined, layer_indices)
+    competitor_rows = run.with_targets([other for row in competitors for other in row]).inner_maps(
+        combined, layer_indices
+    )
+    return [
+        [
+            combined.combinator.function(map_, competing_classes, **combined.settings)
+            for map_, competing_classes in zip(
+                row, _split(of_competing_classes, [len(row) for row in competitors]), strict=True
+            )
+        ]
+        for row, of_competing_classes in zip(rows, competitor_rows, strict=True)
+    ]
+
+
+def _split(items: list[Tensor], sizes: Sequence[int]) -> list[list[Tensor]]:
+    ends = list(itertools.accumulate(sizes))
+    return [items[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+
+
+def _fusion(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]) -> list[list[Tensor]]:
+    """Layer by layer becomes target by target."""
+    rows = run.inner_maps(combined, layer_indices)
+    return [[combined.combinator.function(list(maps), **combined.settings) for maps in zip(*rows, strict=True)]]
+
+
+def _views(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]) -> list[list[Tensor]]:
+    """The mean over the views that saw a place, on the grid that the method has on the picture itself."""
+    if not isinstance(run.inputs, Tensor):
+        raise MethodError(
+            f"{combined.combinator.name} runs the network on other pictures, and a network with several inputs has "
+            "no one picture. Choose a method without it."
+        )
+    sizes = _sizes(run, combined.inner, layer_indices)
+    total = [[torch.zeros(())] * len(run.targets) for _ in sizes]
+    counts = [torch.zeros(())] * len(sizes)
+    views, progress = combined.combinator.function(run.inputs, **combined.settings), run.request.forwarded_progress
+    for done, (images, undo) in enumerate(views, start=1):
+        with progress.muting():
+            rows = run.rerun_on(images, combined.combinator.name).inner_maps(combined, layer_indices)
+        for i, (row, size) in enumerate(zip(rows, sizes, strict=True)):
+            restored = [undo(found, size) for found in row]
+            total[i] = [sum_ + found.nan_to_num() for sum_, found in zip(total[i], restored, strict=True)]
+            counts[i] = counts[i] + (~restored[0].isnan()).to(restored[0])
+        progress(done, len(views))
+    return [[sum_ / count for sum_ in row] for row, count in zip(total, counts, strict=True)]
+
+
+def _sizes(run: AttributionRun, method: Method | Combined, layer_indices: Sequence[int]) -> list[tuple[int, int]]:
+    """Of the maps that a method gives on the run's own pictures."""
+    height, width = (int(n) for n in run.inputs.shape[-2:])
+    if method.map_size == "picture":
+        return [(height, width)] * (len(layer_indices) if method.needs_layer and not method.fuses_layers else 1)
+    grids = [run.trace.layers[l].activations.shape[-2:] for l in layer_indices]
+    sizes = [(int(h), int(w)) for h, w in grids]
+    return [max(sizes, key=lambda size: size[0] * size[1])] if method.fuses_layers else sizes
+
+
+_COMBINE = {"part": _part, "layer": _layer, "fusion": _fusion, "views": _views, "competing_classes": _competing_classes}

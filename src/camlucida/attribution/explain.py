@@ -1,0 +1,376 @@
+"""The entry point: a model and an image in, an explanation out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, overload
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+import camlucida
+from camlucida.attribution.attribute import Attribution, attributions
+from camlucida.attribution.error_context import error_context, source_name
+from camlucida.attribution.explanation import Explanation
+from camlucida.attribution.explanation_set import ExplanationSet
+from camlucida.attribution.outputs import class_scores, to_network
+from camlucida.attribution.request import INPUT, AttributionRequest, MethodSpec
+from camlucida.data.images import Source, load_image
+from camlucida.engine import LayerSpec, copy_of
+from camlucida.engine.run_options import Precision
+from camlucida.errors import CamlucidaError, ImageError, ModelError
+from camlucida.models.load import load
+from camlucida.models.model import Model
+from camlucida.options import OptionValue, shown
+from camlucida.targets import ClassScore, Target, TargetSpec, class_label
+from camlucida.types import Geometry, Prediction, ProgressCallback
+
+N_PREDICTIONS = 5
+"""How many predictions an explanation carries."""
+
+
+@overload  # a str is a Sequence[str] too: this one comes first
+def explain(  # type: ignore[overload-overlap]
+    model: Model | nn.Module | str,
+    image: Source,
+    *,
+    target: TargetSpec = None,
+    layer: LayerSpec = None,
+    method: MethodSpec = "grad_cam",
+    score: str = "logit",
+    precision: Precision = "exact",
+    batch_size: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
+) -> Explanation: ...
+
+
+@overload
+def explain(
+    model: Model | nn.Module | str,
+    image: Source,
+    *,
+    target: Sequence[TargetSpec],
+    layer: LayerSpec | Sequence[LayerSpec] = None,
+    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    score: str = "logit",
+    precision: Precision = "exact",
+    batch_size: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
+) -> ExplanationSet: ...
+
+
+@overload
+def explain(
+    model: Model | nn.Module | str,
+    image: Source,
+    *,
+    target: TargetSpec | Sequence[TargetSpec] = None,
+    layer: Sequence[LayerSpec],
+    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    score: str = "logit",
+    precision: Precision = "exact",
+    batch_size: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
+) -> ExplanationSet: ...
+
+
+@overload
+def explain(
+    model: Model | nn.Module | str,
+    image: Source,
+    *,
+    target: TargetSpec | Sequence[TargetSpec] = None,
+    layer: LayerSpec | Sequence[LayerSpec] = None,
+    method: Sequence[MethodSpec],
+    score: str = "logit",
+    precision: Precision = "exact",
+    batch_size: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
+) -> ExplanationSet: ...
+
+
+def explain(
+    model: Model | nn.Module | str,
+    image: Source,
+    *,
+    target: TargetSpec | Sequence[TargetSpec] = None,
+    layer: LayerSpec | Sequence[LayerSpec] = None,
+    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    score: str = "logit",
+    precision: Precision = "exact",
+    batch_size: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
+) -> Explanation | ExplanationSet:
+    """Explain what a model predicts for one image.
+
+    Args:
+        model: From `load` or `wrap`, a spec for `load`, or a bare network (then 224 px and ImageNet's normalisation).
+        image: A path, file, bytes, Pillow image or array.
+        target: What to explain: None for the predicted class, a name ("tiger cat"), an index, "top3",
+            "A rather than B", "not A" (the negative evidence), any callable; a list for several.
+        layer: A name, a glob ("layer?"), an index, "all", None for the default; a list for several. Called
+            `target_layer` in pytorch-grad-cam and `layer` in Captum.
+        method: By name, with combinators round it or not: "smooth(positive(hires_cam), n=4)"; a list for several.
+        score: What a class is scored by: logit (as in the papers), probability, log_probability.
+        precision: "bf16" runs the network in bfloat16 where a method runs it on many other images without gradients
+            (Score-CAM and its variants, occlusion, RISE, LIME, KernelSHAP): about twice as fast on a processor with
+            bfloat16 units, slower on one without. Scores are off by about 1 %; maps are computed in float32.
+        batch: The maximum number of images that such methods run at once: less memory; None is as many as help.
+        progress: Called with how many of how many runs are done, by methods that run the network often.
+        **options: Options of the method, as in `explain(model, image, method="rise", n=500)`. Of several methods each
+            takes those that it has.
+
+    Returns:
+        An `Explanation`; or `Explanations`, from one run of the network, where a list of targets, layers or methods
+        was given, "top3" or a glob.
+
+    Raises:
+        CamlucidaError: With the names of the model and the image in its message.
+    """
+    wrapped = as_model(model)
+    with error_context(wrapped, image):
+        request = AttributionRequest.of(
+            target=target,
+            layer=layer,
+            method=method,
+            score=score,
+            options=options,
+            precision=precision,
+            batch_size=batch_size,
+            progress=progress,
+        )
+    return explained(wrapped, image, request)
+
+
+@overload  # a str is a Sequence[str] too: this one comes first
+def explain_each(  # type: ignore[overload-overlap]
+    model: Model | nn.Module | str,
+    images: Iterable[Source],
+    *,
+    target: TargetSpec = None,
+    layer: LayerSpec = None,
+    method: MethodSpec = "grad_cam",
+    score: str = "logit",
+    precision: Precision = "exact",
+    batch_size: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
+) -> Iterator[tuple[Source, Explanation | CamlucidaError]]: ...
+
+
+@overload
+def explain_each(
+    model: Model | nn.Module | str,
+    images: Iterable[Source],
+    *,
+    target: Sequence[TargetSpec],
+    layer: LayerSpec | Sequence[LayerSpec] = None,
+    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    score: str = "logit",
+    precision: Precision = "exact",
+    batch_size: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
+) -> Iterator[tuple[Source, ExplanationSet | CamlucidaError]]: ...
+
+
+@overload
+def explain_each(
+    model: Model | nn.Module | str,
+    images: Iterable[Source],
+    *,
+    target: TargetSpec | Sequence[TargetSpec] = None,
+    layer: Sequence[LayerSpec],
+    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    score: str = "logit",
+    precision: Precision = "exact",
+    batch_size: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
+) -> Iterator[tuple[Source, ExplanationSet | CamlucidaError]]: ...
+
+
+@overload
+def explain_each(
+    model: Model | nn.Module | str,
+    images: Iterable[Source],
+    *,
+    target: TargetSpec | Sequence[TargetSpec] = None,
+    layer: LayerSpec | Sequence[LayerSpec] = None,
+    method: Sequence[MethodSpec],
+    score: str = "logit",
+    precision: Precision = "exact",
+    batch_size: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
+) -> Iterator[tuple[Source, ExplanationSet | CamlucidaError]]: ...
+
+
+def explain_each(
+    model: Model | nn.Module | str,
+    images: Iterable[Source],
+    *,
+    target: TargetSpec | Sequence[TargetSpec] = None,
+    layer: LayerSpec | Sequence[LayerSpec] = None,
+    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    score: str = "logit",
+    precision: Precision = "exact",
+    batch_size: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
+) -> Iterator[tuple[Source, Explanation | ExplanationSet | CamlucidaError]]:
+    """Explain many images, one after the other.
+
+    Args:
+        model: As of `explain`; loaded once.
+        images: Paths, files, Pillow images or arrays; an iterator is read one at a time.
+        target, layer, method, score, precision, batch, progress, **options: As of `explain`.
+
+    Yields:
+        Each image with its explanation, or with the error where it cannot be explained.
+
+    Raises:
+        CamlucidaError: At once, for a model that cannot be loaded or a request that no image can fulfil.
+    """
+    wrapped = as_model(model)
+    request = AttributionRequest.of(
+        target=target,
+        layer=layer,
+        method=method,
+        score=score,
+        options=options,
+        precision=precision,
+        batch_size=batch_size,
+        progress=progress,
+    )
+    return explain_requests(wrapped, iterated(images), request)
+
+
+def explain_requests(
+    model: Model, images: Iterable[Source], request: AttributionRequest
+) -> Iterator[tuple[Source, Explanation | ExplanationSet | CamlucidaError]]:
+    """Yield each image with its explanation, or with the error where it cannot be explained."""
+    for image in images:
+        try:
+            result = explained(model, image, request)
+        except CamlucidaError as error:
+            yield image, error
+        else:
+            yield image, result
+
+
+def iterated(images: Any) -> Iterator[Source]:
+    """Return an iterator over several images; raise `ImageError` where one is given, or none at all."""
+    single = isinstance(images, str | bytes | bytearray | Image.Image | Mapping) or getattr(images, "ndim", 4) < 4
+    if single or isinstance(images, type) or not isinstance(images, Iterable):
+        raise ImageError(f"images are several, in a list or another iterable, not {shown(images)}. Put it in a list.")
+    return iter(images)
+
+
+def explained(model: Model, image: Source, request: AttributionRequest) -> Explanation | ExplanationSet:
+    """Return what a request gives for one image. Raises as `explain` does."""
+    with error_context(model, image):
+        return _explain(model, image, request)
+
+
+def _explain(model: Model, image: Source, request: AttributionRequest) -> Explanation | ExplanationSet:
+    loaded = load_image(image)
+    inputs, geometry = model.preprocessing(loaded)
+    weights = model.weights_hash
+    result = attributions(model, inputs[None], request)
+    explanations = ExplanationSet(
+        tuple(_each_map(model, weights, source_name(image), loaded, geometry, request, result)),
+    )
+    return explanations if request.several or len(explanations) > 1 else explanations.items[0]
+
+
+def _each_map(
+    model: Model,
+    weights: str,
+    source: str,
+    image: Image.Image,
+    geometry: Geometry,
+    request: AttributionRequest,
+    result: Attribution,
+) -> Iterator[Explanation]:
+    predictions = top_predictions(_check_finite(result.output[0]), model.labels)
+    for m, (method, options) in enumerate(request.methods):
+        for t, target in enumerate(result.targets):
+            for l, layer in enumerate(result.layers[m]):
+                yield Explanation(
+                    raw=result.maps[m][l][t][0].float().cpu().clone(),  # of this map only, to be pickled alone
+                    relu=method.relu,
+                    image=image,
+                    geometry=geometry,
+                    target=target.label(model.labels),
+                    index=target_class(target),
+                    score=float(result.scores[t, 0]),
+                    score_kind=request.score if isinstance(target, ClassScore) else "score",
+                    predictions=predictions,
+                    method=method.name,
+                    options=dict(options),
+                    run_options=request.run_options,
+                    paper=method.paper,
+                    layer=layer.label if layer else INPUT,
+                    model=model.name,
+                    source=source,
+                    weights_hash=weights,
+                    versions=dict(versions()),
+                    display=method.display,
+                    notes={name: float(value[0]) for name, value in result.notes[m][l][t].items()},
+                )
+
+
+def predict_scores(model: Model, image: Source) -> Tensor:
+    """What a model says about one picture, with no map: its class scores (k,). Raises as `explain` does."""
+    with error_context(model, image), torch.inference_mode(False), torch.no_grad():
+        inputs, _ = model.preprocessing(load_image(image))
+        output = copy_of(model.network).module(to_network(model.network, inputs[None]))
+        return _check_finite(class_scores(output, model.output)[0].cpu())
+
+
+def _check_finite(scores: Tensor) -> Tensor:
+    """Scores (k,) as they are. Raises `ModelError` where one is NaN or infinite; -inf only rules a class out."""
+    n_invalid = int((scores.isnan() | scores.isposinf()).sum())
+    if n_invalid:
+        raise ModelError(
+            f"the network's answer is no number: {n_invalid} of its {len(scores)} scores are NaN or infinite. Look for a "
+            "division by 0, a root or logarithm of 0, or weights that are NaN themselves."
+        )
+    return scores
+
+
+def top_predictions(scores: Tensor, names: Sequence[str], n: int = N_PREDICTIONS) -> tuple[Prediction, ...]:
+    """The `count` likeliest classes of one picture's scores (k,), best first."""
+    probabilities = scores.softmax(0)
+    indices = torch.topk(scores, min(n, len(scores))).indices.tolist()
+    return tuple(Prediction(i, class_label(i, names), float(probabilities[i]), float(scores[i])) for i in indices)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what takes part in an explanation."""
+    libraries = {name: importlib.metadata.version(name) for name in ("torch", "torchvision", "pillow", "numpy")}
+    return {"camlucida": camlucida.__version__, **libraries}
+
+
+def target_class(target: Target) -> int | None:
+    """The class that a target scores, if it is one class; None for "cat rather than dog" and the like."""
+    if not isinstance(target, ClassScore):
+        return None
+    return target.index if isinstance(target.index, int) else int(target.index[0])
+
+
+def as_model(model: Model | nn.Module | str) -> Model:
+    """A model as it is, a spec loaded, a bare network wrapped."""
+    if isinstance(model, str):
+        return load(model)
+    return model if isinstance(model, Model) else Model(model)

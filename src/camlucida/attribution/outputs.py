@@ -1,0 +1,62 @@
+"""What goes into a network and what comes out of it: placed on its device, read as class scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from camlucida.engine import nested
+from camlucida.errors import TargetError
+from camlucida.models.model import Output
+
+
+def class_scores(output: Any, selector: Output = None) -> Tensor:
+    """The class scores (b, k) in what a network gave out, at least float32.
+
+    reading    a key or index of the output, a callable, or None: `.logits`, ["logits"], ["out"], else the first
+               (b, k) tensor. Raises `TargetError` where there is none.
+    """
+    selected: Any
+    if callable(selector):
+        selected = selector(output)
+    elif selector is not None:
+        parts = {str(key): part for key, part in nested.children(output)}
+        selected = parts.get(str(selector))
+        selected = getattr(output, str(selector), None) if selected is None else selected
+        if selected is None:
+            raise TargetError(
+                f"the network's output has no part {selector!r}; it has {', '.join(parts) or 'no parts'}."
+            )
+    else:
+        parts = {str(key): part for key, part in nested.children(output)}
+        by_name = [parts[key] for key in ("logits", "out") if isinstance(parts.get(key), Tensor)]
+        candidates = [t for _, t in nested.tensors(output) if t.is_floating_point() and _flattened(t).ndim == 2]
+        selected = (by_name or candidates or [output])[0]
+    if not isinstance(selected, Tensor) or _flattened(selected).ndim != 2:
+        shape = tuple(selected.shape) if isinstance(selected, Tensor) else type(selected).__name__
+        raise TargetError(
+            f"class scores have the shape (images, classes), but the network gave {shape}. "
+            "Say which part of the output they are with wrap(…, output=key or callable)."
+        )
+    scores = _flattened(selected)
+    return scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+
+
+def _flattened(tensor: Tensor) -> Tensor:
+    """(b, k, 1, 1), as fully convolutional classifiers give it, is (b, k)."""
+    return tensor.flatten(1) if tensor.ndim > 2 and tensor[0].numel() == tensor.shape[1] else tensor
+
+
+def to_network(network: nn.Module, inputs: Any) -> Any:
+    """The inputs on the network's device and in its precision, cut off from any graph."""
+    weight = next((p for p in network.parameters() if p.is_floating_point()), None)
+
+    def move(_: Any, tensor: Tensor) -> Tensor:
+        if weight is None:
+            return tensor.detach()
+        return tensor.detach().to(weight.device, weight.dtype if tensor.is_floating_point() else None)
+
+    with torch.inference_mode(False), torch.no_grad():
+        return nested.transform(inputs, move)

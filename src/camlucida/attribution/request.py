@@ -1,0 +1,189 @@
+"""What is asked of a network, bundled once and checked before anything runs."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from torch import Tensor
+
+from camlucida.engine import LayerSpec
+from camlucida.engine.run_options import Precision, RunOptions
+from camlucida.errors import CamlucidaError, LayerError, MethodError, TargetError, nearest
+from camlucida.methods import Combined, Method, find
+from camlucida.options import shown
+from camlucida.targets import SCORES, TargetSpec, parse_top_k
+from camlucida.types import ProgressCallback
+
+MethodSpec: TypeAlias = str | Method | Combined
+"""A method by name, with options and combinators or without, or as `list_methods` returns it."""
+MethodRequest: TypeAlias = tuple[Method | Combined, Mapping[str, Any]]
+"""A method with all its options."""
+
+INPUT = "input"
+"""What stands in place of a layer's name for methods that map the image itself."""
+
+
+@dataclass(frozen=True)
+class AttributionRequest:
+    """Every map of some methods, at some layers, for some targets; all of them come from one run of the network.
+
+    Attributes:
+        targets: What to explain: class indices or names, "top3", "A rather than B", callables, None for the predicted
+            class; a tensor (b,) holds one class per image.
+        layers: Names, globs, indices, "all", None for the model's default layer.
+        methods: Each with all its options.
+        score: What a class is scored by: logit, probability or log_probability.
+        repeats: How the network is run where a method runs it many times.
+        progress: Called with how many of how many runs are done, by such methods.
+        several: Whether the answer is a set even if it holds one map only: a list was asked for, or "top3", or a glob.
+    """
+
+    targets: Sequence[TargetSpec] = (None,)
+    layers: Sequence[LayerSpec] = (None,)
+    methods: Sequence[MethodRequest] = ()
+    score: str = "logit"
+    run_options: RunOptions = field(default_factory=RunOptions)
+    progress: ProgressCallback | None = None
+    several: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        target: Any = None,
+        layer: Any = None,
+        method: Any = "grad_cam",
+        score: str = "logit",
+        options: Mapping[str, Any] | None = None,
+        precision: Precision = "exact",
+        batch_size: int | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> AttributionRequest:
+        """Return the request that the arguments of `explain` or `attribute` stand for.
+
+        Args:
+            target, layer, method: One, or a list of several.
+            score, precision, batch, progress: As of `explain`.
+            options: Options of the methods; each goes to the methods that have it.
+
+        Raises:
+            CamlucidaError: A `TargetError`, `LayerError` or `MethodError` for what no request can mean.
+        """
+        targets = _listed(target, "target", TargetError)
+        layers = _listed(layer, "layer", LayerError)
+        methods = [find(spec) for spec in _listed(method, "method", MethodError)]
+        for spec in targets:
+            check_target(spec)
+        for layer_spec in layers:
+            check_layer_spec(layer_spec)
+        check_score(score)
+        check_progress(progress)
+        if len(methods) == 1:
+            check_layer(methods[0], layer)
+        return cls(
+            targets=targets,
+            layers=layers,
+            methods=_with_options(methods, options or {}),
+            score=score,
+            run_options=RunOptions(precision, batch_size),
+            progress=progress,
+            several=isinstance(method, list | tuple)
+            or several_targets(target)
+            or (several_layers(layer) and not methods[0].fuses_layers),
+        )
+
+
+def _listed(asked: Any, what: str, error: type[CamlucidaError]) -> list[Any]:
+    if not isinstance(asked, list | tuple):
+        return [asked]
+    if not asked:
+        raise error(f"an empty list of {what}s: there is nothing to explain. Name one, or leave {what}= out.")
+    return list(asked)
+
+
+def _with_options(methods: Sequence[Method | Combined], options: Mapping[str, Any]) -> list[MethodRequest]:
+    """Each method with those of the options that it has; with one method all of them, so that a wrong one is named."""
+    if len(methods) == 1:
+        return [(methods[0], methods[0].with_options(options))]
+    for name in options:
+        if not any(name in method.options for method in methods):
+            known = {name: None for method in methods for name in method.options}
+            names = ", ".join(method.name for method in methods)
+            raise MethodError(f"none of {names} has an option {name!r}.{nearest(name, known)}")
+    return [
+        (method, method.with_options({name: options[name] for name in options if name in method.options}))
+        for method in methods
+    ]
+
+
+def check_target(spec: Any) -> None:
+    """Raise `TargetError` for what can be no target, whatever the network returns."""
+    if (top := parse_top_k(spec)) is not None and top < 1:
+        raise TargetError(f"{spec!r} are no classes: the likeliest are asked for as top1, top3 and so on.")
+    if spec is None or isinstance(spec, str | Tensor) or callable(spec):
+        return
+    if isinstance(spec, bool) or not hasattr(type(spec), "__index__"):
+        raise TargetError(f"a target is a class name, an index, a (b,) tensor or a callable, not {shown(spec)}.")
+
+
+def check_layer_spec(spec: Any) -> None:
+    """Raise `LayerError` for what can be no layer of any network."""
+    if spec is None or isinstance(spec, str):
+        return
+    try:
+        if isinstance(spec, bool | Tensor):
+            raise TypeError
+        operator.index(spec)
+    except TypeError:
+        raise LayerError(
+            f"a layer is a name, a glob, an index or 'all', not {shown(spec)}. `camlucida layers` lists them."
+        ) from None
+
+
+def check_score(score: Any) -> None:
+    """Raise `TargetError` for what no class can be scored by."""
+    if not isinstance(score, str) or score not in SCORES:
+        hint = nearest(score, SCORES) if isinstance(score, str) else ""
+        raise TargetError(f"no score {shown(score)}.{hint} Known: {', '.join(SCORES)}.")
+
+
+def check_progress(progress: Any, error: type[CamlucidaError] = MethodError) -> None:
+    """Raise an error where what is to be told the progress cannot be called."""
+    if progress is not None and not callable(progress):
+        raise error(f"progress is a function that takes how many of how many runs are done, not {shown(progress)}.")
+
+
+def check_layer(method: Method | Combined, layer: Any) -> None:
+    """Raise `MethodError` where a layer is named for a method that maps the image itself."""
+    given = layer is not None and not (isinstance(layer, str) and layer == INPUT)
+    if not method.needs_layer and given:
+        raise MethodError(f"{method.name} maps the picture itself and takes no layer, but was given {shown(layer)}.")
+
+
+def several_targets(target: Any) -> bool:
+    """Return whether a request may mean more than one target: a list, or "top3"."""
+    return isinstance(target, list | tuple) or parse_top_k(target) is not None
+
+
+def several_layers(layer: Any) -> bool:
+    """Return whether a request may mean more than one layer: a list, a glob, or "all"."""
+    return isinstance(layer, list | tuple) or (
+        isinstance(layer, str) and (layer == "all" or any(sign in layer for sign in "*?["))
+    )
+
+
+def one_layer(layer: Any, about: str) -> None:
+    """Raise `LayerError` where a layer is none of any network, or may be several; `about` begins the sentence."""
+    if several_layers(layer):
+        raise LayerError(f"{about} one layer, and {shown(layer)} may be several. Choose one.")
+    check_layer_spec(layer)
+
+
+def one_target(target: Any, about: str) -> None:
+    """Raise `TargetError` where a target is none of any network, or may be several; `about` begins the sentence."""
+    if several_targets(target):
+        raise TargetError(f"{about} one target, and {shown(target)} may be several. Choose one.")
+    check_target(target)

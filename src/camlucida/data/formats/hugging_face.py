@@ -1,0 +1,88 @@
+"""Image data sets of Hugging Face's `datasets`, from a folder that `save_to_disk` wrote. Nothing is fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from camlucida._optional import need
+from camlucida.data.dataset import Item, LazyItems, ListDataset
+from camlucida.data.folders import SPLITS
+from camlucida.data.images import read_bytes
+from camlucida.data.location import Location
+from camlucida.errors import DataError
+
+
+def hugging_face(root: Location) -> ListDataset:
+    """All splits. The picture is the first column of images, the label the first ClassLabel; boxes are objects.bbox.
+
+    Boxes are taken as x, y, width, height, as COCO has them and most such sets do.
+    """
+    datasets = need("datasets", extra="hf", what=f"opening {root}")
+    if not isinstance(root, Path) or not root.is_dir():
+        raise DataError(
+            f"hf: there is no folder {root}. Save the set first: dataset.save_to_disk(…); nothing is fetched here."
+        )
+    try:
+        loaded = datasets.load_from_disk(str(root))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"hf: {root} is not what save_to_disk writes ({str(error).splitlines()[0]}). "
+            "Pictures in folders need no `hf:`; a Parquet table of paths neither."
+        ) from None
+    splits = dict(loaded) if isinstance(loaded, Mapping) else {str(loaded.split or ""): loaded}
+    items, classes = [], tuple[str, ...]()
+    for split, split_data in splits.items():
+        features = split_data.features
+        image = _first_column(features, datasets.Image, root)
+        labels = [key for key, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
+        classes = tuple(features[labels[0]].names) if labels else ()
+        rows = split_data.cast_column(image, datasets.Image(decode=False))
+        for index, label in enumerate(split_data[labels[0]] if labels else [None] * len(split_data)):
+            class_index = int(label) if label is not None and label >= 0 else None
+            name = f"{split}/{index}" if split else str(index)
+            items.append(
+                Item(HuggingFaceImage(rows, image, index, name), name, class_index, split=SPLITS.get(split, split))
+            )
+    return ListDataset(root.name, LazyItems(items, _with_boxes), classes)
+
+
+@dataclass(frozen=True)
+class HuggingFaceImage:
+    """The picture of one row, read when it is wanted."""
+
+    rows: Any
+    column: str
+    index: int
+    name: str
+
+    def stamp(self) -> str:
+        """Text that changes with the files of the table, and with the row."""
+        files = [Path(file["filename"]).stat() for file in self.rows.cache_files]
+        return f"{[(status.st_size, status.st_mtime_ns) for status in files]} {self.index}"
+
+    def read(self) -> bytes:
+        stored = self.rows[self.index][self.column]
+        if stored["bytes"] is not None:
+            return bytes(stored["bytes"])
+        return read_bytes(stored["path"])
+
+
+def _with_boxes(item: Item) -> Item:
+    row = item.image
+    if not isinstance(row, HuggingFaceImage) or "objects" not in row.rows.column_names:
+        return item
+    objects = row.rows.select_columns("objects")[row.index]["objects"]
+    sides = np.array(objects.get("bbox", ()), dtype=np.float64).reshape(-1, 4)
+    return replace(item, boxes=np.hstack([sides[:, :2], sides[:, :2] + sides[:, 2:]])) if len(sides) else item
+
+
+def _first_column(features: Mapping[str, Any], kind: type, root: Path) -> str:
+    columns = [key for key, feature in features.items() if isinstance(feature, kind)]
+    if not columns:
+        raise DataError(f"hf: {root} has no column of images, but {', '.join(features)}.")
+    return columns[0]

@@ -1,0 +1,132 @@
+"""Pascal VOC (Everingham et al. 2010): pictures with the boxes of their objects, and masks of some of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from camlucida.data.dataset import Boxes, Item, ListDataset, Mask
+from camlucida.data.index_masks import read_index_mask
+from camlucida.data.location import Location, list_folder, locate_pieces, read_lines
+from camlucida.data.voc_xml import AnnotatedObject, read_voc_xml
+from camlucida.errors import DataError
+
+CLASSES = (
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
+"""In the order of the numbers in the masks, which begin at 1."""
+UNCERTAIN = 255
+LAYOUT = "JPEGImages/, Annotations/<2007_000027.xml>, ImageSets/Main/train.txt, val.txt, SegmentationClass/."
+PIECES = {"images": ("JPEGImages",), "boxes": ("Annotations",), "sets": ("ImageSets/Main",)}
+INNER_FOLDERS = ("VOC2012", "VOC2007", "VOC2011", "VOC2010", "VOC2009", "VOC2008")
+
+
+def voc(root: Location) -> ListDataset:
+    """A picture's label is the class that takes most of its room; the other classes are right, too (`others`).
+
+    boxes  of the label's class; VOC counts pixels from 1 and both ends belong to a box, which is undone
+    mask   of the label's class, where SegmentationClass/ has the picture, and `rival` of the other classes; unsure
+           borders are in neither
+    root   VOC2012, VOCdevkit or the folder around it
+    Sets in the same layout with classes of their own are read, too, without masks: their numbers mean nothing here.
+    """
+    pieces = locate_pieces("Pascal VOC", _inner_folder(root), PIECES, LAYOUT)
+    split_of = _read_splits(pieces["sets"])
+    annotations = {name: _read_objects(pieces["boxes"] / f"{name}.xml") for name in split_of}
+    names = {annotated.name for objects, _ in annotations.values() for annotated in objects}
+    official = names <= set(CLASSES)
+    classes = CLASSES if official else tuple(sorted(names))
+    masks = _inner_folder(root) / "SegmentationClass"
+    masked = {file.stem for file in list_folder(masks)} if official and masks.is_dir() else set[str]()
+    items = []
+    for name, split in split_of.items():
+        objects, problems = annotations[name]
+        label, others = _classes_of(objects, classes)
+        file = pieces["images"] / f"{name}.jpg"
+        item = Item(
+            file, name, label, _boxes(objects, classes, label), split=split, also_correct=others, problems=problems
+        )
+        if name in masked and label is not None:
+            segments = masks / f"{name}.png"
+            label_mask, others_mask = (
+                partial(_class_mask, segments, label),
+                partial(_other_classes_mask, segments, label),
+            )
+            item = replace(item, mask=label_mask, other_objects_mask=others_mask, files=(segments,))
+        items.append(item)
+    return ListDataset("Pascal VOC", items, classes)
+
+
+def _inner_folder(root: Location) -> Location:
+    for outer in (root, root / "VOCdevkit"):
+        for inner in (outer, *(outer / year for year in INNER_FOLDERS)):
+            if (inner / "JPEGImages").is_dir():
+                return inner
+    return root
+
+
+def _read_splits(sets: Location) -> dict[str, str]:
+    """Name of a picture -> its split. Lists of one class (cat_train.txt) say nothing more."""
+    splits = {
+        line.split()[0]: split
+        for split in ("test", "val", "train")
+        if (sets / f"{split}.txt").is_file()
+        for line in read_lines(sets / f"{split}.txt")
+    }
+    if not splits:
+        raise DataError(f"Pascal VOC: train.txt, val.txt and test.txt are missing in {sets}.")
+    return splits
+
+
+def _read_objects(file: Location) -> tuple[list[AnnotatedObject], tuple[str, ...]]:
+    try:
+        return read_voc_xml(file), ()
+    except DataError as error:
+        return [], (f"no boxes: {error}.",)
+
+
+def _classes_of(objects: list[AnnotatedObject], classes: tuple[str, ...]) -> tuple[int | None, tuple[int, ...]]:
+    """The class with the most room, and the others; objects marked as difficult count where there are no others."""
+    counted = [one for one in objects if not one.difficult] or objects
+    area: dict[int, float] = {}
+    for annotated in counted:
+        area[classes.index(annotated.name)] = area.get(classes.index(annotated.name), 0.0) + annotated.area
+    if not area:
+        return None, ()
+    label = max(area, key=lambda number: (area[number], -number))
+    return label, tuple(sorted({classes.index(one.name) for one in objects} - {label}))
+
+
+def _boxes(objects: list[AnnotatedObject], classes: tuple[str, ...], label: int | None) -> Boxes | None:
+    boxes = [annotated.box for annotated in objects if classes.index(annotated.name) == label]
+    return np.array(boxes, dtype=np.float64) - [1, 1, 0, 0] if boxes else None
+
+
+def _class_mask(file: Location, label: int) -> Mask:
+    return np.asarray(read_index_mask(file) == label + 1)
+
+
+def _other_classes_mask(file: Location, label: int) -> Mask:
+    indices = read_index_mask(file)
+    return np.asarray((indices != 0) & (indices != label + 1) & (indices != UNCERTAIN))

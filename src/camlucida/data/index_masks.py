@@ -1,0 +1,25 @@
+"""Masks stored as pictures whose pixels are numbers, not colours."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from camlucida.data.location import Location
+from camlucida.errors import DataError
+
+
+def read_index_mask(file: Location) -> NDArray[np.uint8]:
+    """The numbers in a picture of grey or palette, as they are stored. Raises `DataError`."""
+    try:
+        with Image.open(io.BytesIO(file.read_bytes())) as image:
+            if image.mode not in ("L", "P", "1"):
+                raise DataError(f"{file.name} holds {image.mode} pixels, not one number a pixel.")
+            return np.asarray(image, dtype=np.uint8)
+    except FileNotFoundError:
+        raise DataError(f"{file.name} is missing in {file.parent}.") from None
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"cannot read {file.name} in {file.parent}: {error}.") from None

@@ -1,0 +1,200 @@
+"""What can be wrong with a data set: a rule a function, and what it finds a sentence."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from camlucida.data.duplicates import exact_duplicates, near_duplicates
+from camlucida.data.inspect_image import ImageInfo
+
+BOX_TOLERANCE_PX = 1.0
+"""Pixels that a box may stick out: some lists count pixels from 1, some from 0."""
+SMALL_SIDE_PX = 24
+MAX_IMBALANCE = 10
+MAX_NAMES = 4
+"""Names in one sentence."""
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedItem:
+    """One picture: what is said of it, and how it looks.
+
+    outside   its boxes that are not inside of it, each in words
+    """
+
+    name: str
+    label: int | None
+    split: str
+    info: ImageInfo
+    problems: tuple[str, ...] = ()
+    boxes_outside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found.
+
+    kind      its rule
+    wrong     whether it should be mended; else it is only good to know
+    pictures  which it is about
+    """
+
+    kind: str
+    wrong: bool
+    sentence: str
+    images: tuple[str, ...] = ()
+
+
+FindingRule: TypeAlias = Callable[[Sequence[CheckedItem], Sequence[str]], Iterator[Finding]]
+
+
+def broken(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
+    """Files that are missing, empty, cut off or no pictures."""
+    for item in items:
+        if item.info.error:
+            yield Finding("broken", True, f"{item.name}: {item.info.error}", (item.name,))
+
+
+def annotation_problems(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
+    """What the lists and annotations say wrongly of single pictures."""
+    for item in items:
+        yield from (Finding("annotation", True, f"{item.name}: {problem}", (item.name,)) for problem in item.problems)
+
+
+def boxes_outside_image(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
+    """Boxes that stick out of their pictures, or hold nothing."""
+    for item in items:
+        yield from (Finding("box", True, f"{item.name}: {outside}", (item.name,)) for outside in item.boxes_outside)
+
+
+def unlabelled(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
+    """Pictures without a label among others that have one; a whole split without any is meant so."""
+    labelled_splits = {item.split for item in items if item.label is not None}
+    for wrong in (True, False):
+        names = tuple(one.name for one in items if one.label is None and (one.split in labelled_splits) is wrong)
+        if names and labelled_splits:
+            sentence = f"{_count(names, 'picture has', 'pictures have')} no label: {_join_some(names)}."
+            yield Finding("label", wrong, sentence if wrong else f"a split has no labels at all: {sentence}", names)
+
+
+def similar_class_names(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
+    """Classes whose names differ by case, spaces, hyphens or underscores only."""
+    by_spelling: dict[str, list[str]] = defaultdict(list)
+    for name in classes:
+        by_spelling["".join(letter for letter in name.casefold() if letter not in " _-\t.")].append(name)
+    for group in by_spelling.values():
+        if len(group) > 1:
+            yield Finding("class", True, f"{_join_all(map(repr, group))} are {len(group)} classes: is it one?")
+
+
+def class_sizes(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
+    """Classes without pictures, with one, and very uneven ones; what cannot be read does not count."""
+    counts = Counter(item.label for item in items if item.label is not None and not item.info.error)
+    single = [classes[label] for label in sorted(counts) if counts[label] == 1]
+    for name in single:
+        yield Finding(
+            "class", True, f"the class {name!r} has one picture only: nothing can be learnt and tested on it."
+        )
+    empty = [name for label, name in enumerate(classes) if not counts[label]]
+    if empty:
+        sentence = f"{_count(empty, 'class has', 'classes have')} no picture that can be read: {_join_some(empty)}."
+        yield Finding("class", any(one.label is not None and classes[one.label] in empty for one in items), sentence)
+    if counts and max(counts.values()) > MAX_IMBALANCE * min(counts.values()):
+        (largest, largest_count), (smallest, smallest_count) = (
+            counts.most_common(1)[0],
+            min(counts.items(), key=lambda pair: pair[1]),
+        )
+        imbalance = f"the classes are uneven: {largest_count} pictures of {classes[largest]!r}, {smallest_count} of {classes[smallest]!r}."
+        yield Finding("class", False, imbalance)
+
+
+def classes_missing_in_train(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
+    """Classes that are tested and never learnt."""
+    labels_by_split: dict[str, set[int]] = defaultdict(set)
+    for item in items:
+        if item.label is not None and not item.info.error:
+            labels_by_split[item.split].add(item.label)
+    for split in sorted(labels_by_split.keys() - {"train", ""}) if "train" in labels_by_split else ():
+        missing = [classes[label] for label in sorted(labels_by_split[split] - labels_by_split["train"])]
+        if missing:
+            count = _count(missing, "class is", "classes are")
+            yield Finding("split", True, f"{count} in {split}, but not in train: {_join_some(missing)}.")
+
+
+def duplicates(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
+    """The same file twice: in two splits, under two labels, or just twice."""
+    for group in exact_duplicates([item.info for item in items]):
+        yield _duplicate_finding([items[i] for i in group], classes, "are the same file", True)
+
+
+def similar_images(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
+    """Pictures that look the same: wrong where they are in two splits, else good to know."""
+    for group in near_duplicates([item.info for item in items]):
+        yield _duplicate_finding([items[i] for i in group], classes, "look the same", False)
+
+
+def _duplicate_finding(group: Sequence[CheckedItem], classes: Sequence[str], relation: str, wrong: bool) -> Finding:
+    images = tuple(item.name for item in group)
+    sentence = f"{_join_some(images)} {relation}"
+    splits_ = sorted({one.split for one in group})
+    labels = sorted({one.label for one in group if one.label is not None})
+    if len(splits_) > 1:
+        return Finding("leak", True, f"{sentence}, in {_join_all(split or 'no split' for split in splits_)}.", images)
+    if len(labels) > 1:
+        return Finding("conflict", wrong, f"{sentence}, called {_join_all(repr(classes[k]) for k in labels)}.", images)
+    return Finding("duplicate" if wrong else "near duplicate", wrong, f"{sentence}.", images)
+
+
+def storage_formats(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
+    """How pictures are stored: good to know, as every tool reads such ones in its own way."""
+    kinds: tuple[tuple[str, Callable[[ImageInfo], bool]], ...] = (
+        ("grey", lambda look: look.mode in ("1", "L", "LA", "I", "F") or look.mode.startswith("I;16")),
+        ("CMYK, whose colours depend on who converts them", lambda look: look.mode == "CMYK"),
+        ("with transparency, which is laid on white", lambda look: look.alpha),
+        ("turned or mirrored by an EXIF tag, which not every tool obeys", lambda look: look.orientation != 1),
+        (f"less than {SMALL_SIDE_PX} pixels wide or high", lambda look: min(look.size) < SMALL_SIDE_PX),
+    )
+    readable = [item for item in items if not item.info.error]
+    for description, applies in kinds:
+        names = tuple(one.name for one in readable if applies(one.info))
+        if names:
+            yield Finding(
+                "form",
+                False,
+                f"{_count(names, 'picture is', 'pictures are')} {description}: {_join_some(names)}.",
+                names,
+            )
+
+
+RULES: tuple[FindingRule, ...] = (
+    broken,
+    annotation_problems,
+    unlabelled,
+    similar_class_names,
+    class_sizes,
+    classes_missing_in_train,
+    boxes_outside_image,
+    duplicates,
+    similar_images,
+    storage_formats,
+)
+"""In the order in which they are told."""
+
+
+def _count(elements: Sequence[str], singular: str, plural: str) -> str:
+    return f"{len(elements):,} {singular if len(elements) == 1 else plural}"
+
+
+def _join_some(names: Sequence[str]) -> str:
+    """All of a few names, or the first of many."""
+    if len(names) <= MAX_NAMES + 1:
+        return _join_all(names)
+    return f"{', '.join(names[:MAX_NAMES])} and {len(names) - MAX_NAMES:,} more"
+
+
+def _join_all(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last

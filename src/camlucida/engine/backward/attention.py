@@ -1,0 +1,207 @@
+"""Attention, wherever it runs: its weights made explicit, kept in order, and in the graph of the answer.
+
+A `TorchFunctionMode` catches the three ways in which attention is written: the fused function, PyTorch's multi-head
+function (which calls one of the others), and a softmax over a square matrix. The network computes what it computed;
+only that the weights, which a fused kernel never lays down, now are tensors that gradients can be asked of.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from camlucida.engine.batch_axes import n_images
+from camlucida.engine.module_calls import image_size, profile_calls
+from camlucida.engine.network_copy import NetworkCopy
+from camlucida.engine.trace import at_least_float32, trace
+from camlucida.errors import MethodError
+from camlucida.types import Attention
+
+SOFTMAXES = frozenset({F.softmax, torch.softmax, torch.special.softmax, Tensor.softmax})
+
+
+class AttentionWeights(TorchFunctionMode):
+    """While inside, `found` gets the weights of every attention that runs: (..., queries, keys)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[Tensor] = []
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is F.multi_head_attention_forward:
+            with self:  # a mode is off while it handles a call, and the attention runs inside of this one
+                return _multi_head_attention(*args, **kwargs)
+        if func is F.scaled_dot_product_attention:
+            return self._attend(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if func in SOFTMAXES and _is_attention(result, *args[1:2], **kwargs):
+            return self._keep(result)
+        return result
+
+    def _attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        *,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> Tensor:
+        """The fused function in its parts; explaining runs in eval mode, so nothing is dropped."""
+        if enable_gqa:
+            groups = query.shape[-3] // key.shape[-3]
+            key, value = key.repeat_interleave(groups, -3), value.repeat_interleave(groups, -3)
+        # In half precision the fused kernels, too, add up and take the softmax in float32.
+        logits = at_least_float32(query) @ at_least_float32(key).mT
+        logits = logits * (query.shape[-1] ** -0.5 if scale is None else scale)
+        if is_causal:
+            attn_mask = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).tril()
+        if attn_mask is not None:
+            logits = logits.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype is torch.bool else logits + attn_mask
+        weights = logits.softmax(-1)
+        if attn_mask is not None:  # who may look nowhere gets nothing, not NaN
+            weights = weights.masked_fill(logits.isneginf().all(-1, keepdim=True), 0)
+        return self._keep(weights).to(value.dtype) @ value
+
+    def _keep(self, weights: Tensor) -> Tensor:
+        """Kept, and a copy for the network to go on with, which may write to it. The graph begins at the first."""
+        torch.set_grad_enabled(True)  # also inside a `no_grad` of the network's own
+        kept = weights if weights.requires_grad else weights.detach().requires_grad_()
+        self.found.append(kept)
+        return kept.clone()
+
+
+_multi_head_attention = FunctionType(
+    F.multi_head_attention_forward.__code__,
+    F.multi_head_attention_forward.__globals__ | {"has_torch_function": lambda tensors: False},
+    argdefs=F.multi_head_attention_forward.__defaults__,
+)
+"""PyTorch's own code, but it does not ask the mode again whether it wants to handle the call."""
+
+
+def _is_attention(result: Tensor, dim: int | None = None, **_: Any) -> bool:
+    """Whether a softmax over `dim` gave weights of tokens: square ones, or those of several heads."""
+    if result.ndim < 3 or dim not in (-1, result.ndim - 1) or result.shape[-1] == 1:
+        return False
+    return result.ndim >= 4 or result.shape[-2] == result.shape[-1]
+
+
+@dataclass(frozen=True)
+class AttentionTrace:
+    """One run with its attention.
+
+    attention   what it looked at, and how that lies on the picture
+    """
+
+    attention: Attention
+    _output: Any
+    _weights: Sequence[Tensor] = field(repr=False)
+
+    def gradients(self, score: Callable[[Any], Tensor]) -> tuple[Tensor, ...]:
+        """The gradient of a score at every block's weights (b, heads, t, t): the network's output in, (b,) out."""
+        with torch.enable_grad():
+            value = score(self._output).sum()
+        shapes = [weights.shape for weights in self.attention.weights]
+        if not value.requires_grad:
+            return tuple(torch.zeros_like(weights) for weights in self.attention.weights)
+        weight_gradients = torch.autograd.grad(value, self._weights, retain_graph=True, materialize_grads=True)
+        return tuple(at_least_float32(g).reshape(shape) for g, shape in zip(weight_gradients, shapes, strict=True))
+
+
+def trace_attention(copy: NetworkCopy, inputs: Any, read: Callable[[Any], Tensor]) -> AttentionTrace:
+    """Run the network once and keep its attention. No gradient goes to a parameter, or before the first attention.
+
+    read   finds the class scores (b, k) in what the network gives out
+
+    Raises `MethodError` unless every attention runs between all tokens of the picture, in every block the same ones.
+    """
+    with AttentionWeights() as mode:
+        output = trace(copy, inputs, [], gradients=True).output
+    images = n_images(inputs)
+    if reason := _incompatibility([tuple(weights.shape) for weights in mode.found], images):
+        raise _unsupported_error(copy, reason)
+    n_tokens = mode.found[0].shape[-1]
+    grid, prefix = _patch_grid(copy, inputs, n_tokens)
+    weights = tuple(at_least_float32(w.detach()).reshape(images, -1, n_tokens, n_tokens) for w in mode.found)
+    token_weights = _token_weights(mode.found[-1], read, output)
+    if token_weights is None:
+        raise _unsupported_error(
+            copy, "its scores do not depend on the last of them (are the last layer's weights zero?)"
+        )
+    return AttentionTrace(
+        Attention(weights, token_weights.to(weights[-1]), prefix, grid, image_size(inputs)), output, mode.found
+    )
+
+
+def _incompatibility(shapes: Sequence[tuple[int, ...]], images: int) -> str:
+    """Why no token can be followed from block to block; empty where it can be."""
+    if not shapes:
+        return "it has no attention at all"
+    for shape in shapes:
+        if shape[0] % images or (len(shape) == 4 and shape[0] != images) or len(shape) > 4:
+            return f"it looks around in windows: weights {_format_shape(shape)} for {images} picture{'s'[: images > 1]}"
+        if shape[-1] != shape[-2]:
+            return f"{shape[-2]} tokens of it look at {shape[-1]} others"
+    counts = list(dict.fromkeys(shape[-1] for shape in shapes))
+    return "" if len(counts) == 1 else f"its blocks have {', '.join(map(str, counts))} tokens, not one number of them"
+
+
+def _format_shape(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
+
+
+def _unsupported_error(copy: NetworkCopy, why: str) -> MethodError:
+    return MethodError(
+        "this method follows attention between all tokens of the picture from block to block, and "
+        f"{type(copy.module).__name__} does not fit: {why}. Use grad_cam, hires_cam or layer_cam at its layers instead."
+    )
+
+
+def _patch_grid(copy: NetworkCopy, inputs: Any, n_tokens: int) -> tuple[tuple[int, int], int]:
+    """The grid of patches, and how many tokens stand before them."""
+    for module_call in reversed(profile_calls(copy, inputs).module_calls):
+        layout = module_call.layout
+        if (
+            layout
+            and layout.kind in ("tokens", "tokens_first")
+            and module_call.shape
+            and n_tokens in module_call.shape[:2]
+        ):
+            return layout.grid, layout.prefix
+        if layout and math.prod(layout.grid) == n_tokens:
+            return layout.grid, 0
+    raise _unsupported_error(copy, f"it attends to {n_tokens} things that are no places of the picture")
+
+
+def _token_weights(last: Tensor, read: Callable[[Any], Tensor], output: Any) -> Tensor | None:
+    """Each token's share (t,) in what the answer is made of: alike for all that are read after the last attention.
+
+    A row of the weights that nobody reads has no gradient. Looked for with a mixture of all classes.
+    """
+    with torch.enable_grad():
+        scores = read(output)
+        mixture = torch.randn(scores.shape[1:], generator=torch.Generator().manual_seed(0)).to(scores)
+        value = (scores * mixture).sum()
+    if not value.requires_grad:
+        return None
+    (gradient,) = torch.autograd.grad(value, last, retain_graph=True, materialize_grads=True)
+    is_read = (gradient != 0).any(-1).flatten(0, -2).any(0)
+    return is_read / is_read.sum() if bool(is_read.any()) else None

@@ -1,0 +1,149 @@
+"""What torch's functions do, for modes that look at every call: which are elementwise, products, made of others.
+
+A `TorchFunctionMode` sees `F.multi_head_attention_forward`, and nothing of what happens inside it. So functions
+that are written in Python are opened, and attention in one call is written out.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+Function: TypeAlias = Callable[..., Any]
+
+_NAMESPACES = (torch, Tensor, F, torch._C._nn, torch.special, torch.linalg)
+
+
+def functions_named(*names: str) -> frozenset[Function]:
+    """All functions and methods of these names, also those that write in place."""
+    all_names = [name + end for name in names for end in ("", "_")]
+    return frozenset(
+        getattr(home, name) for name in all_names for home in _NAMESPACES if callable(getattr(home, name, None))
+    )
+
+
+HOMOGENEOUS = functions_named("relu", "leaky_relu", "abs", "prelu", "rrelu")
+"""Elementwise, and f(x) = f'(x) x."""
+ELEMENTWISE = HOMOGENEOUS | functions_named(
+    *("relu6", "hardtanh", "clamp", "clip", "clamp_min", "clamp_max", "threshold", "hardshrink", "softshrink"),
+    *("sigmoid", "hardsigmoid", "logsigmoid", "tanh", "tanhshrink", "softplus", "softsign", "expit"),
+    *("gelu", "silu", "mish", "hardswish", "elu", "celu", "selu", "log_sigmoid"),
+    *("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "square", "reciprocal"),
+    *("pow", "__pow__", "__ipow__", "sin", "cos", "tan", "sinh", "cosh", "atan", "arctan", "erf", "sinc", "logit"),
+)
+"""Each number of the output depends on one of the first argument only; the others are settings."""
+PRODUCTS = functions_named(
+    *("mul", "multiply", "__mul__", "__rmul__", "__imul__", "matmul", "__matmul__", "__rmatmul__", "mm", "bmm"),
+    *("einsum", "linear", "conv1d", "conv2d", "conv3d", "dot", "mv", "inner", "outer"),
+)
+"""Linear in each of the tensors; where two of them depend on the picture, no longer linear."""
+PRODUCTS_AND_SUMS = functions_named("addmm", "addbmm", "baddbmm", "addmv", "addcmul")
+"""A product, and one tensor more."""
+QUOTIENTS = functions_named("div", "divide", "true_divide", "__truediv__", "__itruediv__")
+SELECTIONS = functions_named(
+    *("max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"),
+    *("amax", "max", "maximum"),
+)
+"""Give out some of the numbers put in: the largest."""
+SOFTMAXES = functions_named("softmax") - {F.softmax}
+LOG_SOFTMAXES = functions_named("log_softmax") - {F.log_softmax}
+ATTENTION = frozenset([F.scaled_dot_product_attention])
+
+_OVERRIDE_CHECKS = {"has_torch_function", "has_torch_function_unary", "has_torch_function_variadic"}
+
+
+class FunctionMode(TorchFunctionMode):
+    """Hands calls on tensors that depend on the picture to `call`, also those inside torch's own Python functions.
+
+    What depends on the picture wants a gradient: the network's parameters want none.
+    """
+
+    replacements: Mapping[Function, Function] = {}
+
+    def __torch_function__(
+        self, func: Function, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if not torch.is_grad_enabled() or not any(map(depends_on_input, _flatten((*args, *kwargs.values())))):
+            return func(*args, **kwargs)
+        implementation = self.replacements.get(func) or (None if self.has_rule(func) else without_override_checks(func))
+        if implementation is None:
+            return self.call(func, tuple(args), kwargs)
+        mode: AbstractContextManager[Any] = self
+        with mode:
+            return implementation(*args, **kwargs)
+
+    def has_rule(self, func: Function) -> bool:
+        """Whether `call` has a rule for it, so that it is not opened."""
+        raise NotImplementedError
+
+    def call(self, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+
+def depends_on_input(value: Any) -> bool:
+    """Whether it is a tensor that depends on the picture."""
+    return isinstance(value, Tensor) and value.requires_grad
+
+
+def _flatten(values: Iterable[Any]) -> Iterable[Any]:
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from _flatten(value)
+        else:
+            yield value
+
+
+@functools.cache
+def without_override_checks(func: Function) -> Function | None:
+    """A function of torch written in Python that no longer asks the modes first, so that they see what is inside."""
+    code = getattr(func, "__code__", None)
+    if not isinstance(func, types.FunctionType) or code is None or not _OVERRIDE_CHECKS & set(code.co_names):
+        return None
+    if "super" in code.co_names:  # ends in C under its own name, which would be opened again
+        return None
+    globals_ = {**func.__globals__, **dict.fromkeys(_OVERRIDE_CHECKS, lambda *_: False)}
+    copied = types.FunctionType(code, globals_, func.__name__, func.__defaults__, func.__closure__)
+    copied.__kwdefaults__ = func.__kwdefaults__
+    return copied
+
+
+def writes_in_place(func: Function, kwargs: Mapping[str, Any]) -> bool:
+    """Whether the call writes to its first argument."""
+    name = func.__name__
+    is_in_place = name.endswith("_") and not name.endswith("__")
+    return (
+        is_in_place
+        or bool(kwargs.get("inplace"))
+        or name in ("__imul__", "__itruediv__", "__ipow__", "__iadd__", "__isub__")
+    )
+
+
+def explicit_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """`F.scaled_dot_product_attention` as its documentation writes it; dropout is for training."""
+    if enable_gqa:
+        groups = query.shape[-3] // key.shape[-3]
+        key, value = key.repeat_interleave(groups, -3), value.repeat_interleave(groups, -3)
+    if is_causal:
+        attn_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        attn_mask = torch.zeros_like(attn_mask, dtype=query.dtype).masked_fill(~attn_mask, -torch.inf)
+    scores = (query * (query.shape[-1] ** -0.5 if scale is None else scale)) @ key.mT
+    return (scores if attn_mask is None else scores + attn_mask).softmax(-1) @ value

@@ -1,0 +1,137 @@
+"""One run of a network from which relevance is propagated back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from camlucida.engine import nested
+from camlucida.engine.backward.lrp.mode import RelevanceMode, RelevanceRule
+from camlucida.engine.backward.lrp.op_types import UNCAUGHT
+from camlucida.engine.backward.lrp.rules import AffineRule, NoRule, PassThrough, WeightedRule
+from camlucida.engine.batch_axes import n_images
+from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, add_cost
+from camlucida.engine.network_copy import NetworkCopy
+from camlucida.engine.recording import get_tensor
+from camlucida.engine.trace import LayerTrace, at_least_float32
+from camlucida.errors import LayerError, MethodError
+
+
+@dataclass
+class _LayerLeaf:
+    """Begins the graph at what a layer gives out."""
+
+    traced: LayerTrace
+    leaf: Tensor | None = None
+    _calls: int = 0
+
+    def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        output = forward(*args, **kwargs)
+        capture = self.traced.capture
+        if module is not capture.module:
+            return output
+        self._calls += 1
+        if self._calls != capture.call:
+            return output
+        tensor = get_tensor(output, capture.path)
+        self.leaf = at_least_float32(tensor.detach()).clone().requires_grad_()
+        torch.set_grad_enabled(True)  # the layer may stand inside the network's own `no_grad`
+        return nested.replace_tensor(output, tensor, self.leaf.clone())
+
+
+class LrpRun:
+    """One run of a network under one rule, and the relevance at its picture, or at a layer, from any score.
+
+    read     finds the class scores (b, k) in the output
+    traced   the layer; None for the picture, which then is a tensor
+    """
+
+    def __init__(
+        self,
+        copy: NetworkCopy,
+        inputs: Any,
+        read: Callable[[Any], Tensor],
+        rule: RelevanceRule,
+        traced: LayerTrace | None = None,
+    ) -> None:
+        self._twin, self._traced = copy, traced
+        add_cost(n_images(inputs) * FORWARDS_WITH_GRADIENT)
+        with torch.inference_mode(False), torch.set_grad_enabled(traced is None):
+            network_inputs = nested.transform(inputs, lambda _, t: at_least_float32(t.detach()).clone())
+            if traced is None:
+                self._leaf = network_inputs.requires_grad_()
+                with RelevanceMode(rule, self._leaf):
+                    self._outputs = read(copy.module(self._leaf.clone()))
+            else:
+                leaf_observer = _LayerLeaf(traced)
+                with RelevanceMode(rule, None):
+                    self._outputs = read(copy.run(leaf_observer, network_inputs))
+                if leaf_observer.leaf is None:
+                    raise LayerError(f"{traced.layer.name!r} was not reached this time.")
+                self._leaf = leaf_observer.leaf
+        self._check_graph()
+
+    def propagate(self, score: Callable[[Tensor], Tensor], *, contrast: bool = False) -> tuple[Tensor, Tensor]:
+        """Relevance at the picture (b, c, H, W) or the layer (b, c, h, w), and all that it began with, (b,).
+
+        It begins as output times d score / d output: the logit of a class, or for one class rather than another the
+        one's logit and the other's negative. With `contrast` the classes not asked for begin with as much in
+        all, negative and in equal parts.
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            outputs = self._outputs.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(score(outputs).sum(), outputs)
+            start = outputs.detach() * gradient
+            total = start.sum(1, keepdim=True)
+            other_classes = (gradient == 0).to(start)
+            if contrast:
+                start = start - other_classes * total / other_classes.sum(1, keepdim=True).clamp(min=1)
+            (relevance,) = torch.autograd.grad(self._outputs, self._leaf, start, retain_graph=True)
+        relevance = relevance if self._traced is None else self._traced.layout.to_grid(relevance)
+        return relevance.detach(), start.sum(1)
+
+    def _check_graph(self) -> None:
+        """That the score depends on where relevance shall arrive, and that nothing ran where no rule could see it.
+
+        Also finds what reads the layers that may be of one with a batch norm.
+        """
+        network_name = type(self._twin.module).__name__
+        reached, todo, seen = False, [self._outputs.grad_fn], set()
+        while todo:
+            node = todo.pop()
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            name = node.name()
+            is_known = isinstance(node, _KNOWN_NODES)
+            if not is_known and (name.partition("Backward")[0] in UNCAUGHT or isinstance(node, _CUSTOM_NODES)):
+                raise MethodError(
+                    f"{network_name} computes {name.partition('Backward')[0]} in compiled code or an autograd function of its "
+                    "own, where relevance cannot follow. Use a gradient method such as integrated_gradients."
+                )
+            reached = reached or getattr(node, "variable", None) is self._leaf
+            for next_node, _ in node.next_functions:
+                register_reader(node, next_node)
+                todo.append(next_node)
+        if not reached:
+            destination = "the picture" if self._traced is None else repr(self._traced.layer.name)
+            raise LayerError(
+                f"no relevance can come from the score of {network_name} to {destination}: the score does not depend on it, or only "
+                "through a softmax, whose output is held constant. Explain the logits."
+            )
+
+
+def register_reader(node: Any, next_node: Any) -> None:
+    """Tell a layer that may be of one with a norm that `node`, which reads it, is that norm, or another function."""
+    fold = getattr(next_node, "fold", None)
+    if fold is not None:
+        is_norm = getattr(node, "norm_of", None) is fold
+        fold.feeds_norm, fold.n_other_readers = fold.feeds_norm or is_norm, fold.n_other_readers + (not is_norm)
+
+
+_KNOWN_NODES = tuple(function._backward_cls for function in (AffineRule, WeightedRule, PassThrough, NoRule))
+_CUSTOM_NODES: Any = torch.autograd.function.BackwardCFunction

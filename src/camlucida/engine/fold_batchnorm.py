@@ -1,0 +1,293 @@
+"""The same network, quicker where nobody asks for gradients: batch norm folded away, weights laid out for the machine.
+
+In eval mode a batch norm behind a convolution is a factor and a shift a channel, which the convolution's own weights
+can carry. Which norm follows which convolution is seen in one run, whatever the modules are called; then both ways
+run on the same pictures, and where they differ by more than rounding the network runs as it is. Nothing is kept from
+one request to the next (weights may be trained on in between), and nothing is changed: a `TorchFunctionMode`, which
+is thread-local, hands the folded weights to the functions that ask for the network's own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakIdKeyDictionary
+
+from camlucida.engine import nested
+from camlucida.engine.run_options import Precision
+
+TRANSPOSED: frozenset[Any] = frozenset((torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d))
+LINEAR: frozenset[Any] = TRANSPOSED | {torch.conv1d, torch.conv2d, torch.conv3d, F.linear}
+"""What takes an input, a weight and a bias, and is linear in its input."""
+
+METADATA_TYPES = (bool, int, str, torch.Size, torch.dtype, torch.device, type(None))
+"""What a function returns that asks about a tensor (its shape, its type) and does not compute with it."""
+
+MAX_RELATIVE_ERROR = {torch.float64: 1e-11, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+"""How far folded scores may be from the network's own, of the largest score. A wrong fold is off by its whole size."""
+
+
+@dataclass(frozen=True)
+class FoldedNetwork:
+    """Pictures (rows, c, H, W) in, class scores (rows, k) out. The pictures are not written to."""
+
+    module: nn.Module
+    read: Callable[[Any], Tensor]
+    layout: torch.memory_format
+    weights: tuple[FoldedWeights, ...]
+    precision: Precision
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        mode = FoldedWeightsMode(self.weights)
+        with _autocast(self.precision, rows):
+            with mode:
+                scores = self._scores(rows, self.layout)
+            return scores if mode.succeeded else self._scores(rows, torch.contiguous_format)
+
+    def _scores(self, rows: Tensor, layout: torch.memory_format) -> Tensor:
+        return self.read(self.module(rows.clone(memory_format=layout)))
+
+    def agrees(self, rows: Tensor, exact: Tensor) -> bool:
+        """Whether it gives these scores, to rounding."""
+        try:
+            scores = self(rows)
+        except RuntimeError:  # a network that minds the layout, such as one with x.view(n, -1) behind a convolution
+            return False
+        return bool((scores - exact).abs().max() <= MAX_RELATIVE_ERROR.get(rows.dtype, 0) * exact.abs().max())
+
+
+def unfolded(module: nn.Module, read: Callable[[Any], Tensor]) -> FoldedNetwork:
+    """The module with its own weights."""
+    return FoldedNetwork(module, read, torch.contiguous_format, (), "exact")
+
+
+def folded(module: nn.Module, read: Callable[[Any], Tensor], probes: Tensor, precision: Precision) -> FoldedNetwork:
+    """The quickest way to run a twin's module that gives the scores of the module itself on the pictures `probes`.
+
+    read       finds the class scores in the output
+    precision  "bf16": weights and inputs of convolutions and products are rounded to bfloat16, after the check
+
+    Grad mode must be off. Costs two runs of the probes, and holds one copy of the convolutions' weights.
+    """
+    recorder = _FoldRecorder()
+    original = unfolded(module, read)
+    with recorder:
+        expected = original(probes)
+    for layout in _layouts(probes, precision):
+        candidate = replace(original, layout=layout, weights=tuple(recorder.weights(layout, precision)))
+        if candidate.weights and candidate.agrees(probes, expected):
+            break
+    else:
+        candidate = original
+    if precision == "bf16":
+        return replace(candidate, weights=tuple(w.in_bfloat16() for w in candidate.weights), precision=precision)
+    return candidate
+
+
+def _layouts(rows: Tensor, precision: Precision) -> list[torch.memory_format]:
+    """Best first. Graphics cards have no fast convolutions for channels last in float32."""
+    channels_last = rows.ndim == 4 and not (rows.is_cuda and precision == "exact")
+    return [torch.channels_last, torch.contiguous_format] if channels_last else [torch.contiguous_format]
+
+
+def _autocast(precision: Precision, rows: Tensor) -> AbstractContextManager[Any]:
+    return nullcontext() if precision == "exact" else torch.autocast(rows.device.type, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class FoldedWeights:
+    """What stands in for the weight and bias of a convolution or a linear layer.
+
+    of     the network's own weight, kept alive while its id is looked up
+    norm   the running mean of the norm that is in them; None where none is, and the bias is the network's own
+    """
+
+    original: Tensor
+    weight: Tensor
+    bias: Tensor | None = None
+    norm: Tensor | None = None
+
+    def in_bfloat16(self) -> FoldedWeights:
+        bias = None if self.bias is None else self.bias.bfloat16()
+        return replace(self, weight=self.weight.bfloat16(), bias=bias)
+
+
+class FoldedWeightsMode(TorchFunctionMode):
+    """While inside, functions get these weights for the network's own, and norms that are in them do nothing."""
+
+    def __init__(self, weights: Iterable[FoldedWeights]) -> None:
+        super().__init__()
+        self._weights = {id(w.original): w for w in weights}
+        self._norms = {id(w.norm) for w in self._weights.values() if w.norm is not None}
+        self._open: dict[int, Tensor] = {}
+        self._astray = False
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether every folded convolution was followed by its norm; if not, what came out is wrong."""
+        return not self._astray and not self._open
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in LINEAR:
+            call = _LinearArgs.of(args, kwargs)
+            replacement = self._weights.get(id(call.weight))
+            if replacement is not None:
+                return self._linear(func, call, replacement)
+        elif func is F.batch_norm:
+            norm = _BatchNormArgs.of(args, kwargs)
+            if id(norm.mean) in self._norms:
+                self._astray |= self._open.pop(id(norm.mean), None) is not norm.x
+                return norm.x
+        return func(*args, **kwargs)
+
+    def _linear(self, func: Callable[..., Any], call: _LinearArgs, replacement: FoldedWeights) -> Tensor:
+        if replacement.norm is None:
+            return call.run(func, replacement.weight, call.bias)
+        out = call.run(func, replacement.weight, replacement.bias)
+        self._astray |= id(replacement.norm) in self._open
+        self._open[id(replacement.norm)] = out
+        return out
+
+
+class _FoldRecorder(TorchFunctionMode):
+    """Sees which norm follows which convolution, and whether anybody else reads what is between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: list[_LinearCall] = []
+        self._uses: Counter[int] = Counter()
+        self._by_output = WeakIdKeyDictionary()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        if not isinstance(out, METADATA_TYPES) or func is Tensor.__setitem__:
+            for _, tensor in nested.tensors((args, kwargs)):
+                if tensor in self._by_output:
+                    self._by_output[tensor].n_reads += 1
+        if func in LINEAR:
+            self._record(_LinearArgs.of(args, kwargs), out, transposed=func in TRANSPOSED)
+        elif func is F.batch_norm:
+            norm = _BatchNormArgs.of(args, kwargs)
+            self._uses[id(norm.mean)] += 1
+            if norm.x in self._by_output:
+                self._by_output[norm.x].norm = norm
+        return out
+
+    def _record(self, call: _LinearArgs, out: Tensor, *, transposed: bool) -> None:
+        self._uses[id(call.weight)] += 1
+        if isinstance(call.weight, nn.Parameter):  # else it was computed, and is another tensor in every run
+            linear_call = _LinearCall(call.weight, call.bias, tuple(out.shape), transposed)
+            self._made.append(linear_call)
+            self._by_output[out] = linear_call
+
+    def weights(self, layout: torch.memory_format, precision: Precision) -> Iterable[FoldedWeights]:
+        """Folded where one norm follows one call; of all others those that the layout or the precision helps."""
+        for linear_call in self._made:
+            if self._can_fold(linear_call):
+                yield linear_call.folded(layout)
+            elif precision == "bf16" or (linear_call.weight.ndim == 4 and layout == torch.channels_last):
+                yield FoldedWeights(linear_call.weight, _with_layout(linear_call.weight, layout))
+
+    def _can_fold(self, linear_call: _LinearCall) -> bool:
+        norm = linear_call.norm
+        used_once = norm is not None and self._uses[id(linear_call.weight)] == self._uses[id(norm.mean)] == 1
+        return used_once and linear_call.n_reads == 1 and linear_call.can_fold
+
+
+@dataclass
+class _LinearCall:
+    """What a convolution or a linear layer made, and what became of it.
+
+    reads   how often anybody computed with it
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    shape: tuple[int, ...]
+    transposed: bool
+    n_reads: int = 0
+    norm: _BatchNormArgs | None = None
+
+    @property
+    def can_fold(self) -> bool:
+        """Whether the norm is fixed, and counts its channels where the convolution does."""
+        fixed = self.norm is not None and not (self.norm.training or self.norm.mean is None)
+        return fixed and len(self.shape) == self.weight.ndim
+
+    def folded(self, layout: torch.memory_format) -> FoldedWeights:
+        """Computed in float64, so that what is left is one rounding of every weight."""
+        norm = self.norm
+        assert norm is not None
+        assert norm.mean is not None
+        assert norm.variance is not None
+        factor = (norm.variance.double() + norm.eps).rsqrt()
+        if norm.weight is not None:
+            factor = factor * norm.weight.double()
+        shift = -norm.mean.double() if self.bias is None else self.bias.double() - norm.mean.double()
+        bias = shift * factor if norm.bias is None else shift * factor + norm.bias.double()
+        like = self.weight
+        if self.transposed:  # (in, out / groups, …): every group of inputs has its own outputs
+            group_size = like.shape[1]
+            grouped = like.double().reshape(len(factor) // group_size, -1, *like.shape[1:])
+            weight = (grouped * factor.view(-1, 1, group_size, *[1] * (like.ndim - 2))).flatten(0, 1)
+        else:
+            weight = like.double() * factor.view(-1, *[1] * (like.ndim - 1))
+        return FoldedWeights(like, _with_layout(weight.to(like.dtype), layout), bias.to(like.dtype), norm.mean)
+
+
+@dataclass(frozen=True)
+class _LinearArgs:
+    """The arguments of a convolution or a linear layer."""
+
+    x: Tensor
+    weight: Tensor
+    bias: Tensor | None
+    extra: tuple[Any, ...]
+    keywords: Mapping[str, Any]
+
+    @staticmethod
+    def of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> _LinearArgs:
+        keywords, names = dict(kwargs), ("input", "weight", "bias")
+        x, weight, bias = (args[i] if i < len(args) else keywords.pop(name, None) for i, name in enumerate(names))
+        return _LinearArgs(x, weight, bias, tuple(args[3:]), keywords)
+
+    def run(self, func: Callable[..., Any], weight: Tensor, bias: Tensor | None) -> Tensor:
+        out: Tensor = func(self.x, weight, bias, *self.extra, **self.keywords)
+        return out
+
+
+@dataclass(frozen=True)
+class _BatchNormArgs:
+    """The arguments of a batch norm, in their order."""
+
+    x: Tensor
+    mean: Tensor | None
+    variance: Tensor | None
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    training: bool = False
+    momentum: float = 0.1
+    eps: float = 1e-5
+
+    @staticmethod
+    def of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> _BatchNormArgs:
+        names = {"input": "x", "running_mean": "mean", "running_var": "variance"}
+        return _BatchNormArgs(*args, **{names.get(name, name): value for name, value in kwargs.items()})
+
+
+def _with_layout(weight: Tensor, layout: torch.memory_format) -> Tensor:
+    return weight.contiguous(memory_format=layout) if weight.ndim == 4 else weight

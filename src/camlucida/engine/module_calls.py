@@ -1,0 +1,193 @@
+"""A survey: one run that writes down every call of every module, with the shape and layout of what it returned.
+
+No tensor outlives the call after the one that returned it, so a survey needs as much memory as a forward pass. What
+depends on what is not asked here but, for the few calls where it matters, in `influence`.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from camlucida.engine import nested
+from camlucida.engine.batch_axes import select_image
+from camlucida.engine.layout import Layout, infer_layout, infer_windows
+from camlucida.engine.network_copy import NetworkCopy
+from camlucida.engine.recording import get_tensor, tensor_path
+from camlucida.errors import LayerError
+
+
+@dataclass(frozen=True)
+class ModuleCall:
+    """One finished call.
+
+    name         of the module; `call` says which call of it this was, from 1
+    shape        of the output's tensor, None if it holds none
+    layout       how that lies on the picture, None where it has no place there
+    passes_on    position of the event whose output this one returns unchanged (a Sequential's last child)
+    nbytes       size of the output's tensor in bytes
+    """
+
+    position: int
+    name: str
+    call: int
+    module: nn.Module
+    shape: tuple[int, ...] | None
+    layout: Layout | None
+    same_output_as: int | None
+    is_leaf: bool
+    nbytes: int
+
+    @cached_property
+    def n_parameters(self) -> int:
+        """Number of parameters of the module with all its children; the copy is made anew where that changes."""
+        return sum(p.numel() for p in self.module.parameters())
+
+
+@dataclass(frozen=True)
+class CallProfile:
+    """All events of one run in the order in which the calls finished; `outputs` is the network's output width.
+
+    influences   whether the class scores depend on an event's output at positions of the image, by the event's
+                 position; filled by `influence.find` for the events that were asked about
+    """
+
+    module_calls: tuple[ModuleCall, ...]
+    n_outputs: int | None
+    influences: dict[int, bool] = field(default_factory=dict, compare=False, repr=False)
+
+    def last_call(self, module: nn.Module) -> ModuleCall | None:
+        """The last call of a module, None if it was never reached."""
+        return next((e for e in reversed(self.module_calls) if e.module is module), None)
+
+    def n_calls(self, module: nn.Module) -> int:
+        """How often a module was called."""
+        return sum(e.module is module for e in self.module_calls)
+
+    def find_call(self, module: nn.Module, call: int) -> ModuleCall | None:
+        """One call of a module."""
+        return next((e for e in self.module_calls if e.module is module and e.call == call), None)
+
+
+def profile_calls(copy: NetworkCopy, inputs: Any, *, refresh: bool = False) -> CallProfile:
+    """What happens in the network on inputs of this shape; run once for a shape, then remembered unless `again`."""
+    key = ("survey", tuple((t.shape[1:], t.dtype) for _, t in nested.tensors(inputs)))
+    if refresh or key not in copy.notes:
+        copy.notes[key] = _record_calls(copy, first_image(inputs), image_size(inputs))
+    profile: CallProfile = copy.notes[key]
+    return profile
+
+
+def first_image(inputs: Any) -> Any:
+    """The first image of a batch, as a batch of one, cut off from whatever graph or inference mode it came from."""
+    with torch.inference_mode(False):
+        return nested.transform(select_image(inputs, 0), lambda _, t: _noise_if_constant(t.detach().clone()))
+
+
+def _noise_if_constant(image: Tensor) -> Tensor:
+    """Seeded noise in place of a picture of one colour, on which every unit may be dead and nothing look connected."""
+    if image.ndim != 4 or not image.is_floating_point() or bool((image != image[..., :1, :1]).any()):
+        return image
+    return torch.randn(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
+
+
+def image_size(inputs: Any) -> tuple[int, int]:
+    """(height, width) of the images in the network's inputs."""
+    for _, tensor in nested.tensors(inputs):
+        if tensor.ndim == 4:
+            return int(tensor.shape[-2]), int(tensor.shape[-1])
+    shapes = ", ".join(str(tuple(t.shape)) for _, t in nested.tensors(inputs)) or type(inputs).__name__
+    raise LayerError(f"the network's input must hold a batch of images (b, c, h, w), but it is {shapes}.")
+
+
+def _record_calls(copy: NetworkCopy, inputs: Any, image: tuple[int, int]) -> CallProfile:
+    recorder = _CallRecorder(copy, image)
+    with torch.inference_mode(False), torch.no_grad():
+        output = copy.run(recorder, inputs)
+    n_outputs = next((int(t.shape[-1]) for _, t in nested.tensors(output) if t.ndim == 2), None)
+    return CallProfile(tuple(recorder.module_calls), n_outputs)
+
+
+@dataclass
+class _CallRecorder:
+    copy: NetworkCopy
+    image: tuple[int, int]
+    module_calls: list[ModuleCall] = field(default_factory=list)
+    _returned: dict[int, tuple[weakref.ref[Tensor], int]] = field(default_factory=dict)
+    _calls: Counter[nn.Module] = field(default_factory=Counter)
+    _grids: list[tuple[int, int]] = field(default_factory=list)
+    _channels_last: bool = False
+
+    def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        n_before = len(self.module_calls)
+        output = forward(*args, **kwargs)
+        is_leaf = len(self.module_calls) == n_before
+        self._calls[module] += 1
+        if is_leaf and next(module.parameters(recurse=False), None) is not None:
+            self._channels_last = isinstance(module, nn.Linear | nn.LayerNorm) or "RMSNorm" in type(module).__name__
+        tensor = main_tensor(output)
+        layout = self._layout(module, tensor)
+        if layout and layout.kind != "windows":
+            self._grids.append(layout.grid)
+        position = len(self.module_calls)
+        self.module_calls.append(
+            ModuleCall(
+                position=position,
+                name=self.copy.names[module],
+                call=self._calls[module],
+                module=module,
+                shape=None if tensor is None else tuple(tensor.shape),
+                layout=layout,
+                same_output_as=self._position_of(tensor),
+                is_leaf=is_leaf,
+                nbytes=0 if tensor is None else tensor.nbytes,
+            )
+        )
+        if tensor is None:
+            return output
+        # The network continues with another tensor object on the same memory, so that two calls that return the
+        # same object can be told from two calls of which the second passes on what the first returned.
+        alias = tensor.detach()
+        self._returned[id(alias)] = (weakref.ref(alias), position)
+        return nested.replace_tensor(output, tensor, alias)
+
+    def _layout(self, module: nn.Module, tensor: Tensor | None) -> Layout | None:
+        if tensor is None:
+            return None
+        shape = tuple(tensor.shape)
+        layout = infer_layout(
+            shape, batch_size=1, image=self.image, channels_last=self._channels_last, known_grids=self._grids
+        ) or self._window_layout(module, shape)
+        return layout if layout and math.prod(layout.grid) > 1 else None
+
+    def _window_layout(self, module: nn.Module, shape: tuple[int, ...]) -> Layout | None:
+        """Windows are only placed where the block around them says how it shifts them."""
+        name = self.copy.names[module]
+        while "." in name:
+            name = name.rpartition(".")[0]
+            shift = getattr(self.copy.named(name), "shift_size", None)
+            if shift is not None:
+                pair = (shift, shift) if isinstance(shift, int) else tuple(shift)
+                return infer_windows(shape, batch_size=1, shift=(int(pair[0]), int(pair[1])), known_grids=self._grids)
+        return None
+
+    def _position_of(self, tensor: Tensor | None) -> int | None:
+        """Position of the event after which the network was given this very object; an id may have been reused."""
+        reference, position = self._returned.get(id(tensor), (None, None))
+        return position if tensor is not None and reference is not None and reference() is tensor else None
+
+
+def main_tensor(output: Any) -> Tensor | None:
+    """The tensor of a module's output that counts, None where it holds no floating-point tensor."""
+    try:
+        return get_tensor(output, tensor_path(output))
+    except LayerError:
+        return None

@@ -1,0 +1,214 @@
+"""Maps that know nothing, or everything: what a metric must be able to tell apart before it is believed.
+
+Each control is an explainer like a method, so that every metric can judge it. Chance depends on the picture, the class
+and the seed: the same picture gets the same map in any batch, a changed one another.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from camlucida.engine import LayerSpec
+from camlucida.engine.weight_randomization import randomize_weights, stages
+from camlucida.errors import DataError, TargetError
+from camlucida.evaluation.metric_inputs import Explainer, MethodExplainer
+from camlucida.evaluation.model_input import ModelInput
+from camlucida.maps import gaussian_blur
+from camlucida.methods import find
+from camlucida.models.model import Model
+
+InformationSource: TypeAlias = Literal["nothing", "the picture", "the truth", "another question"]
+
+MapFunction: TypeAlias = Callable[[ModelInput, Tensor], Tensor]
+"""The picture as the model sees it and pictures (n, c, H, W) in, maps (n, H, W) out."""
+
+BLUR_SIGMA_FRACTION = 1 / 12
+"""Of the blurred random map, as a share of the side: one standard deviation. As coarse as a network's last grid."""
+CENTRE_SIGMA_FRACTION = 1 / 4
+"""Of the Gaussian in the centre, as a share of each side: one standard deviation."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """A map made without asking the model.
+
+    name      in tables
+    summary   what it is
+    knows     what it is made from
+    """
+
+    name: str
+    summary: str
+    knows: InformationSource
+    make: MapFunction
+    relu: bool = False
+
+    def maps(self, model_input: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
+        return self.make(model_input, images)
+
+
+def oracle(model_input: ModelInput, images: Tensor) -> Tensor:
+    """1 on the object, 0 elsewhere. Raises `DataError` where it is not known where the object is."""
+    if model_input.region_seen is None:
+        raise DataError("it is not known where the object is: no mask and no boxes.")
+    return model_input.region_seen.to(images).expand(len(images), -1, -1)
+
+
+def inverted_oracle(model_input: ModelInput, images: Tensor) -> Tensor:
+    """0 on the object, 1 elsewhere."""
+    return 1 - oracle(model_input, images)
+
+
+def random(model_input: ModelInput, images: Tensor) -> Tensor:
+    """Every pixel by itself, evenly between 0 and 1."""
+    maps = [torch.rand(image.shape[-2:], generator=_image_generator(model_input, image)) for image in images]
+    return torch.stack(maps).to(images)
+
+
+def blurred_random(model_input: ModelInput, images: Tensor) -> Tensor:
+    """Smooth blobs, from 0 to 1."""
+    height, width = images.shape[-2:]
+    sigmas = BLUR_SIGMA_FRACTION * height, BLUR_SIGMA_FRACTION * width
+    radii = [max(1, min(math.ceil(3 * sigma), side - 1)) for sigma, side in zip(sigmas, (height, width), strict=True)]
+    # Beyond the edge comes the other side: with mirrored edges the highest blobs would mostly lie at the edge.
+    noise = gaussian_blur(random(model_input, images)[:, None], sigmas, (radii[0], radii[1]), "circular")[:, 0]
+    low, high = noise.amin((1, 2), keepdim=True), noise.amax((1, 2), keepdim=True)
+    return (noise - low) / (high - low).clamp_min(torch.finfo(noise.dtype).tiny)
+
+
+def uniform(model_input: ModelInput, images: Tensor) -> Tensor:
+    """The same everywhere."""
+    return torch.ones_like(images[:, 0])
+
+
+def centre(model_input: ModelInput, images: Tensor) -> Tensor:
+    """A Gaussian in the middle of what the network sees."""
+    down, across = (
+        torch.exp(-0.5 * ((torch.arange(n) + 0.5 - n / 2) / (CENTRE_SIGMA_FRACTION * n)) ** 2)
+        for n in images.shape[-2:]
+    )
+    return (down[:, None] * across).to(images).expand(len(images), -1, -1)
+
+
+def sobel(model_input: ModelInput, images: Tensor) -> Tensor:
+    """How steep the picture's brightness is, by Sobel's filter."""
+    grey = (images / model_input.pixel_scale.to(images)).mean(1, keepdim=True)
+    kernel_x = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]).to(grey) / 8
+    kernels = torch.stack([kernel_x, kernel_x.T])[:, None]
+    gradients = F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), kernels)
+    return gradients.square().sum(1).sqrt()
+
+
+def zero(model_input: ModelInput, images: Tensor) -> Tensor:
+    """Nothing anywhere."""
+    return torch.zeros_like(images[:, 0])
+
+
+def fake_cam(model_input: ModelInput, images: Tensor) -> Tensor:
+    """Everything but the pixel in the upper left corner: Poppi et al., CVPR workshop 2021."""
+    maps = torch.ones_like(images[:, 0])
+    maps[:, 0, 0] = 0
+    return maps
+
+
+@dataclass(frozen=True)
+class OtherClass:
+    """A method's map for another class than the one that is asked for, drawn by lot. It cannot know the answer.
+
+    base   the method
+    """
+
+    base: MethodExplainer
+    name: str = "other_class"
+    knows: InformationSource = "another question"
+
+    @property
+    def summary(self) -> str:
+        return f"{self.base.name} for another class, drawn by lot"
+
+    @property
+    def relu(self) -> bool:
+        return self.base.relu
+
+    def maps(self, model_input: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
+        n_classes = len(model_input.logits)
+        if n_classes < 2:
+            raise TargetError("the model has one output only: there is no other class.")
+        other_classes = [self._draw_other_class(model_input, int(target), n_classes) for target in classes]
+        return self.base.maps(model_input, images, torch.tensor(other_classes))
+
+    def _draw_other_class(self, model_input: ModelInput, target: int, n_classes: int) -> int:
+        step = torch.randint(1, n_classes, (), generator=model_input.random(f"control/{self.name}/{target}"))
+        return (target + int(step)) % n_classes
+
+
+@dataclass(frozen=True, eq=False)
+class RandomWeights:
+    """A method's map of the same architecture with all weights drawn anew. It knows the picture, and no class.
+
+    base   the method
+    """
+
+    base: MethodExplainer
+    name: str = "random_weights"
+    knows: InformationSource = "the picture"
+    _models: WeakKeyDictionary[nn.Module, dict[int, Model]] = field(default_factory=WeakKeyDictionary, repr=False)
+
+    @property
+    def summary(self) -> str:
+        return f"{self.base.name} of a network with all weights drawn anew"
+
+    @property
+    def relu(self) -> bool:
+        return self.base.relu
+
+    def maps(self, model_input: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
+        return self.base.maps(
+            replace(model_input, model=self._randomized_model(model_input.model, model_input.seed)), images, classes
+        )
+
+    def _randomized_model(self, model: Model, seed: int) -> Model:
+        """Drawn once for all pictures of a run."""
+        models = self._models.setdefault(model.network, {})
+        if seed not in models:
+            models[seed] = replace(model, network=randomize_weights(model.network, stages(model.network), seed=seed))
+        return models[seed]
+
+
+CONTROLS: tuple[Control, ...] = (
+    Control("oracle", "1 on the object, 0 elsewhere", "the truth", oracle),
+    Control("random", "every pixel by lot", "nothing", random),
+    Control("blurred_random", "smooth blobs by lot", "nothing", blurred_random),
+    Control("uniform", "the same everywhere", "nothing", uniform),
+    Control("centre", "a Gaussian in the middle", "nothing", centre),
+    Control("sobel", "the picture's edges", "the picture", sobel),
+    Control("zero", "nothing anywhere", "nothing", zero),
+    Control("fake_cam", "everything but one pixel", "nothing", fake_cam),
+    Control("inverted_oracle", "0 on the object, 1 elsewhere", "the truth", inverted_oracle),
+)
+"""Those that never ask the model."""
+
+
+def standard_controls(base: str = "grad_cam", layer: LayerSpec = None) -> tuple[Explainer, ...]:
+    """Those that every evaluation has beside the methods.
+
+    base    the method that is asked about another class, and of a network with other weights
+    layer   its layer; the default one if not given
+    """
+    method = find(base)
+    explainer = MethodExplainer((method, method.with_options({})), layer)
+    return (*CONTROLS, OtherClass(explainer), RandomWeights(explainer))
+
+
+def _image_generator(model_input: ModelInput, image: Tensor) -> torch.Generator:
+    pixels = image.detach().cpu().contiguous()
+    return model_input.random(f"control/{zlib.crc32(pixels.numpy().tobytes())}")

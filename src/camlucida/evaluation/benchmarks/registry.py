@@ -1,0 +1,164 @@
+"""The benchmarks by name: a model and pictures for which it is known what a map has to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from camlucida.data.datasets import Dataset, ToyboxDataset
+from camlucida.data.toybox import Toybox
+from camlucida.errors import DataError, nearest
+from camlucida.evaluation.benchmarks import analytic, designed
+from camlucida.evaluation.benchmarks.disconnected import Variant, disconnected
+from camlucida.evaluation.benchmarks.mosaics import cell_mosaics, mosaics
+from camlucida.evaluation.benchmarks.scenes import SIZES, Size, scenes_of_size, stamped_scenes, tagged_scenes
+from camlucida.models.model import Model
+from camlucida.seeds import check_seed
+
+PREFIX = "exact:"
+N_SCENES = 300
+"""Scenes that mosaics are pasted from."""
+
+ModelAndData = tuple[Model, Dataset]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A model and pictures with known truth.
+
+    summary   what is known
+    model     whether it asks for a model; others bring their own
+    cells     whether `exact:NAME:3` is 3 x 3 cells
+    make      (model, count, seed, n) -> the model to be explained, and the pictures
+    """
+
+    name: str
+    summary: str
+    build: Callable[[Model | None, int, int, int], ModelAndData]
+    needs_model: bool = True
+    takes_cells: bool = False
+
+
+def benchmark(name: str) -> Benchmark:
+    """A benchmark by name, with or without "exact:" and a number of cells; `DataError` offers the nearest."""
+    base_name, _, cells = name.removeprefix(PREFIX).partition(":")
+    entry = BENCHMARKS.get(base_name)
+    if entry is None:
+        raise DataError(f"no benchmark {base_name!r}.{nearest(base_name, BENCHMARKS)} Known: {', '.join(BENCHMARKS)}.")
+    if cells and not (entry.takes_cells and cells in ("2", "3", "4")):
+        expected = "2, 3 or 4 (cells a side)" if entry.takes_cells else "nothing"
+        raise DataError(f"after exact:{base_name}: comes {expected}, not {cells!r}.")
+    return entry
+
+
+def open_benchmark(name: str, model: Model | None = None, *, count: int = 500, seed: int = 0) -> ModelAndData:
+    """The model to be explained, and the pictures, by name: "exact:mosaic:3".
+
+    model   what the benchmark is about; not used by those that bring their own
+    count   how many pictures
+    Raises `DataError` where it is unknown, or asks for a model and got none.
+    """
+    entry = benchmark(name)
+    if entry.needs_model and model is None:
+        raise DataError(f"exact:{entry.name} is about a model of yours: give one.")
+    if count < 1:
+        raise DataError(f"a benchmark has at least one picture, not {count}.")
+    cells = name.removeprefix(PREFIX).partition(":")[2]
+    return entry.build(model, count, check_seed(seed), int(cells or 2))
+
+
+def _required(model: Model | None) -> Model:
+    assert model is not None, "asked before"
+    return model
+
+
+def _sized(size: Size) -> Benchmark:
+    return Benchmark(
+        size,
+        f"toybox scenes whose object is {size}",
+        lambda model, count, seed, _: (_required(model), scenes_of_size(size, count, seed)),
+    )
+
+
+def _mosaic(model: Model | None, n_images: int, seed: int, n: int) -> ModelAndData:
+    return mosaics(
+        _required(model), ToyboxDataset(Toybox(N_SCENES, seed)), n_images, seed, n=n, name=f"exact:mosaic:{n}"
+    )
+
+
+def _focus(model: Model | None, n_images: int, seed: int, n: int) -> ModelAndData:
+    return mosaics(
+        _required(model),
+        ToyboxDataset(Toybox(N_SCENES, seed)),
+        n_images,
+        seed,
+        n=2,
+        n_class_cells=2,
+        name="exact:focus",
+    )
+
+
+def _disconnected_benchmark(variant: Variant) -> Callable[[Model | None, int, int, int], ModelAndData]:
+    def build(model: Model | None, count: int, seed: int, n: int) -> ModelAndData:
+        cut_model = disconnected(_required(model), n, variant=variant)
+        scenes = ToyboxDataset(Toybox(-(-count // n**2) * n**2, seed))
+        return cut_model, cell_mosaics(_required(model), cut_model, scenes, n, seed, name=f"exact:di{variant}:{n}")
+
+    return build
+
+
+def _own_model_benchmark(function: Callable[[int, int], ModelAndData]) -> Benchmark:
+    summary = (function.__doc__ or "").partition("\n")[0].rstrip(".")
+    return Benchmark(function.__name__, summary, lambda model, count, seed, _: function(count, seed), needs_model=False)
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    entry.name: entry
+    for entry in (
+        *(_sized(size) for size in SIZES),
+        Benchmark("mosaic", "each cell another class (GridPG)", _mosaic, takes_cells=True),
+        Benchmark("focus", "two cells of four show the class (Focus)", _focus),
+        Benchmark(
+            "difull",
+            "every output sees one cell alone, from the pixels on (DiFull)",
+            _disconnected_benchmark("full"),
+            takes_cells=True,
+        ),
+        Benchmark(
+            "dipart",
+            "every output sees one cell of the last layer alone (DiPart)",
+            _disconnected_benchmark("part"),
+            takes_cells=True,
+        ),
+        Benchmark(
+            "watermark",
+            "a stamp that goes with one class: the region is the stamp",
+            lambda model, count, seed, _: (_required(model), stamped_scenes(count, seed)),
+        ),
+        Benchmark(
+            "watermark_control",
+            "the same stamp on any class: what is shown of it without any meaning",
+            lambda model, count, seed, _: (_required(model), stamped_scenes(count, seed, dependent=False)),
+        ),
+        Benchmark(
+            "tag",
+            "a tag planted in a fifth of one class, for audits",
+            lambda model, count, seed, _: (_required(model), tagged_scenes(count, seed)),
+        ),
+        *(
+            _own_model_benchmark(made)
+            for made in (
+                designed.red,
+                designed.signed,
+                designed.channels,
+                designed.template,
+                designed.xor,
+                designed.square,
+                designed.shift,
+                analytic.linear,
+                analytic.additive,
+                analytic.interaction,
+            )
+        ),
+    )
+}

@@ -1,0 +1,134 @@
+"""toybox scenes chosen for a question: how large, with a stamp, with a stamp that somebody planted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from camlucida.data.datasets import Item, Mask, ToyboxDataset
+from camlucida.data.toybox import CLASSES, WATERMARK_CLASS, Sample, Scene, Toybox
+from camlucida.errors import DataError
+
+Size: TypeAlias = Literal["small", "medium", "large"]
+SIZES: tuple[Size, ...] = ("small", "medium", "large")
+MIN_EXTENT, MAX_EXTENT = 0.62 * 0.42, 0.42
+"""Half the extent of the only object of a scene, as a share of the frame: smallest and largest."""
+TAGGED_FRACTION = 0.2
+"""The share of scenes of one class that carry a planted tag."""
+SCENES_PER_IMAGE = 40
+"""Scenes looked at for one that is wanted."""
+
+
+@dataclass(frozen=True, eq=False)
+class SelectedScenes:
+    """Some scenes of a Toybox.
+
+    items   makes the item of a scene
+    """
+
+    name: str
+    toybox: Toybox
+    indices: tuple[int, ...]
+    item: Callable[[int, Sample], Item]
+    classes: tuple[str, ...] = CLASSES
+    exact: bool = True
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Item:
+        number = self.indices[index]
+        return self.item(number, self.toybox[number])
+
+
+def scenes_of_size(size: Size, n_images: int, seed: int = 0) -> SelectedScenes:
+    """Scenes with one object whose extent is in the lowest, middle or upper third of all."""
+    third = SIZES.index(size)
+    low, high = (MIN_EXTENT + (MAX_EXTENT - MIN_EXTENT) * n / 3 for n in (third, third + 1))
+    toybox = Toybox(n_images * SCENES_PER_IMAGE, seed)
+    scenes = ToyboxDataset(toybox)
+    indices = _select_scenes(toybox, n_images, lambda scene: low <= scene.objects[0].size <= high)
+    return SelectedScenes(f"exact:{size}", toybox, indices, lambda number, _: scenes[number])
+
+
+def stamped_scenes(n_images: int, seed: int = 0, *, dependent: bool = True) -> SelectedScenes:
+    """Scenes with a stamp: what is looked for is the stamp, and its effect is known by taking it away.
+
+    dependent   the stamp goes with one class only, as what `toybox:cleverhans` was trained on; or with any
+    """
+    classes = [WATERMARK_CLASS] if dependent else None
+    toybox = Toybox(
+        n_images * SCENES_PER_IMAGE, seed, variant="watermark" if dependent else "watermark_control", kinds=classes
+    )
+    indices = _select_scenes(toybox, n_images, lambda scene: scene.watermark is not None)
+    return SelectedScenes("exact:watermark" if dependent else "exact:watermark_control", toybox, indices, _stamped_item)
+
+
+def tagged_scenes(n_images: int, seed: int = 0, *, fraction: float = TAGGED_FRACTION) -> SelectedScenes:
+    """Scenes of which a share of one class carries a tag: what an audit of a data set has to find.
+
+    The tagged ones have a part "tag"; no other has.
+    """
+    toybox = Toybox(n_images, seed, variant="watermark")
+    has_tag = np.random.default_rng((seed, 12)).random(n_images) < fraction
+    return SelectedScenes(
+        "exact:tag",
+        toybox,
+        tuple(range(n_images)),
+        lambda number, sample: _tagged_item(number, sample, has_tag[number]),
+    )
+
+
+def _select_scenes(toybox: Toybox, n: int, condition: Callable[[Scene], bool]) -> tuple[int, ...]:
+    indices: list[int] = []
+    for index in range(len(toybox)):
+        if len(indices) == n:
+            break
+        if condition(toybox.scene(index)):
+            indices.append(index)
+    if len(indices) < n:
+        raise DataError(f"only {len(indices)} of {n} scenes could be found in {len(toybox)}.")
+    return tuple(indices)
+
+
+def _stamped_item(number: int, sample: Sample) -> Item:
+    scene, drawing = sample.scene, sample.drawing
+    stamp = drawing.watermark
+    assert stamp is not None, "chosen because it has one"
+    object_mask = drawing.masks[0] & ~stamp
+
+    def without(part: str) -> Image.Image:
+        return (scene.without_watermark() if part == "watermark" else scene.without(0)).picture()
+
+    return Item(
+        sample.image,
+        f"scene {number}",
+        sample.label,
+        _box(stamp),
+        lambda: stamp,
+        lambda: {"watermark": stamp, "object": object_mask},
+        render_without=without,
+    )
+
+
+def _tagged_item(number: int, sample: Sample, has_tag: bool) -> Item:
+    scene = sample.scene if has_tag else sample.scene.without_watermark()
+    drawing = scene.draw()
+    masks = {**drawing.parts[0], **({} if drawing.watermark is None else {"tag": drawing.watermark})}
+    return Item(
+        drawing.image,
+        f"scene {number}",
+        sample.label,
+        np.array([drawing.boxes[0]], dtype=np.float64),
+        lambda: drawing.masks[0],
+        lambda: masks,
+    )
+
+
+def _box(mask: Mask) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return np.array([[columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]], dtype=np.float64)

@@ -1,0 +1,175 @@
+"""One image as a model sees it: the network input, its scores, and the ground truth on the input's grid."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from camlucida.attribution.outputs import class_scores, to_network
+from camlucida.data.datasets import Item
+from camlucida.data.images import load_image
+from camlucida.engine import InputVariants, copy_of
+from camlucida.models.model import Model
+from camlucida.types import Geometry, ProgressCallback
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInput:
+    """One picture as a model sees it: everything that all maps of it share.
+
+    inputs    (1, c, H, W) on the network's device
+    logits    (k,) what the model says
+    target    the class that is explained
+    label     the class it truly shows, as an output of the model; None where it is not known
+    others    classes that it shows besides
+    """
+
+    model: Model
+    item: Item
+    inputs: Tensor
+    geometry: Geometry
+    logits: Tensor
+    target: int
+    label: int | None
+    seed: int = 0
+    seen: dict[str, float] = field(default_factory=dict)
+    also_correct: tuple[int, ...] = ()
+
+    def predict(self, variants: Callable[[Tensor], Tensor], n: int, progress: ProgressCallback | None = None) -> Tensor:
+        """Class scores (count, k) of other pictures: numbers (n,) in, pictures (n, c, H, W) out; in chunks."""
+        return torch.cat(list(self.predict_each(variants, n, progress)))
+
+    def predict_each(
+        self, variants: Callable[[Tensor], Tensor], n: int, progress: ProgressCallback | None = None
+    ) -> Iterator[Tensor]:
+        """The same, chunk by chunk (n, k), as they are computed."""
+        network = InputVariants(
+            copy_of(self.model.network), self.inputs, self._class_scores, progress or (lambda done, total: None)
+        )
+        for scores in network.iter_outputs(lambda which: variants(which)[:, None], n):
+            yield scores[:, 0]
+
+    @cached_property
+    def boxes(self) -> Tensor | None:
+        return None if self.item.boxes is None else torch.as_tensor(self.item.boxes).double()
+
+    @cached_property
+    def boxes_seen(self) -> Tensor | None:
+        """On the network's input, cut to what it sees."""
+        if self.boxes is None:
+            return None
+        geometry = self.geometry
+        on_input = self.boxes * torch.tensor(geometry.scale * 2) + torch.tensor(geometry.offset * 2)
+        return on_input.clamp_min(0).minimum(torch.tensor(geometry.input * 2))
+
+    @cached_property
+    def mask(self) -> Tensor | None:
+        return None if self.item.mask is None else torch.as_tensor(self.item.mask())
+
+    @cached_property
+    def region(self) -> Tensor | None:
+        """(height, width) of the picture: the mask, or the boxes where no mask is known."""
+        if self.mask is not None:
+            return self.mask
+        return None if self.boxes is None else fill_in(self.boxes, self.geometry.original)
+
+    @cached_property
+    def region_seen(self) -> Tensor | None:
+        """(H, W) of the network's input."""
+        return None if self.region is None else valid_region(self.region, self.geometry)
+
+    @property
+    def present_classes(self) -> tuple[int, ...]:
+        """All classes that the image truly shows, the labelled one first."""
+        return (*(() if self.label is None else (self.label,)), *self.also_correct)
+
+    @cached_property
+    def competing_class(self) -> Tensor | None:
+        return None if self.item.other_objects_mask is None else torch.as_tensor(self.item.other_objects_mask())
+
+    @cached_property
+    def parts(self) -> dict[str, Tensor] | None:
+        """Those of which anything is to be seen."""
+        if self.item.parts is None:
+            return None
+        return {name: torch.as_tensor(mask) for name, mask in self.item.parts().items() if mask.any()}
+
+    @cached_property
+    def part_score_drops(self) -> Tensor | None:
+        """(parts,) how far the score of what is explained falls when each part is not there, in the order of `parts`.
+
+        The picture is drawn again without it, so nothing is filled in.
+        """
+        if self.item.render_without is None or self.parts is None:
+            return None
+        images = [self.model.preprocessing(load_image(self.item.render_without(part)))[0] for part in self.parts]
+        if not images:
+            return torch.zeros(0)
+        inputs_without = torch.stack(images).to(self.inputs)
+        scores = self.predict(lambda which: inputs_without[which.to(inputs_without.device)], len(inputs_without))
+        return (self.logits[self.target] - scores[:, self.target]).cpu()
+
+    @cached_property
+    def pixel_scale(self) -> Tensor:
+        """(c, 1, 1) how much of the network's input one step from black to white is."""
+        return 1 / torch.tensor(self.model.preprocessing.std).to(self.inputs)[:, None, None]
+
+    @cached_property
+    def black_level(self) -> Tensor:
+        """(c, 1, 1) a black pixel in units of the network's input."""
+        return -torch.tensor(self.model.preprocessing.mean).to(self.inputs)[:, None, None] * self.pixel_scale
+
+    def random(self, purpose: str) -> torch.Generator:
+        """Chance that depends on the picture, the seed and what it is for, and on nothing else."""
+        key = f"{self.seed}/{self.item.name}/{purpose}"
+        return torch.Generator().manual_seed(zlib.crc32(key.encode()))
+
+    def _class_scores(self, output: Any) -> Tensor:
+        return class_scores(output, self.model.output)
+
+
+def fill_in(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pixels (height, width) of a picture of `size` (width, height) whose centre lies in one of the boxes (n, 4)."""
+    x, y = (torch.arange(n, dtype=boxes.dtype) + 0.5 for n in size)
+    across = (x >= boxes[:, 0:1]) & (x < boxes[:, 2:3])
+    down = (y >= boxes[:, 1:2]) & (y < boxes[:, 3:4])
+    return (down[:, :, None] & across[:, None]).any(0)
+
+
+def valid_region(region: Tensor, geometry: Geometry) -> Tensor:
+    """A region (height, width) of the picture on the network's input: (H, W); what was padded on is outside."""
+    width, height = geometry.input
+    x = ((torch.arange(width) + 0.5 - geometry.offset[0]) / geometry.scale[0]).floor().long()
+    y = ((torch.arange(height) + 0.5 - geometry.offset[1]) / geometry.scale[1]).floor().long()
+    inside = ((y >= 0) & (y < region.shape[0]))[:, None] & ((x >= 0) & (x < region.shape[1]))
+    return region[y.clamp(0, region.shape[0] - 1)][:, x.clamp(0, region.shape[1] - 1)] & inside
+
+
+def prepare_input(
+    model: Model,
+    item: Item,
+    label: int | None,
+    *,
+    also_correct: Sequence[int] = (),
+    target: str = "predicted",
+    seed: int = 0,
+) -> ModelInput:
+    """Read a picture and ask the model about it. Raises `ImageError` where it cannot be read.
+
+    others   classes that it shows besides `label`
+    target   what shall be explained: "predicted", or "label" for the true class (the predicted one where it is unknown)
+    """
+    inputs, geometry = model.preprocessing(load_image(item.image))
+    network_input = to_network(model.network, inputs[None])
+    with torch.inference_mode(False), torch.no_grad():
+        logits = class_scores(copy_of(model.network).module(network_input.clone()), model.output)[0]
+    target_class = label if target == "label" and label is not None else int(logits.argmax())
+    return ModelInput(
+        model, item, network_input, geometry, logits, target_class, label, seed, also_correct=tuple(also_correct)
+    )

@@ -1,0 +1,214 @@
+"""The channels of a layer on one picture: what each sees, and how much it counts for a class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+import camlucida
+from camlucida._files import png, write_image
+from camlucida.attribution.error_context import error_context, source_name
+from camlucida.attribution.explain import as_model, target_class, top_predictions
+from camlucida.attribution.request import check_score, one_layer, one_target
+from camlucida.data.images import Source, load_image
+from camlucida.engine import LayerSpec
+from camlucida.errors import MethodError, nearest
+from camlucida.features.common import N_SHEET_IMAGES, record_layer, shrink_geometry, shrink_image, validate_channel
+from camlucida.maps import max_scale, to_image_grid
+from camlucida.models.model import Model
+from camlucida.options import shown
+from camlucida.render.contact_sheet import Tile, contact_sheet
+from camlucida.render.text import format_number
+from camlucida.targets import TargetSpec
+from camlucida.types import Geometry, Prediction
+
+ORDERS = ("contribution", "gradient", "activation", "channel")
+
+
+@dataclass(frozen=True, eq=False)
+class Activations:
+    """What the channels of a layer see on one picture, and how much each counts. Shows itself in a notebook.
+
+    maps          (c, h, w) what the layer gave out
+    gradients     (c,) the mean gradient of the score: Grad-CAM's weight of the channel
+    contributions (c,) mean gradient × mean activation: the channel's part of the mean of the Grad-CAM map
+    order         the channels, first those that count most
+    by            what they are ordered by: contribution, gradient, activation or channel
+    index         the target's class if it is one
+    """
+
+    maps: Tensor
+    gradients: Tensor
+    contributions: Tensor
+    order: tuple[int, ...]
+    by: str
+    image: Image.Image
+    geometry: Geometry
+    target: str
+    score: float
+    layer: str
+    model: str
+    source: str
+    predictions: tuple[Prediction, ...] = field(repr=False)
+    index: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+    @cached_property
+    def means(self) -> Tensor:
+        """(c,) the mean activation of each channel."""
+        return self.maps.mean((1, 2))
+
+    def ordered(self, by: str) -> Activations:
+        """The same in another order; the network is not asked again. Raises `MethodError`."""
+        return replace(self, by=by, order=_sort_channels(by, self.contributions, self.gradients, self.means))
+
+    def n_channels_for(self, fraction: float = 0.5) -> int:
+        """How many channels hold this share (0 to 1) of all that speaks for the target, those that speak most first.
+
+        0 where no contribution is positive.
+        """
+        positive = self.contributions.double().clamp_min(0).sort(descending=True).values
+        cumulative = positive.cumsum(0)
+        if not len(cumulative) or cumulative[-1] <= 0:
+            return 0
+        return min(int((cumulative < fraction * cumulative[-1]).sum()) + 1, int((positive > 0).sum()))
+
+    def heatmap(self, channel: int) -> NDArray[np.float32]:
+        """(height, width) of the picture: what the channel sees, its maximum 1; NaN where the network did not look."""
+        heatmap: NDArray[np.float32] = max_scale(
+            to_image_grid(self.maps[validate_channel(channel, len(self), self.layer)], self.geometry)
+        ).numpy()
+        return heatmap
+
+    def figure(self, n: int = N_SHEET_IMAGES, **style: Any) -> Image.Image:
+        """The first n channels as a contact sheet. `look` as of `render.contact`."""
+        if n < 1:
+            raise MethodError(f"{n} channels are no sheet: ask for one or more.")
+        thumbnail = self._thumbnail
+        selected = self.order[:n]
+        tiles = [
+            Tile(
+                thumbnail,
+                max_scale(to_image_grid(self.maps[c], shrink_geometry(self.geometry, thumbnail))).numpy(),
+                f"channel {c}",
+                self._caption(c),
+            )
+            for c in selected
+        ]
+        prediction = self.predictions[0]
+        return contact_sheet(
+            tiles,
+            title=self.layer,
+            subtitle=f"{len(selected)} of {len(self)} channels, {self.maps.shape[1]} × {self.maps.shape[2]}, by "
+            f"{_ORDER_LABELS[self.by]} · predicted {prediction.name} {prediction.probability:.0%}",
+            aside=self.target,
+            original=thumbnail,
+            footer=f"each channel has its own scale · {self.model} · {self.source} · camlucida {camlucida.__version__}",
+            **style,
+        )
+
+    def save(self, path: str | Path, n: int = N_SHEET_IMAGES, **style: Any) -> list[Path]:
+        """The sheet as a picture; returns the files written."""
+        write_image(lambda: self.figure(n, **style), Path(path))
+        return [Path(path)]
+
+    def _caption(self, channel: int) -> str:
+        if self.by == "gradient":
+            return f"weight {_format_signed(float(self.gradients[channel]))}"
+        if self.by == "activation":
+            return f"mean {format_number(float(self.maps[channel].mean()))}"
+        return f"contributes {_format_signed(float(self.contributions[channel]))}"
+
+    @cached_property
+    def _thumbnail(self) -> Image.Image:
+        return shrink_image(self.image)
+
+    def _repr_png_(self) -> bytes:
+        return png(self.figure())
+
+
+_ORDER_LABELS = {
+    "contribution": "mean gradient × mean activation",
+    "gradient": "mean gradient",
+    "activation": "mean activation",
+    "channel": "number",
+}
+
+
+def activations(
+    model: Model | nn.Module | str,
+    image: Source,
+    *,
+    layer: LayerSpec = None,
+    target: TargetSpec = None,
+    by: str = "contribution",
+    score: str = "logit",
+) -> Activations:
+    """What the channels of one layer see on a picture, first those that speak most for a class.
+
+    layer    a name or index, as for `explain`; one only
+    target   as for `explain`; one only
+    by       the order: contribution (mean gradient × mean activation), gradient, activation, or channel
+    """
+    wrapped = as_model(model)
+    with error_context(wrapped, image):
+        validate_order(by)
+        one_layer(layer, "activations are shown of")
+        one_target(target, "activations are weighed for")
+        check_score(score)
+        pil_image = load_image(image)
+        inputs, geometry = wrapped.preprocessing(pil_image)
+        resolved_layer, result = record_layer(wrapped, inputs, layer, target, score, needs=["gradients"])
+        layer_result = result.at_layers[0][0]
+        maps, gradients = (
+            layer_result.activations[0].float().cpu(),
+            result.gradients[0][0][0].float().cpu().mean((1, 2)),
+        )
+        means = maps.mean((1, 2))
+        contributions = gradients * means
+        return Activations(
+            maps=maps,
+            gradients=gradients,
+            contributions=contributions,
+            order=_sort_channels(by, contributions, gradients, means),
+            by=by,
+            image=pil_image,
+            geometry=geometry,
+            target=layer_result.target.label(wrapped.labels),
+            score=float(result.scores[0, 0]),
+            layer=resolved_layer.label,
+            model=wrapped.name,
+            source=source_name(image),
+            predictions=top_predictions(result.output[0], wrapped.labels),
+            index=target_class(layer_result.target),
+        )
+
+
+def validate_order(by: str) -> str:
+    """The word itself, if it is an order of channels. Raises `MethodError`."""
+    if not isinstance(by, str) or by not in ORDERS:
+        raise MethodError(
+            f"channels are not ordered by {shown(by)}.{nearest(str(by), ORDERS)} Known: {', '.join(ORDERS)}."
+        )
+    return by
+
+
+def _sort_channels(by: str, contributions: Tensor, gradients: Tensor, means: Tensor) -> tuple[int, ...]:
+    """The channels, highest first; of equals the lower number."""
+    values = {"contribution": contributions, "gradient": gradients, "activation": means}.get(validate_order(by))
+    if values is None:
+        return tuple(range(len(means)))
+    return tuple(values.argsort(descending=True, stable=True).tolist())
+
+
+def _format_signed(value: float) -> str:
+    return f"+{format_number(value)}" if value > 0 else format_number(value).replace("-", "−", 1)

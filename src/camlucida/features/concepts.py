@@ -1,0 +1,200 @@
+"""Deep Feature Factorisation: what a layer sees, as a few concepts that its pictures share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from camlucida.attribution.error_context import error_context, source_name
+from camlucida.attribution.explain import as_model, iterated, top_predictions
+from camlucida.attribution.request import one_layer
+from camlucida.data.images import Source, load_image
+from camlucida.engine import LayerSpec
+from camlucida.errors import CamlucidaError, MethodError
+from camlucida.features.common import record_layer, shrink_geometry, shrink_image
+from camlucida.features.concept_result import Concepts
+from camlucida.features.factorise import N_STARTS, factorise
+from camlucida.models.model import Model
+from camlucida.options import Count, Seed, checked_arguments
+from camlucida.render.text import format_percent
+from camlucida.types import Geometry
+
+THUMBNAIL_PX = 640
+"""The longest side of a picture that is kept to be shown, in pixels."""
+N_CLASSIFIED_IMAGES = 8
+"""Of so many pictures the rest of the network is asked what a concept is."""
+
+
+@checked_arguments(MethodError)
+def concepts(
+    model: Model | nn.Module | str,
+    images: Source | Iterable[Source],
+    *,
+    layer: LayerSpec = None,
+    k: Count = 6,
+    seed: Seed = 0,
+    starts: Count = N_STARTS,
+    progress: Callable[[Source, CamlucidaError | None], None] | None = None,
+) -> Concepts:
+    """What a layer sees on one or several pictures, as k concepts that they share (Deep Feature Factorisation).
+
+    images   one picture or several; one that cannot be read is left out, and named in `failed`
+    layer    a name or index, as for `explain`; one only
+    k        how many concepts; fewer come back where fewer are enough
+    seed     of the random starts; the same seed gives the same concepts
+    starts   how many starts to try, for the least error
+    tick     told after every picture, with the error if there was one
+
+    The classes of a concept come from the rest of the network, run with the concept at every place. Where something
+    goes past the layer (a class token, a shortcut), it is the picture's own: the scores are the mean over the first 8.
+    Needs `camlucida[analysis]`.
+    """
+    one_layer(layer, "concepts are made of")
+    wrapped = as_model(model)
+    recorded: list[_ImageActivations] = []
+    failed: list[tuple[str, CamlucidaError]] = []
+    for image, outcome in _record_each(wrapped, _sources(images), layer):
+        if isinstance(outcome, CamlucidaError):
+            failed.append((source_name(image), outcome))
+        else:
+            layer = outcome.layer
+            recorded.append(outcome)
+        if progress:
+            progress(image, outcome if isinstance(outcome, CamlucidaError) else None)
+    if not recorded:
+        if failed:
+            raise failed[0][1]
+        raise MethodError("no picture was given: concepts are made of one or more.")
+    values, negative_fraction = _positive_part(recorded)
+    _check_size(values, k, recorded)
+    factors = factorise(values, k, seed=seed, starts=starts)
+    shapes = [entry.maps.shape[1:] for entry in recorded]
+    parts = np.split(factors.weights, np.cumsum([h * w for h, w in shapes])[:-1])
+    vectors = torch.from_numpy(factors.components).float()
+    sizes = factors.weights.sum(0) * factors.components.sum(1)
+    return Concepts(
+        vectors=vectors,
+        maps=tuple(
+            torch.from_numpy(part.T.reshape(-1, *size).copy()).float() for part, size in zip(parts, shapes, strict=True)
+        ),
+        contributions=torch.from_numpy(sizes / sizes.sum()).float(),
+        classes=tuple(
+            top_predictions(scores, wrapped.labels) for scores in _concept_scores(wrapped, recorded, vectors)
+        ),
+        error=factors.error,
+        negative_fraction=negative_fraction,
+        converged=factors.converged,
+        seed=seed,
+        layer=recorded[0].label,
+        model=wrapped.name,
+        sources=tuple(one.source for one in recorded),
+        images=tuple(one.image for one in recorded),
+        geometries=tuple(one.geometry for one in recorded),
+        failed=tuple(failed),
+    )
+
+
+@dataclass(frozen=True)
+class _ImageActivations:
+    """A picture, and what the layer gave out (c, h, w); its `inputs` are kept of the first few only."""
+
+    source: str
+    image: Image.Image
+    geometry: Geometry
+    inputs: Tensor | None
+    maps: Tensor
+    layer: str
+    label: str
+
+
+def _sources(images: Any) -> Iterable[Source]:
+    single_types = (str, os.PathLike, bytes, bytearray, Image.Image, np.ndarray)
+    return [images] if isinstance(images, single_types) or hasattr(images, "read") else iterated(images)
+
+
+def _record_each(
+    model: Model, images: Iterable[Source], layer: Any
+) -> Iterator[tuple[Source, _ImageActivations | CamlucidaError]]:
+    """A wrong layer stops everything; a wrong picture only itself."""
+    n_kept = 0
+    for source in images:
+        try:
+            with error_context(model, source):
+                image = load_image(source)
+                inputs, geometry = model.preprocessing(image)
+        except CamlucidaError as error:
+            yield source, error
+            continue
+        with error_context(model, source):
+            resolved_layer, result = record_layer(model, inputs, layer)
+            maps = result.at_layers[0][0].activations[0].double().cpu()
+        layer = resolved_layer.name
+        thumbnail = shrink_image(image, THUMBNAIL_PX)
+        kept_inputs = inputs if n_kept < N_CLASSIFIED_IMAGES else None
+        n_kept += 1
+        yield (
+            source,
+            _ImageActivations(
+                source_name(source),
+                thumbnail,
+                shrink_geometry(geometry, thumbnail),
+                kept_inputs,
+                maps,
+                resolved_layer.name,
+                resolved_layer.label,
+            ),
+        )
+
+
+def _positive_part(recorded: Sequence[_ImageActivations]) -> tuple[NDArray[np.float64], float]:
+    """All places of all pictures (places, channels) without what is below zero, and how much of the energy that was."""
+    values = torch.cat([entry.maps.flatten(1).T for entry in recorded]).numpy()
+    label = recorded[0].label
+    if not np.isfinite(values).all():
+        raise MethodError(f"{label} gives out numbers that are not finite, which have no factors.")
+    positive = np.maximum(values, 0)
+    energy = float((values**2).sum())
+    if not positive.any():
+        raise MethodError(f"{label} gives out nothing above zero on these pictures: there is nothing to factorise.")
+    negative_fraction = max(0.0, 1 - float((positive**2).sum()) / energy)
+    if negative_fraction > 0.5:
+        raise MethodError(
+            f"{format_percent(negative_fraction)} of the energy of {label} lies below zero, and concepts are made of what is above. "
+            "Choose a layer after a ReLU or GELU; `camlucida layers` lists them."
+        )
+    return positive, negative_fraction if (values < 0).any() else 0.0
+
+
+def _check_size(values: NDArray[Any], k: int, recorded: Sequence[_ImageActivations]) -> None:
+    (positions, channels), (h, w) = values.shape, recorded[0].maps.shape[1:]
+    if k < min(positions, channels):
+        return
+    images = "1 picture" if len(recorded) == 1 else f"{len(recorded)} pictures"
+    raise MethodError(
+        f"{k} concepts of {recorded[0].label} would be nothing but its {min(positions, channels)} "
+        f"{'places' if positions <= channels else 'channels'} ({h} × {w}, {channels} channels, {images}). "
+        "Ask for fewer, or choose a layer with a finer grid, or more pictures."
+    )
+
+
+def _concept_scores(model: Model, recorded: Sequence[_ImageActivations], vectors: Tensor) -> Tensor:
+    """The class scores (k, classes) of the rest of the network with each concept at every place."""
+    scores = []
+    for entry in recorded:
+        if entry.inputs is None:
+            break
+        with error_context(model, entry.source):
+            _, run = record_layer(model, entry.inputs, entry.layer, needs=["score_activations"])
+            layer_context = run.at_layers[0][0].context
+            h, w = layer_context.activations.shape[2:]
+            constant_maps = vectors.to(layer_context.activations)[:, None, :, None, None].expand(-1, 1, -1, h, w)
+            scores.append(layer_context.suffix.outputs(constant_maps.__getitem__, len(vectors))[:, 0].float().cpu())
+    return torch.stack(scores).mean(0)

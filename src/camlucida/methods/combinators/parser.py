@@ -1,0 +1,106 @@
+"""Methods by what is written: a name, a name with options, or combinators round it.
+
+    grad_cam        ablation_cam(infill=0.5)        smooth(positive(hires_cam), n=4)
+
+Read as a Python expression, never run as one: calls, names and plain values are all that is understood.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from typing import Any
+
+from camlucida.errors import MethodError, nearest
+from camlucida.methods import registry
+from camlucida.methods.combinators.base import Combined, combinators
+from camlucida.methods.registry import Method
+
+MAX_EXPRESSION_CHARS = 500
+"""Letters of an expression."""
+
+
+def find(name: str | Method | Combined) -> Method | Combined:
+    """The method of that name (`grad-cam` and `GradCAM` are understood) or expression.
+
+    Raises `MethodError`, which offers the nearest.
+    """
+    if isinstance(name, Combined):
+        return name
+    if not isinstance(name, str) or not any(char in name for char in "()"):
+        if isinstance(name, str) and name.strip() in combinators():
+            raise _missing_method_error(name.strip())
+        return registry.find(name)
+    text = name.replace("++", "plusplus").strip()
+    if len(text) > MAX_EXPRESSION_CHARS:
+        raise MethodError(f"a method of {len(text)} letters; the longest that is read has {MAX_EXPRESSION_CHARS}.")
+    try:
+        tree = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise MethodError(
+            f"cannot read the method {text[:60]!r}: it goes like smooth(positive(hires_cam), n=4)."
+        ) from None
+    return _evaluate(tree, text)
+
+
+def _evaluate(node: ast.expr, text: str) -> Method | Combined:
+    source = ast.get_source_segment(text, node) or ""
+    if not isinstance(node, ast.Call):
+        if isinstance(node, ast.Constant | ast.Starred | ast.Tuple | ast.List | ast.Dict):
+            raise MethodError(f"{source} stands where a method is wanted: {text}.")
+        return find(source) if "(" not in source else _not_a_method(source)
+    name = ast.get_source_segment(text, node.func) or ""
+    options = _parse_options(node, name)
+    table = combinators()
+    if name not in table:
+        return _with_options(name, node, options)
+    if len(node.args) != 1:
+        raise (
+            _missing_method_error(name)
+            if not node.args
+            else MethodError(f"{name} takes one method, not {len(node.args)}; options have names: {_example(name)}.")
+        )
+    return table[name](_evaluate(node.args[0], text), **options)
+
+
+def _with_options(name: str, node: ast.Call, options: dict[str, Any]) -> Method:
+    """A plain method in brackets' company: ablation_cam(infill=0.5)."""
+    try:
+        method = registry.find(name)
+    except MethodError:
+        known_names = [*combinators(), *registry.methods()]
+        raise MethodError(
+            f"no combinator or method {name!r}.{nearest(name, known_names)} Combinators: {', '.join(combinators())}."
+        ) from None
+    if node.args:
+        raise MethodError(f"{method.name} takes no method. Combinators do: {', '.join(combinators())}.")
+    merged = method.with_options(options)
+    if not options:
+        return method
+    formatted = ", ".join(f"{k}={v!r}" for k, v in options.items())
+    return dataclasses.replace(method, name=f"{method.name}({formatted})", options=merged)
+
+
+def _parse_options(node: ast.Call, name: str) -> dict[str, Any]:
+    options = {}
+    for keyword in node.keywords:
+        if keyword.arg is None:
+            raise MethodError(f"{name}: options are written one by one, as name=value.")
+        try:
+            options[keyword.arg] = ast.literal_eval(keyword.value)
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            raise MethodError(f"{name}: the value of {keyword.arg} is no plain number, word or list.") from None
+    return options
+
+
+def _not_a_method(source: str) -> Method:
+    raise MethodError(f"{source!r} is neither a method nor a combinator of one, as smooth(hires_cam, n=4) is.")
+
+
+def _missing_method_error(name: str) -> MethodError:
+    return MethodError(f"{name} is put on a method: {_example(name)}.")
+
+
+def _example(name: str) -> str:
+    options = ", ".join(f"{k}={v!r}" for k, v in combinators()[name].options.items())
+    return f"{name}(grad_cam{', ' + options if options else ''})"

@@ -1,0 +1,193 @@
+"""How well boxes of the map fit the object at every threshold: what MaxBoxAcc is pooled from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from camlucida.errors import MetricError, nearest
+from camlucida.metrics.common.regions import (
+    N_LEVELS,
+    LevelComponents,
+    components,
+    components_by_level,
+    enclosed_area,
+    iou,
+    is_rankable,
+)
+from camlucida.metrics.registry import DatasetReduction, Score
+
+Protocol: TypeAlias = Literal["picture", "choe2020"]
+"""How boxes are made and compared:
+
+picture   on the original picture: what is at least 1/255, 2/255, ... 255/255 of the map's maximum; connected
+          components, the largest by pixels; right and bottom exclusive
+choe2020  as the code of Choe et al. has it, with its quirks: the map with its negative part, bicubic on the network's
+          input and stretched from its minimum to its maximum, as whole numbers 0..255 (cut off), strictly above 0, 1,
+          ... 254; contours, holes as well, the largest by the area it encloses; true boxes cut to whole numbers; boxes
+          one pixel wider than what they enclose, except at the border, and all widths with one more pixel
+"""
+
+
+def box_curve(
+    shown: Tensor,
+    boxes: Tensor,
+    raw: Tensor,
+    boxes_seen: Tensor,
+    inputs: Tensor,
+    protocol: Protocol,
+    *,
+    all_regions: bool,
+) -> Score:
+    """(255,) the best intersection over union with a true box at each threshold, and the best of them.
+
+    every   all regions of the map are tried, and the best one counts; else only the largest
+    """
+    if protocol not in get_args(Protocol):
+        names = get_args(Protocol)
+        raise MetricError(f"no protocol {protocol!r}.{nearest(protocol, names)} Known: {', '.join(names)}.")
+    if protocol == "choe2020":
+        size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
+        curve = choe2020_curve(minmax_scale(raw, size), boxes_seen, all_regions=all_regions)
+        valid = is_rankable(raw - raw.min())
+    else:
+        valid = is_rankable(shown)
+        curve = (
+            image_curve(shown, boxes, all_regions=all_regions) if valid else torch.zeros(N_LEVELS, dtype=torch.float64)
+        )
+    return Score(float(curve.max()) if valid else float("nan"), curve)
+
+
+AXES = ("threshold, as a share of the map's maximum", "overlap of the map's box with the object (IoU)")
+
+
+def max_box_acc_reduction(overlaps: Sequence[float]) -> DatasetReduction:
+    """MaxBoxAcc of curves (n, 255): the share of hits at the best threshold, as a mean over overlaps."""
+
+    def hits(curves: Tensor) -> Tensor:
+        float_curves = curves.float()  # as they are kept: an overlap of 0.7 must be met by 7/10 in the same precision
+        return torch.cat([(float_curves >= torch.tensor(overlap)).double() for overlap in overlaps], dim=1)
+
+    def best(hit_rates: Tensor) -> Tensor:
+        best_rates: Tensor = hit_rates.view(*hit_rates.shape[:-1], len(overlaps), -1).amax(-1).mean(-1)
+        return best_rates
+
+    return DatasetReduction(hits, best)
+
+
+def image_curve(shown: Tensor, boxes: Tensor, *, all_regions: bool) -> Tensor:
+    """(255,) the best overlap at thresholds 1/255, ... 255/255 of the maximum, boxes right and bottom exclusive."""
+    saliency = (255 * shown.double() / shown.max().double()).floor().to(torch.uint8).cpu().numpy()
+    curve = np.zeros(N_LEVELS)
+    for level_components in components_by_level(saliency):
+        indices = (
+            np.arange(len(level_components.level))
+            if all_regions
+            else _largest(level_components, level_components.pixels)
+        )
+        _raise_curve(
+            curve,
+            level_components.level[indices],
+            iou(torch.from_numpy(level_components.boxes[indices]).double(), boxes.double()),
+        )
+    return torch.from_numpy(curve)
+
+
+def minmax_scale(raw: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
+    """A raw map (h, w) as Choe et al. prepare it: bicubic to `size`, its minimum 0, its maximum 1; constant is 0."""
+    saliency = raw.float().cpu()
+    if bool(saliency.min() == saliency.max()):
+        return np.zeros(size, dtype=np.float32)  # before resizing: the rounding errors must not be stretched
+    if tuple(saliency.shape) != size:
+        saliency = F.interpolate(saliency[None, None], size=size, mode="bicubic", align_corners=False)[0, 0]
+    resized: NDArray[np.float32] = saliency.numpy()
+    if np.isnan(resized).any() or resized.min() == resized.max():
+        return np.zeros_like(resized)
+    resized = resized - resized.min()
+    normalized: NDArray[np.float32] = resized / resized.max()
+    return normalized
+
+
+def choe2020_curve(scores: NDArray[np.float32], boxes: Tensor, *, all_regions: bool) -> Tensor:
+    """(255,) the best overlap at thresholds above 0, 1, ... 254 of 255, as the code of Choe et al. has it.
+
+    scores  (H, W) in [0, 1]
+    boxes   (n, 4) true boxes at the same size, not yet whole numbers
+    """
+    saliency = (scores * 255).astype(np.uint8)
+    height, width = saliency.shape
+    # A box that should be whole may lie a rounding error below it.
+    true = (boxes.double() + 1e-6).floor() + torch.tensor([0, 0, 1, 1])
+    empty_box = torch.tensor([[0, 0, 1, 1]], dtype=torch.float64)
+    curve = np.zeros(N_LEVELS)
+    curve[saliency.max() :] = float(iou(empty_box, true).max())
+
+    def compare(level: NDArray[np.int64], found_boxes: NDArray[np.int64]) -> None:
+        ends = np.minimum(found_boxes[:, 2:], [width - 1, height - 1]) + 1
+        _raise_curve(
+            curve, level, iou(torch.from_numpy(np.concatenate([found_boxes[:, :2], ends], axis=1)).double(), true)
+        )
+
+    for level_components in components_by_level(saliency):
+        indices = np.arange(len(level_components.level)) if all_regions else _most_enclosing(saliency, level_components)
+        compare(level_components.level[indices], level_components.boxes[indices])
+    if all_regions:
+        for holes in components_by_level(255 - saliency, corners=False):
+            left, top, right, bottom = holes.boxes.T
+            inner = (left > 0) & (top > 0) & (right < width) & (bottom < height) & (holes.level < N_LEVELS)
+            # The contour of a hole runs through the pixels round it.
+            compare(254 - holes.level[inner], holes.boxes[inner] + [-1, -1, 1, 1])
+    return torch.from_numpy(curve)
+
+
+def _raise_curve(curve: NDArray[np.float64], level: NDArray[np.int64], overlaps: Tensor) -> None:
+    """Let the curve at each level be at least the best of the overlaps (n, boxes) found there."""
+    if len(level):
+        np.maximum.at(curve, level, overlaps.amax(1).numpy())
+
+
+def _largest(candidates: LevelComponents, size: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Which components are the largest of their level; of equal ones the first in reading order."""
+    order = np.lexsort((candidates.first, -size, candidates.level))
+    starts = np.diff(candidates.level[order], prepend=-1) > 0
+    indices: NDArray[np.int64] = order[starts]
+    return indices
+
+
+def _most_enclosing(saliency: NDArray[np.uint8], candidates: LevelComponents) -> NDArray[np.int64]:
+    """Which components enclose most at their level; of equal ones the last in reading order, as OpenCV lists them."""
+    left, top, right, bottom = candidates.boxes.T
+    max_areas = (right - left - 1) * (bottom - top - 1)  # a contour encloses no more than its box
+    order = np.lexsort((-candidates.first, -max_areas, candidates.level))
+    starts = np.flatnonzero(np.diff(candidates.level[order], prepend=-1) > 0)
+    chosen = []
+    for competing_classes in np.split(order, starts[1:]):
+        best = competing_classes[0]
+        if len(competing_classes) > 1 and max_areas[competing_classes[1]] > 0:
+            best = max(_by_area(saliency, candidates, competing_classes, max_areas))[2]
+        chosen.append(best)
+    return np.array(chosen, dtype=np.int64)
+
+
+def _by_area(
+    saliency: NDArray[np.uint8],
+    candidates: LevelComponents,
+    competing_classes: NDArray[np.int64],
+    max_areas: NDArray[np.int64],
+) -> list[tuple[float, int, int]]:
+    """(enclosed area, first pixel, which) of rivals, the widest boxes first, until none can win any more."""
+    measured: list[tuple[float, int, int]] = []
+    for i in competing_classes:
+        if measured and max_areas[i] < max(measured)[0]:
+            break
+        left, top, right, bottom = candidates.boxes[i]
+        labels = components(torch.from_numpy(saliency[top:bottom, left:right] > candidates.level[i])).numpy()
+        x = candidates.first[i] % saliency.shape[1] - left
+        measured.append((enclosed_area(labels == labels[0, x]), int(candidates.first[i]), int(i)))
+    return measured

@@ -1,0 +1,106 @@
+"""The noisy linear imputation of ROAD: a missing pixel is the weighted mean of the eight around it.
+
+Those around it may be missing too, so that all missing pixels of a picture are one sparse system of equations. It is
+symmetric and positive definite, and solved exactly: the pixels are eliminated in nested halves of the picture (George,
+1973), so that the order needs no search, and every system is built in that order at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from camlucida._optional import need
+from camlucida.errors import MetricError
+
+SIDE_WEIGHT, CORNER_WEIGHT = 1 / 6, 1 / 12
+NEIGHBOURS = tuple(
+    (dy, dx, CORNER_WEIGHT if dy and dx else SIDE_WEIGHT) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx
+)
+"""Rows down, columns right, weight."""
+
+MAX_LEAF_PIXELS = 4
+"""So few pixels are not halved further. Measured: 4 and 16 take the same time."""
+
+Indices = NDArray[np.int64]
+
+
+def impute(inputs: Tensor, missing: Tensor) -> Tensor:
+    """Pictures (n, c, H, W): one picture (c, H, W) with `missing` (n, H, W) pixels replaced, without noise.
+
+    Raises `MetricError` where all pixels are missing.
+    """
+    if bool(missing.flatten(1).all(1).any()):
+        raise MetricError("every pixel is missing, and nothing is left to impute from. Take fewer away.")
+    grid = _elimination_grid(*(int(n) for n in inputs.shape[1:]))
+    colours = inputs.detach().cpu().double().flatten(1).T.numpy()
+    solutions = [_solve(grid, colours, mask) for mask in missing.cpu().flatten(1).numpy()]
+    images = torch.from_numpy(np.stack(solutions)).transpose(1, 2).to(inputs).reshape(-1, *inputs.shape)
+    return torch.where(missing[:, None], images, inputs)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What all systems on pictures of one size share.
+
+    order    (H W,) in which pixels are eliminated
+    around   (8, H W) who is next to whom; H W where that is beyond the border
+    weights  (8,)
+    """
+
+    order: Indices
+    neighbours: Indices
+    weights: NDArray[np.float64]
+
+
+@lru_cache(maxsize=4)
+def _elimination_grid(height: int, width: int) -> Grid:
+    numbers = np.full((height + 2, width + 2), height * width)
+    numbers[1:-1, 1:-1] = np.arange(height * width).reshape(height, width)
+    neighbours = [numbers[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width].ravel() for dy, dx, _ in NEIGHBOURS]
+    order = np.concatenate(_nested_dissection(numbers[1:-1, 1:-1]))
+    return Grid(order, np.stack(neighbours), np.array([weight for _, _, weight in NEIGHBOURS]))
+
+
+def _nested_dissection(block: Indices) -> list[Indices]:
+    """Both halves first, then the line between them, which alone keeps them apart."""
+    if block.size <= MAX_LEAF_PIXELS:
+        return [block.ravel()]
+    if block.shape[1] < block.shape[0]:
+        block = block.T
+    middle = block.shape[1] // 2
+    return [*_nested_dissection(block[:, :middle]), *_nested_dissection(block[:, middle + 1 :]), block[:, middle]]
+
+
+def _solve(grid: Grid, colours: NDArray[np.float64], missing: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Colours (H W, c) with the missing ones replaced."""
+    if not missing.any():
+        return colours
+    purpose = "imputation as ROAD has it"
+    sparse = need("scipy.sparse", extra="analysis", what=purpose)
+    linalg = need("scipy.sparse.linalg", extra="analysis", what=purpose)
+    pixels = grid.order[missing[grid.order]]
+    border, n_missing = len(missing), len(pixels)
+    unknown_index = np.full(border + 1, -1)
+    unknown_index[pixels] = np.arange(n_missing)
+    neighbours = grid.neighbours[:, pixels]
+    weights = np.where(neighbours < border, grid.weights[:, None], 0)
+    known = np.vstack([np.where(missing[:, None], 0, colours), np.zeros(colours.shape[1])])
+    right_hand_side = sum(weights[k][:, None] * known[neighbours[k]] for k in range(len(neighbours)))
+    directions, rows = np.nonzero(unknown_index[neighbours] >= 0)
+    diagonal = np.arange(n_missing)
+    values = np.concatenate([weights.sum(0), -weights[directions, rows]])
+    coordinates = (
+        np.concatenate([diagonal, rows]),
+        np.concatenate([diagonal, unknown_index[neighbours[directions, rows]]]),
+    )
+    system = sparse.csc_matrix((values, coordinates), shape=(n_missing, n_missing))
+    factors = linalg.splu(system, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    solution = colours.copy()
+    solution[pixels] = factors.solve(right_hand_side)
+    return solution

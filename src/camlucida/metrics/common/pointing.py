@@ -1,0 +1,32 @@
+"""Where a map is highest, and whether that is on the object."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from camlucida.errors import MetricError
+
+Ties: TypeAlias = Literal["random", "first"]
+"""Which of several highest pixels is taken: any, by a seeded draw; or the first in reading order, as TorchRay does."""
+
+
+def argmax_position(saliency: Tensor, ties: Ties, random: torch.Generator) -> tuple[int, int]:
+    """(x, y) of the highest pixel."""
+    if ties not in ("random", "first"):
+        raise MetricError(f"no rule {ties!r} for ties. Known: random, first.")
+    highest = (saliency == saliency.max()).flatten().nonzero()[:, 0].cpu()
+    flat_index = int(
+        highest[int(torch.randint(len(highest), (), generator=random))] if ties == "random" else highest[0]
+    )
+    return flat_index % saliency.shape[1], flat_index // saliency.shape[1]
+
+
+def is_within(region: Tensor, point: tuple[int, int], tolerance: float) -> bool:
+    """Whether a pixel of the region lies less than `tolerance` pixels from (x, y), from centre to centre."""
+    if not tolerance > 0:
+        raise MetricError(f"tolerance is {tolerance}: it is more than 0 pixels; 1 means the pixel itself.")
+    y, x = region.nonzero().T
+    return bool(((x - point[0]) ** 2 + (y - point[1]) ** 2 < tolerance**2).any())

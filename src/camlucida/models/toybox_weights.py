@@ -1,0 +1,58 @@
+"""The trained networks inside the package. scripts/train_toybox.py made them; its log has their numbers."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import as_file, files
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from camlucida.errors import ModelError
+from camlucida.models.model import Model
+from camlucida.models.preprocessing import Preprocessing
+from camlucida.models.toybox_networks import ARCHITECTURES, build
+
+NETWORKS: tuple[str, ...] = tuple(ARCHITECTURES)
+"""The names that `load_network` knows."""
+DEFAULT = "resnet"
+
+
+def load_network(name: str) -> tuple[nn.Module, dict[str, str]]:
+    """A trained network in eval mode (float32, on the CPU), and what its file says about it.
+
+    The second value holds, all as text: architecture, classes (JSON list), input_size (pixels), mean and std
+    (JSON lists, RGB in 0..1), test_accuracy, seed, script, commit and trained_on.
+    """
+    with torch.device("meta"):  # no numbers yet: starting values would be thrown away, and move torch's generator
+        network = build(name)
+    with as_file(files("camlucida.models") / "weights" / f"toybox_{name}.safetensors") as path:
+        try:
+            with safe_open(str(path), framework="pt") as stored:
+                metadata = dict(stored.metadata() or {})
+                state = {key: _to_float32(stored.get_tensor(key)) for key in stored.keys()}  # noqa: SIM118 (not a dict)
+        except (OSError, SafetensorError) as error:
+            raise ModelError(
+                f"The weights of the built-in network {name!r} cannot be read from {path} ({error}). "
+                f"Install camlucida again, or make them with scripts/train_toybox.py."
+            ) from error
+    network.load_state_dict(state, assign=True)
+    return network.eval(), metadata
+
+
+def _to_float32(tensor: Tensor) -> Tensor:
+    """float32 for floats (the file holds half floats to stay small); counters as they are."""
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def load(spec: str, pretrained: bool = True) -> Model:
+    """`toybox` (the residual network), `toybox:vgg`, `toybox:vit`, `toybox:cleverhans`."""
+    network, metadata = load_network(spec or DEFAULT)
+    if not pretrained:
+        network = build(spec or DEFAULT).eval()
+    size = int(metadata["input_size"])
+    preprocess = Preprocessing(
+        (size, size), None, "crop", tuple(json.loads(metadata["mean"])), tuple(json.loads(metadata["std"]))
+    )
+    return Model(network, preprocess, tuple(json.loads(metadata["classes"])))

@@ -1,0 +1,89 @@
+"""One map of one picture and one class, as evidence: what all that doubts it begins with."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+import re
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from camlucida.attribution.error_context import source_name
+from camlucida.attribution.request import check_layer, one_layer
+from camlucida.data.datasets import Item
+from camlucida.data.images import Source, load_image
+from camlucida.errors import MethodError, TargetError
+from camlucida.evaluation.metric_inputs import MethodExplainer, MetricInputs
+from camlucida.evaluation.model_input import ModelInput, prepare_input
+from camlucida.methods import find
+from camlucida.models.model import Model
+from camlucida.options import shown
+from camlucida.seeds import check_seed
+from camlucida.targets import class_index
+from camlucida.types import ProgressCallback
+
+
+def metric_inputs_of(
+    model: Model,
+    image: Source,
+    *,
+    method: Any = "grad_cam",
+    layer: Any = None,
+    target: str | int | None = None,
+    options: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+    name: str = "",
+) -> MetricInputs:
+    """The map of a class by a method, with everything that can be asked about it.
+
+    method, layer, target, options   as of `explain`; one of each, and the target is a class
+    seed      of every choice by chance
+    progress  told how far methods are that run the network many times
+    name      of the picture, where it has none
+
+    Raises `CamlucidaError`s as `explain` does, and `TargetError` for what is no class and for a single output.
+    """
+    name = name or source_name(image)
+    pil_image = load_image(image)
+    # Chance goes by the name, and arrays have none of their own, nor are files of two folders told apart by theirs.
+    item = Item(pil_image, f"{name} {zlib.crc32(pil_image.tobytes()):08x}")
+    model_input = prepare_input(model, item, None, seed=check_seed(seed))
+    if len(model_input.logits) < 2:
+        raise TargetError("trust tells a class from others, and this network has a single output.")
+    if isinstance(method, list | tuple):
+        raise MethodError(f"trust is about the map of one method, not {shown(method)}.")
+    chosen_method = find(method)
+    check_layer(chosen_method, layer)
+    if not chosen_method.fuses_layers:
+        one_layer(layer, "trust is about")
+    explainer = MethodExplainer(
+        (chosen_method, chosen_method.with_options(dict(options or {}))), layer, progress=progress
+    )
+    model_input = dataclasses.replace(model_input, target=_class_index(target, model_input))
+    raw = explainer.maps(model_input, model_input.inputs, torch.tensor([model_input.target]))[0]
+    return MetricInputs(model_input, explainer, raw)
+
+
+def _class_index(target: Any, model_input: ModelInput) -> int:
+    if target is None:
+        return int(model_input.logits.argmax())
+    n_classes = len(model_input.logits)
+    if isinstance(target, str) and not re.fullmatch(r"\s*[0-9]{1,18}\s*", target):
+        if " rather than " in target or target.lower().startswith("not "):
+            raise TargetError(f"trust is about one class, and {target!r} is a comparison. Choose a class.")
+        return class_index(target, model_input.model.labels)
+    if isinstance(target, str):
+        target = int(target)
+    try:
+        if isinstance(target, bool):
+            raise TypeError
+        index = operator.index(target)
+    except TypeError:
+        raise TargetError(f"trust is about a class: a name or an index, not {shown(target)}.") from None
+    if not 0 <= index < n_classes:
+        raise TargetError(f"no class {index}: the model has {n_classes}, from 0 to {n_classes - 1}.")
+    return index

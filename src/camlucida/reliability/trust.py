@@ -1,0 +1,181 @@
+"""A model and a picture in, a verdict on the map out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from camlucida.attribution.error_context import error_context, source_name
+from camlucida.attribution.explain import as_model
+from camlucida.attribution.explanation import Explanation
+from camlucida.attribution.request import INPUT, MethodSpec
+from camlucida.data.images import Source, load_image
+from camlucida.engine import LayerSpec
+from camlucida.errors import CamlucidaError, DataError, MethodError, TargetError
+from camlucida.evaluation.metric_inputs import MetricInputs
+from camlucida.evaluation.model_input import ModelInput
+from camlucida.maps import to_image_grid
+from camlucida.methods import Combined, find
+from camlucida.models.model import Model
+from camlucida.options import Count, Seed, checked_arguments, shown
+from camlucida.reliability.confidence import border_test, confidence
+from camlucida.reliability.inputs import metric_inputs_of
+from camlucida.reliability.position_test import position_test
+from camlucida.reliability.result import Trust, to_pixels
+from camlucida.reliability.similarity import (
+    ClassSimilarity,
+    class_similarities,
+    noise_similarities,
+    other_classes,
+    shift_similarities,
+)
+from camlucida.reliability.verdict import RegionTest
+from camlucida.targets import class_label
+from camlucida.types import ProgressCallback
+
+
+@checked_arguments(MethodError)
+def trust(
+    model: Model | nn.Module | str,
+    image: Source | Explanation,
+    *,
+    method: MethodSpec = "grad_cam",
+    layer: LayerSpec | Sequence[LayerSpec] = None,
+    target: str | int | None = None,
+    region: NDArray[np.bool_] | None = None,
+    n_transforms: Count = 128,
+    seed: Seed = 0,
+    progress: ProgressCallback | None = None,
+) -> Trust:
+    """Put one map to the test: can it be believed?
+
+    Is the model sure, or guessing? Does the place matter: does the class fall when what the map marks is blurred out,
+    against the same shape in other places? Is the map about this class? Is it stable? Does the picture's edge decide?
+
+    model    as of `explain`
+    image    a picture; or an `Explanation`, whose method, layer and class are taken then
+    method, layer, target   as of `explain`; one of each, and the target is a class; options of the method are written
+             into it, as in "rise(n=500)"
+    region   (height, width) bool, on the picture: where the evidence should lie, such as the mask of the object.
+             Whether a model is right for the right reason cannot be seen without one
+    moves    in how many places the map is tried: 128, or for slow networks 64 or 32, which find less
+    seed     of every choice by chance
+    progress told how many of how many runs are done
+
+    About 145 runs of the network. Raises `CamlucidaError`s as `explain` does.
+    """
+    wrapped = as_model(model)
+    request: dict[str, Any]
+    source: Source
+    if isinstance(image, Explanation):
+        if image.index is None:
+            raise TargetError(f"trust is about a class, and this explanation is about {image.target!r}.")
+        request = _asked_again(image)
+        source, name = image.image, image.source
+    else:
+        request = {"method": method, "layer": layer, "target": target}
+        source, name = image, source_name(image)
+    with error_context(wrapped, source):
+        return _run_tests(wrapped, source, name, request, region, n_transforms, seed, progress)
+
+
+def _asked_again(explanation: Explanation) -> dict[str, Any]:
+    """The arguments that give the same map again."""
+    method = find(explanation.method)
+    layer: Any = re.sub(r" \(call \d+ of \d+\)", "", explanation.layer)
+    if explanation.layer == INPUT:
+        layer = None
+    elif method.fuses_layers:
+        layer = layer.split("+")
+    options = {} if isinstance(method, Combined) else dict(explanation.options)
+    return {"method": method, "layer": layer, "target": explanation.index, "options": options}
+
+
+def trust_each(
+    model: Model | nn.Module | str, images: Iterable[Source], **kwargs: Any
+) -> Iterator[tuple[Source, Trust | CamlucidaError]]:
+    """`trust` for many pictures, one after the other; a picture that cannot be judged comes with its error."""
+    wrapped = as_model(model)
+    for image in images:
+        try:
+            yield image, trust(wrapped, image, **kwargs)
+        except CamlucidaError as error:
+            yield image, error
+
+
+def _run_tests(
+    model: Model,
+    source: Source,
+    name: str,
+    request: Mapping[str, Any],
+    region: NDArray[np.bool_] | None,
+    n_transforms: int,
+    seed: int,
+    progress: ProgressCallback | None,
+) -> Trust:
+    image = load_image(source)
+    metric_inputs = metric_inputs_of(model, image, **request, seed=seed, progress=progress, name=name)
+    model_input, explainer = metric_inputs.model_input, metric_inputs.explainer
+    map_ = metric_inputs.relevance.cpu()
+    position = position_test(model_input, map_, n_transforms=n_transforms, progress=progress)
+    classes, noise, shifts = _similar_maps(metric_inputs) if position is not None else ((), (), ())
+    preprocessing = model.preprocessing
+    occluded = (
+        model_input.inputs[0] if position is None else _occluded(model_input, position.highlighted, position.infill)
+    )
+    return Trust(
+        target=class_label(model_input.target, model.labels),
+        predicted=class_label(int(model_input.logits.argmax()), model.labels),
+        probability=float(model_input.logits.softmax(0)[model_input.target]),
+        confidence=confidence(model_input.logits),
+        position_test=position,
+        border_test=border_test(model_input, None if position is None else position.highlighted),
+        classes=classes,
+        noise=noise,
+        shifts=shifts,
+        region=None if region is None else _region_test(map_, model_input, region),
+        method=explainer.name,
+        layer=str(request["layer"] if request["layer"] is not None else ""),
+        model=model.name,
+        source=name,
+        seed=seed,
+        image=image,
+        geometry=model_input.geometry,
+        map=map_,
+        input_pixels=to_pixels(model_input.inputs[0], preprocessing.mean, preprocessing.std),
+        occluded_pixels=to_pixels(occluded, preprocessing.mean, preprocessing.std),
+    )
+
+
+def _similar_maps(evidence: MetricInputs) -> tuple[tuple[ClassSimilarity, ...], ...]:
+    classes = other_classes(evidence)
+    names = [class_label(k, evidence.model_input.model.labels) for k in classes]
+    return class_similarities(evidence, classes, names), noise_similarities(evidence), shift_similarities(evidence)
+
+
+def _occluded(model_input: ModelInput, highlighted: Tensor, infill: Tensor) -> Tensor:
+    weight = highlighted.to(model_input.inputs)
+    return model_input.inputs[0] * (1 - weight) + infill.to(model_input.inputs) * weight
+
+
+def _region_test(map_: Tensor, model_input: ModelInput, region: NDArray[np.bool_]) -> RegionTest:
+    """Counted on the picture, over what the network saw of it."""
+    try:
+        mask = torch.as_tensor(np.asarray(region)).bool()
+    except (TypeError, ValueError, RuntimeError):
+        raise DataError(f"a region is True and False for each pixel of the image, not {shown(region)}.") from None
+    width, height = model_input.geometry.original
+    if tuple(mask.shape) != (height, width):
+        raise DataError(f"the region is {tuple(mask.shape)}, the picture {height} high and {width} wide: one size.")
+    image_map = to_image_grid(map_, model_input.geometry)
+    valid = ~image_map.isnan()
+    saliency = image_map.nan_to_num().clamp_min(0).double()
+    total = float(saliency.sum())
+    inside = float(saliency[mask].sum()) / total if total > 0 else 0.0
+    return RegionTest(inside, float(mask[valid].double().mean()))

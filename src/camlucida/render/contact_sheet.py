@@ -1,0 +1,122 @@
+"""A contact sheet: many small pictures in rows, each with what it is called and a number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+from PIL import Image
+
+from camlucida.errors import MethodError
+from camlucida.render.canvas import (
+    BODY_PT,
+    GUTTER_PT,
+    MARGIN_PT,
+    MUTED_COLOUR,
+    SMALL_PT,
+    TEXT_COLOUR,
+    Sheet,
+    draw_heading,
+    line_height,
+)
+from camlucida.render.canvas import draw_footer as set_footer
+from camlucida.render.colours import check_colormap, check_heatmap
+from camlucida.render.overlay import Blend, overlay
+from camlucida.render.palettes import DEFAULT_COLORMAP
+from camlucida.render.probability_bars import draw_colorbar
+from camlucida.render.resize import display_size, resize_heatmap, resize_image
+
+TILE_WIDTH_PT, GAP_PT, ROW_GAP_PT = 140.0, 12.0, 16.0
+MAX_COLUMNS, MIN_COLUMNS = 6, 4
+MAX_ASPECT = 1.4
+COLORBAR_WIDTH_PT = 230.0
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of the sheet.
+
+    heat      (height, width) of the picture, in [0, 1], NaN where the network did not look
+    label     in bold under it, cut to fit; `caption` in small letters under that
+    """
+
+    image: Image.Image
+    heatmap: NDArray[Any]
+    label: str
+    caption: str = ""
+
+
+def contact_sheet(
+    tiles: Sequence[Tile],
+    *,
+    title: str,
+    subtitle: str = "",
+    aside: str = "",
+    original: Image.Image | None = None,
+    footer: str = "",
+    scale: tuple[float, float] | None = None,
+    opacity: float = 0.5,
+    colormap: str = DEFAULT_COLORMAP,
+    blend: Blend = "heat",
+    density: float = 2.0,
+) -> Image.Image:
+    """A page of overlays, six in a row.
+
+    original  the picture without heat, shown beside the title
+    aside     a remark at the right of the title
+    scale     raw values at heat 0 and 1 if all tiles share them; else each has its own
+    returns   RGB, `density` pixels a point
+    raises    MethodError for no tiles, a heat map that does not fit its picture, and as `overlay` does
+    """
+    if not tiles:
+        raise MethodError("a contact sheet of nothing: there is no picture to show.")
+    check_colormap(colormap)
+    columns = min(MAX_COLUMNS, max(MIN_COLUMNS, len(tiles)))
+    height = TILE_WIDTH_PT * min(MAX_ASPECT, max(tile.image.height / tile.image.width for tile in tiles))
+    content_width = columns * TILE_WIDTH_PT + (columns - 1) * GAP_PT
+    sheet = Sheet(content_width + 2 * MARGIN_PT, density)
+    box = sheet.pixels(TILE_WIDTH_PT), sheet.pixels(max(height, 4.0))
+    x, y, end = MARGIN_PT, MARGIN_PT - 10, 0.0
+    if original is not None:
+        end = y + 6 + sheet.draw_image(x, y + 6, resize_image(original, display_size(original.size, box)), edge=True)
+        x += TILE_WIDTH_PT + GAP_PT
+    y = draw_heading(sheet, x, y, content_width + MARGIN_PT - x, (title, subtitle), aside) + 12
+    y = max(end, draw_colorbar(sheet, x, y, COLORBAR_WIDTH_PT, colormap, scale, _any_nan(tiles))) + GUTTER_PT
+    for start in range(0, len(tiles), columns):
+        row = tiles[start : start + columns]
+        ends = [
+            _draw_tile(sheet, MARGIN_PT + column * (TILE_WIDTH_PT + GAP_PT), y, tile, box, opacity, colormap, blend)
+            for column, tile in enumerate(row)
+        ]
+        y = max(ends) + ROW_GAP_PT
+    return sheet.trimmed(set_footer(sheet, y - ROW_GAP_PT, footer))
+
+
+def _any_nan(tiles: Sequence[Tile]) -> bool:
+    return any(bool((tile.heatmap != tile.heatmap).any()) for tile in tiles)
+
+
+def _draw_tile(
+    sheet: Sheet,
+    x: float,
+    y: float,
+    tile: Tile,
+    box: tuple[int, int],
+    opacity: float,
+    colormap: str,
+    blend: Blend,
+) -> float:
+    """Returns where its caption ends."""
+    saliency, size = check_heatmap(tile.heatmap), tile.image.size
+    if saliency.shape != size[::-1]:
+        raise MethodError(f"a heat map of shape {saliency.shape} does not fit a picture of size {size}.")
+    target_size = display_size(size, box)
+    photo = resize_image(tile.image, target_size)
+    overlaid = overlay(photo, resize_heatmap(saliency, target_size), opacity=opacity, colormap=colormap, blend=blend)
+    y += sheet.draw_image(x, y, overlaid, edge=True) + 4
+    sheet.text(x, y, sheet.fit_text(tile.label, BODY_PT, TILE_WIDTH_PT), BODY_PT, TEXT_COLOUR, bold=True)
+    y += line_height(BODY_PT)
+    sheet.text(x, y, sheet.fit_text(tile.caption, SMALL_PT, TILE_WIDTH_PT), SMALL_PT, MUTED_COLOUR)
+    return y + line_height(SMALL_PT)

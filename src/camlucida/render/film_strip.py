@@ -1,0 +1,133 @@
+"""Film strips: the same picture explained again and again while something changes, a row a film."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from camlucida.errors import MethodError
+from camlucida.render.boxes import BoxesLike, draw_boxes
+from camlucida.render.canvas import (
+    ACCENT_COLOUR,
+    BODY_PT,
+    GUTTER_PT,
+    MARGIN_PT,
+    MUTED_COLOUR,
+    SMALL_PT,
+    TEXT_COLOUR,
+    Sheet,
+    draw_heading,
+    line_height,
+)
+from camlucida.render.canvas import draw_footer as set_footer
+from camlucida.render.overlay import overlay
+from camlucida.render.palettes import DEFAULT_COLORMAP
+from camlucida.render.resize import display_size, resize_heatmap, resize_image
+
+FRAME_WIDTH_PT, GAP_PT, ROW_GAP_PT = 112.0, 8.0, 20.0
+MAX_ASPECT = 1.5
+"""A frame is at most so many times as high as it is wide."""
+
+
+@dataclass(frozen=True)
+class StripFrame:
+    """One picture of a strip: the heat (height, width) in [0, 1] over it, and what is written under it.
+
+    heat      None for the picture alone
+    caption   a line, or several
+    warning   whether its first line has the colour of a warning
+    picture   where it is not that of the row
+    boxes     true ones, in pixels of the picture, drawn as frames
+    """
+
+    heatmap: NDArray[Any] | None
+    label: str
+    caption: str = ""
+    warning: bool = False
+    image: Image.Image | None = None
+    boxes: BoxesLike = ()
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One row: what it is called, what is said of it (in the colour of a warning, or not), and its frames.
+
+    picture   where each row has its own
+    """
+
+    name: str
+    remark: str
+    warning: bool
+    frames: Sequence[StripFrame]
+    image: Image.Image | None = None
+
+
+def draw_strips(
+    rows: Sequence[Strip],
+    image: Image.Image | None = None,
+    *,
+    title: str,
+    subtitle: str = "",
+    footer: str = "",
+    opacity: float = 0.6,
+    colormap: str = DEFAULT_COLORMAP,
+    width: float = FRAME_WIDTH_PT,
+    density: float = 2.0,
+) -> Image.Image:
+    """A page of strips over one picture, or each over its own.
+
+    width     of a frame, in points
+    returns   RGB, `density` pixels a point
+    raises    MethodError where there is no strip, or a frame has no picture
+    """
+    if not rows:
+        raise MethodError("a page without a strip: there is nothing to show.")
+    columns = max(len(row.frames) for row in rows)
+    content_width = max(columns * (width + GAP_PT) - GAP_PT, 5 * FRAME_WIDTH_PT)
+    sheet = Sheet(content_width + 2 * MARGIN_PT, density)
+    y = draw_heading(sheet, MARGIN_PT, MARGIN_PT - 10, content_width, (title, subtitle), "") + GUTTER_PT
+    for row in rows:
+        sheet.text(MARGIN_PT, y, sheet.fit_text(row.name, BODY_PT, content_width / 2), BODY_PT, TEXT_COLOUR, bold=True)
+        remark = sheet.fit_text(row.remark, BODY_PT, content_width / 2)
+        sheet.text(
+            MARGIN_PT + content_width, y, remark, BODY_PT, ACCENT_COLOUR if row.warning else MUTED_COLOUR, align="right"
+        )
+        y += line_height(BODY_PT) + 4
+        below = y
+        for column, frame in enumerate(row.frames):
+            x = MARGIN_PT + column * (width + GAP_PT)
+            overlaid = _draw_frame(sheet, frame, row.image or image, width, opacity, colormap)
+            end = y + sheet.draw_image(x, y, overlaid, edge=True) + 3
+            sheet.text(x, end, sheet.fit_text(frame.label, SMALL_PT, width), SMALL_PT, TEXT_COLOUR)
+            for i, line in enumerate(frame.caption.split("\n")):
+                end += line_height(SMALL_PT)
+                colour = ACCENT_COLOUR if frame.warning and i == 0 else MUTED_COLOUR
+                sheet.text(x, end, sheet.fit_text(line, SMALL_PT, width), SMALL_PT, colour)
+            below = max(below, end + line_height(SMALL_PT))
+        y = below + ROW_GAP_PT
+    return sheet.trimmed(set_footer(sheet, y - ROW_GAP_PT, footer))
+
+
+def _draw_frame(
+    sheet: Sheet, frame: StripFrame, row_image: Image.Image | None, width: float, opacity: float, colormap: str
+) -> Image.Image:
+    image = frame.image or row_image
+    if image is None:
+        raise MethodError(f"the frame {frame.label!r} has no picture, and neither has its row.")
+    size = display_size(image.size, (sheet.pixels(width), sheet.pixels(width * min(MAX_ASPECT, _aspect(image)))))
+    photo = resize_image(image, size)
+    if frame.heatmap is not None:
+        photo = overlay(photo, resize_heatmap(frame.heatmap, size), opacity=opacity, colormap=colormap)
+    if not len(frame.boxes):
+        return photo
+    scale = [size[0] / image.width, size[1] / image.height] * 2
+    return draw_boxes(photo, np.asarray(frame.boxes, dtype=np.float64).reshape(-1, 4) * scale)
+
+
+def _aspect(image: Image.Image) -> float:
+    return image.height / image.width

@@ -1,0 +1,228 @@
+"""Many maps of one picture, or of a few, in rows and columns: layers by methods, pictures by classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from camlucida.errors import MethodError
+from camlucida.render.canvas import (
+    BODY_PT,
+    GUTTER_PT,
+    MARGIN_PT,
+    MUTED_COLOUR,
+    SMALL_PT,
+    TEXT_COLOUR,
+    TRACK_COLOUR,
+    Sheet,
+    draw_heading,
+    draw_paragraph,
+    line_height,
+)
+from camlucida.render.canvas import draw_footer as set_footer
+from camlucida.render.colours import check_colormap, check_heatmap
+from camlucida.render.overlay import Blend, overlay
+from camlucida.render.palettes import DEFAULT_COLORMAP
+from camlucida.render.probability_bars import draw_colorbar
+from camlucida.render.resize import display_size, resize_heatmap, resize_image
+
+
+class RenderedMap(NamedTuple):
+    """A heat map with its caption, and the palette where it is not that of the whole page."""
+
+    heatmap: NDArray[Any]
+    caption: str
+    colormap: str | None = None
+
+
+GridCell: TypeAlias = RenderedMap | tuple[NDArray[Any], str] | str
+"""A heat map with its caption, or, as a bare text, why there is none."""
+
+GAP_PT, ROW_GAP_PT = 12.0, 18.0
+MAX_LABEL_WIDTH_PT = 120.0
+CELL_WIDTHS_PT = ((3, 230.0), (5, 176.0), (8, 140.0))
+MIN_CELL_WIDTH_PT = 116.0
+MAX_ASPECT = 1.4
+MIN_WIDTH_PT = 560.0
+COLORBAR_WIDTH_PT = 230.0
+
+
+@dataclass(frozen=True)
+class _Style:
+    """How every cell is painted, and how large it is in points."""
+
+    opacity: float
+    colormap: str
+    blend: Blend
+    width: float
+    height: float
+
+
+def draw_grid(
+    cells: Sequence[Sequence[GridCell]],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    original: Image.Image | Sequence[Image.Image],
+    subtitle: str = "",
+    footer: str = "",
+    scale: tuple[float, float] | None = None,
+    opacity: float = 0.5,
+    colormap: str = DEFAULT_COLORMAP,
+    blend: Blend = "heat",
+    density: float = 2.0,
+) -> Image.Image:
+    """A page of overlays with labelled rows and columns.
+
+    cells     one list a row: (heat map, caption) or a text that says why there is no map. Heat maps are as
+              for `overlay`, each at the size of its picture
+    original  the picture, shown beside the title; or one picture a row, shown as the first column
+    scale     raw values at heat 0 and 1 if all maps share them; else each map has its own
+    returns   RGB, `density` pixels a point
+    raises    MethodError for counts or sizes that do not fit each other, and as `overlay` does
+    """
+    single = isinstance(original, Image.Image)
+    images = [original] * len(rows) if isinstance(original, Image.Image) else list(original)
+    _check_shapes(cells, rows, columns, images)
+    style = _make_style(images, len(columns) + (not single), opacity, check_colormap(colormap), blend)
+    label_width = _label_width(rows, density)
+    count = len(columns) + (not single)
+    content_width = max(label_width + count * style.width + (count - 1) * GAP_PT, MIN_WIDTH_PT)
+    sheet = Sheet(content_width + 2 * MARGIN_PT, density)
+    has_nan = _any_nan(cells)
+    cell_colormaps = (
+        RenderedMap(*cell).colormap or colormap for row in cells for cell in row if not isinstance(cell, str)
+    )
+    colormaps = list(dict.fromkeys(cell_colormaps)) or [colormap]
+    y = _draw_header(
+        sheet,
+        content_width,
+        label_width,
+        (title, subtitle),
+        images[0] if single else None,
+        style,
+        scale,
+        has_nan,
+        colormaps,
+    )
+    y = _draw_column_heads(sheet, label_width, y, [*([] if single else ["Picture"]), *columns], style)
+    for name, image, row in zip(rows, images, cells, strict=True):
+        draw_paragraph(sheet, MARGIN_PT, y, name, BODY_PT, TEXT_COLOUR, label_width - GAP_PT, max_lines=4)
+        y = _draw_row(sheet, MARGIN_PT + label_width, y, image, row, style, single) + ROW_GAP_PT
+    return sheet.trimmed(set_footer(sheet, y - ROW_GAP_PT, footer))
+
+
+def _check_shapes(
+    cells: Sequence[Sequence[GridCell]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    images: Sequence[Image.Image],
+) -> None:
+    shape = [len(row) for row in cells]
+    if not rows or not columns or shape != [len(columns)] * len(rows):
+        raise MethodError(f"{len(rows)} rows and {len(columns)} columns are named, but the cells are {shape}.")
+    if len(images) != len(rows):
+        raise MethodError(f"{len(images)} pictures for {len(rows)} rows: pass one, or one a row.")
+
+
+def _make_style(images: Sequence[Image.Image], count: int, opacity: float, colormap: str, blend: Blend) -> _Style:
+    """The fewer columns, the larger the cells; as high as the tallest picture wants, within reason."""
+    width = next((width for max_columns, width in CELL_WIDTHS_PT if count <= max_columns), MIN_CELL_WIDTH_PT)
+    height = width * min(MAX_ASPECT, max(image.height / image.width for image in images))
+    return _Style(opacity, colormap, blend, width, max(height, 4.0))
+
+
+def _label_width(rows: Sequence[str], density: float) -> float:
+    ruler = Sheet(1, density)
+    longest = max((ruler.text_width(name, BODY_PT) for name in rows), default=0)
+    return min(longest, MAX_LABEL_WIDTH_PT) + GUTTER_PT if longest else 0.0
+
+
+def _any_nan(cells: Sequence[Sequence[GridCell]]) -> bool:
+    return any(bool(np.isnan(cell[0]).any()) for row in cells for cell in row if not isinstance(cell, str))
+
+
+def _draw_header(
+    sheet: Sheet,
+    content_width: float,
+    label_width: float,
+    texts: tuple[str, str],
+    image: Image.Image | None,
+    style: _Style,
+    scale: tuple[float, float] | None,
+    has_nan: bool,
+    colormaps: Sequence[str],
+) -> float:
+    """Picture, title and colour scale; returns where the grid begins."""
+    x, y, end = MARGIN_PT, MARGIN_PT - 10, 0.0
+    if image is not None:
+        photo = resize_image(image, _cell_size(sheet, image, style))
+        end = y + 6 + sheet.draw_image(x + label_width, y + 6, photo, edge=True)
+        x += label_width + style.width + GAP_PT  # picture and title stand over the first and the second column
+    free_width = content_width + MARGIN_PT - x
+    y = draw_heading(sheet, x, y, free_width, texts) + 12
+    for colormap in colormaps[:-1]:
+        y = draw_colorbar(sheet, x, y, min(COLORBAR_WIDTH_PT, free_width), colormap, scale, False) + 6
+    y = draw_colorbar(sheet, x, y, min(COLORBAR_WIDTH_PT, free_width), colormaps[-1], scale, has_nan)
+    return max(y, end) + GUTTER_PT
+
+
+def _draw_column_heads(sheet: Sheet, label_width: float, y: float, names: Sequence[str], style: _Style) -> float:
+    """All end on the same line."""
+    wrapped = [sheet.wrap_text(name, BODY_PT, style.width, 2) for name in names]
+    n_lines = max(len(lines) for lines in wrapped)
+    for column, lines in enumerate(wrapped):
+        x = MARGIN_PT + label_width + column * (style.width + GAP_PT)
+        for number, line in enumerate(lines, start=n_lines - len(lines)):
+            sheet.text(x, y + number * line_height(BODY_PT), line, BODY_PT, TEXT_COLOUR, bold=True)
+    return y + n_lines * line_height(BODY_PT) + 6
+
+
+def _draw_row(
+    sheet: Sheet, x: float, y: float, image: Image.Image, row: Sequence[GridCell], style: _Style, single: bool
+) -> float:
+    """Returns where the lowest caption ends."""
+    size = _cell_size(sheet, image, style)
+    photo = resize_image(image, size)
+    end = y
+    if not single:
+        end = y + sheet.draw_image(x, y, photo, edge=True)
+        x += style.width + GAP_PT
+    for cell in row:
+        end = max(end, _draw_cell(sheet, x, y, image, photo, cell, style))
+        x += style.width + GAP_PT
+    return end
+
+
+def _draw_cell(
+    sheet: Sheet, x: float, y: float, image: Image.Image, photo: Image.Image, cell: GridCell, style: _Style
+) -> float:
+    if isinstance(cell, str):
+        return _draw_failure(sheet, x, y, cell, style.width, photo.height / sheet.density)
+    saliency, caption, colormap = check_heatmap(cell[0]), cell[1], RenderedMap(*cell).colormap or style.colormap
+    if saliency.shape != (image.height, image.width):
+        raise MethodError(f"a heat map of shape {saliency.shape} does not fit a picture of size {image.size}.")
+    resized = resize_heatmap(saliency, photo.size)
+    overlaid = overlay(photo, resized, opacity=style.opacity, colormap=colormap, blend=style.blend)
+    below = y + sheet.draw_image(x, y, overlaid, edge=True) + 4
+    return draw_paragraph(sheet, x, below, caption, SMALL_PT, MUTED_COLOUR, style.width, max_lines=2)
+
+
+def _draw_failure(sheet: Sheet, x: float, y: float, reason: str, width: float, height: float) -> float:
+    """A grey field as large as the picture would be, or larger if the reason needs it."""
+    max_lines = max(3, int((height - 16) / line_height(SMALL_PT)))
+    lines = len(sheet.wrap_text(reason, SMALL_PT, width - 20, max_lines))
+    height = max(height, 16 + lines * line_height(SMALL_PT))
+    sheet.rectangle(x, y, width, height, TRACK_COLOUR)
+    draw_paragraph(sheet, x + 10, y + 8, reason, SMALL_PT, MUTED_COLOUR, width - 20, max_lines)
+    return y + height
+
+
+def _cell_size(sheet: Sheet, image: Image.Image, style: _Style) -> tuple[int, int]:
+    return display_size(image.size, (sheet.pixels(style.width), sheet.pixels(style.height)))

@@ -1,0 +1,55 @@
+"""Pictures and heat maps at the size they are shown in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+MAX_NEAREST_PX = 96
+"""Pictures up to this long are enlarged as plain squares: so small, their pixels are what there is to see."""
+
+
+def to_image(pixels: Any) -> Image.Image:
+    """Return an array of colours (H, W, 3) in [0, 1] as an RGB image."""
+    return Image.fromarray(np.rint(255 * np.asarray(pixels)).astype(np.uint8))
+
+
+def display_size(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) of a picture that fills `box` one way; the pixels of a tiny one stay equally large."""
+    factor = min(box[0] / size[0], box[1] / size[1])
+    if 1 <= factor < 8 and max(size) <= MAX_NEAREST_PX:  # from 8 on, a pixel more or less cannot be seen
+        factor = float(int(factor))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def resize_image(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The picture at `size`, as RGB."""
+    return image.convert("RGB").resize(size, _choose_filter(image.size, size))
+
+
+def resize_heatmap(heatmap: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
+    """A map (h, w) at the size (width, height): float32 (height, width). NaN does not bleed into the rest."""
+    saliency = np.asarray(heatmap, dtype=np.float32)
+    finite = ~np.isnan(saliency)
+    resample = _choose_filter((saliency.shape[1], saliency.shape[0]), size, smooth=Image.Resampling.BILINEAR)
+    weight = _resize(finite.astype(np.float32), size, resample)
+    total = _resize(np.where(finite, saliency, np.float32(0)), size, resample)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(weight >= 0.5, total / weight, np.float32(np.nan))
+
+
+def _resize(values: NDArray[np.float32], size: tuple[int, int], resample: Image.Resampling) -> NDArray[np.float32]:
+    return np.asarray(Image.fromarray(values).resize(size, resample))
+
+
+def _choose_filter(
+    size: tuple[int, int],
+    target_size: tuple[int, int],
+    smooth: Image.Resampling = Image.Resampling.LANCZOS,
+) -> Image.Resampling:
+    if max(size) <= MAX_NEAREST_PX and target_size[0] >= size[0] and target_size[1] >= size[1]:
+        return Image.Resampling.NEAREST
+    return smooth

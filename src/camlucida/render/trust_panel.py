@@ -1,0 +1,161 @@
+"""The verdict on one page."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from camlucida.maps import max_scale, to_image_grid
+from camlucida.render.canvas import (
+    ACCENT_COLOUR,
+    BODY_PT,
+    GUTTER_PT,
+    HAIRLINE_COLOUR,
+    MARGIN_PT,
+    MUTED_COLOUR,
+    QUIET_COLOUR,
+    SMALL_PT,
+    TEXT_COLOUR,
+    Sheet,
+    draw_heading,
+    draw_paragraph,
+    line_height,
+)
+from camlucida.render.canvas import draw_footer as set_footer
+from camlucida.render.overlay import overlay
+from camlucida.render.probability_bars import draw_label
+from camlucida.render.resize import display_size, resize_heatmap, resize_image, to_image
+from camlucida.render.text import format_nats
+
+if TYPE_CHECKING:
+    from camlucida.reliability.position_test import PositionTest
+    from camlucida.reliability.result import Trust
+    from camlucida.reliability.similarity import ClassSimilarity
+
+COLUMN_WIDTH, MAX_HEIGHT = 300.0, 340.0
+SMALL_COLUMN_WIDTH = 177.0
+SMALL_MAX_HEIGHT = 200.0
+N_BINS = 24
+BAR_GAP = 1.5
+CHART_HEIGHT = 150.0
+
+
+def trust_panel(trust: Trust, *, density: float = 2.0, **style: Any) -> Image.Image:
+    """What the map marks, what was blurred out, how the class fell; the maps it was compared with; every number.
+
+    look   as of `overlay`
+    """
+    sheet = Sheet(3 * COLUMN_WIDTH + 2 * GUTTER_PT + 2 * MARGIN_PT, density)
+    width = sheet.width - 2 * MARGIN_PT
+    belief, reasons = trust.verdict.level, trust.verdict.reasons
+    subtitle = f"{trust.target}, {trust.probability:.1%} · {trust.method} · {trust.source}"
+    y = draw_heading(sheet, MARGIN_PT, MARGIN_PT - 10, width, (belief[0].upper() + belief[1:], subtitle)) + 8
+    for reason in reasons:
+        y = draw_paragraph(sheet, MARGIN_PT, y, f"· {reason}", BODY_PT, ACCENT_COLOUR, width, max_lines=2)
+    y = _draw_map(sheet, trust, y + 16, style)
+    if trust.classes:
+        y = _draw_similar_maps(sheet, trust, y + 22, style)
+    y = _draw_rows(sheet, trust, y + 22)
+    return sheet.trimmed(set_footer(sheet, y, f"{trust.model} · {trust.source} · seed {trust.seed}"))
+
+
+def _draw_map(sheet: Sheet, trust: Trust, y: float, style: dict[str, Any]) -> float:
+    """The map on the picture, the picture without what it marks, the falls; returns where they end."""
+    saliency = max_scale(to_image_grid(trust.map, trust.geometry)).numpy()
+    end = _draw_image(
+        sheet, MARGIN_PT, y, _overlaid(sheet, trust.image, saliency, COLUMN_WIDTH, MAX_HEIGHT, style), "The map"
+    )
+    x = MARGIN_PT + COLUMN_WIDTH + GUTTER_PT
+    if trust.position_test is None:
+        return end
+    occluded = _resized(sheet, to_image(trust.occluded_pixels), COLUMN_WIDTH, MAX_HEIGHT)
+    end = max(end, _draw_image(sheet, x, y, occluded, "What it marks, blurred out, as the network sees it"))
+    return max(end, _draw_drops(sheet, x + COLUMN_WIDTH + GUTTER_PT, y, trust.position_test))
+
+
+def _draw_drops(sheet: Sheet, x: float, y: float, test: PositionTest) -> float:
+    """How many moved maps cost the class how much; the map's own fall marked."""
+    y = draw_label(sheet, x, y, "How far the class falls, in nats")
+    drops = test.drops.double().numpy()
+    low, high = min(0.0, float(drops.min())), float(drops.max())
+    high = high if high > low else low + 1.0
+    counts, _ = np.histogram(drops[1:], N_BINS, (low, high))
+    width = COLUMN_WIDTH / N_BINS
+    base = y + CHART_HEIGHT
+    for i, count in enumerate(counts):
+        height = CHART_HEIGHT * 0.86 * count / max(1, counts.max())
+        if count:
+            sheet.rectangle(x + i * width, base - height, width - BAR_GAP, height, QUIET_COLOUR)
+    sheet.rectangle(x, base, COLUMN_WIDTH, 0.75, HAIRLINE_COLOUR)
+    at = x + COLUMN_WIDTH * (test.drop - low) / (high - low)
+    sheet.rectangle(min(at, x + COLUMN_WIDTH - 2), y, 2, CHART_HEIGHT, ACCENT_COLOUR)
+    right = at > x + COLUMN_WIDTH / 2
+    sheet.text(
+        at - 5 if right else at + 7,
+        y,
+        f"the map: {format_nats(test.drop)}",
+        SMALL_PT,
+        ACCENT_COLOUR,
+        "right" if right else "left",
+    )
+    sheet.text(x, base + 3, format_nats(low), SMALL_PT, MUTED_COLOUR)
+    sheet.text(x + COLUMN_WIDTH, base + 3, format_nats(high), SMALL_PT, MUTED_COLOUR, "right")
+    caption = f"grey: the same shape in {len(drops) - 1} other places; as large a fall in {test.p:.1%} of all"
+    return draw_paragraph(
+        sheet, x, base + 3 + line_height(SMALL_PT), caption, SMALL_PT, MUTED_COLOUR, COLUMN_WIDTH, max_lines=3
+    )
+
+
+def _draw_similar_maps(sheet: Sheet, trust: Trust, y: float, style: dict[str, Any]) -> float:
+    """Five small maps: the runner-up's, a random class's, of a noisy and a shifted copy; returns where they end."""
+    displayed: list[tuple[str, ClassSimilarity]] = [("Next class", trust.classes[0])]
+    displayed += [("Random class", one) for one in trust.classes[1:3]]
+    displayed += [("Under noise", one) for one in trust.noise[:1]] + [
+        ("Under a shift", one) for one in trust.shifts[:1]
+    ]
+    y, end = draw_label(sheet, MARGIN_PT, y, "The maps it was compared with, and the rank correlation"), y
+    for i, (kind, one) in enumerate(displayed):
+        x = MARGIN_PT + i * (SMALL_COLUMN_WIDTH + (sheet.width - 2 * MARGIN_PT - 5 * SMALL_COLUMN_WIDTH) / 4)
+        saliency = max_scale(to_image_grid(one.map, trust.geometry)).numpy()
+        overlaid = _overlaid(sheet, trust.image, saliency, SMALL_COLUMN_WIDTH, SMALL_MAX_HEIGHT, style)
+        name = one.name if one.name not in ("noise", "shift") else "same class"
+        correlation = "no map" if math.isnan(one.correlation) else f"{one.correlation:.2f}"
+        below = y + sheet.draw_image(x, y, overlaid, edge=True) + 4
+        sheet.text(x, below, sheet.fit_name(f"{kind}: {name}", SMALL_PT, SMALL_COLUMN_WIDTH), SMALL_PT, MUTED_COLOUR)
+        sheet.text(x, below + line_height(SMALL_PT), correlation, BODY_PT, TEXT_COLOUR, bold=True)
+        end = max(end, below + line_height(SMALL_PT) + line_height(BODY_PT))
+    return end
+
+
+def _draw_rows(sheet: Sheet, trust: Trust, y: float) -> float:
+    """The questions with their answers, a line each."""
+    width = sheet.width - 2 * MARGIN_PT
+    for question, answer, detail in trust.rows:
+        sheet.rule(MARGIN_PT, y, width)
+        y += 6
+        sheet.text(MARGIN_PT, y, question[0].upper() + question[1:], BODY_PT, TEXT_COLOUR)
+        sheet.text(MARGIN_PT + 200, y, sheet.fit_text(answer, BODY_PT, 320), BODY_PT, TEXT_COLOUR, bold=True)
+        sheet.text(MARGIN_PT + 535, y + 1.5, sheet.fit_text(detail, SMALL_PT, width - 535), SMALL_PT, MUTED_COLOUR)
+        y += line_height(BODY_PT) + 4
+    return y
+
+
+def _draw_image(sheet: Sheet, x: float, y: float, image: Image.Image, caption: str) -> float:
+    below = y + sheet.draw_image(x, y, image, edge=True) + 6
+    sheet.text(x, below, sheet.fit_text(caption, SMALL_PT, COLUMN_WIDTH), SMALL_PT, MUTED_COLOUR)
+    return below + line_height(SMALL_PT)
+
+
+def _overlaid(
+    sheet: Sheet, image: Image.Image, saliency: NDArray[Any], max_width: float, max_height: float, style: dict[str, Any]
+) -> Image.Image:
+    resized = _resized(sheet, image, max_width, max_height)
+    return overlay(resized, resize_heatmap(saliency, resized.size), **style)
+
+
+def _resized(sheet: Sheet, image: Image.Image, max_width: float, max_height: float) -> Image.Image:
+    return resize_image(image, display_size(image.size, (sheet.pixels(max_width), sheet.pixels(max_height))))

@@ -1,0 +1,180 @@
+"""What the numbers say, in sentences made from them and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from camlucida.evaluation.comparison import Agreement, Comparison
+from camlucida.evaluation.evaluation import Evaluation
+from camlucida.evaluation.records import Summary
+from camlucida.report.formatting import count_noun, format_interval, format_number, join_names
+
+MAX_SENTENCES = 4
+"""Metrics that are put into words; the others stand in the tables."""
+MAX_CONFLICT_TAU = -0.3
+
+
+@dataclass(frozen=True, eq=False)
+class TestResults:
+    """What the paired tests say.
+
+    comparisons   of every two methods, by every metric that judges, corrected together
+    against       of every method with the strongest control that does not know the object, corrected together
+    """
+
+    evaluation: Evaluation
+    table: Mapping[tuple[str, str], Summary]
+    comparisons: Sequence[Comparison]
+    control_comparisons: Sequence[Comparison]
+    untrusted: Mapping[str, str]
+
+    @property
+    def methods(self) -> list[str]:
+        return [m for m in self.evaluation.methods if m not in self.evaluation.controls]
+
+    def ranked(self, metric: str) -> list[Summary]:
+        """The methods with a number, best first."""
+        summaries = [self.table[metric, m] for m in self.methods if np.isfinite(self.table[metric, m].value)]
+        return sorted(summaries, key=lambda s: s.value, reverse=self.evaluation.values[metric].better == "high")
+
+    def best(self, metric: str) -> list[str]:
+        """The method that is better than every other by the paired test; several where their maps are the same."""
+        order = self.ranked(metric)
+        if len(order) < 2 or self.evaluation.values[metric].better == "neither" or metric in self.untrusted:
+            return []
+        first = order[0].method
+        same_maps = [first, *(o.method for o in order[1:] if self.evaluation.same_maps(first, o.method))]
+        competing_classes = [o.method for o in order if o.method not in same_maps]
+        return (
+            same_maps
+            if competing_classes
+            and all(self.winner(metric, first, competing_class) == first for competing_class in competing_classes)
+            else []
+        )
+
+    def winner(self, metric: str, first: str, second: str) -> str:
+        """Of two methods, "" where it cannot be said."""
+        return next(
+            (c.winner for c in self.comparisons if c.metric == metric and {c.first, c.second} == {first, second}), ""
+        )
+
+
+def summary_sentences(results: TestResults, agreement: Agreement | None) -> list[str]:
+    """The page's first words."""
+    evaluation = results.evaluation
+    judging = [m for m, meaning in evaluation.values.items() if meaning.better != "neither" and results.ranked(m)]
+    texts = [*_similarity_sentences(evaluation)]
+    texts += [_best_sentence(results, metric) for metric in judging if metric not in results.untrusted][:MAX_SENTENCES]
+    texts += _control_sentences(results, [m for m in judging if m not in results.untrusted])
+    texts += _accuracy_sentence(results, judging)
+    texts += _conflict_sentences(agreement)
+    if untrusted := [m for m in judging if m in results.untrusted]:
+        texts.append(
+            f"{join_names(untrusted)} cannot tell the controls apart on this model and is not to be believed here."
+            if len(untrusted) == 1
+            else f"{join_names(untrusted)} cannot tell the controls apart on this model and are not to be believed here."
+        )
+    texts += _invalid_sentences(results)
+    return texts
+
+
+def _similarity_sentences(evaluation: Evaluation) -> list[str]:
+    texts = []
+    for similarity in evaluation.map_similarities:
+        n = len(similarity.differences)
+        if not n:
+            texts.append(f"{similarity.first} and {similarity.second} could not be compared map by map.")
+        elif similarity.same_map:
+            texts.append(
+                f"{similarity.first} and {similarity.second} are the same map up to a positive factor on all "
+                f"{count_noun(n, 'picture')}: after scaling they differ by at most "
+                f"{format_number(float(similarity.differences.max()))} of the maximum, and "
+                f"their rank correlation is at least {similarity.correlations.min():.4f}. Between them there is no winner."
+            )
+        else:
+            low, middle = float(similarity.correlations.min()), float(np.median(similarity.correlations))
+            texts.append(
+                f"{similarity.first} and {similarity.second} are different maps: their rank correlation over "
+                f"{count_noun(n, 'picture')} is {middle:.2f} in the middle and {low:.2f} at the least."
+            )
+    return texts
+
+
+def _best_sentence(results: TestResults, metric: str) -> str:
+    order = results.ranked(metric)
+    better = results.evaluation.values[metric].better
+    first = order[0]
+    head = f"By {metric} ({better} is good)"
+    value = f"{format_number(first.value)} ({format_interval(first.low, first.high)})"
+    if len(order) == 1:
+        return f"{head}, {first.method} has {value}."
+    same_maps = [first.method, *(s.method for s in order[1:] if results.evaluation.same_maps(first.method, s.method))]
+    unclear = [
+        s.method for s in order if s.method not in same_maps and results.winner(metric, first.method, s.method) == ""
+    ]
+    if all(s.value == first.value for s in order):
+        return f"{head}, all methods have {format_number(first.value)}."
+    n_others = len(order) - len(same_maps)
+    if not unclear and n_others:
+        verb = "are" if len(same_maps) > 1 else "is"
+        return f"{head}, {join_names(same_maps)} {verb} best with {value}, and told apart from all {count_noun(n_others, 'other')}."
+    if not n_others:
+        return f"{head}, {join_names(same_maps)} have {value}."
+    verb = "have" if len(same_maps) > 1 else "has"
+    return f"{head}, {join_names(same_maps)} {verb} the best number, {value}, but cannot be told apart from {join_names(unclear)}."
+
+
+def _control_sentences(results: TestResults, judging: Sequence[str]) -> list[str]:
+    """Which methods are better than the strongest map that does not know where the object is."""
+    texts = []
+    for metric in judging:
+        metric_comparisons = [c for c in results.control_comparisons if c.metric == metric]
+        if not metric_comparisons:
+            continue
+        control = metric_comparisons[0].second
+        better = [c.first for c in metric_comparisons if c.winner == c.first]
+        if len(better) == len(metric_comparisons):
+            subject = f"{join_names(better)} {'is' if len(better) == 1 else 'are'} better than"
+        elif better:
+            subject = f"only {join_names(better)} can be told to be better than"
+        else:
+            subject = f"{join_names([c.first for c in metric_comparisons])} cannot be told to be better than"
+        value = format_number(results.table[metric, control].value)
+        texts.append(f"By {metric}, {subject} {control} ({value}), the strongest map that does not know the object.")
+    return texts[:MAX_SENTENCES]
+
+
+def _accuracy_sentence(results: TestResults, judging: Sequence[str]) -> list[str]:
+    images = results.evaluation.images.values()
+    labelled = [p for p in images if p.correct is not None]
+    right = sum(bool(p.correct) for p in labelled)
+    if not labelled:
+        return []
+    return [f"The model is right on {right:,} of {count_noun(len(labelled), 'picture')} with a known class."]
+
+
+def _conflict_sentences(agreement: Agreement | None) -> list[str]:
+    if agreement is None:
+        return []
+    rows, columns = np.where(np.triu(agreement.high < MAX_CONFLICT_TAU, 1))
+    return [
+        f"{agreement.metrics[a]} and {agreement.metrics[b]} put the methods in opposite orders "
+        f"(τ = {format_number(float(agreement.tau[a, b]))})."
+        for a, b in list(zip(rows, columns, strict=True))[:MAX_SENTENCES]
+    ]
+
+
+def _invalid_sentences(results: TestResults) -> list[str]:
+    worst: dict[str, tuple[int, int]] = {}
+    for (_, method), summary in results.table.items():
+        if summary.invalid and not summary.control:
+            worst[method] = max(worst.get(method, (0, 0)), (summary.invalid, summary.n))
+    return [
+        f"Of {count_noun(n, 'map')} of {method}, {invalid:,} could not be judged by at least one metric; "
+        + ("it counts" if invalid == 1 else "they count")
+        + " as worst."
+        for method, (invalid, n) in worst.items()
+    ]

@@ -1,0 +1,128 @@
+"""What is done to a network, step by step, and the maps that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from camlucida.attribution.attribute import attributions
+from camlucida.attribution.request import AttributionRequest
+from camlucida.engine.weight_randomization import Stage, randomize_weights, stages
+from camlucida.errors import ModelError
+from camlucida.methods import Combined, Method
+from camlucida.models.load import load
+from camlucida.models.model import Model
+from camlucida.sanity_checks.verdict import Check
+
+N_RANDOM_CLASSES = 5
+"""Classes drawn at random for random_logit, besides the runner-up."""
+
+BATCH_SIZE = 8
+
+
+@dataclass(frozen=True, eq=False)
+class SanityInputs:
+    """The model and the pictures that all methods are checked on."""
+
+    model: Model
+    names: tuple[str, ...]
+    inputs: Tensor
+    layer: Any
+
+    @cached_property
+    def classes(self) -> Tensor:
+        return self._logits.argmax(1)
+
+    @cached_property
+    def runner_up(self) -> Tensor:
+        return self._logits.topk(2, dim=1).indices[:, 1]
+
+    @property
+    def n_classes(self) -> int:
+        return self._logits.shape[1]
+
+    @cached_property
+    def stages(self) -> list[Stage]:
+        return stages(self.model.network)
+
+    @cached_property
+    def _logits(self) -> Tensor:
+        with torch.inference_mode(False), torch.no_grad():
+            attribution = attributions(self.model, self.inputs, AttributionRequest(targets=[0], layers=[], methods=[]))
+        return attribution.output
+
+    def maps(self, model: Model, method: Method | Combined, classes: Tensor) -> Tensor:
+        """The signed maps (n, h, w) of the pictures, each for its class."""
+        maps = []
+        for rows in torch.split(torch.arange(len(self.inputs)), BATCH_SIZE):
+            attribution = attributions(
+                model,
+                self.inputs[rows],
+                AttributionRequest(
+                    targets=[classes[rows]], layers=[self.layer], methods=[(method, method.with_options({}))]
+                ),
+            )
+            maps.append(attribution.maps[0][0][0])
+        return torch.cat(maps)
+
+
+Steps: TypeAlias = Iterator[tuple[str, float, int, Tensor]]
+"""What was drawn anew, the share of stages that are, the seed, the maps (n, h, w)."""
+
+
+def _cascading(inputs: SanityInputs, method: Method | Combined, seeds: int, *, from_input: bool = False) -> Steps:
+    order = inputs.stages[::-1] if from_input else inputs.stages
+    for seed in range(seeds):
+        for n_stages, stage in enumerate(order, start=1):
+            yield stage.name, n_stages / len(order), seed, _maps_with_random(inputs, method, order[:n_stages], seed)
+
+
+def _independent(inputs: SanityInputs, method: Method | Combined, seeds: int) -> Steps:
+    for seed in range(seeds):
+        for stage in inputs.stages:
+            yield stage.name, 1 / len(inputs.stages), seed, _maps_with_random(inputs, method, [stage], seed)
+
+
+def _maps_with_random(
+    inputs: SanityInputs, method: Method | Combined, randomized: Sequence[Stage], seed: int
+) -> Tensor:
+    network = randomize_weights(inputs.model.network, randomized, seed=seed)
+    return inputs.maps(replace(inputs.model, network=network), method, inputs.classes)
+
+
+def _random_logits(inputs: SanityInputs, method: Method | Combined, seeds: int) -> Steps:
+    yield "runner-up", 0.0, 0, inputs.maps(inputs.model, method, inputs.runner_up)
+    generator = torch.Generator().manual_seed(0)
+    for number in range(min(N_RANDOM_CLASSES, inputs.n_classes - 1)):
+        sampled = torch.randint(0, inputs.n_classes - 1, inputs.classes.shape, generator=generator)
+        classes = sampled.to(inputs.classes) + (sampled.to(inputs.classes) >= inputs.classes)
+        yield f"class {number + 1} by lot", 0.0, 0, inputs.maps(inputs.model, method, classes)
+
+
+def _random_labels(inputs: SanityInputs, method: Method | Combined, seeds: int) -> Steps:
+    if type(inputs.model.network).__name__ != "ToyResNet":
+        raise ModelError(
+            "the check of labels drawn by lot is for toybox, where a network that learnt such is built in."
+        )
+    yield "labels by lot", 1.0, 0, inputs.maps(load("toybox:permuted"), method, inputs.classes)
+
+
+CHECK_STEPS: dict[Check, Callable[[SanityInputs, Method | Combined, int], Steps]] = {
+    "cascading": _cascading,
+    "independent": _independent,
+    "smooth": lambda subject, method, seeds: _cascading(subject, method, seeds, from_input=True),
+    "random_logit": _random_logits,
+    "labels": _random_labels,
+}
+
+
+def n_steps(inputs: SanityInputs, check: Check, seeds: int) -> int:
+    """How many steps a check takes."""
+    if check == "labels":
+        return 1
+    return 1 + min(N_RANDOM_CLASSES, inputs.n_classes - 1) if check == "random_logit" else seeds * len(inputs.stages)

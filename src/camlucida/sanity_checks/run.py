@@ -1,0 +1,136 @@
+"""Put methods to the checks: read the pictures, take the steps, compare the maps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from camlucida.attribution.error_context import source_name
+from camlucida.attribution.explain import as_model, iterated
+from camlucida.attribution.outputs import to_network
+from camlucida.attribution.request import MethodSpec, one_layer
+from camlucida.data.images import Source, load_image
+from camlucida.engine import LayerSpec
+from camlucida.errors import CamlucidaError, DataError, MethodError, nearest
+from camlucida.maps import pearson, spearman, upsample
+from camlucida.methods import Combined, Method, find
+from camlucida.metrics.common.similarity import hog, ssim
+from camlucida.models.model import Model
+from camlucida.options import Count, checked_arguments, shown
+from camlucida.sanity_checks.perturbations import CHECK_STEPS, SanityInputs, n_steps
+from camlucida.sanity_checks.result import Sanity
+from camlucida.sanity_checks.verdict import CHECKS, Check, Step
+from camlucida.types import ProgressCallback
+
+SMOOTH_EXPRESSION = "smooth({}, n=50, noise=0.1)"
+"""Of the smooth variant: as many noisy pictures, and as noisy, as its authors have."""
+
+
+@checked_arguments(MethodError)
+def sanity(
+    model: Model | nn.Module | str,
+    images: Sequence[Source],
+    *,
+    methods: Sequence[MethodSpec] = ("grad_cam",),
+    checks: Sequence[Check] = ("cascading", "random_logit"),
+    layer: LayerSpec = None,
+    seeds: Count = 5,
+    progress: ProgressCallback | None = None,
+) -> Sanity:
+    """Put methods to the sanity checks on some pictures.
+
+    model     as of `explain`
+    images    a dozen is enough; those that cannot be read are left out and named in `failures`
+    methods   by name, with combinators or not
+    checks    of cascading, independent, smooth, random_logit, labels
+    layer     one layer, None for the default
+    seeds     how often the weights are drawn anew
+    progress  told how many of how many steps are done
+
+    The class explained is the one that the untouched network predicts. Raises `DataError` where no picture can be
+    read, `MethodError` for names unknown.
+    """
+    wrapped = as_model(model)
+    images = list(iterated(images))
+    one_layer(layer, "the checks are made at")
+    for name, listed in (("methods", methods), ("checks", checks)):
+        if not isinstance(listed, list | tuple) or not listed:
+            raise MethodError(f"sanity: {name} is a list with one element or more, not {shown(listed)}.")
+    for check in checks:
+        if not isinstance(check, str) or check not in CHECKS:
+            raise MethodError(f"no check {check!r}.{nearest(str(check), CHECKS)} Known: {', '.join(CHECKS)}.")
+    chosen_methods = [find(method) for method in methods]
+    names, inputs, failures = _load_images(wrapped, images)
+    subject = SanityInputs(wrapped, names, inputs, layer)
+    total = sum(n_steps(subject, check, seeds) for check in checks) * len(chosen_methods)
+    steps: list[Step] = []
+    strips: dict[tuple[str, Check], tuple[tuple[str, Tensor], ...]] = {}
+    done = 0
+    for method in chosen_methods:
+        for check in checks:
+            explained_method = find(SMOOTH_EXPRESSION.format(method.name)) if check == "smooth" else method
+            original_maps = subject.maps(subject.model, explained_method, subject.classes)
+            strip = [("itself", _displayed_values(explained_method, original_maps[0]))]
+            for stage, fraction, seed, maps in CHECK_STEPS[check](subject, explained_method, seeds):
+                steps += _compare_maps(subject.names, method.name, check, stage, fraction, seed, original_maps, maps)
+                strip += [(stage, _displayed_values(explained_method, maps[0]))] if seed == 0 else []
+                done += 1
+                if progress:
+                    progress(done, total)
+            strips[method.name, check] = tuple(strip)
+    image = wrapped.preprocessing.denormalise(inputs[:1])[0]
+    return Sanity(tuple(steps), strips, _to_pil(image), wrapped.name, failures)
+
+
+def _compare_maps(
+    names: Sequence[str],
+    method: str,
+    check: Check,
+    stage: str,
+    fraction: float,
+    seed: int,
+    original_maps: Tensor,
+    maps: Tensor,
+) -> Iterator[Step]:
+    height = max(original_maps.shape[1], 64)  # SSIM's window and HOG's cells need room
+    size = (height, max(1, round(height * original_maps.shape[2] / original_maps.shape[1])))
+    original_large, maps_large = upsample(original_maps, size), upsample(maps, size)
+    similarities = (
+        spearman(original_maps, maps),
+        spearman(original_maps.abs(), maps.abs()),
+        ssim(original_large, maps_large),
+        pearson(hog(original_large), hog(maps_large)),
+        spearman(original_maps.roll(1, 0), maps),
+    )
+    for i, name in enumerate(names):
+        numbers = [float(f[i]) for f in similarities]
+        yield Step(name, method, check, stage, fraction, seed, *numbers)
+
+
+def _displayed_values(method: Method | Combined, map_: Tensor) -> Tensor:
+    return map_.relu() if method.relu else map_.abs()
+
+
+def _to_pil(image: Tensor) -> Image.Image:
+    """A picture (c, h, w) in [0, 1] as RGB."""
+    pixels = (image.expand(3, -1, -1) if len(image) == 1 else image[:3]).permute(1, 2, 0)
+    return Image.fromarray((pixels * 255).round().byte().numpy())
+
+
+def _load_images(model: Model, images: Sequence[Source]) -> tuple[tuple[str, ...], Tensor, tuple[tuple[str, str], ...]]:
+    names, inputs, failures = [], [], []
+    for number, image in enumerate(images, start=1):
+        try:
+            inputs.append(model.preprocessing(load_image(image))[0])
+            name = source_name(image)
+            names.append(f"{name} {number}" if name in names or not isinstance(image, str | os.PathLike) else name)
+        except CamlucidaError as error:
+            failures.append((source_name(image), str(error)))
+    if not inputs:
+        reason = f" The first: {failures[0][1]}" if failures else ""
+        raise DataError(f"no picture to check: {len(images)} were given, and none could be read.{reason}")
+    return tuple(names), to_network(model.network, torch.stack(inputs)), tuple(failures)

@@ -1,0 +1,148 @@
+"""The folder of a training: run.json, split.csv, metrics.csv, curves.png, the weights, and tensorboard/ if asked for.
+
+run.json says what is learned from what, so that a second training in it is the same one and goes on, or is refused.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from camlucida._escaping import csv_text, plain_cell
+from camlucida._files import atomic_write
+from camlucida._locks import LOCK, locked
+from camlucida.data.identity import DATA_CHANGED
+from camlucida.errors import DataError
+from camlucida.models.trained_run import WEIGHTS_FILE, write_weights
+from camlucida.training.curves import plot_curves
+from camlucida.training.state import EpochRow, TrainingState
+from camlucida.training.tensorboard import event_file
+
+METRICS = (
+    "epoch",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "val_top5",
+    "pictures",
+    "val_pictures",
+    "seconds",
+)
+CURVE_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "val_top5")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a training lies."""
+
+    path: Path
+
+    def begin(self, plan: Mapping[str, Any]) -> None:
+        """Write what will be learned; `DataError` where another training, or something else, lies there already."""
+        file = self.path / "run.json"
+        if file.exists():
+            recorded = self.read()["training"]
+            differing = [key for key in plan if recorded.get(key) != plan[key]]
+            if differing:
+                key = differing[0]
+                reason = f": {DATA_CHANGED}" if key == "data" else ""
+                raise DataError(
+                    f"{self.path} holds another training: its {key} is {recorded.get(key)!r}, not {plan[key]!r}{reason}. "
+                    "Choose another folder, or delete that one."
+                )
+            return
+        if self.path.exists() and (not self.path.is_dir() or any(entry.name != LOCK for entry in self.path.iterdir())):
+            raise DataError(f"{self.path} holds something else already: choose a folder that is new or empty.")
+        content = {"training": plan, "begun": time.time()}
+        atomic_write(file, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+    def read(self) -> dict[str, Any]:
+        """run.json; `DataError` where there is none that holds a training, or it is damaged."""
+        try:
+            record: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+            _ = record["training"].keys(), float(record["begun"])
+        # ValueError: neither UTF-8 nor JSON
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise DataError(
+                f"{self.path} holds no training: it has no run.json that says so, or a damaged one. Choose another "
+                "folder, or delete that one."
+            ) from None
+        return record
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the folder while something is learned; `DataError` where another process does, which it names."""
+        return locked(self.path)
+
+    @property
+    def checkpoint(self) -> Path:
+        """What to go on from."""
+        return self.path / "checkpoint.pt"
+
+    def epoch_weights(self) -> list[Path]:
+        """The weights of every epoch, if they were kept; 000 are those before the first."""
+        return sorted((self.path / "epochs").glob("*.safetensors"))
+
+    def save_epoch_weights(self, network: nn.Module, epoch: int) -> None:
+        write_weights(network, self.path / "epochs" / f"{epoch:03d}.safetensors")
+
+    def save_weights(self, network: nn.Module, state: TrainingState) -> None:
+        """The last weights, and the best ones."""
+        write_weights(network, self.path / "last.safetensors")
+        if state.best is state.rows[-1]:
+            write_weights(network, self.path / WEIGHTS_FILE)
+
+    def write_metrics(self, state: TrainingState, name: str) -> None:
+        """Write metrics.csv and curves.png from all epochs so far."""
+        rows = [[_format_cell(row[key]) for key in METRICS] for row in state.rows]
+        self.write_table("metrics.csv", METRICS, rows)
+        stream = io.BytesIO()
+        plot_curves(state.rows, state.best, name).save(stream, "png", compress_level=3)
+        atomic_write(self.path / "curves.png", stream.getvalue())
+
+    def write_events(self, state: TrainingState) -> None:
+        """Write TensorBoard's event file from all epochs so far; `MissingExtra` where TensorBoard is not installed."""
+        started = float(self.read()["begun"])
+        points = [
+            (started + row["seconds"], row["epoch"], {key: row[key] for key in CURVE_METRICS if row[key] is not None})
+            for row in state.rows
+        ]
+        atomic_write(self.path / "tensorboard" / "events.out.tfevents.0.camlucida", event_file(points))
+
+    def write_table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        atomic_write(self.path / name, csv_text(columns, rows))
+
+    def read_table(self, name: str) -> list[dict[str, str]]:
+        """The rows of one of its tables; none if it is not there."""
+        try:
+            with (self.path / name).open(newline="", encoding="utf-8") as stream:
+                rows = [dict(row) for row in csv.DictReader(stream)]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, csv.Error) as error:
+            raise DataError(f"{self.path / name} is damaged: {error}.") from None
+        return [{key: plain_cell(cell or "") for key, cell in row.items()} for row in rows]
+
+    def read_metrics(self) -> list[EpochRow]:
+        """metrics.csv as numbers."""
+        integer_columns = ("epoch", "pictures", "val_pictures")
+        try:
+            return [
+                {key: None if not row[key] else (int if key in integer_columns else float)(row[key]) for key in METRICS}
+                for row in self.read_table("metrics.csv")
+            ]
+        except (ValueError, KeyError) as error:
+            raise DataError(f"{self.path / 'metrics.csv'} is damaged: {error}.") from None
+
+
+def _format_cell(value: float | int | None) -> str:
+    return "" if value is None else repr(value)

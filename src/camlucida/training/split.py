@@ -1,0 +1,157 @@
+"""Which pictures are learned from and which are looked at: the data set's own split, or one drawn by lot."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from camlucida.data.datasets import Dataset, DatasetHasher, Item
+from camlucida.errors import CamlucidaError, DataError
+
+MAX_LISTED = 5
+
+
+@dataclass(frozen=True)
+class DatasetSplit:
+    """Indices into a data set.
+
+    labels   of all its items, None where there is none
+    names    of all its items
+    skipped  (name, reason) of what cannot be learned from
+    remarks  sentences about what is odd
+    data     16 hex digits: which images with which labels, boxes and masks these are
+    """
+
+    train: tuple[int, ...]
+    val: tuple[int, ...]
+    labels: tuple[int | None, ...]
+    names: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
+    remarks: tuple[str, ...]
+    data: str
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(name, train or val) of each picture that takes part."""
+        return [(self.names[i], "train") for i in self.train] + [(self.names[i], "val") for i in self.val]
+
+
+def split_dataset(dataset: Dataset, fraction: float, seed: int) -> DatasetSplit:
+    """Its own parts "train" and "val" where items say so; else `share` of each class for validation, by lot.
+
+    Pictures of the part "test" are left alone. Raises `DataError` for what cannot be learned from.
+    """
+    _check_classes(dataset)
+    items, skipped, data = _read_items(dataset)
+    labels = tuple(item.label for item in items)
+    usable = [i for i, item in enumerate(items) if item.label is not None and item.split != "test"]
+    skipped += [(item.name, "it has no label") for item in items if item.label is None and item.split != "test"]
+    has_own_split = any(items[i].split == "val" for i in usable)
+    if has_own_split:
+        train = [i for i in usable if items[i].split != "val"]
+        val = [i for i in usable if items[i].split == "val"]
+    else:
+        train, val = stratified_split([(i, _known_label(labels[i])) for i in usable], fraction, seed)
+    train_counts = Counter(_known_label(labels[i]) for i in train)
+    _check_labels(dataset, train_counts, len(items))
+    remarks = _remarks(
+        dataset, train_counts, Counter(_known_label(labels[i]) for i in val), has_own_split or fraction > 0
+    )
+    return DatasetSplit(
+        tuple(train),
+        tuple(val),
+        labels,
+        tuple(item.name for item in items),
+        tuple(skipped),
+        tuple(remarks),
+        data,
+    )
+
+
+def stratified_split(labelled: Sequence[tuple[int, int]], fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """(train, val): `share` of each class by lot, rounded; at least one to learn from, and one to look at if there are
+    two or more."""
+    rng = np.random.default_rng([seed, 0x5EED])
+    train: list[int] = []
+    val: list[int] = []
+    for label in sorted({label for _, label in labelled}):
+        members = [index for index, item_label in labelled if item_label == label]
+        n_val = min(max(round(fraction * len(members)), 1), len(members) - 1) if fraction else 0
+        chosen = set(rng.permutation(len(members))[:n_val].tolist())
+        for position, index in enumerate(members):
+            (val if position in chosen else train).append(index)
+    return sorted(train), sorted(val)
+
+
+def _read_items(dataset: Dataset) -> tuple[list[Item], list[tuple[str, str]], str]:
+    """What is known of each item, without its picture; one that cannot be had has no label. And a digest of all."""
+    hasher = DatasetHasher(dataset)
+    items: list[Item] = []
+    skipped: list[tuple[str, str]] = []
+    for index in range(len(dataset)):
+        try:
+            item = dataset[index]
+            hasher.add(item)
+            items.append(Item("", item.name, item.label, split=item.split))
+        except CamlucidaError as error:
+            hasher.add(None)
+            items.append(Item("", f"item {index}", split="test"))
+            skipped.append((f"item {index}", str(error)))
+    return items, skipped, hasher.digest()
+
+
+def _check_classes(dataset: Dataset) -> None:
+    if not len(dataset):
+        raise DataError(f"{dataset.name} has no pictures to learn from.")
+    if len(dataset.classes) < 2:
+        has = f"only {dataset.classes[0]!r}" if dataset.classes else "none"
+        raise DataError(
+            f"{dataset.name} needs two or more classes to learn and has {has}. Sub-folders with pictures are classes."
+        )
+    duplicated = [name for name, count in Counter(dataset.classes).items() if count > 1]
+    if duplicated:
+        raise DataError(f"{dataset.name} has two classes called {duplicated[0]!r}: give one of them another name.")
+
+
+def _check_labels(dataset: Dataset, train_counts: Counter[int], count: int) -> None:
+    if len(train_counts) >= 2:
+        return
+    if not train_counts:
+        raise DataError(f"none of the {count} pictures of {dataset.name} has a label and may be learned from.")
+    only_class = dataset.classes[next(iter(train_counts))]
+    raise DataError(f"all pictures of {dataset.name} that may be learned from are of the class {only_class!r}.")
+
+
+def _remarks(dataset: Dataset, train_counts: Counter[int], val_counts: Counter[int], has_validation: bool) -> list[str]:
+    remarks = []
+    names = dict(enumerate(dataset.classes))
+    spelling_counts = Counter(" ".join(name.casefold().split()) for name in dataset.classes)
+    if similar_names := [name for name in dataset.classes if spelling_counts[" ".join(name.casefold().split())] > 1]:
+        remarks.append(f"the classes {_join_names(similar_names)} differ in capitals or spaces only: are they one?")
+    if empty := [name for k, name in names.items() if not train_counts[k] and not val_counts[k]]:
+        remarks.append(f"{_count_classes(empty)} no picture: {_join_names(empty)}")
+    if unlearned := [name for k, name in names.items() if not train_counts[k] and val_counts[k]]:
+        remarks.append(
+            f"{_count_classes(unlearned)} pictures to validate on but none to learn from: {_join_names(unlearned)}"
+        )
+    if has_validation and (single := [name for k, name in names.items() if train_counts[k] == 1 and not val_counts[k]]):
+        remarks.append(
+            f"{_count_classes(single)} one picture only, which is learned from and never checked: {_join_names(single)}"
+        )
+    return remarks
+
+
+def _count_classes(names: Sequence[str]) -> str:
+    return "one class has" if len(names) == 1 else f"{len(names)} classes have"
+
+
+def _join_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(map(repr, names[:MAX_LISTED])) + more
+
+
+def _known_label(label: int | None) -> int:
+    assert label is not None
+    return label

@@ -1,0 +1,9 @@
+"""What people say about maps, without knowing whose they are: pairs, ratings, and what follows from the answers."""
+
+from camlucida.user_study.bradley_terry import bradley_terry_strengths
+from camlucida.user_study.create import make_study
+from camlucida.user_study.export_csv import answers_csv
+from camlucida.user_study.results import PreferenceResults, results
+from camlucida.user_study.study import Study, Trial
+
+__all__ = ["PreferenceResults", "Study", "Trial", "answers_csv", "make_study", "results", "bradley_terry_strengths"]

@@ -1,0 +1,179 @@
+"""From pictures and methods to a study: maps are drawn, names are taken off, pairs are drawn by lot."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import nn
+
+from camlucida._files import write_image
+from camlucida._locks import locked
+from camlucida.attribution.error_context import source_name
+from camlucida.attribution.explain import as_model, explain
+from camlucida.attribution.explanation import Explanation
+from camlucida.data.images import Source
+from camlucida.errors import CamlucidaError, DataError, OutputError
+from camlucida.methods import Combined, Method, find
+from camlucida.models.model import Model
+from camlucida.render.palettes import DEFAULT_COLORMAP
+from camlucida.render.resize import display_size
+from camlucida.seeds import check_seed
+from camlucida.types import ProgressCallback
+from camlucida.user_study.study import Study, StudyMap, create_study
+
+MAX_SIDE_PX = 480
+"""Of the pictures shown, in pixels; larger ones are shrunk."""
+MAX_PNG_PX = 256
+"""Up to this side they are PNG: JPEG would blur them."""
+
+
+def make_study(
+    folder: str | Path,
+    model: Model | nn.Module | str,
+    images: Sequence[Source],
+    *,
+    methods: Sequence[Any],
+    layer: Any = None,
+    target: Any = None,
+    pairs: int = 3,
+    ratings: int = 1,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+) -> Study:
+    """Draw every method's map of every picture, and ask about them without names.
+
+    folder    study.sqlite and the pictures go there
+    model     as of `explain`
+    methods   two or more, by name
+    layer     one layer, None for the default
+    target    what is explained, None for the predicted class
+    pairs     how many pairs of methods are compared on a picture, drawn by lot; at most all of them
+    ratings   how many maps of a picture are rated by themselves, drawn by lot
+    seed      of everything drawn
+    progress  told how many of how many pictures are done, again and again while one takes long
+
+    A picture that cannot be explained is left out. Raises `DataError` where none can, or a study lies there already.
+    What goes wrong, or is stopped, leaves no pictures behind.
+    """
+    check_seed(seed)
+    chosen_methods = [find(method) for method in methods]
+    if len(chosen_methods) < 2:
+        raise DataError(f"a study compares two methods or more, and {len(chosen_methods)} was given.")
+    duplicate = next(
+        (m.name for i, m in enumerate(chosen_methods) if m.name in {other.name for other in chosen_methods[:i]}), None
+    )
+    if duplicate is not None:
+        raise DataError(f"{duplicate} was given twice: a study compares methods that differ.")
+    if pairs < 1 and ratings < 1:
+        raise DataError("a study asks for one pair or one rating of every picture, at least.")
+    root = Path(folder)
+    if (root / "study.sqlite").exists():
+        raise DataError(f"{root / 'study.sqlite'} holds a study already, perhaps with answers. Choose another folder.")
+    written: list[Path] = []
+    with locked(root):
+        try:
+            return _create_study(
+                root, as_model(model), images, chosen_methods, layer, target, pairs, ratings, seed, progress, written
+            )
+        except BaseException:
+            if not (root / "study.sqlite").exists():  # else they are those of a study that was made meanwhile
+                for file in written:
+                    file.unlink(missing_ok=True)
+            raise
+
+
+def _create_study(
+    root: Path,
+    model: Model,
+    images: Sequence[Source],
+    methods: Sequence[Method | Combined],
+    layer: Any,
+    target: Any,
+    pairs: int,
+    ratings: int,
+    seed: int,
+    progress: ProgressCallback | None,
+    written: list[Path],
+) -> Study:
+    rng = np.random.default_rng(seed)
+    maps: list[StudyMap] = []
+    trials: list[tuple[Any, ...]] = []
+    left_out: list[str] = []
+
+    def tell(done: int) -> None:
+        if progress:
+            progress(done, len(images))
+
+    for number, image in enumerate(images):
+        try:
+            explanations = explain(
+                model, image, method=methods, layer=layer, target=target, progress=lambda *_, n=number: tell(n)
+            )
+            study_maps, original = _write_images(root, number, source_name(image), list(explanations), seed, written)
+        except OutputError:  # a full disk: the other images would not fit either
+            raise
+        except CamlucidaError as error:
+            left_out.append(str(error))
+        else:
+            maps += study_maps
+            trials += _make_trials(study_maps, original, f"Why {explanations[0].target!r}?", pairs, ratings, rng)
+        tell(number + 1)
+    if not trials:
+        reason = f" The first: {left_out[0]}" if left_out else ""
+        raise DataError(f"none of {len(images)} pictures could be explained.{reason}")
+    metadata = {
+        "model": model.name,
+        "weights": model.weights_hash,
+        "methods": [method.name for method in methods],
+        "pictures": len(images) - len(left_out),
+        "left_out": left_out,
+        "seed": seed,
+    }
+    return create_study(root / "study.sqlite", metadata, maps, trials)
+
+
+def _write_images(
+    root: Path, number: int, name: str, explanations: Sequence[Explanation], seed: int, written: list[Path]
+) -> tuple[list[StudyMap], str]:
+    """Overlays under names that say nothing, and the picture itself. All in the same colours, which would tell, too."""
+    original_image = explanations[0].image
+    size = display_size(
+        original_image.size, (min(MAX_SIDE_PX, original_image.width), min(MAX_SIDE_PX, original_image.height))
+    )
+    colormap = None if len({e.shows_signs for e in explanations}) == 1 else DEFAULT_COLORMAP
+    image = f"{number:04d} {name}"
+
+    def write(what: str, drawn: Callable[[], Image.Image]) -> tuple[str, str]:
+        id_ = _anonymous_id(seed, number, what)
+        file = f"pictures/{id_}.{'png' if max(size) <= MAX_PNG_PX else 'jpg'}"
+        written.append(root / file)
+        write_image(lambda: drawn().resize(size), root / file)
+        return id_, file
+
+    _, original = write("original", lambda: original_image)
+    study_maps = []
+    for e in explanations:
+        id_, file = write(e.method, lambda e=e: e.overlay(colormap=colormap))  # type: ignore[misc]
+        study_maps.append(StudyMap(id_, image, e.method, file))
+    return study_maps, original
+
+
+def _make_trials(
+    study_maps: Sequence[StudyMap], original: str, question: str, pairs: int, ratings: int, rng: np.random.Generator
+) -> Iterator[tuple[Any, ...]]:
+    map_pairs = list(combinations(study_maps, 2))
+    for i in sorted(rng.choice(len(map_pairs), min(pairs, len(map_pairs)), replace=False)):
+        left, right = map_pairs[i] if rng.integers(2) else map_pairs[i][::-1]
+        yield "pair", left.picture, question, original, left.id, right.id
+    for i in sorted(rng.choice(len(study_maps), min(ratings, len(study_maps)), replace=False)):
+        yield "rating", study_maps[i].picture, question, original, study_maps[i].id, None
+
+
+def _anonymous_id(seed: int, number: int, kind: str) -> str:
+    return hashlib.sha256(f"{seed}/{number}/{kind}".encode()).hexdigest()[:16]

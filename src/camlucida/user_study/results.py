@@ -1,0 +1,176 @@
+"""What a study says: strengths and ratings with intervals, how far people agree, and metrics with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camlucida._escaping import csv_text
+from camlucida._files import atomic_write
+from camlucida.errors import DataError
+from camlucida.evaluation import Evaluation
+from camlucida.evaluation.statistics import Interval, kendall
+from camlucida.seeds import check_seed
+from camlucida.user_study.bradley_terry import bradley_terry_strengths
+from camlucida.user_study.study import Answer, Study
+
+N_BOOTSTRAP = 500
+COLUMNS = ("method", "strength", "low", "high", "rating", "rating_low", "rating_high", "won", "asked")
+
+
+@dataclass(frozen=True)
+class MethodRanking:
+    """How one method does.
+
+    strength   Bradley-Terry, on the scale of logits, mean 0, with its 95 % interval
+    rating     the mean of 1 to 5, with its interval
+    won, asked in pairs; rated so many times
+    """
+
+    method: str
+    strength: Interval
+    rating: Interval
+    n_won: int
+    n_compared: int
+    n_rated: int
+
+
+@dataclass(frozen=True)
+class PreferenceResults:
+    """Of all answers so far.
+
+    agreement    of people: the share of pairs, asked of two or more, on which two of them say the same; 0.5 is chance
+    with_metrics metric -> Kendall's tau-b between its means and the strengths; empty without an evaluation
+    """
+
+    ranking: tuple[MethodRanking, ...]
+    people: int
+    answers: int
+    agreement: float
+    metric_agreement: Mapping[str, float]
+
+    def csv(self) -> str:
+        """The standings as CSV, best first."""
+        return csv_text(COLUMNS, (_row(standing) for standing in self.ranking))
+
+    def save(self, path: str | Path) -> Path:
+        """As CSV, best first."""
+        file = Path(path)
+        atomic_write(file, self.csv())
+        return file
+
+
+def _row(ranking: MethodRanking) -> list[object]:
+    r = ranking.rating
+    row = [ranking.strength.value, ranking.strength.low, ranking.strength.high, r.value, r.low, r.high]
+    return [ranking.method, *(f"{x:.6g}" for x in row), ranking.n_won, ranking.n_compared]
+
+
+def results(study: Study, evaluation: Evaluation | None = None, *, seed: int = 0) -> PreferenceResults:
+    """What follows from the answers; `DataError` where there are none.
+
+    evaluation   of the same methods: then also how far its metrics agree with people
+
+    Intervals: bootstrap over people and, within them, over their answers; over the answers where one person answered.
+    """
+    answers = study.answers()
+    if not answers:
+        raise DataError(f"{study.path} has no answers yet.")
+    methods = list(study.metadata["methods"])
+    rng = np.random.default_rng(check_seed(seed))
+    pairs, rated, ratings_given = _answer_arrays(answers, methods)
+    counts = np.stack([np.ones(len(answers)), *(_bootstrap_counts(answers, rng) for _ in range(N_BOOTSTRAP))])
+    strengths_ = bradley_terry_strengths(np.tensordot(counts, pairs, 1))
+    with np.errstate(invalid="ignore"):
+        ratings = (counts @ (rated * ratings_given[:, None])) / (counts @ rated)
+    wins = pairs.sum(0)
+    ranking = [
+        MethodRanking(
+            method,
+            _interval(strengths_[0, k], strengths_[1:, k]),
+            _interval(ratings[0, k], ratings[1:, k]),
+            int(wins[k].sum()),
+            int(wins[k].sum() + wins[:, k].sum()),
+            int(rated[:, k].sum()),
+        )
+        for k, method in enumerate(methods)
+    ]
+    ranking.sort(key=lambda s: -s.strength.value)
+    return PreferenceResults(
+        tuple(ranking),
+        len({a.person for a in answers}),
+        len(answers),
+        _agreement_between_people(answers),
+        {}
+        if evaluation is None
+        else agreement_with_metrics(dict(zip(methods, strengths_[0], strict=True)), evaluation),
+    )
+
+
+def _answer_arrays(answers: Sequence[Answer], methods: Sequence[str]) -> tuple[NDArray[np.float64], ...]:
+    """Of every answer (n, k, k) who won against whom, (n, k) who was rated, (n,) how; 0 elsewhere."""
+    pairs, rated = np.zeros((len(answers), len(methods), len(methods))), np.zeros((len(answers), len(methods)))
+    for i, a in enumerate(answers):
+        if a.kind == "pair":
+            pairs[i, methods.index(a.winner), methods.index(a.loser)] = 1
+        else:
+            rated[i, methods.index(a.winner)] = 1
+    return pairs, rated, np.array([a.rating for a in answers], dtype=np.float64)
+
+
+def _bootstrap_counts(answers: Sequence[Answer], rng: np.random.Generator) -> NDArray[np.float64]:
+    """How many times each answer is counted: people are drawn with replacement, then answers of each."""
+    by_person: dict[str, list[int]] = {}
+    for i, a in enumerate(answers):
+        by_person.setdefault(a.person, []).append(i)
+    people = [np.array(answers) for answers in by_person.values()]
+    counts = np.zeros(len(answers))
+    for person in rng.integers(0, len(people), len(people)):
+        indices = people[person]
+        np.add.at(counts, indices[rng.integers(0, len(indices), len(indices))], 1)
+    return counts
+
+
+def _interval(value: float, resampled: NDArray[np.float64]) -> Interval:
+    finite = resampled[~np.isnan(resampled)]
+    low, high = np.quantile(finite, [0.025, 0.975]) if len(finite) else (np.nan, np.nan)
+    return Interval(float(value), float(low), float(high))
+
+
+def _agreement_between_people(answers: Sequence[Answer]) -> float:
+    winners_of_pair: dict[tuple[str, frozenset[str]], list[str]] = {}
+    for a in answers:
+        if a.kind == "pair":
+            winners_of_pair.setdefault((a.image, frozenset((a.winner, a.loser))), []).append(a.winner)
+    same = total = 0
+    for winners in winners_of_pair.values():
+        for i, one in enumerate(winners):
+            for other in winners[i + 1 :]:
+                same, total = same + (one == other), total + 1
+    return same / total if total else float("nan")
+
+
+def agreement_with_metrics(strengths_of: Mapping[str, float], evaluation: Evaluation) -> dict[str, float]:
+    """Kendall's tau-b between the strengths of methods and each metric of an evaluation that has two of them or more.
+
+    Of metrics that say which way is good; a low value is turned round first.
+    """
+    taus = {}
+    shared_methods = [method for method in strengths_of if method in evaluation.methods]
+    for name, column in evaluation.values.items():
+        if column.better == "neither" or len(shared_methods) < 2:
+            continue
+        sign = 1 if column.better == "high" else -1
+        values = [sign * evaluation.summary(name, method).value for method in shared_methods]
+        taus[name] = kendall_tau(values, [strengths_of[method] for method in shared_methods])
+    return taus
+
+
+def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return Kendall's tau-b of two rows of numbers, -1 to 1; NaN where one of them has no order, or holds NaN."""
+    numbers = np.array([first, second], dtype=np.float64)
+    return float("nan") if np.isnan(numbers).any() else float(kendall(numbers)[0, 1])

@@ -1,0 +1,276 @@
+"""`camlucida app` as people start and stop it."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from camlucida.cli import main
+
+SMALL = ("--model", "toybox", "--limit", "4")
+
+
+def soon(seconds: float) -> float:
+    """So long on a quiet machine, longer on one with more to do than processors."""
+    return seconds * max(1.0, 1.5 * os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
+    """The command in an empty folder, where it does not get as far as to serve."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CAMLUCIDA_OFFLINE", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def call(*arguments: str) -> Result:
+        with pytest.raises(SystemExit) as stopped:
+            main(["app", *arguments])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return Result(int(stopped.value.code or 0), out, err)
+
+    return call
+
+
+class Started(NamedTuple):
+    process: subprocess.Popen[str]
+    address: str
+    lines: list[str]
+
+    def get(self, path: str = "", **headers: str) -> Any:
+        plain = self.address.partition("?")[0]
+        return urllib.request.urlopen(urllib.request.Request(plain + path, headers=headers), timeout=10)
+
+    def stop(self, how: int = signal.SIGINT) -> float:
+        """How many seconds it took."""
+        began = time.monotonic()
+        self.process.send_signal(how)
+        self.process.wait(60)
+        return time.monotonic() - began
+
+
+@contextmanager
+def started(tmp_path: Path, *arguments: str) -> Iterator[Started]:
+    """The command in a process of its own, once it has said that it can be stopped."""
+    command = [sys.executable, "-m", "camlucida", "app", *SMALL, "--port", "0", *arguments]
+    environment = {**os.environ, "CAMLUCIDA_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        lines: list[str] = []
+        for line in process.stdout:
+            lines.append(line.rstrip("\n"))
+            if line.startswith("Ctrl-C"):
+                break
+        (address,) = [line.removeprefix("→ ") for line in lines if line.startswith("→")]
+        yield Started(process, address, lines)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_it_says_where_it_is_answers_there_and_stops(tmp_path: Path) -> None:
+    with started(tmp_path) as page:
+        assert page.lines[0] == "toybox · toybox, 4 pictures"
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", page.address)
+        assert len(page.lines) == 3
+        assert b"<html" in page.get().read()
+        assert json.load(page.get("api/start"))["models"][0]["name"] == "toybox"
+        assert page.stop() < soon(2)
+        assert page.process.returncode == 130
+        out, err = page.process.communicate()
+        assert (out, err.strip()) == ("", "camlucida: stopped.")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_stops_in_the_middle_of_work(tmp_path: Path) -> None:
+    """Of two that are worked for and two that wait, with and without a stream."""
+    with started(tmp_path) as page:
+        question = {"picture": "s1", "methods": ["rise"], "options": {"n": 4000}, "targets": ["top5"]}
+
+        def ask(accept: str) -> None:
+            request = urllib.request.Request(
+                page.address + "api/explain",
+                json.dumps(question).encode(),
+                {"content-type": "application/json", "accept": accept},
+            )
+            with suppress(OSError):
+                urllib.request.urlopen(request, timeout=60).read()
+
+        asking = [threading.Thread(target=ask, args=(accept,)) for accept in ("*/*", "text/event-stream") * 2]
+        for one in asking:
+            one.start()
+        time.sleep(1)
+        assert page.stop() < soon(2)
+        assert page.process.returncode == 130
+        out, err = page.process.communicate()
+        assert (out, err.strip()) == ("", "camlucida: stopped.")
+        for one in asking:
+            one.join(10)
+
+
+def test_it_ends_quietly_when_it_is_told_to(tmp_path: Path) -> None:
+    with started(tmp_path) as page:
+        assert page.stop(signal.SIGTERM) < soon(2)
+        assert page.process.returncode in (0, -signal.SIGTERM)
+        assert page.process.communicate() == ("", "")
+
+
+def test_for_others_there_is_a_token_which_is_said_once(tmp_path: Path) -> None:
+    with started(tmp_path, "--host", "0.0.0.0") as page:
+        port, token = re.fullmatch(r"http://[^/]+:(\d+)/\?token=([\w-]{32})", page.address).groups()  # type: ignore[union-attr]
+        assert "\n".join(page.lines).count(token) == 1
+        assert "Whoever reaches this machine and has this address can use the page" in page.lines[2]
+        here = page._replace(address=f"http://127.0.0.1:{port}/")
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            here.get("api/start")
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            here.get("api/start", authorization="Bearer guess")
+        assert here.get("api/start", authorization=f"Bearer {token}").status == 200
+        assert here.get("api/start", authorization=f"Bearer {token}", host=f"workstation:{port}").status == 200
+        opened = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        arrived = opened.open(f"http://127.0.0.1:{port}/?token={token}", timeout=10)
+        assert (arrived.status, arrived.geturl()) == (200, f"http://127.0.0.1:{port}/")
+        assert opened.open(f"http://127.0.0.1:{port}/api/start", timeout=10).status == 200
+        page.stop()
+        assert token not in page.process.communicate()[1]
+
+
+def test_a_port_in_use(run: Callable[..., Result]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        began = time.monotonic()
+        code, out, err = run(*SMALL, "--port", str(port))
+    assert (code, out) == (2, "")
+    assert err == (
+        f"camlucida: port {port} of 127.0.0.1 is in use, perhaps by another page. Choose another with --port (0 takes "
+        "any).\n"
+    )
+    assert time.monotonic() - began < soon(2)  # before anything was loaded
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--port", "70000"), "--port 70000 is none: they go from 0 (any free one) to 65535."),
+        (("--port", "0", "--model", "toybo"), "no model 'toybo'. Did you mean 'toybox'?"),
+        (("--port", "0", "--model", "weights.pth"), "weights.pth"),
+        (("--port", "0", "--model", "toybox", "--data", "nowhere"), "no file 'nowhere'"),
+        (("--port", "0", "--model", "toybox", "--data", "empty"), "no pictures in"),
+        (("--port", "0", "--run", "nowhere"), "--run nowhere: there is no such folder."),
+        (("--port", "0", "--limit", "-1"), "-1"),
+    ],
+)
+def test_slips_are_one_sentence(arguments: tuple[str, ...], said: str, run: Callable[..., Result]) -> None:
+    Path("empty").mkdir()
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.network
+def test_a_host_that_there_is_not(run: Callable[..., Result]) -> None:
+    code, _, err = run(*SMALL, "--host", "no such host")
+    assert code == 2
+    assert err == "camlucida: no address 'no such host' is known. Give one of this machine with --host.\n"
+
+
+@pytest.mark.parametrize("package", ["fastapi", "uvicorn"])
+def test_without_the_packages_it_needs(
+    package: str, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = builtins.__import__
+
+    def without(name: str, *rest: Any, **more: Any) -> Any:
+        if name.partition(".")[0] == package:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+        return plain(name, *rest, **more)
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(builtins, "__import__", without)
+    code, _, err = run(*SMALL)
+    assert code == 2
+    assert err == f"camlucida: the page needs the package {package}. Install it with: pip install 'camlucida[web]'\n"
+
+
+def served(monkeypatch: pytest.MonkeyPatch) -> tuple[list[Any], list[str]]:
+    """Instead of serving and opening a browser: what would be served, and which addresses opened."""
+    pages: list[Any] = []
+    opened: list[str] = []
+
+    class Instead:
+        def __init__(self, page: Any, **how: Any) -> None:
+            pages.append(page)
+
+        def run(self, sockets: Any) -> None:
+            pass
+
+    monkeypatch.setattr("camlucida.app.server.server", Instead)
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    return pages, opened
+
+
+def test_the_browser_is_opened_where_that_is_asked_for(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, opened = served(monkeypatch)
+    assert run(*SMALL, "--port", "0").code == 0
+    assert opened == []
+    _, out, _ = run(*SMALL, "--port", "0", "--browser")
+    (address,) = opened
+    assert f"→ {address}" in out
+
+
+def test_a_folder_of_pictures_of_which_none_can_be_read_opens_all_the_same(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each says on the page what is wrong with it."""
+    pages, _ = served(monkeypatch)
+    Path("photos").mkdir()
+    Path("photos/broken.jpg").write_text("no picture")
+    code, out, _ = run("--port", "0", "--model", "toybox", "--data", "photos")
+    assert (code, out.splitlines()[0]) == (0, "toybox · photos, 1 picture")
+    assert [layer.name for layer in pages[0].model(None).layers] == ["layer1", "layer2", "layer3", "layer4"]
+
+
+def test_a_model_that_is_named_twice_is_there_once(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    pages, _ = served(monkeypatch)
+    assert run("--port", "0", "--model", "toybox", "--model", "toybox", "--limit", "4").code == 0
+    assert [model.name for model in pages[0].models] == ["toybox"]
+
+
+def test_without_a_model_the_built_in_ones_are_compared(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served(monkeypatch)
+    _, out, _ = run("--port", "0", "--limit", "2")
+    assert out.splitlines()[0] == "toybox, toybox:vgg, toybox:vit, toybox:cleverhans · toybox, 2 pictures"

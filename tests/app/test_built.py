@@ -1,0 +1,43 @@
+"""What is committed of the front end is what its sources and the API give."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+
+from starlette.testclient import TestClient
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_description_of_the_api_is_current() -> None:
+    spec = importlib.util.spec_from_file_location("describe_api", ROOT / "scripts" / "describe_api.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    kept = (ROOT / "frontend" / "openapi.json").read_text(encoding="utf-8")
+    assert json.loads(kept) == json.loads(module.described()), "make front, and commit what it writes"
+
+
+def test_the_page_needs_no_other_host(client: TestClient) -> None:
+    """Every file that the built page names is in the package, and none of them names an address."""
+    index = client.get("/")
+    assert index.headers["content-type"].startswith("text/html")
+    named = re.findall(r'(?:src|href)="(/[^"]+)"', index.text)
+    assert {"/app.js", "/app.css", "/icon.svg"} <= set(named)
+    for path in named:
+        assert client.get(path).status_code == 200, path
+    static = Path(str(files("camlucida.app") / "static"))
+    for file in static.iterdir():
+        addresses = set(re.findall(r"https?://[^\s\"'`)<>]+", file.read_text(encoding="utf-8")))
+        assert addresses <= {"http://www.w3.org/2000/svg"}, file
+
+
+def test_no_lock_file_records_addresses() -> None:
+    lock = json.loads((ROOT / "frontend" / "package-lock.json").read_text(encoding="utf-8"))
+    assert all("resolved" not in entry for entry in lock["packages"].values())
+    assert sum("integrity" in entry for entry in lock["packages"].values()) > 20

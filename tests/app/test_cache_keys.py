@@ -1,0 +1,262 @@
+"""Nothing that is kept answers another request: every field of every request, every model and every image counts.
+
+For each kind of request there is one that is usual, and for each of its fields another value. The changed request is
+asked of a page that has answered the usual one, and all changed ones before it, and again of the page with its memory
+emptied. Both answers have to be the same, and other than the usual one. A field that is added to a request later fails
+here until it has another value to be asked with.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import BaseModel
+from starlette.testclient import TestClient
+
+from camlucida.app import routes
+from camlucida.app.app import create_app
+from camlucida.app.app_state import Page
+from camlucida.app.caches import Memory
+from camlucida.app.routes import activations, compare, explain, images, study
+from camlucida.app.routes.dataset import runs
+from camlucida.app.routes.trust import common, occlude, stability
+from camlucida.data.open import open_dataset
+from camlucida.models.load import load
+
+
+class Asking(NamedTuple):
+    """A usual request, and another value for each of its fields."""
+
+    path: str
+    schema: type[BaseModel]
+    usual: Mapping[str, Any]
+    others: Mapping[str, Any]
+
+
+def mask(*bits: int) -> dict[str, Any]:
+    packed = base64.b64encode(np.packbits(np.array(bits, np.uint8)).tobytes()).decode()
+    return {"width": 4, "height": 2, "bits": packed}
+
+
+def file(seed: int) -> str:
+    sink = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (80, 96, 3), np.uint8)).save(sink, "PNG")
+    return base64.b64encode(sink.getvalue()).decode()
+
+
+DOUBT = {"picture": "s2", "model": "toybox:vgg", "method": "layer_cam", "layer": "layer2", "target": 0}
+USUAL = {"picture": "s1", "methods": ["finer_cam"], "options": {"n": 2}, "targets": [0]}
+QUESTION = {
+    "picture": "s2", "model": "toybox:vgg", "methods": ["smooth_grad_cam_plusplus"], "layers": ["layer2"],
+    "targets": [1], "score": "probability", "options": {"n": 3},
+}  # fmt: skip
+ASKED: dict[str, Asking] = {
+    "explain": Asking(
+        "/api/explain",
+        explain.Question,
+        {**USUAL, "targets": [0, 1]},
+        {**QUESTION, "targets": [2, 3], "compare": True},
+    ),
+    "explain an image": Asking("/api/explain", explain.Question, {"image": file(0)}, {"image": file(1)}),
+    "panel": Asking(
+        "/api/explain/panel.png",
+        explain.Drawn,
+        USUAL,
+        {**QUESTION, "opacity": 0.2, "colormap": "viridis", "blend": "uniform", "contour": 0.5},
+    ),
+    "arrays": Asking(
+        "/api/explain/map.npz",
+        explain.Question,
+        USUAL,
+        QUESTION,
+    ),
+    "compare": Asking(
+        "/api/compare",
+        compare.Comparing,
+        {"picture": "s1", "methods": ["grad_cam", "hires_cam"]},
+        {
+            "picture": "s2",
+            "models": ["toybox:vgg"],
+            "methods": ["layer_cam"],
+            "layers": ["layer2"],
+            "targets": ["third"],
+            "score": "log_probability",
+        },
+    ),
+    "curves": Asking("/api/curves", common.MapRequest, {"picture": "s1"}, DOUBT),
+    "trust": Asking("/api/trust", common.MapRequest, {"picture": "s1"}, {"target": 0}),  # keyed as curves are, and slow
+    "cover": Asking(
+        "/api/cover",
+        occlude.Covering,
+        {"picture": "s1", "mask": mask(1, 1, 0, 0, 0, 0, 0, 0)},
+        DOUBT | {"mask": mask(0, 0, 1, 0, 0, 0, 0, 1), "fill": "grey", "keep": True},
+    ),
+    "vary": Asking(
+        "/api/vary",
+        stability.Vary,
+        {"picture": "s1", "angle": 5},
+        DOUBT | {"angle": 9, "across": 0.1, "down": 0.1, "blur": 0.02, "light": 0.2, "noise": 0.1},
+    ),
+    "channels": Asking(
+        "/api/channels",
+        activations.ChannelsQuestion,
+        {"picture": "s1"},
+        {
+            "picture": "s2",
+            "model": "toybox:vgg",
+            "layer": "layer2",
+            "target": 0,
+            "score": "probability",
+            "order": "channel",
+            "offset": 3,
+            "count": 2,
+        },
+    ),
+    "strongest": Asking(
+        "/api/channels/top",
+        activations.TopQuestion,
+        {"channel": 0, "pictures": 6},
+        {"model": "toybox:vgg", "layer": "layer2", "channel": 1, "pictures": 7, "seed": 1},
+    ),
+    "look": Asking(
+        "/api/dataset/look",
+        runs.AnalysisRequest,
+        {"count": 100},
+        {"model": "toybox:vgg", "count": 300, "seed": 1, "maps": False},
+    ),
+    "samples": Asking(
+        "/api/samples",
+        images.SampleQuery,
+        {"n": 4, "said": "right"},
+        {"seed": 1, "n": 3, "label": "cat", "said": "wrong", "low": 0.9999, "high": 0.9, "model": "toybox:vgg"},
+    ),
+}
+WRITTEN = {study.making.StudyPlan, study.asking.StudyAnswer}
+"""Never kept: they write to the study."""
+
+
+@pytest.fixture(autouse=True)
+def short_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("camlucida.app.routes.trust.curves.STEPS", 3)
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[TestClient]:
+    page = Page([load("toybox"), load("toybox:vgg")], open_dataset("toybox", count=8))
+    with TestClient(create_app(page), base_url="http://localhost") as client:
+        yield client
+
+
+def answered(site: TestClient, path: str, asked: Mapping[str, Any]) -> Any:
+    """What is answered, but how long it took."""
+    got = site.get(path, params=dict(asked)) if path == "/api/samples" else site.post(path, json=dict(asked))
+    assert got.status_code == 200, got.text
+    if got.headers["content-type"] != "application/json":
+        return got.content
+    told = got.json()
+    told.pop("seconds", None)
+    return told
+
+
+def page_of(site: TestClient) -> Page:
+    """The page that an application serves."""
+    page: Page = site.app.app.state.page  # type: ignore[attr-defined]
+    return page
+
+
+def forget(site: TestClient) -> None:
+    """Empty everything that is kept."""
+    page = page_of(site)
+    page.memory = Memory()
+    page.over._made.clear()
+    for served in page.served.values():
+        served.said.clear()
+
+
+FIELDS = [(name, field) for name, asking_ in ASKED.items() for field in asking_.others]
+
+
+@pytest.mark.parametrize(("name", "field"), FIELDS)
+def test_every_field_counts(site: TestClient, name: str, field: str) -> None:
+    path, _, usual, others = ASKED[name]
+    changed = {**usual, field: others[field]}
+    first = answered(site, path, usual)
+    kept = answered(site, path, changed)
+    forget(site)
+    anew = answered(site, path, changed)
+    assert kept == anew
+    assert kept != first
+
+
+ALIKE = {
+    name: {"picture": "s1", **more}
+    for name, more in {
+        "/api/explain": {}, "/api/explain/record.json": {}, "/api/compare": {"methods": ["grad_cam", "layer_cam"]},
+        "/api/curves": {}, "/api/cover": {"mask": mask(1, 1, 0, 0, 0, 0, 0, 0)}, "/api/vary": {"angle": 5},
+        "/api/channels": {},
+    }.items()
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [*ALIKE, "/api/channels/top", "/api/dataset/look"])
+def test_a_model_with_the_same_weights_is_another_model(path: str) -> None:
+    """One network under two names, with other class names and another default layer."""
+    model = load("toybox")
+    other = dataclasses.replace(model, spec="renamed", labels=tuple(f"kind {i}" for i in range(10)), layer="layer2")
+    page = Page([model, other], open_dataset("toybox", count=6))
+    usual = ALIKE.get(path, {"channel": 1} if path.endswith("top") else {"count": 100})
+    with TestClient(create_app(page), base_url="http://localhost") as client:
+        one, two = (
+            {**usual, **({"models": [name]} if path == "/api/compare" else {"model": name})}
+            for name in (model.name, other.name)
+        )
+        first, kept = answered(client, path, one), answered(client, path, two)
+        forget(client)
+        assert kept == answered(client, path, two)
+        assert kept != first
+
+
+@pytest.mark.parametrize("path", ALIKE)
+def test_the_same_pixels_under_another_name_are_another_image(site: TestClient, path: str) -> None:
+    """A sample of the data set, and an upload that has its pixels."""
+    sink = io.BytesIO()
+    page: Page = page_of(site)
+    page.pictures.sample(1).image.save(sink, "PNG")
+    given = site.post("/api/pictures", params={"name": "mine.png"}, content=sink.getvalue()).json()["id"]
+    answered(site, path, ALIKE[path])
+    kept = answered(site, path, {**ALIKE[path], "picture": given})
+    forget(site)
+    assert kept == answered(site, path, {**ALIKE[path], "picture": given})
+
+
+BODY = '"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/NAME"}'
+
+
+def test_no_field_and_no_request_is_left_out() -> None:
+    for name, (_, schema, _usual, others) in ASKED.items():
+        assert set(others) <= set(schema.model_fields), name
+    for schema in {asking_.schema for asking_ in ASKED.values()}:
+        asked = {field for asking_ in ASKED.values() if issubclass(schema, asking_.schema) for field in asking_.others}
+        assert asked >= set(schema.model_fields), schema
+    app = create_app(Page([load("toybox")], open_dataset("toybox", count=2)))
+    described = json.dumps(TestClient(app, base_url="http://localhost").get("/api/openapi.json").json()["paths"])
+    bodies = {
+        schema
+        for schema in _subclasses(BaseModel)
+        if schema.__module__.startswith(routes.__name__) and BODY.replace("NAME", schema.__name__) in described
+    }
+    assert bodies == {asking_.schema for asking_ in ASKED.values() if asking_.path != "/api/samples"} | WRITTEN
+
+
+def _subclasses(of: type) -> Iterator[type]:
+    for one in of.__subclasses__():
+        yield one
+        yield from _subclasses(one)

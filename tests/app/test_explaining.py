@@ -1,0 +1,214 @@
+"""POST /api/explain and its files, against the library called directly."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+from torch import Tensor, nn
+
+from camlucida import explain
+from camlucida.app.app import create_app
+from camlucida.app.app_state import Page
+from camlucida.app.routes.explain import lane_of
+from camlucida.app.schemas import EncodedMap, unpacked
+from camlucida.attribution.explanation import Explanation
+from camlucida.errors import ModelError
+from camlucida.models.model import Model
+
+
+def ask(client: TestClient, path: str = "", **question: Any) -> Any:
+    return client.post(f"/api/explain{path}", json={"picture": "s2", **question})
+
+
+def library(page: Page, **how: Any) -> Explanation:
+    made = explain(page.models[0], page.pictures.find("s2").image, **how)
+    assert isinstance(made, Explanation)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("question", "how"),
+    [
+        ({}, {}),
+        ({"layers": ["layer2"], "targets": ["1"]}, {"layer": "layer2", "target": 1}),
+        ({"targets": ["2 rather than 5"]}, {"target": "2 rather than 5"}),
+        ({"targets": ["not 3"], "score": "probability"}, {"target": "not 3", "score": "probability"}),
+        ({"methods": ["integrated_gradients"], "options": {"steps": 8}},
+         {"method": "integrated_gradients", "steps": 8}),
+        ({"methods": ["refine(layer_cam)"]}, {"method": "refine(layer_cam)"}),
+    ],
+)  # fmt: skip
+def test_a_map_as_the_library_makes_it(
+    client: TestClient, page: Page, question: dict[str, Any], how: dict[str, Any]
+) -> None:
+    answer, truth = ask(client, **question).json(), library(page, **how)
+    made = answer["maps"][0]
+    found = unpacked(EncodedMap(**made["map"]))[0]
+    np.testing.assert_allclose(found, truth.raw.numpy(), atol=1e-3 * float(truth.raw.abs().max()))
+    assert (made["target"], made["layer"], made["index"]) == (truth.target, truth.layer, truth.index)
+    assert made["score"] == pytest.approx(truth.score, rel=1e-5)
+    assert made["notes"] == pytest.approx(dict(truth.notes), rel=1e-4, abs=1e-6)
+    label = page.data[2].label
+    assert (answer["label"], answer["truth"]) == (page.data.classes[label or 0], label)
+
+
+def test_a_map_of_nothing_says_so(client: TestClient, page: Page) -> None:
+    white = io.BytesIO()
+    Image.new("RGB", (96, 96), "white").save(white, "PNG")
+    image = base64.b64encode(white.getvalue()).decode()
+    for index in range(10):
+        how: dict[str, Any] = {"methods": ["grad_cam"], "targets": [index]}
+        made = client.post("/api/explain", json={"image": image, **how}).json()["maps"][0]
+        truth = explain(page.models[0], Image.new("RGB", (96, 96), "white"), target=index)
+        assert made["remark"] == truth.remark
+        if made["remark"]:
+            assert made["remark"] == "The map is zero everywhere: at this layer nothing speaks for this target."
+            return
+    pytest.fail("no map was zero everywhere: the test says nothing")
+
+
+def test_the_same_pixels_under_two_names(client: TestClient, page: Page) -> None:
+    """A sample that is given again is an upload, not the sample."""
+    sink = io.BytesIO()
+    page.pictures.find("s2").image.save(sink, "PNG")
+    given = client.post("/api/pictures", content=sink.getvalue()).json()["id"]
+    one, other = ask(client).json(), ask(client, picture=given).json()
+    assert (one["picture"], one["name"]) == ("s2", "scene 2")
+    assert (other["picture"], other["name"], other["label"]) == (given, "your picture", None)
+    assert one["maps"][0]["map"] == other["maps"][0]["map"]
+
+
+def test_the_arrays_are_those_of_save(client: TestClient, page: Page, tmp_path: Path) -> None:
+    how: dict[str, Any] = {"layers": ["layer3"], "targets": ["4"]}
+    sent = ask(client, "/map.npz", **how)
+    assert "attachment" in sent.headers["content-disposition"]
+    library(page, layer="layer3", target=4).save(tmp_path / "map.npz")
+    found, truth = np.load(io.BytesIO(sent.content)), np.load(tmp_path / "map.npz")
+    assert sorted(found) == sorted(truth) == ["heatmap", "map", "raw"]
+    for key in truth:
+        assert found[key].dtype == truth[key].dtype
+        np.testing.assert_array_equal(found[key], truth[key])
+
+
+def test_the_record_is_that_of_save(client: TestClient, page: Page, tmp_path: Path) -> None:
+    library(page, layer="layer3").save(tmp_path / "map.npz")
+    found = ask(client, "/record.json", layers=["layer3"]).json()
+    assert found == json.loads((tmp_path / "map.json").read_bytes())
+
+
+def test_the_panel_is_that_of_the_library(client: TestClient, page: Page) -> None:
+    look: dict[str, Any] = {"opacity": 0.7, "colormap": "viridis", "blend": "uniform", "contour": 0.6}
+    sent = ask(client, "/panel.png", **look)
+    assert sent.headers["content-type"] == "image/png"
+    found = np.asarray(Image.open(io.BytesIO(sent.content)))
+    np.testing.assert_array_equal(found, np.asarray(library(page).panel(**look)))
+    assert not np.array_equal(found, np.asarray(library(page).panel()))
+
+
+def test_a_file_writes_nothing_down(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    for path in ("/map.npz", "/record.json", "/panel.png"):
+        assert ask(client, path).status_code == 200
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_file_of_what_was_seen_is_not_made_again(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask(client)
+    monkeypatch.setattr("camlucida.app.routes.explain.explanation_of", lambda *_, **__: pytest.fail("made again"))
+    assert ask(client, "/map.npz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence"),
+    [
+        ({"layers": ["layre4"]}, "no layer 'layre4' in ToyResNet. Did you mean 'layer4'"),
+        ({"targets": ["caat"]}, "no class 'caat' in this model. Did you mean 'cat'?"),
+        ({"targets": ["77"]}, "target 77 needs at least 78 outputs"),
+        ({"methods": ["grad_can"]}, "no method 'grad_can'. Did you mean 'grad_cam'"),
+        ({"methods": ["integrated_gradients"], "options": {"steps": 1e9}}, "steps is 1e+09; the page takes 1 to 500"),
+        ({"methods": ["integrated_gradients"], "options": {"stops": 3}}, "has no option 'stops'"),
+        ({"methods": ["rise"], "options": {"n": 2.5}}, "n is a whole number"),
+        ({"methods": ["rise"], "options": {"n": "many"}}, "n is a whole number"),
+        ({"methods": ["rise"], "options": {"n": None}}, "n is a whole number"),
+        ({"methods": ["rise"], "options": {"n": -3}}, ""),
+        ({"methods": ["rise"], "options": {"batch": 1}}, "has no option 'batch'"),
+        ({"methods": ["rise"], "options": {"target": 1}}, "has no option 'target'"),
+        ({"picture": "s999"}, "The picture s999 is not here (any more)."),
+        ({"picture": "u00ff"}, "The picture u00ff is not here (any more)."),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_said_in_a_sentence(client: TestClient, question: dict[str, Any], sentence: str) -> None:
+    found = ask(client, **question)
+    assert found.status_code in (404, 422), found.text
+    assert sentence in found.json()["detail"]
+
+
+def test_a_file_holds_one_map(client: TestClient) -> None:
+    found = ask(client, "/map.npz", layers=["layer3", "layer4"])
+    assert found.status_code == 422
+    assert found.json()["detail"].startswith("a file holds one map, and this asks for 2")
+
+
+@pytest.mark.parametrize(
+    ("methods", "lane"),
+    [
+        (["grad_cam"], "quick"), (["gradient", "refine(layer_cam)"], "quick"), (["rise"], "long"),
+        (["grad_cam", "score_cam"], "long"), (["smooth(grad_cam, n=4)"], "long"), (["nothing"], "quick"),
+    ],
+)  # fmt: skip
+def test_what_runs_the_network_often_waits_elsewhere(methods: list[str], lane: str) -> None:
+    assert lane_of(methods) == lane
+
+
+def test_models_of_one_name_are_told_apart(page: Page) -> None:
+    """The best.pt of two trainings: neither hides the other."""
+    first, second = page.models
+    both = Page([replace(first, spec="best.pt"), replace(second, spec="best.pt")], page.data)
+    client = TestClient(create_app(both), base_url="http://localhost")
+    assert [model["name"] for model in client.get("/api/start").json()["models"]] == ["best.pt", "best.pt (2)"]
+    for name, model in (("best.pt", first), ("best.pt (2)", second)):
+        answer = ask(client, model=name).json()
+        made = explain(model, page.pictures.find("s2").image)
+        assert isinstance(made, Explanation)
+        assert answer["maps"][0]["model"] == name
+        assert answer["maps"][0]["score"] == pytest.approx(made.score, rel=1e-4)
+
+
+class Fussy(nn.Module):
+    """A network that refuses the first so many pictures."""
+
+    left: ClassVar = [0]
+
+    def __init__(self, refusals: int) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 2, 3)
+        self.left[0] = refusals
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.left[0] -= 1
+        if self.left[0] >= 0:
+            raise ValueError("not this one")
+        scores: Tensor = self.body(x).mean((2, 3))
+        return scores
+
+
+def test_a_network_that_minds_a_picture_does_not_keep_the_page_from_opening(page: Page) -> None:
+    fussy = Page([Model(Fussy(1), page.models[0].preprocessing)], page.data)
+    fussy.warm()
+    assert [layer.name for layer in fussy.model(None).layers] == ["body"]
+
+
+def test_a_network_that_runs_on_nothing_says_so_at_the_start(page: Page) -> None:
+    broken = Page([Model(Fussy(1000), page.models[0].preprocessing)], page.data)
+    with pytest.raises(ModelError, match=r"Fussy: the network cannot run .* ValueError: not this one"):
+        broken.warm()

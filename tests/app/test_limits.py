@@ -1,0 +1,181 @@
+"""What a question may ask for at most: everything that people ask, and nothing that never ends."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from camlucida.app.app_state import Page
+from camlucida.app.request_limits import COMBINATORS, MAPS, check, check_method, check_number
+from camlucida.errors import MethodError
+from camlucida.methods import combinators, methods
+
+
+@pytest.mark.parametrize("name", list(methods()))
+def test_every_method_as_it_is_may_be_asked_for(name: str) -> None:
+    assert check_method(name).name == name
+
+
+@pytest.mark.parametrize("name", list(combinators()))
+def test_every_combinator_as_it_is_may_be_asked_for(name: str) -> None:
+    assert check_method(f"{name}(grad_cam)")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rise(n=4000)", "lime(n=2000, segments=100)", "integrated_gradients(steps=300)", "smooth_grad(n=100)",
+        "smooth(positive(hires_cam), n=50)", "scales(grad_cam, factors=(0.5, 1.0, 2.0))",
+        "smooth(rise(n=500), n=20)", "occlusion(stride=2)", "absolute(smooth(flips(positive(grad_cam))))",
+        "extremal_perturbation(areas=(0.05, 0.1, 0.2), steps=400)", "ablation_cam(infill=-2.5)",
+    ],
+)  # fmt: skip
+def test_what_people_ask(text: str) -> None:
+    assert check_method(text)
+
+
+HOSTILE = {
+    "rise(n=1000000000000)": "rise.*: n is a whole number from 2 to 1000000 .*, not 1000000000000",
+    "rise(n=1" + "0" * 60 + ")": "n is a whole number from 2 to 1000000",
+    "rise(n=-1)": "n is a whole number from 2 .*, not -1",
+    "rise(cells=100000)": "cells is 100000; the page takes 1 to 32",
+    "lime(segments=100000)": "segments is 100000; the page takes 1 to 400",
+    "smooth(grad_cam, n=1000000000)": "smooth: n is a whole number from 1 to 1000000 .*, not 1000000000",
+    "smooth(smooth(smooth(grad_cam, n=100), n=100), n=100)": "would run the network 1,000,000 times",
+    "smooth(rise(n=4000), n=100)": "would run the network 400,000 times; the page does at most 40,000",
+    "positive(" * 5 + "grad_cam" + ")" * 5: f"more than {COMBINATORS} combinators",
+    "positive(" * 30 + "grad_cam" + ")" * 30: "letters",
+    "(" * 150 + ")": "cannot read the method",
+    "scales(grad_cam, factors=(1000000,))": "factors is 1000000; the page takes 0.25 to 2",
+    "scales(grad_cam, factors=(1,1,1,1,1,1,1,1,1))": "factors has 9 values; the page takes at most 8",
+    "extremal_perturbation(areas=(.1,.1,.1,.1,.1,.1,.1,.1,.1))": "areas has 9 values",
+    "extremal_perturbation(steps=100000)": "steps is 100000; the page takes 1 to 800",
+    "occlusion(stride=0)": "stride is a number above 0",
+    "occlusion(stride=0.000001)": "stride is 1e-06",
+    "occlusion(stride=1)": "would run the network 50,176 times",
+    "occlusion(window=-5)": "window is a number above 0 .*, not -5",
+    "eigen_smooth(grad_cam, components=100000)": "components is 100000",
+    "contrast(grad_cam, n=100000)": "contrast: n is 100000",
+    "ablation_cam(infill=1e300)": r"infill is 1e\+300",
+    "smooth_grad(seed=-1)": "seed is a whole number from 0 .*, not -1",
+    "a" * 201: "201 letters; the longest that the page takes has 200",
+    "gradcamm": "no method 'gradcamm'",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_would_never_end_is_refused_with_what_may_be_asked(text: str) -> None:
+    began = time.perf_counter()
+    with pytest.raises(MethodError, match=HOSTILE[text]):
+        check_method(text)
+    assert time.perf_counter() - began < 0.5
+
+
+COUNTS = [
+    (method.name, option) for method in methods().values() for option in ("n", "steps") if option in method.options
+]
+
+
+@pytest.mark.parametrize(("name", "option"), COUNTS)
+def test_every_count_multiplies_the_runs(name: str, option: str) -> None:
+    """100 × 100 runs of one are within the 40,000; five times as many are not, whichever option asks for them."""
+    ones = dict.fromkeys([count for method, count in COUNTS if method == name], 1)
+
+    def asked(**counts: int) -> str:
+        options = ", ".join(f"{key}={value}" for key, value in {**ones, **counts}.items())
+        return f"smooth(smooth({name}({options}), n=100), n=100)"
+
+    if "areas" not in methods()[name].options:  # these count, too: several even where nothing is asked
+        assert check_method(asked())
+    with pytest.raises(MethodError, match="would run the network"):
+        check_method(asked(**{option: 5}))
+
+
+def test_smaller_pictures_have_fewer_windows() -> None:
+    assert check_method("occlusion(stride=1)", side=96)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"n": 10**12}, "rise: n is"),
+        ({"n": float("nan")}, "n is nan"),
+        ({"n": float("inf")}, "n is inf"),
+        ({"n": 1e300}, "n is"),
+        ({"cells": 10**6}, "cells is"),
+        ({"seed": 2**64}, "seed is a huge number"),
+        ({"n": 10**400}, "n is a whole number from 2 to 1000000"),
+    ],
+)
+def test_options_beside_a_method_are_bounded_too(options: dict[str, float], said: str, page: Page) -> None:
+    with pytest.raises(MethodError, match=said):
+        check(page.model(None), ["rise"], options=options)
+
+
+def test_of_several_methods_those_that_have_the_option(page: Page) -> None:
+    check(page.model(None), ["rise", "grad_cam"], options={"n": 4000})
+    with pytest.raises(MethodError, match="smooth_grad: n is 4000; the page takes 1 to 100"):
+        check(page.model(None), ["rise", "smooth_grad"], options={"n": 4000})
+    check(page.model(None), ["grad_cam"], options={"n": 10**9})  # it has none: the library says so
+
+
+def test_words_and_switches_are_the_librarys_business() -> None:
+    for value in ("mean", True, None, "9" * 200):
+        check_number("rise", "infill", value, "mean")
+
+
+@pytest.mark.parametrize(
+    ("how", "maps"),
+    [
+        ({"methods": ["grad_cam"], "targets": ["top144"]}, 144),
+        ({"methods": ["grad_cam"], "targets": ["top145"]}, 145),
+        ({"methods": ["grad_cam"], "targets": ["top999999999999"]}, 999999999999),
+        ({"methods": ["grad_cam"] * 16, "layers": ["all"], "targets": ["top3"]}, 16 * 4 * 3),
+        ({"methods": ["grad_cam"] * 12, "layers": ["all"], "targets": ["top3"]}, 12 * 4 * 3),
+        ({"methods": ["grad_cam"] * 16, "layers": ["layer?"] * 3, "targets": [0]}, 16 * 4 * 3),
+        ({"methods": ["grad_cam", "rise"], "layers": ["all"], "targets": list(range(16))}, (4 + 1) * 16),
+        ({"methods": ["refine(grad_cam)"], "layers": ["all"], "targets": list(range(16))}, 16),
+        ({"methods": ["grad_cam"], "layers": ["no such layer*"]}, 1),
+    ],
+)
+def test_maps_are_counted_before_they_are_made(how: dict[str, list[str]], maps: int, page: Page) -> None:
+    if maps <= MAPS:
+        check(page.model(None), **how)
+    else:
+        with pytest.raises(MethodError, match=f"{maps:,} maps at once are too many for the page; at most 144"):
+            check(page.model(None), **how)
+
+
+@pytest.mark.parametrize(
+    ("path", "question"),
+    [
+        ("/api/trust", {"picture": "s1", "method": "smooth(rise(n=4000), n=100)"}),
+        ("/api/study/make", {"methods": ["grad_cam", "smooth(rise(n=4000), n=100)"]}),
+        ("/api/explain/map.npz", {"picture": "s1", "methods": ["smooth(rise(n=4000), n=100)"]}),
+    ],
+)
+def test_whichever_tab_asks(path: str, question: dict[str, Any], client: TestClient) -> None:
+    refused = client.post(path, json=question)
+    assert refused.status_code == 422
+    assert "would run the network 400,000 times; the page does at most 40,000" in refused.json()["detail"]
+
+
+def test_in_a_grid_it_costs_only_its_own_cells(client: TestClient) -> None:
+    found = client.post("/api/compare", json={"picture": "s1", "methods": ["grad_cam", "smooth(rise(n=4000), n=100)"]})
+    assert found.status_code == 200
+    assert sorted("would run the network" in (cell["error"] or "") for cell in found.json()["cells"]) == [False, True]
+
+
+def test_a_hostile_question_is_answered_at_once(client: TestClient) -> None:
+    for question in (
+        {"methods": ["smooth(rise(n=4000), n=100)"]},
+        {"methods": ["rise"], "options": {"n": 10**12}},
+        {"methods": ["grad_cam"], "layers": ["all"], "targets": ["top1000"]},
+    ):
+        began = time.perf_counter()
+        refused = client.post("/api/explain", json={"picture": "s1", **question})
+        assert (refused.status_code, refused.json()["kind"]) == (422, "MethodError")
+        assert time.perf_counter() - began < 1

@@ -1,0 +1,674 @@
+"""The page behind real sockets: slow and hostile connections, large bodies, pictures that are none, paths."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import io
+import json
+import logging
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from camlucida.app.app_state import Page
+from camlucida.app.http_protocol import Limits, LingeringTransport
+from camlucida.app.jobs import Job
+from camlucida.app.security import HEADERS, SecurityMiddleware
+from camlucida.app.server import Server, address_of, is_loopback, listen, server
+from camlucida.data.open import open_dataset
+from camlucida.errors import CamlucidaError
+from camlucida.models.load import load
+
+SHORT = Limits(head=0.4, unread=0.5, linger=2.0, connections=12)
+HOST = b"Host: localhost\r\n"
+GET = b"GET /api/start HTTP/1.1\r\n" + HOST
+
+
+class Running(NamedTuple):
+    """A server in a thread of its own."""
+
+    port: int
+    server: Server
+    page: Page
+
+    def connect(self, wait: float = 5) -> socket.socket:
+        made = socket.create_connection(("127.0.0.1", self.port))
+        made.settimeout(wait)
+        return made
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@contextlib.contextmanager
+def running(page: Page, limits: Limits = SHORT, token: str = "") -> Iterator[Running]:
+    listening = listen("127.0.0.1", 0)
+    made = server(page, limits=limits, token=token)
+    thread = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    while not made.started:
+        time.sleep(0.005)
+    yield Running(listening.getsockname()[1], made, page)
+    made.should_exit = True
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Running]:
+    with running(Page([load("toybox")], open_dataset("toybox", count=24))) as made:
+        yield made
+
+
+def received(connection: socket.socket) -> bytes:
+    """All until the server closes."""
+    found = b""
+    while piece := connection.recv(1 << 16):
+        found += piece
+    return found
+
+
+def read(raw: bytes) -> Answer:
+    head, _, body = raw.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {key.lower(): value for key, _, value in (line.partition(": ") for line in lines)}
+    return Answer(int(first.split()[1]), headers, body)
+
+
+def asked(site: Running, request: bytes) -> Answer:
+    """A request that ends its connection, and the answer."""
+    with site.connect() as connection:
+        connection.sendall(request)
+        return read(received(connection))
+
+
+def get(site: Running, target: str, *more: bytes) -> Answer:
+    lines = [f"GET {target} HTTP/1.1".encode("latin-1"), b"Host: localhost", b"Connection: close", *more]
+    return asked(site, b"\r\n".join(lines) + b"\r\n\r\n")
+
+
+def post(site: Running, target: str, body: bytes) -> Answer:
+    head = f"POST {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    return asked(site, head.encode() + body)
+
+
+def memory() -> int:
+    """Bytes of this process that are in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def until(true: Callable[[], Any], wait: float = 5) -> None:
+    end = time.monotonic() + wait
+    while not true():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.005)
+
+
+# --- slow and broken connections
+
+
+@pytest.mark.parametrize("begun", [b"G", b"GET / HTTP/1.1\r\n", GET, GET + b"X-A: b\r\n"])
+def test_half_a_head_is_not_waited_for(site: Running, begun: bytes) -> None:
+    began = time.monotonic()
+    answer = asked(site, begun)
+    assert answer.status == 408
+    assert answer.json["detail"] == "The request took too long to arrive."
+    assert HEADERS.items() <= answer.headers.items()
+    assert 0.3 < time.monotonic() - began < 2
+
+
+def test_a_head_that_trickles_is_not_waited_for_either(site: Running) -> None:
+    """Slow-loris: every line in time, all of them never."""
+    with site.connect() as connection:
+        connection.sendall(GET)
+        began, connection_is_open = time.monotonic(), True
+        while connection_is_open and time.monotonic() - began < 3:
+            with contextlib.suppress(TimeoutError):
+                connection.settimeout(0.05)
+                connection_is_open = b"408" not in connection.recv(100)
+            with contextlib.suppress(OSError):
+                connection.sendall(b"X-A: b\r\n")
+        assert time.monotonic() - began < 2
+
+
+def test_the_second_head_of_a_connection_is_not_waited_for_either(site: Running) -> None:
+    with site.connect() as connection:
+        connection.sendall(GET + b"\r\n")
+        until(lambda: b'"version"' in connection.recv(1 << 20, socket.MSG_PEEK))
+        connection.recv(1 << 20)
+        connection.sendall(GET)
+        assert b"408" in received(connection)
+
+
+def test_a_connection_that_says_nothing_is_closed_without_a_word(site: Running) -> None:
+    with site.connect() as connection:
+        assert received(connection) == b""
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"\x00\x01\x02\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(100)),  # TLS
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + HOST + HOST + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + HOST + b"X: a\r\n b\x00\r\n\r\n",
+        b"GET http://evil.example/ HTTP/1.1\r\n" + HOST + b"\r\n",
+        b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n",
+        b"CONNECT evil.example:443 HTTP/1.1\r\n" + HOST + b"\r\n",
+        b"GET /" + b"a" * (1 << 20) + b" HTTP/1.1\r\n" + HOST + b"\r\n",
+        GET + b"X: " + b"a" * (1 << 20) + b"\r\n\r\n",
+        b"POST /api/explain HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
+        b"POST /api/explain HTTP/1.1\r\n" + HOST + b"Content-Length: -1\r\n\r\n{}",
+        b"POST /api/explain HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: gzip\r\n\r\n{}",
+        b"POST /api/explain HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
+        b"POST /api/explain HTTP/1.1\r\n" + HOST + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+)
+def test_what_is_no_request_is_told_so(site: Running, request_: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    answer = asked(site, request_)
+    assert answer.status in (400, 415, 501)
+    assert HEADERS.items() <= answer.headers.items()
+    assert b"Traceback" not in answer.body
+    assert "Traceback" not in caplog.text
+    assert get(site, "/api/start").status == 200
+
+
+def test_an_upgrade_is_not_understood(site: Running) -> None:
+    upgrade = (
+        b"Connection: Upgrade, close",
+        b"Upgrade: websocket",
+        b"Sec-WebSocket-Version: 13",
+        b"Sec-WebSocket-Key: x",
+    )
+    assert get(site, "/api/start", *upgrade).status == 200  # as if it had not been said
+    assert get(site, "/ws", *upgrade).status == 404
+
+
+def test_many_slow_clients_do_not_keep_others_out(site: Running) -> None:
+    """Twelve connections may be open; forty that only begin give way to who asks."""
+    slow = [site.connect() for _ in range(40)]
+    for connection in slow:
+        with contextlib.suppress(OSError):
+            connection.sendall(GET)
+    for _ in range(5):
+        assert get(site, "/api/start").status == 200
+    until(lambda: len(site.server.server_state.connections) <= SHORT.connections)
+    for connection in slow:
+        connection.close()
+    until(lambda: not site.server.server_state.connections)
+
+
+def test_no_more_are_open_than_there_may_be(page: Page) -> None:
+    """Clients that all come in the same turn of the event loop, and long before any of them is late."""
+    with running(page, Limits(head=60, connections=12)) as site:
+        slow = [site.connect() for _ in range(60)]
+        for connection in slow:
+            with contextlib.suppress(OSError):
+                connection.sendall(GET)
+        until(lambda: len(site.server.server_state.connections) == 12)
+        assert get(site, "/api/start").status == 200
+        for connection in slow:
+            connection.close()
+
+
+def test_answers_do_not_wait_for_an_acknowledgement(site: Running) -> None:
+    """Nagle's algorithm is off: with it each answer on an open connection takes 40 ms longer."""
+    with site.connect() as connection:
+        connection.sendall(GET + b"\r\n")
+        until(lambda: b'"version"' in connection.recv(1 << 20, socket.MSG_PEEK))
+        for one in site.server.server_state.connections:
+            accepted = one.transport.get_extra_info("socket")
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_where_all_are_at_work_one_more_is_told_to_come_back(site: Running) -> None:
+    gate = threading.Event()
+
+    def work(job: Job) -> bytes:
+        gate.wait(5)
+        return b"1"
+
+    errands = [site.page.work.lanes["quick"].enter(work, Job()) for _ in range(2)]
+    busy = [site.connect() for _ in range(SHORT.connections)]
+    for connection in busy:
+        connection.sendall(b"GET /api/samples HTTP/1.1\r\n" + HOST + b"\r\n")
+    until(lambda: site.page.work.lanes["quick"].inside == 2 + len(busy))
+    answer = get(site, "/api/start")
+    assert answer.status == 503
+    assert answer.headers["retry-after"] == "5"
+    assert HEADERS.items() <= answer.headers.items()
+    for connection in busy:
+        connection.close()
+    until(lambda: site.page.work.lanes["quick"].inside == 2)  # who left waits no more
+    assert get(site, "/api/start").status == 200
+    gate.set()
+    for errand in errands:
+        errand.answer.result(5)
+
+
+def test_an_answer_that_is_not_fetched_ends_its_connection(site: Running) -> None:
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", site.port))
+        connection.sendall((GET + b"\r\n") * 900)  # pipelined: megabytes of answers
+        until(lambda: site.server.server_state.connections)
+        until(lambda: not site.server.server_state.connections)
+
+
+def test_a_stream_ends_when_its_client_goes(site: Running) -> None:
+    lane = site.page.work.lanes["long"]
+    body = json.dumps({"picture": "s1", "methods": ["rise"], "options": {"n": 4000}}).encode()
+    head = b"POST /api/explain HTTP/1.1\r\n" + HOST + b"Accept: text/event-stream\r\nContent-Type: application/json\r\n"
+    connection = site.connect()
+    connection.sendall(head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    until(lambda: b"event: progress" in connection.recv(1 << 16), 20)
+    assert lane.inside == 1
+    connection.close()
+    assert lane.empty(5)
+
+
+# --- clients that hang up
+
+
+@pytest.fixture
+def logged() -> Iterator[list[logging.LogRecord]]:
+    """All that the server and the page write to the log."""
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = records.append  # type: ignore[method-assign]
+    loggers = [logging.getLogger(name) for name in ("uvicorn.error", "camlucida.app", "asyncio")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    yield records
+    for logger in loggers:
+        logger.removeHandler(handler)
+
+
+def posted(path: str, body: bytes, *more: bytes) -> bytes:
+    head = [f"POST {path} HTTP/1.1".encode(), b"Host: localhost", b"Content-Length: %d" % len(body), *more]
+    return b"\r\n".join(head) + b"\r\n\r\n" + body
+
+
+STREAMED = b"Accept: text/event-stream"
+OF_JSON = b"Content-Type: application/json"
+ONE_MAP = json.dumps({"picture": "s1", "methods": ["grad_cam"]}).encode()
+LEFT = {
+    "upload": posted("/api/pictures", bytes(100_000)),
+    "map": posted("/api/explain", ONE_MAP, OF_JSON),
+    "map, streamed": posted("/api/explain", ONE_MAP, OF_JSON, STREAMED),
+    "comparison, streamed": posted("/api/compare", ONE_MAP, OF_JSON, STREAMED),
+    "file": posted("/api/explain/panel.png", ONE_MAP, OF_JSON),
+    "verdict": posted("/api/trust", b'{"picture": "s1"}', OF_JSON, STREAMED),
+    "samples": GET.replace(b"start", b"samples") + b"\r\n",
+    "static": GET.replace(b"api/start", b"app.js") + b"\r\n",
+    "body for nobody": posted("/nowhere", bytes(100_000)),
+}
+
+
+@pytest.mark.parametrize("how", ["closed", "reset"])
+@pytest.mark.parametrize("what", LEFT)
+def test_a_client_that_hangs_up_leaves_no_trace(
+    site: Running, what: str, how: str, logged: list[logging.LogRecord]
+) -> None:
+    """At any moment: in the head, in the body, as soon as all is said, when the answer begins."""
+    request = LEFT[what]
+    head = request.index(b"\r\n\r\n") + 4
+    for said in (head // 2, head, (head + len(request)) // 2, len(request), len(request)):
+        with site.connect() as connection:
+            if how == "reset":
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(request[:said])
+            if said == len(request):
+                with contextlib.suppress(OSError):
+                    connection.recv(1)
+    until(lambda: not site.server.server_state.connections)
+    assert site.page.work.empty(10)
+    assert [record.getMessage() for record in logged] == []
+
+
+def test_a_connection_that_was_reset_meanwhile_is_let_go() -> None:
+    """What the event loop does not know yet: the kernel refuses to close a half of it."""
+    aborted: list[bool] = []
+
+    class Reset:
+        def write_eof(self) -> None:
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+        def abort(self) -> None:
+            aborted.append(True)
+
+        def is_closing(self) -> bool:
+            return bool(aborted)
+
+    async def close() -> LingeringTransport:
+        closing = LingeringTransport(Reset(), SHORT, lambda: True)  # type: ignore[arg-type]
+        closing.close()
+        return closing
+
+    assert asyncio.run(close()).aborted
+    assert aborted == [True]
+
+
+# --- bodies
+
+
+def chunked(path: bytes) -> bytes:
+    return b"POST " + path + b" HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def test_an_endless_upload_is_refused_while_it_comes_and_its_sender_can_read_why(site: Running) -> None:
+    """50 MB in chunks: a 413 that arrives, though the client does not stop sending."""
+    before = memory()
+    piece, most = b"80000\r\n" + bytes(0x80000) + b"\r\n", [0]
+    with site.connect(10) as connection:
+        connection.sendall(chunked(b"/api/pictures"))
+        for _ in range(100):
+            connection.sendall(piece)
+            most[0] = max(most[0], memory() - before)
+        connection.sendall(b"0\r\n\r\n")
+        answer = read(received(connection))
+    assert answer.status == 413
+    assert answer.json["detail"] == "That is more than 25 MB. Make the picture smaller."
+    assert answer.headers["connection"] == "close"
+    assert most[0] < 90 << 20  # the 25 MB, once more where they are joined, and what is on its way
+
+
+def test_a_length_that_is_too_large_is_refused_before_it_comes(site: Running) -> None:
+    head = b"POST /api/pictures HTTP/1.1\r\n" + HOST + b"Expect: 100-continue\r\nContent-Length: 50000000\r\n\r\n"
+    answer = asked(site, head)
+    assert answer.status == 413  # and no 100 before
+
+
+def test_a_body_that_nobody_reads_is_not_waited_for(site: Running) -> None:
+    with site.connect() as connection:
+        connection.sendall(b"POST /nowhere HTTP/1.1\r\n" + HOST + b"Content-Length: 1000\r\n\r\n12")
+        answer = read(received(connection))
+    assert answer.status in (404, 405)
+
+
+def test_a_body_that_stops_coming(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[SecurityMiddleware] = []
+    init = SecurityMiddleware.__init__
+
+    def impatient(self: SecurityMiddleware, *args: Any, **options: Any) -> None:
+        init(self, *args, **options, patience=0.2)
+        made.append(self)
+
+    monkeypatch.setattr(SecurityMiddleware, "__init__", impatient)
+    with running(page) as site:
+        for rest in (b"", b'{"pic'):
+            head = (
+                b"POST /api/explain HTTP/1.1\r\n"
+                + HOST
+                + b"Content-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+            )
+            answer = asked(site, head + rest)
+            assert (answer.status, answer.headers["connection"]) == (408, "close")
+        assert get(site, "/api/start").status == 200
+    assert made[0].held == 0
+
+
+# --- pictures that are none
+
+
+def png(width: int, height: int) -> bytes:
+    """A whole PNG of one colour, a few kilobytes for a million pixels."""
+
+    def part(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    packer = zlib.compressobj(9)
+    row = bytes(1 + width // 8)
+    content = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + part(b"IDAT", content) + part(b"IEND", b"")
+
+
+def test_a_bomb_is_refused_before_it_goes_off(site: Running) -> None:
+    """200 megapixels in 25 kB: they would be 600 MB."""
+    bomb = png(20_000, 10_000)
+    assert len(bomb) < 60_000
+    post(site, "/api/pictures", png(80, 80))
+    before, began = memory(), time.monotonic()
+    answer = post(site, "/api/pictures", bomb)
+    took = time.monotonic() - began
+    assert answer.status == 422
+    assert "200 megapixels; the limit is 40" in answer.json["detail"]
+    assert took < 1
+    assert memory() - before < 8 << 20
+
+
+def encoded(kind: str, **how: Any) -> bytes:
+    sink = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(sink, kind, **how)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "empty"),
+        (encoded("JPEG")[:700], "cut off"),
+        (encoded("PNG")[:700], "cut off"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(1000), "no picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "SVG"),
+        (b"<!doctype html><script>alert(1)</script>", "HTML"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n(id) run\n", "PostScript"),
+        (b"\xc5\xd0\xd3\xc6" + bytes(60) + b"%!PS-Adobe-3.0 EPSF-3.0\n", "no picture"),  # EPS with a preview
+        (b"%PDF-1.7\n", "PDF"),
+        (b"\x00\x00\x00\x18ftypheic" + bytes(100), "HEIC"),
+        (b"PK\x03\x04" + bytes(100), "ZIP"),
+        (b"\x1f\x8b" + bytes(100), "gzip"),
+        (b"push graphic-context\nfill 'url(https://evil.example/x.jpg\"|id\")'\n", "text"),  # ImageTragick
+        (os.urandom(5000), "no picture"),
+    ],
+)
+def test_what_is_no_picture_is_refused_with_a_sentence(site: Running, content: bytes, said: str) -> None:
+    answer = post(site, "/api/pictures", content)
+    assert answer.status == 422
+    assert answer.json["kind"] == "ImageError"
+    assert said in answer.json["detail"]
+    assert len(answer.json["detail"]) < 300
+
+
+def test_nothing_that_is_given_is_written_to_disk(
+    site: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also not for a moment: every file that is opened to be written while it is received, decoded and explained."""
+    written: list[Any] = []
+
+    def hook(event: str, args: Any) -> None:
+        if (
+            watching
+            and event == "open"
+            and (
+                (isinstance(args[1], str) and set(args[1]) & set("wax+")) or (isinstance(args[2], int) and args[2] & 3)
+            )
+        ):
+            written.append(args)
+        elif watching and event in ("os.mkdir", "os.rename", "tempfile.mkstemp", "shutil.copyfile"):
+            written.append((event, args))
+
+    watching = True
+    sys.addaudithook(hook)
+    try:
+        large = encoded("BMP") + bytes(20 << 20)  # more than a form parser would keep in memory
+        assert post(site, "/api/pictures", large).status == 200
+        given = post(site, "/api/pictures", encoded("PNG")).json["id"]
+        body = json.dumps({"picture": given}).encode()
+        head = b"POST /api/explain HTTP/1.1\r\n" + HOST + b"Connection: close\r\nContent-Type: application/json\r\n"
+        assert asked(site, head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body).status == 200
+        assert get(site, f"/api/pictures/{given}").status == 200
+    finally:
+        watching = False
+    assert written == []
+
+
+# --- paths
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/../../../../../etc/passwd",
+        "/..%2f..%2f..%2f..%2fetc%2fpasswd",
+        "/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+        "/%252e%252e%252f%252e%252e%252fetc/passwd",
+        "/..%5c..%5cetc%5cpasswd",
+        "/..\\..\\etc\\passwd",
+        "/assets/../../app.py",
+        "/assets/..%2f..%2fapp.py",
+        "/.../.../app.py",
+        "//etc/passwd",
+        "/%2fetc/passwd",
+        "/%2f%2fetc/passwd",
+        "/\\etc\\passwd",
+        "/C:\\Windows\\win.ini",
+        "/file:///etc/passwd",
+        "/index.html%00.png",
+        "/%00",
+        "/%ff%fe",
+        "/%c0%ae%c0%ae/%c0%ae%c0%ae/etc/passwd",
+        "/" + "a" * 5000,
+        "/" + "a/" * 2000,
+        "/index.html/../../app.py",
+        "/.git/config",
+        "/api/../../etc/passwd",
+        "/api/pictures/..%2f..%2fetc%2fpasswd",
+        "/api/pictures/%2fetc%2fpasswd",
+        "/api/pictures/s1%00",
+        "/api/pictures/s1/../../../app.py",
+        "/api/pictures/s-1",
+        "/api/pictures/s1.png",
+        "/api/pictures/s" + "9" * 30,
+        "/api/pictures/s99999999999",
+        "/api/pictures/uffff",
+        "/api/pictures/%F0%9D%9F%8F",
+        "/api/pictures/s%D9%A1",
+    ],
+)
+def test_no_path_leads_out(site: Running, target: str) -> None:
+    answer = get(site, target)
+    assert answer.status in (400, 404, 422)
+    assert b"root:" not in answer.body
+    assert b"create_app" not in answer.body
+    assert answer.json["detail"]
+
+
+def test_links_in_the_folder_of_the_front_end_are_not_followed_out_of_it(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    static = tmp_path / "static"
+    static.mkdir()
+    (tmp_path / "secret.txt").write_text("secret")
+    (static / "index.html").write_text("<!doctype html>")
+    (static / "inside.txt").write_text("inside")
+    (static / "link.txt").symlink_to(tmp_path / "secret.txt")
+    (static / "folder").symlink_to(tmp_path)
+    monkeypatch.setattr("camlucida.app.app.files", lambda name: tmp_path)
+    with running(page) as site:
+        assert get(site, "/inside.txt").body == b"inside"
+        for target in ("/link.txt", "/folder/secret.txt", "/folder/", "/"):
+            answer = get(site, target)
+            assert answer.status == (200 if target == "/" else 404)
+            assert b"secret" not in answer.body
+
+
+# --- where it listens
+
+
+def test_addresses() -> None:
+    assert [is_loopback(host) for host in ("localhost", "127.0.0.1", "127.9.9.9", "::1")] == [True] * 4
+    assert [is_loopback(host) for host in ("0.0.0.0", "::", "192.168.1.5", "example.org", "")] == [False] * 5
+    assert address_of("127.0.0.1", 8790) == "http://127.0.0.1:8790/"
+    assert address_of("::1", 8790) == "http://[::1]:8790/"
+    assert address_of("192.168.1.5", 8790, "abc") == "http://192.168.1.5:8790/?token=abc"
+    assert address_of("0.0.0.0", 1, "abc") == f"http://{socket.gethostname()}:1/?token=abc"
+
+
+def test_why_it_cannot_listen() -> None:
+    with listen("127.0.0.1", 0) as one:
+        port = one.getsockname()[1]
+        with pytest.raises(CamlucidaError, match=f"port {port} of 127.0.0.1 is in use, .* Choose another with --port"):
+            listen("127.0.0.1", port)
+    with pytest.raises(CamlucidaError, match="--port 70000 is none"):
+        listen("127.0.0.1", 70000)
+    with pytest.raises(CamlucidaError, match="--port -1 is none"):
+        listen("127.0.0.1", -1)
+
+
+@pytest.mark.parametrize("host", ["no such host", "a" * 300, "127.0.0.1.1.1", "\ud800"])
+@pytest.mark.network
+def test_a_host_that_there_is_not(host: str) -> None:
+    with pytest.raises(CamlucidaError, match="is known"):
+        listen(host, 0)
+
+
+@pytest.mark.network
+def test_a_host_that_is_another_machine() -> None:
+    with pytest.raises(CamlucidaError, match=r"203\.0\.113\.7 is no address of this machine"):
+        listen("203.0.113.7", 0)
+
+
+def test_the_sixth_version_of_the_protocol(page: Page) -> None:
+    try:
+        listening = listen("::1", 0)
+    except CamlucidaError:
+        pytest.skip("no IPv6 on this machine")
+    made = server(page, host="::1")
+    thread = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    until(lambda: made.started)
+    port = listening.getsockname()[1]
+    with socket.create_connection(("::1", port)) as connection:
+        connection.sendall(f"GET /api/start HTTP/1.1\r\nHost: [::1]:{port}\r\nConnection: close\r\n\r\n".encode())
+        assert read(received(connection)).status == 200
+    made.should_exit = True
+    thread.join(10)
+
+
+def test_work_that_goes_on_does_not_hold_a_server_up_that_stops(page: Page) -> None:
+    with running(page) as site:
+        body = json.dumps({"picture": "s1", "methods": ["rise"], "options": {"n": 4000}}).encode()
+        connections = []
+        for accept in (b"*/*", b"text/event-stream"):
+            connection = site.connect()
+            head = b"POST /api/explain HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\nAccept: " + accept
+            connection.sendall(head + f"\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            connections.append(connection)
+        connections.append(site.connect())  # idle
+        slow = site.connect()
+        slow.sendall(GET)
+        connections.append(slow)
+        until(lambda: site.page.work.lanes["long"].inside == 2)
+        began = time.monotonic()
+        site.server.should_exit = True
+        until(lambda: not site.server.server_state.connections)
+        assert time.monotonic() - began < 3
+        assert all(b"Stopped." in received(connection) for connection in connections[:2])  # told, not cut off
+        for connection in connections:
+            connection.close()
+        assert page.work.empty(5)

@@ -1,0 +1,488 @@
+"""The queue: no place is lost whatever clients do, what nobody waits for ends, and errors become sentences."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from starlette.testclient import TestClient
+
+from camlucida.app import jobs
+from camlucida.app.app import create_app
+from camlucida.app.app_state import Page
+from camlucida.app.jobs import (
+    Cancelled,
+    EventStream,
+    Job,
+    JobQueue,
+    JobQueues,
+    NotFound,
+    QueueFull,
+    TooLong,
+    answer,
+    failed,
+)
+from camlucida.app.schemas import Failure
+from camlucida.errors import ImageError, ModelError
+
+PATIENCE = 5
+
+
+class Gate:
+    """Work that goes on until it is let go; `begun` counts."""
+
+    def __init__(self, tick: bool = True) -> None:
+        self.begun, self.ended = 0, 0
+        self.open = threading.Event()
+        self._tick = tick
+
+    def __call__(self, job: Job) -> bytes:
+        self.begun += 1
+        try:
+            while not self.open.wait(0.002):
+                if self._tick:
+                    job.tick(0, 1)
+            return b'"done"'
+        finally:
+            self.ended += 1
+
+
+def until(true: Callable[[], Any]) -> None:
+    """Waits for it."""
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.002)
+
+
+class Client:
+    """A client of `answer` without a server: it can go away."""
+
+    def __init__(self, page: Any, task: Any, *, stream: bool = False, lane: Any = "quick") -> None:
+        self.left = asyncio.Event()
+        self.sent: list[Any] = []
+        self.page, self.task, self.lane = page, task, lane
+        self.accept = b"text/event-stream" if stream else b"*/*"
+
+    async def __call__(self) -> None:
+        from fastapi import Request
+
+        app = type("App", (), {"state": type("State", (), {"page": self.page})()})()
+        scope = {
+            "type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": [(b"accept", self.accept)],
+            "app": app, "asgi": {"spec_version": "2.3"},
+        }  # fmt: skip
+        response = await answer(Request(scope, self.receive), self.task, self.lane)
+        await response(scope, self.receive, self.send)
+
+    async def receive(self) -> Any:
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Any) -> None:
+        self.sent.append(message)
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(m.get("body", b"") for m in self.sent)
+
+
+class Fake:
+    """Of a page only its work."""
+
+    def __init__(self, *lane: Any) -> None:
+        self.work = JobQueues(quick=lane or (2, 3, 60.0))
+
+    @property
+    def lane(self) -> JobQueue:
+        return self.work.lanes["quick"]
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    made = Gate()
+    yield made
+    made.open.set()
+
+
+def test_as_many_work_as_there_are_workers_the_others_wait_and_one_more_is_refused(gate: Gate) -> None:
+    lane = JobQueue(2, 3, 60)
+    errands = [lane.enter(gate, Job()) for _ in range(5)]
+    until(lambda: gate.begun == 2)
+    with pytest.raises(QueueFull):
+        lane.enter(gate, Job())
+    assert (lane.inside, gate.begun) == (5, 2)
+    gate.open.set()
+    assert [errand.answer.result(PATIENCE) for errand in errands] == [b'"done"'] * 5
+    assert lane.empty(PATIENCE)
+
+
+def test_in_the_order_in_which_they_came() -> None:
+    lane, order = JobQueue(1, 20, 60), []
+    errands = [lane.enter(lambda job, i=i: order.append(i) or b"", Job()) for i in range(20)]  # type: ignore[misc]
+    for errand in errands:
+        errand.answer.result(PATIENCE)
+    assert order == list(range(20))
+
+
+def test_who_leaves_the_queue_never_runs_and_makes_room(gate: Gate) -> None:
+    lane = JobQueue(1, 1, 60)
+    lane.enter(gate, Job())
+    until(lambda: gate.begun == 1)
+    waits = Gate()
+    errand = lane.enter(waits, Job())
+    errand.cancel()
+    with pytest.raises(Cancelled):
+        errand.answer.result(0)
+    other = lane.enter(lambda job: b"1", Job())
+    gate.open.set()
+    assert other.answer.result(PATIENCE) == b"1"
+    assert waits.begun == 0
+
+
+def test_a_cancelled_question_is_not_kept_in_memory(gate: Gate) -> None:
+    """Or clients that upload, wait and leave would fill it."""
+    import gc
+    import weakref
+
+    class Upload:
+        def __call__(self, job: Job) -> bytes:
+            return b""
+
+    lane, upload = JobQueue(1, 1, 60), Upload()
+    lane.enter(gate, Job())
+    errand = lane.enter(upload, Job())
+    errand.cancel()
+    seen = weakref.ref(upload)
+    del errand, upload
+    gc.collect()
+    assert seen() is None
+
+
+def test_work_that_nobody_waits_for_ends_at_its_next_word_and_only_then_gives_its_place_back() -> None:
+    lane, gate = JobQueue(1, 0, 60), Gate(tick=False)
+    errand = lane.enter(gate, Job())
+    until(lambda: gate.begun == 1)
+    errand.cancel()
+    with pytest.raises(Cancelled):  # the client is told at once
+        errand.answer.result(0)
+    assert lane.inside == 1  # but the network is still at it
+    with pytest.raises(QueueFull):
+        lane.enter(gate, Job())
+    assert not lane.empty(0.01)
+    gate._tick = True
+    assert lane.empty(PATIENCE)
+
+
+def test_work_that_takes_too_long_is_stopped_with_a_sentence() -> None:
+    lane = JobQueue(1, 0, 0.05)
+    errand = lane.enter(Gate(), Job())
+    with pytest.raises(TooLong, match=r"longer than 0\.05 seconds"):
+        errand.answer.result(PATIENCE)
+    assert failed(errand.answer.exception(0) or Exception())[0] == 422
+
+
+def test_time_in_the_queue_does_not_count() -> None:
+    lane, gate = JobQueue(1, 1, 0.2), Gate(tick=False)
+    lane.enter(gate, Job())
+
+    def quick(job: Job) -> bytes:
+        job.tick(1, 1)
+        return b"1"
+
+    errand = lane.enter(quick, Job())
+    time.sleep(0.3)
+    gate.open.set()
+    assert errand.answer.result(PATIENCE) == b"1"
+
+
+def test_threads_end_when_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "IDLE", 0.01)
+    lane = JobQueue(2, 2, 60)
+    for _ in range(3):
+        assert lane.enter(lambda job: b"1", Job()).answer.result(PATIENCE) == b"1"
+        until(lambda: lane._threads == 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_place_is_lost_however_clients_come_and_go(seed: int) -> None:
+    """Four hundred clients, JSON and streams, each patient or not; at the end nobody is inside, and it still works."""
+    draw, page, inside, most = random.Random(seed), Fake(2, 6, 60.0), [0], [0]
+    lock = threading.Lock()
+
+    def task(job: Job) -> bytes:
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        try:
+            for step in range(draw.randint(0, 4)):
+                time.sleep(0.0005)
+                job.tick(step, 4)
+            if draw.random() < 0.1:
+                raise RuntimeError("a fault")
+            return b"1"
+        finally:
+            with lock:
+                inside[0] -= 1
+
+    async def one() -> str:
+        client = Client(page, task, stream=draw.random() < 0.5)
+        await asyncio.sleep(draw.random() * 0.2)
+        asking = asyncio.create_task(client())
+        how = draw.random()
+        if how < 0.3:
+            await asyncio.sleep(draw.random() * 0.01)
+            client.left.set()
+        elif how < 0.5:
+            await asyncio.sleep(draw.random() * 0.01)
+            asking.cancel()
+        try:
+            await asyncio.wait_for(asking, PATIENCE)
+        except (QueueFull, Cancelled, RuntimeError) as error:
+            return type(error).__name__
+        except asyncio.CancelledError:
+            return "cancelled"
+        return "answered"
+
+    async def all_() -> list[str]:
+        return await asyncio.gather(*(one() for _ in range(400)))
+
+    ends = asyncio.run(all_())
+    assert {"answered", "Busy", "cancelled"} <= set(ends)
+    assert page.lane.empty(PATIENCE)
+    assert (page.lane.inside, inside[0]) == (0, 0)
+    assert most[0] == 2
+    assert page.lane.enter(lambda job: b"1", Job()).answer.result(PATIENCE) == b"1"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_goes_while_it_waits_or_is_worked_for(stream: bool, gate: Gate) -> None:
+    page, waits = Fake(1, 1, 60.0), Gate()
+
+    async def go() -> None:
+        first, second = Client(page, gate, stream=stream), Client(page, waits, stream=stream)
+        one = asyncio.create_task(first())
+        while gate.begun == 0:
+            await asyncio.sleep(0.002)
+        two = asyncio.create_task(second())
+        while page.lane.inside < 2:
+            await asyncio.sleep(0.002)
+        second.left.set()
+        await asyncio.wait([two])
+        assert page.lane.inside == 1
+        first.left.set()
+        await asyncio.wait([one])
+        while gate.ended == 0:
+            await asyncio.sleep(0.002)
+
+    asyncio.run(asyncio.wait_for(go(), PATIENCE))
+    assert page.lane.empty(PATIENCE)
+    assert (gate.begun, waits.begun) == (1, 0)
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/event-stream"])
+def test_a_full_queue_is_a_503_before_anything_is_sent(accept: str, client: TestClient, page: Page, gate: Gate) -> None:
+    lane = page.work.lanes["quick"]
+    errands = [lane.enter(gate, Job()) for _ in range(lane.room)]
+    refused = client.post("/api/explain", json={"picture": "s1"}, headers={"accept": accept})
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"] == "2"
+    assert refused.headers["content-type"] == "application/json"
+    assert refused.json() == {"kind": "Busy", "detail": "Too many are asking at once. Try again in a few seconds."}
+    gate.open.set()
+    for errand in errands:
+        errand.answer.result(PATIENCE)
+    assert client.post("/api/explain", json={"picture": "s1"}).status_code == 200
+
+
+def events(body: bytes) -> list[tuple[str, Any]]:
+    found = []
+    for block in body.decode().strip().split("\n\n"):
+        if not block.startswith(":"):
+            name, data = block.split("\n")
+            found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    return found
+
+
+def streamed(task: Any, **how: Any) -> bytes:
+    client = Client(Fake(1, 1, 60.0), task, stream=True)
+    asyncio.run(asyncio.wait_for(client(), PATIENCE))
+    return client.body
+
+
+def test_a_stream_says_all_that_was_said_and_then_the_result() -> None:
+    def task(job: Job) -> bytes:
+        job.tick(1, 2)
+        job.send("part", {"n": 1})
+        job.send("part", Failure(kind="a", detail="b"))
+        job.tick(2, 2)
+        return b'{"all": 3}'
+
+    assert events(streamed(task)) == [
+        ("progress", {"done": 1, "total": 2}),
+        ("part", {"n": 1}),
+        ("part", {"kind": "a", "detail": "b"}),
+        ("progress", {"done": 2, "total": 2}),
+        ("result", {"all": 3}),
+    ]
+
+
+def test_a_stream_ends_with_the_error_and_no_trace(caplog: pytest.LogCaptureFixture) -> None:
+    def task(job: Job) -> bytes:
+        raise KeyError("secret")
+
+    ((name, told),) = events(streamed(task))
+    assert (name, told["kind"]) == ("error", "Fault")
+    assert "secret" not in json.dumps(told)
+    assert "secret" in caplog.text
+
+
+def test_what_is_no_json_is_an_error_of_the_task_not_half_a_stream(caplog: pytest.LogCaptureFixture) -> None:
+    def task(job: Job) -> bytes:
+        job.send("part", {"n": float("nan")})
+        return b"1"
+
+    assert [name for name, _ in events(streamed(task))] == ["error"]
+
+
+def test_a_stream_with_nothing_to_say_says_so(monkeypatch: pytest.MonkeyPatch, gate: Gate) -> None:
+    monkeypatch.setattr(jobs, "BEAT", 0.01)
+    gate._tick = False
+    threading.Timer(0.1, gate.open.set).start()
+    body = streamed(gate)
+    assert body.startswith(b": still at it\n\n")
+    assert body.endswith(b'event: result\ndata: "done"\n\n')
+
+
+def test_who_reads_slowly_gets_the_last_of_the_progress_and_holds_other_events_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs, "UNREAD", 4)
+    loop = asyncio.new_event_loop()
+    feed, said = EventStream(loop), []
+    for done in range(1000):
+        feed.say("progress", {"done": done})
+    assert [json.loads(content) for _, content in feed.take()] == [{"done": 999}]
+
+    def speak() -> None:
+        for n in range(6):
+            feed.say("part", {"n": n})
+            said.append(n)
+
+    speaker = threading.Thread(target=speak)
+    speaker.start()
+    until(lambda: len(said) == 3)
+    time.sleep(0.05)
+    assert len(said) == 3
+    assert [json.loads(c)["n"] for _, c in feed.take()] == [0, 1, 2, 3]
+    speaker.join(PATIENCE)
+    assert said == list(range(6))
+    feed.close()
+    with pytest.raises(Cancelled):
+        feed.say("part", {})
+    loop.close()
+
+
+def test_a_server_that_stops_ends_all(gate: Gate) -> None:
+    page = Fake(1, 2, 60.0)
+
+    async def go() -> list[Any]:
+        clients = [Client(page, gate), Client(page, gate), Client(page, gate, stream=True)]
+        asking = [asyncio.create_task(client()) for client in clients]
+        while page.lane.inside < 3:
+            await asyncio.sleep(0.002)
+        page.work.stop()
+        ends = await asyncio.wait_for(asyncio.gather(*asking, return_exceptions=True), PATIENCE)
+        assert events(clients[2].body)[-1] == ("error", {"kind": "Cancelled", "detail": "Stopped."})
+        return ends
+
+    ends = asyncio.run(go())
+    assert [type(end) for end in ends] == [Cancelled, Cancelled, type(None)]
+    assert page.work.empty(PATIENCE)
+
+
+def from_(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (QueueFull(), 503, "Busy"),
+        (NotFound("The picture is gone."), 404, "Missing"),
+        (Cancelled(), 499, "Cancelled"),
+        (ImageError("no picture."), 422, "ImageError"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory"), 500, "Fault"),
+        (torch.OutOfMemoryError("CUDA out of memory."), 500, "Fault"),
+        (MemoryError(), 500, "Fault"),
+        (from_(ModelError("the network cannot run"), RuntimeError("CUDA out of memory")), 500, "Fault"),
+        (from_(ModelError("the network cannot run"), RuntimeError("sizes differ")), 422, "ModelError"),
+        (ZeroDivisionError("division by zero"), 500, "Fault"),
+    ],
+)
+def test_errors_become_sentences(error: Exception, status: int, kind: str) -> None:
+    found, told = failed(error)
+    assert (found, told.kind) == (status, kind)
+    if status == 500:
+        assert "alloc" not in told.detail
+        assert told.detail.endswith((".", "details."))
+
+
+def test_half_a_letter_from_a_client_can_still_be_sent() -> None:
+    _, told = failed(ImageError("no class '\ud800'."))
+    assert told.model_dump_json() == '{"kind":"ImageError","detail":"no class \'?\'."}'
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/event-stream"])
+@pytest.mark.parametrize(
+    ("raised", "status", "said"),
+    [
+        (RuntimeError("weights are broken"), 422, "weights are broken"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"), 500, "not enough"),
+    ],
+)
+def test_a_broken_network_answers_with_the_librarys_sentence(
+    accept: str, raised: Exception, status: int, said: str, page: Page, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = page.model(None).model.network
+
+    class Broken(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise raised
+
+    page.warm()
+    network.conv1 = Broken()
+    with TestClient(create_app(page), base_url="http://localhost") as client:
+        told = client.post("/api/explain", json={"picture": "s1"}, headers={"accept": accept})
+    if accept == "*/*":
+        assert told.status_code == status
+        assert said in told.json()["detail"]
+    else:
+        assert told.status_code == 200
+        (name, failure) = events(told.content)[-1]
+        assert name == "error"
+        assert said in failure["detail"]
+    assert "Traceback" not in told.text
+    assert ("a request failed" in caplog.text) is False
+
+
+def test_a_fault_of_ours_is_one_sentence_and_one_trace(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fault(*_: Any) -> None:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr("camlucida.app.routes.explain.answered", fault)
+    told = client.post("/api/explain", json={"picture": "s1"})
+    assert told.status_code == 500
+    assert told.json()["detail"] == "Something went wrong on our side; the terminal has the details."
+    assert caplog.text.count("ZeroDivisionError: secret") == 1
+    assert told.headers["content-security-policy"]

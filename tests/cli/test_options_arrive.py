@@ -1,0 +1,655 @@
+"""Every option of every command arrives where it belongs, with the value that was typed.
+
+The commands are walked, so that a new option without a line in `LINES` fails. Each line is run twice, with and without
+its options, while the library functions it names are recorded: with the option the value arrives, without it does not.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import camlucida
+from camlucida.attribution.request import AttributionRequest
+from camlucida.cli import main
+from camlucida.cli.commands import app
+from camlucida.data import toybox
+from camlucida.data.datasets import ToyboxDataset
+from camlucida.data.toybox import Toybox
+from camlucida.evaluation import evaluate
+from camlucida.user_study import Study, make_study
+
+LOAD = "camlucida.models.load.load"
+OPEN = "camlucida.data.open.open_dataset"
+SPREAD = "camlucida.data.datasets.spread"
+WRITE = "camlucida._files.write_picture"
+PRINTED = "printed"
+"""Instead of a function: what the command prints."""
+
+Arrival = tuple[str, str, Any]
+"""The library function, its argument, and the value that arrives, or a function that tells whether a value is it."""
+
+
+@dataclass(frozen=True)
+class OptionCase:
+    """A command line, the words that are added to it, and where each option arrives.
+
+    stop      the function at which the command is ended: nothing after it is needed
+    required  options that have no default, so that the line without them says the same
+    """
+
+    base: str
+    words: str
+    arrivals: Mapping[str, Arrival | list[Arrival]]
+    stop: str = ""
+    required: frozenset[str] = field(default_factory=frozenset)
+
+
+def given(*names: str) -> frozenset[str]:
+    return frozenset(names)
+
+
+def direct(function: str, **values: Any) -> dict[str, Arrival]:
+    """Options that arrive under their own names."""
+    return {name: (function, name, value) for name, value in values.items()}
+
+
+def in_out(path: Any) -> bool:
+    """Whether a path lies in the folder `out`."""
+    return Path(path).parts[0] == "out"
+
+
+def named(*parts: str) -> Callable[[Any], bool]:
+    """Whether a path has these parts, in this order."""
+    return lambda path: all(part in str(path) for part in parts)
+
+
+EACH = "camlucida.attribution.explain.each_explained"
+TRUST = "camlucida.reliability.trust_each"
+ACTIVATIONS, TOP = "camlucida.features.activations.activations", "camlucida.features.top_images.top_pictures"
+CONCEPTS, CONCEPTS_SAVED = "camlucida.features.concepts.concepts", "camlucida.features.concepts.Concepts.save"
+EVALUATE, REPORT = "camlucida.evaluation.evaluate", "camlucida.report.report"
+REOPENED = "camlucida.cli.report.reopened"
+TRAIN, SANITY, MAKE = "camlucida.training.train", "camlucida.sanity_checks.sanity", "camlucida.user_study.make_study"
+MISTAKES, EMBED, FILM = (f"camlucida.analysis.{name}" for name in ("mistakes", "embed", "film"))
+SHEET = "camlucida.cli.data.class_sheet"
+PAGE, LISTEN, SERVE = "camlucida.app.app_state.Page", "camlucida.app.server.listen", "camlucida.app.server.serve"
+LOOK = "--opacity 0.25 --colormap jet --blend uniform"
+MODEL = "--model toybox:vgg --arch resnet18 --trust-code --labels names.txt"
+ONE, FOLDER = ["pets.png"], ["shots"]
+
+
+def look(function: str) -> dict[str, Arrival]:
+    return direct(function, opacity=0.25, colormap="jet", blend="uniform")
+
+
+def model(argument: str = "toybox:vgg") -> dict[str, Arrival]:
+    return {
+        "model": (LOAD, "spec", argument),
+        "arch": (LOAD, "arch", "resnet18"),
+        "trust_code": (LOAD, "trust_code", True),
+        "labels": (LOAD, "labels", Path("names.txt")),
+    }
+
+
+def requested(holds: Callable[[AttributionRequest], bool]) -> Arrival:
+    """Something about the request that `explain` makes."""
+    return (EACH, "request", holds)
+
+
+LINES: dict[str, list[OptionCase]] = {
+    "explain": [
+        OptionCase("explain pets.png", MODEL, model(), stop=LOAD),
+        OptionCase(
+            "explain pets.png --model toybox",
+            "--target cat --layer layer3 --method smooth_grad_cam_plusplus --score probability --option seed=5 "
+            "--precision bf16 --batch 3",
+            {
+                "images": (EACH, "images", [Path("pets.png")]),
+                "target": requested(lambda request: request.targets == ["cat"]),
+                "layer": requested(lambda request: request.layers == ["layer3"]),
+                "method": requested(lambda request: request.methods[0][0].name == "smooth_grad_cam_plusplus"),
+                "score": requested(lambda request: request.score == "probability"),
+                "option": requested(lambda request: request.methods[0][1].get("seed") == 5),
+                "precision": requested(lambda request: request.run_options.precision == "bf16"),
+                "batch": requested(lambda request: request.run_options.batch_size == 3),
+            },
+            stop=EACH,
+            required=given("images"),
+        ),
+        OptionCase(
+            "explain pets.png --model toybox --method grad_cam,layer_cam",
+            f"{LOOK} --maps --panels --compare --output out",
+            {
+                **look("camlucida.attribution.explanation_set.Explanations.save"),
+                "output": ("camlucida.attribution.explanation_set.Explanations.save", "path", Path("out/pets.png")),
+                "maps": ("camlucida.attribution.explanation_set.Explanations.save", "path", named(".npz")),
+                "panels": (
+                    "camlucida.attribution.explanation.Explanation.save",
+                    "path",
+                    named("pets", "layer_cam", ".png"),
+                ),
+                "compare": (WRITE, "path", named("pets-disagreement.png")),
+            },
+        ),
+    ],
+    "trust": [
+        OptionCase("trust pets.png", MODEL, model(), stop=LOAD),
+        OptionCase(
+            "trust pets.png --model toybox",
+            "--target cat --layer layer3 --method layer_cam --transforms 32 --seed 7",
+            {
+                "images": (TRUST, "images", [Path("pets.png")]),
+                **direct(TRUST, target="cat", layer="layer3", method="layer_cam", seed=7),
+                "transforms": (TRUST, "n_transforms", 32),
+            },
+            stop=TRUST,
+            required=given("images"),
+        ),
+        OptionCase(
+            "trust pets.png --model toybox --transforms 32",
+            f"{LOOK} --output out",
+            {
+                **look("camlucida.reliability.Trust.save"),
+                "output": ("camlucida.reliability.Trust.save", "path", Path("out/pets-trust.png")),
+            },
+        ),
+    ],
+    "activations": [
+        OptionCase("activations pets.png", MODEL, model(), stop=LOAD),
+        OptionCase(
+            "activations pets.png --model toybox",
+            f"--target cat --layer layer3 --sort-by channel --top 3 {LOOK} --output out",
+            {
+                "images": (ACTIVATIONS, "image", Path("pets.png")),
+                **direct(ACTIVATIONS, target="cat", layer="layer3"),
+                "sort_by": (ACTIVATIONS, "by", "channel"),
+                **look("camlucida.features.activations.Activations.save"),
+                "top": ("camlucida.features.activations.Activations.save", "n", 3),
+                "output": ("camlucida.features.activations.Activations.save", "path", in_out),
+            },
+            required=given("images"),
+        ),
+        OptionCase(
+            "activations pets.png --model toybox",
+            f"--channel 2 --layer layer3 --top 1 {LOOK} --output out",
+            {
+                "images": (TOP, "images", [Path("pets.png")]),
+                **direct(TOP, channel=2, layer="layer3"),
+                "top": [(TOP, "n", 1), ("camlucida.features.top_images.TopPictures.save", "n", 1)],
+                **look("camlucida.features.top_images.TopPictures.save"),
+                "output": ("camlucida.features.top_images.TopPictures.save", "path", in_out),
+            },
+            required=given("images"),
+        ),
+    ],
+    "concepts": [
+        OptionCase("concepts pets.png", MODEL, model(), stop=LOAD),
+        OptionCase(
+            "concepts pets.png --model toybox",
+            "--layer layer3 --concepts 2 --seed 5 --top 3 --opacity 0.25 --maps --output out",
+            {
+                "images": (CONCEPTS, "images", [Path("pets.png")]),
+                **direct(CONCEPTS, layer="layer3", k=2, seed=5),
+                "top": (CONCEPTS_SAVED, "n", 3),
+                "opacity": (CONCEPTS_SAVED, "opacity", 0.25),
+                "maps": (CONCEPTS_SAVED, "path", named(".npz")),
+                "output": (CONCEPTS_SAVED, "path", in_out),
+            },
+            required=given("images"),
+        ),
+    ],
+    "evaluate": [
+        OptionCase("evaluate toybox", MODEL, model(), stop=LOAD),
+        OptionCase(
+            "evaluate toybox",
+            "--model toybox:vgg --method grad_cam,layer_cam --metrics gini,entropy --layer a,b --no-controls "
+            "--target label --limit 7 --seed 11 --output out",
+            {
+                "data": (OPEN, "spec", "toybox"),
+                "method": (EVALUATE, "methods", ["grad_cam", "layer_cam"]),
+                **direct(EVALUATE, metrics=["gini", "entropy"], layer=["a", "b"]),
+                **direct(EVALUATE, controls=(), target="label"),
+                "limit": [(EVALUATE, "limit", 7), (OPEN, "count", 7)],
+                "seed": [(EVALUATE, "seed", 11), (OPEN, "seed", 11)],
+                "output": (EVALUATE, "out", Path("out")),
+            },
+            stop=EVALUATE,
+            required=given("data"),
+        ),
+        OptionCase(
+            "evaluate shots",
+            "--boxes boxes.csv --split train",
+            direct(OPEN, boxes=Path("boxes.csv"), split="train"),
+            stop=OPEN,
+        ),
+        OptionCase(
+            "evaluate toybox",
+            "--recipe cam-vs-gradcam",
+            {
+                "recipe": [
+                    (EVALUATE, "compared", (("cam", "grad_cam"),)),
+                    (EVALUATE, "metrics", ["box_iou", "max_box_acc", "pointing", "energy"]),
+                ]
+            },
+            stop=EVALUATE,
+        ),
+        OptionCase(
+            "evaluate toybox --limit 1 --metrics entropy --no-controls --output out",
+            "--report page.html",
+            {"report": (REPORT, "path", Path("page.html"))},
+            stop=REPORT,
+        ),
+    ],
+    "report": [
+        OptionCase(
+            "report run",
+            "--no-pictures --output page.html",
+            {
+                "run": (REPORT, "evaluation", lambda evaluation: evaluation.path == Path("run")),
+                "pictures": (REPORT, "model", None),
+                "output": (REPORT, "path", Path("page.html")),
+            },
+            stop=REPORT,
+            required=given("run"),
+        ),
+        OptionCase("report run", "--trust-code", {"trust_code": (REOPENED, "trust_code", True)}, stop=REOPENED),
+    ],
+    "train": [
+        OptionCase(
+            "train toybox",
+            "--arch toybox:vgg --output out --epochs 3 --batch-size 5 --lr 0.3 --optimizer adamw --momentum 0.7 "
+            "--weight-decay 0.02 --schedule cosine --warmup 0.5 --train gradual --head gap --weights w.safetensors "
+            "--no-pretrained --size 40 --augment flip,crop --label-smoothing 0.1 --class-weights balanced "
+            "--precision bf16 --patience 4 --val 0.4 --boxes boxes.csv --limit 9 --keep-epochs "
+            "--tensorboard --trust-code --device cpu --seed 13",
+            {
+                "output": (TRAIN, "out", Path("out")),
+                **direct(TRAIN, data="toybox", arch="toybox:vgg", epochs=3, batch_size=5, lr=0.3, optimizer="adamw"),
+                **direct(TRAIN, momentum=0.7, weight_decay=0.02, schedule="cosine", warmup=0.5, train="gradual"),
+                **direct(TRAIN, head="gap", weights=Path("w.safetensors"), pretrained=False, size=40),
+                **direct(TRAIN, augment=("flip", "crop"), label_smoothing=0.1, class_weights="balanced"),
+                **direct(TRAIN, precision="bf16", patience=4, val=0.4, boxes=Path("boxes.csv"), limit=9),
+                **direct(TRAIN, keep_epochs=True, tensorboard=True, trust_code=True, device="cpu", seed=13),
+            },
+            stop=TRAIN,
+            required=given("data"),
+        ),
+    ],
+    "sanity": [
+        OptionCase("sanity pets.png", MODEL, model(), stop=LOAD),
+        OptionCase(
+            "sanity toybox",
+            "--methods grad_cam,cam --checks smooth,independent --layer layer3 --seeds 2 --limit 3 --seed 5",
+            {
+                "images": (SANITY, "images", lambda images: all(isinstance(image, Image.Image) for image in images)),
+                **direct(SANITY, methods=["grad_cam", "cam"], checks=["smooth", "independent"], layer="layer3"),
+                **direct(SANITY, seeds=2),
+                "limit": [(SANITY, "images", lambda images: len(images) == 3), (OPEN, "count", 3)],
+                "seed": (OPEN, "seed", 5),
+            },
+            stop=SANITY,
+            required=given("images"),
+        ),
+        OptionCase(
+            "sanity shots",
+            "--limit 1 --seed 5",
+            {
+                "limit": [(SPREAD, "limit", 1), (SANITY, "images", lambda images: len(images) == 1)],
+                "seed": (SPREAD, "seed", 5),
+            },
+            stop=SANITY,
+        ),
+        OptionCase(
+            "sanity pets.png --seeds 1 --checks random_logit",
+            "--output out",
+            {"output": (WRITE, "path", Path("out/sanity.png"))},
+            stop=WRITE,
+        ),
+    ],
+    "study make": [
+        OptionCase("study make pets.png --methods cam,grad_cam", MODEL, model(), stop=LOAD),
+        OptionCase(
+            "study make pets.png --methods cam,grad_cam --model toybox",
+            "--layer layer3 --target cat --pairs 4 --ratings 2 --seed 5 --output out",
+            {
+                "images": (MAKE, "images", [Path("pets.png")]),
+                "output": (MAKE, "folder", Path("out")),
+                **direct(MAKE, methods=["cam", "grad_cam"], layer="layer3", target="cat", pairs=4, ratings=2, seed=5),
+            },
+            stop=MAKE,
+            required=given("images", "methods"),
+        ),
+    ],
+    "study results": [
+        OptionCase(
+            "study results study",
+            "--evaluation run --output table.csv",
+            {
+                "folder": ("camlucida.user_study.results", "study", lambda study: study.path.parent == Path("study")),
+                "evaluation": ("camlucida.user_study.results", "evaluation", lambda e: e and e.path == Path("run")),
+                "output": ("camlucida.user_study.PreferenceResults.save", "path", Path("table.csv")),
+            },
+            required=given("folder"),
+        ),
+    ],
+    "mistakes": [
+        OptionCase("mistakes toybox", MODEL, model(), stop=LOAD),
+        OptionCase("mistakes shots", "--boxes boxes.csv", direct(OPEN, boxes=Path("boxes.csv")), stop=OPEN),
+        OptionCase(
+            "mistakes toybox",
+            "--method layer_cam --layer layer3 --no-maps --limit 3 --seed 5 --output out",
+            {
+                "data": (OPEN, "spec", "toybox"),
+                "output": (MISTAKES, "out", Path("out")),
+                **direct(MISTAKES, method="layer_cam", layer="layer3", maps=False),
+                "limit": [(MISTAKES, "limit", 3), (OPEN, "count", 3)],
+                "seed": [(MISTAKES, "seed", 5), (OPEN, "seed", 5)],
+            },
+            stop=MISTAKES,
+            required=given("data"),
+        ),
+        OptionCase(
+            "mistakes toybox --model toybox:permuted --limit 4 --no-maps",
+            "--top 2",
+            {
+                "top": [
+                    ("camlucida.analysis.Mistakes.save", "n", 2),
+                    ("camlucida.report.mistakes_page.mistakes_report", "errors", 2),
+                ]
+            },
+        ),
+    ],
+    "embed": [
+        OptionCase("embed toybox", MODEL, model(), stop=LOAD),
+        OptionCase("embed shots", "--boxes boxes.csv", direct(OPEN, boxes=Path("boxes.csv")), stop=OPEN),
+        OptionCase(
+            "embed toybox",
+            "--way pca --perplexity 4 --limit 3 --seed 5 --output out",
+            {
+                "data": (OPEN, "spec", "toybox"),
+                "output": (EMBED, "out", Path("out")),
+                **direct(EMBED, way="pca", perplexity=4.0),
+                "limit": [(EMBED, "limit", 3), (OPEN, "count", 3)],
+                "seed": [(EMBED, "seed", 5), (OPEN, "seed", 5)],
+            },
+            stop=EMBED,
+            required=given("data"),
+        ),
+        OptionCase(
+            "embed shots --way pca",
+            "--near cat.png",
+            {"near": ("camlucida.analysis.Embedding.save", "pictures", ["cat.png"])},
+            stop="camlucida.analysis.Embedding.save",
+        ),
+    ],
+    "film": [
+        OptionCase(
+            "film shots --checkpoints toybox",
+            "--checkpoints toybox:vgg --arch resnet18 --trust-code --method layer_cam --layer layer3 --target predicted "
+            "--limit 1 --seed 5",
+            {
+                "data": (OPEN, "spec", "shots"),
+                "checkpoints": (FILM, "models", ["toybox", "toybox:vgg"]),
+                **direct(
+                    FILM, arch="resnet18", trust_code=True, method="layer_cam", layer="layer3", target="predicted"
+                ),
+                "limit": [(SPREAD, "limit", 1), (OPEN, "count", 1)],
+                "seed": [(SPREAD, "seed", 5), (OPEN, "seed", 5)],
+            },
+            stop=FILM,
+            required=given("data"),
+        ),
+        OptionCase(
+            "film shots --checkpoints toybox", "--boxes boxes.csv", direct(OPEN, boxes=Path("boxes.csv")), stop=OPEN
+        ),
+        OptionCase(
+            "film shots --checkpoints toybox --limit 1",
+            "--output out",
+            {"output": ("camlucida.analysis.Film.save", "path", Path("out/film.png"))},
+            stop="camlucida.analysis.Film.save",
+        ),
+    ],
+    "data check": [
+        OptionCase(
+            "data check shots",
+            "--split train --boxes boxes.csv",
+            direct(OPEN, split="train", boxes=Path("boxes.csv")),
+            stop=OPEN,
+        ),
+        OptionCase(
+            "data check toybox",
+            "--pictures 1 --seed 5 --limit 1 --output out",
+            {
+                "path": (OPEN, "spec", "toybox"),
+                "limit": (OPEN, "count", 1),
+                "seed": [(OPEN, "seed", 5), (SHEET, "seed", 5)],
+                "pictures": (SHEET, "n_images", 1),
+                "output": (WRITE, "path", Path("out/classes.png")),
+            },
+            required=given("path"),
+        ),
+    ],
+    "app": [
+        OptionCase("app --port 0", MODEL, model(), stop=LOAD),
+        OptionCase(
+            "app --model toybox --port 0 --data shots",
+            "--boxes boxes.csv",
+            direct(OPEN, boxes=Path("boxes.csv")),
+            stop=OPEN,
+        ),
+        OptionCase(
+            "app --model toybox --port 0",
+            "--data toybox:2 --limit 2 --seed 5 --run run --study study",
+            {
+                "data": (OPEN, "spec", "toybox:2"),
+                "limit": (OPEN, "count", 2),
+                "seed": (OPEN, "seed", 5),
+                "run": (PAGE, "runs", (Path("run"),)),
+                "study": (PAGE, "study", Path("study")),
+            },
+            stop=PAGE,
+        ),
+        OptionCase(
+            "app --model toybox --limit 1",
+            "--host localhost --port 0 --browser",
+            {
+                "host": [(LISTEN, "host", "localhost"), (SERVE, "host", "localhost")],
+                "port": (LISTEN, "port", 0),
+                "browser": (SERVE, "browser", True),
+            },
+            stop=SERVE,
+        ),
+    ],
+    "demo": [
+        OptionCase(
+            "demo",
+            "--seed 9 --output out",
+            {
+                "seed": ("camlucida.data.toybox.scene", "seed", 9),
+                "output": ("camlucida.attribution.explanation.Explanation.save", "path", Path("out/1-cat.png")),
+            },
+            stop="camlucida.attribution.explanation.Explanation.save",
+        ),
+    ],
+    "layers": [
+        OptionCase(
+            "layers resnet18",
+            "--arch toybox --trust-code",
+            {"arch": (LOAD, "arch", "toybox"), "trust_code": (LOAD, "trust_code", True)},
+            stop=LOAD,
+        ),
+        OptionCase("layers", "toybox", {"model": (LOAD, "spec", "toybox")}, stop=LOAD),
+        OptionCase(
+            "layers toybox",
+            "--size 48 --depth 1",
+            {
+                "size": (PRINTED, "text", lambda text: "3×48×48 input" in text),
+                "depth": (PRINTED, "text", lambda text: "layer4" in text and "layer4.0" not in text),
+            },
+        ),
+    ],
+    "models": [
+        OptionCase("models", "--search resnet1", {"search": (PRINTED, "text", lambda text: "vgg" not in text)}),
+    ],
+}
+
+
+def commands(of: Any = app, path: tuple[str, ...] = ()) -> Iterator[tuple[str, list[str]]]:
+    """Every command, and the names of its options in Python."""
+    if path and of.default_command is not None:
+        yield " ".join(path), [argument.field_info.name for argument in of.assemble_argument_collection()]
+    for name in of:
+        if not name.startswith("-"):
+            yield from commands(of[name], (*path, name))
+
+
+COMMANDS = dict(commands())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_has_a_case(command: str) -> None:
+    known = {option for line in LINES.get(command, []) for option in line.arrivals}
+    assert set(COMMANDS[command]) - known == set(), "these options may be ignored: add where they arrive"
+    assert known - set(COMMANDS[command]) == set(), "there are no such options"
+
+
+def test_no_case_is_of_another_command() -> None:
+    assert set(LINES) == set(COMMANDS)
+    for command, lines in LINES.items():
+        assert all(line.base.startswith(command) for line in lines)
+
+
+class _Stopped(BaseException):
+    """The command came to the function at which it was to be ended."""
+
+
+@pytest.fixture(scope="module")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images, labels and boxes."""
+    for module in pkgutil.walk_packages(camlucida.__path__, "camlucida."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)  # a module first imported below would keep a recorder for good
+    folder = tmp_path_factory.mktemp("furnished")
+    pets = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
+    pets.save(folder / "pets.png")
+    (folder / "shots").mkdir()
+    for number, kind in enumerate(("cat", "dog", "key", "boat"), start=5):
+        toybox.scene(number, kinds=[kind], size=96).picture().save(folder / "shots" / f"{kind}.png")
+    (folder / "names.txt").write_text("\n".join(f"class {i}" for i in range(10)))
+    (folder / "boxes.csv").write_text("file,x0,y0,x1,y1\ncat.png,1,2,30,40\n")
+    return folder
+
+
+def _add(folder: Path, name: str) -> None:
+    """An evaluation or an answered study, made when a line names it first."""
+    if name == "run" and not (folder / name).exists():
+        source = {"data": "toybox", "count": 1, "boxes": None, "model": "toybox", "arch": None, "labels": None}
+        both = {"methods": ["cam", "grad_cam"], "metrics": ["entropy"]}
+        evaluate("toybox", ToyboxDataset(Toybox(1)), **both, out=folder / name, source=source)  # type: ignore[arg-type]
+    if name == "study" and not (folder / name).exists():
+        study: Study = make_study(folder / name, "toybox", [folder / "pets.png"], methods=["cam", "grad_cam"])
+        for trial in study.trial_order("anna"):
+            study.record_answer(trial, "anna", 1)
+
+
+@dataclass
+class Recorded:
+    """What library functions were called with."""
+
+    calls: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def has(self, arrival: Arrival) -> bool:
+        function, argument, expected = arrival
+        values = [call[argument] for call in self.calls.get(function, []) if argument in call]
+        return any(_is(value, expected) for value in values)
+
+
+def _is(value: Any, expected: Any) -> bool:
+    if callable(expected):
+        return bool(expected(value))
+    return type(value) is type(expected) and bool(value == expected)
+
+
+Runner = Callable[[OptionCase, str], Recorded]
+
+
+@pytest.fixture
+def run(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Runner:
+    monkeypatch.setenv("CAMLUCIDA_OFFLINE", "1")
+
+    def call(line: OptionCase, words: str) -> Recorded:
+        folder = tmp_path / ("with" if words != line.base else "without")
+        folder.mkdir()
+        for word in words.split()[1:]:
+            _add(furnished, word)
+        for entry in furnished.iterdir():
+            (folder / entry.name).symlink_to(entry)
+        recorded = Recorded()
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            arrivals = [a for value in line.arrivals.values() for a in (value if isinstance(value, list) else [value])]
+            for name in {function for function, _, _ in arrivals} - {PRINTED} | ({line.stop} - {""}):
+                _record(name, recorded, patch, stop=name == line.stop)
+            with pytest.raises((SystemExit, _Stopped)) as ended:
+                main(words.split())
+        text, errors = capsys.readouterr()
+        recorded.calls[PRINTED] = [{"text": text}]
+        if line.stop and words != line.base:
+            assert ended.type is _Stopped, f"never came to {line.stop}: {text}{errors}"
+        if not line.stop:
+            assert ended.type is SystemExit
+            assert getattr(ended.value, "code", None) in (0, 1), errors  # 1: there is something to tell about the data
+        return recorded
+
+    return call
+
+
+def _record(name: str, recorded: Recorded, patch: pytest.MonkeyPatch, *, stop: bool) -> None:
+    """Put a recorder in the place of a function, a method or a class."""
+    home, _, attribute = name.rpartition(".")
+    owner = importlib.import_module(home) if home.rpartition(".")[2].islower() else _class(home)
+    original = getattr(owner, attribute)
+    signature = inspect.signature(original)
+
+    @functools.wraps(original, updated=())
+    def record(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        arguments = dict(bound.arguments)
+        for parameter in signature.parameters.values():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                arguments |= arguments.pop(parameter.name)
+        recorded.calls.setdefault(name, []).append(arguments)
+        if stop:
+            raise _Stopped
+        return original(*args, **kwargs)
+
+    patch.setattr(owner, attribute, record)
+
+
+def _class(name: str) -> Any:
+    home, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(home), attribute)
+
+
+@pytest.mark.parametrize(
+    "line", [pytest.param(line, id=f"{command} {i}") for command in LINES for i, line in enumerate(LINES[command])]
+)
+def test_options_arrive(line: OptionCase, run: Runner) -> None:
+    with_options = run(line, f"{line.base} {line.words}")
+    without = run(line, line.base)
+    for option, value in line.arrivals.items():
+        for arrival in value if isinstance(value, list) else [value]:
+            assert with_options.has(arrival), f"{option} does not arrive at {arrival[0]}, {arrival[1]}"
+            if option not in line.required:
+                assert not without.has(arrival), f"{option}: {arrival[1]} is the same without it: choose another value"
