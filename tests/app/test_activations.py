@@ -154,7 +154,7 @@ def peaks(page: Page, layer: str, indices: list[int]) -> torch.Tensor:
     return torch.stack([cl.activations(model, page.data[i].image, layer=layer).maps.amax((1, 2)) for i in indices])
 
 
-def test_top_pictures_by_brute_force(client: TestClient, page: Page, counted: list[str]) -> None:
+def test_top_images_by_brute_force(client: TestClient, page: Page, counted: list[str]) -> None:
     true = peaks(page, "layer3", list(range(24)))
     for channel in (0, 7, 30, 71):
         found = top(client, layer="layer3", channel=channel)

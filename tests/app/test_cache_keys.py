@@ -139,7 +139,7 @@ ASKED: dict[str, Asking] = {
         {"seed": 1, "n": 3, "label": "cat", "said": "wrong", "low": 0.9999, "high": 0.9, "model": "toybox:vgg"},
     ),
 }
-WRITTEN = {study.making.StudyPlan, study.asking.StudyAnswer}
+WRITTEN = {study.create.StudyPlan, study.questions.StudyAnswer}
 """Never kept: they write to the study."""
 
 

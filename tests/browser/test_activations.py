@@ -152,7 +152,7 @@ def test_a_channel_by_keyboard_and_by_link(
     screenshot(page, "activations-channel")
 
 
-def test_its_top_pictures(tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]) -> None:
+def test_its_top_images(tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]) -> None:
     page = tab("#activations?picture=s3&layer=layer3&activations.channel=7")
     page.wait_for_selector(OVER)
     page.get_by_role("button", name="Find them").click()

@@ -136,7 +136,7 @@ def test_network_is_unmodified(model: Any) -> None:
 # --- the pictures of a channel
 
 
-def test_top_pictures_by_hand(model: Any) -> None:
+def test_top_images_by_hand(model: Any) -> None:
     scenes = [toybox.scene(seed, size=96).picture() for seed in range(6)]
     result = cl.top_images(model, scenes, channel=5, layer="layer4", n=4)
     peaks = [float(by_hooks(model, scene, "layer4", 0)[0][5].max()) for scene in scenes]

@@ -30,7 +30,7 @@ from camlucida.user_study import Study, make_study
 
 LOAD = "camlucida.models.load.load"
 OPEN = "camlucida.data.open.open_dataset"
-SPREAD = "camlucida.data.datasets.spread"
+SPREAD = "camlucida.data.datasets.sample_indices"
 WRITE = "camlucida._files.write_picture"
 PRINTED = "printed"
 """Instead of a function: what the command prints."""
@@ -75,7 +75,7 @@ def named(*parts: str) -> Callable[[Any], bool]:
 
 EACH = "camlucida.attribution.explain.each_explained"
 TRUST = "camlucida.reliability.trust_each"
-ACTIVATIONS, TOP = "camlucida.features.activations.activations", "camlucida.features.top_images.top_pictures"
+ACTIVATIONS, TOP = "camlucida.features.activations.activations", "camlucida.features.top_images.top_images"
 CONCEPTS, CONCEPTS_SAVED = "camlucida.features.concepts.concepts", "camlucida.features.concepts.Concepts.save"
 EVALUATE, REPORT = "camlucida.evaluation.evaluate", "camlucida.report.report"
 REOPENED = "camlucida.cli.report.reopened"
@@ -185,9 +185,9 @@ LINES: dict[str, list[OptionCase]] = {
             {
                 "images": (TOP, "images", [Path("pets.png")]),
                 **direct(TOP, channel=2, layer="layer3"),
-                "top": [(TOP, "n", 1), ("camlucida.features.top_images.TopPictures.save", "n", 1)],
-                **look("camlucida.features.top_images.TopPictures.save"),
-                "output": ("camlucida.features.top_images.TopPictures.save", "path", in_out),
+                "top": [(TOP, "n", 1), ("camlucida.features.top_images.TopImages.save", "n", 1)],
+                **look("camlucida.features.top_images.TopImages.save"),
+                "output": ("camlucida.features.top_images.TopImages.save", "path", in_out),
             },
             required=given("images"),
         ),

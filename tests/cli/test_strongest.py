@@ -1,4 +1,4 @@
-"""Does one look at each picture give for every channel what `top_pictures` finds by looking again?"""
+"""Does one look at each picture give for every channel what `top_images` finds by looking again?"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def model() -> Any:
 
 
 @pytest.mark.parametrize("layer", ["layer1", "layer4"])
-def test_it_agrees_with_top_pictures_for_every_channel(model: Any, layer: str) -> None:
+def test_it_agrees_with_top_images_for_every_channel(model: Any, layer: str) -> None:
     images: list[Any] = [*SCENES[:4], b"broken", *SCENES[4:], SCENES[2], SCENES[0]]  # some are equal
     result = channel_top_images(model, images, layer=layer, n=5)
     for channel in range(result.channels):

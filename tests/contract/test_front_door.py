@@ -96,7 +96,7 @@ CALLS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "mistakes": lambda folder: {"model": MODEL, "data": scenes(), "out": folder / "mistakes"},
     "open_dataset": lambda _: {"spec": "toybox", "count": 2},
     "sanity": lambda _: {"model": MODEL, "images": [IMAGE], "checks": ["random_logit"], "seeds": 1},
-    "top_pictures": lambda _: {"model": MODEL, "images": [IMAGE], "channel": 0},
+    "top_images": lambda _: {"model": MODEL, "images": [IMAGE], "channel": 0},
     "train": lambda folder: {"data": scenes(), "out": folder / "train", "epochs": 1, "size": 24, "val": 0.5},
     "trust": lambda _: {"model": MODEL, "image": IMAGE, "moves": 32},
     "wrap": lambda _: {"network": network()},

@@ -37,7 +37,7 @@ from camlucida.evaluation.baselines import standard_controls
 from camlucida.evaluation.benchmarks import analytic, designed, open_benchmark, scenes
 from camlucida.evaluation.benchmarks.mosaics import cell_mosaics, mosaics
 from camlucida.evaluation.metric_inputs import MetricInputs
-from camlucida.evaluation.model_input import ModelInput, look
+from camlucida.evaluation.model_input import ModelInput, prepare_input
 from camlucida.evaluation.statistics import resamples
 from camlucida.features.concepts import concepts, factorise
 from camlucida.methods import find, methods
@@ -149,7 +149,7 @@ def confidence(seed: int) -> Any:
 
 
 def run_with_hooks(seed: int) -> ModelInput:
-    return look(net(), Item(CATS[0], "a"), None, seed=seed)
+    return prepare_input(net(), Item(CATS[0], "a"), None, seed=seed)
 
 
 def draw_questions(seed: int, image: Any = CATS[0]) -> MetricInputs:
@@ -185,7 +185,7 @@ DRAWN: dict[str, Callable[[int, Path], Any]] = {
         evaluation().compare("energy", "cam", "gradient", seed=seed).difference.low
     ),
     "evaluation.statistics.resamples": lambda seed, _: list(resamples(9, 20, seed)),
-    "evidence.look": lambda seed, _: run_with_hooks(seed).random("anything").initial_seed(),
+    "evaluation.model_input.prepare_input": lambda seed, _: run_with_hooks(seed).random("anything").initial_seed(),
     **{
         f"exact.analytic.{make.__name__}": lambda seed, _, make=make: make(2, seed)
         for make in (analytic.linear, analytic.additive, analytic.interaction)
@@ -319,7 +319,7 @@ def test_an_image_is_drawn_the_same_in_any_batch(name: str) -> None:
 
 
 def sight(seed: int, name: str, image: Any = CATS[0]) -> ModelInput:
-    return look(net(), Item(image, name), None, seed=seed)
+    return prepare_input(net(), Item(image, name), None, seed=seed)
 
 
 def test_chance_goes_by_seed_image_and_purpose() -> None:

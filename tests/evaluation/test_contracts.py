@@ -15,7 +15,7 @@ from camlucida.data.datasets import Item, ListDataset, ToyboxDataset, sample_ind
 from camlucida.data.toybox import Toybox
 from camlucida.evaluation import Evaluation, evaluate
 from camlucida.evaluation.evaluate import Plan, explainers_of
-from camlucida.evaluation.model_input import look
+from camlucida.evaluation.model_input import prepare_input
 from camlucida.evaluation.provenance import mismatch, other_images, weights_mismatch
 from camlucida.evaluation.statistics import resamples
 from camlucida.metrics import find
@@ -59,7 +59,7 @@ def test_random_numbers_differ_by_seed_and_by_image(tmp_path: Path) -> None:
     assert first == values("b", 0)
     assert first != values("c", 1)
     assert first[0] != first[1]
-    sights = [look(load("toybox"), item, None, seed=seed) for item in twice.items for seed in (0, 1)]
+    sights = [prepare_input(load("toybox"), item, None, seed=seed) for item in twice.items for seed in (0, 1)]
     drawn = {float(torch.rand(1, generator=sight.random(what))) for sight in sights for what in ("a", "b")}
     assert len(drawn) == 8
 

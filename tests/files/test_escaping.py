@@ -143,7 +143,7 @@ def test_every_command_prints_by_that_terminal() -> None:
 
 def test_a_report_shows_marks_as_escapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     template = "<p>{{ name }}</p>{{ name | upper }}{{ markup | safe }}{{ 3 }}"
-    monkeypatch.setattr("camlucida.report.templates.text_of", lambda name: template if name == "t" else "")
+    monkeypatch.setattr("camlucida.report.templates.read_asset", lambda name: template if name == "t" else "")
     name = "".join(MARKS) + "<b>&"
     file = write_page(tmp_path / "page.html", "t", {"name": name, "markup": f"<i>{MARKS[5]}\n</i>"})
     text = file.read_text("utf-8")

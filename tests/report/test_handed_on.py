@@ -17,7 +17,8 @@ from camlucida.evaluation import Evaluation, evaluate
 from camlucida.models.load import load
 from camlucida.report import thumbnails
 from camlucida.report.charts import MeanCurve, svg_chart
-from camlucida.report.evaluation_page import _extremes, _pictures, _row, strongest_control
+from camlucida.report.evaluation_page import strongest_control
+from camlucida.report.gallery import _extremes, _row, image_section
 from camlucida.report.thumbnails import THUMBNAIL_PX, ThumbnailRenderer, sample_images
 
 METHODS = ("grad_cam", "grad_cam @ layer2", "cam")
@@ -95,7 +96,7 @@ def test_the_box_is_drawn_where_it_is(run: Evaluation, data: ListDataset, monkey
         boxes.append((image.size, np.asarray(drawn)[0].tolist()))
         return image
 
-    monkeypatch.setattr(thumbnails, "boxed", recorded)
+    monkeypatch.setattr(thumbnails, "draw_boxes", recorded)
     ThumbnailRenderer(run, load("toybox"), data).plain(0)
     ((size, box),) = boxes
     assert size == (THUMBNAIL_PX, THUMBNAIL_PX // 2)
@@ -113,7 +114,7 @@ def test_best_and_worst_are_what_they_say(run: Evaluation, data: ListDataset) ->
 
 def test_what_is_left_out_is_said(run: Evaluation, data: ListDataset) -> None:
     studio = ThumbnailRenderer(run, load("toybox"), data, max_bytes=1)
-    assert _pictures(run, studio, "energy", METHODS)["left_out"]["cam"] == "the page would become too large"
+    assert image_section(run, studio, "energy", METHODS)["left_out"]["cam"] == "the page would become too large"
 
 
 def test_images_are_drawn_by_the_seed_of_the_run() -> None:

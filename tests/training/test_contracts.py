@@ -75,7 +75,7 @@ class Watch:
         assert augment is not None
         monkeypatch.setattr(BatchLoader, "batches", batches)
         monkeypatch.setattr(loop, "cross_entropy", cross_entropy)
-        monkeypatch.setattr("camlucida.training.data_loading.augmented", spied)
+        monkeypatch.setattr("camlucida.training.data_loading.augment_image", spied)
         torch.manual_seed(0)
         network = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 2))
         made = make_optimizer(network, settings)

@@ -90,7 +90,7 @@ class ModelInput:
         return (*(() if self.label is None else (self.label,)), *self.also_correct)
 
     @cached_property
-    def competing_class(self) -> Tensor | None:
+    def other_objects_mask(self) -> Tensor | None:
         return None if self.item.other_objects_mask is None else torch.as_tensor(self.item.other_objects_mask())
 
     @cached_property

@@ -51,7 +51,7 @@ class _Style:
 
 
 class ChannelTopImages:
-    """The n pictures that excite each channel most. Agrees with `top_pictures` of every channel.
+    """The n pictures that excite each channel most. Agrees with `top_images` of every channel.
 
     layer, model   what they are called
     channels       how many the layer has; 0 where no picture could be read
@@ -134,7 +134,7 @@ def channel_top_images(
     max_bytes: int = MAX_BYTES,
     progress: Callable[[Source, CamlucidaError | None], None] | None = None,
 ) -> ChannelTopImages:
-    """For every channel of a layer, the n pictures that excite it most: as `top_pictures`, for all channels at once.
+    """For every channel of a layer, the n pictures that excite it most: as `top_images`, for all channels at once.
 
     n        how many pictures a channel keeps; fewer where `room` bytes do not suffice for the maps of all channels
     tick     told after every picture, with the error if there was one; what it raises ends the work

@@ -15,16 +15,16 @@ from camlucida.metrics.registry import MetricOutput, metric
         "class_share": MetricOutput("high"),
     },
 )
-def class_discrimination(shown: Tensor, region: Tensor, competing_class: Tensor) -> dict[str, float]:
+def class_discrimination(shown: Tensor, region: Tensor, other_objects_mask: Tensor) -> dict[str, float]:
     """Whether a pixel of the class's object gets more of the map than one of another class's object.
 
     shown    (height, width)  the map on the original picture, at least 0
     region   (height, width)  bool: the object of the class that is asked for
-    rival    (height, width)  bool: the objects of other classes
+    other_objects_mask  (height, width)  bool: the objects of other classes
     returns  class_discrimination 1 or 0 (0.5 where both get the same); class_share, 0 to 1, how much of what a pixel
              of each gets is the object's. Chance level of both is 0.5. A map with nothing on either cannot be judged
     """
-    object_only, others_only = region & ~competing_class, competing_class & ~region
+    object_only, others_only = region & ~other_objects_mask, other_objects_mask & ~region
     if not bool(object_only.any()) or not bool(others_only.any()):
         return {"class_discrimination": float("nan"), "class_share": float("nan")}
     object_mean, others_mean = float(shown.double()[object_only].mean()), float(shown.double()[others_only].mean())

@@ -17,7 +17,7 @@ What is true:
     boxes_seen  (n, 4)            the boxes on the network's input
     label       int               the class it truly shows
     present     (k, ...)          all classes it truly shows, whether it is known where or not
-    rival       (height, width)   bool: the objects of other classes
+    other_objects_mask  (height, width)   bool: the objects of other classes
     parts       name -> (height, width)   bool: what the object consists of
     effects     (parts,)          how far the target's score falls when each part is not drawn
 The model:
