@@ -44,7 +44,7 @@ def main() -> None:
     for name, found in controls(scenes(arguments.seed, arguments.scenes)).items():
         rows[name] = summary(found)
     for method in wanted:
-        slow = {"score_inputs", "score_activations"} & set(method.inputs) or "steps" in method.options
+        slow = {"score_inputs", "score_activations"} & set(method.needs) or "steps" in method.options
         count = min(arguments.scenes, SLOW) if slow else arguments.scenes
         rows[method.name] = summary(list(energies(model, method, scenes(arguments.seed, count))))
         rows[method.name]["asks for the class"] = not method.class_blind

@@ -40,7 +40,7 @@ def table() -> str:
     """A row a method: name, what it does, what it needs, where it stands."""
     rows = ["| method | in plain words | needs | paper |", "|---|---|---|---|"]
     rows += [
-        f"| `{m.name}` | {m.summary} | {', '.join(m.inputs)} | {m.paper.partition(':')[0]} |"
+        f"| `{m.name}` | {m.summary} | {', '.join(m.needs)} | {m.paper.partition(':')[0]} |"
         for m in methods().values()
     ]
     rows += ["", "Combinators are put on any method: `refine(layer_cam)`, `smooth(positive(hires_cam), n=4)`.", ""]

@@ -97,7 +97,7 @@ GEOMETRIES = {
 @pytest.fixture(params=GEOMETRIES.values(), ids=GEOMETRIES.keys())
 def geometry(request: pytest.FixtureRequest) -> Geometry:
     size, how = request.param
-    return how if isinstance(how, Geometry) else how.placed(Image.new("RGB", size))[1]
+    return how if isinstance(how, Geometry) else how.resize_and_place(Image.new("RGB", size))[1]
 
 
 def reference_to_image_grid(map_: Tensor, geometry: Geometry) -> Tensor:

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from camlucida.attribution.attribute import attribute, attributions
+from camlucida.attribution.request import AttributionRequest
 from camlucida.engine import copy_of, profile_calls, resolve, trace
 from camlucida.engine.layout import Layout, infer_layout, infer_windows
 from camlucida.methods import find
+from camlucida.models.model import Model
 from camlucida.render.boxes import draw_boxes
 from camlucida.render.overlay import tint
 from camlucida.render.resize import display_size, resize_heatmap
@@ -200,7 +202,7 @@ def test_ablation_sets_channels_to_the_infill(infill: float) -> None:
             changed[:, channel] = infill
             weights.append((score - network.rest(changed)[:, 2]) / score.abs())
         expected = torch.einsum("cb,bchw->bhw", torch.stack(weights), layer)
-    found = attribute(network, IMAGES, target=2, layer="relu", method="ablation_cam", fill=infill, signed=True)
+    found = attribute(network, IMAGES, target=2, layer="relu", method="ablation_cam", infill=infill, signed=True)
     assert_close(found, expected)
     if infill:
         assert float(weights[1].abs().min()) > 0
@@ -236,7 +238,8 @@ def test_an_image_of_a_batch_is_explained_as_alone() -> None:
 def test_targets_and_methods_and_layers_keep_their_places() -> None:
     network = small()
     methods = [(find(name), find(name).with_options({})) for name in ("hires_cam", "ablation_cam")]
-    found = attributions(network, IMAGES, targets=[3, 0], layers=["first", "second"], methods=methods)
+    request = AttributionRequest(targets=[3, 0], layers=["first", "second"], methods=methods)
+    found = attributions(Model(network), IMAGES, request)
     for m, (method, _) in enumerate(methods):
         for l, layer in enumerate(("first", "second")):
             for t, target in enumerate((3, 0)):
@@ -251,11 +254,11 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("smooth_grad", {"noise": 0.5}),
     ("smooth_grad", {"squared": True}),
     ("smooth_grad", {"reduce": "norm"}),
-    ("occlusion", {"fill": "blur"}),
+    ("occlusion", {"infill": "blur"}),
     ("occlusion", {"window": 5}),
     ("occlusion", {"window": 6, "stride": 5}),
     ("recipro_cam", {"gaussian": False}),
-    ("ablation_cam", {"fill": 0.5}),
+    ("ablation_cam", {"infill": 0.5}),
     ("full_grad", {"scale": "channel"}),
     ("rise", {"seed": 1}),
     ("lime", {"seed": 1}),
@@ -326,13 +329,14 @@ def test_a_rerun_gives_the_image_that_was_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("method", "options"),
-    [("recipro_cam", {"gaussian": False}), ("occlusion", {"fill": "blur"}), ("rise", {"seed": 1})],
+    [("recipro_cam", {"gaussian": False}), ("occlusion", {"infill": "blur"}), ("rise", {"seed": 1})],
 )
 def test_one_run_with_other_options_shares_nothing(method: str, options: dict[str, Any]) -> None:
     """Scores are shared by the targets of a run; another option must not be answered with them."""
     network, entry = small(), find(method)
     requests = [(entry, entry.with_options(given)) for given in ({}, options)]
-    found = attributions(network, IMAGES[:1], targets=[2], layers=[None], methods=requests)
+    request = AttributionRequest(targets=[2], layers=[None], methods=requests)
+    found = attributions(Model(network), IMAGES[:1], request)
     alone = attribute(network, IMAGES[:1], target=2, method=method, signed=True, **options)
     assert_close(found.maps[1][0][0], alone)
     assert not torch.allclose(found.maps[0][0][0], alone)

@@ -68,7 +68,7 @@ def test_a_copy_is_equal(single: Explanation) -> None:
     again = pickle.loads(pickle.dumps(single))
     assert torch.equal(again.raw, single.raw)
     assert again.record() == single.record()
-    assert again.picture.tobytes() == single.image.tobytes()
+    assert again.image.tobytes() == single.image.tobytes()
 
 
 def test_slices_are_sets(several: ExplanationSet) -> None:

@@ -139,7 +139,7 @@ def test_the_record_is_of_this_run() -> None:
         model, IMAGE, method="rise", n=5, seed=7, batch_size=3, precision="bf16", score="probability", target=2
     )
     record = e.record()
-    assert (record["precision"], record["batch"], record["score_kind"], record["class"]) == (
+    assert (record["precision"], record["batch_size"], record["score_kind"], record["class"]) == (
         "bf16",
         3,
         "probability",
@@ -150,7 +150,7 @@ def test_the_record_is_of_this_run() -> None:
 
 def test_a_signed_panel_has_a_scale_of_both_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     scales = []
-    monkeypatch.setattr("camlucida.attribution.explanation.panel", lambda *_, scale, **__: scales.append(scale))
+    monkeypatch.setattr("camlucida.attribution.explanation.draw_panel", lambda *_, scale, **__: scales.append(scale))
     e = cl.explain(cl.wrap(network().float(), size=(12, 16)), IMAGE, method="gradient", target=1, join="sum")
     assert e.shows_signs
     e.panel()

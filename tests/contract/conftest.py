@@ -184,11 +184,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def fits(method: Method, subject: Subject) -> bool:
     """Whether the method can explain the network at all."""
-    if "head_weights" in method.inputs and not subject.linear_end:
+    if "head_weights" in method.needs and not subject.linear_end:
         return False
-    if ATTENTION_INPUTS & set(method.inputs) and not subject.attention:
+    if ATTENTION_INPUTS & set(method.needs) and not subject.attention:
         return False
-    return subject.relus or not RELU_INPUTS & set(method.inputs)
+    return subject.relus or not RELU_INPUTS & set(method.needs)
 
 
 @pytest.fixture

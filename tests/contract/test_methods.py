@@ -74,7 +74,7 @@ class TestMaps:
         )  # guided gradients may all be cut off
         similarity = similarity.where(~nothing, 1)
         # On its way to the pixels a gradient passes every ReLU, and a rounded number may lie on its other side.
-        in_half = 0.1 if PIXEL_GRADIENT_INPUTS & set(method.inputs) else 0.05
+        in_half = 0.1 if PIXEL_GRADIENT_INPUTS & set(method.needs) else 0.05
         assert_close(similarity, torch.ones_like(similarity), rtol=0, atol=1e-5 if dtype.itemsize > 2 else in_half)
 
     def test_same_twice_bit_for_bit(self, method: Method, subject: Any, images: Tensor) -> None:
@@ -97,7 +97,7 @@ class TestMaps:
             assert_close(result[:, t], maps(subject, method, images, network, target=target))
 
     def test_several_layers_are_each_of_them(self, method: Method, subject: Any, images: Tensor) -> None:
-        layers = ["layer"] if "head_weights" in method.inputs else list(subject.layers)
+        layers = ["layer"] if "head_weights" in method.needs else list(subject.layers)
         if not method.needs_layer:
             with pytest.raises(MethodError, match="takes no layer"):
                 maps(subject, method, images, layer=layers)
@@ -135,7 +135,7 @@ class TestMaps:
         """What the engine hands to a method is what plain hooks on the original network give."""
         network = subject.make().double()
         arguments = by_hand(network, subject, images.double())
-        expected = method(*(arguments[need]() for need in method.inputs), **few_runs(method))
+        expected = method(*(arguments[need]() for need in method.needs), **few_runs(method))
         assert_close(maps(subject, method, images, network, signed=True), expected)
 
 
@@ -434,7 +434,7 @@ def test_is_documented(method: Method) -> None:
     assert re.search(r"\b(19|20)\d\d\b", method.paper), "which paper, of which year?"
     assert re.search(r"eq\. \d| = ", method.paper), "which equation?"
     assert method.deviation  # "none" is a fine value
-    for name in (*method.inputs, *method.options, "returns"):
+    for name in (*method.needs, *method.options, "returns"):
         assert re.search(rf"^{name}\b", method.doc, re.MULTILINE), f"the docstring does not say what {name} is"
 
 

@@ -71,7 +71,7 @@ def test_a_method_joins_by_being_decorated() -> None:
 
     assert isinstance(mean_cam, Method)
     assert find("MeanCAM") is mean_cam
-    assert (mean_cam.inputs, dict(mean_cam.options)) == (("activations", "score"), {"times": 2.0})
+    assert (mean_cam.needs, dict(mean_cam.options)) == (("activations", "score"), {"times": 2.0})
     assert (mean_cam.relu, mean_cam.class_free, mean_cam.summary) == (False, False, "The mean of the channels.")
     assert mean_cam.doc.endswith("More of it.")
     assert_close(mean_cam(torch.ones(1, 2, 3, 3), torch.ones(1), times=4), torch.full((1, 3, 3), 4.0))

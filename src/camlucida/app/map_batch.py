@@ -197,7 +197,7 @@ def is_quick(method: Asked) -> bool:
     """Whether a map takes a few runs of the network at most."""
     if isinstance(method, Combined):
         return method.combinator.kind != "views" and is_quick(method.inner)
-    return method.name in SINGLE_GRADIENTS or not (MANY_RUNS & set(method.inputs))
+    return method.name in SINGLE_GRADIENTS or not (MANY_RUNS & set(method.needs))
 
 
 def _groups(methods: Sequence[Asked]) -> list[list[Asked]]:

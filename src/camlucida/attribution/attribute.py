@@ -69,7 +69,7 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
                 copy,
                 tuple(unique_layers),
                 model.output,
-                frozenset(need for method, _ in methods for need in method.inputs),
+                frozenset(need for method, _ in methods for need in method.needs),
                 lambda scores: [
                     target
                     for spec in request.targets

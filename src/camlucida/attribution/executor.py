@@ -121,7 +121,7 @@ class AttributionRun:
             return _COMBINE[method.combinator.kind](self, method, layer_indices)
         rows = self._method_inputs(method, layer_indices)
         return [
-            [method(*(getattr(inputs, need) for need in method.inputs), **options) for inputs in row] for row in rows
+            [method(*(getattr(inputs, need) for need in method.needs), **options) for inputs in row] for row in rows
         ]
 
     def notes(self, method: Method | Combined, layer_indices: Sequence[int]) -> list[list[Mapping[str, Tensor]]]:

@@ -93,7 +93,7 @@ class Method:
 
     name: str
     function: Callable[..., Map]
-    inputs: tuple[str, ...]
+    needs: tuple[str, ...]
     options: Mapping[str, Any]
     paper: str
     deviation: str
@@ -112,7 +112,7 @@ class Method:
     @property
     def class_free(self) -> bool:
         """Whether the map is the same for every class, since nothing of the class is asked for."""
-        return set(self.inputs) <= {"activations", "attention", "inputs"}
+        return set(self.needs) <= {"activations", "attention", "inputs"}
 
     @property
     def class_blind(self) -> bool:
@@ -122,12 +122,12 @@ class Method:
         nearly the same for all (Mahendran & Vedaldi, ECCV 2016; Adebayo et al., NeurIPS 2018), in some networks more
         than in others; unless a layer's map, which does know the class, is multiplied in.
         """
-        return self.class_free or (bool(RELU_INPUTS & set(self.inputs)) and not self.needs_layer)
+        return self.class_free or (bool(RELU_INPUTS & set(self.needs)) and not self.needs_layer)
 
     @property
     def needs_layer(self) -> bool:
         """Whether it maps a layer; otherwise the picture itself."""
-        return bool(LAYER_INPUTS & set(self.inputs))
+        return bool(LAYER_INPUTS & set(self.needs))
 
     @property
     def fuses_layers(self) -> bool:
@@ -171,13 +171,13 @@ def method(
     def register(function: Callable[..., Map]) -> Method:
         name = function.__name__
         parameters = inspect.signature(function).parameters.values()
-        inputs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
-        unknown = set(inputs) - set(METHOD_INPUTS)
+        needs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+        unknown = set(needs) - set(METHOD_INPUTS)
         if unknown or name in _methods:
             raise MethodError(f"method {name}: registered twice, or asks for unknown {sorted(unknown)}.")
         options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        resolved_size: MapSize = map_size or ("layer" if LAYER_INPUTS & set(inputs) else "picture")
-        _methods[name] = Method(name, function, inputs, options, paper, deviation, relu, resolved_size, display)
+        resolved_size: MapSize = map_size or ("layer" if LAYER_INPUTS & set(needs) else "picture")
+        _methods[name] = Method(name, function, needs, options, paper, deviation, relu, resolved_size, display)
         return _methods[name]
 
     return register

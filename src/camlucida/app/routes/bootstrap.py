@@ -102,7 +102,7 @@ def start(page: AppDep) -> Start:
                 paper=m.paper,
                 layered=m.needs_layer,
                 class_free=m.class_free,
-                quick=not (MANY_RUNS & set(m.inputs)) or m.name in SINGLE_GRADIENTS,
+                quick=not (MANY_RUNS & set(m.needs)) or m.name in SINGLE_GRADIENTS,
                 options={name: _plain(value) for name, value in m.options.items()},
             )
             for m in methods().values()

@@ -152,7 +152,7 @@ def lane_of(methods: Sequence[str]) -> LaneName:
 def _is_quick(method: Method | Combined) -> bool:
     if isinstance(method, Combined):
         return method.combinator.kind != "views" and _is_quick(method.inner)
-    return not MANY_RUNS & set(method.inputs) or method.name in SINGLE_GRADIENTS
+    return not MANY_RUNS & set(method.needs) or method.name in SINGLE_GRADIENTS
 
 
 def answered(page: Page, asked: Question, job: Job) -> Answer | bytes:

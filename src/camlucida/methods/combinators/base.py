@@ -119,8 +119,8 @@ class Combined:
         return {f"{prefix}.{k}": v for k, v in {**self.settings, **inner_options}.items()}
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        return self.inner.inputs
+    def needs(self) -> tuple[str, ...]:
+        return self.inner.needs
 
     @property
     def paper(self) -> str:
