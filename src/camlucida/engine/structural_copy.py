@@ -55,7 +55,7 @@ class StructuralCopy(ValueCopier):
         self._leading_to_modules: dict[type, dict[str, Any]] = {}
         self._of_network = {id(module) for module in network.modules()}
         with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # from reading deprecated attributes
+            warnings.simplefilter("ignore")  # reading deprecated attributes warns
             try:
                 self.module: nn.Module = self._copied(network)
             except ModelError:

@@ -121,9 +121,7 @@ def _log_softmax_backward(
     xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...], dim: int
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """Return the logarithmic mean m, and the backward pass of a log-softmax."""
-    logs, logs0 = (
-        x.log_softmax(dim).clamp_min(-1e4) for x in _at_least_float32(*xs, *x0s)
-    )  # a mask may have put in -inf
+    logs, logs0 = (x.log_softmax(dim).clamp_min(-1e4) for x in _at_least_float32(*xs, *x0s))  # masked logits are -inf
     mean = _rescale_multiplier(torch.exp, logs, logs0)
     fraction = mean / mean.sum(dim, keepdim=True)
     return mean, lambda of_logs: of_logs - fraction * of_logs.sum(dim, keepdim=True)
