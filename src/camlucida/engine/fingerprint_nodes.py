@@ -215,6 +215,7 @@ class DictNode(SharedNode):
 
     @staticmethod
     def of(value: Any, builder: Builder) -> DictNode:
+        """Return the node of a dict."""
         node = DictNode()
         node.start(value, builder)
         return node

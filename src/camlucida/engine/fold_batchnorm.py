@@ -297,11 +297,13 @@ class _LinearArgs:
 
     @staticmethod
     def of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> _LinearArgs:
+        """Return the arguments of a call."""
         keywords, names = dict(kwargs), ("input", "weight", "bias")
         x, weight, bias = (args[i] if i < len(args) else keywords.pop(name, None) for i, name in enumerate(names))
         return _LinearArgs(x, weight, bias, tuple(args[3:]), keywords)
 
     def run(self, func: Callable[..., Any], weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Call the function with another weight and bias."""
         out: Tensor = func(self.x, weight, bias, *self.extra, **self.keywords)
         return out
 
@@ -321,6 +323,7 @@ class _BatchNormArgs:
 
     @staticmethod
     def of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> _BatchNormArgs:
+        """Return the arguments of a call."""
         names = {"input": "x", "running_mean": "mean", "running_var": "variance"}
         return _BatchNormArgs(*args, **{names.get(name, name): value for name, value in kwargs.items()})
 

@@ -183,6 +183,7 @@ class _SavedTensors:
     live: bool = False
 
     def pack(self, tensor: Tensor) -> Tensor | None:
+        """Return what is saved of a tensor: None before the first wanted call has returned."""
         return tensor.detach() if self.live else None
 
 

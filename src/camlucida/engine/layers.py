@@ -82,7 +82,12 @@ def default_layer(copy: NetworkCopy, inputs: Any) -> Layer:
 
 
 def candidates(copy: NetworkCopy, inputs: Any) -> list[Layer]:
-    """Return the layers suitable for explanations, from early to late: stages or blocks, ending with the default."""
+    """Return the layers suitable for explanations, from early to late: stages or blocks, ending with the default.
+
+    Args:
+        copy: The network copy.
+        inputs: Network inputs; the layers may depend on their size.
+    """
     profile = profile_calls(copy, inputs)
     eligible = _eligible_calls(copy, inputs, profile)
     if not eligible:

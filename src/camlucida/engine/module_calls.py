@@ -92,6 +92,9 @@ def profile_calls(copy: NetworkCopy, inputs: Any, *, refresh: bool = False) -> C
         copy: The network copy, which caches the profile.
         inputs: Network inputs; only the first image is run.
         refresh: Whether to run the network even if a profile for this shape is cached.
+
+    Raises:
+        LayerError: If the inputs hold no batch of images (b, c, h, w).
     """
     key = ("survey", tuple((t.shape[1:], t.dtype) for _, t in nested.tensors(inputs)))
     if refresh or key not in copy.notes:
@@ -139,6 +142,8 @@ def _record_calls(copy: NetworkCopy, inputs: Any, image: tuple[int, int]) -> Cal
 
 @dataclass
 class _CallRecorder:
+    """A call observer that records a `ModuleCall` per call."""
+
     copy: NetworkCopy
     image: tuple[int, int]
     module_calls: list[ModuleCall] = field(default_factory=list)

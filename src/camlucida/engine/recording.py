@@ -114,6 +114,7 @@ class Recording:
     _held: list[Any] = field(default_factory=list)  # keeps their storage from being reused
 
     def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Run the module; capture its output if wanted, and add it to the tape."""
         start, was_live = len(self._items), self._live
         if self.tape:
             self._items.append(CallEntered(module))
@@ -204,6 +205,11 @@ class Replay:
     _done: bool = False
 
     def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Return the recorded or the replaced output of a call, or run the module after the layer.
+
+        Raises:
+            ReplayDiverged: If the call differs from the one on the tape.
+        """
         if self._done:
             output = forward(*args, **kwargs)
             if self.later_calls is not None:

@@ -18,7 +18,7 @@ MAX_BYTES = 512 * 2**20
 """Approximate memory limit, in bytes, of one chunk of variants and what the network computes from them."""
 
 MAX_VARIANTS = 64
-"""Maximum number of variants in one chunk; more are not faster on a CPU (measured on ResNet-50) nor fit small GPUs."""
+"""Maximum number of variants in one chunk: more gain no speed on a CPU (ResNet-50), and these fit small GPUs."""
 
 MEMORY_FACTOR = 8
 """Memory that the suffix of a network takes in multiples of the layer's output; 3 to 6 in ResNet-50."""

@@ -23,17 +23,27 @@ _AS_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 @dataclass(frozen=True)
 class _Group:
+    """Tensors of one type on one device that are compared together.
+
+    Attributes:
+        positions: Their positions in the list of tensors.
+        stacked: Whether they are scalars, which are stacked instead of concatenated.
+        content: Their recorded values, as integers.
+    """
+
     positions: tuple[int, ...]
     stacked: bool
     content: Tensor
 
     @staticmethod
     def of(tensors: Sequence[Tensor], positions: Sequence[int]) -> _Group:
+        """Record the tensors at `positions`."""
         stacked = tensors[positions[0]].ndim == 0
         group = _Group(tuple(positions), stacked, torch.empty(0))
         return _Group(tuple(positions), stacked, group.joined(tensors, copy=True))
 
     def joined(self, tensors: Sequence[Tensor], *, copy: bool = False) -> Tensor:
+        """Return the values of the group's tensors as one tensor of integers."""
         if len(self.positions) == 1:
             only = tensors[self.positions[0]].detach()
             return _bits(only.clone() if copy else only)
