@@ -1,4 +1,4 @@
-"""The engine: run a network once, look inside, run the rest of it again; the network itself is never touched."""
+"""The engine: run a copy of a network, read and change what its layers return, and never modify the network itself."""
 
 from camlucida.engine.backward.attention import AttentionTrace, trace_attention
 from camlucida.engine.backward.relu_rules import ReluRule, ReluRuleName

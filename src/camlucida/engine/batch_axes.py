@@ -1,8 +1,8 @@
-"""Where the images are: along which axis of every call's output a batch is counted, and one image's part of it.
+"""Batch axes: along which axis of every call's output the images of a batch are counted.
 
-Most outputs begin with the batch. Tables of positions hold no images at all, tokens may come first, window
-attention gives several rows an image. Guessing from a shape goes wrong when a batch of one meets a table of
-shape (1, t, c), so the network runs on one image and on two: what doubles is the batch.
+Most outputs begin with the batch axis. Tables of positions hold no images at all, tokens may come first, and window
+attention returns several rows per image. Inferring the axis from a shape fails when a batch of one meets a table of
+shape (1, t, c), so the network runs on one image and on two: the axis whose size doubles is the batch axis.
 """
 
 from __future__ import annotations
@@ -21,13 +21,27 @@ from camlucida.engine.network_copy import CallObserver, NetworkCopy
 
 @dataclass(frozen=True)
 class BatchAxis:
-    """The images lie along `axis`, each `size` long, one after the other. No axis: the output holds no images."""
+    """The axis along which the images of one tensor lie.
+
+    Attributes:
+        axis: The batch axis; None for a tensor that holds no images.
+        size: Number of entries per image along `axis`, which follow each other.
+    """
 
     axis: int | None
     size: int = 1
 
     def select(self, tensor: Tensor, image: int, n: int) -> Tensor:
-        """One image's part, n times over; a view where it can be one."""
+        """Return the part of one image, repeated.
+
+        Args:
+            tensor: A tensor whose images lie along `axis`.
+            image: Index of the image.
+            n: Number of repetitions.
+
+        Returns:
+            The part, n times along `axis`: a view where possible. `tensor` itself where there is no batch axis.
+        """
         if self.axis is None:
             return tensor
         part = tensor.narrow(self.axis, image * self.size, self.size)
@@ -39,31 +53,40 @@ class BatchAxis:
 
 
 BatchAxes: TypeAlias = dict[Path, BatchAxis | None]
-"""For every tensor of an output; None where the images are mixed up and cannot be told apart."""
+"""The batch axis of every tensor of an output; None where the images are mixed and cannot be separated."""
 
 
 @dataclass(frozen=True)
 class CallAxes:
-    """The spreads of all calls of one run, in the order in which they finished."""
+    """The batch axes of all calls of one run, in the order in which the calls finished."""
 
     calls: tuple[tuple[nn.Module, BatchAxes], ...]
 
     def axes_of(self, ordinal: int, module: nn.Module) -> BatchAxes | None:
-        """Those of the call that finished as number `ordinal`; None where another module ran then."""
+        """Return the axes of the call that finished at `ordinal`, or None where another module ran then."""
         if ordinal >= len(self.calls) or self.calls[ordinal][0] is not module:
             return None
         return self.calls[ordinal][1]
 
 
 def n_images(inputs: Any) -> int:
-    """How many images the network's inputs hold: as many as rows in the first picture, or in the first tensor."""
+    """Return the number of images in the network's inputs: the rows of the first image tensor, or first tensor."""
     with_batch = [tensor for _, tensor in nested.tensors(inputs) if tensor.ndim]
     images = [tensor for tensor in with_batch if tensor.ndim == 4]
     return int((images or with_batch)[0].shape[0])
 
 
 def select_image(inputs: Any, image: int, n: int = 1) -> Any:
-    """The network's inputs for one image, n times over. What does not count the images is left as it is."""
+    """Return the network's inputs for one image, repeated.
+
+    Args:
+        inputs: The network's inputs: a tensor, or a nested structure of tensors.
+        image: Index of the image.
+        n: Number of repetitions.
+
+    Returns:
+        The same structure. Tensors whose first axis does not have the batch size are kept as they are.
+    """
     batch_size = n_images(inputs)
     first_axis = BatchAxis(0)
     return nested.transform(
@@ -72,7 +95,7 @@ def select_image(inputs: Any, image: int, n: int = 1) -> Any:
 
 
 def batch_axes(copy: NetworkCopy, inputs: Any) -> CallAxes:
-    """The spreads of all calls on inputs of this shape; found out once for a shape, then remembered."""
+    """Return the batch axes of all calls on inputs of this shape; computed once per shape, then cached."""
     image = select_image(inputs, 0)
     key = ("batch", tuple((tuple(t.shape), t.dtype) for _, t in nested.tensors(image)))
     if key not in copy.notes:
@@ -82,7 +105,7 @@ def batch_axes(copy: NetworkCopy, inputs: Any) -> CallAxes:
 
 
 def _pair_with_other(image: Any) -> Any:
-    """Two images: this one and one unlike it, so that it shows when they come out in another order."""
+    """Return a batch of the image and a different one, so that a changed order of images is detected."""
     generator = torch.Generator().manual_seed(0)
 
     def pair(_: Path, tensor: Tensor) -> Tensor:
@@ -97,10 +120,13 @@ def _pair_with_other(image: Any) -> Any:
 
 @dataclass(frozen=True)
 class _OutputSummary:
-    """What is kept of one tensor that a call returned: enough to compare it, not the tensor.
+    """What is kept of one tensor that a call returned: enough to compare it, without keeping the tensor.
 
-    values    (n,) of its numbers, evenly spaced, at most `N_COMPARED`
-    largest   absolute value of all of them
+    Attributes:
+        path: Path of the tensor in the output.
+        shape: Its shape.
+        values: At most `N_COMPARED` of its values, evenly spaced, (n,).
+        max_abs: Largest absolute value of the whole tensor.
     """
 
     path: Path
@@ -110,15 +136,16 @@ class _OutputSummary:
 
 
 N_COMPARED = 256
-"""So many numbers of an output are compared: rows of several images in another order differ nearly everywhere."""
+"""Number of values compared per output: rows of several images in another order differ nearly everywhere."""
 
 
 def _sample_values(tensor: Tensor) -> Tensor:
-    """Evenly spaced numbers of a tensor, in memory of their own."""
+    """Return evenly spaced values of a tensor, as a copy."""
     return tensor.detach().reshape(-1)[:: tensor.numel() // N_COMPARED + 1].clone()
 
 
 def _max_abs(tensor: Tensor) -> float:
+    """Return the largest absolute value of a tensor, 0 where it is empty or not floating point."""
     if not tensor.numel() or not tensor.is_floating_point():
         return 0
     low, high = torch.aminmax(tensor.detach())
@@ -127,7 +154,7 @@ def _max_abs(tensor: Tensor) -> float:
 
 @dataclass
 class _OutputRecorder:
-    """The outputs of every call, of one image."""
+    """A call observer that summarises the outputs of every call, for one image."""
 
     outputs: list[tuple[nn.Module, list[_OutputSummary]]] = field(default_factory=list)
 
@@ -142,7 +169,10 @@ class _OutputRecorder:
 
 @dataclass
 class _AxisFinder:
-    """A run on two images beside the outputs of the first of them; from where the paths part nothing is known."""
+    """A call observer that compares a run on two images with the summaries of the first of them.
+
+    From the first call at which the two runs differ in their order of calls, nothing is known.
+    """
 
     single: list[tuple[nn.Module, list[_OutputSummary]]]
     calls: list[tuple[nn.Module, BatchAxes]] = field(default_factory=list)
@@ -162,7 +192,7 @@ class _AxisFinder:
 
 
 def _find_axes(copy: NetworkCopy, image: Any) -> CallAxes:
-    """The spreads of all calls, from a run on one image and a run on two."""
+    """Compute the batch axes of all calls from a run on one image and a run on two."""
     recorder = _OutputRecorder()
     _run(copy, recorder, image)
     finder = _AxisFinder(recorder.outputs)
@@ -176,7 +206,7 @@ def _run(copy: NetworkCopy, observer: CallObserver, inputs: Any) -> None:
 
 
 def _axis_of(single: _OutputSummary, pair: Tensor) -> BatchAxis | None:
-    """Which axis doubled, if the first half along it is what the image gave alone."""
+    """Return the axis that doubled, if the first half along it equals the output for the single image."""
     if len(single.shape) != pair.ndim:
         return None
     changed = [axis for axis, (a, b) in enumerate(zip(single.shape, pair.shape, strict=True)) if a != b]
@@ -189,6 +219,7 @@ def _axis_of(single: _OutputSummary, pair: Tensor) -> BatchAxis | None:
 
 
 def _is_close(values: Tensor, single: _OutputSummary) -> bool:
+    """Return whether sampled values equal those of the single image, up to 1 % of its largest value."""
     if not values.is_floating_point():
         return torch.equal(values, single.values)
     return not bool(((values - single.values).abs() > 1e-2 * single.max_abs).any())

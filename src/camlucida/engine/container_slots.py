@@ -1,4 +1,4 @@
-"""What a container of a network's copy holds, remembered by identity or state, to be compared with and put back."""
+"""Snapshots of the containers in a network's copy: detect changes by identity or state, and restore the contents."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ from camlucida.engine.tensor_snapshot import state_bytes
 
 
 class Slot:
-    """The values that one container held, and how to put them back."""
+    """The values that one container held, and how to restore them.
+
+    Args:
+        container: The container.
+        read: Returns its values, in a fixed order.
+        put: Writes such values back.
+    """
 
     __slots__ = ("_container", "_put", "_read", "_values", "ids")
 
@@ -34,19 +40,25 @@ class Slot:
 
     @property
     def changed(self) -> bool:
+        """Return whether the container holds other objects than those recorded."""
         return list(map(id, self._read(self._container))) != self.ids
 
     def exchange(self, fresh: dict[int, Any]) -> None:
-        """Hold other values from now on, by the ids of those held before."""
+        """Record other values in place of some of those held.
+
+        Args:
+            fresh: Replacement by the id of the value that it replaces.
+        """
         if fresh and not fresh.keys().isdisjoint(self.ids):
             self._keep([fresh.get(id(value), value) for value in self._values])
 
     def write(self) -> None:
+        """Write the recorded values back to the container."""
         self._put(self._container, self._values)
 
 
 class DictSlot(Slot):
-    """The same for a dict, by far the most common: nearly nothing is done while it is unchanged."""
+    """The slot of a dict, by far the most common container: the check of an unchanged dict is fast."""
 
     __slots__ = ()
 
@@ -60,7 +72,7 @@ class DictSlot(Slot):
 
 
 class ModuleSlot(Slot):
-    """The same for a module: its attributes, its parameters, buffers and children."""
+    """The slot of a module: its attributes, parameters, buffers and children."""
 
     __slots__ = ("inside_torch",)
 
@@ -74,7 +86,7 @@ class ModuleSlot(Slot):
 
 
 class StateSlot:
-    """An array, or a generator of random numbers, whose state is one value."""
+    """The slot of an array or a random number generator, whose state is one value."""
 
     __slots__ = ("_container", "_content", "_state")
     ids: tuple[int, ...] = ()
@@ -88,9 +100,10 @@ class StateSlot:
         return bool(state_bytes(self._container) != self._state)
 
     def exchange(self, fresh: dict[int, Any]) -> None:
-        """Nothing in it is a tensor."""
+        """Do nothing: the container holds no tensors."""
 
     def write(self) -> None:
+        """Write the recorded state back to the container."""
         container: Any = self._container
         content: Any = self._content
         if isinstance(container, torch.Generator):
@@ -110,22 +123,22 @@ class StateSlot:
 
 
 class CountSlot(StateSlot):
-    """An `itertools.count`, which cannot be set back: another takes its place."""
+    """The slot of an `itertools.count`, which cannot be reset: it is replaced by a new one."""
 
     __slots__ = ()
 
     def renew(self, fresh: dict[int, Any]) -> None:
-        """Add the one that takes its place."""
+        """Add the replacement of the counter to `fresh`, by the id of the old one."""
         before, self._container = self._container, copy.copy(self._content)
         self._content = copy.copy(self._content)
         fresh[id(before)] = self._container
 
     def write(self) -> None:
-        """It has been exchanged."""
+        """Do nothing: `exchange` has replaced the counter."""
 
 
 def slots_of(container: Any) -> Iterator[Slot | StateSlot]:
-    """What of a container can change."""
+    """Yield the slots of whatever a forward pass can change in a container."""
     if isinstance(container, nn.Module):
         yield ModuleSlot(container)
     elif isinstance(container, itertools.count):
@@ -213,7 +226,7 @@ def _put_flat(container: Any, values: list[Any]) -> None:
 
 
 def _members(container: Any) -> list[types.MemberDescriptorType]:
-    """The slots of a class that has `__slots__`."""
+    """Return the member descriptors of a class with `__slots__`."""
     own = [m for cls in type(container).__mro__ for m in vars(cls).values()]
     return [m for m in own if isinstance(m, types.MemberDescriptorType) and m.__name__ != "__dict__"]
 

@@ -1,7 +1,7 @@
-"""The state of a network's copy: what a forward wrote to it is put back, so that every run starts as the caller's does.
+"""The state of a network's copy: writes of a forward pass are undone, so that every run starts from the caller's state.
 
-A counter, running statistics, a list of past outputs: the network may keep and read them. Tensors are exchanged, not
-written to, since the graph of an earlier run may still need the one that was changed.
+A network may keep and read counters, running statistics or a list of past outputs. Modified tensors are replaced, not
+overwritten, since the graph of an earlier run may still need the modified one.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from camlucida.engine.tensor_snapshot import TensorSnapshot
 
 
 class CopyState:
-    """What the containers and tensors of a copy hold now.
+    """Snapshot of what the containers and tensors of a copy hold.
 
     Args:
         containers: Modules, objects, dicts, lists, sets, cells, arrays and generators of the copy.
-        tensors: Its parameters, buffers and loose tensors. Of parameters, which are the caller's, only where they lie.
+        tensors: Its parameters, buffers and loose tensors. Of parameters, which belong to the caller, only the memory
+            address is recorded.
 
     Attributes:
-        tensors: Its buffers and loose tensors: the copy's own, to be written to.
+        tensors: Buffers and loose tensors, which belong to the copy and may be written to.
     """
 
     def __init__(self, containers: Iterable[Any], tensors: Sequence[Tensor]) -> None:
@@ -38,13 +39,16 @@ class CopyState:
 
     @property
     def changed(self) -> bool:
-        """Whether a run has written to the copy since."""
+        """Return whether a run has modified the copy since the snapshot."""
         moved = any(p.data_ptr() != alias.data_ptr() for p, alias in self._parameters)
         return moved or any(slot.changed for slot in self._slots) or self._tensors_changed
 
     @property
     def likely_changed(self) -> bool:
-        """The same, without PyTorch's own layers, which write to nothing in eval mode, and without tensors."""
+        """Return whether a run has modified the copy, by a faster check.
+
+        Tensors and PyTorch's own layers, which write to nothing in eval mode, are not compared.
+        """
         return any(slot.changed for slot in self._likely)
 
     @property
@@ -52,9 +56,9 @@ class CopyState:
         return self._snapshot.comparable and not self._snapshot.same(self.tensors)
 
     def restore(self) -> None:
-        """Put back whatever was written to."""
+        """Restore everything that was modified since the snapshot."""
         for parameter, alias in self._parameters:
-            if parameter.data_ptr() != alias.data_ptr():  # something was assigned to its `.data`
+            if parameter.data_ptr() != alias.data_ptr():  # its `.data` was reassigned
                 parameter.data = alias
         fresh = self._fresh_tensors() if self._tensors_changed else {}
         for slot in self._slots:
@@ -66,14 +70,14 @@ class CopyState:
                 slot.write()
 
     def _fresh_tensors(self) -> dict[int, Any]:
-        """Tensors that take the place of those that were written to, by the ids of these."""
+        """Return unmodified replacements of the tensors that were modified, by the ids of the latter."""
         fresh: dict[int, Any] = {}
         within = {number for slot in self._slots for number in slot.ids}
         with torch.inference_mode(False), torch.no_grad():
             for i, (tensor, content) in enumerate(zip(self.tensors, self._contents, strict=True)):
                 if TensorSnapshot([content]).same([tensor]):
                     continue
-                if id(tensor) not in within and tensor.shape == content.shape:  # in a tuple, say
+                if id(tensor) not in within and tensor.shape == content.shape:  # held by a tuple, for example
                     tensor.copy_(content)
                     continue
                 fresh[id(tensor)] = self.tensors[i] = content.clone()

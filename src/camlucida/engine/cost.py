@@ -1,7 +1,7 @@
-"""What was spent: counted in forwards of one picture, wherever the network runs.
+"""Cost accounting: counts forward passes of one image, wherever the network runs.
 
-A run of only the rest of the network counts as a whole one, so that what is counted is at least what was spent; runs
-that only find out what the network is made of, once for all pictures, are not counted.
+A run of only the suffix of the network counts as a whole one, so the count is an upper bound of the cost. Runs that
+only inspect the structure of the network, once for all images, are not counted.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 FORWARDS_WITH_GRADIENT = 3.0
-"""A forward and the way back to the pixels, in forwards: going back takes about twice as long."""
+"""Cost of a forward and backward pass, in forward passes: the backward pass takes about twice as long."""
 
 
 @dataclass
 class Cost:
-    """In forwards of one picture."""
+    """A counter of network evaluations.
+
+    Attributes:
+        forwards: Number of forward passes of one image; a fraction of a pass is possible.
+    """
 
     forwards: float = 0.0
 
@@ -26,14 +30,14 @@ _counters: ContextVar[tuple[Cost, ...]] = ContextVar("camlucida_cost", default=(
 
 
 def add_cost(forwards: float) -> None:
-    """Add to everything that is counting in this thread."""
+    """Add a number of forward passes to every counter that is active in this thread."""
     for cost in _counters.get():
         cost.forwards += forwards
 
 
 @contextmanager
 def track_cost() -> Iterator[Cost]:
-    """While inside, what is spent is added to the value given."""
+    """Count the forward passes made inside the context; yields the counter."""
     cost = Cost()
     token = _counters.set((*_counters.get(), cost))
     try:

@@ -1,9 +1,9 @@
-"""What a network's `forward` can read, remembered by value, so that a copy made before is known to be outdated.
+"""A fingerprint of everything that a network's `forward` can read, which detects that an earlier copy is outdated.
 
-The whole network is walked before every request: every attribute (also those that begin with `_`), containers and
-what is in them, closures, default arguments, objects, the classes' own functions and the constants that these name.
-Numbers are compared by value, parameters by where they lie (the copy shares them), all other tensors by their bytes.
-Nothing of the network is kept alive for it, other than numbers, names and code.
+The whole network is traversed before every request: every attribute (including private ones), containers and their
+contents, closures, default arguments, objects, the functions of the classes and the constants that these refer to.
+Numbers are compared by value, parameters by their memory address (the copy shares them), all other tensors by their
+bytes. The fingerprint keeps numbers, names and code only, so it does not keep the network alive.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from camlucida.engine.tensor_snapshot import TensorSnapshot
 
 
 class Fingerprint:
-    """What a network's `forward` can read, now.
-
-    Attributes:
-        comparable: Whether every tensor of it can be compared later.
+    """A fingerprint of everything that a network's `forward` can read.
 
     Args:
         network: The network, which is not kept alive.
+
+    Attributes:
+        comparable: Whether every tensor of the network can be compared later.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -41,7 +41,7 @@ class Fingerprint:
         self.comparable = self._consistent and self._tensors.comparable
 
     def same(self, network: nn.Module) -> bool:
-        """Whether the network's `forward` would still read the same."""
+        """Return whether the network's `forward` would still read the same values."""
         walk = Walk()
         return (
             self._walked(network, walk)
@@ -54,7 +54,7 @@ class Fingerprint:
         return self._root.same(network, walk) and all(cls.same(walk) for cls in self._classes)
 
     def _same_extras(self, walk: Walk) -> bool:
-        """Attributes that the user put on parameters."""
+        """Return whether the attributes that the user set on parameters are unchanged."""
         for node, own in zip(self._extras, list(map(_attributes, walk.parameters)), strict=True):
             if (node is not None or own) and (node is None or not node.same(own, walk)):
                 return False
@@ -66,7 +66,10 @@ _shapes = attrgetter("shape", "dtype")
 
 
 def _parameters(parameters: Sequence[Tensor]) -> tuple[list[Any], ...]:
-    """Where parameters lie. The copy holds the storage, so no other tensor can come to lie there."""
+    """Return the memory addresses, shapes, types and strides of parameters.
+
+    The copy holds their storage, so no other tensor can be allocated at these addresses.
+    """
     return (
         list(map(Tensor.data_ptr, parameters)),
         list(map(_shapes, parameters)),

@@ -1,4 +1,4 @@
-"""The nodes of a whole network's fingerprint: which kind of node a value has, and what of a value is compared."""
+"""The nodes of a network's fingerprint: which kind of node a value has, and which parts of the value are compared."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from camlucida.engine.reach import attributes_of, content_of, fits, reaches_modu
 
 
 class ClassNode:
-    """A class of a module: its functions, what these hold, and its own constants.
+    """The fingerprint of a module's class: its functions, the values that these hold, and its own constants.
 
-    Of PyTorch's own classes only whether `forward` is still theirs.
+    For PyTorch's own classes only `forward` is compared.
     """
 
     def __init__(self, cls: type, builder: FingerprintBuilder) -> None:
@@ -59,7 +59,7 @@ class ClassNode:
 
 
 class FingerprintBuilder:
-    """Makes the nodes of a network, one for each object."""
+    """Builds the nodes of a network, one per object."""
 
     def __init__(self) -> None:
         self._nodes: dict[int, Any] = {}
@@ -71,25 +71,28 @@ class FingerprintBuilder:
 
     @contextmanager
     def among_recorders(self, among: bool = True) -> Iterator[None]:
-        """While inside, lists and objects without modules are the caller's own in the copy as well: never outdated."""
+        """Compare by identity what a caller's hook may record into, inside the context.
+
+        Lists and objects without modules are shared between the caller and the copy there, so they are never outdated.
+        """
         before, self._among_recorders = self._among_recorders, among
         yield
         self._among_recorders = before
 
     def of_class(self, values: Sequence[Any]) -> Items:
-        """The attributes of a class: what its functions close over is not copied."""
+        """Return the attributes of a class as items; closures of its functions are not copied."""
         self._inside_class = True
         items = Items(values, self)
         self._inside_class = False
         return items
 
     def classes(self) -> list[type]:
-        """All classes of the modules met, but those that every module has."""
+        """Return all classes of the modules found, except those that every module has."""
         every = dict.fromkeys(base for cls in self._classes for base in cls.__mro__)
         return [cls for cls in every if cls not in (nn.Module, object)]
 
     def constants(self, functions: Iterable[types.FunctionType]) -> list[tuple[dict[str, Any], list[str]]]:
-        """The names of numbers, containers and functions that code finds in its module, by namespace."""
+        """Return the names of constants and functions that functions read from their modules, by namespace."""
         by_namespace: dict[int, tuple[dict[str, Any], dict[str, None]]] = {}
         for function in functions:
             namespace, names = by_namespace.setdefault(id(function.__globals__), (function.__globals__, {}))
@@ -97,9 +100,9 @@ class FingerprintBuilder:
         return [(namespace, list(names)) for namespace, names in by_namespace.values() if names]
 
     def node(self, value: Any) -> Any:
-        """The node of a value, None for an atom."""
+        """Return the node of a value, or None for an atom."""
         if type(value) in EXACT or (type(value) is tuple and all(type(part) in EXACT for part in value)):
-            return None  # nearly all are: numbers, and pairs of them
+            return None  # most values are numbers or tuples of numbers
         known = self._nodes.get(id(value))
         if known is not None:
             return known
@@ -143,13 +146,13 @@ class FingerprintBuilder:
 
 
 def _named(code: types.CodeType) -> set[str]:
-    """Names that code looks up, also that of functions inside of it."""
+    """Return the names that code looks up, including those of nested functions."""
     inside = [c for c in code.co_consts if isinstance(c, types.CodeType)]
     return set(code.co_names).union(*map(_named, inside))
 
 
 def _is_constant(value: Any) -> bool:
-    """A number or a container of numbers; an empty list is more likely there to be filled."""
+    """Return whether a value is a number or a non-empty container of numbers; empty ones are usually filled later."""
     if isinstance(value, dict):
         return all(map(_is_constant, value.values()))
     if isinstance(value, list | tuple | set | frozenset):
@@ -158,7 +161,7 @@ def _is_constant(value: Any) -> bool:
 
 
 class _Function:
-    """Tells a function by its code, and by all that it holds or looks up."""
+    """Lists the parts of a function to compare: its code, and all that it holds or looks up."""
 
     __slots__ = ("constants",)
 

@@ -1,6 +1,6 @@
-"""What single values of a network were: nodes that are asked whether a value is still the same.
+"""Nodes of a fingerprint: each remembers one value of a network and reports whether a later value equals it.
 
-A node keeps numbers, names and ids, nothing of the network itself.
+A node keeps numbers, names and ids, and no reference to the network.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from camlucida.engine.kinds import TRAINING_ONLY, VALUES
 from camlucida.engine.tensor_snapshot import state_bytes
 
 UNREAD = TRAINING_ONLY | {"training", "_non_persistent_buffers_set"}
-"""Attributes of `nn.Module` that do not decide what its copy, which is in eval mode, computes."""
+"""Attributes of `nn.Module` that do not affect what its copy, which is in eval mode, computes."""
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 HOOK_FLAGS = ("_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks_with_kwargs")
@@ -25,7 +25,13 @@ TREE = ("_parameters", "_buffers", "_modules")
 
 
 class Walk:
-    """One walk over a network: the tensors met, and which value stood for which node."""
+    """The state of one traversal of a network.
+
+    Attributes:
+        parameters: The parameters met, in order.
+        tensors: The other tensors met, in order.
+        seen: Id of the value that was compared with a node, by the id of the node.
+    """
 
     __slots__ = ("parameters", "seen", "tensors")
 
@@ -36,10 +42,10 @@ class Walk:
 
 
 class Node(Protocol):
-    """What one value was."""
+    """The fingerprint of one value."""
 
     def same(self, value: Any, walk: Walk) -> bool:
-        """Whether `value` is that still."""
+        """Return whether `value` still equals the recorded one."""
 
 
 _PART = object()
@@ -47,7 +53,7 @@ EXACT = frozenset(VALUES)
 
 
 def _equal(now: Any, before: Any) -> bool:
-    """Whether two atoms that are not the same object are the same value."""
+    """Return whether two atoms that are not the same object have the same value."""
     if type(now) is tuple and type(before) is tuple:
         return len(now) == len(before) and all(a is b or _equal(a, b) for a, b in zip(now, before, strict=True))
     if type(now) is not type(before) or not isinstance(now, VALUES):
@@ -56,17 +62,17 @@ def _equal(now: Any, before: Any) -> bool:
 
 
 class Builder(Protocol):
-    """Makes the nodes of a network's values."""
+    """Builds the nodes of a network's values."""
 
     def node(self, value: Any) -> Any:
-        """Return the node of a value, None for an atom."""
+        """Return the node of a value, or None for an atom."""
 
     def among_recorders(self) -> AbstractContextManager[None]:
-        """While inside, what a caller's hook may record into is compared by identity."""
+        """Compare by identity what a caller's hook may record into, inside the context."""
 
 
 class Items:
-    """Values in an order: atoms by value, parts by their nodes."""
+    """An ordered list of values: atoms are compared by value, all others by their nodes."""
 
     __slots__ = ("atoms", "ids", "parts")
 
@@ -77,6 +83,7 @@ class Items:
         self.parts = [(i, node) for i, node in enumerate(nodes) if node is not None]
 
     def same(self, values: Sequence[Any], walk: Walk) -> bool:
+        """Return whether `values` equal the recorded ones, position by position."""
         if list(map(id, values)) != self.ids:
             if len(values) != len(self.ids):
                 return False
@@ -87,11 +94,12 @@ class Items:
 
 
 class SharedNode:
-    """A node that may be met several times in a walk, also inside of itself: it is looked into once."""
+    """A node that may be met several times in a traversal, also inside itself: it is compared once."""
 
     __slots__ = ()
 
     def same(self, value: Any, walk: Walk) -> bool:
+        """Return whether `value` equals the recorded one; later encounters compare its identity only."""
         known = walk.seen.get(id(self))
         if known is not None:
             return known == id(value)
@@ -99,15 +107,17 @@ class SharedNode:
         return self.inside(value, walk)
 
     def inside(self, value: Any, walk: Walk) -> bool:
+        """Return whether the contents of `value` equal the recorded ones."""
         raise NotImplementedError
 
 
 class ModuleNode(SharedNode):
-    """A module: its own attributes, parameters, buffers, hooks and children."""
+    """The node of a module: its own attributes, parameters, buffers, hooks and children."""
 
     __slots__ = ("buffers", "children", "cls", "count", "hooks", "items", "parameters", "read")
 
     def start(self, module: nn.Module, builder: Builder) -> None:
+        """Record the contents of the module."""
         own = vars(module)
         self.cls = type(module)
         self.count = len(own)
@@ -161,7 +171,7 @@ def _names(tensors: Mapping[str, Tensor | None]) -> list[tuple[str, bool]]:
 
 
 class ScriptNode:
-    """A scripted part: its weights are copied with it, so that they are compared by their bytes."""
+    """The node of a scripted module: its weights are copied with it, so they are compared by their bytes."""
 
     __slots__ = ("attributes", "cls")
 
@@ -178,7 +188,7 @@ class ScriptNode:
 
 
 def _scripted(module: Any) -> list[str]:
-    """The numbers and texts among a scripted module's attributes."""
+    """Return the numbers and strings among the attributes of a scripted module, as text."""
     found = []
     for name, part in module.named_modules():
         attributes: Any = getattr(getattr(part, "_concrete_type", None), "get_attributes", dict)()
@@ -187,7 +197,7 @@ def _scripted(module: Any) -> list[str]:
 
 
 class TensorNode:
-    """A loose tensor or parameter."""
+    """The node of a loose tensor or parameter."""
 
     __slots__ = ()
 
@@ -199,17 +209,19 @@ class TensorNode:
 
 
 class DictNode(SharedNode):
-    """A dict of whatever class, keys and values, in their order."""
+    """The node of a dict of any class: its keys and values, in order."""
 
     __slots__ = ("cls", "extra", "items", "keys")
 
     @staticmethod
     def of(value: Any, builder: Builder) -> DictNode:
+        """Return the node of a dict."""
         node = DictNode()
         node.start(value, builder)
         return node
 
     def start(self, value: Any, builder: Builder) -> None:
+        """Record the contents of the dict."""
         self.cls = type(value)
         self.keys = Items(list(value.keys()), builder)
         self.items = Items(list(value.values()), builder)
@@ -225,7 +237,11 @@ class DictNode(SharedNode):
 
 
 class ValuesNode(SharedNode):
-    """Whatever can be told as a list of values: lists, tuples, sets, slices, partials, methods, weak references."""
+    """The node of a value that can be listed: lists, tuples, sets, slices, partials, methods, weak references.
+
+    Args:
+        tell: Returns the parts of the value, in a fixed order.
+    """
 
     __slots__ = ("cls", "items", "tell")
 
@@ -233,6 +249,7 @@ class ValuesNode(SharedNode):
         self.tell = tell
 
     def start(self, value: Any, builder: Builder) -> None:
+        """Record the parts of the value."""
         self.cls = type(value)
         self.items = Items(self.tell(value), builder)
 
@@ -241,7 +258,7 @@ class ValuesNode(SharedNode):
 
 
 class StateNode:
-    """What has a state that can be read as bytes: arrays, generators of random numbers."""
+    """The node of a value whose state can be read as bytes: arrays and random number generators."""
 
     __slots__ = ("cls", "state")
 
@@ -253,7 +270,7 @@ class StateNode:
 
 
 class SameNode:
-    """What the copy itself holds, or refuses to use: it is this object or another one."""
+    """The node of an object compared by identity, since the copy holds the object itself or refuses to use it."""
 
     __slots__ = ("number",)
 
@@ -265,6 +282,6 @@ class SameNode:
 
 
 def extra_attributes(value: Any) -> list[Any]:
-    """Attributes of an instance of the user's own subclass of a container; what a `defaultdict` makes."""
+    """Return the attributes of an instance of a container subclass, and the factory of a `defaultdict`."""
     own = getattr(value, "__dict__", None)
     return [*(own or {}).keys(), *(own or {}).values(), getattr(value, "default_factory", None)]

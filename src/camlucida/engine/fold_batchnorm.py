@@ -1,10 +1,10 @@
-"""The same network, quicker where nobody asks for gradients: batch norm folded away, weights laid out for the machine.
+"""Faster inference for runs without gradients: batch norms folded into convolutions, weights in a faster layout.
 
-In eval mode a batch norm behind a convolution is a factor and a shift a channel, which the convolution's own weights
-can carry. Which norm follows which convolution is seen in one run, whatever the modules are called; then both ways
-run on the same pictures, and where they differ by more than rounding the network runs as it is. Nothing is kept from
-one request to the next (weights may be trained on in between), and nothing is changed: a `TorchFunctionMode`, which
-is thread-local, hands the folded weights to the functions that ask for the network's own.
+In eval mode a batch norm after a convolution is one factor and one shift per channel, which the weights of the
+convolution can absorb. Which norm follows which convolution is observed in one run, whatever the modules are called.
+The folded and the original network then run on the same inputs, and where their scores differ by more than rounding
+the original is used. Nothing is kept between requests (weights may be trained meanwhile), and no module is modified:
+a `TorchFunctionMode`, which is thread-local, passes the folded weights to the functions that use the network's own.
 """
 
 from __future__ import annotations
@@ -26,18 +26,29 @@ from camlucida.engine.run_options import Precision
 
 TRANSPOSED: frozenset[Any] = frozenset((torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d))
 LINEAR: frozenset[Any] = TRANSPOSED | {torch.conv1d, torch.conv2d, torch.conv3d, F.linear}
-"""What takes an input, a weight and a bias, and is linear in its input."""
+"""Functions of an input, a weight and a bias that are linear in their input."""
 
 METADATA_TYPES = (bool, int, str, torch.Size, torch.dtype, torch.device, type(None))
-"""What a function returns that asks about a tensor (its shape, its type) and does not compute with it."""
+"""Return types of functions that query a tensor (its shape, its type) without computing with its values."""
 
 MAX_RELATIVE_ERROR = {torch.float64: 1e-11, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
-"""How far folded scores may be from the network's own, of the largest score. A wrong fold is off by its whole size."""
+"""Tolerated difference of folded and original scores, relative to the largest score, by type.
+
+An incorrect fold is off by far more.
+"""
 
 
 @dataclass(frozen=True)
 class FoldedNetwork:
-    """Pictures (rows, c, H, W) in, class scores (rows, k) out. The pictures are not written to."""
+    """A network for inference: inputs (n, c, H, W) to class scores (n, k). The inputs are not modified.
+
+    Attributes:
+        module: The network.
+        read: Extracts the class scores from the network's output.
+        layout: Memory format of the inputs.
+        weights: Replacements of the network's weights; empty to run it with its own.
+        precision: "exact", or "bf16" to run convolutions and products in bfloat16.
+    """
 
     module: nn.Module
     read: Callable[[Any], Tensor]
@@ -56,26 +67,37 @@ class FoldedNetwork:
         return self.read(self.module(rows.clone(memory_format=layout)))
 
     def agrees(self, rows: Tensor, exact: Tensor) -> bool:
-        """Whether it gives these scores, to rounding."""
+        """Return whether the scores equal the original ones, up to rounding.
+
+        Args:
+            rows: Network inputs, (n, c, H, W).
+            exact: Scores of the original network for them, (n, k).
+        """
         try:
             scores = self(rows)
-        except RuntimeError:  # a network that minds the layout, such as one with x.view(n, -1) behind a convolution
+        except RuntimeError:  # a network that needs contiguous tensors, for x.view(n, -1) after a convolution
             return False
         return bool((scores - exact).abs().max() <= MAX_RELATIVE_ERROR.get(rows.dtype, 0) * exact.abs().max())
 
 
 def unfolded(module: nn.Module, read: Callable[[Any], Tensor]) -> FoldedNetwork:
-    """The module with its own weights."""
+    """Return the network with its own weights."""
     return FoldedNetwork(module, read, torch.contiguous_format, (), "exact")
 
 
 def folded(module: nn.Module, read: Callable[[Any], Tensor], probes: Tensor, precision: Precision) -> FoldedNetwork:
-    """The quickest way to run a twin's module that gives the scores of the module itself on the pictures `probes`.
+    """Return the fastest variant of a network that reproduces its scores on the inputs `probes`.
 
-    read       finds the class scores in the output
-    precision  "bf16": weights and inputs of convolutions and products are rounded to bfloat16, after the check
+    Grad mode must be off. Takes two to three runs of the probes, and holds one copy of the convolutions' weights.
 
-    Grad mode must be off. Costs two runs of the probes, and holds one copy of the convolutions' weights.
+    Args:
+        module: The module of a network copy.
+        read: Extracts the class scores from its output.
+        probes: Network inputs to compare the scores on, (n, c, H, W).
+        precision: "bf16" rounds weights and inputs of convolutions and products to bfloat16, after the comparison.
+
+    Returns:
+        The folded network, or the unfolded one where no variant reproduces the scores.
     """
     recorder = _FoldRecorder()
     original = unfolded(module, read)
@@ -93,7 +115,7 @@ def folded(module: nn.Module, read: Callable[[Any], Tensor], probes: Tensor, pre
 
 
 def _layouts(rows: Tensor, precision: Precision) -> list[torch.memory_format]:
-    """Best first. Graphics cards have no fast convolutions for channels last in float32."""
+    """Return the memory formats to try, best first. GPUs have no fast float32 convolutions for channels last."""
     channels_last = rows.ndim == 4 and not (rows.is_cuda and precision == "exact")
     return [torch.channels_last, torch.contiguous_format] if channels_last else [torch.contiguous_format]
 
@@ -104,10 +126,13 @@ def _autocast(precision: Precision, rows: Tensor) -> AbstractContextManager[Any]
 
 @dataclass(frozen=True)
 class FoldedWeights:
-    """What stands in for the weight and bias of a convolution or a linear layer.
+    """Replacements for the weight and bias of a convolution or a linear layer.
 
-    of     the network's own weight, kept alive while its id is looked up
-    norm   the running mean of the norm that is in them; None where none is, and the bias is the network's own
+    Attributes:
+        original: The network's own weight, kept alive while its id is used as a key.
+        weight: The replacement, with the norm's factor folded in.
+        bias: The replacement of the bias.
+        norm: Running mean of the norm that was folded in. None where there is none; then the layer keeps its own bias.
     """
 
     original: Tensor
@@ -116,12 +141,13 @@ class FoldedWeights:
     norm: Tensor | None = None
 
     def in_bfloat16(self) -> FoldedWeights:
+        """Return the weights rounded to bfloat16."""
         bias = None if self.bias is None else self.bias.bfloat16()
         return replace(self, weight=self.weight.bfloat16(), bias=bias)
 
 
 class FoldedWeightsMode(TorchFunctionMode):
-    """While inside, functions get these weights for the network's own, and norms that are in them do nothing."""
+    """Inside the context, functions use the given weights, and the norms folded into them do nothing."""
 
     def __init__(self, weights: Iterable[FoldedWeights]) -> None:
         super().__init__()
@@ -132,7 +158,7 @@ class FoldedWeightsMode(TorchFunctionMode):
 
     @property
     def succeeded(self) -> bool:
-        """Whether every folded convolution was followed by its norm; if not, what came out is wrong."""
+        """Return whether every folded layer was followed by its norm; if not, the output is wrong."""
         return not self._astray and not self._open
 
     def __torch_function__(
@@ -161,7 +187,7 @@ class FoldedWeightsMode(TorchFunctionMode):
 
 
 class _FoldRecorder(TorchFunctionMode):
-    """Sees which norm follows which convolution, and whether anybody else reads what is between them."""
+    """Observes which norm follows which convolution, and whether anything else reads the value between them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -189,13 +215,17 @@ class _FoldRecorder(TorchFunctionMode):
 
     def _record(self, call: _LinearArgs, out: Tensor, *, transposed: bool) -> None:
         self._uses[id(call.weight)] += 1
-        if isinstance(call.weight, nn.Parameter):  # else it was computed, and is another tensor in every run
+        if isinstance(call.weight, nn.Parameter):  # otherwise it is computed, and another tensor in every run
             linear_call = _LinearCall(call.weight, call.bias, tuple(out.shape), transposed)
             self._made.append(linear_call)
             self._by_output[out] = linear_call
 
     def weights(self, layout: torch.memory_format, precision: Precision) -> Iterable[FoldedWeights]:
-        """Folded where one norm follows one call; of all others those that the layout or the precision helps."""
+        """Yield the weights to replace, for a memory format and a precision.
+
+        Weights are folded where exactly one norm follows exactly one call; of the others, those are replaced that run
+        faster in this memory format or precision.
+        """
         for linear_call in self._made:
             if self._can_fold(linear_call):
                 yield linear_call.folded(layout)
@@ -210,9 +240,15 @@ class _FoldRecorder(TorchFunctionMode):
 
 @dataclass
 class _LinearCall:
-    """What a convolution or a linear layer made, and what became of it.
+    """One call of a convolution or a linear layer.
 
-    reads   how often anybody computed with it
+    Attributes:
+        weight: Its weight.
+        bias: Its bias.
+        shape: Shape of its output.
+        transposed: Whether it is a transposed convolution.
+        n_reads: How many later calls computed with its output.
+        norm: The batch norm that read its output, if any.
     """
 
     weight: Tensor
@@ -224,12 +260,12 @@ class _LinearCall:
 
     @property
     def can_fold(self) -> bool:
-        """Whether the norm is fixed, and counts its channels where the convolution does."""
+        """Return whether the norm has fixed statistics, and the channel axis of the convolution's output."""
         fixed = self.norm is not None and not (self.norm.training or self.norm.mean is None)
         return fixed and len(self.shape) == self.weight.ndim
 
     def folded(self, layout: torch.memory_format) -> FoldedWeights:
-        """Computed in float64, so that what is left is one rounding of every weight."""
+        """Return the folded weights, computed in float64 and rounded once."""
         norm = self.norm
         assert norm is not None
         assert norm.mean is not None
@@ -240,7 +276,7 @@ class _LinearCall:
         shift = -norm.mean.double() if self.bias is None else self.bias.double() - norm.mean.double()
         bias = shift * factor if norm.bias is None else shift * factor + norm.bias.double()
         like = self.weight
-        if self.transposed:  # (in, out / groups, …): every group of inputs has its own outputs
+        if self.transposed:  # (in, out / groups, ...): every group of inputs has its own outputs
             group_size = like.shape[1]
             grouped = like.double().reshape(len(factor) // group_size, -1, *like.shape[1:])
             weight = (grouped * factor.view(-1, 1, group_size, *[1] * (like.ndim - 2))).flatten(0, 1)
@@ -261,18 +297,20 @@ class _LinearArgs:
 
     @staticmethod
     def of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> _LinearArgs:
+        """Return the arguments of a call."""
         keywords, names = dict(kwargs), ("input", "weight", "bias")
         x, weight, bias = (args[i] if i < len(args) else keywords.pop(name, None) for i, name in enumerate(names))
         return _LinearArgs(x, weight, bias, tuple(args[3:]), keywords)
 
     def run(self, func: Callable[..., Any], weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Call the function with another weight and bias."""
         out: Tensor = func(self.x, weight, bias, *self.extra, **self.keywords)
         return out
 
 
 @dataclass(frozen=True)
 class _BatchNormArgs:
-    """The arguments of a batch norm, in their order."""
+    """The arguments of a batch norm, in the order of `F.batch_norm`."""
 
     x: Tensor
     mean: Tensor | None
@@ -285,6 +323,7 @@ class _BatchNormArgs:
 
     @staticmethod
     def of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> _BatchNormArgs:
+        """Return the arguments of a call."""
         names = {"input": "x", "running_mean": "mean", "running_var": "variance"}
         return _BatchNormArgs(*args, **{names.get(name, name): value for name, value in kwargs.items()})
 

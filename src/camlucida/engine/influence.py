@@ -1,12 +1,13 @@
-"""Influence: whether the class scores depend on what a call returned, at positions of the image.
+"""Influence: whether the class scores depend on what a call returned, at positions of the image grid.
 
-A vision transformer's last norm has no such influence: only its class token is read. Nor has the map that a backbone
-returns beside the pooled one that is read: what counts is what is computed from it after the call. Influence is the
-gradient of a random mixture of the network's output and of what entered its last Linear (whose weights may be zero).
+The last norm of a vision transformer has no such influence, since only its class token is read. Neither has the
+feature map that a backbone returns beside the pooled one that is used: only what is computed from an output after the
+call counts. Influence is tested by the gradient of a random mixture of the network's output and of the input of its
+last Linear (whose weights may be zero).
 
-A backward pass needs every tensor that the operations on its way saved. Here nothing is saved before the first call
+A backward pass needs every tensor that the operations on its path saved. Here nothing is saved before the first call
 that is tested, and callers test the last calls of a network first (`groups`), so the memory stays near that of a
-forward pass. Where all calls must be tested and their graph would be large, the network is tested on a smaller image.
+forward pass. Where all calls must be tested and their graph would be large, the test runs on a smaller image.
 """
 
 from __future__ import annotations
@@ -26,17 +27,22 @@ from camlucida.engine.module_calls import CallProfile, ModuleCall, first_image, 
 from camlucida.engine.network_copy import NetworkCopy
 
 MAX_GRAPH_BYTES = 64 * 2**20
-"""A test of all calls whose outputs take more than this is made on a smaller image, where the network allows it."""
+"""A test of calls whose outputs take more bytes than this runs on a smaller image, if the network allows it."""
 
 SIDE_STEP_PX = 32
-"""Sides of the smaller image are multiples of this: what the usual networks halve their input to."""
+"""The sides of the smaller image are multiples of this, the total stride of common networks."""
 
 
 def groups(profile: CallProfile, module_calls: Sequence[ModuleCall]) -> Iterator[list[ModuleCall]]:
-    """The events from the last to the first, in groups that a backward pass can reach at little memory.
+    """Yield the calls from the last to the first, in groups that a backward pass reaches with little memory.
 
-    A group reaches back to where the outputs after it take half the largest output of the network, and as much more
-    than the group before it: with copies and gradients less than the two largest that a forward pass has at one time.
+    The first group extends to where the outputs after it take half of the largest output of the network, and every
+    further group by as much again. With copies and gradients this is less than the two largest outputs that a forward
+    pass holds at once.
+
+    Args:
+        profile: The profile of the network.
+        module_calls: The calls to group, in the order in which they finished.
     """
     step_bytes = max((module_call.nbytes for module_call in profile.module_calls), default=0) // 2
     bytes_after = _bytes_after(profile)
@@ -54,7 +60,7 @@ def groups(profile: CallProfile, module_calls: Sequence[ModuleCall]) -> Iterator
 
 
 def _bytes_after(profile: CallProfile) -> list[int]:
-    """For every position the bytes that the modules without children from there on returned."""
+    """Return, for every position, the total output bytes of the leaf modules from there on."""
     total, after = 0, []
     for module_call in reversed(profile.module_calls):
         total += module_call.nbytes if module_call.is_leaf else 0
@@ -63,13 +69,13 @@ def _bytes_after(profile: CallProfile) -> list[int]:
 
 
 def find_influence(copy: NetworkCopy, inputs: Any, profile: CallProfile, positions: Collection[int]) -> None:
-    """Test the events at `positions` and put the results into `found.influences`."""
+    """Test the calls at `positions` and store the results in `profile.influences`."""
     if positions:
         profile.influences.update(_test_influence(copy, first_image(inputs), profile, positions))
 
 
 def find_influences(copy: NetworkCopy, inputs: Any, profile: CallProfile, positions: Collection[int]) -> None:
-    """As `find`, for any number of events: on a smaller image where their graph would be large."""
+    """Test any number of calls as `find_influence` does, on a smaller image where their graph would be large."""
     if not positions:
         return
     total = _bytes_after(profile)[min(positions)]
@@ -80,7 +86,7 @@ def find_influences(copy: NetworkCopy, inputs: Any, profile: CallProfile, positi
 
 
 def _resized_image(copy: NetworkCopy, inputs: Any, profile: CallProfile, total: int) -> Any | None:
-    """The first image at a smaller size; None where the network does not do the same there, call by call."""
+    """Return the first image at a smaller size, or None where the network then runs other calls."""
     scale = math.sqrt(MAX_GRAPH_BYTES / total)
 
     def resized(_: nested.Path, tensor: Tensor) -> Tensor:
@@ -95,7 +101,7 @@ def _resized_image(copy: NetworkCopy, inputs: Any, profile: CallProfile, total: 
         image = nested.transform(first_image(inputs), resized)
         try:
             other_profile = profile_calls(copy, image)
-        except Exception:  # a network of one size raises whatever its layers raise: then it is tested at that size
+        except Exception:  # networks of a fixed input size raise errors of any type; they are tested at that size
             return None
     is_same = len(other_profile.module_calls) == len(profile.module_calls) and all(
         map(_is_same_call, other_profile.module_calls, profile.module_calls)
@@ -104,7 +110,7 @@ def _resized_image(copy: NetworkCopy, inputs: Any, profile: CallProfile, total: 
 
 
 def _is_same_call(first: ModuleCall, second: ModuleCall) -> bool:
-    """Whether two events at different sizes are the same call with the same layout."""
+    """Return whether two calls, recorded at different image sizes, are the same call with the same layout."""
     if (first.module, first.call, first.is_leaf, first.same_output_as) != (
         second.module,
         second.call,
@@ -120,6 +126,7 @@ def _is_same_call(first: ModuleCall, second: ModuleCall) -> bool:
 def _test_influence(
     copy: NetworkCopy, inputs: Any, profile: CallProfile, positions: Collection[int]
 ) -> dict[int, bool]:
+    """Return whether each of the calls at `positions` has influence, from one forward and one backward pass."""
     wanted = {(profile.module_calls[p].module, profile.module_calls[p].call): p for p in positions}
     saving = _SavedTensors()
     run = _InfluenceRun(wanted, saving)
@@ -144,7 +151,7 @@ def _influences(
         mixture = sum((t * torch.randn(t.shape, generator=generator).to(t)).sum() for t in targets)
         try:
             gradients = torch.autograd.grad(mixture, list(returned.values()), allow_unused=True)  # type: ignore[arg-type]
-        except RuntimeError:  # made for inference: overwrites what a backward pass would need, somewhere
+        except RuntimeError:  # a network that overwrites tensors which the backward pass needs
             return dict.fromkeys(returned, True)
     return {
         p: g is not None and _has_position(copy, inputs, profile, p, g)
@@ -153,9 +160,9 @@ def _influences(
 
 
 def _has_position(copy: NetworkCopy, inputs: Any, profile: CallProfile, position: int, gradient: Tensor) -> bool:
-    """Whether a gradient is other than zero at a position of the image, not only at tokens beside the grid."""
+    """Return whether a gradient is nonzero at a position of the grid, not only at class or register tokens."""
     module_call = profile.module_calls[position]
-    if module_call.shape != tuple(gradient.shape):  # tested on a smaller image, which has a layout of its own
+    if module_call.shape != tuple(gradient.shape):  # tested on a smaller image, where the layout differs
         module_call = profile_calls(copy, inputs).module_calls[position]
     return module_call.layout is not None and bool(module_call.layout.to_grid(gradient).any())
 
@@ -167,21 +174,22 @@ def _unpack(saved: Tensor | None) -> Tensor:
 
 @dataclass
 class _SavedTensors:
-    """What operations save for a backward pass: nothing before the first wanted call has returned.
+    """Decides what operations save for a backward pass: nothing before the first wanted call has returned.
 
-    The graph holds this object, so it must not hold a tensor of the graph in turn: such a circle is never freed. For
-    the same reason a tensor is saved without its own part of the graph.
+    The graph holds this object, so this object must not hold a tensor of the graph: the reference cycle would never be
+    freed. For the same reason a tensor is saved detached from the graph.
     """
 
     live: bool = False
 
     def pack(self, tensor: Tensor) -> Tensor | None:
+        """Return what is saved of a tensor: None before the first wanted call has returned."""
         return tensor.detach() if self.live else None
 
 
 @dataclass
 class _InfluenceRun:
-    """A run that keeps what the `wanted` calls returned, and the graph from the first of them on."""
+    """A call observer that keeps what the `wanted` calls returned, and the graph from the first of them on."""
 
     wanted: dict[tuple[nn.Module, int], int]
     saving: _SavedTensors
@@ -197,13 +205,13 @@ class _InfluenceRun:
         tensor = returned = main_tensor(output)
         if tensor is None or returned is None:
             return output
-        inside_no_grad = not torch.is_grad_enabled()  # of the network's own, which says nothing about influence
+        inside_no_grad = not torch.is_grad_enabled()  # the network's own `no_grad`, unrelated to influence
         if inside_no_grad:
             torch.set_grad_enabled(True)
             tensor = tensor.detach().requires_grad_()
         position = self.wanted.get((module, self._calls[module]))
         self.saving.live |= position is not None
-        if self.saving.live or inside_no_grad:  # a clone, which the next operation may overwrite
+        if self.saving.live or inside_no_grad:  # the next operation may overwrite its input
             tensor = tensor.clone()
         if position is not None:
             self.kept[position] = tensor

@@ -1,4 +1,4 @@
-"""The network on other pictures than the one asked about: outputs and slopes, in chunks, no parameter touched."""
+"""Runs of the network on variants of its inputs, in chunks: outputs and input gradients."""
 
 from __future__ import annotations
 
@@ -18,30 +18,38 @@ from camlucida.errors import MethodError
 from camlucida.types import ProgressCallback
 
 MAX_BYTES = 512 * 2**20
-"""Bytes that one chunk of pictures, and what the network makes of them, should roughly stay under."""
+"""Approximate memory limit, in bytes, of one chunk of inputs and what the network computes from them."""
 
 MEMORY_FACTOR, GRAPH_MEMORY_FACTOR = 40, 160
-"""How much more memory a network takes than its input, without and with its graph; measured in ResNet-50, VGG-16 and
-ViT-B: 15 to 45, and 80 to 200."""
+"""Memory that a network takes in multiples of its input, without and with its graph.
+
+Measured on ResNet-50, VGG-16 and ViT-B: 15 to 45, and 80 to 200.
+"""
 
 MAX_IMAGES_CPU, MAX_IMAGES_GPU = 8, 64
-"""More pictures in one chunk gain nothing (measured: SmoothGrad on ResNet-50 is slower with 25 at once than with 5)."""
+"""Maximum number of inputs in one chunk; more gain nothing.
+
+Measured: SmoothGrad on ResNet-50 is slower with 25 inputs at once than with 5.
+"""
 
 MIN_RUNS_TO_FOLD = 64
-"""So many pictures pay for what makes runs quicker, which costs about as much as seven."""
+"""Minimum number of runs for which folding batch norms pays off; folding costs about as much as seven runs."""
 
 Variants = Callable[[Tensor], Tensor]
-"""Which variants (n,) in, those pictures (n, b, c, H, W) out."""
+"""A function of indices (n,) that returns these variants of the inputs, (n, b, c, H, W)."""
 
 
 @dataclass(frozen=True)
 class InputVariants:
-    """Runs of the network on variants of `inputs` (b, c, H, W).
+    """Runs of the network on variants of its inputs.
 
-    read    finds the class scores (rows, k) in the output
-    tick    is told after every chunk how many of how many pictures were run, where there are several chunks: of one
-            there is nothing to tell, and a method that asks for one run after the other tells how far it is itself
-    repeats of these runs: how many at once, and how exact those without gradients are
+    Attributes:
+        copy: The network copy to run.
+        inputs: The unmodified inputs, (b, c, H, W).
+        read: Extracts the class scores (rows, k) from the network's output.
+        progress: Called as `progress(done, total)` after every chunk, if there are several. A method that requests one
+            run after the other reports its own progress.
+        run_options: How many inputs run at once, and the precision of runs without gradients.
     """
 
     copy: NetworkCopy
@@ -51,15 +59,23 @@ class InputVariants:
     run_options: RunOptions = field(default_factory=RunOptions)
 
     def outputs(self, variants: Variants, n: int) -> Tensor:
-        """The class scores (count, b, k) of all variants."""
+        """Compute the class scores of all variants.
+
+        Args:
+            variants: Returns the variants of given indices.
+            n: Number of variants.
+
+        Returns:
+            Class scores, (n, b, k).
+        """
         return torch.cat(list(self.iter_outputs(variants, n)))
 
     def iter_outputs(self, variants: Variants, n: int) -> Iterator[Tensor]:
-        """The same, chunk by chunk (n, b, k), in order."""
+        """Yield the class scores of all variants chunk by chunk, (chunk, b, k), in order."""
         with torch.inference_mode(False), torch.no_grad():
             forward = self._network_for(variants, n)
         for indices in self._chunks(n, MEMORY_FACTOR):
-            with torch.inference_mode(False), torch.no_grad():  # not round the yield: it would reach the caller
+            with torch.inference_mode(False), torch.no_grad():  # must not enclose the yield: it is thread-wide
                 scores = self._scores_of(forward, variants(indices)).detach()
             add_cost(len(indices) * len(self.inputs))
             self._report_progress(indices, n)
@@ -68,10 +84,19 @@ class InputVariants:
     def input_gradients(
         self, score: Callable[[Tensor], Tensor], variants: Variants, n: int, rule: ReluRuleName | None = None
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Chunk by chunk: which variants (n,), their scores (n, b), and the scores' gradients (n, b, c, H, W).
+        """Compute scores and input gradients of all variants, chunk by chunk.
 
-        score   class scores (n, b, k) in, scores (n, b) out
-        rule    another way back through ReLUs; `MethodError` where the network has none to guide
+        Args:
+            score: A function of class scores (n, b, k) that returns scores (n, b).
+            variants: Returns the variants of given indices.
+            n: Number of variants.
+            rule: Name of another backward rule for ReLUs, "guided" or "deconvolution"; None for the ordinary gradient.
+
+        Yields:
+            Indices of the variants (chunk,), their scores (chunk, b), and the gradients (chunk, b, c, H, W).
+
+        Raises:
+            MethodError: If `rule` is given and the network has no ReLU.
         """
         for indices in self._chunks(n, GRAPH_MEMORY_FACTOR):
             with torch.inference_mode(False), torch.enable_grad():
@@ -100,12 +125,15 @@ class InputVariants:
         return self._scores_of(unfolded(self.copy.module, self.read), images)
 
     def _scores_of(self, forward: FoldedNetwork, images: Tensor) -> Tensor:
-        """Class scores (n, b, k) of (n, b, c, H, W)."""
+        """Return the class scores (n, b, k) of inputs (n, b, c, H, W)."""
         scores = forward(images.to(self.inputs.dtype).flatten(0, 1))
         return scores.reshape(*images.shape[:2], -1)
 
     def _network_for(self, variants: Variants, n: int) -> FoldedNetwork:
-        """The network for `count` runs on variants: quicker, where they are many, checked on three of them."""
+        """Return the network for `n` runs on variants.
+
+        Where the runs are many, this is a folded network, verified on three inputs.
+        """
         precision = self.run_options.precision
         if precision == "bf16" and self.inputs.dtype == torch.float64:
             raise MethodError("precision='bf16' is for networks in float32, and this one runs in float64.")
@@ -117,6 +145,7 @@ class InputVariants:
         return folded(self.copy.module, self.read, probes, precision)
 
     def _chunks(self, n: int, memory_factor: int) -> list[Tensor]:
+        """Return the indices of all variants, split into chunks that fit the memory limit."""
         batch_size = self.run_options.batch_size
         if batch_size is None:
             max_images = MAX_IMAGES_GPU if self.inputs.is_cuda else MAX_IMAGES_CPU

@@ -1,7 +1,7 @@
 """Kinds of values on a network: how each of them is copied and compared.
 
-The structural copy and the fingerprint follow the same kinds, so that whatever is copied is also compared. What is
-neither copied nor compared is used as it is (a lock, a function without state) or refused (an iterator).
+The structural copy and the fingerprint use the same kinds, so that whatever is copied is also compared. What is
+neither copied nor compared is shared (a lock, a function without state) or refused (an iterator).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TRAINING_ONLY = frozenset(
         "_is_full_backward_hook",
     ]
 )
-"""Attributes of `nn.Module` that a forward pass never reads: the copy starts without what they hold."""
+"""Attributes of `nn.Module` that a forward pass never reads: the copy starts without their contents."""
 
 HOOK_DICTS = frozenset(
     [
@@ -54,17 +54,17 @@ HOOK_DICTS = frozenset(
         "_non_persistent_buffers_set",
     ]
 )
-"""Those that are empty in nearly all modules, and that no forward pass writes to."""
+"""Attributes that are empty in nearly all modules, and that no forward pass writes to."""
 
 INSIDE_TORCH = ("torch.",)
-"""Packages whose classes hold no modules or state of the user's in closures or default arguments."""
+"""Packages whose classes hold no user modules or user state in closures or default arguments."""
 
 
 class Kind(enum.Enum):
     """How a value is copied and compared."""
 
     ATOM = enum.auto()
-    """Immutable, or used as it is: a number, a string, a class, a lock. Compared by identity, then by value."""
+    """Immutable, or shared: a number, a string, a class, a lock. Compared by identity, then by value."""
     TENSOR = enum.auto()
     SCRIPT = enum.auto()
     MODULE = enum.auto()
@@ -76,24 +76,24 @@ class Kind(enum.Enum):
     METHOD = enum.auto()
     PARTIAL = enum.auto()
     CACHED = enum.auto()
-    """A function with `functools.lru_cache` around it: the copy begins with an empty cache."""
+    """A function wrapped in `functools.lru_cache`: the copy starts with an empty cache."""
     CELL = enum.auto()
     WEAK = enum.auto()
     """A weak reference or proxy."""
     ARRAY = enum.auto()
     """A NumPy array."""
     BUFFER = enum.auto()
-    """Bytes that can be written to, and generators of random numbers: copied whole, compared by their state."""
+    """Mutable bytes and random number generators: copied as a whole, compared by their state."""
     OBJECT = enum.auto()
     """An instance of a class written in Python: copied attribute by attribute."""
     OPAQUE = enum.auto()
-    """An object of an extension: used as it is, and never known to be unchanged."""
+    """An object of an extension: shared, and never known to be unchanged."""
     ITERATOR = enum.auto()
-    """Reading it changes it, and it cannot be copied. Also what holds the caller's training: an optimizer."""
+    """Reading it changes it, and it cannot be copied. Also the caller's training objects, such as an optimizer."""
 
 
 RECORDERS = (Kind.DICT, Kind.SEQUENCE, Kind.SET, Kind.OBJECT)
-"""What a caller's hook may keep its records in: where no module can be reached from it, it stays the caller's."""
+"""Kinds in which a caller's hook may keep its records: shared where no module can be reached from the value."""
 
 VALUES: tuple[Any, ...] = (
     bool,
@@ -138,8 +138,8 @@ def kind_of(value: Any) -> Kind:
     """Return how `value` is copied and compared.
 
     Args:
-        value: Any attribute, item or cell content. `type(value)` decides, never `value.__class__`, which a weak
-            proxy answers with the class of what it stands for.
+        value: Any attribute, item or cell content. `type(value)` decides, not `value.__class__`, which a weak proxy
+            forwards to its referent.
     """
     cls = type(value)
     for kind, types_of_kind in _KINDS:
@@ -178,7 +178,7 @@ _KINDS: tuple[tuple[Kind, Any], ...] = (
 
 
 def is_plain(cls: type) -> bool:
-    """Whether instances hold nothing but attributes: every class up to `object` is written in Python."""
+    """Return whether instances hold nothing but attributes: every base class except `object` is written in Python."""
     base: type | None = cls
     while base is not None and base is not object:
         if not base.__flags__ & _HEAP_TYPE or base.__flags__ & _IMMUTABLE_TYPE:

@@ -1,4 +1,4 @@
-"""Layers: which ones a network has, which are worth explaining, and which one a user means."""
+"""Layers of a network: which exist, which are suitable for explanations, and which one a specification selects."""
 
 from __future__ import annotations
 
@@ -18,22 +18,31 @@ from camlucida.errors import LayerError, nearest
 from camlucida.options import shown
 
 LayerSpec = str | int | None
-"""A name, a glob ("layer?"), an index into the candidates (-1 is the last), "all" candidates, None the default.
+"""A layer specification, called `target_layer` in pytorch-grad-cam and given there as a module.
 
-`name#2` is the second call of a module that is called several times (the bare name is the last one);
+A name, a glob ("layer?"), an index into the candidates (-1 is the last), "all" candidates, or None for the default.
+`name#2` is the second call of a module that is called several times (the bare name is the last call);
 `name@key` is one part of an output that is a tuple or dict.
 """
 
 TRUNK_FRACTION = 0.9
-"""A block with this share of the parameters is the network's trunk ("features", "blocks"), not one of its stages."""
+"""A block with more than this fraction of the parameters is the trunk of the network, not one of its stages.
+
+Examples of trunks are "features" and "blocks".
+"""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a network, ready to be traced: the module, which call of it, which part of its output.
+    """One layer of a network, ready to be traced: the module, which call of it, and which part of its output.
 
-    name   as it can be asked for again
-    call   from 1; `calls` is how often the module ran
+    Attributes:
+        name: A name that `resolve` accepts.
+        module: The module in the network's copy.
+        call: Which call of the module this is, counted from 1.
+        n_calls: How often the module is called in one forward pass.
+        key: The part of the output, for an output that is a tuple or dict; None for the first spatial tensor.
+        grid: (h, w) of the layer's output; None if it has no spatial grid.
     """
 
     name: str
@@ -45,15 +54,22 @@ class Layer:
 
     @property
     def label(self) -> str:
-        """The name, and which call it was where there are several: "layer4.0.relu (call 3 of 3)"."""
+        """Return the name and, for a module called several times, the call: "layer4.0.relu (call 3 of 3)"."""
         return f"{self.name} (call {self.call} of {self.n_calls})" if self.n_calls > 1 else self.name
 
 
 def default_layer(copy: NetworkCopy, inputs: Any) -> Layer:
-    """The last layer with a place in the picture that the answer depends on.
+    """Return the last layer with a spatial grid on which the class scores depend.
 
-    For a CNN that is the end of the last stage; for a transformer the norm before the last attention, since
-    of what comes later only the class token is read.
+    For a CNN this is the end of the last stage; for a transformer it is the norm before the last attention, since of
+    the later outputs only the class token is read.
+
+    Args:
+        copy: The network copy.
+        inputs: Network inputs; the layers may depend on their size.
+
+    Raises:
+        LayerError: If no layer returns a grid on which the scores depend.
     """
     profile = profile_calls(copy, inputs)
     last_call = _last_eligible_call(copy, inputs, profile)
@@ -66,7 +82,12 @@ def default_layer(copy: NetworkCopy, inputs: Any) -> Layer:
 
 
 def candidates(copy: NetworkCopy, inputs: Any) -> list[Layer]:
-    """The layers worth explaining, from edges to objects: the stages or blocks, ending with the default."""
+    """Return the layers suitable for explanations, from early to late: stages or blocks, ending with the default.
+
+    Args:
+        copy: The network copy.
+        inputs: Network inputs; the layers may depend on their size.
+    """
     profile = profile_calls(copy, inputs)
     eligible = _eligible_calls(copy, inputs, profile)
     if not eligible:
@@ -86,7 +107,19 @@ def candidates(copy: NetworkCopy, inputs: Any) -> list[Layer]:
 
 
 def resolve(copy: NetworkCopy, inputs: Any, specs: Sequence[LayerSpec]) -> list[Layer]:
-    """The layers that `specs` mean, in that order, without repeats. Raises `LayerError` with the nearest names."""
+    """Return the layers that specifications select.
+
+    Args:
+        copy: The network copy.
+        inputs: Network inputs; the layers may depend on their size.
+        specs: The specifications.
+
+    Returns:
+        The layers in the order of `specs`, without duplicates.
+
+    Raises:
+        LayerError: If a specification selects no layer; the message names the nearest matches.
+    """
     layers: list[Layer] = []
     for spec in specs:
         layers += [layer for layer in _resolve_spec(copy, inputs, _plain(copy, spec)) if layer not in layers]
@@ -94,7 +127,11 @@ def resolve(copy: NetworkCopy, inputs: Any, specs: Sequence[LayerSpec]) -> list[
 
 
 def _plain(twin: NetworkCopy, spec: Any) -> LayerSpec:
-    """A layer as it was asked for, if that is a name or a number. Raises `LayerError`."""
+    """Return a layer specification as None, a string or an integer.
+
+    Raises:
+        LayerError: If it is something else.
+    """
     if spec is None:
         return None
     if not isinstance(spec, str):
@@ -113,11 +150,9 @@ def _plain(twin: NetworkCopy, spec: Any) -> LayerSpec:
 def _resolve_spec(copy: NetworkCopy, inputs: Any, spec: LayerSpec) -> list[Layer]:
     if spec is None:
         return [default_layer(copy, inputs)]
-    if (
-        isinstance(spec, str) and spec and copy.named(spec) is not None
-    ):  # also "4" or "all", where a module is called so
+    if isinstance(spec, str) and spec and copy.named(spec) is not None:  # also "4" or "all", if a module has this name
         return [_find_named(copy, inputs, spec)]
-    if spec in (-1, "-1"):  # the last candidate is the default, which is found without testing the others
+    if spec in (-1, "-1"):  # the last candidate is the default, which needs no test of the others
         return [default_layer(copy, inputs)]
     if isinstance(spec, int) or spec == "all" or spec.lstrip("-").isdigit():
         choices = candidates(copy, inputs)
@@ -147,7 +182,7 @@ def _find_named(copy: NetworkCopy, inputs: Any, spec: str) -> Layer:
             + f" Worth explaining: {', '.join(layer.name for layer in candidates(copy, inputs)) or 'none found'}."
         )
     n_calls = profile.n_calls(module)
-    if not n_calls:  # not on the path that was remembered; perhaps on that of these inputs
+    if not n_calls:  # not called in the cached run, but possibly on these inputs
         profile = profile_calls(copy, inputs, refresh=True)
         n_calls = profile.n_calls(module)
     if not n_calls:
@@ -163,7 +198,7 @@ def _find_named(copy: NetworkCopy, inputs: Any, spec: str) -> Layer:
 
 
 def _match_glob(copy: NetworkCopy, inputs: Any, pattern: str) -> list[Layer]:
-    """Layers whose name fits a glob, part by part: `layer?` is four stages, `layer4.*` three blocks."""
+    """Return the layers whose names match a glob, component by component: `layer?`, `layer4.*`."""
     profile = profile_calls(copy, inputs)
     parts = pattern.split(".")
     matches = [
@@ -184,7 +219,7 @@ def _match_glob(copy: NetworkCopy, inputs: Any, pattern: str) -> list[Layer]:
 
 
 def _find_trunk(selected: Sequence[ModuleCall], eligible: Sequence[ModuleCall]) -> ModuleCall | None:
-    """The one block that holds nearly the whole network and is better shown by its parts; None if there is none."""
+    """Return the block that holds nearly all parameters and is better replaced by its parts, or None."""
     total = sum(e.n_parameters for e in selected)
     trunks = [e for e in selected if not e.is_leaf and e.n_parameters > TRUNK_FRACTION * total]
     return next((e for e in trunks if len(_outermost(eligible, e.name)) > 1), None)
@@ -195,7 +230,10 @@ def _position(module_call: ModuleCall) -> int:
 
 
 _NOT_ACTIVATIONS = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmax2d)
-"""Stand in the same file of PyTorch. A softmax over tokens, (b, heads, t, t), would look like a grid of the picture."""
+"""Classes in the same file of PyTorch as the activations, which are none.
+
+The output (b, heads, t, t) of a softmax over tokens would look like a spatial grid.
+"""
 
 
 def _is_activation(module_call: ModuleCall) -> bool:
@@ -218,7 +256,7 @@ def _to_layer(profile: CallProfile, module_call: ModuleCall, name: str | None = 
 
 
 def _possible_calls(profile: CallProfile) -> dict[int, ModuleCall]:
-    """Events that could stand for a stage of seeing if the answer depends on them, in the order they finished."""
+    """Return the calls that qualify as a stage if the scores depend on them, in the order they finished."""
     possible: dict[int, ModuleCall] = {}
     for module_call in profile.module_calls:
         if module_call.name and module_call.layout and _is_explainable(module_call, possible, profile):
@@ -227,21 +265,21 @@ def _possible_calls(profile: CallProfile) -> dict[int, ModuleCall]:
 
 
 def _eligible_calls(copy: NetworkCopy, inputs: Any, profile: CallProfile) -> list[ModuleCall]:
-    """Events that can stand for a stage of seeing, in the order they finished."""
+    """Return the calls that qualify as a stage, in the order they finished."""
     possible = _possible_calls(profile)
-    _last_eligible_call(copy, inputs, profile)  # asked from the end first, so that the last is the default everywhere
+    _last_eligible_call(copy, inputs, profile)  # tested first, so that the last candidate is always the default layer
     influence.find_influences(copy, inputs, profile, [p for p in possible if p not in profile.influences])
     eligible: dict[int, ModuleCall] = {}
     for module_call in possible.values():
         if profile.influences[module_call.position] and _is_explainable(module_call, eligible, profile):
             eligible[module_call.position] = module_call
-    # A class map, (b, classes, h, w) as in SqueezeNet, is an answer already; what it is made of explains it.
+    # A class map, (b, classes, h, w) as in SqueezeNet, is an output already; the features before it explain it.
     features = [e for e in eligible.values() if not _is_class_map(e, profile)]
     return features or list(eligible.values())
 
 
 def _last_eligible_call(copy: NetworkCopy, inputs: Any, profile: CallProfile) -> ModuleCall | None:
-    """The last of the eligible events, tested from the end in groups, so that only the last calls are kept."""
+    """Return the last eligible call; calls are tested from the end in groups, to keep few tensors."""
     possible = _possible_calls(profile)
     features = [e for e in possible.values() if not _is_class_map(e, profile)]
     class_maps = [e for e in possible.values() if _is_class_map(e, profile)]
@@ -259,7 +297,10 @@ def _last_eligible_call(copy: NetworkCopy, inputs: Any, profile: CallProfile) ->
 
 
 def _is_explainable(module_call: ModuleCall, eligible: Mapping[int, ModuleCall], profile: CallProfile) -> bool:
-    """Convolutions, norms, activations and blocks; not pools, reshapes, or a block that only ends in one."""
+    """Return whether a call is a convolution, a norm, an activation or a block.
+
+    Pools and reshapes do not qualify, and neither do blocks that only return the output of such a module.
+    """
     assert module_call.layout is not None
     if not module_call.is_leaf:
         only_forwards_child = (
@@ -270,10 +311,11 @@ def _is_explainable(module_call: ModuleCall, eligible: Mapping[int, ModuleCall],
         return True
     if module_call.layout.kind == "nchw":
         return module_call.n_parameters > 0
-    return "Norm" in type(module_call.module).__name__  # a Linear among tokens is a part of attention or of an MLP
+    return "Norm" in type(module_call.module).__name__  # a Linear applied to tokens is part of attention or of an MLP
 
 
 def _is_class_map(module_call: ModuleCall, profile: CallProfile) -> bool:
+    """Return whether a call returns a map per class, (b, classes, h, w), that no Linear follows."""
     return (
         module_call.layout is not None
         and module_call.layout.kind == "nchw"
@@ -288,7 +330,7 @@ def _is_class_map(module_call: ModuleCall, profile: CallProfile) -> bool:
 
 
 def _outermost(events: Sequence[ModuleCall], prefix: str) -> list[ModuleCall]:
-    """Events (inside `within`) that stand in no other of these events."""
+    """Return the calls inside `prefix` that are not nested in another one of these calls."""
     descendants = [e for e in events if not prefix or e.name.startswith(f"{prefix}.")]
     names = {e.name for e in descendants}
 

@@ -1,8 +1,9 @@
-"""Layouts: how a layer's output lies in memory, and the way to (b, c, h, w) and back.
+"""Layouts: how a layer's output is arranged in memory, and its conversion to (b, c, h, w) and back.
 
-Convolutions give (b, c, h, w); Swin and ConvNeXt inside give (b, h, w, c); transformers give tokens
-(b, t, c) with any number of class or register tokens in front, or (t, b, c); window attention gives
-(b * windows, t, c). Methods only ever see (b, c, h, w).
+Convolutions return (b, c, h, w); inside Swin and ConvNeXt outputs are (b, h, w, c); transformers return tokens
+(b, t, c) with any number of class or register tokens in front, or (t, b, c); window attention returns
+(b * windows, t, c). Methods only receive (b, c, h, w). The conversion is what `reshape_transform` does in
+pytorch-grad-cam; here it is inferred.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ MAX_PREFIX_TOKENS = 16  # class, distillation and register tokens: 1 to 9 in the
 
 @dataclass(frozen=True)
 class Layout:
-    """How one output maps to a grid.
+    """How an output maps to a spatial grid.
 
-    grid      (h, w) of the layer
-    prefix    tokens in front that have no place in the picture (class, registers)
-    window    (h, w) of one window, for `windows`
-    shift     (h, w) by which the grid was rolled before it was cut into windows
+    Attributes:
+        kind: Arrangement of the output.
+        grid: (h, w) of the layer.
+        prefix: Number of tokens before those of the patches (class, registers), which have no spatial position.
+        window: (h, w) of one window, for the kind "windows".
+        shift: (h, w) by which the grid was rolled before it was split into windows.
     """
 
     kind: LayoutKind
@@ -36,7 +39,7 @@ class Layout:
     shift: tuple[int, int] = (0, 0)
 
     def to_grid(self, tensor: Tensor) -> Tensor:
-        """From the layer's own layout to (b, c, h, w); tokens without a place are left out."""
+        """Return a tensor in the layer's layout as (b, c, h, w), without the tokens that have no position."""
         h, w = self.grid
         if self.kind == "nchw":
             return tensor
@@ -49,7 +52,12 @@ class Layout:
         return patches.transpose(1, 2).reshape(patches.shape[0], -1, h, w)
 
     def from_grid(self, grid: Tensor, like: Tensor) -> Tensor:
-        """From (b, c, h, w) back to the layer's own layout; tokens without a place are taken from `like`."""
+        """Return a (b, c, h, w) tensor in the layer's layout.
+
+        Args:
+            grid: The tensor.
+            like: An output of the layer, which provides the tokens that have no position.
+        """
         if self.kind == "nchw":
             return grid
         if self.kind == "nhwc":
@@ -63,7 +71,7 @@ class Layout:
 
     @property
     def batch_axis(self) -> int:
-        """Where the images are counted."""
+        """Return the axis along which the images of a batch are counted."""
         return 1 if self.kind == "tokens_first" else 0
 
     def _merge_windows(self, tensor: Tensor) -> Tensor:
@@ -88,12 +96,17 @@ def infer_layout(
     channels_last: bool = False,
     known_grids: Iterable[tuple[int, int]] = (),
 ) -> Layout | None:
-    """Guess the layout of an output of `shape`, or None where it has no place in the picture.
+    """Infer the layout of a layer's output from its shape.
 
-    batch           images in the batch
-    picture         (height, width) of the network's input
-    channels_last   whether the layer that made it puts channels last (Linear, LayerNorm); decides ties
-    seen            grids that ran before, newest last: the grid of tokens is one of these if it can be
+    Args:
+        shape: Shape of the output.
+        batch_size: Number of images in the batch.
+        image: (height, width) of the network's input.
+        channels_last: Whether the layer puts channels last (Linear, LayerNorm); decides ambiguous cases.
+        known_grids: Grids of earlier layers, newest last; tokens are assigned to one of these if possible.
+
+    Returns:
+        The layout, or None for an output without a spatial grid.
     """
     if len(shape) == 4 and shape[0] == batch_size:
         return _infer_grid(shape, image, channels_last)
@@ -113,7 +126,17 @@ def infer_windows(
     shift: tuple[int, int],
     known_grids: Iterable[tuple[int, int]],
 ) -> Layout | None:
-    """The layout of window attention's (b * windows, t, c), cut row by row from the newest grid that fits."""
+    """Infer the layout of window attention's output, (b * windows, t, c).
+
+    Args:
+        shape: Shape of the output.
+        batch_size: Number of images in the batch.
+        shift: (h, w) by which the grid was rolled before it was split into windows.
+        known_grids: Grids of earlier layers, newest last; the newest one that the windows tile row by row is used.
+
+    Returns:
+        The layout, or None where no grid fits.
+    """
     if len(shape) != 3 or shape[0] % batch_size or (side := math.isqrt(shape[1])) ** 2 != shape[1] or side < 2:
         return None
     windows = shape[0] // batch_size
@@ -127,7 +150,7 @@ def _infer_grid(shape: tuple[int, ...], image: tuple[int, int], channels_last: b
     first, last = (shape[2], shape[3]), (shape[1], shape[2])
     fits_first, fits_last = _same_aspect_ratio(first, image), _same_aspect_ratio(last, image)
     if fits_first and fits_last:
-        # Both could be: (b, 7, 7, 7). A square grid of few cells with many channels is one; else ask the layer.
+        # Both readings fit, as for (b, 7, 7, 7): the layer's usual arrangement decides.
         return Layout("nhwc", last) if channels_last else Layout("nchw", first)
     if fits_last:
         return Layout("nhwc", last)
@@ -137,7 +160,7 @@ def _infer_grid(shape: tuple[int, ...], image: tuple[int, int], channels_last: b
 
 
 def _same_aspect_ratio(grid: tuple[int, int], image: tuple[int, int]) -> bool:
-    """Whether a grid has the picture's proportions, give or take one cell of rounding."""
+    """Return whether a grid has the aspect ratio of the image, up to one cell of rounding."""
     (h, w), (height, width) = grid, image
     return h <= height and w <= width and (abs(h - w * height / width) <= 1 or abs(w - h * width / height) <= 1)
 
@@ -145,7 +168,7 @@ def _same_aspect_ratio(grid: tuple[int, int], image: tuple[int, int]) -> bool:
 def _token_grid(
     n_tokens: int, image: tuple[int, int], known_grids: Iterable[tuple[int, int]]
 ) -> tuple[tuple[int, int], int] | None:
-    """((h, w), prefix) for `count` tokens: a grid that was seen, else the picture's proportions."""
+    """Return ((h, w), prefix) for a number of tokens: a known grid, otherwise one of the image's aspect ratio."""
     fits = [(grid, n_tokens - math.prod(grid)) for grid in known_grids if math.prod(grid) > 1]
     fits = [(grid, prefix) for grid, prefix in fits if 0 <= prefix <= MAX_PREFIX_TOKENS]
     if fits:

@@ -1,7 +1,7 @@
-"""A survey: one run that writes down every call of every module, with the shape and layout of what it returned.
+"""A profile of the module calls in one forward pass, with the shape and layout of what each call returned.
 
-No tensor outlives the call after the one that returned it, so a survey needs as much memory as a forward pass. What
-depends on what is not asked here but, for the few calls where it matters, in `influence`.
+No tensor outlives the call after the one that returned it, so a profile needs as much memory as a forward pass.
+Dependence of the scores on an output is not computed here but, for the few calls where it matters, in `influence`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,18 @@ from camlucida.errors import LayerError
 
 @dataclass(frozen=True)
 class ModuleCall:
-    """One finished call.
+    """One finished call of a module.
 
-    name         of the module; `call` says which call of it this was, from 1
-    shape        of the output's tensor, None if it holds none
-    layout       how that lies on the picture, None where it has no place there
-    passes_on    position of the event whose output this one returns unchanged (a Sequential's last child)
-    nbytes       size of the output's tensor in bytes
+    Attributes:
+        position: Index among all calls of the run, in the order in which they finished.
+        name: Name of the module.
+        call: Which call of the module this was, counted from 1.
+        module: The module.
+        shape: Shape of the output's main tensor; None if it holds none.
+        layout: How that tensor maps to a spatial grid; None if it has none.
+        same_output_as: Position of the call whose output this one returns unchanged (the last child of a Sequential).
+        is_leaf: Whether no other module was called inside this call.
+        nbytes: Size of the output's main tensor in bytes.
     """
 
     position: int
@@ -48,16 +53,19 @@ class ModuleCall:
 
     @cached_property
     def n_parameters(self) -> int:
-        """Number of parameters of the module with all its children; the copy is made anew where that changes."""
+        """Return the number of parameters of the module, including its children."""
         return sum(p.numel() for p in self.module.parameters())
 
 
 @dataclass(frozen=True)
 class CallProfile:
-    """All events of one run in the order in which the calls finished; `outputs` is the network's output width.
+    """All module calls of one run.
 
-    influences   whether the class scores depend on an event's output at positions of the image, by the event's
-                 position; filled by `influence.find` for the events that were asked about
+    Attributes:
+        module_calls: The calls, in the order in which they finished.
+        n_outputs: Width of the network's output, usually the number of classes.
+        influences: Whether the class scores depend on a call's output at positions of the grid, by the position of the
+            call; filled by `influence.find_influence` for the calls that it tested.
     """
 
     module_calls: tuple[ModuleCall, ...]
@@ -65,20 +73,29 @@ class CallProfile:
     influences: dict[int, bool] = field(default_factory=dict, compare=False, repr=False)
 
     def last_call(self, module: nn.Module) -> ModuleCall | None:
-        """The last call of a module, None if it was never reached."""
+        """Return the last call of a module, or None if it was never called."""
         return next((e for e in reversed(self.module_calls) if e.module is module), None)
 
     def n_calls(self, module: nn.Module) -> int:
-        """How often a module was called."""
+        """Return how often a module was called."""
         return sum(e.module is module for e in self.module_calls)
 
     def find_call(self, module: nn.Module, call: int) -> ModuleCall | None:
-        """One call of a module."""
+        """Return the call of a module with the given number, counted from 1, or None."""
         return next((e for e in self.module_calls if e.module is module and e.call == call), None)
 
 
 def profile_calls(copy: NetworkCopy, inputs: Any, *, refresh: bool = False) -> CallProfile:
-    """What happens in the network on inputs of this shape; run once for a shape, then remembered unless `again`."""
+    """Return the profile of the module calls on inputs of this shape.
+
+    Args:
+        copy: The network copy, which caches the profile.
+        inputs: Network inputs; only the first image is run.
+        refresh: Whether to run the network even if a profile for this shape is cached.
+
+    Raises:
+        LayerError: If the inputs hold no batch of images (b, c, h, w).
+    """
     key = ("survey", tuple((t.shape[1:], t.dtype) for _, t in nested.tensors(inputs)))
     if refresh or key not in copy.notes:
         copy.notes[key] = _record_calls(copy, first_image(inputs), image_size(inputs))
@@ -87,20 +104,27 @@ def profile_calls(copy: NetworkCopy, inputs: Any, *, refresh: bool = False) -> C
 
 
 def first_image(inputs: Any) -> Any:
-    """The first image of a batch, as a batch of one, cut off from whatever graph or inference mode it came from."""
+    """Return the first image as a batch of one, detached from any graph and from inference mode."""
     with torch.inference_mode(False):
         return nested.transform(select_image(inputs, 0), lambda _, t: _noise_if_constant(t.detach().clone()))
 
 
 def _noise_if_constant(image: Tensor) -> Tensor:
-    """Seeded noise in place of a picture of one colour, on which every unit may be dead and nothing look connected."""
+    """Return seeded noise in place of a constant image, else the image.
+
+    On a constant image every unit may be inactive, so that no layer would appear to influence the scores.
+    """
     if image.ndim != 4 or not image.is_floating_point() or bool((image != image[..., :1, :1]).any()):
         return image
     return torch.randn(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
 
 
 def image_size(inputs: Any) -> tuple[int, int]:
-    """(height, width) of the images in the network's inputs."""
+    """Return (height, width) of the images in the network's inputs.
+
+    Raises:
+        LayerError: If the inputs hold no batch of images (b, c, h, w).
+    """
     for _, tensor in nested.tensors(inputs):
         if tensor.ndim == 4:
             return int(tensor.shape[-2]), int(tensor.shape[-1])
@@ -118,6 +142,8 @@ def _record_calls(copy: NetworkCopy, inputs: Any, image: tuple[int, int]) -> Cal
 
 @dataclass
 class _CallRecorder:
+    """A call observer that records a `ModuleCall` per call."""
+
     copy: NetworkCopy
     image: tuple[int, int]
     module_calls: list[ModuleCall] = field(default_factory=list)
@@ -153,8 +179,8 @@ class _CallRecorder:
         )
         if tensor is None:
             return output
-        # The network continues with another tensor object on the same memory, so that two calls that return the
-        # same object can be told from two calls of which the second passes on what the first returned.
+        # The network continues with another tensor object on the same memory. This distinguishes a call that returns
+        # the output of an earlier call from two calls that return the same object.
         alias = tensor.detach()
         self._returned[id(alias)] = (weakref.ref(alias), position)
         return nested.replace_tensor(output, tensor, alias)
@@ -169,7 +195,7 @@ class _CallRecorder:
         return layout if layout and math.prod(layout.grid) > 1 else None
 
     def _window_layout(self, module: nn.Module, shape: tuple[int, ...]) -> Layout | None:
-        """Windows are only placed where the block around them says how it shifts them."""
+        """Return the layout of windows, which is known only where an enclosing block has a `shift_size`."""
         name = self.copy.names[module]
         while "." in name:
             name = name.rpartition(".")[0]
@@ -180,13 +206,13 @@ class _CallRecorder:
         return None
 
     def _position_of(self, tensor: Tensor | None) -> int | None:
-        """Position of the event after which the network was given this very object; an id may have been reused."""
+        """Return the position of the call whose output is this very object; ids alone may be reused."""
         reference, position = self._returned.get(id(tensor), (None, None))
         return position if tensor is not None and reference is not None and reference() is tensor else None
 
 
 def main_tensor(output: Any) -> Tensor | None:
-    """The tensor of a module's output that counts, None where it holds no floating-point tensor."""
+    """Return the main tensor of a module's output, or None where it holds no floating-point tensor."""
     try:
         return get_tensor(output, tensor_path(output))
     except LayerError:

@@ -1,4 +1,4 @@
-"""Tensors inside what networks return: tuples, lists, dicts, dataclasses and `ModelOutput`s, nested at will."""
+"""Tensors inside the outputs of networks: nested tuples, lists, dicts, dataclasses and `ModelOutput`s."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from torch import Tensor
 
 Path = tuple[Any, ...]
-"""How to get from an output to one of its tensors: keys, indices or attribute names, outermost first."""
+"""How to reach a tensor in an output: keys, indices or attribute names, outermost first."""
 
 
 def children(value: Any) -> Iterator[tuple[Any, Any]]:
-    """The (key, part) pairs of a container, and nothing for everything else."""
+    """Yield the (key, part) pairs of a container; nothing for other values."""
     if isinstance(value, Mapping):
         yield from value.items()
     elif isinstance(value, list | tuple):
@@ -24,7 +24,7 @@ def children(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def tensors(value: Any, path: Path = ()) -> Iterator[tuple[Path, Tensor]]:
-    """Every tensor in `value` with the path that leads to it, in order."""
+    """Yield every tensor in `value` with its path, in order."""
     if isinstance(value, Tensor):
         yield path, value
         return
@@ -33,7 +33,7 @@ def tensors(value: Any, path: Path = ()) -> Iterator[tuple[Path, Tensor]]:
 
 
 def transform(value: Any, change: Callable[[Path, Tensor], Tensor], path: Path = ()) -> Any:
-    """The same structure with every tensor replaced by `change(path, tensor)`; the original is left alone."""
+    """Return the same structure with every tensor replaced by `change(path, tensor)`; `value` is not modified."""
     if isinstance(value, Tensor):
         return change(path, value)
     changed = {key: transform(part, change, (*path, key)) for key, part in children(value)}
@@ -43,7 +43,7 @@ def transform(value: Any, change: Callable[[Path, Tensor], Tensor], path: Path =
 
 
 def replace_tensor(value: Any, old: Tensor, new: Tensor) -> Any:
-    """The same structure with one tensor exchanged wherever it stands."""
+    """Return the same structure with one tensor replaced wherever it occurs."""
     return transform(value, lambda _, tensor: new if tensor is old else tensor)
 
 

@@ -1,9 +1,9 @@
-"""The twin: a structural copy of a network that shares its weights, so that the network itself is never touched.
+"""Network copies: structural copies that share the weights of a network, so that the network is never modified.
 
-Explaining needs modules in eval mode, without in-place operations, and a way to look at what each of them
-returns. Doing that to the caller's model means changing it and hoping to put everything back. The twin is a
-second tree of modules around the *same* parameters, so all of it can be done there once. A twin serves many
-threads at once: the run at work is found through a `ContextVar`, and with none at work a call is a plain call.
+Explaining needs modules in eval mode, without in-place operations, and access to what each of them returns. Doing
+this on the caller's model, with hooks, would modify it and rely on everything being restored. The copy is a second
+tree of modules around the *same* parameters, which is prepared once. It serves many threads at once: the active run
+is stored in a `ContextVar`, and without one, modules run unmodified.
 """
 
 from __future__ import annotations
@@ -29,28 +29,31 @@ from camlucida.errors import ModelError
 
 
 class CallObserver(Protocol):
-    """Something that watches a twin while it runs: it is asked about every call of every module."""
+    """Observes a network copy while it runs: handles every call of every module, as a forward hook does."""
 
     def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Run `forward(*args, **kwargs)` of `module`, or answer in its place."""
+        """Run `forward(*args, **kwargs)` of `module`, or return a replacement for its output."""
 
 
 _running: ContextVar[tuple[NetworkCopy, CallObserver] | None] = ContextVar("camlucida_running", default=None)
 
 
 class NetworkCopy:
-    """A copy of `network` in eval mode that shares the parameters' storage and can be watched while it runs.
+    """A copy of a network in eval mode that shares the parameters' storage and can be observed while it runs.
 
-    Parameters are shared, so the copy costs no weights and follows an optimiser's steps. Everything else that a
-    `forward` can write to is the copy's own (`StructuralCopy`), and is put back after every run (`CopyState`). The
-    first run on inputs of a shape is watched: it must use nothing of the caller's (`Originals`).
+    Parameters are shared, so the copy needs no memory for weights and follows an optimizer's steps. Everything else
+    that a `forward` can write to is copied (`StructuralCopy`) and restored after every run (`CopyState`). The first
+    run on inputs of a shape is checked for uses of the caller's own objects (`Originals`).
+
+    Args:
+        network: The network, in any mode. It is not modified.
 
     Attributes:
-        module: The copy. Calling it runs the network as it is in eval mode.
-        names: The name of every module in it.
-        lasting: Whether it may serve another request: all that `forward` reads can be compared, and holding the
+        module: The copy. Calling it runs the network in eval mode.
+        names: The name of every module in the copy.
+        lasting: Whether the copy may serve further requests: all that `forward` reads can be compared, and holding the
             copy does not keep the caller's network alive.
-        notes: What was found out about the network (its layers, its batch axes), kept by those who found it out.
+        notes: Cache of facts about the network (its layers, its batch axes), filled by the functions that compute them.
 
     Raises:
         ModelError: For scripted networks, uninitialised lazy ones, and those that cannot be copied.
@@ -70,17 +73,17 @@ class NetworkCopy:
         self._watched_shapes: set[Any] = set()
         self._lock = threading.RLock()
         self.module.forward = self._from_the_same_state(self.module.forward)
-        self._state, self._stateful = _state(copied), False  # last: what is on the copy now is put back
+        self._state, self._stateful = _state(copied), False  # last, since this state is restored after runs
         self.lasting = self._fingerprint.comparable and not (copied.incomparable or copied.held_by_class)
         self.notes: dict[Any, Any] = {}
 
     @property
     def fresh(self) -> bool:
-        """Whether the network's `forward` would still read the same, other than weights, which are shared."""
+        """Return whether the network's `forward` would still read the same, except for weights, which are shared."""
         source = self._source()
         if source is None or not self._fingerprint.same(source):
             return False
-        if not self._stateful and self._state.likely_changed:  # by a run on another path than the first
+        if not self._stateful and self._state.likely_changed:  # by a run on a path that differs from the first one
             self._restore()
         return True
 
@@ -90,11 +93,19 @@ class NetworkCopy:
             self._state.restore()
 
     def named(self, name: str) -> nn.Module | None:
-        """The module of that name in the copy, also under a second name of a module that stands twice."""
+        """Return the module with a name, which may be any of the names of a module that is registered twice."""
         return self._modules.get(name)
 
     def run(self, run: CallObserver, inputs: Any) -> Any:
-        """Run the copy on `inputs` while `run` watches. A tensor, a tuple of arguments, or a dict of keywords."""
+        """Run the copy while an observer handles its module calls.
+
+        Args:
+            run: The observer.
+            inputs: A tensor, a tuple of positional arguments, or a dict of keyword arguments.
+
+        Returns:
+            The network's output.
+        """
         with self.watched(run):
             if isinstance(inputs, tuple):
                 return self.module(*inputs)
@@ -104,7 +115,7 @@ class NetworkCopy:
 
     @contextmanager
     def watched(self, run: CallObserver) -> Iterator[None]:
-        """While inside, `run` is asked about every call in this thread."""
+        """Let the observer `run` handle every module call of this copy in this thread, inside the context."""
         token = _running.set((self, run))
         try:
             yield
@@ -113,7 +124,7 @@ class NetworkCopy:
 
     def _watch(self, module: nn.Module) -> None:
         if isinstance(module, torch.jit.ScriptModule):
-            return  # has no Python forward to look into; it just runs
+            return  # has no Python forward to observe
         plain = module.forward
 
         @functools.wraps(plain)
@@ -126,9 +137,9 @@ class NetworkCopy:
         module.forward = forward
 
     def _from_the_same_state(self, forward: Callable[..., Any]) -> Callable[..., Any]:
-        """Every run of the network begins with the caller's state, and the first of a shape is watched.
+        """Wrap `forward` so that every run starts from the caller's state, and the first per shape is checked.
 
-        A network that keeps something from one run to the next runs in one thread at a time.
+        A network that keeps state between runs is limited to one thread at a time.
         """
 
         @functools.wraps(forward)
@@ -153,12 +164,12 @@ class NetworkCopy:
 
 
 def _copied(source: nn.Module) -> StructuralCopy:
-    """The copy, calm."""
+    """Return a structural copy whose modules are prepared for capturing their outputs."""
     copied = StructuralCopy(source)
     everything = dict.fromkeys([*copied.module.modules(), *(module for _, module, _ in copied.modules)])
     for module in everything:
         _prepare_for_capture(module)
-    if copied.kept:  # what only a weak reference of the copy leads to would be gone at once
+    if copied.kept:  # keeps alive what the copy refers to only weakly
         vars(copied.module)["_camlucida_kept"] = copied.kept
     return copied
 
@@ -170,9 +181,10 @@ def _state(copied: StructuralCopy) -> CopyState:
 
 
 def duplicate(network: nn.Module) -> nn.Module:
-    """A structural copy in eval mode that shares the weights, with nothing in it that watches: to be changed at will.
+    """Return a structural copy in eval mode that shares the weights and is not observed, to be modified by the caller.
 
-    A parameter that is exchanged in the copy leaves the network's own alone; one that is written to does not.
+    Replacing a parameter of the copy does not affect the original; modifying it in place does, because storage is
+    shared.
     """
     return _copied(unwrapped(network)).module
 
@@ -182,10 +194,13 @@ _making = threading.Lock()
 
 
 def copy_of(network: nn.Module) -> NetworkCopy:
-    """The network's twin: made on first use, kept as long as the network lives, made anew when it has changed.
+    """Return the cached copy of a network, which is created on first use and again when the network has changed.
 
-    Where holding the copy would keep the network alive, or where something that `forward` reads cannot be compared,
-    it is made anew for every request.
+    Where holding the copy would keep the network alive, or where something that `forward` reads cannot be compared, a
+    new copy is created for every request.
+
+    Raises:
+        ModelError: For scripted networks, uninitialised lazy ones, and those that cannot be copied.
     """
     source = unwrapped(network)
     twin = _twins.get(source)
@@ -194,7 +209,7 @@ def copy_of(network: nn.Module) -> NetworkCopy:
     with _making:
         again = _twins.get(source)
         if again is not None and again is not twin and again.fresh:
-            return again  # another thread has made it meanwhile
+            return again  # created by another thread meanwhile
         _twins.pop(source, None)
         twin = NetworkCopy(source)
         if twin.lasting:
@@ -203,7 +218,11 @@ def copy_of(network: nn.Module) -> NetworkCopy:
 
 
 def unwrapped(network: nn.Module) -> nn.Module:
-    """The network inside `DataParallel`, `DistributedDataParallel` and `torch.compile`."""
+    """Return the network inside `DataParallel`, `DistributedDataParallel` and `torch.compile`.
+
+    Raises:
+        ModelError: For a scripted or traced network.
+    """
     while True:
         if isinstance(network, torch.jit.ScriptModule):
             raise ModelError(
@@ -219,7 +238,7 @@ def unwrapped(network: nn.Module) -> nn.Module:
 
 
 def _prepare_for_capture(module: nn.Module) -> None:
-    """Switch off, in the copy, what would change, hide or overwrite what a layer returned."""
+    """Disable whatever would change, hide or overwrite the output of a module of the copy."""
     if isinstance(module, torch.jit.ScriptModule):
         module.eval()
         return

@@ -1,8 +1,8 @@
-"""A watch over one run of a network's copy: nothing of the caller's may take part in it or be written to.
+"""A check of one run of a network's copy: no object of the caller's network may be used or modified by it.
 
-The copy refers to its own modules and tensors wherever a reference could be followed. What it could not follow (a
-global name, a property, code of an extension) shows here, in the first run on inputs of a shape: the run is stopped
-before the caller's module, buffer or parameter is used.
+The copy refers to its own modules and tensors wherever a reference could be followed. What could not be followed (a
+global name, a property, code of an extension) is detected here, in the first run on inputs of a shape: the run is
+stopped before the caller's module, buffer or parameter is used.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from camlucida.engine.structural_copy import StructuralCopy
 from camlucida.errors import ModelError
 
 DROPPING = ("drop", "rrelu")
-"""In the names of classes of modules without weights that compute something else in train mode."""
+"""Parts of the names of module classes without weights that compute something else in train mode."""
 
 
 class Originals:
     """The modules and tensors of the caller's network, and those of its copy.
 
     Args:
-        copied: The copy; the network's own objects are only referred to weakly from here.
+        copied: The copy. Objects of the caller's network are only referenced weakly.
     """
 
     def __init__(self, copied: StructuralCopy) -> None:
@@ -47,10 +47,13 @@ class Originals:
 
     @contextmanager
     def kept_out(self, writable: Sequence[Tensor]) -> Iterator[None]:
-        """While inside, a run in this thread that uses anything of the caller's ends in a `ModelError`.
+        """Stop a run in this thread that uses any object of the caller's network, inside the context.
 
         Args:
-            writable: What the run may write to: what it is given, the copy's buffers and loose tensors.
+            writable: Tensors that the run may write to: its inputs, the copy's buffers and loose tensors.
+
+        Raises:
+            ModelError: If the run uses a module or tensor of the caller, or writes to a parameter.
         """
         thread = threading.get_ident()
 
@@ -66,7 +69,7 @@ class Originals:
             handle.remove()
 
     def named(self, value: Any) -> str | None:
-        """The name of one of the caller's modules or tensors, None for any other object."""
+        """Return the name of one of the caller's modules or tensors, or None for any other object."""
         known = self._originals.get(id(value))
         return known[1] if known is not None and known[0]() is value else None
 
@@ -82,7 +85,17 @@ class Originals:
             self.refuse(f"a {type(module).__name__} in train mode that is not one of its layers")
 
     def check_operation(self, func: Any, args: Any, kwargs: Any, born: set[int]) -> None:
-        """Refuse an operation that reads the network's own tensors, or writes to what was there before the run."""
+        """Check one tensor operation.
+
+        Args:
+            func: The operator.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
+            born: Storages that the run may write to: those of `writable`, and those allocated by the run.
+
+        Raises:
+            ModelError: If it reads a tensor of the caller's network, or writes to one that existed before the run.
+        """
         for tensor in _tensors((args, kwargs)):
             if id(tensor) in self._originals and (name := self.named(tensor)) is not None:
                 self.refuse(f"the network's own tensor {name!r}")
@@ -98,6 +111,7 @@ class Originals:
                 self.refuse(f"{where}: {func._schema.name} would write to its {argument!r}", "writes to")
 
     def refuse(self, what: str, verb: str = "uses") -> NoReturn:
+        """Raise a `ModelError` that names the layer that is running and what it uses."""
         name, function = self._running()
         attribute = f"{name}.{function}" if name else function
         raise ModelError(
@@ -107,7 +121,7 @@ class Originals:
         )
 
     def _running(self) -> tuple[str, str]:
-        """The layer at work in this thread and which of its functions."""
+        """Return the name of the layer running in this thread, and of its function."""
         frame: types.FrameType | None = sys._getframe(1)
         while frame is not None:
             first = frame.f_locals.get(next(iter(frame.f_code.co_varnames), ""))
@@ -122,7 +136,7 @@ _CALLS_FORWARD = ("_call_impl", "_wrapped_call_impl", "__call__", "inner", "<lam
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees every operation on tensors, with the tensors themselves, and changes nothing."""
+    """A dispatch mode that checks every tensor operation, and changes none."""
 
     def __init__(self, originals: Originals, writable: Sequence[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -131,7 +145,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Whether PyTorch wraps this class for its compiler, which would be imported for it: a second and more."""
+        """Return False, so that PyTorch does not import its compiler to wrap this class, which takes over a second."""
         return False
 
     def __torch_dispatch__(
@@ -145,18 +159,20 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
     def _new(self, out: Any, args: Any, kwargs: Any) -> set[int]:
-        """Storages of outputs, but not of those that are views of an input."""
+        """Return the storages of outputs that are not views of an input."""
         given = {_storage(t) for t in _tensors((args, kwargs))}
         return {_storage(t) for t in _tensors(out)} - given
 
 
 def _written(arguments: Sequence[Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the name and value of every argument that an operator writes to."""
     for i, argument in enumerate(arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:
             yield argument.name, args[i] if i < len(args) else kwargs.get(argument.name)
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested lists, tuples and dicts."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, list | tuple):
@@ -168,7 +184,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def _storage(tensor: Tensor) -> int:
-    """Where a tensor's storage lies; 0 for one without, such as a sparse one."""
+    """Return the address of a tensor's storage; 0 for a tensor without one, such as a sparse one."""
     try:
         return tensor.untyped_storage().data_ptr()
     except (RuntimeError, NotImplementedError):

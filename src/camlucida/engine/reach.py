@@ -1,4 +1,4 @@
-"""What a `forward` can reach: the values that a value holds, and what can be found by following them."""
+"""What a `forward` can reach: the values that a value holds, and a search through all that can be reached from it."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from torch import nn
 from camlucida.engine.kinds import INSIDE_TORCH, Kind, kind_of
 
 MAX_OBJECT_NODES = 5_000
-"""A foreign object that reaches more values than this (a trainer, say) is not copied."""
+"""An object that reaches more values than this (a trainer, for example) is not copied."""
 
 MAX_OBJECT_BYTES = 64 * 2**20
-"""Nor one that holds more bytes of tensors and arrays of its own (a data set)."""
+"""An object that holds more bytes of tensors and arrays than this (a dataset, for example) is not copied."""
 
 MAX_SEARCHED = 200_000
-"""How many values are looked at to find out whether an object that is not copied refers back to the network."""
+"""Maximum number of values visited to find out whether an object that is not copied refers back to the network."""
 
 _NOT_FOLLOWED = (Kind.ATOM, Kind.TENSOR, Kind.OPAQUE, Kind.ITERATOR)
 
 
 def attributes_of(value: Any) -> dict[str, Any]:
-    """All attributes that an instance holds itself, those in slots included."""
+    """Return all attributes that an instance itself holds, including those in slots."""
     own = dict(getattr(value, "__dict__", None) or {})
     for cls in type(value).__mro__:
         for name, member in vars(cls).items():
             if isinstance(member, types.MemberDescriptorType) and name != "__dict__":
                 try:
                     own[name] = member.__get__(value)
-                except AttributeError:  # a slot that nothing was put into
+                except AttributeError:  # an unset slot
                     continue
     return own
 
 
 def referent(value: Any) -> Any:
-    """What a weak reference or proxy refers to; None where that is gone."""
+    """Return the object that a weak reference or proxy refers to, or None if it no longer exists."""
     if isinstance(value, weakref.ref):
         return value()
     try:
-        return value.__dir__.__self__  # a proxy hands every attribute on, so this is bound to the object itself
+        return value.__dir__.__self__  # a proxy forwards attributes, so the method is bound to the referent
     except ReferenceError:
         return None
 
 
 def content_of(cell: types.CellType) -> tuple[Any, ...]:
-    """What a closure's cell holds: one value, or none for a name that is only bound later."""
+    """Return the content of a closure's cell as a tuple, which is empty for a name that is not bound yet."""
     try:
         return (cell.cell_contents,)
     except ValueError:
@@ -55,7 +55,7 @@ def content_of(cell: types.CellType) -> tuple[Any, ...]:
 
 
 def parts_of(value: Any, kind: Kind) -> list[Any]:
-    """The values that `value` holds and through which something else can be reached."""
+    """Return the values that `value` holds and through which something else can be reached."""
     match kind:
         case Kind.DICT:
             return [*value.keys(), *value.values()]
@@ -83,13 +83,13 @@ def parts_of(value: Any, kind: Kind) -> list[Any]:
 
 
 def held_by_function(function: types.FunctionType) -> list[Any]:
-    """Default arguments and attributes of a function."""
+    """Return the default arguments and attributes of a function."""
     held = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
     return held + [v for k, v in vars(function).items() if k != "__wrapped__"]
 
 
 def weakly_held(value: Any) -> list[Any]:
-    """Everything that a weak reference, proxy or collection refers to and that still lives."""
+    """Return all living objects that a weak reference, proxy or collection refers to."""
     if isinstance(value, weakref.WeakSet):
         return list(value)
     if isinstance(value, weakref.WeakValueDictionary | weakref.WeakKeyDictionary):
@@ -98,7 +98,7 @@ def weakly_held(value: Any) -> list[Any]:
 
 
 def reaches_state(value: Any) -> bool:
-    """Whether a function, method or tuple leads to anything but constants, so that a copy of it differs."""
+    """Return whether a function, method or tuple reaches anything but constants, so that its copy differs."""
     waiting, seen = [value], set[int]()
     while waiting:
         value = waiting.pop()
@@ -116,7 +116,7 @@ def reaches_state(value: Any) -> bool:
 
 
 def reaches_module(value: Any, most: int = MAX_OBJECT_NODES) -> bool:
-    """Whether a module can be reached from `value`, looking at `most` values at the most."""
+    """Return whether a module can be reached from `value`, visiting at most `most` values."""
     waiting, seen = [value], set[int]()
     while waiting and len(seen) < most:
         value = waiting.pop()
@@ -130,13 +130,13 @@ def reaches_module(value: Any, most: int = MAX_OBJECT_NODES) -> bool:
 
 
 def fits(value: Any) -> bool:
-    """Whether a foreign object is small enough to be copied, and compared before every run."""
+    """Return whether an object is small enough to be copied, and compared before every run."""
     waiting, seen, nbytes = [value], {id(value)}, 0
     while waiting:
         value = waiting.pop()
         kind = kind_of(value)
         if kind in (Kind.MODULE, Kind.SCRIPT):
-            continue  # copied anyway
+            continue  # always copied
         if kind in (Kind.TENSOR, Kind.ARRAY):
             nbytes += 0 if isinstance(value, nn.Parameter) else value.nbytes
         if len(seen) > MAX_OBJECT_NODES or nbytes > MAX_OBJECT_BYTES:
@@ -149,14 +149,14 @@ def fits(value: Any) -> bool:
 
 
 def refers_to(value: Any, targets: set[int]) -> bool:
-    """Whether an object that is not copied keeps one of the objects with these ids alive.
+    """Return whether an object that is not copied keeps one of the given objects alive.
 
     Args:
-        value: The object, of any type: the garbage collector knows what it refers to.
+        value: The object, of any type: its references are obtained from the garbage collector.
         targets: Ids of the network's modules.
 
     Returns:
-        True also where more than `MAX_SEARCHED` values would have to be looked at.
+        True also where more than `MAX_SEARCHED` values would have to be visited.
     """
     waiting, seen = [value], {id(value)}
     while waiting:
@@ -165,7 +165,7 @@ def refers_to(value: Any, targets: set[int]) -> bool:
         value = waiting.pop()
         if id(value) in targets:
             return True
-        if isinstance(value, types.FunctionType):  # not its module's globals, which lead everywhere
+        if isinstance(value, types.FunctionType):  # without the module's globals, which reach nearly everything
             held = [*(value.__closure__ or ()), *held_by_function(value)]
         elif isinstance(value, type | types.ModuleType):
             continue
@@ -179,7 +179,7 @@ def refers_to(value: Any, targets: set[int]) -> bool:
 
 
 def leading_to_modules(cls: type) -> dict[str, Any]:
-    """Functions and other attributes of a class from which a module can be reached."""
+    """Return the functions and other attributes of a class from which a module can be reached, by name."""
     leading: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         if base is object or base.__module__.startswith(INSIDE_TORCH):

@@ -1,9 +1,9 @@
-"""Record one run of a twin; play it again from a layer on.
+"""Record one run of a network copy, and replay it from a layer on.
 
-Recording keeps what each *outermost finished call* before the layer returned, in order: the tape. Playing
-follows the real Python code again: calls on the tape return what they returned, the layer returns something
-new, and only what comes after it computes. So skips, concatenations, dict outputs and branches need no
-graph of the network.
+A recording keeps, in order, the output of each *outermost finished call* before the layer: the tape. A replay
+executes the Python code of the network again: calls on the tape return their recorded outputs, the layer returns a
+replacement, and only what follows it is computed. Skip connections, concatenations, dict outputs and branches
+therefore need no graph of the network.
 """
 
 from __future__ import annotations
@@ -24,18 +24,23 @@ from camlucida.errors import LayerError
 
 @dataclass(frozen=True)
 class CallEntered:
-    """A call that had not returned when the layer did: one of its ancestors. Playing runs it."""
+    """A call that had not returned when the layer did, that is, one of its ancestors. A replay executes it."""
 
     module: nn.Module
 
 
 @dataclass(frozen=True)
 class CallReturned:
-    """A finished call. Playing gives back its output.
+    """A finished call. A replay returns its recorded output.
 
-    ordinal    the how-manieth call of the whole run this was
-    versions   of the output's tensors when the call returned: a higher one later means written to in place
-    places     where in memory they lay, if `output` is a copy because it is written to; else None
+    Attributes:
+        module: The module.
+        output: What the call returned.
+        ordinal: Index of the call in the whole run.
+        versions: Version counters of the output's tensors when the call returned; larger ones later mean that the
+            network modified them in place.
+        storage_keys: Original memory locations of the tensors, if `output` is a copy because the network modifies it;
+            otherwise None.
     """
 
     module: nn.Module
@@ -46,20 +51,26 @@ class CallReturned:
 
 
 StorageKey = tuple[int, int, tuple[int, ...], tuple[int, ...]]
-"""Storage, offset, shape and strides of a tensor: two tensors at one place are one, a write to either is to both."""
+"""Storage address, offset, shape and strides of a tensor.
+
+Tensors with the same key share their memory: a write to one modifies the other.
+"""
 
 Tape = tuple[CallEntered | CallReturned, ...]
 
 
 @dataclass(frozen=True)
 class CapturedOutput:
-    """What a wanted layer gave out.
+    """The output of a captured layer.
 
-    output    as returned; `path` leads to the tensor that counts
-    tensor    that tensor: a leaf, or in the graph of an earlier wanted layer
-    call      which call of the module this was, from 1
-    ordinal   the how-manieth call of the whole run
-    tape      what ran before it, when a rerun is wanted
+    Attributes:
+        module: The layer's module.
+        output: The whole output, as returned.
+        path: Path of the main tensor in `output`.
+        tensor: The main tensor: a leaf, or part of the graph of an earlier captured layer.
+        call: Which call of the module this was, counted from 1.
+        ordinal: Index of the call in the whole run.
+        tape: The calls before it, if a tape was recorded.
     """
 
     module: nn.Module
@@ -72,16 +83,23 @@ class CapturedOutput:
 
 
 WantedCalls = Mapping[tuple[nn.Module, int], Collection[str | None]]
-"""(module, which call of it, from 1) -> which of its outputs: None for the first spatial one, or keys of them."""
+"""The outputs to capture, by module and call number, which is counted from 1.
+
+Each is None for the first spatial tensor of the output, or a key of it.
+"""
 
 
 @dataclass
 class Recording:
-    """A run that captures what `wanted` calls return, and the tapes that lead to them.
+    """A call observer that captures the outputs of the wanted calls, and the tapes that lead to them.
 
-    gradients   whether the graph after the layers is needed
-    tape        whether a rerun is wanted
-    copies      ordinals of calls whose output is written to later, in place: kept as copies
+    Attributes:
+        wanted: The outputs to capture.
+        gradients: Whether to build the graph after the layers.
+        tape: Whether to record tapes for a replay.
+        copies: Ordinals of calls whose output the network modifies in place later; copies of these are kept.
+        captures: Captured outputs by module, call number and key.
+        calls: Number of calls so far, by module.
     """
 
     wanted: WantedCalls
@@ -93,9 +111,10 @@ class Recording:
     _items: list[CallEntered | CallReturned] = field(default_factory=list)
     _ordinal: int = 0
     _live: bool = False
-    _held: list[Any] = field(default_factory=list)  # while these live, no other tensor gets their storage
+    _held: list[Any] = field(default_factory=list)  # keeps their storage from being reused
 
     def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Run the module; capture its output if wanted, and add it to the tape."""
         start, was_live = len(self._items), self._live
         if self.tape:
             self._items.append(CallEntered(module))
@@ -104,14 +123,14 @@ class Recording:
         ordinal, self._ordinal = self._ordinal, self._ordinal + 1
         if (module, self.calls[module]) in self.wanted:
             output = self._capture(module, output, ordinal, tuple(self._items[:start]))
-        if self.tape:  # keep what the network goes on with: that is what it may write to
+        if self.tape:  # record the tensors that the network continues with, which it may write to
             self._items[start:] = [self._to_tape(module, output, ordinal)]
-        if self._live and not was_live:  # the layer may stand inside the user's own `no_grad`, which has just ended
+        if self._live and not was_live:  # the layer may be inside a `no_grad` of the network that has just ended
             torch.set_grad_enabled(True)
         return output
 
     def overwritten(self) -> set[int]:
-        """Ordinals of the calls on a tape whose output was written to after it was kept."""
+        """Return the ordinals of calls on a tape whose output was modified after it was recorded."""
         return {
             item.ordinal
             for capture in self.captures.values()
@@ -138,12 +157,16 @@ class Recording:
                 tensor = leaf
             captured.append(tensor)
             self.captures[module, call, key] = CapturedOutput(module, output, path, tensor, call, ordinal, tape)
-        for tensor in captured:  # clones: the next operation may write in place
+        for tensor in captured:  # the next operation may modify its input in place
             output = nested.replace_tensor(output, tensor, tensor.clone())
         return output
 
     def _graph_leaf(self, tensor: Tensor) -> Tensor:
-        """Where a graph begins; a layer after the first one is in that graph already, unless it stands beside it."""
+        """Return the tensor at which a graph begins: the given one detached, as a leaf.
+
+        The output of a layer after the first captured one is already part of the graph, unless it does not depend on
+        it.
+        """
         was_live, self._live = self._live, True
         torch.set_grad_enabled(True)
         return tensor if was_live and tensor.requires_grad else tensor.detach().requires_grad_()
@@ -151,7 +174,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class CallAfterLayer:
-    """A call that ran after the layer while playing."""
+    """A call that ran after the layer in a replay."""
 
     module: nn.Module
     args: tuple[Any, ...]
@@ -160,10 +183,15 @@ class CallAfterLayer:
 
 @dataclass
 class Replay:
-    """A run that answers from a tape until the layer, which returns `replacement()`, and then computes.
+    """A call observer that replays a tape up to a layer, which returns a replacement, and then runs the network.
 
-    tape    with None the whole network runs and only the layer's output is exchanged
-    after   a list to which the calls after the layer are added
+    Attributes:
+        module: The layer's module.
+        call_number: Which call of the module is the layer, counted from 1.
+        replacement: Returns the layer's new output.
+        tape: The calls before the layer; None to run the whole network and only replace the layer's output.
+        read_tape: Returns the output of a recorded call.
+        later_calls: A list to which the calls after the layer are appended, or None.
     """
 
     module: nn.Module
@@ -177,6 +205,11 @@ class Replay:
     _done: bool = False
 
     def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Return the recorded or the replaced output of a call, or run the module after the layer.
+
+        Raises:
+            ReplayDiverged: If the call differs from the one on the tape.
+        """
         if self._done:
             output = forward(*args, **kwargs)
             if self.later_calls is not None:
@@ -206,11 +239,19 @@ class Replay:
 
 
 class ReplayDiverged(Exception):
-    """The network took another path than on the tape. Caught by the rerun, which then runs the whole network."""
+    """The network took another path than on the tape. Caught by the trace, which then runs the whole network."""
 
 
 def tensor_path(output: Any, key: Any = None) -> Path:
-    """Where in a layer's output the tensor is: the first floating one with a spatial layout, or the named one."""
+    """Return the path of the main tensor in a layer's output.
+
+    Args:
+        output: The layer's output.
+        key: A key, index or field of the output; None for the first floating-point tensor with a spatial layout.
+
+    Raises:
+        LayerError: If the output has no such part, or no floating-point tensor.
+    """
     floating = [(path, t) for path, t in nested.tensors(output) if t.is_floating_point()]
     if key is not None:
         matches = [path for path, _ in floating if path and str(path[0]) == str(key)]
@@ -225,14 +266,15 @@ def tensor_path(output: Any, key: Any = None) -> Path:
 
 
 def get_tensor(output: Any, path: Path) -> Tensor:
-    """The tensor at `path`."""
+    """Return the tensor at `path` of an output."""
     return next(tensor for candidate, tensor in nested.tensors(output) if candidate == path)
 
 
 def storage_key(tensor: Tensor) -> StorageKey:
-    """Where a tensor lies in memory."""
+    """Return the memory location of a tensor."""
     return tensor.untyped_storage().data_ptr(), int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride()
 
 
 def _versions(output: Any) -> tuple[int, ...]:
+    """Return the version counters of all tensors in an output."""
     return tuple(t._version for _, t in nested.tensors(output))

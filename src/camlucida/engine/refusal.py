@@ -1,4 +1,4 @@
-"""What stands in the copy of a network for an object that can be neither copied nor shared with the network."""
+"""The placeholder, in the copy of a network, of an object that can be neither copied nor shared with the network."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from camlucida.errors import ModelError
 
 
 class Refusal:
-    """Raises a `ModelError` that names the attribute as soon as a forward pass uses it.
+    """Placeholder that raises a `ModelError` naming the attribute as soon as a forward pass uses it.
 
     Args:
-        name: Of the attribute on the network.
-        kind: Name of the class of what it holds.
+        name: Name of the attribute on the network.
+        kind: Name of the class of the object.
     """
 
     __slots__ = ("_kind", "_name")

@@ -1,4 +1,4 @@
-"""How the network is run where it is run many times."""
+"""Options for methods that run the network many times."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ Precision: TypeAlias = Literal["exact", "bf16"]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a request says about the runs that some methods need hundreds of.
+    """Options for the repeated runs of a network that some methods need.
 
-    precision  "exact": the network's own scores, to rounding. "bf16": convolutions and products of the runs on other
-               pictures in bfloat16, which is off by about 1 % of a score, and slow on processors without bfloat16
-    batch      the most pictures, or variants of a layer, that are run at once; never fewer than were given together.
-               None: as many as help, and fit in half a gigabyte
+    Attributes:
+        precision: "exact" reproduces the network's own scores up to rounding. "bf16" computes the convolutions and
+            matrix products of these runs in bfloat16: the scores are off by about 1 %, and processors without bfloat16
+            are slow.
+        batch_size: Maximum number of inputs, or variants of a layer, that run at once, but never fewer than the request
+            contains. None: as many as improve the speed and fit in half a gigabyte.
+
+    Raises:
+        MethodError: If an option has an invalid value.
     """
 
     precision: Precision = "exact"

@@ -1,9 +1,9 @@
 """A structural copy of a network: its own modules, attributes and state around the same parameters.
 
 Parameters share the caller's storage. Everything else that a `forward` can write to is copied: buffers, containers,
-arrays, objects written in Python, what closures hold. Wherever a module, a tensor or a container of the network is
-referred to (a closure, a default argument, a weak reference, a trainer), the copy refers to its own. So nothing that
-the copy does reaches the caller's network, and the copy does not keep that network alive.
+arrays, objects written in Python, and the contents of closures. Wherever a module, a tensor or a container of the
+network is referenced (a closure, a default argument, a weak reference, a trainer), the copy references its own. The
+copy therefore never modifies the caller's network, and does not keep it alive.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from camlucida.errors import ModelError
 class StructuralCopy(ValueCopier):
     """The copy of one network, and what is known about it.
 
-    Attributes:
-        module: The copy.
-        modules: All modules in it with the original of each and the name it has in the network; also those in plain
-            containers, closures and objects, which `named_modules` does not list.
-        tensors: The same for parameters, buffers and loose tensors.
-        containers: Everything in the copy that a forward pass can write to, other than tensors.
-        incomparable: Names of attributes whose contents cannot be compared later: the copy serves one request.
-        held_by_class: Whether a class keeps the network alive, so that the copy (an instance of it) does as well.
-
     Args:
         network: The network, in any mode. It is read, never called.
 
+    Attributes:
+        module: The copy.
+        modules: All modules of the network as (original, copy, name), including those in plain containers, closures and
+            objects, which `named_modules` does not list.
+        tensors: The same for parameters, buffers and loose tensors.
+        containers: Everything in the copy that a forward pass can write to, other than tensors.
+        incomparable: Names of attributes whose contents cannot be compared later: the copy serves one request.
+        held_by_class: Whether a class keeps the network alive, and the copy, an instance of the class, does so as well.
+
     Raises:
-        ModelError: Where something refuses to be copied; the message names the attribute.
+        ModelError: If an object cannot be copied; the message names the attribute.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -55,7 +55,7 @@ class StructuralCopy(ValueCopier):
         self._leading_to_modules: dict[type, dict[str, Any]] = {}
         self._of_network = {id(module) for module in network.modules()}
         with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # reading deprecated attributes is none of the user's business
+            warnings.simplefilter("ignore")  # reading deprecated attributes warns
             try:
                 self.module: nn.Module = self._copied(network)
             except ModelError:
@@ -87,7 +87,7 @@ class StructuralCopy(ValueCopier):
 
     @contextmanager
     def _at(self, name: str) -> Iterator[None]:
-        """Know which attribute is being copied; after an exception it stays known."""
+        """Track which attribute is being copied; after an exception it remains known."""
         before, self._where = self._where, name
         yield
         self._where = before
@@ -95,7 +95,7 @@ class StructuralCopy(ValueCopier):
     def _module(self, module: nn.Module, name: str) -> nn.Module:
         inner = vars(module).get("_modules", {}).get("_orig_mod")
         if isinstance(inner, nn.Module) and type(module).__name__ == "OptimizedModule":
-            compiled: nn.Module = self._copied(inner, name)  # what was compiled is code around the caller's layers
+            compiled: nn.Module = self._copied(inner, name)  # the compiled code calls the caller's layers
             return compiled
         cls = type(module)
         if (own_way := getattr(cls, COPIES_ITSELF, None)) and "parametrize" not in getattr(own_way, "__module__", ""):
@@ -130,7 +130,7 @@ class StructuralCopy(ValueCopier):
                 object.__setattr__(shell, key, copied)
 
     def _parts(self, parts: dict[str, Any], name: str) -> Any:
-        """A module's dict of parameters, buffers or modules, in which names are those of the layers."""
+        """Return the copy of a module's dict of parameters, buffers or modules, whose keys are parts of layer names."""
         if id(parts) in self._memo:
             return self._memo[id(parts)]
         self._originals.append(parts)
@@ -140,7 +140,7 @@ class StructuralCopy(ValueCopier):
         return copied
 
     def _script(self, module: Any, name: str) -> Any:
-        copied = copy.deepcopy(module, self._memo)  # weights and all: they cannot be shared
+        copied = copy.deepcopy(module, self._memo)  # including the weights, which cannot be shared
         self.modules.append((module, copied, name))
         return copied
 
@@ -178,7 +178,7 @@ class StructuralCopy(ValueCopier):
         return Refusal(name, type(value).__name__)
 
     def _rebind_class(self, cls: type, copied: nn.Module, name: str) -> None:
-        """Methods and attributes of a class that lead to modules lead to their copies on this one instance."""
+        """Bind methods and attributes of a class that reach modules to the copied modules, on this instance."""
         if cls not in self._leading_to_modules:
             self._leading_to_modules[cls] = leading_to_modules(cls)
         for key, value in self._leading_to_modules[cls].items():
@@ -203,18 +203,18 @@ _ATOMS = frozenset((bool, int, float, str, type(None), type, torch.dtype))
 
 
 def shared(tensor: Tensor) -> Tensor:
-    """Return a parameter around the same storage, which wants no gradient; or a copy of any other tensor.
+    """Return a parameter with the same storage that requires no gradient, or a copy of any other tensor.
 
-    A forward may write to buffers and loose tensors (a counter), and these writes must stay in the copy.
+    A forward pass may write to buffers and loose tensors (a counter), and these writes must stay in the copy.
 
     Raises:
-        ModelError: For the parameter of a lazy layer that has not seen an input yet.
+        ModelError: For the parameter of a lazy layer that has not been initialised.
     """
     if is_lazy(tensor):
         raise ModelError("the network has lazy layers without weights. Run it once on a batch, then explain it.")
     if not isinstance(tensor, nn.Parameter):
         return tensor.detach().clone()
     alias = tensor.detach()
-    if tensor.is_inference():  # may not take part in a backward pass, so it cannot be shared
+    if tensor.is_inference():  # cannot take part in a backward pass, so it is copied
         alias = alias.clone()
     return nn.Parameter(alias, requires_grad=False)

@@ -1,4 +1,4 @@
-"""The rest of the network as a function of one layer: channels left out, in chunks, or in closed form."""
+"""The suffix of a network, from a layer to the output: ablated channels and other variants of the activations."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from camlucida.engine.trace import LayerTrace, Trace, at_least_float32
 from camlucida.types import ProgressCallback
 
 MAX_BYTES = 512 * 2**20
-"""Bytes that the variants of one chunk, and what the network makes of them, should roughly stay under."""
+"""Approximate memory limit, in bytes, of one chunk of variants and what the network computes from them."""
 
 MAX_VARIANTS = 64
-"""More in one chunk gains nothing on a CPU (measured on ResNet-50) and fits the memory of small GPUs."""
+"""Maximum number of variants in one chunk: more gain no speed on a CPU (ResNet-50), and these fit small GPUs."""
 
 MEMORY_FACTOR = 8
-"""How much more memory the rest of a network takes than the layer's own output; 3 to 6 in ResNet-50."""
+"""Memory that the suffix of a network takes in multiples of the layer's output; 3 to 6 in ResNet-50."""
 
 
 @dataclass(frozen=True)
 class GapLinearHead:
-    """Average pooling and one linear layer: the whole rest of the network after a layer.
+    """Global average pooling (GAP) and one linear layer as the whole suffix after a layer.
 
-    weight   (k, c)
-    bias     (k,)
+    Attributes:
+        weight: Weight of the linear layer, (k, c).
+        bias: Its bias, (k,).
     """
 
     weight: Tensor
@@ -38,11 +39,14 @@ class GapLinearHead:
 
 @dataclass(frozen=True)
 class NetworkSuffix:
-    """The rest of the network after `traced`.
+    """The suffix of a network after a traced layer.
 
-    read    finds the class scores (n, k) in what the network gives out
-    tick    is told after every chunk how many of how many runs are done
-    repeats how many variants are run at once
+    Attributes:
+        trace: The run of the network.
+        traced: The layer in this run.
+        read: Extracts the class scores (n, k) from the network's output.
+        progress: Called as `progress(done, total)` after every chunk.
+        run_options: How many variants run at once.
     """
 
     trace: Trace
@@ -52,9 +56,15 @@ class NetworkSuffix:
     run_options: RunOptions = field(default_factory=RunOptions)
 
     def ablate_channels(self, infill: float = 0.0, *, closed_form: bool = True) -> Tensor:
-        """The class scores (b, c, k) with each channel in turn set to `infill`.
+        """Compute the class scores with each channel in turn set to a constant.
 
-        In closed form where the rest is average pooling and a linear layer, else by running it once a channel.
+        Args:
+            infill: The constant that replaces the channel.
+            closed_form: Whether to use the closed form where the suffix is average pooling and a linear layer;
+                otherwise the suffix runs once per channel.
+
+        Returns:
+            Class scores, (b, c, k).
         """
         head = gap_linear_head(self.trace, self.traced, self.read) if closed_form else None
         if head is not None:
@@ -68,7 +78,15 @@ class NetworkSuffix:
         )
 
     def outputs(self, variants: Callable[[Tensor], Tensor], n: int) -> Tensor:
-        """The class scores (count, b, k) for variants of the activations: numbers (n,) in, (n, b, c, h, w) out."""
+        """Compute the class scores for variants of the activations.
+
+        Args:
+            variants: A function of indices (n,) that returns these variants, (n, b, c, h, w).
+            n: Number of variants.
+
+        Returns:
+            Class scores, (n, b, k).
+        """
         activations = self.traced.activations
         chunks = []
         for indices in torch.split(torch.arange(n), self._chunk_size(activations[0])):
@@ -79,13 +97,13 @@ class NetworkSuffix:
         return torch.cat(chunks)
 
     def _chunk_size(self, activations: Tensor) -> int:
-        """How many variants of (c, h, w) activations to run at once."""
+        """Return how many variants of (c, h, w) activations to run at once."""
         return self.run_options.batch_size or max(
             1, min(MAX_VARIANTS, MAX_BYTES // (MEMORY_FACTOR * activations.nbytes))
         )
 
     def _ablate_image(self, image: int, activations: Tensor, infill: float) -> Tensor:
-        """One run of the rest for every channel that is not constantly `infill` already (then nothing changes)."""
+        """Run the suffix once per channel of one image; channels that equal `infill` already are skipped."""
         unmodified = self.read(self.trace.rerun(self.traced, activations[None], image))
         outputs = unmodified.repeat(len(activations), 1)
         n_channels, n_runs = len(activations), len(activations) * len(self.traced.activations)
@@ -100,10 +118,10 @@ class NetworkSuffix:
 
 
 def _ablate_in_closed_form(scores: Tensor, activations: Tensor, infill: float, head: GapLinearHead) -> Tensor:
-    """What pooling and the linear layer make of (b, c, h, w) activations without each channel: (b, c, k).
+    """Return the class scores (b, c, k) of pooling and a linear layer with each channel ablated.
 
-    It starts from the scores (b, k) of the run itself: in half precision their rounding is larger than what a
-    channel is worth, and must be the same on both sides of a difference.
+    The contributions are subtracted from the scores (b, k) of the original run: in half precision the rounding of the
+    scores exceeds the contribution of a channel, and must be the same on both sides of a difference.
     """
     contribution = (activations.mean((2, 3)) - infill)[:, :, None] * head.weight.T
     return scores.detach()[:, None] - contribution
@@ -112,14 +130,20 @@ def _ablate_in_closed_form(scores: Tensor, activations: Tensor, infill: float, h
 def gap_linear_head(
     trace: Trace, traced: LayerTrace, read: Callable[[Any], Tensor] | None = None
 ) -> GapLinearHead | None:
-    """The linear end after a layer, if that is all there is; recognised from what runs, not from class names.
+    """Return the average pooling and linear layer after a layer, if they are the whole suffix.
 
-    The rest runs once on random, signed activations: it is a linear end if what enters a Linear is their
-    mean over the places, and what leaves it is the network's output. A ReLU, a norm or a second Linear
-    in between would show.
+    The suffix is recognised from its computations, not from class names: it runs once on random, signed activations,
+    and the input of a Linear must be their spatial mean, and its output the network's output. A ReLU, a norm or a
+    second Linear in between would change these values.
 
-    read    finds the class scores in the output; they must be what leaves the Linear, not another head's
-            and not something made of them. Without it the Linear's output must stand anywhere in the output
+    Args:
+        trace: The run of the network.
+        traced: The layer in this run.
+        read: Extracts the class scores from the network's output. They must be exactly the output of the Linear, not of
+            another head or computed from it. If None, the Linear's output may be any part of the network's output.
+
+    Returns:
+        The head, or None where the suffix is something else.
     """
     for probe in _linear_probes(trace, traced):
         if probe.is_read(read):
@@ -131,21 +155,27 @@ def gap_linear_head(
 
 @dataclass(frozen=True)
 class _Probe:
-    """A Linear that takes the means of the layer's channels; what left it, and the network, for random activations."""
+    """A Linear whose input is the spatial mean of the layer's channels, in a run on random activations.
+
+    Attributes:
+        linear: The module.
+        linear_output: Its output.
+        output: Output of the network.
+    """
 
     linear: nn.Linear
     linear_output: Tensor
     output: Any
 
     def is_read(self, read: Callable[[Any], Tensor] | None) -> bool:
-        """Whether the class scores are just what left this Linear."""
+        """Return whether the class scores are exactly the output of this Linear."""
         if read is None:
             return any(t is self.linear_output for _, t in nested.tensors(self.output))
         return torch.equal(read(self.output), at_least_float32(self.linear_output))
 
 
 def _linear_probes(trace: Trace, traced: LayerTrace) -> list[_Probe]:
-    """Every Linear after the layer that takes the means of its channels; looked for once for a grid."""
+    """Return every Linear after the layer whose input is the mean of its channels; cached per grid size."""
     cache = trace.twin.notes
     key = ("linear end", traced.layer.name, tuple(traced.activations.shape[1:]))
     if key not in cache:
@@ -167,6 +197,7 @@ def _find_linear_probes(trace: Trace, traced: LayerTrace) -> list[_Probe]:
 
 
 def _are_close(linear_input: Tensor, means: Tensor) -> bool:
+    """Return whether the input of a Linear equals the means, up to rounding."""
     if linear_input.shape != means.shape:
         return False
     rounding = 1e-4 if linear_input.dtype in (torch.float32, torch.float64) else 2e-2

@@ -1,4 +1,4 @@
-"""One run of a twin: the output, what the wanted layers gave out, its gradients, and the rest of the network again."""
+"""One run of a network copy: the output, the outputs and gradients of the wanted layers, and reruns of the suffix."""
 
 from __future__ import annotations
 
@@ -35,7 +35,13 @@ from camlucida.errors import LayerError
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """A layer in one run: what it gave out, and how that lies on the picture."""
+    """A layer in one run: its output, and how that maps to a spatial grid.
+
+    Attributes:
+        layer: The layer.
+        capture: Its output.
+        layout: Layout of the output's main tensor.
+    """
 
     layer: Layer
     capture: CapturedOutput
@@ -43,15 +49,17 @@ class LayerTrace:
 
     @property
     def activations(self) -> Tensor:
-        """(b, c, h, w), at least float32, cut off from the graph."""
+        """Return the activations (b, c, h, w), in float32 or better, detached from the graph."""
         return at_least_float32(self.layout.to_grid(self.capture.tensor.detach()))
 
 
 class Trace:
-    """What `trace` returns.
+    """The result of `trace`.
 
-    output    of the network, as it gave it out; in the layers' graph when gradients were asked for
-    layers    in the order asked for
+    Attributes:
+        output: The network's output as returned; part of the layers' graph if gradients were requested.
+        layers: The traced layers, in the order requested.
+        twin: The network copy that was run.
     """
 
     def __init__(
@@ -66,16 +74,20 @@ class Trace:
         self.layers = tuple(layers)
         self.twin = copy
         self._inputs = inputs
-        self._written = written  # places of the inputs, if the network writes to its inputs
+        self._written = written  # memory locations of inputs that the network modifies
 
     def gradients(self, scores: Tensor, *, keep: bool = False) -> list[list[Tensor]]:
-        """The gradient of every class's score at every layer, from one graph of the rest of the network.
+        """Compute the gradient of every target's score at every layer, from one graph of the suffix.
 
-        scores    (k, b), computed from `output` with grad mode on
-        keep      the graph, for `slopes`; else it is freed: ask once
-        returns   for every layer, for every class (b, c, h, w), at least float32
+        Args:
+            scores: Scores computed from `output` with grad mode on, (k, b).
+            keep: Whether to keep the graph, for `input_gradients`; otherwise it is freed after this call.
 
-        Raises `LayerError` where the scores do not depend on a layer.
+        Returns:
+            For every layer, for every target, the gradient (b, c, h, w) in float32 or better.
+
+        Raises:
+            LayerError: If the scores do not depend on a layer.
         """
         tensors = [traced.capture.tensor for traced in self.layers]
         per_class = [_class_gradients(scores, k, tensors, keep) for k in range(len(scores))]
@@ -85,36 +97,53 @@ class Trace:
         ]
 
     def rerun(self, traced: LayerTrace, variants: Tensor, image: int) -> Any:
-        """Run the rest of the network on other activations of a layer.
+        """Run the suffix of the network on other activations of a layer.
 
-        variants   (n, c, h, w): what the layer shall give out for `image`, n times over
-        returns    the network's output for these n, without a graph
+        Args:
+            traced: The layer.
+            variants: Replacements of the layer's activations for one image, (n, c, h, w).
+            image: Index of the image.
+
+        Returns:
+            The network's output for the n variants, without a graph.
         """
         return self._replay(traced, variants, image, None)
 
     def rerun_with_calls(self, traced: LayerTrace, variants: Tensor, image: int) -> tuple[Any, list[CallAfterLayer]]:
-        """As `rerun`, with the calls that ran after the layer."""
+        """Run the suffix as `rerun` does; return the output and the module calls after the layer."""
         later_calls: list[CallAfterLayer] = []
         return self._replay(traced, variants, image, later_calls), later_calls
 
     def hvp(self, traced: LayerTrace, score: Callable[[Any], Tensor], direction: Tensor, image: int) -> Tensor:
-        """H d at the layer's activations of one image, H the second derivative of the score: d and H d are (c, h, w).
+        """Compute a Hessian-vector product of a score at the layer's activations of one image.
 
-        score    the network's output for one image in, its score (1,) out
+        Args:
+            traced: The layer.
+            score: A function of the network's output for one image that returns its score, (1,).
+            direction: The vector d, (c, h, w).
+            image: Index of the image.
+
+        Returns:
+            H d, (c, h, w), where H is the second derivative of the score.
         """
         with torch.inference_mode(False), torch.enable_grad(), _plain_attention():
             activations = traced.activations[image : image + 1].clone().requires_grad_()
             value = score(self._replay(traced, activations, image, None, graph=True))
             (gradient,) = torch.autograd.grad(value.sum(), activations, create_graph=True)
-            if not gradient.requires_grad:  # piecewise linear up to the score: flat
+            if not gradient.requires_grad:  # piecewise linear up to the score: zero curvature
                 return torch.zeros_like(direction)
             (product,) = torch.autograd.grad(gradient, activations, direction[None], allow_unused=True)
         return torch.zeros_like(direction) if product is None else product[0].detach()
 
     def input_gradients(self, traced: LayerTrace, scores: Tensor) -> Tensor:
-        """The gradients (n, b, c, h, w) of other scores (n, b) at a layer, 0 where they do not depend on it.
+        """Compute the gradients of further scores at a layer.
 
-        scores    computed from `output` with grad mode on; `gradients` must have kept the graph
+        Args:
+            traced: The layer.
+            scores: Scores computed from `output` with grad mode on, (n, b). `gradients` must have kept the graph.
+
+        Returns:
+            Gradients (n, b, c, h, w); 0 where a score does not depend on the layer.
         """
         per_class = [_class_gradients(scores, k, [traced.capture.tensor], keep=True)[0] for k in range(len(scores))]
         zeros = torch.zeros_like(traced.activations)
@@ -155,7 +184,10 @@ class Trace:
 
 @contextmanager
 def _plain_attention() -> Iterator[None]:
-    """Attention in steps that can be derived twice. PyTorch's switch is the whole process's, so one at a time."""
+    """Compute attention in steps that can be differentiated twice.
+
+    PyTorch's switch is global to the process, so one thread at a time may use it.
+    """
     with _attention_lock, sdpa_kernel(SDPBackend.MATH):
         yield
 
@@ -164,9 +196,9 @@ _attention_lock = threading.Lock()
 
 
 def _replacement(traced: LayerTrace, variants: Tensor, image: int, output_axes: BatchAxes | None) -> Any:
-    """The layer's whole output (tuple, dict, tokens with their class token), n times, with the variants put in.
+    """Return the layer's whole output (tuple, dict, tokens with class tokens), n times, with the variants inserted.
 
-    All of it is new: what comes next may write to it in place.
+    All tensors are new, since the operations that follow may modify them in place.
     """
     capture, layout = traced.capture, traced.layout
     layer_axis = BatchAxis(layout.batch_axis)
@@ -175,7 +207,7 @@ def _replacement(traced: LayerTrace, variants: Tensor, image: int, output_axes: 
         axis = output_axes.get(path) if output_axes else None
         if tensor is not capture.tensor:
             return (axis or layer_axis).select(tensor.detach(), image, len(variants)).clone()
-        # Windows need nothing of the old output: every place is given anew.
+        # Windows need no part of the old output: the variants replace every position.
         like = tensor if layout.kind == "windows" else layer_axis.select(tensor.detach(), image, len(variants))
         return layout.from_grid(variants.to(like, copy=True), like)
 
@@ -184,11 +216,17 @@ def _replacement(traced: LayerTrace, variants: Tensor, image: int, output_axes: 
 
 @dataclass
 class _TapeReader:
-    """Gives what calls on the tape returned for one image, n times over.
+    """Returns the recorded outputs of the calls on a tape for one image, repeated.
 
-    What the network writes to is handed out as a copy, never the tape itself; and as the *same* copy where two
-    calls returned the same tensor (a dropout in eval mode gives out what it was given). `written` holds these
-    copies by their place. Where two only overlap, the whole network has to run.
+    Tensors that the network modifies are returned as copies, never the tape itself, and as the *same* copy where two
+    calls returned the same tensor (a dropout in eval mode returns its input). Where two tensors only overlap in memory,
+    the whole network has to run.
+
+    Attributes:
+        call_axes: Batch axes of all calls.
+        image: Index of the image.
+        n: Number of repetitions.
+        copies: The copies by memory location.
     """
 
     call_axes: CallAxes
@@ -220,11 +258,17 @@ class _TapeReader:
 def trace(
     copy: NetworkCopy, inputs: Any, layers: Sequence[Layer], *, gradients: bool = False, rerun: bool = False
 ) -> Trace:
-    """Run the network once and keep what `layers` gave out.
+    """Run the network once and capture the outputs of layers.
 
-    inputs      a tensor (b, c, H, W), a tuple of arguments or a dict of keywords, on the network's device
-    gradients   keep the graph from the first of the layers on (nothing before it, no parameter)
-    rerun       keep what is needed to run the rest of the network again
+    Args:
+        copy: The network copy.
+        inputs: A tensor (b, c, H, W), a tuple of arguments or a dict of keyword arguments, on the network's device.
+        layers: The layers to capture.
+        gradients: Whether to keep the graph from the first of the layers on. It includes no parameters.
+        rerun: Whether to record what is needed to run the suffix of the network again.
+
+    Raises:
+        LayerError: If a layer is not called on these inputs, or has no spatial grid.
     """
     with torch.inference_mode(False), torch.no_grad():
         detached = nested.transform(inputs, lambda _, t: t.detach().clone())
@@ -237,7 +281,7 @@ def trace(
             for layer in layers
             if "#" not in layer.name and recording.calls[layer.module] not in (0, layer.call)
         }
-        if other_counts:  # the survey's image took another path: for these inputs another call is the last one
+        if other_counts:  # the profile's image took another path: here the last call has another number
             recording, output = recorder(_calls_to_capture(layers, other_counts))
         if overwritten := recording.overwritten():
             recording, output = recorder(recording.wanted, overwritten)
@@ -247,7 +291,15 @@ def trace(
 
 @dataclass
 class _Recorder:
-    """Runs the twin on the same inputs as often as needed; `written` are the places of those it writes to."""
+    """Runs the network copy on the same inputs as often as needed.
+
+    Attributes:
+        copy: The network copy.
+        inputs: The inputs.
+        gradients: Whether to build the graph after the layers.
+        tape: Whether to record tapes.
+        written_keys: Memory locations of the inputs that the network modifies, after a run.
+    """
 
     copy: NetworkCopy
     inputs: Any
@@ -259,7 +311,7 @@ class _Recorder:
         recording = Recording(wanted, self.gradients, self.tape, copies)
         inputs = nested.transform(self.inputs, lambda _, t: t.clone())
         initial_versions = [(t, t._version) for _, t in nested.tensors(inputs)]
-        # Nothing before the first layer wants a gradient, so grad mode costs nothing there; it must be on already,
+        # Nothing before the first layer requires a gradient, so grad mode costs nothing there. It must be on already,
         # or a `no_grad` of the network's own that ends after the layer would switch it off again.
         with torch.set_grad_enabled(self.gradients):
             output = self.copy.run(recording, inputs)
@@ -269,7 +321,7 @@ class _Recorder:
 
 
 def _calls_to_capture(layers: Sequence[Layer], n_calls: Mapping[nn.Module, int] | None = None) -> WantedCalls:
-    """Which calls to capture; `counted` says how many there are where it is not what the survey saw."""
+    """Return the outputs to capture; `n_calls` overrides the profile's number of calls of a module."""
     wanted: dict[tuple[nn.Module, int], list[str | None]] = {}
     for layer in layers:
         keys = wanted.setdefault((layer.module, _call_number(layer, n_calls or {})), [])
@@ -279,7 +331,7 @@ def _calls_to_capture(layers: Sequence[Layer], n_calls: Mapping[nn.Module, int] 
 
 
 def _call_number(layer: Layer, n_calls: Mapping[nn.Module, int]) -> int:
-    """The call a layer means: the one it names, else the last."""
+    """Return the call that a layer refers to: the one in its name, otherwise the last one."""
     return layer.call if "#" in layer.name else n_calls.get(layer.module, layer.call)
 
 
@@ -307,7 +359,7 @@ def _layout_of(copy: NetworkCopy, inputs: Any, layer: Layer, capture: CapturedOu
 
 
 def _class_gradients(scores: Tensor, k: int, tensors: Sequence[Tensor], keep: bool = False) -> Sequence[Tensor | None]:
-    """d scores[k] / d tensor for every tensor. Images of a batch do not touch each other."""
+    """Return d scores[k] / d tensor for every tensor. The images of a batch are independent."""
     if not scores.requires_grad:
         return [None] * len(tensors)
     keep_graph = keep or k < len(scores) - 1
@@ -327,5 +379,5 @@ def _one_hot(k: int, scores: Tensor) -> Tensor:
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """Maps are computed in float32 or better, whatever the network runs in."""
+    """Return a tensor in float32 or better: maps are computed in this precision in any network."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

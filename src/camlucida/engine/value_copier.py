@@ -1,6 +1,6 @@
 """Copies of values that are neither modules nor tensors: containers, functions, weak references, arrays.
 
-Each leads to copies of all that the value holds, wherever it is held: an item, a cell of a closure, a default argument.
+A copy references copies of all that the value holds: items, cells of closures, default arguments.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from camlucida.engine.reach import content_of, reaches_state, referent
 
 
 class ValueCopier:
-    """Copies values, each once, so that what refers to the same thing does so in the copy as well.
+    """Copies values, each once, so that shared references are shared in the copy as well.
 
     Attributes:
         containers: Everything in the copy that a forward pass can write to, other than tensors.
-        kept: What the copy refers to weakly only.
+        kept: Objects that the copy references only weakly.
     """
 
     def __init__(self) -> None:
         self.containers: list[Any] = []
         self.kept: list[Any] = []
         self._memo: dict[int, Any] = {}
-        self._originals: list[Any] = []  # ids are only unique among objects that live
+        self._originals: list[Any] = []  # keeps their ids unique
         self._busy: set[int] = set()
         self._where = ""
 
     def _copied(self, value: Any, name: str = "") -> Any:
-        """Return the copy of `value`, which is `name` on the network."""
+        """Return the copy of `value`, which is called `name` on the network."""
         raise NotImplementedError
 
     def _parts(self, parts: dict[str, Any], name: str) -> Any:
@@ -46,14 +46,14 @@ class ValueCopier:
         raise NotImplementedError
 
     def _shell(self, value: Any, shell: Any) -> Any:
-        """Make an empty copy known before it is filled: what is in it may refer back to it."""
+        """Register an empty copy before it is filled, since its contents may refer back to it."""
         self._memo[id(value)] = shell
         if not isinstance(shell, nn.Module):
             self.containers.append(shell)
         return shell
 
     def _copies_itself(self, value: Any, contents: Any, name: str) -> Any:
-        """What has a `__deepcopy__` of its own copies itself, and meets copies of all that it holds in the memo."""
+        """Copy a value by its own `__deepcopy__`, with copies of all that it holds in the memo."""
         if id(value) in self._busy:
             raise TypeError("has a __deepcopy__ and refers back to itself")
         self._busy.add(id(value))
@@ -85,7 +85,7 @@ class ValueCopier:
         return shell
 
     def _extra_attributes(self, value: Any, shell: Any, name: str) -> None:
-        """Attributes of an instance of the user's own subclass of a container."""
+        """Copy the attributes of an instance of a container subclass."""
         for key, part in (getattr(value, "__dict__", None) or {}).items():
             shell.__dict__[key] = self._copied(part, f"{name}.{key}")
         if getattr(shell, "__dict__", None):
@@ -107,7 +107,7 @@ class ValueCopier:
         if isinstance(value, slice):
             return slice(*(self._copied(part, name) for part in (value.start, value.stop, value.step)))
         parts = [self._copied(part, f"{name}[{i}]") for i, part in enumerate(value)]
-        if id(value) in self._memo:  # one of the parts led back here
+        if id(value) in self._memo:  # one of the parts refers back to this value
             return self._memo[id(value)]
         if all(a is b for a, b in zip(parts, value, strict=True)):
             return value
@@ -123,12 +123,12 @@ class ValueCopier:
         return shell
 
     def _function(self, function: types.FunctionType, name: str) -> Any:
-        """The function itself where it holds constants only, so that `f is F.relu` stays true."""
+        """Return the function itself where it holds constants only, so that `f is F.relu` remains true."""
         return self._rebound(function, name) if reaches_state(function) else function
 
     def _rebound(self, function: types.FunctionType, name: str) -> types.FunctionType:
         cells = tuple(self._cell(cell, name) for cell in function.__closure__ or ())
-        if id(function) in self._memo:  # it is in one of its own cells
+        if id(function) in self._memo:  # one of its own cells holds it
             known: types.FunctionType = self._memo[id(function)]
             return known
         rebound = types.FunctionType(function.__code__, function.__globals__, function.__name__, None, cells)
@@ -155,7 +155,7 @@ class ValueCopier:
 
     def _method(self, method: Any, name: str) -> Any:
         owner = self._copied(method.__self__, name)
-        if isinstance(method, types.BuiltinFunctionType):  # such as `[].append`
+        if isinstance(method, types.BuiltinFunctionType):  # for example `[].append`
             return method if owner is method.__self__ else getattr(owner, method.__name__)
         function = self._copied(method.__func__, name)
         same = owner is method.__self__ and function is method.__func__

@@ -1,4 +1,7 @@
-"""Copies of a network with some of its weights drawn anew: what an explanation should notice (Adebayo et al., 2018)."""
+"""Weight randomisation: copies of a network with re-initialised weights, for sanity checks (Adebayo et al., 2018).
+
+Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +14,27 @@ from torch import nn
 from camlucida.engine.network_copy import duplicate, unwrapped
 
 MAX_BLOCK_LAYERS = 8
-"""A block of a network (a residual block, a transformer block) has at most so many layers with weights of its own."""
+"""Maximum number of layers with weights in a block (a residual block, a transformer block)."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Modules whose weights are drawn anew together."""
+    """Modules whose weights are re-initialised together.
+
+    Attributes:
+        name: Name of the stage.
+        modules: Names of the modules with weights in it.
+    """
 
     name: str
     modules: tuple[str, ...]
 
 
 def stages(network: nn.Module) -> list[Stage]:
-    """The network cut into stages, from the class scores down to the picture.
+    """Split a network into stages, from the class scores to the input.
 
-    A stage is a layer, or a block of a few layers where the network has such: `layer4.2`, `blocks.11`. Weights that
-    belong to no layer (a class token) are with the module that holds them.
+    A stage is a layer, or a block of a few layers where the network has blocks: `layer4.2`, `blocks.11`. Weights
+    outside of layers (a class token) belong to the module that holds them.
     """
     collected: list[Stage] = []
     _split_stages(unwrapped(network), "", collected)
@@ -53,11 +61,16 @@ def _own_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
 
 
 def randomize_weights(network: nn.Module, selected: Iterable[Stage], *, seed: int) -> nn.Module:
-    """A copy of the network, in which the stages `drawn` have new weights; all others share the network's own.
+    """Return a copy of the network with re-initialised weights in the selected stages.
 
-    Layers draw as they do when they are made, and norms forget what they have counted; weights that no layer draws by
-    itself (a class token, a layer scale) are drawn from a normal distribution with their own mean and spread.
-    The caller's generator is not moved.
+    Layers are re-initialised as on construction, and norms reset their statistics. Weights without an initialisation of
+    their own (a class token, a layer scale) are drawn from a normal distribution with their own mean and standard
+    deviation. All other weights are shared with the network. The caller's random state is not changed.
+
+    Args:
+        network: The network, which is not modified.
+        selected: The stages to re-initialise.
+        seed: Seed of the random weights.
     """
     copied = duplicate(network)
     modules = dict(copied.named_modules())
@@ -70,7 +83,7 @@ def randomize_weights(network: nn.Module, selected: Iterable[Stage], *, seed: in
 
 
 def _reinitialize(module: nn.Module) -> None:
-    for name, parameter in _own_parameters(module):  # storage of its own before anything is written
+    for name, parameter in _own_parameters(module):  # separate storage, before anything is written to it
         setattr(module, name, nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad))
     reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
     if callable(reset):
@@ -81,7 +94,7 @@ def _reinitialize(module: nn.Module) -> None:
 
 
 def _module_seed(seed: int, name: str) -> int:
-    """A layer is drawn the same whatever else is: then a cascade of stages is one network, step by step."""
+    """Return a seed that depends on the layer alone, so that the steps of a cascade share their random weights."""
     return (seed * 1_000_003 + sum((i + 1) * ord(c) for i, c in enumerate(name))) % 2**31
 
 

@@ -1,8 +1,8 @@
-"""Attention, wherever it runs: its weights made explicit, kept in order, and in the graph of the answer.
+"""Attention weights of a network: made explicit, in the order of the blocks, and as part of the scores' graph.
 
-A `TorchFunctionMode` catches the three ways in which attention is written: the fused function, PyTorch's multi-head
-function (which calls one of the others), and a softmax over a square matrix. The network computes what it computed;
-only that the weights, which a fused kernel never lays down, now are tensors that gradients can be asked of.
+A `TorchFunctionMode` intercepts the three ways in which attention is written: the fused function, PyTorch's multi-head
+function (which calls one of the others), and a softmax over a square matrix. The network's outputs are unchanged, but
+the weights, which a fused kernel never materialises, become tensors that gradients can be taken of.
 """
 
 from __future__ import annotations
@@ -26,10 +26,15 @@ from camlucida.errors import MethodError
 from camlucida.types import Attention
 
 SOFTMAXES = frozenset({F.softmax, torch.softmax, torch.special.softmax, Tensor.softmax})
+"""Softmax functions whose output may be attention weights."""
 
 
 class AttentionWeights(TorchFunctionMode):
-    """While inside, `found` gets the weights of every attention that runs: (..., queries, keys)."""
+    """Collect the weights of every attention that runs inside the context.
+
+    Attributes:
+        found: The weights in the order of the calls, (..., queries, keys).
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +49,7 @@ class AttentionWeights(TorchFunctionMode):
     ) -> Any:
         kwargs = dict(kwargs or {})
         if func is F.multi_head_attention_forward:
-            with self:  # a mode is off while it handles a call, and the attention runs inside of this one
+            with self:  # a mode is inactive while it handles a call, and the attention runs inside this one
                 return _multi_head_attention(*args, **kwargs)
         if func is F.scaled_dot_product_attention:
             return self._attend(*args, **kwargs)
@@ -65,11 +70,11 @@ class AttentionWeights(TorchFunctionMode):
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> Tensor:
-        """The fused function in its parts; explaining runs in eval mode, so nothing is dropped."""
+        """Compute the fused function step by step; explaining runs in eval mode, so dropout is ignored."""
         if enable_gqa:
             groups = query.shape[-3] // key.shape[-3]
             key, value = key.repeat_interleave(groups, -3), value.repeat_interleave(groups, -3)
-        # In half precision the fused kernels, too, add up and take the softmax in float32.
+        # In half precision the fused kernels also accumulate and compute the softmax in float32.
         logits = at_least_float32(query) @ at_least_float32(key).mT
         logits = logits * (query.shape[-1] ** -0.5 if scale is None else scale)
         if is_causal:
@@ -77,12 +82,15 @@ class AttentionWeights(TorchFunctionMode):
         if attn_mask is not None:
             logits = logits.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype is torch.bool else logits + attn_mask
         weights = logits.softmax(-1)
-        if attn_mask is not None:  # who may look nowhere gets nothing, not NaN
+        if attn_mask is not None:  # fully masked rows are 0, not NaN
             weights = weights.masked_fill(logits.isneginf().all(-1, keepdim=True), 0)
         return self._keep(weights).to(value.dtype) @ value
 
     def _keep(self, weights: Tensor) -> Tensor:
-        """Kept, and a copy for the network to go on with, which may write to it. The graph begins at the first."""
+        """Record attention weights, and return a copy for the network, which may modify it in place.
+
+        The graph begins at the first recorded weights.
+        """
         torch.set_grad_enabled(True)  # also inside a `no_grad` of the network's own
         kept = weights if weights.requires_grad else weights.detach().requires_grad_()
         self.found.append(kept)
@@ -94,11 +102,11 @@ _multi_head_attention = FunctionType(
     F.multi_head_attention_forward.__globals__ | {"has_torch_function": lambda tensors: False},
     argdefs=F.multi_head_attention_forward.__defaults__,
 )
-"""PyTorch's own code, but it does not ask the mode again whether it wants to handle the call."""
+"""PyTorch's own implementation, without the check that would pass the call to the mode again."""
 
 
 def _is_attention(result: Tensor, dim: int | None = None, **_: Any) -> bool:
-    """Whether a softmax over `dim` gave weights of tokens: square ones, or those of several heads."""
+    """Return whether a softmax over `dim` returned attention weights: square, or of several heads."""
     if result.ndim < 3 or dim not in (-1, result.ndim - 1) or result.shape[-1] == 1:
         return False
     return result.ndim >= 4 or result.shape[-2] == result.shape[-1]
@@ -106,9 +114,10 @@ def _is_attention(result: Tensor, dim: int | None = None, **_: Any) -> bool:
 
 @dataclass(frozen=True)
 class AttentionTrace:
-    """One run with its attention.
+    """One run of a network with its attention weights.
 
-    attention   what it looked at, and how that lies on the picture
+    Attributes:
+        attention: The attention weights of all blocks, and how the tokens map to the image.
     """
 
     attention: Attention
@@ -116,7 +125,14 @@ class AttentionTrace:
     _weights: Sequence[Tensor] = field(repr=False)
 
     def gradients(self, score: Callable[[Any], Tensor]) -> tuple[Tensor, ...]:
-        """The gradient of a score at every block's weights (b, heads, t, t): the network's output in, (b,) out."""
+        """Compute the gradient of a score at the attention weights of every block.
+
+        Args:
+            score: A function of the network's output that returns scores (b,).
+
+        Returns:
+            For every block the gradient, (b, heads, t, t); 0 where the score does not depend on the weights.
+        """
         with torch.enable_grad():
             value = score(self._output).sum()
         shapes = [weights.shape for weights in self.attention.weights]
@@ -127,11 +143,18 @@ class AttentionTrace:
 
 
 def trace_attention(copy: NetworkCopy, inputs: Any, read: Callable[[Any], Tensor]) -> AttentionTrace:
-    """Run the network once and keep its attention. No gradient goes to a parameter, or before the first attention.
+    """Run the network once and record its attention weights.
 
-    read   finds the class scores (b, k) in what the network gives out
+    The graph begins at the first attention and includes no parameters.
 
-    Raises `MethodError` unless every attention runs between all tokens of the picture, in every block the same ones.
+    Args:
+        copy: The network copy.
+        inputs: Network inputs.
+        read: Extracts the class scores (b, k) from the network's output.
+
+    Raises:
+        MethodError: Unless every attention is computed between all tokens of the image, and these are the same in every
+            block.
     """
     with AttentionWeights() as mode:
         output = trace(copy, inputs, [], gradients=True).output
@@ -152,7 +175,7 @@ def trace_attention(copy: NetworkCopy, inputs: Any, read: Callable[[Any], Tensor
 
 
 def _incompatibility(shapes: Sequence[tuple[int, ...]], images: int) -> str:
-    """Why no token can be followed from block to block; empty where it can be."""
+    """Return why tokens cannot be followed from block to block; empty where they can be."""
     if not shapes:
         return "it has no attention at all"
     for shape in shapes:
@@ -176,7 +199,7 @@ def _unsupported_error(copy: NetworkCopy, why: str) -> MethodError:
 
 
 def _patch_grid(copy: NetworkCopy, inputs: Any, n_tokens: int) -> tuple[tuple[int, int], int]:
-    """The grid of patches, and how many tokens stand before them."""
+    """Return the grid (h, w) of patches, and the number of tokens before them."""
     for module_call in reversed(profile_calls(copy, inputs).module_calls):
         layout = module_call.layout
         if (
@@ -192,9 +215,10 @@ def _patch_grid(copy: NetworkCopy, inputs: Any, n_tokens: int) -> tuple[tuple[in
 
 
 def _token_weights(last: Tensor, read: Callable[[Any], Tensor], output: Any) -> Tensor | None:
-    """Each token's share (t,) in what the answer is made of: alike for all that are read after the last attention.
+    """Return each token's contribution (t,) to the scores: uniform over the tokens used after the last attention.
 
-    A row of the weights that nobody reads has no gradient. Looked for with a mixture of all classes.
+    A row of the attention weights that is not used has no gradient, which is tested with a random mixture of all
+    classes.
     """
     with torch.enable_grad():
         scores = read(output)

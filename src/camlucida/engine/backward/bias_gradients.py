@@ -1,8 +1,9 @@
-"""Bias gradients: what every bias of a network, written in its weights or implied by its functions, adds to a score.
+"""Bias gradients: the contribution of every bias of a network, explicit or implicit, to a score.
 
-A call y = f(x) of a network is J x + b at its x, where J is its derivative and b what is left: the bias of a
-convolution, beta - gamma * mean / sigma of a batch norm, f(x) - f'(x) x of an activation. Added up from the score
-back, S = sum x dS/dx + sum b dS/dy over all calls (Srinivas & Fleuret, NeurIPS 2019, prop. 1), whatever the network.
+Around its input x, a call y = f(x) of a network is J x + b, where J is its derivative and b the remainder: the bias
+of a convolution, beta - gamma * mean / sigma of a batch norm, f(x) - f'(x) x of an activation. The score is the sum of
+input and bias contributions, S = sum x dS/dx + sum b dS/dy over all calls (Srinivas & Fleuret, "Full-Gradient
+Representation for Neural Network Visualization", NeurIPS 2019, prop. 1), for any network.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _NONLINEAR = functions_named(
 _MIXED = function_mode.PRODUCTS_AND_SUMS | functions_named("masked_fill", "where", "lerp")
 _GRIDS = _CONVOLUTIONS | _BATCH_NORMS
 _CHANNELS_LAST = _LINEAR | functions_named("layer_norm", "rms_norm")
-"""Put channels last."""
+"""Functions that put channels last."""
 _NORMS = functions_named("group_norm", "instance_norm")
 _WITH_LAYOUT = _CHANNELS_LAST | function_mode.ELEMENTWISE
 
@@ -50,12 +51,21 @@ _WITH_LAYOUT = _CHANNELS_LAST | function_mode.ELEMENTWISE
 def bias_gradients(
     images: InputVariants, score_of: Callable[[int], Callable[[Tensor], Tensor]]
 ) -> tuple[Tensor, list[Tensor]]:
-    """The score's gradient (b, c, H, W) at the pictures, and the bias gradients of all calls, in order.
+    """Compute the input gradient and the bias gradients of all calls, in the order of the calls.
 
-    score_of    which image in, its target out: class scores (1, k) to a score (1,)
+    The images run one after the other, so that the batch axis of intermediate tensors need not be known.
 
-    A bias gradient is (b, c, h, w) where it has a place in the picture; the sum of what has none is (b,).
-    The pictures run one after the other, so that nothing has to be known about where a tensor counts its images.
+    Args:
+        images: Runs of the network; only its unmodified inputs are used.
+        score_of: Returns the target of the image at an index, a function of class scores (1, k) that returns a score
+            (1,).
+
+    Returns:
+        The gradient of the score at the inputs, (b, c, H, W), and the bias gradients: (b, c, h, w) for a bias with a
+        spatial position, (b,) for the sum of one without.
+
+    Raises:
+        MethodError: If the network takes different paths for these images.
     """
     rows = [_single_image(images, score_of(i), image) for i, image in enumerate(torch.split(images.inputs, 1))]
     positions = [[place for place, _ in row[1]] for row in rows]
@@ -82,7 +92,14 @@ def _single_image(
 
 @dataclass
 class _BiasTerm:
-    """A call: what it is, where it lies if it has a place in the picture, and later b * dS/dy, there and elsewhere."""
+    """The bias of one call.
+
+    Attributes:
+        name: Name of the function.
+        layout: Layout of its output, if that has a spatial grid.
+        on_grid: b * dS/dy on the grid, (1, c, h, w), after the backward pass.
+        off_grid: The sum of b * dS/dy off the grid, (1,), after the backward pass.
+    """
 
     name: str
     layout: Layout | None
@@ -91,7 +108,11 @@ class _BiasTerm:
 
 
 class BiasGradientMode(FunctionMode):
-    """While inside, finds the bias of every call; once the score's gradient was taken, `gradients` has them all."""
+    """Determines the bias of every call; after the backward pass, `gradients` returns their contributions.
+
+    Args:
+        image: (height, width) of the network's input.
+    """
 
     def __init__(self, image: tuple[int, int]) -> None:
         super().__init__()
@@ -100,18 +121,23 @@ class BiasGradientMode(FunctionMode):
         self.grids: list[tuple[int, int]] = []
 
     def gradients(self) -> list[tuple[str, Tensor]]:
-        """(1, c, h, w), and the sum (1,) of what has no place in the picture; the call's name and layout beside it."""
+        """Return the bias gradients, each with the name and layout of its call.
+
+        They are (1, c, h, w) on the grid, and (1,), a sum, for values without a spatial position.
+        """
         parts = [(f"{n.name} {n.layout}", part) for n in self.noted for part in (n.on_grid, n.off_grid)]
         return [(name, part) for name, part in parts if part is not None]
 
     def has_rule(self, func: Function) -> bool:
+        """Return whether the bias of the function is known, so that it is not decomposed."""
         return func in _BIASES
 
     def call(self, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call the function, and register its bias."""
         bias_rule = _BIASES.get(func)
         if bias_rule is None or kwargs.get("training"):
             return func(*args, **kwargs)
-        if writes_in_place(func, kwargs):  # what is left of what it overwrites is asked for below
+        if writes_in_place(func, kwargs):  # its input is needed below, after it was overwritten
             original = (args[0].detach().clone().requires_grad_(), *args[1:])
             y = func(*args, **kwargs)
             bias = bias_rule(func, original, kwargs, y.detach())
@@ -131,18 +157,18 @@ class BiasGradientMode(FunctionMode):
         bias = bias.detach().to(dtype)
 
         def store(gradient: Tensor) -> None:
-            # A mask may have put in -inf, where nothing comes back.
+            # The bias may be -inf at masked positions, where the gradient is 0.
             product = torch.where(gradient == 0, 0, bias * gradient.to(dtype))
             if term.layout:
                 term.on_grid = term.layout.to_grid(product)
             if term.on_grid is None or term.on_grid.numel() < product.numel():  # class tokens
                 term.off_grid = (product.sum() - (0 if term.on_grid is None else term.on_grid.sum()))[None]
 
-        # A hook stays with this value, even if the network later writes to it.
+        # The hook remains with this value, even if the network modifies the tensor later.
         y.register_hook(store)  # type: ignore[no-untyped-call]
 
     def _layout(self, func: Function, y: Tensor) -> Layout | None:
-        """Where the call's bias lies; that of attention, of sums and of joins nowhere."""
+        """Return the layout of the call's bias; attention, sums and concatenations have none."""
         if func in _GRIDS | _NORMS:
             layout = Layout("nchw", (int(y.shape[2]), int(y.shape[3]))) if y.ndim == 4 else None
         elif func not in _WITH_LAYOUT:
@@ -159,7 +185,10 @@ class BiasGradientMode(FunctionMode):
 
 
 BiasRule = Callable[[Function, tuple[Any, ...], dict[str, Any], Tensor], Tensor | None]
-"""A call and what it returned in; its bias, which may be broadcast over that, or None if it has none, out."""
+"""A rule for the bias of one function.
+
+A function of the call and its output; returns the bias, which may broadcast to the output, or None if there is none.
+"""
 
 
 def _weight_bias(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], y: Tensor) -> Tensor | None:
@@ -172,7 +201,10 @@ def _weight_bias(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], 
 
 
 def _value_at_zero(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], y: Tensor) -> Tensor | None:
-    """Where y is J x + b with the same J everywhere: b is y at x = 0. None where all summands depend on the picture."""
+    """Return the bias of a function y = J x + b with a constant J: the value at x = 0.
+
+    None where all summands depend on the image.
+    """
 
     def zero(value: Any) -> Any:
         if isinstance(value, list | tuple):
@@ -187,7 +219,7 @@ def _value_at_zero(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]
 
 
 def _nonlinear_bias(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], y: Tensor) -> Tensor | None:
-    """y - J x, by the derivative along x."""
+    """Return y - J x, with J x from the derivative along x."""
     arguments = [*args, *kwargs.values()]
     positions = [i for i, value in enumerate(arguments) if depends_on_input(value)]
 
@@ -198,7 +230,7 @@ def _nonlinear_bias(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any
         out: Tensor = func(*replaced[: len(args)], **dict(zip(kwargs, replaced[len(args) :], strict=True)))
         return out
 
-    # J x as the derivative of (J' u) x by u: `torch.func.jvp` compiles with what PyTorch itself calls deprecated.
+    # J x is the derivative of (J' u) x by u; `torch.func.jvp` raises a deprecation warning inside PyTorch.
     xs = [arguments[i].detach().requires_grad_() for i in positions]
     output = function(*xs)
     u = torch.zeros_like(output, requires_grad=True)
@@ -208,7 +240,7 @@ def _nonlinear_bias(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 def _elementwise_bias(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], y: Tensor) -> Tensor | None:
-    """f(x) - f'(x) x, with f' from one backward pass: not every activation function can be derived twice."""
+    """Return f(x) - f'(x) x with f' from one backward pass, since not all activations are twice differentiable."""
     arguments = [*args, *kwargs.values()]
     positions = [i for i, value in enumerate(arguments) if depends_on_input(value)]
     if len(positions) != 1 or arguments[positions[0]].shape != y.shape:
@@ -222,12 +254,12 @@ def _elementwise_bias(func: Function, args: tuple[Any, ...], kwargs: dict[str, A
 
 
 def _product_bias(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], y: Tensor) -> Tensor | None:
-    """Of degree 2 where both factors depend on the picture: J x = 2 y."""
+    """Return the bias of a product, of degree 2 where both factors depend on the image: J x = 2 y."""
     return -y if sum(map(depends_on_input, args[0] if isinstance(args[0], list | tuple) else args)) > 1 else None
 
 
 def _quotient_bias(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], y: Tensor) -> Tensor | None:
-    """Of degree 0 in both, of degree -1 where only the divisor depends on the picture."""
+    """Return the bias of a quotient, of degree 0 in both, and -1 where only the divisor depends on the image."""
     if not depends_on_input(args[1]):
         return None
     return y if depends_on_input(args[0]) else 2 * y

@@ -1,17 +1,19 @@
-"""DeepLIFT's way back: at every nonlinear call the slope between a baseline and the picture, not at the picture.
+"""DeepLIFT's backward pass: finite differences between a baseline and the input in place of derivatives.
 
-The network runs on the baseline first, and what goes into each nonlinear call is noted; then on the picture,
-with the multipliers of Shrikumar et al. (2017) in place of the derivatives:
+The network runs on the baseline first, and the inputs of each nonlinear call are recorded; then it runs on the input,
+with the multipliers of Shrikumar et al. ("Learning Important Features Through Propagating Activation Differences",
+ICML 2017) in place of the derivatives:
 
-    elementwise f     (f(x) - f(x0)) / (x - x0), the Rescale rule; f' where x and x0 are alike
-    a max pooling     cross-max: what rises goes to the largest of x, what falls to the largest of x0
-    a product a b     each factor at the middle, (b + b0) / 2 and (a + a0) / 2
-    a quotient a / b  as y in y b = a: 2 / (b + b0) and -(y + y0) / (b + b0)
-    softmax           diag(m) - m m' / sum(m), as its Jacobian, m = (s - s0) / (log s - log s0), the logarithmic mean
-    norms, attention  written out as the above
+    elementwise f     (f(x) - f(x0)) / (x - x0), the Rescale rule; f' where x and x0 are equal
+    max pooling       cross-max: increases go to the maximum of x, decreases to the maximum of x0
+    product a b       each factor at the midpoint, (b + b0) / 2 and (a + a0) / 2
+    quotient a / b    as y in y b = a: 2 / (b + b0) and -(y + y0) / (b + b0)
+    softmax           diag(m) - m m' / sum(m), like its Jacobian, with the logarithmic mean
+                      m = (s - s0) / (log s - log s0)
+    norms, attention  decomposed into the functions above
 
-Each is exact: multipliers times differences of what goes in add up to the difference of what comes out. All else is
-taken as it is, and so exact if it is linear.
+Each rule is exact: multipliers times differences of the inputs sum to the difference of the output. All other
+functions keep their gradient, which is exact if they are linear.
 """
 
 from __future__ import annotations
@@ -43,9 +45,18 @@ from camlucida.errors import MethodError
 
 
 def multipliers(input_variants: InputVariants, score: Callable[[Tensor], Tensor], baselines: Tensor) -> Tensor:
-    """DeepLIFT's multipliers (b, c, H, W) of the pictures against the baselines `start`, at least float32.
+    """Compute DeepLIFT's multipliers of the inputs against baselines.
 
-    score    class scores (n, b, k) in, scores (n, b) out
+    Args:
+        input_variants: Runs of the network; only its unmodified inputs are used.
+        score: A function of class scores (n, b, k) that returns scores (n, b).
+        baselines: Baseline inputs, (b, c, H, W).
+
+    Returns:
+        Multipliers, (b, c, H, W), in float32 or better.
+
+    Raises:
+        MethodError: If the network takes different paths on the inputs and the baselines.
     """
 
     def run(images: Tensor, mode: DeepLiftMode) -> tuple[Tensor, Tensor]:
@@ -65,7 +76,12 @@ def multipliers(input_variants: InputVariants, score: Callable[[Tensor], Tensor]
 
 
 class DeepLiftMode(FunctionMode):
-    """Notes what goes into every nonlinear call; with the notes of the baseline, puts multipliers in their place."""
+    """Records the inputs of every nonlinear call; given those of the baseline, uses multipliers as gradients.
+
+    Args:
+        network: Name of the network's class, for error messages.
+        baseline: The records of a run on the baseline; None to record.
+    """
 
     def __init__(self, network: str, baseline: deque[tuple[str, tuple[Tensor, ...]]] | None = None) -> None:
         super().__init__()
@@ -74,9 +90,11 @@ class DeepLiftMode(FunctionMode):
         self.baseline = baseline
 
     def has_rule(self, func: Function) -> bool:
+        """Return whether the function has a DeepLIFT rule, so that it is not decomposed."""
         return func in RULES
 
     def call(self, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call the function by its DeepLIFT rule, if it has one."""
         rule = RULES.get(func)
         if rule is None:
             return func(*args, **kwargs)
@@ -88,14 +106,14 @@ class DeepLiftMode(FunctionMode):
     def _apply_rule(self, rule: DeepLiftRule, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         xs, function = _as_function_of_dependents(func, args, kwargs)
         if (
-            (rule is product and len(xs) == 1)  # the other factor is a constant: linear
+            (rule is product and len(xs) == 1)  # linear, since the other factor is constant
             or (rule is quotient and (not depends_on_input(args[-1]) or "rounding_mode" in kwargs))
-            or (rule in (rescale, softmax, log_softmax) and len(xs) > 1)  # a setting depends on the picture
+            or (rule in (rescale, softmax, log_softmax) and len(xs) > 1)  # a parameter of it depends on the input
         ):
             return func(*args, **kwargs)
         values = tuple(x.detach().clone() for x in xs)
         if rule is select and isinstance(outputs := function(*values), tuple):
-            # The places of the largest come along: no numbers of the picture.
+            # The function also returns the indices of the maxima, which have no gradient.
             maxima = self._apply(rule, func.__name__, lambda *v: function(*v)[0], xs, values, None)
             return type(outputs)((maxima, *outputs[1:]))
         return self._apply(rule, func.__name__, function, xs, values, args[1] if len(args) > 1 else kwargs.get("dim"))
@@ -117,7 +135,7 @@ class DeepLiftMode(FunctionMode):
         )
 
     def _baseline_inputs(self, name: str, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """What went into the same call on the baseline."""
+        """Return the inputs of the same call on the baseline."""
         assert self.baseline is not None
         baseline_name, baseline_inputs = self.baseline.popleft() if self.baseline else ("nothing", ())
         if baseline_name != name or [x.shape for x in baseline_inputs] != [x.shape for x in values]:
@@ -127,7 +145,7 @@ class DeepLiftMode(FunctionMode):
         return baseline_inputs
 
     def check_finished(self) -> None:
-        """`MethodError` where the baseline went further."""
+        """Raise `MethodError` if the run on the baseline made further calls."""
         if self.baseline:
             baseline_name, baseline_inputs = self.baseline[0]
             raise self._different_path_error("nothing", f"{baseline_name} of {_format_shapes(baseline_inputs)}")
@@ -146,14 +164,14 @@ def _format_shapes(tensors: Sequence[Tensor]) -> str:
 def _as_function_of_dependents(
     func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[list[Tensor], Function]:
-    """The tensors that depend on the picture, and the call as a function of them."""
+    """Return the tensors that depend on the input, and the call as a function of them."""
     keywords = list(kwargs)
     arguments = [*args, *kwargs.values()]
     positions = [i for i, value in enumerate(arguments) if depends_on_input(value)]
 
     def function(*values: Tensor) -> Any:
         replaced = list(arguments)
-        if values[0].dtype != arguments[positions[0]].dtype:  # asked for more exactly: weights have to follow
+        if values[0].dtype != arguments[positions[0]].dtype:  # a higher precision, which weights must match
             replaced = [
                 v.to(values[0].dtype) if isinstance(v, Tensor) and v.is_floating_point() else v for v in arguments
             ]
@@ -165,7 +183,7 @@ def _as_function_of_dependents(
 
 
 class _CustomBackward(torch.autograd.Function):
-    """Gives out `value`; gradients go back by `back`."""
+    """Returns `value` in the forward pass; the backward pass is `backward_rule`."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, backward_rule: BackwardRule, *xs: Tensor) -> Tensor:

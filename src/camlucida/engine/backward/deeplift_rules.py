@@ -1,7 +1,7 @@
-"""DeepLIFT's multipliers of single functions: what stands in place of the derivative between a baseline and the image.
+"""DeepLIFT's multipliers of single functions, which replace the derivative between a baseline and the input.
 
-`RULES` says which rule is for what. A rule takes the function, its inputs on the image and on the
-baseline, and its first setting; it returns the backward pass of that call.
+`RULES` assigns a rule to every nonlinear function. A rule takes the function, its inputs on the image and on the
+baseline, and its first parameter; it returns the backward pass of that call.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ from camlucida.engine.backward import function_mode
 from camlucida.engine.backward.function_mode import Function
 
 BackwardRule = Callable[[Tensor], Sequence[Tensor]]
-"""The gradient of a call's output in, those of its inputs out."""
+"""A function of the gradient of a call's output that returns those of its inputs."""
 
 DeepLiftRule = Callable[[Function, tuple[Tensor, ...], tuple[Tensor, ...], Any], BackwardRule]
-"""A function of some tensors, these on the picture and on the baseline, and its first setting, in; its way back out."""
+"""A rule of DeepLIFT.
+
+A function of a function of tensors, their values on the input and on the baseline, and the first parameter of the
+call; returns the backward pass.
+"""
 
 
 def _at_least_float32(*tensors: Tensor) -> list[Tensor]:
@@ -27,19 +31,20 @@ def _at_least_float32(*tensors: Tensor) -> list[Tensor]:
 
 
 def _vjp(function: Function, xs: Sequence[Tensor], gradient: Tensor) -> Sequence[Tensor]:
-    """The gradient pulled back through the ordinary derivative at `xs`."""
+    """Return the vector-Jacobian product of the gradient with the ordinary derivative at `xs`."""
     with torch.enable_grad():
         leaves = [x.detach().requires_grad_() for x in xs]
         return torch.autograd.grad(function(*(x.clone() for x in leaves)), leaves, gradient)
 
 
 def _is_close(x: Tensor, x0: Tensor) -> Tensor:
-    """Where a difference is rounding; relative, so that a kink at 0 never lies in between."""
+    """Return where two values differ by rounding only; relative, so that values on both sides of 0 differ."""
     tolerance: float = torch.finfo(x.dtype).eps ** 0.5
     return (x - x0).abs() <= tolerance * (x.abs() + x0.abs())
 
 
 def rescale(function: Function, xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...], _: Any) -> BackwardRule:
+    """Return the backward pass of the Rescale rule for elementwise functions, (f(x) - f(x0)) / (x - x0)."""
     multiplier = _rescale_multiplier(function, *_at_least_float32(*xs, *x0s))
     return lambda gradient: [gradient * multiplier]
 
@@ -54,7 +59,7 @@ def _rescale_multiplier(function: Function, x: Tensor, x0: Tensor) -> Tensor:
 
 
 def select(function: Function, xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...], _: Any) -> BackwardRule:
-    """Whatever rises was the largest of x, whatever falls the largest of x0: so its own difference is not 0."""
+    """Return the backward pass of a maximum: increases go to the maximum of x, decreases to that of x0."""
 
     def backward(gradient: Tensor) -> list[Tensor]:
         inputs, baselines = _at_least_float32(*xs), _at_least_float32(*x0s)
@@ -72,14 +77,18 @@ def select(function: Function, xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...], 
 
 
 def product(function: Function, xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...], _: Any) -> BackwardRule:
+    """Return the backward pass of a product: the derivative at the midpoint of input and baseline."""
     middle = [(x + x0) / 2 for x, x0 in zip(xs, x0s, strict=True)]
     return lambda gradient: _vjp(function, middle, gradient)
 
 
 def quotient(function: Function, xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...], _: Any) -> BackwardRule:
-    """y = a / b, where y b = a by the rule of products: dy = (da - (y + y0) / 2 db) / ((b + b0) / 2).
+    """Return the backward pass of a quotient y = a / b, from y b = a by the rule of products.
 
-    So it stays small where one of the two b does, as the spread of a flat baseline; here also for b of other signs.
+        dy = (da - (y + y0) / 2 db) / ((b + b0) / 2)
+
+    It stays small where one of b and b0 does, such as the standard deviation of a constant baseline. b and b0 may have
+    different signs.
     """
     (b,), (b0,) = xs[-1:], x0s[-1:]
     y, y0 = function(*xs), function(*x0s)
@@ -94,12 +103,16 @@ def quotient(function: Function, xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...]
 
 
 def softmax(_: Function, xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...], dim: int) -> BackwardRule:
-    """s = exp(l) and l = x - logsumexp(x), so dl = dx - (m . dx) / sum(m), as both s add up to 1; and ds = m dl."""
+    """Return the backward pass of a softmax.
+
+    s = exp(l) and l = x - logsumexp(x), so dl = dx - (m . dx) / sum(m), as both s sum to 1; and ds = m dl.
+    """
     mean, backward = _log_softmax_backward(xs, x0s, dim)
     return lambda gradient: [backward(gradient * mean)]
 
 
 def log_softmax(_: Function, xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...], dim: int) -> BackwardRule:
+    """Return the backward pass of a log-softmax, dl = dx - (m . dx) / sum(m)."""
     backward = _log_softmax_backward(xs, x0s, dim)[1]
     return lambda gradient: [backward(gradient)]
 
@@ -107,10 +120,8 @@ def log_softmax(_: Function, xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...], di
 def _log_softmax_backward(
     xs: tuple[Tensor, ...], x0s: tuple[Tensor, ...], dim: int
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """The logarithmic mean m, and the way back through l."""
-    logs, logs0 = (
-        x.log_softmax(dim).clamp_min(-1e4) for x in _at_least_float32(*xs, *x0s)
-    )  # a mask may have put in -inf
+    """Return the logarithmic mean m, and the backward pass of a log-softmax."""
+    logs, logs0 = (x.log_softmax(dim).clamp_min(-1e4) for x in _at_least_float32(*xs, *x0s))  # masked logits are -inf
     mean = _rescale_multiplier(torch.exp, logs, logs0)
     fraction = mean / mean.sum(dim, keepdim=True)
     return mean, lambda of_logs: of_logs - fraction * of_logs.sum(dim, keepdim=True)
@@ -124,3 +135,4 @@ RULES: dict[Function, DeepLiftRule] = {
     **dict.fromkeys(function_mode.SOFTMAXES, softmax),
     **dict.fromkeys(function_mode.LOG_SOFTMAXES, log_softmax),
 }
+"""The rule of every nonlinear function."""

@@ -1,7 +1,7 @@
-"""What torch's functions do, for modes that look at every call: which are elementwise, products, made of others.
+"""Classes of torch functions, for modes that intercept every call: elementwise, products, quotients, composites.
 
-A `TorchFunctionMode` sees `F.multi_head_attention_forward`, and nothing of what happens inside it. So functions
-that are written in Python are opened, and attention in one call is written out.
+A `TorchFunctionMode` intercepts `F.multi_head_attention_forward`, but none of the calls inside it. Functions that are
+written in Python are therefore decomposed, and fused attention is computed step by step.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NAMESPACES = (torch, Tensor, F, torch._C._nn, torch.special, torch.linalg)
 
 
 def functions_named(*names: str) -> frozenset[Function]:
-    """All functions and methods of these names, also those that write in place."""
+    """Return all functions and methods of these names, including the in-place variants."""
     all_names = [name + end for name in names for end in ("", "_")]
     return frozenset(
         getattr(home, name) for name in all_names for home in _NAMESPACES if callable(getattr(home, name, None))
@@ -31,7 +31,7 @@ def functions_named(*names: str) -> frozenset[Function]:
 
 
 HOMOGENEOUS = functions_named("relu", "leaky_relu", "abs", "prelu", "rrelu")
-"""Elementwise, and f(x) = f'(x) x."""
+"""Elementwise functions with f(x) = f'(x) x."""
 ELEMENTWISE = HOMOGENEOUS | functions_named(
     *("relu6", "hardtanh", "clamp", "clip", "clamp_min", "clamp_max", "threshold", "hardshrink", "softshrink"),
     *("sigmoid", "hardsigmoid", "logsigmoid", "tanh", "tanhshrink", "softplus", "softsign", "expit"),
@@ -39,20 +39,20 @@ ELEMENTWISE = HOMOGENEOUS | functions_named(
     *("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "square", "reciprocal"),
     *("pow", "__pow__", "__ipow__", "sin", "cos", "tan", "sinh", "cosh", "atan", "arctan", "erf", "sinc", "logit"),
 )
-"""Each number of the output depends on one of the first argument only; the others are settings."""
+"""Functions whose output depends elementwise on the first argument; the others are parameters."""
 PRODUCTS = functions_named(
     *("mul", "multiply", "__mul__", "__rmul__", "__imul__", "matmul", "__matmul__", "__rmatmul__", "mm", "bmm"),
     *("einsum", "linear", "conv1d", "conv2d", "conv3d", "dot", "mv", "inner", "outer"),
 )
-"""Linear in each of the tensors; where two of them depend on the picture, no longer linear."""
+"""Functions that are linear in each of the tensors, and nonlinear where two of them depend on the input."""
 PRODUCTS_AND_SUMS = functions_named("addmm", "addbmm", "baddbmm", "addmv", "addcmul")
-"""A product, and one tensor more."""
+"""Functions that compute a product plus one more tensor."""
 QUOTIENTS = functions_named("div", "divide", "true_divide", "__truediv__", "__itruediv__")
 SELECTIONS = functions_named(
     *("max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"),
     *("amax", "max", "maximum"),
 )
-"""Give out some of the numbers put in: the largest."""
+"""Functions that return the largest of their inputs."""
 SOFTMAXES = functions_named("softmax") - {F.softmax}
 LOG_SOFTMAXES = functions_named("log_softmax") - {F.log_softmax}
 ATTENTION = frozenset([F.scaled_dot_product_attention])
@@ -61,9 +61,12 @@ _OVERRIDE_CHECKS = {"has_torch_function", "has_torch_function_unary", "has_torch
 
 
 class FunctionMode(TorchFunctionMode):
-    """Hands calls on tensors that depend on the picture to `call`, also those inside torch's own Python functions.
+    """Intercepts function calls on tensors that depend on the input, also inside torch's own Python functions.
 
-    What depends on the picture wants a gradient: the network's parameters want none.
+    A tensor depends on the input if it requires a gradient, since the parameters of a network copy require none.
+
+    Attributes:
+        replacements: Functions that are called in place of others, with this mode active.
     """
 
     replacements: Mapping[Function, Function] = {}
@@ -82,15 +85,16 @@ class FunctionMode(TorchFunctionMode):
             return implementation(*args, **kwargs)
 
     def has_rule(self, func: Function) -> bool:
-        """Whether `call` has a rule for it, so that it is not opened."""
+        """Return whether `call` handles the function, so that it is not decomposed."""
         raise NotImplementedError
 
     def call(self, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call the function, whose arguments depend on the input."""
         raise NotImplementedError
 
 
 def depends_on_input(value: Any) -> bool:
-    """Whether it is a tensor that depends on the picture."""
+    """Return whether a value is a tensor that depends on the input."""
     return isinstance(value, Tensor) and value.requires_grad
 
 
@@ -104,11 +108,14 @@ def _flatten(values: Iterable[Any]) -> Iterable[Any]:
 
 @functools.cache
 def without_override_checks(func: Function) -> Function | None:
-    """A function of torch written in Python that no longer asks the modes first, so that they see what is inside."""
+    """Return a copy of a torch function written in Python that a mode can see inside of.
+
+    The copy does not call the active modes for the function itself. None for other functions.
+    """
     code = getattr(func, "__code__", None)
     if not isinstance(func, types.FunctionType) or code is None or not _OVERRIDE_CHECKS & set(code.co_names):
         return None
-    if "super" in code.co_names:  # ends in C under its own name, which would be opened again
+    if "super" in code.co_names:  # calls a C function of the same name, which would be decomposed again
         return None
     globals_ = {**func.__globals__, **dict.fromkeys(_OVERRIDE_CHECKS, lambda *_: False)}
     copied = types.FunctionType(code, globals_, func.__name__, func.__defaults__, func.__closure__)
@@ -117,7 +124,7 @@ def without_override_checks(func: Function) -> Function | None:
 
 
 def writes_in_place(func: Function, kwargs: Mapping[str, Any]) -> bool:
-    """Whether the call writes to its first argument."""
+    """Return whether the call modifies its first argument."""
     name = func.__name__
     is_in_place = name.endswith("_") and not name.endswith("__")
     return (
@@ -137,7 +144,7 @@ def explicit_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """`F.scaled_dot_product_attention` as its documentation writes it; dropout is for training."""
+    """Compute `F.scaled_dot_product_attention` as in its documentation, without dropout."""
     if enable_gqa:
         groups = query.shape[-3] // key.shape[-3]
         key, value = key.repeat_interleave(groups, -3), value.repeat_interleave(groups, -3)

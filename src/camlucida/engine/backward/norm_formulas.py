@@ -1,7 +1,7 @@
-"""Norm layers written out in elementary operations; how their spread is computed is a parameter.
+"""Norm layers in elementary operations, with the standard deviation as a parameter.
 
-DeepLIFT follows every operation, that of the spread included; layer-wise relevance propagation holds the spread
-constant, so that a norm is an affine function. Signatures are those of `torch.nn.functional`.
+DeepLIFT propagates through every operation, including the standard deviation; layer-wise relevance propagation keeps
+it constant, which makes a norm an affine function. Signatures are those of `torch.nn.functional`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Spread: TypeAlias = Callable[[Tensor, list[int], float], Tensor]
-"""Values, the dimensions of one group, and eps in; the root of their mean square plus eps out."""
+"""A function of values, the dimensions of one group, and eps; returns sqrt(mean(values ** 2) + eps)."""
 
 
 def spread(values: Tensor, dims: list[int], eps: float) -> Tensor:
-    """Return the root of the mean square of `values` over `dims` plus eps, as a function of the values."""
+    """Return sqrt(mean(values ** 2) + eps) over `dims`, differentiable in the values."""
     return (values.square().mean(dims, keepdim=True) + eps).sqrt()
 
 
 def constant_spread(values: Tensor, dims: list[int], eps: float) -> Tensor:
-    """Return the same number, held constant: no gradient passes through it."""
+    """Return the result of `spread` as a constant: no gradient passes through it."""
     return spread(values.detach(), dims, eps)
 
 
@@ -37,7 +37,7 @@ def layer_norm(
     *,
     spread: Spread = spread,
 ) -> Tensor:
-    """`F.layer_norm`, written out."""
+    """Compute `F.layer_norm` in elementary operations."""
     dims = [-1 - i for i in range(len(normalized_shape))]
     return _affine(_standardised(input, dims, eps, spread), weight, bias)
 
@@ -52,7 +52,7 @@ def group_norm(
     *,
     spread: Spread = spread,
 ) -> Tensor:
-    """`F.group_norm`, written out."""
+    """Compute `F.group_norm` in elementary operations."""
     groups = input.reshape(len(input), num_groups, -1)
     values = _standardised(groups, [-1], eps, spread).reshape(input.shape)
     channels = (-1, *(1 for _ in input.shape[2:]))
@@ -71,7 +71,7 @@ def instance_norm(
     *,
     spread: Spread = spread,
 ) -> Tensor:
-    """`F.instance_norm`, written out; with running statistics it is a batch norm in evaluation mode."""
+    """Compute `F.instance_norm` in elementary operations; with running statistics, a batch norm in eval mode."""
     if use_input_stats:
         return group_norm(input, input.shape[1], weight, bias, eps, spread=spread)
     return F.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
@@ -85,7 +85,7 @@ def rms_norm(
     *,
     spread: Spread = spread,
 ) -> Tensor:
-    """`F.rms_norm`, written out."""
+    """Compute `F.rms_norm` in elementary operations."""
     values = _at_least_float32(input)
     dims = [-1 - i for i in range(len(normalized_shape))]
     smallest = torch.finfo(input.dtype).eps if eps is None else eps

@@ -1,7 +1,10 @@
-"""Other rules for the way back through a ReLU: guided backpropagation and deconvolution.
+"""Other backward rules for ReLU: guided backpropagation and deconvolution.
 
-A `TorchFunctionMode` catches every ReLU of the running thread, whether it is a module, a function or a method,
-in place or not. No module is replaced, and other threads see nothing of it.
+Guided backpropagation: Springenberg et al., "Striving for Simplicity: The All Convolutional Net", ICLR workshop 2015.
+Deconvolution: Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014.
+
+A `TorchFunctionMode` intercepts every ReLU of the running thread, whether it is a module, a function or a method,
+in place or not. No module is replaced, and other threads are not affected.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 ReluRuleName: TypeAlias = Literal["guided", "deconvolution"]
 
 Limits: TypeAlias = tuple[Any, Any]
-"""What a function cuts off below, and above; None for nothing."""
+"""The values below and above which a function clips; None for no limit."""
 
 LIMITS: dict[Callable[..., Any], Callable[..., Limits]] = {
     **dict.fromkeys([torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu, F.relu_], lambda x, *_: (0, None)),
@@ -35,11 +38,18 @@ LIMITS: dict[Callable[..., Any], Callable[..., Limits]] = {
         lambda x, threshold, value, *_: (0, None) if threshold == value == 0 else (None, None),
     ),
 }
-"""What may be a ReLU, and how its arguments say so. `nn.ReLU6` runs as `F.hardtanh(x, 0, 6)`."""
+"""Functions that may be a ReLU, and their limits by their arguments. `nn.ReLU6` runs as `F.hardtanh(x, 0, 6)`."""
 
 
 class ReluRule(TorchFunctionMode):
-    """While inside, gradients pass ReLUs by another rule; `count` is how many ReLUs ran."""
+    """Replaces the backward rule of ReLUs inside the context.
+
+    Args:
+        rule: "guided" or "deconvolution".
+
+    Attributes:
+        count: The number of ReLUs that ran.
+    """
 
     def __init__(self, rule: ReluRuleName) -> None:
         super().__init__()
@@ -61,12 +71,12 @@ class ReluRule(TorchFunctionMode):
         x: Tensor = args[0] if args else kwargs["input"]
         out: Tensor = _Relu.apply(x, limits[1], self.rule == "guided")
         if kwargs.get("inplace") or func.__name__.endswith("_"):
-            return x.copy_(out)  # what is written to may be read by its old name
+            return x.copy_(out)  # the network may read the modified tensor
         return out
 
 
 def _relu_limits(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Limits | None:
-    """What this call cuts off, where it is a ReLU's call: everything below 0, and perhaps something above."""
+    """Return the limits of a call that is a ReLU: 0, and an upper limit or None. None for any other call."""
     if func not in LIMITS:
         return None
     settings = {name: value for name, value in kwargs.items() if name not in ("input", "inplace", "out")}
@@ -75,7 +85,10 @@ def _relu_limits(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[
 
 
 class _Relu(torch.autograd.Function):
-    """ReLU forwards; backwards only what is positive, and with `guided` only where the ReLU was open."""
+    """ReLU whose backward pass keeps positive gradients only.
+
+    With `guided`, also only where the ReLU was active: R = g * (g > 0) * (x > 0); otherwise R = g * (g > 0).
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, upper: float | None, guided: bool) -> Tensor:

@@ -1,15 +1,15 @@
-"""Layer-wise relevance propagation: which function shares out its relevance in which way (`shares.py` has the ways).
+"""Layer-wise relevance propagation: which rule applies to which function (`rules.py` implements the rules).
 
-A `TorchFunctionMode` catches every function of the running thread, whether a module called it or the network's own
-code. It computes what it always computes; only its way back is another. No module is replaced, other threads see
-nothing of it. A function that nothing here knows may run, but relevance that reaches it is a `MethodError`.
+A `TorchFunctionMode` intercepts every function of the running thread, whether a module or the network's own code calls
+it. Outputs are unchanged; only the backward pass differs. No module is replaced, and other threads are not affected. A
+function without a rule may run, but relevance that reaches it raises a `MethodError`.
 
-    linear, conv                          one of the rules; with the batch norm after it as one layer
-    activations, times or over constants  all to the input
-    sums, means, average pooling, norms   in proportion; the spread of a norm is constant
-    products                              a gate (squeeze-excitation, GLU) is constant; two equals get half each
-    softmax                               constant: through attention relevance goes by the values alone
-    max pooling, shapes, indices          as gradients go: to the winner, to where it came from
+    linear, conv                          the selected rule; a batch norm after it is folded into the layer
+    activations, products with constants  all relevance goes to the input
+    sums, means, average pooling, norms   in proportion; the standard deviation of a norm is constant
+    products                              a gate (squeeze-excitation, GLU) is constant; two equal factors get half each
+    softmax                               constant: through attention relevance reaches the values alone
+    max pooling, shapes, indices          as gradients: to the maximum, to the original position
 """
 
 from __future__ import annotations
@@ -47,12 +47,21 @@ RULES: dict[str, tuple[LrpRule, LrpRule, LrpRule]] = {
     "gamma": ("gamma", "gamma", "gamma"),
     "z_plus": ("z_plus", "z_plus", "z_plus"),
 }
-"""Name -> what is used at the first layer, at convolutions, at dense layers."""
+"""The rules for the first layer, for convolutions and for dense layers, by the name of the composite."""
 
 
 @dataclass(frozen=True)
 class RelevanceRule:
-    """A rule by name, with its numbers; `epsilon` is in units of what the layers give out."""
+    """A named rule with its parameters.
+
+    Attributes:
+        name: A key of `RULES`.
+        epsilon: Stabiliser of the epsilon rule, at least 0, in units of the layers' outputs.
+        gamma: Weight of the positive contributions in the gamma rule, at least 0.
+
+    Raises:
+        MethodError: If the name is unknown or a parameter is out of range.
+    """
 
     name: str = "composite"
     epsilon: float = 1e-6
@@ -66,9 +75,11 @@ class RelevanceRule:
 
 
 class RelevanceMode(TorchFunctionMode):
-    """While inside, functions get their way back for relevance; the pass back itself is made outside.
+    """Gives functions the backward pass of LRP inside the context. The backward pass itself runs outside of it.
 
-    picture   what the network is given, so that the first layer is known; None where the graph begins at a layer
+    Args:
+        rule: The rule.
+        image: The network's input, by which the first layer is recognised; None where the graph begins at a layer.
     """
 
     def __init__(self, rule: RelevanceRule, image: Tensor | None) -> None:
@@ -86,7 +97,7 @@ class RelevanceMode(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        # In half precision small shares would vanish: such networks run with their weights in float32.
+        # In half precision small contributions would underflow: such networks run with float32 weights.
         args, kwargs = nested.transform((tuple(args), dict(kwargs or {})), lambda _, t: at_least_float32(t))
         live = {id(t): t for _, t in nested.tensors((args, kwargs)) if t.requires_grad}
         if not live or not torch.is_grad_enabled():
@@ -101,7 +112,7 @@ class RelevanceMode(TorchFunctionMode):
         if not in_place or not isinstance(out, Tensor):
             return out
         target: Tensor = args[0] if args else kwargs["input"]
-        return target.copy_(out)  # what is written to may be read by its old name
+        return target.copy_(out)  # the network may read the modified tensor
 
     def _apply_rule(self, call: OpCall) -> Any:
         if (
@@ -129,7 +140,7 @@ class RelevanceMode(TorchFunctionMode):
         return self._without_rule(call)
 
     def _factors(self, call: OpCall, first: int) -> int:
-        """How many of the factors relevance may reach."""
+        """Return how many of the factors relevance may reach."""
         parts = (call.args[first:], call.kwargs)
         return sum(t.requires_grad for _, t in nested.tensors(parts))
 
@@ -144,7 +155,7 @@ class RelevanceMode(TorchFunctionMode):
         lrp_rule = self.at_dense if dense else self.at_conv
         if "raw" in self._marks_of(x):
             lrp_rule = self.at_first
-        # A transposed convolution's weights have their outputs second: a norm after it stays a layer of its own.
+        # The weights of a transposed convolution have another axis order: a norm after it is not folded.
         fold = None if call.name.startswith("conv_transpose") else BatchNormFold()
         rule = self.rule
 
@@ -156,7 +167,10 @@ class RelevanceMode(TorchFunctionMode):
         return output
 
     def _product(self, call: OpCall) -> Any:
-        """Times or over a constant all passes, and where one factor is a gate, or the lower part of a fraction."""
+        """Apply a product or quotient.
+
+        All relevance passes to a factor whose other factor is constant, a gate, or the denominator.
+        """
         first, second = (*call.args, *(call.kwargs[k] for k in ("input", "other") if k in call.kwargs))[:2]
         if len(call.live) == 1:
             return self._mark(PassThrough.apply(call.as_function(), *call.live), *call.live)
@@ -165,7 +179,7 @@ class RelevanceMode(TorchFunctionMode):
         return PassThrough.apply(call.as_function(), *call.live)
 
     def _gate(self, a: Tensor, b: Tensor) -> Tensor | None:
-        """Which of two factors only lets the other through: what came out of a gate, else what has fewer values."""
+        """Return the factor that gates the other one: the output of a gate, otherwise the one with fewer values."""
         gates = ["gate" in self._marks_of(t) for t in (a, b)]
         if gates[0] != gates[1]:
             return a if gates[0] else b
@@ -188,7 +202,7 @@ class RelevanceMode(TorchFunctionMode):
         )
 
     def _multi_head(self, call: OpCall) -> Any:
-        """The weights of attention as PyTorch finds them, held constant; the values with their two dense layers."""
+        """Apply multi-head attention: PyTorch's weights held constant, the values with their two dense layers."""
         names = F.multi_head_attention_forward.__code__.co_varnames
         arguments = call.named_arguments(names)
         query, value = arguments["query"], arguments["value"]
@@ -222,7 +236,7 @@ class RelevanceMode(TorchFunctionMode):
         return marks
 
     def _mark(self, out: Any, *live: Tensor, gate: bool = False) -> Any:
-        """What all it was made of are (the raw picture, a gate), it is."""
+        """Mark an output with the marks that all its inputs have: the raw input, a gate."""
         marks = frozenset.intersection(*(self._marks_of(t) for t in live))
         if marks := marks | {"gate"} if gate else marks:
             for _, tensor in nested.tensors(out):

@@ -1,4 +1,4 @@
-"""Norms as the affine functions they are while their spread is held constant."""
+"""Norms as affine functions, with a constant standard deviation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NormFunction: TypeAlias = Callable[[Tensor], Tensor]
 
 
 def find_fold(call: OpCall) -> tuple[BatchNormFold, ...]:
-    """The layer before, if this is a batch norm of its output in the form that folds into it."""
+    """Return the preceding layer's fold if this is a batch norm of its output that can be folded; otherwise ()."""
     (x,) = call.live
     fold = getattr(x.grad_fn, "fold", None)
     arguments = call.named_arguments(_BATCH_NORM)
@@ -33,7 +33,7 @@ _BATCH_NORM = ("input", "running_mean", "running_var", "weight", "bias", "traini
 
 
 def _scale_and_shift(x: Tensor, arguments: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """What a batch norm is, one number a channel; its statistics are constants, also where they are the batch's own."""
+    """Return a batch norm as (scale, shift) per channel; its statistics are constants, even those of a batch."""
     mean, variance = arguments["running_mean"], arguments["running_var"]
     if arguments.get("training") or mean is None:
         dims = [d for d in range(x.ndim) if d != 1]
@@ -55,11 +55,11 @@ def _instance_norm(call: OpCall) -> NormFunction:
 
 
 def _with_constant_spread(norm: Callable[..., Tensor], names: tuple[str, ...]) -> Callable[[OpCall], NormFunction]:
-    """The rule of a norm that `norm_formulas` writes out, whose arguments have these `names`."""
+    """Return the rule of a norm of `norm_formulas` whose arguments have these `names`."""
 
     def rule(call: OpCall) -> NormFunction:
         arguments = call.named_arguments(names)
-        del arguments["input"]  # it may be part of the graph that this function becomes a part of
+        del arguments["input"]  # avoids a reference cycle: it may be part of the same graph
         return lambda x: norm(x, **arguments, spread=constant_spread)
 
     return rule
@@ -81,4 +81,4 @@ NORMS: dict[Callable[..., Any], Callable[[OpCall], NormFunction]] = {
     F.rms_norm: _rms_norm,
     torch.rms_norm: _rms_norm,
 }
-"""A norm's call in, the norm with its spread held constant out."""
+"""For every norm, a function of its call that returns the norm with a constant standard deviation."""

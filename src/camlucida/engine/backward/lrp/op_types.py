@@ -1,4 +1,4 @@
-"""Which functions are of which kind, by name: an unknown one has no rule."""
+"""Types of functions, by name: a function that is not listed has no rule."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ CANONICAL_NAMES = {
     **dict.fromkeys(_names("__pow__ __ipow__"), "pow"),
     **dict.fromkeys(_names("__neg__ negative"), "neg"),
 }
+"""The canonical name of functions with several names."""
 IN_PLACE = _names("__iadd__ __isub__ __imul__ __itruediv__ __idiv__ __ipow__")
+"""In-place operators."""
 
 ROUTING = _names(
     """
@@ -32,10 +34,10 @@ ROUTING = _names(
     atleast_3d meshgrid fmax fmin
     """
 )
-"""Those that move, copy or choose: the gradient of a choice goes where relevance goes."""
+"""Functions that move, copy or select values: relevance follows the gradient."""
 
 GATES = _names("sigmoid hardsigmoid tanh erf relu6 hardtanh special_expit special_erf")
-"""What may stand for an open or closed gate, where it is multiplied with a signal."""
+"""Functions whose output acts as a gate where it is multiplied with a signal."""
 
 ELEMENTWISE = GATES | _names(
     """
@@ -45,7 +47,7 @@ ELEMENTWISE = GATES | _names(
     normalize
     """
 )
-"""Those of one value each. The length by which `normalize` divides is constant."""
+"""Functions of one value each. The length by which `normalize` divides is constant."""
 
 AFFINE = _names(
     """
@@ -53,13 +55,13 @@ AFFINE = _names(
     adaptive_avg_pool3d interpolate upsample upsample_bilinear upsample_nearest
     """
 )
-"""Those that are linear in all they are given, together."""
+"""Functions that are jointly linear in all their tensors."""
 
 BILINEAR = {
     **dict.fromkeys(_names("matmul mm bmm mv dot inner outer tensordot grid_sample linear bilinear"), 0),
     **dict.fromkeys(_names("einsum addmm addbmm baddbmm addmv addcmul"), 1),
 }
-"""Those that multiply what they are given, and which argument is the first of their factors."""
+"""Functions that multiply their tensors, and the index of their first factor."""
 
 _CONV = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 _TRANSPOSED = ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
@@ -77,4 +79,4 @@ UNCAUGHT = _names(
     Rsqrt NativeBatchNorm CudnnBatchNorm NativeLayerNorm NativeGroupNorm AvgPool2D AdaptiveAvgPool2D DifferentiableGraph
     """
 )
-"""Autograd's names for what never stands in our graph, unless something computed where no mode could catch it."""
+"""Autograd nodes that occur in the graph only if something ran where no mode could intercept it."""

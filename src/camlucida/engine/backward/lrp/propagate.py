@@ -1,4 +1,4 @@
-"""One run of a network from which relevance is propagated back."""
+"""One run of a network from which relevance is propagated backwards."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from camlucida.errors import LayerError, MethodError
 
 @dataclass
 class _LayerLeaf:
-    """Begins the graph at what a layer gives out."""
+    """A call observer that starts the graph at a layer's output."""
 
     traced: LayerTrace
     leaf: Tensor | None = None
@@ -39,15 +39,23 @@ class _LayerLeaf:
             return output
         tensor = get_tensor(output, capture.path)
         self.leaf = at_least_float32(tensor.detach()).clone().requires_grad_()
-        torch.set_grad_enabled(True)  # the layer may stand inside the network's own `no_grad`
+        torch.set_grad_enabled(True)  # the layer may be inside a `no_grad` of the network
         return nested.replace_tensor(output, tensor, self.leaf.clone())
 
 
 class LrpRun:
-    """One run of a network under one rule, and the relevance at its picture, or at a layer, from any score.
+    """One run of a network under one rule, which propagates relevance to its input or a layer, for any score.
 
-    read     finds the class scores (b, k) in the output
-    traced   the layer; None for the picture, which then is a tensor
+    Args:
+        copy: The network copy.
+        inputs: Network inputs.
+        read: Extracts the class scores (b, k) from the network's output.
+        rule: The rule.
+        traced: The layer; None for the network's input, which must be a tensor.
+
+    Raises:
+        LayerError: If the layer is not reached, or the score does not depend on it.
+        MethodError: If the network computes in compiled code or autograd functions of its own.
     """
 
     def __init__(
@@ -76,11 +84,19 @@ class LrpRun:
         self._check_graph()
 
     def propagate(self, score: Callable[[Tensor], Tensor], *, contrast: bool = False) -> tuple[Tensor, Tensor]:
-        """Relevance at the picture (b, c, H, W) or the layer (b, c, h, w), and all that it began with, (b,).
+        """Propagate the relevance of a score.
 
-        It begins as output times d score / d output: the logit of a class, or for one class rather than another the
-        one's logit and the other's negative. With `contrast` the classes not asked for begin with as much in
-        all, negative and in equal parts.
+        The relevance of the output is output * d score / d output: the logit of a class, or for a contrast of two
+        classes the logit of the first and the negative logit of the second.
+
+        Args:
+            score: A function of the class scores (b, k) that returns scores (b,).
+            contrast: Whether the classes that the score does not depend on start with the negated total, in equal
+                parts.
+
+        Returns:
+            The relevance of the input (b, c, H, W) or the layer (b, c, h, w), and the total relevance at the output
+            (b,).
         """
         with torch.inference_mode(False), torch.enable_grad():
             outputs = self._outputs.detach().requires_grad_()
@@ -95,9 +111,13 @@ class LrpRun:
         return relevance.detach(), start.sum(1)
 
     def _check_graph(self) -> None:
-        """That the score depends on where relevance shall arrive, and that nothing ran where no rule could see it.
+        """Check that the score depends on the input or layer, and that all functions had a rule.
 
-        Also finds what reads the layers that may be of one with a batch norm.
+        Also registers the functions that read the output of layers into which a batch norm may be folded.
+
+        Raises:
+            LayerError: If the score does not depend on the input or layer.
+            MethodError: If something ran where no mode could intercept it.
         """
         network_name = type(self._twin.module).__name__
         reached, todo, seen = False, [self._outputs.grad_fn], set()
@@ -126,7 +146,7 @@ class LrpRun:
 
 
 def register_reader(node: Any, next_node: Any) -> None:
-    """Tell a layer that may be of one with a norm that `node`, which reads it, is that norm, or another function."""
+    """Register `node`, the norm or another function, as a reader of a layer that a norm may be folded into."""
     fold = getattr(next_node, "fold", None)
     if fold is not None:
         is_norm = getattr(node, "norm_of", None) is fold

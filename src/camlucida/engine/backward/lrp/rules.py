@@ -1,7 +1,7 @@
-"""How a function's relevance is shared out among what it was computed from: autograd functions with another way back.
+"""Rules of layer-wise relevance propagation, as autograd functions with another backward pass.
 
-Forwards they are the function itself. Backwards, what arrives at an output is its relevance R, and what leaves for an
-input is that input's share, so that ordinary autograd carries relevance, and adds up what several uses send back.
+The forward pass is the function itself. In the backward pass the gradient of an output is its relevance R, and the
+gradient of an input is its part of R, so that ordinary autograd propagates relevance and sums over several uses.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ from torch.autograd import Function
 from camlucida.errors import MethodError
 
 LrpRule: TypeAlias = Literal["epsilon", "gamma", "z_plus", "flat"]
-"""What a linear layer's inputs get, by their contributions a_ij = x_i w_ij to z_j, the bias being one of them:
+"""How the relevance of z_j is distributed to the inputs of a linear layer.
 
-    epsilon   a_ij / (z_j + epsilon sign z_j)
-    gamma     a_ij + gamma [a_ij]^s over the sum of these, s the sign of z_j: those on the winning side count more
-    z_plus    [a_ij]^+ over the sum of these
-    flat      the same for all
+With contributions a_ij = x_i w_ij to z_j, of which the bias is one, R_i = sum_j R_j f_ij with
+
+    epsilon   f_ij = a_ij / (z_j + epsilon sign z_j)
+    gamma     f_ij = (a_ij + gamma [a_ij]^s) / sum_i (a_ij + gamma [a_ij]^s), where s is the sign of z_j
+    z_plus    f_ij = [a_ij]^+ / sum_i [a_ij]^+
+    flat      f_ij constant in i
 """
 
 
 def stabilized_ratio(relevance: Tensor, z: Tensor, epsilon: float) -> Tensor:
-    """R / (z + epsilon sign z), and 0 for 0 / 0."""
+    """Return R / (z + epsilon sign z), and 0 for 0 / 0."""
     denominator = z + torch.full_like(z, epsilon).copysign(z)
     return torch.where(denominator == 0, 0, relevance / denominator)
 
 
 class PassThrough(Function):
-    """All of it to the one input, whatever the function did to it element by element; to several in equal parts."""
+    """All relevance goes to the input of an elementwise function; to several inputs in equal parts."""
 
     @staticmethod
     def forward(ctx: Any, run: Callable[..., Tensor], *live: Tensor) -> Tensor:
@@ -46,7 +48,7 @@ class PassThrough(Function):
 
 
 class NoRule(Function):
-    """A function that mixes values in a way no rule is known for. It may run, but no relevance may reach it."""
+    """A function that mixes values without a known rule. It may run, but no relevance may reach it."""
 
     @staticmethod
     def forward(ctx: Any, name: str, out: Tensor, *live: Tensor) -> Tensor:
@@ -63,12 +65,15 @@ class NoRule(Function):
 
 @dataclass
 class BatchNormFold:
-    """A linear layer's output on its way to a batch norm: z scale + shift, if that norm is all that reads it.
+    """The batch norm z scale + shift of a linear layer's output, if that norm alone reads the output.
 
-    normed   whether that norm is on the way to the score
-    others   how many other functions on that way read the layer
+    Rules that depend on the signs of weights are only correct if the two are treated as one layer.
 
-    Rules that look at the signs of weights are only right for the two as one layer, which is what they are.
+    Attributes:
+        scale: Scale per channel.
+        shift: Shift per channel.
+        feeds_norm: Whether the norm is on a path to the score.
+        n_other_readers: How many other functions on a path to the score read the layer's output.
     """
 
     scale: Tensor | None = None
@@ -78,15 +83,21 @@ class BatchNormFold:
 
     @property
     def folded(self) -> bool:
+        """Return whether the norm is folded into the layer."""
         return self.feeds_norm and not self.n_other_readers
 
 
 class AffineRule(Function):
-    """In proportion to the contributions: R_i = x_i sum_j (d z_j / d x_i) R_j / (z_j + epsilon sign z_j).
+    """Relevance in proportion to the contributions: R_i = x_i sum_j (d z_j / d x_i) R_j / (z_j + epsilon sign z_j).
 
-    straight   the function with all held constant in which it is not linear; what is constant in it (a bias, a
-               position's code) keeps its share
-    fold       of the layer before, where this is a norm that may be folded into it: then that shares out for both
+    Arguments of `forward`:
+        run: The function.
+        linear_part: The function with everything constant in which it is not linear. Constant summands (a bias, a
+            position embedding) keep their part of the relevance.
+        epsilon: Stabiliser.
+        fold: The fold of the preceding layer, where this is a norm that may be folded into it; the layer then
+            distributes the relevance of both.
+        live: The inputs.
     """
 
     @staticmethod
@@ -99,7 +110,7 @@ class AffineRule(Function):
         *live: Tensor,
     ) -> Tensor:
         ctx.straight, ctx.epsilon, ctx.norm_of = linear_part, epsilon, fold
-        ctx.kept = [x.detach().clone() for x in live]  # clones: what comes next may write in place
+        ctx.kept = [x.detach().clone() for x in live]  # the next operation may modify its input in place
         return run(*live)
 
     @staticmethod
@@ -112,7 +123,14 @@ class AffineRule(Function):
 def redistribute(
     linear_part: Callable[..., Tensor], inputs: Sequence[Tensor], relevance: Tensor, epsilon: float
 ) -> list[Tensor]:
-    """Every input's share of the relevance of `straight(*inputs)`, in proportion to its contributions."""
+    """Return the relevance of every input of `linear_part`, in proportion to its contributions.
+
+    Args:
+        linear_part: A function of the inputs.
+        inputs: The inputs.
+        relevance: Relevance of its output.
+        epsilon: Stabiliser.
+    """
     with torch.enable_grad():
         leaves = [x.detach().requires_grad_() for x in inputs]
         z = linear_part(*leaves)
@@ -121,10 +139,17 @@ def redistribute(
 
 
 class WeightedRule(Function):
-    """A linear layer with weights: dense or convolution, by one of the rules in `Share`.
+    """A dense layer or convolution, by one of the rules of `LrpRule`.
 
-    op     (x, weight, bias) -> z
-    fold   a batch norm that may come to be of one layer with it
+    Arguments of `forward`:
+        op: The layer, (x, weight, bias) -> z.
+        weight: Its weight.
+        bias: Its bias.
+        rule: The rule.
+        epsilon: Stabiliser of the epsilon rule.
+        gamma: Parameter of the gamma rule.
+        fold: A batch norm that may be folded into the layer.
+        x: The input.
     """
 
     @staticmethod
@@ -156,13 +181,13 @@ class WeightedRule(Function):
 
 
 def _input_relevance(ctx: Any, w: Tensor, b: Tensor | None, relevance: Tensor) -> Tensor:
-    """The input's share, whose weights may be those of the folded layer."""
+    """Return the relevance of the input, for weights that may be those of the folded layer."""
     x = ctx.kept
 
     def redistribute_signed(
         with_positive: Tensor, with_negative: Tensor, bias: Tensor | None, relevance: Tensor
     ) -> Tensor:
-        """In proportion to the contributions, where the positive and negative inputs have weights of their own."""
+        """Distribute in proportion, with separate weights for positive and negative inputs."""
 
         def linear_part(*signed: Tensor) -> Tensor:
             z: Tensor = ctx.op(signed[0], with_positive, bias)
