@@ -35,7 +35,7 @@ def deep_lift(
     score         (b,)                          score of the target on them
     score_inputs  variants -> (n, b)            scores of other network inputs
     multipliers   (b, c, H, W) -> (b, c, H, W)  DeepLIFT multipliers between baseline inputs and the inputs
-    report        name, (b,) -> None            "baseline_score" and and "completeness_gap": sum of the map - (S(x) - S(x0))
+    report        name, (b,) -> None            "baseline_score", "completeness_gap": sum of the map - (S(x) - S(x0))
     baseline      reference input: "mean" (0, which is the mean colour after normalisation) or "noise" (N(0, 1))
     reduce        reduction over the colour channels: sum (signed; keeps the total), max, norm or sum_abs
     seed          seed of the noise

@@ -122,9 +122,9 @@ class Method:
     def class_blind(self) -> bool:
         """Whether the map is not reliably class-specific, so that its location is no evidence for a class.
 
-        True of class-free methods, and of methods that change the rule at ReLUs: their maps were found to be nearly the same
-        for all classes (Mahendran & Vedaldi, ECCV 2016; Adebayo et al., NeurIPS 2018), to a degree that depends on the
-        network. False where the map is multiplied by the class-specific map of a layer.
+        True of class-free methods, and of methods that change the rule at ReLUs: their maps were found to be nearly the
+        same for all classes (Mahendran & Vedaldi, ECCV 2016; Adebayo et al., NeurIPS 2018), to a degree that depends on
+        the network. False where the map is multiplied by the class-specific map of a layer.
         """
         return self.class_free or (bool(RELU_INPUTS & set(self.inputs)) and not self.needs_layer)
 

@@ -29,12 +29,12 @@ from camlucida.types import Display
 
 CombinatorKind: TypeAlias = Literal["part", "layer", "fusion", "views", "competing_classes"]
 MapToImage: TypeAlias = Callable[[Tensor, tuple[int, int]], Tensor]
-"""Maps a saliency map (b, h, w) of a view to (b, *size) of the unmodified input, NaN outside the view."""
+"""Map a saliency map (b, h, w) of a view to (b, *size) on the unmodified input, NaN outside the view."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """Transformed network inputs, each computed when it is iterated over, with the function that maps saliency maps back.
+    """Transformed network inputs, computed one at a time, each with the function that maps saliency maps back.
 
     Attributes:
         n: Number of views.
@@ -185,7 +185,7 @@ class Combined:
         return self.combinator.kind == "fusion" or self.inner.fuses_layers
 
     def with_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all options; raise `MethodError` for options given beside the expression, whose owner would be ambiguous."""
+        """Return all options; raise `MethodError` for options beside the expression, whose owner is ambiguous."""
         if options:
             raise MethodError(
                 f"options of {self.name} are written into it, as in smooth(ablation_cam(infill=0.5), n=4); "

@@ -1,4 +1,4 @@
-"""The built-in combinators, for any method: `refine(find("layer_cam"))`, or by name `"smooth(positive(hires_cam), n=4)"`."""
+"""The built-in combinators, for any method: `refine(find("layer_cam"))` or `"smooth(positive(hires_cam), n=4)"`."""
 
 from __future__ import annotations
 
@@ -96,15 +96,15 @@ def eigen_smooth(maps: Sequence[Tensor], activations: Tensor, *, components: Cou
 def contrast(map_: Tensor, competing_classes: Sequence[Tensor], *, n: Count = 3, scaled: bool = False) -> Tensor:
     """Subtract the mean map of the best-scored other classes from the map of the class.
 
-    For methods that are linear in the score, such as grad_cam and hires_cam, the result is the map of the score minus the
-    mean score of the other classes.
+    For methods that are linear in the score, such as grad_cam and hires_cam, the result is the map of the score minus
+    the mean score of the other classes.
 
     Args:
         map_: Signed map `(b, h, w)` of the class.
         competing_classes: Signed maps `(b, h, w)` of the other classes.
         n: Number of other classes, at most all of them.
-        scaled: Whether each map is first divided by its largest absolute value. Classes with low and with high scores then
-            have the same weight, and the map has no units.
+        scaled: Whether each map is first divided by its largest absolute value. Classes with low and with high scores
+            then have the same weight, and the map has no units.
     """
     if scaled:
         map_, *competing_classes = (class_map / _max_abs(class_map) for class_map in (map_, *competing_classes))
@@ -182,7 +182,7 @@ def _max_abs(maps: Tensor) -> Tensor:
 
 
 def _patterns(activations: Tensor, components: int) -> Tensor:
-    """Return the first left singular vectors `(b, h * w, components)` of activations `(b, c, h, w)`, padded with zeros."""
+    """Return the first left singular vectors `(b, h * w, components)` of activations `(b, c, h, w)`, zero-padded."""
     positions = activations.flatten(2).mT
     few_channels = positions.shape[2] <= positions.shape[1]
     # Use the smaller of the two Gram matrices: a full SVD of 2048 channels takes seconds.

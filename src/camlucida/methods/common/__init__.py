@@ -1,1 +1,1 @@
-"""Building blocks that several methods share: perturbations, masks, infill, superpixels, coalitions, channel reduction."""
+"""Building blocks of several methods: perturbations, masks, infill, superpixels, coalitions, channel reduction."""

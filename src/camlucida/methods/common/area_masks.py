@@ -60,8 +60,9 @@ def smooth_mask(size: tuple[int, int]) -> Callable[[Tensor], Tensor]:
 def area_gradient(mask: Tensor, area: float, fraction_done: float) -> Tensor:
     """Return the gradient of the area term -lambda mean (vecsort(m) - r)^2 at masks.
 
-    r is 0, and 1 for the largest `area` of the pixels: every pixel is driven to 1 if it is among the largest, else to 0.
-    Equal pixels get the mean target of their ranks, so that the arbitrary order of a sort does not determine the location.
+    r is 0, and 1 for the largest `area` of the pixels: every pixel is driven to 1 if it is among the largest, else to
+    0. Equal pixels get the mean target of their ranks, so that the arbitrary order of a sort does not determine the
+    location.
 
     Args:
         mask: Masks `(b, H, W)`.

@@ -61,7 +61,8 @@ def ridge(patterns: Tensor, weights: Tensor, scores: Tensor, penalty: float) -> 
 def shapley_coalitions(n_segments: int, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
     """Sample coalitions by the Shapley kernel, pi = (M - 1) / (C(M, |z|) |z| (M - |z|)).
 
-    All coalitions are returned where n suffices. Otherwise they are sampled by the kernel, each followed by its complement.
+    All coalitions are returned where n suffices. Otherwise they are sampled by the kernel, each followed by its
+    complement.
 
     Args:
         n_segments: Number of segments, M.
@@ -97,8 +98,8 @@ def shapley_values(patterns: Tensor, kernel: Tensor | None, scores: Tensor) -> t
         scores: Scores of the coalitions `(n, b)`.
 
     Returns:
-        The values `(b, s)` and their standard errors `(b, s)` from the sampling, estimated from the residuals of pairs of
-        complements; 0 where all coalitions were run.
+        The values `(b, s)` and their standard errors `(b, s)` from the sampling, estimated from the residuals of pairs
+        of complements; 0 where all coalitions were run.
     """
     full_score, empty_score, coalitions = scores[0], scores[1], patterns[2:].to(scores)
     n_segments = patterns.shape[1]

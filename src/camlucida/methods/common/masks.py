@@ -30,8 +30,8 @@ def window_starts(length: int, side: int, step: int) -> Tensor:
 def rise_masks(size: tuple[int, int], n: int, cells: int, p: float, seed: int) -> Callable[[Tensor], Tensor]:
     """Sample the random masks of RISE (Petsiuk et al., BMVC 2018, section 3.2).
 
-    A grid of cells x cells zeros and ones is upsampled bilinearly to (cells + 1) x (cells + 1) cells, from which a mask is
-    cropped at a random offset within the first cell. The expected value of every pixel is p.
+    A grid of cells x cells zeros and ones is upsampled bilinearly to (cells + 1) x (cells + 1) cells, from which a mask
+    is cropped at a random offset within the first cell. The expected value of every pixel is p.
 
     Args:
         size: (height, width) of the masks.
@@ -61,7 +61,8 @@ def rise_masks(size: tuple[int, int], n: int, cells: int, p: float, seed: int) -
 def _interpolation_weights(shift: Tensor, side: int, cells: int, pixels: int) -> Tensor:
     """Return the weights `(m, side, cells)` of the cells at each pixel: linear, half-pixel centres, reflected border.
 
-    Unlike `maps.upsample`, which replicates the border, this reflects it, as the authors' resize does (skimage, "reflect").
+    Unlike `maps.upsample`, which replicates the border, this reflects it, as the authors' resize does (skimage,
+    "reflect").
     """
     position = (shift[:, None] + torch.arange(side) + 0.5).double() * cells / ((cells + 1) * pixels) - 0.5
     last = cells - 1

@@ -19,7 +19,7 @@ def the_image(inputs: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def noisy(inputs: Tensor, n: int, noise: float, seed: int) -> Callable[[Tensor], Tensor]:
-    """Return variants with Gaussian noise, which is the same for every image of the batch and independent of the chunks.
+    """Return variants with Gaussian noise, which is the same for every image and independent of the chunks.
 
     Args:
         inputs: Network inputs `(b, c, H, W)`.

@@ -1,4 +1,4 @@
-"""Segmentation of network inputs: a regular grid, or superpixels (SLIC, Achanta et al., TPAMI 2012) that follow edges."""
+"""Segmentation of network inputs: a regular grid, or superpixels along edges (SLIC, Achanta et al., TPAMI 2012)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ N_ITERATIONS = 10
 def segment_images(inputs: Tensor, kind: str, n_segments: int) -> tuple[Tensor, int]:
     """Segment network inputs.
 
-    The number of segments depends on the size alone, so that the images of a batch share random patterns; a segment may be
-    empty.
+    The number of segments depends on the size alone, so that the images of a batch share random patterns; a segment may
+    be empty.
 
     Args:
         inputs: Network inputs `(b, c, H, W)`.
@@ -49,8 +49,8 @@ def segment_images(inputs: Tensor, kind: str, n_segments: int) -> tuple[Tensor, 
 def _slic(image: Tensor, cells: Tensor, rows: int, columns: int) -> Tensor:
     """Segment an image `(c, H, W)` by k-means in colour and position, starting from the cells of a grid `(H, W)`.
 
-    Each pixel chooses among the nine centres around its cell. Runs on the CPU, where the order of summation is fixed. Small
-    disconnected regions are kept, since the methods do not need connected segments.
+    Each pixel chooses among the nine centres around its cell. Runs on the CPU, where the order of summation is fixed.
+    Small disconnected regions are kept, since the methods do not need connected segments.
     """
     height, width = cells.shape
     spacing = (height * width / (rows * columns)) ** 0.5
