@@ -13,7 +13,7 @@ from camlucida.targets import ClassScore, Logit, Target
 Order: TypeAlias = Literal["best", "nearest"]
 
 TIE_TOLERANCE = 1e-5
-"""Relative tolerance of gradients: of two equally strong classes ("A rather than B"), the one that raises the target wins."""
+"""Relative tolerance of gradients: of equally strong classes ("A rather than B"), the positive one is chosen."""
 
 
 def own_class(target: Target, output: Tensor) -> Tensor:
