@@ -98,7 +98,7 @@ def gaussian_kernel(sigma: float, radius: int) -> Tensor:
         radius: The largest distance, in pixels.
 
     Returns:
-        Weights `(2 * radius + 1,)` that add up to 1, float64.
+        Weights `(2 * radius + 1,)` that sum to 1, float64.
     """
     weights = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=torch.float64) / sigma) ** 2)
     return weights / weights.sum()

@@ -1,6 +1,6 @@
 """The types that cross the interfaces of the packages: aliases and frozen values without behaviour.
 
-Axes are spelled the same everywhere: b images, k classes, c channels, h x w grid of a layer, H x W network input, n
+Axes have one spelling in all modules: b images, k classes, c channels, h x w grid of a layer, H x W network input, n
 variants, t tokens.
 """
 
@@ -58,8 +58,8 @@ class Attention:
 
     Attributes:
         weights: Per block, in order, weights `(b, heads, t, t)`; row i holds the weights of the tokens that token i
-            attends to, and adds up to 1.
-        token_contributions: Weights `(t,)` of the tokens in the output of the last block; they add up to 1.
+            attends to, and sums to 1.
+        token_contributions: Weights `(t,)` of the tokens in the output of the last block; they sum to 1.
         prefix: Number of tokens before those of the patches: class, distillation, registers.
         grid: (h, w) of the patches.
         image: (height, width) of the network input, in pixels.

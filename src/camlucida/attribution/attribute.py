@@ -179,8 +179,8 @@ def attribute(
             or None for each image's predicted class. A tensor `(b,)` holds one class per image; a list means several
             targets.
         layer: A name, glob or index; None for the default. A list or a glob means several, from one forward pass.
-            Called `target_layer` (pytorch-grad-cam: `target_layers`) elsewhere; no `reshape_transform` is needed for
-            transformers.
+            Called `target_layers` in pytorch-grad-cam (`target_layer` in older versions); transformers need no
+            `reshape_transform`.
         method: Name of a method, or an expression with combinators: "smooth(positive(hires_cam), n=4)".
         score: Score of a class: "logit", "probability" or "log_probability".
         signed: Whether the map keeps the negative values that the paper's ReLU removes.

@@ -28,7 +28,7 @@ from camlucida.types import ProgressCallback
 
 @dataclass(frozen=True)
 class Fused:
-    """Several layers that were fused into one map; used in records in place of a layer."""
+    """Several layers that were fused into one map; which records use like a layer."""
 
     layers: tuple[Layer, ...]
 

@@ -23,7 +23,7 @@ MethodRequest: TypeAlias = tuple[Method | Combined, Mapping[str, Any]]
 """A method with all its options."""
 
 INPUT = "input"
-"""Name in place of a layer's, for methods that map the network input itself."""
+"""Name that replaces a layer's for methods that map the network input itself."""
 
 
 @dataclass(frozen=True)

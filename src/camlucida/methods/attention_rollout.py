@@ -26,12 +26,12 @@ def attention_rollout(
     fuse: Annotated[str, OneOf(HEAD_FUSIONS)] = "mean",
     discard: Annotated[float, Between(0, 1, below=True)] = 0.0,
 ) -> Map:
-    """Multiply the attention matrices of all blocks, residual connections included; independent of the class.
+    """Multiply the attention matrices of all blocks, with residual connections; class-independent.
 
     attention  per block (b, heads, t, t)  attention weights between the t tokens
     fuse       reduction over the heads: mean (the paper's), max or min
     discard    fraction of the smallest weights of each block that is set to 0, in [0, 1); 0 in the paper
-    returns    (b, H, W)                   non-negative; adds up to 1 before upsampling, special tokens included
+    returns    (b, H, W)                   non-negative; sums to 1 before upsampling, special tokens included
     """
     eye = rollout = identity_attention(attention)
     for weights in attention.weights:

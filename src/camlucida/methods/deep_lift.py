@@ -29,7 +29,7 @@ def deep_lift(
 ) -> Map:
     """Attribute the difference between the scores of the input and of a baseline to the pixels.
 
-    The attributions add up to that difference. Costs two evaluations of the network. Called `DeepLift` in Captum.
+    The attributions sum to that difference. Costs two evaluations of the network. Called `DeepLift` in Captum.
 
     inputs        (b, c, H, W)                  network inputs
     score         (b,)                          score of the target on them

@@ -17,7 +17,7 @@ from camlucida.types import Gradients, Images, Map
 def input_x_gradient(inputs: Images, input_gradients: Gradients, *, reduce: Join = "sum") -> Map:
     """Multiply every pixel by its gradient: its contribution to the score of a linear network.
 
-    For a linear network the map adds up to the score minus the bias. Called `InputXGradient` in Captum.
+    For a linear network the map sums to the score minus the bias. Called `InputXGradient` in Captum.
 
     inputs           (b, c, H, W)        network inputs
     input_gradients  variants -> chunks  gradients of the score at other network inputs

@@ -29,7 +29,7 @@ def integrated_gradients(
     reduce: Join = "sum",
     seed: Seed = 0,
 ) -> Map:
-    """Integrate the gradient from a baseline to the input; the attributions add up to the score difference.
+    """Integrate the gradient from a baseline to the input; the attributions sum to the score difference.
 
     inputs           (b, c, H, W)        network inputs
     score            (b,)                score of the target on them

@@ -35,7 +35,7 @@ def kernel_shap(
 ) -> Map:
     """Estimate the Shapley value of each segment: its mean contribution over all orders of insertion.
 
-    The values add up exactly to the score minus the score with all segments hidden. Called `KernelShap` in Captum.
+    The values sum exactly to the score minus the score with all segments hidden. Called `KernelShap` in Captum.
 
     inputs        (b, c, H, W)        network inputs
     score_inputs  variants -> (n, b)  scores of other network inputs

@@ -8,7 +8,7 @@ from camlucida.types import Features, Map
 
 @method(paper="Jiang et al., TIP 2021: M = ReLU(sum_k ReLU(g^k) * A^k)", relu=True)
 def layer_cam(activations: Features, gradients: Features) -> Map:
-    """Weight activations by their positive gradients, element by element: fine maps also from early layers.
+    """Weight activations by their positive gradients, element by element: fine maps in early layers.
 
     activations  (b, c, h, w)  activations of the layer
     gradients    (b, c, h, w)  d score / d activations

@@ -4,7 +4,7 @@ The positional parameters of a method name its inputs, as pytest's fixtures do, 
 Its keyword-only parameters are its options. `@method` registers the function; the choices of the command line, the
 section in the docs and the contract tests follow from the entry.
 
-Inputs at a layer, in place of the forward and backward hooks of other packages. Every layout of a layer, tokens of a
+Inputs at a layer, which replace the forward and backward hooks of other packages. Every layout of a layer, tokens of a
 transformer included, is converted to `(b, c, h, w)` (what `reshape_transform` does in pytorch-grad-cam):
     activations        (b, c, h, w)      activations of the layer
     gradients          (b, c, h, w)      d score / d activations

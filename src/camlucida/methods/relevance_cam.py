@@ -1,4 +1,4 @@
-"""Relevance-CAM: each channel is weighted by its mean relevance (LRP) in place of its gradient."""
+"""Relevance-CAM: each channel is weighted by its mean relevance (LRP) instead of its gradient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""XGrad-CAM: gradients averaged with the activations as weights, so that the map adds up to the score."""
+"""XGrad-CAM: gradients averaged with the activations as weights, so that the map sums to the score."""
 
 from __future__ import annotations
 

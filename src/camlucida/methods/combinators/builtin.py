@@ -21,7 +21,7 @@ MIN_CROP_FRACTION = 0.5
 
 @combinator("fusion", paper="RefineCAM, arXiv 2605.14641, 2026: the product over the layers of maps scaled to [0, 1]")
 def refine(maps: Sequence[Tensor]) -> Tensor:
-    """Multiply the maps of several layers: fine like the early layers, limited to where the late ones agree."""
+    """Multiply the maps of several layers: the detail of early layers, where the late layers agree."""
     return reduce(torch.mul, _to_common_grid(maps))
 
 
@@ -35,7 +35,7 @@ def fuse_max(maps: Sequence[Tensor], *, gamma: NotNegative = 0.0) -> Tensor:
 
     Args:
         maps: Maps `(b, h, w)`, one per layer.
-        gamma: Above 0, weak values are raised: tanh(gamma M / max M) in place of M / max M.
+        gamma: Above 0, weak values are raised: tanh(gamma M / max M) instead of M / max M.
     """
     return reduce(torch.maximum, _to_common_grid(maps, gamma))
 
@@ -46,7 +46,7 @@ def fuse_mean(maps: Sequence[Tensor], *, gamma: NotNegative = 0.0) -> Tensor:
 
     Args:
         maps: Maps `(b, h, w)`, one per layer.
-        gamma: Above 0, weak values are raised: tanh(gamma M / max M) in place of M / max M.
+        gamma: Above 0, weak values are raised: tanh(gamma M / max M) instead of M / max M.
     """
     return torch.stack(_to_common_grid(maps, gamma)).mean(0)
 
@@ -81,8 +81,8 @@ def eigen_smooth(maps: Sequence[Tensor], activations: Tensor, *, components: Cou
     Args:
         maps: Maps `(b, h, w)` at the layer.
         activations: Activations of the layer `(b, c, h, w)`.
-        components: Number of principal components, the strongest first. With 1, every map is Eigen-CAM's up to sign and
-            scale, whatever the target; with as many as there are positions, the map is unchanged.
+        components: Number of principal components, the strongest first. With 1, every map is Eigen-CAM's except for sign
+            and scale, whatever the target; with as many as there are positions, the map is unchanged.
     """
     patterns = _patterns(activations.double(), components)
     projected = (patterns @ (patterns.mT @ map_.double().flatten(1)[..., None]) for map_ in maps)

@@ -48,7 +48,7 @@ def baseline_images(inputs: Tensor, name: str, seed: int) -> Tensor:
 
 
 def gauss_legendre(steps: int) -> tuple[Tensor, Tensor]:
-    """Return Gauss-Legendre nodes in (0, 1) and weights that add up to 1, both `(steps,)`, float64.
+    """Return Gauss-Legendre nodes in (0, 1) and weights that sum to 1, both `(steps,)`, float64.
 
     The quadrature is exact for polynomials of degree 2 * steps - 1 and lower.
     """
