@@ -16,6 +16,8 @@ from camlucida.types import Features, Map
 def eigen_cam(activations: Features) -> Map:
     """Project the activations on their first principal component; uses neither class nor gradients.
 
+    Called `EigenCAM` in pytorch-grad-cam.
+
     activations  (b, c, h, w)  activations of the layer
     returns      (b, h, w)     signed; its positive part is displayed
     """

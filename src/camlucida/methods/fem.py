@@ -14,6 +14,8 @@ from camlucida.types import Features, Map
 def fem(activations: Features, *, k: float = 2.0) -> Map:
     """Sum the channels that lie k standard deviations above their mean; uses neither class nor gradients.
 
+    Called `FEM` in pytorch-grad-cam.
+
     activations  (b, c, h, w)  activations of the layer
     k            threshold of a channel, in standard deviations above its mean (the paper: 2)
     returns      (b, h, w)     non-negative after a ReLU; else negative where channels with a negative mean are strong

@@ -31,6 +31,8 @@ def finer_cam(
 ) -> Map:
     """Compute Grad-CAM of the score minus the scores of similar classes: details that only this class has.
 
+    Called `FinerCAM` in pytorch-grad-cam.
+
     activations        (b, c, h, w)                         activations of the layer
     gradients          (b, c, h, w)                         d score / d activations
     competing_classes  n -> (n, b, c, h, w), (n, b)         gradients and scores of the n classes nearest in score

@@ -10,6 +10,8 @@ from camlucida.types import Features, Map
 def grad_cam_elementwise(activations: Features, gradients: Features) -> Map:
     """Sum the positive part of activation times gradient over the channels, so that nothing cancels.
 
+    Called `GradCAMElementWise` in pytorch-grad-cam.
+
     activations  (b, c, h, w)  activations of the layer
     gradients    (b, c, h, w)  d score / d activations
     returns      (b, h, w)     non-negative

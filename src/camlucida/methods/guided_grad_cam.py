@@ -22,6 +22,8 @@ def guided_grad_cam(
 ) -> Map:
     """Multiply guided backpropagation by the upsampled Grad-CAM map, pixel by pixel.
 
+    Called `GuidedGradCam` in Captum.
+
     activations  (b, c, h, w)        activations of the layer
     gradients    (b, c, h, w)        d score / d activations
     inputs       (b, c, H, W)        network inputs

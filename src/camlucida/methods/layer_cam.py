@@ -10,6 +10,8 @@ from camlucida.types import Features, Map
 def layer_cam(activations: Features, gradients: Features) -> Map:
     """Weight activations by their positive gradients, element by element: fine maps in early layers.
 
+    Called `LayerCAM` in pytorch-grad-cam.
+
     activations  (b, c, h, w)  activations of the layer
     gradients    (b, c, h, w)  d score / d activations
     returns      (b, h, w)     negative only where activations are; the paper shows its positive part

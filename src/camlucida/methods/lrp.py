@@ -29,6 +29,8 @@ def lrp(
 ) -> Map:
     """Redistribute the score backwards, at each layer in proportion to the contributions of its inputs.
 
+    Called `LRP` in Captum.
+
     relevance  rule -> (b, c, H, W), (b,)  relevance of the input, and the total relevance at the output
     report     name, (b,) -> None          reports "completeness_gap": sum minus that total, absorbed by biases
     rule       "epsilon": in proportion; "gamma": positive contributions weighted more; "z_plus": positive contributions

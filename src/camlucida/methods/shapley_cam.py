@@ -17,6 +17,8 @@ from camlucida.types import Features, Hvp, Map
 def shapley_cam(activations: Features, gradients: Features, hvp: Hvp) -> Map:
     """Weight each channel by its mean gradient minus half the Hessian-vector product with the activations.
 
+    Called `ShapleyCAM` in pytorch-grad-cam.
+
     activations  (b, c, h, w)                  activations of the layer
     gradients    (b, c, h, w)                  d score / d activations
     hvp          (b, c, h, w) -> (b, c, h, w)  Hessian-vector product of the score with a direction

@@ -116,7 +116,7 @@ class Combined:
     Attributes:
         combinator: The combinator.
         inner: The method it is applied to.
-        given_options: The options that differ from the defaults.
+        given_options: Options passed to the combinator; the others have their defaults.
     """
 
     combinator: Combinator
