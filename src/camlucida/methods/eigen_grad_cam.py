@@ -17,7 +17,8 @@ from camlucida.types import Features, Map
 def eigen_grad_cam(activations: Features, gradients: Features) -> Map:
     """Project activation times gradient on its first principal component: a class-specific Eigen-CAM.
 
-    Smoother than the sum of activation times gradient over the channels (`hires_cam`). Called `EigenGradCAM` in pytorch-grad-cam.
+    Smoother than the sum of activation times gradient over the channels (`hires_cam`).
+    Called `EigenGradCAM` in pytorch-grad-cam.
 
     activations  (b, c, h, w)  activations of the layer
     gradients    (b, c, h, w)  d score / d activations

@@ -81,8 +81,8 @@ def eigen_smooth(maps: Sequence[Tensor], activations: Tensor, *, components: Cou
     Args:
         maps: Maps `(b, h, w)` at the layer.
         activations: Activations of the layer `(b, c, h, w)`.
-        components: Number of principal components, the strongest first. With 1, every map is Eigen-CAM's except for sign
-            and scale, whatever the target; with as many as there are positions, the map is unchanged.
+        components: Number of principal components, the strongest first. With 1, every map is Eigen-CAM's except for
+            sign and scale, whatever the target; with as many as there are positions, the map is unchanged.
     """
     patterns = _patterns(activations.double(), components)
     projected = (patterns @ (patterns.mT @ map_.double().flatten(1)[..., None]) for map_ in maps)
