@@ -1,4 +1,4 @@
-"""Camlucida: see why a vision model decided, and whether to believe the picture of it.
+"""Camlucida: explain what a vision model predicts, and test whether the explanation can be trusted.
 
     import camlucida as cl
 
@@ -7,7 +7,7 @@
     e.save("panel.png")
     maps = cl.attribute(model, batch, target=[281, 243], layer=["layer2", "layer4"])
 
-Importing this is quick: torch is imported when something is used.
+Importing the package is fast, because torch is imported on first use.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ _HOME = {
     "trust": "camlucida.reliability:trust",
     "wrap": "camlucida.models.load:wrap",
 }
-"""Every public name, and the module and name it stands for."""
+"""Every public name, with the module and name that it refers to."""
 
 __all__ = [
     "load",
@@ -124,6 +124,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
     if name not in _HOME:
         raise AttributeError(f"module 'camlucida' has no attribute {name!r}")
     module, _, attribute = _HOME[name].partition(":")

@@ -1,4 +1,4 @@
-"""`python -m camlucida` is the command `camlucida`."""
+"""Run the command line: `python -m camlucida` is the same as `camlucida`."""
 
 from camlucida.cli import main
 

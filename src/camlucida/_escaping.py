@@ -1,8 +1,8 @@
-"""Names of strangers on their way out: what a terminal, a report or a spreadsheet would take for a command.
+"""Escape untrusted text, so that terminals, reports and spreadsheets do not interpret it.
 
-printable    control characters and marks of the direction of text become visible escapes
-csv_text     rows as CSV, in which no cell is a formula
-csv_cell     one cell of it; `plain_cell` undoes that
+printable    replaces control characters and marks of the text direction by visible escapes
+csv_text     writes rows as CSV in which no cell is a formula
+csv_cell     escapes one cell; `plain_cell` reverses it
 """
 
 from __future__ import annotations
@@ -15,40 +15,40 @@ from typing import Any
 
 _DIRECTION = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u206a-\u206f"
 _UNSEEN = re.compile(
-    # C0 without tab and line feed, delete, C1 (U+009B begins an ANSI sequence), line and paragraph separators,
+    # C0 except tab and line feed, delete, C1 (U+009B starts an ANSI sequence), line and paragraph separators,
     # direction marks, annotation anchors, lone surrogates, language tags
     f"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029{_DIRECTION}\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _UNSEEN_IN_A_LINE = re.compile(f"[\t\n]|{_UNSEEN.pattern}")
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-"""How a cell begins that a spreadsheet may run, or one that was escaped already. The last four are full-width."""
+"""Start of a cell that a spreadsheet may execute, or of an escaped one. The last four characters are full-width."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)")
 
 
 def printable(text: str, *, lines: bool = True) -> str:
-    r"""Return text in which nothing is left that moves the cursor, changes colours or turns the direction of reading.
+    r"""Escape characters that move the cursor, change colours or reverse the text direction.
 
     Args:
         text: Any text, such as the name of a file or of a class.
-        lines: Whether line feeds and tabs stay as they are. A name has neither.
+        lines: Whether line feeds and tabs are kept; names contain neither.
 
     Returns:
-        The same with `\x1b`, `\u202e` and the like in place of such characters.
+        The text with `\x1b`, `\u202e` and the like in place of such characters.
     """
     return (_UNSEEN if lines else _UNSEEN_IN_A_LINE).sub(lambda match: _escaped(match[0]), text)
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any] | Sequence[Any]], *, header: bool = True) -> str:
-    """Return rows as CSV that a spreadsheet opens without running anything.
+    """Return rows as CSV that a spreadsheet opens without executing anything.
 
     Args:
-        columns: Their names.
+        columns: Names of the columns.
         rows: Mappings from these names, where a missing one is an empty cell; or cells in this order.
         header: Whether the first line holds the names.
     """
     lines = io.StringIO(newline="")
-    writer = csv.writer(lines)  # which quotes \r and \n: unquoted, either would begin a row
+    writer = csv.writer(lines)  # quotes \r and \n, which would start a row if unquoted
     if header:
         writer.writerow([csv_cell(name) for name in columns])
     for row in rows:
@@ -58,10 +58,10 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any] | Sequence
 
 
 def csv_cell(value: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula.
+    """Return a cell that no spreadsheet interprets as a formula.
 
-    Text that begins with = + - @, tab or a line break gets a leading apostrophe, as OWASP recommends; numbers, also
-    those written as text, stay numbers.
+    Text that begins with = + - @, tab or a line break gets a leading apostrophe, as OWASP recommends. Numbers, also
+    those written as text, remain numbers.
     """
     if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
         return f"'{value}"
@@ -69,7 +69,7 @@ def csv_cell(value: Any) -> Any:
 
 
 def plain_cell(text: str) -> str:
-    """Return what `csv_cell` was given."""
+    """Return the value from which `csv_cell` made a cell."""
     return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 

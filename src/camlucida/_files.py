@@ -1,14 +1,14 @@
-"""Write files so that a crash, a full disk or a second process never leaves half of one.
+"""Write files atomically: a crash, a full disk or a second process never leaves a partial file.
 
-    atomic_write    bytes or text to a file
-    atomic_stream   the same for whatever writes to an open file; atomic_path for what needs a name
-    write_picture   an image, drawn and saved by suffix
-    make_folder     a folder with its parents
-    writing         turns what the disk refuses into an `OutputError`
+    atomic_write    writes bytes or text to a file
+    atomic_stream   the same with an open file; atomic_path for functions that need a path
+    write_image     renders an image and saves it by suffix
+    make_folder     creates a folder with its parents
+    writing         converts errors of the system to `OutputError`
 
-A file is written beside its place under a name of its own process and thread, flushed to the disk, renamed, and the
-folder is flushed: after a crash or a power cut the file is the old one or the new one. This is the only module that
-opens files for writing.
+A file is written next to its destination under a name that is unique to the process and thread, flushed to disk and
+renamed, and the folder is flushed. After a crash or a power failure the file is either the old one or the new one. This
+is the only module that opens files for writing.
 """
 
 from __future__ import annotations
@@ -27,53 +27,57 @@ from typing import IO, TYPE_CHECKING
 
 from camlucida.errors import ImageError, OutputError
 
-if TYPE_CHECKING:  # the command line writes files too, and its help needs no Pillow
+if TYPE_CHECKING:  # imported by the command line, whose help needs no Pillow
     from PIL import Image
 
 IMAGES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-"""How an image may be saved, and what Pillow calls the format."""
+"""Supported image suffixes, with Pillow's names of the formats."""
 
 TEMPORARY = ".camlucida-"
-"""How the names of files that are not finished begin; they end in ".part"."""
+"""Prefix of the names of unfinished files, whose suffix is ".part"."""
 
 FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
 DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 def write_image(drawn: Callable[[], Image.Image], path: Path) -> None:
-    """Draw an image and save it by the suffix of `path`.
+    """Render an image and save it in the format of the suffix of `path`.
+
+    Args:
+        drawn: Returns the image; called only if the suffix is supported.
+        path: The file.
 
     Raises:
-        ImageError: The suffix names no image format. Raised before anything is drawn.
-        OutputError: The disk refuses.
+        ImageError: The suffix is not an image format. Raised before anything is rendered.
+        OutputError: The file cannot be written.
     """
     kind = IMAGES.get(path.suffix.lower())
     if kind is None:
         raise ImageError(f"cannot save a picture as {path.name!r}: use .png, .jpg or .webp, or .npz for the map.")
     image = drawn()
     with atomic_stream(path) as stream:
-        if kind == "PNG":  # the default level takes three times as long for 1 % less
+        if kind == "PNG":  # the default level takes three times as long and saves 1 %
             image.save(stream, kind, compress_level=3)
         else:
             image.save(stream, kind, quality=92)
 
 
 def png(image: Image.Image) -> bytes:
-    """Return an image as the bytes of a PNG file, as a notebook shows it."""
+    """Return an image as the bytes of a PNG file, as notebooks display it."""
     stream = io.BytesIO()
     image.save(stream, "png", compress_level=3)
     return stream.getvalue()
 
 
 def atomic_write(path: Path, content: bytes | str) -> None:
-    """Write a file as a whole or not at all.
+    """Write a file completely or not at all.
 
     Args:
-        path: The file; its folder is made if it is missing. Where it is a symbolic link, its target is replaced.
-        content: Text is written as UTF-8; a lone surrogate, as of a file name that is no text, as Python escapes it.
+        path: The file; its folder is created if it is missing. Where it is a symbolic link, its target is replaced.
+        content: Bytes, or text that is written as UTF-8 with lone surrogates escaped.
 
     Raises:
-        OutputError: The disk refuses.
+        OutputError: The file cannot be written.
     """
     with atomic_stream(path) as stream:
         stream.write(content.encode("utf-8", errors="backslashreplace") if isinstance(content, str) else content)
@@ -81,20 +85,20 @@ def atomic_write(path: Path, content: bytes | str) -> None:
 
 @contextmanager
 def atomic_stream(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file to be written as a whole or not at all: it takes its place when the block ends without an error.
+    """Open a file that is written completely or not at all: it is renamed when the block ends without an error.
 
     Args:
-        path: The file; its folder is made if it is missing. Devices and pipes are written to directly.
+        path: The file; its folder is created if it is missing. Devices and pipes are written to directly.
 
     Raises:
-        OutputError: The disk refuses.
+        OutputError: The file cannot be written.
     """
     with writing(path):
         target = Path(os.path.realpath(path))
         mode = _mode(target)
         if mode is not None and stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if mode is not None and not stat.S_ISREG(mode):  # /dev/stdout, a named pipe: there is nothing to replace
+        if mode is not None and not stat.S_ISREG(mode):  # /dev/stdout or a named pipe cannot be replaced
             with target.open("wb") as stream:
                 yield stream
             return
@@ -117,13 +121,13 @@ def atomic_stream(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a path to write to, by what needs one; the file takes its place when the block ends without an error.
+    """Yield a temporary path for functions that need one; it is renamed when the block ends without an error.
 
     Args:
-        path: The file; its folder is made if it is missing.
+        path: The file; its folder is created if it is missing.
 
     Raises:
-        OutputError: The disk refuses.
+        OutputError: The file cannot be written.
     """
     with writing(path):
         _make(path.parent)
@@ -142,7 +146,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses in the block into an `OutputError` that names `path` and says what to do."""
+    """Convert an `OSError` in the block to an `OutputError` that names `path` and gives advice."""
     try:
         yield
     except OSError as error:
@@ -150,7 +154,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def reason_of(error: OSError) -> str:
-    """Return why the system refused, and what to do about it where that is known, as sentences."""
+    """Return why the system refused, with advice where there is any, as sentences."""
     said = f"{error.strerror or error}."
     if error.errno in FULL:
         return f"{said} Make room, or choose another folder."
@@ -160,17 +164,17 @@ def reason_of(error: OSError) -> str:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder with its parents, so that it also outlasts a power cut.
+    """Create a folder with its parents, flushed to disk.
 
     Raises:
-        OutputError: The disk refuses, or a file is in the way.
+        OutputError: The folder cannot be created, or a file is in the way.
     """
     with writing(path):
         _make(path)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what killed processes left unfinished in a folder. Call it only while nobody else writes there."""
+    """Delete unfinished files of killed processes in a folder. Call it only while nothing else writes there."""
     with suppress(OSError):
         for file in folder.glob(f"{TEMPORARY}*.part"):
             with suppress(OSError):
@@ -197,10 +201,10 @@ def _mode(path: Path) -> int | None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Flush the names in a folder to the disk, where the system can do that."""
+    """Flush the entries of a folder to disk, where the system supports it."""
     if sys.platform == "win32":
         return
-    with suppress(OSError):  # some network disks cannot; the file itself is flushed
+    with suppress(OSError):  # some network disks do not support it; the file itself is flushed
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Let only one process write to a folder at a time."""
+"""Allow only one process to write to a folder at a time."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from camlucida._files import make_folder, remove_leftovers, writing
 from camlucida.errors import DataError
 
 LOCK = ".camlucida.lock"
-"""The file in a folder whose lock is held while somebody writes there; deleted afterwards."""
+"""Name of the lock file, which exists in a folder while it is written to."""
 
 _NOT_SUPPORTED = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder alone while the block runs.
+    """Hold the lock of a folder while the block runs.
 
-    The lock belongs to the open file, so that the system releases it when the process ends, however it ends: a killed
-    process blocks nobody. Where the system or the disk has no such locks, the file's existence is the lock, and one
-    left by a process of this machine that no longer runs is taken over.
+    The lock belongs to the open file, so that the system releases it when the process ends, even if it is killed. Where
+    the system or the disk has no such locks, the existence of the file is the lock, and a file left by a process of
+    this machine that no longer runs is taken over.
 
     Args:
-        folder: Made if it is missing. What killed processes left unfinished in it is deleted.
+        folder: Created if it is missing. Unfinished files of killed processes in it are deleted.
 
     Raises:
-        DataError: Another process, or another thread, holds it; names it.
-        OutputError: The disk refuses.
+        DataError: Another process or thread holds the lock; the message names it.
+        OutputError: The folder cannot be written to.
     """
     make_folder(folder)
     file = folder / LOCK
@@ -46,13 +46,13 @@ def locked(folder: Path) -> Iterator[None]:
         remove_leftovers(folder)
         yield
     finally:
-        with suppress(OSError):  # before the lock is released, so that it is our own file that goes
+        with suppress(OSError):  # before the lock is released, so that no other holder's file is deleted
             file.unlink()
         os.close(descriptor)
 
 
 def _acquired(file: Path) -> int:
-    """Return the open file whose lock is held now."""
+    """Return the descriptor of the open file whose lock is now held."""
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -63,11 +63,11 @@ def _acquired(file: Path) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # the holder deleted it between our opening and our locking it
+        os.close(descriptor)  # the holder deleted the file after it was opened here and before it was locked
 
 
 def _lock(descriptor: int, file: Path) -> bool:
-    """Take the lock of an open file without waiting; return whether that worked."""
+    """Acquire the lock of an open file without waiting; return whether that succeeded."""
     if sys.platform == "win32":
         import msvcrt
 
@@ -92,7 +92,7 @@ def _lock(descriptor: int, file: Path) -> bool:
 
 
 def _take_over(file: Path) -> bool:
-    """Return whether nobody is named in the file, or only a process of this machine that no longer runs."""
+    """Return whether the file names no holder, or only a process of this machine that no longer runs."""
     pid, host = _holder(file)
     if pid is None:
         return True
@@ -117,7 +117,7 @@ def _is_same(descriptor: int, file: Path) -> bool:
 
 
 def _holder(file: Path) -> tuple[int | None, str]:
-    """Return the process and the machine that the file names; None where it names none."""
+    """Return the process and the machine named in the file; None where it names none."""
     try:
         said = json.loads(file.read_text(encoding="utf-8"))
         return int(said["pid"]), str(said["host"])

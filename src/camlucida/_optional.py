@@ -1,4 +1,4 @@
-"""Optional packages, and the sentence a user gets when one is missing."""
+"""Import optional packages, with a helpful error where one is missing."""
 
 from __future__ import annotations
 
@@ -9,12 +9,21 @@ from camlucida.errors import MissingExtra
 
 
 def need(module: str, *, extra: str, what: str) -> ModuleType:
-    """Import `module`, or say what it is needed for (`what`) and which `extra` brings it."""
+    """Import an optional module.
+
+    Args:
+        module: Name of the module.
+        extra: The extra of this package that installs it.
+        what: The feature that needs it, for the message.
+
+    Raises:
+        MissingExtra: The package is not installed.
+    """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is not None and not module.startswith(error.name):
-            raise  # the package is there, something below it is not: that is not ours to explain
+            raise  # the package is installed, but one of its own dependencies is missing
         raise MissingExtra(
             f"{what} needs the package {module.split('.')[0]}. Install it with: pip install 'camlucida[{extra}]'"
         ) from None

@@ -1,18 +1,18 @@
-"""What can go wrong, in words a user can act on.
+"""The exceptions of this package, with messages that users can act on.
 
-    CamlucidaError            catch this one to catch them all
-    ├── ImageError            a picture that cannot be read
+    CamlucidaError            the base class of all others
+    ├── ImageError            an image that cannot be read
     │   └── OutputError       a file or folder that cannot be written
     ├── ModelError            a model that cannot be found, loaded or copied
-    ├── LayerError            a layer that does not exist, was not reached, or has no place in the picture
+    ├── LayerError            a layer that does not exist, was not reached, or has no spatial position
     ├── TargetError           a class or score that the output does not have
-    ├── MethodError           an unknown method, a wrong option, or a model the method does not fit
-    ├── MetricError           an unknown metric, a wrong option, or a picture that lacks what it needs
-    ├── DataError             a data set or scene that cannot be made as asked
+    ├── MethodError           an unknown method, an invalid option, or a model that the method does not fit
+    ├── MetricError           an unknown metric, an invalid option, or an image that lacks what it needs
+    ├── DataError             a data set or scene that cannot be created as requested
     └── MissingExtra          an optional package that is not installed
 
-A message says what was asked, what was found and what to do. The small function raises the fact;
-`explain` and the command line add which model and picture it was about.
+A message names the request, the problem and what to do. The function that detects a problem raises the error; `explain`
+and the command line add the names of the model and the image.
 """
 
 from __future__ import annotations
@@ -22,53 +22,59 @@ from collections.abc import Iterable
 
 
 class CamlucidaError(Exception):
-    """The base of every error that Camlucida raises on purpose."""
+    """The base class of every error that Camlucida raises on purpose."""
 
 
 class ImageError(CamlucidaError):
-    """A picture that cannot be read."""
+    """An image cannot be read."""
 
 
 class OutputError(ImageError):
-    """A file or folder that cannot be written: the disk is full, read-only, or something is in the way.
+    """A file or folder cannot be written: the disk is full or read-only, or something is in the way.
 
-    An `ImageError` too, because the panels that could not be written always raised one.
+    Also an `ImageError`, because panels that could not be written raised one in earlier versions.
     """
 
 
 class ModelError(CamlucidaError):
-    """A model that cannot be found, loaded or copied."""
+    """A model cannot be found, loaded or copied."""
 
 
 class LayerError(CamlucidaError):
-    """A layer that does not exist, was not reached, or has no place in the picture."""
+    """A layer does not exist, was not reached, or has no spatial position in the image."""
 
 
 class TargetError(CamlucidaError):
-    """A class or score that the network's output does not have."""
+    """A class or score does not exist in the network's output."""
 
 
 class MethodError(CamlucidaError):
-    """An unknown method, a wrong option, or a model the method does not fit."""
+    """A method is unknown, an option is invalid, or the method does not fit the model."""
 
 
 class MetricError(CamlucidaError):
-    """An unknown metric, a wrong option, or a picture that lacks what the metric needs."""
+    """A metric is unknown, an option is invalid, or an image lacks what the metric needs."""
 
 
 class DataError(CamlucidaError):
-    """A data set or scene that cannot be made as asked."""
+    """A data set or scene cannot be created as requested."""
 
 
 class MissingExtra(CamlucidaError):
-    """An optional package that is not installed."""
+    """An optional package is not installed."""
 
 
 class CheckpointWarning(UserWarning):
-    """Something in a checkpoint that is not part of the network was left out."""
+    """Entries of a checkpoint that do not belong to the network were ignored."""
 
 
 def nearest(word: str, known: Iterable[str], count: int = 3) -> str:
-    """A half sentence that offers the nearest known words, or nothing: " Did you mean 'layer4'?"."""
+    """Return a half sentence that suggests similar words, such as " Did you mean 'layer4'?", or an empty string.
+
+    Args:
+        word: The unknown word.
+        known: The known words.
+        count: Maximum number of suggestions.
+    """
     close = difflib.get_close_matches(word, list(known), n=count, cutoff=0.6)
     return f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""

@@ -1,6 +1,6 @@
-"""Arithmetic on maps and images that methods, metrics and everything above share.
+"""Arithmetic on maps and images that methods, metrics and higher packages share.
 
-From a layer's grid to the network's input and to the original image; display; Gaussian blur; rank correlation.
+Resampling from a layer's grid to the network input and the original image, display, Gaussian blur, rank correlation.
 """
 
 from __future__ import annotations
@@ -13,15 +13,23 @@ from camlucida.types import Display, Geometry
 
 
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps (b, h, w) at another size (height, width): bilinear, half-pixel centres, as the papers have it."""
+    """Resize maps `(b, h, w)` to `size` (height, width): bilinear with half-pixel centres, as in the papers."""
     at_least_float32 = maps[:, None].to(torch.promote_types(maps.dtype, torch.float32))
     return F.interpolate(at_least_float32, size=size, mode="bilinear", align_corners=False)[:, 0]
 
 
 def to_image_grid(map_: Tensor, geometry: Geometry) -> Tensor:
-    """One map (h, w) on the original picture: (height, width), NaN where the network did not look.
+    """Resample a map to the grid of the original image.
 
-    First up to the network's input, then through the recorded resize, crop or letterbox, both bilinear.
+    The map is first upsampled to the network input and then mapped through the recorded resize, crop or letterbox, both
+    bilinearly.
+
+    Args:
+        map_: A map `(h, w)`.
+        geometry: Position of the network input on the original image.
+
+    Returns:
+        The map `(height, width)`, NaN outside the network input.
     """
     (width, height), (input_width, input_height) = geometry.original, geometry.input
     at_input = upsample(map_[None].float(), (input_height, input_width))
@@ -38,48 +46,59 @@ def to_image_grid(map_: Tensor, geometry: Geometry) -> Tensor:
 
 
 def _valid_region(n: int, start: float, end: float) -> Tensor:
-    """Which of `count` pixels have their centre between `start` and `end`; at least the one in the middle of it."""
+    """Return which of `n` pixels have their centre between `start` and `end`; at least the middle one."""
     centres = torch.arange(n) + 0.5
     inside = (centres > start) & (centres < end)
     return inside if bool(inside.any()) else torch.arange(n) == min(int((start + end) / 2), n - 1)
 
 
 def max_scale(saliency: Tensor) -> Tensor:
-    """For display: divided by its maximum, below zero cut off; all zero stays all zero. NaN stays NaN."""
+    """Clip maps at zero and divide by their maximum; maps without positive values become 0, and NaN stays NaN."""
     maximum = saliency.nan_to_num(nan=0.0).clamp_min(0).amax((-2, -1), keepdim=True)
     return torch.where(maximum > 0, saliency.clamp_min(0) / maximum, saliency.clamp_min(0) * 0)
 
 
 def saturation_value(saliency: Tensor, display: Display) -> float:
-    """The value of one map, whatever its shape, that gets the full colour; 0 where there is nothing to show."""
+    """Return the map value that gets the full colour: a percentile of values or magnitudes; 0 for an empty map.
+
+    Args:
+        saliency: A map of any shape; NaN values are ignored.
+        display: The percentile, and whether negative values are displayed.
+    """
     values = saliency[~saliency.isnan()]
     magnitudes = values.abs() if display.signed else values.clamp_min(0)
     if not len(magnitudes):
         return 0.0
     rank = max(1, round(display.percentile / 100 * len(magnitudes)))
     value = float(magnitudes.max() if rank == len(magnitudes) else magnitudes.kthvalue(rank).values)
-    return value or float(magnitudes.max())  # so sparse a map that the percentile is 0
+    return value or float(magnitudes.max())  # the percentile of a sparse map may be 0
 
 
 def display_map(saliency: Tensor, maximum: float, *, signed: bool) -> Tensor:
-    """For display, one map in [0, 1]: what is `top` or more becomes 1. Signed, 0.5 is zero and -top becomes 0."""
+    """Scale a map to [0, 1] for display and clip it.
+
+    Args:
+        saliency: A map of any shape.
+        maximum: The value that becomes 1.
+        signed: Whether -maximum becomes 0 and zero becomes 0.5; else zero becomes 0.
+    """
     scaled_values = saliency / maximum if maximum else saliency * 0
     return (scaled_values.clamp(-1, 1) + 1) / 2 if signed else scaled_values.clamp(0, 1)
 
 
 INFILL_SIGMA = 0.05
-"""Standard deviation of the blurred infill, as a fraction of the shorter side: 11 pixels of 224 leave colours only."""
+"""Standard deviation of the blurred infill, as a fraction of the shorter side: 11 of 224 pixels keep colours only."""
 
 
 def gaussian_kernel(sigma: float, radius: int) -> Tensor:
-    """Return the weights of a Gaussian at whole distances.
+    """Return the weights of a Gaussian at integer distances.
 
     Args:
         sigma: The standard deviation, in pixels.
         radius: The largest distance, in pixels.
 
     Returns:
-        Weights `(2 * radius + 1,)` that add up to 1, float64.
+        Weights `(2 * radius + 1,)` that sum to 1, float64.
     """
     weights = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=torch.float64) / sigma) ** 2)
     return weights / weights.sum()
@@ -88,13 +107,13 @@ def gaussian_kernel(sigma: float, radius: int) -> Tensor:
 def gaussian_blur(
     images: Tensor, sigma: float | tuple[float, float], radius: int | tuple[int, int], border: str
 ) -> Tensor:
-    """Blur images or maps by a Gaussian that is cut off at a radius.
+    """Blur images or maps with a truncated Gaussian.
 
     Args:
         images: `(b, c, H, W)`; half precision is blurred in float32.
         sigma: The standard deviation in pixels, or one for the height and one for the width.
-        radius: Where the Gaussian is cut off in pixels, or one for the height and one for the width.
-        border: What lies beyond the border, as of `torch.nn.functional.pad`: replicate, reflect or circular.
+        radius: The radius of truncation in pixels, or one for the height and one for the width.
+        border: Padding mode of `torch.nn.functional.pad`: replicate, reflect or circular.
 
     Returns:
         The blurred images, in the shape and the precision of `images`.
@@ -111,13 +130,13 @@ def gaussian_blur(
 
 
 def blurred_infill(images: Tensor) -> Tensor:
-    """Return images `(b, c, H, W)` blurred until only colours are left: what stands for removed pixels."""
+    """Return images `(b, c, H, W)` blurred until only colours remain, as infill of removed pixels."""
     sigma = INFILL_SIGMA * min(images.shape[-2:])
     return gaussian_blur(images, sigma, max(1, round(4 * sigma)), "replicate")
 
 
 def ranks(values: Tensor) -> Tensor:
-    """Rank the values of each row; equal values share the mean of their ranks.
+    """Return the ranks of the values in each row; equal values share the mean of their ranks.
 
     Args:
         values: `(n, m)`.
@@ -136,7 +155,7 @@ def ranks(values: Tensor) -> Tensor:
 
 
 def pearson(first: Tensor, second: Tensor) -> Tensor:
-    """Return the correlation `(n,)` of each row of `first` with that of `second`, `(n, m)`; NaN of a constant row."""
+    """Return the Pearson correlation `(n,)` between rows of `first` and `second` `(n, m)`; NaN for a constant row."""
     first, second = _centred(first), _centred(second)
     sizes = first.norm(dim=1) * second.norm(dim=1)
     correlation: Tensor = (first * second).sum(1) / sizes.where(sizes > 0, torch.nan)
@@ -144,12 +163,12 @@ def pearson(first: Tensor, second: Tensor) -> Tensor:
 
 
 def spearman(first: Tensor, second: Tensor) -> Tensor:
-    """Return Spearman's rank correlation `(n,)` of maps `(n, ...)`, -1 to 1; NaN where one of the two is constant."""
+    """Return Spearman's rank correlation `(n,)` of maps `(n, ...)`, in [-1, 1]; NaN where a map is constant."""
     return pearson(ranks(first.flatten(1)), ranks(second.flatten(1)))
 
 
 def spearman_matrix(values: Tensor) -> Tensor:
-    """Return Spearman's rank correlation `(n, n)` of every two rows of values `(n, m)`; NaN of a constant row."""
+    """Return Spearman's rank correlation `(n, n)` between all rows of values `(n, m)`; NaN for a constant row."""
     rows = _centred(ranks(values))
     sizes = rows.norm(dim=1)
     sizes = sizes.where(sizes > 0, torch.nan)

@@ -1,15 +1,15 @@
-"""Options and other plain arguments, checked in one place: type, range and choices, as the signature states them.
+"""Validation of options and other plain arguments by type, range and choices, as the signature declares them.
 
-A method, a combinator or a public function states what an option may be by its annotation:
+The annotation of an option of a method, a combinator or a public function declares its valid values:
 
     n: Count                                 a whole number from 1 on
     seed: Seed                               a whole number from 0 to 2**63 - 1
     p: Annotated[float, Between(0, 1)]       a number between the two
-    join: Annotated[str, OneOf(JOINS)]       one of these words
+    reduce: Annotated[str, OneOf(REDUCTIONS)]  one of these words
 
-`check` reads the annotation and raises an error that names the owner of the option, the option, what it may be, what
-it is by default, and what was given. Nothing else in this package decides whether a value of an option is acceptable;
-only what depends on several options at once, or on the image, is checked where it is computed.
+`check` reads the annotation and raises an error that names the owner of the option, the option, its valid values, its
+default and the invalid value. No other code of this package validates single options; only conditions on several
+options, or on the image, are checked where they are computed.
 """
 
 from __future__ import annotations
@@ -34,14 +34,21 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_EXACT = 2**53
-"""The largest whole number up to which a float holds each."""
+"""The largest whole number below which a float represents every whole number exactly."""
 MAX_COUNT = 10**6
-"""The largest number of runs, steps or parts: more would take years, or more memory than there is."""
+"""Maximum number of runs, steps or parts, because more would exceed time and memory."""
 
 
 @dataclass(frozen=True)
 class Between:
-    """The range of a number; `above` and `below` say whether its ends are excluded."""
+    """The range of a number.
+
+    Attributes:
+        low: Lower end.
+        high: Upper end.
+        above: Whether the lower end is excluded.
+        below: Whether the upper end is excluded.
+    """
 
     low: float = -math.inf
     high: float = math.inf
@@ -63,7 +70,11 @@ class Between:
 
 @dataclass(frozen=True)
 class OneOf:
-    """The words that a text may be."""
+    """The valid words of a text option.
+
+    Attributes:
+        words: The words.
+    """
 
     words: tuple[str, ...]
 
@@ -72,13 +83,15 @@ class OneOf:
 
 
 OptionValue: TypeAlias = bool | int | float | str | Sequence[float]
-"""What an option of a method can be."""
+"""Type of the value of a method's option."""
 Seed: TypeAlias = Annotated[int, Between(0, MAX_SEED)]
 """The seed of everything random in a call."""
 Count: TypeAlias = Annotated[int, Between(1, MAX_COUNT)]
-"""A whole number of things, at least one."""
+"""A positive whole number."""
 Positive: TypeAlias = Annotated[float, Between(0, above=True)]
+"""A number above 0."""
 NotNegative: TypeAlias = Annotated[float, Between(0)]
+"""A number of at least 0."""
 
 _WORDS: dict[Any, str] = {
     int: "a whole number",
@@ -89,23 +102,23 @@ _WORDS: dict[Any, str] = {
     Callable: "a function",
     Mapping: "a dict",
 }
-"""The kinds of values that are checked, in words."""
+"""The types that are checked, as text for messages."""
 MAX_NAME_BYTES = 255
-"""The longest name of a file or folder that common file systems hold."""
+"""Maximum length of the name of a file or folder on common file systems."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """What one option may be.
+    """The valid values of one option.
 
     Attributes:
-        name: How it is given, as in `n=5`.
-        kind: `int`, `float`, `bool`, `str`, `Path`, `Callable` or `Mapping`; of a list, that of its elements. None
-            where anything goes.
-        default: Its default; `inspect.Parameter.empty` where it has none.
-        limits: The range or the words, if there are any.
-        listed: Whether it is a list or tuple of such values; it may be empty only where it is by default.
-        optional: Whether it may be None.
+        name: Name of the option, as in `n=5`.
+        kind: `int`, `float`, `bool`, `str`, `Path`, `Callable` or `Mapping`; for a list, the type of its elements. None
+            where any value is valid.
+        default: Default value; `inspect.Parameter.empty` without one.
+        limits: Range or words, if there are any.
+        listed: Whether the value is a list or tuple of such values; it may be empty only where the default is.
+        optional: Whether None is valid.
     """
 
     name: str
@@ -117,7 +130,7 @@ class Option:
 
     @property
     def allowed(self) -> str:
-        """What it may be, in words: "a whole number from 1 on"."""
+        """The valid values as text: "a whole number from 1 on"."""
         if isinstance(self.limits, OneOf):
             one = f"one of {', '.join(self.limits.words)}"
         else:
@@ -126,7 +139,7 @@ class Option:
         return (f"a list, each of it {one}" if self.listed else one) + (", or None" if self.optional else "")
 
     def value(self, given: Any) -> Any:
-        """Return `given` as a plain Python value; raise `ValueError` where it is not what the option may be."""
+        """Return a value as plain Python; raise `ValueError` where it is invalid."""
         if self.kind is None or (self.optional and given is None):
             return given
         if not self.listed:
@@ -156,7 +169,7 @@ class Option:
 
 
 def _number(given: Any, *, whole: bool) -> int | float:
-    """A number as Python has it, also from NumPy; `ValueError` for truth values, NaN, infinity and all else."""
+    """Return a number as plain Python, also from NumPy; raise `ValueError` for bools, NaN, infinity and other types."""
     if isinstance(given, bool) or str(getattr(given, "dtype", "")) in ("bool", "torch.bool"):
         raise ValueError
     try:
@@ -181,7 +194,7 @@ def _as_float(given: Any) -> float:
 
 
 def is_path(given: Any) -> bool:
-    """Return whether a value can be the path of a file or folder, be it there or not."""
+    """Return whether a value can be the path of a file or folder, whether it exists or not."""
     text = os.fsdecode(given) if isinstance(given, str | os.PathLike) else ""
     if not text or "\0" in text:
         return False
@@ -192,13 +205,13 @@ def check(owner: str, option: Option, given: Any, *, error: type[CamlucidaError]
     """Return the value of an option as plain Python.
 
     Args:
-        owner: Whose option it is, for the message: the name of a method or of a function.
-        option: What it may be.
-        given: What was given.
+        owner: Name of the method or function that has the option, for the message.
+        option: The valid values.
+        given: The value.
         error: The class of the error to raise.
 
     Raises:
-        CamlucidaError: Where the value is of another type, out of range, or none of the words.
+        CamlucidaError: Of the class `error`: the value has another type, is out of range, or is none of the words.
     """
     try:
         return option.value(given)
@@ -212,10 +225,16 @@ def check(owner: str, option: Option, given: Any, *, error: type[CamlucidaError]
 def check_all(
     owner: str, options: Mapping[str, Option], given: Mapping[str, Any], *, error: type[CamlucidaError] = MethodError
 ) -> dict[str, Any]:
-    """Return the given options as plain Python values.
+    """Return options as plain Python values.
+
+    Args:
+        owner: Name of the method or function that has the options, for the message.
+        options: The valid values, by name.
+        given: The values, by name.
+        error: The class of the error to raise.
 
     Raises:
-        CamlucidaError: Of the class `error`, for an option that the owner does not have, and as `check` does.
+        CamlucidaError: Of the class `error`: an option does not exist, or its value is invalid.
     """
     for name in given:
         if name not in options:
@@ -225,7 +244,7 @@ def check_all(
 
 
 def checked_arguments(error: type[CamlucidaError]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Check the plain arguments of a public function by the same rules as options are, before it runs.
+    """Return a decorator that validates the plain arguments of a public function before it runs.
 
     Parameters annotated with numbers, words, paths, functions and dicts are checked; those of other types are left to
     the function.
@@ -261,7 +280,7 @@ def _arguments_of(function: Callable[..., Any]) -> dict[str, Option]:
 
 @cache
 def options_of(function: Callable[..., Any]) -> dict[str, Option]:
-    """Return what the keyword-only parameters of a function may be, by their names."""
+    """Return the valid values of a function's keyword-only parameters, by name."""
     parameters = inspect.signature(function).parameters.values()
     return {
         p.name: _option(p.name, _annotation(function, p.annotation), p.default)
@@ -271,13 +290,13 @@ def options_of(function: Callable[..., Any]) -> dict[str, Option]:
 
 
 def fields_of(settings: type[Any]) -> dict[str, Option]:
-    """Return what the fields of a dataclass may be, by their names."""
+    """Return the valid values of a dataclass's fields, by name."""
     hints = get_type_hints(settings, include_extras=True)
     return {field.name: _option(field.name, hints[field.name], field.default) for field in fields(settings)}
 
 
 def _annotation(function: Callable[..., Any], annotation: Any) -> Any:
-    """An annotation that `from __future__ import annotations` left as text, evaluated where it was written."""
+    """Evaluate an annotation that `from __future__ import annotations` left as text, in the globals of its function."""
     if not isinstance(annotation, str):
         return annotation
     try:
@@ -311,11 +330,11 @@ def _option(name: str, annotation: Any, default: Any) -> Option:
 
 
 def shown(value: Any) -> str:
-    """Return a value as an error message repeats it: short, and without an address."""
+    """Return a value as text for an error message: short, and without a memory address."""
     if isinstance(value, str | bytes | int | float | complex | list | tuple | dict | set | type(None)):
         try:
             return reprlib.repr(value)
-        except ValueError:  # digits beyond what Python converts
+        except ValueError:  # more digits than Python converts
             return "a huge number"
     shape = getattr(value, "shape", None)
     kind = type(value).__name__

@@ -1,4 +1,4 @@
-"""Seeds: one range for all of them, and generators made from them."""
+"""Seeds: one valid range for all of them, and generators made from them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import torch
 from camlucida.errors import CamlucidaError, DataError, MethodError
 
 MAX_SEED = 2**63 - 1
-"""The largest seed: what torch takes without wrapping it round."""
+"""The largest seed that torch accepts without wrapping around."""
 
 
 def check_seed(seed: Any, error: type[CamlucidaError] = DataError) -> int:
     """Return the seed as an int.
 
+    NumPy rejects negative seeds and torch larger ones, with different messages and only when numbers are sampled.
+
     Args:
-        seed: What the user gave.
+        seed: The seed.
         error: The class of the error that is raised.
 
     Raises:
-        CamlucidaError: The seed is no whole number from 0 to 2**63 - 1. NumPy refuses negative seeds and torch larger
-            ones, each in its own words and only once something is drawn.
+        CamlucidaError: Of the class `error`: the seed is not a whole number from 0 to 2**63 - 1.
     """
     try:
         whole = operator.index(seed)
@@ -34,17 +35,17 @@ def check_seed(seed: Any, error: type[CamlucidaError] = DataError) -> int:
 
 
 def short_seed(seed: int) -> int:
-    """Return the seed for scikit-learn and UMAP, which take 32 bits; seeds below 2**32 stay as they are."""
+    """Return a seed for scikit-learn and UMAP, which accept 32 bits; seeds below 2**32 are unchanged."""
     return seed % 2**32
 
 
 def generator(seed: Any) -> torch.Generator:
-    """Return a generator on the processor, so that every device draws the same numbers.
+    """Return a generator on the CPU, so that results are the same on every device.
 
     Args:
         seed: A whole number from 0 to 2**63 - 1.
 
     Raises:
-        MethodError: The seed is not one.
+        MethodError: The seed is invalid.
     """
     return torch.Generator().manual_seed(check_seed(seed, MethodError))

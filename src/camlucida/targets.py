@@ -1,13 +1,14 @@
-"""Targets: which number of the network's output is explained. Output in, one score an image out.
+"""Targets: the score of the network's output that is explained, as functions from outputs to one score per image.
 
-    Logit(281)                      the pre-softmax score: the default, as the papers have it
-    Probability(281)                after the softmax
-    LogProbability(281)             its logarithm
+    Logit(281)                      the pre-softmax score: the default, as in the papers
+    Probability(281)                the softmax probability
+    LogProbability(281)             the logarithm of the softmax probability
     Contrast(Logit(281), Logit(243))   why this class rather than that one
-    Counterfactual(Logit(281))      what speaks against it: the map of the negated score
+    Counterfactual(Logit(281))      the negative evidence: the map of the negated score
 
-Every target is a frozen value and a callable (b, k) -> (b,); any other callable with that signature is a target too.
-`parse` makes targets of what a user types: a name, an index, "top3", "cat rather than dog", "not cat".
+Every target is a frozen value and a callable (b, k) -> (b,), and any other callable with that signature is a target
+too (called `ClassifierOutputTarget` and the like in pytorch-grad-cam). `parse` makes targets from user input: a name,
+an index, "top3", "cat rather than dog", "not cat".
 """
 
 from __future__ import annotations
@@ -26,35 +27,41 @@ from camlucida.errors import CamlucidaError, TargetError, nearest
 
 @runtime_checkable
 class Target(Protocol):
-    """What this package's own targets can do besides being called."""
+    """The interface of the targets of this package: a callable with a label."""
 
     def __call__(self, output: Tensor) -> Tensor:
-        """Scores (b,) of an output (b, k)."""
+        """Return the scores `(b,)` of an output `(b, k)`."""
 
     def of(self, image: int) -> Target:
-        """The same target for variants of one image of the batch."""
+        """Return the same target for variants of one image of the batch."""
 
     def label(self, names: Sequence[str]) -> str:
-        """What it is called."""
+        """Return the target as text."""
 
 
 TargetSpec: TypeAlias = int | str | Tensor | Callable[[Tensor], Tensor] | None
-"""A class index or name, one index an image (b,), any callable, or None for the predicted class."""
+"""A class index or name, a tensor (b,) with one index per image, any callable, or None for the predicted class."""
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """A score of one class: `index` is an int, or a (b,) tensor with one class an image."""
+    """A score of one class.
+
+    Attributes:
+        index: Index of the class, or a tensor `(b,)` with one index per image.
+    """
 
     index: int | Tensor
 
     def __call__(self, output: Tensor) -> Tensor:
-        raise NotImplementedError  # each kind of score says what it reads
+        raise NotImplementedError  # implemented by each kind of score
 
     def of(self, image: int) -> ClassScore:
+        """Return the same score for variants of one image of the batch."""
         return self if isinstance(self.index, int) else replace(self, index=int(self.index[image]))
 
     def label(self, names: Sequence[str]) -> str:
+        """Return the name of the class."""
         index = self.index if isinstance(self.index, int) else int(self.index[0])
         return class_label(index, names)
 
@@ -105,7 +112,12 @@ class LogProbability(ClassScore):
 
 @dataclass(frozen=True)
 class Contrast:
-    """Why `this` rather than `that`: the difference of two targets."""
+    """The difference of two targets: why `this` rather than `that`.
+
+    Attributes:
+        this: The target with the positive sign.
+        that: The target with the negative sign.
+    """
 
     this: Target
     that: Target
@@ -122,7 +134,11 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Counterfactual:
-    """What speaks against `target`: the negated score, so that maps show what lowers it (Selvaraju 2017, §3.3)."""
+    """The negated score of a target, whose maps show the negative evidence (Selvaraju et al., ICCV 2017, section 3.3).
+
+    Attributes:
+        target: The target.
+    """
 
     target: Target
 
@@ -138,7 +154,11 @@ class Counterfactual:
 
 @dataclass(frozen=True)
 class Custom:
-    """Any callable (b, k) -> (b,), checked when it is called."""
+    """Any callable (b, k) -> (b,), whose result is checked when it is called.
+
+    Attributes:
+        function: The callable.
+    """
 
     function: Callable[[Tensor], Tensor]
 
@@ -171,16 +191,21 @@ SCORES: dict[str, type[ClassScore]] = {
     "probability": Probability,
     "log_probability": LogProbability,
 }
-"""What a class can be scored by, by name."""
+"""The scores of a class, by name."""
 
 
 def parse(spec: TargetSpec, output: Tensor, names: Sequence[str], *, score: str = "logit") -> list[Target]:
-    """The targets that `spec` means for this output; several only for "top3" and its like.
+    """Return the targets that a spec means for an output; several only for "top3" and the like.
 
-    output    (b, k) of the network on the batch, for the predicted classes
-    names     of the k classes; may be empty
-    score     what a class is scored by: logit, probability or log_probability
-    Raises `TargetError`: an unknown class (nearest names offered), an index out of range, an unknown score.
+    Args:
+        spec: A class index or name, "top3", "A rather than B", "not A", a callable, a tensor `(b,)`, or None.
+        output: Class scores of the network `(b, k)`, for the predicted classes.
+        names: Names of the k classes; may be empty.
+        score: Score of a class: "logit", "probability" or "log_probability".
+
+    Raises:
+        TargetError: A class is unknown (the message suggests similar names), an index is out of range, or the score is
+            unknown.
     """
     if not isinstance(score, str) or score not in SCORES:
         raise TargetError(f"no score {score!r}.{nearest(str(score), SCORES)} Known: {', '.join(SCORES)}.")
@@ -201,7 +226,7 @@ def parse(spec: TargetSpec, output: Tensor, names: Sequence[str], *, score: str 
 
 
 def parse_top_k(spec: Any) -> int | None:
-    """How many targets "top3" and its like stand for; None for everything else ("top hat" is one class)."""
+    """Return the number of targets of "top3" and the like; None for everything else ("top hat" is a class)."""
     match = re.fullmatch(r"top[ _-]?([0-9]+)", spec.strip().lower()) if isinstance(spec, str) else None
     return (
         None if match is None else int(match[1]) if len(match[1]) < 19 else 10**18
@@ -221,7 +246,7 @@ def _parse_target(spec: Any, output: Tensor, names: Sequence[str], score_type: t
 
 
 def _resolve_class(spec: Any, output: Tensor, names: Sequence[str]) -> int | Tensor:
-    """An index, or one an image for what depends on the prediction."""
+    """Return an index, or one per image for specs that depend on the prediction."""
     if spec is None or (isinstance(spec, str) and spec.strip().lower() in ("predicted", "prediction")):
         return output.argmax(1)
     if isinstance(spec, str) and spec.strip().lower() in ("runner-up", "runner up", "second"):
@@ -229,7 +254,7 @@ def _resolve_class(spec: Any, output: Tensor, names: Sequence[str]) -> int | Ten
     if isinstance(spec, str) and not re.fullmatch(r"\s*-?[0-9]{1,18}\s*", spec):
         return class_index(spec, names)
     try:
-        index = int(spec) if isinstance(spec, str) else operator.index(spec)  # 2.7 is no class
+        index = int(spec) if isinstance(spec, str) else operator.index(spec)  # rejects 2.7
         if isinstance(spec, bool):
             raise TypeError
     except (TypeError, ValueError):
@@ -242,9 +267,10 @@ def _resolve_class(spec: Any, output: Tensor, names: Sequence[str]) -> int | Ten
 
 
 def class_index(name: str, names: Sequence[str]) -> int:
-    """The class called `name`: exactly, or as one of the synonyms of an ImageNet name ("tiger cat"), or in part.
+    """Return the index of the class called `name`, matched as a whole, as a synonym of an ImageNet name, or in part.
 
-    Raises `TargetError` with the nearest names, or with all that fit if several do.
+    Raises:
+        TargetError: No class matches (the message suggests similar names), or several do.
     """
     if not names:
         raise TargetError(f"the class {name!r} has no meaning here: this model has no class names. Give an index.")
@@ -265,12 +291,12 @@ def class_index(name: str, names: Sequence[str]) -> int:
 
 
 def class_label(index: int, names: Sequence[str]) -> str:
-    """The name of a class, or "class 7" where it has none."""
+    """Return the name of a class, or "class 7" where it has none."""
     return names[index] if 0 <= index < len(names) else f"class {index}"
 
 
 def _top_classes(output: Tensor, n: int) -> list[Tensor]:
-    """The `count` most likely classes, best first, each with one index an image."""
+    """Return the `n` most likely classes, most likely first, each as a tensor `(b,)` with one index per image."""
     n = min(max(n, 1), output.shape[1])
     return list(torch.topk(output, n, dim=1).indices.unbind(1))
 

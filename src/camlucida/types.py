@@ -1,6 +1,7 @@
-"""The words of Camlucida: what crosses the border between its parts. Frozen values, no behaviour.
+"""The types that cross the interfaces of the packages: aliases and frozen values without behaviour.
 
-Axes have one spelling everywhere: b images, k classes, c channels, h x w grid of a layer, n variants.
+Axes have one spelling in all modules: b images, k classes, c channels, h x w grid of a layer, H x W network input, n
+variants, t tokens.
 """
 
 from __future__ import annotations
@@ -12,54 +13,56 @@ from typing import TypeAlias
 from torch import Tensor
 
 Features: TypeAlias = Tensor
-"""What a layer gave out, or its gradient: (b, c, h, w), whatever the layer's own layout."""
+"""Activations of a layer, or their gradient: (b, c, h, w), whatever the layer's own layout."""
 Map: TypeAlias = Tensor
-"""One raw saliency map an image: (b, h, w), signed, not normalised, on the layer's grid."""
+"""One raw saliency map per image: (b, h, w), signed, not normalised, on the layer's grid."""
 Scores: TypeAlias = Tensor
-"""One number an image: (b,), in the units of the target (a logit, unless asked otherwise)."""
+"""One number per image: (b,), in the units of the target (a logit by default)."""
 Weights: TypeAlias = Tensor
-"""One weight a channel: (b, c)."""
+"""One weight per channel: (b, c)."""
 Ablate: TypeAlias = Callable[[float], Tensor]
-"""What stands in for a channel in, the score with each channel in turn set to it out: (c, b)."""
+"""`ablate(infill) -> (c, b)`: the score with channel c set to `infill`."""
 Images: TypeAlias = Tensor
-"""The network's inputs: (b, c, H, W), normalised as the network wants them."""
+"""Network inputs: (b, c, H, W), normalised as the network requires."""
 Variants: TypeAlias = Callable[[Tensor], Tensor]
-"""Numbers of variants (n,) in, the variants out: (n, b, ...)."""
+"""Maps variant indices (n,) to the variants (n, b, ...)."""
 ScoreInputs: TypeAlias = Callable[..., Tensor]
-"""Variants of the pictures, and how many there are, in; scores (count, b) out. `shared` names runs for all targets."""
+"""Maps input variants, and their number, to scores (n, b). `shared` is a key for runs that all targets share."""
 ScoreActivations: TypeAlias = Callable[..., Tensor]
-"""As `Forward`, for variants of the activations: only the rest of the network runs."""
+"""Like `ScoreInputs`, for variants of the activations: only the suffix of the network runs."""
 Gradients: TypeAlias = Callable[[Variants, int], Iterator[tuple[Tensor, Tensor, Tensor]]]
-"""Variants, and how many, in; chunk by chunk which (n,), scores (n, b), gradients (n, b, c, H, W) out."""
+"""Maps variants, and their number, to chunks of indices (n,), scores (n, b) and gradients (n, b, c, H, W)."""
 LayerAt: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Other pictures (b, c, H, W) in; the layer's activations and gradients (b, c, h, w) there out."""
+"""Maps other network inputs (b, c, H, W) to the layer's activations and gradients, both (b, c, h, w)."""
 Hvp: TypeAlias = Callable[[Tensor], Tensor]
-"""A direction (b, c, h, w) in; the second derivative of the score along it out, same shape."""
+"""Maps a direction (b, c, h, w) to the Hessian-vector product of the score with it, same shape."""
 CompetingClasses: TypeAlias = Callable[[int], tuple[Tensor, Tensor]]
-"""How many in; of so many other classes the gradients (n, b, c, h, w) and scores (n, b) out."""
+"""Maps a number n of other classes to their gradients (n, b, c, h, w) and scores (n, b)."""
 ProgressCallback: TypeAlias = Callable[[int, int], None]
 """Called as `progress(done, total)`: how many of how many steps (network evaluations, images) are done."""
 Multipliers: TypeAlias = Callable[[Tensor], Tensor]
-"""Baseline pictures (b, c, H, W) in; the score's slopes from there to the pictures, as DeepLIFT has them, out."""
+"""Maps baseline inputs (b, c, H, W) to the DeepLIFT multipliers between them and the inputs, same shape."""
 BiasGradients: TypeAlias = Callable[[], tuple[Tensor, list[Tensor]]]
-"""The score's gradient (b, c, H, W), and what each bias adds: (b, c, h, w), or (b,) where it has no place, out."""
+"""Returns the input gradient (b, c, H, W) and each bias's contribution: (b, c, h, w), or (b,) without a position."""
 Relevance: TypeAlias = Callable[..., tuple[Tensor, Tensor]]
-"""A rule of layer-wise relevance propagation in; relevance (b, c, h, w), and what it began with in all, (b,), out."""
+"""Maps a rule of layer-wise relevance propagation to relevance (b, c, h, w) and its total at the output (b,)."""
 Report: TypeAlias = Callable[[str, Tensor], None]
-"""A name and one number an image (b,): reported beside the map."""
+"""Called with a name and one number per image (b,), which are reported beside the map."""
 ScoreFunction: TypeAlias = Callable[[Tensor], Tensor]
-"""A target: the network's output (b, k) in, one score an image (b,) out."""
+"""A target: maps the network's output (b, k) to one score per image (b,)."""
 
 
 @dataclass(frozen=True)
 class Attention:
-    """What the tokens of a transformer looked at, t of them in every block.
+    """The attention between the t tokens of a transformer.
 
-    weights  a block, in order: (b, heads, t, t); row i is where token i looks, and adds up to 1
-    read     (t,) each token's share in what the answer is made of after the last block; adds up to 1
-    prefix   how many tokens stand before those of the patches: class, distillation, registers
-    grid     (h, w) of the patches
-    picture  (height, width) of the network's input, in pixels
+    Attributes:
+        weights: Per block, in order, weights `(b, heads, t, t)`; row i holds the weights of the tokens that token i
+            attends to, and sums to 1.
+        token_contributions: Weights `(t,)` of the tokens in the output of the last block; they sum to 1.
+        prefix: Number of tokens before those of the patches: class, distillation, registers.
+        grid: (h, w) of the patches.
+        image: (height, width) of the network input, in pixels.
     """
 
     weights: tuple[Tensor, ...]
@@ -70,16 +73,17 @@ class Attention:
 
 
 AttentionGradients: TypeAlias = Sequence[Tensor]
-"""d score / d weights for every block's attention, in order: (b, heads, t, t)."""
+"""Gradients d score / d weights of every block's attention, in order: (b, heads, t, t)."""
 
 
 @dataclass(frozen=True)
 class Display:
-    """How a map becomes colours. None of its numbers is changed by it.
+    """How a map is converted to colours; its values remain unmodified.
 
-    signed      whether what is below zero is shown too, in a palette with zero in the middle
-    percentile  which of the map's values gets the full colour, as those above it do: 100 is the largest. Of signed
-                maps the absolute values count
+    Attributes:
+        signed: Whether negative values are displayed too, in a diverging palette.
+        percentile: Percentile of the map's values that gets the full colour, as do all values above it; 100 is the
+            maximum. For signed maps it is taken over absolute values.
     """
 
     signed: bool = False
@@ -88,15 +92,16 @@ class Display:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the network's input lies on the original picture.
+    """The position of the network input on the original image.
 
-    A point of the picture at (x, y) is seen by the network at (x * scale_x + offset_x, y * scale_y + offset_y).
-    Coordinates are continuous: pixel i covers [i, i + 1), its centre is i + 0.5.
+    A point of the image at (x, y) is at (x * scale_x + offset_x, y * scale_y + offset_y) in the network input.
+    Coordinates are continuous: pixel i covers [i, i + 1), and its centre is i + 0.5.
 
-    original   (width, height) of the picture, in its own pixels
-    input      (width, height) of the network's input
-    scale      (x, y) input pixels for one pixel of the picture
-    offset     (x, y) in input pixels: negative for a crop, positive for a letterbox
+    Attributes:
+        original: (width, height) of the image, in pixels.
+        input: (width, height) of the network input, in pixels.
+        scale: (x, y) pixels of the network input per pixel of the image.
+        offset: (x, y) in pixels of the network input: negative for a crop, positive for a letterbox.
     """
 
     original: tuple[int, int]
@@ -106,7 +111,7 @@ class Geometry:
 
     @property
     def visible_box(self) -> tuple[float, float, float, float]:
-        """The part of the picture that the network saw: (left, top, right, bottom) in the picture's pixels."""
+        """The region of the image that the network input covers: (left, top, right, bottom) in the image's pixels."""
         (width, height), (sx, sy), (ox, oy) = self.original, self.scale, self.offset
         left, top = max(0.0, -ox / sx), max(0.0, -oy / sy)
         right = min(float(width), (self.input[0] - ox) / sx)
@@ -116,7 +121,14 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One line of the top-5: the class, what it is called, and how sure the network is."""
+    """A predicted class with its score.
+
+    Attributes:
+        index: Index of the class.
+        name: Name of the class.
+        probability: Softmax probability.
+        logit: Pre-softmax score.
+    """
 
     index: int
     name: str

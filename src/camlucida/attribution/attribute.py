@@ -1,4 +1,4 @@
-"""Tensors in, maps out: one run of the network for any number of classes, layers and methods."""
+"""Saliency maps of tensors: one run of the network for any number of classes, layers and methods."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ from camlucida.targets import Target, TargetSpec, parse
 from camlucida.types import ProgressCallback
 
 NetworkInputs: TypeAlias = Tensor | tuple[Any, ...] | dict[str, Any]
-"""(b, c, H, W); or the arguments of a network that takes several."""
+"""A tensor (b, c, H, W), or the arguments of a network that takes several, as a tuple or dict."""
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """Everything one run gave.
+    """The result of one run of the network.
 
-    output    (b, k) the network's class scores
-    targets   what was explained
-    scores    (targets, b)
-    layers    for every method, where: the layers, once several that were fused, or once None for a method that maps
-              the picture itself
-    maps      maps[m][l][t] is the signed map (b, h, w) of the m-th method, its l-th place, the t-th target
-    notes     in the same order what the method reported beside the map: a name and one number an image (b,)
+    Attributes:
+        output: Class scores of the network `(b, k)`.
+        targets: The targets that were explained.
+        scores: Scores of the targets `(targets, b)`.
+        layers: Per method, its layers: a `Fused` for several layers fused into one map, None for a method that maps the
+            network input.
+        maps: `maps[m][l][t]` is the signed map `(b, h, w)` of method m at its layer l for target t.
+        notes: In the same order, what the method reported beside the map: names and one number per image `(b,)`.
     """
 
     output: Tensor
@@ -48,11 +49,23 @@ class Attribution:
 
 
 def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attribution:
-    """Run a model's network on `inputs` and compute every map that is asked for.
+    """Run a model's network on inputs and compute every map of a request.
 
-    One run serves all methods that ask for activations, gradients or the rest of the network. The network may be in
-    train mode, frozen, in half precision, on a GPU; the caller may be inside `no_grad` or `inference_mode`. Nothing of
-    it changes. A layer that is None is the model's default layer, and for methods that fuse layers all candidates.
+    One forward pass serves all methods that need activations, gradients or the suffix of the network. The network may
+    be in train mode, frozen, in half precision or on a GPU, and the caller inside `no_grad` or `inference_mode`; the
+    network remains unmodified.
+
+    Args:
+        model: The model.
+        inputs: Network inputs, as of `attribute`.
+        request: Methods, layers and targets. A layer of None is the model's default layer; for methods that fuse layers
+            it is all candidates.
+
+    Returns:
+        The maps, with targets, scores and layers.
+
+    Raises:
+        CamlucidaError: As of `attribute`.
     """
     network = model.network
     check_inputs(network, inputs)
@@ -156,26 +169,38 @@ def attribute(
     progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Tensor | dict[str, Tensor]:
-    """Saliency maps of a batch of tensors, on the layers' own grids, not normalised.
+    """Compute saliency maps of a batch of tensors, on the grid of the layer and not normalised.
 
-    model     a `Model`, or any `nn.Module`
-    images    (b, c, H, W) as the network wants them; a tuple or dict where it takes several arguments
-    target    a class index or name, "top3", "A rather than B", "not A", a callable output -> (b,), or None for
-              each image's predicted class; a (b,) tensor gives one class an image; a list means each of them
-    layer     a name, glob, index, None for the default; a list or a glob gives several, from one forward pass
-    method    by name, with combinators round it or not: "smooth(positive(hires_cam), n=4)"; `options` are its own
-    score     what a class is scored by: logit, probability, log_probability
-    signed    also what the paper's ReLU would cut off
-    precision "bf16" runs the network in bfloat16, where a method runs it on many other pictures without gradients
-              (Score-CAM and its kin, occlusion, RISE, LIME, KernelSHAP): about twice as fast on a processor with
-              bfloat16 units, slower on one without. Scores are off by about 1 %; maps are computed in float32
-    batch     the most pictures such methods run at once, but never fewer than are given; None is as many as help
-    progress  told how many of how many runs are done, by methods that run the network often
+    Args:
+        model: A `Model`, or any `nn.Module`.
+        images: Network inputs `(b, c, H, W)`, normalised as the network requires; a tuple or dict for a network that
+            takes several arguments.
+        target: A class index or name, "top3", "A rather than B", "not A", a callable from the output to scores `(b,)`,
+            or None for each image's predicted class. A tensor `(b,)` holds one class per image; a list means several
+            targets.
+        layer: A name, glob or index; None for the default. A list or a glob means several, from one forward pass.
+            Called `target_layers` in pytorch-grad-cam (`target_layer` in older versions); transformers need no
+            `reshape_transform`.
+        method: Name of a method, or an expression with combinators: "smooth(positive(hires_cam), n=4)".
+        score: Score of a class: "logit", "probability" or "log_probability".
+        signed: Whether the map keeps the negative values that the paper's ReLU removes.
+        precision: "bf16" runs the network in bfloat16 where a method runs it on many inputs without gradients
+            (Score-CAM and its variants, occlusion, RISE, LIME, KernelSHAP). It is about twice as fast on processors
+            with bfloat16 units, and slower on others. Scores differ by about 1 %; maps are computed in float32.
+        batch_size: Maximum number of inputs that such methods run at once, but at least the number of `images`. None
+            chooses it for speed.
+        progress: Called as `progress(done, total)` by methods that run the network many times.
+        **options: Options of the method.
 
-    Returns (b, h, w); with a list of targets (b, targets, h, w); with several layers a dict name -> such maps,
-    unless the method fuses them into one.
-    Raises `LayerError`, `TargetError`, `MethodError`; `ImageError` for images of integers or complex numbers, without
-    pixels, or with values that are NaN or infinite.
+    Returns:
+        Maps `(b, h, w)`; with a list of targets `(b, targets, h, w)`. With several layers, a dict from layer names to
+        such maps, unless the method fuses them into one.
+
+    Raises:
+        LayerError: A layer does not exist or was not reached.
+        TargetError: A class or score does not exist.
+        MethodError: A method or option does not exist, or the method does not fit the model.
+        ImageError: The images are integers or complex numbers, have no pixels, or contain NaN or infinite values.
     """
     wrapped = model if isinstance(model, Model) else Model(model)
     request = AttributionRequest.of(
@@ -202,7 +227,7 @@ def attribute(
 
 
 def one_method(method: Any) -> MethodSpec:
-    """Return the method itself; raise `MethodError` for a list, since `attribute` returns the maps of one."""
+    """Return the method itself; raise `MethodError` for a list, since `attribute` returns the maps of one method."""
     if isinstance(method, list | tuple):
         raise MethodError(f"attribute takes one method, not {shown(method)}. Call it once for each, or use explain.")
     chosen: MethodSpec = method

@@ -1,4 +1,4 @@
-"""The rivals of a target: the other classes that it is told apart from."""
+"""Competing classes: the other classes with which a target is compared."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ from camlucida.targets import ClassScore, Logit, Target
 Order: TypeAlias = Literal["best", "nearest"]
 
 TIE_TOLERANCE = 1e-5
-"""Of two classes that a target depends on as strongly, as in "A rather than B", it is about the one it rises with."""
+"""Relative tolerance of gradients: of equally strong classes ("A rather than B"), the positive one is chosen."""
 
 
 def own_class(target: Target, output: Tensor) -> Tensor:
-    """The class (b,) whose output (b, k) the target depends on most."""
+    """Return the class `(b,)` on whose output the target depends most.
+
+    Args:
+        target: The target.
+        output: Class scores of the network `(b, k)`.
+    """
     with torch.inference_mode(False), torch.enable_grad():
         scores = output.detach().clone().requires_grad_()
         (gradient,) = torch.autograd.grad(target(scores).sum(), scores)
@@ -25,10 +30,19 @@ def own_class(target: Target, output: Tensor) -> Tensor:
 
 
 def competing_classes(target: Target, output: Tensor, n: int, order: Order) -> list[Target]:
-    """At most `n` classes other than the target's own, an image each: scored as the target is, or by their logits.
+    """Return targets for other classes than the target's own, with one class per image each.
 
-    order    "best" scored first, or those whose score is "nearest" to the own class's first
-    Raises `MethodError` where there is no other class.
+    They are scored as the target is if it is a class score, else by their logits.
+
+    Args:
+        target: The target.
+        output: Class scores of the network `(b, k)`.
+        n: Number of classes, at least 1; reduced to the number of other classes.
+        order: "best" for the highest scores first, "nearest" for the scores closest to that of the target's class
+            first.
+
+    Raises:
+        MethodError: `n` is not a positive whole number, or the network has a single output.
     """
     if n != int(n) or n < 1:
         raise MethodError(f"n is how many other classes to compare with, a whole number from 1 on, not {n!r}.")

@@ -1,4 +1,4 @@
-"""What an error is about: the model and the image are added to the message, and faults of a network become text."""
+"""Context of errors: add the model and the image to messages, and describe errors of the network."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from camlucida.errors import CamlucidaError, ModelError
 from camlucida.models.model import Model
 
 MAX_CAUSE_LETTERS = 200
-"""How much of a network's own error message is repeated."""
+"""Maximum number of characters of a network's own error message that are repeated."""
 
 
 @contextmanager
 def error_context(model: Model, image: Source) -> Iterator[None]:
-    """Add the names of the model and the image to every error raised inside.
+    """Add the names of the model and the image to every error raised in the block.
 
     Raises:
-        CamlucidaError: Of the same class as the error inside, with both names added; a `ModelError` where the
-            network itself raised. Errors of any other origin pass unchanged, since they are faults of ours.
+        CamlucidaError: Of the same class as the original error, with both names added; a `ModelError` where the network
+            itself raised. Errors of any other origin pass unchanged, since they are bugs of this package.
     """
     try:
         yield
@@ -38,22 +38,22 @@ def error_context(model: Model, image: Source) -> Iterator[None]:
 
 
 def raised_by_network(error: BaseException) -> bool:
-    """Return whether an exception left a module's `forward`: then the network does not accept its input."""
+    """Return whether an exception was raised in a module's `forward`, so that the network does not accept its input."""
     frames = traceback.walk_tb(error.__traceback__)
     return any(
         frame.f_code.co_name == "forward"
         and isinstance(frame.f_locals.get("".join(frame.f_code.co_varnames[:1])), nn.Module)
-        for frame, _ in frames  # the first argument: not everybody calls it self
+        for frame, _ in frames  # the first argument, which need not be called self
     )
 
 
 def describe_network_error(error: BaseException, model: Model, size: tuple[int, int] | None = None) -> str:
-    """Return a sentence about the error that a network raised, and what to try.
+    """Return a sentence about an error that a network raised, with advice.
 
     Args:
-        error: What the network raised.
+        error: The error that the network raised.
         model: The model of that network.
-        size: (height, width) of the network's input in pixels; None for the size of the model's preprocessing.
+        size: (height, width) of the network input in pixels; None for the size of the model's preprocessing.
     """
     shape = "×".join(map(str, (len(model.preprocessing.mean), *(size or model.preprocessing.size))))
     return (
@@ -63,7 +63,7 @@ def describe_network_error(error: BaseException, model: Model, size: tuple[int, 
 
 
 def source_name(image: Source) -> str:
-    """Return what to call an image: its file name, or the name of its type where it has none."""
+    """Return the name of an image: its file name, or the name of its type where it has none."""
     if isinstance(image, str | os.PathLike):
         return Path(image).name
     return str(getattr(image, "filename", "") or getattr(image, "name", "") or type(image).__name__)

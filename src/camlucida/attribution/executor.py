@@ -1,4 +1,4 @@
-"""One run of the network, and every map that can be had from it; combined methods among them run it again."""
+"""Run the network once and compute every requested map from that run; views and competing classes run it again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from camlucida.types import ProgressCallback
 
 @dataclass(frozen=True)
 class Fused:
-    """Several layers that gave one map; in records it stands where a layer stands."""
+    """Several layers that were fused into one map; which records use like a layer."""
 
     layers: tuple[Layer, ...]
 
@@ -54,7 +54,7 @@ class ForwardedProgress:
 
     @contextmanager
     def muting(self) -> Iterator[None]:
-        """What runs inside tells nothing."""
+        """Mute the progress of everything that runs in the block."""
         was_muted, self.muted = self.muted, True
         try:
             yield
@@ -64,11 +64,16 @@ class ForwardedProgress:
 
 @dataclass(frozen=True)
 class AttributionRequest_:
-    """What stays the same from run to run.
+    """The settings that all runs of a request share.
 
-    needs    what the methods ask for, all together
-    choose   the targets, from the class scores (b, k)
-    repeats  how the many runs are run, of methods that need many
+    Attributes:
+        copy: The copy of the network.
+        layers: The layers to record.
+        output_selector: Part of the output that holds the class scores.
+        needs: Names of all inputs that the methods need.
+        choose_targets: Returns the targets for class scores `(b, k)`.
+        progress: Called as `progress(done, total)`.
+        run_options: Precision and batch size of methods that run the network many times.
     """
 
     copy: NetworkCopy
@@ -86,10 +91,16 @@ class AttributionRequest_:
 
 @dataclass(frozen=True)
 class AttributionRun:
-    """The network on some pictures. Rows of maps go over places, and each holds a map (b, h, w) a target.
+    """A run of the network on some inputs. Lists of maps have one row per layer, with one map `(b, h, w)` per target.
 
-    output    (b, k) the class scores
-    scores    (targets, b)
+    Attributes:
+        request: The settings of the run.
+        inputs: Network inputs.
+        trace: Recording of the forward pass.
+        output: Class scores `(b, k)`.
+        targets: The targets.
+        scores: Scores of the targets `(targets, b)`.
+        gradients: Per layer and target, the gradient at the activations; empty if no method needs gradients.
     """
 
     request: AttributionRequest_
@@ -102,7 +113,7 @@ class AttributionRun:
 
     @cached_property
     def at_layers(self) -> list[list[MethodInputs]]:
-        """For every layer, for every target, what a method may ask for."""
+        """The inputs of methods, per layer and target."""
         return [
             self._inputs_at(traced, self.gradients[l] if self.gradients else None)
             for l, traced in enumerate(self.trace.layers)
@@ -110,13 +121,22 @@ class AttributionRun:
 
     @cached_property
     def at_images(self) -> list[MethodInputs]:
-        """The same for methods that map the picture itself."""
+        """The inputs, per target, of methods that map the network input."""
         return self._inputs_at(None, None)
 
     def maps(
         self, method: Method | Combined, options: Mapping[str, Any], layer_indices: Sequence[int]
     ) -> list[list[Tensor]]:
-        """The signed maps of a method at the layers numbered `places`; one row where fused or not asked for."""
+        """Compute the signed maps of a method.
+
+        Args:
+            method: The method.
+            options: All options of the method.
+            layer_indices: Indices of the layers.
+
+        Returns:
+            One row per layer, with one map per target; a single row if the method fuses layers or needs none.
+        """
         if isinstance(method, Combined):
             return _COMBINE[method.combinator.kind](self, method, layer_indices)
         rows = self._method_inputs(method, layer_indices)
@@ -125,7 +145,7 @@ class AttributionRun:
         ]
 
     def notes(self, method: Method | Combined, layer_indices: Sequence[int]) -> list[list[Mapping[str, Tensor]]]:
-        """What the method reported beside the maps just made, in their order; combined maps are no longer its own."""
+        """Return what the method reported beside the maps just computed, in their order; empty for combined methods."""
         if isinstance(method, Combined):
             return [
                 [{} for _ in self.targets]
@@ -137,11 +157,19 @@ class AttributionRun:
         return [self.at_layers[l] for l in layer_indices] if method.needs_layer else [self.at_images]
 
     def inner_maps(self, combined: Combined, layer_indices: Sequence[int]) -> list[list[Tensor]]:
-        """The maps of what is combined."""
+        """Compute the maps of the method inside a combinator."""
         return self.maps(combined.inner, combined.inner.options, layer_indices)
 
     def rerun_on(self, images: Tensor, reason: str) -> AttributionRun:
-        """The same question about other pictures."""
+        """Run the same request on other network inputs.
+
+        Args:
+            images: Other network inputs `(b, c, H, W)`.
+            reason: Name of the combinator, for the message of the error.
+
+        Raises:
+            MethodError: The network does not accept inputs of this size.
+        """
         if images is self.inputs:
             return self
         request = self._request_for(self.targets)
@@ -159,11 +187,11 @@ class AttributionRun:
             ) from error
 
     def with_targets(self, targets: Sequence[Target]) -> AttributionRun:
-        """The same pictures about other targets."""
+        """Run the same inputs for other targets."""
         return run_attribution(self._request_for(targets), self.inputs)
 
     def _request_for(self, targets: Sequence[Target]) -> AttributionRequest_:
-        """What mutes this run's progress mutes that of the runs inside it, too."""
+        """Return the request for other targets, with a progress that is muted together with that of this run."""
         return dataclasses.replace(
             self.request, choose_targets=lambda _: targets, progress=self.request.forwarded_progress
         )
@@ -186,7 +214,7 @@ class AttributionRun:
 
 
 def run_attribution(request: AttributionRequest_, inputs: Any) -> AttributionRun:
-    """Run the network once. Grad mode must be off outside."""
+    """Run the network once. Grad mode must be disabled by the caller."""
     needs = request.needs
     recorded = trace(
         request.copy,
@@ -208,7 +236,7 @@ def _part(run: AttributionRun, combined: Combined, layer_indices: Sequence[int])
 
 
 def _layer(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]) -> list[list[Tensor]]:
-    """Each place's maps, changed by what the layer there gave out."""
+    """Apply the combinator to the maps of each layer, together with the layer's activations."""
     rows, function = run.inner_maps(combined, layer_indices), combined.combinator.function
     layer_activations = [run.trace.layers[l].activations for l in layer_indices]
     return [
@@ -218,7 +246,7 @@ def _layer(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]
 
 
 def _competing_classes(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]) -> list[list[Tensor]]:
-    """Each target's map beside those of its rivals, which all come from one more run."""
+    """Compare each target's map with those of its competing classes, which come from one further run."""
     competitors = [competing_classes(target, run.output, combined.settings["n"], "best") for target in run.targets]
     rows = run.inner_maps(combined, layer_indices)
     competitor_rows = run.with_targets([other for row in competitors for other in row]).inner_maps(
@@ -241,13 +269,13 @@ def _split(items: list[Tensor], sizes: Sequence[int]) -> list[list[Tensor]]:
 
 
 def _fusion(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]) -> list[list[Tensor]]:
-    """Layer by layer becomes target by target."""
+    """Fuse the maps of all layers for each target."""
     rows = run.inner_maps(combined, layer_indices)
     return [[combined.combinator.function(list(maps), **combined.settings) for maps in zip(*rows, strict=True)]]
 
 
 def _views(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]) -> list[list[Tensor]]:
-    """The mean over the views that saw a place, on the grid that the method has on the picture itself."""
+    """Average the maps over the views that cover a position, on the method's grid for the unmodified input."""
     if not isinstance(run.inputs, Tensor):
         raise MethodError(
             f"{combined.combinator.name} runs the network on other pictures, and a network with several inputs has "
@@ -269,7 +297,7 @@ def _views(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]
 
 
 def _sizes(run: AttributionRun, method: Method | Combined, layer_indices: Sequence[int]) -> list[tuple[int, int]]:
-    """Of the maps that a method gives on the run's own pictures."""
+    """Return the sizes of the maps that a method computes for the unmodified inputs."""
     height, width = (int(n) for n in run.inputs.shape[-2:])
     if method.map_size == "picture":
         return [(height, width)] * (len(layer_indices) if method.needs_layer and not method.fuses_layers else 1)

@@ -1,4 +1,4 @@
-"""The entry point: a model and an image in, an explanation out."""
+"""The entry point: explain the prediction of a model for an image."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from camlucida.targets import ClassScore, Target, TargetSpec, class_label
 from camlucida.types import Geometry, Prediction, ProgressCallback
 
 N_PREDICTIONS = 5
-"""How many predictions an explanation carries."""
+"""Number of predictions in an explanation."""
 
 
 @overload  # a str is a Sequence[str] too: this one comes first
@@ -117,23 +117,25 @@ def explain(
         target: What to explain: None for the predicted class, a name ("tiger cat"), an index, "top3",
             "A rather than B", "not A" (the negative evidence), any callable; a list for several.
         layer: A name, a glob ("layer?"), an index, "all", None for the default; a list for several. Called
-            `target_layer` in pytorch-grad-cam and `layer` in Captum.
-        method: By name, with combinators round it or not: "smooth(positive(hires_cam), n=4)"; a list for several.
-        score: What a class is scored by: logit (as in the papers), probability, log_probability.
-        precision: "bf16" runs the network in bfloat16 where a method runs it on many other images without gradients
-            (Score-CAM and its variants, occlusion, RISE, LIME, KernelSHAP): about twice as fast on a processor with
-            bfloat16 units, slower on one without. Scores are off by about 1 %; maps are computed in float32.
-        batch: The maximum number of images that such methods run at once: less memory; None is as many as help.
-        progress: Called with how many of how many runs are done, by methods that run the network often.
-        **options: Options of the method, as in `explain(model, image, method="rise", n=500)`. Of several methods each
-            takes those that it has.
+            `target_layer` in pytorch-grad-cam and `layer` in Captum; transformers need no `reshape_transform`.
+        method: Name of a method, or an expression with combinators, "smooth(positive(hires_cam), n=4)"; a list for
+            several.
+        score: Score of a class: "logit" (as in the papers), "probability" or "log_probability".
+        precision: "bf16" runs the network in bfloat16 where a method runs it on many inputs without gradients
+            (Score-CAM and its variants, occlusion, RISE, LIME, KernelSHAP). It is about twice as fast on processors
+            with bfloat16 units, and slower on others. Scores differ by about 1 %; maps are computed in float32.
+        batch_size: Maximum number of inputs that such methods run at once, which limits memory. None chooses it for
+            speed.
+        progress: Called as `progress(done, total)` by methods that run the network many times.
+        **options: Options of the method, as in `explain(model, image, method="rise", n=500)`. With several methods,
+            each receives the options that it has.
 
     Returns:
-        An `Explanation`; or `Explanations`, from one run of the network, where a list of targets, layers or methods
-        was given, "top3" or a glob.
+        An `Explanation`; or an `ExplanationSet`, from one run of the network, where a list of targets, layers or
+        methods was given, "top3" or a glob.
 
     Raises:
-        CamlucidaError: With the names of the model and the image in its message.
+        CamlucidaError: The request is invalid, or the image cannot be explained; the message names model and image.
     """
     wrapped = as_model(model)
     with error_context(wrapped, image):
@@ -231,8 +233,15 @@ def explain_each(
 
     Args:
         model: As of `explain`; loaded once.
-        images: Paths, files, Pillow images or arrays; an iterator is read one at a time.
-        target, layer, method, score, precision, batch, progress, **options: As of `explain`.
+        images: Paths, files, Pillow images or arrays; an iterator is consumed one image at a time.
+        target: As of `explain`.
+        layer: As of `explain`.
+        method: As of `explain`.
+        score: As of `explain`.
+        precision: As of `explain`.
+        batch_size: As of `explain`.
+        progress: As of `explain`.
+        **options: As of `explain`.
 
     Yields:
         Each image with its explanation, or with the error where it cannot be explained.
@@ -268,7 +277,11 @@ def explain_requests(
 
 
 def iterated(images: Any) -> Iterator[Source]:
-    """Return an iterator over several images; raise `ImageError` where one is given, or none at all."""
+    """Return an iterator over several images.
+
+    Raises:
+        ImageError: A single image was given, or no iterable.
+    """
     single = isinstance(images, str | bytes | bytearray | Image.Image | Mapping) or getattr(images, "ndim", 4) < 4
     if single or isinstance(images, type) or not isinstance(images, Iterable):
         raise ImageError(f"images are several, in a list or another iterable, not {shown(images)}. Put it in a list.")
@@ -276,7 +289,7 @@ def iterated(images: Any) -> Iterator[Source]:
 
 
 def explained(model: Model, image: Source, request: AttributionRequest) -> Explanation | ExplanationSet:
-    """Return what a request gives for one image. Raises as `explain` does."""
+    """Return the explanation, or the set of explanations, of one image for a request. Raises as `explain` does."""
     with error_context(model, image):
         return _explain(model, image, request)
 
@@ -306,7 +319,7 @@ def _each_map(
         for t, target in enumerate(result.targets):
             for l, layer in enumerate(result.layers[m]):
                 yield Explanation(
-                    raw=result.maps[m][l][t][0].float().cpu().clone(),  # of this map only, to be pickled alone
+                    raw=result.maps[m][l][t][0].float().cpu().clone(),  # so that pickling stores this map only
                     relu=method.relu,
                     image=image,
                     geometry=geometry,
@@ -330,7 +343,7 @@ def _each_map(
 
 
 def predict_scores(model: Model, image: Source) -> Tensor:
-    """What a model says about one picture, with no map: its class scores (k,). Raises as `explain` does."""
+    """Return the class scores `(k,)` of one image, without a map. Raises as `explain` does."""
     with error_context(model, image), torch.inference_mode(False), torch.no_grad():
         inputs, _ = model.preprocessing(load_image(image))
         output = copy_of(model.network).module(to_network(model.network, inputs[None]))
@@ -338,7 +351,11 @@ def predict_scores(model: Model, image: Source) -> Tensor:
 
 
 def _check_finite(scores: Tensor) -> Tensor:
-    """Scores (k,) as they are. Raises `ModelError` where one is NaN or infinite; -inf only rules a class out."""
+    """Return scores `(k,)` unmodified.
+
+    Raises:
+        ModelError: A score is NaN or infinite; -inf is valid and rules a class out.
+    """
     n_invalid = int((scores.isnan() | scores.isposinf()).sum())
     if n_invalid:
         raise ModelError(
@@ -349,7 +366,13 @@ def _check_finite(scores: Tensor) -> Tensor:
 
 
 def top_predictions(scores: Tensor, names: Sequence[str], n: int = N_PREDICTIONS) -> tuple[Prediction, ...]:
-    """The `count` likeliest classes of one picture's scores (k,), best first."""
+    """Return the `n` most likely classes, most likely first.
+
+    Args:
+        scores: Class scores of one image `(k,)`.
+        names: Names of the classes; may be empty.
+        n: Number of predictions, at most k are returned.
+    """
     probabilities = scores.softmax(0)
     indices = torch.topk(scores, min(n, len(scores))).indices.tolist()
     return tuple(Prediction(i, class_label(i, names), float(probabilities[i]), float(scores[i])) for i in indices)
@@ -357,20 +380,20 @@ def top_predictions(scores: Tensor, names: Sequence[str], n: int = N_PREDICTIONS
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of what takes part in an explanation."""
+    """Return the versions of the packages that take part in an explanation."""
     libraries = {name: importlib.metadata.version(name) for name in ("torch", "torchvision", "pillow", "numpy")}
     return {"camlucida": camlucida.__version__, **libraries}
 
 
 def target_class(target: Target) -> int | None:
-    """The class that a target scores, if it is one class; None for "cat rather than dog" and the like."""
+    """Return the class that a target scores; None if it is not a single class, as for "cat rather than dog"."""
     if not isinstance(target, ClassScore):
         return None
     return target.index if isinstance(target.index, int) else int(target.index[0])
 
 
 def as_model(model: Model | nn.Module | str) -> Model:
-    """A model as it is, a spec loaded, a bare network wrapped."""
+    """Return a model unmodified; load a spec, or wrap a bare network."""
     if isinstance(model, str):
         return load(model)
     return model if isinstance(model, Model) else Model(model)

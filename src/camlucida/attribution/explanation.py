@@ -1,4 +1,4 @@
-"""An explanation as a value: one map with everything needed to show it, save it and repeat it."""
+"""An explanation as a value: one map with everything needed to display, save and reproduce it."""
 
 from __future__ import annotations
 
@@ -30,21 +30,29 @@ from camlucida.types import Display, Geometry, Prediction
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
-    """Why the model gave one score to one picture, at one layer, by one method. Shows itself in a notebook.
+    """The saliency map of one score for one image, at one layer, by one method. Displays itself in a notebook.
 
-    raw          (h, w) the signed map on the layer's grid, as the method gave it
-    relu         whether the paper cuts off what is below zero
-    picture      the original, RGB
-    geometry     where the network's input lies on it
-    target       what was explained, in words; `index` is its class if it is one
-    score        its value, in units of `score_kind` (logit, probability, log_probability)
-    predictions  the five likeliest classes
-    method, options, layer, model   what made it
-    paper        where the method stands
-    display      how the map becomes colours: by default as its method says; `replace` it for another way
-    notes        numbers that the method reported beside the map
-    repeats      how the network was run where the method ran it many times: precision and batch
-    weights_hash which weights the model had when it was explained
+    Attributes:
+        raw: Signed map `(h, w)` on the layer's grid, as the method returned it.
+        relu: Whether the paper applies a ReLU to the map.
+        image: The original image, RGB.
+        geometry: Position of the network input on the original image.
+        target: What was explained, as text.
+        index: Class of the target, or None if it is not a single class.
+        score: Value of the score, in units of `score_kind`.
+        score_kind: "logit", "probability" or "log_probability"; "score" for other targets.
+        predictions: The most likely classes, most likely first.
+        method: Name or expression of the method.
+        options: All options of the method.
+        paper: Paper of the method, with its equation.
+        layer: Label of the layer; "input" for a method that maps the network input.
+        model: Name of the model.
+        source: Name of the image.
+        weights_hash: Hash of the model's weights.
+        versions: Versions of the packages that took part.
+        display: How the map is converted to colours: the method's default; use `dataclasses.replace` to change it.
+        notes: Numbers that the method reported beside the map.
+        run_options: Precision and batch size, where the method ran the network many times.
     """
 
     raw: Tensor
@@ -78,31 +86,31 @@ class Explanation:
 
     @property
     def map(self) -> Tensor:
-        """(h, w) the map as the paper has it, on the layer's grid, in its own units."""
+        """The map `(h, w)` as defined in the paper, on the layer's grid and in its own units."""
         return self.raw.relu() if self.relu else self.raw
 
     @cached_property
     def landed(self) -> NDArray[np.float32]:
-        """(height, width) of the original picture, in the map's own units; NaN where the network did not look."""
+        """The map on the original image's grid `(height, width)`, in its own units; NaN outside the network input."""
         landed: NDArray[np.float32] = to_image_grid(self.map, self.geometry).numpy()
         return landed
 
     @cached_property
     def heatmap(self) -> NDArray[np.float32]:
-        """(height, width) of the original picture, in [0, 1]; NaN where the network did not look.
+        """The map on the grid of the original image `(height, width)`, in [0, 1]; NaN outside the network input.
 
-        0 to `peak` as 0 to 1; or where the map `shows_signs`, -`peak` to `peak`, with zero at 0.5.
+        The range 0 to `peak` becomes 0 to 1; if the map `shows_signs`, -`peak` to `peak` does, with zero at 0.5.
         """
         return self._display_map(self.shows_signs)
 
     @cached_property
     def shows_signs(self) -> bool:
-        """Whether what is below zero is shown: its display says so, and there is something below zero."""
+        """Whether negative values are displayed: `display` is signed, and the map has negative values."""
         return self.display.signed and bool((self.map < 0).any())
 
     @cached_property
     def peak(self) -> float:
-        """What the full colour stands for, in the map's own units: the highest on the picture, or a percentile."""
+        """The map value with the full colour, in the map's own units: the maximum on the image, or a percentile."""
         return saturation_value(torch.from_numpy(self.landed), self.display)
 
     def _display_map(self, signed: bool) -> NDArray[np.float32]:
@@ -110,26 +118,35 @@ class Explanation:
         return saliency
 
     def _styled_map(self, colormap: str | None) -> tuple[NDArray[np.float32], str]:
-        """The heat and the palette to draw with: a palette with zero in the middle shows both signs, no other does."""
+        """Return the display map and the name of its palette; only diverging palettes show both signs."""
         name = colormap or ("signed" if self.shows_signs else DEFAULT_COLORMAP)
         signed = PALETTES[check_colormap(name)].diverging
         return self.heatmap if signed == self.shows_signs else self._display_map(signed), name
 
     @property
     def score_label(self) -> str:
-        """The score with its unit: "logit 14.2"."""
+        """The score with its unit, such as "logit 14.2"."""
         return f"{self.score_kind.replace('_', ' ')} {self.score:.3g}"
 
     def overlay(self, opacity: float = 0.5, *, colormap: str | None = None, **style: Any) -> Image.Image:
-        """The heat map over the picture, at the picture's size. `look` as of `render.overlay`.
+        """Return the map overlaid on the image, at the size of the image.
 
-        colormap   None for the map's own; one with zero in the middle shows what is below zero, too
+        Args:
+            opacity: Opacity of the map, in [0, 1].
+            colormap: Name of a palette; None for the default of the map. A diverging palette also shows negative
+                values.
+            **style: Further arguments of `render.overlay`.
         """
         saliency, colormap = self._styled_map(colormap)
         return overlay(self.image, saliency, opacity=opacity, colormap=colormap, **style)
 
     def panel(self, *, colormap: str | None = None, **style: Any) -> Image.Image:
-        """Picture, heat map, overlay, colour scale and top-5 on one page. `look` as of `render.panel`."""
+        """Return a page with the image, the map, the overlay, a colour scale and the predictions.
+
+        Args:
+            colormap: As of `overlay`.
+            **style: Further arguments of `render.panel.draw_panel`.
+        """
         saliency, colormap = self._styled_map(colormap)
         return draw_panel(
             self.image,
@@ -147,7 +164,7 @@ class Explanation:
 
     @property
     def grid_label(self) -> str:
-        """How fine the map really is, whatever the picture's size: "7 × 7"."""
+        """The resolution of the map itself, whatever the size of the image: "7 × 7"."""
         return f"{self.raw.shape[0]} × {self.raw.shape[1]}"
 
     @property
@@ -156,7 +173,7 @@ class Explanation:
         return "-".join(re.sub(r"[^\w.]+", "_", part) for part in (self.method, self.layer, self.target))[:120]
 
     def record(self) -> dict[str, Any]:
-        """Everything but the pixels, ready for JSON."""
+        """Return everything except the pixels, ready for JSON."""
         return {
             "source": self.source,
             "model": self.model,
@@ -181,23 +198,32 @@ class Explanation:
         }
 
     def npz(self) -> bytes:
-        """The arrays as the bytes of an .npz: `raw`, `map` and `heatmap` (float16)."""
+        """Return the arrays `raw`, `map` and `heatmap` (float16) as the bytes of an .npz file."""
         buffer = io.BytesIO()
         heatmap = self.heatmap.astype(np.float16)
         np.savez_compressed(buffer, raw=self.raw.numpy(), map=self.map.numpy(), heatmap=heatmap)
         return buffer.getvalue()
 
     def json(self) -> bytes:
-        """`record()` as the bytes of a file."""
+        """Return `record()` as the bytes of a JSON file."""
         text = json.dumps(self.record(), indent=2, ensure_ascii=False) + "\n"
-        # A file name need not be text: what is no letter is written as Python escapes it.
+        # A file name need not be valid Unicode; lone surrogates are escaped.
         return text.encode("utf-8", errors="backslashreplace")
 
     def save(self, path: str | Path, **style: Any) -> list[Path]:
-        """Write it down; returns the files written.
+        """Save the explanation; the suffix of the path decides how.
 
-        .png, .jpg, .webp   the panel (`look` as of `panel`)
-        .npz                the raw map, the paper's map and the heat map, with a .json of `record()` beside it
+        Args:
+            path: .png, .jpg or .webp for the panel; .npz for the raw map, the paper's map and the heat map, with
+                `record()` in a .json file beside it.
+            **style: As of `panel`.
+
+        Returns:
+            The paths of the files written.
+
+        Raises:
+            ImageError: The suffix is not supported.
+            OutputError: A file cannot be written.
         """
         path = Path(path)
         if path.suffix.lower() == ".npz":
@@ -210,7 +236,7 @@ class Explanation:
 
     @property
     def remark(self) -> str:
-        """What must not be overlooked about the map, in a sentence; empty where there is nothing of the kind."""
+        """A warning about the map, as a sentence; empty without one."""
         if not bool(((self.map != 0) if self.shows_signs else (self.map > 0)).any()):
             return "The map is zero everywhere: at this layer nothing speaks for this target."
         return ""

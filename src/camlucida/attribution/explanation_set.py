@@ -1,4 +1,4 @@
-"""Several explanations of one picture as one value: a grid, a choice of them, where they disagree."""
+"""Several explanations of one image as one value: a grid, a selection, and where they disagree."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ from camlucida.render.panel import draw_panel
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ExplanationSet(Sequence[Explanation]):
-    """Several explanations of one picture: methods × targets × layers, from one run of the network."""
+    """Several explanations of one image (methods × targets × layers), from one run of the network.
+
+    Attributes:
+        items: The explanations, ordered by method, target and layer.
+    """
 
     items: tuple[Explanation, ...]
 
@@ -49,11 +53,15 @@ class ExplanationSet(Sequence[Explanation]):
         return iter(self.items)
 
     def axis(self, name: str) -> list[str]:
-        """The different values of "method", "target" or "layer", in order."""
+        """Return the distinct values of "method", "target" or "layer", in order."""
         return list(dict.fromkeys(getattr(item, name) for item in self.items))
 
     def select(self, **criteria: str) -> ExplanationSet:
-        """Those with the given method, target or layer: `select(layer="layer4")`."""
+        """Return the explanations with the given method, target or layer: `select(layer="layer4")`.
+
+        Raises:
+            TargetError: The criterion is unknown, or no explanation matches.
+        """
         if unknown := sorted(set(criteria) - {"method", "target", "layer"}):
             raise TargetError(f"explanations are selected by method, target and layer, not by {unknown[0]!r}.")
         matching = [e for e in self.items if all(getattr(e, key) == value for key, value in criteria.items())]
@@ -64,7 +72,7 @@ class ExplanationSet(Sequence[Explanation]):
 
     @property
     def slugs(self) -> list[str]:
-        """A part of a file name for each, no two alike."""
+        """A unique part of a file name for each explanation."""
         slugs: list[str] = []
         for e in self.items:
             copies = sum(slug == e.slug or slug.startswith(f"{e.slug}.") for slug in slugs)
@@ -72,7 +80,12 @@ class ExplanationSet(Sequence[Explanation]):
         return slugs
 
     def figure(self, *, colormap: str | None = None, **style: Any) -> Image.Image:
-        """All of them in a labelled grid. `look` as of `render.grid`; each in its own palette unless one is named."""
+        """Return all explanations in a labelled grid.
+
+        Args:
+            colormap: Name of a palette for all maps; None for the default of each map.
+            **style: Further arguments of `render.map_grid.draw_grid`.
+        """
         axes = self._varying_axes()
         column_axis = max(reversed(axes), key=lambda axis: len(self.axis(axis)))  # wide rather than tall
         row_axes = [axis for axis in axes if axis != column_axis]
@@ -99,25 +112,35 @@ class ExplanationSet(Sequence[Explanation]):
 
     @property
     def labels(self) -> list[str]:
-        """What tells each from the others: "grad_cam", or "grad_cam · layer4 · cat" where all of them differ."""
+        """What distinguishes each explanation: "grad_cam", or "grad_cam · layer4 · cat" where all of them differ."""
         return [" · ".join(getattr(e, axis) for axis in self._varying_axes()) for e in self.items]
 
     def disagreement(self) -> NDArray[np.float32]:
-        """(height, width): the standard deviation over the maps, each scaled to [0, 1]; NaN where not seen.
+        """Return the standard deviation over the maps `(height, width)`, each scaled to [0, 1].
 
-        0 where all of them say the same, at most 0.5. Raises `MethodError` where there is one map only.
+        It is 0 where all maps are equal and at most 0.5; NaN outside the network input.
+
+        Raises:
+            MethodError: There is only one map.
         """
         return map_comparison.disagreement([e.landed for e in self.items])
 
     def rank_correlation(self) -> NDArray[np.float64]:
-        """(n, n) Spearman's rank correlation between all maps on the picture, in the order of `labels`.
+        """Return Spearman's rank correlation `(n, n)` between all maps on the image, in the order of `labels`.
 
-        NaN for a map that is the same everywhere. Raises `MethodError` where there is one map only.
+        It is NaN for a constant map.
+
+        Raises:
+            MethodError: There is only one map.
         """
         return map_comparison.rank_correlation([e.landed for e in self.items])
 
     def disagreement_panel(self, **style: Any) -> Image.Image:
-        """Where the maps differ, on one page. `look` as of `render.panel`."""
+        """Return a page that shows where the maps differ.
+
+        Args:
+            **style: Further arguments of `render.panel.draw_panel`.
+        """
         deviation, first = self.disagreement(), self.items[0]
         peak = float(np.nan_to_num(deviation, nan=0.0).max(initial=0.0))
         off_diagonal = self.rank_correlation()[np.triu_indices(len(self), 1)]
@@ -138,7 +161,15 @@ class ExplanationSet(Sequence[Explanation]):
         )
 
     def save(self, path: str | Path, **style: Any) -> list[Path]:
-        """The grid as a picture, or with .npz every map in a file of its own beside."""
+        """Save the grid as an image; or, with the suffix .npz, each map in a file of its own.
+
+        Args:
+            path: .png, .jpg, .webp, or .npz.
+            **style: As of `figure`.
+
+        Returns:
+            The paths of the files written.
+        """
         path = Path(path)
         if path.suffix.lower() == ".npz":
             named_items = zip(self.slugs, self.items, strict=True)
@@ -147,7 +178,7 @@ class ExplanationSet(Sequence[Explanation]):
         return [path]
 
     def _varying_axes(self) -> list[str]:
-        """The axes that tell them apart: not the layer where every method has one of its own, as fused layers are."""
+        """Return the axes that vary; not the layer where every method has its own, as with fused layers."""
         axes = [axis for axis in ("method", "target", "layer") if len(self.axis(axis)) > 1] or ["method"]
         if (
             "layer" in axes

@@ -1,4 +1,4 @@
-"""Where several maps of one picture differ, and how much they agree: arithmetic on landed maps."""
+"""Comparison of several maps of one image: where they differ, and how well they agree."""
 
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ from camlucida.maps import spearman_matrix
 
 
 def disagreement(maps: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-    """The standard deviation, place by place, over the maps' positive parts, each divided by its maximum.
+    """Return the standard deviation over the positive parts of maps, each divided by its maximum.
 
-    landed    maps (height, width) of one picture, NaN where the network did not look
-    returns   (height, width) from 0, where all maps say the same, to 0.5; NaN stays NaN
+    Args:
+        maps: Maps `(height, width)` on the original image, NaN outside the network input.
+
+    Returns:
+        The standard deviation `(height, width)`, from 0 (all maps are equal) to 0.5; NaN where a map is NaN.
+
+    Raises:
+        MethodError: There is only one map.
     """
     _check_several(maps)
     map_sum, square_sum = np.zeros_like(maps[0], dtype=np.float64), np.zeros_like(maps[0], dtype=np.float64)
     for map_ in maps:
-        saliency = np.clip(map_, 0, None, dtype=np.float64)  # NaN stays
+        saliency = np.clip(map_, 0, None, dtype=np.float64)  # keeps NaN
         saliency /= np.nanmax(saliency, initial=0.0) or 1.0
         map_sum += saliency
         square_sum += saliency**2
@@ -31,12 +37,16 @@ def disagreement(maps: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
 
 
 def rank_correlation(maps: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
-    """Spearman's rank correlation between all pairs of maps, over the places that were seen in all of them.
+    """Return Spearman's rank correlation `(n, n)` between all pairs of maps, over the positions that all maps cover.
 
-    Maps of two networks need not cover the same part of a picture: one may crop it where the other does not.
+    Maps of two networks need not cover the same region of an image, since their preprocessing may crop it differently.
+    Equal values share the mean of their ranks. The correlation is NaN for a constant map.
 
-    Equal values share the mean of their ranks. 1 for the same order of places, -1 for the opposite one, NaN where a
-    map is the same everywhere and so has no order.
+    Args:
+        maps: Maps `(height, width)` on the original image, NaN outside the network input.
+
+    Raises:
+        MethodError: There is only one map.
     """
     _check_several(maps)
     valid = ~np.logical_or.reduce([np.isnan(each) for each in maps])

@@ -1,4 +1,4 @@
-"""What methods may ask for by naming it, computed when it is asked for. The table is in `methods/registry.py`."""
+"""The inputs that methods name in their signature, computed on demand; `methods/registry.py` lists them."""
 
 from __future__ import annotations
 
@@ -35,12 +35,22 @@ from camlucida.targets import Target
 from camlucida.types import Attention, ProgressCallback
 
 Chunks = Iterator[tuple[Tensor, Tensor, Tensor]]
-"""Which variants (n,), their scores (n, b), the scores' gradients (n, b, c, H, W); chunk by chunk."""
+"""Chunks of variants: indices (n,), scores (n, b), gradients of the scores (n, b, c, H, W)."""
 
 
 @dataclass
 class LayerContext:
-    """What all targets share, computed once: a layer of a run, or the pictures themselves where `traced` is None."""
+    """What all targets share, computed once: a layer of a run, or the network inputs where `layer_trace` is None.
+
+    Attributes:
+        copy: The copy of the network.
+        inputs: Network inputs.
+        output_selector: Part of the output that holds the class scores.
+        trace: Recording of the forward pass.
+        layer_trace: Recording of the layer.
+        progress: Called as `progress(done, total)`.
+        run_options: Precision and batch size of methods that run the network many times.
+    """
 
     copy: NetworkCopy
     inputs: Any
@@ -83,7 +93,7 @@ class LayerContext:
         return NetworkSuffix(self.trace, self.layer, self.read_scores, self.progress, self.run_options)
 
     def relevances(self, rule: RelevanceRule) -> LrpRun:
-        """The run under a rule, from which all targets propagate back."""
+        """Return the LRP run for a rule, which all targets share."""
         if rule not in self._relevances:
             inputs = self.images.inputs if self.layer_trace is None else self.inputs
             self._relevances[rule] = LrpRun(self.copy, inputs, self.read_scores, rule, self.layer_trace)
@@ -93,7 +103,7 @@ class LayerContext:
         return class_scores(output, self.output_selector)
 
     def cached(self, key: Hashable, compute: Callable[[], Tensor]) -> Tensor:
-        """The class scores under `key`, computed by the first target that asks."""
+        """Return the class scores stored under `key`, computed on first use; with a key of None nothing is stored."""
         if key is None:
             return compute()
         if key not in self._cache:
@@ -103,7 +113,15 @@ class LayerContext:
 
 @dataclass(frozen=True)
 class MethodInputs:
-    """The fixtures of one place and one target. Each property or function is what a parameter of that name gets."""
+    """The inputs of methods for one layer and one target: each member is what a parameter of that name receives.
+
+    Attributes:
+        context: What all targets share.
+        target: The target.
+        output: Class scores `(b, k)`.
+        score: Score of the target `(b,)`.
+        gradients: d score / d activations `(b, c, h, w)`, or None if no method needs them.
+    """
 
     context: LayerContext
     target: Target
@@ -114,28 +132,32 @@ class MethodInputs:
 
     @property
     def activations(self) -> Tensor:
+        """Activations of the layer `(b, c, h, w)`."""
         return self.context.activations
 
     @property
     def inputs(self) -> Tensor:
+        """Network inputs `(b, c, H, W)`."""
         return self.context.images.inputs
 
     def report(self, name: str, value: Tensor) -> None:
-        """Report one number an image (b,) beside the map."""
+        """Report one number per image `(b,)` beside the map."""
         self._reported[name] = value.detach()
 
     def reports(self) -> dict[str, Tensor]:
-        """What was reported since the last time."""
+        """Return what was reported since the last call, and clear it."""
         reported = dict(self._reported)
         self._reported.clear()
         return reported
 
     def ablate(self, infill: float) -> Tensor:
+        """Return the score with each channel in turn set to `infill`: `(c, b)`."""
         outputs = self.context.cached(("ablate", infill), lambda: self.context.suffix.ablate_channels(infill))
         return self._scored(outputs.transpose(0, 1))
 
     @property
     def head_weights(self) -> Tensor:
+        """Weights of the linear head for the target `(b, c)`; raises `MethodError` without such a head."""
         gap_head = self.context.gap_linear_head
         if gap_head is None:
             raise MethodError(
@@ -148,57 +170,73 @@ class MethodInputs:
         return gradient @ gap_head.weight
 
     def score_activations(self, variants: Variants, count: int, *, shared: Hashable = None) -> Tensor:
-        """Variants of the activations (n, b, c, h, w) in, scores (count, b) out; only the rest of the network runs."""
+        """Return the scores `(count, b)` for other activations; only the suffix of the network runs.
+
+        Args:
+            variants: Returns activations `(n, b, c, h, w)` for variant indices `(n,)`.
+            count: Number of variants.
+            shared: A key for variants that do not depend on the target, so that all targets share their runs.
+        """
         return self._scored(self.context.cached(shared, lambda: self.context.suffix.outputs(variants, count)))
 
     def score_inputs(self, variants: Variants, count: int, *, shared: Hashable = None) -> Tensor:
-        """Variants of the pictures (n, b, c, H, W) in, scores (count, b) out.
+        """Return the scores `(count, b)` of other network inputs.
 
-        shared    a name, where the pictures do not depend on the target: then all targets share their runs
+        Args:
+            variants: Returns network inputs `(n, b, c, H, W)` for variant indices `(n,)`.
+            count: Number of variants.
+            shared: A key for variants that do not depend on the target, so that all targets share their runs.
         """
         return self._scored(self.context.cached(shared, lambda: self.context.images.outputs(variants, count)))
 
     def input_gradients(self, variants: Variants, count: int) -> Chunks:
-        """Chunk by chunk, of variants of the pictures: which (n,), scores (n, b), gradients (n, b, c, H, W)."""
+        """Yield indices `(n,)`, scores `(n, b)` and gradients `(n, b, c, H, W)` of input variants, by chunks."""
         return self.context.images.input_gradients(self._scored, variants, count)
 
     def guided(self, variants: Variants, count: int) -> Chunks:
-        """As `slopes`, with guided backpropagation's way back through ReLUs."""
+        """Yield the same as `input_gradients`, with the rule of guided backpropagation at ReLUs."""
         return self.context.images.input_gradients(self._scored, variants, count, "guided")
 
     def deconvolved(self, variants: Variants, count: int) -> Chunks:
-        """As `slopes`, with deconvolution's way back through ReLUs."""
+        """Yield the same as `input_gradients`, with the rule of deconvolution at ReLUs."""
         return self.context.images.input_gradients(self._scored, variants, count, "deconvolution")
 
     @property
     def attention(self) -> Attention:
-        """What the tokens of a transformer looked at; refuses networks without attention between all tokens."""
+        """Attention weights of a transformer; raises `MethodError` without attention between all tokens."""
         return self.context.attended.attention
 
     @property
     def attention_gradients(self) -> tuple[Tensor, ...]:
-        """The score's gradient at every block's attention weights (b, heads, t, t)."""
+        """Gradient of the score at the attention weights of every block, each `(b, heads, t, t)`."""
         return self.context.attended.gradients(lambda output: self.target(self.context.read_scores(output)))
 
     def multipliers(self, start: Tensor) -> Tensor:
-        """DeepLIFT's slopes (b, c, H, W) of the score between the baseline pictures `start` and the pictures."""
+        """Return DeepLIFT multipliers `(b, c, H, W)` of the score from baseline inputs `start` to the inputs."""
         return multipliers(self.context.images, self._scored, start)
 
     def bias_gradients(self) -> tuple[Tensor, list[Tensor]]:
-        """The score's gradient (b, c, H, W) at the pictures, and what every bias adds: (b, c, h, w), or sums (b,)."""
+        """Return the input gradient `(b, c, H, W)` and each bias's contribution: `(b, c, h, w)`, or sums `(b,)`."""
         return bias_gradients(self.context.images, self.target.of)
 
     def relevance(self, rule: str, *, epsilon: float, gamma: float, contrast: bool = False) -> tuple[Tensor, Tensor]:
-        """Relevance propagated to the pictures (b, c, H, W) or the layer (b, c, h, w), and what it began with (b,).
+        """Propagate relevance to the network inputs or the layer.
 
-        contrast    the classes not asked for begin with the same amount in all, negative and in equal parts
+        Args:
+            rule: Name of the propagation rule.
+            epsilon: Stabiliser of the denominators.
+            gamma: Extra weight of positive contributions, for "gamma".
+            contrast: Whether the other classes start with the same total relevance, negative and in equal parts.
+
+        Returns:
+            The relevance, `(b, c, H, W)` or `(b, c, h, w)`, and the total relevance at the output `(b,)`.
         """
         return self.context.relevances(RelevanceRule(rule, epsilon, gamma)).propagate(self.target, contrast=contrast)
 
     layer_relevance = relevance
 
     def layer_at(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """The layer's activations and gradients (b, c, h, w) on other pictures (b, c, H, W)."""
+        """Return the layer's activations and gradients `(b, c, h, w)` for other network inputs `(b, c, H, W)`."""
         with torch.no_grad():
             recorded = trace(self.context.copy, inputs, [self.context.layer.layer], gradients=True)
             with torch.enable_grad():
@@ -206,7 +244,7 @@ class MethodInputs:
             return recorded.layers[0].activations, recorded.gradients(scores)[0][0]
 
     def hvp(self, direction: Tensor) -> Tensor:
-        """The score's second derivative at the activations along `direction` (b, c, h, w): H d, same shape."""
+        """Return the Hessian-vector product of the score with `direction`, `(b, c, h, w)`, at the activations."""
 
         def score_of(image: int) -> Callable[[Any], Tensor]:
             return lambda output: self.target.of(image)(self.context.read_scores(output))
@@ -215,7 +253,7 @@ class MethodInputs:
         return torch.stack([context.trace.hvp(context.layer, score_of(i), d, i) for i, d in enumerate(direction)])
 
     def competing_classes(self, n: int) -> tuple[Tensor, Tensor]:
-        """The n classes nearest in score to its own: d score / d activations (n, b, c, h, w), and scores (n, b)."""
+        """Return gradients `(n, b, c, h, w)` and scores `(n, b)` of the n classes nearest in score to the target's."""
         context, targets = self.context, competing_classes(self.target, self.output, n, "nearest")
         with torch.enable_grad():
             output = context.read_scores(context.trace.output)
@@ -223,9 +261,9 @@ class MethodInputs:
         return context.trace.input_gradients(context.layer, scores), scores.detach()
 
     def progress(self, done: int, total: int) -> None:
-        """Say how far it is, where a method itself asks for one run after the other."""
+        """Report progress, for methods that run the network step by step."""
         self.context.progress(done, total)
 
     def _scored(self, outputs: Tensor) -> Tensor:
-        """Class scores (n, b, k) as scores of the target (n, b)."""
+        """Return scores of the target `(n, b)` from class scores `(n, b, k)`."""
         return torch.stack([self.target.of(i)(outputs[:, i]) for i in range(outputs.shape[1])], dim=1)

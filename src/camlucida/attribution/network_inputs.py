@@ -1,4 +1,4 @@
-"""What may go into a network: tensors that hold images, refused in one sentence where no map could come of them."""
+"""Validation of network inputs: tensors from which no map could be computed are rejected with a clear message."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from camlucida.errors import ImageError, ModelError
 
 
 def check_inputs(network: nn.Module, inputs: Any) -> None:
-    """Refuse inputs on which a network raises a raw error, or answers without a word.
+    """Reject inputs for which a network would raise an obscure error or silently return meaningless values.
 
     Args:
-        network: the network that will run; its weights must have values.
-        inputs: a tensor (b, c, H, W), or a tuple or dict in which such tensors may stand beside others.
+        network: The network that will run; its weights must have values.
+        inputs: A tensor `(b, c, H, W)`, or a tuple or dict that contains such tensors.
 
     Raises:
-        ImageError: no tensor at all; an image of integers or complex numbers, without a pixel, with values that are
-            NaN or infinite; a tensor without values (device meta) or in a sparse or quantised format.
-        ModelError: the network's parameters have no values (device meta).
+        ImageError: There is no tensor; or an image holds integers, complex numbers, no pixels, or NaN or infinite
+            values; or a tensor has no values (device meta), or a sparse or quantised format.
+        ModelError: The network's parameters have no values (device meta).
     """
     weight = next(network.parameters(), None)
     if weight is not None and weight.is_meta:

@@ -1,4 +1,4 @@
-"""What goes into a network and what comes out of it: placed on its device, read as class scores."""
+"""Move inputs to the network's device and precision, and read class scores from its output."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ from camlucida.models.model import Output
 
 
 def class_scores(output: Any, selector: Output = None) -> Tensor:
-    """The class scores (b, k) in what a network gave out, at least float32.
+    """Return the class scores `(b, k)` in the output of a network, at least float32.
 
-    reading    a key or index of the output, a callable, or None: `.logits`, ["logits"], ["out"], else the first
-               (b, k) tensor. Raises `TargetError` where there is none.
+    Args:
+        output: The output of the network.
+        selector: A key or index of the output, or a callable; None for `.logits`, ["logits"] or ["out"], else the first
+            tensor `(b, k)`.
+
+    Raises:
+        TargetError: The output has no such part, or the part is not of the shape (b, k).
     """
     selected: Any
     if callable(selector):
@@ -45,12 +50,12 @@ def class_scores(output: Any, selector: Output = None) -> Tensor:
 
 
 def _flattened(tensor: Tensor) -> Tensor:
-    """(b, k, 1, 1), as fully convolutional classifiers give it, is (b, k)."""
+    """Flatten `(b, k, 1, 1)`, as fully convolutional classifiers return it, to `(b, k)`."""
     return tensor.flatten(1) if tensor.ndim > 2 and tensor[0].numel() == tensor.shape[1] else tensor
 
 
 def to_network(network: nn.Module, inputs: Any) -> Any:
-    """The inputs on the network's device and in its precision, cut off from any graph."""
+    """Move inputs to the network's device and precision, detached from any graph."""
     weight = next((p for p in network.parameters() if p.is_floating_point()), None)
 
     def move(_: Any, tensor: Tensor) -> Tensor:

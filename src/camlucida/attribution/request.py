@@ -1,4 +1,4 @@
-"""What is asked of a network, bundled once and checked before anything runs."""
+"""The request for a number of maps as a value, validated before anything runs."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from camlucida.targets import SCORES, TargetSpec, parse_top_k
 from camlucida.types import ProgressCallback
 
 MethodSpec: TypeAlias = str | Method | Combined
-"""A method by name, with options and combinators or without, or as `list_methods` returns it."""
+"""A method by name, or as an expression with options and combinators, or as `methods()` returns it."""
 MethodRequest: TypeAlias = tuple[Method | Combined, Mapping[str, Any]]
 """A method with all its options."""
 
 INPUT = "input"
-"""What stands in place of a layer's name for methods that map the image itself."""
+"""Name that replaces a layer's for methods that map the network input itself."""
 
 
 @dataclass(frozen=True)
 class AttributionRequest:
-    """Every map of some methods, at some layers, for some targets; all of them come from one run of the network.
+    """Every combination of methods, layers and targets to explain; all maps come from one run of the network.
 
     Attributes:
         targets: What to explain: class indices or names, "top3", "A rather than B", callables, None for the predicted
-            class; a tensor (b,) holds one class per image.
+            class; a tensor `(b,)` holds one class per image.
         layers: Names, globs, indices, "all", None for the model's default layer.
-        methods: Each with all its options.
-        score: What a class is scored by: logit, probability or log_probability.
-        repeats: How the network is run where a method runs it many times.
-        progress: Called with how many of how many runs are done, by such methods.
-        several: Whether the answer is a set even if it holds one map only: a list was asked for, or "top3", or a glob.
+        methods: Methods, each with all its options.
+        score: Score of a class: "logit", "probability" or "log_probability".
+        run_options: Precision and batch size of methods that run the network many times.
+        progress: Called as `progress(done, total)` by such methods.
+        several: Whether the result is a set even if it holds one map only: a list was given, or "top3", or a glob.
     """
 
     targets: Sequence[TargetSpec] = (None,)
@@ -62,15 +62,22 @@ class AttributionRequest:
         batch_size: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> AttributionRequest:
-        """Return the request that the arguments of `explain` or `attribute` stand for.
+        """Return the request for the arguments of `explain` or `attribute`.
 
         Args:
-            target, layer, method: One, or a list of several.
-            score, precision, batch, progress: As of `explain`.
+            target: A target, or a list of several.
+            layer: A layer, or a list of several.
+            method: A method, or a list of several.
+            score: As of `explain`.
             options: Options of the methods; each goes to the methods that have it.
+            precision: As of `explain`.
+            batch_size: As of `explain`.
+            progress: As of `explain`.
 
         Raises:
-            CamlucidaError: A `TargetError`, `LayerError` or `MethodError` for what no request can mean.
+            TargetError: A target or score is invalid.
+            LayerError: A layer is invalid.
+            MethodError: A method or option is invalid.
         """
         targets = _listed(target, "target", TargetError)
         layers = _listed(layer, "layer", LayerError)
@@ -105,7 +112,7 @@ def _listed(asked: Any, what: str, error: type[CamlucidaError]) -> list[Any]:
 
 
 def _with_options(methods: Sequence[Method | Combined], options: Mapping[str, Any]) -> list[MethodRequest]:
-    """Each method with those of the options that it has; with one method all of them, so that a wrong one is named."""
+    """Return each method with the options that it has; a single method gets all, so that it rejects unknown ones."""
     if len(methods) == 1:
         return [(methods[0], methods[0].with_options(options))]
     for name in options:
@@ -120,7 +127,7 @@ def _with_options(methods: Sequence[Method | Combined], options: Mapping[str, An
 
 
 def check_target(spec: Any) -> None:
-    """Raise `TargetError` for what can be no target, whatever the network returns."""
+    """Raise `TargetError` for a value that cannot be a target, whatever the network returns."""
     if (top := parse_top_k(spec)) is not None and top < 1:
         raise TargetError(f"{spec!r} are no classes: the likeliest are asked for as top1, top3 and so on.")
     if spec is None or isinstance(spec, str | Tensor) or callable(spec):
@@ -130,7 +137,7 @@ def check_target(spec: Any) -> None:
 
 
 def check_layer_spec(spec: Any) -> None:
-    """Raise `LayerError` for what can be no layer of any network."""
+    """Raise `LayerError` for a value that cannot be a layer of any network."""
     if spec is None or isinstance(spec, str):
         return
     try:
@@ -144,20 +151,20 @@ def check_layer_spec(spec: Any) -> None:
 
 
 def check_score(score: Any) -> None:
-    """Raise `TargetError` for what no class can be scored by."""
+    """Raise `TargetError` for an unknown score of a class."""
     if not isinstance(score, str) or score not in SCORES:
         hint = nearest(score, SCORES) if isinstance(score, str) else ""
         raise TargetError(f"no score {shown(score)}.{hint} Known: {', '.join(SCORES)}.")
 
 
 def check_progress(progress: Any, error: type[CamlucidaError] = MethodError) -> None:
-    """Raise an error where what is to be told the progress cannot be called."""
+    """Raise an error if the progress callback is not callable."""
     if progress is not None and not callable(progress):
         raise error(f"progress is a function that takes how many of how many runs are done, not {shown(progress)}.")
 
 
 def check_layer(method: Method | Combined, layer: Any) -> None:
-    """Raise `MethodError` where a layer is named for a method that maps the image itself."""
+    """Raise `MethodError` if a layer is given for a method that maps the network input itself."""
     given = layer is not None and not (isinstance(layer, str) and layer == INPUT)
     if not method.needs_layer and given:
         raise MethodError(f"{method.name} maps the picture itself and takes no layer, but was given {shown(layer)}.")
@@ -176,14 +183,14 @@ def several_layers(layer: Any) -> bool:
 
 
 def one_layer(layer: Any, about: str) -> None:
-    """Raise `LayerError` where a layer is none of any network, or may be several; `about` begins the sentence."""
+    """Raise `LayerError` for an invalid layer, or one that may mean several; `about` begins the message."""
     if several_layers(layer):
         raise LayerError(f"{about} one layer, and {shown(layer)} may be several. Choose one.")
     check_layer_spec(layer)
 
 
 def one_target(target: Any, about: str) -> None:
-    """Raise `TargetError` where a target is none of any network, or may be several; `about` begins the sentence."""
+    """Raise `TargetError` for an invalid target, or one that may mean several; `about` begins the message."""
     if several_targets(target):
         raise TargetError(f"{about} one target, and {shown(target)} may be several. Choose one.")
     check_target(target)

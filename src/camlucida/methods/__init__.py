@@ -1,4 +1,4 @@
-"""Saliency methods, one a file. Importing this package fills the registry, in the order of the list below."""
+"""Saliency methods, one per file. Importing this package fills the registry, in the order of the list below."""
 
 from camlucida.methods.combinators.base import Combinator, Combined, combinators
 from camlucida.methods.combinators.parser import find

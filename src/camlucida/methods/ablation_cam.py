@@ -1,4 +1,4 @@
-"""Ablation-CAM: a channel weighs as much as the score falls without it."""
+"""Ablation-CAM: each channel is weighted by the drop in the score when the channel is ablated."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from camlucida.methods.registry import method
 from camlucida.types import Ablate, Features, Map, Scores
 
 MIN_ABS_SCORE = 1e-8
-"""Stands in for a score of zero, which the paper would divide by."""
+"""Lower bound of the absolute score, by which the paper divides."""
 
 
 @method(
@@ -15,13 +15,15 @@ MIN_ABS_SCORE = 1e-8
     relu=True,
 )
 def ablation_cam(activations: Features, score: Scores, ablate: Ablate, *, infill: float = 0.0) -> Map:
-    """Each channel weighted by how far the score falls without it: no gradients, so nothing saturates.
+    """Weight each channel by the relative drop in the score when the channel is ablated.
 
-    activations  (b, c, h, w)    what the layer gave out
-    score        (b,)            the target on the untouched images
-    ablate       infill -> (c, b)  the score with each channel in turn set to `infill`
-    infill       what stands in for the channel, in units of the activations
-    returns      (b, h, w)       signed; the paper shows the positive part
+    Needs no gradients, so saturation has no effect. Called `AblationCAM` in pytorch-grad-cam.
+
+    activations  (b, c, h, w)      activations of the layer
+    score        (b,)              score of the target on the unmodified inputs
+    ablate       infill -> (c, b)  score with channel c set to `infill`
+    infill       value that replaces the channel, in units of the activations
+    returns      (b, h, w)         signed; the paper shows its positive part
     """
     drop = score - ablate(infill)
     weights = drop / score.abs().clamp_min(MIN_ABS_SCORE)

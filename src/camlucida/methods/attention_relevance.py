@@ -1,4 +1,4 @@
-"""Attention relevance: attention counts as far as the score would rise with it, block after block."""
+"""Attention relevance: attention weighted by its gradient, accumulated over the blocks of a transformer."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from camlucida.types import Attention, AttentionGradients, Map
     map_size="picture",
 )
 def attention_relevance(attention: Attention, attention_gradients: AttentionGradients) -> Map:
-    """Which patches flowed into the answer for this class, through all blocks of a transformer's attention.
+    """Accumulate the positive gradient-weighted attention over all blocks of a transformer.
 
-    attention            weights a block (b, heads, t, t)    what the tokens looked at
-    attention_gradients  a block (b, heads, t, t)            d score / d weights
-    returns              (b, H, W)                           at least 0
+    The map depends on the class. Known as generic attention explainability or Transformer-MM explainability.
+
+    attention            per block (b, heads, t, t)  attention weights between the t tokens
+    attention_gradients  per block (b, heads, t, t)  d score / d attention weights
+    returns              (b, H, W)                   non-negative
     """
     eye = relevance = identity_attention(attention)
     for weights, gradients in zip(attention.weights, attention_gradients, strict=True):

@@ -1,4 +1,4 @@
-"""Attention rollout: what looked at what, followed from the last block back to the patches."""
+"""Attention rollout: the attention matrices of all blocks multiplied, with the residual connections added."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def attention_rollout(
     fuse: Annotated[str, OneOf(HEAD_FUSIONS)] = "mean",
     discard: Annotated[float, Between(0, 1, below=True)] = 0.0,
 ) -> Map:
-    """Where a transformer looked, through all its blocks: the same map for every class.
+    """Multiply the attention matrices of all blocks, with residual connections; class-independent.
 
-    attention  weights a block (b, heads, t, t)  what the tokens looked at
-    fuse       how the heads become one: mean (the paper's), max, min
-    discard    share of each block's weights that is set to 0, the smallest ones: 0 (the paper's) up to 1
-    returns    (b, H, W)                         at least 0; with all special tokens adds up to 1 before upsampling
+    attention  per block (b, heads, t, t)  attention weights between the t tokens
+    fuse       reduction over the heads: mean (the paper's), max or min
+    discard    fraction of the smallest weights of each block that is set to 0, in [0, 1); 0 in the paper
+    returns    (b, H, W)                   non-negative; sums to 1 before upsampling, special tokens included
     """
     eye = rollout = identity_attention(attention)
     for weights in attention.weights:
@@ -41,7 +41,7 @@ def attention_rollout(
 
 
 def _discard_smallest(weights: Tensor, fraction: float) -> Tensor:
-    """(b, t, t) with the smallest weights of each image set to 0."""
+    """Return weights `(b, t, t)` with the smallest `fraction` of each image set to 0."""
     flat = weights.flatten(1)
     smallest = flat.topk(int(fraction * flat.shape[1]), largest=False).indices
     return flat.scatter(1, smallest, 0).view_as(weights)

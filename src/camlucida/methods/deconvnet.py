@@ -1,4 +1,4 @@
-"""Deconvnet: the score drawn back through the network, ReLUs turned round."""
+"""Deconvnet: the gradient with the ReLU rule of a deconvolutional network in the backward pass."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from camlucida.types import Gradients, Images, Map
     display=PIXEL_DISPLAY,
 )
 def deconvnet(inputs: Images, deconvolved: Gradients, *, reduce: Join = "max") -> Map:
-    """What would drive the score up, drawn back to the pixels: ReLUs cut the way back, whatever they did forwards.
+    """Backpropagate the score to the pixels, applying ReLU to the gradient at every ReLU.
 
-    inputs       (b, c, H, W)        the pictures
-    deconvolved  variants -> chunks  as gradients of the score, with another way back through ReLUs
-    reduce         how colours become one number: max, norm, sum_abs (none below 0), sum (signed)
-    returns      (b, H, W)           at least 0, unless `reduce` is sum
+    The backward pass ignores the sign of the forward activations. Called `Deconvolution` in Captum.
+
+    inputs       (b, c, H, W)        network inputs
+    deconvolved  variants -> chunks  gradients of the score, with the deconvolution rule at ReLUs
+    reduce       reduction over the colour channels: max, norm, sum_abs (non-negative) or sum (signed)
+    returns      (b, H, W)           non-negative, unless `reduce` is sum
     """
     ((_, _, gradients),) = deconvolved(the_image(inputs), 1)
     return reduce_channels(gradients[0], reduce)

@@ -1,4 +1,4 @@
-"""DeepLIFT: the score's difference from an empty picture's, shared out over the pixels in one way back."""
+"""DeepLIFT: the difference of the scores of the input and a baseline, attributed in one backward pass."""
 
 from __future__ import annotations
 
@@ -27,17 +27,19 @@ def deep_lift(
     reduce: Join = "sum",
     seed: Seed = 0,
 ) -> Map:
-    """What each pixel adds to the score beside an empty picture: all shares add up to the difference, at two runs.
+    """Attribute the difference between the scores of the input and of a baseline to the pixels.
 
-    inputs       (b, c, H, W)              the pictures
-    score        (b,)                      the target on them
-    score_inputs      variants -> scores        of other pictures
-    multipliers  (b, c, H, W) -> the same  baseline pictures in, the score's slopes from there to the pictures out
-    report         name, (b,) -> None        "baseline_score", and "completeness_gap": the shares' sum less the difference
-    baseline     the empty picture: "mean" (all 0: the mean colour, after normalisation) or "noise" (N(0, 1))
-    reduce         how colours become one number: sum (signed; adds up), max, norm, sum_abs
-    seed         of the noise
-    returns      (b, H, W)                 signed, unless `reduce` says otherwise
+    The attributions sum to that difference. Costs two evaluations of the network. Called `DeepLift` in Captum.
+
+    inputs        (b, c, H, W)                  network inputs
+    score         (b,)                          score of the target on them
+    score_inputs  variants -> (n, b)            scores of other network inputs
+    multipliers   (b, c, H, W) -> (b, c, H, W)  DeepLIFT multipliers between baseline inputs and the inputs
+    report        name, (b,) -> None            "baseline_score", "completeness_gap": sum of the map - (S(x) - S(x0))
+    baseline      reference input: "mean" (0, which is the mean colour after normalisation) or "noise" (N(0, 1))
+    reduce        reduction over the colour channels: sum (signed; keeps the total), max, norm or sum_abs
+    seed          seed of the noise
+    returns       (b, H, W)                     signed if `reduce` is sum, else non-negative
     """
     baseline_image = baseline_images(inputs, baseline, seed)
     image_multipliers = multipliers(baseline_image)

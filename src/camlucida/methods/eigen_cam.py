@@ -1,4 +1,4 @@
-"""Eigen-CAM: what the channels have in common, whatever the class."""
+"""Eigen-CAM: the first principal component of the activations, independent of the class."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from camlucida.types import Features, Map
     relu=True,
 )
 def eigen_cam(activations: Features) -> Map:
-    """The first principal component of the channels: no class, no gradient; what stands out at all.
+    """Project the activations on their first principal component; uses neither class nor gradients.
 
-    activations  (b, c, h, w)  what the layer gave out
-    returns      (b, h, w)     signed; the positive part is shown
+    Called `EigenCAM` in pytorch-grad-cam.
+
+    activations  (b, c, h, w)  activations of the layer
+    returns      (b, h, w)     signed; its positive part is displayed
     """
     b, c, h, w = activations.shape
     positions = activations.flatten(2).mT.double()  # (b, h * w, c)
-    # The first singular pair from the smaller of the two Gram matrices: the full SVD of 2048 channels costs seconds.
+    # Use the smaller of the two Gram matrices: a full SVD of 2048 channels takes seconds.
     if c <= h * w:
         component = torch.linalg.eigh(positions.mT @ positions).eigenvectors[..., -1]
         maps = (positions @ component[..., None])[..., 0]

@@ -1,4 +1,4 @@
-"""Eigen-Grad-CAM: what the channels' contributions to the class have in common."""
+"""Eigen-Grad-CAM: the first principal component of activation times gradient."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from camlucida.types import Features, Map
     relu=True,
 )
 def eigen_grad_cam(activations: Features, gradients: Features) -> Map:
-    """The first principal component of activation times gradient: Eigen-CAM for one class, and smoother than its sum.
+    """Project activation times gradient on its first principal component: a class-specific Eigen-CAM.
 
-    activations  (b, c, h, w)  what the layer gave out
+    Smoother than the sum of activation times gradient over the channels (`hires_cam`).
+    Called `EigenGradCAM` in pytorch-grad-cam.
+
+    activations  (b, c, h, w)  activations of the layer
     gradients    (b, c, h, w)  d score / d activations
-    returns      (b, h, w)     signed; positive where the contributions to the class mostly are
+    returns      (b, h, w)     signed; positive where most contributions to the score are
     """
     contributions = activations * gradients
     component = eigen_cam(contributions)

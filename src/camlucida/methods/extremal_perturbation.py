@@ -1,5 +1,4 @@
-"""Extremal perturbation: the part of the picture, of a given size, that alone makes the score highest."""
-
+# Extremal perturbation: the mask of a given area that maximises the score of the masked input.
 from __future__ import annotations
 
 from typing import Annotated
@@ -31,17 +30,17 @@ def extremal_perturbation(
     infill: Infill = "blur",
     rate: Positive = 0.05,
 ) -> Map:
-    """The smooth patch of a given size that raises the score most when all else is blurred: found by gradient ascent.
+    """Optimise a smooth mask of a given area that maximises the score of the masked input.
 
-    inputs    (b, c, H, W)         the pictures
-    input_gradients    variants -> chunks   gradients of the score at other pictures
-    report      name, (b,) -> None   "masked_score": the score of the picture seen through the mask, of the last area
-    progress  done, total -> None  after every step
-    areas     of the patch, as shares of the picture; of several, the mean of their masks is the map
-    steps     of Adam for each area, each one run of the network and back
-    infill    what stands where nothing is seen: blur, or mean (the mean colour)
-    rate      Adam's learning rate
-    returns   (b, H, W)            0 to 1: how much of a pixel is seen
+    inputs           (b, c, H, W)        network inputs
+    input_gradients  variants -> chunks  scores and gradients at other network inputs
+    report           name, (b,) -> None  reports "masked_score": the score of the masked input, for the last area
+    progress         done, total -> None called after every step
+    areas            areas of the mask, as fractions of the input's area; the map is the mean of the masks
+    steps            optimisation steps of Adam per area; each is one forward and backward pass
+    infill           what replaces the masked pixels: "blur" or "mean" (the mean colour)
+    rate             learning rate of Adam
+    returns          (b, H, W)           visibility of each pixel, in [0, 1]
     """
     size, hidden = (inputs.shape[-2], inputs.shape[-1]), infill_image(inputs, infill)
     mask_of, total = smooth_mask(size), torch.zeros_like(inputs[:, 0], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""FEM: where channels are far above their own mean."""
+"""FEM (feature-based explanation method): channels thresholded at their mean plus k standard deviations."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from camlucida.types import Features, Map
     relu=False,
 )
 def fem(activations: Features, *, k: float = 2.0) -> Map:
-    """How strong the channels are that stand out at a place: no class, no gradient.
+    """Sum the channels that lie k standard deviations above their mean; uses neither class nor gradients.
 
-    activations  (b, c, h, w)  what the layer gave out
-    k            how many standard deviations above its mean a channel must be (the paper: 2)
-    returns      (b, h, w)     at least 0 after a ReLU; negative where channels with a negative mean stand out
+    Called `FEM` in pytorch-grad-cam.
+
+    activations  (b, c, h, w)  activations of the layer
+    k            threshold of a channel, in standard deviations above its mean (the paper: 2)
+    returns      (b, h, w)     non-negative after a ReLU; else negative where channels with a negative mean are strong
     """
     exact = activations.double()
     mean, deviation = exact.mean((2, 3), keepdim=True), exact.std((2, 3), correction=0, keepdim=True)

@@ -1,4 +1,4 @@
-"""Finer-CAM: Grad-CAM of what tells a class from those most like it."""
+"""Finer-CAM: Grad-CAM of the difference between a class and the classes most similar to it."""
 
 from __future__ import annotations
 
@@ -29,20 +29,22 @@ def finer_cam(
     n: Count = 3,
     weights: Annotated[str, OneOf(WEIGHTINGS)] = "mean",
 ) -> Map:
-    """Grad-CAM of the difference to the classes most like the one asked for: details that only this class has.
+    """Compute Grad-CAM of the score minus the scores of similar classes: details that only this class has.
 
-    activations  (b, c, h, w)            what the layer gave out
-    gradients    (b, c, h, w)            d score / d activations
-    competing_classes       n -> gradients, scores  of the n classes nearest in score to the target's
-    gamma        how much of the others is taken off: 0 is Grad-CAM, 1 a plain difference
-    n            how many others, at most all there are
-    weights      of the others: "mean", all alike, or "softmax", those with a higher score more
-    returns      (b, h, w)               signed; the paper shows the positive part
+    Called `FinerCAM` in pytorch-grad-cam.
+
+    activations        (b, c, h, w)                         activations of the layer
+    gradients          (b, c, h, w)                         d score / d activations
+    competing_classes  n -> (n, b, c, h, w), (n, b)         gradients and scores of the n classes nearest in score
+    gamma              weight of the similar classes: 0 is Grad-CAM, 1 a plain difference
+    n                  number of similar classes, at most all other classes
+    weights            of the similar classes: "mean" (equal) or "softmax" (of their scores)
+    returns            (b, h, w)                            signed; the paper shows its positive part
     """
     competing_gradients, scores = competing_classes(n)
     if weights == "mean":
         class_weights = torch.full_like(scores, 1 / len(scores))
-    else:  # d/dA of sum_d w_d y_d: the weights w = softmax(y) move with the scores, too
+    else:  # d/dA of sum_d w_d y_d, where w = softmax(y) depends on the scores
         w = scores.softmax(0)
         class_weights = w * (1 + scores - (w * scores).sum(0))
     mean_competing_gradient = torch.einsum("nb,nbchw->bchw", class_weights.to(competing_gradients), competing_gradients)

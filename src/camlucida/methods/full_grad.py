@@ -1,4 +1,4 @@
-"""FullGrad: where the picture and all the biases of the network make the score."""
+"""FullGrad: input gradients and bias gradients of all layers in one map."""
 
 from __future__ import annotations
 
@@ -30,17 +30,16 @@ def full_grad(
     *,
     scale: Annotated[str, OneOf(SCALES)] = "layer",
 ) -> Map:
-    """What pixels add to the score, and what the biases of every layer add at their places: all layers in one map.
+    """Sum the input-gradient and the bias-gradient maps of all layers, which together make up the score.
 
-    Biases without a place in the picture (of the head; tokens cut into windows; sums, softmax and products of
-    attention) count for the sum only, not for the map.
+    Biases without a spatial position (head, windowed tokens, operations of attention) enter the completeness gap only.
 
-    inputs          (b, c, H, W)     the pictures
-    score           (b,)             the target on them
-    bias_gradients  () -> (b, c, H, W), [(b, c, h, w) or (b,)]   the score's gradient, what each bias adds
-    report            name, (b,) -> None   "completeness_gap": pixels and biases all together less the score
-    scale           what is stretched to 0..1 before it is added: "layer", or every "channel" by itself
-    returns         (b, H, W)        at least 0
+    inputs          (b, c, H, W)     network inputs
+    score           (b,)             score of the target on them
+    bias_gradients  () -> (b, c, H, W), [(b, c, h, w) or (b,)]  input gradient; contribution of each bias
+    report          name, (b,) -> None  reports "completeness_gap": the sum of all contributions minus the score
+    scale           what is min-max scaled to [0, 1] before the sum: each "layer" or each "channel"
+    returns         (b, H, W)        non-negative
     """
     gradient, biases = bias_gradients()
     parts = [inputs.to(gradient.dtype) * gradient, *biases]

@@ -1,4 +1,4 @@
-"""Grad-CAM: a channel weighs as much as the score would rise, on average, if it grew."""
+"""Grad-CAM: each channel is weighted by the mean of its gradient."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from camlucida.types import Features, Map
     relu=True,
 )
 def grad_cam(activations: Features, gradients: Features) -> Map:
-    """Each channel weighted by its mean gradient: works on any network and layer. The one to begin with.
+    """Weight each channel by the mean gradient of the score: the default, for any network and layer.
 
-    activations  (b, c, h, w)  what the layer gave out
+    Called `GradCAM` in pytorch-grad-cam and `LayerGradCam` in Captum.
+
+    activations  (b, c, h, w)  activations of the layer
     gradients    (b, c, h, w)  d score / d activations
-    returns      (b, h, w)     signed; the paper shows the positive part
+    returns      (b, h, w)     signed; the paper shows its positive part
     """
     return torch.einsum("bc,bchw->bhw", gradients.mean((2, 3)), activations)

@@ -1,4 +1,4 @@
-"""Grad-CAM, element by element: only what speaks for the class, at every place of every channel."""
+"""Element-wise Grad-CAM: the positive part of activation times gradient, summed over the channels."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from camlucida.types import Features, Map
 
 @method(paper="Pillai & Pirsiavash, AAAI 2021: L = sum_k ReLU(g^k * A^k)", relu=False)
 def grad_cam_elementwise(activations: Features, gradients: Features) -> Map:
-    """Activation times gradient, its positive part, summed over the channels: nothing may cancel.
+    """Sum the positive part of activation times gradient over the channels, so that nothing cancels.
 
-    activations  (b, c, h, w)  what the layer gave out
+    Called `GradCAMElementWise` in pytorch-grad-cam.
+
+    activations  (b, c, h, w)  activations of the layer
     gradients    (b, c, h, w)  d score / d activations
-    returns      (b, h, w)     at least 0
+    returns      (b, h, w)     non-negative
     """
     return (activations * gradients).relu().sum(1)

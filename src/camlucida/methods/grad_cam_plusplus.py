@@ -1,4 +1,4 @@
-"""Grad-CAM++: positive gradients only, weighted so that several instances of a class count alike."""
+"""Grad-CAM++: positive gradients, weighted so that several instances of a class contribute equally."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from camlucida.types import Features, Map
     relu=True,
 )
 def grad_cam_plusplus(activations: Features, gradients: Features) -> Map:
-    """Like Grad-CAM with a weight for every place: finds several instances of the class, and more of each.
+    """Weight each channel by position-weighted positive gradients: covers several instances of a class.
 
     alpha_ij = g_ij^2 / (2 g_ij^2 + (sum_ab A_ab) g_ij^3), and 0 where its denominator is 0;
-    w_k = sum_ij alpha_ij ReLU(g_ij).
+    w_k = sum_ij alpha_ij ReLU(g_ij). Called `GradCAMPlusPlus` in pytorch-grad-cam.
 
-    activations  (b, c, h, w)  what the layer gave out
+    activations  (b, c, h, w)  activations of the layer
     gradients    (b, c, h, w)  d score / d activations
-    returns      (b, h, w)     signed; the paper shows the positive part
+    returns      (b, h, w)     signed; the paper shows its positive part
     """
-    # Divided by g^2, which underflows long before g does: alpha = 1 / (2 + (sum_ab A_ab) g).
+    # Reduced by g^2, which underflows long before g does: alpha = 1 / (2 + (sum_ab A_ab) g).
     denominator = 2 + activations.sum((2, 3), keepdim=True) * gradients
     alpha = torch.where(denominator != 0, 1 / denominator.where(denominator != 0, 1), 0)
     weights = (alpha * gradients.relu()).sum((2, 3), keepdim=True)

@@ -1,4 +1,4 @@
-"""Guided backpropagation: the gradient with everything negative left out on the way back."""
+"""Guided backpropagation: the gradient with negative values removed at every ReLU in the backward pass."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from camlucida.types import Gradients, Images, Map
     display=PIXEL_DISPLAY,
 )
 def guided_backprop(inputs: Images, guided: Gradients, *, reduce: Join = "max") -> Map:
-    """Fine edges of what drives the score up: gradients pass ReLUs only where positive. Nearly blind to the class.
+    """Backpropagate the score through ReLUs where activation and gradient are positive: fine edges.
 
-    Adebayo et al. (NeurIPS 2018) found it hardly changes when the network's upper layers are made random.
+    The map hardly depends on the class: Adebayo et al. (NeurIPS 2018) found that it changes little when the upper
+    layers are re-initialised at random. Called `GuidedBackprop` in Captum.
 
-    inputs   (b, c, H, W)        the pictures
-    guided   variants -> chunks  as gradients of the score, with another way back through ReLUs
-    reduce     how colours become one number: max, norm, sum_abs (none below 0), sum (signed)
-    returns  (b, H, W)           at least 0, unless `reduce` is sum
+    inputs   (b, c, H, W)        network inputs
+    guided   variants -> chunks  gradients of the score, with the guided rule at ReLUs
+    reduce   reduction over the colour channels: max, norm, sum_abs (non-negative) or sum (signed)
+    returns  (b, H, W)           non-negative, unless `reduce` is sum
     """
     ((_, _, gradients),) = guided(the_image(inputs), 1)
     return reduce_channels(gradients[0], reduce)

@@ -1,4 +1,4 @@
-"""Guided Grad-CAM: guided backpropagation where Grad-CAM says the class is."""
+"""Guided Grad-CAM: guided backpropagation multiplied by the upsampled Grad-CAM map."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ from camlucida.types import Features, Gradients, Images, Map
 def guided_grad_cam(
     activations: Features, gradients: Features, inputs: Images, guided: Gradients, *, reduce: Join = "max"
 ) -> Map:
-    """Fine edges, but only where Grad-CAM sees the class: guided backpropagation times Grad-CAM, pixel by pixel.
+    """Multiply guided backpropagation by the upsampled Grad-CAM map, pixel by pixel.
 
-    activations  (b, c, h, w)        what the layer gave out
+    Called `GuidedGradCam` in Captum.
+
+    activations  (b, c, h, w)        activations of the layer
     gradients    (b, c, h, w)        d score / d activations
-    inputs       (b, c, H, W)        the pictures
-    guided       variants -> chunks  as gradients of the score, with another way back through ReLUs
-    reduce         how colours become one number: max, norm, sum_abs (none below 0), sum (signed)
-    returns      (b, H, W)           at least 0, unless `reduce` is sum
+    inputs       (b, c, H, W)        network inputs
+    guided       variants -> chunks  gradients of the score, with the guided rule at ReLUs
+    reduce       reduction over the colour channels: max, norm, sum_abs (non-negative) or sum (signed)
+    returns      (b, H, W)           non-negative, unless `reduce` is sum
     """
     cam = torch.einsum("bc,bchw->bhw", gradients.mean((2, 3)), activations).relu()
     height, width = inputs.shape[-2:]

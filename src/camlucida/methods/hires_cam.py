@@ -1,4 +1,4 @@
-"""HiResCAM: gradient times activation, place by place; shows only what the score really used."""
+"""HiResCAM: activation times gradient, element by element, summed over the channels."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from camlucida.types import Features, Map
 
 @method(paper="Draelos & Carin, 2020: L = sum_k g^k * A^k, element by element", relu=False)
 def hires_cam(activations: Features, gradients: Features) -> Map:
-    """Gradient times activation at every place: exact where only linear layers follow, no averaging of gradients.
+    """Sum activation times gradient over the channels; exact where only linear layers follow.
 
-    activations  (b, c, h, w)  what the layer gave out
+    Gradients are not averaged over positions. Called `HiResCAM` in pytorch-grad-cam.
+
+    activations  (b, c, h, w)  activations of the layer
     gradients    (b, c, h, w)  d score / d activations
     returns      (b, h, w)     signed
     """

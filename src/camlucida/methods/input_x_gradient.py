@@ -1,4 +1,4 @@
-"""Input x gradient: every pixel's share of the score, were the network linear."""
+"""Input x gradient: every pixel multiplied by its gradient."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from camlucida.types import Gradients, Images, Map
     display=PIXEL_DISPLAY,
 )
 def input_x_gradient(inputs: Images, input_gradients: Gradients, *, reduce: Join = "sum") -> Map:
-    """Every pixel's share of the score, were the network linear: pixel times gradient; adds up there, less the bias.
+    """Multiply every pixel by its gradient: its contribution to the score of a linear network.
 
-    inputs   (b, c, H, W)        the pictures
-    input_gradients   variants -> chunks  gradients of the score at other pictures
-    reduce     how colours become one number: sum (signed), max, norm, sum_abs
-    returns  (b, H, W)           signed, unless `reduce` says otherwise
+    For a linear network the map sums to the score minus the bias. Called `InputXGradient` in Captum.
+
+    inputs           (b, c, H, W)        network inputs
+    input_gradients  variants -> chunks  gradients of the score at other network inputs
+    reduce           reduction over the colour channels: sum (signed), max, norm or sum_abs
+    returns          (b, H, W)           signed if `reduce` is sum, else non-negative
     """
     ((_, _, gradients),) = input_gradients(the_image(inputs), 1)
     return reduce_channels(inputs * gradients[0], reduce)

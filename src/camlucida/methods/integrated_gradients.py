@@ -1,4 +1,4 @@
-"""Integrated gradients: the score shared out over the pixels, exactly."""
+"""Integrated gradients: the gradient integrated along the straight path from a baseline to the input."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def integrated_gradients(
     reduce: Join = "sum",
     seed: Seed = 0,
 ) -> Map:
-    """What each pixel adds to the score on the way from an empty picture: all shares add up to the whole difference.
+    """Integrate the gradient from a baseline to the input; the attributions sum to the score difference.
 
-    inputs    (b, c, H, W)        the pictures
-    score     (b,)                the target on them
-    score_inputs   variants -> scores  of other pictures
-    input_gradients    variants -> chunks  gradients of the score at other pictures
-    report      name, (b,) -> None  "baseline_score", and "completeness_gap": the shares' sum less the difference
-    steps     Gauss-Legendre nodes on the way
-    baseline  where the way begins: "mean" (all 0: the mean colour, after normalisation) or "noise" (N(0, 1))
-    reduce      how colours become one number: sum (signed; adds up), max, norm, sum_abs
-    seed      of the noise
-    returns   (b, H, W)           signed, unless `reduce` says otherwise
+    inputs           (b, c, H, W)        network inputs
+    score            (b,)                score of the target on them
+    score_inputs     variants -> (n, b)  scores of other network inputs
+    input_gradients  variants -> chunks  gradients of the score at other network inputs
+    report           name, (b,) -> None  reports "baseline_score", and "completeness_gap": sum_i IG_i - (F(x) - F(x'))
+    steps            number of Gauss-Legendre nodes on the path (called `n_steps` in Captum)
+    baseline         start of the path: "mean" (0, which is the mean colour after normalisation) or "noise" (N(0, 1))
+    reduce           reduction over the colour channels: sum (signed; keeps the total), max, norm or sum_abs
+    seed             seed of the noise
+    returns          (b, H, W)           signed if `reduce` is sum, else non-negative
     """
     baseline_image = baseline_images(inputs, baseline, seed)
     nodes, weights = gauss_legendre(steps)

@@ -1,4 +1,4 @@
-"""IS-CAM: Score-CAM summed along a way from nothing seen to the masked picture."""
+"""IS-CAM: Score-CAM with the scores averaged over masks of increasing strength."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def is_cam(
     softmax: bool = True,
     baseline: ScoreBaseline = "black",
 ) -> Map:
-    """Score-CAM with every mask at n strengths: what a channel is worth on the way to being seen.
+    """Weight each channel by its Score-CAM score, averaged over n strengths of the mask.
 
-    activations  (b, c, h, w)        what the layer gave out
-    inputs       (b, c, H, W)        the pictures
-    score_inputs      variants -> scores  of other pictures
-    n            how many strengths (the paper: 10)
-    way          of strengths, i = 1..n: "printed" is i (i - 1) / 2n, up to (n - 1) / 2; "straight" is i / n
-    softmax      whether the weights are a softmax over the channels, else the mean scores themselves
-    baseline     what is taken off every score: "black", that of an input of zeros, or "none"
-    returns      (b, h, w)           signed; the paper shows the positive part
+    activations   (b, c, h, w)        activations of the layer
+    inputs        (b, c, H, W)        network inputs
+    score_inputs  variants -> (n, b)  scores of other network inputs
+    n             number of strengths (the paper: 10)
+    way           strengths for i = 1..n: "printed" is i (i - 1) / 2n, at most (n - 1) / 2; "straight" is i / n
+    softmax       whether the weights are a softmax over the channels, else the mean scores themselves
+    baseline      score that is subtracted: "black", the score of an input of zeros, or "none"
+    returns       (b, h, w)           signed; the paper shows its positive part
     """
     steps = torch.arange(1, n + 1)
     strengths = (steps * (steps - 1) / 2 if way == "printed" else steps) / n

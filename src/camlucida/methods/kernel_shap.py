@@ -1,4 +1,4 @@
-"""KernelSHAP: the score shared out fairly over parts of the picture."""
+"""KernelSHAP: Shapley values of segments, estimated by a weighted linear regression."""
 
 from __future__ import annotations
 
@@ -33,17 +33,19 @@ def kernel_shap(
     infill: Infill = "mean",
     seed: Seed = 0,
 ) -> Map:
-    """Shapley values of the parts: what each adds, on average over all orders of uncovering. They add up exactly.
+    """Estimate the Shapley value of each segment: its mean contribution over all orders of insertion.
 
-    inputs       (b, c, H, W)        the pictures
-    score_inputs      variants -> scores  of other pictures
-    report         name, (b,) -> None  "standard_error" of a part's value, from the draw; "baseline_score", all hidden
-    n            how many runs at most; where 2 ** parts is no more, all coalitions are run and the values exact
-    segments     about how many parts
-    superpixels  "slic" (follow edges) or "grid"
-    infill       what hides: "mean" (the mean colour: 0, after normalisation) or "blur"
-    seed         of the coalitions, which are the same for every picture
-    returns      (b, H, W)           signed, in units of the score: on each pixel the value of its whole part
+    The values sum exactly to the score minus the score with all segments hidden. Called `KernelShap` in Captum.
+
+    inputs        (b, c, H, W)        network inputs
+    score_inputs  variants -> (n, b)  scores of other network inputs
+    report        name, (b,) -> None  reports "standard_error" (sampling) and "baseline_score" (all segments hidden)
+    n             maximum number of evaluations; if 2 ** segments is at most n, all coalitions are run: exact values
+    segments      approximate number of segments
+    superpixels   segmentation: "slic" (follows edges) or "grid"
+    infill        what replaces hidden segments: "mean" (0, the mean colour after normalisation) or "blur"
+    seed          seed of the coalitions, which are the same for every image
+    returns       (b, H, W)           signed, in units of the score: every pixel has the value of its segment
     """
     labels, n_segments = segment_images(inputs, superpixels, segments)
     coalitions, kernel = shapley_coalitions(n_segments, n, seed)

@@ -1,4 +1,4 @@
-"""KPCA-CAM: as Eigen-CAM, with a kernel in place of the product of two places."""
+"""KPCA-CAM: Eigen-CAM with kernel principal component analysis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from camlucida.options import NotNegative, OneOf
 from camlucida.types import Features, Map
 
 MAX_POSITIONS = 4096
-"""A layer of 64 x 64; its kernel matrix alone is 134 MB, and its eigenvectors take half a minute on a CPU."""
+"""Positions of a 64 x 64 grid: its kernel matrix takes 134 MB, and its eigenvectors half a minute on a CPU."""
 KERNELS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "sigmoid": lambda x, gamma: torch.tanh(gamma * x @ x.mT + 1),
     "rbf": lambda x, gamma: torch.exp(-gamma * _distances(x)),
@@ -31,12 +31,12 @@ KERNELS: dict[str, Callable[[Tensor, float], Tensor]] = {
 def kpca_cam(
     activations: Features, *, kernel: Annotated[str, OneOf(KERNELS)] = "sigmoid", gamma: NotNegative = 0.0
 ) -> Map:
-    """The first kernel principal component of the channels: no class, no gradient; curved relations count, too.
+    """Project the activations on their first kernel principal component; uses neither class nor gradients.
 
-    activations  (b, c, h, w)  what the layer gave out
-    kernel       "sigmoid" is tanh(gamma x.y + 1), "rbf" is exp(-gamma |x - y|^2), "linear" is Eigen-CAM, centred
-    gamma        of the kernel; 0 is one over the number of channels
-    returns      (b, h, w)     signed, its mean is 0; the positive part is shown
+    activations  (b, c, h, w)  activations of the layer
+    kernel       "sigmoid": tanh(gamma x.y + 1), "rbf": exp(-gamma |x - y|^2), "linear": Eigen-CAM, centred
+    gamma        parameter of the kernel; 0 stands for 1 / c
+    returns      (b, h, w)     signed with mean 0; its positive part is displayed
     """
     b, c, h, w = activations.shape
     if h * w > MAX_POSITIONS:
@@ -52,11 +52,9 @@ def kpca_cam(
 
 
 def _distances(x: Tensor) -> Tensor:
-    """Squared, between all places; not by differences, which would be (places, places, c) large."""
-    squares = x.square().sum(-1)
+    squares = x.square().sum(-1)  # differences would need an array of (positions, positions, c)
     return (squares[..., None] + squares[..., None, :] - 2 * x @ x.mT).clamp_min(0)
 
 
 def _center(kernel: Tensor) -> Tensor:
-    """The kernel of features less their mean over the places."""
     return kernel - kernel.mean(1, keepdim=True) - kernel.mean(2, keepdim=True) + kernel.mean((1, 2), keepdim=True)

@@ -1,4 +1,4 @@
-"""LayerCAM: positive gradients as a weight for every place; made for shallow layers with a fine grid."""
+"""LayerCAM: activations weighted element by element with their positive gradients."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from camlucida.types import Features, Map
 
 @method(paper="Jiang et al., TIP 2021: M = ReLU(sum_k ReLU(g^k) * A^k)", relu=True)
 def layer_cam(activations: Features, gradients: Features) -> Map:
-    """Positive gradients as weights, place by place: fine maps also from early layers.
+    """Weight activations by their positive gradients, element by element: fine maps in early layers.
 
-    activations  (b, c, h, w)  what the layer gave out
+    Called `LayerCAM` in pytorch-grad-cam.
+
+    activations  (b, c, h, w)  activations of the layer
     gradients    (b, c, h, w)  d score / d activations
-    returns      (b, h, w)     signed only where activations are; the paper shows the positive part
+    returns      (b, h, w)     negative only where activations are; the paper shows its positive part
     """
     return (gradients.relu() * activations).sum(1)

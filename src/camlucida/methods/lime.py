@@ -1,5 +1,4 @@
-"""LIME: a linear model of what showing and hiding parts of the picture does to the score."""
-
+# LIME: a weighted linear regression of the score on which segments are shown.
 from __future__ import annotations
 
 from typing import Annotated
@@ -36,19 +35,19 @@ def lime(
     penalty: NotNegative = 1.0,
     seed: Seed = 0,
 ) -> Map:
-    """What showing a part adds to the score, by a linear model fitted to random pictures with parts hidden.
+    """Fit a linear model of the score to random inputs with segments hidden; the map is its coefficients.
 
-    inputs       (b, c, H, W)        the pictures
-    score_inputs      variants -> scores  of other pictures
-    report         name, (b,) -> None  "r2": how much of the scores' weighted variance the linear model explains
-    n            how many runs: the picture, and n - 1 with each part hidden or shown by the toss of a coin
-    segments     about how many parts
-    superpixels  "slic" (follow edges) or "grid"
-    infill       what hides: "mean" (the mean colour: 0, after normalisation) or "blur"
-    width        of the kernel that lets pictures near the whole one count more
-    penalty      of the ridge regression, added to sums over runs
-    seed         of the coins, which are the same for every picture
-    returns      (b, H, W)           signed, in units of the score; the same all over a part
+    inputs        (b, c, H, W)        network inputs
+    score_inputs  variants -> (n, b)  scores of other network inputs
+    report        name, (b,) -> None  reports "r2": the weighted R² of the linear model, at most 1
+    n             number of evaluations: the input, and n - 1 with each segment hidden with probability 0.5
+    segments      approximate number of segments
+    superpixels   segmentation: "slic" (follows edges) or "grid"
+    infill        what replaces hidden segments: "mean" (0, the mean colour after normalisation) or "blur"
+    width         width of the kernel that weights samples by their similarity to the unmodified input
+    penalty       penalty of the ridge regression, relative to sums over samples
+    seed          seed of the samples, which are the same for every image
+    returns       (b, H, W)           signed, in units of the score; constant within a segment
     """
     labels, n_segments = segment_images(inputs, superpixels, segments)
     patterns = torch.rand(n, n_segments, generator=generator(seed)) < 0.5

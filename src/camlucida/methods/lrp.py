@@ -1,4 +1,4 @@
-"""Layer-wise relevance propagation: the score handed back, layer by layer, to what it was computed from."""
+"""Layer-wise relevance propagation (LRP): the score is redistributed layer by layer to the input."""
 
 from __future__ import annotations
 
@@ -27,16 +27,18 @@ def lrp(
     gamma: NotNegative = 0.25,
     reduce: Join = "sum",
 ) -> Map:
-    """What each pixel is worth when the score is handed back through the layers, in proportion to what each added.
+    """Redistribute the score backwards, at each layer in proportion to the contributions of its inputs.
 
-    relevance  rule -> shares     of the pixels and colours, and what was handed back in all
-    report       name, (b,) -> None "completeness_gap": the shares' sum less that; biases keep what is missing
-    rule       "epsilon": in proportion; "gamma": what spoke for the outcome counts more; "z_plus": only what spoke
-               for it; "composite": dense layers by epsilon, convolutions by z_plus, the first layer evenly
-    epsilon    keeps shares finite where an outcome is near 0, in units of the layers' outputs; 0 divides as it is
-    gamma      how much more, for "gamma": 0 is epsilon, and towards infinity only what spoke for the outcome counts
-    reduce       how colours become one number: sum (signed; adds up), max, norm, sum_abs
-    returns    (b, H, W)          signed, unless `reduce` says otherwise
+    Called `LRP` in Captum.
+
+    relevance  rule -> (b, c, H, W), (b,)  relevance of the input, and the total relevance at the output
+    report     name, (b,) -> None          reports "completeness_gap": sum minus that total, absorbed by biases
+    rule       "epsilon": in proportion; "gamma": positive contributions weighted more; "z_plus": positive contributions
+               only; "composite": dense layers by epsilon, convolutions by z_plus, the first layer uniformly
+    epsilon    stabiliser of the denominator, in units of the layers' outputs; 0 divides exactly
+    gamma      extra weight of positive contributions for "gamma": 0 is epsilon; the limit is positive ones only
+    reduce     reduction over the colour channels: sum (signed; keeps the total), max, norm or sum_abs
+    returns    (b, H, W)                   signed if `reduce` is sum, else non-negative
     """
     pixel_relevance, total = relevance(rule, epsilon=epsilon, gamma=gamma)
     report("completeness_gap", pixel_relevance.sum((1, 2, 3)) - total)

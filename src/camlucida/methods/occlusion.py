@@ -1,4 +1,4 @@
-"""Occlusion: how far the score falls when a window of the picture is covered."""
+"""Occlusion: the drop in the score when a sliding window covers part of the input."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ def occlusion(
     stride: Positive = 0.1,
     infill: Infill = "mean",
 ) -> Map:
-    """How far the score falls when a window is covered: one run for every place of the window, no chance in it.
+    """Measure the drop in the score while a sliding window covers part of the input; deterministic.
 
-    inputs   (b, c, H, W)        the pictures
-    score    (b,)                the target on them
-    score_inputs  variants -> scores  of other pictures
-    window   side of the square: a share of the shorter side, or pixels from 1 on
-    stride   from one window to the next, as `window`; the last ones lie flush with the border
-    infill   what covers: "mean" (the mean colour: 0, after normalisation) or "blur" (the picture, blurred)
-    returns  (b, H, W)           signed, in units of the score
+    One evaluation of the network per position of the window. Called `Occlusion` in Captum.
+
+    inputs        (b, c, H, W)        network inputs
+    score         (b,)                score of the target on them
+    score_inputs  variants -> (n, b)  scores of other network inputs
+    window        side of the square window: below 1 a fraction of the shorter side, else pixels
+    stride        distance between windows, in the units of `window`; the last windows are flush with the border
+    infill        what covers: "mean" (0, the mean colour after normalisation) or "blur" (the blurred input)
+    returns       (b, H, W)           signed, in units of the score
     """
     height, width = inputs.shape[-2:]
     side, step = (to_pixels(value, min(height, width)) for value in (window, stride))

@@ -1,4 +1,4 @@
-"""Opti-CAM: the weights of the channels through which the network sees the class best, found by trying."""
+"""Opti-CAM: channel weights optimised so that the map, used as a mask, maximises the score."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def opti_cam(
     steps: Count = 100,
     rate: Positive = 0.1,
 ) -> Map:
-    """The mix of channels that, as a mask on the picture, makes the score highest: found by gradient ascent.
+    """Optimise channel weights so that the map, as a mask on the input, maximises the score.
 
-    activations  (b, c, h, w)         what the layer gave out
-    inputs       (b, c, H, W)         the pictures
-    input_gradients       variants -> chunks   gradients of the score at other pictures
-    report         name, (b,) -> None   "masked_score": the score of the picture under the mask
-    progress     done, total -> None  after every step
-    steps        of Adam, each one run of the network and back
-    rate         Adam's learning rate
-    returns      (b, h, w)            at least 0: the mix less its least value
+    activations      (b, c, h, w)         activations of the layer
+    inputs           (b, c, H, W)         network inputs
+    input_gradients  variants -> chunks   scores and gradients at other network inputs
+    report           name, (b,) -> None   reports "masked_score": the score of the masked input
+    progress         done, total -> None  called after every step
+    steps            optimisation steps of Adam; each is one forward and backward pass
+    rate             learning rate of Adam
+    returns          (b, h, w)            non-negative: the weighted sum of the channels minus its minimum
     """
     exact = activations.double()
     optimizer = MaskOptimizer(exact.new_zeros(exact.shape[:2]), rate)

@@ -1,4 +1,4 @@
-"""Random-CAM, the control: channels with random weights."""
+"""Random-CAM: channels with random weights, an uninformative baseline."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from camlucida.types import Features, Map
     relu=True,
 )
 def random_cam(activations: Features, *, seed: Seed = 0) -> Map:
-    """A control, not an explanation: channels with random weights. What is no better than this says nothing.
+    """Sum the channels with random weights: an uninformative baseline, not an explanation.
 
-    activations  (b, c, h, w)  what the layer gave out
-    seed         of the weights, which are the same for every picture and class
-    returns      (b, h, w)     signed; the positive part is shown
+    A method that scores no better than this is not informative. Called `RandomCAM` in pytorch-grad-cam.
+
+    activations  (b, c, h, w)  activations of the layer
+    seed         seed of the weights, which are the same for every image and class
+    returns      (b, h, w)     signed; its positive part is displayed
     """
     uniform = torch.rand(activations.shape[1], generator=generator(seed), dtype=torch.float64)
     return torch.einsum("c,bchw->bhw", (2 * uniform - 1).to(activations), activations)

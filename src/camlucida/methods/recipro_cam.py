@@ -1,4 +1,4 @@
-"""Recipro-CAM: what the network says when it sees one place of the layer only."""
+"""Recipro-CAM: the score when only one position of the layer is visible."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from camlucida.types import Features, Map, ScoreActivations
     relu=False,
 )
 def recipro_cam(activations: Features, score_activations: ScoreActivations, *, gaussian: bool = True) -> Map:
-    """How high the score is with all but one place of the layer hidden: no gradients, one short run a place.
+    """Compute the score with all but one position of the layer masked; uses no gradients.
 
-    activations  (b, c, h, w)        what the layer gave out
-    score_activations        variants -> scores  of the rest of the network, for other activations
-    gaussian     whether a place's neighbours are seen a little, too: 1/4 of itself, 1/8 and 1/16 of them
-    returns      (b, h, w)           at least 0, in units of the score: above that of the least telling place
+    Only the suffix of the network runs, once per position.
+
+    activations        (b, c, h, w)        activations of the layer
+    score_activations  variants -> (n, b)  scores for other activations; runs the suffix of the network only
+    gaussian           whether the neighbours are partly visible: weights 1/4 (position), 1/8 and 1/16 (neighbours)
+    returns            (b, h, w)           non-negative, in units of the score: minus the minimum over the positions
     """
     b, _, h, w = activations.shape
     profile = torch.tensor([0.25, 0.5, 0.25]) if gaussian else torch.tensor([0.0, 1.0, 0.0])

@@ -1,35 +1,36 @@
-"""The registry of methods. A method's signature is its request.
+"""The registry of methods: the signature of a method is its request.
 
-A method is a function whose positional parameters are what it asks for, like pytest's fixtures; the engine
-computes only what is named. Options are keyword-only. Decorating it with `@method` is all there is to do: its
-command-line choice, its row in the docs and its contract tests follow from the entry made here.
+The positional parameters of a method name its inputs, as pytest's fixtures do, and only the named inputs are computed.
+Its keyword-only parameters are its options. `@method` registers the function; the choices of the command line, the
+section in the docs and the contract tests follow from the entry.
 
-At a layer:
-    activations   (b, c, h, w)      what the layer gave out
-    gradients     (b, c, h, w)      d score / d activations
-    ablate        infill -> (c, b)  the score with each channel in turn set to `infill`
-    head_weights          (b, c)            the target's weights where average pooling and a linear layer follow
-    score_activations         variants -> (n, b)   the scores for other activations (n, b, c, h, w)
-    hvp     (b, c, h, w) -> (b, c, h, w)   the second derivative at the activations along a direction
-    layer_at          pictures -> (activations, gradients)   the layer on other pictures
-    layer_relevance   rule -> ((b, c, h, w), (b,))   as `relevance`, at the layer
-    competing_classes        n -> (gradients (n, b, c, h, w), scores (n, b))   of the n classes nearest in score to the target's
-Anywhere:
-    inputs        (b, c, H, W)      the pictures, as the network wants them
-    score         (b,)              the target on the untouched pictures, in its own units
-    score_inputs       variants -> (n, b)   the scores of other pictures (n, b, c, H, W)
-    input_gradients        variants -> chunks   their gradients: (which (n,), scores (n, b), gradients (n, b, c, H, W)) a chunk
-    guided, deconvolved   as `slopes`, with another way back through ReLUs; refuses networks without any
-    attention            Attention     what a transformer's tokens looked at, block by block; refuses other networks
-    attention_gradients  (b, heads, t, t) a block   d score / d its weights
-    multipliers   (b, c, H, W) -> the same   baseline pictures in, DeepLIFT's slopes of the score from there out
-    bias_gradients   () -> (b, c, H, W), list   the score's gradient, and what each bias adds: (b, c, h, w) or (b,)
-    relevance     rule -> ((b, c, H, W), (b,))   relevance propagated to the pictures, and what the score gave in all
-    report          name, (b,) -> None   a number an image, reported beside the map
-    progress      done, total -> None  how far it is, told by a method that asks for one run after the other
+Inputs at a layer, which replace the forward and backward hooks of other packages. Every layout of a layer, tokens of a
+transformer included, is converted to `(b, c, h, w)` (what `reshape_transform` does in pytorch-grad-cam):
+    activations        (b, c, h, w)      activations of the layer
+    gradients          (b, c, h, w)      d score / d activations
+    ablate             infill -> (c, b)  the score with channel c set to `infill`
+    head_weights       (b, c)            the target's weights, where average pooling and one linear layer follow
+    score_activations  variants -> (n, b)  scores for other activations (n, b, c, h, w)
+    hvp                (b, c, h, w) -> (b, c, h, w)  Hessian-vector product at the activations with a direction
+    layer_at           (b, c, H, W) -> (activations, gradients)  of the layer, at other network inputs
+    layer_relevance    rule -> ((b, c, h, w), (b,))  as `relevance`, at the layer
+    competing_classes  n -> (gradients (n, b, c, h, w), scores (n, b))  of the n classes nearest in score
+Other inputs:
+    inputs               (b, c, H, W)        network inputs, normalised as the network requires
+    score                (b,)                score of the target on the unmodified inputs, in its own units
+    score_inputs         variants -> (n, b)  scores of other network inputs (n, b, c, H, W)
+    input_gradients      variants -> chunks  of (indices (n,), scores (n, b), gradients (n, b, c, H, W))
+    guided, deconvolved  as `input_gradients`, with another rule at ReLUs; networks without ReLUs raise an error
+    attention            `Attention`: attention weights of every block of a transformer; other networks raise an error
+    attention_gradients  (b, heads, t, t) per block  d score / d attention weights
+    multipliers          (b, c, H, W) -> (b, c, H, W)  baseline inputs to DeepLIFT multipliers
+    bias_gradients       () -> (b, c, H, W), list  input gradient; contribution of each bias, (b, c, h, w) or (b,)
+    relevance            rule -> ((b, c, H, W), (b,))  relevance of the inputs; total relevance at the output
+    report               name, (b,) -> None  reports one number per image beside the map
+    progress             done, total -> None  reports progress, for methods that run the network step by step
 
-Those that take variants take a function from variant numbers (n,) to variants, and how many there are; the engine
-chooses the chunks. A method that names none of the first group maps the picture itself, at its full size.
+An input that takes variants takes a function from variant numbers `(n,)` to variants, and their number; the engine
+chooses the chunks. A method without an input of the first group maps the network input itself, at its full size.
 """
 
 from __future__ import annotations
@@ -60,35 +61,38 @@ LAYER_INPUTS = frozenset(
     }
 )
 SUFFIX_INPUTS = frozenset({"ablate", "head_weights", "score_activations", "hvp"})
-"""Those that run the rest of the network again."""
+"""Inputs that run the suffix of the network again."""
 RELU_INPUTS = frozenset({"guided", "deconvolved"})
-"""Those that only networks with ReLUs have."""
+"""Inputs that only networks with ReLUs have."""
 ATTENTION_INPUTS = frozenset({"attention", "attention_gradients"})
-"""Those that only networks with attention between all tokens have."""
+"""Inputs that only networks with attention between all tokens have."""
 PIXEL_GRADIENT_INPUTS = RELU_INPUTS | {"input_gradients", "multipliers", "bias_gradients", "relevance"}
-"""Those with gradients that come back through the whole network."""
+"""Inputs that need a backward pass through the whole network."""
 METHOD_INPUTS = (
     LAYER_INPUTS | ATTENTION_INPUTS | PIXEL_GRADIENT_INPUTS | {"inputs", "score", "score_inputs", "report", "progress"}
 )
-"""What a method may ask for."""
+"""All inputs that a method can name."""
 
 LAYER_DISPLAY = Display()
-"""The positive part, scaled by its largest value: as the papers show maps of a layer."""
+"""The positive part, scaled by its maximum: the display of layer maps in the papers."""
 PIXEL_DISPLAY = Display(signed=True, percentile=99)
-"""Both signs, scaled by the 99th percentile: a few single pixels stand out so far that all others would be dark."""
+"""Both signs, scaled by the 99th percentile, since the maximum of a pixel map is an outlier."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """One entry of the registry, and still the function it was made of.
+    """An entry of the registry, callable like the function it was made from.
 
-    needs       the positional parameters, in order
-    options     keyword -> default
-    relu        whether the paper cuts off what is below zero; done by the caller, so that the signed map is kept
-    at          which size its maps have: the layer's grid, or the picture the network sees
-    display     how the map becomes colours
-    class_free  whether the map is the same for every target
-    class_blind whether it is the same, or may be nearly so
+    Attributes:
+        name: Name of the method.
+        function: The decorated function.
+        inputs: Names of the positional parameters, in order.
+        options: Default values of the options, by name.
+        paper: Paper with its equation.
+        deviation: Difference from the paper, and the reason; "none" without one.
+        relu: Whether the paper applies a ReLU to the map. The caller applies it, so that the signed map is kept.
+        map_size: Size of the maps: the grid of the "layer", or the size of the network input ("picture").
+        display: How the map is converted to colours.
     """
 
     name: str
@@ -106,32 +110,32 @@ class Method:
 
     @property
     def summary(self) -> str:
-        """The method in plain words: the first line of its docstring."""
+        """Summary of the method: the first line of its docstring."""
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
     @property
     def class_free(self) -> bool:
-        """Whether the map is the same for every class, since nothing of the class is asked for."""
+        """Whether the map is the same for every class, because no input depends on the class."""
         return set(self.needs) <= {"activations", "attention", "inputs"}
 
     @property
     def class_blind(self) -> bool:
-        """Whether it cannot be relied on to tell classes apart, so that where the map lies proves nothing of a class.
+        """Whether the map is not reliably class-specific, so that its location is no evidence for a class.
 
-        Of methods that ask for a class these are the ones drawn back through changed ReLUs, whose maps were found to be
-        nearly the same for all (Mahendran & Vedaldi, ECCV 2016; Adebayo et al., NeurIPS 2018), in some networks more
-        than in others; unless a layer's map, which does know the class, is multiplied in.
+        True of class-free methods, and of methods that change the rule at ReLUs: their maps were found to be nearly the
+        same for all classes (Mahendran & Vedaldi, ECCV 2016; Adebayo et al., NeurIPS 2018), to a degree that depends on
+        the network. False where the map is multiplied by the class-specific map of a layer.
         """
         return self.class_free or (bool(RELU_INPUTS & set(self.needs)) and not self.needs_layer)
 
     @property
     def needs_layer(self) -> bool:
-        """Whether it maps a layer; otherwise the picture itself."""
+        """Whether the method maps a layer; otherwise it maps the network input."""
         return bool(LAYER_INPUTS & set(self.needs))
 
     @property
     def fuses_layers(self) -> bool:
-        """Whether it makes one map of several layers; combinators do (methods/combined.py)."""
+        """Whether the method fuses several layers into one map; only combinators do (`combinators/base.py`)."""
         return False
 
     @property
@@ -140,10 +144,13 @@ class Method:
         return textwrap.dedent(inspect.getdoc(self.function) or "")
 
     def with_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return every option of the method: `options`, checked, and the defaults of the others.
+        """Return all options of the method: `options`, checked, and the defaults of the others.
+
+        Args:
+            options: Values by name.
 
         Raises:
-            MethodError: For an option that the method does not have, or a value that it may not have.
+            MethodError: An option does not exist, or its value is invalid.
         """
         return {**self.options, **check_all(self.name, options_of(self.function), options)}
 
@@ -161,11 +168,18 @@ def method(
 ) -> Callable[[Callable[..., Map]], Method]:
     """Register the decorated function as a method under its own name.
 
-    paper       where it stands, with the equation
-    deviation   where ours differs from the paper's, and why; "none" where it does not
-    relu        whether the paper's map is the positive part of what the function returns
-    at          "picture" for a method that asks for a layer, but returns maps of the picture's size
-    display     how the map becomes colours: COARSE, or FINE for maps of single pixels
+    Args:
+        paper: Paper with its equation.
+        deviation: Difference from the paper, and the reason; "none" without one.
+        relu: Whether the paper's map is the positive part of what the function returns.
+        map_size: "picture" for a method with inputs of a layer that returns maps of the network input's size.
+        display: How the map is converted to colours: `LAYER_DISPLAY`, or `PIXEL_DISPLAY` for maps of single pixels.
+
+    Returns:
+        The decorator, which returns the `Method`.
+
+    Raises:
+        MethodError: The name is registered already, or an input is unknown.
     """
 
     def register(function: Callable[..., Map]) -> Method:
@@ -184,12 +198,16 @@ def method(
 
 
 def methods() -> dict[str, Method]:
-    """All methods by name, in the order in which they are listed."""
+    """Return all methods by name, in the order of registration."""
     return dict(_methods)
 
 
 def find(name: str | Method) -> Method:
-    """The method of that name (`grad-cam` and `GradCAM` are understood); `MethodError` offers the nearest."""
+    """Return the method with a name; `grad-cam` and `GradCAM` are accepted spellings of `grad_cam`.
+
+    Raises:
+        MethodError: There is no such method; the message suggests similar names.
+    """
     if isinstance(name, Method):
         return name
     if not isinstance(name, str):

@@ -1,4 +1,4 @@
-"""Relevance-CAM: a channel weighs as much relevance as reaches it, rather than gradient."""
+"""Relevance-CAM: each channel is weighted by its mean relevance (LRP) instead of its gradient."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from camlucida.options import NotNegative, OneOf
 from camlucida.types import Features, Map, Relevance
 
 Rule: TypeAlias = Annotated[str, OneOf(("composite", "epsilon", "gamma", "z_plus"))]
-"""A rule of propagation, by name."""
+"""Name of a propagation rule."""
 
 
 @method(
@@ -30,15 +30,15 @@ def relevance_cam(
     gamma: NotNegative = 0.25,
     contrast: bool = True,
 ) -> Map:
-    """Each channel weighted by the mean relevance that reaches it: made for early layers, where gradients are noisy.
+    """Weight each channel by its mean LRP relevance: for early layers, where gradients are noisy.
 
-    activations      (b, c, h, w)    what the layer gave out
-    layer_relevance  rule -> shares  of the activations in the score, and what was handed back in all
-    rule             of propagation: "z_plus" (the paper's), "epsilon", "gamma" or "composite", as in `lrp`
-    epsilon          keeps shares finite where an outcome is near 0, in units of the layers' outputs
-    gamma            how much more counts what spoke for the outcome, for "gamma"
-    contrast         whether the classes not asked for begin with as much negative relevance, shared evenly among them
-    returns          (b, h, w)       signed; the paper shows the positive part
+    activations      (b, c, h, w)                  activations of the layer
+    layer_relevance  rule -> (b, c, h, w), (b,)    relevance of the activations, and the total relevance at the output
+    rule             propagation rule: "z_plus" (the paper's), "epsilon", "gamma" or "composite", as of `lrp`
+    epsilon          stabiliser of the denominator, in units of the layers' outputs
+    gamma            extra weight of positive contributions, for "gamma"
+    contrast         whether the other classes start with the same total relevance, negative and in equal parts
+    returns          (b, h, w)                     signed; the paper shows its positive part
     """
     relevance, _ = layer_relevance(rule, epsilon=epsilon, gamma=gamma, contrast=contrast)
     return torch.einsum("bc,bchw->bhw", relevance.mean((2, 3)), activations)

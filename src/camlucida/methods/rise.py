@@ -1,5 +1,3 @@
-"""RISE: where the picture is seen when the score is high."""
-
 from __future__ import annotations
 
 from typing import Annotated
@@ -31,18 +29,18 @@ def rise(
     centred: bool = True,
     seed: Seed = 0,
 ) -> Map:
-    """How much higher the score is while a pixel is seen: the mean over random soft masks. For any network.
+    """Average random soft masks weighted by the score of the masked input (RISE); for any network.
 
-    inputs   (b, c, H, W)        the pictures
-    score_inputs  variants -> scores  of other pictures
-    report     name, (b,) -> None  "standard_error" of the map, over its masks; "noise", that as a share of its spread
-    n        how many masks (the paper: 4000 to 8000); the error falls with its square root
-    cells    of a mask, across and down, before it is made smooth and as large as the picture
-    p        the chance that a cell is seen: the expected coverage, which the sum is divided by
-    infill   what stands where nothing is seen: "mean" (0, as the authors) or "blur"
-    centred  whether 0 means "no difference"; else the map is the mean score while the pixel is seen
-    seed     of the masks, which are the same for every picture and target
-    returns  (b, H, W)           signed, in units of the score
+    inputs        (b, c, H, W)        network inputs
+    score_inputs  variants -> (n, b)  scores of other network inputs
+    report        name, (b,) -> None  reports "standard_error" of the map, and "noise": error / std of the map
+    n             number of masks (the paper: 4000 to 8000); the error decreases with its square root
+    cells         cells of a mask per side, before it is upsampled to the size of the input
+    p             probability that a cell is visible: the expected coverage, by which the sum is divided
+    infill        what replaces masked pixels: "mean" (0, as the authors) or "blur"
+    centred       whether 0 means "no difference"; else the map is the mean score while the pixel is visible
+    seed          seed of the masks, which are the same for every image and target
+    returns       (b, H, W)           signed, in units of the score
     """
     masks, hidden = rise_masks((inputs.shape[-2], inputs.shape[-1]), n, cells, p, seed), infill_image(inputs, infill)
     key = ("rise", n, cells, p, infill, seed)
@@ -52,8 +50,7 @@ def rise(
     scores = scores - scores.mean(0) if centred else scores
     total, squares = torch.zeros(2, len(inputs), *inputs.shape[-2:], dtype=torch.float64, device=inputs.device)
     for indices in torch.split(torch.arange(n), 64):
-        # Centred scores add up to 0: p may be taken off, which leaves the sum and makes its terms' scatter its error.
-        visible = masks(indices).to(scores) - (p if centred else 0)
+        visible = masks(indices).to(scores) - (p if centred else 0)  # centred scores sum to 0: less variance
         total += torch.einsum("nb,nhw->bhw", scores[indices], visible)
         squares += torch.einsum("nb,nhw->bhw", scores[indices].square(), visible.square())
     map_: Map = total / (n * p)

@@ -1,4 +1,4 @@
-"""Score-CAM: a channel weighs what the network says when it sees the picture through that channel."""
+"""Score-CAM: each channel is weighted by the score of the input masked with that channel."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ def score_cam(
     softmax: bool = True,
     baseline: ScoreBaseline = "black",
 ) -> Map:
-    """Each channel weighted by the score of the picture seen through it: no gradients, one run a channel.
+    """Weight each channel by the score of the input masked with it: no gradients, one evaluation each.
 
-    Channels that are equal up to scale, or dead, share a run; the result is exact.
+    Channels that are proportional to each other, and dead channels, share one evaluation; the result is exact.
+    Called `ScoreCAM` in pytorch-grad-cam.
 
-    activations  (b, c, h, w)        what the layer gave out
-    inputs       (b, c, H, W)        the pictures
-    score_inputs      variants -> scores  of other pictures
-    softmax      whether the weights are a softmax over the channels (algorithm 1), else the scores themselves
-    baseline     what is taken off every score: "black", that of an input of zeros (the mean colour, where the network
-                 wants normalised pictures), or "none"; under a softmax it makes no difference
-    returns      (b, h, w)           signed; the paper shows the positive part
+    activations   (b, c, h, w)        activations of the layer
+    inputs        (b, c, H, W)        network inputs
+    score_inputs  variants -> (n, b)  scores of other network inputs
+    softmax       whether the weights are a softmax over the channels (algorithm 1), else the scores themselves
+    baseline      score that is subtracted: "black", the score of an input of zeros (the mean colour, if inputs are
+                  normalised), or "none"; makes no difference under a softmax
+    returns       (b, h, w)           signed; the paper shows its positive part
     """
     masks = channel_masks(activations, (inputs.shape[-2], inputs.shape[-1]))
     scores = score_inputs(lambda which: inputs * masks(which)[:, :, None], masks.n_masks, shared="score_cam").double()

@@ -1,4 +1,4 @@
-"""ShapleyCAM: Grad-CAM with a second-order correction, from the Shapley value of a channel."""
+"""ShapleyCAM: Grad-CAM with a second-order correction, derived from the Shapley value of a channel."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from camlucida.types import Features, Hvp, Map
     relu=True,
 )
 def shapley_cam(activations: Features, gradients: Features, hvp: Hvp) -> Map:
-    """Grad-CAM with weights corrected for how the gradient itself bends: half way to an activation of 0.
+    """Weight each channel by its mean gradient minus half the Hessian-vector product with the activations.
 
-    activations  (b, c, h, w)            what the layer gave out
-    gradients    (b, c, h, w)            d score / d activations
-    hvp    direction -> H d        the second derivative of the score along a direction
-    returns      (b, h, w)               signed; the paper shows the positive part
+    Called `ShapleyCAM` in pytorch-grad-cam.
+
+    activations  (b, c, h, w)                  activations of the layer
+    gradients    (b, c, h, w)                  d score / d activations
+    hvp          (b, c, h, w) -> (b, c, h, w)  Hessian-vector product of the score with a direction
+    returns      (b, h, w)                     signed; the paper shows its positive part
     """
     weights = (gradients - 0.5 * hvp(activations)).mean((2, 3))
     return torch.einsum("bc,bchw->bhw", weights, activations)

@@ -1,4 +1,4 @@
-"""SmoothGrad: the mean gradient over noisy copies of the picture."""
+"""SmoothGrad: the mean gradient over noisy copies of the input."""
 
 from __future__ import annotations
 
@@ -27,16 +27,18 @@ def smooth_grad(
     reduce: Join = "sum",
     seed: Seed = 0,
 ) -> Map:
-    """The gradient with its noise averaged out: the mean over noisy copies of the picture.
+    """Average the gradient over noisy copies of the input, which reduces its noise.
 
-    inputs   (b, c, H, W)        the pictures
-    input_gradients   variants -> chunks  gradients of the score at other pictures
-    n        how many copies
-    noise    sigma, as a share of each picture's range (the paper: 0.1 to 0.2)
-    squared  the mean of the squared gradients instead (SmoothGrad-Squared): never below 0
-    reduce     how colours become one number: sum (signed), max, norm, sum_abs (none below 0)
-    seed     of the noise, which is the same for every picture of a batch
-    returns  (b, H, W)           signed if `reduce` is sum and `squared` is not set, else at least 0
+    Called `NoiseTunnel` over `Saliency` in Captum, where n is `nt_samples` and noise `stdevs`.
+
+    inputs           (b, c, H, W)        network inputs
+    input_gradients  variants -> chunks  gradients of the score at other network inputs
+    n                number of copies
+    noise            standard deviation, as a fraction of each input's range (the paper: 0.1 to 0.2)
+    squared          whether the mean is of the squared gradients (SmoothGrad-Squared): non-negative
+    reduce           reduction over the colour channels: sum (signed), max, norm or sum_abs (non-negative)
+    seed             seed of the noise, which is the same for every image of a batch
+    returns          (b, H, W)           signed if `reduce` is sum and `squared` is False, else non-negative
     """
     total = torch.zeros_like(inputs, dtype=torch.float64)
     for _, _, gradients in input_gradients(noisy(inputs, n, noise, seed), n):

@@ -1,4 +1,4 @@
-"""Smooth Grad-CAM++: Grad-CAM++ with its derivatives averaged over noisy copies of the picture."""
+"""Smooth Grad-CAM++: Grad-CAM++ with its derivatives averaged over noisy copies of the input."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def smooth_grad_cam_plusplus(
     printed: bool = False,
     seed: Seed = 0,
 ) -> Map:
-    """Grad-CAM++ with less noise: its derivatives are means over noisy copies of the picture.
+    """Compute Grad-CAM++ from derivatives averaged over noisy copies of the input.
 
-    activations  (b, c, h, w)             what the layer gave out on the picture itself
-    inputs       (b, c, H, W)             the pictures
-    layer_at         pictures -> activations, gradients   the layer on other pictures
-    progress     done, total -> None      after every copy
-    n            how many copies
-    noise        sigma, as a share of each picture's range
-    printed      whether alpha's numerator is D1, as the paper prints it, instead of D2
-    seed         of the noise, which is the same for every picture of a batch
-    returns      (b, h, w)                signed; the paper shows the positive part
+    activations  (b, c, h, w)             activations of the layer on the unmodified inputs
+    inputs       (b, c, H, W)             network inputs
+    layer_at     (b, c, H, W) -> activations, gradients  of the layer, both (b, c, h, w), at other network inputs
+    progress     done, total -> None      called after every copy
+    n            number of copies
+    noise        standard deviation, as a fraction of each input's range
+    printed      whether alpha's numerator is D1, as printed in the paper, instead of D2
+    seed         seed of the noise, which is the same for every image of a batch
+    returns      (b, h, w)                signed; the paper shows its positive part
     """
     copies = noisy(inputs, n, noise, seed)
     first, second, third = torch.zeros(3, *activations.shape, dtype=torch.float64, device=activations.device)

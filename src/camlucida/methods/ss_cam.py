@@ -1,4 +1,4 @@
-"""SS-CAM: Score-CAM with noise on the masks, averaged out."""
+"""SS-CAM: Score-CAM with the scores averaged over noisy masks."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def ss_cam(
     baseline: ScoreBaseline = "black",
     seed: Seed = 0,
 ) -> Map:
-    """Score-CAM with every mask under noise, n times: steadier weights for n times the runs.
+    """Weight each channel by its Score-CAM score, averaged over n noisy copies of its mask.
 
-    activations  (b, c, h, w)        what the layer gave out
-    inputs       (b, c, H, W)        the pictures
-    score_inputs      variants -> scores  of other pictures
-    n            how many times every channel is run (the paper: 35)
-    noise        sigma, in units of the mask, which goes from 0 to 1 (the paper: 2)
-    softmax      whether the weights are a softmax over the channels, else the mean scores themselves
-    baseline     what is taken off every score: "black", that of an input of zeros, or "none"
-    seed         of the noise, which is the same for every picture and channel
-    returns      (b, h, w)           signed; the paper shows the positive part
+    activations   (b, c, h, w)        activations of the layer
+    inputs        (b, c, H, W)        network inputs
+    score_inputs  variants -> (n, b)  scores of other network inputs
+    n             evaluations per channel (the paper: 35)
+    noise         standard deviation, in units of the mask, whose range is [0, 1] (the paper: 2)
+    softmax       whether the weights are a softmax over the channels, else the mean scores themselves
+    baseline      score that is subtracted: "black", the score of an input of zeros, or "none"
+    seed          seed of the noise, which is the same for every image and channel
+    returns       (b, h, w)           signed; the paper shows its positive part
     """
     size = (inputs.shape[-2], inputs.shape[-1])
     noise_samples = noise * torch.randn((n, 1, *size), generator=generator(seed))

@@ -1,4 +1,4 @@
-"""VarGrad: how much the gradient varies over noisy copies of the picture."""
+"""VarGrad: the variance of the gradient over noisy copies of the input."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def var_grad(
     reduce: Join = "max",
     seed: Seed = 0,
 ) -> Map:
-    """Where the gradient is unsteady: its variance over noisy copies of the picture.
+    """Compute the variance of the gradient over noisy copies of the input.
 
-    inputs   (b, c, H, W)        the pictures
-    input_gradients   variants -> chunks  gradients of the score at other pictures
-    n        how many copies, at least 2
-    noise    sigma, as a share of each picture's range
-    reduce     how colours become one number: max, norm, sum, sum_abs
-    seed     of the noise, which is the same for every picture of a batch
-    returns  (b, H, W)           at least 0
+    inputs           (b, c, H, W)        network inputs
+    input_gradients  variants -> chunks  gradients of the score at other network inputs
+    n                number of copies, at least 2
+    noise            standard deviation, as a fraction of each input's range
+    reduce           reduction over the colour channels: max, norm, sum or sum_abs
+    seed             seed of the noise, which is the same for every image of a batch
+    returns          (b, H, W)           non-negative
     """
     mean, squared_deviations = (torch.zeros_like(inputs, dtype=torch.float64) for _ in range(2))
     for indices, _, gradients in input_gradients(noisy(inputs, n, noise, seed), n):
-        # Welford's update: the difference of mean square and squared mean would lose all digits of a small variance.
+        # Welford's update: the mean square minus the squared mean would lose all digits of a small variance.
         for i, gradient in zip(indices.tolist(), gradients.double(), strict=True):
             step = gradient - mean
             mean += step / (i + 1)

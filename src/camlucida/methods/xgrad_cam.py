@@ -1,4 +1,4 @@
-"""XGrad-CAM: gradients averaged with the activations as weights, so that the map adds up to the score."""
+"""XGrad-CAM: gradients averaged with the activations as weights, so that the map sums to the score."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from camlucida.methods.registry import method
 from camlucida.types import Features, Map
 
 CANCELLATION_TOLERANCE = 1e-6
-"""A channel whose sum is this small a part of its absolute sum has no mean place."""
+"""A channel whose sum is at most this fraction of its absolute sum counts as cancelled."""
 
 
 @method(
@@ -15,11 +15,13 @@ CANCELLATION_TOLERANCE = 1e-6
     relu=True,
 )
 def xgrad_cam(activations: Features, gradients: Features) -> Map:
-    """Each channel weighted by its gradient where it is active: on ReLU networks the map adds up to the score.
+    """Weight each channel by its activation-weighted mean gradient; sums to the score on ReLU networks.
 
-    activations  (b, c, h, w)  what the layer gave out
+    Called `XGradCAM` in pytorch-grad-cam.
+
+    activations  (b, c, h, w)  activations of the layer
     gradients    (b, c, h, w)  d score / d activations
-    returns      (b, h, w)     signed; the paper shows the positive part
+    returns      (b, h, w)     signed; the paper shows its positive part
     """
     total = activations.sum((2, 3), keepdim=True)
     cancels = total.abs() <= CANCELLATION_TOLERANCE * activations.abs().sum((2, 3), keepdim=True)

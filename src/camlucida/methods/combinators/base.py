@@ -1,15 +1,15 @@
-"""Methods made of methods: what takes any method and gives another, without knowing which.
+"""Combinators: functions that take any method and return another.
 
-Five kinds, told apart by what their function takes:
-    part    a map (b, h, w)                         one of its parts, as positive or absolute
-    layer   maps and what their layer gave out      each map changed by it
-    fusion  the maps of several layers              one map, on the finest of their grids
-    views   the pictures (b, c, H, W)               other views of them, and how a map comes back from each; the
-                                                    answer is the mean over the views
-    rivals  a map, and those of `n` other classes   one map, of what tells the class from them
+The kinds of combinators, by the arguments of their function:
+    part               a map (b, h, w); returns a part of it, such as its positive values
+    layer              maps and the activations of their layer; returns the modified maps
+    fusion             the maps of several layers; returns one map, on the finest of their grids
+    views              the network inputs (b, c, H, W); returns transformed inputs, each with the function that maps a
+                       saliency map back. The result is the mean over the views (test-time augmentation)
+    competing_classes  a map, and the maps of `n` other classes; returns their difference
 
-The first three need only the run that is made anyway; views run the network again, and rivals once more. What is
-combined is data, a `Combined`; `camlucida.attribution.executor` carries it out.
+The first three need no further run of the network; views run it once per view, competing classes once more. A combined
+method is a value, `Combined`, which `camlucida.attribution.executor` evaluates.
 """
 
 from __future__ import annotations
@@ -29,12 +29,17 @@ from camlucida.types import Display
 
 CombinatorKind: TypeAlias = Literal["part", "layer", "fusion", "views", "competing_classes"]
 MapToImage: TypeAlias = Callable[[Tensor, tuple[int, int]], Tensor]
-"""A map (b, h, w) of a view, and a size, in; the map (b, *size) of the picture out, NaN where the view saw nothing."""
+"""Map a saliency map (b, h, w) of a view to (b, *size) on the unmodified input, NaN outside the view."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """So many views of the pictures, each made when it is its turn: the pictures as seen, and the way back."""
+    """Transformed network inputs, computed one at a time, each with the function that maps saliency maps back.
+
+    Attributes:
+        n: Number of views.
+        view: Returns the transformed inputs `(b, c, H, W)` and their `MapToImage` for an index.
+    """
 
     n: int
     view: Callable[[int], tuple[Tensor, MapToImage]]
@@ -48,7 +53,16 @@ class Views:
 
 @dataclass(frozen=True)
 class Combinator:
-    """One entry of the table: a function, what kind it is of, its options with their defaults, and where it stands."""
+    """An entry of the table of combinators.
+
+    Attributes:
+        name: Name of the combinator.
+        kind: Kind of the combinator, which determines the arguments of its function.
+        function: The decorated function.
+        options: Default values of the options, by name.
+        paper: Paper with its equation; "none" without one.
+        deviation: Difference from the paper, and the reason; "none" without one.
+    """
 
     name: str
     kind: CombinatorKind
@@ -59,7 +73,7 @@ class Combinator:
 
     @property
     def summary(self) -> str:
-        """In plain words: the first line of its docstring."""
+        """Summary of the combinator: the first line of its docstring."""
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
     @property
@@ -68,13 +82,18 @@ class Combinator:
         return inspect.getdoc(self.function) or ""
 
     def __call__(self, inner: Method | Combined, **options: Any) -> Combined:
+        """Return the combinator applied to a method.
+
+        Raises:
+            MethodError: An option is invalid, or the combinator does not fit the method.
+        """
         options = check_all(self.name, options_of(self.function), options)
         if (reason := self._incompatibility(inner)) is not None:
             raise MethodError(reason)
         return Combined(self, inner, options)
 
     def _incompatibility(self, inner: Method | Combined) -> str | None:
-        """Why it makes no sense round that method; None where it does."""
+        """Return the reason why the combinator cannot be applied to a method, or None."""
         if self.kind == "fusion" and not inner.needs_layer:
             return f"{self.name} fuses layers, and {inner.name} maps the picture itself."
         if self.kind == "fusion" and inner.fuses_layers:
@@ -92,9 +111,12 @@ class Combinator:
 
 @dataclass(frozen=True)
 class Combined:
-    """A combinator with the method it is put on: to callers, one more method.
+    """A combinator applied to a method; callers use it like a method.
 
-    given   the options that are not left at their defaults
+    Attributes:
+        combinator: The combinator.
+        inner: The method it is applied to.
+        given_options: Options passed to the combinator; the others have their defaults.
     """
 
     combinator: Combinator
@@ -103,17 +125,17 @@ class Combined:
 
     @property
     def name(self) -> str:
-        """As it can be asked for again: "smooth(positive(hires_cam), n=4)"."""
+        """Expression that `find` parses back: "smooth(positive(hires_cam), n=4)"."""
         return f"{self.combinator.name}({', '.join([self.inner.name, *(f'{k}={v!r}' for k, v in self.given_options.items())])})"
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
-        """The combinator's own options."""
+        """All options of the combinator itself."""
         return {**self.combinator.options, **self.given_options}
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """Every option of the whole expression, for the record: "smooth.n", "smooth.ablation_cam.infill"."""
+        """All options of the expression, as recorded: "smooth.n", "smooth.ablation_cam.infill"."""
         prefix, inner = self.combinator.name, self.inner
         inner_options = inner.options if isinstance(inner, Combined) else _prefixed_options(inner)
         return {f"{prefix}.{k}": v for k, v in {**self.settings, **inner_options}.items()}
@@ -136,7 +158,7 @@ class Combined:
 
     @property
     def relu(self) -> bool:
-        """Means over views and smoothed maps are still signed where their method is; others are what is to be shown."""
+        """Whether a ReLU is still to be applied: views and layer combinators keep the sign of their method's maps."""
         return self.combinator.kind in ("views", "layer") and self.inner.relu
 
     @property
@@ -145,7 +167,7 @@ class Combined:
 
     @property
     def display(self) -> Display:
-        """A part has one sign, a comparison two; whatever else is combined is shown as its method is."""
+        """Display of the method, with one sign for a part and two signs for a comparison of classes."""
         one_sign, two_signs = self.combinator.kind == "part", self.combinator.kind == "competing_classes"
         return replace(self.inner.display, signed=two_signs or (self.inner.display.signed and not one_sign))
 
@@ -159,11 +181,11 @@ class Combined:
 
     @property
     def fuses_layers(self) -> bool:
-        """Whether it makes one map of several layers."""
+        """Whether the expression fuses several layers into one map."""
         return self.combinator.kind == "fusion" or self.inner.fuses_layers
 
     def with_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """All its options; others cannot be put over them from outside, where it is open whose they are."""
+        """Return all options; raise `MethodError` for options beside the expression, whose owner is ambiguous."""
         if options:
             raise MethodError(
                 f"options of {self.name} are written into it, as in smooth(ablation_cam(infill=0.5), n=4); "
@@ -182,7 +204,16 @@ _combinators: dict[str, Combinator] = {}
 def combinator(
     kind: CombinatorKind, *, paper: str = "none", deviation: str = "none"
 ) -> Callable[[Callable[..., Any]], Combinator]:
-    """Put the decorated function into the table under its own name; its keyword-only parameters are the options."""
+    """Register the decorated function as a combinator under its own name.
+
+    Args:
+        kind: Kind of the combinator, which determines the arguments of its function.
+        paper: Paper with its equation.
+        deviation: Difference from the paper, and the reason.
+
+    Returns:
+        The decorator, which returns the `Combinator`. The keyword-only parameters of the function are its options.
+    """
 
     def register(function: Callable[..., Any]) -> Combinator:
         parameters = inspect.signature(function).parameters.values()
@@ -195,5 +226,5 @@ def combinator(
 
 
 def combinators() -> dict[str, Combinator]:
-    """All combinators by name, in the order in which they are listed."""
+    """Return all combinators by name, in the order of registration."""
     return dict(_combinators)

@@ -1,4 +1,4 @@
-"""The combinators. They take any method: `refine(find("layer_cam"))`, by name `"smooth(positive(hires_cam), n=4)"`."""
+"""The built-in combinators, for any method: `refine(find("layer_cam"))` or `"smooth(positive(hires_cam), n=4)"`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from camlucida.methods.common.perturbations import noisy
 from camlucida.options import Between, Count, NotNegative, Positive, Seed
 
 MIN_CROP_FRACTION = 0.5
-"""Crops of less than half a side, in four corners, would leave a gap between them."""
+"""Minimum side of a crop, as a fraction: smaller crops in the four corners would leave a gap between them."""
 
 
 @combinator("fusion", paper="RefineCAM, arXiv 2605.14641, 2026: the product over the layers of maps scaled to [0, 1]")
 def refine(maps: Sequence[Tensor]) -> Tensor:
-    """The product over layers: fine where early layers are fine, and only where late ones agree."""
+    """Multiply the maps of several layers: the detail of early layers, where the late layers agree."""
     return reduce(torch.mul, _to_common_grid(maps))
 
 
@@ -31,37 +31,41 @@ def refine(maps: Sequence[Tensor]) -> Tensor:
     deviation="tanh, with the paper's gamma=2, only where asked for, and then for all layers alike",
 )
 def fuse_max(maps: Sequence[Tensor], *, gamma: NotNegative = 0.0) -> Tensor:
-    """The largest over layers, place by place: whatever any layer saw.
+    """Take the element-wise maximum of the maps of several layers.
 
-    gamma   more than 0 lifts weak places: tanh(gamma M / max M) in place of M / max M
+    Args:
+        maps: Maps `(b, h, w)`, one per layer.
+        gamma: Above 0, weak values are raised: tanh(gamma M / max M) instead of M / max M.
     """
     return reduce(torch.maximum, _to_common_grid(maps, gamma))
 
 
 @combinator("fusion", paper="Gildenblat et al., pytorch-grad-cam: the mean over the layers of scaled maps")
 def fuse_mean(maps: Sequence[Tensor], *, gamma: NotNegative = 0.0) -> Tensor:
-    """The mean over layers.
+    """Take the mean of the maps of several layers.
 
-    gamma   more than 0 lifts weak places: tanh(gamma M / max M) in place of M / max M
+    Args:
+        maps: Maps `(b, h, w)`, one per layer.
+        gamma: Above 0, weak values are raised: tanh(gamma M / max M) instead of M / max M.
     """
     return torch.stack(_to_common_grid(maps, gamma)).mean(0)
 
 
 @combinator("part")
 def positive(map_: Tensor) -> Tensor:
-    """What speaks for the target: the part of the signed map above zero."""
+    """Keep the positive evidence for the target: the part of the signed map above zero."""
     return map_.relu()
 
 
 @combinator("part")
 def negative(map_: Tensor) -> Tensor:
-    """What speaks against the target: the part of the signed map below zero, turned round."""
+    """Keep the negative evidence against the target: the part of the signed map below zero, negated."""
     return (-map_).relu()
 
 
 @combinator("part")
 def absolute(map_: Tensor) -> Tensor:
-    """What matters at all, for or against: the signed map without its sign."""
+    """Take the absolute value of the signed map: positive and negative evidence alike."""
     return map_.abs()
 
 
@@ -72,10 +76,13 @@ def absolute(map_: Tensor) -> Tensor:
     " weighted sums of channels have, and centres them: no projection of the map. Here any map is projected, U U^T m",
 )
 def eigen_smooth(maps: Sequence[Tensor], activations: Tensor, *, components: Count = 3) -> list[Tensor]:
-    """The part of the map that follows the layer's main patterns over the picture: single stray places fall away.
+    """Project the map on the main spatial components of the layer, which removes isolated values.
 
-    components  how many patterns, the strongest first. With 1 every map is Eigen-CAM's, whatever was asked for, but
-                for its sign and strength; with as many as there are places nothing changes
+    Args:
+        maps: Maps `(b, h, w)` at the layer.
+        activations: Activations of the layer `(b, c, h, w)`.
+        components: Number of principal components, the strongest first. With 1, every map is Eigen-CAM's except for
+            sign and scale, whatever the target; with as many as there are positions, the map is unchanged.
     """
     patterns = _patterns(activations.double(), components)
     projected = (patterns @ (patterns.mT @ map_.double().flatten(1)[..., None]) for map_ in maps)
@@ -87,14 +94,17 @@ def eigen_smooth(maps: Sequence[Tensor], activations: Tensor, *, components: Cou
     paper="Zhang et al., CVPR 2025 (Finer-CAM) compare scores inside Grad-CAM; of whole maps here: M_c - 1/n sum_d M_d",
 )
 def contrast(map_: Tensor, competing_classes: Sequence[Tensor], *, n: Count = 3, scaled: bool = False) -> Tensor:
-    """What tells the class from others: its signed map less the mean of those of the best-scored other classes.
+    """Subtract the mean map of the best-scored other classes from the map of the class.
 
-    Where maps are linear in the score, as those of grad_cam and hires_cam are, it is the map of the score less the
-    others' mean score.
+    For methods that are linear in the score, such as grad_cam and hires_cam, the result is the map of the score minus
+    the mean score of the other classes.
 
-    n       how many other classes, at most all there are
-    scaled  whether each map is divided by its largest absolute value first: then a class with a low score counts as
-            much as one with a high score, and the map has no units
+    Args:
+        map_: Signed map `(b, h, w)` of the class.
+        competing_classes: Signed maps `(b, h, w)` of the other classes.
+        n: Number of other classes, at most all of them.
+        scaled: Whether each map is first divided by its largest absolute value. Classes with low and with high scores
+            then have the same weight, and the map has no units.
     """
     if scaled:
         map_, *competing_classes = (class_map / _max_abs(class_map) for class_map in (map_, *competing_classes))
@@ -103,9 +113,13 @@ def contrast(map_: Tensor, competing_classes: Sequence[Tensor], *, n: Count = 3,
 
 @combinator("views", paper="Smilkov et al., 2017 (SmoothGrad): the mean over noisy pictures")
 def smooth(inputs: Tensor, *, n: Count = 8, noise: NotNegative = 0.1, seed: Seed = 0) -> Views:
-    """The mean over noisy pictures: what hangs on single pixels averages out. Runs the network n times.
+    """Average over noisy copies of the input, which reduces noise of single pixels; n runs of the network.
 
-    noise   its standard deviation, as a share of each picture's range
+    Args:
+        inputs: Network inputs `(b, c, H, W)`.
+        n: Number of copies.
+        noise: Standard deviation of the noise, as a fraction of each input's range.
+        seed: Seed of the noise.
     """
     images = noisy(inputs, n, noise, seed)
     return Views(n, lambda i: (images(torch.tensor([i]))[0] if noise else inputs, resize_map))
@@ -113,16 +127,18 @@ def smooth(inputs: Tensor, *, n: Count = 8, noise: NotNegative = 0.1, seed: Seed
 
 @combinator("views", paper="Gildenblat et al., pytorch-grad-cam (aug_smooth), flips only")
 def flips(inputs: Tensor) -> Views:
-    """The mean over the picture and its mirror image. Runs the network once more."""
+    """Average over the input and its mirror image; one more run of the network."""
     views = [(inputs, resize_map), (inputs.flip(-1), lambda found, size: resize_map(found, size).flip(-1))]
     return Views(len(views), views.__getitem__)
 
 
 @combinator("views", paper="Jalwana et al., CVPR 2021 (CAMERAS) takes means over sizes; of whole maps here")
 def scales(inputs: Tensor, *, factors: tuple[Positive, ...] = (0.75, 1.0, 1.5)) -> Views:
-    """The mean over the picture at several sizes: finer from larger ones. For networks that take any size.
+    """Average over the input at several sizes, for networks that accept any size.
 
-    factors   of the input's side
+    Args:
+        inputs: Network inputs `(b, c, H, W)`.
+        factors: Sizes as multiples of the input's side; larger ones yield finer maps.
     """
     height, width = inputs.shape[-2:]
     sizes = [(round(f * height), round(f * width)) for f in factors]
@@ -131,9 +147,11 @@ def scales(inputs: Tensor, *, factors: tuple[Positive, ...] = (0.75, 1.0, 1.5)) 
 
 @combinator("views")
 def crops(inputs: Tensor, *, share: Annotated[float, Between(MIN_CROP_FRACTION, 1)] = 0.75) -> Views:
-    """The mean over the picture, its four corners and its middle, each looked at closely. Runs it 5 times more.
+    """Average over the input and crops of its four corners and its centre; five more runs of the network.
 
-    share   of the picture's side that a crop has
+    Args:
+        inputs: Network inputs `(b, c, H, W)`.
+        share: Side of a crop, as a fraction of the input's side, in [0.5, 1].
     """
     margin = 1 - share
     corners = [None, (0.0, 0.0), (margin, 0.0), (0.0, margin), (margin, margin), (margin / 2, margin / 2)]
@@ -141,7 +159,7 @@ def crops(inputs: Tensor, *, share: Annotated[float, Between(MIN_CROP_FRACTION, 
 
 
 def resize_map(map_: Tensor, size: tuple[int, int]) -> Tensor:
-    """A map (b, h, w) at another size, bilinear; in its own precision."""
+    """Resize a map `(b, h, w)` bilinearly; the precision is kept."""
     return map_ if map_.shape[1:] == size else _resize(map_[:, None], size)[:, 0]
 
 
@@ -153,21 +171,21 @@ def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _at_least_float32(images: Tensor) -> Tensor:
-    """At least float32: not every machine interpolates halves."""
+    """Convert half precision to float32: not every device interpolates halves."""
     return images.float() if images.dtype in (torch.float16, torch.bfloat16) else images
 
 
 def _max_abs(maps: Tensor) -> Tensor:
-    """The largest absolute value of each map (b, 1, 1); 1 where all is 0."""
+    """Return the largest absolute value of each map `(b, 1, 1)`; 1 for a map of zeros."""
     maximum = maps.abs().amax((1, 2), keepdim=True)
     return maximum.where(maximum > 0, 1)
 
 
 def _patterns(activations: Tensor, components: int) -> Tensor:
-    """The first left singular vectors (b, h w, components) of activations (b, c, h, w), 0 where there are no more."""
+    """Return the first left singular vectors `(b, h * w, components)` of activations `(b, c, h, w)`, zero-padded."""
     positions = activations.flatten(2).mT
     few_channels = positions.shape[2] <= positions.shape[1]
-    # From the smaller of the two Gram matrices: the full SVD of 2048 channels costs seconds.
+    # Use the smaller of the two Gram matrices: a full SVD of 2048 channels takes seconds.
     values, vectors = torch.linalg.eigh(positions.mT @ positions if few_channels else positions @ positions.mT)
     values, vectors = values.flip(-1)[:, None, :components], vectors.flip(-1)[:, :, :components]
     is_nonzero = values > max(positions.shape) * torch.finfo(values.dtype).eps * values[..., :1]
@@ -177,7 +195,7 @@ def _patterns(activations: Tensor, components: int) -> Tensor:
 
 
 def _to_common_grid(maps: Sequence[Tensor], gamma: float = 0.0) -> list[Tensor]:
-    """The positive parts, each divided by its maximum, on the finest grid of them."""
+    """Return the positive parts, each divided by its maximum, on the finest grid among the maps."""
     finest = max((found.shape[1:] for found in maps), key=lambda size: size[0] * size[1])
     scaled_maps = [max_scale(map_) for map_ in maps]
     return [resize_map(m if gamma == 0 else (gamma * m).tanh(), (finest[0], finest[1])) for m in scaled_maps]
@@ -191,7 +209,7 @@ def _crop(inputs: Tensor, corner: tuple[float, float] | None, share: float) -> T
 
 
 def _uncrop(corner: tuple[float, float] | None, share: float) -> MapToImage:
-    """How a crop's map comes back to its place in the picture."""
+    """Return the function that maps the map of a crop back to its position in the input."""
     if corner is None:
         return resize_map
 
@@ -204,12 +222,12 @@ def _uncrop(corner: tuple[float, float] | None, share: float) -> MapToImage:
 
 
 def _centres(n: int, like: Tensor) -> Tensor:
-    """Of so many cells, as shares of the whole."""
+    """Return the centres `(n,)` of n cells, as fractions of the whole."""
     return (torch.arange(n, device=like.device, dtype=_at_least_float32(like).dtype) + 0.5) / n
 
 
 def _sample(images: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Images (b, c, h, w) at places y (H,) by x (W,), as shares of height and width."""
+    """Sample images `(b, c, h, w)` at positions y `(H,)` by x `(W,)`, given as fractions of height and width."""
     grid = torch.stack([(2 * x - 1).expand(len(y), -1), (2 * y - 1)[:, None].expand(-1, len(x))], dim=-1)
     grid = grid.expand(len(images), -1, -1, -1)
     samples = F.grid_sample(

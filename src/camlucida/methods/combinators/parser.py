@@ -1,8 +1,8 @@
-"""Methods by what is written: a name, a name with options, or combinators round it.
+"""Parse the text of a method: a name, a name with options, or combinators applied to it.
 
     grad_cam        ablation_cam(infill=0.5)        smooth(positive(hires_cam), n=4)
 
-Read as a Python expression, never run as one: calls, names and plain values are all that is understood.
+The text is parsed as a Python expression and never executed; only calls, names and plain values are accepted.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from camlucida.methods.combinators.base import Combined, combinators
 from camlucida.methods.registry import Method
 
 MAX_EXPRESSION_CHARS = 500
-"""Letters of an expression."""
+"""Maximum length of an expression."""
 
 
 def find(name: str | Method | Combined) -> Method | Combined:
-    """The method of that name (`grad-cam` and `GradCAM` are understood) or expression.
+    """Return the method for a name or an expression; `grad-cam` and `GradCAM` are accepted spellings of `grad_cam`.
 
-    Raises `MethodError`, which offers the nearest.
+    Args:
+        name: Name or expression; a method or combined method is returned as it is.
+
+    Raises:
+        MethodError: The text is not a method; the message suggests similar names.
     """
     if isinstance(name, Combined):
         return name
@@ -64,7 +68,7 @@ def _evaluate(node: ast.expr, text: str) -> Method | Combined:
 
 
 def _with_options(name: str, node: ast.Call, options: dict[str, Any]) -> Method:
-    """A plain method in brackets' company: ablation_cam(infill=0.5)."""
+    """Return a plain method with options: ablation_cam(infill=0.5)."""
     try:
         method = registry.find(name)
     except MethodError:

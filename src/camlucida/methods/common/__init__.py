@@ -1,1 +1,1 @@
-"""What several methods are made of: noisy variants, masks, fills, superpixels, coalitions, joined colours."""
+"""Building blocks of several methods: perturbations, masks, infill, superpixels, coalitions, channel reduction."""

@@ -1,4 +1,4 @@
-"""Smooth masks of a wanted area, for extremal perturbations."""
+"""Smooth masks of a given area, for extremal perturbations."""
 
 from __future__ import annotations
 
@@ -12,27 +12,33 @@ from torch import Tensor
 from camlucida.maps import upsample
 
 N_CELLS = 32
-"""Parameters along the shorter side: one every 7 pixels of 224, as in the authors' code."""
+"""Number of parameters along the shorter side: one every 7 pixels of 224, as in the authors' code."""
 SIGMA_FRACTION = 21 / 224
-"""Of the kernel, sigma as a share of the shorter side: theirs."""
+"""Sigma of the kernel, as a fraction of the shorter side; the authors' value."""
 INVERSE_TEMPERATURE = 20.0
-"""1 / T of the smooth maximum: theirs."""
+"""1 / T of the smooth maximum; the authors' value."""
 AREA_WEIGHT, AREA_WEIGHT_GROWTH = 300.0, 16.0
-"""The weight of the area at the beginning, and how often that at the end: their 300 * 1.0035^t, t < 800."""
+"""Weight of the area at the first step, and the factor by which it grows until the last: 300 * 1.0035^t, t < 800."""
 EQUAL_TOLERANCE = 1e-9
-"""Mask values less apart than this are equal: even masks come out of the upsampling with rounding in them."""
+"""Mask values that differ by less count as equal, because upsampling a constant mask leaves rounding errors."""
 
 
 def parameter_grid(size: tuple[int, int]) -> tuple[int, int]:
-    """How many parameters there are down and across a picture of `size` pixels."""
+    """Return the number of parameters `(rows, columns)` for an input of `size` (height, width) pixels."""
     pixels = min(size) / min(N_CELLS, *size)
     return max(1, round(size[0] / pixels)), max(1, round(size[1] / pixels))
 
 
 def smooth_mask(size: tuple[int, int]) -> Callable[[Tensor], Tensor]:
-    """Parameters (b, *grid_of(size)) in 0..1 in, masks (b, *size) out: smax_v k(u - v) p_v, the smooth max-convolution.
+    """Return the function from parameters to masks: smax_v k(u - v) p_v, the smooth max-convolution.
 
-    smax f = sum f exp(f / T) / sum exp(f / T); k is 1 up to half of sigma, and falls off like a Gaussian from there.
+    smax f = sum f exp(f / T) / sum exp(f / T). k is 1 within half a sigma, and decreases like a Gaussian beyond it.
+
+    Args:
+        size: (height, width) of the masks.
+
+    Returns:
+        A function from parameters `(b, *parameter_grid(size))` in [0, 1] to masks `(b, *size)`, differentiable.
     """
     rows, columns = parameter_grid(size)
     sigma = SIGMA_FRACTION * min(rows, columns)
@@ -42,7 +48,7 @@ def smooth_mask(size: tuple[int, int]) -> Callable[[Tensor], Tensor]:
     kernel = (-2 * (distance - 0.5).clamp_min(0).square()).exp().view(1, -1, 1)
 
     def mask(parameters: Tensor) -> Tensor:
-        # Beyond the border its own value goes on: a row of zeros there would favour corners, which have fewer rivals.
+        # Replicate the border: zero padding would favour corners, which would have fewer competing neighbours.
         padded = F.pad(parameters[:, None], (radius,) * 4, mode="replicate")
         neighbours = F.unfold(padded, 2 * radius + 1) * kernel.to(parameters)
         maxima = (neighbours * (INVERSE_TEMPERATURE * neighbours).softmax(1)).sum(1).view(-1, rows, columns)
@@ -52,12 +58,19 @@ def smooth_mask(size: tuple[int, int]) -> Callable[[Tensor], Tensor]:
 
 
 def area_gradient(mask: Tensor, area: float, fraction_done: float) -> Tensor:
-    """The gradient at masks (b, H, W) of -lambda mean (vecsort(m) - r)^2: r is 0, and 1 for the largest `area` of it.
+    """Return the gradient of the area term -lambda mean (vecsort(m) - r)^2 at masks.
 
-    done    the share of the steps that are done: lambda grows with it
+    r is 0, and 1 for the largest `area` of the pixels: every pixel is driven to 1 if it is among the largest, else to
+    0. Equal pixels get the mean target of their ranks, so that the arbitrary order of a sort does not determine the
+    location.
 
-    Every pixel is drawn to 1 if it is among the largest, else to 0. Equal pixels share what there is: in which order
-    a sort or a rounding happens to leave them must not say where the patch is.
+    Args:
+        mask: Masks `(b, H, W)`.
+        area: Target area, as a fraction of the mask.
+        fraction_done: Fraction of the steps that are done; lambda grows with it.
+
+    Returns:
+        The gradient `(b, H, W)`.
     """
     values = mask.detach().flatten(1)
     pixels = values.shape[1]

@@ -1,4 +1,4 @@
-"""From what tokens take from tokens to a map of the picture."""
+"""Convert relevance between tokens to a saliency map of the network input."""
 
 from __future__ import annotations
 
@@ -10,13 +10,21 @@ from camlucida.types import Attention, Map
 
 
 def identity_attention(attention: Attention) -> Tensor:
-    """(t, t): every token as it is before the first block."""
+    """Return the identity `(t, t)`: the relevance of the tokens to themselves before the first block."""
     tokens = attention.weights[0].shape[-1]
     return torch.eye(tokens).to(attention.weights[0])
 
 
 def to_image_map(relevance: Tensor, attention: Attention) -> Map:
-    """What the tokens that are read have of each patch, (b, t, t) over the picture: (b, H, W)."""
+    """Convert token relevance to a map of the network input.
+
+    Args:
+        relevance: Relevance `(b, t, t)` of each token (column) for each token (row).
+        attention: The attention, with the contributions of the tokens to the output.
+
+    Returns:
+        The relevance of the patches for the output, upsampled to `(b, H, W)`.
+    """
     rows = torch.einsum("t,bts->bs", attention.token_contributions, relevance)
     n_patches = attention.grid[0] * attention.grid[1]
     patches = rows[:, attention.prefix : attention.prefix + n_patches]

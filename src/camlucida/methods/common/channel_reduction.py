@@ -1,4 +1,4 @@
-"""How the colour channels of a pixel map become one number a pixel: the option `join` of every pixel method."""
+"""Reduction of the colour channels of a pixel map: the option `reduce` of every pixel method."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sum": lambda found: found.sum(-3),
     "sum_abs": lambda found: found.abs().sum(-3),
 }
-"""The largest absolute value (Simonyan), the Euclidean length, the signed sum, the sum of absolute values."""
+"""The largest absolute value (Simonyan), the Euclidean norm, the signed sum, the sum of absolute values."""
 
 Join: TypeAlias = Annotated[str, OneOf(REDUCTIONS)]
-"""How several colours become one number."""
+"""Name of a reduction over the colour channels."""
 
 
 def reduce_channels(channels: Tensor, reduce: str) -> Tensor:
-    """(..., c, H, W) as (..., H, W)."""
+    """Reduce channels `(..., c, H, W)` to `(..., H, W)`."""
     return REDUCTIONS[reduce](channels)

@@ -1,4 +1,4 @@
-"""Coalitions of superpixels: which are shown and which hidden, and what each adds to the score."""
+"""Coalitions of segments: which segments are shown, and the contribution of each to the score (LIME, KernelSHAP)."""
 
 from __future__ import annotations
 
@@ -14,20 +14,39 @@ from camlucida.seeds import generator
 
 
 def show_segments(inputs: Tensor, labels: Tensor, patterns: Tensor, infill: str) -> Callable[[Tensor], Tensor]:
-    """Pattern numbers (n,) in, pictures (n, b, c, H, W) out that show the segments `patterns` (all, s) has on."""
+    """Return the function from pattern indices to network inputs in which only some segments are shown.
+
+    Args:
+        inputs: Network inputs `(b, c, H, W)`.
+        labels: Segment of each pixel `(b, H, W)`.
+        patterns: Which segments each pattern shows `(n_patterns, n_segments)`.
+        infill: What replaces hidden segments, as of `infill_image`.
+
+    Returns:
+        A function from pattern indices `(n,)` to inputs `(n, b, c, H, W)`.
+    """
     hidden, visible = infill_image(inputs, infill), patterns.to(inputs.device, torch.bool)
     return lambda which: torch.where(visible[which.to(visible.device)][:, labels][:, :, None], inputs, hidden)
 
 
 def segments_to_map(values: Tensor, labels: Tensor) -> Tensor:
-    """Values of segments (b, s) on their pixels: (b, H, W)."""
+    """Assign values of segments `(b, s)` to their pixels: `(b, H, W)`."""
     return values.to(labels.device).gather(1, labels.flatten(1)).view(labels.shape)
 
 
 def ridge(patterns: Tensor, weights: Tensor, scores: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
-    """Weighted ridge regression of scores (n, b) on patterns (n, s), intercept free: slopes (b, s), weighted R² (b,).
+    """Fit a weighted ridge regression of scores on patterns, with an unpenalised intercept.
 
-    Solved as least squares of a longer system, which also stands patterns that do not tell segments apart.
+    It is solved as least squares of an augmented system, which also handles patterns that do not separate segments.
+
+    Args:
+        patterns: `(n, s)`.
+        weights: Weights of the samples `(n,)`.
+        scores: `(n, b)`.
+        penalty: Penalty of the squared coefficients, relative to the sum over samples.
+
+    Returns:
+        The coefficients `(b, s)` and the weighted R² `(b,)`.
     """
     penalty = penalty / float(weights.sum())
     weights = (weights / weights.sum())[:, None]
@@ -40,10 +59,19 @@ def ridge(patterns: Tensor, weights: Tensor, scores: Tensor, penalty: float) -> 
 
 
 def shapley_coalitions(n_segments: int, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
-    """Patterns (at most n, count): all on, all off, then others; and the Shapley kernel's weights of those others.
+    """Sample coalitions by the Shapley kernel, pi = (M - 1) / (C(M, |z|) |z| (M - |z|)).
 
-    All coalitions where n is enough for them. Else sizes and members are drawn as the kernel weighs them, each
-    coalition followed by its complement; then the weights are None, for they are all alike.
+    All coalitions are returned where n suffices. Otherwise they are sampled by the kernel, each followed by its
+    complement.
+
+    Args:
+        n_segments: Number of segments, M.
+        n: Maximum number of coalitions.
+        seed: Seed of the samples.
+
+    Returns:
+        Patterns `(at most n, n_segments)`: all segments shown, all hidden, then others; and the kernel weights of those
+        others, or None where they were sampled and are all equal.
     """
     extremes = torch.tensor([[True] * n_segments, [False] * n_segments])
     if 2**n_segments <= n:
@@ -62,20 +90,27 @@ def shapley_coalitions(n_segments: int, n: int, seed: int) -> tuple[Tensor, Tens
 
 
 def shapley_values(patterns: Tensor, kernel: Tensor | None, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Shapley values (b, s) by least squares on scores (n, b), adding up exactly; their standard errors (b, s).
+    """Estimate Shapley values by least squares, under the condition that they add up exactly.
 
-    The errors are of the draw, from how the residuals of pairs scatter; 0 where all coalitions were run.
+    Args:
+        patterns: Coalitions `(n, s)`, as `shapley_coalitions` returns them.
+        kernel: Weights of the coalitions, or None for sampled ones.
+        scores: Scores of the coalitions `(n, b)`.
+
+    Returns:
+        The values `(b, s)` and their standard errors `(b, s)` from the sampling, estimated from the residuals of pairs
+        of complements; 0 where all coalitions were run.
     """
     full_score, empty_score, coalitions = scores[0], scores[1], patterns[2:].to(scores)
     n_segments = patterns.shape[1]
     weights = (torch.ones(len(coalitions)) / max(1, len(coalitions)) if kernel is None else kernel).to(scores)[:, None]
-    # The condition that all values add up is the last row: [A 1; 1' 0] [values; multiplier] = [Z'Wy; whole - none].
+    # The last row is the condition that the values add up: [A 1; 1' 0] [values; multiplier] = [Z'Wy; full - empty].
     system = torch.ones(n_segments + 1, n_segments + 1).to(scores)
     system[:n_segments, :n_segments], system[n_segments, n_segments] = coalitions.T @ (weights * coalitions), 0
     rhs = torch.cat([coalitions.T @ (weights * (scores[2:] - empty_score)), (full_score - empty_score)[None]])
     inverse = torch.linalg.pinv(system, hermitian=True)
     values = (inverse @ rhs)[:n_segments]
-    values = values + (full_score - empty_score - values.sum(0)) / n_segments  # what rounding leaves
+    values = values + (full_score - empty_score - values.sum(0)) / n_segments  # remove the rounding error
     if kernel is not None:
         return values.T, torch.zeros_like(values.T)
     residuals = (scores[2:] - empty_score - coalitions @ values)[:, None] * coalitions[:, :, None]  # (n, s, b)

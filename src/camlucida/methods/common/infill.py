@@ -1,4 +1,4 @@
-"""What stands where a part of a picture is hidden."""
+"""Infill: what replaces the hidden part of a network input (called baseline or substrate elsewhere)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,22 @@ from camlucida.options import OneOf
 
 INFILLS = ("mean", "blur")
 Infill: TypeAlias = Annotated[str, OneOf(INFILLS)]
-"""What hides a part of an image."""
+"""Name of the infill of hidden pixels."""
 
 
 def infill_image(inputs: Tensor, infill: str) -> Tensor:
-    """Pictures (b, c, H, W) that show nothing: "mean" is the mean colour (0, after normalisation), "blur" a blur."""
+    """Return network inputs without content.
+
+    Args:
+        inputs: Network inputs `(b, c, H, W)`.
+        infill: "mean" for the mean colour (0, after normalisation), "blur" for the blurred inputs.
+
+    Returns:
+        Infill `(b, c, H, W)`.
+
+    Raises:
+        MethodError: The infill is unknown.
+    """
     if infill == "mean":
         return torch.zeros_like(inputs)
     if infill == "blur":

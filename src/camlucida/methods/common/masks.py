@@ -1,4 +1,4 @@
-"""What is hidden of a picture: windows, and random soft masks as the authors of RISE make them."""
+"""Masks of the network input: sliding windows, and the random soft masks of RISE."""
 
 from __future__ import annotations
 
@@ -12,22 +12,36 @@ from camlucida.seeds import generator
 
 
 def to_pixels(value: float, side: int) -> int:
-    """A length as pixels, at most `side`: below 1 a share of it, else pixels already."""
+    """Convert a length to pixels, at most `side`: a value below 1 is a fraction of `side`, others are pixels."""
     return min(side, max(1, round(value * side if value < 1 else value)))
 
 
 def window_starts(length: int, side: int, step: int) -> Tensor:
-    """Where windows of `side` pixels begin along `length` pixels, the last one flush with the end."""
+    """Return the starts of windows of `side` pixels along `length` pixels; the last window is flush with the end.
+
+    Raises:
+        MethodError: The step is larger than a window, which would leave gaps.
+    """
     if step > side:
         raise MethodError(f"a stride of {step} pixels leaves gaps between windows of {side}. Choose a smaller stride.")
     return torch.tensor([*range(0, length - side, step), length - side])
 
 
 def rise_masks(size: tuple[int, int], n: int, cells: int, p: float, seed: int) -> Callable[[Tensor], Tensor]:
-    """Mask numbers (m,) in, masks (m, H, W) in 0..1 out; only the cells and shifts of all `n` are kept. float64.
+    """Sample the random masks of RISE (Petsiuk et al., BMVC 2018, section 3.2).
 
-    A grid of cells x cells zeros and ones is made (cells + 1) cells large, bilinearly, and a picture of `size`
-    (height, width) is cut out at a random place of the first cell. Each pixel is seen with the mean p.
+    A grid of cells x cells zeros and ones is upsampled bilinearly to (cells + 1) x (cells + 1) cells, from which a mask
+    is cropped at a random offset within the first cell. The expected value of every pixel is p.
+
+    Args:
+        size: (height, width) of the masks.
+        n: Number of masks.
+        cells: Cells of a mask per side.
+        p: Probability that a cell is 1.
+        seed: Seed of the cells and offsets.
+
+    Returns:
+        A function from mask indices `(m,)` to masks `(m, H, W)` in [0, 1], float64. Only cells and offsets are stored.
     """
     rng = generator(seed)
     grid = (torch.rand(n, cells, cells, generator=rng) < p).double()
@@ -45,9 +59,10 @@ def rise_masks(size: tuple[int, int], n: int, cells: int, p: float, seed: int) -
 
 
 def _interpolation_weights(shift: Tensor, side: int, cells: int, pixels: int) -> Tensor:
-    """Weights (m, side, cells) of the cells at each pixel: linear, half-pixel centres, mirrored at the outer cells.
+    """Return the weights `(m, side, cells)` of the cells at each pixel: linear, half-pixel centres, reflected border.
 
-    Not `tensors.upsample`: the authors' resize (skimage, mode "reflect") mirrors where that one holds on.
+    Unlike `maps.upsample`, which replicates the border, this reflects it, as the authors' resize does (skimage,
+    "reflect").
     """
     position = (shift[:, None] + torch.arange(side) + 0.5).double() * cells / ((cells + 1) * pixels) - 0.5
     last = cells - 1

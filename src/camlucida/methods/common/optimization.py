@@ -1,4 +1,4 @@
-"""Gradient ascent on what makes a mask, with the gradient of the score at the masked picture given from outside."""
+"""Gradient ascent on the parameters of a mask, given the gradient of the score at the masked input."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from camlucida.types import Gradients
 
 
 class MaskOptimizer:
-    """Adam, upwards, on the parameters (b, ...) of one mask an image; images do not touch each other.
+    """Adam, maximising, on the parameters `(b, ...)` of one mask per image; images are independent.
 
-    at   the parameters: compute the mask from them with grad mode on
+    Attributes:
+        at: The parameters; compute the mask from them with grad mode enabled.
     """
 
     def __init__(self, start: Tensor, rate: float) -> None:
@@ -19,12 +20,17 @@ class MaskOptimizer:
         self._adam = torch.optim.Adam([self.at], lr=rate, maximize=True)
 
     def step(self, mask: Tensor, gradient: Tensor) -> None:
-        """One step: `slope` is the gradient of what shall rise at `mask`, same shape, made from `at`."""
+        """Take one step of Adam.
+
+        Args:
+            mask: The mask, computed from `at` with grad mode enabled.
+            gradient: Gradient of the objective at `mask`, same shape.
+        """
         (self.at.grad,) = torch.autograd.grad(mask, self.at, gradient.to(mask))
         self._adam.step()
 
 
 def score_and_gradient(input_gradients: Gradients, images: Tensor) -> tuple[Tensor, Tensor]:
-    """The scores (b,) of pictures (b, c, H, W), and their gradients (b, c, H, W)."""
+    """Return the scores `(b,)` of network inputs `(b, c, H, W)`, and their gradients `(b, c, H, W)`."""
     ((_, (score,), (gradient,)),) = input_gradients(lambda which: images.expand(len(which), *images.shape), 1)
     return score, gradient

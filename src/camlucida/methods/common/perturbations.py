@@ -1,4 +1,4 @@
-"""Variants of the pictures that several methods run the network on: variant numbers (n,) in, (n, b, c, H, W) out."""
+"""Variants of the network inputs that several methods share: functions from variant indices (n,) to (n, b, c, H, W)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ from camlucida.seeds import generator
 
 
 def the_image(inputs: Tensor) -> Callable[[Tensor], Tensor]:
-    """The pictures themselves, as often as asked for."""
+    """Return variants that all equal the inputs."""
     return lambda which: inputs.expand(len(which), *inputs.shape)
 
 
 def noisy(inputs: Tensor, n: int, noise: float, seed: int) -> Callable[[Tensor], Tensor]:
-    """The pictures under Gaussian noise; every picture of the batch under the same noise, whatever the chunks.
+    """Return variants with Gaussian noise, which is the same for every image and independent of the chunks.
 
-    noise    standard deviation, as a share of each picture's range (its maximum less its minimum)
+    Args:
+        inputs: Network inputs `(b, c, H, W)`.
+        n: Number of variants.
+        noise: Standard deviation, as a fraction of each input's range (its maximum minus its minimum).
+        seed: Seed of the noise.
     """
     noise_samples = torch.randn((n, *inputs.shape[1:]), generator=generator(seed))
     sigma = noise * (inputs.amax((1, 2, 3), keepdim=True) - inputs.amin((1, 2, 3), keepdim=True))
@@ -32,17 +36,21 @@ BASELINES: dict[str, Callable[[Tensor, int], Tensor]] = {
     "mean": lambda inputs, seed: torch.zeros_like(inputs),
     "noise": lambda inputs, seed: torch.randn(inputs.shape[1:], generator=generator(seed)).to(inputs).expand_as(inputs),
 }
-"""Pictures with nothing on them, in the units of the network's input: all 0, which is the mean colour; or N(0, 1)."""
+"""Reference inputs without content, in units of the network input: 0, which is the mean colour; or noise, N(0, 1)."""
 
 Baseline: TypeAlias = Annotated[str, OneOf(BASELINES)]
+"""Name of a reference input."""
 
 
 def baseline_images(inputs: Tensor, name: str, seed: int) -> Tensor:
-    """Pictures (b, c, H, W) with nothing on them, the same for every image."""
+    """Return reference inputs `(b, c, H, W)`, the same for every image of the batch."""
     return BASELINES[name](inputs, seed)
 
 
 def gauss_legendre(steps: int) -> tuple[Tensor, Tensor]:
-    """Nodes in (0, 1) and weights that add up to 1: exact for polynomials up to degree 2 * steps - 1. float64."""
+    """Return Gauss-Legendre nodes in (0, 1) and weights that sum to 1, both `(steps,)`, float64.
+
+    The quadrature is exact for polynomials of degree 2 * steps - 1 and lower.
+    """
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     return torch.from_numpy((nodes + 1) / 2), torch.from_numpy(weights / 2)

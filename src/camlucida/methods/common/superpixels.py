@@ -1,4 +1,4 @@
-"""Pictures cut into segments: an even grid, or superpixels (SLIC, Achanta et al., TPAMI 2012) that follow edges."""
+"""Segmentation of network inputs: a regular grid, or superpixels along edges (SLIC, Achanta et al., TPAMI 2012)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,28 @@ from camlucida.options import OneOf
 
 SUPERPIXEL_KINDS = ("slic", "grid")
 Superpixels: TypeAlias = Annotated[str, OneOf(SUPERPIXEL_KINDS)]
-"""How an image is cut into parts."""
+"""Name of a segmentation."""
 COMPACTNESS = 1.0
-"""How many units of normalised colour (about standard deviations) weigh as much as the distance of two centres: less
-and parts fray along soft edges, as seen on photographs; more, and they cross edges."""
+"""Weight of the distance between two centres in units of normalised colour (about standard deviations). With a lower
+weight, segments fray along soft edges, as seen on photographs; with a higher one they cross edges.
+"""
 N_ITERATIONS = 10
-"""As the paper: the error has settled by then."""
+"""Number of iterations, as in the paper: the error has converged by then."""
 
 
 def segment_images(inputs: Tensor, kind: str, n_segments: int) -> tuple[Tensor, int]:
-    """The segment of each pixel (b, H, W), numbered row by row from 0, and how many there are: about `segments`.
+    """Segment network inputs.
 
-    The count depends on the size alone, so that pictures of a batch can share what is random; a segment may be empty.
+    The number of segments depends on the size alone, so that the images of a batch share random patterns; a segment may
+    be empty.
+
+    Args:
+        inputs: Network inputs `(b, c, H, W)`.
+        kind: "slic" or "grid".
+        n_segments: Approximate number of segments.
+
+    Returns:
+        The segment of each pixel `(b, H, W)`, numbered row by row from 0, and the number of segments.
     """
     height, width = inputs.shape[-2:]
     rows = min(height, max(1, round((n_segments * height / width) ** 0.5)))
@@ -37,10 +47,10 @@ def segment_images(inputs: Tensor, kind: str, n_segments: int) -> tuple[Tensor, 
 
 
 def _slic(image: Tensor, cells: Tensor, rows: int, columns: int) -> Tensor:
-    """Segments (H, W) of a picture (c, H, W): k-means in colour and place, from the cells of a grid (H, W).
+    """Segment an image `(c, H, W)` by k-means in colour and position, starting from the cells of a grid `(H, W)`.
 
-    Each pixel chooses among the nine centres around its cell. On the CPU, where sums have one order. Small islands
-    are left as they are: the methods need segments, not connected ones.
+    Each pixel chooses among the nine centres around its cell. Runs on the CPU, where the order of summation is fixed.
+    Small disconnected regions are kept, since the methods do not need connected segments.
     """
     height, width = cells.shape
     spacing = (height * width / (rows * columns)) ** 0.5
