@@ -43,8 +43,8 @@ def average_drop(
     With p the probability on the unmodified input and o on the masked one: drop `max(0, p - o) / p`, increase `[o > p]`
     (Chattopadhay et al., 2018), gain `max(0, o - p) / (1 - p)` (Zhang et al., 2024).
 
-    A map that is close to 1 at all positions has no drop: never rank maps by this metric alone. The measure "Win" of the
-    Grad-CAM++ paper compares the average drop of two methods per image.
+    A map that is close to 1 at all positions has no drop: never rank maps by this metric alone. The measure "Win" of
+    the Grad-CAM++ paper compares the average drop of two methods per image.
 
     Args:
         relevance: `(H, W)` the map at input resolution. A constant map cannot be scored.

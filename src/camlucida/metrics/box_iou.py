@@ -25,7 +25,8 @@ def box_iou(shown: Tensor, boxes: Tensor, *, threshold: float = 0.15, region: Ru
             `camlucida.metrics.common.regions.Rule`.
 
     Returns:
-        The intersection over union, 0 to 1. A box that covers the whole image scores the object's fraction of the image.
+        The intersection over union, 0 to 1. A box that covers the whole image scores the object's fraction of the
+        image.
     """
     if not is_rankable(shown):
         return float("nan")

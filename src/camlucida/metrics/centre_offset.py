@@ -27,8 +27,8 @@ def centre_offset(shown: Tensor, region: Tensor) -> dict[str, float]:
 
     Returns:
         `centre_offset`, 0 to 1, as a fraction of the image diagonal; `centre_offset_x` and `centre_offset_y` in pixels,
-        positive to the right and down. Averaged over object positions that cover the image, x and y are 0 for a correctly
-        aligned map; a map that was upsampled with aligned corners is off by up to (stride - 1) / 2.
+        positive to the right and down. Averaged over object positions that cover the image, x and y are 0 for a
+        correctly aligned map; a map that was upsampled with aligned corners is off by up to (stride - 1) / 2.
     """
     weights = shown.double()
     total, area = weights.sum(), region.double().sum()

@@ -25,8 +25,8 @@ def class_discrimination(shown: Tensor, region: Tensor, competing_class: Tensor)
 
     Returns:
         `class_discrimination`: 1 if the mean on the target's object is higher, 0 if lower, 0.5 if equal. `class_share`:
-        the mean on the target's object divided by the sum of both means, 0 to 1. The chance level of both is 0.5. NaN if
-        the map is zero on both.
+        the mean on the target's object divided by the sum of both means, 0 to 1. The chance level of both is 0.5. NaN
+        if the map is zero on both.
     """
     object_only, others_only = region & ~competing_class, competing_class & ~region
     if not bool(object_only.any()) or not bool(others_only.any()):

@@ -103,7 +103,10 @@ def max_box_acc_reduction(overlaps: Sequence[float]) -> DatasetReduction:
 
 
 def image_curve(shown: Tensor, boxes: Tensor, *, all_regions: bool) -> Tensor:
-    """Compute the best IoU `(255,)` at thresholds 1/255, ... 255/255 of the maximum; boxes are right and bottom exclusive."""
+    """Compute the best IoU `(255,)` at thresholds 1/255, ... 255/255 of the maximum.
+
+    Boxes are right and bottom exclusive.
+    """
     saliency = (255 * shown.double() / shown.max().double()).floor().to(torch.uint8).cpu().numpy()
     curve = np.zeros(N_LEVELS)
     for level_components in components_by_level(saliency):

@@ -1,8 +1,8 @@
 """Noisy linear imputation of ROAD: a missing pixel is the weighted mean of its eight neighbours.
 
 Neighbours may be missing too, so that the missing pixels of an image form one sparse linear system. It is symmetric
-and positive definite, and solved exactly. Pixels are eliminated by nested dissection of the image (George, 1973), so that
-the order needs no search and is shared by all systems of one image size.
+and positive definite, and solved exactly. Pixels are eliminated by nested dissection of the image (George, 1973), so
+that the order needs no search and is shared by all systems of one image size.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from camlucida.metrics.common.infill import RemovePixels
 class Predict(Protocol):
     """Computes class scores of modified inputs.
 
-    Called with `variants`, a function from indices `(n,)` to inputs `(n, c, H, W)`, and the number of variants. Returns the
-    class scores `(n, k)` of all of them.
+    Called with `variants`, a function from indices `(n,)` to inputs `(n, c, H, W)`, and the number of variants. Returns
+    the class scores `(n, k)` of all of them.
     """
 
     def __call__(self, variants: Callable[[Tensor], Tensor], n: int) -> Tensor: ...

@@ -28,8 +28,8 @@ def is_rankable(relevance: Tensor) -> bool:
 def ranks(relevance: Tensor, random: torch.Generator) -> Tensor:
     """Return the rank of each value, 0 for the largest, as a long tensor of the same shape.
 
-    Equal values are ordered at random with the generator `random`; for a constant map these are all values. The ranking is
-    computed on the CPU, so that it does not depend on the device.
+    Equal values are ordered at random with the generator `random`; for a constant map these are all values. The ranking
+    is computed on the CPU, so that it does not depend on the device.
     """
     values = relevance.detach().cpu().double().flatten()
     if is_constant(values):

@@ -107,8 +107,8 @@ def iou(first: Tensor, second: Tensor) -> Tensor:
 def enclosed_area(inside: NDArray[np.bool_]) -> float:
     """Return the area that the outer contour of one component encloses, through the centres of its pixels.
 
-    Holes are filled. Each square between four neighbouring centres counts 1 if all four are inside, and one half if three
-    are.
+    Holes are filled. Each square between four neighbouring centres counts 1 if all four are inside, and one half if
+    three are.
     """
     outside = _label(np.pad(~inside, 1, constant_values=True), corners=False)
     filled = (outside != 1).astype(np.uint8)
@@ -137,9 +137,9 @@ class LevelComponents:
 def components_by_level(saliency: NDArray[np.uint8], *, corners: bool = True) -> Iterator[LevelComponents]:
     """Yield all connected components of {saliency > level} for every level from 0 to 254, in one or several groups.
 
-    All levels are processed at once. A component is a set of runs, which are adjacent pixels in a row; run i of a level is
-    joined to run j of the next row if they touch. A run begins at a pixel at all levels between its left neighbour and
-    itself, so the number of runs is the total rise of the map along its rows, which is small for smooth maps.
+    All levels are processed at once. A component is a set of runs, which are adjacent pixels in a row; run i of a level
+    is joined to run j of the next row if they touch. A run begins at a pixel at all levels between its left neighbour
+    and itself, so the number of runs is the total rise of the map along its rows, which is small for smooth maps.
 
     Args:
         saliency: `(height, width)` the map.
@@ -197,7 +197,7 @@ def _level_components(saliency: Ints, lowest: int, corners: bool) -> LevelCompon
 
 
 def _run_positions(steps: Ints, base: Ints, stride: int, page: int) -> Ints:
-    """Return the sorted positions where runs begin: one at (y, x) for each level by which the map rises there from `base`."""
+    """Return the sorted positions where runs begin: one per level by which the map rises at (y, x) from `base`."""
     y, x = np.nonzero(steps > 0)
     count = steps[y, x]
     levels = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count - base[y, x], count)

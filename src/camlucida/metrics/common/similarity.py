@@ -21,7 +21,8 @@ N_ORIENTATIONS = 9
 def ssim(first: Tensor, second: Tensor) -> Tensor:
     """Compute the mean structural similarity `(n,)` of maps `(n, h, w)`, each scaled to [0, 1].
 
-    Wang et al., TIP 2004, eq. 13, with a Gaussian window of 11 x 11 pixels, sigma 1.5, at positions where it fits entirely.
+    Wang et al., TIP 2004, eq. 13, with a Gaussian window of 11 x 11 pixels, sigma 1.5, at positions where it fits
+    entirely.
     """
     a, b = (_minmax_scale(x)[:, None] for x in (first, second))
     side = min(SSIM_WINDOW_PX, *first.shape[1:])
