@@ -16,7 +16,7 @@ from camlucida.metrics.registry import MetricOutput, metric, preset
 Scale = Literal["positive", "any", "none"]
 
 MAX_SIDE_FRACTION = 10 / 28
-"""Largest side of a square as a fraction of the shorter image side: the authors' squares have 1 to 10 of MNIST's 28 pixels."""
+"""Largest side of a square, as a fraction of the shorter image side: 10 of 28 pixels in the authors' MNIST code."""
 
 
 @metric(
@@ -88,7 +88,7 @@ def infidelity(
 
 
 def _squares(size: torch.Size, samples: int, random: torch.Generator) -> Tensor:
-    """Sample squares `(samples + 1, 4)`: top, left, bottom, right, the latter two exclusive; the first square is empty."""
+    """Sample squares `(samples + 1, 4)`: top, left, bottom, right (exclusive); the first square is empty."""
     shorter_side = min(size)
     uniform = torch.rand((samples, 3), generator=random, dtype=torch.float64)
     tenths = (uniform[:, 0] * 10).floor() + 1

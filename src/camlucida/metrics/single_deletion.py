@@ -43,7 +43,7 @@ def single_deletion(
         pixel_scale: `(c, 1, 1)` the range from black to white in units of the network input.
         black_level: `(c, 1, 1)` a black pixel in units of the network input.
         predict: Computes class scores of modified inputs.
-        random: Not used for the order; seeds the noise of the infill "road".
+        random: Generator for the noise of the infill "road".
         cells: Number of cells per side of the grid.
         infill: What replaces a removed cell: zeros, black, mean, gaussian, rise_blur, road.
 
