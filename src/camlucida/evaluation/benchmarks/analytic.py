@@ -49,7 +49,7 @@ class Additive(nn.Module):
         self.weight = nn.Parameter(weight)
 
     def cell_contributions(self, x: Tensor) -> Tensor:
-        """Compute the contribution of each cell to each class, `(b, classes, cells)`: the exact effect of setting it to 0."""
+        """Compute each cell's contribution to each class `(b, classes, cells)`: the exact effect of setting it to 0."""
         return self.weight * torch.tanh(4 * self.cells(x).mean(1).flatten(1))[:, None]
 
     def forward(self, x: Tensor) -> Tensor:

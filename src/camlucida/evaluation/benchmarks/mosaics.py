@@ -71,7 +71,7 @@ class Mosaics:
 
 @dataclass(frozen=True, eq=False)
 class CellMosaics:
-    """Mosaics for a disconnected model, with one item per cell; the target is an output that depends on this cell alone.
+    """Mosaics for a disconnected model, with one item per cell; the target output depends on this cell alone.
 
     Attributes:
         name: Name of the data set.
