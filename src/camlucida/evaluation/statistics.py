@@ -21,7 +21,7 @@ CONFIDENCE_LEVEL = 0.95
 SIGNIFICANCE_LEVEL = 0.05
 """A difference is significant if its corrected p-value is at most this."""
 ROUNDING_TOLERANCE = 1e-5
-"""Values that differ by less than this fraction of the largest value are ties: about the rounding of float32 networks."""
+"""Values that differ by less than this fraction of the largest one are ties: about the rounding error of float32."""
 MAX_NUMBERS = 4_000_000
 """Bootstrap counts held in memory at a time."""
 
@@ -113,7 +113,10 @@ def wilcoxon_p(differences: Floats) -> float:
 
 
 def bootstrap_p(difference: float, drawn: Floats) -> float:
-    """Compute the p-value of a difference from its bootstrap standard error, for values that are not means over images."""
+    """Compute the p-value of a difference from its bootstrap standard error.
+
+    Used for values that are not means over images.
+    """
     standard_error = float(np.std(drawn[np.isfinite(drawn)], ddof=1)) if np.isfinite(drawn).sum() > 1 else float("nan")
     if not np.isfinite(difference) or not np.isfinite(standard_error):
         return float("nan")
@@ -141,7 +144,10 @@ def pairwise_signs(numbers: Floats) -> NDArray[np.int8]:
 
 
 def kendall(numbers: Floats) -> Floats:
-    """Compute Kendall's tau-b (1945) between rows of `numbers` `(..., k, m)`: `(..., k, k)`; NaN if a row is all ties."""
+    """Compute Kendall's tau-b (1945) between rows of `numbers` `(..., k, m)`: `(..., k, k)`.
+
+    NaN if all values of a row are tied.
+    """
     signs = pairwise_signs(numbers).astype(np.float32)  # integers below 2**24 are exact in float32
     concordance = (signs @ signs.swapaxes(-1, -2)).astype(np.float64)
     n_untied = np.einsum("...aa->...a", concordance)

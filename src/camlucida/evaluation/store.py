@@ -41,7 +41,7 @@ COLUMNS = {
     "seconds": "float64",
     "error": "string",
 }
-"""Columns of a row. `valid` is false if the map could not be scored; `error` is the reason if there is no value at all."""
+"""Columns of a row. `valid` is false if the map could not be scored; `error` is the reason for a missing value."""
 
 SIMILARITY_METRICS = ("rank correlation of maps", "difference of maps")
 """Values of `metric` in rows that compare the map of `method` with that of the method named in `preset`."""

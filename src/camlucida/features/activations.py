@@ -35,7 +35,9 @@ ORDERS = ("contribution", "gradient", "activation", "channel")
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """The activations of a layer's channels on one image, with their contributions to a target. Displays itself in a notebook.
+    """The activations of a layer's channels on one image, with their contributions to a target.
+
+    Displays itself in a notebook.
 
     Attributes:
         maps: `(c, h, w)` the output of the layer.

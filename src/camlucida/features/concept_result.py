@@ -162,8 +162,8 @@ class Concepts:
         sentences = []
         if self.negative_fraction > 0:
             sentences.append(
-                f"{format_percent(self.negative_fraction)} of the activations' energy lies below zero and was left out: "
-                "concepts are made of what is above."
+                f"{format_percent(self.negative_fraction)} of the activations' energy lies below zero and was left "
+                "out: concepts are made of what is above."
             )
         if not self.converged:
             sentences.append(f"After {MAX_STEPS} steps the concepts were still changing.")
