@@ -19,7 +19,7 @@ ORACLE, INVERTED_ORACLE = "oracle", "inverted_oracle"
 WORSE_THAN_ORACLE = ("blurred_random", "uniform", "centre", "fake_cam", INVERTED_ORACLE)
 """Controls that must score worse than the oracle; not `random`, whose adversarial noise can mislead the network."""
 NOT_WORSE_THAN_INVERTED = ("uniform", "centre")
-"""Controls that must not score worse than the inverted oracle; equal scores are allowed, as many metrics have a floor."""
+"""Controls that must not score worse than the inverted oracle; equal scores are allowed (many metrics have a floor)."""
 REQUIRED_FRACTION = 0.95
 """Fraction of bootstrap resamples in which the order has to hold."""
 BOX_INPUTS = frozenset({"boxes", "boxes_seen"})

@@ -32,7 +32,7 @@ class ModelInput:
         target: The explained class.
         label: The true class as an output of the model; None if it is unknown.
         seed: Seed of all random numbers.
-        seen: Cached numbers.
+        seen: Numbers that a caller stores beside the input.
         also_correct: Further classes that the image shows.
     """
 
