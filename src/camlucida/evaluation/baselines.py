@@ -144,13 +144,20 @@ class OtherClass:
 
     @property
     def summary(self) -> str:
+        """What the map is."""
         return f"{self.base.name} for another class, drawn by lot"
 
     @property
     def relu(self) -> bool:
+        """Whether negative values are clipped, as for the method."""
         return self.base.relu
 
     def maps(self, model_input: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
+        """Compute the method's maps for a random other class per input.
+
+        Raises:
+            TargetError: If the model has a single output.
+        """
         n_classes = len(model_input.logits)
         if n_classes < 2:
             raise TargetError("the model has one output only: there is no other class.")
@@ -179,13 +186,16 @@ class RandomWeights:
 
     @property
     def summary(self) -> str:
+        """What the map is."""
         return f"{self.base.name} of a network with all weights drawn anew"
 
     @property
     def relu(self) -> bool:
+        """Whether negative values are clipped, as for the method."""
         return self.base.relu
 
     def maps(self, model_input: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
+        """Compute the method's maps of the re-initialised model."""
         return self.base.maps(
             replace(model_input, model=self._randomized_model(model_input.model, model_input.seed)), images, classes
         )

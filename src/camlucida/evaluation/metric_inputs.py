@@ -54,10 +54,12 @@ class MethodExplainer:
 
     @property
     def name(self) -> str:
+        """Name in tables."""
         return self.alias or self.request[0].name
 
     @property
     def relu(self) -> bool:
+        """Whether the method clips negative values."""
         return self.request[0].relu
 
     @property
@@ -68,6 +70,7 @@ class MethodExplainer:
         return self.layer
 
     def maps(self, model_input: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
+        """Compute raw maps `(n, h, w)` of inputs `(n, c, H, W)`, each for its class `(n,)`."""
         model = model_input.model
         result = attributions(
             model,

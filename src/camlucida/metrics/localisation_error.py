@@ -30,7 +30,7 @@ def localisation_error(
     region: Rule = "component",
     overlap: float = 0.5,
 ) -> dict[str, float]:
-    """Report whether the map's box misses the object: with known class, and with top-1 and top-5 prediction.
+    """Report whether the map's box misses the object, given the class or a top-1 or top-5 prediction.
 
     Requires the map of the true class (`target="label"`); the map of another class cannot be scored. A wrong prediction
     is an error regardless of the map.
@@ -47,8 +47,9 @@ def localisation_error(
         overlap: IoU with a true box from which a box counts as a hit.
 
     Returns:
-        0 (hit) or 1 (miss) for each; the mean over images is the error rate. There is no chance level: a box that
-        covers the whole image misses objects that cover less than `overlap` of it.
+        0 (hit) or 1 (miss) for each of `localisation_error_known`, `_top1` and `_top5`; the mean over images is the
+        error rate. There is no chance level: a box that covers the whole image misses objects that cover less than
+        `overlap` of it.
     """
     missed = float("nan")
     if is_rankable(shown) and target == label:

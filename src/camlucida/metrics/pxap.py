@@ -46,7 +46,8 @@ def pxap(shown: Tensor, region: Tensor) -> Score:
     Returns:
         0 to 1; the chance level is the fraction of the image that the object covers. The data set's value is computed
         from the mean of the histograms `(512,)` of all images: the number of object pixels, then of background pixels,
-        in each of 256 bins of the map's range. A map that cannot be ranked counts as 0 at all positions.
+        in each of 256 bins of the fraction of the map's maximum. A map that cannot be ranked counts as 0 at all
+        positions.
     """
     valid = is_rankable(shown)
     levels = (255 * shown.double() / shown.max().double()).floor().long() if valid else torch.zeros_like(region).long()

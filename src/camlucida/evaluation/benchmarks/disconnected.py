@@ -49,6 +49,7 @@ class CutLayer(nn.Module):
         self.n, self.apart = n, apart
 
     def forward(self, x: Tensor) -> Tensor:
+        """Run the layer, join its output across cells, and cut it into tiles again."""
         output = self.layer(x)
         return tiles(self.grid(join_tiles(output, self.n) if self.apart else output), self.n)
 
