@@ -16,7 +16,7 @@ from camlucida.metrics.registry import MetricOutput, metric
     outputs={"relevance_rank": MetricOutput("high"), "top_k_intersection": MetricOutput("high")},
 )
 def relevance_rank(shown: Tensor, region: Tensor, random: torch.Generator, *, k: int = 1000) -> dict[str, float]:
-    """Compute the fraction of the highest-ranked pixels on the object: the top |region|, and the top k.
+    """Compute the fraction of the highest pixels on the object, for as many as the object has, and for k.
 
     `RRA = |top_K and region| / |region|` with `K = |region|` (Arras et al., 2022); top-k intersection
     `|top_k and region| / k` (Theiner et al., 2022). Called `relevance_rank_accuracy` elsewhere.
