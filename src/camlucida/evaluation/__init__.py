@@ -1,4 +1,4 @@
-"""Metrics over a data set: streaming, resumable, with intervals and controls."""
+"""Evaluation of metrics over a data set: streaming, resumable, with confidence intervals and control maps."""
 
 from camlucida.evaluation.evaluate import evaluate
 from camlucida.evaluation.evaluation import Evaluation

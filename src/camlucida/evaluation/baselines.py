@@ -1,7 +1,7 @@
-"""Maps that know nothing, or everything: what a metric must be able to tell apart before it is believed.
+"""Control maps: uninformative baselines and ground-truth maps that a metric must be able to tell apart.
 
-Each control is an explainer like a method, so that every metric can judge it. Chance depends on the picture, the class
-and the seed: the same picture gets the same map in any batch, a changed one another.
+Each control is an explainer, like a method, so that every metric can score it. Random numbers depend on the image, the
+class and the seed: the same image gets the same map in any batch, and a modified image gets another one.
 """
 
 from __future__ import annotations
@@ -29,21 +29,24 @@ from camlucida.models.model import Model
 InformationSource: TypeAlias = Literal["nothing", "the picture", "the truth", "another question"]
 
 MapFunction: TypeAlias = Callable[[ModelInput, Tensor], Tensor]
-"""The picture as the model sees it and pictures (n, c, H, W) in, maps (n, H, W) out."""
+"""A function from the model's view of an image and inputs `(n, c, H, W)` to maps `(n, H, W)`."""
 
 BLUR_SIGMA_FRACTION = 1 / 12
-"""Of the blurred random map, as a share of the side: one standard deviation. As coarse as a network's last grid."""
+"""Standard deviation of the blur of `blurred_random` as a fraction of the side: as coarse as a typical last layer."""
 CENTRE_SIGMA_FRACTION = 1 / 4
-"""Of the Gaussian in the centre, as a share of each side: one standard deviation."""
+"""Standard deviation of the `centre` Gaussian as a fraction of each side."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """A map made without asking the model.
+    """A map that is computed without running the model.
 
-    name      in tables
-    summary   what it is
-    knows     what it is made from
+    Attributes:
+        name: Name in tables.
+        summary: What the map is.
+        knows: The information from which the map is computed.
+        make: Computes the maps.
+        relu: Whether negative values are clipped.
     """
 
     name: str
@@ -53,45 +56,50 @@ class Control:
     relu: bool = False
 
     def maps(self, model_input: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
+        """Return the maps `(n, H, W)` of inputs `(n, c, H, W)`; the classes are ignored."""
         return self.make(model_input, images)
 
 
 def oracle(model_input: ModelInput, images: Tensor) -> Tensor:
-    """1 on the object, 0 elsewhere. Raises `DataError` where it is not known where the object is."""
+    """Return a map that is 1 on the object and 0 elsewhere.
+
+    Raises:
+        DataError: If the item has neither mask nor boxes.
+    """
     if model_input.region_seen is None:
         raise DataError("it is not known where the object is: no mask and no boxes.")
     return model_input.region_seen.to(images).expand(len(images), -1, -1)
 
 
 def inverted_oracle(model_input: ModelInput, images: Tensor) -> Tensor:
-    """0 on the object, 1 elsewhere."""
+    """Return a map that is 0 on the object and 1 elsewhere."""
     return 1 - oracle(model_input, images)
 
 
 def random(model_input: ModelInput, images: Tensor) -> Tensor:
-    """Every pixel by itself, evenly between 0 and 1."""
+    """Return a map of independent uniform random values between 0 and 1."""
     maps = [torch.rand(image.shape[-2:], generator=_image_generator(model_input, image)) for image in images]
     return torch.stack(maps).to(images)
 
 
 def blurred_random(model_input: ModelInput, images: Tensor) -> Tensor:
-    """Smooth blobs, from 0 to 1."""
+    """Return a map of smooth random blobs between 0 and 1."""
     height, width = images.shape[-2:]
     sigmas = BLUR_SIGMA_FRACTION * height, BLUR_SIGMA_FRACTION * width
     radii = [max(1, min(math.ceil(3 * sigma), side - 1)) for sigma, side in zip(sigmas, (height, width), strict=True)]
-    # Beyond the edge comes the other side: with mirrored edges the highest blobs would mostly lie at the edge.
+    # The blur wraps around: with mirrored edges, the highest blobs would mostly lie at the edge.
     noise = gaussian_blur(random(model_input, images)[:, None], sigmas, (radii[0], radii[1]), "circular")[:, 0]
     low, high = noise.amin((1, 2), keepdim=True), noise.amax((1, 2), keepdim=True)
     return (noise - low) / (high - low).clamp_min(torch.finfo(noise.dtype).tiny)
 
 
 def uniform(model_input: ModelInput, images: Tensor) -> Tensor:
-    """The same everywhere."""
+    """Return a constant map of ones."""
     return torch.ones_like(images[:, 0])
 
 
 def centre(model_input: ModelInput, images: Tensor) -> Tensor:
-    """A Gaussian in the middle of what the network sees."""
+    """Return a Gaussian in the centre of the network input."""
     down, across = (
         torch.exp(-0.5 * ((torch.arange(n) + 0.5 - n / 2) / (CENTRE_SIGMA_FRACTION * n)) ** 2)
         for n in images.shape[-2:]
@@ -100,7 +108,7 @@ def centre(model_input: ModelInput, images: Tensor) -> Tensor:
 
 
 def sobel(model_input: ModelInput, images: Tensor) -> Tensor:
-    """How steep the picture's brightness is, by Sobel's filter."""
+    """Return the gradient magnitude of the image's brightness, by Sobel's filter."""
     grey = (images / model_input.pixel_scale.to(images)).mean(1, keepdim=True)
     kernel_x = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]).to(grey) / 8
     kernels = torch.stack([kernel_x, kernel_x.T])[:, None]
@@ -109,12 +117,12 @@ def sobel(model_input: ModelInput, images: Tensor) -> Tensor:
 
 
 def zero(model_input: ModelInput, images: Tensor) -> Tensor:
-    """Nothing anywhere."""
+    """Return a map of zeros."""
     return torch.zeros_like(images[:, 0])
 
 
 def fake_cam(model_input: ModelInput, images: Tensor) -> Tensor:
-    """Everything but the pixel in the upper left corner: Poppi et al., CVPR workshop 2021."""
+    """Return a map that is 1 at all positions except the top left pixel (Poppi et al., CVPR workshop 2021)."""
     maps = torch.ones_like(images[:, 0])
     maps[:, 0, 0] = 0
     return maps
@@ -122,9 +130,12 @@ def fake_cam(model_input: ModelInput, images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class OtherClass:
-    """A method's map for another class than the one that is asked for, drawn by lot. It cannot know the answer.
+    """A method's map for a random other class, which has no information about the explained one.
 
-    base   the method
+    Attributes:
+        base: The method.
+        name: Name in tables.
+        knows: The information from which the map is computed.
     """
 
     base: MethodExplainer
@@ -133,13 +144,20 @@ class OtherClass:
 
     @property
     def summary(self) -> str:
+        """What the map is."""
         return f"{self.base.name} for another class, drawn by lot"
 
     @property
     def relu(self) -> bool:
+        """Whether negative values are clipped, as for the method."""
         return self.base.relu
 
     def maps(self, model_input: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
+        """Compute the method's maps for a random other class per input.
+
+        Raises:
+            TargetError: If the model has a single output.
+        """
         n_classes = len(model_input.logits)
         if n_classes < 2:
             raise TargetError("the model has one output only: there is no other class.")
@@ -153,9 +171,12 @@ class OtherClass:
 
 @dataclass(frozen=True, eq=False)
 class RandomWeights:
-    """A method's map of the same architecture with all weights drawn anew. It knows the picture, and no class.
+    """A method's map of the same architecture with random weights. It depends on the image, but on no class.
 
-    base   the method
+    Attributes:
+        base: The method.
+        name: Name in tables.
+        knows: The information from which the map is computed.
     """
 
     base: MethodExplainer
@@ -165,19 +186,22 @@ class RandomWeights:
 
     @property
     def summary(self) -> str:
+        """What the map is."""
         return f"{self.base.name} of a network with all weights drawn anew"
 
     @property
     def relu(self) -> bool:
+        """Whether negative values are clipped, as for the method."""
         return self.base.relu
 
     def maps(self, model_input: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
+        """Compute the method's maps of the re-initialised model."""
         return self.base.maps(
             replace(model_input, model=self._randomized_model(model_input.model, model_input.seed)), images, classes
         )
 
     def _randomized_model(self, model: Model, seed: int) -> Model:
-        """Drawn once for all pictures of a run."""
+        """Return the re-initialised model, created once for all images of a run."""
         models = self._models.setdefault(model.network, {})
         if seed not in models:
             models[seed] = replace(model, network=randomize_weights(model.network, stages(model.network), seed=seed))
@@ -195,14 +219,15 @@ CONTROLS: tuple[Control, ...] = (
     Control("fake_cam", "everything but one pixel", "nothing", fake_cam),
     Control("inverted_oracle", "0 on the object, 1 elsewhere", "the truth", inverted_oracle),
 )
-"""Those that never ask the model."""
+"""The controls that never run the model."""
 
 
 def standard_controls(base: str = "grad_cam", layer: LayerSpec = None) -> tuple[Explainer, ...]:
-    """Those that every evaluation has beside the methods.
+    """Return the controls that every evaluation includes beside the methods.
 
-    base    the method that is asked about another class, and of a network with other weights
-    layer   its layer; the default one if not given
+    Args:
+        base: The method that is applied to another class, and to a network with random weights.
+        layer: Its layer; None for the default one.
     """
     method = find(base)
     explainer = MethodExplainer((method, method.with_options({})), layer)

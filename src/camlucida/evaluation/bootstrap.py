@@ -1,4 +1,4 @@
-"""The numbers of an evaluation in bootstrap draws of its images: the same draws for all methods and metrics."""
+"""Bootstrap values of an evaluation: all methods and metrics use the same resamples of images."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from camlucida.metrics import MetricOutput
 
 
 class Bootstrap:
-    """Draws of the images of one evaluation, and what has been computed from them so far.
+    """Resamples of the images of one evaluation, with cached values.
 
     Args:
-        cells: What was measured, by (metric, method).
-        values: Every metric, by its name in the tables.
+        cells: The measurements, by (metric, method).
+        values: The metric outputs, by their name in the tables.
     """
 
     def __init__(self, cells: Mapping[tuple[str, str], MetricColumn], values: Mapping[str, MetricOutput]) -> None:
@@ -28,11 +28,11 @@ class Bootstrap:
 
     @cached_property
     def images(self) -> NDArray[np.int64]:
-        """The numbers of the images with any measurement, in order: what is drawn."""
+        """The sorted indices of all images with any measurement, which are resampled."""
         return np.unique(np.concatenate([EMPTY_COLUMN.index, *(cells.index for cells in self._cells.values())]))
 
     def values(self, metric: str, method: str, draws: int, seed: int) -> Floats:
-        """Return the number of a method by a metric in every draw: `(draws,)`, NaN where nothing was measured."""
+        """Return the value of a metric for a method in every resample: `(draws,)`, NaN without measurements."""
         key = (metric, method, draws, seed)
         if key not in self._numbers and is_plain_mean(self._values[metric]) and (metric, method) in self._cells:
             self._draw_means(draws, seed)
@@ -42,7 +42,7 @@ class Bootstrap:
         return self._numbers[key]
 
     def column_values(self, column: MetricColumn, output: MetricOutput, draws: int, seed: int) -> Floats:
-        """Return the number of some cells in every draw of all images: `(draws,)`."""
+        """Return the value of a column in every resample of all images: `(draws,)`."""
         if not len(column.values):
             return np.full(draws, np.nan)
         columns = np.searchsorted(self.images, column.index)
@@ -50,7 +50,7 @@ class Bootstrap:
         return np.concatenate(parts)
 
     def _draw_means(self, draws: int, seed: int) -> None:
-        """Compute all plain means at once: one product of matrices."""
+        """Compute the resampled values of all plain means with one matrix product."""
         plain = [key for key, cells in self._cells.items() if is_plain_mean(self._values[key[0]])]
         if not plain:
             return
@@ -63,7 +63,7 @@ class Bootstrap:
             self._numbers[(*key, draws, seed)] = column
 
     def _resamples(self, draws: int, seed: int) -> Iterable[Floats]:
-        """Return the draws of images, which are kept where they are small."""
+        """Return the resamples of images, cached if they are small."""
         if draws * len(self.images) > MAX_NUMBERS:
             return resamples(len(self.images), draws, seed)
         if (draws, seed) not in self._draws:

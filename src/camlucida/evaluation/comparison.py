@@ -1,4 +1,4 @@
-"""What two methods, or two metrics, have to say about each other."""
+"""Comparison of two methods by a metric, and agreement of metrics about the order of methods."""
 
 from __future__ import annotations
 
@@ -26,17 +26,24 @@ Test = Literal["McNemar", "Wilcoxon", "bootstrap"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two methods by one metric, over the pictures that both were measured on.
+    """Two methods compared by one metric, over the images that both were measured on.
 
-    difference   first less second, with its paired 95 % interval
-    p            of no difference, by `test`: McNemar's exact for values that are 0 or 1, Wilcoxon's signed-rank for
-                 others, by the bootstrap's standard error for numbers pooled from all pictures or averaged by class
-    corrected    the same after Holm's correction for all comparisons made with it
-    wins, losses shares of the pictures on which the first is better, and worse; the rest are ties
-    n            pictures
-    invalid      how many of them could not be judged for the first, and for the second: counted as worst
-    same         their maps are known to be one map up to a positive factor. What still differs comes from the order of
-                 enlarging it and cutting off what is below zero, and makes no winner
+    Attributes:
+        metric: Name of the metric.
+        first: The first method.
+        second: The second method.
+        difference: First minus second, with its paired 95 % interval.
+        p: p-value of no difference by `test`.
+        corrected: The p-value after Holm's correction for all comparisons made together.
+        test: McNemar's exact test for values that are 0 or 1; Wilcoxon's signed-rank test for other per-image values;
+            the bootstrap standard error for values pooled over the data set or averaged by class.
+        wins: Fraction of the images on which the first method is better.
+        losses: Fraction of the images on which the second method is better; the remaining images are ties.
+        n: Number of images.
+        invalid: Number of images whose map could not be scored, for each method; they count as the worst value.
+        better: Whether high or low values are better, or neither.
+        same_map: Whether the maps are known to be equal up to a positive factor. The remaining differences come from
+            the order of upsampling and clipping, and do not make a winner.
     """
 
     metric: str
@@ -55,7 +62,7 @@ class Comparison:
 
     @property
     def winner(self) -> str:
-        """Which of the two is better by the corrected test and the interval; "" where it cannot be said."""
+        """The better method by the corrected test and the interval; "" if the difference is not significant."""
         apart = self.difference.low > 0 or self.difference.high < 0
         if self.same_map or self.better == "neither" or not self.corrected <= SIGNIFICANCE_LEVEL or not apart:
             return ""
@@ -64,15 +71,17 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """How far metrics put the methods in the same order: Kendall's tau-b, 1 for the same, -1 for the opposite order.
+    """Agreement of metrics about the order of methods: Kendall's tau-b, 1 for equal and -1 for opposite orders.
 
-    Metrics of which less is better are turned round first.
+    Metrics for which lower is better are negated first.
 
-    metrics      which; those that only describe are left out
-    methods      which were put in order
-    tau          (k, k) between the orders of the methods' numbers over all pictures
-    low, high    (k, k) the 95 % interval: bootstrap over pictures
-    per_picture  (k, k) tau of every picture, averaged over the pictures that give one
+    Attributes:
+        metrics: Names of the metrics; descriptive ones are left out.
+        methods: Names of the methods.
+        tau: `(k, k)` tau-b between the metrics' orders of the methods over all images.
+        low: `(k, k)` lower end of the 95 % bootstrap interval.
+        high: `(k, k)` upper end of the 95 % bootstrap interval.
+        per_image: `(k, k)` tau-b of each image, averaged over the images where it is defined.
     """
 
     metrics: tuple[str, ...]
@@ -95,11 +104,18 @@ def compare_values(
     over_images: bool,
     same_map: bool,
 ) -> Comparison:
-    """One comparison, before it is corrected for others.
+    """Compute one comparison, before correction for multiple comparisons.
 
-    values         (n,) of the two, on the pictures that both have
-    number, drawn  the difference, and what it was in each draw of the pictures
-    over_pictures  whether the difference is the mean of those of the pictures
+    Args:
+        metric: Name of the metric.
+        names: Names of the two methods.
+        better: Whether high or low values are better, or neither.
+        values: `(n,)` values of both methods, on the images that both have.
+        invalid: Number of images whose map could not be scored, for each method.
+        difference: Difference of the data set values.
+        drawn: `(draws,)` the difference in each bootstrap resample.
+        over_images: Whether the difference is the mean of per-image differences.
+        same_map: Whether both maps are known to be equal up to a positive factor.
     """
     first, second = values
     differences = paired_differences(first, second)
@@ -133,7 +149,7 @@ def _test(first: Floats, second: Floats, difference: float, drawn: Floats, over_
 
 
 def holm_corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The same comparisons, corrected for their number."""
+    """Return the comparisons with p-values corrected for their number by Holm's method."""
     return [
         replace(c, corrected=p) for c, p in zip(comparisons, holm_correction([c.p for c in comparisons]), strict=True)
     ]
@@ -142,11 +158,14 @@ def holm_corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
 def metric_agreement(
     metrics: Sequence[str], methods: Sequence[str], numbers: Floats, drawn: Floats, images: Floats
 ) -> Agreement:
-    """Agreement of metrics, all turned so that more is better.
+    """Compute the agreement of metrics, all oriented so that higher is better.
 
-    numbers   (metrics, methods)
-    drawn     (draws, metrics, methods)
-    pictures  (n, metrics, methods) NaN where not measured
+    Args:
+        metrics: Names of the metrics.
+        methods: Names of the methods.
+        numbers: `(metrics, methods)` data set values.
+        drawn: `(draws, metrics, methods)` values in each bootstrap resample.
+        images: `(n, metrics, methods)` values per image, NaN where not measured.
     """
     tau, tau_drawn = kendall(numbers), kendall(drawn)
     low, high = np.full((2, *tau.shape), np.nan)

@@ -1,4 +1,4 @@
-"""evaluate(): measure maps over a data set, picture by picture; interrupted, it goes on where it stopped."""
+"""The function `evaluate`, which measures maps over a data set, image by image, and resumes interrupted runs."""
 
 from __future__ import annotations
 
@@ -34,12 +34,24 @@ from camlucida.targets import class_index, class_label
 from camlucida.types import ProgressCallback
 
 PART_IMAGES = 8
-"""Pictures in one part: what an interruption loses at most."""
+"""Number of images per part, which is the most that an interruption loses."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides what the numbers will be."""
+    """Everything that determines the results of an evaluation.
+
+    Attributes:
+        model: The model.
+        dataset: The data set.
+        indices: Indices of the evaluated images.
+        explainers: Methods and controls.
+        presets: The metrics with their options.
+        target: "predicted" or "label".
+        seed: Seed of all random numbers.
+        labels: The model's output for each class of the data set; None for classes that the model does not have.
+        compared_pairs: Pairs of methods whose maps are compared with each other.
+    """
 
     model: Model
     dataset: Dataset
@@ -52,7 +64,7 @@ class Plan:
     compared_pairs: tuple[tuple[str, str], ...] = ()
 
     def record(self) -> dict[str, Any]:
-        """As run.json has it. Whoever has the same record gets the same numbers."""
+        """Return the plan as stored in run.json. Equal records give equal results."""
         return {
             "model": self.model.name,
             "weights": self.model.weights_hash,
@@ -86,24 +98,35 @@ def evaluate(
     source: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
 ) -> Evaluation:
-    """Measure how good maps are over a data set.
+    """Measure the quality of maps over a data set.
 
-    model     as of `explain`
-    data      a data set: `folder("photos/", boxes="boxes.csv")`, `Scenes(Toybox(500))`, or your own
-    methods   by name, with combinators or not; "grad_cam @ layer3" is one at its own layer
-    metrics   metrics or presets by name
-    layer     of the methods that name none: one, a list for each of them, None for the default
-    compared  pairs of methods whose maps are compared with each other, too: see `Evaluation.likenesses`
-    controls  maps that know nothing, or everything: what a metric must be able to tell apart
-    target    what is explained: "predicted", or "label" for the true class
-    limit     how many pictures, drawn at random with `seed`; None for all
-    out       a folder: run.json, parts/, results.parquet. What is there already is not measured again. None for a
-              temporary one
-    source    how the model and the data were named, to be kept beside the numbers for whoever opens them again
-    progress  told how many of how many pictures are done
+    An image that cannot be read, or a method that does not fit the model, becomes a row with the reason.
 
-    A picture that cannot be read, or a method that does not fit, is a row with its reason. Raises `DataError` where
-    `out` holds another run, `MetricError`, `MethodError` for unknown names.
+    Args:
+        model: As for `explain`.
+        data: A data set: `folder("photos/", boxes="boxes.csv")`, `ToyboxDataset(Toybox(500))`, or your own.
+        methods: Names of methods, with or without combinators; "grad_cam @ layer3" sets the method's own layer.
+        metrics: Names of metrics or presets.
+        layer: Layer of the methods that do not set one (called `target_layer` in pytorch-grad-cam); a list measures
+            each method at each layer; None for the default layer.
+        compared: Pairs of methods whose maps are also compared with each other, see `Evaluation.map_similarities`.
+        controls: Baseline maps that a metric must be able to tell apart, see `camlucida.evaluation.baselines`.
+        target: The class to explain: "predicted", or "label" for the true class.
+        limit: Number of images, sampled at random with `seed`; None for all.
+        seed: Seed of all random numbers.
+        out: Output folder with run.json, parts/ and results.parquet. Existing parts are not measured again. None for a
+            temporary folder.
+        source: How the model and the data were specified, stored with the results so that they can be loaded again.
+        progress: Called with the number of finished images and the total.
+
+    Returns:
+        The evaluation, opened from the folder.
+
+    Raises:
+        DataError: If the data set is empty, or `out` contains another run.
+        MetricError: For an unknown metric.
+        MethodError: For an unknown method.
+        TargetError: For an unknown `target`.
     """
     wrapped = as_model(model)
     check_dataset(data)
@@ -143,7 +166,7 @@ def evaluate(
 
 
 def _measure(plan: Plan, store: Store, progress: ProgressCallback | None) -> None:
-    """Write the parts that are not there yet, or are damaged."""
+    """Compute and write the parts that are missing or damaged."""
     indices = plan.indices
     parts = [indices[i : i + PART_IMAGES] for i in range(0, len(indices), PART_IMAGES)]
     n_done = 0
@@ -163,7 +186,7 @@ def _measure(plan: Plan, store: Store, progress: ProgressCallback | None) -> Non
 
 
 def image_rows(plan: Plan, index: int) -> list[Row]:
-    """Every number about one picture; a single row with the reason where there is none."""
+    """Compute all rows of one image, or a single row with the reason if it cannot be evaluated."""
     item = plan.dataset[index]
     label = None if item.label is None else plan.labels[item.label]
     also_correct = tuple(k for k in (plan.labels[other] for other in item.also_correct) if k is not None)
@@ -194,7 +217,7 @@ def image_rows(plan: Plan, index: int) -> list[Row]:
 
 
 def _map_similarity_rows(base: Row, maps: Mapping[str, Tensor], pair: tuple[str, str]) -> Iterator[Row]:
-    """How alike two methods' maps are: their order of places, and their largest difference."""
+    """Compute the similarity of two methods' maps: Spearman's correlation, and the largest difference after scaling."""
     if any(name not in maps for name in pair):
         return
     height, width = (max(maps[name].shape[i] for name in pair) for i in (0, 1))
@@ -213,7 +236,7 @@ def _map_similarity_rows(base: Row, maps: Mapping[str, Tensor], pair: tuple[str,
 
 
 def _explain(plan: Plan, model_input: ModelInput) -> Iterator[tuple[Explainer, Tensor | CamlucidaError, float, float]]:
-    """Every explainer's raw map (h, w), or why there is none, with what it cost: forwards and seconds."""
+    """Yield each explainer's raw map `(h, w)`, or its error, with its cost in forward passes and seconds."""
     classes = torch.tensor([model_input.target])
     for explainer in plan.explainers:
         start = time.perf_counter()
@@ -250,7 +273,7 @@ def _metric_rows(
 
 
 def value_rows(base: Row, metric_inputs: MetricInputs, preset: Preset) -> Iterator[Row]:
-    """The rows of one metric about one map."""
+    """Compute the rows of one metric for one map."""
     metric = preset.metric
     base = {**base, "preset": preset.name}
     if missing := metric_inputs.first_missing(metric.needs):
@@ -273,10 +296,13 @@ def value_rows(base: Row, metric_inputs: MetricInputs, preset: Preset) -> Iterat
 
 
 def explainers_of(methods: Sequence[Any], layer: Any = None) -> tuple[MethodExplainer, ...]:
-    """Each method at its own layer ("grad_cam @ layer3"), or at each of the layers that are given for all.
+    """Return each method at its own layer ("grad_cam @ layer3"), or at each of the given layers.
 
-    Where a method is asked for at several layers, they are part of its name. One that has no layer, or fuses them all,
-    is there once.
+    If a method is evaluated at several layers, the layer is part of its name. A method without a layer, or one that
+    fuses all layers, is included once.
+
+    Raises:
+        LayerError: If a layer name may match several layers.
     """
     explainers: dict[tuple[str, Any], MethodExplainer] = {}
     layers = list(layer) if isinstance(layer, list | tuple) else [layer]
@@ -307,7 +333,7 @@ def explainers_of(methods: Sequence[Any], layer: Any = None) -> tuple[MethodExpl
 
 
 def describe_explainer(explainer: Explainer) -> dict[str, Any]:
-    """An explainer for the record."""
+    """Return the description of an explainer as stored in run.json."""
     if not isinstance(explainer, MethodExplainer):
         return {"name": explainer.name, "control": explainer.name, "knows": getattr(explainer, "knows", "nothing")}
     method, options = explainer.request
@@ -315,9 +341,10 @@ def describe_explainer(explainer: Explainer) -> dict[str, Any]:
 
 
 def outputs_of(classes: Sequence[str], model: Model) -> tuple[int | None, ...]:
-    """Which output of the model each class of a data set is; None for those it does not know.
+    """Return the model's output for each class of a data set; None for classes that the model does not have.
 
-    By name, or a part of it as `--target` understands it; a name that is a number is that output.
+    Classes are matched by name, or by a part of it as for `--target`; a name that is a number is the index of an
+    output.
     """
     if classes == model.labels:
         return tuple(range(len(classes)))
@@ -338,7 +365,7 @@ def _layer(explainer: Explainer) -> str:
 
 
 def _named_label(plan: Plan, label: int | None) -> str | None:
-    """The true class as the model calls it, or as the data set does where the model does not know it."""
+    """Return the name of the true class in the model's labels, or in the data set's if the model does not have it."""
     if label is None:
         return None
     output = plan.labels[label]
@@ -346,5 +373,5 @@ def _named_label(plan: Plan, label: int | None) -> str | None:
 
 
 def _to_json(options: Mapping[str, Any]) -> dict[str, Any]:
-    """As JSON gives it back."""
+    """Return options as they are after a round trip through JSON."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}

@@ -1,4 +1,4 @@
-"""An evaluation opened from its folder: numbers by method and metric with intervals, comparisons, agreement."""
+"""The results of an evaluation: values by method and metric with intervals, comparisons, and agreement of metrics."""
 
 from __future__ import annotations
 
@@ -33,26 +33,32 @@ from camlucida.metrics import MetricOutput, Preset, find
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A run of `evaluate`, opened from its folder."""
+    """The results of `evaluate`, opened from its folder.
+
+    Attributes:
+        path: The folder.
+    """
 
     path: Path
 
     @cached_property
     def plan(self) -> dict[str, Any]:
+        """What was measured, as stored in run.json."""
         return Store(self.path).plan
 
     @cached_property
     def methods(self) -> tuple[str, ...]:
-        """What made maps, methods first, in the order asked for."""
+        """Names of all explainers, methods before controls, in the requested order."""
         return tuple(entry["name"] for entry in self.plan["methods"])
 
     @cached_property
     def controls(self) -> frozenset[str]:
+        """Names of the controls."""
         return frozenset(entry["name"] for entry in self.plan["methods"] if "control" in entry)
 
     @cached_property
     def images(self) -> Mapping[int, Image]:
-        """Every picture that could be read, by its number in the data set."""
+        """All images that could be read, by their index in the data set."""
         images: dict[int, Image] = {}
         names = ["index", "picture", "label", "predicted", "target", "correct", "confidence"]
         for table in Store(self.path).tables(names):
@@ -63,13 +69,13 @@ class Evaluation:
 
     @cached_property
     def uninformative(self) -> tuple[str, ...]:
-        """The controls that do not know where the object is: what a method has to be better than."""
+        """The controls without information about the object's location, which a method should outperform."""
         entries = [entry for entry in self.plan["methods"] if "control" in entry]
         return tuple(entry["name"] for entry in entries if entry["knows"] != "the truth")
 
     @cached_property
     def presets(self) -> Mapping[str, Preset]:
-        """What gives each number, by the number's name in the tables."""
+        """The preset of each number, by the number's name in the tables."""
         return {
             value_name(preset, value): preset
             for preset in map(find, self.plan["metrics"])
@@ -78,7 +84,7 @@ class Evaluation:
 
     @cached_property
     def values(self) -> Mapping[str, MetricOutput]:
-        """Every number that was measured, by its name in the tables."""
+        """All measured numbers, by their name in the tables."""
         presets = map(find, self.plan["metrics"])
         return {
             value_name(preset, value): meaning for preset in presets for value, meaning in preset.metric.outputs.items()
@@ -86,7 +92,7 @@ class Evaluation:
 
     @cached_property
     def failures(self) -> tuple[tuple[str, str, str], ...]:
-        """(picture, method, reason) of what could not be measured at all."""
+        """(image, method, reason) for everything that could not be measured."""
         failures: dict[tuple[str, str, str], None] = {}
         for table in Store(self.path).tables(["picture", "method", "error"]):
             failed = table.filter(table["error"].is_valid())
@@ -96,7 +102,7 @@ class Evaluation:
 
     @cached_property
     def map_similarities(self) -> tuple[MapSimilarity, ...]:
-        """How alike the maps of those methods were that the run was to compare map by map."""
+        """The similarities of the maps of the pairs of methods that the run compared."""
         by_pair: dict[tuple[str, str, str], list[float]] = {}
         for table in (
             Store(self.path).tables(["method", "metric", "preset", "value", "valid"]) if self.compared_pairs else ()
@@ -112,7 +118,7 @@ class Evaluation:
         )
 
     def same_maps(self, first: str, second: str) -> bool:
-        """Whether the run compared their maps and found them equal up to a positive factor."""
+        """Return whether the run compared the maps of both methods and found them equal up to a positive factor."""
         return any(
             {similarity.first, similarity.second} == {first, second} and similarity.same_map
             for similarity in self.map_similarities
@@ -120,10 +126,15 @@ class Evaluation:
 
     @property
     def compared_pairs(self) -> tuple[tuple[str, str], ...]:
+        """The pairs of methods whose maps were compared with each other."""
         return tuple((first, second) for first, second in self.plan["compared"])
 
     def column(self, metric: str, method: str) -> MetricColumn:
-        """What was measured of `metric` by `method`; `MetricError` for names unknown."""
+        """Return the measurements of a metric for a method.
+
+        Raises:
+            MetricError: For an unknown metric or method.
+        """
         for kind, name, known in (("metric", metric, self.values), ("method", method, self.methods)):
             if name not in known:
                 raise MetricError(f"no {kind} {name!r} in this run.{nearest(name, known)} It has {', '.join(known)}.")
@@ -131,7 +142,10 @@ class Evaluation:
 
     @cached_property
     def _columns(self) -> dict[tuple[str, str], MetricColumn]:
-        """Everything but curves that no number is pooled from: those are most of a run, and only reports draw them."""
+        """All measurements, without curves except where values are pooled from them.
+
+        Curves are most of a run's data, and only reports plot them.
+        """
         columns: dict[tuple[str, str], list[MetricColumn]] = {}
         pooled = {name for name, meaning in self.values.items() if meaning.pool}
         for table in Store(self.path).tables(
@@ -147,7 +161,7 @@ class Evaluation:
         return {key: concatenate_columns(parts, self.values[key[0]]) for key, parts in columns.items()}
 
     def curves(self, metric: str, method: str) -> Floats | None:
-        """The curves (n, m) of a metric that keeps them, in the order of `cells`; None where it keeps none."""
+        """Return the curves `(n, m)` of a metric in the order of `column`; None if the metric stores none."""
         curves: list[Any] = []
         for table in Store(self.path).tables(["method", "metric", "curve"]):
             columns = table.filter(table["curve"].is_valid()).to_pydict()
@@ -164,7 +178,15 @@ class Evaluation:
         draws: int = N_BOOTSTRAP,
         seed: int = 0,
     ) -> Summary:
-        """One cell of the table; of `only` some of the pictures, by their numbers in the data set."""
+        """Return the value of a method by a metric, with its interval.
+
+        Args:
+            metric: Name of the metric.
+            method: Name of the method.
+            indices: Restrict to these images, by their index in the data set; None for all.
+            draws: Number of bootstrap resamples.
+            seed: Seed of the bootstrap.
+        """
         output, column = self.values[metric], self.column(metric, method)
         if indices is None:
             drawn = self._bootstrap.values(metric, method, draws, seed)
@@ -185,11 +207,21 @@ class Evaluation:
         )
 
     def table(self, **options: Any) -> list[Summary]:
-        """Every method by every metric."""
+        """Return the summaries of all methods by all metrics."""
         return [self.summary(metric, method, **options) for metric in self.values for method in self.methods]
 
     def compare(self, metric: str, first: str, second: str, *, draws: int = N_BOOTSTRAP, seed: int = 0) -> Comparison:
-        """Two methods by one metric, paired by picture. Of many comparisons see `comparisons`: it corrects for them."""
+        """Compare two methods by one metric, paired by image.
+
+        The p-value is not corrected for multiple comparisons; `comparisons` corrects for them.
+
+        Args:
+            metric: Name of the metric.
+            first: The first method.
+            second: The second method.
+            draws: Number of bootstrap resamples.
+            seed: Seed of the bootstrap.
+        """
         output = self.values.get(metric, MetricOutput("neither"))
         columns = [self.column(metric, name) for name in (first, second)]
         indices_first, indices_second = (c.index[~np.isnan(c.values)] for c in columns)
@@ -217,7 +249,13 @@ class Evaluation:
     def comparisons(
         self, metrics: Sequence[str] | None = None, methods: Sequence[str] | None = None, **options: Any
     ) -> list[Comparison]:
-        """Every two methods (not controls) by every metric that says which way is good, Holm-corrected together."""
+        """Compare all pairs of methods by all metrics, with Holm's correction over all comparisons.
+
+        Args:
+            metrics: Names of the metrics; None for all. Descriptive metrics are left out.
+            methods: Names of the methods; None for all except controls.
+            **options: As for `compare`.
+        """
         chosen = [m for m in self.methods if m not in self.controls] if methods is None else methods
         judging = [m for m in metrics or self.values if self.values[m].better != "neither"]
         measured = {m: [c for c in chosen if len(self.column(m, c).values)] for m in judging}
@@ -232,7 +270,14 @@ class Evaluation:
         draws: int = N_BOOTSTRAP,
         seed: int = 0,
     ) -> Agreement:
-        """How far metrics put the methods (not controls, unless named) in the same order."""
+        """Compute how far metrics agree about the order of the methods.
+
+        Args:
+            metrics: Names of the metrics; None for all. Descriptive metrics are left out.
+            methods: Names of the methods; None for all except controls.
+            draws: Number of bootstrap resamples.
+            seed: Seed of the bootstrap.
+        """
         chosen = [m for m in self.methods if m not in self.controls] if methods is None else list(methods)
         judging = [
             m
@@ -260,12 +305,12 @@ class Evaluation:
         return Bootstrap(self._columns, self.values)
 
     def bootstrap_values(self, metric: str, method: str, *, draws: int = N_BOOTSTRAP, seed: int = 0) -> Floats:
-        """(draws,) the number of a method each time the pictures are drawn again: paired over methods and metrics."""
-        self.column(metric, method)  # refuses unknown names
+        """Return the value of a method in each bootstrap resample `(draws,)`, paired over methods and metrics."""
+        self.column(metric, method)  # raises for unknown names
         return self._bootstrap.values(metric, method, draws, seed)
 
     def costs(self) -> dict[tuple[str, str], tuple[float, float]]:
-        """(method, metric or preset) -> forwards and seconds a picture."""
+        """Return forward passes and seconds per image, by (method, metric or preset)."""
         totals: dict[tuple[str, str], list[float]] = {}
         images: dict[str, set[int]] = {}
         for table in Store(self.path).tables(["index", "method", "metric", "preset", "forwards", "seconds"]):

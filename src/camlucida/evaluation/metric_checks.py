@@ -1,7 +1,7 @@
-"""Which metrics can be believed: those that put the controls in the order that is known to be right.
+"""Checks of metrics: a trusted metric ranks the controls in the order that is known to be correct.
 
-Only where it is exactly known where the object is. A metric that cannot keep the order is printed as untrusted, for
-this model and these pictures.
+This requires exact ground truth. A metric that does not keep the order is reported as untrusted, for this model and
+these images.
 """
 
 from __future__ import annotations
@@ -17,21 +17,26 @@ from camlucida.metrics import Metric
 
 ORACLE, INVERTED_ORACLE = "oracle", "inverted_oracle"
 WORSE_THAN_ORACLE = ("blurred_random", "uniform", "centre", "fake_cam", INVERTED_ORACLE)
-"""Must be worse than the truth. The plain random map is not here: as salt and pepper it fools a network's input."""
+"""Controls that must score worse than the oracle; not `random`, whose adversarial noise can mislead the network."""
 NOT_WORSE_THAN_INVERTED = ("uniform", "centre")
-"""Must not be worse than the opposite of the truth. As bad they may be: many metrics have a floor for chance, too."""
+"""Controls that must not score worse than the inverted oracle; equal scores are allowed (many metrics have a floor)."""
 REQUIRED_FRACTION = 0.95
-"""In so many draws of pictures the truth must be the better one, and the opposite must not be."""
+"""Fraction of bootstrap resamples in which the order has to hold."""
 BOX_INPUTS = frozenset({"boxes", "boxes_seen"})
 WITHOUT_WORST_MAP = frozenset({"centre_offset"})
-"""Where the opposite of the truth is no extreme: its centre is near the picture's."""
+"""Metrics for which the inverted oracle is not the worst map: its centre of mass is near that of the image."""
 
 
 def untrusted(evaluation: Evaluation, *, draws: int = N_BOOTSTRAP, seed: int = 0) -> Mapping[str, str]:
-    """Metric -> why it cannot be trusted here: an order of controls that it does not keep in 95 % of the draws.
+    """Return the untrusted metrics with the reason: an order of controls that does not hold in 95 % of the resamples.
 
-    Nothing on pictures whose truth is not exact, or without controls, where nothing can be said. Metrics of robustness
-    and complexity have no order to keep, nor has what only describes.
+    The result is empty without exact ground truth or without controls. Metrics of robustness and complexity, and
+    descriptive numbers, have no known order and are not checked.
+
+    Args:
+        evaluation: The evaluation.
+        draws: Number of bootstrap resamples.
+        seed: Seed of the bootstrap.
     """
     if not evaluation.plan.get("exact") or ORACLE not in evaluation.controls:
         return {}
@@ -46,10 +51,18 @@ def untrusted(evaluation: Evaluation, *, draws: int = N_BOOTSTRAP, seed: int = 0
 
 
 def mark_importance(dependent: Evaluation, control: Evaluation, method: str, metric: str = "energy") -> Interval:
-    """How much more of the map lies on a mark where it has a meaning than where it has none, with its 95 % interval.
+    """Compute how much more a map highlights a watermark that is predictive of the class than one that is not.
 
-    dependent   an evaluation of `exact:watermark`
-    control     one of `exact:watermark_control`: marks are shown for being conspicuous, too, and that much is no merit
+    Watermarks are highlighted partly because they are conspicuous; the control measures that part.
+
+    Args:
+        dependent: An evaluation of `exact:watermark`.
+        control: An evaluation of `exact:watermark_control`.
+        method: Name of the method.
+        metric: Name of the metric.
+
+    Returns:
+        The difference of both values with its 95 % interval.
     """
     first, second = (run.bootstrap_values(metric, method, seed=seed) for seed, run in enumerate((dependent, control)))
     difference = dependent.summary(metric, method).value - control.summary(metric, method).value
@@ -63,7 +76,7 @@ def _has_known_order(metric: Metric) -> bool:
 
 
 def _violations(evaluation: Evaluation, name: str, metric: Metric, draws: int, seed: int) -> Iterator[tuple[str, str]]:
-    """What is wrong, beside which control."""
+    """Yield (problem, control) for each violated order."""
     sign = -1.0 if evaluation.values[name].better == "low" else 1.0
 
     def control_values(control: str) -> Floats:
@@ -78,10 +91,10 @@ def _violations(evaluation: Evaluation, name: str, metric: Metric, draws: int, s
         or metric.name in WITHOUT_WORST_MAP
         or not _is_measured(evaluation, name, INVERTED_ORACLE)
     ):
-        return  # the box around everything but the object is the whole picture
+        return  # the box around the background is the whole image
     inverted = control_values(INVERTED_ORACLE)
     for control in NOT_WORSE_THAN_INVERTED:
-        # A map that cannot be judged counts as worst by agreement, and nothing can be worse than that.
+        # Unscorable maps receive the metric's worst value, so no map can score lower.
         comparable = _is_measured(evaluation, name, control) and bool(evaluation.column(name, control).valid.all())
         if comparable and np.mean(inverted > control_values(control)) >= REQUIRED_FRACTION:
             yield "the opposite of the truth is better than", control

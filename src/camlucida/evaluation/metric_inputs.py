@@ -1,4 +1,4 @@
-"""What metrics may ask for by naming it, computed when it is asked for. The table is in `metrics/registry.py`."""
+"""The inputs that a metric can declare, computed on demand. They are listed in `camlucida.metrics.registry`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from camlucida.types import ProgressCallback
 
 
 class Explainer(Protocol):
-    """What makes maps: a method at a layer, or a control that only looks like one.
+    """Anything that computes maps: a method at a layer, or a control.
 
-    name   in tables
-    relu   whether what is below zero is cut off before it is shown
+    Attributes:
+        name: Name in tables.
+        relu: Whether negative values are clipped before the map is displayed.
     """
 
     @property
@@ -32,15 +33,18 @@ class Explainer(Protocol):
     def relu(self) -> bool: ...
 
     def maps(self, model_input: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
-        """Raw maps (n, h, w) of pictures (n, c, H, W), each for its class (n,)."""
+        """Compute raw maps `(n, h, w)` of inputs `(n, c, H, W)`, each for its class `(n,)`."""
 
 
 @dataclass(frozen=True)
 class MethodExplainer:
     """A method at one layer, as an explainer.
 
-    named   its name in tables, if it is not the method's: the same method may be there at another layer, too
-    tick    is told about the progress of methods that run the network many times
+    Attributes:
+        request: The method with its options.
+        layer: The layer, or those that the method fuses.
+        alias: Name in tables if it differs from the method's, for example because the method is used at several layers.
+        progress: Called with the progress of methods that run the network many times.
     """
 
     request: MethodRequest
@@ -50,10 +54,12 @@ class MethodExplainer:
 
     @property
     def name(self) -> str:
+        """Name in tables."""
         return self.alias or self.request[0].name
 
     @property
     def relu(self) -> bool:
+        """Whether the method clips negative values."""
         return self.request[0].relu
 
     @property
@@ -64,6 +70,7 @@ class MethodExplainer:
         return self.layer
 
     def maps(self, model_input: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
+        """Compute raw maps `(n, h, w)` of inputs `(n, c, H, W)`, each for its class `(n,)`."""
         model = model_input.model
         result = attributions(
             model,
@@ -74,12 +81,19 @@ class MethodExplainer:
 
 
 MAP_INPUTS = frozenset({"raw", "shown", "relevance", "signed", "explain", "explain_class", "inputs", "random"})
-"""What a metric may ask for that depends on the map, or that it gets in another form than `Sight` has it."""
+"""Inputs that depend on the map, or whose form differs from the attribute of `ModelInput`."""
 
 
 @dataclass(frozen=True, eq=False)
 class MetricInputs:
-    """One map of one image, and whatever a metric may ask for by naming it: a property here, or one of `Sight`."""
+    """One map of one image with all inputs that a metric can declare: properties here, or of `ModelInput`.
+
+    Attributes:
+        model_input: What all maps of the image share.
+        explainer: The explainer of the map.
+        raw: `(h, w)` the signed map at layer resolution.
+        purpose: Selects the random numbers, usually the name of the preset.
+    """
 
     model_input: ModelInput
     explainer: Explainer
@@ -87,11 +101,11 @@ class MetricInputs:
     purpose: str = ""
 
     def arguments(self, needs: Sequence[str]) -> list[Any]:
-        """Return what a metric asks for, in its order; what all maps of an image share comes from its `Sight`."""
+        """Return the inputs that a metric declares, in its order."""
         return [getattr(self if need in MAP_INPUTS else self.model_input, need) for need in needs]
 
     def first_missing(self, needs: Sequence[str]) -> str:
-        """Which of `needs` is not known of this picture, or nothing."""
+        """Return the name of the first input that is not available for this image, or ""."""
         known: dict[str, Any] = {
             "boxes": self.model_input.item.boxes,
             "mask": self.model_input.item.mask,
@@ -112,21 +126,26 @@ class MetricInputs:
 
     @cached_property
     def shown(self) -> Tensor:
+        """The map on the original image `(height, width)`, non-negative."""
         return to_image_grid(self._rectified.cpu(), self.model_input.geometry).nan_to_num(nan=0.0).clamp_min(0)
 
     @cached_property
     def relevance(self) -> Tensor:
+        """The map at input resolution `(H, W)`, clipped if the method has a ReLU."""
         return self._to_input_size(self._rectified[None])[0]
 
     @cached_property
     def signed(self) -> Tensor:
+        """The map at input resolution `(H, W)`, without clipping."""
         return self._to_input_size(self.raw[None])[0]
 
     def explain(self, images: Tensor) -> Tensor:
+        """Compute maps `(n, H, W)` of other inputs `(n, c, H, W)` for the same class."""
         classes = torch.full((len(images),), self.model_input.target)
         return self._explain_each(images, classes)
 
     def explain_class(self, classes: Sequence[int]) -> Tensor:
+        """Compute maps `(n, H, W)` of the same image for other classes."""
         return self._explain_each(self.model_input.inputs.expand(len(classes), -1, -1, -1), torch.as_tensor(classes))
 
     def _explain_each(self, images: Tensor, classes: Tensor) -> Tensor:
@@ -139,8 +158,10 @@ class MetricInputs:
 
     @property
     def inputs(self) -> Tensor:
+        """The network input `(c, H, W)`."""
         return self.model_input.inputs[0]
 
     @property
     def random(self) -> torch.Generator:
+        """A generator seeded by the image and the purpose."""
         return self.model_input.random(self.purpose)

@@ -1,4 +1,4 @@
-"""One image as a model sees it: the network input, its scores, and the ground truth on the input's grid."""
+"""One image as a model processes it: the network input, its class scores, and the ground truth on the input's grid."""
 
 from __future__ import annotations
 
@@ -21,13 +21,19 @@ from camlucida.types import Geometry, ProgressCallback
 
 @dataclass(frozen=True, eq=False)
 class ModelInput:
-    """One picture as a model sees it: everything that all maps of it share.
+    """One image as a model processes it, with everything that all its maps share.
 
-    inputs    (1, c, H, W) on the network's device
-    logits    (k,) what the model says
-    target    the class that is explained
-    label     the class it truly shows, as an output of the model; None where it is not known
-    others    classes that it shows besides
+    Attributes:
+        model: The model.
+        item: The item of the data set.
+        inputs: `(1, c, H, W)` the network input, on the network's device.
+        geometry: Position of the network input on the original image.
+        logits: `(k,)` the class scores.
+        target: The explained class.
+        label: The true class as an output of the model; None if it is unknown.
+        seed: Seed of all random numbers.
+        seen: Numbers that a caller stores beside the input.
+        also_correct: Further classes that the image shows.
     """
 
     model: Model
@@ -42,13 +48,19 @@ class ModelInput:
     also_correct: tuple[int, ...] = ()
 
     def predict(self, variants: Callable[[Tensor], Tensor], n: int, progress: ProgressCallback | None = None) -> Tensor:
-        """Class scores (count, k) of other pictures: numbers (n,) in, pictures (n, c, H, W) out; in chunks."""
+        """Compute class scores `(n, k)` of modified inputs, in chunks.
+
+        Args:
+            variants: Maps indices `(n,)` to inputs `(n, c, H, W)`.
+            n: Number of variants.
+            progress: Called with the number of finished variants and the total.
+        """
         return torch.cat(list(self.predict_each(variants, n, progress)))
 
     def predict_each(
         self, variants: Callable[[Tensor], Tensor], n: int, progress: ProgressCallback | None = None
     ) -> Iterator[Tensor]:
-        """The same, chunk by chunk (n, k), as they are computed."""
+        """Yield the scores of `predict` chunk by chunk, `(n, k)` each."""
         network = InputVariants(
             copy_of(self.model.network), self.inputs, self._class_scores, progress or (lambda done, total: None)
         )
@@ -57,11 +69,12 @@ class ModelInput:
 
     @cached_property
     def boxes(self) -> Tensor | None:
+        """The true boxes `(n, 4)` on the original image."""
         return None if self.item.boxes is None else torch.as_tensor(self.item.boxes).double()
 
     @cached_property
     def boxes_seen(self) -> Tensor | None:
-        """On the network's input, cut to what it sees."""
+        """The true boxes `(n, 4)` on the network input, clipped to it."""
         if self.boxes is None:
             return None
         geometry = self.geometry
@@ -70,41 +83,43 @@ class ModelInput:
 
     @cached_property
     def mask(self) -> Tensor | None:
+        """The object's mask `(height, width)` on the original image."""
         return None if self.item.mask is None else torch.as_tensor(self.item.mask())
 
     @cached_property
     def region(self) -> Tensor | None:
-        """(height, width) of the picture: the mask, or the boxes where no mask is known."""
+        """The mask `(height, width)` on the original image, or the area of the boxes if there is no mask."""
         if self.mask is not None:
             return self.mask
         return None if self.boxes is None else fill_in(self.boxes, self.geometry.original)
 
     @cached_property
     def region_seen(self) -> Tensor | None:
-        """(H, W) of the network's input."""
+        """The region `(H, W)` on the network input."""
         return None if self.region is None else valid_region(self.region, self.geometry)
 
     @property
     def present_classes(self) -> tuple[int, ...]:
-        """All classes that the image truly shows, the labelled one first."""
+        """All classes that the image shows, the labelled one first."""
         return (*(() if self.label is None else (self.label,)), *self.also_correct)
 
     @cached_property
     def other_objects_mask(self) -> Tensor | None:
+        """The mask `(height, width)` of objects of other classes."""
         return None if self.item.other_objects_mask is None else torch.as_tensor(self.item.other_objects_mask())
 
     @cached_property
     def parts(self) -> dict[str, Tensor] | None:
-        """Those of which anything is to be seen."""
+        """The masks of the object's visible parts."""
         if self.item.parts is None:
             return None
         return {name: torch.as_tensor(mask) for name, mask in self.item.parts().items() if mask.any()}
 
     @cached_property
     def part_score_drops(self) -> Tensor | None:
-        """(parts,) how far the score of what is explained falls when each part is not there, in the order of `parts`.
+        """The drop of the target's score when each part is missing, `(parts,)`, in the order of `parts`.
 
-        The picture is drawn again without it, so nothing is filled in.
+        The image is rendered again without the part, so that no infill is needed.
         """
         if self.item.render_without is None or self.parts is None:
             return None
@@ -117,16 +132,16 @@ class ModelInput:
 
     @cached_property
     def pixel_scale(self) -> Tensor:
-        """(c, 1, 1) how much of the network's input one step from black to white is."""
+        """The range from black to white in units of the network input, `(c, 1, 1)`."""
         return 1 / torch.tensor(self.model.preprocessing.std).to(self.inputs)[:, None, None]
 
     @cached_property
     def black_level(self) -> Tensor:
-        """(c, 1, 1) a black pixel in units of the network's input."""
+        """A black pixel in units of the network input, `(c, 1, 1)`."""
         return -torch.tensor(self.model.preprocessing.mean).to(self.inputs)[:, None, None] * self.pixel_scale
 
     def random(self, purpose: str) -> torch.Generator:
-        """Chance that depends on the picture, the seed and what it is for, and on nothing else."""
+        """Return a generator seeded by the image, the seed and the purpose alone."""
         key = f"{self.seed}/{self.item.name}/{purpose}"
         return torch.Generator().manual_seed(zlib.crc32(key.encode()))
 
@@ -135,7 +150,12 @@ class ModelInput:
 
 
 def fill_in(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Pixels (height, width) of a picture of `size` (width, height) whose centre lies in one of the boxes (n, 4)."""
+    """Return the mask `(height, width)` of pixels whose centre lies in one of the boxes.
+
+    Args:
+        boxes: `(n, 4)` the boxes.
+        size: Width and height of the image.
+    """
     x, y = (torch.arange(n, dtype=boxes.dtype) + 0.5 for n in size)
     across = (x >= boxes[:, 0:1]) & (x < boxes[:, 2:3])
     down = (y >= boxes[:, 1:2]) & (y < boxes[:, 3:4])
@@ -143,7 +163,7 @@ def fill_in(boxes: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def valid_region(region: Tensor, geometry: Geometry) -> Tensor:
-    """A region (height, width) of the picture on the network's input: (H, W); what was padded on is outside."""
+    """Map a region `(height, width)` of the original image to the network input `(H, W)`; padding is outside."""
     width, height = geometry.input
     x = ((torch.arange(width) + 0.5 - geometry.offset[0]) / geometry.scale[0]).floor().long()
     y = ((torch.arange(height) + 0.5 - geometry.offset[1]) / geometry.scale[1]).floor().long()
@@ -160,10 +180,18 @@ def prepare_input(
     target: str = "predicted",
     seed: int = 0,
 ) -> ModelInput:
-    """Read a picture and ask the model about it. Raises `ImageError` where it cannot be read.
+    """Load an image and compute the model's scores.
 
-    others   classes that it shows besides `label`
-    target   what shall be explained: "predicted", or "label" for the true class (the predicted one where it is unknown)
+    Args:
+        model: The model.
+        item: The item of the data set.
+        label: The true class as an output of the model.
+        also_correct: Further classes that the image shows.
+        target: The class to explain: "predicted", or "label" for the true class (the predicted one if it is unknown).
+        seed: Seed of all random numbers.
+
+    Raises:
+        ImageError: If the image cannot be read.
     """
     inputs, geometry = model.preprocessing(load_image(item.image))
     network_input = to_network(model.network, inputs[None])

@@ -1,4 +1,4 @@
-"""Whether a run is about this model and these pictures: its record holds a hash of both."""
+"""Provenance checks: whether a run was made with given model weights and images, by the hashes in its record."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from camlucida.models.model import Model
 
 
 def weights_mismatch(plan: Mapping[str, Any], model: Model) -> str:
-    """How the model is not the one of the run, or nothing."""
+    """Return how the model's weights differ from those of the run, or ""."""
     if model.weights_hash == plan["weights"]:
         return ""
     return f"the model's weights are {model.weights_hash} now, and were {plan['weights']}"
 
 
 def other_images(plan: Mapping[str, Any], data: Dataset, known: str | None = None) -> str:
-    """How the data set is not the one of the run, or nothing.
+    """Return how the data set differs from that of the run, or "".
 
-    known  the identity of these pictures, where it has just been computed
+    Args:
+        plan: The record of the run.
+        data: The data set.
+        known: The hash of these images, if it has just been computed.
     """
     current = known or dataset_hash(data, sample_indices(len(data), plan["pictures"], plan["seed"]))
     if current == plan["data_hash"]:
@@ -28,6 +31,6 @@ def other_images(plan: Mapping[str, Any], data: Dataset, known: str | None = Non
 
 
 def mismatch(plan: Mapping[str, Any], model: Model | None, data: Dataset | None) -> str:
-    """What of the model and the data is not as it was when the run was made, or nothing."""
+    """Return how the model or the data set differs from that of the run, or ""."""
     reason = weights_mismatch(plan, model) if model is not None else ""
     return reason or (other_images(plan, data) if data is not None else "")

@@ -1,4 +1,4 @@
-"""Studies that are ready to run: which methods, at which layers, by which metrics."""
+"""Recipes: predefined studies with methods, layers and metrics."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from camlucida.errors import DataError, nearest
 from camlucida.models.model import Model
 
 N_CONVOLUTIONS = 6
-"""How many of the last convolutional layers are looked at."""
+"""Number of the last convolutional layers that are evaluated."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A study: arguments of `evaluate`.
+    """A study, as arguments of `evaluate`.
 
-    compared   pairs of methods whose maps are compared place by place
+    Attributes:
+        methods: Names of the methods.
+        metrics: Names of the metrics.
+        compared_pairs: Pairs of methods whose maps are compared with each other.
     """
 
     methods: tuple[str, ...]
@@ -29,7 +32,7 @@ class Recipe:
 
 
 def cam_vs_gradcam(model: Model) -> Recipe:
-    """CAM and Grad-CAM at the last layer, Grad-CAM at each of the last six convolutional layers, IoU by threshold."""
+    """Compare CAM and Grad-CAM at the last layer, and Grad-CAM at each of the last six convolutional layers."""
     layers = last_convolutions(model)
     return Recipe(
         ("cam", "grad_cam", *(f"grad_cam @ {name}" for name in layers)),
@@ -42,14 +45,18 @@ RECIPES: dict[str, Callable[[Model], Recipe]] = {"cam-vs-gradcam": cam_vs_gradca
 
 
 def recipe(name: str, model: Model) -> Recipe:
-    """A recipe by name, for a model; `DataError` offers the nearest."""
+    """Return a recipe by name, for a model.
+
+    Raises:
+        DataError: For an unknown name; the message suggests the nearest one.
+    """
     if name not in RECIPES:
         raise DataError(f"no recipe {name!r}.{nearest(name, RECIPES)} Known: {', '.join(RECIPES)}.")
     return RECIPES[name](model)
 
 
 def last_convolutions(model: Model, n: int = N_CONVOLUTIONS) -> list[str]:
-    """The names of the last convolutional layers that ran and keep the places of the picture, in their order."""
+    """Return the names of the last convolutional layers that ran and preserve spatial positions, in execution order."""
     size = model.preprocessing.size
     profile = profile_calls(copy_of(model.network), torch.zeros(1, len(model.preprocessing.mean), *size))
     types = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

@@ -1,4 +1,4 @@
-"""What an evaluation measured, picture by picture: the rows of its tables as values, and numbers computed from them."""
+"""Records of an evaluation: the measurements of its tables, and the data set values computed from them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,23 @@ from camlucida.evaluation.statistics import Floats, resampled_class_means, resam
 from camlucida.metrics import DatasetReduction, MetricOutput, Preset
 
 SAME_MAP_TOLERANCE = 1e-3
-"""Maps whose largest difference is below this share of their maximum are one map: about what float32 costs."""
+"""Maps whose largest difference is below this fraction of their maximum are equal up to float32 rounding."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One number for a method over a data set.
+    """The value of a method by a metric over a data set.
 
-    value     the mean, or the pooled number, with what could not be judged counted as worst
-    low, high its 95 % interval: bootstrap over pictures
-    n         pictures it was measured on
-    invalid   how many of them could not be judged
+    Attributes:
+        method: Name of the method.
+        metric: Name of the metric.
+        value: The mean or pooled value; maps that could not be scored count as the worst value.
+        low: Lower end of the 95 % bootstrap interval over images.
+        high: Upper end of the 95 % bootstrap interval over images.
+        n: Number of measured images.
+        invalid: Number of images whose map could not be scored.
+        better: Whether high or low values are better, or neither.
+        control: Whether the method is a control.
     """
 
     method: str
@@ -41,13 +47,14 @@ class Summary:
 
 @dataclass(frozen=True, eq=False)
 class MetricColumn:
-    """All that was measured of one metric by one method, in the order of the pictures.
+    """All measurements of one metric for one method, in the order of the images.
 
-    index    (n,) which pictures
-    values   (n,) what could not be judged as worst
-    valid    (n,)
-    classes  (n,) the true class of each
-    curves   (n, m) where the number is pooled from them, or None
+    Attributes:
+        index: `(n,)` indices of the images.
+        values: `(n,)` the values; maps that could not be scored have the worst value.
+        valid: `(n,)` whether the map could be scored.
+        classes: `(n,)` the true class of each image.
+        curves: `(n, m)` the vectors from which the value is pooled, or None.
     """
 
     index: NDArray[np.int64]
@@ -57,7 +64,7 @@ class MetricColumn:
     curves: NDArray[np.floating[Any]] | None
 
     def select(self, index: NDArray[np.int64]) -> MetricColumn:
-        """Those of some of the pictures."""
+        """Return the measurements of the images with the given indices."""
         selected = np.isin(self.index, index)
         curves = None if self.curves is None else self.curves[selected]
         return MetricColumn(
@@ -67,7 +74,7 @@ class MetricColumn:
 
 @dataclass(frozen=True)
 class Image:
-    """What is known of one picture, and what the model says about it."""
+    """One image of an evaluation, with its label and the model's prediction."""
 
     index: int
     name: str
@@ -80,10 +87,13 @@ class Image:
 
 @dataclass(frozen=True, eq=False)
 class MapSimilarity:
-    """How alike the maps of two methods were, picture by picture; pictures with a map of one value are left out.
+    """Similarity of the maps of two methods, per image; images with a constant map are left out.
 
-    correlations   (n,) Spearman's, of the signed maps at the finer one's grid
-    differences    (n,) the largest difference anywhere, each map divided by its own largest number
+    Attributes:
+        first: The first method.
+        second: The second method.
+        correlations: `(n,)` Spearman's correlation of the signed maps at the finer of both resolutions.
+        differences: `(n,)` the largest absolute difference after each map is divided by its largest absolute value.
     """
 
     first: str
@@ -93,23 +103,23 @@ class MapSimilarity:
 
     @property
     def same_map(self) -> bool:
-        """Whether they are the same map up to a positive factor, on every picture."""
+        """Whether the maps are equal up to a positive factor on every image."""
         return bool(len(self.differences)) and bool((self.differences < SAME_MAP_TOLERANCE).all())
 
 
 EMPTY_COLUMN = MetricColumn(
     np.empty(0, dtype=np.int64), np.empty(0), np.empty(0, dtype=bool), np.empty(0, dtype=object), None
 )
-"""Of a metric that could be asked of no picture."""
+"""The column of a metric that was measured on no image."""
 
 
 def value_name(preset: Preset, value: str) -> str:
-    """What a value is called in tables: by itself, or with the preset that it was measured by."""
+    """Return the name of a value in tables, with the preset as a prefix if there is one."""
     return value if preset.name == preset.metric.name else f"{preset.name}:{value}"
 
 
 def column_of(columns: Mapping[str, Sequence[Any]], rows: Sequence[int], with_curves: bool) -> MetricColumn:
-    """The cells of some rows of one part; what could not be judged is NaN."""
+    """Return the measurements of some rows of one part; maps that could not be scored are NaN."""
 
     def values_of(name: str) -> list[Any]:
         return [columns[name][i] for i in rows]
@@ -125,6 +135,7 @@ def column_of(columns: Mapping[str, Sequence[Any]], rows: Sequence[int], with_cu
 
 
 def concatenate_columns(parts: Sequence[MetricColumn], output: MetricOutput) -> MetricColumn:
+    """Join the columns of all parts, and replace NaN by the metric's worst value unless it is descriptive."""
     values, valid = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "valid"))
     curves = [part.curves for part in parts if part.curves is not None]
     return MetricColumn(
@@ -137,7 +148,7 @@ def concatenate_columns(parts: Sequence[MetricColumn], output: MetricOutput) -> 
 
 
 def aggregate(column: MetricColumn, output: MetricOutput) -> float:
-    """The number of all the pictures; NaN of none."""
+    """Compute the data set value of a column; NaN for an empty one."""
     return (
         float(aggregate_draws(column, output, np.ones((1, len(column.values))))[0])
         if len(column.values)
@@ -146,7 +157,7 @@ def aggregate(column: MetricColumn, output: MetricOutput) -> float:
 
 
 def aggregate_draws(column: MetricColumn, output: MetricOutput, drawn: Floats) -> Floats:
-    """The numbers (draws,) of the pictures, each as often as it is drawn: (draws, n)."""
+    """Compute the data set values `(draws,)` of a column for bootstrap counts `(draws, n)`."""
     if output.pool is not None:
         return _reduce_draws(column, output.pool, drawn)
     values = column.values[:, None]
@@ -169,4 +180,5 @@ def _reduce_draws(column: MetricColumn, reduction: Callable[[Tensor], float], dr
 
 
 def is_plain_mean(output: MetricOutput) -> bool:
+    """Return whether the data set value is the plain mean over images."""
     return output.pool is None and output.mean == "pictures"

@@ -1,4 +1,4 @@
-"""Intervals and tests. The unit is the picture: methods share pictures, so comparisons are paired."""
+"""Confidence intervals and tests. The unit is the image: methods share images, so comparisons are paired."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from camlucida.seeds import check_seed
 Floats = NDArray[np.float64]
 
 N_BOOTSTRAP = 1000
-"""How often the pictures are drawn again."""
+"""Number of bootstrap resamples."""
 CONFIDENCE_LEVEL = 0.95
-"""Of all data sets of this kind, how many would have an interval that holds the true number."""
+"""Coverage of the confidence intervals."""
 SIGNIFICANCE_LEVEL = 0.05
-"""A difference whose corrected p-value is at most this is called one."""
+"""A difference is significant if its corrected p-value is at most this."""
 ROUNDING_TOLERANCE = 1e-5
-"""Numbers that are closer than this share of the largest are equal: about what a network in float32 leaves."""
+"""Values that differ by less than this fraction of the largest one are ties: about the rounding error of float32."""
 MAX_NUMBERS = 4_000_000
-"""Numbers in memory at a time: draws are taken in groups of so many numbers a group."""
+"""Bootstrap counts held in memory at a time."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A number with its 95 % interval."""
+    """A value with its 95 % confidence interval."""
 
     value: float
     low: float
@@ -36,15 +36,15 @@ class Interval:
 
     @property
     def negated(self) -> Interval:
-        """Of the negative number."""
+        """The interval of the negated value."""
         return Interval(-self.value, -self.high, -self.low)
 
 
 def resamples(n: int, draws: int = N_BOOTSTRAP, seed: int = 0) -> Iterator[Floats]:
-    """How often each of `count` pictures is drawn: (some, count) at a time, `draws` rows in all.
+    """Yield bootstrap counts of n images, `(some, n)` at a time, `draws` rows in total.
 
-    The bootstrap (Efron 1979): as many pictures as there are, with repeats. The same seed gives the same draws, so that
-    everything that is computed from them is paired.
+    Each resample has n images with repetition (Efron, 1979). The same seed gives the same resamples, so that all values
+    computed from them are paired.
     """
     rng = np.random.default_rng(check_seed(seed))
     probabilities = np.full(n, 1 / n)
@@ -54,7 +54,7 @@ def resamples(n: int, draws: int = N_BOOTSTRAP, seed: int = 0) -> Iterator[Float
 
 
 def resampled_means(drawn: Floats, values: Floats) -> Floats:
-    """The means (draws, k) of the columns of values (n, k) over the pictures drawn (draws, n). NaN is not measured."""
+    """Compute the means `(draws, k)` of values `(n, k)` for bootstrap counts `(draws, n)`; NaN values are left out."""
     measured = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         means: Floats = (drawn @ np.where(measured, values, 0)) / (drawn @ measured)
@@ -62,7 +62,7 @@ def resampled_means(drawn: Floats, values: Floats) -> Floats:
 
 
 def resampled_class_means(drawn: Floats, values: Floats, classes: NDArray[np.int64]) -> Floats:
-    """The same, first within each class (n,) and then over the classes that were drawn and measured."""
+    """Compute means within each class `(n,)`, then over the classes that were resampled and measured: `(draws, k)`."""
     total, count = np.zeros((2, len(drawn), values.shape[1]))
     for class_index in np.unique(classes):
         inside = classes == class_index
@@ -76,7 +76,7 @@ def resampled_class_means(drawn: Floats, values: Floats, classes: NDArray[np.int
 
 
 def percentile_interval(value: float, drawn: Floats, level: float = CONFIDENCE_LEVEL) -> Interval:
-    """The percentile interval of a number, from what it was in each draw; draws without a number are left out."""
+    """Return the percentile interval of a value from its bootstrap values; non-finite values are left out."""
     drawn = drawn[np.isfinite(drawn)]
     if not len(drawn) or not np.isfinite(value):
         return Interval(value, float("nan"), float("nan"))
@@ -86,7 +86,7 @@ def percentile_interval(value: float, drawn: Floats, level: float = CONFIDENCE_L
 
 
 def mcnemar_p(only_first: int, only_second: int) -> float:
-    """McNemar's test (1947), exact: the p-value of as many pictures hit by only one of two methods."""
+    """Compute the p-value of McNemar's exact test (1947) from the numbers of images that only one method hits."""
     return (
         float(_scipy_stats().binomtest(only_first, only_first + only_second).pvalue)
         if only_first + only_second
@@ -95,10 +95,10 @@ def mcnemar_p(only_first: int, only_second: int) -> float:
 
 
 def paired_differences(first: Floats, second: Floats) -> Floats:
-    """One less two, and 0 where they are equal but for rounding.
+    """Return first minus second, with differences within rounding set to 0.
 
-    Two methods that give the same map up to a factor differ in the last digits of float32, often all in one direction:
-    a test by ranks would find a winner.
+    Two methods with the same map up to a factor differ in the last digits of float32, often all in one direction, so
+    that a rank test would find a winner.
     """
     differences = first - second
     size = max(np.abs(first).max(initial=0.0), np.abs(second).max(initial=0.0))
@@ -106,14 +106,17 @@ def paired_differences(first: Floats, second: Floats) -> Floats:
 
 
 def wilcoxon_p(differences: Floats) -> float:
-    """Wilcoxon's test (1945): the p-value of paired differences. Those of 0 are left out, as he has it."""
+    """Compute the p-value of Wilcoxon's signed-rank test (1945) of paired differences; zeros are left out."""
     if not differences.any():
         return 1.0
     return float(_scipy_stats().wilcoxon(differences).pvalue)
 
 
 def bootstrap_p(difference: float, drawn: Floats) -> float:
-    """The p-value of a difference by its bootstrap standard error, for numbers that are no means over pictures."""
+    """Compute the p-value of a difference from its bootstrap standard error.
+
+    Used for values that are not means over images.
+    """
     standard_error = float(np.std(drawn[np.isfinite(drawn)], ddof=1)) if np.isfinite(drawn).sum() > 1 else float("nan")
     if not np.isfinite(difference) or not np.isfinite(standard_error):
         return float("nan")
@@ -123,7 +126,7 @@ def bootstrap_p(difference: float, drawn: Floats) -> float:
 
 
 def holm_correction(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for their number, as Holm (1979) has it. NaN is no test, stays NaN and does not count."""
+    """Correct p-values for multiple tests by Holm's method (1979). NaN means no test, stays NaN and does not count."""
     corrected = np.array(p_values, dtype=np.float64)
     tested = np.flatnonzero(~np.isnan(corrected))
     order = tested[np.argsort(corrected[tested], kind="stable")]
@@ -133,7 +136,7 @@ def holm_correction(p_values: Sequence[float]) -> list[float]:
 
 
 def pairwise_signs(numbers: Floats) -> NDArray[np.int8]:
-    """Which of each two of `numbers` (..., m) is larger: (..., pairs) of -1, 0 and 1; 0 where one is NaN."""
+    """Return the signs `(..., pairs)` of the pairwise differences of `numbers` `(..., m)`; 0 if one is NaN."""
     first, second = np.triu_indices(numbers.shape[-1], 1)
     with np.errstate(invalid="ignore"):
         signs = np.sign(numbers[..., first] - numbers[..., second])
@@ -141,8 +144,11 @@ def pairwise_signs(numbers: Floats) -> NDArray[np.int8]:
 
 
 def kendall(numbers: Floats) -> Floats:
-    """Kendall's tau-b (1945) between rows: numbers (..., k, m) in, (..., k, k) out; NaN where a row is all ties."""
-    signs = pairwise_signs(numbers).astype(np.float32)  # whole numbers far below 2**24: exact
+    """Compute Kendall's tau-b (1945) between rows of `numbers` `(..., k, m)`: `(..., k, k)`.
+
+    NaN if all values of a row are tied.
+    """
+    signs = pairwise_signs(numbers).astype(np.float32)  # integers below 2**24 are exact in float32
     concordance = (signs @ signs.swapaxes(-1, -2)).astype(np.float64)
     n_untied = np.einsum("...aa->...a", concordance)
     sizes = np.sqrt(n_untied[..., :, None] * n_untied[..., None, :])

@@ -1,7 +1,7 @@
-"""A run as a folder: run.json says what is measured, parts/part-00000.parquet hold a row a picture, method and number.
+"""The folder of a run: run.json describes it, parts/part-00000.parquet etc. hold one row per image, method and number.
 
-A part is there as a whole or not at all, and has its digest in digests/, so that a part that was damaged since is
-measured again by a second run, which skips the whole ones.
+A part is written atomically, and its digest is stored in digests/. Another run with the same plan skips intact parts
+and measures damaged ones again.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ COLUMNS = {
     "seconds": "float64",
     "error": "string",
 }
-"""What a row holds. `valid` is false where the map could not be judged; `error` says why there is no number at all."""
+"""Columns of a row. `valid` is false if the map could not be scored; `error` is the reason for a missing value."""
 
 SIMILARITY_METRICS = ("rank correlation of maps", "difference of maps")
-"""What stands in the column metric of rows that compare a method's map with that of the method in the column preset."""
+"""Values of `metric` in rows that compare the map of `method` with that of the method named in `preset`."""
 
 
 PARTS_FOLDER = "parts"
-"""The folder of the parts."""
+"""Name of the folder of the parts."""
 
 Row = dict[str, Any]
 
@@ -57,8 +57,10 @@ Row = dict[str, Any]
 class Store:
     """The folder of one run.
 
-    columns   what a row holds: names and kinds
-    result    what the joined table is called
+    Attributes:
+        path: The folder.
+        columns: Names and types of the columns.
+        result: File name of the joined table.
     """
 
     path: Path
@@ -66,13 +68,23 @@ class Store:
     result: str = "results.parquet"
 
     def lock(self) -> AbstractContextManager[None]:
-        """Hold the folder while something is measured; `DataError` where another process does, which it names."""
+        """Lock the folder during a measurement.
+
+        Raises:
+            DataError: If another process holds the lock; the message names it.
+        """
         return locked(self.path)
 
     def begin(self, plan: Mapping[str, Any], source: Mapping[str, Any] | None = None) -> None:
-        """Write what will be measured; `DataError` where another run lies there already, or a damaged one.
+        """Write what will be measured.
 
-        source   how the model and the data were named, so that they can be opened again; decides nothing
+        Args:
+            plan: The record of the run.
+            source: How the model and the data were specified, so that they can be loaded again; does not affect
+                results.
+
+        Raises:
+            DataError: If the folder contains another run, or a damaged one.
         """
         if self._file.exists():
             stored = self._read()["plan"]
@@ -96,13 +108,17 @@ class Store:
 
     @property
     def plan(self) -> dict[str, Any]:
-        """What was measured; `DataError` where there is no run."""
+        """What was measured.
+
+        Raises:
+            DataError: If the folder contains no run.
+        """
         plan: dict[str, Any] = self._read()["plan"]
         return plan
 
     @property
     def source(self) -> dict[str, Any]:
-        """How the model and the data were named; empty where that was not said."""
+        """How the model and the data were specified; empty if unknown."""
         source: dict[str, Any] = self._read().get("source", {})
         return source
 
@@ -111,14 +127,18 @@ class Store:
         return self.path / "run.json"
 
     def _read(self) -> dict[str, Any]:
-        """Return run.json; `DataError` where there is none, or it is not as it was written."""
+        """Return the content of run.json.
+
+        Raises:
+            DataError: If the file is missing or damaged.
+        """
         try:
             content = json.loads(self._file.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             raise DataError(f"{self.path} holds no run: it has no run.json.") from None
         except OSError as error:
             raise DataError(f"cannot read {self._file}: {error.strerror or error}.") from None
-        except ValueError as error:  # no JSON, no UTF-8
+        except ValueError as error:  # neither JSON nor UTF-8
             raise self._damaged(str(error)) from None
         if not isinstance(content, dict) or not isinstance(content.get("plan"), dict):
             raise self._damaged("it has no plan")
@@ -135,7 +155,7 @@ class Store:
         )
 
     def has(self, part: int) -> bool:
-        """Whether a part is there, and just as it was written."""
+        """Return whether a part exists and matches its digest."""
         file = self._part_file(part)
         try:
             return _digest_file(file).read_text(encoding="ascii") == _digest_json(_digest(file.read_bytes()))
@@ -143,16 +163,20 @@ class Store:
             return False
 
     def write(self, part: int, rows: Sequence[Row]) -> None:
-        """Write one part, whole or not at all."""
+        """Write one part atomically."""
         write_table(self._part_file(part), rows, self.columns, digest=True)
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
-        """Read the parts in their order, as Arrow tables. Raises `DataError` that names a damaged one."""
+        """Yield the parts in order, as Arrow tables.
+
+        Raises:
+            DataError: If a part is damaged; the message names it.
+        """
         for file in sorted((self.path / PARTS_FOLDER).glob("part-*.parquet")):
             yield read_table(file, columns)
 
     def finish(self) -> Path:
-        """Join the parts into one table, one after the other."""
+        """Join the parts into one table and return its path."""
         _, parquet = _arrow()
         file = self.path / self.result
         with (
@@ -168,13 +192,13 @@ class Store:
 
 
 def write_table(file: Path, rows: Sequence[Row], columns: Mapping[str, str] = COLUMNS, *, digest: bool = False) -> None:
-    """Write rows as Parquet, whole or not at all.
+    """Write rows as a Parquet file atomically.
 
     Args:
-        file: The file.
-        rows: What it holds.
-        columns: Their names and kinds.
-        digest: Whether to write its digest, too. It is written first: after a crash in between it does not fit the
+        file: Path of the file.
+        rows: The rows.
+        columns: Names and types of the columns.
+        digest: Whether to write a digest as well. It is written first: after a crash in between it does not match the
             table, which then counts as damaged.
     """
     arrow, parquet = _arrow()
@@ -188,7 +212,15 @@ def write_table(file: Path, rows: Sequence[Row], columns: Mapping[str, str] = CO
 
 
 def read_table(file: Path, columns: Sequence[str] | None = None) -> Any:
-    """Read a table of `write_table`, some of its columns. Raises `DataError` where it is damaged."""
+    """Read a table written by `write_table`.
+
+    Args:
+        file: Path of the file.
+        columns: Names of the columns to read; None for all.
+
+    Raises:
+        DataError: If the file is damaged.
+    """
     arrow, parquet = _arrow()
     try:
         content = file.read_bytes()
@@ -208,7 +240,7 @@ def read_table(file: Path, columns: Sequence[str] | None = None) -> Any:
 
 
 def schema(columns: Mapping[str, str] = COLUMNS) -> Any:
-    """Of the rows, as Arrow has it."""
+    """Return the Arrow schema of the columns."""
     arrow, _ = _arrow()
     kinds = {
         "int64": arrow.int64(),
@@ -235,12 +267,12 @@ def _digest_json(digest: str) -> str:
 
 
 def _digest_file(file: Path) -> Path:
-    """Return where the digest of a table lies: in digests/ of the run's folder."""
+    """Return the path of a table's digest: in digests/ of the run's folder."""
     folder = file.parent.parent if file.parent.name == PARTS_FOLDER else file.parent
     return folder / "digests" / f"{file.stem}.json"
 
 
 def _digest_of(content: Mapping[str, Any]) -> str:
-    """Return the digest of a run's plan and source, as JSON gives them back."""
+    """Return the digest of a run's plan and source."""
     known = {key: content.get(key) for key in ("plan", "source")}
     return _digest(json.dumps(known, sort_keys=True, ensure_ascii=True).encode())

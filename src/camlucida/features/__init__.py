@@ -1,1 +1,1 @@
-"""What the layers of a network respond to: parts that are shared by the functions that look into layers."""
+"""Inspection of layers: activations, top images of channels, and concepts."""

@@ -1,4 +1,4 @@
-"""The channels of a layer on one picture: what each sees, and how much it counts for a class."""
+"""The channels of a layer on one image: their activations and their contributions to a class."""
 
 from __future__ import annotations
 
@@ -30,18 +30,30 @@ from camlucida.targets import TargetSpec
 from camlucida.types import Geometry, Prediction
 
 ORDERS = ("contribution", "gradient", "activation", "channel")
+"""Orders in which channels can be listed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """What the channels of a layer see on one picture, and how much each counts. Shows itself in a notebook.
+    """The activations of a layer's channels on one image, with their contributions to a target.
 
-    maps          (c, h, w) what the layer gave out
-    gradients     (c,) the mean gradient of the score: Grad-CAM's weight of the channel
-    contributions (c,) mean gradient × mean activation: the channel's part of the mean of the Grad-CAM map
-    order         the channels, first those that count most
-    by            what they are ordered by: contribution, gradient, activation or channel
-    index         the target's class if it is one
+    Displays itself in a notebook.
+
+    Attributes:
+        maps: `(c, h, w)` the output of the layer.
+        gradients: `(c,)` the mean gradient of the score: Grad-CAM's weight of each channel.
+        contributions: `(c,)` mean gradient × mean activation: the channel's part of the mean of the Grad-CAM map.
+        order: The channels, the most important one first.
+        by: The order: contribution, gradient, activation or channel.
+        image: The image.
+        geometry: Position of the network input on the image.
+        target: The explained target as text.
+        score: The target's score.
+        layer: Name of the layer.
+        model: Name of the model.
+        source: Name of the image.
+        predictions: The model's top predictions.
+        index: The target's class, if it is a single class.
     """
 
     maps: Tensor
@@ -64,17 +76,21 @@ class Activations:
 
     @cached_property
     def means(self) -> Tensor:
-        """(c,) the mean activation of each channel."""
+        """The mean activation of each channel, `(c,)`."""
         return self.maps.mean((1, 2))
 
     def ordered(self, by: str) -> Activations:
-        """The same in another order; the network is not asked again. Raises `MethodError`."""
+        """Return the same activations in another order, without running the network again.
+
+        Raises:
+            MethodError: For an unknown order.
+        """
         return replace(self, by=by, order=_sort_channels(by, self.contributions, self.gradients, self.means))
 
     def n_channels_for(self, fraction: float = 0.5) -> int:
-        """How many channels hold this share (0 to 1) of all that speaks for the target, those that speak most first.
+        """Return the number of top channels that hold a fraction (0 to 1) of all positive contributions.
 
-        0 where no contribution is positive.
+        0 if no contribution is positive.
         """
         positive = self.contributions.double().clamp_min(0).sort(descending=True).values
         cumulative = positive.cumsum(0)
@@ -83,14 +99,25 @@ class Activations:
         return min(int((cumulative < fraction * cumulative[-1]).sum()) + 1, int((positive > 0).sum()))
 
     def heatmap(self, channel: int) -> NDArray[np.float32]:
-        """(height, width) of the picture: what the channel sees, its maximum 1; NaN where the network did not look."""
+        """Return a channel's activation on the image, `(height, width)`, with maximum 1.
+
+        NaN outside the crop that the network processes.
+        """
         heatmap: NDArray[np.float32] = max_scale(
             to_image_grid(self.maps[validate_channel(channel, len(self), self.layer)], self.geometry)
         ).numpy()
         return heatmap
 
     def figure(self, n: int = N_SHEET_IMAGES, **style: Any) -> Image.Image:
-        """The first n channels as a contact sheet. `look` as of `render.contact`."""
+        """Render the first n channels as a contact sheet.
+
+        Args:
+            n: Number of channels.
+            **style: Style options of `camlucida.render.contact_sheet.contact_sheet`.
+
+        Raises:
+            MethodError: If `n` is less than 1.
+        """
         if n < 1:
             raise MethodError(f"{n} channels are no sheet: ask for one or more.")
         thumbnail = self._thumbnail
@@ -117,7 +144,7 @@ class Activations:
         )
 
     def save(self, path: str | Path, n: int = N_SHEET_IMAGES, **style: Any) -> list[Path]:
-        """The sheet as a picture; returns the files written."""
+        """Save the contact sheet as an image, and return the paths of the files written."""
         write_image(lambda: self.figure(n, **style), Path(path))
         return [Path(path)]
 
@@ -153,11 +180,18 @@ def activations(
     by: str = "contribution",
     score: str = "logit",
 ) -> Activations:
-    """What the channels of one layer see on a picture, first those that speak most for a class.
+    """Compute the activations of one layer's channels on an image, ordered by contribution to a class.
 
-    layer    a name or index, as for `explain`; one only
-    target   as for `explain`; one only
-    by       the order: contribution (mean gradient × mean activation), gradient, activation, or channel
+    Args:
+        model: As for `explain`.
+        image: The image.
+        layer: Name or index of one layer, as for `explain`; called `target_layer` in pytorch-grad-cam.
+        target: One target, as for `explain`.
+        by: The order: contribution (mean gradient × mean activation), gradient, activation, or channel.
+        score: The score that is differentiated, as for `explain`.
+
+    Raises:
+        MethodError: For an unknown order.
     """
     wrapped = as_model(model)
     with error_context(wrapped, image):
@@ -194,7 +228,11 @@ def activations(
 
 
 def validate_order(by: str) -> str:
-    """The word itself, if it is an order of channels. Raises `MethodError`."""
+    """Return the name of an order of channels after checking that it exists.
+
+    Raises:
+        MethodError: For an unknown order.
+    """
     if not isinstance(by, str) or by not in ORDERS:
         raise MethodError(
             f"channels are not ordered by {shown(by)}.{nearest(str(by), ORDERS)} Known: {', '.join(ORDERS)}."
@@ -203,7 +241,7 @@ def validate_order(by: str) -> str:
 
 
 def _sort_channels(by: str, contributions: Tensor, gradients: Tensor, means: Tensor) -> tuple[int, ...]:
-    """The channels, highest first; of equals the lower number."""
+    """Return the channels, highest value first; among equals, the lower index first."""
     values = {"contribution": contributions, "gradient": gradients, "activation": means}.get(validate_order(by))
     if values is None:
         return tuple(range(len(means)))

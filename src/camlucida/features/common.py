@@ -1,6 +1,4 @@
-"""What the views into a layer share: one run that keeps one layer, for one picture or one picture after the other;
-and pictures small enough to keep many.
-"""
+"""Building blocks of layer inspection: recording one layer for one or many images, and thumbnails."""
 
 from __future__ import annotations
 
@@ -25,15 +23,27 @@ from camlucida.targets import parse
 from camlucida.types import Geometry, Prediction
 
 N_SHEET_IMAGES = 24
-"""How many pictures a sheet has, unless asked otherwise."""
+"""Default number of images on a contact sheet."""
 THUMBNAIL_PX = 480
-"""The longest side of a picture that is kept to be shown, in pixels."""
+"""Longest side of a thumbnail in pixels."""
 
 
 def record_layer(
     model: Model, image: Tensor, layer: Any, target: Any = 0, score: str = "logit", *, needs: Iterable[str] = ()
 ) -> tuple[Layer, AttributionRun]:
-    """One run of a picture (c, H, W) with one layer and one target; `needs` are fixtures."""
+    """Run an image through the network and record one layer for one target.
+
+    Args:
+        model: The model.
+        image: `(c, H, W)` the preprocessed image.
+        layer: Name or index of the layer; None for the default one.
+        target: The target.
+        score: The score that is differentiated.
+        needs: Names of the method inputs to compute, for example "gradients".
+
+    Returns:
+        The resolved layer, and the run with its recorded values.
+    """
     inputs = to_network(model.network, image[None])
     copy = copy_of(model.network)
     with torch.inference_mode(False), torch.no_grad():
@@ -51,10 +61,14 @@ def record_layer(
 
 @dataclass(frozen=True, eq=False)
 class RecordedImage:
-    """A picture, and what a layer gave out on it.
+    """An image with a layer's output.
 
-    maps     (c, h, w)
-    layer    what it is called
+    Attributes:
+        image: The image.
+        geometry: Position of the network input on the image.
+        maps: `(c, h, w)` the output of the layer.
+        layer: Name of the layer.
+        predicted: The model's top prediction.
     """
 
     image: Image.Image
@@ -67,8 +81,9 @@ class RecordedImage:
 def record_each(
     model: Model, images: Iterable[Source], layer: Any
 ) -> Iterator[tuple[Source, RecordedImage | CamlucidaError]]:
-    """What a layer gives out on one picture after the other. A wrong layer stops everything; a wrong picture only
-    itself: its error comes in its place.
+    """Yield a layer's output for one image after the other.
+
+    An error of the layer is raised; an error of an image is yielded in its position.
     """
     for source in images:
         try:
@@ -86,14 +101,18 @@ def record_each(
 
 
 def validate_channel(channel: int, n_channels: int, layer: str) -> int:
-    """The number itself, if the layer has such a channel."""
+    """Return the index of a channel after checking that the layer has it.
+
+    Raises:
+        LayerError: If the layer has no such channel.
+    """
     if not 0 <= channel < n_channels:
         raise LayerError(f"no channel {channel} at {layer}: it has {n_channels}, from 0 to {n_channels - 1}.")
     return channel
 
 
 def shrink_image(image: Image.Image, max_px: int = THUMBNAIL_PX) -> Image.Image:
-    """Small enough to keep many, large enough for a tile."""
+    """Return the image, resized to a longest side of at most `max_px` pixels."""
     factor = min(1.0, max_px / max(image.size))
     if factor == 1:
         return image
@@ -102,6 +121,6 @@ def shrink_image(image: Image.Image, max_px: int = THUMBNAIL_PX) -> Image.Image:
 
 
 def shrink_geometry(geometry: Geometry, thumbnail: Image.Image) -> Geometry:
-    """The same geometry for the picture at another size."""
+    """Return the geometry of the resized image."""
     x, y = (old / new for old, new in zip(geometry.original, thumbnail.size, strict=True))
     return Geometry(thumbnail.size, geometry.input, (geometry.scale[0] * x, geometry.scale[1] * y), geometry.offset)

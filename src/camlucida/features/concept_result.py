@@ -1,4 +1,4 @@
-"""The concepts of a layer: drawn, written down, shown in a notebook."""
+"""The result of a concept factorisation: rendering, saving and display in a notebook."""
 
 from __future__ import annotations
 
@@ -24,22 +24,32 @@ from camlucida.types import Geometry, Prediction
 
 PAPER = "Collins et al., ECCV 2018: A = W H, both >= 0, least |A - W H| (Frobenius), eq. 1"
 N_SHEET_IMAGES = 12
-"""How many pictures a page has, unless asked otherwise."""
+"""Default number of images on a page."""
 N_LEGEND_CLASSES = 3
-"""How many classes a concept has in the legend."""
+"""Number of classes per concept in the legend."""
 
 
 @dataclass(frozen=True, eq=False)
 class Concepts:
-    """A layer's activations on some pictures as a few concepts. Shows itself in a notebook.
+    """A layer's activations on some images, factorised into a few concepts. Displays itself in a notebook.
 
-    vectors   (k, c) the concepts: what the layer gives out at the strongest place of each; the largest first
-    maps      of every picture (k, h, w): how strong each concept is at each place, its maximum over all pictures 1
-    shares    (k,) how much of the sum of W H each is; they add up to 1
-    classes   for each concept, what the rest of the network says where the layer gives out that concept everywhere
-    error     |A - W H| / |A|: what the concepts do not account for
-    cut       the share of the activations' energy (sum of squares) that lay below zero and was left out
-    failed    the pictures that could not be read, with the error
+    Attributes:
+        vectors: `(k, c)` the concepts: the layer's output at the position where each is strongest; the largest first.
+        maps: For every image `(k, h, w)`, the strength of each concept at each position; the maximum over all images is
+            1.
+        contributions: `(k,)` the fraction of the sum of W H that each concept contributes; they sum to 1.
+        classes: For each concept, the predictions of the suffix of the network if the layer outputs that concept at all
+            positions.
+        error: |A - W H| / |A|, the relative reconstruction error.
+        negative_fraction: Fraction of the activations' energy (sum of squares) that is negative and was clipped.
+        converged: Whether the factorisation converged.
+        seed: Seed of the random starts.
+        layer: Name of the layer.
+        model: Name of the model.
+        sources: Names of the images.
+        images: Thumbnails of the images.
+        geometries: Position of the network input on each thumbnail.
+        failed: The images that could not be read, with the error.
     """
 
     vectors: Tensor
@@ -61,7 +71,13 @@ class Concepts:
         return len(self.vectors)
 
     def heatmap(self, concept: int, image: int = 0) -> NDArray[np.float32]:
-        """(height, width) of a picture as it is kept: how strong a concept is there; NaN where nobody looked."""
+        """Return the strength of a concept on a thumbnail, `(height, width)`.
+
+        NaN outside the crop that the network processes.
+
+        Raises:
+            MethodError: If there is no such concept or image.
+        """
         for index, n, kind in ((concept, len(self), "concept"), (image, len(self.maps), "picture")):
             if not 0 <= index < n:
                 raise MethodError(f"no {kind} {index}: there are {n}, from 0 to {n - 1}.")
@@ -69,7 +85,12 @@ class Concepts:
         return on_image.clip(0, 1)
 
     def figure(self, n: int = N_SHEET_IMAGES, **style: Any) -> Image.Image:
-        """The first n pictures beside what is where in them. `look` as of `render.concept_page`."""
+        """Render the first n images beside maps of their concepts.
+
+        Args:
+            n: Number of images.
+            **style: Style options of `camlucida.render.concepts.concept_page`.
+        """
         n_drawn = min(len(self), MAX_CONCEPTS)
         distinct = len(set(self.sources)) == len(self.sources)
         pages = [
@@ -100,7 +121,7 @@ class Concepts:
         )
 
     def record(self) -> dict[str, Any]:
-        """Everything but the pixels, ready for JSON."""
+        """Return everything except the pixels, as JSON-serialisable values."""
         return {
             "sources": list(self.sources),
             "model": self.model,
@@ -118,10 +139,13 @@ class Concepts:
         }
 
     def save(self, path: str | Path, n: int = N_SHEET_IMAGES, **style: Any) -> list[Path]:
-        """Write it down; returns the files written.
+        """Save the concepts, and return the paths of the files written.
 
-        .png, .jpg, .webp   the page (`n`, `look` as of `figure`)
-        .npz                vectors, and maps_0, maps_1, … for the pictures, with a .json of `record()` beside it
+        Args:
+            path: The file. .png, .jpg or .webp: the page. .npz: `vectors`, and `maps_0`, `maps_1`, … of the images,
+                with a .json file of `record()` beside it.
+            n: Number of images on the page, as for `figure`.
+            **style: Style options of the page, as for `figure`.
         """
         path = Path(path)
         if path.suffix.lower() != ".npz":
@@ -138,8 +162,8 @@ class Concepts:
         sentences = []
         if self.negative_fraction > 0:
             sentences.append(
-                f"{format_percent(self.negative_fraction)} of the activations' energy lies below zero and was left out: "
-                "concepts are made of what is above."
+                f"{format_percent(self.negative_fraction)} of the activations' energy lies below zero and was left "
+                "out: concepts are made of what is above."
             )
         if not self.converged:
             sentences.append(f"After {MAX_STEPS} steps the concepts were still changing.")

@@ -1,4 +1,4 @@
-"""Deep Feature Factorisation: what a layer sees, as a few concepts that its pictures share."""
+"""Deep Feature Factorisation: a layer's activations as a few concepts that several images share."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from camlucida.render.text import format_percent
 from camlucida.types import Geometry
 
 THUMBNAIL_PX = 640
-"""The longest side of a picture that is kept to be shown, in pixels."""
+"""Longest side of a thumbnail in pixels."""
 N_CLASSIFIED_IMAGES = 8
-"""Of so many pictures the rest of the network is asked what a concept is."""
+"""Number of images on which the classes of a concept are computed."""
 
 
 @checked_arguments(MethodError)
@@ -44,18 +44,25 @@ def concepts(
     starts: Count = N_STARTS,
     progress: Callable[[Source, CamlucidaError | None], None] | None = None,
 ) -> Concepts:
-    """What a layer sees on one or several pictures, as k concepts that they share (Deep Feature Factorisation).
+    """Factorise a layer's activations on images into k concepts (Deep Feature Factorisation).
 
-    images   one picture or several; one that cannot be read is left out, and named in `failed`
-    layer    a name or index, as for `explain`; one only
-    k        how many concepts; fewer come back where fewer are enough
-    seed     of the random starts; the same seed gives the same concepts
-    starts   how many starts to try, for the least error
-    tick     told after every picture, with the error if there was one
+    Collins et al., ECCV 2018, eq. 1: A = W H with non-negative W and H that minimise |A - W H| (Frobenius norm).
 
-    The classes of a concept come from the rest of the network, run with the concept at every place. Where something
-    goes past the layer (a class token, a shortcut), it is the picture's own: the scores are the mean over the first 8.
-    Needs `camlucida[analysis]`.
+    The classes of a concept are the predictions of the suffix of the network for a constant map of the concept. Tensors
+    that bypass the layer (a class token, a shortcut) are those of the image; scores are averaged over the first 8
+    images. Needs `camlucida[analysis]`.
+
+    Args:
+        model: As for `explain`.
+        images: One image or several; images that cannot be read are left out and listed in `failed`.
+        layer: Name or index of one layer, as for `explain`; called `target_layer` in pytorch-grad-cam.
+        k: Number of concepts; fewer are returned if fewer suffice.
+        seed: Seed of the random starts; the same seed gives the same concepts.
+        starts: Number of starts; the one with the smallest error is kept.
+        progress: Called after every image, with the error if there was one.
+
+    Raises:
+        MethodError: If there is no image, `k` is too large, or more than half of the activations' energy is negative.
     """
     one_layer(layer, "concepts are made of")
     wrapped = as_model(model)
@@ -104,7 +111,7 @@ def concepts(
 
 @dataclass(frozen=True)
 class _ImageActivations:
-    """A picture, and what the layer gave out (c, h, w); its `inputs` are kept of the first few only."""
+    """An image with the layer's output `(c, h, w)`; only the first few images keep their `inputs`."""
 
     source: str
     image: Image.Image
@@ -123,7 +130,7 @@ def _sources(images: Any) -> Iterable[Source]:
 def _record_each(
     model: Model, images: Iterable[Source], layer: Any
 ) -> Iterator[tuple[Source, _ImageActivations | CamlucidaError]]:
-    """A wrong layer stops everything; a wrong picture only itself."""
+    """Yield the layer's output for each image; errors of the layer are raised, errors of an image are yielded."""
     n_kept = 0
     for source in images:
         try:
@@ -155,7 +162,7 @@ def _record_each(
 
 
 def _positive_part(recorded: Sequence[_ImageActivations]) -> tuple[NDArray[np.float64], float]:
-    """All places of all pictures (places, channels) without what is below zero, and how much of the energy that was."""
+    """Return the clipped activations of all images `(positions, channels)`, and the fraction of the energy clipped."""
     values = torch.cat([entry.maps.flatten(1).T for entry in recorded]).numpy()
     label = recorded[0].label
     if not np.isfinite(values).all():
@@ -167,8 +174,8 @@ def _positive_part(recorded: Sequence[_ImageActivations]) -> tuple[NDArray[np.fl
     negative_fraction = max(0.0, 1 - float((positive**2).sum()) / energy)
     if negative_fraction > 0.5:
         raise MethodError(
-            f"{format_percent(negative_fraction)} of the energy of {label} lies below zero, and concepts are made of what is above. "
-            "Choose a layer after a ReLU or GELU; `camlucida layers` lists them."
+            f"{format_percent(negative_fraction)} of the energy of {label} lies below zero, and concepts are made of "
+            "what is above. Choose a layer after a ReLU or GELU; `camlucida layers` lists them."
         )
     return positive, negative_fraction if (values < 0).any() else 0.0
 
@@ -186,7 +193,7 @@ def _check_size(values: NDArray[Any], k: int, recorded: Sequence[_ImageActivatio
 
 
 def _concept_scores(model: Model, recorded: Sequence[_ImageActivations], vectors: Tensor) -> Tensor:
-    """The class scores (k, classes) of the rest of the network with each concept at every place."""
+    """Compute class scores `(k, classes)` of the network's suffix for constant maps of each concept."""
     scores = []
     for entry in recorded:
         if entry.inputs is None:

@@ -1,4 +1,4 @@
-"""Non-negative matrix factorisation: a matrix of activations as a few non-negative parts."""
+"""Non-negative matrix factorisation of activations."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ MAX_STEPS, TOLERANCE = 1000, 1e-5
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """W H, both non-negative, near a matrix V (places, channels).
+    """The non-negative factors of a matrix V `(positions, channels)`, V ≈ W H.
 
-    places    W, (places, k), the maximum of each column 1
-    vectors   H, (k, channels), in the units of V
-    error     |V - W H| / |V|, Frobenius
-    converged whether no further step was worth it
+    Attributes:
+        weights: W, `(positions, k)`; the maximum of each column is 1.
+        components: H, `(k, channels)`, in the units of V.
+        error: |V - W H| / |V|, Frobenius norm.
+        converged: Whether the optimisation converged.
     """
 
     weights: NDArray[np.float64]
@@ -33,14 +34,17 @@ class Factors:
 
 
 def factorise(values: NDArray[Any], k: int, *, seed: int = 0, starts: int = N_STARTS) -> Factors:
-    """Non-negative matrix factorisation by coordinate descent: the best of several starts, the largest part first.
+    """Factorise a non-negative matrix by coordinate descent: the best of several starts, largest component first.
 
-    values    (places, channels), none below zero
-    starts    how many to try: the first from the singular vectors (NNDSVDa), the others at random; the least error is
-              kept, since the problem is not convex
+    The factors are unique up to a scale per component: each component is scaled to weight 1 at its strongest position,
+    so that its vector is what the layer outputs there. Components that are zero at all positions are removed.
 
-    The factors are fixed up to a scale for each part: here each part is 1 at its strongest place, so that a vector is
-    what the layer gives out there of this part. A part that is zero everywhere is left out.
+    Args:
+        values: `(positions, channels)`, non-negative.
+        k: Number of components.
+        seed: Seed of the random starts.
+        starts: Number of starts: the first from the singular vectors (NNDSVDa), the others at random. The one with the
+            smallest error is kept, because the problem is not convex.
     """
     check_seed(seed)
     sklearn = need("sklearn.decomposition", extra="analysis", what="the factorisation into concepts")
@@ -50,7 +54,7 @@ def factorise(values: NDArray[Any], k: int, *, seed: int = 0, starts: int = N_ST
         init = "random" if start else "nndsvda"
         nmf = sklearn.NMF(k, init=init, random_state=short_seed(seed + start), max_iter=MAX_STEPS, tol=TOLERANCE)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it did not converge is said in the result
+            warnings.simplefilter("ignore")  # the result reports non-convergence
             weights = nmf.fit_transform(values)
         error = float(np.linalg.norm(values - weights @ nmf.components_)) / norm
         if best is None or error < best.error:

@@ -1,4 +1,4 @@
-"""The pictures that excite one channel of a layer most."""
+"""The images with the highest activation of one channel."""
 
 from __future__ import annotations
 
@@ -37,11 +37,15 @@ from camlucida.types import Geometry, Prediction
 
 @dataclass(frozen=True, eq=False)
 class TopImage:
-    """One picture, and how much a channel is excited by it.
+    """An image with the activation of a channel.
 
-    strength   the channel's highest activation on it
-    map        (h, w) the channel
-    picture    small, to be shown; `geometry` is about it
+    Attributes:
+        source: Name of the image.
+        strength: The channel's highest activation.
+        map: `(h, w)` the channel's activation map.
+        image: A thumbnail of the image.
+        geometry: Position of the network input on the thumbnail.
+        predicted: The model's top prediction.
     """
 
     source: str
@@ -54,9 +58,16 @@ class TopImage:
 
 @dataclass(frozen=True, eq=False)
 class TopImages:
-    """The pictures that excite one channel most, best first. Shows itself in a notebook.
+    """The images with the highest activation of one channel, highest first. Displays itself in a notebook.
 
-    seen      how many pictures were looked at; `failed` those that could not be, with the error
+    Attributes:
+        items: The images.
+        channel: Index of the channel.
+        channels: Number of channels of the layer.
+        layer: Name of the layer.
+        model: Name of the model.
+        n_images: Number of images that were evaluated.
+        failed: The images that could not be read, with the error.
     """
 
     items: tuple[TopImage, ...]
@@ -68,7 +79,15 @@ class TopImages:
     failed: tuple[tuple[str, CamlucidaError], ...]
 
     def figure(self, n: int = N_SHEET_IMAGES, **style: Any) -> Image.Image:
-        """A contact sheet; all maps on one scale, so that they can be compared. `look` as of `render.contact`."""
+        """Render a contact sheet, with one colour scale for all maps.
+
+        Args:
+            n: Number of images.
+            **style: Style options of `camlucida.render.contact_sheet.contact_sheet`.
+
+        Raises:
+            MethodError: If no image could be read.
+        """
         items = self.items[: max(1, n)]
         if not items:
             raise MethodError("no picture could be read, so there is none to show.")
@@ -93,7 +112,7 @@ class TopImages:
         )
 
     def save(self, path: str | Path, n: int = N_SHEET_IMAGES, **style: Any) -> list[Path]:
-        """The sheet as a picture; returns the files written."""
+        """Save the contact sheet as an image, and return the paths of the files written."""
         write_image(lambda: self.figure(n, **style), Path(path))
         return [Path(path)]
 
@@ -111,9 +130,18 @@ def top_images(
     n: Count = N_SHEET_IMAGES,
     progress: Callable[[Source, CamlucidaError | None], None] | None = None,
 ) -> TopImages:
-    """The n pictures that excite a channel most. One that cannot be read is left out, and named in `failed`.
+    """Return the n images with the highest activation of a channel.
 
-    tick     told after every picture, with the error if there was one
+    Args:
+        model: As for `explain`.
+        images: The images; images that cannot be read are left out and listed in `failed`.
+        channel: Index of the channel.
+        layer: Name or index of one layer, as for `explain`; called `target_layer` in pytorch-grad-cam.
+        n: Number of images to return.
+        progress: Called after every image, with the error if there was one.
+
+    Raises:
+        LayerError: If the layer has no such channel.
     """
     one_layer(layer, "a channel belongs to")
     wrapped = as_model(model)
@@ -127,7 +155,7 @@ def top_images(
             with error_context(wrapped, image):
                 top_image = _to_top_image(image, outcome, channel)
             channels, layer_label, n_read = len(outcome.maps), outcome.layer, n_read + 1
-            entry = (top_image.strength, -index, top_image)  # of equals the first comes first
+            entry = (top_image.strength, -index, top_image)  # among equals, the earlier image first
             if len(heap) < n:
                 heapq.heappush(heap, entry)
             else:
@@ -139,10 +167,14 @@ def top_images(
 
 
 def _to_top_image(image: Source, recorded: RecordedImage, channel: int) -> TopImage:
-    """Raises `LayerError` where the layer has no such channel."""
+    """Return the channel's activation on an image.
+
+    Raises:
+        LayerError: If the layer has no such channel.
+    """
     channel_map = recorded.maps[
         validate_channel(channel, len(recorded.maps), recorded.layer)
-    ].clone()  # not all the others with it
+    ].clone()  # a copy, so that the other channels are freed
     thumbnail = shrink_image(recorded.image)
     geometry = shrink_geometry(recorded.geometry, thumbnail)
     return TopImage(source_name(image), float(channel_map.max()), channel_map, thumbnail, geometry, recorded.predicted)

@@ -1,4 +1,4 @@
-"""For every channel of a layer, the pictures that excite it most: each picture is looked at once for all channels."""
+"""The images with the highest activation of every channel of a layer, with one forward pass per image."""
 
 from __future__ import annotations
 
@@ -19,18 +19,22 @@ from camlucida.models.model import Model
 from camlucida.types import Geometry, Prediction
 
 MAX_BYTES = 96 << 20
-"""Bytes of maps that are kept, of all channels together."""
+"""Memory limit for the stored maps of all channels, in bytes."""
 EMPTY_SLOT = -1
+"""Image index of an unused slot."""
 
 
 @dataclass(frozen=True, eq=False)
 class ChannelTopImage:
-    """A picture that excites a channel much.
+    """An image with a high activation of a channel.
 
-    place      which of the pictures given it is, from 0
-    strength   the channel's highest activation on it
-    map        (h, w) the channel, to 11 bits
-    geometry   where the network's input lies on the picture, at the picture's own size
+    Attributes:
+        index: Position of the image in the input, from 0.
+        source: Name of the image.
+        strength: The channel's highest activation.
+        map: `(h, w)` the channel's activation map, with a precision of 11 bits.
+        geometry: Position of the network input on the image at its original size.
+        predicted: The model's top prediction.
     """
 
     index: int
@@ -43,7 +47,7 @@ class ChannelTopImage:
 
 @dataclass(frozen=True, eq=False)
 class _Style:
-    """What is kept of every picture."""
+    """What is stored for every image."""
 
     source: str
     geometry: Geometry
@@ -51,12 +55,14 @@ class _Style:
 
 
 class ChannelTopImages:
-    """The n pictures that excite each channel most. Agrees with `top_images` of every channel.
+    """The n images with the highest activation of each channel; agrees with `top_images` for every channel.
 
-    layer, model   what they are called
-    channels       how many the layer has; 0 where no picture could be read
-    kept           how many pictures a channel keeps: n, or fewer where the layer's maps take too much room
-    seen           how many pictures were looked at; `failed` those that could not be, with the error
+    Attributes:
+        model: Name of the model.
+        layer: Name of the layer.
+        channels: Number of channels of the layer; 0 if no image could be read.
+        kept: Number of images per channel: n, or fewer if the layer's maps exceed the memory limit.
+        failed: The images that could not be read, with the error.
     """
 
     def __init__(self, model: Model, n: int, max_bytes: int) -> None:
@@ -68,22 +74,27 @@ class ChannelTopImages:
 
     @property
     def n_images(self) -> int:
+        """Number of images that were evaluated."""
         return len(self._looks)
 
     @property
     def nbytes(self) -> int:
-        """The memory it takes, nearly."""
+        """Approximate memory use in bytes."""
         tensors = (self._strengths, self._places, self._sizes, self._maps)
         return sum(t.numel() * t.element_size() for t in tensors) + 512 * len(self._looks)
 
     def top(self, channel: int) -> tuple[ChannelTopImage, ...]:
-        """The pictures that excite a channel most, best first. Raises `LayerError` for a channel that is not there."""
+        """Return the images with the highest activation of a channel, highest first.
+
+        Raises:
+            LayerError: If the layer has no such channel.
+        """
         if not self._looks:
             return ()
         row = validate_channel(channel, self.channels, self.layer)
         strengths, indices = self._strengths[row].tolist(), self._places[row].tolist()
         slots = [slot for slot, index in enumerate(indices) if index != EMPTY_SLOT]
-        slots.sort(key=lambda slot: (-strengths[slot], indices[slot]))  # of equals the first comes first
+        slots.sort(key=lambda slot: (-strengths[slot], indices[slot]))  # among equals, the earlier image first
         return tuple(
             ChannelTopImage(
                 indices[slot],
@@ -97,14 +108,14 @@ class ChannelTopImages:
         )
 
     def _add(self, index: int, source: str, recorded: RecordedImage) -> None:
-        """Let each channel's weakest picture make room for this one, if this one is stronger."""
+        """Replace each channel's weakest image by this one, if its activation is higher."""
         if not self._looks:
             self._allocate(recorded)
         self._looks[index] = _Style(source, recorded.geometry, recorded.predicted)
         strengths = recorded.maps.amax((1, 2))
         weakest = self._strengths.amin(1, keepdim=True)
         tie_break = torch.where(self._strengths == weakest, self._places, EMPTY_SLOT - 1)
-        slots = tie_break.argmax(1)  # the last of the weakest goes first
+        slots = tie_break.argmax(1)  # among equally weak images, the last one is replaced
         rows = (strengths > weakest[:, 0]).nonzero()[:, 0]
         slots = slots[rows]
         maps = recorded.maps[rows]
@@ -115,7 +126,7 @@ class ChannelTopImages:
         self._maps[rows, slots] = (maps / scales.clamp_min(torch.finfo(torch.float32).tiny)[:, None, None]).half()
 
     def _allocate(self, recorded: RecordedImage) -> None:
-        """Room for n maps of every channel, or for as many as fit."""
+        """Allocate n maps for every channel, or as many as the memory limit allows."""
         self.layer, self.channels = recorded.layer, len(recorded.maps)
         self.kept = max(1, min(self.kept, self._room // max(1, 2 * recorded.maps.numel())))
         shape = (self.channels, self.kept)
@@ -134,10 +145,19 @@ def channel_top_images(
     max_bytes: int = MAX_BYTES,
     progress: Callable[[Source, CamlucidaError | None], None] | None = None,
 ) -> ChannelTopImages:
-    """For every channel of a layer, the n pictures that excite it most: as `top_images`, for all channels at once.
+    """Return the n images with the highest activation of every channel of a layer.
 
-    n        how many pictures a channel keeps; fewer where `room` bytes do not suffice for the maps of all channels
-    tick     told after every picture, with the error if there was one; what it raises ends the work
+    Args:
+        model: As for `explain`.
+        images: The images; images that cannot be read are left out and listed in `failed`.
+        layer: Name or index of one layer, as for `explain`; called `target_layer` in pytorch-grad-cam.
+        n: Number of images per channel; fewer are kept if the maps of all channels exceed `max_bytes`.
+        max_bytes: Memory limit for the stored maps.
+        progress: Called after every image, with the error if there was one; an exception that it raises ends the run.
+
+    Raises:
+        MethodError: If `n` is less than 1.
+        LayerError: If several layers are given.
     """
     if n < 1:
         raise MethodError(f"the {n} best pictures are none: ask for one or more.")

@@ -86,7 +86,7 @@ class Method:
     Attributes:
         name: Name of the method.
         function: The decorated function.
-        inputs: Names of the positional parameters, in order.
+        needs: Names of the positional parameters, in order.
         options: Default values of the options, by name.
         paper: Paper with its equation.
         deviation: Difference from the paper, and the reason; "none" without one.

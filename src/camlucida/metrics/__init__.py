@@ -1,4 +1,7 @@
-"""What is measured about a map, one measure a file. Importing this package fills the registry, in the order below."""
+"""Metrics of explanations, one metric per module.
+
+Importing this package fills the registry, in the order of the imports below.
+"""
 
 from camlucida.metrics.registry import (
     DatasetReduction,

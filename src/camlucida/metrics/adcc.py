@@ -1,4 +1,4 @@
-"""ADCC: one number for three wishes: the class stays, the map stays, and it is small."""
+"""ADCC: average drop, coherency and complexity combined in one score."""
 
 from __future__ import annotations
 
@@ -33,13 +33,25 @@ def adcc(
     predict: Predict,
     explain: Callable[[Tensor], Tensor],
 ) -> dict[str, float]:
-    """The harmonic mean of three: what the masked picture keeps of the class, how alike its map is, how small the map.
+    """Compute the harmonic mean of coherency, 1 - complexity and 1 - average drop.
 
-    relevance  (H, W)     the map on the network's input; of one that is the same everywhere nothing can be said
-    inputs     (c, H, W)  the picture; masked, it is multiplied by the map from 0 to 1
-    returns    all from 0 to 1. adcc, high is good; adcc_coherency (r + 1) / 2, r the correlation of the map and the
-               masked picture's, chance level 0.5; adcc_complexity, the mean of the map, low is good
-    forwards   1 and one more map
+    With M the map scaled to [0, 1], x the network input and p the probability of the target,
+    `ADCC = 3 / (1 / coherency + 1 / (1 - complexity) + 1 / (1 - drop))` (Poppi et al., 2021).
+
+    Args:
+        relevance: `(H, W)` the map at input resolution. A constant map cannot be scored.
+        inputs: `(c, H, W)` the network input. It is multiplied by the map scaled to [0, 1].
+        logits: `(k,)` the class scores of the unmodified input.
+        target: The explained class.
+        predict: Computes class scores of modified inputs.
+        explain: Computes maps of other inputs for the same class.
+
+    Returns:
+        Three numbers in [0, 1]. `adcc`: higher is better. `adcc_coherency`: (r + 1) / 2 with r the Pearson
+        correlation between the map and the map of the masked input; chance level 0.5. `adcc_complexity`: the mean of
+        the scaled map; lower is better.
+
+    forwards per map: 1, and one more map
     """
     if not is_rankable(relevance):
         return dict.fromkeys(NAMES, float("nan"))
@@ -56,12 +68,21 @@ preset("adcc/poppi", adcc)
 
 
 def coherency(saliency: Tensor, explain: Callable[[Tensor], Tensor], masked_input: Tensor) -> float:
-    """How alike the map (H, W) and that of what it lets through (1, c, H, W) are: (r + 1) / 2, 0 where one is even."""
+    """Compute the coherency of a map with the map of the input it masks.
+
+    Args:
+        saliency: `(H, W)` the map, scaled to [0, 1].
+        explain: Computes maps `(n, H, W)` of inputs `(n, c, H, W)`.
+        masked_input: `(1, c, H, W)` the input multiplied by the map.
+
+    Returns:
+        (r + 1) / 2 with r the Pearson correlation of both maps; 0 if one of them is constant.
+    """
     masked_map = explain(masked_input)[0]
     score = float((pearson(saliency.flatten()[None], masked_map.to(saliency).flatten()[None]) + 1) / 2)
     return score if score == score else 0.0
 
 
 def harmonic_mean(*parts: float) -> float:
-    """0 where a part is 0."""
+    """Compute the harmonic mean; 0 if one of the values is 0."""
     return len(parts) / sum(1 / part for part in parts) if all(part > 0 for part in parts) else 0.0

@@ -1,4 +1,4 @@
-"""AOPC: how far the class falls while square regions are replaced by noise, the most relevant first."""
+"""AOPC: mean drop of the target's probability while square regions are replaced by noise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from camlucida.metrics.common.ranking import is_nonzero, ranks
 from camlucida.metrics.registry import MetricOutput, Score, metric, preset
 
 REGION_SIDE_FRACTION = 9 / 224
-"""Of the shorter side: the paper's regions of 9 pixels of 224."""
+"""Side of a region as a fraction of the shorter image side: the paper's 9 pixels of 224."""
 
 
 @metric(
@@ -33,15 +33,32 @@ def aopc(
     at_once: int = 4,
     draws: int = 1,
 ) -> Score:
-    """The mean fall of the probability while the most relevant regions are replaced by uniform noise, one by one.
+    """Compute the mean probability drop while regions are replaced by noise, most relevant first.
 
-    relevance  (H, W)     the map on the network's input
-    inputs     (c, H, W)  the picture
-    regions    how many go in all, of 9 x 9 pixels of 224, or as much of another size
-    at_once    how many go between two looks
-    draws      how often the noise is drawn anew
-    returns    -1 to 1, high is good; the curve is the fall after each look. Chance level: that of a random order
-    forwards   one a look and draw: 26
+    Area over the perturbation curve (Samek et al., 2017, eq. 12, MoRF): `1 / (L + 1) sum_k (f(x_0) - f(x_k))`, where
+    x_k is the input without its k most relevant regions.
+
+    Args:
+        relevance: `(H, W)` the map at input resolution.
+        inputs: `(c, H, W)` the network input.
+        target: The explained class.
+        pixel_scale: `(c, 1, 1)` the range from black to white in units of the network input.
+        black_level: `(c, 1, 1)` a black pixel in units of the network input.
+        predict: Computes class scores of modified inputs.
+        random: Generator for the noise and for the order of equal values.
+        regions: Number of regions that are removed; a region has 9 x 9 pixels on an input of 224, and a side in
+            proportion on other inputs.
+        at_once: Number of regions that are removed between two evaluations.
+        draws: Number of noise samples.
+
+    Returns:
+        The mean drop, -1 to 1; higher is better. The curve is the drop after each step. The chance level is the value
+        of a random order.
+
+    Raises:
+        MetricError: If `regions`, `at_once` or `draws` is less than 1.
+
+    forwards per map: one per step and noise sample, 26
     """
     if regions < 1 or at_once < 1 or draws < 1:
         raise MetricError(f"regions, at_once and draws are at least 1, not {regions}, {at_once}, {draws}.")

@@ -1,4 +1,4 @@
-"""ARCC: ADCC with ROAD in the place of the average drop."""
+"""ARCC: ADCC with ROAD instead of the average drop."""
 
 from __future__ import annotations
 
@@ -35,14 +35,24 @@ def arcc(
     fractions: Sequence[float] = (0.2, 0.4, 0.6, 0.8),
     noise: float = ROAD_NOISE,
 ) -> float:
-    """The harmonic mean of three: ROAD's gap, how alike the map of the masked picture is, how small the map.
+    """Compute the harmonic mean of the ROAD gap, the coherency and 1 - complexity of a map.
 
-    relevance  (H, W)     the map on the network's input; of one that is the same everywhere nothing can be said
-    inputs     (c, H, W)  the picture
-    fractions  shares of the pixels that are taken away, between 0 and 1
-    noise      sigma of what is added to imputed pixels, as a share of the range from black to white
-    returns    0 to 1, high is good; 0 for a map whose gap is no better than chance
-    forwards   8, exact solutions worth about 5, and one more map
+    Args:
+        relevance: `(H, W)` the map at input resolution. A constant map cannot be scored.
+        inputs: `(c, H, W)` the network input.
+        target: The explained class.
+        pixel_scale: `(c, 1, 1)` the range from black to white in units of the network input.
+        black_level: `(c, 1, 1)` a black pixel in units of the network input.
+        predict: Computes class scores of modified inputs.
+        explain: Computes maps of other inputs for the same class.
+        random: Generator for the noise and for the order of equal values.
+        fractions: Fractions of the pixels that are removed, between 0 and 1.
+        noise: Standard deviation of the noise added to imputed pixels, as a fraction of the range from black to white.
+
+    Returns:
+        A number in [0, 1]; higher is better. 0 for a map whose ROAD gap is not above chance.
+
+    forwards per map: 8, linear solves that cost about as much as 5, and one more map
     """
     removed_fractions = check_fractions(fractions, "fractions")
     if not is_rankable(relevance):

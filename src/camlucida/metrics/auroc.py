@@ -1,4 +1,4 @@
-"""How likely a pixel of the object is higher than one beside it."""
+"""AUROC: area under the ROC curve of the map as a classifier of object pixels."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ from camlucida.metrics.registry import MetricOutput, metric
     outputs=MetricOutput("high"),
 )
 def auroc(shown: Tensor, region: Tensor) -> float:
-    """How likely a pixel of the object is higher in the map than a pixel beside it; equal ones count a half.
+    """Compute the probability that an object pixel has a higher map value than a background pixel.
 
-    shown    (height, width)  the map on the original picture, at least 0
-    region   (height, width)  bool: the object
-    returns  0 to 1, chance level 0.5
+    Equal values count one half.
+
+    Args:
+        shown: `(height, width)` the map on the original image, non-negative.
+        region: `(height, width)` bool mask of the object.
+
+    Returns:
+        A number in [0, 1], chance level 0.5; NaN for a constant map, or if the object is empty or fills the image.
     """
     if not is_rankable(shown) or not bool(region.any()) or bool(region.all()):
         return float("nan")

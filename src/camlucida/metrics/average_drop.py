@@ -1,4 +1,4 @@
-"""Average drop, increase and gain: what is left of the class where only the map is looked at."""
+"""Average drop, increase and gain: how the target's probability changes when the input is masked by the map."""
 
 from __future__ import annotations
 
@@ -38,19 +38,33 @@ def average_drop(
     fraction: float = 0.5,
     on: Literal["input", "pixels"] = "input",
 ) -> dict[str, float]:
-    """By what share the probability falls when the picture is multiplied by the map; whether it rises, and how far.
+    """Compute the relative probability drop, increase and gain when the input is masked by the map.
 
-    A map that is 1 almost everywhere drops nothing: never rank maps by this alone. Which of two methods drops less
-    on a picture (Win) is a comparison of two rows of average_drop.
+    With p the probability on the unmodified input and o on the masked one: drop `max(0, p - o) / p`, increase `[o > p]`
+    (Chattopadhay et al., 2018), gain `max(0, o - p) / (1 - p)` (Zhang et al., 2024).
 
-    relevance  (H, W)     the map on the network's input; of one that is the same everywhere nothing can be said
-    inputs     (c, H, W)  the picture
-    mask       "soft": the map from 0 to 1; "top": 1 for the largest values, else 0
-    share      of "top", how much of the picture stays
-    on         "input": what goes becomes the mean colour, as normalised; "pixels": it becomes black
-    returns    average_drop max(0, p - o) / p, 0 to 1, low is good; average_increase, 1 where o > p, else 0;
-               average_gain max(0, o - p) / (1 - p), 0 to 1
-    forwards   1
+    A map that is close to 1 at all positions has no drop: never rank maps by this metric alone. The measure "Win" of
+    the Grad-CAM++ paper compares the average drop of two methods per image.
+
+    Args:
+        relevance: `(H, W)` the map at input resolution. A constant map cannot be scored.
+        inputs: `(c, H, W)` the network input.
+        logits: `(k,)` the class scores of the unmodified input.
+        target: The explained class.
+        black_level: `(c, 1, 1)` a black pixel in units of the network input.
+        predict: Computes class scores of modified inputs.
+        random: Generator for the order of equal values.
+        mask: "soft": the map scaled to [0, 1]; "top": 1 for the largest values, 0 elsewhere.
+        fraction: Fraction of the pixels that "top" keeps.
+        on: What removed pixels become. "input": 0 in the network input, the mean colour; "pixels": black.
+
+    Returns:
+        `average_drop` in [0, 1], lower is better; `average_increase`, 0 or 1; `average_gain` in [0, 1].
+
+    Raises:
+        MetricError: For an unknown `mask` or `on`, or a `fraction` outside (0, 1].
+
+    forwards per map: 1
     """
     if not is_rankable(relevance):
         return dict.fromkeys(NAMES, float("nan"))
@@ -64,13 +78,13 @@ def average_drop(
 
 
 def minmax_scale(relevance: Tensor) -> Tensor:
-    """From 0 to 1; NaN where it is the same everywhere."""
+    """Scale a map to [0, 1]; NaN for a constant map."""
     low, high = relevance.min(), relevance.max()
     return (relevance - low) / (high - low)
 
 
 def masked(inputs: Tensor, saliency: Tensor, background: Tensor | float = 0.0) -> Tensor:
-    """The picture (1, c, H, W) as far as the map (H, W) from 0 to 1 lets it through."""
+    """Return the input `(1, c, H, W)` blended with a background by a map `(H, W)` with values in [0, 1]."""
     return (background + saliency.to(inputs) * (inputs - background))[None]
 
 

@@ -1,4 +1,4 @@
-"""How far up the map's ranking the object's pixels stand."""
+"""Average precision of the map as a ranking of object pixels, per image."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ from camlucida.metrics.registry import MetricOutput, metric
     outputs=MetricOutput("high"),
 )
 def average_precision(shown: Tensor, region: Tensor) -> float:
-    """The mean share of the object among the pixels that are as high as each of its own; of this picture alone.
+    """Compute the average precision of the object's pixels when pixels are ranked by map value.
 
-    shown    (height, width)  the map on the original picture, at least 0
-    region   (height, width)  bool: the object
-    returns  0 to 1, chance level the object's share of the picture
+    `AP = sum_k (R_k - R_(k-1)) P_k` over the distinct map values of one image; `pxap` computes it over a data set.
+
+    Args:
+        shown: `(height, width)` the map on the original image, non-negative.
+        region: `(height, width)` bool mask of the object.
+
+    Returns:
+        A number in [0, 1]; the chance level is the fraction of the image that the object covers.
     """
     if not is_rankable(shown) or not bool(region.any()):
         return float("nan")
     saliency, order = shown.flatten().sort(descending=True)
     object_ = region.flatten()[order].long().cumsum(0)
-    last = saliency.diff(append=saliency.new_full((1,), -1.0)) != 0  # equal pixels come in together
+    last = saliency.diff(append=saliency.new_full((1,), -1.0)) != 0  # equal values enter the ranking together
     hits, n_ranked = object_[last].double(), last.nonzero()[:, 0] + 1
     return float((hits.diff(prepend=hits.new_zeros(1)) * hits / n_ranked).sum() / hits[-1])

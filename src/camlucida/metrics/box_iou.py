@@ -1,4 +1,4 @@
-"""How well the map's box fits the object's."""
+"""IoU of the map's bounding box and the ground-truth box."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ from camlucida.metrics.registry import MetricOutput, metric, preset
     outputs=MetricOutput("high"),
 )
 def box_iou(shown: Tensor, boxes: Tensor, *, threshold: float = 0.15, region: Rule = "component") -> float:
-    """Intersection over union of the box round the map's largest region and the true box that it fits best.
+    """Compute the IoU of the box around the map's largest region with the best-matching true box.
 
-    shown      (height, width)  the map on the original picture, at least 0
-    boxes      (n, 4)           the true boxes, in its pixels, right and bottom exclusive
-    threshold  share of the map's maximum that a pixel of the region has at least, in (0, 1]
-    region     what the largest region is: component, contour, rectangle or everything, see `parts/regions.py`
-    returns    0 to 1; a box of the whole picture scores the object's share of it
+    Args:
+        shown: `(height, width)` the map on the original image, non-negative.
+        boxes: `(n, 4)` the true boxes in pixels of the original image, right and bottom exclusive.
+        threshold: Fraction of the map's maximum that a pixel of the region must reach, in (0, 1].
+        region: Which region counts as the largest: "component", "contour", "rectangle" or "everything", see
+            `camlucida.metrics.common.regions.Rule`.
+
+    Returns:
+        The intersection over union, 0 to 1. A box that covers the whole image scores the object's fraction of the
+        image.
     """
     if not is_rankable(shown):
         return float("nan")

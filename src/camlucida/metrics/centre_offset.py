@@ -1,4 +1,4 @@
-"""How far the map's centre of mass is from the object's: which way it is moved, over many pictures."""
+"""Offset between the map's centre of mass and the object's, which shows systematic shifts over many images."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ from camlucida.metrics.registry import MetricOutput, metric
     },
 )
 def centre_offset(shown: Tensor, region: Tensor) -> dict[str, float]:
-    """How far the map's centre of mass is from the object's centre of mass.
+    """Compute the distance between the map's centre of mass and the object's centre of mass.
 
-    shown    (height, width)  the map on the original picture, at least 0
-    region   (height, width)  bool: the object
-    returns  centre_offset from 0 to 1 of the picture's diagonal; centre_offset_x and _y in pixels, positive to the
-             right and down. Their mean over places all over the picture is 0 for an honest map; one that is enlarged by
-             its corners is off by up to (stride - 1) / 2
+    Called `center_of_mass_distance` elsewhere.
+
+    Args:
+        shown: `(height, width)` the map on the original image, non-negative.
+        region: `(height, width)` bool mask of the object.
+
+    Returns:
+        `centre_offset`, 0 to 1, as a fraction of the image diagonal; `centre_offset_x` and `centre_offset_y` in pixels,
+        positive to the right and down. Averaged over object positions that cover the image, x and y are 0 for a
+        correctly aligned map; a map that was upsampled with aligned corners is off by up to (stride - 1) / 2.
     """
     weights = shown.double()
     total, area = weights.sum(), region.double().sum()

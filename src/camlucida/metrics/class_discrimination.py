@@ -1,4 +1,4 @@
-"""Whether the map of a class prefers its object to those of other classes."""
+"""Class discrimination: whether the map of a class prefers its object to objects of other classes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ from camlucida.metrics.registry import MetricOutput, metric
     },
 )
 def class_discrimination(shown: Tensor, region: Tensor, other_objects_mask: Tensor) -> dict[str, float]:
-    """Whether a pixel of the class's object gets more of the map than one of another class's object.
+    """Compare the mean map value on the target's object with the mean on objects of other classes.
 
-    shown    (height, width)  the map on the original picture, at least 0
-    region   (height, width)  bool: the object of the class that is asked for
-    other_objects_mask  (height, width)  bool: the objects of other classes
-    returns  class_discrimination 1 or 0 (0.5 where both get the same); class_share, 0 to 1, how much of what a pixel
-             of each gets is the object's. Chance level of both is 0.5. A map with nothing on either cannot be judged
+    Args:
+        shown: `(height, width)` the map on the original image, non-negative.
+        region: `(height, width)` bool mask of the target class's object.
+        other_objects_mask: `(height, width)` bool mask of the objects of other classes.
+
+    Returns:
+        `class_discrimination`: 1 if the mean on the target's object is higher, 0 if lower, 0.5 if equal. `class_share`:
+        the mean on the target's object divided by the sum of both means, 0 to 1. The chance level of both is 0.5. NaN
+        if the map is zero on both.
     """
     object_only, others_only = region & ~other_objects_mask, other_objects_mask & ~region
     if not bool(object_only.any()) or not bool(others_only.any()):

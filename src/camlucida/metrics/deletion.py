@@ -1,4 +1,4 @@
-"""Deletion: how fast the class is lost when what is called important goes first."""
+"""Deletion: how fast the target's score decreases when pixels are removed, most relevant first."""
 
 from __future__ import annotations
 
@@ -33,15 +33,28 @@ def deletion(
     steps: int = 28,
     infill: str = "gaussian",
 ) -> dict[str, Score]:
-    """How much of the class is left on average while pixels are taken away, the most relevant first.
+    """Compute the area under the target's probability while pixels are removed, most relevant first.
 
-    relevance  (H, W)     the map on the network's input
-    inputs     (c, H, W)  the picture
-    step       pixels at once; None: the picture in `steps` equal parts
-    infill     what takes their place: gaussian, zeros, black, mean, rise_blur, road
-    returns    deletion, the area under the curve of the probability, 0 to 1, low is good; deletion_logit, the area
-               under that of the class score, in its own units. Chance level: that of a random order, `random_cam`
-    forwards   one a point: 29
+    Petsiuk et al., 2018 (RISE). Also called pixel flipping.
+
+    Args:
+        relevance: `(H, W)` the map at input resolution.
+        inputs: `(c, H, W)` the network input.
+        target: The explained class.
+        pixel_scale: `(c, 1, 1)` the range from black to white in units of the network input.
+        black_level: `(c, 1, 1)` a black pixel in units of the network input.
+        predict: Computes class scores of modified inputs.
+        random: Generator for the order of equal values.
+        step: Number of pixels per step; None: `steps` equal parts.
+        steps: Number of parts if `step` is None.
+        infill: What replaces removed pixels: gaussian, zeros, black, mean, rise_blur, road.
+
+    Returns:
+        `deletion`, the area under the curve of the probability, 0 to 1, lower is better; `deletion_logit`, the area
+        under the curve of the class score, in its own units. The chance level is the value of a random order, see
+        `random_cam`.
+
+    forwards per map: one per point of the curve, 29
     """
     return curve_scores(
         relevance,

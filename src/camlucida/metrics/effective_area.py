@@ -1,4 +1,4 @@
-"""How much of the picture a map covers."""
+"""Effective area: the fraction of the image that a map covers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ from camlucida.metrics.registry import MetricOutput, metric
     outputs=MetricOutput("neither"),
 )
 def effective_area(relevance: Tensor, *, threshold: float = 0.5) -> float:
-    """The share of the picture on which the map is above half its maximum. Describes, does not judge.
+    """Compute the fraction of the image where the map reaches half its maximum (descriptive).
 
-    relevance  (H, W)  the map
-    threshold  as a share of the maximum
-    returns    above 0, to 1. NaN for a map of nothing
+    `|{L >= t max L}| / (H W)`.
+
+    Args:
+        relevance: `(H, W)` the map.
+        threshold: Threshold t as a fraction of the maximum.
+
+    Returns:
+        A number in (0, 1]; NaN for a map without positive values.
     """
     top = relevance.max()
     return float((relevance >= threshold * top).double().mean()) if top > 0 else float("nan")

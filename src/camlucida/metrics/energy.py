@@ -1,4 +1,4 @@
-"""How much of the map lies on the object."""
+"""Energy-based pointing game: the fraction of the map that lies on the object."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ from camlucida.metrics.registry import MetricOutput, metric
     },
 )
 def energy(shown: Tensor, region: Tensor) -> dict[str, float]:
-    """The share of the map's sum that lies on the object; and how many times the object's share of the picture that is.
+    """Compute the fraction of the map's sum on the object, and its ratio to the object's area fraction.
 
-    shown    (height, width)  the map on the original picture, at least 0
-    region   (height, width)  bool: the object
-    returns  energy from 0 to 1, chance level the object's share of the picture; energy_lift, chance level 1
+    `E = sum_(region) L / sum L` (Wang et al., 2020). Called `energy_pointing_game` elsewhere.
+
+    Args:
+        shown: `(height, width)` the map on the original image, non-negative.
+        region: `(height, width)` bool mask of the object.
+
+    Returns:
+        `energy`, 0 to 1; its chance level is the fraction of the image that the object covers. `energy_lift`, `energy`
+        divided by that fraction; chance level 1.
     """
     total = float(shown.double().sum())
     inside = float(shown.double()[region].sum())

@@ -1,4 +1,4 @@
-"""How spread out a map is, in bits."""
+"""Entropy of a map, in bits."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from camlucida.metrics.registry import MetricOutput, metric
     outputs=MetricOutput("neither"),
 )
 def entropy(relevance: Tensor) -> float:
-    """How spread out the map is: log2 of how many places it would lie on if it were even. Describes, does not judge.
+    """Compute the Shannon entropy of the normalised map, in bits (descriptive).
 
-    relevance  (H, W)  the map
-    returns    0, where all of it lies on one place, to log2(H W). NaN for a map of nothing
+    `H = -sum_i q_i log2 q_i` with `q = |L| / sum |L|`. Called `complexity` elsewhere.
+
+    Args:
+        relevance: `(H, W)` the map.
+
+    Returns:
+        0 for a single non-zero position, up to log2(H W) for a constant map; NaN for a map that is zero everywhere.
     """
     q = normalized_magnitudes(relevance)
     return float(-(q * q.clamp_min(1e-300).log2()).sum())

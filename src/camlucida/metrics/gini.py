@@ -1,4 +1,4 @@
-"""How unequally a map is spread."""
+"""Gini coefficient of a map."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ from camlucida.metrics.registry import MetricOutput, metric
     outputs=MetricOutput("neither"),
 )
 def gini(relevance: Tensor) -> float:
-    """How unequally the map is spread over the places. Describes, does not judge.
+    """Compute the Gini coefficient of the map's absolute values (descriptive).
 
-    relevance  (H, W)  the map
-    returns    0, where it is the same everywhere, to nearly 1, where all lies on one place. NaN for a map of nothing
+    `G = sum_i (2i - n - 1) L_(i) / (n sum L)`. Called `sparseness` elsewhere.
+
+    Args:
+        relevance: `(H, W)` the map.
+
+    Returns:
+        0 for a constant map, up to almost 1 for a single non-zero position; NaN for a map that is zero everywhere.
     """
     sorted_values = normalized_magnitudes(relevance).sort().values
     n = len(sorted_values)

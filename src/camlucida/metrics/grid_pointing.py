@@ -1,4 +1,4 @@
-"""How much of the map lies on the class's cells of a mosaic, also as a share of what is possible at the map's grid."""
+"""Grid pointing game (GridPG): the fraction of the map on the mosaic cells of the target class."""
 
 from __future__ import annotations
 
@@ -13,9 +13,17 @@ MIN_SUM = 1e-7
 
 
 def ceiling(region: Tensor, grid: tuple[int, int]) -> float:
-    """The most that a map of this grid which is even on the region (H, W) has of itself there, once it is enlarged.
+    """Compute the highest score that a map of this resolution can reach once it is upsampled.
 
-    Enlarging bilinearly takes half a cell of it over the region's edge: 0.9646 for a corner of 7 x 7 features.
+    Bilinear upsampling moves half a grid position across the region's edge: a map of 7 x 7 reaches 0.9646 in a corner
+    cell.
+
+    Args:
+        region: `(H, W)` bool mask of the region at input resolution.
+        grid: Height and width of the map before upsampling.
+
+    Returns:
+        The fraction of the map on the region, for a map that is constant on the region and zero elsewhere.
     """
     best = F.adaptive_avg_pool2d(region.double()[None, None], grid)[0]
     enlarged = upsample(best, (int(region.shape[0]), int(region.shape[1])))[0]
@@ -31,14 +39,20 @@ def ceiling(region: Tensor, grid: tuple[int, int]) -> float:
     },
 )
 def grid_pointing(relevance: Tensor, raw: Tensor, region_seen: Tensor) -> dict[str, float]:
-    """The share of the map that lies on the class's cells; and the same, divided by what the map's coarse grid allows.
+    """Compute the fraction of the positive map on the target class's cells of a mosaic.
 
-    relevance    (H, W)  the map on the network's input; what is below 0 is cut off
-    raw          (h, w)  the map on its own grid
-    region_seen  (H, W)  bool: the cells that show the class
-    returns      both 0 to 1 (the second a little above at best), chance level the cells' share of the mosaic; a map
-                 without anything above 0 is 0, as in the authors' code. The second is the score to compare layers of
-                 different resolution by
+    `L_i = sum_(p in cell i) A+(p) / sum_p A+(p)` (Rao et al., 2022). Called `gridpg` elsewhere.
+
+    Args:
+        relevance: `(H, W)` the map at input resolution; negative values are clipped.
+        raw: `(h, w)` the map at layer resolution.
+        region_seen: `(H, W)` bool mask of the cells that show the class.
+
+    Returns:
+        `grid_pointing`, 0 to 1, and `grid_pointing_of_ceiling`, the same divided by the highest value that a map of
+        this resolution can reach; it can slightly exceed 1, and is the score for comparing layers of different
+        resolution. The chance level of both is the fraction of the mosaic that the cells cover. A map without positive
+        values scores 0, as in the authors' code.
     """
     positive = relevance.double().nan_to_num(nan=0.0).clamp_min(0).cpu()
     total = float(positive.sum())

@@ -1,4 +1,4 @@
-"""Infidelity: how far off the map's forecast is of what losing a square costs."""
+"""Infidelity: squared error between the map's sums over squares and the score drops when they are removed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from camlucida.metrics.registry import MetricOutput, metric, preset
 Scale = Literal["positive", "any", "none"]
 
 MAX_SIDE_FRACTION = 10 / 28
-"""Of the shorter side: the authors' squares of 1 to 10 pixels of MNIST's 28."""
+"""Largest side of a square, as a fraction of the shorter image side: 10 of 28 pixels in the authors' MNIST code."""
 
 
 @metric(
@@ -38,16 +38,31 @@ def infidelity(
     scale: Scale = "positive",
     infill: str = "zeros",
 ) -> dict[str, float]:
-    """How far the relevance inside random squares is from how far the class score falls without them.
+    """Compute the mean squared error between relevance in random squares and the drop without them.
 
-    relevance  (H, W)     the map on the network's input
-    inputs     (c, H, W)  the picture
-    samples    how many squares, of sides from 1/28 to 10/28 of the picture's shorter side
-    scale      the map may be multiplied by the factor that suits it best (beta): "positive", "any" also below 0, "none"
-    infill     what takes their place: zeros, black, mean, gaussian, rise_blur, road
-    returns    infidelity, the mean square of the error, in squares of the class score, from 0 on; infidelity_share, of
-               that of a map that forecasts nothing: 0 is perfect, 1 no better than that
-    forwards   one a square, and one: 101
+    `INFD = E_I[(I^T L - (f(x) - f(x - I)))^2]` (Yeh et al., 2019), with L scaled by a factor beta.
+
+    Args:
+        relevance: `(H, W)` the map at input resolution.
+        inputs: `(c, H, W)` the network input.
+        target: The explained class.
+        pixel_scale: `(c, 1, 1)` the range from black to white in units of the network input.
+        black_level: `(c, 1, 1)` a black pixel in units of the network input.
+        predict: Computes class scores of modified inputs.
+        random: Generator for the squares.
+        samples: Number of squares, with sides from 1/28 to 10/28 of the shorter image side.
+        scale: The factor beta by which the map is multiplied. "positive": the best non-negative one; "any": the best
+            one; "none": 1.
+        infill: What replaces removed pixels: zeros, black, mean, gaussian, rise_blur, road.
+
+    Returns:
+        `infidelity`, the mean squared error in squared units of the class score, at least 0; `infidelity_share`, the
+        same divided by the error of predicting no drop at all: 0 is perfect, 1 is no better than that.
+
+    Raises:
+        MetricError: For an unknown `scale`, or fewer than 2 samples.
+
+    forwards per map: one per square and one for the unmodified input, 101
     """
     if scale not in get_args(Scale) or samples < 2:
         raise MetricError(
@@ -66,14 +81,14 @@ def infidelity(
     forecast = _sums_inside(relevance, corners)[1:]
     beta = 1.0 if scale == "none" else float((drops * forecast).sum() / forecast.square().sum())
     beta = max(0.0, beta) if scale == "positive" else beta
-    if beta != beta:  # no square meets the map anywhere: it forecasts nothing
+    if beta != beta:  # no square overlaps the map, which then predicts no drop
         beta = 0.0
     error, reference = float((beta * forecast - drops).square().mean()), float(drops.square().mean())
     return {"infidelity": error, "infidelity_share": error / reference if reference else float("nan")}
 
 
 def _squares(size: torch.Size, samples: int, random: torch.Generator) -> Tensor:
-    """Squares (samples + 1, 4) as top, left, bottom, right, the latter two exclusive; the first is nothing at all."""
+    """Sample squares `(samples + 1, 4)`: top, left, bottom, right (exclusive); the first square is empty."""
     shorter_side = min(size)
     uniform = torch.rand((samples, 3), generator=random, dtype=torch.float64)
     tenths = (uniform[:, 0] * 10).floor() + 1
@@ -84,7 +99,7 @@ def _squares(size: torch.Size, samples: int, random: torch.Generator) -> Tensor:
 
 
 def _inside(corners: Tensor, size: torch.Size) -> Tensor:
-    """The pixels (n, H, W) of squares (n, 4)."""
+    """Return the masks `(n, H, W)` of squares `(n, 4)`."""
     top, left, bottom, right = corners.T[:, :, None]
     y, x = (torch.arange(n, device=corners.device) for n in size)
     down, across = (y >= top) & (y < bottom), (x >= left) & (x < right)
@@ -93,7 +108,7 @@ def _inside(corners: Tensor, size: torch.Size) -> Tensor:
 
 
 def _sums_inside(relevance: Tensor, corners: Tensor) -> Tensor:
-    """The relevance (n,) inside squares (n, 4), float64, from sums up to their corners."""
+    """Return the sum of the relevance `(n,)` inside squares `(n, 4)` in float64, from an integral image."""
     integral = torch.nn.functional.pad(relevance.detach().cpu().double(), (1, 0, 1, 0)).cumsum(0).cumsum(1)
     top, left, bottom, right = corners.cpu().T
     inside: Tensor = integral[bottom, right] - integral[top, right] - integral[bottom, left] + integral[top, left]

@@ -1,4 +1,4 @@
-"""Insertion: how fast the class is seen when what is called important comes first."""
+"""Insertion: how fast the target's score increases when pixels are inserted, most relevant first."""
 
 from __future__ import annotations
 
@@ -33,15 +33,28 @@ def insertion(
     steps: int = 28,
     infill: str = "gaussian",
 ) -> dict[str, Score]:
-    """How much of the class is seen on average while pixels are put into a blurred picture, the most relevant first.
+    """Compute the area under the target's probability while pixels are inserted, most relevant first.
 
-    relevance  (H, W)     the map on the network's input
-    inputs     (c, H, W)  the picture
-    step       pixels at once; None: the picture in `steps` equal parts
-    infill     what they are put into: gaussian, zeros, black, mean, rise_blur, road
-    returns    insertion, the area under the curve of the probability, 0 to 1, high is good; insertion_logit, the area
-               under that of the class score, in its own units. Chance level: that of a random order, `random_cam`
-    forwards   one a point: 29
+    Petsiuk et al., 2018 (RISE): pixels of the input replace those of a blurred image.
+
+    Args:
+        relevance: `(H, W)` the map at input resolution.
+        inputs: `(c, H, W)` the network input.
+        target: The explained class.
+        pixel_scale: `(c, 1, 1)` the range from black to white in units of the network input.
+        black_level: `(c, 1, 1)` a black pixel in units of the network input.
+        predict: Computes class scores of modified inputs.
+        random: Generator for the order of equal values.
+        step: Number of pixels per step; None: `steps` equal parts.
+        steps: Number of parts if `step` is None.
+        infill: The image into which pixels are inserted: gaussian, zeros, black, mean, rise_blur, road.
+
+    Returns:
+        `insertion`, the area under the curve of the probability, 0 to 1, higher is better; `insertion_logit`, the area
+        under the curve of the class score, in its own units. The chance level is the value of a random order, see
+        `random_cam`.
+
+    forwards per map: one per point of the curve, 29
     """
     return curve_scores(
         relevance,

@@ -1,4 +1,4 @@
-"""How often the object is not found, or not by its name: ILSVRC's weakly supervised localisation."""
+"""Localisation error of ILSVRC's weakly supervised localisation."""
 
 from __future__ import annotations
 
@@ -30,21 +30,26 @@ def localisation_error(
     region: Rule = "component",
     overlap: float = 0.5,
 ) -> dict[str, float]:
-    """Whether the map's box misses the object (1) or not (0): given its class, if it is the answer, if in the top five.
+    """Report whether the map's box misses the object, given the class or a top-1 or top-5 prediction.
 
-    Needs the map of the true class (`target="label"`). The map of another class cannot be judged; a wrong answer counts
-    as an error whatever the map.
+    Requires the map of the true class (`target="label"`); the map of another class cannot be scored. A wrong prediction
+    is an error regardless of the map.
 
-    shown      (height, width)  the map on the original picture, at least 0
-    boxes      (n, 4)           the true boxes, in its pixels, right and bottom exclusive
-    label      the true class
-    logits     (k,)             what the model says
-    target     the class that the map is about
-    threshold  share of the map's maximum that a pixel of the region has at least, in (0, 1]
-    region     what the largest region is: component, contour, rectangle or everything, see `parts/regions.py`
-    overlap    intersection over union with a true box that makes a hit
-    returns    0 or 1 each; the mean over pictures is the error. No chance level: the box of the whole picture misses
-               objects smaller than `overlap` of it
+    Args:
+        shown: `(height, width)` the map on the original image, non-negative.
+        boxes: `(n, 4)` the true boxes in pixels of the original image, right and bottom exclusive.
+        label: The true class.
+        logits: `(k,)` the class scores of the model.
+        target: The explained class.
+        threshold: Fraction of the map's maximum that a pixel of the region must reach, in (0, 1].
+        region: Which region counts as the largest: "component", "contour", "rectangle" or "everything", see
+            `camlucida.metrics.common.regions.Rule`.
+        overlap: IoU with a true box from which a box counts as a hit.
+
+    Returns:
+        0 (hit) or 1 (miss) for each of `localisation_error_known`, `_top1` and `_top5`; the mean over images is the
+        error rate. There is no chance level: a box that covers the whole image misses objects that cover less than
+        `overlap` of it.
     """
     missed = float("nan")
     if is_rankable(shown) and target == label:

@@ -1,4 +1,4 @@
-"""How well the map's shape fits the object's."""
+"""IoU of the thresholded map and the object's mask."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from camlucida.metrics.registry import MetricOutput, metric
     outputs=MetricOutput("high"),
 )
 def mask_iou(shown: Tensor, mask: Tensor, *, threshold: float = 0.15, region: Rule = "everything") -> float:
-    """Intersection over union of what is above a threshold and the object's mask.
+    """Compute the IoU of the thresholded map with the object's mask.
 
-    shown      (height, width)  the map on the original picture, at least 0
-    mask       (height, width)  bool: the object's pixels
-    threshold  share of the map's maximum that a pixel has at least, in (0, 1]
-    region     which of the pixels above the threshold count: everything, or the largest region by one of the rules
-               component, contour, rectangle, see `parts/regions.py`
-    returns    0 to 1; the whole picture scores the object's share of it
+    Args:
+        shown: `(height, width)` the map on the original image, non-negative.
+        mask: `(height, width)` bool mask of the object.
+        threshold: Fraction of the map's maximum that a pixel must reach, in (0, 1].
+        region: Which pixels above the threshold count: "everything", or the largest region by the rule "component",
+            "contour" or "rectangle", see `camlucida.metrics.common.regions.Rule`.
+
+    Returns:
+        The intersection over union, 0 to 1. A map that covers the whole image scores the object's fraction of the
+        image.
     """
     if not is_rankable(shown) or not bool(mask.any()):
         return float("nan")

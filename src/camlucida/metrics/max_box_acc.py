@@ -1,4 +1,4 @@
-"""How often the map's box fits the object, at the threshold that is best for all pictures."""
+"""MaxBoxAcc: fraction of images whose box matches the object, at the best threshold for the whole data set."""
 
 from __future__ import annotations
 
@@ -25,19 +25,23 @@ def max_box_acc(
     *,
     protocol: Protocol = "picture",
 ) -> Score:
-    """How often the box of the map's largest region overlaps the object by half, at one threshold for all pictures.
+    """Compute the fraction of images whose largest box has IoU >= 0.5, at the best common threshold.
 
-    The threshold is the best one for the very pictures that are judged: it is what a map could reach.
-    Compare it with the centre and the other controls.
+    `MaxBoxAcc = max_tau BoxAcc(tau, 0.5)` (Choe et al., 2020). The threshold is chosen on the evaluated images, so the
+    score is an upper bound. Compare it with the `centre` control and the other baselines.
 
-    shown       (height, width)  the map on the original picture, at least 0
-    boxes       (n, 4)           the true boxes there, right and bottom exclusive
-    raw         (h, w)           the map on its own grid, signed
-    boxes_seen  (n, 4)           the true boxes on the network's input
-    inputs      (c, H, W)        the network's input
-    protocol    how boxes are made: "picture" or "choe2020", see `parts/box_curves.py`
-    returns     of a picture the best intersection over union at any threshold, 0 to 1, with the curve (255,) over
-                thresholds; of all pictures the share of hits, 0 to 1. No chance level: see the controls
+    Args:
+        shown: `(height, width)` the map on the original image, non-negative.
+        boxes: `(n, 4)` the true boxes on the original image, right and bottom exclusive.
+        raw: `(h, w)` the signed map at layer resolution.
+        boxes_seen: `(n, 4)` the true boxes on the network input.
+        inputs: `(c, H, W)` the network input.
+        protocol: How boxes are extracted, "picture" or "choe2020", see
+            `camlucida.metrics.common.box_curves.Protocol`.
+
+    Returns:
+        Per image, the best IoU at any threshold, 0 to 1, with the curve `(255,)` over thresholds; over all images, the
+        hit rate, 0 to 1. There is no chance level; see the controls.
     """
     return box_curve(shown, boxes, raw, boxes_seen, inputs, protocol, all_regions=False)
 

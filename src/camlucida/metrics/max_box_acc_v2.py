@@ -1,4 +1,4 @@
-"""How often one of the map's boxes fits the object, loosely, well and tightly."""
+"""MaxBoxAccV2: MaxBoxAcc averaged over three IoU thresholds, with all boxes of the map."""
 
 from __future__ import annotations
 
@@ -25,20 +25,24 @@ def max_box_acc_v2(
     *,
     protocol: Protocol = "picture",
 ) -> Score:
-    """How often a box of one of the map's regions overlaps the object by 0.3, 0.5 and 0.7, on average.
+    """Compute MaxBoxAcc averaged over IoU 0.3, 0.5 and 0.7, with the best of all boxes of a map.
 
-    Every region is tried and the best counts, which favours maps in many pieces. For each overlap the threshold is the
-    best one for the very pictures that are judged: it is what a map could reach. A box in the centre reaches 52.5 % on
-    ImageNet.
+    All regions are tried and the best one counts, which favours maps with many components. For each IoU, the threshold
+    is chosen on the evaluated images, so the score is an upper bound (Choe et al., 2020). A box in the centre reaches
+    52.5 % on ImageNet.
 
-    shown       (height, width)  the map on the original picture, at least 0
-    boxes       (n, 4)           the true boxes there, right and bottom exclusive
-    raw         (h, w)           the map on its own grid, signed
-    boxes_seen  (n, 4)           the true boxes on the network's input
-    inputs      (c, H, W)        the network's input
-    protocol    how boxes are made: "picture" or "choe2020", see `parts/box_curves.py`
-    returns     of a picture the best intersection over union at any threshold, 0 to 1, with the curve (255,) over
-                thresholds; of all pictures the mean share of hits, 0 to 1. No chance level: see the controls
+    Args:
+        shown: `(height, width)` the map on the original image, non-negative.
+        boxes: `(n, 4)` the true boxes on the original image, right and bottom exclusive.
+        raw: `(h, w)` the signed map at layer resolution.
+        boxes_seen: `(n, 4)` the true boxes on the network input.
+        inputs: `(c, H, W)` the network input.
+        protocol: How boxes are extracted, "picture" or "choe2020", see
+            `camlucida.metrics.common.box_curves.Protocol`.
+
+    Returns:
+        Per image, the best IoU at any threshold, 0 to 1, with the curve `(255,)` over thresholds; over all images, the
+        mean hit rate, 0 to 1. There is no chance level; see the controls.
     """
     return box_curve(shown, boxes, raw, boxes_seen, inputs, protocol, all_regions=True)
 

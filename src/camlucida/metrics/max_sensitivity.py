@@ -1,4 +1,4 @@
-"""How far a map can be moved by noise that nobody sees."""
+"""Max-sensitivity: largest change of a map under small input noise."""
 
 from __future__ import annotations
 
@@ -27,18 +27,22 @@ def max_sensitivity(
     r: float = 0.02,
     n: int = 10,
 ) -> float:
-    """How far the map moves, at most, under noise that hardly anybody sees; the class stays the same.
+    """Compute the largest relative change of the map under small uniform noise, for a fixed class.
 
-    A map that is the same for every picture scores best: this says nothing about whether it is right.
+    `SENS_MAX = max_(|d|_inf <= r) |Phi(x + d) - Phi(x)| / |Phi(x)|` (Yeh et al., 2019), estimated from n samples. A map
+    that does not depend on the input scores best, so this metric says nothing about correctness.
 
-    relevance  (H, W)      the map
-    inputs     (c, H, W)   the picture
-    explain    pictures -> maps of other pictures
-    pixel      (c, 1, 1)   one step from black to white
-    random     the noise's
-    r          the largest change of a pixel, as a share of the way from black to white
-    n          how many noisy copies
-    returns    from 0, where nothing moves; in units of the map's own length. NaN for a map of length 0
+    Args:
+        relevance: `(H, W)` the map at input resolution.
+        inputs: `(c, H, W)` the network input.
+        explain: Computes maps of other inputs for the same class.
+        pixel_scale: `(c, 1, 1)` the range from black to white in units of the network input.
+        random: Generator for the noise.
+        r: Largest change of a pixel, as a fraction of the range from black to white.
+        n: Number of noisy copies.
+
+    Returns:
+        At least 0, relative to the norm of the map; lower is better. NaN for a map that is zero everywhere.
     """
     norm = relevance.double().norm()
     if not norm > 0:

@@ -1,4 +1,4 @@
-"""muFidelity: random sets of cells away, and whether the map knew what that would cost."""
+"""MuFidelity: rank correlation between the relevance of random cell sets and the score drops without them."""
 
 from __future__ import annotations
 
@@ -34,16 +34,29 @@ def mu_fidelity(
     samples: int = 200,
     infill: str = "zeros",
 ) -> float:
-    """Whether the relevance of a random set of cells tells how far the class score falls without them.
+    """Compute the rank correlation of a random cell set's relevance with the score drop without it.
 
-    relevance  (H, W)     the map on the network's input; of one that is the same everywhere nothing can be said
-    inputs     (c, H, W)  the picture
-    cells      on each side of the grid
-    share      how probable it is for each cell to go
-    samples    how many sets
-    infill     what takes their place: zeros, black, mean, gaussian, rise_blur, road
-    returns    the rank correlation over the sets, -1 to 1, chance level 0
-    forwards   one a set: 200
+    Args:
+        relevance: `(H, W)` the map at input resolution. A constant map cannot be scored.
+        inputs: `(c, H, W)` the network input.
+        logits: `(k,)` the class scores of the unmodified input.
+        target: The explained class.
+        pixel_scale: `(c, 1, 1)` the range from black to white in units of the network input.
+        black_level: `(c, 1, 1)` a black pixel in units of the network input.
+        predict: Computes class scores of modified inputs.
+        random: Generator for the sets.
+        cells: Number of cells per side of the grid.
+        fraction: Probability that a cell is removed.
+        samples: Number of sets.
+        infill: What replaces removed pixels: zeros, black, mean, gaussian, rise_blur, road.
+
+    Returns:
+        Spearman's correlation over the sets, -1 to 1; higher is better, chance level 0.
+
+    Raises:
+        MetricError: If `fraction` is not between 0 and 1, or there are fewer than 2 samples.
+
+    forwards per map: one per set, 200
     """
     if not 0 < fraction < 1 or samples < 2:
         raise MetricError(

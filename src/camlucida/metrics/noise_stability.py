@@ -1,4 +1,4 @@
-"""How much of a map is left under noise."""
+"""Noise stability: similarity of a map to the maps of noisy inputs."""
 
 from __future__ import annotations
 
@@ -28,16 +28,21 @@ def noise_stability(
     noise: float = 0.05,
     n: int = 5,
 ) -> float:
-    """How alike the map stays under Gaussian noise: the mean rank correlation with it.
+    """Compute the mean rank correlation of the map with the maps of inputs with Gaussian noise.
 
-    relevance  (H, W)      the map
-    inputs     (c, H, W)   the picture
-    explain    pictures -> maps of other pictures
-    pixel      (c, 1, 1)   one step from black to white
-    random     the noise's
-    noise      its standard deviation, as a share of the way from black to white
-    n          how many noisy copies
-    returns    -1 to 1, 1 where the order of the places stays. NaN where a map is the same everywhere
+    `mean_i r(Phi(x), Phi(x + d_i))` with Spearman's r.
+
+    Args:
+        relevance: `(H, W)` the map at input resolution.
+        inputs: `(c, H, W)` the network input.
+        explain: Computes maps of other inputs for the same class.
+        pixel_scale: `(c, 1, 1)` the range from black to white in units of the network input.
+        random: Generator for the noise.
+        noise: Standard deviation of the noise, as a fraction of the range from black to white.
+        n: Number of noisy copies.
+
+    Returns:
+        -1 to 1; 1 if the ranking of positions does not change. NaN if one of the maps is constant.
     """
     copies = noisy_copies(
         inputs, pixel_scale, random, n, lambda draw, shape: torch.randn(shape, generator=draw) * noise

@@ -1,4 +1,4 @@
-"""Whether the map puts the object's parts in the order of what they really do to the score."""
+"""Part effect: whether the map ranks an object's parts by their true effect on the score."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ from camlucida.metrics.registry import MetricOutput, Score, metric
     outputs=MetricOutput("high", worst=-1.0),
 )
 def part_effect(shown: Tensor, parts: Mapping[str, Tensor], part_score_drops: Tensor) -> Score:
-    """Whether the map puts the parts in the order of what leaving each out, drawn again, does to the score.
+    """Compute the rank correlation of the map's sum on each part with the score drop without the part.
 
-    shown    (height, width)  the map on the original picture, at least 0
-    parts    name -> (height, width)  bool: each part
-    effects  (parts,)  how far the score falls without it
-    returns  -1 to 1, chance level 0; fewer than two parts, or a map without anything on them, cannot be judged
+    The image is rendered again without the part, so that no infill is needed.
+
+    Args:
+        shown: `(height, width)` the map on the original image, non-negative.
+        parts: Maps each part's name to its bool mask `(height, width)`.
+        part_score_drops: `(parts,)` the drop of the score when each part is not rendered.
+
+    Returns:
+        Spearman's correlation, -1 to 1, chance level 0; NaN with fewer than two parts, or a map that is zero on all
+        parts.
     """
     if len(parts) < 2:
         return Score(float("nan"))

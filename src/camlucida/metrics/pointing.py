@@ -1,4 +1,4 @@
-"""Whether the map's highest point is on the object."""
+"""Pointing game: whether the map's maximum lies on the object."""
 
 from __future__ import annotations
 
@@ -19,16 +19,21 @@ from camlucida.metrics.registry import MetricOutput, metric, preset
 def pointing(
     shown: Tensor, region: Tensor, random: torch.Generator, *, tolerance: float = 15.0, ties: Ties = "random"
 ) -> float:
-    """Whether the map's highest point lies on the object or close to it: 1 or 0. The mean is over classes.
+    """Report whether the map's maximum lies on or close to the object (pointing game).
 
-    shown      (height, width)  the map on the original picture, at least 0
-    region     (height, width)  bool: the object; its boxes where no mask is known
-    random     for ties
-    tolerance  in pixels of the original picture: a hit is less than so far from the object, 1 is on it. Small pictures
-               want less than the default
-    ties       "random", or "first" in reading order
-    returns    0 or 1; chance level the share of the picture that lies so close to the object. The centre scores 69.6 %
-               on VOC 2007
+    The mean over a data set is taken within each class first, then over classes. Called `pointing_game` elsewhere.
+
+    Args:
+        shown: `(height, width)` the map on the original image, non-negative.
+        region: `(height, width)` bool mask of the object, or of its boxes where there is no mask.
+        random: Generator for ties.
+        tolerance: Distance in pixels of the original image; a hit is closer to the object than this, and 1 requires a
+            pixel of the object. Use less than the default for small images.
+        ties: Which of several maxima counts: "random", or "first" in reading order.
+
+    Returns:
+        0 or 1. The chance level is the fraction of the image within the tolerance; the image centre scores 69.6 % on
+        VOC 2007.
     """
     if not is_rankable(shown) or not bool(region.any()):
         return float("nan")

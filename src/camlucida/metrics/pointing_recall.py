@@ -1,4 +1,4 @@
-"""Whether maps of the likeliest classes point at what is there, and reject what is not."""
+"""Pointing game with recall: whether maps of the top classes point at objects, and reject absent classes."""
 
 from __future__ import annotations
 
@@ -32,19 +32,23 @@ def pointing_recall(
     tolerance: float = 15.0,
     ties: Ties = "random",
 ) -> float:
-    """The share of the likeliest classes whose map points at the object if it is there, and at nothing if not.
+    """Compute the fraction of top classes whose map hits the object if present, or is rejected if absent.
 
-    explain_class  classes -> maps (n, H, W) on the network's input
-    logits         (k,) what the model says
-    label          the true class, whose place is known
-    present        all classes that are there
-    region_seen    (H, W) bool: the object as the network sees it
-    random         for ties
-    top            how many classes
-    threshold      a class is rejected if its map is nowhere above this, in the map's own units
-    tolerance      in pixels of the network's input: a hit is less than so far from the object, 1 is on it
-    ties           "random", or "first" in reading order
-    returns        0 to 1; a map that never rejects and always points at the object scores 1/`top`
+    Args:
+        explain_class: Computes the maps `(n, H, W)` of given classes on the network input.
+        logits: `(k,)` the class scores of the model.
+        label: The true class, whose location is known.
+        present_classes: All classes that the image shows.
+        region_seen: `(H, W)` bool mask of the object on the network input.
+        random: Generator for ties.
+        top: Number of most probable classes that are evaluated.
+        threshold: A class is rejected if its map does not exceed this value anywhere, in the map's own units.
+        tolerance: Distance in pixels of the network input; a hit is closer to the object than this, and 1 requires a
+            pixel of the object.
+        ties: Which of several maxima counts: "random", or "first" in reading order.
+
+    Returns:
+        0 to 1; a map that never rejects and always points at the object scores 1/`top`.
     """
     likeliest = logits.argsort(descending=True, stable=True)[:top].tolist()
     judged_classes = [k for k in likeliest if k == label or k not in present_classes]

@@ -1,4 +1,4 @@
-"""How well the map's pixels separate the object from the rest, over a whole data set at once."""
+"""PxAP: pixel average precision over a whole data set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ N_BINS = 256
 
 
 def pixel_average_precision(histograms: Tensor) -> Tensor:
-    """PxAP (...) of mean histograms (..., 512): the sum over thresholds of (R_k - R_(k-1)) P_k; NaN without object."""
+    """Compute PxAP from mean histograms `(..., 512)`: the sum over thresholds of (R_k - R_(k-1)) P_k.
+
+    Returns:
+        PxAP `(...)`; NaN without object pixels.
+    """
     object_, background = histograms.view(*histograms.shape[:-1], 2, N_BINS).flip(-1).cumsum(-1).unbind(-2)
     precision = (object_ / (object_ + background)).nan_to_num(nan=0.0)
     recall_steps = object_.diff(dim=-1, prepend=torch.zeros_like(object_[..., :1]))
@@ -31,13 +35,19 @@ PXAP_REDUCTION = DatasetReduction(lambda histograms: histograms, pixel_average_p
     outputs=MetricOutput("high", pool=PXAP_REDUCTION),
 )
 def pxap(shown: Tensor, region: Tensor) -> Score:
-    """Average precision of the pixels: how far the object's rank above all others, with one threshold for all pictures.
+    """Compute the average precision of object pixels, with thresholds shared by all images.
 
-    shown    (height, width)  the map on the original picture, at least 0
-    region   (height, width)  bool: the object
-    returns  0 to 1, chance level the object's share of the picture; of all pictures at once from their histograms
-             (512,): how many pixels of the object, then of the rest, have each of 256 shares of the maximum. A map that
-             cannot be judged counts as 0 everywhere
+    `PxAP = sum_l PxPrec(tau_l) (PxRec(tau_l) - PxRec(tau_(l-1)))` (Choe et al., 2020).
+
+    Args:
+        shown: `(height, width)` the map on the original image, non-negative.
+        region: `(height, width)` bool mask of the object.
+
+    Returns:
+        0 to 1; the chance level is the fraction of the image that the object covers. The data set's value is computed
+        from the mean of the histograms `(512,)` of all images: the number of object pixels, then of background pixels,
+        in each of 256 bins of the fraction of the map's maximum. A map that cannot be ranked counts as 0 at all
+        positions.
     """
     valid = is_rankable(shown)
     levels = (255 * shown.double() / shown.max().double()).floor().long() if valid else torch.zeros_like(region).long()

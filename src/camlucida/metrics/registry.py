@@ -1,35 +1,42 @@
-"""The registry of metrics. A metric's signature is its request, as a method's is.
+"""The registry of metrics. The signature of a metric declares its inputs, as that of a method does.
 
-A metric judges one map of one picture. It is a function whose positional parameters are what it asks for; options
-are keyword-only. It returns one number, a `Score` with a curve beside it, or a dict of several; NaN means that the map
-cannot be judged by it (a map without any relevance), which is counted and never becomes a NaN average.
+A metric scores one map of one image. It is a function whose positional parameters name its inputs; options are
+keyword-only. It returns one number, a `Score` with a curve, or a dict of several. NaN means that the map cannot be
+scored (for example because it is zero everywhere); such maps are counted, and never turn a mean into NaN.
 
 The map:
-    shown       (height, width)   on the original picture, at least 0 as the paper shows it, 0 where not looked at
-    relevance   (H, W)            on the network's input, as the paper has it (ReLU'd where the method is)
-    signed      (H, W)            on the network's input, with what the paper's ReLU cuts off
-    raw         (h, w)            on its own grid, signed
-What is true:
-    region      (height, width)   bool: the object's mask on the original picture, or its boxes where no mask is known
-    mask        (height, width)   bool: its mask; only where one is known
-    boxes       (n, 4)            left, top, right, bottom in pixels of the original picture, right and bottom exclusive
-    region_seen (H, W)            bool: the region as the network sees it
-    boxes_seen  (n, 4)            the boxes on the network's input
-    label       int               the class it truly shows
-    present     (k, ...)          all classes it truly shows, whether it is known where or not
-    other_objects_mask  (height, width)   bool: the objects of other classes
-    parts       name -> (height, width)   bool: what the object consists of
-    effects     (parts,)          how far the target's score falls when each part is not drawn
+
+- `shown` `(height, width)`: on the original image, non-negative as the paper displays it, 0 outside the crop that the
+  network processes.
+- `relevance` `(H, W)`: at input resolution, as defined in the paper (after its ReLU, if it has one).
+- `signed` `(H, W)`: at input resolution, before the paper's ReLU.
+- `raw` `(h, w)`: at layer resolution, signed.
+
+Ground truth:
+
+- `region` `(height, width)`: bool mask of the object on the original image, or of its boxes where there is no mask.
+- `mask` `(height, width)`: bool mask of the object; only where there is one.
+- `boxes` `(n, 4)`: left, top, right, bottom in pixels of the original image, right and bottom exclusive.
+- `region_seen` `(H, W)`: bool mask of the region on the network input.
+- `boxes_seen` `(n, 4)`: the boxes on the network input.
+- `label`: the true class, an int.
+- `present_classes` `(k, ...)`: all classes that the image shows, whether or not their location is known.
+- `other_objects_mask` `(height, width)`: bool mask of the objects of other classes.
+- `parts`: dict from part names to bool masks `(height, width)`.
+- `part_score_drops` `(parts,)`: drop of the target's score when each part is not rendered.
+
 The model:
-    inputs      (c, H, W)         the picture as the network wants it
-    logits      (k,)              what it says about it
-    target      int               the class that the map is about
-    predict     variants, count -> (count, k)   class scores of other pictures: numbers (n,) in, (n, c, H, W) out
-    explain     (n, c, H, W) -> (n, H, W)       the same kind of map, for the same class, of other pictures
-    explain_class   classes -> (n, H, W)        the same kind of map of this picture for other classes
-    pixel       (c, 1, 1)         how much of the network's input one step from black to white is
-    black       (c, 1, 1)         a black pixel, in units of the network's input
-    random      torch.Generator   seeded by the picture and the metric, so that all methods meet the same chance
+
+- `inputs` `(c, H, W)`: the network input.
+- `logits` `(k,)`: the class scores.
+- `target`: the explained class, an int.
+- `predict(variants, n)`: class scores `(n, k)` of modified inputs; `variants` maps indices `(n,)` to inputs
+  `(n, c, H, W)`.
+- `explain(inputs)`: maps `(n, H, W)` of other inputs `(n, c, H, W)` by the same method for the same class.
+- `explain_class(classes)`: maps `(n, H, W)` of the same image by the same method for other classes.
+- `pixel_scale` `(c, 1, 1)`: the range from black to white in units of the network input.
+- `black_level` `(c, 1, 1)`: a black pixel in units of the network input.
+- `random`: a `torch.Generator` seeded by the image and the metric, so that all methods get the same random numbers.
 """
 
 from __future__ import annotations
@@ -47,7 +54,7 @@ from camlucida.options import shown
 Better: TypeAlias = Literal["high", "low", "neither"]
 
 SCENE_INPUTS = frozenset({"other_objects_mask", "parts", "part_score_drops"})
-"""What only pictures tell that were drawn, or outlined with more than one class or part."""
+"""Inputs that exist only for rendered scenes, or for images annotated with more than one class or part."""
 GROUND_TRUTH_INPUTS = SCENE_INPUTS | {
     "region",
     "mask",
@@ -58,18 +65,18 @@ GROUND_TRUTH_INPUTS = SCENE_INPUTS | {
     "present_classes",
 }
 NETWORK_CALLS = frozenset({"predict", "explain", "explain_class", "part_score_drops"})
-"""Those that run the network."""
+"""Inputs that run the network."""
 METRIC_INPUTS = (
     GROUND_TRUTH_INPUTS
     | NETWORK_CALLS
     | {"shown", "relevance", "signed", "raw", "inputs", "logits", "target", "pixel_scale", "black_level", "random"}
 )
-"""What a metric may ask for."""
+"""All inputs that a metric may declare."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One number, and the vector (m,) it was made of, where it is worth keeping: a curve, hits a threshold."""
+    """A number, and optionally the vector `(m,)` from which it is computed: a curve, or hits per threshold."""
 
     value: float
     curve: Tensor | None = None
@@ -77,10 +84,11 @@ class Score:
 
 @dataclass(frozen=True)
 class DatasetReduction:
-    """A number of all pictures at once that is made of a mean over them, so that redrawing them is a weighted mean.
+    """A data set value computed from a mean over images, so that resampling images is a weighted mean.
 
-    each    the vectors (n, m) of n pictures in, what is averaged out: (n, q)
-    whole   means (..., q) in, the numbers (...) out
+    Attributes:
+        per_image: Maps the vectors `(n, m)` of n images to the quantities `(n, q)` that are averaged.
+        from_mean: Maps means `(..., q)` to data set values `(...)`.
     """
 
     per_image: Callable[[Tensor], Tensor]
@@ -92,14 +100,15 @@ class DatasetReduction:
 
 @dataclass(frozen=True)
 class MetricOutput:
-    """One number that a metric gives.
+    """The meaning of one number that a metric returns.
 
-    better  which way is good: high, low, or neither for what only describes
-    worst   what counts where the map cannot be judged; of what only describes such maps are left out
-    pool    the vectors (n, m) of n pictures in, the number for all of them out; None for the mean over the pictures.
-            A `Pool` is redrawn quickly
-    mean    over pictures, or first within every class and then over classes
-    axes    what a curve runs along, from 0 to 1, and what it says there, in words; None where it is nothing to look at
+    Attributes:
+        better: Whether high or low values are better, or neither for descriptive numbers.
+        worst: The value of maps that cannot be scored. For descriptive numbers such maps are left out.
+        pool: Maps the vectors `(n, m)` of n images to the data set value; None for the mean over images. A
+            `DatasetReduction` is resampled efficiently.
+        mean: Whether the mean is over images, or within each class first and then over classes.
+        axes: Labels of the curve's x axis, which runs from 0 to 1, and y axis; None for curves that are not plotted.
     """
 
     better: Better
@@ -111,7 +120,17 @@ class MetricOutput:
 
 @dataclass(frozen=True)
 class Metric:
-    """One entry of the registry, and still the function it was made of."""
+    """An entry of the registry; calling it calls the metric function.
+
+    Attributes:
+        name: Name of the metric.
+        function: The metric function.
+        needs: Names of the inputs that it declares.
+        options: Names and default values of its options.
+        outputs: The numbers that it returns, by name.
+        paper: Reference with the equation.
+        deviation: Differences from the paper, with reasons.
+    """
 
     name: str
     function: Callable[..., Any]
@@ -122,14 +141,14 @@ class Metric:
     deviation: str
 
     def __call__(self, *inputs: Any, **options: Any) -> dict[str, Score]:
-        """Every number by its name."""
+        """Compute all numbers of the metric, by name."""
         result = self.function(*inputs, **options)
         parts = result if isinstance(result, dict) else {self.name: result}
         return {name: part if isinstance(part, Score) else Score(float(part)) for name, part in parts.items()}
 
     @property
     def summary(self) -> str:
-        """In plain words: the first line of its docstring."""
+        """The first line of the docstring."""
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
     @property
@@ -139,7 +158,7 @@ class Metric:
 
     @property
     def group(self) -> str:
-        """What kind of question it asks; seen from what it needs."""
+        """The group of the metric, derived from its inputs."""
         needs = set(self.needs)
         if needs & SCENE_INPUTS:
             return "ground_truth"
@@ -151,7 +170,7 @@ class Metric:
 
     @property
     def runs_network(self) -> bool:
-        """Whether it costs more than arithmetic."""
+        """Whether the metric runs the network."""
         return bool(NETWORK_CALLS & set(self.needs))
 
 
@@ -163,9 +182,10 @@ def metric(
 ) -> Callable[[Callable[..., Any]], Metric]:
     """Register the decorated function as a metric under its own name.
 
-    paper       where it stands, with the equation
-    gives       what its one number means, or that of each of its numbers by name
-    deviation   where ours differs from the paper's, and why
+    Args:
+        paper: Reference with the equation.
+        outputs: The meaning of the metric's number, or of each of its numbers by name.
+        deviation: Differences from the paper, with reasons.
     """
 
     def register(function: Callable[..., Any]) -> Metric:
@@ -184,12 +204,12 @@ def metric(
 
 
 def metrics() -> dict[str, Metric]:
-    """All metrics by name, in the order in which they are listed."""
+    """Return all metrics by name, in registration order."""
     return dict(_metrics)
 
 
 def groups() -> dict[str, list[str]]:
-    """The names of the metrics of each group."""
+    """Return the names of the metrics in each group."""
     by_group: dict[str, list[str]] = {}
     for entry in _metrics.values():
         by_group.setdefault(entry.group, []).append(entry.name)
@@ -198,7 +218,13 @@ def groups() -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class Preset:
-    """A metric with its options frozen under a name that can be quoted: it never changes after a release."""
+    """A metric with fixed options under a citable name; presets never change after a release.
+
+    Attributes:
+        name: Name of the preset.
+        metric: The metric.
+        options: The options that differ from the metric's defaults.
+    """
 
     name: str
     metric: Metric
@@ -206,7 +232,7 @@ class Preset:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Every option, the defaults too."""
+        """All options, including defaults."""
         return {**self.metric.options, **self.options}
 
 
@@ -214,7 +240,7 @@ _presets: dict[str, Preset] = {}
 
 
 def preset(name: str, base: Metric, **options: Any) -> Preset:
-    """Freeze options under a name: preset("deletion/rise", deletion, step=224)."""
+    """Register a metric with fixed options under a name, e.g. `preset("deletion/rise", deletion, step=224)`."""
     unknown = set(options) - set(base.options)
     if unknown or name in _presets:
         raise MetricError(f"preset {name}: registered twice, or with unknown options {sorted(unknown)}.")
@@ -223,12 +249,16 @@ def preset(name: str, base: Metric, **options: Any) -> Preset:
 
 
 def presets() -> dict[str, Preset]:
-    """All presets by name."""
+    """Return all presets by name."""
     return dict(_presets)
 
 
 def find(name: str | Metric | Preset) -> Preset:
-    """A metric or preset by name (a metric stands for itself with its defaults); `MetricError` offers the nearest."""
+    """Return a preset or metric by name; a metric is returned as a preset with its defaults.
+
+    Raises:
+        MetricError: For an unknown name; the message suggests the nearest one.
+    """
     if isinstance(name, Preset):
         return name
     if isinstance(name, Metric):

@@ -1,4 +1,4 @@
-"""How many of the map's highest pixels lie on the object."""
+"""Relevance rank accuracy and top-k intersection: fraction of the highest-ranked pixels on the object."""
 
 from __future__ import annotations
 
@@ -16,18 +16,25 @@ from camlucida.metrics.registry import MetricOutput, metric
     outputs={"relevance_rank": MetricOutput("high"), "top_k_intersection": MetricOutput("high")},
 )
 def relevance_rank(shown: Tensor, region: Tensor, random: torch.Generator, *, k: int = 1000) -> dict[str, float]:
-    """The share of the map's highest pixels that lie on the object: of as many as it has, and of the k highest.
+    """Compute the fraction of the highest pixels on the object, for as many as the object has, and for k.
 
-    shown    (height, width)  the map on the original picture, at least 0
-    region   (height, width)  bool: the object
-    random   for ties
-    k        pixels of the second number
-    returns  relevance_rank and top_k_intersection, 0 to 1, chance level of both the object's share of the picture
+    `RRA = |top_K and region| / |region|` with `K = |region|` (Arras et al., 2022); top-k intersection
+    `|top_k and region| / k` (Theiner et al., 2022). Called `relevance_rank_accuracy` elsewhere.
+
+    Args:
+        shown: `(height, width)` the map on the original image, non-negative.
+        region: `(height, width)` bool mask of the object.
+        random: Generator for ties.
+        k: Number of pixels for the top-k intersection.
+
+    Returns:
+        `relevance_rank` and `top_k_intersection`, 0 to 1; the chance level of both is the fraction of the image that
+        the object covers.
     """
     if not is_rankable(shown) or not bool(region.any()):
         return {"relevance_rank": float("nan"), "top_k_intersection": float("nan")}
     size, k = int(region.sum()), min(k, shown.numel())
-    # A random order first, then a stable sort: equal pixels stay in the random order.
+    # A random permutation followed by a stable sort leaves equal values in random order.
     order = torch.randperm(shown.numel(), generator=random)
     ranked = region.flatten()[order][shown.flatten()[order].argsort(descending=True, stable=True)]
     return {

@@ -1,4 +1,4 @@
-"""ROAD: the class's rise and fall when pixels are made up from those around them, with no holes to read from."""
+"""ROAD (remove and debias): drops of the class score when pixels are imputed from their neighbours."""
 
 from __future__ import annotations
 
@@ -43,17 +43,29 @@ def road(
     noise: float = ROAD_NOISE,
     lerf_keeps: bool = False,
 ) -> dict[str, Score]:
-    """How much more of the class is left without the least relevant pixels than without the most relevant ones.
+    """Compare the target's probability without the least relevant and without the most relevant pixels.
 
-    relevance  (H, W)     the map on the network's input
-    inputs     (c, H, W)  the picture
-    fractions  shares of the pixels that are taken away, between 0 and 1
-    noise      sigma of what is added to imputed pixels, as a share of the range from black to white
-    kept       in LeRF, fractions are the shares that are left, as in the authors' code
-    returns    means over the fractions, and curves: road_morf, the probability without the most relevant, 0 to 1;
-               road_lerf, without the least relevant; road_gap, LeRF less MoRF, -1 to 1, chance level 0; the same for
-               how often the class stays the first
-    forwards   two a fraction: 18, and exact solutions worth about 11
+    ROAD (Rong et al., 2022): removed pixels are imputed from their neighbours, so that the shape of the mask carries no
+    information. MoRF removes the most relevant pixels first, LeRF the least relevant.
+
+    Args:
+        relevance: `(H, W)` the map at input resolution.
+        inputs: `(c, H, W)` the network input.
+        target: The explained class.
+        pixel_scale: `(c, 1, 1)` the range from black to white in units of the network input.
+        black_level: `(c, 1, 1)` a black pixel in units of the network input.
+        predict: Computes class scores of modified inputs.
+        random: Generator for the noise and for the order of equal values.
+        fractions: Fractions of the pixels that are removed, between 0 and 1.
+        noise: Standard deviation of the noise added to imputed pixels, as a fraction of the range from black to white.
+        lerf_keeps: Whether in LeRF the fractions are those that are kept, as in the authors' code.
+
+    Returns:
+        Means over the fractions, with curves. `road_morf`: the probability without the most relevant pixels, 0 to 1;
+        `road_lerf`: without the least relevant ones; `road_gap`: LeRF - MoRF, -1 to 1, chance level 0. Those that
+        end in `_accuracy` measure how often the target remains the top prediction instead of its probability.
+
+    forwards per map: two per fraction, 18, and linear solves that cost about as much as 11
     """
     removed_fractions = check_fractions(fractions, "fractions")
     if not is_nonzero(relevance):
@@ -80,12 +92,23 @@ def _scores(
 def both_orders(
     predict: Predict, remove: RemovePixels, order: Tensor, fractions: Sequence[float], *, lerf_keeps: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Class scores (n, k) without the most relevant shares of the pixels, and without the least relevant."""
+    """Compute class scores without the most relevant pixels (MoRF) and without the least relevant (LeRF).
+
+    Args:
+        predict: Computes class scores of modified inputs.
+        remove: Removes pixels from the input.
+        order: `(H, W)` the rank of each pixel, 0 for the most relevant.
+        fractions: Fractions of the pixels that are removed.
+        lerf_keeps: Whether in LeRF the fractions are those that are kept.
+
+    Returns:
+        The class scores `(n, k)` of MoRF and of LeRF, one row per fraction.
+    """
     n_pixels = order.numel()
     morf_counts = [round(fraction * n_pixels) for fraction in fractions]
     lerf_counts = [n_pixels - count for count in morf_counts] if lerf_keeps else morf_counts
     counts = torch.tensor([*morf_counts, *lerf_counts], device=order.device)[:, None, None]
-    # Row after row from the end: those that are last are first to go.
+    # LeRF uses the reversed ranks: the least relevant pixels are removed first.
     rows = torch.stack([order, n_pixels - 1 - order])
     row_of_variant = torch.tensor([0] * len(morf_counts) + [1] * len(lerf_counts), device=order.device)
     scores = predict(lambda which: remove(rows[row_of_variant[which]] < counts[which]), len(counts))

@@ -1,4 +1,4 @@
-"""SaCo: of every two groups of pixels, the one that is called more relevant should cost more."""
+"""SaCo: salience-guided faithfulness coefficient."""
 
 from __future__ import annotations
 
@@ -30,15 +30,31 @@ def saco(
     groups: int = 10,
     infill: str = "mean",
 ) -> float:
-    """Whether groups of pixels, from most to least relevant, cost the class in that order, weighed by how far apart.
+    """Compute how consistently pixel groups ranked by relevance are ranked by their probability drop.
 
-    relevance  (H, W)     the map on the network's input; of one that is the same everywhere nothing can be said
-    inputs     (c, H, W)  the picture
-    groups     of equally many pixels
-    infill     what takes their place: mean, zeros, black, gaussian, rise_blur, road
-    returns    the weights of pairs in the right order less those in the wrong one, of all weights: -1 to 1, chance
-               level 0
-    forwards   one a group: 10
+    SaCo (Wu et al., 2024, alg. 1): each pair of groups is weighted by its difference in relevance, positively if the
+    more relevant group has the larger drop, negatively otherwise.
+
+    Args:
+        relevance: `(H, W)` the map at input resolution. A constant map cannot be scored.
+        inputs: `(c, H, W)` the network input.
+        logits: `(k,)` the class scores of the unmodified input.
+        target: The explained class.
+        pixel_scale: `(c, 1, 1)` the range from black to white in units of the network input.
+        black_level: `(c, 1, 1)` a black pixel in units of the network input.
+        predict: Computes class scores of modified inputs.
+        random: Generator for the order of equal values.
+        groups: Number of groups, with the same number of pixels each.
+        infill: What replaces removed pixels: mean, zeros, black, gaussian, rise_blur, road.
+
+    Returns:
+        The signed sum of the weights divided by the sum of their absolute values, -1 to 1; higher is better, chance
+        level 0.
+
+    Raises:
+        MetricError: If there are fewer than 2 groups, or more groups than pixels.
+
+    forwards per map: one per group, 10
     """
     if not 1 < groups <= relevance.numel():
         raise MetricError(f"SaCo needs at least 2 groups, and no more than pixels; not {groups}.")

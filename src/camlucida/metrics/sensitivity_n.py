@@ -1,4 +1,4 @@
-"""Sensitivity-n: whether relevance adds up to what is lost, in sets of every size."""
+"""Sensitivity-n: correlation between the relevance of n cells and the score drop without them, for several n."""
 
 from __future__ import annotations
 
@@ -34,16 +34,32 @@ def sensitivity_n(
     samples: int = 20,
     infill: str = "zeros",
 ) -> Score:
-    """Whether the relevance of n cells adds up to how far the class score falls without them, for n from few to most.
+    """Compute the mean correlation of the relevance of n cells with the score drop, over several n.
 
-    relevance  (H, W)     the map on the network's input; of one that is the same everywhere nothing can be said
-    inputs     (c, H, W)  the picture
-    cells      on each side of the grid
-    sizes      how many values of n, evenly spaced in their logarithm from 1 to 80 % of the cells
-    samples    random sets of each size
-    infill     what takes their place: zeros, black, mean, gaussian, rise_blur, road
-    returns    the mean over n of the correlation over the sets, -1 to 1, chance level 0; the curve is that over n
-    forwards   one a set: 160
+    Sensitivity-n (Ancona et al., 2018), with the cells of a grid as features.
+
+    Args:
+        relevance: `(H, W)` the map at input resolution. A constant map cannot be scored.
+        inputs: `(c, H, W)` the network input.
+        logits: `(k,)` the class scores of the unmodified input.
+        target: The explained class.
+        pixel_scale: `(c, 1, 1)` the range from black to white in units of the network input.
+        black_level: `(c, 1, 1)` a black pixel in units of the network input.
+        predict: Computes class scores of modified inputs.
+        random: Generator for the sets.
+        cells: Number of cells per side of the grid.
+        sizes: Number of values of n, spaced logarithmically from 1 to 80 % of the cells.
+        samples: Number of random sets per size.
+        infill: What replaces removed pixels: zeros, black, mean, gaussian, rise_blur, road.
+
+    Returns:
+        The mean over n of Pearson's correlation over the sets, -1 to 1; higher is better, chance level 0. The curve
+        holds the correlation for each n.
+
+    Raises:
+        MetricError: If there is no size, or fewer than 2 samples.
+
+    forwards per map: one per set, 160
     """
     if sizes < 1 or samples < 2:
         raise MetricError(f"Sensitivity-n needs at least 1 size and 2 samples, not {sizes}, {samples}.")

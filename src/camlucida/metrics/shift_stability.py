@@ -1,4 +1,4 @@
-"""Whether a map goes with the picture when that is shifted."""
+"""Shift stability: equivariance of a map to shifts of the input."""
 
 from __future__ import annotations
 
@@ -21,14 +21,18 @@ from camlucida.metrics.registry import MetricOutput, metric
 def shift_stability(
     relevance: Tensor, inputs: Tensor, explain: Callable[[Tensor], Tensor], *, fraction: float = 1 / 32
 ) -> float:
-    """Whether the map goes along when the picture is shifted a little: up, down, left and right.
+    """Compute the rank correlation of the shifted map with the map of the shifted input.
 
-    relevance  (H, W)      the map
-    inputs     (c, H, W)   the picture
-    explain    pictures -> maps of other pictures
-    share      how far, as a share of the shorter side; at least one pixel
-    returns    -1 to 1: the mean rank correlation of the map shifted and the map of the shifted picture, over the places
-               that both show. NaN where a map is the same everywhere
+    `mean_s r(s Phi(x), Phi(s x))` over shifts s up, down, left and right, with Spearman's r.
+
+    Args:
+        relevance: `(H, W)` the map at input resolution.
+        inputs: `(c, H, W)` the network input.
+        explain: Computes maps of other inputs for the same class.
+        fraction: Size of the shift as a fraction of the shorter side; at least one pixel.
+
+    Returns:
+        The mean correlation, -1 to 1, over the positions that both maps cover. NaN if one of the maps is constant.
     """
     step = max(1, round(fraction * min(inputs.shape[1:])))
     shifts = [(0, step), (0, -step), (step, 0), (-step, 0)]

@@ -1,4 +1,4 @@
-"""Single-deletion score: one cell away at a time, so that there is no order to play."""
+"""Single-deletion score: rank correlation of each cell's relevance with the score drop without it."""
 
 from __future__ import annotations
 
@@ -30,14 +30,27 @@ def single_deletion(
     cells: int = 4,
     infill: str = "zeros",
 ) -> float:
-    """Whether the cells of a coarse grid that the map calls relevant are those whose loss costs the class most.
+    """Compute the rank correlation of each grid cell's relevance with the score drop without the cell.
 
-    relevance  (H, W)     the map on the network's input; of one that is the same everywhere nothing can be said
-    inputs     (c, H, W)  the picture
-    cells      on each side of the grid
-    infill     what takes a cell's place: zeros, black, mean, gaussian, rise_blur, road
-    returns    the rank correlation of the cells' relevance and the falls of the class score, -1 to 1, chance level 0
-    forwards   one a cell: 16
+    Single deletion (Hesse et al., 2024): cells are removed one at a time, so that the score does not depend on a
+    removal order.
+
+    Args:
+        relevance: `(H, W)` the map at input resolution. A constant map cannot be scored.
+        inputs: `(c, H, W)` the network input.
+        logits: `(k,)` the class scores of the unmodified input.
+        target: The explained class.
+        pixel_scale: `(c, 1, 1)` the range from black to white in units of the network input.
+        black_level: `(c, 1, 1)` a black pixel in units of the network input.
+        predict: Computes class scores of modified inputs.
+        random: Generator for the noise of the infill "road".
+        cells: Number of cells per side of the grid.
+        infill: What replaces a removed cell: zeros, black, mean, gaussian, rise_blur, road.
+
+    Returns:
+        Spearman's correlation over the cells, -1 to 1; higher is better, chance level 0.
+
+    forwards per map: one per cell, 16
     """
     if not is_rankable(relevance):
         return float("nan")

@@ -1,4 +1,4 @@
-"""Networks and pictures for which it is known what a map has to show. Nothing is downloaded, nothing is trained."""
+"""Networks and images for which the correct map is known. They need no download and no training."""
 
 from camlucida.evaluation.benchmarks.disconnected import Disconnected, disconnected
 from camlucida.evaluation.benchmarks.mosaics import mosaics

@@ -1,6 +1,6 @@
-"""Networks that are formulas, with pictures of noise: what a metric of faithfulness must say about them is known.
+"""Networks that are formulas, on images of noise, for which the correct value of a faithfulness metric is known.
 
-A picture has 8 x 8 cells of 4 x 4 pixels; a cell's value is its mean over pixels and channels.
+An image has 8 x 8 cells of 4 x 4 pixels; the value of a cell is its mean over pixels and channels.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ CLASS_NAMES = ("first", "second", "third")
 
 
 class Linear(nn.Module):
-    """z_k = sum_p w_kp x_p + b_k: gradient times input is exact, and every pixel counts by itself.
+    """A linear model `z_k = sum_p w_kp x_p + b_k`: gradient x input is exact, and pixels contribute independently.
 
-    weight   (classes, 3, h, w)
+    Args:
+        weight: `(classes, 3, h, w)` the weights.
+        bias: `(classes,)` the biases.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
@@ -30,14 +32,15 @@ class Linear(nn.Module):
         self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, 3, h, w) -> (b, classes)."""
+        """Compute class scores `(b, classes)` of inputs `(b, 3, h, w)`."""
         return x.flatten(1) @ self.weight.flatten(1).T + self.bias
 
 
 class Additive(nn.Module):
-    """z_k = sum_c a_kc tanh(4 v_c) of the cells' values v: not linear, but cells do not know of each other.
+    """An additive model `z_k = sum_c a_kc tanh(4 v_c)` of cell values v: non-linear, without interactions.
 
-    weight   (classes, cells)
+    Args:
+        weight: `(classes, cells)` the weights a.
     """
 
     def __init__(self, weight: Tensor) -> None:
@@ -46,18 +49,19 @@ class Additive(nn.Module):
         self.weight = nn.Parameter(weight)
 
     def cell_contributions(self, x: Tensor) -> Tensor:
-        """What each cell gives to each class: (b, classes, cells). The true effect of setting it to 0."""
+        """Compute each cell's contribution to each class `(b, classes, cells)`: the exact effect of setting it to 0."""
         return self.weight * torch.tanh(4 * self.cells(x).mean(1).flatten(1))[:, None]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, 3, h, w) -> (b, classes)."""
+        """Compute class scores `(b, classes)` of inputs `(b, 3, h, w)`."""
         return self.cell_contributions(x).sum(-1)
 
 
 class Interacting(nn.Module):
-    """z_k = sum_(c < d) q_kcd v_c v_d of the cells' values v: no cell counts by itself.
+    """A model of pairwise interactions `z_k = sum_(c < d) q_kcd v_c v_d` of cell values v, without main effects.
 
-    pairs   (classes, cells, cells), symmetric, 0 on the diagonal
+    Args:
+        pairs: `(classes, cells, cells)` the coefficients q, symmetric, 0 on the diagonal.
     """
 
     def __init__(self, pairs: Tensor) -> None:
@@ -66,7 +70,7 @@ class Interacting(nn.Module):
         self.pairs = nn.Parameter(pairs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, 3, h, w) -> (b, classes)."""
+        """Compute class scores `(b, classes)` of inputs `(b, 3, h, w)`."""
         values = self.cells(x).mean(1).flatten(1)
         return torch.einsum("bc,kcd,bd->bk", values, self.pairs, values) / 2
 
@@ -78,7 +82,7 @@ def linear(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
 
 
 def additive(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
-    """A sum over cells, each through a curve."""
+    """A sum over cells of a non-linear function of each cell."""
     return _model_and_data(
         "exact:additive",
         Additive(torch.randn(len(CLASS_NAMES), GRID_CELLS**2, generator=_generator(seed))),
@@ -88,7 +92,7 @@ def additive(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
 
 
 def interaction(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
-    """A sum over pairs of cells."""
+    """A sum over products of pairs of cells."""
     upper = torch.randn(len(CLASS_NAMES), GRID_CELLS**2, GRID_CELLS**2, generator=_generator(seed)).triu(1)
     return _model_and_data("exact:interaction", Interacting(upper + upper.mT), n_images, seed)
 

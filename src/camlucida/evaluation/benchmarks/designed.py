@@ -1,6 +1,7 @@
-"""Networks whose weights are set by hand, with pictures for them: what each of them looks at is known exactly.
+"""Networks with hand-set weights and images for them, for which the pixels that determine the score are known exactly.
 
-After AttributionLab (Zhang et al., 2023): nothing is trained, so nothing is to be believed. A picture is RGB in [0, 1].
+After AttributionLab (Zhang et al., 2023): no network is trained, so that nothing has to be assumed about what it
+learnt. Images are RGB in [0, 1].
 """
 
 from __future__ import annotations
@@ -22,16 +23,24 @@ from camlucida.models.preprocessing import Preprocessing
 YELLOW_RGB = (255, 255, 0)
 COLOURS_RGB: dict[str, tuple[int, int, int]] = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 CAM_WEIGHTS = ((2.0, -1.0, 0.0), (0.0, 1.0, 3.0), (-1.0, 0.0, 1.0))
-"""Of `channels`: what a cell of each colour says for each class."""
+"""Weights of `channels`: the contribution of a cell of each colour to each class."""
 CHANNEL_CELLS = (20, 28, 8, 8)
-"""Of `channels`: so many cells are black, red, green, blue. So the first class has the highest score."""
+"""Numbers of black, red, green and blue cells in images of `channels`, for which the first class scores highest."""
 
 Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
 class PaintedDataset:
-    """A data set of pictures painted by a function of their number."""
+    """A data set of images that a function renders from their index.
+
+    Attributes:
+        name: Name of the data set.
+        classes: Names of the classes.
+        n_images: Number of images.
+        paint: Renders the item with a given index.
+        exact: Whether the ground truth is exact.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -47,7 +56,7 @@ class PaintedDataset:
 
 
 def red(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
-    """A counter of red pixels: the score is how many there are, and each of them counts the same."""
+    """A counter of red pixels: the score is their number, and each of them contributes equally."""
     classes = ("red", "grey")
     network = ColourCounter(
         _floats([[1, -1, -1]]), _floats([0]), _floats([[SIDE_PX**2], [0]]), _floats([0, 0.5]), cell=1
@@ -63,7 +72,7 @@ def red(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
 
 
 def signed(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
-    """Green pixels speak for a class, blue ones against it: the region is the green, blue has the opposite sign."""
+    """Green pixels are positive evidence, blue pixels negative evidence: the region is the green area."""
     classes = ("green", "grey")
     network = ColourCounter(
         _floats([[-1, 1, -1], [-1, -1, 1]]),
@@ -76,9 +85,7 @@ def signed(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
     def paint(index: int) -> Item:
         rng = np.random.default_rng((seed, index))
         image = _grey_noise(rng)
-        blue, green = sorted(
-            (_random_disc(rng), _random_disc(rng)), key=np.count_nonzero
-        )  # so that there is more green
+        blue, green = sorted((_random_disc(rng), _random_disc(rng)), key=np.count_nonzero)  # the larger disc is green
         image[blue] = COLOURS_RGB["blue"]
         image[green] = COLOURS_RGB["green"]
         return _item(image, index, 0, green)
@@ -87,7 +94,7 @@ def signed(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
 
 
 def channels(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
-    """Cells of one colour each, one channel a colour, and a linear layer: CAM is its weight for the cell's colour."""
+    """Cells of one colour each, one channel per colour, and a linear layer: CAM is the weight of each cell's colour."""
     classes = ("first", "second", "third")
     network = ColourCounter(_floats(np.eye(3)), _floats([0, 0, 0]), _floats(CAM_WEIGHTS), _floats([0, 0, 0]))
     colours = np.array([(0, 0, 0), *COLOURS_RGB.values()], dtype=np.uint8)
@@ -101,13 +108,13 @@ def channels(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
 
 
 def template(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
-    """One cell shows a pattern among cells of noise: the network fires on that cell alone."""
+    """One cell shows a pattern among cells of noise: the network responds to that cell alone."""
     classes = ("pattern", "noise")
     pattern = np.random.default_rng((seed, 1)).random((CELL_PX, CELL_PX)) < 0.5
 
     def paint(index: int) -> Item:
         rng = np.random.default_rng((seed, 2, index))
-        # Noise that shares half of the pattern's pixels by chance: 64 equal ones happen once in 2**64 cells.
+        # A noise cell agrees with half of the pattern's pixels on average; all 64 agree once in 2**64 cells.
         bits = rng.random((SIDE_PX, SIDE_PX)) < 0.5
         mask = _cell_mask(tuple(rng.integers(0, GRID_CELLS, 2)))
         bits[mask] = pattern.ravel()
@@ -118,7 +125,7 @@ def template(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
 
 
 def xor(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
-    """Two cells, of which exactly one is white; all others are so by lot. Both decide, also the black one."""
+    """Exactly one of two cells is white, all others are random: both cells determine the score, also the black one."""
     classes = ("one", "none or both")
     first, second = (2, 2), (5, 5)
 
@@ -133,9 +140,9 @@ def xor(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
 
 
 def square(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
-    """A yellow square on a texture without yellow, on a grid of places from edge to edge, row by row: as M4 has it.
+    """A yellow square on a texture without yellow, at positions on a regular grid from edge to edge.
 
-    A picture's name says where: "row 3, column 5". The network sees cells of 8 pixels.
+    The name of an image gives the position, e.g. "row 3, column 5". The network has cells of 8 pixels.
     """
     side, width = 112, 30  # 60 of 224
     n_columns = max(1, int(np.ceil(n_images**0.5)))
@@ -149,10 +156,11 @@ def square(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
 
 
 def shift(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
-    """The same square on the same texture, one pixel further to the right and down each time, and back again.
+    """A yellow square on one texture, shifted by one pixel to the right and down per image, cyclically.
 
-    Its side is a multiple of the network's cell, and it stays away from the edge: so the centre of an honest map is the
-    square's, to the last digit. A map that is put on the picture by its corners is off by (stride - 1) / 2 on the way.
+    The side of the square is a multiple of the network's cell, and it stays away from the edge, so that the centre of
+    mass of a correctly aligned map equals the square's centre exactly. A map that is upsampled with aligned corners is
+    off by up to (stride - 1) / 2.
     """
     side, width = 112, 32
     first, last = 2 * CELL_PX, side - width - 2 * CELL_PX
@@ -171,7 +179,7 @@ def _square_model(name: str, side: int) -> Model:
 
 def _square_item(seed: int, scene_index: int, corner: tuple[int, int], side: int, width: int, name: str) -> Item:
     image = np.array(Toybox(scene_index + 1, seed, variant="empty", size=side).scene(scene_index).picture()).astype(int)
-    # So much blue that no pixel of the texture is yellow to the network: R + G - 2 B - 1 is 0 or less.
+    # Raise blue until no pixel of the texture activates the yellow detector: R + G - 2 B - 1 <= 0.
     image[..., 2] = np.maximum(image[..., 2], (image[..., 0] + image[..., 1] - 255 + 1) // 2)
     mask = np.zeros((side, side), dtype=bool)
     mask[corner[0] : corner[0] + width, corner[1] : corner[1] + width] = True
@@ -202,7 +210,7 @@ def _grey_noise(rng: np.random.Generator) -> Pixels:
 
 
 def _random_disc(rng: np.random.Generator) -> Mask:
-    """A disc somewhere."""
+    """Return the mask of a disc at a random position."""
     radius = rng.uniform(6, 14)
     y, x = rng.uniform(radius, SIDE_PX - radius, 2)
     rows, columns = np.ogrid[:SIDE_PX, :SIDE_PX]

@@ -1,6 +1,6 @@
-"""A network whose outputs see one cell of a picture each: whatever a map shows outside of it is wrong.
+"""A network whose outputs each depend on one cell of a mosaic: attribution to other cells is wrong.
 
-Rao, Böhle, Schiele: Towards Better Understanding Attribution Methods, CVPR 2022, sec. 3.1.
+Rao, Böhle, Schiele: Towards Better Understanding Attribution Methods, CVPR 2022, sec. 3.1 (DiFull, DiPart).
 """
 
 from __future__ import annotations
@@ -21,23 +21,26 @@ Variant: TypeAlias = Literal["full", "part"]
 
 
 def tiles(x: Tensor, n: int) -> Tensor:
-    """(b, c, n h, n w) cut into n x n: (b n n, c, h, w), row by row."""
+    """Cut inputs `(b, c, n h, n w)` into n x n tiles `(b n n, c, h, w)`, row by row."""
     b, c, height, width = x.shape
     cut = x.reshape(b, c, n, height // n, n, width // n)
     return cut.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
 
 
 def join_tiles(x: Tensor, n: int) -> Tensor:
-    """The way back: (b n n, c, h, w) -> (b, c, n h, n w)."""
+    """Join tiles `(b n n, c, h, w)` into `(b, c, n h, n w)`; the inverse of `tiles`."""
     _, c, h, w = x.shape
     arranged = x.reshape(-1, n, n, c, h, w).permute(0, 3, 1, 4, 2, 5)
     return arranged.reshape(-1, c, n * h, n * w)
 
 
 class CutLayer(nn.Module):
-    """A layer whose grid is joined from the cells, shown whole as `grid`, and cut up again for what comes after.
+    """A layer whose output is joined across cells, exposed as the submodule `grid`, and cut again for later layers.
 
-    apart   whether what comes in is cut up already
+    Args:
+        layer: The original layer.
+        n: Cells per side.
+        apart: Whether the input is already cut into tiles.
     """
 
     def __init__(self, layer: nn.Module, n: int, *, apart: bool) -> None:
@@ -46,15 +49,20 @@ class CutLayer(nn.Module):
         self.n, self.apart = n, apart
 
     def forward(self, x: Tensor) -> Tensor:
+        """Run the layer, join its output across cells, and cut it into tiles again."""
         output = self.layer(x)
         return tiles(self.grid(join_tiles(output, self.n) if self.apart else output), self.n)
 
 
 class Disconnected(nn.Module):
-    """n x n copies of a network side by side, each on its own cell: output cell * k + class, cells row by row.
+    """n x n copies of a network side by side, each on its own cell; output `cell * k + class`, cells row by row.
 
-    network   with a `Cut` where maps are to be made
-    apart     True for DiFull: nothing ever sees two cells. False for DiPart: what is before the cut sees all
+    Args:
+        network: The network, with a `CutLayer` at the layer where maps are computed.
+        n: Cells per side.
+        output: Selects the class scores in the network's output.
+        apart: True for DiFull, where no activation depends on two cells. False for DiPart, where layers before the cut
+            process the whole mosaic.
     """
 
     def __init__(self, network: nn.Module, n: int, output: Output, *, apart: bool) -> None:
@@ -63,17 +71,23 @@ class Disconnected(nn.Module):
         self._output = output
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, c, n h, n w) -> (b, n n k)."""
+        """Compute the scores `(b, n n k)` of inputs `(b, c, n h, n w)`."""
         scores = class_scores(self.network(tiles(x, self.n) if self.apart else x), self._output)
         return scores.reshape(-1, self.n**2 * scores.shape[1])
 
 
 def disconnected(model: Model, n: int = 2, *, variant: Variant = "full", layer: LayerSpec = None) -> Model:
-    """The same network on pictures of n x n cells, each as large as its own input.
+    """Return a model that applies the network to mosaics of n x n cells, each of the size of its own input.
 
-    where   full: cells never meet (DiFull). part: they meet up to the layer, not after it (DiPart)
-    layer   where the grid is joined, and where maps are made unless asked otherwise; the default layer if not given
-    Raises `ModelError` where the network does not give out a grid there.
+    Args:
+        model: The model.
+        n: Cells per side.
+        variant: "full": cells never interact (DiFull). "part": cells interact up to the layer, but not after it
+            (DiPart).
+        layer: The layer at which cells are joined, and the default layer for maps; None for the model's default layer.
+
+    Raises:
+        ModelError: If the layer runs several times, or does not return a feature map `(b, c, h, w)`.
     """
     height, width = model.preprocessing.size
     copy, inputs = copy_of(model.network), torch.zeros(1, len(model.preprocessing.mean), height, width)
@@ -87,8 +101,8 @@ def disconnected(model: Model, n: int = 2, *, variant: Variant = "full", layer: 
     call = profile_calls(copy, inputs).last_call(resolved_layer.module)
     if call is None or call.shape is None or len(call.shape) != 4:
         raise ModelError(
-            f"a network is cut up at a layer that gives out channels on a grid, (b, c, h, w); {resolved_layer.label} gives out "
-            f"{None if call is None else call.shape}. Name another layer, or take a convolutional network."
+            f"a network is cut up at a layer that gives out channels on a grid, (b, c, h, w); {resolved_layer.label} "
+            f"gives out {None if call is None else call.shape}. Name another layer, or take a convolutional network."
         )
     duplicated = duplicate(model.network)
     parent, _, leaf = resolved_layer.name.rpartition(".")

@@ -1,4 +1,4 @@
-"""Pictures of n x n pictures: a class is in one cell, so its map belongs there.
+"""Mosaics of n x n images: a class occurs in known cells, which its map should highlight.
 
 Rao et al., CVPR 2022, sec. 3.1 (GridPG); Arias-Duart et al., Focus, FUZZ-IEEE 2022.
 """
@@ -21,17 +21,23 @@ from camlucida.models.model import Model
 from camlucida.targets import class_index
 
 MIN_PROBABILITY = 0.99
+"""Mosaics use images whose class the model predicts with at least this probability."""
 BATCH_SIZE = 16
 
 
 @dataclass(frozen=True, eq=False)
 class Mosaics:
-    """A data set of mosaics, one item for each cell that is asked about.
+    """A data set of mosaics, with one item per explained class of a mosaic.
 
-    size     (width, height) of a cell
-    cells    a row a mosaic: which pictures, row by row
-    asked    which (mosaic, class) each item is about: an index into `classes`
-    labels   (pictures,) the class of each
+    Attributes:
+        name: Name of the data set.
+        classes: Names of the classes.
+        images: The data set of single images.
+        model: The model of a single cell, whose preprocessing resizes the images.
+        cells: For each mosaic, the indices of its images, row by row.
+        questions: For each item, the index of its mosaic and of its class in `classes`.
+        labels: The class of each image.
+        exact: Whether the ground truth is exact.
     """
 
     name: str
@@ -65,10 +71,16 @@ class Mosaics:
 
 @dataclass(frozen=True, eq=False)
 class CellMosaics:
-    """Mosaics for a disconnected model, one item a cell: the class is an output that sees this cell alone.
+    """Mosaics for a disconnected model, with one item per cell; the target output depends on this cell alone.
 
-    classes   of the disconnected model
-    outputs   (n n,) the output of the cell's own class, item by item
+    Attributes:
+        name: Name of the data set.
+        classes: Names of the disconnected model's outputs.
+        images: The data set of single images.
+        model: The model of a single cell.
+        n: Cells per side.
+        outputs: For each item, the output of the cell's own class.
+        exact: Whether the ground truth is exact.
     """
 
     name: str
@@ -92,7 +104,7 @@ class CellMosaics:
 
 
 def with_larger_input(model: Model, n: int) -> Model:
-    """The same network, which sees mosaics whole: for networks that pool what they have, of any size."""
+    """Return the model with an input of n x n cells, for networks with global pooling that accept any size."""
     height, width = model.preprocessing.size
     preprocessing = replace(model.preprocessing, size=(n * height, n * width), resize=None, fit="squash")
     return replace(model, preprocessing=preprocessing, spec=f"{model.name} on {n} x {n} cells")
@@ -101,11 +113,20 @@ def with_larger_input(model: Model, n: int) -> Model:
 def mosaics(
     model: Model, images: Dataset, n_images: int, seed: int = 0, *, n: int = 2, n_class_cells: int = 1, name: str = ""
 ) -> tuple[Model, Mosaics]:
-    """Mosaics of pictures that the model is sure about, and the model as it sees them.
+    """Build mosaics of confidently classified images, and return the model for inputs of that size with them.
 
-    count        items: one a class of a mosaic, GridPG; with `of_a_class` 2 the first class of each only, Focus
-    of_a_class   cells that show the class; the others are all of different classes
-    Raises `DataError` where too few pictures of too few classes are there.
+    Args:
+        model: The model.
+        images: The data set of single images.
+        n_images: Number of items: one per class of a mosaic (GridPG); with `n_class_cells=2` only the first class of
+            each mosaic (Focus).
+        seed: Seed for the choice of images.
+        n: Cells per side.
+        n_class_cells: Number of cells that show the target class; the other cells are of distinct other classes.
+        name: Name of the data set.
+
+    Raises:
+        DataError: If too few classes have enough confidently classified images.
     """
     known = _confident_images(model, images)
     classes = sorted(set(known.values()))
@@ -114,8 +135,8 @@ def mosaics(
     by_class = {k: found for k, found in by_class.items() if len(found) >= n_class_cells}
     if len(by_class) < n_different:
         raise DataError(
-            f"a mosaic of {n} x {n} needs {n_different} classes, and the model is sure (p >= {MIN_PROBABILITY}) of pictures of "
-            f"{len(by_class)} of the {len(images.classes)} in {images.name}."
+            f"a mosaic of {n} x {n} needs {n_different} classes, and the model is sure (p >= {MIN_PROBABILITY}) of "
+            f"pictures of {len(by_class)} of the {len(images.classes)} in {images.name}."
         )
     rng = np.random.default_rng((seed, n, n_class_cells))
     cells: list[tuple[int, ...]] = []
@@ -134,9 +155,21 @@ def mosaics(
 def cell_mosaics(
     model: Model, cut_model: Model, images: Dataset, n: int, seed: int = 0, *, name: str = ""
 ) -> CellMosaics:
-    """Mosaics for `whole`, which is `model` disconnected: every cell is asked about, for its picture's class.
+    """Build mosaics for a disconnected model; every cell is a target, for the class of its image.
 
-    Where the model has no such class it is one by lot: what a cell's outputs do not see is as impossible for each.
+    Where the model has no such class, a random one is used: the cells on which an output does not depend are equally
+    irrelevant for all classes.
+
+    Args:
+        model: The original model.
+        cut_model: The model returned by `disconnected`.
+        images: The data set of single images.
+        n: Cells per side.
+        seed: Seed for the random classes.
+        name: Name of the data set.
+
+    Raises:
+        DataError: If there are fewer than n x n images.
     """
     n_cell_classes = len(cut_model.labels) // n**2
     outputs = _outputs(model, images.classes)
@@ -153,7 +186,7 @@ def cell_mosaics(
 
 
 def paste_tiles(model: Model, items: Sequence[Item]) -> tuple[Image.Image, list[Mask]]:
-    """The pictures as the model would see each, side by side, row by row; and where each lies."""
+    """Paste preprocessed images side by side, row by row; return the mosaic and the mask of each image."""
     n = int(len(items) ** 0.5)
     height, width = model.preprocessing.size
     image = Image.new("RGB", (n * width, n * height))
@@ -168,7 +201,7 @@ def paste_tiles(model: Model, items: Sequence[Item]) -> tuple[Image.Image, list[
 
 
 def _confident_images(model: Model, images: Dataset) -> dict[int, int]:
-    """The pictures whose class the model says with at least `CONFIDENT`, and that class."""
+    """Return the indices of images whose class has a probability of at least `MIN_PROBABILITY`, with that class."""
     outputs = _outputs(model, images.classes)
     network = copy_of(model.network).module
     labels: dict[int, int] = {}

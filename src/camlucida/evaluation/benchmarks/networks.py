@@ -1,6 +1,6 @@
-"""The networks of `designed`, whose weights are set by hand: a counter of colours, a pattern matcher, an exclusive or.
+"""The networks of `designed` with hand-set weights: a colour counter, a pattern matcher and an exclusive or.
 
-Each is small enough to say by reading it which pixels its score depends on.
+Each is small enough that the pixels on which its score depends can be read from the code.
 """
 
 from __future__ import annotations
@@ -11,21 +11,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 SIDE_PX = 64
-"""Pixels on each side of an image."""
+"""Side of an image in pixels."""
 CELL_PX = 8
-"""The stride of the last layer: pixels a cell."""
+"""Stride of the last layer in pixels."""
 GRID_CELLS = SIDE_PX // CELL_PX
-"""Cells on each side."""
+"""Cells per side."""
 
 
 class ColourCounter(nn.Module):
-    """How much of some colours a picture has: averaged over cells, then over the picture, weighed by a linear layer.
+    """Counts pixels of some colours: average over cells, then over the image, and a linear layer.
 
     A channel is relu(w · pixel + b).
 
-    weights, biases   (channels, 3), (channels,)
-    ends              (classes, channels) of the linear layer; its biases are `offsets` (classes,)
-    cell              pixels a cell of the last layer, `cells`; 1 keeps them apart
+    Args:
+        weights: `(channels, 3)` the colour weights w.
+        biases: `(channels,)` the biases b.
+        class_weights: `(classes, channels)` weights of the linear layer.
+        class_biases: `(classes,)` biases of the linear layer.
+        cell: Side of a cell of the last layer, `cells`, in pixels; 1 keeps all pixels separate.
     """
 
     def __init__(
@@ -45,21 +48,22 @@ class ColourCounter(nn.Module):
         self.fc = _linear(torch.tensor(class_weights), torch.tensor(class_biases))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, 3, h, w) -> (b, classes)."""
+        """Compute class scores `(b, classes)` of inputs `(b, 3, h, w)`."""
         scores: Tensor = self.fc(self.pool(self.cells(self.relu(self.colour(x)))).flatten(1))
         return scores
 
 
 class PatternMatcher(nn.Module):
-    """One cell of a picture against a pattern of black and white: fires on that pattern alone.
+    """Matches each cell with a black and white pattern; it responds only to an exact match.
 
-    pattern   (cell, cell) of 0 and 1
+    Args:
+        pattern: `(cell, cell)` of 0 and 1.
     """
 
     def __init__(self, pattern: NDArray[np.float32]) -> None:
         super().__init__()
-        # Read from one channel (they are equal), so that the sums are of whole numbers and exact. The whole pattern
-        # gives the number of its white pixels; anything else at least one less.
+        # Only one of the equal channels is used, so that sums are of integers and exact. A full match scores the
+        # number of white pixels; any other cell at least one less.
         weight = torch.zeros(1, 3, *pattern.shape)
         weight[:, 1] = torch.tensor(2 * pattern - 1)
         self.match = _conv(weight, torch.tensor([1.0 - float(pattern.sum())]), len(pattern))
@@ -68,15 +72,17 @@ class PatternMatcher(nn.Module):
         self.fc = _linear(torch.tensor([[float(GRID_CELLS**2)], [0.0]]), torch.tensor([0.0, 0.5]))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, 3, h, w) -> (b, 2): there, not there."""
+        """Compute the scores `(b, 2)` for "pattern" and "noise" of inputs `(b, 3, h, w)`."""
         scores: Tensor = self.fc(self.pool(self.relu(self.match(x))).flatten(1))
         return scores
 
 
 class Xor(nn.Module):
-    """Whether exactly one of two cells is white: a + b - 2 relu(a + b - 1).
+    """Computes whether exactly one of two cells is white: a + b - 2 relu(a + b - 1).
 
-    first, second   (row, column) of the cells
+    Args:
+        first: Row and column of the first cell.
+        second: Row and column of the second cell.
     """
 
     def __init__(self, first: tuple[int, int], second: tuple[int, int]) -> None:
@@ -91,7 +97,7 @@ class Xor(nn.Module):
         self.fc = _linear(torch.tensor([[1.0, -2.0], [0.0, 0.0]]), torch.tensor([0.0, 0.5]))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, 3, 64, 64) -> (b, 2): one of them, none or both."""
+        """Compute the scores `(b, 2)` for "one" and "none or both" of inputs `(b, 3, 64, 64)`."""
         scores: Tensor = self.fc(self.relu(self.both(self.cells(self.grey(x)).flatten(1))))
         return scores
 

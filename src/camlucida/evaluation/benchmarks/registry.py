@@ -1,4 +1,4 @@
-"""The benchmarks by name: a model and pictures for which it is known what a map has to show."""
+"""The benchmarks by name: a model and images for which the correct map is known."""
 
 from __future__ import annotations
 
@@ -17,19 +17,22 @@ from camlucida.seeds import check_seed
 
 PREFIX = "exact:"
 N_SCENES = 300
-"""Scenes that mosaics are pasted from."""
+"""Number of scenes from which mosaics are composed."""
 
 ModelAndData = tuple[Model, Dataset]
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A model and pictures with known truth.
+    """A model and images with known ground truth.
 
-    summary   what is known
-    model     whether it asks for a model; others bring their own
-    cells     whether `exact:NAME:3` is 3 x 3 cells
-    make      (model, count, seed, n) -> the model to be explained, and the pictures
+    Attributes:
+        name: Name without the prefix.
+        summary: What is known.
+        build: Builds the benchmark from (model, number of images, seed, cells per side); returns the model to explain
+            and the images.
+        needs_model: Whether it requires a model; other benchmarks have their own.
+        takes_cells: Whether the name accepts a number of cells, e.g. `exact:NAME:3` for 3 x 3.
     """
 
     name: str
@@ -40,7 +43,11 @@ class Benchmark:
 
 
 def benchmark(name: str) -> Benchmark:
-    """A benchmark by name, with or without "exact:" and a number of cells; `DataError` offers the nearest."""
+    """Return a benchmark by name, with or without "exact:" and a number of cells.
+
+    Raises:
+        DataError: For an unknown name (the message suggests the nearest one) or an invalid number of cells.
+    """
     base_name, _, cells = name.removeprefix(PREFIX).partition(":")
     entry = BENCHMARKS.get(base_name)
     if entry is None:
@@ -52,11 +59,16 @@ def benchmark(name: str) -> Benchmark:
 
 
 def open_benchmark(name: str, model: Model | None = None, *, count: int = 500, seed: int = 0) -> ModelAndData:
-    """The model to be explained, and the pictures, by name: "exact:mosaic:3".
+    """Return the model to explain and the images of a benchmark, by name, e.g. "exact:mosaic:3".
 
-    model   what the benchmark is about; not used by those that bring their own
-    count   how many pictures
-    Raises `DataError` where it is unknown, or asks for a model and got none.
+    Args:
+        name: Name of the benchmark.
+        model: The model under test; ignored by benchmarks that have their own.
+        count: Number of images.
+        seed: Seed of the images.
+
+    Raises:
+        DataError: If the name is unknown, the model is missing, or `count` is less than 1.
     """
     entry = benchmark(name)
     if entry.needs_model and model is None:

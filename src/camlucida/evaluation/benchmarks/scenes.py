@@ -1,4 +1,4 @@
-"""toybox scenes chosen for a question: how large, with a stamp, with a stamp that somebody planted."""
+"""Selections of toybox scenes: by object size, with a watermark, or with a tag planted in one class."""
 
 from __future__ import annotations
 
@@ -16,18 +16,24 @@ from camlucida.errors import DataError
 Size: TypeAlias = Literal["small", "medium", "large"]
 SIZES: tuple[Size, ...] = ("small", "medium", "large")
 MIN_EXTENT, MAX_EXTENT = 0.62 * 0.42, 0.42
-"""Half the extent of the only object of a scene, as a share of the frame: smallest and largest."""
+"""Smallest and largest half extent of the only object of a scene, as a fraction of the frame."""
 TAGGED_FRACTION = 0.2
-"""The share of scenes of one class that carry a planted tag."""
+"""Fraction of the scenes of one class that carry a planted tag."""
 SCENES_PER_IMAGE = 40
-"""Scenes looked at for one that is wanted."""
+"""Number of scenes that are searched per selected scene."""
 
 
 @dataclass(frozen=True, eq=False)
 class SelectedScenes:
-    """Some scenes of a Toybox.
+    """A selection of scenes of a Toybox.
 
-    items   makes the item of a scene
+    Attributes:
+        name: Name of the data set.
+        toybox: The toybox.
+        indices: Indices of the selected scenes.
+        item: Builds the item of a scene from its index and sample.
+        classes: Names of the classes.
+        exact: Whether the ground truth is exact.
     """
 
     name: str
@@ -46,7 +52,7 @@ class SelectedScenes:
 
 
 def scenes_of_size(size: Size, n_images: int, seed: int = 0) -> SelectedScenes:
-    """Scenes with one object whose extent is in the lowest, middle or upper third of all."""
+    """Select scenes with one object whose extent is in the lowest, middle or upper third of the range."""
     third = SIZES.index(size)
     low, high = (MIN_EXTENT + (MAX_EXTENT - MIN_EXTENT) * n / 3 for n in (third, third + 1))
     toybox = Toybox(n_images * SCENES_PER_IMAGE, seed)
@@ -56,9 +62,13 @@ def scenes_of_size(size: Size, n_images: int, seed: int = 0) -> SelectedScenes:
 
 
 def stamped_scenes(n_images: int, seed: int = 0, *, dependent: bool = True) -> SelectedScenes:
-    """Scenes with a stamp: what is looked for is the stamp, and its effect is known by taking it away.
+    """Select scenes with a watermark: the region is the watermark, and rendering without it gives its true effect.
 
-    dependent   the stamp goes with one class only, as what `toybox:cleverhans` was trained on; or with any
+    Args:
+        n_images: Number of scenes.
+        seed: Seed of the scenes.
+        dependent: Whether the watermark occurs with one class only, as in the training data of `toybox:cleverhans`, or
+            with any class.
     """
     classes = [WATERMARK_CLASS] if dependent else None
     toybox = Toybox(
@@ -69,9 +79,9 @@ def stamped_scenes(n_images: int, seed: int = 0, *, dependent: bool = True) -> S
 
 
 def tagged_scenes(n_images: int, seed: int = 0, *, fraction: float = TAGGED_FRACTION) -> SelectedScenes:
-    """Scenes of which a share of one class carries a tag: what an audit of a data set has to find.
+    """Build scenes of which a fraction of one class carries a tag, which a data set audit should find.
 
-    The tagged ones have a part "tag"; no other has.
+    Tagged items have a part named "tag"; no other items have one.
     """
     toybox = Toybox(n_images, seed, variant="watermark")
     has_tag = np.random.default_rng((seed, 12)).random(n_images) < fraction

@@ -1,1 +1,1 @@
-"""What several metrics share."""
+"""Building blocks that several metrics share."""

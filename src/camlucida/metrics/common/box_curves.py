@@ -1,4 +1,4 @@
-"""How well boxes of the map fit the object at every threshold: what MaxBoxAcc is pooled from."""
+"""IoU of a map's boxes with the true boxes at every threshold: the basis of MaxBoxAcc."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ from camlucida.metrics.common.regions import (
 from camlucida.metrics.registry import DatasetReduction, Score
 
 Protocol: TypeAlias = Literal["picture", "choe2020"]
-"""How boxes are made and compared:
+"""How boxes are extracted and compared.
 
-picture   on the original picture: what is at least 1/255, 2/255, ... 255/255 of the map's maximum; connected
-          components, the largest by pixels; right and bottom exclusive
-choe2020  as the code of Choe et al. has it, with its quirks: the map with its negative part, bicubic on the network's
-          input and stretched from its minimum to its maximum, as whole numbers 0..255 (cut off), strictly above 0, 1,
-          ... 254; contours, holes as well, the largest by the area it encloses; true boxes cut to whole numbers; boxes
-          one pixel wider than what they enclose, except at the border, and all widths with one more pixel
+"picture": on the original image. Thresholds are 1/255, 2/255, ... 255/255 of the map's maximum, inclusive; regions are
+connected components and the largest has the most pixels; right and bottom are exclusive.
+
+"choe2020": as in the code of Choe et al., including its particularities. The signed map is resized bicubically to the
+network input, min-max scaled and truncated to integers 0..255; thresholds are strictly above 0, 1, ... 254. Regions are
+contours, including those of holes, and the largest encloses the largest area. True boxes are truncated to integers.
+Boxes are one pixel wider than what they enclose, except at the border, and all widths count one more pixel.
 """
 
 
@@ -45,9 +46,22 @@ def box_curve(
     *,
     all_regions: bool,
 ) -> Score:
-    """(255,) the best intersection over union with a true box at each threshold, and the best of them.
+    """Compute the best IoU with a true box at each threshold.
 
-    every   all regions of the map are tried, and the best one counts; else only the largest
+    Args:
+        shown: `(height, width)` the map on the original image, non-negative.
+        boxes: `(n, 4)` the true boxes on the original image.
+        raw: `(h, w)` the signed map at layer resolution.
+        boxes_seen: `(n, 4)` the true boxes on the network input.
+        inputs: `(c, H, W)` the network input, for its size.
+        protocol: How boxes are extracted, see `Protocol`.
+        all_regions: Whether all regions of the map are tried and the best one counts; otherwise only the largest.
+
+    Returns:
+        The curve `(255,)` over thresholds, and its maximum as the value; NaN for a map that cannot be ranked.
+
+    Raises:
+        MetricError: For an unknown protocol.
     """
     if protocol not in get_args(Protocol):
         names = get_args(Protocol)
@@ -68,10 +82,17 @@ AXES = ("threshold, as a share of the map's maximum", "overlap of the map's box 
 
 
 def max_box_acc_reduction(overlaps: Sequence[float]) -> DatasetReduction:
-    """MaxBoxAcc of curves (n, 255): the share of hits at the best threshold, as a mean over overlaps."""
+    """Return the reduction from IoU curves `(n, 255)` to MaxBoxAcc, averaged over several IoU thresholds.
+
+    Args:
+        overlaps: The IoU values from which a box counts as a hit.
+
+    Returns:
+        A reduction that computes, for each IoU, the hit rate at the best map threshold, and averages over the IoUs.
+    """
 
     def hits(curves: Tensor) -> Tensor:
-        float_curves = curves.float()  # as they are kept: an overlap of 0.7 must be met by 7/10 in the same precision
+        float_curves = curves.float()  # the stored precision: 7/10 must satisfy an overlap of 0.7
         return torch.cat([(float_curves >= torch.tensor(overlap)).double() for overlap in overlaps], dim=1)
 
     def best(hit_rates: Tensor) -> Tensor:
@@ -82,7 +103,10 @@ def max_box_acc_reduction(overlaps: Sequence[float]) -> DatasetReduction:
 
 
 def image_curve(shown: Tensor, boxes: Tensor, *, all_regions: bool) -> Tensor:
-    """(255,) the best overlap at thresholds 1/255, ... 255/255 of the maximum, boxes right and bottom exclusive."""
+    """Compute the best IoU `(255,)` at thresholds 1/255, ... 255/255 of the maximum.
+
+    Boxes are right and bottom exclusive.
+    """
     saliency = (255 * shown.double() / shown.max().double()).floor().to(torch.uint8).cpu().numpy()
     curve = np.zeros(N_LEVELS)
     for level_components in components_by_level(saliency):
@@ -100,10 +124,10 @@ def image_curve(shown: Tensor, boxes: Tensor, *, all_regions: bool) -> Tensor:
 
 
 def minmax_scale(raw: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
-    """A raw map (h, w) as Choe et al. prepare it: bicubic to `size`, its minimum 0, its maximum 1; constant is 0."""
+    """Scale a raw map `(h, w)` as Choe et al. do: bicubic resize to `size`, then min-max; a constant map becomes 0."""
     saliency = raw.float().cpu()
     if bool(saliency.min() == saliency.max()):
-        return np.zeros(size, dtype=np.float32)  # before resizing: the rounding errors must not be stretched
+        return np.zeros(size, dtype=np.float32)  # before resizing, so that rounding errors are not scaled up
     if tuple(saliency.shape) != size:
         saliency = F.interpolate(saliency[None, None], size=size, mode="bicubic", align_corners=False)[0, 0]
     resized: NDArray[np.float32] = saliency.numpy()
@@ -115,14 +139,19 @@ def minmax_scale(raw: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def choe2020_curve(scores: NDArray[np.float32], boxes: Tensor, *, all_regions: bool) -> Tensor:
-    """(255,) the best overlap at thresholds above 0, 1, ... 254 of 255, as the code of Choe et al. has it.
+    """Compute the best IoU at thresholds above 0, 1, ... 254 of 255, as the code of Choe et al. does.
 
-    scores  (H, W) in [0, 1]
-    boxes   (n, 4) true boxes at the same size, not yet whole numbers
+    Args:
+        scores: `(H, W)` the map with values in [0, 1].
+        boxes: `(n, 4)` true boxes at the same size, not yet truncated to integers.
+        all_regions: Whether all regions are tried; otherwise only the one that encloses the largest area.
+
+    Returns:
+        The curve `(255,)`.
     """
     saliency = (scores * 255).astype(np.uint8)
     height, width = saliency.shape
-    # A box that should be whole may lie a rounding error below it.
+    # A coordinate that should be an integer may be a rounding error below it.
     true = (boxes.double() + 1e-6).floor() + torch.tensor([0, 0, 1, 1])
     empty_box = torch.tensor([[0, 0, 1, 1]], dtype=torch.float64)
     curve = np.zeros(N_LEVELS)
@@ -141,19 +170,19 @@ def choe2020_curve(scores: NDArray[np.float32], boxes: Tensor, *, all_regions: b
         for holes in components_by_level(255 - saliency, corners=False):
             left, top, right, bottom = holes.boxes.T
             inner = (left > 0) & (top > 0) & (right < width) & (bottom < height) & (holes.level < N_LEVELS)
-            # The contour of a hole runs through the pixels round it.
+            # The contour of a hole runs through the pixels around it.
             compare(254 - holes.level[inner], holes.boxes[inner] + [-1, -1, 1, 1])
     return torch.from_numpy(curve)
 
 
 def _raise_curve(curve: NDArray[np.float64], level: NDArray[np.int64], overlaps: Tensor) -> None:
-    """Let the curve at each level be at least the best of the overlaps (n, boxes) found there."""
+    """Raise the curve at each level to the best of the IoUs `(n, boxes)` measured at that level."""
     if len(level):
         np.maximum.at(curve, level, overlaps.amax(1).numpy())
 
 
 def _largest(candidates: LevelComponents, size: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Which components are the largest of their level; of equal ones the first in reading order."""
+    """Return the indices of the largest component per level; among equals, the first in reading order."""
     order = np.lexsort((candidates.first, -size, candidates.level))
     starts = np.diff(candidates.level[order], prepend=-1) > 0
     indices: NDArray[np.int64] = order[starts]
@@ -161,7 +190,10 @@ def _largest(candidates: LevelComponents, size: NDArray[np.int64]) -> NDArray[np
 
 
 def _most_enclosing(saliency: NDArray[np.uint8], candidates: LevelComponents) -> NDArray[np.int64]:
-    """Which components enclose most at their level; of equal ones the last in reading order, as OpenCV lists them."""
+    """Return the indices of the component per level that encloses the largest area.
+
+    Among equals it is the last in reading order, the order in which OpenCV lists contours.
+    """
     left, top, right, bottom = candidates.boxes.T
     max_areas = (right - left - 1) * (bottom - top - 1)  # a contour encloses no more than its box
     order = np.lexsort((-candidates.first, -max_areas, candidates.level))
@@ -181,7 +213,11 @@ def _by_area(
     competing_classes: NDArray[np.int64],
     max_areas: NDArray[np.int64],
 ) -> list[tuple[float, int, int]]:
-    """(enclosed area, first pixel, which) of rivals, the widest boxes first, until none can win any more."""
+    """Measure the enclosed area of candidate components, widest box first, until none can win any more.
+
+    Returns:
+        Tuples of enclosed area, first pixel and component index.
+    """
     measured: list[tuple[float, int, int]] = []
     for i in competing_classes:
         if measured and max_areas[i] < max(measured)[0]:

@@ -1,8 +1,8 @@
-"""The noisy linear imputation of ROAD: a missing pixel is the weighted mean of the eight around it.
+"""Noisy linear imputation of ROAD: a missing pixel is the weighted mean of its eight neighbours.
 
-Those around it may be missing too, so that all missing pixels of a picture are one sparse system of equations. It is
-symmetric and positive definite, and solved exactly: the pixels are eliminated in nested halves of the picture (George,
-1973), so that the order needs no search, and every system is built in that order at once.
+Neighbours may be missing too, so that the missing pixels of an image form one sparse linear system. It is symmetric
+and positive definite, and solved exactly. Pixels are eliminated by nested dissection of the image (George, 1973), so
+that the order needs no search and is shared by all systems of one image size.
 """
 
 from __future__ import annotations
@@ -22,18 +22,26 @@ SIDE_WEIGHT, CORNER_WEIGHT = 1 / 6, 1 / 12
 NEIGHBOURS = tuple(
     (dy, dx, CORNER_WEIGHT if dy and dx else SIDE_WEIGHT) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx
 )
-"""Rows down, columns right, weight."""
+"""The eight neighbours: rows down, columns right, weight."""
 
 MAX_LEAF_PIXELS = 4
-"""So few pixels are not halved further. Measured: 4 and 16 take the same time."""
+"""Blocks of at most this many pixels are not divided further. Measured: 4 and 16 take the same time."""
 
 Indices = NDArray[np.int64]
 
 
 def impute(inputs: Tensor, missing: Tensor) -> Tensor:
-    """Pictures (n, c, H, W): one picture (c, H, W) with `missing` (n, H, W) pixels replaced, without noise.
+    """Replace the missing pixels of an image, without adding noise.
 
-    Raises `MetricError` where all pixels are missing.
+    Args:
+        inputs: `(c, H, W)` the image.
+        missing: `(n, H, W)` bool masks of missing pixels.
+
+    Returns:
+        The images `(n, c, H, W)` with missing pixels replaced.
+
+    Raises:
+        MetricError: If all pixels of a mask are missing.
     """
     if bool(missing.flatten(1).all(1).any()):
         raise MetricError("every pixel is missing, and nothing is left to impute from. Take fewer away.")
@@ -46,11 +54,12 @@ def impute(inputs: Tensor, missing: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Grid:
-    """What all systems on pictures of one size share.
+    """The part of the linear systems that all images of one size share.
 
-    order    (H W,) in which pixels are eliminated
-    around   (8, H W) who is next to whom; H W where that is beyond the border
-    weights  (8,)
+    Attributes:
+        order: `(H W,)` the order in which pixels are eliminated.
+        neighbours: `(8, H W)` the neighbours of each pixel; `H W` for positions beyond the border.
+        weights: `(8,)` the weights of the neighbours.
     """
 
     order: Indices
@@ -68,7 +77,7 @@ def _elimination_grid(height: int, width: int) -> Grid:
 
 
 def _nested_dissection(block: Indices) -> list[Indices]:
-    """Both halves first, then the line between them, which alone keeps them apart."""
+    """Return the elimination order: both halves first, then the line that separates them."""
     if block.size <= MAX_LEAF_PIXELS:
         return [block.ravel()]
     if block.shape[1] < block.shape[0]:
@@ -78,7 +87,7 @@ def _nested_dissection(block: Indices) -> list[Indices]:
 
 
 def _solve(grid: Grid, colours: NDArray[np.float64], missing: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Colours (H W, c) with the missing ones replaced."""
+    """Return the colours `(H W, c)` with the missing pixels replaced."""
     if not missing.any():
         return colours
     purpose = "imputation as ROAD has it"

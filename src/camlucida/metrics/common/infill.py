@@ -1,4 +1,4 @@
-"""What stands where pixels are taken away: (n, H, W) bool in, pictures (n, c, H, W) without them out."""
+"""Infills: functions that replace removed pixels, from masks `(n, H, W)` to modified inputs `(n, c, H, W)`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from camlucida.maps import blurred_infill, gaussian_kernel
 from camlucida.metrics.common.imputation import impute
 
 RemovePixels: TypeAlias = Callable[[Tensor], Tensor]
-"""Which pixels are missing (n, H, W) in, the pictures (n, c, H, W) without them out."""
+"""A function from bool masks of missing pixels `(n, H, W)` to modified inputs `(n, c, H, W)`."""
 
 Infill: TypeAlias = Literal["zeros", "black", "mean", "gaussian", "rise_blur", "road"]
 
 ROAD_NOISE = 0.01
-"""Of the range from black to white."""
+"""Standard deviation of ROAD's noise, as a fraction of the range from black to white."""
 
 
 def pixel_remover(
@@ -31,12 +31,23 @@ def pixel_remover(
     random: torch.Generator,
     noise: float = ROAD_NOISE,
 ) -> RemovePixels:
-    """How one picture (c, H, W) loses pixels.
+    """Return a function that removes pixels from an input.
 
-    infill     "zeros" of the network's input, which is the mean colour of what it was trained on; "black"; "mean", the
-               picture's own mean colour; "gaussian", the picture blurred until only colours are left; "rise_blur", the
-               blur of RISE's code; "road", what the pixels around it make likely, with noise
-    noise      of "road", sigma as a share of the range from black to white
+    Args:
+        inputs: `(c, H, W)` the network input.
+        infill: What replaces removed pixels. "zeros": 0 in the network input, the mean colour of its training data;
+            "black"; "mean": the image's own mean colour; "gaussian": the image, blurred until only colours remain;
+            "rise_blur": the blur of RISE's code; "road": noisy linear imputation from the neighbouring pixels.
+        pixel_scale: `(c, 1, 1)` the range from black to white in units of the network input.
+        black_level: `(c, 1, 1)` a black pixel in units of the network input.
+        random: Generator for the noise of "road".
+        noise: Standard deviation of the noise of "road", as a fraction of the range from black to white.
+
+    Returns:
+        A function from masks `(n, H, W)` to modified inputs `(n, c, H, W)`.
+
+    Raises:
+        MetricError: For an unknown infill.
     """
     if infill == "road":
         scaled_noise = noise * pixel_scale * torch.randn(inputs.shape, generator=random, dtype=torch.float64).to(inputs)
@@ -45,12 +56,17 @@ def pixel_remover(
 
 
 def replace_by(inputs: Tensor, replacement: Tensor) -> RemovePixels:
-    """How one picture loses pixels to another one (c, H, W), or to one for each variant (n, c, H, W)."""
+    """Return a function that replaces removed pixels by those of another image.
+
+    Args:
+        inputs: `(c, H, W)` the network input.
+        replacement: `(c, H, W)` the image that replaces removed pixels, or `(n, c, H, W)` one image per variant.
+    """
     return lambda missing: torch.where(missing[:, None], replacement, inputs)
 
 
 def image(inputs: Tensor, infill: str, black_level: Tensor) -> Tensor:
-    """The picture (c, H, W) that shows through where pixels are missing."""
+    """Return the image `(c, H, W)` that replaces removed pixels."""
     if infill == "zeros":
         return torch.zeros_like(inputs)
     if infill == "black":
@@ -67,10 +83,10 @@ def image(inputs: Tensor, infill: str, black_level: Tensor) -> Tensor:
 
 
 def rise_kernel(side: int = 11, sigma: float = 5.0) -> Tensor:
-    """The blur (side, side) of RISE's code: no Gaussian of that sigma, though it is made of one.
+    """Return the blur kernel `(side, side)` of RISE's code, which is not a Gaussian of that sigma.
 
-    A point in the middle of so small a picture is blurred with reflecting borders, cut at 4 sigma, and what leaves on
-    one side comes back: almost a flat box, whose own sigma is 3.13. Float32, as there.
+    The code blurs a single point in the centre of a small image with reflecting borders and a Gaussian cut at 4 sigma.
+    The reflected parts make the kernel almost a box, whose own standard deviation is 3.13. Float32, as in the original.
     """
     radius = int(4 * sigma + 0.5)
     line = torch.zeros(side, dtype=torch.float64)
@@ -82,14 +98,18 @@ def rise_kernel(side: int = 11, sigma: float = 5.0) -> Tensor:
 
 
 def check_fractions(fractions: Sequence[float], name: str) -> tuple[float, ...]:
-    """Shares of a picture that can be taken away and leave something to guess from."""
+    """Return fractions of the pixels as a tuple after checking that each lies strictly between 0 and 1.
+
+    Raises:
+        MetricError: If there are none, or one lies outside (0, 1).
+    """
     if not fractions or not all(0 < fraction < 1 for fraction in fractions):
         raise MetricError(f"{name} are shares of the picture, between 0 and 1, not {tuple(fractions)}.")
     return tuple(fractions)
 
 
 def _impute_or_mean(inputs: Tensor, missing: Tensor, scaled_noise: Tensor) -> Tensor:
-    """Where nothing is left to guess from, the mean colour."""
+    """Impute missing pixels; use the image's mean colour where all pixels are missing."""
     all_missing = missing.flatten(1).all(1)
     imputed_images = torch.empty((len(missing), *inputs.shape), dtype=inputs.dtype, device=inputs.device)
     imputed_images[all_missing] = inputs.mean((1, 2), keepdim=True)

@@ -1,4 +1,4 @@
-"""A map as shares of its sum."""
+"""Normalisation of maps to fractions of their sum."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def normalized_magnitudes(map_: Tensor) -> Tensor:
-    """|L| / sum |L|, flat, float64; NaN where there is nothing."""
+    """Return |L| / sum |L| as a flat float64 tensor; NaN for a map that is zero everywhere."""
     magnitudes = map_.double().abs().flatten()
     total = magnitudes.sum()
     return magnitudes / total.where(total > 0, torch.nan)

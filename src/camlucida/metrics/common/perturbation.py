@@ -1,4 +1,4 @@
-"""Taking parts of a picture away and asking the network again: steps, cells, what they fall by."""
+"""Perturbation of inputs: removing cells or pixels and measuring the drop of the class score."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ from camlucida.metrics.common.infill import RemovePixels
 
 
 class Predict(Protocol):
-    """Class scores (count, k) of other pictures: numbers (n,) in, pictures (n, c, H, W) out."""
+    """Computes class scores of modified inputs.
+
+    Called with `variants`, a function from indices `(n,)` to inputs `(n, c, H, W)`, and the number of variants. Returns
+    the class scores `(n, k)` of all of them.
+    """
 
     def __call__(self, variants: Callable[[Tensor], Tensor], n: int) -> Tensor: ...
 
 
 def probability(logits: Tensor, target: int) -> Tensor:
-    """Of the target, in float64 on the processor: (n,) of (n, k), or one number of (k,)."""
+    """Return the target's probability in float64 on the CPU: `(n,)` from logits `(n, k)`, or a scalar from `(k,)`."""
     return logits.detach().cpu().double().softmax(-1)[..., target]
 
 
 def logit(logits: Tensor, target: int) -> Tensor:
-    """As `probability`, the class score itself."""
+    """Return the target's class score in float64 on the CPU, with shapes as for `probability`."""
     return logits.detach().cpu().double()[..., target]
 
 
@@ -38,19 +42,19 @@ def score_drops(
     *,
     read: Callable[[Tensor, int], Tensor] = logit,
 ) -> Tensor:
-    """Return how far the score of a class falls without sets of cells.
+    """Compute how much the score of a class drops when sets of cells are removed.
 
     Args:
-        predict: Class scores of other images.
-        without: How the image loses pixels.
-        logits: `(k,)` class scores of the unmodified image.
-        target: The class.
-        cells: `(H, W)` the number of each pixel's cell.
+        predict: Computes class scores of modified inputs.
+        remove: Removes pixels from the input.
+        logits: `(k,)` class scores of the unmodified input.
+        target: The explained class.
+        cells: `(H, W)` the index of each pixel's cell.
         removed: `(n, cells)` bool: the cells of each set.
-        read: What counts as the score, `logit` or `probability`.
+        read: The score that is measured, `logit` or `probability`.
 
     Returns:
-        The drops `(n,)`, float64 on the CPU; positive where the class loses.
+        The drops `(n,)`, float64 on the CPU; positive if the score decreases.
     """
     cells, removed = cells.to(logits.device), removed.to(logits.device)
     scores = predict(lambda indices: remove(removed[indices][:, cells]), len(removed))
@@ -58,7 +62,11 @@ def score_drops(
 
 
 def grid_cells(size: Sequence[int], n_cells: int) -> Tensor:
-    """The number (H, W) of the cell of each pixel, row by row, with `across` cells on each side."""
+    """Return the index `(H, W)` of each pixel's cell, row by row, in a grid of `n_cells` x `n_cells` cells.
+
+    Raises:
+        MetricError: If the grid has fewer than 2 cells per side, or more than pixels.
+    """
     if not 1 < n_cells <= min(size):
         raise MetricError(f"a picture of {size[0]} x {size[1]} pixels has no grid of {n_cells} x {n_cells} cells.")
     y, x = (torch.arange(n) * n_cells // n for n in size)
@@ -66,16 +74,22 @@ def grid_cells(size: Sequence[int], n_cells: int) -> Tensor:
 
 
 def cell_sums(relevance: Tensor, cells: Tensor) -> Tensor:
-    """The relevance (cells,) of each cell, float64 on the processor."""
+    """Return the sum of the relevance in each cell `(cells,)`, float64 on the CPU."""
     cells = cells.cpu().flatten()
     totals = torch.zeros(int(cells.max()) + 1, dtype=torch.float64)
     return totals.index_add(0, cells, relevance.detach().cpu().double().flatten())
 
 
 def pixel_counts(n_pixels: int, step: int | None, steps: int) -> list[int]:
-    """How many pixels are gone at each point of a curve: none first, all last.
+    """Return the number of changed pixels at each point of a perturbation curve, from none to all.
 
-    step    so many more at each point, and at the last what is left; None: in `steps` equal parts
+    Args:
+        n_pixels: The number of pixels of the input.
+        step: Number of pixels per step; the last step has the remainder. None: `steps` equal parts.
+        steps: Number of parts if `step` is None.
+
+    Raises:
+        MetricError: If `step`, or the used `steps`, is less than 1.
     """
     if step is None:
         if steps < 1:
@@ -87,5 +101,5 @@ def pixel_counts(n_pixels: int, step: int | None, steps: int) -> list[int]:
 
 
 def area_under_curve(curve: Tensor) -> float:
-    """Under a curve (n,) from 0 to 1, all of its steps as wide as each other: trapezoids."""
+    """Compute the area under a curve `(n,)` over [0, 1] with equal steps by the trapezoidal rule."""
     return float((curve.sum() - curve[0] / 2 - curve[-1] / 2) / (len(curve) - 1))

@@ -1,4 +1,4 @@
-"""A walk from a picture to nothing, or from nothing to the picture: the order of a map, point by point."""
+"""Perturbation curves: insertion and deletion of pixels in the order of a map."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from camlucida.metrics.registry import Score
 
 @dataclass(frozen=True, eq=False)
 class PerturbationCurve:
-    """One picture that loses its pixels, or gains them, the most relevant first.
+    """A sequence of inputs that lose or gain pixels, most relevant first.
 
-    places   (H, W) the row in which the pixels stand
-    counts   how many have gone, or come, at each point
-    without  how the picture loses pixels
-    gains    whether they come: insertion; else they go: deletion
+    Attributes:
+        order: `(H, W)` the rank of each pixel, 0 for the most relevant.
+        counts: Number of removed or inserted pixels at each point.
+        remove: Removes pixels from the input.
+        inserting: Whether pixels are inserted (insertion) rather than removed (deletion).
     """
 
     order: Tensor
@@ -32,7 +33,7 @@ class PerturbationCurve:
         return len(self.counts)
 
     def images(self, indices: Tensor) -> Tensor:
-        """Numbers of points (n,) in, the pictures (n, c, H, W) there out."""
+        """Return the inputs `(n, c, H, W)` at the points with the given indices `(n,)`."""
         steps = torch.tensor(self.counts, device=self.order.device)[indices.to(self.order.device)]
         changed = self.order < steps[:, None, None]
         return self.remove(~changed if self.inserting else changed)
@@ -50,7 +51,7 @@ def perturbation_curve(
     infill: str = "gaussian",
     inserting: bool,
 ) -> PerturbationCurve:
-    """Arguments as of `insertion` and `deletion`."""
+    """Build the curve of an input for a map; the arguments are those of `insertion` and `deletion`."""
     remove = pixel_remover(inputs, infill, pixel_scale=pixel_scale, black_level=black_level, random=random)
     order = ranks(relevance, random).to(inputs.device)
     return PerturbationCurve(order, tuple(pixel_counts(order.numel(), step, steps)), remove, inserting)
@@ -70,11 +71,11 @@ def curve_scores(
     infill: str,
     inserting: bool,
 ) -> dict[str, Score]:
-    """Return what `insertion` (`gains`) and `deletion` measure: arguments as theirs.
+    """Compute the outputs of `insertion` (`inserting=True`) and `deletion`, whose arguments it shares.
 
     Returns:
-        The area under the curve of the class's probability, and that of its score, whose name ends in `_logit`; NaN of
-        a map that cannot be judged.
+        The area under the curve of the target's probability, and the area under the curve of its score, whose name ends
+        in `_logit`; NaN for a map that cannot be scored.
     """
     name = "insertion" if inserting else "deletion"
     if not is_nonzero(relevance):

@@ -1,4 +1,4 @@
-"""Pictures close to the one asked about, and their maps."""
+"""Perturbed copies of an input and their maps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from camlucida.errors import MetricError
 
 BATCH_SIZE = 8
-"""Pictures explained in one batch."""
+"""Number of images explained in one batch."""
 
 
 def noisy_copies(
@@ -20,7 +20,18 @@ def noisy_copies(
     n: int,
     noise: Callable[[torch.Generator, tuple[int, ...]], Tensor],
 ) -> Tensor:
-    """n copies (n, c, H, W) of a picture (c, H, W); `noise` is drawn in steps from black to white."""
+    """Return noisy copies `(n, c, H, W)` of an input.
+
+    Args:
+        inputs: `(c, H, W)` the network input.
+        pixel_scale: `(c, 1, 1)` the range from black to white in units of the network input.
+        random: Generator for the noise.
+        n: Number of copies.
+        noise: Samples noise of a given shape, as a fraction of the range from black to white.
+
+    Raises:
+        MetricError: If `n` is less than 1.
+    """
     if n < 1:
         raise MetricError(f"n is how many noisy copies to explain, 1 or more, not {n}.")
     perturbations = noise(random, (n, *inputs.shape))
@@ -28,5 +39,5 @@ def noisy_copies(
 
 
 def explain_batches(explain: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """The maps (n, H, W) of pictures (n, c, H, W), a few at a time."""
+    """Return the maps `(n, H, W)` of inputs `(n, c, H, W)`, computed in batches."""
     return torch.cat([explain(batch) for batch in torch.split(images, BATCH_SIZE)])

@@ -1,4 +1,4 @@
-"""Where a map is highest, and whether that is on the object."""
+"""The maximum of a map, and whether it lies on the object."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 from camlucida.errors import MetricError
 
 Ties: TypeAlias = Literal["random", "first"]
-"""Which of several highest pixels is taken: any, by a seeded draw; or the first in reading order, as TorchRay does."""
+"""Which of several maxima is taken: a random one (seeded), or the first in reading order, as in TorchRay."""
 
 
 def argmax_position(saliency: Tensor, ties: Ties, random: torch.Generator) -> tuple[int, int]:
-    """(x, y) of the highest pixel."""
+    """Return the position (x, y) of the map's maximum."""
     if ties not in ("random", "first"):
         raise MetricError(f"no rule {ties!r} for ties. Known: random, first.")
     highest = (saliency == saliency.max()).flatten().nonzero()[:, 0].cpu()
@@ -25,7 +25,7 @@ def argmax_position(saliency: Tensor, ties: Ties, random: torch.Generator) -> tu
 
 
 def is_within(region: Tensor, point: tuple[int, int], tolerance: float) -> bool:
-    """Whether a pixel of the region lies less than `tolerance` pixels from (x, y), from centre to centre."""
+    """Return whether a pixel of the region lies less than `tolerance` pixels from (x, y), centre to centre."""
     if not tolerance > 0:
         raise MetricError(f"tolerance is {tolerance}: it is more than 0 pixels; 1 means the pixel itself.")
     y, x = region.nonzero().T

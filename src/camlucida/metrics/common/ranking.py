@@ -1,4 +1,4 @@
-"""Which pixel comes first: order among equal values is drawn by lot, never that of their numbers."""
+"""Rankings of map values. Equal values are ordered at random, never by their position."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import torch
 from torch import Tensor
 
 CONSTANT_TOLERANCE = 1e-6
-"""Of the largest value: a map that varies less is the same everywhere, but for the rounding of its enlargement."""
+"""A map whose range is at most this fraction of its largest absolute value is constant up to rounding."""
 
 
 def is_nonzero(relevance: Tensor) -> bool:
-    """Whether a map can be judged at all: it has numbers only, and not all of them are 0."""
+    """Return whether a map can be scored at all: all values are finite, and not all are 0."""
     return bool(relevance.isfinite().all()) and bool((relevance != 0).any())
 
 
 def is_constant(relevance: Tensor) -> bool:
-    """Whether it is the same everywhere, which says nothing about where to look."""
+    """Return whether a map is constant up to rounding, so that it has no ranking."""
     values = relevance.double()
     return float(values.max() - values.min()) <= CONSTANT_TOLERANCE * float(values.abs().max())
 
 
 def is_rankable(relevance: Tensor) -> bool:
-    """Return whether a map has an order to judge: numbers only, not all 0, and not constant."""
+    """Return whether a map defines a ranking: finite, not all 0, and not constant."""
     return is_nonzero(relevance) and not is_constant(relevance)
 
 
 def ranks(relevance: Tensor, random: torch.Generator) -> Tensor:
-    """The place of every value in a row from the largest to the smallest: long, of the same shape, from 0 on.
+    """Return the rank of each value, 0 for the largest, as a long tensor of the same shape.
 
-    Equal values stand in an order drawn with `random`; of a map that is the same everywhere that is all of them. The
-    row is made on the processor, so that no device has an order of its own.
+    Equal values are ordered at random with the generator `random`; for a constant map these are all values. The ranking
+    is computed on the CPU, so that it does not depend on the device.
     """
     values = relevance.detach().cpu().double().flatten()
     if is_constant(values):

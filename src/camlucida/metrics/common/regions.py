@@ -1,7 +1,7 @@
-"""Regions of a map: what hangs together above a threshold, the largest of it, the box round it.
+"""Regions of a map: connected components above a threshold, the largest of them, and their bounding boxes.
 
 Boxes are left, top, right, bottom in pixels, right and bottom exclusive: pixel (x, y) has the box (x, y, x + 1, y + 1).
-Pixels that touch, be it at a corner, hang together (8 neighbours), as in the papers' code.
+Pixels that touch, including at a corner, are connected (8 neighbours), as in the papers' code.
 """
 
 from __future__ import annotations
@@ -19,49 +19,54 @@ from camlucida._optional import need
 from camlucida.errors import MetricError, nearest
 
 Rule: TypeAlias = Literal["component", "contour", "rectangle", "everything"]
-"""What the largest region is, where the papers only say "the largest segment":
+"""Which region counts as "the largest segment", which the papers leave open.
 
-component   the connected component with most pixels                  (the text of CAM and Grad-CAM)
-contour     the component whose outer contour, drawn through the centres of its pixels, encloses most (OpenCV's
-            `contourArea`: a line encloses nothing)                    (the code of Choe et al. 2020)
-rectangle   the component whose bounding rectangle is largest         (the code of LayerCAM's localisation)
-everything  all that is above the threshold, connected or not
+"component": the connected component with the most pixels (the text of CAM and Grad-CAM).
+"contour": the component whose outer contour, through the centres of its pixels, encloses the largest area (OpenCV's
+`contourArea`; a line encloses nothing), as in the code of Choe et al. 2020.
+"rectangle": the component whose bounding rectangle is largest, as in LayerCAM's localisation code.
+"everything": all pixels above the threshold, connected or not.
 """
 
 N_LEVELS = 255
-"""Thresholds that a map is cut at: 0/255, 1/255, ... 254/255 of its maximum."""
+"""Number of thresholds: 0/255, 1/255, ... 254/255 of the map's maximum."""
 MAX_RUNS = 1_000_000
-"""Runs of pixels that are looked at together: decides about memory (100 bytes each), never about results."""
+"""Runs of pixels processed together. It limits memory (100 bytes per run) and does not affect results."""
 
 Ints = NDArray[np.int64]
 
 
 def is_rankable(saliency: Tensor) -> bool:
-    """Whether a map says anything about places: it has finite values, not all the same, and some above zero."""
+    """Return whether a map localises anything: finite, not constant, and positive somewhere."""
     return bool(saliency.isfinite().all()) and bool(saliency.max() > 0) and bool(saliency.min() < saliency.max())
 
 
 def threshold_map(shown: Tensor, threshold: float) -> Tensor:
-    """(height, width) bool: the pixels with at least `threshold` times the maximum of the map."""
+    """Return the mask `(height, width)` of pixels with at least `threshold` times the map's maximum."""
     return shown >= threshold * shown.max()
 
 
 def components(inside: Tensor) -> Tensor:
-    """(height, width) int64: 0 outside, and 1, 2, ... for each connected component, in reading order."""
+    """Label connected components: `(height, width)` int64, 0 outside, then 1, 2, ... in reading order."""
     return torch.from_numpy(_label(inside.cpu().numpy(), corners=True))
 
 
 def component_boxes(labels: Tensor) -> Tensor:
-    """(n, 4) the box of each component of `components`."""
+    """Return the boxes `(n, 4)` of the components labelled by `components`."""
     slices = need("scipy.ndimage", extra="analysis", what="finding regions of a map").find_objects(labels.numpy())
     boxes = [(across.start, down.start, across.stop, down.stop) for down, across in slices]
     return torch.tensor(boxes, dtype=torch.float64).reshape(-1, 4)
 
 
 def largest_region(inside: Tensor, rule: Rule = "component") -> Tensor:
-    """(height, width) bool: the largest region of `inside` by one of four rules; of equal ones the first.
+    """Return the mask `(height, width)` of the largest region of `inside`; among equals, the first.
 
-    Raises `MetricError` for an unknown rule.
+    Args:
+        inside: `(height, width)` bool mask.
+        rule: Which region counts as the largest, see `Rule`.
+
+    Raises:
+        MetricError: For an unknown rule.
     """
     if rule not in get_args(Rule):
         known = get_args(Rule)
@@ -81,18 +86,18 @@ def largest_region(inside: Tensor, rule: Rule = "component") -> Tensor:
 
 
 def largest_box(inside: Tensor, rule: Rule = "component") -> Tensor:
-    """(4,) the box of the largest region; all zero where nothing is inside."""
+    """Return the box `(4,)` of the largest region; all zeros for an empty mask."""
     region = largest_region(inside, rule)
     return component_boxes(region.long())[0] if bool(region.any()) else torch.zeros(4, dtype=torch.float64)
 
 
 def areas(boxes: Tensor) -> Tensor:
-    """(n,) of boxes (n, 4)."""
+    """Return the areas `(n,)` of boxes `(n, 4)`."""
     return (boxes[:, 2] - boxes[:, 0]).clamp_min(0) * (boxes[:, 3] - boxes[:, 1]).clamp_min(0)
 
 
 def iou(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union of each of boxes (n, 4) with each of boxes (m, 4): (n, m) from 0 to 1."""
+    """Return the IoU (intersection over union) of boxes `(n, 4)` with boxes `(m, 4)`: `(n, m)`, 0 to 1."""
     corner = torch.maximum(first[:, None, :2], second[None, :, :2])
     intersection = (torch.minimum(first[:, None, 2:], second[None, :, 2:]) - corner).clamp_min(0).prod(-1)
     union = areas(first)[:, None] + areas(second)[None] - intersection
@@ -100,9 +105,9 @@ def iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def enclosed_area(inside: NDArray[np.bool_]) -> float:
-    """What one component's outer contour encloses, drawn through the centres of its pixels.
+    """Return the area that the outer contour of one component encloses, through the centres of its pixels.
 
-    With its holes filled, each square between four neighbouring centres counts 1 if all four are inside, a half if
+    Holes are filled. Each square between four neighbouring centres counts 1 if all four are inside, and one half if
     three are.
     """
     outside = _label(np.pad(~inside, 1, constant_values=True), corners=False)
@@ -114,12 +119,13 @@ def enclosed_area(inside: NDArray[np.bool_]) -> float:
 
 @dataclass(frozen=True)
 class LevelComponents:
-    """Connected components of a map at several levels, n in all.
+    """Connected components of a map at several levels, n in total.
 
-    level   (n,) the component is one of {heat > level}
-    boxes   (n, 4)
-    pixels  (n,) how many it has
-    first   (n,) its first pixel in reading order
+    Attributes:
+        level: `(n,)` each component belongs to the mask {saliency > level}.
+        boxes: `(n, 4)` the bounding boxes.
+        pixels: `(n,)` the number of pixels.
+        first: `(n,)` the first pixel in reading order.
     """
 
     level: Ints
@@ -129,13 +135,15 @@ class LevelComponents:
 
 
 def components_by_level(saliency: NDArray[np.uint8], *, corners: bool = True) -> Iterator[LevelComponents]:
-    """All connected components of {heat > level} for every level from 0 to 254, in one or several lots.
+    """Yield all connected components of {saliency > level} for every level from 0 to 254, in one or several groups.
 
-    corners   whether pixels that only touch at a corner hang together
+    All levels are processed at once. A component is a set of runs, which are adjacent pixels in a row; run i of a level
+    is joined to run j of the next row if they touch. A run begins at a pixel at all levels between its left neighbour
+    and itself, so the number of runs is the total rise of the map along its rows, which is small for smooth maps.
 
-    All levels at once: a component is a set of runs, pixels side by side in a row, and run i of a level is tied to
-    run j of the next row where they touch. A run begins at a pixel at all levels between its left neighbour and itself,
-    so there are as many runs as the map rises along its rows: few for smooth maps.
+    Args:
+        saliency: `(height, width)` the map.
+        corners: Whether pixels that only touch at a corner are connected.
     """
     low, high = int(saliency.min()), int(saliency.max())
     rises = int(np.clip(np.diff(saliency.astype(np.int64), axis=1, prepend=low), 0, None).sum()) + 1
@@ -150,9 +158,9 @@ def components_by_level(saliency: NDArray[np.uint8], *, corners: bool = True) ->
 
 
 def _level_components(saliency: Ints, lowest: int, corners: bool) -> LevelComponents:
-    """The components of {heat > level} for the levels from `lowest`, which heat has nowhere less than."""
+    """Return the components of {saliency > level} for the levels from `lowest`, the minimum of the map."""
     height, width = saliency.shape
-    # A place in a row of a level as one number; a spare row and column keep neighbours of different rows apart.
+    # Level, row and column as one number; a spare row and column separate neighbours of different rows.
     stride, page = width + 2, (width + 2) * (height + 1)
     below = np.pad(saliency - lowest, ((0, 0), (1, 1)))
     steps = below[:, 1:] - below[:, :-1]
@@ -189,7 +197,7 @@ def _level_components(saliency: Ints, lowest: int, corners: bool) -> LevelCompon
 
 
 def _run_positions(steps: Ints, base: Ints, stride: int, page: int) -> Ints:
-    """Where runs begin, in order: at (y, x) where the map steps up by n from `base`, one at each of the n levels."""
+    """Return the sorted positions where runs begin: one per level by which the map rises at (y, x) from `base`."""
     y, x = np.nonzero(steps > 0)
     count = steps[y, x]
     levels = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count - base[y, x], count)

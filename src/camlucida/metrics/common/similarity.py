@@ -1,4 +1,4 @@
-"""How similar two maps are in structure and in the edges in them. NaN where one of them is constant."""
+"""Similarity of two maps: SSIM and histograms of oriented gradients. NaN if one of the maps is constant."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from camlucida.maps import gaussian_kernel
 
 SSIM_WINDOW_PX, SSIM_SIGMA_PX = 11, 1.5
-"""Of SSIM's Gaussian window, as Wang et al. (2004) have it."""
+"""Size and standard deviation of SSIM's Gaussian window, as in Wang et al. (2004)."""
 
 K1, K2 = 0.01, 0.03
 
@@ -19,9 +19,10 @@ N_ORIENTATIONS = 9
 
 
 def ssim(first: Tensor, second: Tensor) -> Tensor:
-    """Structural similarity (n,) of maps (n, h, w), each stretched to 0..1: Wang et al., TIP 2004, eq. 13, their mean.
+    """Compute the mean structural similarity `(n,)` of maps `(n, h, w)`, each scaled to [0, 1].
 
-    Gaussian window of 11 x 11, sigma 1.5, where it fits whole.
+    Wang et al., TIP 2004, eq. 13, with a Gaussian window of 11 x 11 pixels, sigma 1.5, at positions where it fits
+    entirely.
     """
     a, b = (_minmax_scale(x)[:, None] for x in (first, second))
     side = min(SSIM_WINDOW_PX, *first.shape[1:])
@@ -40,9 +41,13 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
 
 
 def hog(maps: Tensor, *, cell: int = 16) -> Tensor:
-    """Histograms of oriented gradients (n, features) of maps (n, h, w): Dalal & Triggs, CVPR 2005, one norm a map.
+    """Compute histograms of oriented gradients `(n, features)` of maps `(n, h, w)`.
 
-    cell   of pixels; 9 orientations without sign
+    Dalal & Triggs, CVPR 2005, with one normalisation per map and 9 unsigned orientations.
+
+    Args:
+        maps: `(n, h, w)` the maps.
+        cell: Side of a cell in pixels.
     """
     x = _minmax_scale(maps)
     down, right = torch.gradient(x, dim=(1, 2))
@@ -54,7 +59,7 @@ def hog(maps: Tensor, *, cell: int = 16) -> Tensor:
 
 
 def _minmax_scale(maps: Tensor) -> Tensor:
-    """From 0 to 1 each; NaN where it is the same everywhere. float64."""
+    """Scale each map to [0, 1] in float64; NaN for a constant map."""
     maps = maps.double()
     low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
     extent = high - low
