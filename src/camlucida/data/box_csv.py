@@ -34,8 +34,8 @@ def read_boxes(path: str | Path) -> dict[str, LabelledBoxes]:
     """Return the label and boxes of each file in a CSV file with one line per box.
 
     Args:
-        path: A CSV file with the columns file, x0, y0, x1, y1 and optionally label. x1 and y1 are exclusive, in pixels of
-            the stored image.
+        path: A CSV file with the columns file, x0, y0, x1, y1 and optionally label. x1 and y1 are exclusive, in pixels
+            of the stored image.
 
     Raises:
         DataError: If the table cannot be read; the message names the line.

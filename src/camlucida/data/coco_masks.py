@@ -38,8 +38,8 @@ def mask_from_rle(counts: str | bytes | Sequence[int], size: tuple[int, int]) ->
 
 
 def decode_rle(text: str | bytes) -> list[int]:
-    """Decode COCO's compressed run lengths: 5 bits per character from "0" on; from the fourth number on, differences to the
-    number two positions before.
+    """Decode COCO's compressed run lengths: 5 bits per character from "0" on; from the fourth number on, differences to
+    the number two positions before.
     """
     letters = text.encode("ascii", "replace") if isinstance(text, str) else text
     runs: list[int] = []

@@ -38,8 +38,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Return a new, upright RGB image; `image` is unmodified.
 
     16-bit grey is divided by 257 (Pillow's own conversion would clip it to white), 32-bit float must be in [0, 1],
-    transparent pixels are composited on white, and colour profiles are not applied, as training loaders do not apply them.
-    Raises `ImageError` for pixel values outside the valid range.
+    transparent pixels are composited on white, and colour profiles are not applied, as training loaders do not apply
+    them. Raises `ImageError` for pixel values outside the valid range.
     """
     image.load()  # before the EXIF tag is read, since Pillow rotates a TIFF while it loads
     rgb = _convert_upright(image, _converter(image), orientation_of(image))
@@ -48,7 +48,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 BLOCK_PX = 1024
-"""Side in pixels of the blocks in which a large image is converted, so that memory holds only the image and the result."""
+"""Side in pixels of the blocks in which a large image is converted, so that only the image and the result are in memory."""
 
 
 def _convert_upright(
@@ -90,7 +90,7 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def _converter(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """Return a function that converts the image or a block of it to RGB; the value range is checked over the whole image."""
+    """Return a function that converts the image or a block of it to RGB, after checking the values of the whole image."""
     if image.mode in SIXTEEN_BIT_MODES:
         return lambda block: _from_levels(np.asarray(block).astype(np.float64) / 257)
     if image.mode == "I":

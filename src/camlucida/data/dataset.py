@@ -30,18 +30,19 @@ class Item:
     """One image with its annotations.
 
     Attributes:
-        image: Anything that `load_image` reads: a path or an image. It is read on access, so it may turn out to be broken.
+        image: Anything that `load_image` reads: a path or an image. It is read on access, so it may turn out to be
+            broken.
         name: The name of the image in tables; unique within its dataset.
         label: The class, an index into the `classes` of the dataset; None if it is unknown.
-        boxes: `(n, 4)` bounding boxes as left, top, right, bottom in pixels of the image; right and bottom are exclusive.
-            None if they are unknown.
+        boxes: `(n, 4)` bounding boxes as left, top, right, bottom in pixels of the image; right and bottom are
+            exclusive. None if they are unknown.
         mask: Returns the `(h, w)` segmentation mask of the object; None if it is unknown. It is a function, so that a
             million masks need no memory.
         parts: Returns the `(h, w)` mask of each part of the object by name; None if they are unknown.
         split: "train", "val", "test" or "".
         also_correct: Classes besides `label` that also count as correct.
-        other_objects_mask: Returns the `(h, w)` mask of the objects of other classes; None if there are none or they are
-            unknown.
+        other_objects_mask: Returns the `(h, w)` mask of the objects of other classes; None if there are none or they
+            are unknown.
         render_without: Renders the same image without one of its parts, given by name; None if that is impossible.
         problems: Errors in the annotations, one sentence each; the remaining annotations are valid.
         files: The files that masks and parts are read from: the item has changed if one of them has.

@@ -1,6 +1,7 @@
 """Detection of exact and near duplicates among images.
 
-Near duplicates are found with a difference hash (dHash), whose candidates are confirmed by the correlation of thumbnails.
+Near duplicates are found with a difference hash (dHash), whose candidates are confirmed by the correlation of
+thumbnails.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from camlucida.data.inspect_image import ImageInfo
 MAX_HAMMING_DISTANCE = 7
 """Largest number of differing bits, of 64, between the hashes of near duplicates."""
 N_BANDS = 8
-"""Number of bytes in a hash. At most 7 differing bits leave at least one byte equal, so only such pairs are compared."""
+"""Number of bytes in a hash. If at most 7 bits differ, at least one byte is equal, so only such pairs are compared."""
 MAX_BUCKET_SIZE = 2000
-"""Largest number of images that may share a byte. Larger buckets, which plain margins cause, are skipped, since the time
-grows with the square of their size; such a pair is found through another byte or not at all.
+"""Largest number of images that may share a byte. Larger buckets, which plain margins cause, are skipped, since the
+time grows with the square of their size; such a pair is found through another byte or not at all.
 """
 MIN_CORRELATION = 0.95
 """Smallest correlation between the 16 x 16 thumbnails of near duplicates."""
@@ -37,9 +38,10 @@ def exact_duplicates(infos: Sequence[ImageInfo]) -> list[list[int]]:
 
 
 def near_duplicates(infos: Sequence[ImageInfo]) -> list[list[int]]:
-    """Return groups of indices of images that look the same although their files differ (scaled, recompressed, lightened).
+    """Return groups of indices of images that look the same although their files differ.
 
-    Each image is similar to at least one other image of its group. Identical files are represented by the first of them.
+    Such images were scaled, recompressed or lightened. Each image is similar to at least one other image of its group.
+    Identical files are represented by the first of them.
     """
     first_of_hash = {
         info.sha256: index for index, info in reversed(list(enumerate(infos))) if info.thumbnail is not None

@@ -29,12 +29,13 @@ SPLITS = {
 def folder(path: str | Path | RemotePath, boxes: str | Path | None = None) -> ListDataset:
     """Return the images below a folder as a dataset, sorted by name; sub-folders that contain images are the classes.
 
-    If all sub-folders are called train, val or test (or training, valid, validation, dev, testing), they are the splits,
-    and their sub-folders are the classes.
+    If all sub-folders are called train, val or test (or training, valid, validation, dev, testing), they are the
+    splits, and their sub-folders are the classes.
 
     Args:
         path: A folder, an image, or an address that fsspec opens.
-        boxes: A CSV file with one line per bounding box; see `read_boxes`. Its labels take precedence over folder names.
+        boxes: A CSV file with one line per bounding box; see `read_boxes`. Its labels take precedence over folder
+            names.
 
     Raises:
         ImageError: If there is no image.

@@ -68,8 +68,8 @@ def content_stamp(source: Any) -> str:
     """Return a text that changes with the content of a `load_image` source; nothing is decoded.
 
     Args:
-        source: A path, which counts by size and modification time; an object with a method `stamp`; or bytes, an array, a
-            Pillow image or a seekable file object, which count by content.
+        source: A path, which counts by size and modification time; an object with a method `stamp`; or bytes, an array,
+            a Pillow image or a seekable file object, which count by content.
     """
     if isinstance(source, str | os.PathLike):
         try:

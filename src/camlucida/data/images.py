@@ -82,12 +82,12 @@ def load_image(
 ) -> Image.Image:
     """Read an image as upright RGB with 8 bits per channel.
 
-    EXIF orientation is applied, transparency is composited on white, 16-bit grey is scaled to 8 bits, and the first frame
-    or page of an animation or document is used. Colour profiles are not applied.
+    EXIF orientation is applied, transparency is composited on white, 16-bit grey is scaled to 8 bits, and the first
+    frame or page of an animation or document is used. Colour profiles are not applied.
 
     Args:
-        source: A path (`~` is expanded), a binary file object (read from its start), the bytes of a file, a Pillow image,
-            or an array `(h, w)` or `(h, w, 1 | 3 | 4)` of uint8, uint16, bool or float in [0, 1].
+        source: A path (`~` is expanded), a binary file object (read from its start), the bytes of a file, a Pillow
+            image, or an array `(h, w)` or `(h, w, 1 | 3 | 4)` of uint8, uint16, bool or float in [0, 1].
         max_pixels: Largest width times height; larger images are not decoded.
         max_bytes: Largest memory for the decoded file and the result; larger images are not decoded.
 

@@ -13,7 +13,7 @@ from camlucida.errors import DataError
 
 
 def read_index_mask(file: Location) -> NDArray[np.uint8]:
-    """Return the pixel values of a grey or palette image as stored, `(h, w)`. Raises `DataError` if it cannot be read."""
+    """Return the pixel values of a grey or palette image as stored, `(h, w)`. Raises `DataError`."""
     try:
         with Image.open(io.BytesIO(file.read_bytes())) as image:
             if image.mode not in ("L", "P", "1"):

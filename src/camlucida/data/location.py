@@ -127,9 +127,9 @@ def location_of(text: str | os.PathLike[str] | RemotePath) -> Location:
 
 
 def images_in(location: Location) -> list[tuple[str, Location]]:
-    """Return the images below a folder as (relative path, file), selected by suffix and sorted; hidden files are skipped.
+    """Return the images below a folder, selected by suffix and sorted, as (relative path, file).
 
-    Raises `ImageError` or `DataError` if there are none.
+    Hidden files are skipped. Raises `ImageError` or `DataError` if there are no images.
     """
     if isinstance(location, Path):
         root = location if not location.is_file() else location.parent
