@@ -48,7 +48,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 BLOCK_PX = 1024
-"""Side in pixels of the blocks in which a large image is converted, so that only the image and the result are in memory."""
+"""Side in pixels of the blocks in which a large image is converted, so that memory holds no second full-size copy."""
 
 
 def _convert_upright(
@@ -90,7 +90,7 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def _converter(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """Return a function that converts the image or a block of it to RGB, after checking the values of the whole image."""
+    """Return a function that converts the image or a block of it to RGB, after checking the image's value range."""
     if image.mode in SIXTEEN_BIT_MODES:
         return lambda block: _from_levels(np.asarray(block).astype(np.float64) / 257)
     if image.mode == "I":

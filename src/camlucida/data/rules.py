@@ -159,7 +159,7 @@ def _duplicate_finding(group: Sequence[CheckedItem], classes: Sequence[str], rel
 
 
 def storage_formats(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
-    """Report small images and storage formats that tools read differently (grey, CMYK, transparent, rotated by EXIF)."""
+    """Report small images and storage formats that tools read differently: grey, CMYK, transparent, rotated by EXIF."""
     kinds: tuple[tuple[str, Callable[[ImageInfo], bool]], ...] = (
         ("grey", lambda look: look.mode in ("1", "L", "LA", "I", "F") or look.mode.startswith("I;16")),
         ("CMYK, whose colours depend on who converts them", lambda look: look.mode == "CMYK"),

@@ -52,7 +52,7 @@ def _fractal(seed: int, size: int, rough: float) -> NDArray[np.float32]:
 
 
 def clutter(seed: int, count: int) -> list[tuple[Points, RGB]]:
-    """Return abstract patches from back to front: outlines as fractions of the frame (0..1 on both axes) and colours."""
+    """Return abstract patches from back to front: outlines as fractions of the frame (0..1), and colours."""
     rng = np.random.default_rng([_CLUTTER, seed])
     return [layer for _ in range(count) for layer in _patch(rng)]
 

@@ -127,7 +127,7 @@ class Canvas:
         return Image.fromarray(np.rint(image).astype(np.uint8))
 
     def masks(self) -> NDArray[np.bool_]:
-        """Return the visible pixels of each object, `(n, h, w)`. Pixels shared equally belong to the object in front."""
+        """Return the visible pixels of each object, `(n, h, w)`. Ties go to the object in front."""
         object_of_group = np.zeros(self._object_groups[-1].stop if self._object_groups else 1, np.uint16)
         for index, groups in enumerate(self._object_groups):
             object_of_group[groups.start : groups.stop] = index + 1

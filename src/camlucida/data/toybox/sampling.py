@@ -157,7 +157,7 @@ def _choose_kinds(rng: np.random.Generator, kinds: tuple[str, ...], objects: int
 
 
 def _layout(rng: np.random.Generator, objects: int) -> list[tuple[float, float, float]]:
-    """Return centre and half extent of each object, the best of a few random positions so that objects hardly overlap."""
+    """Return centre and half extent of each object, chosen from random positions so that objects hardly overlap."""
     high = 0.42 if objects == 1 else 0.40 / objects**0.5
     positions: list[tuple[float, float, float]] = []
     for _ in range(objects):
