@@ -58,24 +58,30 @@ class RemotePath:
 
     @property
     def name(self) -> str:
+        """Return the last segment of the URL."""
         return self.url.rstrip("/").rpartition("/")[2]
 
     @property
     def stem(self) -> str:
+        """Return the name without its suffix."""
         return PurePosixPath(self.name).stem
 
     @property
     def suffix(self) -> str:
+        """Return the suffix of the name, with the dot."""
         return PurePosixPath(self.name).suffix
 
     @property
     def parent(self) -> RemotePath:
+        """Return the folder that contains this file or folder."""
         return RemotePath(self.url.rstrip("/").rpartition("/")[0])
 
     def is_file(self) -> bool:
+        """Return whether a file exists at the URL."""
         return bool(self._call(lambda filesystem, path: filesystem.isfile(path)))
 
     def is_dir(self) -> bool:
+        """Return whether a folder exists at the URL."""
         return bool(self._call(lambda filesystem, path: filesystem.isdir(path)))
 
     def read(self) -> bytes:
@@ -91,9 +97,11 @@ class RemotePath:
         return repr(sorted((key, str(info[key])) for key in info if key.lower() in VERSION_KEYS))
 
     def read_text(self, encoding: str = "utf-8") -> str:
+        """Return the whole content, decoded."""
         return self.read().decode(encoding)
 
     def iterdir(self) -> list[RemotePath]:
+        """Return the entries of this folder."""
         entries = self._call(lambda filesystem, path: filesystem.ls(path, detail=False))
         return [self / PurePosixPath(str(entry).rstrip("/")).name for entry in entries]
 

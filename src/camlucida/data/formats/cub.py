@@ -26,7 +26,7 @@ DISC_RADIUS = 0.1
 keypoints.
 """
 MASK_THRESHOLD = 128
-"""Smallest grey level of an object pixel in a segmentation: at least half of the annotators marked it."""
+"""Smallest grey level of an object pixel in a segmentation: at least half of the annotators agreed on it."""
 
 PartLocations = Mapping[str, tuple[float, float]]
 
