@@ -50,7 +50,10 @@ def fetch_file(url: str, *, model_name: str, megabytes: float | None = None) -> 
 
 
 def is_reachable(host: str) -> bool:
-    """Return whether `host` accepts a connection. Not tested behind a proxy; False if an offline variable is set."""
+    """Return whether `host` accepts a connection.
+
+    Without a test, the result is False if an environment variable requests offline mode, and True behind a proxy.
+    """
     if os.environ.get("HF_HUB_OFFLINE") == "1" or os.environ.get("CAMLUCIDA_OFFLINE") == "1":
         return False
     proxies = getproxies()  # also has the key "no", for hosts without a proxy

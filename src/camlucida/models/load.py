@@ -56,7 +56,7 @@ def load(
         pretrained: Whether to load weights. If False, the weights are random and nothing is downloaded.
         trust_code: Whether a trusted run may name any architecture, such as python:…, a path or a model hub. It is then
             built as if the user had given it; by default a file may name only registered architectures.
-        preprocess: Parameters of `make_preprocessing` that differ from the preprocessing of the weights.
+        **preprocess: Parameters of `make_preprocessing` that differ from the preprocessing of the weights.
 
     Returns:
         The model, with its network in eval mode.
@@ -139,7 +139,8 @@ def wrap(
         layer: The default layer (called `target_layer` in pytorch-grad-cam); by default it is chosen automatically.
         output: Which part of the output contains the class scores: a key, an index or a callable.
         name: The name to display.
-        numbers: Parameters of `make_preprocessing` that replace or override `preprocess`: size, mean and std, and also
+        **numbers: Parameters of `make_preprocessing` that replace or override `preprocess`: size, mean and std, and
+        also
             resize, fit and interpolation.
     """
     if not isinstance(network, nn.Module):

@@ -164,7 +164,7 @@ def make_preprocessing(
         size: `(height, width)` of the network input, or one number for a square.
         mean: Mean of each channel in [0, 1].
         std: Standard deviation of each channel in [0, 1].
-        rest: Further fields of `Preprocessing`.
+        **rest: Further fields of `Preprocessing`.
 
     Raises:
         ModelError: If the transforms contain steps through which maps cannot be projected back.

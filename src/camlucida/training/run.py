@@ -123,7 +123,8 @@ def train(
         trust_code: Whether `arch` may be a run that names any architecture; see `load`.
         save_every: Interval in seconds between checkpoints within an epoch.
         progress: Called with epoch, batch, number of batches and loss after each step.
-        settings: Fields of `Settings`: train, epochs, batch_size, lr, optimizer, … The default of `train` is "head" for
+        **settings: Fields of `Settings`: train, epochs, batch_size, lr, optimizer, … The default of `train` is "head"
+        for
             a pretrained backbone, otherwise "all".
 
     Returns:
