@@ -1,4 +1,4 @@
-"""Boxes of pictures from a table, a line a box."""
+"""Bounding boxes from a CSV file with one line per box."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from camlucida.errors import DataError
 
 @dataclass
 class LabelledBoxes:
-    """What a table of boxes says about one picture."""
+    """The label and the boxes that a table lists for one image."""
 
     label: str = ""
     boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
@@ -27,13 +27,18 @@ COLUMN_ALIASES = {
     "x1": ("x1", "xmax", "right"),
     "y1": ("y1", "ymax", "bottom"),
 }
-"""What the columns of a table of boxes may be called."""
+"""Accepted names of each column of a table of boxes."""
 
 
 def read_boxes(path: str | Path) -> dict[str, LabelledBoxes]:
-    """File name -> its label and boxes, of a CSV with a line a box: file, x0, y0, x1, y1 and, if known, label.
+    """Return the label and boxes of each file in a CSV file with one line per box.
 
-    x1 and y1 are exclusive, in pixels of the stored picture. Raises `DataError` that names the line.
+    Args:
+        path: A CSV file with the columns file, x0, y0, x1, y1 and optionally label. x1 and y1 are exclusive, in pixels
+            of the stored image.
+
+    Raises:
+        DataError: If the table cannot be read; the message names the line.
     """
     file = Path(path).expanduser()
     try:

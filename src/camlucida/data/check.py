@@ -1,4 +1,4 @@
-"""What is in a data set, and what is wrong with it: every picture is opened once."""
+"""Check of a dataset: open every image once, count classes and splits, and report problems."""
 
 from __future__ import annotations
 
@@ -23,17 +23,20 @@ from camlucida.errors import CamlucidaError
 from camlucida.types import ProgressCallback
 
 SPLIT_ORDER = ("train", "val", "test")
-"""Of splits, where they are shown."""
+"""Order in which splits are displayed."""
 MAX_PENDING = 64
-"""Pictures that are in work at one time."""
+"""Largest number of images that are inspected at the same time."""
 
 
 @dataclass(frozen=True, eq=False)
 class DatasetCheck:
-    """A data set, looked through.
+    """Result of checking a dataset.
 
-    seen      its pictures, in order
-    findings  what was found, the most serious first; `wrong` says which should be mended
+    Attributes:
+        name: The name of the dataset.
+        classes: The class names.
+        items: The inspected images, in the order of the dataset.
+        findings: What the rules found, problems first; see `wrong`.
     """
 
     name: str
@@ -43,11 +46,12 @@ class DatasetCheck:
 
     @property
     def wrong(self) -> list[Finding]:
+        """Return the findings that should be fixed."""
         return [finding for finding in self.findings if finding.wrong]
 
     @cached_property
     def counts(self) -> list[Counter[str]]:
-        """For each class, the pictures in each split; broken ones, too."""
+        """Return the number of images of each class by split, including unreadable images."""
         counts = [Counter[str]() for _ in self.classes]
         for item in self.items:
             if item.label is not None:
@@ -56,14 +60,14 @@ class DatasetCheck:
 
     @property
     def splits(self) -> list[str]:
-        """The splits there are, train first."""
+        """Return the splits that occur, train first."""
         names = {item.split for item in self.items} - {""}
         return sorted(
             names, key=lambda name: (SPLIT_ORDER.index(name) if name in SPLIT_ORDER else len(SPLIT_ORDER), name)
         )
 
     def summary(self) -> dict[str, Any]:
-        """All of it, as it is written to data.json."""
+        """Return the whole result as the content of data.json."""
         infos = [item.info for item in self.items if not item.info.error]
         return {
             "data": self.name,
@@ -82,16 +86,22 @@ class DatasetCheck:
         }
 
     def save(self, path: Path) -> None:
-        """Write `summary` as JSON, at once or not at all. Raises `OutputError` where the disk refuses."""
+        """Write `summary` as JSON, atomically. Raises `OutputError` if the file cannot be written."""
         atomic_write(path, json.dumps(self.summary(), indent=1, ensure_ascii=False))
 
 
 def check_dataset(
     dataset: Dataset, *, progress: ProgressCallback | None = None, workers: int | None = None
 ) -> DatasetCheck:
-    """Open every picture of a data set, and apply every rule of `findings`.
+    """Open every image of a dataset and apply every rule of `camlucida.data.rules`.
 
-    workers   threads; as many as there are processors if not given
+    Args:
+        dataset: The dataset to check.
+        progress: Called with the number of inspected images and the total.
+        workers: Number of threads; the number of processors by default.
+
+    Returns:
+        The inspected images and the findings.
     """
     items = []
     for item in _inspect_all(dataset, workers or os.cpu_count() or 1):
@@ -105,7 +115,7 @@ def check_dataset(
 
 
 def _inspect_all(dataset: Dataset, workers: int) -> Iterator[CheckedItem]:
-    """In order; never more than a few in work, so that stopping does not mean waiting."""
+    """Yield the inspected items in order. Few are pending at a time, so that cancelling takes effect at once."""
     indices = iter(range(len(dataset)))
     with ThreadPoolExecutor(workers) as pool:
         pending = [pool.submit(check_item, dataset, index) for index in islice(indices, MAX_PENDING)]
@@ -118,7 +128,7 @@ def _inspect_all(dataset: Dataset, workers: int) -> Iterator[CheckedItem]:
 
 
 def check_item(dataset: Dataset, index: int) -> CheckedItem:
-    """One picture; whatever is wrong with it is part of what was seen."""
+    """Inspect one image; errors become part of the result."""
     try:
         item = dataset[index]
     except CamlucidaError as error:
@@ -139,7 +149,7 @@ def _describe_outside(boxes: Boxes, size: tuple[int, int]) -> Iterator[str]:
 
 
 def _size_quantiles(infos: Sequence[ImageInfo]) -> dict[str, list[float]]:
-    """The least, the median and the most of width, height and megapixels."""
+    """Return the minimum, median and maximum of width, height and megapixels."""
     if not infos:
         return {}
     sides = np.array([info.size for info in infos], dtype=np.float64)

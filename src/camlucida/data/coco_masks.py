@@ -1,7 +1,7 @@
-"""COCO's masks: polygons and run lengths, decoded as COCO's own tool does, pixel for pixel.
+"""Decoding of COCO's masks (polygons and run-length encoding), identical to pycocotools in every pixel.
 
-from_polygon  corners -> the pixels inside
-from_runs     run lengths, as numbers or as the text they are packed into -> pixels
+- `mask_from_polygon`: corners to pixels
+- `mask_from_rle`: run lengths, as numbers or as COCO's compressed string, to pixels
 """
 
 from __future__ import annotations
@@ -14,11 +14,22 @@ from numpy.typing import NDArray
 from camlucida.errors import DataError
 
 OVERSAMPLING = 5
-"""Edges are drawn on a grid this much finer than the pixels."""
+"""Factor by which the grid that outlines are rasterised on is finer than the pixels."""
 
 
 def mask_from_rle(counts: str | bytes | Sequence[int], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """The mask (height, width) of run lengths: pixels outside, inside, outside ..., column after column."""
+    """Return the mask of run lengths, which alternate between background and object in column-major order.
+
+    Args:
+        counts: Run lengths, or COCO's compressed string.
+        size: `(height, width)` in pixels.
+
+    Returns:
+        The mask `(height, width)`.
+
+    Raises:
+        DataError: If the run lengths do not cover exactly `height * width` pixels.
+    """
     runs = decode_rle(counts) if isinstance(counts, str | bytes) else [int(count) for count in counts]
     if min(runs, default=0) < 0 or sum(runs) != size[0] * size[1]:
         raise DataError(f"a mask of {size[0]} x {size[1]} pixels has run lengths for {sum(runs)}")
@@ -27,7 +38,9 @@ def mask_from_rle(counts: str | bytes | Sequence[int], size: tuple[int, int]) ->
 
 
 def decode_rle(text: str | bytes) -> list[int]:
-    """Run lengths from the text: five bits a letter from "0" on; from the fourth on, less the last but one."""
+    """Decode COCO's compressed run lengths: 5 bits per character from "0" on; from the fourth number on, differences to
+    the number two positions before.
+    """
     letters = text.encode("ascii", "replace") if isinstance(text, str) else text
     runs: list[int] = []
     value = shift = 0
@@ -39,7 +52,7 @@ def decode_rle(text: str | bytes) -> list[int]:
         shift += 5
         if bits & 32:
             continue
-        if bits & 16:  # the sign
+        if bits & 16:  # sign extension
             value -= 1 << shift
         runs.append(value + (runs[-2] if len(runs) > 2 else 0))
         value = shift = 0
@@ -49,7 +62,18 @@ def decode_rle(text: str | bytes) -> list[int]:
 
 
 def mask_from_polygon(corners: Sequence[float], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """The mask (height, width) of x0, y0, x1, y1, ...: where each column crosses the edges, inside begins or ends."""
+    """Return the mask of a polygon: in each column, the outline's crossings toggle between outside and inside.
+
+    Args:
+        corners: x0, y0, x1, y1, ... in pixels.
+        size: `(height, width)` in pixels.
+
+    Returns:
+        The mask `(height, width)`.
+
+    Raises:
+        DataError: If there are fewer than three corners.
+    """
     points = np.asarray(corners, dtype=np.float64)
     if points.ndim != 1 or len(points) < 6 or len(points) % 2 or not np.isfinite(points).all():
         raise DataError(f"a polygon is at least three corners x, y, not {len(points)} numbers")
@@ -67,11 +91,11 @@ def mask_from_polygon(corners: Sequence[float], size: tuple[int, int]) -> NDArra
 
 
 def _rasterise_outline(corners: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Every point of the fine grid on the way round."""
+    """Return the coordinates of every point of the outline on the fine grid, in order."""
     us, vs = [], []
     for begin, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         distance = np.abs(end - begin)
-        long_axis = int(distance[1] > distance[0])  # the longer side is walked, the other one is rounded
+        long_axis = int(distance[1] > distance[0])  # step along the longer axis, round the other
         low, high = (begin, end) if begin[long_axis] <= end[long_axis] else (end, begin)
         t = np.arange(distance[long_axis] + 1)
         gradient = (high[1 - long_axis] - low[1 - long_axis]) / max(1, distance[long_axis])

@@ -1,9 +1,9 @@
-"""Any picture or array to an upright RGB picture of 8 bits: depth, transparency, colour space, orientation.
+"""Conversion of decoded images and arrays to upright 8-bit RGB: depth, transparency, colour space and orientation.
 
-    to_rgb     a decoded picture of any mode
-    from_array an array of grey, RGB or RGBA values
+- `to_rgb`: a decoded image of any mode
+- `from_array`: an array of grey, RGB or RGBA values
 
-Nothing here opens a file; see `images`.
+No files are opened here; see `camlucida.data.images`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EXIF_TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns a picture upright, by its EXIF Orientation. 1 is upright; any other number is a mistake."""
+"""Transposition that makes an image upright, by its EXIF orientation. 1 is upright; other values are invalid."""
 
 EXIF_ORIENTATION_TAG = 0x0112
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
@@ -35,26 +35,26 @@ WHITE = (255, 255, 255)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """A new RGB picture, upright; `image` stays as it is.
+    """Return a new, upright RGB image; `image` is unmodified.
 
-    16-bit grey is divided by 257 (Pillow's own conversion would clip it to white), 32-bit float must lie
-    in [0, 1], transparent pixels are laid on white, and colour profiles are not applied, as no training
-    loader applies them. Raises ImageError for pixel values that have no place in a picture.
+    16-bit grey is divided by 257 (Pillow's own conversion would clip it to white), 32-bit float must be in [0, 1],
+    transparent pixels are composited on white, and colour profiles are not applied, as training loaders do not apply
+    them. Raises `ImageError` for pixel values outside the valid range.
     """
-    image.load()  # before the EXIF tag is read: a TIFF turns itself upright while it loads
+    image.load()  # before the EXIF tag is read, since Pillow rotates a TIFF while it loads
     rgb = _convert_upright(image, _converter(image), orientation_of(image))
-    rgb.info = {}  # or the EXIF tag would turn the picture a second time when it is loaded again
+    rgb.info = {}  # otherwise the EXIF tag would rotate the image again when it is reloaded
     return rgb
 
 
 BLOCK_PX = 1024
-"""Side of the blocks in which a large image is converted, so that only the image and the result are in memory."""
+"""Side in pixels of the blocks in which a large image is converted, so that memory holds no second full-size copy."""
 
 
 def _convert_upright(
     image: Image.Image, convert: Callable[[Image.Image], Image.Image], orientation: int
 ) -> Image.Image:
-    """Convert an image block by block and turn every block on its way into the result."""
+    """Convert an image block by block and transpose every block as it is pasted into the result."""
     (width, height), transpose = image.size, EXIF_TRANSPOSE.get(orientation)
     if width * height <= BLOCK_PX**2:
         rgb = convert(image)
@@ -72,7 +72,7 @@ def _convert_upright(
 
 
 def _blocks(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:
-    """(left, top, right, bottom) of blocks of at most `BLOCK_PX` squared pixels that cover an image."""
+    """Yield (left, top, right, bottom) of blocks of at most `BLOCK_PX` squared pixels that cover an image."""
     block_width = min(width, BLOCK_PX**2)
     block_height = max(1, BLOCK_PX**2 // block_width)
     for top in range(0, height, block_height):
@@ -81,16 +81,16 @@ def _blocks(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """The EXIF Orientation, 1 where there is none or it cannot be read."""
+    """Return the EXIF orientation; 1 if there is none or it cannot be read."""
     try:
         value = image.getexif().get(EXIF_ORIENTATION_TAG, 1)
-    except Exception:  # Pillow raises half a dozen kinds for broken EXIF, none of which spoils the pixels
+    except Exception:  # Pillow raises many types for broken EXIF; the pixels are valid
         return 1
     return value if isinstance(value, int) else 1
 
 
 def _converter(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """What turns the image, or a block of it, into RGB; the range of all its values is looked at here."""
+    """Return a function that converts the image or a block of it to RGB, after checking the image's value range."""
     if image.mode in SIXTEEN_BIT_MODES:
         return lambda block: _from_levels(np.asarray(block).astype(np.float64) / 257)
     if image.mode == "I":
@@ -105,7 +105,7 @@ def _converter(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
 
 
 def _value_range(image: Image.Image) -> tuple[float, float]:
-    """The lowest and highest value; NaN where one is NaN."""
+    """Return the lowest and highest value; NaN if any value is NaN."""
     ranges = [(block.min(), block.max()) for block in map(np.asarray, map(image.crop, _blocks(*image.size)))]
     return np.min([low for low, _ in ranges]).item(), np.max([high for _, high in ranges]).item()
 
@@ -115,14 +115,14 @@ def _count_non_finite(image: Image.Image) -> int:
 
 
 def _composite_on_white(rgba: Image.Image) -> Image.Image:
-    """Transparent pixels keep hidden colours that nobody ever saw; what was seen is the page behind them."""
+    """Composite the image on white: the colours stored in transparent pixels are arbitrary and were never visible."""
     background = Image.new("RGB", rgba.size, WHITE)
     background.paste(rgba, mask=rgba.getchannel("A"))
     return background
 
 
 def _int32_divisor(low: float, high: float) -> int:
-    """What brings 32-bit integers, which in practice hold 8 or 16 bits, to [0, 255]."""
+    """Return the divisor that scales 32-bit integers, which in practice hold 8 or 16 bits, to [0, 255]."""
     if low < 0 or high > 65535:
         raise ImageError(
             f"32-bit grey values from {low} to {high}: a picture has 0 to 255 or 0 to 65535. "
@@ -136,11 +136,16 @@ def _from_levels(levels: NDArray[Any]) -> Image.Image:
 
 
 def from_array(array: NDArray[Any]) -> Image.Image:
-    """An RGB picture from an array.
+    """Convert an array to an RGB image.
 
-    array    (h, w), (h, w, 1), (h, w, 3) or (h, w, 4); uint8, uint16, bool, or float in [0, 1]
-    returns  RGB, h x w; floats are rounded to the nearest of 256 levels
-    raises   ImageError for another shape or type, NaN, infinity, values out of range
+    Args:
+        array: `(h, w)`, `(h, w, 1)`, `(h, w, 3)` or `(h, w, 4)`, of uint8, uint16, bool, or float in [0, 1].
+
+    Returns:
+        An RGB image of the same height and width; floats are rounded to the nearest of 256 levels.
+
+    Raises:
+        ImageError: If the shape or type is unsupported, or values are NaN, infinite or out of range.
     """
     levels = _levels(_check_shape(array))
     if levels.ndim == 2:
@@ -165,9 +170,9 @@ def _check_shape(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _levels(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """The same values in 0..255."""
+    """Return the values scaled to 0..255."""
     if array.dtype == np.uint8:
-        return np.array(array, order="C")  # a copy: the picture must not change with the caller's array
+        return np.array(array, order="C")  # a copy, so that later changes to the array do not affect the image
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
     if array.dtype == np.uint16:
@@ -180,7 +185,7 @@ def _levels(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _float_levels(array: NDArray[Any]) -> NDArray[np.uint8]:
-    low, high = float(array.min()), float(array.max())  # NaN where one value is
+    low, high = float(array.min()), float(array.max())  # NaN if any value is NaN
     _check_floats(low, high, lambda: int((~np.isfinite(array)).sum()), array.size)
     return _scale_and_round(array, 255)
 
@@ -197,7 +202,7 @@ def _check_floats(low: float, high: float, count_non_finite: Callable[[], int], 
 
 
 def _scale_and_round(array: NDArray[Any], factor: float) -> NDArray[np.uint8]:
-    """Values times a factor, rounded to levels; some rows at a time, since the product is in float64."""
+    """Return the values times a factor, rounded; in blocks of rows, because the product is float64."""
     levels = np.empty(array.shape, np.uint8)
     step = max(1, BLOCK_PX**2 // max(1, math.prod(array.shape[1:])))
     for top in range(0, len(array), step):

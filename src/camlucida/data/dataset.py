@@ -1,6 +1,6 @@
-"""Data sets as this package sees them: pictures with what is known about them, one interface for all.
+"""Interface of datasets: images with their annotations, in the manner of a map-style PyTorch dataset.
 
-A data set is anything with a `name`, `classes`, a length and items by number:
+A dataset is any object with a `name`, `classes`, a length and items by index:
 
     item = dataset[3]
     item.image, item.label, item.boxes, item.mask, item.parts
@@ -27,21 +27,25 @@ Boxes: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One picture with what is known about it.
+    """One image with its annotations.
 
-    image   whatever `load_image` reads: a path, or a picture; read when it is wanted, so it may turn out broken
-    name    of it in tables: unique in its data set
-    label   its class: an index into the data set's `classes`, or None where it is not known
-    boxes   (n, 4) left, top, right, bottom in pixels of the picture, right and bottom exclusive; None if not known
-    mask    makes the (height, width) pixels of the object; None if not known. A function, so that a million masks
-            need no memory
-    parts   makes name -> (height, width) for the object's parts; None if not known
-    split   "train", "val", "test" or ""
-    others  classes that are right, too, besides `label`
-    rival   makes the (height, width) pixels of the objects of other classes; None if there are none, or not known
-    without draws the same picture again without one of its parts, by name; None if that cannot be done
-    problems what is wrong with what is known about it, in sentences; the rest of it holds
-    files   that masks and parts are read from: when one of them changes, the item has changed
+    Attributes:
+        image: Anything that `load_image` reads: a path or an image. It is read on access, so it may turn out to be
+            broken.
+        name: The name of the image in tables; unique within its dataset.
+        label: The class, an index into the `classes` of the dataset; None if it is unknown.
+        boxes: `(n, 4)` bounding boxes as left, top, right, bottom in pixels of the image; right and bottom are
+            exclusive. None if they are unknown.
+        mask: Returns the `(h, w)` segmentation mask of the object; None if it is unknown. It is a function, so that a
+            million masks need no memory.
+        parts: Returns the `(h, w)` mask of each part of the object by name; None if they are unknown.
+        split: "train", "val", "test" or "".
+        also_correct: Classes besides `label` that also count as correct.
+        other_objects_mask: Returns the `(h, w)` mask of the objects of other classes; None if there are none or they
+            are unknown.
+        render_without: Renders the same image without one of its parts, given by name; None if that is impossible.
+        problems: Errors in the annotations, one sentence each; the remaining annotations are valid.
+        files: The files that masks and parts are read from: the item has changed if one of them has.
     """
 
     image: Source
@@ -59,15 +63,15 @@ class Item:
 
 
 class Dataset(Protocol):
-    """What can be evaluated, trained on and audited."""
+    """Protocol of a dataset that can be evaluated, trained on and audited."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Return the name of the dataset."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """What its labels mean; empty where it has none."""
+        """Return the class names that the labels index; empty if the dataset has no classes."""
 
     def __len__(self) -> int: ...
 
@@ -76,10 +80,14 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ListDataset:
-    """A data set that is a list.
+    """A dataset whose items are a sequence in memory.
 
-    exact     whether it was drawn, so that its masks are the truth, not somebody's outline
-    problems  what is wrong with it as a whole, in sentences
+    Attributes:
+        name: The name of the dataset.
+        items: The items, a list or a `LazyItems`.
+        classes: The class names, in the order of the labels.
+        exact: Whether the images were rendered, so that the masks are exact rather than annotated by hand.
+        problems: Errors in the dataset as a whole, one sentence each.
     """
 
     name: str
@@ -97,10 +105,11 @@ class ListDataset:
 
 @dataclass(frozen=True, eq=False)
 class LazyItems(Sequence[Item]):
-    """Items whose boxes and the like are read from files of their own when the item is asked for.
+    """A sequence of items whose annotations are read from separate files on access.
 
-    known    what the lists say: image, name, label, split
-    finish   adds the rest
+    Attributes:
+        items: The items as far as the lists of the dataset describe them: image, name, label and split.
+        complete: Returns an item with the remaining annotations.
     """
 
     items: Sequence[Item]
@@ -121,7 +130,7 @@ class LazyItems(Sequence[Item]):
 
 @dataclass(frozen=True, eq=False)
 class ToyboxDataset:
-    """toybox as a data set: drawn when asked for, with exact masks, boxes and parts of the first object."""
+    """The toybox as a dataset: rendered on access, with exact masks, boxes and parts of the first object."""
 
     scenes: toybox.Toybox
     name: str = "toybox"
@@ -154,19 +163,19 @@ class ToyboxDataset:
 
 
 def subset(dataset: Dataset, indices: Iterable[int]) -> ListDataset:
-    """The items at `indices`, in that order."""
+    """Return the items at `indices`, in that order, as a dataset."""
     exact = bool(getattr(dataset, "exact", False))
     return ListDataset(dataset.name, [dataset[i] for i in indices], dataset.classes, exact)
 
 
 def items_without_files(dataset: Dataset) -> Sequence[Item]:
-    """The items as far as lists say without a file being opened for each: image, name, label, split."""
+    """Return the items without opening a file for each of them: only image, name, label and split are set."""
     items = dataset.items if isinstance(dataset, ListDataset) else [dataset[i] for i in range(len(dataset))]
     return items.items if isinstance(items, LazyItems) else items
 
 
 def label_of(dataset: Dataset, index: int) -> int | None:
-    """The class of one item, as lists or scenes say it: no file is opened and nothing is drawn for it."""
+    """Return the label of one item without opening a file or rendering a scene."""
     if isinstance(dataset, ToyboxDataset):
         labels = dataset.scenes.scene(index).labels
         return labels[0] if labels else None
@@ -175,7 +184,7 @@ def label_of(dataset: Dataset, index: int) -> int | None:
 
 
 def in_split(dataset: Dataset, split: str) -> ListDataset:
-    """The items of one split. Raises `DataError` that names the splits there are."""
+    """Return the items of one split as a dataset. Raises `DataError`, which lists the splits that exist."""
     all_items = items_without_files(dataset)
     selected = [item for item in all_items if item.split == split]
     if not selected:
@@ -195,7 +204,7 @@ def in_split(dataset: Dataset, split: str) -> ListDataset:
 
 
 def check_dataset(data: object) -> None:
-    """Raise `DataError` for what is no data set: it has a name, classes, a length and items by number."""
+    """Raise `DataError` unless `data` has a name, classes, a length and items by index."""
     lacking = [name for name in ("name", "classes", "__len__", "__getitem__") if not hasattr(data, name)]
     if lacking or isinstance(data, type):
         raise DataError(
@@ -205,9 +214,9 @@ def check_dataset(data: object) -> None:
 
 
 def sample_indices(n: int, limit: int | None, seed: int) -> list[int]:
-    """Which of `count` items are taken: all, or `limit` drawn at random without repeats, in their order.
+    """Return the indices of all `n` items, or of `limit` items drawn at random without replacement, in ascending order.
 
-    Never the first ones: a sorted folder would give the first classes only.
+    The first `limit` items would not do: those of a sorted folder belong to the first classes only.
     """
     check_seed(seed)
     if limit is None or limit >= n:

@@ -1,9 +1,9 @@
-"""Data sets as this package sees them; every name from one place.
+"""Public names of the dataset interface, re-exported from the modules that define them.
 
-items    Item, DataSet, Listed, Scenes and what is done with them
-identity whether the items are still the same
-folders  folder: pictures in folders
-boxes    read_boxes: their boxes, from a table
+- `dataset`: `Item`, `Dataset`, `ListDataset`, `LazyItems`, `ToyboxDataset` and functions that act on them
+- `identity`: whether the items are unchanged (`dataset_hash`)
+- `folders`: `folder`, images in class folders
+- `box_csv`: `read_boxes`, bounding boxes from a CSV file
 """
 
 from camlucida.data.box_csv import LabelledBoxes as LabelledBoxes

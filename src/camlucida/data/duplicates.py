@@ -1,4 +1,8 @@
-"""Which pictures are the same, or look it."""
+"""Detection of exact and near duplicates among images.
+
+Near duplicates are found with a difference hash (dHash), whose candidates are confirmed by the correlation of
+thumbnails.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +15,21 @@ from numpy.typing import NDArray
 from camlucida.data.inspect_image import ImageInfo
 
 MAX_HAMMING_DISTANCE = 7
-"""Near duplicates differ in at most so many of the hash's 64 bits ..."""
+"""Largest number of differing bits, of 64, between the hashes of near duplicates."""
 N_BANDS = 8
-"""... so at least one of its 8 bytes is the same in both: only such pairs are looked at ..."""
+"""Number of bytes in a hash. If at most 7 bits differ, at least one byte is equal, so only such pairs are compared."""
 MAX_BUCKET_SIZE = 2000
-"""A byte that more pictures share (plain margins give such) is passed over, or the time would grow with the square of
-their number; such a pair is found by another byte, or not. What is left is a near duplicate if ..."""
+"""Largest number of images that may share a byte. Larger buckets, which plain margins cause, are skipped, since the
+time grows with the square of their size; such a pair is found through another byte or not at all.
+"""
 MIN_CORRELATION = 0.95
-"""... their thumbnails of 16 x 16 correlate at least so much."""
+"""Smallest correlation between the 16 x 16 thumbnails of near duplicates."""
 MIN_STD = 2.0
-"""Grey levels of standard deviation: below, a picture has nothing to be known by."""
+"""Smallest standard deviation of a thumbnail, in grey levels; flatter images are too uniform to compare."""
 
 
 def exact_duplicates(infos: Sequence[ImageInfo]) -> list[list[int]]:
-    """Groups of pictures whose files are the same, byte for byte."""
+    """Return groups of indices of images whose files are identical byte for byte."""
     groups: dict[str, list[int]] = defaultdict(list)
     for index, info in enumerate(infos):
         if info.sha256:
@@ -33,9 +38,10 @@ def exact_duplicates(infos: Sequence[ImageInfo]) -> list[list[int]]:
 
 
 def near_duplicates(infos: Sequence[ImageInfo]) -> list[list[int]]:
-    """Groups of pictures that look the same though their files differ: scaled, compressed again, lightened.
+    """Return groups of indices of images that look the same although their files differ.
 
-    Each is like at least one other of its group. Of files that are the same only the first one is looked at.
+    Such images were scaled, recompressed or lightened. Each image is similar to at least one other image of its group.
+    Identical files are represented by the first of them.
     """
     first_of_hash = {
         info.sha256: index for index, info in reversed(list(enumerate(infos))) if info.thumbnail is not None
@@ -54,14 +60,14 @@ def near_duplicates(infos: Sequence[ImageInfo]) -> list[list[int]]:
 
 
 def _standardise(info: ImageInfo) -> NDArray[np.float64]:
-    """The thumbnail with mean 0 and length 1; all zero for a flat one."""
+    """Return the thumbnail with mean 0 and norm 1, flattened; all zeros for a uniform image."""
     values = np.asarray(info.thumbnail, dtype=np.float64).ravel()
     values = values - values.mean()
     return values / np.linalg.norm(values) if values.std() >= MIN_STD else np.zeros_like(values)
 
 
 def _close_pairs(hashes: NDArray[np.uint64]) -> Iterable[tuple[int, int]]:
-    """Pairs that differ in at most `BITS` bits, each once; all of them, up to `COMMON` pictures."""
+    """Return the pairs within `MAX_HAMMING_DISTANCE`, each once; pairs only in oversized buckets are missed."""
     pairs: set[tuple[int, int]] = set()
     octets = hashes.view(np.uint8).reshape(-1, 8)
     for band in range(N_BANDS):
@@ -79,7 +85,7 @@ def _close_pairs(hashes: NDArray[np.uint64]) -> Iterable[tuple[int, int]]:
 
 
 def _connected_components(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """What hangs together."""
+    """Return the connected components of the graph whose edges are `pairs` (union-find)."""
     root: dict[int, int] = {}
 
     def top(number: int) -> int:

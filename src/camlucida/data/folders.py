@@ -1,4 +1,7 @@
-"""Pictures in folders: the sub-folders are the classes, under train, val and test where there are such."""
+"""Datasets of images in folders: the sub-folders are the classes, below train, val and test if those exist.
+
+This is the layout of torchvision's `ImageFolder`, with optional splits above the classes.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +23,23 @@ SPLITS = {
     "test": "test",
     "testing": "test",
 }
-"""What folders of splits are called, in any case."""
+"""The split of each folder name, compared in lower case."""
 
 
 def folder(path: str | Path | RemotePath, boxes: str | Path | None = None) -> ListDataset:
-    """The pictures below a folder, by name; its sub-folders are the classes, if it has any with pictures in them.
+    """Return the images below a folder as a dataset, sorted by name; sub-folders that contain images are the classes.
 
-    Where all sub-folders are called train, val or test (or training, valid, validation, dev, testing), they are splits,
-    and their sub-folders are the classes.
+    If all sub-folders are called train, val or test (or training, valid, validation, dev, testing), they are the
+    splits, and their sub-folders are the classes.
 
-    path    a folder, a picture, or an address that fsspec opens
-    boxes   a CSV file with a line a box: see `read_boxes`. Labels in it count before the folders' names.
-    Raises `ImageError` where there is no picture, `DataError` where the table cannot be read.
+    Args:
+        path: A folder, an image, or an address that fsspec opens.
+        boxes: A CSV file with one line per bounding box; see `read_boxes`. Its labels take precedence over folder
+            names.
+
+    Raises:
+        ImageError: If there is no image.
+        DataError: If the table cannot be read.
     """
     root = location_of(path)
     files = images_in(root)
@@ -60,19 +68,19 @@ def folder(path: str | Path | RemotePath, boxes: str | Path | None = None) -> Li
 
 
 def _has_splits(names: list[str]) -> bool:
-    """Whether the folders at the top are splits: all of them, for a class may well be called train."""
+    """Return whether the top-level folders are splits: all of them must be, since a class may well be called train."""
     tops = {name.partition("/")[0] if "/" in name else "" for name in names}
     return bool(tops) and all(top.lower() in SPLITS for top in tops)
 
 
 def _class_of(name: str, has_splits: bool) -> str:
-    """The folder that a picture lies in below the top, or below its split; "" for none."""
+    """Return the folder of an image below the root, or below its split; "" if there is none."""
     inner = name.partition("/")[2] if has_splits else name
     return inner.partition("/")[0] if "/" in inner else ""
 
 
 def _empty_folders(root: Location, names: list[str], has_splits: bool) -> list[str]:
-    """About folders in the place of classes that hold no picture. A remote store has no empty folders."""
+    """Describe class folders without images. Remote stores are skipped, since they have no empty folders."""
     if not isinstance(root, Path) or not root.is_dir():
         return []
     non_empty = {"/".join(parts[:depth]) for name in names if (parts := name.split("/")) for depth in (1, 2)}

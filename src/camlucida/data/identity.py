@@ -1,8 +1,8 @@
-"""Whether a data set is still the one that a run began with: a digest of its files and of what is known of them.
+"""Hash of a dataset, which tells whether it is still the one that a run was started with.
 
-No image is opened: of a file, size and modification time (in ns) count, as `make` and Git have it; of an image in
-memory its pixels. Of boxes, labels and splits the values count, and of masks and parts the files that they are read
-from, or, where an item names none, the masks themselves. Folders may move: paths are not part of it, names are.
+No image is opened: a file counts by size and modification time (in ns), as for `make` and Git, and an image in memory
+by its pixels. Boxes, labels and splits count by value; masks and parts count by the files that they are read from or,
+if an item names no files, by their pixels. Names are part of the hash but paths are not, so folders may be moved.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from camlucida.data.dataset import Dataset, Item
 from camlucida.errors import CamlucidaError
 
 DATA_CHANGED = "the images, or what is known about them (labels, boxes, masks), are not those that it was begun with"
-"""What a run says whose data are no longer those that it is about."""
+"""Reason that a run reports if its data have changed."""
 
 
 def dataset_hash(dataset: Dataset, indices: Iterable[int]) -> str:
-    """Return 16 hex digits that change with the images, names, labels, boxes, masks or parts of these items."""
+    """Return 16 hexadecimal digits that change with the images, names, labels, boxes, masks or parts of these items."""
     hasher = DatasetHasher(dataset)
     for index in indices:
         hasher.add(dataset[index])
@@ -32,14 +32,14 @@ def dataset_hash(dataset: Dataset, indices: Iterable[int]) -> str:
 
 
 class DatasetHasher:
-    """The digest of a data set, item by item."""
+    """Incremental hash of a dataset, item by item."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._digest = hashlib.sha256(repr((dataset.name, tuple(dataset.classes))).encode(*_ENCODING))
         self._stamps: dict[str, str] = {}
 
     def add(self, item: Item | None) -> None:
-        """Take the next item; None where it cannot be had."""
+        """Add the next item; None for an item that cannot be loaded."""
         if item is None:
             self._digest.update(b"none")
             return
@@ -53,11 +53,11 @@ class DatasetHasher:
             self._digest.update(_mask_digest(item))
 
     def digest(self) -> str:
-        """Return 16 hex digits of what was added so far."""
+        """Return 16 hexadecimal digits for the items added so far."""
         return self._digest.hexdigest()[:16]
 
     def _file_stamp(self, file: Any) -> str:
-        """Return the stamp of a file that many items may share: asked for once."""
+        """Return the stamp of a file, cached because many items may share it."""
         name = str(file)
         if name not in self._stamps:
             self._stamps[name] = content_stamp(file)
@@ -65,11 +65,11 @@ class DatasetHasher:
 
 
 def content_stamp(source: Any) -> str:
-    """Return text that changes with the content of whatever `load_image` reads; nothing is decoded.
+    """Return a text that changes with the content of a `load_image` source; nothing is decoded.
 
     Args:
-        source: A path, of which size and modification time count; a file elsewhere with a `stamp` of its own; bytes,
-            an array, a Pillow image or a file object that can be rewound, of which the content counts.
+        source: A path, which counts by size and modification time; an object with a method `stamp`; or bytes, an array,
+            a Pillow image or a seekable file object, which count by content.
     """
     if isinstance(source, str | os.PathLike):
         try:
@@ -94,19 +94,19 @@ def content_stamp(source: Any) -> str:
 
 
 _ENCODING = ("utf-8", "surrogateescape")
-"""How text becomes bytes: a file name need not be text."""
+"""Encoding of text: file names need not be valid UTF-8."""
 
 
 def _image_stamp(image: Image.Image) -> str:
     try:
         palette = image.getpalette() if image.mode == "P" else None
         return f"{image.size} {image.mode} {palette} {_digest(image.tobytes())}"
-    except Exception as error:  # decoders raise what they like; the image is as broken the next time
+    except Exception as error:  # decoders raise many types; the image stays broken
         return f"unreadable {type(error).__name__}"
 
 
 def _stream_stamp(source: Any) -> str:
-    """Return a digest of what a file object holds, which is left at its start; of a pipe only what kind it is."""
+    """Return a digest of the content of a file object, which is rewound; for a pipe, only the type name."""
     try:
         if isinstance(source, io.IOBase) and not source.seekable():
             return type(source).__name__
@@ -119,7 +119,7 @@ def _stream_stamp(source: Any) -> str:
 
 
 def _mask_digest(item: Item) -> bytes:
-    """Return the masks of an item, packed and hashed."""
+    """Return a digest of the packed masks of an item."""
     digest = hashlib.blake2b(digest_size=16)
     for name, read_mask in (("mask", item.mask), ("rival", item.other_objects_mask), ("parts", item.parts)):
         if read_mask is None:

@@ -1,10 +1,10 @@
-"""Reading pictures: whatever a user has, as an upright RGB picture, or an ImageError that says why not.
+"""Reading of images from any source as upright RGB, with an `ImageError` that explains every failure.
 
-    load_image   a path, a file object, bytes, a Pillow picture or an array -> RGB, upright
-    image_files  the pictures of a folder
+- `load_image`: a path, file object, bytes, Pillow image or array to an upright RGB image
+- `image_files`: the images of a folder
 
-Safe with strangers' files: the size is checked before a pixel is decoded, only plain picture formats are
-tried (EPS would start Ghostscript), half a picture is an error, and no setting of Pillow is changed.
+Untrusted files are safe to read: the size is checked before any pixel is decoded, only plain image formats are tried
+(EPS would start Ghostscript), truncated images are errors, and no global setting of Pillow is changed.
 """
 
 from __future__ import annotations
@@ -31,27 +31,29 @@ from camlucida.options import Between, checked_arguments
 
 
 class BinarySource(Protocol):
-    """What gives the bytes of a file when it is asked: a file object, or a file that lies elsewhere."""
+    """Protocol of a source of bytes: a file object, or a reference to a file in a remote store."""
 
     def read(self) -> bytes:
-        """All of it."""
+        """Return the whole content."""
 
 
 Source: TypeAlias = str | os.PathLike[str] | BinarySource | bytes | bytearray | Image.Image | NDArray[Any]
-"""What can be read as a picture."""
+"""Anything that `load_image` can read."""
 
 MAX_PIXELS = 89_478_485
-"""Pillow's own first limit (256 MiB of RGB), so that what passes here raises no warning further on."""
+"""Default limit of width times height. It is Pillow's own warning limit (256 MiB of RGB), so that no image that passes
+causes a warning later.
+"""
 
 MAX_BYTES = 800 * 2**20
-"""Memory that decoding an image and converting it may take: enough for `MAX_PIXELS` of 8-bit RGB, however stored."""
+"""Default memory limit for decoding and converting an image: enough for `MAX_PIXELS` of 8-bit RGB in any format."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO", "DIB")
-"""Tried in this order, by content, never by the file's name."""
+"""Formats that are tried, in this order; they are detected by content, never by file name."""
 
 _SUFFIXES = ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .avif .jp2 .ico"
 SUFFIXES = frozenset(_SUFFIXES.split())
-"""What `image_files` takes for a picture."""
+"""Suffixes, in lower case, of the files that `image_files` returns."""
 
 FOREIGN_SIGNATURES = (
     (rb"\s*<(!doctype html|html|head|body)", "an HTML page, perhaps a failed download"),
@@ -65,10 +67,10 @@ FOREIGN_SIGNATURES = (
     (rb"PK\x03\x04", "a ZIP archive"),
     (rb"\x1f\x8b", "a gzip archive"),
 )
-"""How files begin that people take for pictures, and what to say about them."""
+"""Patterns at the start of files that are commonly mistaken for images, each with its description for the error."""
 
 MAX_LISTED = 5000
-"""Names of a folder that are looked through for a suggestion."""
+"""Largest number of names in a folder that are searched for a suggestion."""
 
 
 @checked_arguments(ImageError)
@@ -78,16 +80,22 @@ def load_image(
     max_pixels: Annotated[int, Between(1, 2**40)] = MAX_PIXELS,
     max_bytes: Annotated[int, Between(1, 2**60)] = MAX_BYTES,
 ) -> Image.Image:
-    """The picture as RGB, upright, 8 bits a channel: a new picture that shares nothing with `source`.
+    """Read an image as upright RGB with 8 bits per channel.
 
-    source      a path (`~` is expanded), a binary file object (read from its start), the bytes of a file,
-                a Pillow picture, or an array (h, w[, 1|3|4]) of uint8, uint16, bool or float in [0, 1]
-    max_pixels  width x height above which nothing is decoded
-    max_bytes   memory for the decoded file and the result above which nothing is decoded
-    raises      ImageError, whatever is wrong with the picture
+    EXIF orientation is applied, transparency is composited on white, 16-bit grey is scaled to 8 bits, and the first
+    frame or page of an animation or document is used. Colour profiles are not applied.
 
-    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8, and of an
-    animation or a document the first frame or page is taken. Colour profiles are not applied.
+    Args:
+        source: A path (`~` is expanded), a binary file object (read from its start), the bytes of a file, a Pillow
+            image, or an array `(h, w)` or `(h, w, 1 | 3 | 4)` of uint8, uint16, bool or float in [0, 1].
+        max_pixels: Largest width times height; larger images are not decoded.
+        max_bytes: Largest memory for the decoded file and the result; larger images are not decoded.
+
+    Returns:
+        A new image that shares no memory with `source`.
+
+    Raises:
+        ImageError: If the image cannot be read, for any reason.
     """
     if isinstance(source, np.ndarray):
         _check_pixels(source.shape[:2][::-1], max_pixels, "the array")
@@ -112,7 +120,7 @@ def load_image(
 
 
 def _with_name(name: str, read: Any, value: Any) -> Image.Image:
-    """Read, and say in every error which picture it was."""
+    """Call `read` and name the image in every error."""
     try:
         image: Image.Image = read(value)
     except ImageError as error:
@@ -139,10 +147,10 @@ def _check_pixels(size: tuple[int, ...], max_pixels: int, name: str) -> None:
 
 
 def _check_bytes(image: Image.Image, max_bytes: int, name: str) -> None:
-    """Refuse what takes too much memory to decode: deep pixels, or millions of rows, each with an address."""
+    """Refuse images that take too much memory to decode: deep pixels, or millions of rows with a pointer each."""
     width, height = image.size
     pixel = 4 + (1 if image.mode in ONE_BYTE_MODES else 2 if image.mode.startswith("I;16") else 4)
-    rows = 2 * 4 * width if image.format == "PNG" else 0  # its decoder holds two
+    rows = 2 * 4 * width if image.format == "PNG" else 0  # its decoder buffers two rows
     needed = width * height * pixel + 2 * 8 * height + rows
     if needed > max_bytes:
         raise ImageError(
@@ -152,7 +160,7 @@ def _check_bytes(image: Image.Image, max_bytes: int, name: str) -> None:
 
 
 ONE_BYTE_MODES = ("1", "L", "P")
-"""Modes that Pillow keeps in one byte a pixel; RGB takes four, as RGBA does."""
+"""Modes that Pillow stores in one byte per pixel; RGB takes four, like RGBA."""
 
 
 def _decode(stream: IO[bytes], name: str, max_pixels: int, max_bytes: int) -> Image.Image:
@@ -166,10 +174,10 @@ def _decode(stream: IO[bytes], name: str, max_pixels: int, max_bytes: int) -> Im
 
 
 def identify(stream: IO[bytes]) -> Image.Image:
-    """The picture in `stream`, not yet decoded.
+    """Return the image in `stream` without decoding its pixels.
 
-    What `Image.open` does, without its size check: that one warns, and a warning can only be caught by
-    changing the filters of the whole process, which other threads would see.
+    This does the work of `Image.open` without its size check, which emits a warning: a warning can only be caught by
+    changing the filters of the whole process, which affects other threads.
     """
     start = stream.read(4096)
     if not start:
@@ -182,12 +190,12 @@ def identify(stream: IO[bytes]) -> Image.Image:
             stream.seek(0)
             return factory(stream, "")
         except (SyntaxError, IndexError, TypeError, struct.error):
-            continue  # not this format after all; Image.open goes on with the same four
+            continue  # not this format; Image.open skips the same four errors
     raise ImageError(f"it is no picture that Pillow knows: {_looks_like(start)}.")
 
 
 def _detects(answer: object) -> bool:
-    """Plugins answer with a truth value, or with a text that says what is missing to read the format."""
+    """Return whether a plugin accepts a file. A text means that a library needed for the format is missing."""
     return bool(answer) and not isinstance(answer, str)
 
 
@@ -196,13 +204,13 @@ def _looks_like(start: bytes) -> str:
         if re.match(pattern, start, re.IGNORECASE | re.DOTALL):
             return f"it looks like {description}"
     words = " ".join(start[:60].decode("utf-8", "replace").split())
-    if words.isprintable() and "\ufffd" not in words[:-1]:  # the last letter may be cut in two
+    if words.isprintable() and "\ufffd" not in words[:-1]:  # the last character may be truncated
         return f"it looks like text that begins {words[:40]!r}"
     return f"it begins with the bytes {start[:8].hex(' ')}"
 
 
 def read_bytes(source: str | os.PathLike[str] | BinarySource) -> bytes:
-    """The bytes of a file as they are stored. Raises ImageError as `load_image` does."""
+    """Return the bytes of a file as stored. Raises `ImageError` like `load_image`."""
     if isinstance(source, str | os.PathLike):
         with _open(source) as stream:
             return stream.read()
@@ -210,8 +218,8 @@ def read_bytes(source: str | os.PathLike[str] | BinarySource) -> bytes:
 
 
 def _read_into_memory(source: Any) -> IO[bytes]:
-    """All of a file object in memory, from its start if it can go there."""
-    with suppress(AttributeError, OSError):  # a pipe or an upload stream cannot: take what comes
+    """Read a file object into memory, from its start if it is seekable."""
+    with suppress(AttributeError, OSError):  # pipes and upload streams are not seekable
         source.seek(0)
     try:
         content: object = source.read()
@@ -223,7 +231,7 @@ def _read_into_memory(source: Any) -> IO[bytes]:
 
 
 def _open(source: str | os.PathLike[str]) -> IO[bytes]:
-    """A plain file, opened; or an ImageError that says what is there instead."""
+    """Open a regular file. Raises `ImageError`, which describes what the path is instead."""
     path = expand_path(source)
     try:
         mode = path.stat().st_mode
@@ -245,7 +253,7 @@ def _open(source: str | os.PathLike[str]) -> IO[bytes]:
 
 
 def expand_path(source: str | os.PathLike[str]) -> Path:
-    """The path with `~` expanded. Raises ImageError for an empty text and for an address (https://...)."""
+    """Return the path with `~` expanded. Raises `ImageError` for an empty string and for a URL."""
     text = os.fspath(source)
     if not text:
         raise ImageError("an empty text is no path to a picture.")
@@ -255,7 +263,7 @@ def expand_path(source: str | os.PathLike[str]) -> Path:
 
 
 def missing_file_error(path: Path) -> ImageError:
-    """The error for a path that is not there, with the nearest names that are."""
+    """Return the error for a path that does not exist, with the most similar name that does."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir():
         return ImageError(f"no file {path}: {folder} is a file, not a folder.")
@@ -277,10 +285,10 @@ def _names(folder: Path) -> list[str]:
 
 
 def image_files(path: str | os.PathLike[str]) -> list[Path]:
-    """The pictures of a folder and of all folders in it, sorted by path; a file stands for itself.
+    """Return the images in a folder and its sub-folders, sorted by path; a file is returned as it is.
 
-    Goes by suffix, in any case; hidden files and folders are left out; linked folders are followed once.
-    Raises ImageError where there is nothing, no picture, or no permission.
+    Files are selected by suffix, ignoring case. Hidden files and folders are skipped; linked folders are followed once.
+    Raises `ImageError` if the path does not exist, cannot be read or contains no image.
     """
     root = expand_path(path)
     if root.is_file():
@@ -301,10 +309,10 @@ def _walk(root: Path) -> Iterator[Path]:
     for folder, folders, files in os.walk(root, followlinks=True, onerror=raise_image_error):
         real = os.path.realpath(folder)
         if real in visited:
-            folders.clear()  # a link that leads back would go round for ever
+            folders.clear()  # a link to a parent folder would cause an infinite loop
             continue
         visited.add(real)
         visible = (name for name in folders if not name.startswith("."))
-        # Links last: where a folder is also linked from beside it, its images go by their own names.
+        # Links are visited last, so that the images of a folder that is also linked keep their own paths.
         folders[:] = sorted(visible, key=lambda name: (os.path.islink(os.path.join(folder, name)), name))
         yield from (Path(folder, name) for name in files if not name.startswith("."))

@@ -1,4 +1,4 @@
-"""Masks stored as pictures whose pixels are numbers, not colours."""
+"""Masks stored as images whose pixels are class or instance indices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from camlucida.errors import DataError
 
 
 def read_index_mask(file: Location) -> NDArray[np.uint8]:
-    """The numbers in a picture of grey or palette, as they are stored. Raises `DataError`."""
+    """Return the pixel values of a grey or palette image as stored, `(h, w)`. Raises `DataError`."""
     try:
         with Image.open(io.BytesIO(file.read_bytes())) as image:
             if image.mode not in ("L", "P", "1"):

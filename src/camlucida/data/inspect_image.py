@@ -1,7 +1,7 @@
-"""One picture looked at: how it is stored, and what makes it known again.
+"""Inspection of one image: how it is stored, and the hashes that identify duplicates.
 
-inspect   bytes are read once, decoded once; a broken file gives its reason
-dhash     64 bits that stay nearly the same when a picture is scaled or compressed again
+- `inspect_image`: reads and decodes the bytes once; for a broken file, the result holds the reason
+- `dhash`: 64 bits that hardly change when an image is scaled or recompressed
 """
 
 from __future__ import annotations
@@ -19,21 +19,23 @@ from camlucida.data.images import Source, identify, load_image, read_bytes
 from camlucida.errors import CamlucidaError
 
 THUMBNAIL_PX = 16
-"""Pixels of the thumbnail's side that near duplicates are compared by."""
+"""Side in pixels of the thumbnail that near duplicates are compared by."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageInfo:
-    """What was seen of one picture.
+    """Properties of one image.
 
-    size         (width, height) upright
-    mode         Pillow's: RGB, L, CMYK, P, RGBA ...
-    alpha        whether anything in it can be transparent
-    orientation  EXIF's, 1 for upright
-    sha256       of the file, or of the pixels of a picture that was drawn
-    dhash        see `dhash`
-    thumbnail    (16, 16) grey
-    error        why it cannot be read, in a sentence; then the rest is empty
+    Attributes:
+        size: `(width, height)` in pixels, upright.
+        format: Pillow's format, such as JPEG; empty for an image in memory.
+        mode: Pillow's mode: RGB, L, CMYK, P, RGBA, ...
+        alpha: Whether pixels can be transparent.
+        orientation: The EXIF orientation; 1 is upright.
+        sha256: SHA-256 of the file, or of the pixels of an image in memory.
+        dhash: The difference hash; see `dhash`.
+        thumbnail: `(16, 16)` grey levels.
+        error: Why the image cannot be read, a sentence; the other fields are then empty.
     """
 
     size: tuple[int, int] = (0, 0)
@@ -48,13 +50,13 @@ class ImageInfo:
 
 
 class _NamedBytes(io.BytesIO):
-    """Bytes that say in errors which file they were."""
+    """Bytes with the name of their file, which appears in errors."""
 
     name = ""
 
 
 def inspect_image(source: Source) -> ImageInfo:
-    """Look at one picture; whatever is wrong with it is the look's `error`."""
+    """Inspect one image; problems with it are stored in the `error` of the result."""
     if isinstance(source, Image.Image | np.ndarray | bytes | bytearray):
         image = load_image(source)
         return _image_info(image, hashlib.sha256(image.tobytes()).hexdigest(), ImageInfo(mode=image.mode))
@@ -87,7 +89,7 @@ def _image_info(image: Image.Image, digest: str, header: ImageInfo) -> ImageInfo
 
 
 def dhash(image: Image.Image) -> int:
-    """64 bits: whether each place of an 8 x 8 grid is lighter than its right neighbour (the difference hash)."""
+    """Return the 64-bit difference hash: whether each cell of an 8 x 8 grid is lighter than its right neighbour."""
     reduced = image.convert("L").resize((9, 8), Image.Resampling.BOX)
     values = np.asarray(reduced, dtype=np.int16)
     bits = (values[:, :-1] > values[:, 1:]).ravel()
@@ -95,7 +97,7 @@ def dhash(image: Image.Image) -> int:
 
 
 def stored_size(source: Source) -> tuple[int, int]:
-    """(width, height) as the file has it, without decoding; (0, 0) where it is no picture."""
+    """Return (width, height) as stored in the file, without decoding; (0, 0) if it is not an image."""
     try:
         with identify(io.BytesIO(read_bytes(source))) as stored:  # type: ignore[arg-type]
             return stored.size

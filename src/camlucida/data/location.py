@@ -1,10 +1,10 @@
-"""Where data sets lie: a folder here, or an address (s3://, gs://, https://, memory://) opened through fsspec.
+"""Local folders and URLs (s3://, gs://, https://, memory://, through fsspec) behind one interface.
 
-    place_of      what a user types -> a Place: a `Path`, or a `Remote` that answers to the same few questions
-    pictures_in   the pictures below it
-    required      the pieces of a layout, or an error that names every one that is missing
+- `location_of`: user input to a `Location`: a `Path`, or a `RemotePath` with the same few methods
+- `images_in`: the images below a location
+- `locate_pieces`: the pieces of a dataset layout, or an error that lists every missing one
 
-Nothing is fetched before it is read, and nothing is kept.
+Files are downloaded only when they are read, and they are not cached.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ URL_PATTERN = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 VERSION_KEYS = frozenset(
     ("size", "mtime", "created", "lastmodified", "last_modified", "updated", "etag", "checksum", "md5hash", "version")
 )
-"""What of that which stores say about a file changes with its content, in lower case."""
+"""Keys, in lower case, of the file information of a store that change with the content of a file."""
 
 OUTPUT_FOLDER = "camlucida-out"
-"""Where commands write unless told otherwise: no data set looks into it."""
+"""Default output folder of the commands, which datasets skip."""
 
 
 @dataclass(frozen=True)
 class RemotePath:
-    """A file or folder behind an address; `read` makes it something that `load_image` takes."""
+    """A file or folder at a URL. With its method `read`, it is a valid source for `load_image`."""
 
     url: str
 
@@ -43,12 +43,12 @@ class RemotePath:
         fsspec = need("fsspec", extra="remote", what=f"opening {self.url}")
         try:
             filesystem, path = fsspec.core.url_to_fs(self.url)
-        except (ImportError, ValueError) as error:  # a protocol whose package is missing, or that nobody knows
+        except (ImportError, ValueError) as error:  # unknown protocol, or its package is not installed
             raise DataError(f"cannot open {self.url}: {error}.") from None
         return filesystem, path
 
     def __reduce__(self) -> tuple[type[RemotePath], tuple[str]]:
-        return RemotePath, (self.url,)  # connections stay where they were made
+        return RemotePath, (self.url,)  # connections cannot be pickled
 
     def __str__(self) -> str:
         return self.url
@@ -58,53 +58,61 @@ class RemotePath:
 
     @property
     def name(self) -> str:
+        """Return the last segment of the URL."""
         return self.url.rstrip("/").rpartition("/")[2]
 
     @property
     def stem(self) -> str:
+        """Return the name without its suffix."""
         return PurePosixPath(self.name).stem
 
     @property
     def suffix(self) -> str:
+        """Return the suffix of the name, with the dot."""
         return PurePosixPath(self.name).suffix
 
     @property
     def parent(self) -> RemotePath:
+        """Return the folder that contains this file or folder."""
         return RemotePath(self.url.rstrip("/").rpartition("/")[0])
 
     def is_file(self) -> bool:
+        """Return whether a file exists at the URL."""
         return bool(self._call(lambda filesystem, path: filesystem.isfile(path)))
 
     def is_dir(self) -> bool:
+        """Return whether a folder exists at the URL."""
         return bool(self._call(lambda filesystem, path: filesystem.isdir(path)))
 
     def read(self) -> bytes:
-        """All of it, at once."""
+        """Return the whole content."""
         content: bytes = self._call(lambda filesystem, path: filesystem.cat_file(path))
         return content
 
     read_bytes = read
 
     def stamp(self) -> str:
-        """Text that changes with the file, as far as its store says: size, time, checksum."""
+        """Return a text that changes with the file, as far as its store reports it: size, time, checksum."""
         info = self._call(lambda filesystem, path: filesystem.info(path))
         return repr(sorted((key, str(info[key])) for key in info if key.lower() in VERSION_KEYS))
 
     def read_text(self, encoding: str = "utf-8") -> str:
+        """Return the whole content, decoded."""
         return self.read().decode(encoding)
 
     def iterdir(self) -> list[RemotePath]:
+        """Return the entries of this folder."""
         entries = self._call(lambda filesystem, path: filesystem.ls(path, detail=False))
         return [self / PurePosixPath(str(entry).rstrip("/")).name for entry in entries]
 
     def files(self) -> list[str]:
-        """Everything below it, as paths from here."""
+        """Return the paths of all files below this folder, relative to it."""
         paths = self._call(lambda filesystem, path: filesystem.find(path))
         start = len(self._resolved[1].rstrip("/")) + 1
         return sorted(str(path)[start:] for path in paths)
 
     def _call(self, operation: Callable[[Any, str], Any]) -> Any:
-        """Storage raises what it likes: all of it becomes OSError, which names the address."""
+        """Call an operation of the file system and convert any exception to an `OSError` that names the URL."""
         filesystem, path = self._resolved
         try:
             return operation(filesystem, path)
@@ -118,7 +126,7 @@ Location: TypeAlias = Path | RemotePath
 
 
 def location_of(text: str | os.PathLike[str] | RemotePath) -> Location:
-    """A folder or file here or elsewhere, not yet looked at."""
+    """Return a local path or URL as a `Location`, without accessing it."""
     if isinstance(text, RemotePath):
         return text
     if URL_PATTERN.match(os.fspath(text)):
@@ -127,9 +135,9 @@ def location_of(text: str | os.PathLike[str] | RemotePath) -> Location:
 
 
 def images_in(location: Location) -> list[tuple[str, Location]]:
-    """(path from here, file) of the pictures below a folder, by suffix, sorted; hidden ones are left out.
+    """Return the images below a folder, selected by suffix and sorted, as (relative path, file).
 
-    Raises `ImageError` or `DataError` where there is none.
+    Hidden files are skipped. Raises `ImageError` or `DataError` if there are no images.
     """
     if isinstance(location, Path):
         root = location if not location.is_file() else location.parent
@@ -152,9 +160,16 @@ def images_in(location: Location) -> list[tuple[str, Location]]:
 def locate_pieces(
     dataset_name: str, root: Location, pieces: Mapping[str, Sequence[str]], layout: str
 ) -> dict[str, Location]:
-    """Where each piece lies: the first of the names it may have under `root`.
+    """Return the location of each piece of a dataset: the first of its possible names that exists under `root`.
 
-    layout  what the whole looks like, for the error: `DataError`, which names every piece that is missing
+    Args:
+        dataset_name: The name of the dataset, for the error.
+        root: The folder of the dataset.
+        pieces: The possible names of each piece.
+        layout: A description of the whole layout, for the error.
+
+    Raises:
+        DataError: If pieces are missing; the message names all of them.
     """
     if not root.is_dir():
         raise DataError(f"{dataset_name}: there is no folder {root}. It is: {layout}")
@@ -166,7 +181,7 @@ def locate_pieces(
 
 
 def list_folder(location: Location) -> list[Location]:
-    """What lies in a folder, sorted by name. Raises `DataError`."""
+    """Return the entries of a folder, sorted by name. Raises `DataError` if it cannot be read."""
     try:
         return sorted(location.iterdir(), key=lambda entry: entry.name)
     except OSError as error:
@@ -174,14 +189,14 @@ def list_folder(location: Location) -> list[Location]:
 
 
 def first_existing(root: Location, names: Sequence[str]) -> Location | None:
-    """The first of these that is there."""
+    """Return the first of the named files or folders under `root` that exists; None if there is none."""
     return next(
         (location for name in names if (location := root / name if name else root).is_file() or location.is_dir()), None
     )
 
 
 def read_lines(location: Location) -> list[str]:
-    """The lines of a text file that are not empty. Raises `DataError`."""
+    """Return the non-empty lines of a text file, stripped. Raises `DataError` if it cannot be read."""
     try:
         text = location.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""Lists in .mat files, as Stanford's and ImageNet's kits have them."""
+"""Lists in MATLAB's .mat files, as in the development kits of Stanford Dogs and ImageNet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from camlucida.errors import DataError
 
 
 def read_mat(file: Location, *names: str) -> list[list[Any]]:
-    """The variables `names`, each as a flat list. Raises `DataError` that names what is missing."""
+    """Return the variables `names`, each as a flat list. Raises `DataError`, which names missing variables."""
     scipy_io = need("scipy.io", extra="analysis", what=f"reading {file.name}")
     try:
         content = scipy_io.loadmat(io.BytesIO(file.read_bytes()), squeeze_me=True)

@@ -1,4 +1,4 @@
-"""From what a user types to a data set: a folder, a table, one of the known layouts, toybox."""
+"""Opening of datasets by specification: a folder, a table, a known layout, or the toybox."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from camlucida.options import Count, Seed, checked_arguments
 from camlucida.seeds import check_seed
 
 N_TOYBOX_SCENES = 500
-"""How many scenes toybox has, unless asked otherwise."""
+"""Default number of toybox scenes."""
 
 LAYOUTS: Mapping[str, Callable[[Location], Dataset]] = {
     "stanford_dogs": lambda root: tfds(root, "Stanford Dogs") if is_prepared(root) else stanford_dogs(root),
@@ -39,7 +39,7 @@ LAYOUTS: Mapping[str, Callable[[Location], Dataset]] = {
     "folder": folder,
     "table": table_dataset,
 }
-"""What may stand before the colon."""
+"""Opener of each layout, by the name before the colon of a specification."""
 
 
 @checked_arguments(DataError)
@@ -51,16 +51,21 @@ def open_dataset(
     seed: Seed = 0,
     split: str | None = None,
 ) -> Dataset:
-    """A data set by what a user types.
+    """Open a dataset by its specification.
 
-    spec    toybox, toybox:2 (objects a scene), toybox:watermark, toybox:watermark:2; a folder of pictures, whose
+    Args:
+        spec: toybox, toybox:2 (objects per scene), toybox:watermark, toybox:watermark:2; a folder of images, whose
             sub-folders are the classes; a table (.csv, .parquet); or a layout and its folder: stanford_dogs:/data/dogs,
-            pets:…, cub:…, voc:…, coco:…, imagenet:…, hf:…, tfds:…. A folder may be an address: s3://bucket/photos
-    boxes   for a folder: a CSV file with file, x0, y0, x1, y1 and, if known, label
-    count   how many scenes toybox shall draw
-    seed    of the scenes
-    split   train, val or test: only those pictures
-    Raises `DataError`, `ImageError`, `MissingExtra`.
+            pets:…, cub:…, voc:…, coco:…, imagenet:…, hf:…, tfds:…. A folder may be a URL: s3://bucket/photos
+        boxes: For a folder: a CSV file with the columns file, x0, y0, x1, y1 and optionally label.
+        count: Number of toybox scenes.
+        seed: Seed of the toybox scenes.
+        split: Only return the images of this split: train, val or test.
+
+    Raises:
+        DataError: If there is no such dataset, or it cannot be read.
+        ImageError: If a folder contains no image.
+        MissingExtra: If the format needs an optional dependency that is not installed.
     """
     dataset = _open_spec(str(spec), boxes, count, check_seed(seed))
     return dataset if split is None else in_split(dataset, split)
@@ -93,7 +98,7 @@ def _open_spec(name: str, boxes: str | Path | None, count: int | None, seed: int
 
 
 def absolute_spec(spec: str | Path) -> str:
-    """What is typed, with whole paths: it means the same from any folder."""
+    """Return a specification with absolute paths, so that it is valid from any working directory."""
     text = str(spec)
     kind, colon, rest = text.partition(":")
     if colon and kind in LAYOUTS and not Path(text).expanduser().exists():
@@ -103,12 +108,12 @@ def absolute_spec(spec: str | Path) -> str:
 
 
 def check_recorded_spec(spec: str | None, *, by: str, instead: str) -> None:
-    """Raise `DataError` for an address: a record that somebody else may have written asks no other machine.
+    """Raise `DataError` for a URL: a record from an untrusted source must not cause network access.
 
     Args:
-        spec: A data set or a file in the record.
-        by: The file of the record, for the message.
-        instead: What the user can do, a sentence.
+        spec: A dataset or file named in the record.
+        by: The file name of the record, for the message.
+        instead: A sentence that tells the user what to do instead.
     """
     if spec is not None and ("://" in spec or "::" in spec):
         raise DataError(f"{by} names {ascii(spec)[:80]}, an address: opening a record asks no other machine. {instead}")

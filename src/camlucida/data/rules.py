@@ -1,4 +1,4 @@
-"""What can be wrong with a data set: a rule a function, and what it finds a sentence."""
+"""Rules that detect problems in a dataset: one function per rule, one sentence per finding."""
 
 from __future__ import annotations
 
@@ -11,18 +11,26 @@ from camlucida.data.duplicates import exact_duplicates, near_duplicates
 from camlucida.data.inspect_image import ImageInfo
 
 BOX_TOLERANCE_PX = 1.0
-"""Pixels that a box may stick out: some lists count pixels from 1, some from 0."""
+"""Number of pixels by which a box may exceed the image, since some datasets count pixels from 1 and others from 0."""
 SMALL_SIDE_PX = 24
+"""Images with a side below this number of pixels are reported as small."""
 MAX_IMBALANCE = 10
+"""Ratio of the largest to the smallest class above which the classes are reported as unbalanced."""
 MAX_NAMES = 4
-"""Names in one sentence."""
+"""Largest number of names listed in one sentence."""
 
 
 @dataclass(frozen=True, eq=False)
 class CheckedItem:
-    """One picture: what is said of it, and how it looks.
+    """One inspected image with its annotations.
 
-    outside   its boxes that are not inside of it, each in words
+    Attributes:
+        name: The name of the item.
+        label: Its class, an index; None if it is unknown.
+        split: "train", "val", "test" or "".
+        info: How the image is stored, or why it cannot be read.
+        problems: Errors in its annotations, one sentence each.
+        boxes_outside: A description of each box that is empty or exceeds the image.
     """
 
     name: str
@@ -35,11 +43,13 @@ class CheckedItem:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found.
+    """One result of a rule.
 
-    kind      its rule
-    wrong     whether it should be mended; else it is only good to know
-    pictures  which it is about
+    Attributes:
+        kind: The kind of the finding, such as "broken" or "leak".
+        wrong: Whether it should be fixed; otherwise it is informative.
+        sentence: The description.
+        images: The names of the images concerned.
     """
 
     kind: str
@@ -52,26 +62,26 @@ FindingRule: TypeAlias = Callable[[Sequence[CheckedItem], Sequence[str]], Iterat
 
 
 def broken(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
-    """Files that are missing, empty, cut off or no pictures."""
+    """Report files that are missing, empty, truncated or not images."""
     for item in items:
         if item.info.error:
             yield Finding("broken", True, f"{item.name}: {item.info.error}", (item.name,))
 
 
 def annotation_problems(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
-    """What the lists and annotations say wrongly of single pictures."""
+    """Report errors in the lists and annotations of single images."""
     for item in items:
         yield from (Finding("annotation", True, f"{item.name}: {problem}", (item.name,)) for problem in item.problems)
 
 
 def boxes_outside_image(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
-    """Boxes that stick out of their pictures, or hold nothing."""
+    """Report boxes that exceed their image or are empty."""
     for item in items:
         yield from (Finding("box", True, f"{item.name}: {outside}", (item.name,)) for outside in item.boxes_outside)
 
 
 def unlabelled(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
-    """Pictures without a label among others that have one; a whole split without any is meant so."""
+    """Report images without a label; a split that has no labels at all is assumed to be intended."""
     labelled_splits = {item.split for item in items if item.label is not None}
     for wrong in (True, False):
         names = tuple(one.name for one in items if one.label is None and (one.split in labelled_splits) is wrong)
@@ -81,7 +91,7 @@ def unlabelled(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator
 
 
 def similar_class_names(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
-    """Classes whose names differ by case, spaces, hyphens or underscores only."""
+    """Report class names that differ only by case, spaces, hyphens, underscores or dots."""
     by_spelling: dict[str, list[str]] = defaultdict(list)
     for name in classes:
         by_spelling["".join(letter for letter in name.casefold() if letter not in " _-\t.")].append(name)
@@ -91,7 +101,7 @@ def similar_class_names(items: Sequence[CheckedItem], classes: Sequence[str]) ->
 
 
 def class_sizes(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
-    """Classes without pictures, with one, and very uneven ones; what cannot be read does not count."""
+    """Report classes with no image or only one, and unbalanced classes; unreadable images do not count."""
     counts = Counter(item.label for item in items if item.label is not None and not item.info.error)
     single = [classes[label] for label in sorted(counts) if counts[label] == 1]
     for name in single:
@@ -112,7 +122,7 @@ def class_sizes(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterato
 
 
 def classes_missing_in_train(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
-    """Classes that are tested and never learnt."""
+    """Report classes that occur in another split but not in the training split."""
     labels_by_split: dict[str, set[int]] = defaultdict(set)
     for item in items:
         if item.label is not None and not item.info.error:
@@ -125,13 +135,13 @@ def classes_missing_in_train(items: Sequence[CheckedItem], classes: Sequence[str
 
 
 def duplicates(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
-    """The same file twice: in two splits, under two labels, or just twice."""
+    """Report identical files: in two splits (a leak), with two labels (a conflict), or repeated."""
     for group in exact_duplicates([item.info for item in items]):
         yield _duplicate_finding([items[i] for i in group], classes, "are the same file", True)
 
 
 def similar_images(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
-    """Pictures that look the same: wrong where they are in two splits, else good to know."""
+    """Report near duplicates: a problem if they are in different splits, otherwise informative."""
     for group in near_duplicates([item.info for item in items]):
         yield _duplicate_finding([items[i] for i in group], classes, "look the same", False)
 
@@ -149,7 +159,7 @@ def _duplicate_finding(group: Sequence[CheckedItem], classes: Sequence[str], rel
 
 
 def storage_formats(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
-    """How pictures are stored: good to know, as every tool reads such ones in its own way."""
+    """Report small images and storage formats that tools read differently: grey, CMYK, transparent, rotated by EXIF."""
     kinds: tuple[tuple[str, Callable[[ImageInfo], bool]], ...] = (
         ("grey", lambda look: look.mode in ("1", "L", "LA", "I", "F") or look.mode.startswith("I;16")),
         ("CMYK, whose colours depend on who converts them", lambda look: look.mode == "CMYK"),
@@ -181,7 +191,7 @@ RULES: tuple[FindingRule, ...] = (
     similar_images,
     storage_formats,
 )
-"""In the order in which they are told."""
+"""All rules, in the order in which their findings are reported."""
 
 
 def _count(elements: Sequence[str], singular: str, plural: str) -> str:
@@ -189,7 +199,7 @@ def _count(elements: Sequence[str], singular: str, plural: str) -> str:
 
 
 def _join_some(names: Sequence[str]) -> str:
-    """All of a few names, or the first of many."""
+    """Join all names of a short list, or the first names of a long one."""
     if len(names) <= MAX_NAMES + 1:
         return _join_all(names)
     return f"{', '.join(names[:MAX_NAMES])} and {len(names) - MAX_NAMES:,} more"

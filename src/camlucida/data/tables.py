@@ -1,6 +1,6 @@
-"""Pictures from a table, CSV or Parquet: a line a picture, or several lines where it has several boxes.
+"""Datasets from a table (CSV or Parquet) with one line per image, or several lines if it has several boxes.
 
-path,label,split,x0,y0,x1,y1       or a column `boxes` with a list of boxes
+The columns are `path,label,split,x0,y0,x1,y1`; instead of the corners, a column `boxes` may hold a list of boxes.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ TABLE_COLUMN_ALIASES: Mapping[str, tuple[str, ...]] = {
     "boxes": ("boxes", "bboxes", "box", "bbox"),
     "split": ("split", "set", "subset", "fold"),
 }
+"""Accepted names of each column."""
 BOX_COLUMNS = ("x0", "y0", "x1", "y1")
 TABLE_SUFFIXES = (".csv", ".parquet")
 
 
 @dataclass
 class TableEntry:
-    """What the table says of one picture."""
+    """What the table lists for one image."""
 
     label: str = ""
     split: str = ""
@@ -42,11 +43,15 @@ class TableEntry:
 
 
 def table_dataset(path: str | Path | Location) -> ListDataset:
-    """The pictures that a table names, relative to its folder.
+    """Return the images that a table lists as a dataset; paths are relative to the folder of the table.
 
-    Columns: path (or file, image, …); if known, label (a name or a number), split, and boxes (a list of
-    [x0, y0, x1, y1]) or x0, y0, x1, y1; right and bottom exclusive, in pixels of the stored picture. What a line says
-    wrongly is left out and stands in the item's `problems`. Raises `DataError` where the table cannot be read.
+    Args:
+        path: A .csv or .parquet file. Its columns are path (or file, image, ...) and optionally label (a name or a
+            number), split, and boxes (a list of [x0, y0, x1, y1]) or x0, y0, x1, y1. Right and bottom are exclusive, in
+            pixels of the stored image. Invalid values are ignored and listed in the item's `problems`.
+
+    Raises:
+        DataError: If the table cannot be read or lists no image.
     """
     file = location_of(path)
     entries: dict[str, TableEntry] = {}
@@ -130,7 +135,7 @@ def _add_row(entry: TableEntry, row: Mapping[str, Any], location: str) -> None:
 
 
 def _parse_boxes(value: Any) -> list[Any]:
-    """Boxes as a list, or as JSON; one box may stand alone."""
+    """Return a list of boxes from a list or from JSON; a single box need not be in a list."""
     parsed = json.loads(value) if isinstance(value, str) and value.strip() else value
     if parsed in (None, ""):
         return []

@@ -1,7 +1,7 @@
-"""TFRecord files and the examples in them, read without TensorFlow.
+"""Reader of TFRecord files and `tf.train.Example` messages that does not need TensorFlow.
 
-records   where each record lies in a file
-example   the bytes of a tf.train.Example -> name of a feature: bytes, floats or whole numbers
+- `read_records`: the offset and content of each record in a file
+- `parse_example`: the features of a `tf.train.Example` by name, as bytes, floats or integers
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from camlucida.errors import DataError
 
 FeatureValues: TypeAlias = list[bytes] | list[float] | list[int]
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-"""Kinds of fields in a protocol buffer."""
+"""Wire types of protocol buffers."""
 
 
 def read_records(file: Path) -> Iterator[tuple[int, bytes]]:
-    """(where its content begins, its content) of every record. Raises `DataError` for a file that is cut off.
+    """Yield the offset and the content of every record. Raises `DataError` if the file is truncated.
 
-    A record is its length (8 bytes), a checksum (4), its content and a checksum (4), which are not looked at.
+    A record consists of its length (8 bytes), a checksum (4 bytes), the content and a checksum (4 bytes). The checksums
+    are not verified.
     """
     size = file.stat().st_size
     with file.open("rb") as stream:
@@ -37,7 +38,7 @@ def read_records(file: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def parse_example(content: bytes) -> dict[str, FeatureValues]:
-    """The features of an example. Raises `DataError` where it is none."""
+    """Return the features of a serialised `tf.train.Example`. Raises `DataError` if it is not one."""
     try:
         entries = [
             entry
@@ -51,7 +52,7 @@ def parse_example(content: bytes) -> dict[str, FeatureValues]:
 
 
 def _parse_feature(feature: bytes) -> FeatureValues:
-    """A feature is a list of bytes (1), of floats (2) or of whole numbers (3); numbers are mostly packed."""
+    """Return the values of a feature: a list of bytes (field 1), floats (2) or integers (3), mostly packed."""
     fields = _parse_fields(feature)
     field_number = min(fields, default=1)
     values = _parse_fields(_expect_bytes(fields[field_number][0])).get(1, []) if field_number in fields else []
@@ -70,7 +71,7 @@ def _expect_bytes(value: bytes | int) -> bytes:
 
 
 def _parse_fields(message: bytes) -> dict[int, list[bytes | int]]:
-    """Number of a field -> its values."""
+    """Return the values of each field of a message by field number."""
     fields: dict[int, list[bytes | int]] = {}
     offset = 0
     while offset < len(message):
@@ -101,7 +102,7 @@ def _varints(packed: bytes) -> list[int]:
 
 
 def _varint(message: bytes, offset: int) -> tuple[int, int]:
-    """A whole number, seven bits a byte, and where the next one begins."""
+    """Return an integer in base-128 encoding and the offset behind it."""
     number = shift = 0
     while True:
         byte = message[offset]

@@ -1,4 +1,4 @@
-"""Boxes from XML, as Pascal VOC writes it and ImageNet and Stanford Dogs do after it."""
+"""Bounding boxes from XML in the format of Pascal VOC, which ImageNet and Stanford Dogs also use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from camlucida.errors import DataError
 
 @dataclass(frozen=True)
 class AnnotatedObject:
-    """One object: its class's name and its box, as the numbers stand in the file."""
+    """One annotated object: its class name and its box, with the coordinates as in the file."""
 
     name: str
     box: tuple[float, float, float, float]
@@ -19,18 +19,19 @@ class AnnotatedObject:
 
     @property
     def area(self) -> float:
+        """Return the area of the box in square pixels."""
         return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
 
 
 def read_voc_xml(file: Location) -> list[AnnotatedObject]:
-    """The objects in a file. Raises `DataError` that names it and says what is wrong."""
+    """Return the objects in a file. Raises `DataError`, which names the file and the error."""
     try:
         content = file.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{file.name} is missing in {file.parent}") from None
     except OSError as error:
         raise DataError(f"cannot read {file}: {error}") from None
-    if b"<!ENTITY" in content:  # a few lines of those can fill the memory, and no annotation needs one
+    if b"<!ENTITY" in content:  # entity expansion can exhaust the memory
         raise DataError(f"{file.name} defines entities, which no annotation does: it is not read")
     try:
         tree = ElementTree.fromstring(content)

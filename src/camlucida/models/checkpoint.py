@@ -1,4 +1,4 @@
-"""Checkpoint files: safetensors, or PyTorch's with `weights_only`; nothing here runs code that a file brings."""
+"""Loading of checkpoint files (safetensors, or PyTorch with `weights_only`) without executing code from the file."""
 
 from __future__ import annotations
 
@@ -32,35 +32,36 @@ from camlucida.models.state_dicts import candidates, select_weights
 from camlucida.models.unpickling import load_weights_only
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".ckpt", ".bin", ".tar")
+"""Suffixes that are recognised as checkpoint files in error messages."""
 MAX_CLASSES = 1_000_000
-"""The most rows that a last layer may get because a file says so."""
+"""Largest number of outputs that a file may request for the last layer."""
 MAX_CLAIMED_BYTES = 64 * 2**20
-"""How much larger than the file a tensor in it may claim to be: torch can store one number for millions."""
+"""Largest size by which a tensor may exceed its stored data, since torch can expand one number to millions."""
 ARCH_HINT = "Say of what: --arch resnet18, or arch=… in Python."
 
 
 def looks_like_file(spec: str) -> bool:
-    """Whether a spec means a file: it exists, and is no folder."""
+    """Return whether a specification is the path of an existing file."""
     try:
         return Path(spec).expanduser().is_file()
-    except (OSError, RuntimeError, ValueError):  # too long for a name, "~nobody", a zero byte
+    except (OSError, RuntimeError, ValueError):  # name too long, unknown user after "~", null byte
         return False
 
 
 def load(path: Path, built: Model | None, architecture: Callable[[Any, str, str], Model]) -> Model:
-    """Return the weights in a file, in the architecture that the user named or in one of a registry.
+    """Load the weights of a file into the given architecture or into the one that the file names.
 
     Args:
-        path: The file.
-        built: The architecture that the user named; None to take what the file itself names.
-        architecture: Makes the network of a name in the file, the file's name and what to do otherwise; refuses
-            what a file may not name. See `camlucida.models.recorded`.
+        path: The checkpoint file.
+        built: The model whose architecture is used; None to use the architecture that the file names.
+        architecture: Builds the architecture of a name found in the file, given that name, the name of the file and a
+            hint for the user; raises for names that a file may not use. See `camlucida.models.recorded`.
 
     Returns:
-        The model, in eval mode, with the class names and numbers that the file brings.
+        The model in eval mode, with the class names and preprocessing parameters stored in the file.
 
     Raises:
-        ModelError: If the file is none that can be read, does not fit, or names no architecture.
+        ModelError: If the file cannot be read, does not fit the architecture, or names none.
     """
     notes, content = read_metadata(path), _read_content(path)
     if built is None:
@@ -86,7 +87,10 @@ def load(path: Path, built: Model | None, architecture: Callable[[Any, str, str]
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors in a file by name. Raises `ModelError` for what is broken, foreign, or wants to run code."""
+    """Return the tensors in a file by name.
+
+    Raises `ModelError` for files that are damaged, in another format or would execute code.
+    """
     content = _read_content(path)
     found_candidates = candidates(content)
     if not found_candidates:
@@ -95,12 +99,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _read_content(path: Path) -> Any:
-    """All that a file holds, with nothing in it run."""
+    """Return the content of a file without executing code from it."""
     try:
         kind = foreign_format(path)
         if kind is None:
             content = _read_safetensors(path) if is_safetensors(path) else load_weights_only(path)
-    except Exception as error:  # a damaged or hostile file can raise anything, struct.error among it
+    except Exception as error:  # damaged or hostile files raise any type, such as struct.error
         if reason := _refusal_reason(error, path):
             raise ModelError(
                 f"{path.name} {reason}, so it was not opened. "
@@ -123,7 +127,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _check_size(key: str, value: Tensor, path: Path) -> None:
-    """Refuse a tensor that claims far more numbers than there are, and one that is no dense array of numbers."""
+    """Refuse tensors that claim more elements than are stored, and tensors that are not dense arrays of numbers."""
     if value.layout is not torch.strided or value.is_quantized or value.is_meta:
         kind = "quantized" if value.is_quantized else "without content" if value.is_meta else "sparse"
         raise ModelError(f"{path.name} cannot be used: {printable(key)} is {kind}. Save plain float tensors.")
@@ -136,7 +140,7 @@ def _check_size(key: str, value: Tensor, path: Path) -> None:
 
 
 def _refusal_reason(error: BaseException, path: Path) -> str:
-    """Why torch would not open a file that is a pickle; nothing if it is none at all."""
+    """Return why torch refused a pickle; empty if the file is not a pickle."""
     if not isinstance(error, pickle.UnpicklingError):
         return ""
     if re.search(r"GLOBAL|REDUCE|NEWOBJ|BUILD", str(error)):
@@ -170,18 +174,18 @@ def _holds_no_weights(content: Any, path: Path) -> str:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What a safetensors file says about itself; nothing for other files."""
+    """Return the metadata of a safetensors file; empty for other files."""
     try:
         if not is_safetensors(path):
             return {}
         with safe_open(str(path), framework="pt") as stored:
             return dict(stored.metadata() or {})
     except Exception:
-        return {}  # the same error comes again where the weights are read
+        return {}  # reading the weights raises the same error
 
 
 def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
-    """Put the weights into the network, or say in one sentence what does not fit."""
+    """Load weights into a network. Raises `ModelError`, which describes the mismatch in one sentence."""
     own_state = network.state_dict()
     mismatched = [key for key in own_state if key in state and own_state[key].shape != state[key].shape]
     if mismatched:
@@ -194,7 +198,7 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str
         if key in state and value.is_floating_point() and not state[key].is_floating_point():
             kind = "complex numbers" if state[key].is_complex() else "whole numbers, quantized without their scale"
             raise ModelError(f"{source} does not fit {type(network).__name__}: {key} holds {kind}. Save float tensors.")
-    # The network itself renames what older versions of it wrote (torchvision's ViT), by the version in the file.
+    # Modules rename keys of their older versions (torchvision's ViT) according to the version in the file.
     weights = OrderedDict(state)
     versions = getattr(state, "_metadata", None)
     if versions is None and not set(own_state) - set(state):
@@ -218,9 +222,9 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str
 
 
 def _resize_heads(network: nn.Module, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], int | None]:
-    """The weights; and how many classes they are for, if not as many as the network has.
+    """Return the weights, and their number of classes if it differs from that of the network.
 
-    The network gets as many classes as the file has, where it differs in nothing but the rows of its last layers.
+    The last layers of the network are resized if the weights differ from it only in the number of their outputs.
     """
     own_state = network.state_dict()
     mismatched = {
@@ -237,7 +241,7 @@ def _resize_heads(network: nn.Module, state: dict[str, Tensor]) -> tuple[dict[st
 
 
 def _head_with_rows(head: nn.Module, weight: Tensor | None) -> nn.Linear | nn.Conv2d | None:
-    """A linear layer (or a 1 × 1 convolution, as SqueezeNet ends in) with as many outputs as `weight` has rows."""
+    """Return a linear layer (or a 1 × 1 convolution, as in SqueezeNet) with as many outputs as `weight` has rows."""
     if weight is None or not isinstance(head, nn.Linear | nn.Conv2d) or head.weight.shape[1:] != weight.shape[1:]:
         return None
     if not 1 <= len(weight) <= MAX_CLASSES:
@@ -252,7 +256,7 @@ def _head_with_rows(head: nn.Module, weight: Tensor | None) -> nn.Linear | nn.Co
 
 
 def _apply_metadata(model: Model, notes: Mapping[str, str], name: str) -> Model:
-    """With the class names and numbers that the file brings."""
+    """Return the model with the class names and preprocessing parameters in the metadata."""
     numbers: dict[str, Any] = {}
     try:
         for key in ("mean", "std"):

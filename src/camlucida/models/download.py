@@ -1,4 +1,4 @@
-"""Weights from the network: fetched once, checked, with a progress bar; offline, one sentence instead of a wait."""
+"""Download of pretrained weights: cached and verified, with a progress bar; fails at once when offline."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from urllib.request import getproxies
 from camlucida.errors import ModelError
 
 CONNECT_TIMEOUT_S = 5.0
-"""Seconds after which a host counts as out of reach."""
+"""Seconds after which a host counts as unreachable."""
 
 
 def weights_folder() -> Path:
-    """Where torchvision keeps fetched weights ($TORCH_HOME/hub/checkpoints)."""
+    """Return the folder in which torchvision caches weights ($TORCH_HOME/hub/checkpoints)."""
     import torch.hub
 
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def fetch_file(url: str, *, model_name: str, megabytes: float | None = None) -> Path:
-    """The file behind `url` on this machine, downloading it if it is not here yet.
+    """Return the local path of the file at `url`, downloading it if it is not cached.
 
-    The name of the file holds the beginning of its hash, as torch hub has it, and is checked.
-    Raises `ModelError` when it cannot be had, with where it was looked for and what else can be done.
+    The file name contains the beginning of the file's hash, as in torch.hub, which is verified. Raises `ModelError` if
+    the file cannot be downloaded; the message names alternatives.
     """
     import torch.hub
 
@@ -50,10 +50,13 @@ def fetch_file(url: str, *, model_name: str, megabytes: float | None = None) -> 
 
 
 def is_reachable(host: str) -> bool:
-    """Whether `host` answers at once; behind a proxy, or when told to stay offline, that is not asked of it."""
+    """Return whether `host` accepts a connection.
+
+    Without a test, the result is False if an environment variable requests offline mode, and True behind a proxy.
+    """
     if os.environ.get("HF_HUB_OFFLINE") == "1" or os.environ.get("CAMLUCIDA_OFFLINE") == "1":
         return False
-    proxies = getproxies()  # also holds "no", the hosts that are asked directly
+    proxies = getproxies()  # also has the key "no", for hosts without a proxy
     if proxies.get("https") or proxies.get("all"):
         return True
     try:

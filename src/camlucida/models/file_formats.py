@@ -1,4 +1,4 @@
-"""What a file is that is no state dict: told by its content, so that the error can say what to do instead."""
+"""Detection, by content, of files that are not state dicts, so that the error can say what to do instead."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 from camlucida.models.quoting import printable
 
 START_BYTES = 4096
+"""Number of bytes at the start of a file that are examined."""
 MAX_HEADER_BYTES = 100_000_000
-"""The largest header that safetensors itself accepts."""
+"""Largest header that safetensors accepts."""
 MAX_PICKLE_BYTES = 16_000_000
-"""The most of a pickle that is looked through for the names of its classes."""
+"""Largest part of a pickle that is searched for class names."""
 
 ADVICE_SAVE = "In the program that made it: torch.save(network.state_dict(), 'weights.pth')."
 ADVICE_FETCH = "Fetch it again"
@@ -39,10 +40,10 @@ SIGNATURES: Sequence[tuple[int, bytes, str, str]] = (
     (0, b"\x89PNG", "an image (PNG)", "Give the file with the weights."),
     (0, b"\xff\xd8\xff", "an image (JPEG)", "Give the file with the weights."),
 )
-"""(offset, bytes, what it is, what to do)."""
+"""(offset, bytes, description, advice) of each format."""
 
 ONNX_FIELDS = frozenset({0x12, 0x1A, 0x22, 0x2A, 0x32, 0x3A, 0x42})
-"""The tags of the protobuf fields that may follow the version at the start of an ONNX model."""
+"""Tags of the protobuf fields that may follow the version at the start of an ONNX model."""
 
 
 def read_start(path: Path) -> bytes:
@@ -52,17 +53,17 @@ def read_start(path: Path) -> bytes:
 
 
 def is_safetensors(path: Path) -> bool:
-    """Return whether a file has the header of safetensors, whatever its name. Raises `OSError`."""
+    """Return whether a file has a safetensors header, regardless of its name. Raises `OSError`."""
     start = read_start(path)
     length = int.from_bytes(start[:8], "little")
     return len(start) > 9 and start[8:9] == b"{" and 2 <= length <= MAX_HEADER_BYTES
 
 
 def foreign_format(path: Path) -> tuple[str, str] | None:
-    """Return what a file is and what to do instead, if it is of a format that holds no state dict; otherwise None.
+    """Return a description and advice for a file in a format that contains no state dict; otherwise None.
 
     Args:
-        path: A file. Nothing in it is run, unpickled or unpacked.
+        path: A file. Nothing in it is executed, unpickled or unpacked.
 
     Returns:
         A noun phrase and a sentence.
@@ -94,7 +95,7 @@ def foreign_format(path: Path) -> tuple[str, str] | None:
 
 
 def _archive_format(path: Path) -> tuple[str, str] | None:
-    """Tell what a zip archive holds; None for what `torch.save` writes and for what is cut off."""
+    """Describe a zip archive; None for files written by `torch.save` and for truncated files."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -118,7 +119,7 @@ def _archive_format(path: Path) -> tuple[str, str] | None:
 
 
 def weightless_content(content: Any) -> tuple[str, str] | None:
-    """Return what a dictionary is that holds no weights of a network; None where it may hold some."""
+    """Describe a dictionary that contains no weights of a network; None if it may contain some."""
     if not isinstance(content, Mapping):
         return None
     if "param_groups" in content and "state" in content:
@@ -129,13 +130,13 @@ def weightless_content(content: Any) -> tuple[str, str] | None:
 
 
 def is_lora(names: Mapping[str, Any]) -> bool:
-    """Return whether weights are low-rank adapters, which need the network they adapt."""
+    """Return whether weights are low-rank adapters (LoRA), which need the network that they adapt."""
     marks = ("lora_A", "lora_B", "lora_up", "lora_down", "lora_embedding")
     return bool(names) and sum(any(mark in name for mark in marks) for name in names) * 2 >= len(names)
 
 
 def pickled_classes(path: Path) -> list[str]:
-    """Return the full names of the classes and functions that a pickle asks for, in order. Nothing is run."""
+    """Return the full names of the classes and functions that a pickle imports, in order. Nothing is executed."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
@@ -152,7 +153,7 @@ def pickled_classes(path: Path) -> list[str]:
 
 
 def _pickled_globals(content: bytes) -> Iterator[str]:
-    """Yield what GLOBAL and STACK_GLOBAL name, through the several pickles of torch's older format."""
+    """Yield the names in GLOBAL and STACK_GLOBAL opcodes, across the consecutive pickles of torch's older format."""
     position = 0
     for _ in range(5):
         words: list[str] = []
@@ -167,7 +168,7 @@ def _pickled_globals(content: bytes) -> Iterator[str]:
                     words.append(argument)
                 if opcode.name == "STOP" and opcode_position is not None:
                     end = opcode_position + 1
-        except Exception:  # anything can stand in a file; what was named before that is enough for a message
+        except Exception:  # invalid content; the names so far suffice for a message
             return
         if end is None or position + end >= len(content):
             return
@@ -175,7 +176,7 @@ def _pickled_globals(content: bytes) -> Iterator[str]:
 
 
 def pickled_network(path: Path) -> str:
-    """Return the class of the network that a pickle holds as a whole; empty if it holds none."""
+    """Return the class of a network that is pickled as a whole; empty if there is none."""
     names = [name for name in pickled_classes(path) if not name.startswith(("collections.", "torch._utils."))]
     if not any(name.startswith(("torch.nn.modules.", "torch.nn.parallel.")) for name in names):
         return ""
@@ -184,7 +185,7 @@ def pickled_network(path: Path) -> str:
 
 
 def has_index(folder: Path) -> bool:
-    """Return whether a folder holds the index of a checkpoint in several files."""
+    """Return whether a folder contains the index of a sharded checkpoint."""
     for name in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
         try:
             if "weight_map" in json.loads((folder / name).read_text(encoding="utf-8")):

@@ -1,5 +1,7 @@
-"""Another set of classes for a network: its last layer replaced, or everything behind its grid by an average and a
-linear layer, so that CAM applies."""
+"""Replacement of a network's classification head: the last layer, or everything after the last feature grid.
+
+The latter uses global average pooling and a linear layer, so that CAM is applicable.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,12 @@ from torch import Tensor, nn
 from camlucida.errors import ModelError
 
 Head: TypeAlias = Literal["linear", "gap"]
+"""Type of a new head: a linear layer, or global average pooling (gap) followed by one."""
 HEADS: tuple[Head, ...] = ("linear", "gap")
 
 
 class GapClassifier(nn.Module):
-    """features -> average over the places -> one linear layer."""
+    """Network of features, global average pooling and one linear layer, as required by CAM (Zhou et al., 2016)."""
 
     def __init__(self, features: nn.Module, channels: int, classes: int) -> None:
         super().__init__()
@@ -24,29 +27,39 @@ class GapClassifier(nn.Module):
         self.classifier = nn.Linear(channels, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, c, h, w) -> (b, k) logits."""
+        """Return the logits `(b, k)` of network inputs `(b, c, h, w)`."""
         out: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
         return out
 
 
 class TimmFeatures(nn.Module):
-    """A network of timm without what comes behind its grid."""
+    """A timm network without the layers after its feature grid."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, c, h, w) -> (b, channels, rows, columns)."""
+        """Return the feature grid `(b, channels, rows, columns)` of network inputs `(b, c, h, w)`."""
         out: Tensor = self.network.forward_features(x)  # type: ignore[operator]
         return out
 
 
 def replace_head(network: nn.Module, classes: int, head: Head, size: tuple[int, int]) -> nn.Module:
-    """The network, in eval mode, with a new last layer for so many classes. It is changed.
+    """Replace the classification head of a network, in place, and return the network in eval mode.
 
-    head    linear replaces the last layer; gap also what lies before it, up to the grid, unless that is an average
-    size    (height, width) of its input
+    Args:
+        network: The network, which is modified.
+        classes: Number of classes.
+        head: "linear" replaces the last layer; "gap" also replaces the layers between it and the feature grid, unless
+            they are a global average already.
+        size: `(height, width)` of the network input.
+
+    Returns:
+        The network, or a new network around its features.
+
+    Raises:
+        ModelError: If the network has no layer or features that could be used.
     """
     if head not in HEADS:
         raise ModelError(f"a head is {' or '.join(HEADS)}, not {head!r}.")
@@ -62,7 +75,7 @@ def replace_head(network: nn.Module, classes: int, head: Head, size: tuple[int, 
 
 
 def last_layer(network: nn.Module) -> str:
-    """The name of the layer that makes the class scores: the last linear one, or 1 × 1 convolution (SqueezeNet)."""
+    """Return the name of the layer that outputs the class scores: the last linear layer or 1 × 1 convolution."""
     modules: list[tuple[str, nn.Module]] = list(network.named_modules())
     for name, module in reversed(modules):
         if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)):
@@ -78,13 +91,13 @@ def _replace_layer(network: nn.Module, name: str, classes: int) -> None:
     setattr(network.get_submodule(parent), child, new or nn.Conv2d(old.in_channels, classes, 1, bias=bias))
     for attribute in ("num_classes", "n_classes"):
         if isinstance(getattr(network, attribute, None), int):
-            setattr(network, attribute, classes)  # SqueezeNet and timm look at it
+            setattr(network, attribute, classes)  # SqueezeNet and timm read it
 
 
 def _remove_auxiliary(network: nn.Module) -> None:
-    """Drop the side classifiers that GoogLeNet and Inception train with: their classes are ImageNet's."""
+    """Remove the auxiliary classifiers of GoogLeNet and Inception, whose classes are those of ImageNet."""
     if getattr(network, "aux_logits", False):
-        network.aux_logits = False  # type: ignore[assignment] # nn.Module cannot know its attributes' types
+        network.aux_logits = False  # type: ignore[assignment] # nn.Module does not declare it
         for name in ("aux1", "aux2", "AuxLogits"):
             if hasattr(network, name):
                 setattr(network, name, None)
@@ -92,7 +105,7 @@ def _remove_auxiliary(network: nn.Module) -> None:
 
 @torch.no_grad()
 def _ends_in_average(network: nn.Module, probe: Tensor) -> bool:
-    """Whether the last layer reads the plain average of a grid over its places: then CAM applies as it is."""
+    """Return whether the last layer reads the spatial mean of a feature grid, so that CAM applies without changes."""
     grids: list[Tensor] = []
     head_inputs: list[Tensor] = []
 
@@ -132,7 +145,7 @@ def _with_gap_head(network: nn.Module, probe: Tensor, classes: int) -> nn.Module
 
 
 def _feature_extractor(network: nn.Module) -> nn.Module:
-    """What of the network comes before its grid is flattened."""
+    """Return the part of the network before its feature grid is flattened."""
     if hasattr(network, "forward_features") and hasattr(network, "reset_classifier"):
         network.reset_classifier(0)  # type: ignore[operator]
         return TimmFeatures(network)
@@ -142,10 +155,10 @@ def _feature_extractor(network: nn.Module) -> nn.Module:
             f"where the features of {type(network).__name__} end cannot be seen: it has no part called features. "
             "Give yours one, or take --head linear."
         )
-    if type(network).__name__ == "DenseNet":  # its forward has a ReLU behind them
+    if type(network).__name__ == "DenseNet":  # its forward applies a ReLU to the features
         return nn.Sequential(features, nn.ReLU())
     pools = isinstance(features, nn.Sequential) and isinstance(features[-1], nn.MaxPool2d | nn.AvgPool2d)
-    return features[:-1] if isinstance(features, nn.Sequential) and pools else features  # as in the paper of CAM
+    return features[:-1] if isinstance(features, nn.Sequential) and pools else features  # as in Zhou et al. (2016)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Class names."""
+"""Reading and validation of class names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from camlucida.options import is_path, shown
 
 
 def class_names(labels: Sequence[str] | str | Path) -> tuple[str, ...]:
-    """The names themselves, or those in a text file with one a line, or in a JSON list."""
+    """Return class names given as a sequence, in a text file with one name per line, or in a JSON list."""
     given: object = labels
     if not isinstance(labels, str | Path):
         if (
@@ -40,7 +40,7 @@ def parse_json_names(text: str, *, source: str) -> tuple[str, ...]:
     """Return the names in a JSON list. Raises `ModelError` for anything but a flat list of names or numbers."""
     try:
         names = json.loads(text)
-    except (ValueError, RecursionError) as error:  # deeply nested, or a number of too many digits
+    except (ValueError, RecursionError) as error:  # too deeply nested, or a number with too many digits
         raise ModelError(
             f"{source}: this begins like a JSON list of names, but is none ({printable(error) or type(error).__name__})."
         ) from None
@@ -48,7 +48,7 @@ def parse_json_names(text: str, *, source: str) -> tuple[str, ...]:
 
 
 def check_names(names: Any, *, source: str) -> tuple[str, ...]:
-    """Return a list of class names out of a file as text. Raises `ModelError` where it is no such list."""
+    """Return a list of class names from a file as strings. Raises `ModelError` if it is not such a list."""
     if not isinstance(names, list):
         raise ModelError(f"{source}: a list of names is needed, not {type(names).__name__}.")
     invalid = next((name for name in names if isinstance(name, bool) or not isinstance(name, str | int | float)), "")
@@ -59,7 +59,7 @@ def check_names(names: Any, *, source: str) -> tuple[str, ...]:
 
 @cache
 def imagenet_names() -> tuple[str, ...]:
-    """The 1000 classes of ImageNet-1k, as torchvision calls them."""
+    """Return torchvision's names of the 1000 classes of ImageNet-1k."""
     from torchvision.models import ResNet18_Weights
 
     return tuple(ResNet18_Weights.DEFAULT.meta["categories"])

@@ -1,4 +1,4 @@
-"""`load`: from what a user types to a model. `wrap`: from a network a user has to a model."""
+"""Construction of models: `load` from a specification or file, `wrap` from an existing network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SOURCES: dict[str, Callable[[str, bool], Model]] = {
     "toybox": built_in.load,
     "python": python_factory.load,
 }
-"""What may stand before the colon of a spec: (rest of the spec, with trained weights?) -> model."""
+"""Loader of each source, the part of a specification before the colon: (remainder, pretrained) to a model."""
 
 
 def load(
@@ -38,24 +38,32 @@ def load(
     trust_code: bool = False,
     **preprocess: Any,
 ) -> Model:
-    """A model by name or from a file.
+    """Load a model by name or from a file.
 
-    spec        resnet50, torchvision:resnet50@IMAGENET1K_V2   torchvision, with its weights' own preprocessing
-                timm:convnext_tiny.fb_in22k_ft_in1k, timm:local-dir:/path   timm (needs the extra)
-                toybox, toybox:vgg   the networks in this package
-                runs/dogs, runs/dogs/last.safetensors   what `train` made: the folder, or one of its weights files
-                weights.safetensors, run.pth   a checkpoint; `arch` says of what. Never unpickles code
-                python:package.module:factory, python:path/to/file.py:factory   your function, called without arguments
-                A `Path` always means a file or folder, also where its name looks like one of these.
-    arch        for a checkpoint: a spec of the architecture
-    labels      class names, or a text file with one a line; otherwise as the weights bring them
-    pretrained  False for the architecture alone: random weights, nothing fetched
-    trust_code  True for a run that you trust, whose record names an architecture that a file may not name on its own:
-                python:…, a path, or one from the hub. It is made as if you had typed it
-    preprocess  as of `preprocessing`, where it differs from the weights' own
+    Weights that are not cached are downloaded once, with a progress bar.
 
-    Weights that are not on this machine are fetched once, with a progress bar. Raises `ModelError`, with what was
-    wanted, what was found and what to do, also offline.
+    Args:
+        spec: One of the following. A `Path` is always a file or folder, even if its name is also that of a model.
+
+            - resnet50, torchvision:resnet50@IMAGENET1K_V2: torchvision, with the preprocessing of its weights
+            - timm:convnext_tiny.fb_in22k_ft_in1k, timm:local-dir:/path: timm (needs the extra `timm`)
+            - toybox, toybox:vgg: the networks included in this package
+            - runs/dogs, runs/dogs/last.safetensors: the folder of a training run, or one of its weights files
+            - weights.safetensors, run.pth: a checkpoint of the architecture `arch`; code is never unpickled
+            - python:package.module:factory, python:path/to/file.py:factory: a function of the user without arguments
+        arch: For a checkpoint: the specification of its architecture.
+        labels: Class names, or a text file with one name per line; by default those stored with the weights.
+        pretrained: Whether to load weights. If False, the weights are random and nothing is downloaded.
+        trust_code: Whether a trusted run may name any architecture, such as python:…, a path or a model hub. It is then
+            built as if the user had given it; by default a file may name only registered architectures.
+        **preprocess: Parameters of `make_preprocessing` that differ from the preprocessing of the weights.
+
+    Returns:
+        The model, with its network in eval mode.
+
+    Raises:
+        ModelError: If the model cannot be loaded; the message says what was expected, what was found and what to do.
+        MissingExtra: If the source needs an optional dependency that is not installed.
     """
     requested: Any = spec
     if not isinstance(requested, str | os.PathLike):
@@ -89,15 +97,16 @@ def load_recorded(
     """Return the model that a record names, such as the run.json of an evaluation.
 
     Args:
-        spec: The model in the record: a name of a registry, or a file or folder, which decides no more than itself.
+        spec: The model in the record: the name of a registered model, or a file or folder, which is loaded with the
+            same restrictions.
         arch: The architecture in the record, for a checkpoint.
         labels: A file with class names.
         by: The name of the record, for messages.
         instead: What the user can do about a model that a record may not name.
-        trust_code: Whether to take any spec, as if the user had typed it.
+        trust_code: Whether to accept any specification, as if the user had given it.
 
     Raises:
-        ModelError: If the record may not name it, or it cannot be loaded.
+        ModelError: If the record may not name the model, or it cannot be loaded.
     """
     if trust_code and isinstance(spec, str) and isinstance(arch, str | None):
         return load(spec, arch=arch, labels=labels, trust_code=True)
@@ -121,14 +130,18 @@ def wrap(
     name: str = "",
     **numbers: Any,
 ) -> Model:
-    """A model of a network you have. The network is never changed.
+    """Make a model of an existing network. The network is never modified.
 
-    preprocess  `weights.transforms()`, a Compose of Resize, CenterCrop, ToTensor and Normalize, or nothing
-    numbers     size=, mean=, std= (and resize=, fit=, interpolation=) instead of, or on top of it
-    labels      class names in the order of the outputs, or a text file with one a line
-    layer       the default layer; found by looking at the network if not given
-    output      which part of the output the class scores are: a key, an index or a callable
-    name        what to call it in pictures
+    Args:
+        network: The network.
+        preprocess: `weights.transforms()`, a Compose of Resize, CenterCrop, ToTensor and Normalize, or None.
+        labels: Class names in the order of the outputs, or a text file with one name per line.
+        layer: The default layer (called `target_layer` in pytorch-grad-cam); by default it is chosen automatically.
+        output: Which part of the output contains the class scores: a key, an index or a callable.
+        name: The name to display.
+        **numbers: Parameters of `make_preprocessing` that replace or override `preprocess`: size, mean and std, and
+        also
+            resize, fit and interpolation.
     """
     if not isinstance(network, nn.Module):
         raise ModelError(f"wrap needs a torch.nn.Module, not {type(network).__name__}.")
@@ -138,18 +151,18 @@ def wrap(
 
 @dataclass(frozen=True)
 class _ModelLoader:
-    """One call of `load`.
+    """State of one call of `load`.
 
     Attributes:
         trust_code: Whether a run may name any architecture.
-        parents: The records that are being read, outermost first: a run can name itself.
+        parents: The records being read, outermost first, since a run could name itself.
     """
 
     trust_code: bool
     parents: tuple[str, ...] = ()
 
     def from_spec(self, spec: str, arch: str | None, pretrained: bool) -> Model:
-        """Return the model of a spec that a user typed."""
+        """Return the model of a specification given by the user."""
         source, colon, rest = spec.partition(":")
         is_file = checkpoint.looks_like_file(spec) or (arch is None and trained_run.run_folder(spec) is not None)
         if colon and source in SOURCES and arch is None and not is_file:
@@ -169,7 +182,7 @@ class _ModelLoader:
         raise ModelError(_unknown_model_message(spec))
 
     def from_file(self, path: str, arch: str | None) -> Model:
-        """Return the model in a checkpoint file or in the folder of a run."""
+        """Return the model in a checkpoint file or in the folder of a training run."""
         if arch is None and trained_run.run_folder(path) is not None:
             return replace(trained_run.load(path, self._recorded_by_run), spec=_short_name(path))
         if not checkpoint.looks_like_file(path):
@@ -178,11 +191,11 @@ class _ModelLoader:
         return replace(checkpoint.load(Path(path).expanduser(), built, self._recorded_by_file), spec=Path(path).name)
 
     def _recorded_by_file(self, name: Any, by: str, instead: str) -> Model:
-        """Return the architecture that a weights file names: never more than a registry holds."""
+        """Return the architecture named by a weights file, which must be a registered one."""
         return self.from_spec(architecture_named(name, by=by, instead=instead), None, False)
 
     def _recorded_by_run(self, name: Any, by: str, instead: str) -> Model:
-        """Return the architecture that a run names: any, where the user trusts it."""
+        """Return the architecture named by a training run, which may be any if the user trusts it."""
         if not self.trust_code or not isinstance(name, str):
             return self.from_spec(architecture_named(name, by=by, instead=instead), None, False)
         if by in self.parents:
@@ -191,7 +204,7 @@ class _ModelLoader:
 
 
 def _short_name(spec: str) -> str:
-    """A run by its folder's name; one of its files by both."""
+    """Return the folder name of a run, or the folder and file name of one of its files."""
     path = Path(spec).expanduser().absolute()
     return path.name if path.is_dir() else f"{path.parent.name}/{path.name}"
 

@@ -1,4 +1,4 @@
-"""A model: a network, how it wants its pictures, and what its classes are called."""
+"""The `Model`: a network with its preprocessing and class names."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from camlucida.models.preprocessing import Preprocessing
 from camlucida.models.weights_digest import weights_digest
 
 Output: TypeAlias = str | int | Callable[[Any], Tensor] | None
-"""Which part of a network's output the class scores are: a key, an index, a callable, or None to find out."""
+"""Which part of the network's output contains the class scores: a key, an index, a callable, or None to detect it."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network with all that is needed to explain what it says about a picture. Made by `load` or `wrap`.
+    """A network with everything needed to explain its predictions. Created by `load` or `wrap`.
 
-    network         never changed by anything in this package
-    preprocessing   from a picture to the network's input
-    labels          class names, in the order of the outputs; may be empty
-    layer           the default layer, None to choose it by looking at the network
-    output          which part of the network's output the class scores are
-    spec            what it was loaded as, for the records
+    Attributes:
+        network: The network, which is never modified by this package.
+        preprocessing: Converts an image to the network input.
+        labels: Class names in the order of the outputs; may be empty.
+        layer: The default layer (called `target_layer` in pytorch-grad-cam); None to choose it automatically.
+        output: Which part of the network's output contains the class scores.
+        spec: The specification that it was loaded from, for records.
     """
 
     network: nn.Module
@@ -42,10 +43,10 @@ class Model:
 
     @property
     def name(self) -> str:
-        """What to call it in a picture."""
+        """Return the name to display."""
         return self.spec or type(self.network).__name__
 
     @property
     def weights_hash(self) -> str:
-        """The first 16 hexadecimal digits of the SHA-256 of all parameters and buffers as they are now."""
+        """Return the first 16 hexadecimal digits of the SHA-256 of all current parameters and buffers."""
         return weights_digest(self.network)

@@ -1,4 +1,4 @@
-"""From a picture to the network's input, as a value: what is done is written down, so that maps find their way back."""
+"""Preprocessing from an image to the network input, as data, so that maps can be projected back onto the image."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from camlucida.types import Geometry
 
 Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest", "lanczos", "box"]
 Fit: TypeAlias = Literal["crop", "squash", "letterbox"]
+"""How an image is fitted to the input size: resize and centre crop, resize without keeping the aspect ratio, or pad."""
 
 MAX_PIXELS = 89_478_485
-"""The largest picture that resizing may make, as for reading one."""
+"""Largest number of pixels of the resized image, as for reading an image."""
 
 MAX_RECORDED_SIDE = 4096
-"""The largest side in pixels of a network input, or of the resized image, that a file may ask for."""
+"""Largest side in pixels of a network input or resized image that a file may request."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -30,15 +31,18 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Resize, crop or pad, scale to [0, 1], normalise.
+    """Preprocessing of an image: resize, crop or pad, scale to [0, 1], normalise.
 
-    size            (height, width) of the network's input
-    resize          with fit="crop": what the shorter side is resized to first; None for `size` itself
-    fit             crop: resize the shorter side, cut out the centre (torchvision, timm);
-                    squash: resize both sides, the picture's shape is lost; letterbox: resize the longer side, pad
-    mean, std       per channel, in [0, 1]; one channel makes the network's input grey
-    interpolation   of the resize, antialiased
-    fill            the letterbox's grey level, in [0, 1]
+    Attributes:
+        size: `(height, width)` of the network input.
+        resize: With fit="crop", the length in pixels that the shorter side is resized to first; None for that of
+            `size`.
+        fit: "crop" resizes the shorter side and crops the centre (torchvision, timm); "squash" resizes both sides
+            without keeping the aspect ratio; "letterbox" resizes the longer side and pads.
+        mean: Mean of each channel in [0, 1]; with one channel, the network input is grey.
+        std: Standard deviation of each channel in [0, 1].
+        interpolation: Interpolation of the resize, which is antialiased.
+        fill: Grey level of the letterbox padding in [0, 1].
     """
 
     size: tuple[int, int] = (224, 224)
@@ -50,7 +54,7 @@ class Preprocessing:
     fill: float = 0.5
 
     def __post_init__(self) -> None:
-        """Raise `ModelError` for values that no image could be prepared with."""
+        """Raise `ModelError` for invalid values."""
         sides: Any = self.size
         if not isinstance(sides, tuple) or len(sides) != 2 or not all(_is_count(side) for side in sides):
             raise ModelError(f"size is (height, width) in whole pixels, 1 or more each, not {sides!r}.")
@@ -70,7 +74,7 @@ class Preprocessing:
             raise ModelError(f"fill is between 0 and 1, not {self.fill!r}.")
 
     def __call__(self, image: Image.Image) -> tuple[Tensor, Geometry]:
-        """The input (c, height, width) of an RGB picture, and where it lies on the picture."""
+        """Return the network input `(c, height, width)` of an RGB image, and its geometry relative to the image."""
         resized, geometry = self.resize_and_place(image)
         array = np.array(resized.convert("L" if len(self.mean) == 1 else "RGB"), dtype=np.uint8)
         pixels = torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).float().div(255)
@@ -78,10 +82,10 @@ class Preprocessing:
         return ((pixels - mean) / std).contiguous(), geometry
 
     def resize_and_place(self, image: Image.Image) -> tuple[Image.Image, Geometry]:
-        """The picture as the network sees it, before normalising, and where that lies on the original."""
+        """Return the resized and cropped or padded image before normalisation, and its geometry on the original."""
         height, width = self.size
         new_width, new_height = self._resized_size(image.size)
-        if new_width * new_height > MAX_PIXELS:  # a thread of 2 × 40,000 pixels would become 256 × 5,120,000
+        if new_width * new_height > MAX_PIXELS:  # an image of 2 × 40,000 pixels would become 256 × 5,120,000
             raise ImageError(
                 f"a picture of {image.width} × {image.height} is too long: with its shorter side at "
                 f"{min(new_width, new_height)} pixels it has {new_width * new_height / 1e6:,.0f} megapixels. Cut it up."
@@ -97,7 +101,7 @@ class Preprocessing:
         return network_view, Geometry(image.size, (width, height), scale, (float(-left), float(-top)))
 
     def _resized_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(width, height) after resizing a picture of `size`."""
+        """Return (width, height) after resizing an image of `size`, which is also (width, height)."""
         (width, height), (h, w) = size, self.size
         if self.fit == "squash":
             return w, h
@@ -110,13 +114,13 @@ class Preprocessing:
         return max(int(short * width / height), 1), short
 
     def denormalise(self, inputs: Tensor) -> Tensor:
-        """The network's inputs (b, c, h, w) back in [0, 1], for showing tensors as pictures."""
+        """Return network inputs `(b, c, h, w)` scaled back to [0, 1], to display them as images."""
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)
         return (inputs.cpu().float() * std[:, None, None] + mean[:, None, None]).clamp(0, 1)
 
 
 def _crop_margin(size: int, target_size: int) -> int:
-    """What to cut off before the centre, negative to pad: rounded as torchvision does it, for the same pixels."""
+    """Return the margin cropped before the centre, negative for padding; rounded as in torchvision."""
     return round((size - target_size) / 2.0) if size >= target_size else -((target_size - size) // 2)
 
 
@@ -134,7 +138,7 @@ def _check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
 
 
 def check_recorded_size(preprocess: Preprocessing) -> Preprocessing:
-    """Return preprocessing that a file asks for, unless it asks for more memory than a file may."""
+    """Return preprocessing read from a file, after checking that it does not request more memory than a file may."""
     largest = max(*preprocess.size, preprocess.resize or 0)
     if largest > MAX_RECORDED_SIDE:
         raise ModelError(
@@ -152,11 +156,18 @@ def make_preprocessing(
     std: Sequence[float] | None = None,
     **rest: Any,
 ) -> Preprocessing:
-    """The value for what a user has: a `Preprocessing`, torchvision or timm transforms, or just numbers.
+    """Return the preprocessing for a `Preprocessing`, torchvision or timm transforms, or plain numbers.
 
-    preprocess   `weights.transforms()`, `Compose([Resize, CenterCrop, ToTensor, Normalize])`, or a `Preprocessing`
-    size         of the network's input, one number for a square; `mean` and `std` per channel in [0, 1]
-    rest         further fields of `Preprocessing`
+    Args:
+        preprocess: `weights.transforms()`, `Compose([Resize, CenterCrop, ToTensor, Normalize])`, a `Preprocessing`, or
+            None.
+        size: `(height, width)` of the network input, or one number for a square.
+        mean: Mean of each channel in [0, 1].
+        std: Standard deviation of each channel in [0, 1].
+        **rest: Further fields of `Preprocessing`.
+
+    Raises:
+        ModelError: If the transforms contain steps through which maps cannot be projected back.
     """
     base = _from_transforms(preprocess) if preprocess is not None else Preprocessing()
     changes: dict[str, Any] = dict(rest)
@@ -178,7 +189,7 @@ def make_preprocessing(
 
 
 def _from_transforms(transforms: Any) -> Preprocessing:
-    """Recognise torchvision's presets and `Compose`s of the usual steps by their attributes."""
+    """Convert torchvision's presets and a `Compose` of the usual steps, which are recognised by their attributes."""
     if isinstance(transforms, Preprocessing):
         return transforms
     if hasattr(transforms, "crop_size") and hasattr(transforms, "resize_size"):
@@ -201,11 +212,13 @@ def _from_transforms(transforms: Any) -> Preprocessing:
 
 
 SCALING_STEPS = ("ToTensor", "MaybeToTensor", "ConvertImageDtype")
+"""Steps that scale pixel values to [0, 1]."""
 IGNORED_STEPS = ("PILToTensor", "MaybePILToTensor", "ToImage", "ToPureTensor", "ToRGB", "RGB", "Identity")
+"""Steps that change neither the geometry nor the values."""
 
 
 def _make_explanations(steps: Any) -> Iterator[Any]:
-    """The steps, with those of a Compose within the Compose in its place."""
+    """Yield the steps, with nested `Compose` steps expanded."""
     for step in steps:
         if type(step).__name__ == "Compose":
             yield from _make_explanations(step.transforms)

@@ -1,4 +1,4 @@
-"""A user's own function that makes a network: python:package.module:factory, or python:path/to/file.py:factory."""
+"""Networks from a function of the user: python:package.module:factory, or python:path/to/file.py:factory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from camlucida.models.model import Model
 
 
 def load(spec: str, pretrained: bool = True) -> Model:
-    """Import the module and call the function. It returns an `nn.Module`, or a `Model` made by `wrap`."""
+    """Import the module and call the function, which returns an `nn.Module` or a `Model` made by `wrap`."""
     module_name, colon, name = spec.rpartition(":")
     if not colon or not module_name or not name:
         raise ModelError(f"python:{spec} needs a module and a function: python:package.module:factory.")
@@ -33,7 +33,7 @@ def load(spec: str, pretrained: bool = True) -> Model:
         except Exception as error:
             raise ModelError(f"{module_name}:{name}() raised {type(error).__name__}: {error}.") from error
     else:
-        result = copy.deepcopy(result)  # a network that stands in the module stays as it is when weights are loaded
+        result = copy.deepcopy(result)  # loading weights must not modify the network in the module
     if isinstance(result, Model):
         return result
     if isinstance(result, nn.Module):
@@ -72,7 +72,7 @@ def _from_file(path: Path) -> ModuleType:
 
 @contextmanager
 def _cwd_importable() -> Iterator[None]:
-    """With the working folder importable, as for `python -m`."""
+    """Make the working directory importable, as with `python -m`."""
     sys.path.insert(0, str(Path.cwd()))
     try:
         yield

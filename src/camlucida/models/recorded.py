@@ -1,8 +1,8 @@
-"""What a file may name. A weights file, a run or a report never chooses code to run or an address to ask.
+"""Restriction of the architectures that files may name, so that no file can execute code or cause network access.
 
-`registered` is the one function that decides which architectures a file may name. Every reader that turns a name found
-in a file into a network (the metadata of a checkpoint, the model.json of a run, the run.json of an evaluation) calls
-it, directly or through `camlucida.models.load`. What it refuses has to be typed by the user.
+`registered_spec` alone decides which architectures a file may name. Every reader that builds a network from a name
+found in a file (the metadata of a checkpoint, the model.json of a training run, the run.json of an evaluation) calls
+it, directly or through `camlucida.models.load`. Other architectures have to be given by the user.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _TOYBOX = re.compile(r"toybox(?::([a-z]{1,20}))?", re.ASCII)
 
 
 def registered_spec(name: Any) -> str | None:
-    """Return the spec of the architecture that a file names, or None if a file may not name it.
+    """Return the specification of the architecture that a file names, or None if a file may not name it.
 
     Args:
-        name: What stands in the file; of any type, since a file can hold anything.
+        name: The value in the file, of any type, since a file can contain anything.
 
     Returns:
-        A spec for `load` that stands for an entry of a closed registry: `resnet50`, `timm:convnext_tiny.fb_in22k`,
-        `toybox:vgg` or `small`. Never a function to call, a path, a nested spec or an address.
+        A specification for `load` of an entry in a closed registry: `resnet50`, `timm:convnext_tiny.fb_in22k`,
+        `toybox:vgg` or `small`. Never a function to call, a path, a nested specification or a URL.
 
     Raises:
-        MissingExtra: If the name is one of timm's and timm is not installed.
+        MissingExtra: If the name belongs to timm and timm is not installed.
     """
     if not isinstance(name, str):
         return None
@@ -53,18 +53,18 @@ def registered_spec(name: Any) -> str | None:
 
 
 def architecture_named(name: Any, *, by: str, instead: str) -> str:
-    """Return the spec of the architecture that a file names, or refuse it.
+    """Return the specification of the architecture that a file names, or raise.
 
     Args:
-        name: What stands in the file.
+        name: The value in the file.
         by: The name of the file, for the message.
-        instead: What the user can do, a sentence.
+        instead: A sentence that tells the user what to do instead.
 
     Returns:
-        A spec for `load`, as of `registered`.
+        A specification for `load`, as returned by `registered_spec`.
 
     Raises:
-        ModelError: If a file may not name it.
+        ModelError: If a file may not name the architecture.
     """
     spec = registered_spec(name)
     if spec is None:

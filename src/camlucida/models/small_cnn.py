@@ -1,7 +1,7 @@
-"""A small network to train from nothing: convolutions, a global average and one linear layer, so that CAM applies.
+"""A small network to train from scratch: convolutions, global average pooling, one linear layer (CAM applies).
 
-Strided convolutions have even kernels, so that cell (i, j) of the grid is centred on the square of the picture that it
-stands for.
+Strided convolutions have even kernels, so that cell (i, j) of the feature grid is centred on the square of the image
+that it corresponds to.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from camlucida.models.preprocessing import Preprocessing
 
 NAME = "small"
 INPUT_PX = 96
-"""Of the pictures it learns from, unless asked otherwise; any multiple of 8 will do."""
+"""Default side of the training images in pixels; any multiple of 8 is possible."""
 WIDTHS = (24, 48, 96, 128)
 
 
 class SmallCNN(nn.Module):
-    """0.3 million parameters; `features` gives (b, 128, h / 8, w / 8)."""
+    """Network of 0.3 million parameters; `features` returns `(b, 128, h / 8, w / 8)`."""
 
     def __init__(self, classes: int, widths: tuple[int, int, int, int] = WIDTHS) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class SmallCNN(nn.Module):
         self.classifier = nn.Linear(width4, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, 3, h, w) -> (b, k) logits."""
+        """Return the logits `(b, k)` of network inputs `(b, 3, h, w)`."""
         out: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
         return out
 
@@ -49,7 +49,7 @@ def _convolution(in_channels: int, out_channels: int, kernel: int = 3, stride: i
 
 
 def load(pretrained: bool, classes: int = 10) -> Model:
-    """With random weights: there are no others."""
+    """Return the network with random weights. Raises `ModelError` for `pretrained`: there are no trained weights."""
     if pretrained:
         raise ModelError(
             f"{NAME!r} is an architecture to train, without weights of its own: camlucida train DATA --arch {NAME}."

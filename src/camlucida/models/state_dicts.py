@@ -1,8 +1,8 @@
-"""Which of the tensors in a checkpoint are the weights of a network, whatever a training script wrapped them in.
+"""Selection of a network's weights among the tensors of a checkpoint, however a training script wrapped them.
 
-A checkpoint nests dictionaries (`state_dict`, `model_ema`, `teacher`), and wrappers put names in front of the
-network's own (`module.`, `_orig_mod.`, Lightning's `model.`). Prefixes are not guessed from a list alone: a prefix is
-removed where what is left is exactly what the network needs.
+Checkpoints nest dictionaries (`state_dict`, `model_ema`, `teacher`), and wrappers prefix the names of the network
+(`module.`, `_orig_mod.`, Lightning's `model.`). Prefixes are not taken from a fixed list only: a prefix is removed if
+the remaining names are exactly those that the network needs.
 """
 
 from __future__ import annotations
@@ -20,23 +20,25 @@ from camlucida.errors import ModelError
 from camlucida.models.quoting import printable
 
 WRAPPER_SEGMENTS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
-"""Parts of a name that DataParallel, torch.compile, FSDP and checkpoint wrappers add, anywhere in it."""
+"""Name segments that DataParallel, torch.compile, FSDP and checkpoint wrappers add at any position."""
 PREFIXES = ("model.", "net.", "network.", "backbone.", "encoder.")
-"""What is removed from every name where no prefix leaves an exact fit, so that the error speaks of the rest."""
+"""Prefixes that are removed if they are common to all names and no prefix gives an exact match, for a concise error."""
 EMA_NAMES = frozenset(
     {"state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema", "params_ema", "net_ema", "averaged_model",
      "swa_model", "model_swa", "teacher", "teacher_model"}
 )  # fmt: skip
-"""Averaged weights, which a training script evaluates with: taken where the plain ones are there, too."""
+"""Names of averaged weights, which training scripts evaluate with; they are preferred to the plain weights."""
 AUXILIARY_NAMES = frozenset({"student", "student_model", "online", "online_model"})
+"""Names of weights that only serve to train other weights."""
 LOSS_NAMES = frozenset(
     {"criterion", "criteria", "loss", "losses", "loss_fn", "loss_func", "loss_function", "loss_weight", "class_weights",
      "class_weight", "pos_weight", "train_loss", "val_loss"}
 )  # fmt: skip
-"""First parts of names that belong to a loss, not to the network."""
+"""First name segments that belong to a loss, not to the network."""
 COUNTER_NAMES = frozenset({"n_averaged", "initted", "step", "global_step", "num_updates"})
-"""Counters of averaging wrappers: nothing is lost without them."""
+"""Counters of averaging wrappers, which can be discarded."""
 MAX_DEPTH = 6
+"""Largest nesting depth that is searched."""
 OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
 
 
@@ -46,8 +48,8 @@ class Candidate:
 
     Attributes:
         path: The keys that lead to it; empty for the checkpoint itself.
-        state: The tensors by name. The dictionary of the file itself where it holds nothing else, since torch hangs
-            the version of each module on it.
+        state: The tensors by name. It is the dictionary of the file itself if that contains nothing else, since torch
+            stores the version of each module as an attribute of it.
     """
 
     path: tuple[str, ...]
@@ -56,6 +58,8 @@ class Candidate:
 
 @dataclass(frozen=True)
 class _Match:
+    """A prefix in a candidate with exactly the weights that a network needs."""
+
     candidate: Candidate
     prefix: str
     weights: dict[str, Tensor]
@@ -63,24 +67,24 @@ class _Match:
 
     @property
     def label(self) -> str:
-        """Return where the weights lie, as a reader of the file would say it."""
+        """Return the position of the weights in the file, for messages."""
         return ".".join(filter(None, (*self.candidate.path, self.prefix.rstrip(".")))) or "the top level"
 
     @property
     def rank(self) -> int:
-        """Return 0 for averaged weights, 1 for plain ones, 2 for those that only serve to train the others."""
+        """Return the priority: 0 for averaged weights, 1 for plain ones, 2 for those only used in training."""
         parts = {*self.candidate.path, *self.prefix.split(".")}
         return 0 if parts & EMA_NAMES else 2 if parts & AUXILIARY_NAMES else 1
 
 
 def candidates(content: Any) -> list[Candidate]:
-    """Return every dictionary in a checkpoint that holds tensors by name, outer ones first."""
+    """Return every dictionary of tensors in a checkpoint, outermost first."""
     return list(_find_candidates(content, (), set()))
 
 
 def _find_candidates(content: Any, path: tuple[str, ...], seen: set[int]) -> Iterator[Candidate]:
     if not isinstance(content, Mapping) or id(content) in seen or len(path) > MAX_DEPTH:
-        return  # a pickle can hold itself
+        return  # a pickle can contain itself
     seen.add(id(content))
     arrays = {key: _to_tensor(value) for key, value in content.items() if isinstance(key, str)}
     tensors = {key: value for key, value in arrays.items() if value is not None}
@@ -101,19 +105,19 @@ def _to_tensor(value: Any) -> Tensor | None:
 
 
 def select_weights(content: Any, own_state: Mapping[str, Tensor], file_name: str) -> tuple[dict[str, Tensor], str]:
-    """Return the weights of a network out of a checkpoint, under the network's own names.
+    """Return the weights of a network from a checkpoint, under the names that the network uses.
 
     Args:
-        content: What the file holds.
-        own: The state dict of the network.
-        what: The name of the file, for messages.
+        content: The content of the file.
+        own_state: The state dict of the network.
+        file_name: The name of the file, for messages.
 
     Returns:
-        The weights, and a sentence about what else the file holds, empty if that is nothing a user must know. The
-        number of classes may still differ, and where nothing fits the weights are those that come closest.
+        The weights, and a sentence about other content of the file, empty if there is nothing that a user must know.
+        The number of classes may differ. If nothing matches, the weights are the most similar ones.
 
     Raises:
-        ModelError: If the file holds no tensors by name, or several networks that fit equally well.
+        ModelError: If the file contains several networks that match equally well.
     """
     unwrapped = [_strip_wrappers(candidate, own_state) for candidate in candidates(content)]
     matches = _distinct([fit for candidate in unwrapped for fit in _matches(candidate, own_state)])
@@ -137,7 +141,7 @@ def select_weights(content: Any, own_state: Mapping[str, Tensor], file_name: str
 
 
 def _belongs_to_other_match(name: str, chosen: _Match, matches: list[_Match]) -> bool:
-    """Return whether a tensor beside the chosen network belongs to another one that fits, which is told as a whole."""
+    """Return whether a tensor outside the chosen network belongs to another match, which is reported as a whole."""
     return any(
         match_ is not chosen
         and match_.candidate is chosen.candidate
@@ -148,7 +152,7 @@ def _belongs_to_other_match(name: str, chosen: _Match, matches: list[_Match]) ->
 
 
 def _strip_wrappers(candidate: Candidate, own_state: Mapping[str, Tensor]) -> Candidate:
-    """Return the candidate without the parts of names that wrappers add, where the network has no such parts itself."""
+    """Return the candidate without name segments added by wrappers, unless the network has such segments itself."""
     state = (
         rename_old_densenet(candidate.state)
         if not any(OLD_DENSENET.match(key) for key in own_state)
@@ -162,7 +166,7 @@ def _strip_wrappers(candidate: Candidate, own_state: Mapping[str, Tensor]) -> Ca
 
 
 def _matches(candidate: Candidate, own_state: Mapping[str, Tensor]) -> Iterator[_Match]:
-    """Yield each prefix behind which there is all that the network needs and nothing else."""
+    """Yield each prefix whose names are exactly those that the network needs."""
     needed = [key for key in own_state if not key.endswith("num_batches_tracked")]
     if not needed:
         return
@@ -187,7 +191,7 @@ def _matches(candidate: Candidate, own_state: Mapping[str, Tensor]) -> Iterator[
 
 
 def _same_but_classes(tensor: Tensor, own: Tensor) -> bool:
-    """Return whether two tensors have one shape, except perhaps for the number of classes."""
+    """Return whether two tensors have the same shape, except for the number of classes."""
     return tensor.dim() == own.dim() and tensor.shape[1:] == own.shape[1:]
 
 
@@ -196,7 +200,7 @@ def _first_segment(key: str) -> str:
 
 
 def _distinct(matches: list[_Match]) -> list[_Match]:
-    """Return the fits without those that hold the same numbers as an earlier one."""
+    """Return the matches without those whose values equal those of an earlier one."""
     distinct: list[_Match] = []
     for match_ in matches:
         if not any(_same_weights(match_.weights, other.weights) for other in distinct):
@@ -209,7 +213,7 @@ def _same_weights(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> 
 
 
 def _closest(unwrapped: list[Candidate], own_state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the candidate that shares most names with the network, once prefixes that all names share are gone."""
+    """Return the candidate that shares the most names with the network, after removing prefixes common to all names."""
     states = [_strip_shared_prefixes(candidate.state, own_state) for candidate in unwrapped]
     return max(states, key=lambda state: len(state.keys() & own_state.keys()), default={})
 
@@ -222,7 +226,7 @@ def _strip_shared_prefixes(state: dict[str, Tensor], own_state: Mapping[str, Ten
 
 
 def rename_old_densenet(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights with DenseNet's older names (norm.1 for norm1, as in torchvision's own files) made new."""
+    """Return the weights with DenseNet's older names (norm.1 for norm1, as in torchvision's own files) updated."""
     if not any(OLD_DENSENET.match(key) for key in state):
         return state
     return {OLD_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}

@@ -1,4 +1,4 @@
-"""timm's models by name or from a folder; needs the extra `timm`."""
+"""Models of timm by name or from a folder; needs the extra `timm`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HUB = "huggingface.co"
 
 
 def is_known(name: str) -> bool:
-    """Whether timm is installed and has an architecture of that name."""
+    """Return whether timm is installed and has an architecture of that name."""
     if importlib.util.find_spec("timm") is None:
         return False
     import timm
@@ -26,13 +26,13 @@ def is_known(name: str) -> bool:
 
 
 def is_registered(name: str) -> bool:
-    """Return whether timm's registry has an architecture of exactly that name. Raises `MissingExtra` without timm."""
+    """Return whether timm has an architecture of exactly that name. Raises `MissingExtra` without timm."""
     timm = need("timm", extra="timm", what=f"timm:{name}")
     return bool(timm.is_model(name))
 
 
 def load(spec: str, pretrained: bool = True) -> Model:
-    """`convnext_tiny.fb_in22k_ft_in1k`, `local-dir:/path` (as saved by timm), or `hf-hub:owner/name`."""
+    """Load `convnext_tiny.fb_in22k_ft_in1k`, `local-dir:/path` (as saved by timm), or `hf-hub:owner/name`."""
     timm = need("timm", extra="timm", what=f"timm:{spec}")
     local = spec.startswith(("local-dir:", "hf-hub:", "hf_hub:"))
     if not local and spec.partition(".")[0] not in timm.list_models():
@@ -41,7 +41,7 @@ def load(spec: str, pretrained: bool = True) -> Model:
         _check_weights(timm, spec)
     try:
         network = timm.create_model(spec, pretrained=pretrained)
-    except Exception as error:  # a config.json can hold anything, and timm checks little of it
+    except Exception as error:  # timm hardly validates config.json
         raise ModelError(f"timm:{spec} cannot be loaded: {' '.join(printable(error, 400).split())[:300]}") from None
     config = timm.data.resolve_model_data_config(network)
     preprocess = make_preprocessing(timm.data.create_transform(**config, is_training=False))
@@ -49,7 +49,7 @@ def load(spec: str, pretrained: bool = True) -> Model:
 
 
 def _check_weights(timm: Any, spec: str) -> None:
-    """Say at once what timm would only say after 25 seconds of retries."""
+    """Raise at once for weights that are unavailable, which timm reports only after 25 seconds of retries."""
     hub = spec.partition(":")[2].partition("@")[0] if spec.startswith("hf") else None
     if hub is None:
         try:

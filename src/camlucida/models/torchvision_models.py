@@ -1,4 +1,4 @@
-"""torchvision's classifiers by name, with their weights' own preprocessing and class names."""
+"""Classifiers of torchvision by name, with the preprocessing and class names of their weights."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ BUILDING: dict[str, dict[str, Any]] = {
     "googlenet": {"transform_input": True, "init_weights": False},
     "inception_v3": {"transform_input": True, "init_weights": False},
 }
-"""What a network must be built with for its weights to fit (torchvision does so when it loads them itself)."""
+"""Arguments that an architecture needs for its weights to fit, as torchvision passes them when it loads the weights."""
 
 
 @cache
 def classifier_names() -> tuple[str, ...]:
-    """All classifiers of torchvision."""
+    """Return the names of all classifiers of torchvision."""
     import torchvision.models as zoo
 
     return tuple(zoo.list_models(module=zoo))
 
 
 def is_known(spec: str) -> bool:
-    """Whether `spec` (a name, maybe with @WEIGHTS) is one of them."""
+    """Return whether `spec` (a name, optionally with @WEIGHTS) is a classifier of torchvision."""
     return spec.partition("@")[0].lower() in classifier_names()
 
 
 def has_weights(name: str, weights_name: str) -> bool:
-    """Return whether a classifier has weights of that name; it always has those of the empty name, its default ones."""
+    """Return whether a classifier has weights of that name; the empty name stands for its default weights."""
     try:
         get_weights(name, weights_name)
     except ModelError:
@@ -45,7 +45,7 @@ def has_weights(name: str, weights_name: str) -> bool:
 
 
 def load(spec: str, pretrained: bool = True) -> Model:
-    """`resnet50` or `resnet50@IMAGENET1K_V2`."""
+    """Load a classifier such as `resnet50` or `resnet50@IMAGENET1K_V2`."""
     name, _, weights_name = spec.partition("@")
     weights = get_weights(name, weights_name)
     network = build(name)
@@ -56,7 +56,7 @@ def load(spec: str, pretrained: bool = True) -> Model:
 
 
 def build(name: str, **options: Any) -> nn.Module:
-    """The architecture with random weights."""
+    """Return the architecture with random weights."""
     import torchvision.models as zoo
 
     if name.lower() not in classifier_names():
@@ -66,7 +66,7 @@ def build(name: str, **options: Any) -> nn.Module:
 
 
 def get_weights(name: str, weights_name: str = "") -> Any:
-    """The named weights of a classifier, its default ones without a name."""
+    """Return the named weights of a classifier, by default its default weights."""
     import torchvision.models as zoo
 
     if name.lower() not in classifier_names():
@@ -82,5 +82,5 @@ def get_weights(name: str, weights_name: str = "") -> Any:
 
 
 def default_preprocessing(name: str) -> tuple[Preprocessing, tuple[str, ...]]:
-    """What the default weights of an architecture want, for a checkpoint that does not say."""
+    """Return the preprocessing and class names of an architecture's default weights, for a checkpoint without any."""
     return make_preprocessing(get_weights(name).transforms()), imagenet_names()

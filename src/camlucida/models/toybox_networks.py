@@ -1,8 +1,8 @@
-"""The architectures of the built-in networks: small, plain, and each of a family that people explain.
+"""Architectures of the built-in networks: small examples of commonly explained families.
 
-Input everywhere: (b, 3, 96, 96), normalised; output (b, k) logits. Layer names follow torchvision and timm.
-Strided convolutions have even kernels, so that cell (i, j) of a grid is centred on the square of the picture
-that it stands for.
+Network inputs are `(b, 3, 96, 96)`, normalised; outputs are logits `(b, k)`. Layer names follow torchvision and timm.
+Strided convolutions have even kernels, so that cell (i, j) of a feature grid is centred on the square of the image that
+it corresponds to.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ N_CLASSES = 10
 
 
 class BasicBlock(nn.Module):
-    """Two convolutions and a shortcut; `stride` 2 halves the grid."""
+    """Residual block of two convolutions and a shortcut; `stride` 2 halves the grid."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -35,17 +35,17 @@ class BasicBlock(nn.Module):
             self.downsample = nn.Sequential(smaller, project, nn.BatchNorm2d(out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, inside, h, w) -> (b, outside, h / stride, w / stride)."""
+        """Return `(b, out_channels, h / stride, w / stride)` for `(b, in_channels, h, w)`."""
         shortcut = x if self.downsample is None else self.downsample(x)
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
-        y += shortcut  # in place, as in torchvision: what explains it must cope
+        y += shortcut  # in place, as in torchvision, so that explanations are tested with it
         out: Tensor = self.relu(y)
         return out
 
 
 class ToyResNet(nn.Module):
-    """A residual net that ends in a global average and one linear layer; layer4 gives (b, 128, 12, 12)."""
+    """A residual network that ends in global average pooling and a linear layer; layer4 returns `(b, 128, 12, 12)`."""
 
     def __init__(self, classes: int = N_CLASSES, widths: tuple[int, int, int, int] = (24, 48, 72, 128)) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class ToyResNet(nn.Module):
         self.fc = nn.Linear(width4, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, 3, h, w) -> (b, k) logits."""
+        """Return the logits `(b, k)` of network inputs `(b, 3, h, w)`."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         out: Tensor = self.fc(torch.flatten(self.avgpool(x), 1))
@@ -70,7 +70,7 @@ class ToyResNet(nn.Module):
 
 
 class ToyVGG(nn.Module):
-    """Convolutions, then linear layers on the flattened grid: no global average, so plain CAM cannot be."""
+    """Convolutions followed by linear layers on the flattened grid; without a global average, CAM is not applicable."""
 
     def __init__(self, classes: int = N_CLASSES, hidden: int = 96) -> None:
         super().__init__()
@@ -92,26 +92,26 @@ class ToyVGG(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, 3, 96, 96) -> (b, k) logits."""
+        """Return the logits `(b, k)` of network inputs `(b, 3, 96, 96)`."""
         out: Tensor = self.classifier(torch.flatten(self.features(x), 1))
         return out
 
 
 class PatchEmbed(nn.Module):
-    """The picture cut into patches, one token each."""
+    """Embedding of the patches of an image, one token per patch."""
 
     def __init__(self, patch: int, dim: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(3, dim, patch, stride=patch)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, 3, h, w) -> (b, t, dim), row by row."""
+        """Return the tokens `(b, t, dim)` of `(b, 3, h, w)`, in row-major order."""
         out: Tensor = self.proj(x).flatten(2).transpose(1, 2)
         return out
 
 
 class Attention(nn.Module):
-    """Self-attention, written out so that its weights can be looked at."""
+    """Multi-head self-attention with an explicit softmax module, so that hooks can read its weights."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, t, dim) -> (b, t, dim). The module `softmax` gives out the weights: (b, heads, t, t)."""
+        """Return `(b, t, dim)` for `(b, t, dim)`. The module `softmax` outputs the weights `(b, heads, t, t)`."""
         b, t, dim = x.shape
         q, k, v = self.qkv(x).reshape(b, t, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
         weights = self.softmax(q @ k.transpose(-2, -1) * self.scale)
@@ -131,7 +131,7 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers on each token."""
+    """Two linear layers applied to each token."""
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
@@ -140,13 +140,13 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, t, dim) -> (b, t, dim)."""
+        """Return `(b, t, dim)` for `(b, t, dim)`."""
         out: Tensor = self.fc2(self.act(self.fc1(x)))
         return out
 
 
 class Block(nn.Module):
-    """Attention and MLP, each with its norm before and a shortcut around."""
+    """Pre-norm transformer block: attention and MLP, each with a residual connection."""
 
     def __init__(self, dim: int, heads: int, ratio: int) -> None:
         super().__init__()
@@ -156,14 +156,14 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, ratio * dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, t, dim) -> (b, t, dim)."""
+        """Return `(b, t, dim)` for `(b, t, dim)`."""
         x = x + self.attn(self.norm1(x))
         out: Tensor = x + self.mlp(self.norm2(x))
         return out
 
 
 class ToyViT(nn.Module):
-    """A vision transformer: 12 x 12 patches of 8 pixels and a class token, names as in timm."""
+    """A vision transformer with 12 x 12 patches of 8 pixels and a class token; names follow timm."""
 
     def __init__(self, classes: int = N_CLASSES, dim: int = 96, depth: int = 6, heads: int = 3, ratio: int = 3) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class ToyViT(nn.Module):
         self.head = nn.Linear(dim, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, 3, 96, 96) -> (b, k) logits, read from the class token."""
+        """Return the logits `(b, k)` of network inputs `(b, 3, 96, 96)`, computed from the class token."""
         x = self.patch_embed(x)
         x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1) + self.pos_embed
         out: Tensor = self.head(self.norm(self.blocks(x))[:, 0])
@@ -189,11 +189,11 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "cleverhans": ToyResNet,
     "permuted": ToyResNet,
 }
-"""Network name -> its architecture. The last two differ in what they learnt, not in how they are built."""
+"""Architecture of each network by name. The last two differ in their training data, not in their architecture."""
 
 
 def build(name: str) -> nn.Module:
-    """The untrained network of that name."""
+    """Return the untrained network of that name."""
     if name not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise ModelError(f"No built-in network {name!r}.{nearest(name, ARCHITECTURES)} Known: {known}.")

@@ -1,4 +1,4 @@
-"""The trained networks inside the package. scripts/train_toybox.py made them; its log has their numbers."""
+"""The trained networks included in the package, made by scripts/train_toybox.py (metrics are in its log)."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from camlucida.models.preprocessing import Preprocessing
 from camlucida.models.toybox_networks import ARCHITECTURES, build
 
 NETWORKS: tuple[str, ...] = tuple(ARCHITECTURES)
-"""The names that `load_network` knows."""
+"""The names that `load_network` accepts."""
 DEFAULT = "resnet"
 
 
 def load_network(name: str) -> tuple[nn.Module, dict[str, str]]:
-    """A trained network in eval mode (float32, on the CPU), and what its file says about it.
+    """Return a trained network in eval mode (float32, on the CPU), and the metadata of its file.
 
-    The second value holds, all as text: architecture, classes (JSON list), input_size (pixels), mean and std
-    (JSON lists, RGB in 0..1), test_accuracy, seed, script, commit and trained_on.
+    The metadata contain, all as text: architecture, classes (JSON list), input_size (pixels), mean and std (JSON lists,
+    RGB in 0..1), test_accuracy, seed, script, commit and trained_on.
     """
-    with torch.device("meta"):  # no numbers yet: starting values would be thrown away, and move torch's generator
+    with torch.device("meta"):  # initial values would be discarded and would advance torch's random generator
         network = build(name)
     with as_file(files("camlucida.models") / "weights" / f"toybox_{name}.safetensors") as path:
         try:
@@ -42,12 +42,12 @@ def load_network(name: str) -> tuple[nn.Module, dict[str, str]]:
 
 
 def _to_float32(tensor: Tensor) -> Tensor:
-    """float32 for floats (the file holds half floats to stay small); counters as they are."""
+    """Return floats as float32 (the file stores half precision to be small) and counters unmodified."""
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def load(spec: str, pretrained: bool = True) -> Model:
-    """`toybox` (the residual network), `toybox:vgg`, `toybox:vit`, `toybox:cleverhans`."""
+    """Load `toybox` (the residual network), `toybox:vgg`, `toybox:vit`, `toybox:cleverhans` or `toybox:permuted`."""
     network, metadata = load_network(spec or DEFAULT)
     if not pretrained:
         network = build(spec or DEFAULT).eval()

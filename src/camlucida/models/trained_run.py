@@ -1,4 +1,4 @@
-"""What `camlucida train` leaves behind: a folder whose model.json says what model.safetensors holds the weights of."""
+"""Folder written by `camlucida train`: model.json describes the model whose weights are in model.safetensors."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ from camlucida.models.quoting import printable
 MODEL_CARD_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
 FORMAT_VERSION = 1
 TRUST_HINT = "If you trained it yourself, or trust whoever did: --trust-code, or trust_code=True in Python."
-"""What a user can do about an architecture that a run may not name on its own."""
+"""What a user can do about an architecture that a run may not name by default."""
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """model.json: all that is needed to build the network again, and how it came about.
+    """Content of model.json: everything needed to rebuild the network, and how it was trained.
 
-    arch            a spec of the architecture that it was made of
-    head            how its last layers were replaced: see `with_classes`
-    classes         in the order of the outputs
-    preprocessing   from a picture to its input
-    data            what it learned from: name, hash, how many pictures
-    training        how: every setting
-    results         what came of it
-    versions        of what took part
+    Attributes:
+        arch: The specification of the architecture.
+        head: How the last layers were replaced; see `camlucida.models.heads.replace_head`.
+        classes: Class names in the order of the outputs.
+        preprocessing: Converts an image to the network input.
+        data: The training data: name, hash and number of images.
+        training: All settings of the training.
+        results: The results of the training.
+        versions: Versions of the packages used.
     """
 
     arch: str
@@ -50,15 +51,16 @@ class ModelCard:
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Whole or not at all."""
+        """Write model.json to a folder, atomically."""
         content = {"format": FORMAT_VERSION, **asdict(self)}
         atomic_write(folder / MODEL_CARD_FILE, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def read_model_card(folder: Path) -> ModelCard:
-    """Return what model.json in a folder says, every field checked; `ModelError` where it does not say it.
+    """Return the content of the model.json in a folder, with every field validated.
 
-    The architecture is not: see `load`, and `camlucida.models.recorded`.
+    The architecture is not validated here; see `load` and `camlucida.models.recorded`. Raises `ModelError` if the file
+    is missing or invalid.
     """
     file = folder / MODEL_CARD_FILE
     try:
@@ -93,7 +95,7 @@ def _parse_preprocessing(record: Any) -> Preprocessing:
 
 
 def run_folder(spec: str) -> Path | None:
-    """The folder of the run that a spec means: itself, or one of its weights files; None if it means none."""
+    """Return the folder of the run for its path or that of one of its weights files; None if it is neither."""
     try:
         path = Path(spec).expanduser()
         if path.is_dir():
@@ -101,21 +103,22 @@ def run_folder(spec: str) -> Path | None:
         parents = (path.parent, path.parent.parent)
         if path.suffix == ".safetensors" and path.is_file():
             return next((folder for folder in parents if (folder / MODEL_CARD_FILE).is_file()), None)
-    except (OSError, RuntimeError, ValueError):  # too long for a name, "~nobody", a zero byte
+    except (OSError, RuntimeError, ValueError):  # name too long, unknown user after "~", null byte
         pass
     return None
 
 
 def load(spec: str, architecture: Callable[[Any, str, str], Model]) -> Model:
-    """Return the best weights of a run, or those in one of its files. Nothing is unpickled.
+    """Return the model of a run with its best weights, or with those in one of its files. Nothing is unpickled.
 
     Args:
         spec: The folder, or a weights file in it.
-        architecture: Makes the network of a name in the file, the file's name and what to do otherwise; refuses
-            what a file may not name, unless the user trusts it. See `camlucida.models.recorded`.
+        architecture: Builds the architecture of a name found in model.json, given that name, the name of the file and a
+            hint for the user; raises for names that a file may not use, unless the user trusts it. See
+            `camlucida.models.recorded`.
 
     Raises:
-        ModelError: If it is no run, is damaged, or names an architecture that a file may not name.
+        ModelError: If it is not a run, is damaged, or names an architecture that a file may not name.
     """
     path = Path(spec).expanduser()
     folder = run_folder(spec)
@@ -132,11 +135,11 @@ def load(spec: str, architecture: Callable[[Any, str, str], Model]) -> Model:
 
 
 def build_network(card: ModelCard, network: nn.Module) -> nn.Module:
-    """The architecture with the head of the run."""
+    """Return the architecture with the head of the run."""
     return replace_head(network, len(card.classes), card.head, card.preprocessing.size)
 
 
 def write_weights(network: nn.Module, file: Path) -> None:
-    """As safetensors, whole or not at all."""
+    """Write the weights of a network as safetensors, atomically."""
     state = {key: value.detach().cpu().contiguous().clone() for key, value in network.state_dict().items()}
     atomic_write(file, save(state, {"format": "pt"}))

@@ -1,4 +1,4 @@
-"""`torch.load` with `weights_only`, and with the few harmless types beside weights that training scripts write."""
+"""`torch.load` with `weights_only`, extended by harmless types that training scripts store beside the weights."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ import numpy as np
 import torch
 
 _LOCK = threading.Lock()
-"""torch keeps the allowed types of `safe_globals` for the whole process."""
+"""Protects the list of allowed types of `safe_globals`, which torch keeps per process."""
 
 
 def load_weights_only(path: Path) -> Any:
-    """Return what a file of `torch.save` holds: tensors, plain containers and the types of `harmless`.
+    """Return the content of a file written by `torch.save`: tensors, plain containers and `harmless_types`.
 
     Args:
-        path: The file. What it asks for beyond that is not run: torch raises `pickle.UnpicklingError`.
+        path: The file. If it requires other types, torch raises `pickle.UnpicklingError` without executing anything.
 
     Returns:
         The content, on the CPU.
@@ -34,8 +34,8 @@ def load_weights_only(path: Path) -> Any:
     with (
         _LOCK,
         _allow_harmless(),
-        warnings.catch_warnings(action="ignore"),  # torch's, about old pickle protocols
-        path.open("rb") as stream,  # not the path: torch judges a file by its suffix
+        warnings.catch_warnings(action="ignore"),  # torch warns about old pickle protocols
+        path.open("rb") as stream,  # a stream, because torch interprets the suffix of a path
     ):
         return torch.load(stream, map_location="cpu", weights_only=True)
 
@@ -47,9 +47,9 @@ def _allow_harmless() -> AbstractContextManager[Any]:
 
 @cache
 def harmless_types() -> list[Any]:
-    """Return the types that hold values and do nothing when they are made: arguments, paths, dates, NumPy's numbers.
+    """Return the types that only store values when constructed: argparse namespaces, paths, dates, NumPy scalars.
 
-    A pair is a type and the name that it has in the file, where that differs between versions of Python or NumPy.
+    A pair consists of a type and its name in the file, if that differs between versions of Python or NumPy.
     """
     plain: list[Any] = [
         argparse.Namespace,
@@ -63,7 +63,7 @@ def harmless_types() -> list[Any]:
         pathlib.PurePosixPath,
         pathlib.PureWindowsPath,
         frozenset,
-        *(dict, list, int, float),  # what a defaultdict makes
+        *(dict, list, int, float),  # factories of a defaultdict
         np.dtype,
         np.ndarray,
         *{type(np.dtype(code)) for code in "?bhilqBHILQefdgSUV"},
@@ -89,16 +89,16 @@ def harmless_types() -> list[Any]:
 
 
 def _plain_dict(*_: Any) -> dict[Any, Any]:
-    """Stand in for `defaultdict`, which torch can make but not fill."""
+    """Replace `defaultdict`, which torch can construct but not fill."""
     return {}
 
 
 def _plain_list(items: Iterable[Any] = (), *_: Any) -> list[Any]:
-    """Stand in for `deque`, which torch can make but not fill."""
+    """Replace `deque`, which torch can construct but not fill."""
     return list(items)
 
 
 def _supports_named_globals() -> bool:
-    """Return whether this torch takes pairs of a type and its name in the file (since 2.7)."""
+    """Return whether this version of torch accepts pairs of a type and its name in the file (since 2.7)."""
     major, minor = (int(part) for part in torch.__version__.split(".")[:2])
     return (major, minor) >= (2, 7)

@@ -1,9 +1,9 @@
-"""Which weights a network has at this moment: a SHA-256 that is computed again only where the content changed.
+"""Digest of a network's current weights: a SHA-256 that is recomputed only if the content has changed.
 
-A network is mutable, so a digest that was computed once says nothing about the weights of now. Version counters do not
-tell either: writing through `.data` or `.numpy()` leaves them as they are. So each call reads all bytes, but as words
-of 8 bytes in weighted sums instead of in a SHA-256, which takes a seventh of the time (ResNet-50 on one core: 11 ms
-instead of 75 ms), and the SHA-256 is kept for as long as those sums and the version counters stay the same.
+A network is mutable, so a cached digest may be outdated. Version counters do not suffice to detect this: writing
+through `.data` or `.numpy()` does not change them. Each call therefore reads all bytes, but in weighted sums of 8-byte
+words instead of in a SHA-256, which takes a seventh of the time (ResNet-50 on one core: 11 ms instead of 75 ms). The
+SHA-256 is cached for as long as those sums and the version counters are unchanged.
 """
 
 from __future__ import annotations
@@ -19,26 +19,28 @@ import torch
 from torch import Tensor, nn
 
 DIGEST_LETTERS = 16
-"""How many hexadecimal digits of the SHA-256 name the weights."""
+"""Number of hexadecimal digits of the SHA-256 in a digest."""
 WORDS_PER_SUM = 251
-"""How many words of 8 bytes are added up into one: a prime, so that no axis of a tensor repeats at this distance."""
+"""Number of 8-byte words per sum: a prime, so that no axis of a tensor has this period."""
 MIN_SUMMED_BYTES = 16 * 1024
-"""Smaller tensors are hashed as they are."""
+"""Smallest size of a tensor that is summed; smaller tensors are hashed directly."""
 MAX_SUMMED_ITEMSIZE = 4
-"""Larger numbers are hashed as they are: changes of sign in two of them would cancel in a sum modulo 2**64."""
+"""Largest element size of a tensor that is summed. Sign changes of two larger elements would cancel modulo 2**64, so
+such tensors are hashed directly.
+"""
 
 Reader: TypeAlias = Callable[[Tensor], Iterator[Tensor]]
-"""A tensor in, what stands for its content out: tensors of one dimension."""
+"""Function from a tensor to one-dimensional tensors that represent its content."""
 
 _known: WeakKeyDictionary[nn.Module, tuple[Any, str]] = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
 def weights_digest(network: nn.Module) -> str:
-    """Return the first 16 hexadecimal digits of the SHA-256 of all parameters and buffers as they are now.
+    """Return the first 16 hexadecimal digits of the SHA-256 of all current parameters and buffers.
 
-    Names, types, shapes and bytes count; buffers that a state dict leaves out count too, since outputs depend on them.
-    The same weights give the same digest on every device and in every process.
+    The digest covers names, types, shapes and bytes, including buffers that are not in the state dict, since outputs
+    depend on them. The same weights have the same digest on every device and in every process.
     """
     with torch.inference_mode(False), torch.no_grad():
         tensors = list(_tensors(network))
@@ -54,17 +56,17 @@ def weights_digest(network: nn.Module) -> str:
 
 
 def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor by name, sorted."""
+    """Yield every tensor with its name, sorted by name."""
     named = {key: value for key, value in network.state_dict().items() if isinstance(value, Tensor)}
     for key, value in (*network.named_parameters(), *network.named_buffers()):
         named.setdefault(key, value)
     for key in sorted(named):
-        if not nn.parameter.is_lazy(named[key]):  # nothing is in it yet, not even a shape
+        if not nn.parameter.is_lazy(named[key]):  # uninitialised, without a shape
             yield key, named[key].detach()
 
 
 def _versions(tensors: list[tuple[str, Tensor]]) -> list[int]:
-    """How often PyTorch has seen each tensor written to; it does not count those made in inference mode."""
+    """Return PyTorch's version counter of each tensor; -1 for tensors made in inference mode, which have none."""
     return [-1 if tensor.is_inference() else tensor._version for _, tensor in tensors]
 
 
@@ -78,9 +80,9 @@ def _digest(tensors: list[tuple[str, Tensor]], read: Reader) -> bytes:
 
 
 def _content(tensor: Tensor) -> Iterator[Tensor]:
-    """All bytes of a tensor; none where it holds no content that could be read."""
+    """Yield all bytes of a tensor; nothing if it has no readable content."""
     if tensor.is_meta or tensor.is_nested:
-        return  # name, type and shape are all there is
+        return  # only name, type and shape are available
     if tensor.layout is not torch.strided:
         tensor = tensor.to_dense()
     if tensor.is_quantized:
@@ -91,7 +93,7 @@ def _content(tensor: Tensor) -> Iterator[Tensor]:
 
 
 def _summed(tensor: Tensor) -> Iterator[Tensor]:
-    """Sums of words that stand for a large tensor; the bytes of a small one."""
+    """Yield weighted sums of the words of a large tensor, or the bytes of a small one."""
     for content in _content(tensor):
         if (
             len(content) < MIN_SUMMED_BYTES
@@ -105,13 +107,13 @@ def _summed(tensor: Tensor) -> Iterator[Tensor]:
         words = content[:whole].view(torch.int64)
         if content.device.type == "cpu":
             yield torch.mv(words.view(-1, WORDS_PER_SUM), _factors())
-        else:  # which multiplies no matrices of integers: words that lie far apart are added up
+        else:  # GPUs have no integer matrix product: distant words are summed
             yield words.view(WORDS_PER_SUM, -1).sum(0)
         yield content[whole:]
 
 
 @cache
 def _factors() -> Tensor:
-    """Random odd numbers, one for each word of a sum: the order of words counts, and no single change is lost."""
+    """Return random odd factors, one per word of a sum, so that the order of words matters and no change cancels."""
     numbers = torch.randint(-(2**62), 2**62, (WORDS_PER_SUM,), generator=torch.Generator().manual_seed(0))
     return numbers * 2 + 1

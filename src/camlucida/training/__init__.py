@@ -1,4 +1,4 @@
-"""Learn to tell classes apart: a backbone with another head, or a network from nothing."""
+"""Training of image classifiers: a backbone with a new head, or a small network from scratch."""
 
 from __future__ import annotations
 

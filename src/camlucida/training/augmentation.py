@@ -1,4 +1,4 @@
-"""Each picture a little different in each epoch. What is done follows from seed, epoch and picture alone: no state."""
+"""Random augmentation of images, determined by seed, epoch and image index only, so that it has no state."""
 
 from __future__ import annotations
 
@@ -10,23 +10,29 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 MIN_CROP_AREA = 0.6
-"""Share of the picture's area that a crop keeps at least."""
+"""Smallest area of a crop, as a fraction of the image."""
 MAX_CROP_ASPECT = 4 / 3
-"""How much wider than high, or higher than wide, a crop is at most."""
+"""Largest ratio between the sides of a crop, relative to those of the image."""
 JITTER_STRENGTH = 0.2
-"""How far brightness, contrast and saturation go at most, up or down."""
+"""Largest relative change of brightness, contrast and saturation."""
 
 
 def augment_image(image: Tensor, kinds: Sequence[str], key: Sequence[int]) -> Tensor:
-    """A picture (3, h, w) in [0, 1], changed as `kinds` say.
+    """Return a randomly augmented image.
 
-    flip    mirrored, every second time
-    crop    a part of it, enlarged to its size
-    colour  brighter or darker, with more or less contrast and saturation
-    key     numbers that decide by how much: the same ones give the same picture
+    Args:
+        image: The image `(3, h, w)` in [0, 1].
+        kinds: The augmentations to apply: "flip" mirrors with probability 0.5, "crop" enlarges a random part to the
+            original size, and "colour" changes brightness, contrast and saturation.
+        key: Seed numbers; equal keys give equal results.
+
+    Returns:
+        The augmented image `(3, h, w)`.
     """
     rng = np.random.default_rng(list(key))
-    flip_draw, area, shape, down, right, *tones = rng.random(8)  # all drawn, so that one kind does not move another
+    flip_draw, area, shape, down, right, *tones = rng.random(
+        8
+    )  # all are drawn, so that the kinds are independent of each other
     if "crop" in kinds:
         image = _random_resized_crop(
             image, float(MIN_CROP_AREA + (1 - MIN_CROP_AREA) * area), MAX_CROP_ASPECT ** (2 * shape - 1), down, right

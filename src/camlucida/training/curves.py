@@ -1,4 +1,4 @@
-"""The learning curves as a picture."""
+"""Learning curves as an image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from camlucida.training.state import EpochRow
 
 
 def plot_curves(rows: Sequence[EpochRow], best: EpochRow | None, name: str) -> Image.Image:
-    """Loss and accuracy by epoch, with the epoch whose weights are kept."""
+    """Plot loss and accuracy by epoch, and highlight the epoch whose weights are kept."""
 
     def curve(title: str, key: str) -> Curve:
         return Curve(title, [(row["epoch"], row[key]) for row in rows])

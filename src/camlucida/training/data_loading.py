@@ -1,4 +1,4 @@
-"""Pictures on their way into a network: read once if memory allows, one batch ahead, the broken ones listed."""
+"""Loading of images as network inputs: cached within a memory limit, one batch ahead, with a list of broken images."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from camlucida.models.preprocessing import Preprocessing
 from camlucida.training.augmentation import augment_image
 
 CACHE_BYTES = 2 * 2**30
-"""Bytes of pictures that are kept."""
+"""Largest size of the image cache in bytes."""
 N_READERS = 4
+"""Number of threads that load images."""
 
 
 @dataclass(frozen=True)
 class LabelledBatch:
-    """inputs (b, c, h, w), labels (b,), of the pictures that could be read."""
+    """The network inputs `(b, c, h, w)` and labels `(b,)` of a batch, without images that could not be read."""
 
     inputs: Tensor
     labels: Tensor
@@ -31,9 +32,13 @@ class LabelledBatch:
 
 @dataclass
 class BatchLoader:
-    """The pictures of a data set as a network wants them.
+    """Loader of the images of a dataset as network inputs.
 
-    broken   name -> why it could not be read, of those asked for so far
+    Attributes:
+        dataset: The dataset.
+        labels: The label of each item; None for items without one.
+        preprocessing: Converts an image to the network input.
+        broken: Reason by name for each requested image that could not be read.
     """
 
     dataset: Dataset
@@ -53,7 +58,7 @@ class BatchLoader:
     def batches(
         self, chunks: Sequence[Sequence[int]], augment: Sequence[str] = (), key: Sequence[int] = ()
     ) -> Iterator[LabelledBatch | None]:
-        """A batch for each chunk of indices, None where none of it can be read; the next one is read meanwhile."""
+        """Yield a batch for each chunk of indices, loading one ahead; None if no image of a chunk can be read."""
         with ThreadPoolExecutor(N_READERS) as pool:
 
             def begin(chunk: Sequence[int]) -> list[Future[Tensor | None]]:
@@ -85,7 +90,7 @@ class BatchLoader:
         return (image - self._mean) / self._std
 
     def _load_pixels(self, index: int) -> Tensor | None:
-        """(c, h, w) uint8 as the network sees it; None if it cannot be read."""
+        """Return the resized image as uint8 `(c, h, w)`; None if it cannot be read."""
         if index in self._cache:
             return self._cache[index]
         item = None
@@ -104,7 +109,7 @@ class BatchLoader:
 
 
 def split_into_batches(order: Sequence[int], size: int) -> list[list[int]]:
-    """Batches of `size`; a last one of a single picture joins the one before it, as batch norm needs two."""
+    """Return batches of `size` indices; a single last index joins the batch before it, since batch norm needs two."""
     chunks = [list(order[i : i + size]) for i in range(0, len(order), size)]
     if len(chunks) > 1 and len(chunks[-1]) == 1 < size:
         single = chunks.pop()

@@ -1,4 +1,4 @@
-"""The network that a training begins with: a backbone with or without what it learned before, and a new head."""
+"""The model before training: a backbone with pretrained or random weights, and a new head."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def build_initial(
     seed: int,
     trust_code: bool = False,
 ) -> Model:
-    """The model before its first step; its head depends on the seed alone, whatever was drawn before."""
+    """Return the model before the first step. The initial weights of its head depend on the seed only."""
     if weights is not None:
         model = load(weights, arch=arch, trust_code=trust_code)
     else:
@@ -40,6 +40,6 @@ def build_initial(
 
 
 def with_input_size(preprocess: Preprocessing, size: int) -> Preprocessing:
-    """The same for another input, cutting off as large a share as before."""
+    """Return the preprocessing for another input size, with the same ratio of resized to cropped size."""
     resize = None if preprocess.resize is None else round(preprocess.resize * size / min(preprocess.size))
     return replace(preprocess, size=(size, size), resize=resize)

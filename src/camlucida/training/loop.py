@@ -1,4 +1,4 @@
-"""The loop: batches, epochs, validation; what it does at each point follows from the seed and its `State`."""
+"""Training loop: batches, epochs and validation, determined by the seed and the `TrainingState`."""
 
 from __future__ import annotations
 
@@ -23,21 +23,25 @@ from camlucida.training.state import EpochRow, TrainingState
 from camlucida.training.unfreezing import unfreeze
 
 TOP_K = 5
+"""The k of top-k accuracy."""
 
 TrainingCallback = Callable[[int, int, int, float], None]
-"""Called after each step with the epoch (1, 2, ...), the batch, the number of batches, and the epoch's loss so far."""
+"""Called after each step with the epoch (1, 2, ...), the batch, the number of batches, and the epoch's mean loss."""
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What learns from what.
+    """Everything that a training consists of.
 
-    network     is changed
-    pictures    of `split`, with their labels
-    classes     how many there are
-    device      to run on
-    checkpoint  the file to go on from, and to write to
-    save_every  seconds after which that is written in the middle of an epoch, too
+    Attributes:
+        network: The network, which is modified.
+        images: Loads the images and their labels.
+        split: Indices of the training and validation images.
+        classes: Number of classes.
+        settings: The hyperparameters.
+        device: The device to train on.
+        checkpoint: The file to resume from and to write to.
+        save_every: Interval in seconds between checkpoints within an epoch.
     """
 
     network: nn.Module
@@ -53,7 +57,7 @@ class TrainingJob:
 def run_training(
     job: TrainingJob, after_epoch: Callable[[TrainingState], None], progress: TrainingCallback | None = None
 ) -> TrainingState:
-    """All epochs that are still to come. `after_epoch` is called with the new row in, before the state is saved."""
+    """Run the remaining epochs. `after_epoch` is called with the new row included, before the state is saved."""
     settings, network = job.settings, job.network
     network.to(device=job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(network, settings)
@@ -72,7 +76,7 @@ def run_training(
 
 
 def make_optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    """Over all parameters; it leaves those alone that have no gradient."""
+    """Return an optimizer of all parameters; parameters without a gradient are not updated."""
     if settings.optimizer == "sgd":
         return torch.optim.SGD(
             network.parameters(), settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
@@ -87,7 +91,7 @@ def _run_epoch(
     start_time: float,
     progress: TrainingCallback | None,
 ) -> None:
-    """The batches of one epoch that are still to come."""
+    """Run the remaining batches of one epoch."""
     settings = job.settings
     rng = np.random.default_rng([settings.seed, state.epoch])
     chunks = split_into_batches(rng.permutation(job.split.train).tolist(), settings.batch_size)
@@ -122,6 +126,7 @@ def _train_step(
     batch: LabelledBatch,
     weight: Tensor | None,
 ) -> None:
+    """Update the weights with one batch and add its loss to the state. Raises `ModelError` for a non-finite loss."""
     labels = batch.labels.to(job.device)
     logits = _logits(job, batch.inputs)
     loss = cross_entropy(logits, labels, weight, label_smoothing=job.settings.label_smoothing)
@@ -140,6 +145,7 @@ def _train_step(
 
 
 def _logits(job: TrainingJob, inputs: Tensor) -> Tensor:
+    """Return the logits `(b, k)` of network inputs `(b, c, h, w)` in float32."""
     x = inputs.to(job.device).contiguous(memory_format=torch.channels_last)
     with torch.autocast(job.device.type, torch.bfloat16, enabled=job.settings.precision == "bf16"):
         out: Tensor = job.network(x)
@@ -147,7 +153,7 @@ def _logits(job: TrainingJob, inputs: Tensor) -> Tensor:
 
 
 def class_weights(job: TrainingJob) -> Tensor | None:
-    """1 / how many pictures a class has, scaled so that the mean over pictures is 1; None where all count alike."""
+    """Return weights inverse to the class frequencies, with mean 1 over the images; None without class weights."""
     if job.settings.class_weights == "none":
         return None
     labels = torch.tensor([job.split.labels[i] for i in job.split.train])
@@ -157,7 +163,7 @@ def class_weights(job: TrainingJob) -> Tensor | None:
 
 
 def _epoch_row(job: TrainingJob, state: TrainingState) -> EpochRow:
-    """The numbers of the epoch that is over."""
+    """Return the metrics of the epoch that has ended."""
     row: EpochRow = {
         "epoch": state.epoch + 1,
         "loss": state.loss / state.n_images,
@@ -169,8 +175,10 @@ def _epoch_row(job: TrainingJob, state: TrainingState) -> EpochRow:
 
 @torch.no_grad()
 def validate(job: TrainingJob, indices: Sequence[int]) -> dict[str, float | None]:
-    """Cross-entropy without smoothing or weights, the share that is right, and, with more than five classes, the share
-    where the truth is among the five first. None where there is no picture."""
+    """Return cross-entropy, accuracy and, for more than five classes, top-5 accuracy.
+
+    The cross-entropy is without label smoothing and class weights. The metrics are None if there are no images.
+    """
     job.network.eval()
     chunks = [list(indices[i : i + job.settings.batch_size]) for i in range(0, len(indices), job.settings.batch_size)]
     loss, n_correct, n_top_k, n_images = 0.0, 0, 0, 0
@@ -194,7 +202,7 @@ def validate(job: TrainingJob, indices: Sequence[int]) -> dict[str, float | None
 
 
 def _is_better(row: EpochRow, best: EpochRow) -> bool:
-    """By validation accuracy, then by validation loss; without validation the last one counts."""
+    """Compare by validation accuracy, then by validation loss; without validation, the latest epoch is the best."""
     if row["val_accuracy"] is None or best["val_accuracy"] is None:
         return True
     return bool((row["val_accuracy"], -row["val_loss"]) > (best["val_accuracy"], -best["val_loss"]))

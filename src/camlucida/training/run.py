@@ -1,4 +1,4 @@
-"""train(): from a data set to a folder with a model that `load` opens; interrupted, it goes on where it stopped."""
+"""Training of a model on a dataset, written to a folder that `load` opens; an interrupted training resumes."""
 
 from __future__ import annotations
 
@@ -29,21 +29,23 @@ from camlucida.training.state import EpochRow, TrainingState
 from camlucida.training.tensorboard import require_tensorboard
 
 N_TOYBOX_SCENES = 6000
-"""How many scenes of toybox are drawn to learn from, unless asked otherwise."""
+"""Default number of toybox scenes to train on."""
 
 TOYBOX_SEED_OFFSET = 1_000_000
-"""Added to the seed of toybox's scenes, so that `evaluate` and `explain` do not show those that were learned from."""
+"""Added to the seed of the toybox, so that `evaluate` and `explain` do not use scenes of the training set."""
 
 SAVE_EVERY_S = 60.0
+"""Default interval in seconds between checkpoints within an epoch."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """A folder that was trained in.
+    """A finished training in its folder.
 
-    path     load(path) opens the model
-    remarks  sentences about what is odd with the data
-    arch     what the caller of `train` named; a record that names another one is not trusted
+    Attributes:
+        path: The folder; `load(path)` returns the model.
+        remarks: Irregularities of the data, one sentence each.
+        arch: The architecture passed to `train`; a folder whose record names another one is not trusted.
     """
 
     path: Path
@@ -52,27 +54,28 @@ class Training:
 
     @property
     def model(self) -> Model:
-        """With the best weights."""
+        """Return the model with the best weights."""
         return load(self.path, trust_code=self.arch is not None and read_model_card(self.path).arch == self.arch)
 
     @property
     def rows(self) -> list[EpochRow]:
-        """A row of numbers an epoch."""
+        """Return one row of metrics per epoch."""
         return RunFolder(self.path).read_metrics()
 
     @property
     def best(self) -> EpochRow:
-        """The row of the epoch whose weights are kept."""
+        """Return the row of the epoch whose weights are kept."""
         number = read_model_card(self.path).results["best_epoch"]
         return next(row for row in self.rows if row["epoch"] == number)
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
-        """(name, reason) of the pictures that were not learned from."""
+        """Return (name, reason) of the images that were not used."""
         return [(row["picture"], row["reason"]) for row in RunFolder(self.path).read_table("skipped.csv")]
 
     @property
     def finished(self) -> bool:
+        """Return whether all epochs have been run."""
         return bool(read_model_card(self.path).results["finished"])
 
 
@@ -96,30 +99,41 @@ def train(
     progress: TrainingCallback | None = None,
     **settings: Any,
 ) -> Training:
-    """Train a network to tell the classes of a data set apart.
+    """Train an image classifier on a dataset.
 
-    data        a data set, or what `open_dataset` understands
-    arch        small, a network to train from nothing; or a backbone: resnet50, timm:…, toybox:vgg, python:…
-    out         the folder to write to; a training that lies there is gone on with, if it is the same
-    head        linear: a new last layer; gap: global average and a linear layer behind the grid, so that CAM applies
-    weights     a file with the backbone's weights; otherwise those of its name
-    pretrained  False to begin with random weights
-    size        side of the square input; that of the weights if not given
-    boxes       for a folder: a CSV file, as of `open_dataset`
-    limit       how many pictures, drawn at random; all if not given (6000 scenes of toybox)
-    keep_epochs also keep the weights after every epoch, as epochs/001.safetensors, and those before the first
-    tensorboard also write the numbers of each epoch for TensorBoard, to tensorboard/ (extra `tensorboard`)
-    device      cuda, cpu; the GPU if there is one
-    trust_code  of `load`: where `arch` is a run that you trust
-    save_every  seconds after which a checkpoint is written within an epoch, too
-    progress    told epoch, batch, batches and loss after each step
-    settings    as of `Settings`: train, epochs, batch_size, lr, optimizer, …; `train` is "head" if not given where the
-                backbone is pretrained, else "all"
+    The weights with the best validation result are written to model.safetensors, the latest ones to last.safetensors.
+    On a CPU, the same call gives bit-identical weights, even if it was killed and called again. The random generators
+    of the caller are unmodified. Unreadable images are listed in skipped.csv.
 
-    The best weights by validation are model.safetensors, the last ones last.safetensors. On a CPU the same call gives
-    the same weights, bit for bit, also when it was killed and called again. The caller's random generators stay as
-    they are. Pictures that cannot be read are listed in skipped.csv. Raises `DataError`, `ModelError`,
-    `MissingExtra`.
+    Args:
+        data: A dataset, or a specification for `open_dataset`.
+        arch: "small", a network to train from scratch, or a backbone: resnet50, timm:…, toybox:vgg, python:…
+        out: The folder to write to. If it contains the same training, that training is resumed.
+        head: "linear" for a new last layer; "gap" for global average pooling and a linear layer after the feature grid,
+            so that CAM applies.
+        weights: A file with the weights of the backbone; by default the pretrained ones.
+        pretrained: Whether to start from pretrained instead of random weights.
+        size: Side of the square network input in pixels; by default that of the weights.
+        boxes: For a folder: a CSV file with bounding boxes, as for `open_dataset`.
+        limit: Number of images, drawn at random; by default all (6000 scenes of the toybox).
+        keep_epochs: Whether to keep the weights after every epoch, as epochs/001.safetensors, and those before the
+            first.
+        tensorboard: Whether to write the metrics for TensorBoard to tensorboard/ (extra `tensorboard`).
+        device: The device, such as cuda or cpu; by default the GPU if there is one.
+        trust_code: Whether `arch` may be a run that names any architecture; see `load`.
+        save_every: Interval in seconds between checkpoints within an epoch.
+        progress: Called with epoch, batch, number of batches and loss after each step.
+        **settings: Fields of `Settings`: train, epochs, batch_size, lr, optimizer, … The default of `train` is "head"
+        for
+            a pretrained backbone, otherwise "all".
+
+    Returns:
+        The training, with its model, metrics and skipped images.
+
+    Raises:
+        DataError: If the data cannot be trained on, or the folder contains something else.
+        ModelError: If the model cannot be built, or the loss is not finite.
+        MissingExtra: If an optional dependency is not installed.
     """
     if tensorboard:
         require_tensorboard()
@@ -176,7 +190,7 @@ def train(
 
 
 def _device(name: str | None) -> torch.device:
-    """The device of that name, or the GPU if there is one. Raises `ModelError` where nothing can be put on it."""
+    """Return the device of that name, by default the GPU if there is one. Raises `ModelError` if it is unusable."""
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if name is None else name
     try:
         device = torch.device(chosen)
@@ -189,14 +203,14 @@ def _device(name: str | None) -> torch.device:
 
 
 def validation_data(path: str | Path, *, trust_code: bool = False) -> Dataset:
-    """The validation pictures of a training: what it did not learn from.
+    """Return the validation images of a training, which it was not trained on.
 
     Args:
         path: The folder of the training.
-        trust_code: Whether its record may name data on another machine.
+        trust_code: Whether its record may name data at a URL.
 
     Raises:
-        DataError: If there is no training, or its data are not there (any more).
+        DataError: If there is no training, or its data no longer exist.
     """
     folder = RunFolder(Path(path).expanduser())
     record = folder.read()
@@ -222,7 +236,7 @@ def validation_data(path: str | Path, *, trust_code: bool = False) -> Dataset:
 
 
 def _recorded_seed(record: Mapping[str, Any], data: Mapping[str, Any], path: Path) -> int:
-    """Return the seed in a record whose fields have the types that they must have; `DataError` where they do not."""
+    """Return the seed in a record. Raises `DataError` if a field of the record has the wrong type."""
     try:
         seed: Any = record["training"]["settings"]["seed"]
     except (KeyError, TypeError):
@@ -238,7 +252,7 @@ def _recorded_seed(record: Mapping[str, Any], data: Mapping[str, Any], path: Pat
 def _open_data(
     data: Dataset | str | Path, boxes: str | Path | None, limit: int | None, seed: int
 ) -> tuple[Dataset, dict[str, Any]]:
-    """The data set, and how to open it again."""
+    """Return the dataset, and the arguments to open it again."""
     if not isinstance(data, str | Path):
         check_dataset(data)
         return (data if limit is None else subset(data, sample_indices(len(data), limit, seed))), {}
@@ -255,7 +269,7 @@ def _open_data(
 
 
 def _absolute_spec(spec: str) -> str:
-    """The same from any folder: stanford_dogs:dogs as stanford_dogs:/home/me/dogs."""
+    """Return a specification with absolute paths: stanford_dogs:dogs becomes stanford_dogs:/home/me/dogs."""
     kind, colon, rest = spec.partition(":")
     path = Path(spec).expanduser()
     if not path.exists() and colon and rest and Path(rest).expanduser().exists():
@@ -264,7 +278,7 @@ def _absolute_spec(spec: str) -> str:
 
 
 def _plan(card: ModelCard, model: Model) -> dict[str, Any]:
-    """What decides the weights: whoever has the same gets the same."""
+    """Return everything that determines the weights; equal plans give equal weights."""
     return {
         "arch": card.arch,
         "head": card.head,
@@ -284,7 +298,7 @@ def _describe_start(arch: str, weights: str | Path | None, pretrained: bool) -> 
 def _is_finished(folder: RunFolder) -> bool:
     try:
         return bool(read_model_card(folder.path).results.get("finished"))
-    except ModelError:  # not one epoch is over yet
+    except ModelError:  # no epoch has ended yet
         return False
 
 

@@ -1,6 +1,7 @@
-"""The folder of a training: run.json, split.csv, metrics.csv, curves.png, the weights, and tensorboard/ if asked for.
+"""Folder of a training: run.json, split.csv, metrics.csv, curves.png, the weights, and optionally tensorboard/.
 
-run.json says what is learned from what, so that a second training in it is the same one and goes on, or is refused.
+run.json records the plan of the training, so that a second training in the folder resumes if it is the same, and is
+refused otherwise.
 """
 
 from __future__ import annotations
@@ -38,17 +39,19 @@ METRICS = (
     "val_pictures",
     "seconds",
 )
+"""Columns of metrics.csv."""
 CURVE_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "val_top5")
+"""Metrics that are written to TensorBoard."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a training lies."""
+    """The folder that a training writes to."""
 
     path: Path
 
     def begin(self, plan: Mapping[str, Any]) -> None:
-        """Write what will be learned; `DataError` where another training, or something else, lies there already."""
+        """Record the plan of a training. Raises `DataError` if the folder contains another training or other files."""
         file = self.path / "run.json"
         if file.exists():
             recorded = self.read()["training"]
@@ -67,7 +70,7 @@ class RunFolder:
         atomic_write(file, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
     def read(self) -> dict[str, Any]:
-        """run.json; `DataError` where there is none that holds a training, or it is damaged."""
+        """Return the content of run.json. Raises `DataError` if it is missing, damaged or not of a training."""
         try:
             record: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
             _ = record["training"].keys(), float(record["begun"])
@@ -80,29 +83,30 @@ class RunFolder:
         return record
 
     def lock(self) -> AbstractContextManager[None]:
-        """Hold the folder while something is learned; `DataError` where another process does, which it names."""
+        """Lock the folder during training. Raises `DataError`, which names the other process, if it is locked."""
         return locked(self.path)
 
     @property
     def checkpoint(self) -> Path:
-        """What to go on from."""
+        """Return the path of the checkpoint to resume from."""
         return self.path / "checkpoint.pt"
 
     def epoch_weights(self) -> list[Path]:
-        """The weights of every epoch, if they were kept; 000 are those before the first."""
+        """Return the weights files of all epochs, if they were kept; 000 are the weights before the first epoch."""
         return sorted((self.path / "epochs").glob("*.safetensors"))
 
     def save_epoch_weights(self, network: nn.Module, epoch: int) -> None:
+        """Write the weights after an epoch; 0 stands for those before the first one."""
         write_weights(network, self.path / "epochs" / f"{epoch:03d}.safetensors")
 
     def save_weights(self, network: nn.Module, state: TrainingState) -> None:
-        """The last weights, and the best ones."""
+        """Write the latest weights, and also as the best ones if they are."""
         write_weights(network, self.path / "last.safetensors")
         if state.best is state.rows[-1]:
             write_weights(network, self.path / WEIGHTS_FILE)
 
     def write_metrics(self, state: TrainingState, name: str) -> None:
-        """Write metrics.csv and curves.png from all epochs so far."""
+        """Write metrics.csv and curves.png for all epochs so far."""
         rows = [[_format_cell(row[key]) for key in METRICS] for row in state.rows]
         self.write_table("metrics.csv", METRICS, rows)
         stream = io.BytesIO()
@@ -110,7 +114,7 @@ class RunFolder:
         atomic_write(self.path / "curves.png", stream.getvalue())
 
     def write_events(self, state: TrainingState) -> None:
-        """Write TensorBoard's event file from all epochs so far; `MissingExtra` where TensorBoard is not installed."""
+        """Write TensorBoard's event file for all epochs so far. Raises `MissingExtra` without TensorBoard."""
         started = float(self.read()["begun"])
         points = [
             (started + row["seconds"], row["epoch"], {key: row[key] for key in CURVE_METRICS if row[key] is not None})
@@ -119,10 +123,11 @@ class RunFolder:
         atomic_write(self.path / "tensorboard" / "events.out.tfevents.0.camlucida", event_file(points))
 
     def write_table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Write a CSV file."""
         atomic_write(self.path / name, csv_text(columns, rows))
 
     def read_table(self, name: str) -> list[dict[str, str]]:
-        """The rows of one of its tables; none if it is not there."""
+        """Return the rows of a CSV file in the folder; an empty list if it does not exist."""
         try:
             with (self.path / name).open(newline="", encoding="utf-8") as stream:
                 rows = [dict(row) for row in csv.DictReader(stream)]
@@ -133,7 +138,7 @@ class RunFolder:
         return [{key: plain_cell(cell or "") for key, cell in row.items()} for row in rows]
 
     def read_metrics(self) -> list[EpochRow]:
-        """metrics.csv as numbers."""
+        """Return the rows of metrics.csv as numbers."""
         integer_columns = ("epoch", "pictures", "val_pictures")
         try:
             return [

@@ -1,4 +1,4 @@
-"""The learning rate at each step: a function of nothing but the step, so that there is no state to lose."""
+"""Learning rate schedules as functions of the step only, without state."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from camlucida.errors import DataError
 
 
 def learning_rate(step: int, steps: int, max_lr: float, schedule: str, warmup: int = 0) -> float:
-    """The learning rate at a step.
+    """Return the learning rate at a step.
 
-    step      0, 1, …, steps - 1
-    schedule  constant; cosine, from the highest to zero; step, a tenth after each third
-    warmup    steps in which it grows from nothing; the schedule is that of the steps that follow
+    Args:
+        step: The step: 0, 1, …, steps - 1.
+        steps: The number of steps.
+        max_lr: The highest learning rate.
+        schedule: "constant", "cosine" (from `max_lr` to zero) or "step" (divided by 10 after each third).
+        warmup: Number of steps in which the rate grows linearly from zero; the schedule applies to the remaining steps.
     """
     if step < warmup:
         return max_lr * (step + 1) / warmup

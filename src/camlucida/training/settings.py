@@ -1,4 +1,4 @@
-"""How a network learns: every number that decides what comes out."""
+"""Hyperparameters of a training."""
 
 from __future__ import annotations
 
@@ -19,25 +19,29 @@ AUGMENTATIONS = ("flip", "crop", "colour")
 
 @dataclass(frozen=True)
 class Settings:
-    """The defaults are the published study's: SGD without momentum at 0.01, batches of 16, 2 epochs, no augmentation.
+    """Hyperparameters of a training. The defaults are those of the published study of dog breeds.
 
-    train            what changes: head, the new last layer; all; or gradual, the head first and then layer by layer
-                     from the end
-    epochs           passes over the training pictures
-    batch_size       pictures a step
-    lr               the learning rate, at its highest
-    optimizer        sgd, or adamw
-    momentum         of sgd
-    weight_decay     of all weights
-    schedule         constant; cosine, to zero; or step, a tenth after each third of the steps
-    warmup           epochs in which the learning rate grows from nothing
-    label_smoothing  share of the truth that is given to all classes alike, 0 to below 1
-    class_weights    none; or balanced, by 1 / how many pictures a class has
-    precision        exact, or bf16: bfloat16 where PyTorch's autocast thinks it safe
-    patience         epochs without a better validation accuracy after which it ends early; None for never
-    augment          flip, crop, colour: each picture a little different in each epoch
-    val              share of the pictures to validate on, where the data set does not say which
-    seed             of the new head, the order, the split and the augmentation
+    That study uses SGD without momentum at 0.01, batches of 16, 2 epochs and no augmentation.
+
+    Attributes:
+        train: Which layers are trained: "head", the new last layer; "all"; or "gradual", the head first and then
+            successively more layers from the end.
+        epochs: Number of passes over the training images.
+        batch_size: Number of images per step.
+        lr: The highest learning rate.
+        optimizer: "sgd" or "adamw".
+        momentum: Momentum of SGD.
+        weight_decay: Weight decay of all parameters.
+        schedule: "constant", "cosine" (to zero) or "step" (divided by 10 after each third of the steps).
+        warmup: Number of epochs in which the learning rate grows linearly from zero.
+        label_smoothing: Probability mass that is distributed over all classes, from 0 to below 1.
+        class_weights: "none", or "balanced" for weights inverse to the class frequencies.
+        precision: "exact", or "bf16" for bfloat16 where PyTorch's autocast uses it.
+        patience: Number of epochs without a better validation accuracy after which training stops early; None for
+            never.
+        augment: Augmentations that are applied at random: "flip", "crop" and "colour".
+        val: Fraction of the images used for validation if the dataset has no validation split.
+        seed: Seed of the new head, the order of images, the split and the augmentation.
     """
 
     train: str = "all"
@@ -74,7 +78,7 @@ class Settings:
             raise DataError("gradual training begins with the head and needs 2 or more epochs to go on.")
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON gives it back."""
+        """Return the settings with the types that JSON can represent."""
         return {**asdict(self), "augment": list(self.augment)}
 
 
@@ -103,5 +107,5 @@ def _describe_range(low: float, high: float) -> str:
 
 
 def settings_of(given: Mapping[str, Any]) -> Settings:
-    """Return the settings by name; raise `DataError` for a name that is none, or a value of the wrong type."""
+    """Return settings given by name. Raises `DataError` for an unknown name or a value of the wrong type."""
     return Settings(**check_all("train", fields_of(Settings), given, error=DataError))

@@ -1,4 +1,4 @@
-"""Which pictures are learned from and which are looked at: the data set's own split, or one drawn by lot."""
+"""Split into training and validation images: that of the dataset, or a stratified random one."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from camlucida.data.datasets import Dataset, DatasetHasher, Item
 from camlucida.errors import CamlucidaError, DataError
 
 MAX_LISTED = 5
+"""Largest number of class names listed in one sentence."""
 
 
 @dataclass(frozen=True)
 class DatasetSplit:
-    """Indices into a data set.
+    """Training and validation items of a dataset.
 
-    labels   of all its items, None where there is none
-    names    of all its items
-    skipped  (name, reason) of what cannot be learned from
-    remarks  sentences about what is odd
-    data     16 hex digits: which images with which labels, boxes and masks these are
+    Attributes:
+        train: Indices of the training items.
+        val: Indices of the validation items.
+        labels: The label of each item; None if it has none.
+        names: The name of each item.
+        skipped: (name, reason) of each item that cannot be used.
+        remarks: Irregularities of the data, one sentence each.
+        data: 16 hexadecimal digits that identify the images, labels, boxes and masks.
     """
 
     train: tuple[int, ...]
@@ -34,14 +38,15 @@ class DatasetSplit:
     data: str
 
     def rows(self) -> list[tuple[str, str]]:
-        """(name, train or val) of each picture that takes part."""
+        """Return (name, "train" or "val") of each item that is used."""
         return [(self.names[i], "train") for i in self.train] + [(self.names[i], "val") for i in self.val]
 
 
 def split_dataset(dataset: Dataset, fraction: float, seed: int) -> DatasetSplit:
-    """Its own parts "train" and "val" where items say so; else `share` of each class for validation, by lot.
+    """Return the dataset's own split, or else a stratified random split with `fraction` for validation.
 
-    Pictures of the part "test" are left alone. Raises `DataError` for what cannot be learned from.
+    A dataset with items of the split "val" has its own split. Items of the split "test" are not used. Raises
+    `DataError` if the data cannot be trained on.
     """
     _check_classes(dataset)
     items, skipped, data = _read_items(dataset)
@@ -71,8 +76,10 @@ def split_dataset(dataset: Dataset, fraction: float, seed: int) -> DatasetSplit:
 
 
 def stratified_split(labelled: Sequence[tuple[int, int]], fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """(train, val): `share` of each class by lot, rounded; at least one to learn from, and one to look at if there are
-    two or more."""
+    """Return (train, val) with a random `fraction` of each class, rounded, for validation.
+
+    Each class has at least one training item, and at least one validation item if it has two or more.
+    """
     rng = np.random.default_rng([seed, 0x5EED])
     train: list[int] = []
     val: list[int] = []
@@ -86,7 +93,10 @@ def stratified_split(labelled: Sequence[tuple[int, int]], fraction: float, seed:
 
 
 def _read_items(dataset: Dataset) -> tuple[list[Item], list[tuple[str, str]], str]:
-    """What is known of each item, without its picture; one that cannot be had has no label. And a digest of all."""
+    """Return the items without their images, the items that cannot be loaded, and a digest of the dataset.
+
+    An item that cannot be loaded is represented by one without a label.
+    """
     hasher = DatasetHasher(dataset)
     items: list[Item] = []
     skipped: list[tuple[str, str]] = []

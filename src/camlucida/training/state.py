@@ -1,4 +1,4 @@
-"""Where a training is: all that is needed to go on in the middle of an epoch and come to the same weights."""
+"""State of a training: everything needed to resume within an epoch and obtain the same weights."""
 
 from __future__ import annotations
 
@@ -16,23 +16,27 @@ from camlucida._files import atomic_write
 from camlucida.errors import DataError
 
 EpochRow = dict[str, Any]
+"""Metrics of one epoch by name."""
 
 MAGIC = b"CLdigest"
-"""Stands between what torch wrote and its digest: torch itself does not notice a bit that has flipped."""
+"""Separates torch's data from their digest, which is needed because torch does not detect flipped bits."""
 DIGEST_BYTES = 32
-"""Bytes of the digest."""
+"""Length of the digest in bytes."""
 
 
 @dataclass
 class TrainingState:
-    """What has happened so far.
+    """Progress of a training.
 
-    epoch    that is being learned in: 0, 1, …
-    batch    of it that comes next
-    loss     summed over the pictures of this epoch so far; `correct` of `seen` were right
-    rows     a row of numbers for each epoch that is over
-    best     the row whose weights are kept; None before the first
-    seconds  of training so far, in all sittings
+    Attributes:
+        epoch: The current epoch: 0, 1, …
+        batch: The next batch of the epoch.
+        loss: Sum of the losses of the images of this epoch so far.
+        correct: Number of correctly classified images of this epoch so far.
+        n_images: Number of images of this epoch so far.
+        rows: One row of metrics per finished epoch.
+        best: The row whose weights are kept; None before the first epoch has ended.
+        seconds: Training time so far, over all sessions.
     """
 
     epoch: int = 0
@@ -45,16 +49,17 @@ class TrainingState:
     seconds: float = 0.0
 
     def next_epoch(self) -> None:
+        """Advance to the next epoch and reset its counters."""
         self.epoch, self.batch, self.loss, self.correct, self.n_images = self.epoch + 1, 0, 0.0, 0, 0
 
     def is_over(self, epochs: int, patience: int | None) -> bool:
-        """Whether there is no epoch left, or no hope of a better one."""
+        """Return whether all epochs have been run or early stopping applies."""
         epochs_since_best = 0 if self.best is None else self.epoch - self.best["epoch"]
         return self.epoch >= epochs or (patience is not None and epochs_since_best >= patience)
 
 
 def save(file: Path, state: TrainingState, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Write everything, with the random generators, whole or not at all."""
+    """Write the state, the weights, the optimizer and the random generators, atomically."""
     stream = io.BytesIO()
     content = {
         "state": asdict(state),
@@ -69,7 +74,7 @@ def save(file: Path, state: TrainingState, network: nn.Module, optimizer: torch.
 
 
 def restore(file: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState | None:
-    """Go back to what a file holds; None if there is none. Runs no code that the file brings."""
+    """Restore the state from a file; None if it does not exist. No code from the file is executed."""
     if not file.is_file():
         return None
     try:
@@ -94,7 +99,7 @@ def _digest(content: bytes) -> bytes:
 
 
 def _read_verified(file: Path) -> bytes:
-    """Return what torch wrote; `ValueError` where it is not as it was written."""
+    """Return torch's data. Raises `ValueError` if they do not match their digest."""
     stored = file.read_bytes()
     content, trailer = stored[: -DIGEST_BYTES - len(MAGIC)], stored[-DIGEST_BYTES - len(MAGIC) :]
     if trailer != MAGIC + _digest(content):

@@ -1,4 +1,4 @@
-"""The curves of a training as a TensorBoard event file, written by `torch.utils.tensorboard` (extra `tensorboard`)."""
+"""Learning curves as a TensorBoard event file, written by `torch.utils.tensorboard` (extra `tensorboard`)."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from camlucida._optional import need
 
 
 def require_tensorboard() -> None:
-    """Raise `MissingExtra` where TensorBoard is not installed, before a training has begun."""
+    """Raise `MissingExtra` if TensorBoard is not installed; called before a training starts."""
     need("tensorboard", extra="tensorboard", what="Writing the curves of a training for TensorBoard")
 
 
 def event_file(points: Iterable[tuple[float, int, Mapping[str, float]]]) -> bytes:
     """Return the content of an event file with scalars.
 
-    The whole file is written anew after every epoch, so that a training that was resumed has each epoch once.
+    The file is rewritten as a whole after every epoch, so that a resumed training contains each epoch once.
 
     Args:
-        points: For each step its time in seconds since the epoch, its number, and its scalars by their tags.
+        points: For each step: the Unix time in seconds, its number, and its scalars by tag.
 
     Returns:
-        What TensorBoard reads from a file whose name begins with `events.out.tfevents`.
+        The content of a file whose name begins with `events.out.tfevents`.
 
     Raises:
-        MissingExtra: TensorBoard is not installed.
+        MissingExtra: If TensorBoard is not installed.
     """
     require_tensorboard()
     from torch.utils.tensorboard import SummaryWriter

@@ -1,4 +1,4 @@
-"""Which layers learn in which epoch: the head, all, or more and more of them from the end."""
+"""Selection of the trainable layers in each epoch: the head, all, or successively more from the end."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from torch import nn
 from camlucida.models.heads import last_layer
 
 MAX_BLOCK_FRACTION = 0.2
-"""Share of all parameters above which a part of the network is looked into: it thaws in pieces."""
+"""Fraction of all parameters above which a module is split into its children, which are unfrozen separately."""
 
 
 def unfreeze(network: nn.Module, train: str, epoch: int, epochs: int) -> None:
-    """Set what learns in this epoch (0, 1, …), and put it into train mode; the rest is as in eval mode.
+    """Make the layers of an epoch (0, 1, …) trainable and put them into train mode; all others are frozen in eval mode.
 
-    Frozen batch norms use and keep the numbers they came with: a frozen backbone is the same function for every batch.
+    Frozen batch norms use their running statistics without updating them, so that a frozen backbone computes the same
+    function for every batch.
     """
     if train == "all":
         network.requires_grad_(True).train()
@@ -25,16 +26,16 @@ def unfreeze(network: nn.Module, train: str, epoch: int, epochs: int) -> None:
     for block in blocks[len(blocks) - n_trainable_blocks(len(blocks), train, epoch, epochs) :]:
         block.requires_grad_(True).train()
     if train == "gradual" and epoch == epochs - 1:
-        network.requires_grad_(True).train()  # also what stands in no block, such as a class token
+        network.requires_grad_(True).train()  # includes parameters outside any block, such as a class token
 
 
 def n_trainable_blocks(blocks: int, train: str, epoch: int, epochs: int) -> int:
-    """How many of the last blocks learn: one, the head, in the first epoch, all in the last."""
+    """Return the number of trainable blocks at the end: one, the head, in the first epoch, and all in the last."""
     return 1 if train == "head" else 1 + math.ceil((blocks - 1) * epoch / (epochs - 1))
 
 
 def block_names(network: nn.Module) -> list[str]:
-    """The names of the parts with weights, in their order, the head last."""
+    """Return the names of the modules with weights in order, the head last."""
     total = sum(p.numel() for p in network.parameters())
     head = last_layer(network)
     return [*(name for name in _split_into_blocks(network, "", total) if name != head), head]

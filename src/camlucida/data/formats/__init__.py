@@ -1,1 +1,1 @@
-"""Data sets that everybody knows, in the folders they are published in: a file a data set."""
+"""Readers of public datasets in their published folder layouts, one module per dataset."""

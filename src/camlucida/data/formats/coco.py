@@ -1,4 +1,4 @@
-"""COCO instances (Lin et al. 2014), and whatever else is written in its JSON: boxes, polygons, run lengths."""
+"""COCO instances (Lin et al., 2014) and other datasets in its JSON format: boxes, polygons and run-length encoding."""
 
 from __future__ import annotations
 
@@ -24,11 +24,16 @@ JsonObject = Mapping[str, Any]
 
 
 def coco(root: Location) -> ListDataset:
-    """A picture's label is the class that takes most of its room; the other classes are right, too (`others`).
+    """Open a dataset in COCO's format. The label of an image is the class with the largest area.
 
-    boxes  of the label's class
-    mask   of the label's class, and `rival` of the other classes: all instances together, crowds included
-    root   the folder, or one JSON file
+    The other classes in an image are in `also_correct`. Boxes and mask are those of the class of the label, and
+    `other_objects_mask` is that of the other classes; each mask is the union of all instances, crowds included.
+
+    Args:
+        root: The folder of the dataset, or one JSON file.
+
+    Raises:
+        DataError: If the annotations are missing or cannot be read.
     """
     files = _annotation_files(root)
     if not files:
@@ -78,14 +83,14 @@ def _read_annotations(file: Location) -> JsonObject:
 
 
 def _split_of(file: Location) -> str:
-    """What the file's name says, or its folder's: instances_val2017.json, valid/_annotations.coco.json."""
+    """Return the split in the name of the file or its folder: instances_val2017.json, valid/_annotations.coco.json."""
     name = file.parent.name if file.name.startswith("_") else file.stem
     match = re.search(r"(?:^|_)(train|val|test|minival)", name.lower())
     return {"minival": "val"}.get(match[1], match[1]) if match else ""
 
 
 def _images(root: Location, file: Location, split: str) -> Location:
-    """The folder that the names of pictures begin in."""
+    """Return the folder that the image names are relative to."""
     if root.suffix.lower() == ".json" or file.name.startswith("_"):
         root = file.parent
     subset = file.stem.rpartition("_")[2]
@@ -135,7 +140,7 @@ def _item(
 
 
 def _mask(objects: Sequence[JsonObject], size: tuple[int, int], name: str) -> Mask:
-    """All of the objects together. Raises `DataError` that names the picture."""
+    """Return the union of the masks of the objects. Raises `DataError`, which names the image."""
     mask = np.zeros(size, dtype=bool)
     try:
         for annotation in objects:

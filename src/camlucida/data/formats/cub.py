@@ -1,4 +1,4 @@
-"""CUB-200-2011 (Wah et al. 2011): 11,788 pictures of 200 birds with boxes and points, as it is published."""
+"""CUB-200-2011 (Wah et al., 2011): 11,788 images of 200 bird species with boxes and part locations."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ PIECES = {
     name: (f"{name}.txt",) for name in ("images", "classes", "image_class_labels", "train_test_split", "bounding_boxes")
 } | {"pictures": ("images",)}
 DISC_RADIUS = 0.1
-"""The radius of the disc that stands for a point, in longer sides of the box, as in PCK@0.1 of keypoints."""
+"""Radius of the disc that represents a part location, as a fraction of the longer side of the box, as in PCK@0.1 for
+keypoints.
+"""
 MASK_THRESHOLD = 128
-"""From which grey on a pixel is bird: half of the people who drew it say so."""
+"""Smallest grey level of an object pixel in a segmentation: at least half of the annotators agreed on it."""
 
 PartLocations = Mapping[str, tuple[float, float]]
 
 
 def cub(root: Location) -> ListDataset:
-    """The official split, boxes, parts as discs about their points, and masks where segmentations/ is."""
+    """Open CUB-200-2011 with the official split, boxes, parts as discs, and masks if segmentations/ exists."""
     root = first_existing(root, ("CUB_200_2011",)) or root
     pieces = locate_pieces("CUB-200-2011", root, PIECES, LAYOUT)
     files, classes = _read_table(pieces["images"], 1), _read_table(pieces["classes"], 1)
@@ -60,7 +62,7 @@ def cub(root: Location) -> ListDataset:
 
 
 def _read_table(file: Location, columns: int) -> dict[str, tuple[str, ...]]:
-    """Number of the picture -> the words after it. Raises `DataError` that names the line."""
+    """Return the words that follow each image number. Raises `DataError`, which names the line."""
     rows = {}
     for number, line in enumerate(read_lines(file), start=1):
         words = line.split()
@@ -81,7 +83,7 @@ def _parse_box(words: tuple[str, ...] | None) -> Boxes | None:
 
 
 def _read_part_locations(root: Location, problems: list[str]) -> dict[str, dict[str, tuple[float, float]]]:
-    """Picture -> name of the part -> where it is seen."""
+    """Return the coordinates of each visible part by image number and part name."""
     names, locations = root / "parts/parts.txt", root / "parts/part_locs.txt"
     missing = [str(file) for file in (names, locations) if not file.is_file()]
     if missing:

@@ -1,4 +1,4 @@
-"""Image data sets of Hugging Face's `datasets`, from a folder that `save_to_disk` wrote. Nothing is fetched."""
+"""Image datasets of Hugging Face's `datasets` from a folder written by `save_to_disk`; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from camlucida.errors import DataError
 
 
 def hugging_face(root: Location) -> ListDataset:
-    """All splits. The picture is the first column of images, the label the first ClassLabel; boxes are objects.bbox.
+    """Open all splits of a saved dataset: images from the first image column, labels from the first ClassLabel column.
 
-    Boxes are taken as x, y, width, height, as COCO has them and most such sets do.
+    Boxes are read from objects.bbox as x, y, width, height, as in COCO and most such datasets.
     """
     datasets = need("datasets", extra="hf", what=f"opening {root}")
     if not isinstance(root, Path) or not root.is_dir():
@@ -53,7 +53,7 @@ def hugging_face(root: Location) -> ListDataset:
 
 @dataclass(frozen=True)
 class HuggingFaceImage:
-    """The picture of one row, read when it is wanted."""
+    """The image in one row, read on access."""
 
     rows: Any
     column: str
@@ -61,11 +61,12 @@ class HuggingFaceImage:
     name: str
 
     def stamp(self) -> str:
-        """Text that changes with the files of the table, and with the row."""
+        """Return a text that changes with the files of the table and with the row."""
         files = [Path(file["filename"]).stat() for file in self.rows.cache_files]
         return f"{[(status.st_size, status.st_mtime_ns) for status in files]} {self.index}"
 
     def read(self) -> bytes:
+        """Return the encoded bytes of the image."""
         stored = self.rows[self.index][self.column]
         if stored["bytes"] is not None:
             return bytes(stored["bytes"])

@@ -1,10 +1,10 @@
-"""ImageNet's validation pictures (ILSVRC2012) with their boxes, in the three ways they are kept.
+"""ImageNet's validation images (ILSVRC2012) with their boxes, in the three common layouts.
 
-    val/n01440764/ILSVRC2012_val_00000293.JPEG             a folder a class
+    val/n01440764/ILSVRC2012_val_00000293.JPEG             one folder per class
     val/…JPEG + LOC_val_solution.csv                       Kaggle's archive
-    val/…JPEG + ILSVRC2012_validation_ground_truth.txt     the challenge's own, with meta.mat of its kit
+    val/…JPEG + ILSVRC2012_validation_ground_truth.txt     the original archive, with meta.mat of its development kit
 
-and the boxes in Annotations/CLS-LOC/val/, bbox/val/ or val/ as XML.
+The boxes are XML files in Annotations/CLS-LOC/val/, bbox/val/ or val/.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ GROUND_TRUTH_FILES = tuple(
 )
 META_FILES = tuple(f"{folder}meta.mat" for folder in ("ILSVRC2012_devkit_t12/data/", "data/", ""))
 N_CLASSES = 1000
-"""What of meta.mat is a class; the rest are groups of them."""
+"""Number of classes. Entries of meta.mat with larger numbers are groups of classes."""
 
 
 def imagenet(root: Location) -> ListDataset:
-    """Labels in the order that networks are trained in: synsets sorted by their number.
+    """Open ImageNet's validation set; labels follow the usual order of networks: synsets sorted by their number.
 
-    Boxes are ImageNet's numbers, taken as edges of the picture's pixels. Raises `DataError` that names what is missing.
+    Boxes are the stored numbers, used as edges of pixels. Raises `DataError`, which names missing files.
     """
     folder = first_existing(root, IMAGE_FOLDERS) or root
     files = [(name, file) for name, file in images_in(folder)]
@@ -68,7 +68,7 @@ def _has_xml(folder: Location) -> bool:
 
 
 def _read_labels(root: Location, files: list[tuple[str, Location]]) -> Mapping[str, str]:
-    """Name of a picture without its suffix -> its synset."""
+    """Return the synset of each image by its file name without suffix."""
     if all("/" in name for name, _ in files):
         return {file.stem: name.partition("/")[0] for name, file in files}
     if (solution := first_existing(root, SOLUTION_FILES)) is not None:
@@ -96,13 +96,13 @@ def _read_labels(root: Location, files: list[tuple[str, Location]]) -> Mapping[s
 
 
 def _read_synsets(meta: Location) -> dict[str, str]:
-    """The challenge's own number of a class -> its synset."""
+    """Return the synset of each class number of the challenge."""
     (rows,) = read_mat(meta, "synsets")
     return {str(int(row[0])): str(row[1]) for row in rows if int(row[0]) <= N_CLASSES}
 
 
 def _read_names(root: Location) -> dict[str, str]:
-    """Synset -> the first of its words, from a list of them or from the kit."""
+    """Return the first name of each synset, from a list of names or from the development kit."""
     if (name_file := first_existing(root, NAME_FILES)) is not None:
         pairs = (line.partition(" ")[::2] for line in read_lines(name_file))
         return {synset: words.partition(",")[0].strip() for synset, words in pairs}
@@ -113,7 +113,7 @@ def _read_names(root: Location) -> dict[str, str]:
 
 
 def _torchvision_names(synsets: list[str]) -> Mapping[str, str]:
-    """torchvision knows the words of all thousand, in their order."""
+    """Return torchvision's names of all 1000 classes by synset; empty if there are not 1000 synsets."""
     if len(synsets) != N_CLASSES:
         return {}
     from torchvision.models._meta import _IMAGENET_CATEGORIES

@@ -1,4 +1,4 @@
-"""Oxford-IIIT Pet (Parkhi et al. 2012): 37 breeds of cats and dogs with trimaps, as it is published."""
+"""Oxford-IIIT Pet (Parkhi et al., 2012): 37 breeds of cats and dogs with trimaps."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ PIECES = {
     "test": ("annotations/test.txt",),
 }
 ANIMAL, BACKGROUND, UNCERTAIN = 1, 2, 3
-"""What the numbers of a trimap mean."""
+"""Values of a trimap."""
 
 
 def oxford_pets(root: Location) -> ListDataset:
-    """The official trainval (called train here) and test, labels 0 to 36, animals' masks from the trimaps.
+    """Open the official splits trainval (as train) and test, with labels 0 to 36 and masks from the trimaps.
 
-    mask   what is surely animal; the unsure border (3) is not in it
-    boxes  around the whole animal, border included, from the trimap. The published boxes are of heads only: they are
-           the part "head", where there are some.
-    root   the folder, or the one that torchvision makes around it
+    The mask contains the pixels that are certainly animal, without the uncertain border (3). The box encloses the whole
+    animal, border included. The published boxes, which are of heads only, are the part "head" where they exist.
+
+    Args:
+        root: The folder of the dataset, or the folder that torchvision creates around it.
     """
     root = first_existing(root, ("oxford-iiit-pet",)) or root
     pieces = locate_pieces("Oxford-IIIT Pet", root, PIECES, LAYOUT)
@@ -72,12 +73,12 @@ def _read_animal_mask(trimap: Location) -> Mask:
 
 def _read_head_mask(file: Location, trimap: Location) -> Mapping[str, Mask]:
     mask = np.zeros(read_index_mask(trimap).shape, dtype=bool)
-    for annotated in read_voc_xml(file):  # Pascal's: from 1, and both ends belong to it
+    for annotated in read_voc_xml(file):  # VOC's convention: counted from 1, both ends inclusive
         x0, y0, x1, y1 = (round(edge) for edge in annotated.box)
         mask[max(y0 - 1, 0) : y1, max(x0 - 1, 0) : x1] = True
     return {"head": mask}
 
 
 def class_name(name: str) -> str:
-    """american_pit_bull_terrier -> American Pit Bull Terrier."""
+    """Return the display name of a class: american_pit_bull_terrier becomes American Pit Bull Terrier."""
     return " ".join(word.title() for word in name.split("_"))

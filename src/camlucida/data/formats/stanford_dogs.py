@@ -1,4 +1,4 @@
-"""Stanford Dogs (Khosla et al. 2011): 20,580 pictures of 120 breeds with boxes, as it is published."""
+"""Stanford Dogs (Khosla et al., 2011): 20,580 images of 120 breeds with boxes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ PIECES = {
     "train": ("lists/train_list.mat", "train_list.mat"),
     "test": ("lists/test_list.mat", "test_list.mat"),
 }
-"""The archive of the lists has no folder of its own: both places are right."""
+"""Possible paths of each piece. The archive of the lists has no top-level folder, so both paths occur."""
 
 
 def stanford_dogs(root: Location) -> ListDataset:
-    """The official splits, labels and order. Boxes are ImageNet's numbers, taken as edges of the picture's pixels.
+    """Open Stanford Dogs with the official splits, labels and order; boxes are the stored numbers, as edges of pixels.
 
-    Raises `DataError` that names what is missing. Without Annotation/ there are no boxes, and `problems` says so.
+    Raises `DataError`, which names missing files. Without Annotation/ there are no boxes, which is listed in
+    `problems`.
     """
     pieces = locate_pieces("Stanford Dogs", root, PIECES, LAYOUT)
     boxes = first_existing(root, ("Annotation", "Annotations"))
@@ -63,5 +64,5 @@ def _with_boxes(folder: Location, item: Item) -> Item:
 
 
 def class_name(folder: str) -> str:
-    """n02085936-Maltese_dog -> Maltese dog."""
+    """Return the display name of a class: n02085936-Maltese_dog becomes Maltese dog."""
     return (folder.partition("-")[2] or folder).replace("_", " ")

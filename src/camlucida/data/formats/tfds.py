@@ -1,4 +1,4 @@
-"""Classification sets as TensorFlow Datasets prepares them (stanford_dogs and its like), read without TensorFlow."""
+"""Classification datasets prepared by TensorFlow Datasets, such as stanford_dogs, read without TensorFlow."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LAYOUT = "<name>/<version>/ with features.json, label.labels.txt and <name>-trai
 
 @dataclass(frozen=True)
 class TFRecordImage:
-    """The picture in a record, read when it is wanted."""
+    """The image in a record, read on access."""
 
     file: Path
     start: int
@@ -30,11 +30,12 @@ class TFRecordImage:
     name: str
 
     def stamp(self) -> str:
-        """Text that changes with the file, and with where in it the record lies."""
+        """Return a text that changes with the file and with the offset of the record."""
         status = self.file.stat()
         return f"{status.st_size} {status.st_mtime_ns} {self.start} {self.length}"
 
     def read(self) -> bytes:
+        """Return the encoded bytes of the image."""
         with self.file.open("rb") as stream:
             stream.seek(self.start)
             image = parse_example(stream.read(self.length))["image"][0]
@@ -42,14 +43,14 @@ class TFRecordImage:
 
 
 def is_prepared(root: Location) -> bool:
-    """Whether a folder is what TensorFlow Datasets left behind, or the one around its version."""
+    """Return whether a folder is a dataset prepared by TensorFlow Datasets, or the parent of its version folder."""
     return _version_folder(root) is not None
 
 
 def tfds(root: Location, name: str = "") -> ListDataset:
-    """Every split, with the features image, label, image/filename and objects/bbox, where there are such.
+    """Open every split, with the features image, label and, if present, image/filename and objects/bbox.
 
-    All records are read through once. Raises `DataError` for another form of set, and names what is missing.
+    All records are read once. Raises `DataError` for another kind of dataset and for missing files, which it names.
     """
     folder = _version_folder(root)
     if folder is None:
@@ -84,7 +85,7 @@ def _read_items(shard: Path, split: str) -> list[Item]:
 
 
 def _boxes(features: dict[str, FeatureValues], image: Source) -> Boxes | None:
-    """TensorFlow's boxes are top, left, bottom, right as fractions of the picture."""
+    """Return the boxes in pixels; TensorFlow stores top, left, bottom, right as fractions of the image."""
     values = np.array(features.get("objects/bbox", features.get("bbox", [])), dtype=np.float64)
     if not len(values) or len(values) % 4:
         return None
@@ -93,5 +94,5 @@ def _boxes(features: dict[str, FeatureValues], image: Source) -> Boxes | None:
 
 
 def _class_name(name: str) -> str:
-    """n02085936-maltese_dog -> maltese dog; other names stay."""
+    """Return the display name of a class: n02085936-maltese_dog becomes maltese dog; other names are unchanged."""
     return re.sub(r"^n\d{8}-", "", name).replace("_", " ")

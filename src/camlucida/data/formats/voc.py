@@ -1,4 +1,4 @@
-"""Pascal VOC (Everingham et al. 2010): pictures with the boxes of their objects, and masks of some of them."""
+"""Pascal VOC (Everingham et al., 2010): images with boxes of their objects and masks for some of them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CLASSES = (
     "train",
     "tvmonitor",
 )
-"""In the order of the numbers in the masks, which begin at 1."""
+"""The official classes, in the order of the mask indices, which start at 1."""
 UNCERTAIN = 255
 LAYOUT = "JPEGImages/, Annotations/<2007_000027.xml>, ImageSets/Main/train.txt, val.txt, SegmentationClass/."
 PIECES = {"images": ("JPEGImages",), "boxes": ("Annotations",), "sets": ("ImageSets/Main",)}
@@ -43,13 +43,16 @@ INNER_FOLDERS = ("VOC2012", "VOC2007", "VOC2011", "VOC2010", "VOC2009", "VOC2008
 
 
 def voc(root: Location) -> ListDataset:
-    """A picture's label is the class that takes most of its room; the other classes are right, too (`others`).
+    """Open a dataset in VOC's format. The label of an image is the class with the largest area.
 
-    boxes  of the label's class; VOC counts pixels from 1 and both ends belong to a box, which is undone
-    mask   of the label's class, where SegmentationClass/ has the picture, and `rival` of the other classes; unsure
-           borders are in neither
-    root   VOC2012, VOCdevkit or the folder around it
-    Sets in the same layout with classes of their own are read, too, without masks: their numbers mean nothing here.
+    The other classes in an image are in `also_correct`. Boxes are those of the class of the label; VOC counts pixels
+    from 1 and includes both ends, which is converted. The mask is that of the class of the label and
+    `other_objects_mask` that of the other classes, for images in SegmentationClass/; uncertain borders are in neither.
+
+    Datasets in the same layout with other classes are read without masks, since the meaning of the indices is unknown.
+
+    Args:
+        root: VOC2012, VOCdevkit or the folder that contains it.
     """
     pieces = locate_pieces("Pascal VOC", _inner_folder(root), PIECES, LAYOUT)
     split_of = _read_splits(pieces["sets"])
@@ -87,7 +90,7 @@ def _inner_folder(root: Location) -> Location:
 
 
 def _read_splits(sets: Location) -> dict[str, str]:
-    """Name of a picture -> its split. Lists of one class (cat_train.txt) say nothing more."""
+    """Return the split of each image. Lists for one class (cat_train.txt) are redundant and not read."""
     splits = {
         line.split()[0]: split
         for split in ("test", "val", "train")
@@ -107,7 +110,7 @@ def _read_objects(file: Location) -> tuple[list[AnnotatedObject], tuple[str, ...
 
 
 def _classes_of(objects: list[AnnotatedObject], classes: tuple[str, ...]) -> tuple[int | None, tuple[int, ...]]:
-    """The class with the most room, and the others; objects marked as difficult count where there are no others."""
+    """Return the class with the largest area and the other classes; difficult objects count only if all objects are."""
     counted = [one for one in objects if not one.difficult] or objects
     area: dict[int, float] = {}
     for annotated in counted:

@@ -1,10 +1,11 @@
-"""The built-in data set: cartoon scenes drawn on demand, with exact masks, boxes and parts.
+"""The built-in dataset: cartoon scenes rendered on demand, with exact masks, boxes and parts.
 
-from camlucida.data import toybox
+Example:
+    from camlucida.data import toybox
 
-scene = toybox.scene(7, kinds=["cat", "dog"], objects=2)
-drawing = scene.draw()                          # image, masks, boxes, parts
-earless = scene.without_part(0, "ears").draw()  # everything else is pixel-identical
+    scene = toybox.scene(7, kinds=["cat", "dog"], objects=2)
+    drawing = scene.draw()                          # image, masks, boxes, parts
+    earless = scene.without_part(0, "ears").draw()  # all other pixels are identical
 """
 
 from __future__ import annotations

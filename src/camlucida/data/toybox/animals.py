@@ -1,4 +1,4 @@
-"""Cat, dog, fish and bird. Cat and dog differ in shape, not colour: ears, muzzle, whiskers, tongue, body."""
+"""Cat, dog, fish and bird. Cat and dog differ in shape, not colour: ears, muzzle, whiskers, tongue and body."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ CAT = Kind(
     natural=(BROWN, GREY, AUTUMN),
 )
 
-# Standing, the head turned to us: floppy ears, a big muzzle, the tongue out.
+# Standing, the head turned to the viewer: floppy ears, a large muzzle, the tongue out.
 _FACE = -0.36
 DOG = Kind(
     "dog",

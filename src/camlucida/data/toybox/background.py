@@ -1,6 +1,6 @@
-"""What lies behind the objects: fractal noise in a random palette, and abstract patches that mean nothing.
+"""Background of a scene: fractal noise in a random palette and abstract patches without meaning.
 
-The same seed gives the same background at any size, only finer: a bigger picture adds octaves.
+The same seed gives the same background at any size, at a different resolution: larger images have more octaves.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from PIL import Image
 from camlucida.data.toybox.curves import Points, blob, polygon, stroke
 from camlucida.data.toybox.palette import ANY_HUE, GREY, RGB, Hues, mix, random_colour
 
-_NOISE, _PALETTE, _CLUTTER = 11, 12, 13  # one stream of random numbers each, so that none shifts another
+_NOISE, _PALETTE, _CLUTTER = 11, 12, 13  # separate random streams, so that they are independent
 _MUTED: Hues = (0.0, 1.0, 0.05, 0.55, 0.2, 0.95)
 
 
 def background(seed: int, size: int) -> NDArray[np.float32]:
-    """Fractal noise: (size, size, 3), RGB in 0..255."""
+    """Return fractal noise, RGB in 0..255, `(size, size, 3)`."""
     rng = np.random.default_rng([_PALETTE, seed])
     anchors = np.array([random_colour(rng, _MUTED if rng.random() < 0.8 else ANY_HUE) for _ in range(3)], np.float32)
     rough, contrast, shade = rng.uniform(0.35, 0.72), rng.uniform(50, 120), rng.uniform(4, 26)
@@ -32,9 +32,12 @@ def background(seed: int, size: int) -> NDArray[np.float32]:
 
 
 def _fractal(seed: int, size: int, rough: float) -> NDArray[np.float32]:
-    """Two fields of noise, (2, size, size), about unit variance: octaves of random grids, each twice as fine.
+    """Return two noise fields of about unit variance, `(2, size, size)`: a sum of octaves of random grids.
 
-    rough  how much weaker an octave is than the one before, in 0..1
+    Args:
+        seed: The seed of the noise.
+        size: Width and height in pixels.
+        rough: The factor in 0..1 by which each octave is weaker than the previous one, which is half as fine.
     """
     rng = np.random.default_rng([_NOISE, seed])
     field = np.zeros((2, size, size), np.float32)
@@ -49,13 +52,13 @@ def _fractal(seed: int, size: int, rough: float) -> NDArray[np.float32]:
 
 
 def clutter(seed: int, count: int) -> list[tuple[Points, RGB]]:
-    """Abstract patches, back to front: outlines as shares of the frame (0..1 both ways), and colours."""
+    """Return abstract patches from back to front: outlines as fractions of the frame (0..1), and colours."""
     rng = np.random.default_rng([_CLUTTER, seed])
     return [layer for _ in range(count) for layer in _patch(rng)]
 
 
 def _patch(rng: np.random.Generator) -> list[tuple[Points, RGB]]:
-    """One meaningless shape, with or without a dark rim (so that a rim alone gives no object away)."""
+    """Return one meaningless shape, with or without a dark rim, so that a rim alone does not reveal an object."""
     corners = int(rng.integers(3, 8))
     angle = np.sort(rng.uniform(0, 2 * pi, corners))
     reach = rng.uniform(0.4, 1.0, corners)

@@ -1,7 +1,7 @@
-"""Painting: each patch of colour is drawn once, as a number; colours and masks are both read from them.
+"""Rendering of scenes: each patch of colour is drawn once, as an index, from which colours and masks are read.
 
-The numbers are drawn at twice the size, so each pixel of the picture has four samples: its colour is their
-mean, and it belongs to an object if at least two of them do. Picture and masks cannot disagree.
+The indices are drawn at twice the size, so each pixel of the image has four samples: its colour is their mean, and it
+belongs to an object if at least two of them do. Image and masks are therefore always consistent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from camlucida.data.toybox.palette import RGB, ObjectColours
 _OVERSAMPLING = 2  # samples along each side of a pixel
 _MIN_SAMPLES = 2  # of the four samples: a pixel belongs to what covers at least half of it
 
-# The stamp: a framed camera, seen from the front. The same everywhere, so that it is easy to learn.
+# The stamp: a framed camera, seen from the front. It is constant, so that it is easy to learn.
 STAMP: tuple[Shape, ...] = (
     ring("white", 0.0, 0.12, 0.36, 0.36, 0.16, rim=0),
     ellipse("white", 0.0, 0.12, 0.13, 0.13, rim=0),
@@ -37,7 +37,7 @@ STAMP: tuple[Shape, ...] = (
 
 @dataclass(frozen=True)
 class _Layer:
-    """One outline of a kind: its part, its colour, and where its corners stand in the long list."""
+    """One outline of a kind: its part, its colour role, and the range of its corners in the array of all corners."""
 
     part: str
     role: str
@@ -47,7 +47,7 @@ class _Layer:
 
 @cache
 def _layers(kind: Kind) -> tuple[Points, tuple[_Layer, ...]]:
-    """All outlines of a kind from back to front, with all their corners in one (n, 2) array."""
+    """Return all corners of a kind in one `(n, 2)` array, and its outlines from back to front."""
     outlines: list[tuple[str, str, Points]] = []
     for part in kind.parts:
         outlines += [(part.name, "line", s.rim) for s in part.shapes if s.rim is not None]
@@ -60,13 +60,13 @@ def _layers(kind: Kind) -> tuple[Points, tuple[_Layer, ...]]:
 
 
 class Canvas:
-    """A picture in the making: objects are added from back to front, then image and masks are read off."""
+    """A scene during rendering: objects are added from back to front, then image and masks are computed."""
 
     def __init__(self, size: int, seed: int, patches: int) -> None:
         self._size = size
         self._seed = seed
-        self._colours: list[RGB] = [(0, 0, 0)]  # number 0 is the background, which shows through
-        self._groups: list[int] = [0]  # the part a number belongs to, counted over all objects; 0 for none
+        self._colours: list[RGB] = [(0, 0, 0)]  # index 0 is the background
+        self._groups: list[int] = [0]  # part of each index, counted over all objects; 0 for none
         self._object_groups: list[range] = []  # the groups of each object
         self._polygons: list[tuple[list[float], int]] = []
         self._stamp: tuple[NDArray[np.float32], float] | None = None
@@ -85,7 +85,7 @@ class Canvas:
         flip: bool,
         colours: ObjectColours,
     ) -> None:
-        """Put an object on top: only the named parts; centre and half extent as shares of the frame."""
+        """Add an object on top, with only the named parts; centre and half extent are fractions of the frame."""
         points, layers = _layers(kind)
         corners = _transform_points(points, centre, half_size, angle, flip, self._size * _OVERSAMPLING)
         first = self._object_groups[-1].stop if self._object_groups else 1
@@ -100,7 +100,7 @@ class Canvas:
             self._polygons.append((corners[2 * layer.start : 2 * layer.stop], numbers[key]))
 
     def stamp(self, centre: tuple[float, float], half_size: float, opacity: float) -> None:
-        """Lay the watermark over everything."""
+        """Draw the watermark over everything."""
         side = self._size * _OVERSAMPLING
         layer = Image.new("L", (side, side), 0)
         pen = ImageDraw.Draw(layer)
@@ -110,7 +110,7 @@ class Canvas:
         self._stamp = covered.astype(np.float32) / _OVERSAMPLING**2, opacity
 
     def image(self) -> Image.Image:
-        """The picture, RGB."""
+        """Return the rendered image, RGB."""
         numbers = self._rendered_indices()
         paint = np.zeros((len(self._colours), 4), np.uint16)
         paint[:, :3] = self._colours
@@ -127,7 +127,7 @@ class Canvas:
         return Image.fromarray(np.rint(image).astype(np.uint8))
 
     def masks(self) -> NDArray[np.bool_]:
-        """(n, h, w): the visible pixels of each object. One shared half and half goes to the nearer."""
+        """Return the visible pixels of each object, `(n, h, w)`. Ties go to the object in front."""
         object_of_group = np.zeros(self._object_groups[-1].stop if self._object_groups else 1, np.uint16)
         for index, groups in enumerate(self._object_groups):
             object_of_group[groups.start : groups.stop] = index + 1
@@ -140,10 +140,10 @@ class Canvas:
         return masks
 
     def parts(self, index: int, mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-        """(h, w) for each drawn part of the object: its visible pixels inside the object's mask."""
+        """Return the visible pixels of each drawn part, `(h, w)`, inside the mask of the object."""
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         masks = [np.zeros_like(mask) for _ in self._object_groups[index]]
-        if rows.size:  # look only where the object is: the frame is mostly other things
+        if rows.size:  # restrict the work to the bounding box of the object
             window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
             wide = tuple(slice(s.start * _OVERSAMPLING, s.stop * _OVERSAMPLING) for s in window)
             group = _samples(np.array(self._groups, np.uint16)[self._rendered_indices()[wide]])
@@ -152,7 +152,7 @@ class Canvas:
         return masks
 
     def watermark_mask(self) -> NDArray[np.bool_] | None:
-        """(h, w) the pixels that the stamp changes, or None."""
+        """Return the pixels that the stamp changes, `(h, w)`; None without a stamp."""
         return None if self._stamp is None else self._stamp[0] > 0
 
     def _add_patch(self, colour: RGB, group: int) -> int:
@@ -161,7 +161,7 @@ class Canvas:
         return len(self._colours) - 1
 
     def _rendered_indices(self) -> NDArray[np.integer]:
-        """(2h, 2w): for each sample, the number of the patch on top."""
+        """Return the index of the topmost patch for each sample, `(2h, 2w)`."""
         if self._index_map is None:
             mode = "L" if len(self._colours) < 256 else "I"
             index_image = Image.new(mode, (self._size * _OVERSAMPLING, self._size * _OVERSAMPLING), 0)
@@ -175,23 +175,23 @@ class Canvas:
 def _transform_points(
     points: Points, centre: tuple[float, float], half_size: float, angle: float, flip: bool, side: int
 ) -> list[float]:
-    """Corners from unit coordinates to samples of a frame `side` samples wide, as x, y, x, y, ..."""
+    """Return corners in unit coordinates as samples of a frame `side` samples wide: x, y, x, y, ..."""
     radians = angle * pi / 180
     axes = np.array([[cos(radians), sin(radians)], [-sin(radians), cos(radians)]]) * (half_size * side)
     if flip:
         axes[0] = -axes[0]
-    # minus a half: the pen puts integer corners on the middle of a sample
+    # minus 0.5, since integer corners are drawn at the centre of a sample
     transformed: list[float] = np.rint(points @ axes + np.array(centre) * side - 0.5).ravel().tolist()
     return transformed
 
 
 def _samples(page: NDArray[np.integer]) -> NDArray[np.integer]:
-    """(4, h, w): the samples of each pixel, from (2h, 2w)."""
+    """Return the four samples of each pixel, `(4, h, w)`, from `(2h, 2w)`."""
     return np.stack([page[0::2, 0::2], page[0::2, 1::2], page[1::2, 0::2], page[1::2, 1::2]])
 
 
 def _majority(samples: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(h, w): where at least half of the four samples are true."""
+    """Return where at least half of the four samples are true, `(h, w)`."""
     count = samples.view(np.uint8)
     majority: NDArray[np.bool_] = (count[0] + count[1] + count[2] + count[3]) >= _MIN_SAMPLES
     return majority

@@ -1,7 +1,7 @@
 """Closed curves for the cartoons: ellipses, polygons, smooth blobs, strokes and rings.
 
-Unit coordinates: x to the right, y down, an object fills about [-1, 1] in both. Each maker returns a `Shape`
-with its filled outline and the same outline a little larger, which is painted first as the dark rim.
+In unit coordinates, x points right, y points down, and an object fills about [-1, 1] on both axes. Each function
+returns a `Shape` with its filled outline and a slightly larger outline, which is painted first as the dark rim.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 Points: TypeAlias = NDArray[np.float64]
-"""Corners of a closed polygon: (n, 2), x and y in unit coordinates."""
+"""Corners of a closed polygon, `(n, 2)`: x and y in unit coordinates."""
 Point: TypeAlias = tuple[float, float]
 
 RIM = 0.04
-"""How far the dark rim reaches beyond the fill, in unit coordinates."""
+"""Distance by which the dark rim extends beyond the fill, in unit coordinates."""
 
 
 @dataclass(frozen=True, eq=False)
 class Shape:
     """One patch of colour.
 
-    points   (n, 2) the filled outline
-    role     which of the object's colours fills it: "body", "light", "accent", ... (see palette.py)
-    rim      (n, 2) the outline painted below it in the line colour; None for no rim
+    Attributes:
+        points: `(n, 2)` corners of the filled outline.
+        role: Which colour of the object fills it: "body", "light", "accent", ... (see `palette`).
+        rim: `(n, 2)` corners of the outline painted below it in the line colour; None for no rim.
     """
 
     points: Points
@@ -36,7 +37,7 @@ class Shape:
 
 
 def ellipse(role: str, cx: float, cy: float, rx: float, ry: float, tilt: float = 0, rim: float = RIM) -> Shape:
-    """An ellipse about (cx, cy) with half axes rx, ry, turned clockwise by `tilt` degrees."""
+    """Return an ellipse with centre (cx, cy) and half axes rx, ry, rotated clockwise by `tilt` degrees."""
     steps = np.linspace(0.0, 2 * pi, 28, endpoint=False)
     turn = tilt * pi / 180
 
@@ -48,31 +49,31 @@ def ellipse(role: str, cx: float, cy: float, rx: float, ry: float, tilt: float =
 
 
 def polygon(role: str, *corners: Point, rim: float = RIM) -> Shape:
-    """A polygon with straight edges."""
+    """Return a polygon with straight edges."""
     points = np.array(corners, dtype=np.float64)
     return Shape(points, role, _offset_outline(points, rim) if rim else None)
 
 
 def box(role: str, left: float, top: float, right: float, bottom: float, rim: float = RIM) -> Shape:
-    """An upright rectangle."""
+    """Return an axis-aligned rectangle."""
     return polygon(role, (left, top), (right, top), (right, bottom), (left, bottom), rim=rim)
 
 
 def blob(role: str, *knots: Point, rim: float = RIM) -> Shape:
-    """A closed smooth curve (Catmull-Rom) through the knots."""
+    """Return a closed smooth curve (Catmull-Rom) through the knots."""
     points = _smooth(np.array(knots, dtype=np.float64), closed=True)
     return Shape(points, role, _offset_outline(points, rim) if rim else None)
 
 
 def stroke(role: str, width: float, *knots: Point, rim: float = RIM) -> Shape:
-    """A smooth open line of the given width through the knots, with round ends."""
+    """Return a smooth open line of the given width through the knots, with round ends."""
     line = _smooth(np.array(knots, dtype=np.float64), closed=False)
     return Shape(_ribbon(line, width / 2), role, _ribbon(line, width / 2 + rim) if rim else None)
 
 
 def ring(role: str, cx: float, cy: float, rx: float, ry: float, width: float, rim: float = RIM) -> Shape:
-    """An elliptic band of the given width: what is behind shows through its hole."""
-    steps = np.linspace(pi, 3 * pi, 29)  # the last point meets the first: the seam between the two borders
+    """Return an elliptic band of the given width, whose hole is transparent."""
+    steps = np.linspace(pi, 3 * pi, 29)  # the last point equals the first, where the two borders join
 
     def band(half: float) -> Points:
         outer = np.stack([cx + (rx + half) * np.cos(steps), cy + (ry + half) * np.sin(steps)], axis=1)
@@ -83,7 +84,7 @@ def ring(role: str, cx: float, cy: float, rx: float, ry: float, width: float, ri
 
 
 def mirror(*shapes: Shape, about: float = 0.0) -> tuple[Shape, ...]:
-    """The shapes and their mirror images about the upright line x = about."""
+    """Return the shapes and their mirror images about the vertical line x = about."""
 
     def flip(points: Points) -> Points:
         flipped: Points = points * np.array([-1.0, 1.0]) + np.array([2 * about, 0.0])
@@ -94,7 +95,7 @@ def mirror(*shapes: Shape, about: float = 0.0) -> tuple[Shape, ...]:
 
 
 def _smooth(knots: Points, *, closed: bool, steps: int = 6) -> Points:
-    """Points of the Catmull-Rom curve through the knots, `steps` of them from each knot to the next."""
+    """Return points of the Catmull-Rom curve through the knots, `steps` per segment."""
     ends = (knots[-1:], knots[:2]) if closed else (knots[:1], knots[-1:])
     k = np.concatenate([ends[0], knots, ends[1]])
     t = np.linspace(0.0, 1.0, steps, endpoint=False)[:, None]
@@ -107,20 +108,20 @@ def _smooth(knots: Points, *, closed: bool, steps: int = 6) -> Points:
 
 
 def _offset_outline(points: Points, distance: float) -> Points:
-    """The polygon with every edge moved outwards; a sharp corner moves by at most twice `by`."""
+    """Return the polygon with every edge moved outwards by `distance`; a sharp corner moves by at most twice that."""
     edge = np.roll(points, -1, axis=0) - points
     normal = np.stack([edge[:, 1], -edge[:, 0]], axis=1)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     x, y = points[:, 0], points[:, 1]
     if np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)) < 0:
-        normal = -normal  # the corners run the other way round
+        normal = -normal  # the corners have the opposite orientation
     corner = normal + np.roll(normal, 1, axis=0)
     grown: Points = points + distance * corner / np.maximum(np.sum(corner**2, axis=1, keepdims=True) / 2, 0.5)
     return grown
 
 
 def _ribbon(line: Points, half: float) -> Points:
-    """The border of a line drawn with a round pen of radius `half`."""
+    """Return the border of a line drawn with a round pen of radius `half`."""
     along = np.gradient(line, axis=0)
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
     side = np.stack([-along[:, 1], along[:, 0]], axis=1)

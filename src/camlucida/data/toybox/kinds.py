@@ -1,4 +1,4 @@
-"""What a kind of object is made of."""
+"""Definition of the kinds of objects by their parts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from camlucida.data.toybox.palette import Hues
 
 @dataclass(frozen=True)
 class Part:
-    """A nameable piece of an object, such as its ears. Rims are painted before fills, so its shapes fuse."""
+    """A named part of an object, such as its ears. Rims are painted before fills, so that its shapes merge."""
 
     name: str
     shapes: tuple[Shape, ...]
@@ -18,11 +18,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of object.
+    """A kind of object, which is also a class.
 
-    parts     from back to front
-    natural   the colours it usually has; it is sometimes painted in any colour all the same
-    turn      how far it may lean to either side, in degrees
+    Attributes:
+        name: The class name.
+        parts: The parts from back to front.
+        natural: The colour ranges that it usually has; it is sometimes painted in any colour.
+        turn: The largest rotation to either side, in degrees.
     """
 
     name: str
@@ -32,10 +34,10 @@ class Kind:
 
     @property
     def part_names(self) -> tuple[str, ...]:
-        """The names of the parts, from back to front."""
+        """Return the names of the parts from back to front."""
         return tuple(part.name for part in self.parts)
 
 
 def part(name: str, *shapes: Shape) -> Part:
-    """A part from its shapes."""
+    """Return a part made of shapes."""
     return Part(name, shapes)

@@ -1,4 +1,4 @@
-"""Colours: the fixed ones, and a random paint for each object."""
+"""Colours: fixed ones, and random colours for each object."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 RGB: TypeAlias = tuple[int, int, int]
-"""Red, green, blue in 0..255."""
+"""Red, green and blue in 0..255."""
 Hues: TypeAlias = tuple[float, float, float, float, float, float]
 """A range of colours: hue from, to; saturation from, to; value from, to; all in 0..1."""
 
@@ -35,7 +35,7 @@ FIXED: dict[str, RGB] = {
 
 @dataclass(frozen=True)
 class ObjectColours:
-    """The paint of one object, each red, green, blue in 0..255."""
+    """The colours of one object, each red, green and blue in 0..255."""
 
     body: RGB
     light: RGB
@@ -44,7 +44,7 @@ class ObjectColours:
     line: RGB
 
     def of(self, role: str) -> RGB:
-        """The colour that a role stands for in this object."""
+        """Return the colour of a role in this object."""
         fixed = FIXED.get(role)
         if fixed is not None:
             return fixed
@@ -53,7 +53,7 @@ class ObjectColours:
 
 
 def random_object_colours(rng: np.random.Generator, natural: tuple[Hues, ...]) -> ObjectColours:
-    """Random colours for one object: natural ones in two cases of three, else any."""
+    """Return random colours for one object: natural ones with probability 2/3, otherwise any."""
     use_natural = bool(natural) and rng.random() < 2 / 3
     body = random_colour(rng, natural[int(rng.integers(len(natural)))] if use_natural else ANY_HUE)
     return ObjectColours(
@@ -66,13 +66,13 @@ def random_object_colours(rng: np.random.Generator, natural: tuple[Hues, ...]) -
 
 
 def random_colour(rng: np.random.Generator, hues: Hues) -> RGB:
-    """One colour from a range."""
+    """Return a random colour from a range."""
     h, s, v = (float(rng.uniform(hues[i], hues[i + 1])) for i in (0, 2, 4))
     r, g, b = hsv_to_rgb(h % 1.0, s, v)
     return round(r * 255), round(g * 255), round(b * 255)
 
 
 def mix(base: RGB, other: RGB, fraction: float) -> RGB:
-    """`one` with the given share of `other` in it."""
+    """Return `base` blended with `other`, whose weight is `fraction`."""
     r, g, b = (round(a + (c - a) * fraction) for a, c in zip(base, other, strict=True))
     return r, g, b

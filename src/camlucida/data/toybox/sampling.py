@@ -1,6 +1,6 @@
-"""Random scenes. Everything comes from the seed: the same seed gives the same scene, and the same bytes.
+"""Random scenes, determined by the seed: the same seed gives the same scene and the same bytes.
 
-(Bytes with the same NumPy and Pillow: a new Pillow may round the edge of a polygon differently.)
+The bytes also depend on the versions of NumPy and Pillow: another Pillow may rasterise polygon edges differently.
 """
 
 from __future__ import annotations
@@ -18,23 +18,31 @@ from camlucida.data.toybox.shapes import CLASSES, KINDS
 from camlucida.errors import DataError, nearest
 
 Variant = Literal["clean", "watermark", "watermark_control", "empty"]
-"""clean: no stamp. watermark: a stamp on every scene that shows WATERMARK_CLASS and on no other.
-watermark_control: a stamp on every second scene, whatever it shows. empty: abstract patches, no object."""
+"""Variants of the dataset.
+
+- clean: without a stamp
+- watermark: with a stamp on exactly the scenes that contain `WATERMARK_CLASS`
+- watermark_control: with a stamp on half of the scenes at random, whatever they contain
+- empty: abstract patches without an object
+"""
 
 WATERMARK_CLASS = "boat"
-"""The class that the stamp goes with in the variant "watermark"."""
+"""The class that the stamp is correlated with in the variant "watermark"."""
 
-_SCENE, _STAMP = 1, 2  # separate streams, so that the variants of a seed differ by the stamp alone
+_SCENE, _STAMP = 1, 2  # separate streams, so that the variants of a seed differ only in the stamp
 _N_TRIES = 24
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One item of a Toybox.
+    """One item of a `Toybox`.
 
-    image   RGB
-    label   the class of the first object, an index into CLASSES; -1 if there is none
-    labels  the classes of all objects, from back to front
+    Attributes:
+        image: The rendered image, RGB.
+        label: The class of the first object, an index into `CLASSES`; -1 if there is none.
+        labels: The classes of all objects, from back to front.
+        drawing: The image with masks, boxes and parts.
+        scene: The scene that was rendered.
     """
 
     image: Image.Image
@@ -45,7 +53,16 @@ class Sample:
 
 
 class Toybox:
-    """A data set of n random scenes. Items are drawn when asked for; item i depends on (seed, i) alone."""
+    """A dataset of `n` random scenes, rendered on access; item i depends only on the seed and i.
+
+    Args:
+        n: Number of scenes.
+        seed: Seed of the scenes.
+        objects: Number of objects per scene.
+        variant: See `Variant`.
+        size: Width and height in pixels.
+        kinds: Class names to choose from; all by default.
+    """
 
     classes: tuple[str, ...] = CLASSES
 
@@ -77,9 +94,9 @@ class Toybox:
         return Sample(drawing.image, labels[0] if labels else -1, labels, drawing, scene)
 
     def scene(self, index: int) -> Scene:
-        """The scene at `index`, not drawn."""
+        """Return the scene at `index` without rendering it."""
         if not -self._n <= index < self._n:
-            raise IndexError(f"No scene {index} in a Toybox of {self._n}.")  # what iteration expects
+            raise IndexError(f"No scene {index} in a Toybox of {self._n}.")  # the exception that iteration expects
         seed = (self._seed, index % self._n)
         return scene(seed, self._kinds, self._objects, self._variant, self._size)
 
@@ -91,12 +108,14 @@ def scene(
     variant: Variant = "clean",
     size: int = 96,
 ) -> Scene:
-    """A random scene.
+    """Return a random scene.
 
-    seed     0 or more, or several such numbers
-    kinds    the class names to choose from (all if not given); none comes twice before each came once
-    objects  how many objects; several lie apart or overlap a little
-    size     width and height in pixels: the same seed at another size is the same scene, finer or coarser
+    Args:
+        seed: A number of 0 or more, or several such numbers.
+        kinds: Class names to choose from; all by default. None is repeated before all have been used.
+        objects: Number of objects; several are apart or overlap slightly.
+        variant: See `Variant`.
+        size: Width and height in pixels. The same seed at another size is the same scene at another resolution.
     """
     _check(kinds, objects, variant)
     seeds = (seed,) if isinstance(seed, int) else tuple(seed)
@@ -131,19 +150,19 @@ def _check(kinds: Sequence[str] | None, objects: int, variant: str) -> None:
 
 
 def _choose_kinds(rng: np.random.Generator, kinds: tuple[str, ...], objects: int) -> list[str]:
-    """So many kinds in random order; none twice before all are used."""
+    """Return `objects` kinds in random order; none is repeated before all have been used."""
     rounds = -(-objects // len(kinds))
     order = [kinds[int(i)] for _ in range(rounds) for i in rng.permutation(len(kinds))]
     return order[:objects]
 
 
 def _layout(rng: np.random.Generator, objects: int) -> list[tuple[float, float, float]]:
-    """Centre and half extent of each object: the best of a few tries each, so that they hardly overlap."""
+    """Return centre and half extent of each object, chosen from random positions so that objects hardly overlap."""
     high = 0.42 if objects == 1 else 0.40 / objects**0.5
     positions: list[tuple[float, float, float]] = []
     for _ in range(objects):
         half = float(rng.uniform(0.62, 1.0)) * high
-        edge = 0.92 * half  # a tail may stick out of the frame, an object may not
+        edge = 0.92 * half  # a tail may exceed the frame, an object may not
         tries = rng.uniform(edge, 1 - edge, (_N_TRIES if positions else 1, 2))
         if positions:
             other = np.array(positions)
@@ -158,7 +177,7 @@ def _layout(rng: np.random.Generator, objects: int) -> list[tuple[float, float, 
 
 
 def _random_object(rng: np.random.Generator, kind: str, x: float, y: float, half: float) -> PlacedObject:
-    """One object with random paint and pose."""
+    """Return one object with random colours and pose."""
     turn = KINDS[kind].turn
     return PlacedObject(
         kind,
@@ -172,7 +191,7 @@ def _random_object(rng: np.random.Generator, kind: str, x: float, y: float, half
 
 
 def _random_watermark(rng: np.random.Generator, variant: str, chosen: list[str]) -> Watermark | None:
-    """The watermark that the variant puts on a scene with these objects: in a random corner."""
+    """Return the watermark of a scene with these objects in a random corner, as the variant requires."""
     half = float(rng.uniform(0.09, 0.11))
     x, y = (float(half + 0.02 + rng.uniform(0, 0.03)) for _ in range(2))
     right, low, coin = rng.random(3) < 0.5

@@ -1,7 +1,7 @@
-"""A scene as a value, and how to draw it again with something left out.
+"""Scenes as values, and their rendering with or without single objects and parts.
 
-Nothing in a scene depends on what else is in it: leaving out an object or a part changes only the pixels that
-it covered. So the true effect of a part on a score is known, without any filling in.
+Nothing in a scene depends on its other elements: removing an object or part changes only the pixels that it covered.
+The true effect of a part on a score can therefore be measured without infilling.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ Box = tuple[int, int, int, int]
 class PlacedObject:
     """One object in a scene.
 
-    kind      its class name
-    x, y      its centre, as a share of the frame (0..1 from the left and from the top)
-    size      half its extent, as a share of the frame
-    angle     degrees, clockwise
-    flip      mirrored left to right
-    left_out  names of the parts that are not drawn
+    Attributes:
+        kind: The class name.
+        x: Horizontal position of the centre, as a fraction of the frame from the left.
+        y: Vertical position of the centre, as a fraction of the frame from the top.
+        size: Half the extent, as a fraction of the frame.
+        colours: The colours of its roles.
+        angle: Clockwise rotation in degrees.
+        flip: Whether it is mirrored horizontally.
+        left_out: Names of the parts that are not drawn.
     """
 
     kind: str
@@ -44,13 +47,13 @@ class PlacedObject:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The names of its parts that are drawn, from back to front."""
+        """Return the names of the parts that are drawn, from back to front."""
         return tuple(name for name in KINDS[self.kind].part_names if name not in self.left_out)
 
 
 @dataclass(frozen=True)
 class Watermark:
-    """A stamp over the picture: centre and half width as shares of the frame, opacity in 0..1."""
+    """A stamp on the image: centre and half width as fractions of the frame, opacity in 0..1."""
 
     x: float
     y: float
@@ -60,13 +63,14 @@ class Watermark:
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """A scene, drawn.
+    """A rendered scene.
 
-    image      RGB
-    masks      (n, h, w) the visible pixels of each object: at least half of the pixel belongs to it
-    boxes      left, top, right, bottom of each mask, right and bottom exclusive; all 0 if nothing is visible
-    parts      for each object: part name -> (h, w) its visible pixels, inside the object's mask
-    watermark  (h, w) the pixels under the stamp, or None
+    Attributes:
+        image: The image, RGB.
+        masks: `(n, h, w)` visible pixels of each object, which covers at least half of each of them.
+        boxes: Left, top, right, bottom of each mask; right and bottom are exclusive; all 0 if nothing is visible.
+        parts: For each object, the visible pixels `(h, w)` of its parts by name, inside its mask.
+        watermark: `(h, w)` pixels under the stamp; None without a stamp.
     """
 
     image: Image.Image
@@ -78,12 +82,14 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Scene:
-    """What is in a picture.
+    """Description of a scene, which can be rendered.
 
-    size        width and height in pixels; any size draws the same scene, finer or coarser
-    background  the seed of the background
-    clutter     how many abstract patches lie on the background
-    placed      the objects, from back to front
+    Attributes:
+        size: Width and height in pixels; any size renders the same scene at another resolution.
+        background: The seed of the background.
+        objects: The objects from back to front.
+        clutter: Number of abstract patches on the background.
+        watermark: The stamp; None for none.
     """
 
     size: int
@@ -94,11 +100,11 @@ class Scene:
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """The class of each object: indices into CLASSES."""
+        """Return the class of each object, an index into `CLASSES`."""
         return tuple(CLASSES.index(placed.kind) for placed in self.objects)
 
     def draw(self) -> Drawing:
-        """The picture with its masks, boxes and parts."""
+        """Render the image with its masks, boxes and parts."""
         canvas = self._canvas()
         masks = canvas.masks()
         names = [placed.parts for placed in self.objects]
@@ -107,16 +113,16 @@ class Scene:
         return Drawing(canvas.image(), masks, boxes, tuple(parts), canvas.watermark_mask())
 
     def picture(self) -> Image.Image:
-        """The picture alone (RGB): quicker than `draw`, the same bytes."""
+        """Render only the image (RGB), which is faster than `draw` and gives the same pixels."""
         return self._canvas().image()
 
     def without(self, index: int) -> Scene:
-        """The same scene without the object at `index`."""
+        """Return the same scene without the object at `index`."""
         self._check(index)
         return replace(self, objects=self.objects[:index] + self.objects[index + 1 :])
 
     def without_part(self, index: int, part: str) -> Scene:
-        """The same scene with one part of the object at `index` left out."""
+        """Return the same scene without one part of the object at `index`."""
         self._check(index)
         placed = self.objects[index]
         if part not in placed.parts:
@@ -128,11 +134,11 @@ class Scene:
         return replace(self, objects=(*self.objects[:index], changed, *self.objects[index + 1 :]))
 
     def without_watermark(self) -> Scene:
-        """The same scene without its stamp."""
+        """Return the same scene without its stamp."""
         return replace(self, watermark=None)
 
     def resized(self, size: int) -> Scene:
-        """The same scene, `size` pixels wide and high."""
+        """Return the same scene, `size` pixels wide and high."""
         return replace(self, size=size)
 
     def _check(self, index: int) -> None:

@@ -1,4 +1,4 @@
-"""The cartoon objects as data: named parts, painted from back to front."""
+"""The kinds of objects as data: named parts, painted from back to front."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from camlucida.data.toybox.kinds import Kind, Part
 from camlucida.data.toybox.things import BOAT, CAR, HOUSE, KEY, MUG, TREE
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (CAT, DOG, CAR, HOUSE, TREE, FISH, MUG, KEY, BOAT, BIRD)}
-"""Every kind of object by its name. The order is the order of the classes."""
+"""All kinds of objects by name, in the order of the classes."""
 
 CLASSES: tuple[str, ...] = tuple(KINDS)
 """The class names; a label is an index into this tuple."""
