@@ -1,4 +1,4 @@
-"""Text on images: which characters can be drawn, measuring, drawing, truncating, wrapping, and formatting of numbers."""
+"""Text on images: available characters, measuring, drawing, truncating, wrapping, and formatting of numbers."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def trust_panel(trust: Trust, *, density: float = 2.0, **style: Any) -> Image.Im
 
 
 def _draw_map(sheet: Sheet, trust: Trust, y: float, style: dict[str, Any]) -> float:
-    """Draw the overlay, the image with the highlighted region blurred, and the drops; return the y at which they end."""
+    """Draw the overlay, the image with the region blurred, and the drops; return the y at which they end."""
     saliency = max_scale(to_image_grid(trust.map, trust.geometry)).numpy()
     end = _draw_image(
         sheet, MARGIN_PT, y, _overlaid(sheet, trust.image, saliency, COLUMN_WIDTH, MAX_HEIGHT, style), "The map"
