@@ -101,14 +101,16 @@ class Trust:
                 (
                     "does the place matter?",
                     f"p = {self.position_test.p:.3f} ({len(self.position_test.drops)} moves)",
-                    f"blurred out, it falls by {format_nats(self.position_test.drop)} nats; elsewhere {format_nats(self.position_test.mean_drop_elsewhere)}",
+                    f"blurred out, it falls by {format_nats(self.position_test.drop)} nats; "
+                    f"elsewhere {format_nats(self.position_test.mean_drop_elsewhere)}",
                 )
             )
         rows.append(
             (
                 "does the edge decide?",
                 "yes" if self.border_test.decides else "no",
-                f"edge blurred: {format_nats(self.border_test.edge)} nats; middle blurred: {format_nats(self.border_test.middle)}; "
+                f"edge blurred: {format_nats(self.border_test.edge)} nats; "
+                f"middle blurred: {format_nats(self.border_test.middle)}; "
                 f"{self.border_test.marked:.0%} of the mark is in it",
             )
         )
@@ -117,15 +119,18 @@ class Trust:
             rows.append(
                 (
                     "is it about this class?",
-                    f"{format_correlation(first.correlation)} with {first.name}, {format_correlation(others)} with random ones",
-                    f"rank correlation; copies of the picture give {format_correlation(min_correlation(copies))} or more",
+                    f"{format_correlation(first.correlation)} with {first.name}, "
+                    f"{format_correlation(others)} with random ones",
+                    "rank correlation; copies of the picture give "
+                    f"{format_correlation(min_correlation(copies))} or more",
                 )
             )
         if copies:
             rows.append(
                 (
                     "is it stable?",
-                    f"{format_correlation(median_correlation(self.noise))} under noise, {format_correlation(median_correlation(self.shifts))} under shifts",
+                    f"{format_correlation(median_correlation(self.noise))} under noise, "
+                    f"{format_correlation(median_correlation(self.shifts))} under shifts",
                     "rank correlation with the map of the changed picture",
                 )
             )
@@ -190,7 +195,7 @@ class Trust:
         """Draw the verdict on one page: maps, the blurred region, the drops, and all numbers.
 
         Args:
-            **style: Options of `camlucida.render.overlay`.
+            **style: Options of `camlucida.render.overlay.overlay`.
 
         Returns:
             The page, RGB.

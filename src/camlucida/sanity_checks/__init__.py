@@ -5,7 +5,7 @@
 - `independent`: Independent weight randomisation of one stage at a time.
 - `smooth`: As cascading, from the input upwards, with maps averaged over noisy images (Hedström et al., 2023).
 - `random_logit`: The map of another class; a map that is the same for every class explains none (Sixt et al., 2020).
-- `labels`: Toybox only. The map of a network that was trained on permuted labels, and so has learnt no concept.
+- `labels`: Toybox only. The data randomisation test: the map of a network that was trained on random labels.
 
 The network itself is not modified: every step is a copy that shares the weights that are not re-initialised.
 """

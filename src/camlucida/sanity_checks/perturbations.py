@@ -131,7 +131,7 @@ def _random_logits(inputs: SanityInputs, method: Method | Combined, seeds: int) 
 
 
 def _random_labels(inputs: SanityInputs, method: Method | Combined, seeds: int) -> Steps:
-    """Yield the maps of the toybox network that was trained on permuted labels."""
+    """Yield the maps of the toybox network that was trained on random labels."""
     if type(inputs.model.network).__name__ != "ToyResNet":
         raise ModelError(
             "the check of labels drawn by lot is for toybox, where a network that learnt such is built in."
