@@ -1,4 +1,4 @@
-"""What a model does over a data set: where it errs and what it saw then, what it takes for alike, how it came to it."""
+"""Analyses of a model over a data set: errors, embeddings of its features, and maps over training checkpoints."""
 
 from camlucida.analysis.checkpoint_timeline import Film, film
 from camlucida.analysis.embeddings import Embedding, embed

@@ -1,4 +1,7 @@
-"""Is a model as often right as it says? Calibration error, reliability, and the temperature that would help."""
+"""Calibration of a classifier: expected calibration error, reliability diagrams and temperature scaling.
+
+The definitions are those of Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,31 @@ from numpy.typing import NDArray
 from camlucida.evaluation.statistics import Floats
 
 N_BINS = 15
-"""Guo et al., ICML 2017."""
+"""Number of bins of the reliability diagram, as in Guo et al. (ICML 2017)."""
 MIN_TEMPERATURE, MAX_TEMPERATURE = 1 / 50, 50.0
-"""Temperatures that are looked among: the loss of a model that is always right falls for ever."""
+"""Range of temperatures that is searched. The loss of a model that is always right decreases without bound as the
+temperature approaches 0, so the search needs an end.
+"""
 TOLERANCE = 1e-6
 N_SIMULATIONS = 1000
 
 ScoreChunks: TypeAlias = Callable[[], Iterable[tuple[Floats, NDArray[np.int64]]]]
-"""Gives chunk by chunk scores (n, k) and true classes (n,), each time it is called: they need not fit into memory."""
+"""A function that yields the data in chunks of scores `(n, k)` and labels `(n,)`. It can be called repeatedly, and the
+whole data set need not fit into memory.
+"""
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Answers of about one confidence: how many, how sure they are on average, and how many are right."""
+    """One bin of a reliability diagram: the predictions with a confidence between `low` and `high`.
+
+    Attributes:
+        low: Lower end of the bin.
+        high: Upper end of the bin.
+        count: Number of predictions in the bin.
+        confidence: Mean confidence of these predictions; NaN for an empty bin.
+        accuracy: Fraction of these predictions that are correct; NaN for an empty bin.
+    """
 
     low: float
     high: float
@@ -36,11 +51,16 @@ class Bin:
 
 @dataclass(frozen=True)
 class TemperatureScaling:
-    """Scores divided by one number before the softmax: no answer changes, only how sure it is.
+    """Temperature scaling: logits divided by one number before the softmax.
 
-    loss     mean negative log-likelihood of the true class, as it is and as it would be
-    ece      as it would be
-    endless  whether the loss still falls at the end of what was searched: it has no minimum
+    It changes the confidence of the predictions, never the predicted classes.
+
+    Attributes:
+        temperature: The temperature that minimises the loss.
+        loss: Mean negative log-likelihood of the labels, without and with the temperature.
+        ece: Expected calibration error with the temperature.
+        unbounded: Whether the loss still decreases at the end of the searched range, so that it has no minimum within
+            it.
     """
 
     temperature: float
@@ -51,14 +71,19 @@ class TemperatureScaling:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far confidence and accuracy are apart.
+    """The gap between the confidence and the accuracy of a model.
 
-    ece       expected calibration error: sum_m n_m / n |accuracy_m - confidence_m| over bins of equal width
-    adaptive  the same over bins with equally many answers (Nguyen & O'Connor, 2015)
-    largest   the largest gap of a bin with answers (MCE)
-    gap       mean confidence less accuracy: above 0 the model is too sure of itself
-    chance    (mean, 95th percentile) of `ece` if each answer were right exactly as often as it says: so many pictures
-              give that by chance alone
+    Attributes:
+        n: Number of predictions.
+        ece: Expected calibration error `sum_m n_m / n |accuracy_m - confidence_m|` over bins of equal width.
+        adaptive: The same over bins with equally many predictions (Nguyen & O'Connor, 2015).
+        max_gap: Maximum calibration error (MCE): the largest gap of a bin that is not empty.
+        gap: Mean confidence minus accuracy; positive values mean that the model is overconfident.
+        chance: Mean and 95th percentile of `ece` for a perfectly calibrated model with the same confidences. Sampling
+            alone produces values of this size.
+        bins: The bins of equal width.
+        adaptive_bins: The bins with equally many predictions.
+        temperature_scaling: The fitted temperature, if it was computed.
     """
 
     n: int
@@ -73,12 +98,22 @@ class Calibration:
 
     @property
     def off(self) -> bool:
-        """Whether it is worse than chance explains."""
+        """Return whether the calibration error exceeds the 95th percentile of a perfectly calibrated model."""
         return self.ece > self.chance[1]
 
 
 def calibration(confidence: Floats, correct: NDArray[np.bool_], bins: int = N_BINS, seed: int = 0) -> Calibration:
-    """Of answers (n,): how sure each was, in [0, 1], and whether it was right."""
+    """Compute the calibration of a set of predictions.
+
+    Args:
+        confidence: Probabilities `(n,)` of the predicted classes, in [0, 1].
+        correct: Whether each prediction is correct `(n,)`.
+        bins: Number of bins.
+        seed: Seed of the simulation behind `Calibration.chance`.
+
+    Returns:
+        The calibration errors and their bins, without temperature scaling.
+    """
     hits = correct.astype(np.float64)
     width_bins, mass_bins = equal_width(confidence, hits, bins), equal_mass(confidence, hits, bins)
     nonempty = [bin_ for bin_ in width_bins if bin_.count]
@@ -95,7 +130,16 @@ def calibration(confidence: Floats, correct: NDArray[np.bool_], bins: int = N_BI
 
 
 def equal_width(confidence: Floats, hits: Floats, bins: int) -> tuple[Bin, ...]:
-    """Bin m holds what lies in ((m - 1) / M, m / M], as Guo et al. have it."""
+    """Return bins of equal width; bin m holds the confidences in ((m - 1) / M, m / M], as in Guo et al.
+
+    Args:
+        confidence: Probabilities `(n,)` of the predicted classes, in [0, 1].
+        hits: 1.0 for each correct prediction, 0.0 for each wrong one `(n,)`.
+        bins: Number of bins M.
+
+    Returns:
+        All M bins, empty ones included.
+    """
     bin_indices = _bin_indices(confidence, bins)
     edges = np.linspace(0, 1, bins + 1)
     return tuple(
@@ -104,7 +148,18 @@ def equal_width(confidence: Floats, hits: Floats, bins: int) -> tuple[Bin, ...]:
 
 
 def equal_mass(confidence: Floats, hits: Floats, bins: int) -> tuple[Bin, ...]:
-    """Bins with equally many answers, to one. Equally sure ones share their hits, so that their order is none."""
+    """Return bins whose numbers of predictions differ by at most one (Nguyen & O'Connor, 2015).
+
+    Predictions of equal confidence are assigned their mean accuracy, so that the result does not depend on their order.
+
+    Args:
+        confidence: Probabilities `(n,)` of the predicted classes, in [0, 1].
+        hits: 1.0 for each correct prediction, 0.0 for each wrong one `(n,)`.
+        bins: Number of bins.
+
+    Returns:
+        The bins that are not empty.
+    """
     order = np.argsort(confidence, kind="stable")
     confidences, accuracies = confidence[order], hits[order]
     _, first, counts = np.unique(confidences, return_index=True, return_counts=True)
@@ -117,9 +172,17 @@ def equal_mass(confidence: Floats, hits: Floats, bins: int) -> tuple[Bin, ...]:
 
 
 def fit_temperature(logits: ScoreChunks, bins: int = N_BINS) -> TemperatureScaling:
-    """The temperature that would make the true classes likeliest (Guo et al., sec. 4.2); nothing is changed by it.
+    """Fit the temperature that minimises the negative log-likelihood of the labels (Guo et al., 2017, sec. 4.2).
 
-    The loss is convex in 1 / temperature: its slope is followed to 0 by bisection.
+    The loss is convex in beta = 1 / temperature, so the root of its gradient is found by bisection. The temperature is
+    only reported; no model or score is modified.
+
+    Args:
+        logits: Function that yields chunks of scores and labels; it is called once per evaluation of the loss.
+        bins: Number of bins of the calibration error that is reported with it.
+
+    Returns:
+        The temperature, with the loss and the calibration error that it leads to.
     """
     low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
     gradients = [_loss(logits, beta)[1] for beta in (low, high)]
@@ -136,7 +199,10 @@ def fit_temperature(logits: ScoreChunks, bins: int = N_BINS) -> TemperatureScali
 
 
 def _loss(logits: ScoreChunks, beta: float) -> tuple[float, float]:
-    """The mean loss of scores times beta, and its slope by beta: the mean of E[score] - score of the true class."""
+    """Return the mean loss of the scores times `beta` and its derivative with respect to `beta`.
+
+    The derivative is the mean over the samples of E[score] minus the score of the label.
+    """
     total = gradient = 0.0
     count = 0
     for scores, labels in logits():
@@ -152,6 +218,7 @@ def _loss(logits: ScoreChunks, beta: float) -> tuple[float, float]:
 
 
 def _scaled_error(logits: ScoreChunks, beta: float, bins: int) -> float:
+    """Return the expected calibration error of the scores times `beta`."""
     confidences, hits = [], []
     for scores, labels in logits():
         scaled = beta * (scores - scores.max(1, keepdims=True))
@@ -161,7 +228,7 @@ def _scaled_error(logits: ScoreChunks, beta: float, bins: int) -> float:
 
 
 def _expected_by_chance(confidence: Floats, bins: int, seed: int) -> tuple[float, float]:
-    """The error of a model that is as often right as it says, on so many pictures: mean and 95th percentile."""
+    """Return mean and 95th percentile of the calibration error of a perfectly calibrated model, by simulation."""
     if not len(confidence):
         return math.nan, math.nan
     rng, bin_indices = np.random.default_rng(seed), _bin_indices(confidence, bins)
@@ -174,10 +241,12 @@ def _expected_by_chance(confidence: Floats, bins: int, seed: int) -> tuple[float
 
 
 def _bin_indices(confidence: Floats, bins: int) -> NDArray[np.int64]:
+    """Return the index of the bin of equal width that holds each confidence."""
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
 def _make_bin(low: float, high: float, confidence: Floats, hits: Floats, indices: NDArray[np.generic]) -> Bin:
+    """Return the bin of the predictions selected by `indices`."""
     inside = confidence[indices]
     if not len(inside):
         return Bin(low, high, 0, math.nan, math.nan)
@@ -185,6 +254,7 @@ def _make_bin(low: float, high: float, confidence: Floats, hits: Floats, indices
 
 
 def _calibration_error(bins: Iterable[Bin]) -> float:
+    """Return the mean gap between accuracy and confidence, weighted by the predictions per bin."""
     nonempty = [each for each in bins if each.count]
     total = sum(each.count for each in nonempty)
     return sum(each.count * abs(each.accuracy - each.confidence) for each in nonempty) / total if total else math.nan

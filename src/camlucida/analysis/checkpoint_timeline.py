@@ -1,4 +1,4 @@
-"""film(): the same pictures explained at every checkpoint: when did the model begin to look at the dog?"""
+"""Explanations of the same images at every checkpoint of a training, in `film`."""
 
 from __future__ import annotations
 
@@ -41,19 +41,27 @@ from camlucida.targets import TargetSpec
 from camlucida.types import ProgressCallback
 
 Checkpoint: TypeAlias = Model | nn.Module | str | os.PathLike[str]
-"""A model of a film, or where `load` finds it."""
+"""A model, or anything that `load` accepts."""
 
 N_FRAMES, N_ROWS = 10, 12
-"""Checkpoints side by side, and pictures below each other, on one sheet at most."""
+"""Maximum number of checkpoints per row, and of images, that one figure displays."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture at one checkpoint.
+    """The explanation of one image at one checkpoint, as numbers.
 
-    chance   the probability of the class that is explained
-    share    of the map on the object, `lift` how many times the object's share of the picture that is; NaN where the
-             object is not known, or the map is all zero
+    Attributes:
+        image: Name of the image.
+        checkpoint: Name of the checkpoint.
+        explained: Name of the class that is explained.
+        predicted: Name of the predicted class.
+        confidence: Probability of the predicted class.
+        chance: Probability of the class that is explained.
+        correct: Whether the prediction is correct; None without a label.
+        share: Fraction of the positive map on the object (energy-based pointing game); NaN where the object is not
+            annotated or the map is zero.
+        lift: `share` divided by the fraction of the image that the object covers; NaN likewise.
     """
 
     image: str
@@ -69,11 +77,15 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Film:
-    """Pictures × checkpoints. Shows itself in a notebook.
+    """Explanations of several images at several checkpoints. Displayed as a figure in notebooks.
 
-    takes        all numbers, picture by picture
-    frames       what is drawn, by picture and checkpoint
-    failures     pictures that could not be explained everywhere, with the first reason
+    Attributes:
+        checkpoints: Names of the checkpoints, in the order of the training.
+        takes: The numbers of all images and checkpoints, ordered by image.
+        frames: What the figure draws, by name of image and checkpoint.
+        failures: Images that could not be explained at every checkpoint, each with the first error message.
+        method: Name of the attribution method.
+        data: Name of the data set.
     """
 
     checkpoints: tuple[str, ...]
@@ -85,12 +97,19 @@ class Film:
 
     @property
     def images(self) -> list[str]:
+        """Return the names of the images."""
         return list(dict.fromkeys(take.image for take in self.takes))
 
     def shares(self, column: str = "share") -> dict[str, Interval]:
-        """Over the pictures, at each checkpoint: the mean of a number of the takes, with its bootstrap interval.
+        """Return the mean over the images at each checkpoint, with its bootstrap interval.
 
-        Only pictures of which it is known at every checkpoint count, so that checkpoints can be compared.
+        Only images with a value at every checkpoint are included, so that the checkpoints are comparable.
+
+        Args:
+            column: Name of a numeric field of `Frame`.
+
+        Returns:
+            One interval per checkpoint, by name; empty if no image has a value at every checkpoint.
         """
         values = self._values(column)
         values = values[~np.isnan(values).any(1)]
@@ -103,7 +122,16 @@ class Film:
         }
 
     def figure(self, **style: Any) -> Image.Image:
-        """A strip a picture, a frame a checkpoint; of many checkpoints some, evenly spread, with the first and last."""
+        """Draw one row per image with one frame per checkpoint.
+
+        Of many checkpoints, evenly spaced ones are drawn, the first and the last included.
+
+        Args:
+            **style: Options of `camlucida.render.film_strip.draw_strips`.
+
+        Returns:
+            The figure, RGB.
+        """
         displayed = [self.checkpoints[i] for i in _evenly_spaced(len(self.checkpoints), N_FRAMES)]
         rows = []
         for image in self.images[:N_ROWS]:
@@ -123,7 +151,15 @@ class Film:
         )
 
     def save(self, path: str | Path, **style: Any) -> list[Path]:
-        """The strips as a picture, or every number as .csv; returns the files written."""
+        """Write the figure as an image file, or all numbers as CSV.
+
+        Args:
+            path: File name; its suffix selects the format.
+            **style: Options of `figure`.
+
+        Returns:
+            The files written.
+        """
         file = Path(path)
         if file.suffix.lower() != ".csv":
             write_image(lambda: self.figure(**style), file)
@@ -132,7 +168,7 @@ class Film:
         return [file]
 
     def _values(self, column: str) -> Floats:
-        """(pictures, checkpoints)."""
+        """Return the values of a field of `Frame` as an array `(images, checkpoints)`, NaN where there is none."""
         values = {(take.image, take.checkpoint): float(getattr(take, column)) for take in self.takes}
         return np.array(
             [[values.get((p, c), np.nan) for c in self.checkpoints] for p in self.images], dtype=np.float64
@@ -154,18 +190,27 @@ def film(
     trust_code: bool = False,
     progress: ProgressCallback | None = None,
 ) -> Film:
-    """The same pictures explained at every checkpoint.
+    """Explain the same images at every checkpoint of a training.
 
-    models    in the order of the training: models, networks, or what `load` takes, opened one after the other; or a
-              folder of checkpoints; or names -> models
-    images    pictures, or a data set, whose labels, boxes and masks are used where it has them
-    target    "label" for the true class, or where it is not known the one that the last model predicts; "predicted"
-              for what each model itself says; or anything that `explain` takes
-    arch      of checkpoint files that do not say themselves
-    trust_code  of `load`: where the checkpoints are of a run that you trust
-    progress  told how many of how many maps are made
+    Args:
+        models: Checkpoints in the order of the training: models, networks, or what `load` accepts, loaded one after the
+            other; or a folder of checkpoints; or a mapping from names to any of these.
+        images: Images, or a data set, whose labels, boxes and masks are used where available.
+        method: Name of the attribution method.
+        layer: Layer to explain (called `target_layer` in pytorch-grad-cam); None for the model's default layer.
+        target: "label" for the labelled class, or for the class that the last model predicts where there is no label;
+            "predicted" for the class that each model predicts; or any target that `explain` accepts.
+        arch: Architecture of checkpoint files that do not name theirs.
+        trust_code: As in `load`: whether the checkpoints of a training run may execute the code that the run names.
+        progress: Called with the number of maps done and the total number of maps.
 
-    Raises `DataError`, `ModelError`, where there is nothing to show. A picture that cannot be read is left out.
+    Returns:
+        The numbers and the frames of all images at all checkpoints. Images that cannot be read are listed in
+        `failures`.
+
+    Raises:
+        DataError: If there are no images, or none could be explained.
+        ModelError: If there are no checkpoints, or one cannot be loaded.
     """
     one_target(target, "a film is about")
     one_layer(layer, "a film is made at")
@@ -202,12 +247,14 @@ def film(
 
 
 def _load_checkpoint(spec: Any, arch: str | None, trust_code: bool) -> Model:
+    """Return a checkpoint as a model, loading it if needed."""
     if isinstance(spec, Model | nn.Module):
         return as_model(spec)
     return load(spec, arch=arch, trust_code=trust_code)
 
 
 def _as_dataset(images: Any) -> Dataset:
+    """Return the images as a data set whose items have unique names."""
     if hasattr(images, "classes") and hasattr(images, "__getitem__"):
         dataset: Dataset = images
     else:
@@ -221,7 +268,7 @@ def _as_dataset(images: Any) -> Dataset:
 
 
 def _resolve_target(last: Model, data: Dataset, i: int, target: Any) -> Any:
-    """What is explained of a picture at every checkpoint; None for what each model predicts."""
+    """Return the target of an image at every checkpoint; None for the class that each model predicts."""
     if isinstance(target, str) and target == "predicted":
         return None
     if not isinstance(target, str) or target != "label":
@@ -233,12 +280,13 @@ def _resolve_target(last: Model, data: Dataset, i: int, target: Any) -> Any:
     try:
         return explain(last, item.image, method="gradient").index
     except CamlucidaError:
-        return None  # the same error comes again where it is told
+        return None  # the same error occurs again in the main loop and is reported there
 
 
 def _make_frame(
     dataset_pass: DatasetPass, item: Item, name: str, target: Any, options: Mapping[str, Any]
 ) -> tuple[Frame, StripFrame]:
+    """Explain one image at one checkpoint."""
     explanation = explain(dataset_pass.model, item.image, target=target, **options)
     best, label = explanation.predictions[0], dataset_pass.output_of(item.label)
     share, lift = _energy_on_object(item, explanation)
@@ -264,7 +312,7 @@ def _make_frame(
 
 
 def _energy_on_object(item: Item, explanation: Explanation) -> tuple[float, float]:
-    """The share of the map on the object, and how many times the object's share of the picture that is."""
+    """Return the fraction of the map on the object, and that fraction divided by the object's fraction of the image."""
     if item.mask is not None:
         region = torch.as_tensor(item.mask())
     elif item.boxes is not None:
@@ -277,6 +325,7 @@ def _energy_on_object(item: Item, explanation: Explanation) -> tuple[float, floa
 
 
 def _strip_frame(explanation: Explanation, frame: Frame, item: Item) -> StripFrame:
+    """Return the frame that the figure draws, with a reduced image."""
     image = shrink_image(explanation.image, 240)
     saliency = max_scale(
         to_image_grid(explanation.map, shrink_geometry(explanation.geometry, image)).clamp_min(0)
@@ -289,5 +338,5 @@ def _strip_frame(explanation: Explanation, frame: Frame, item: Item) -> StripFra
 
 
 def _evenly_spaced(n: int, max_n: int) -> list[int]:
-    """Evenly spread numbers, the first and the last among them."""
+    """Return at most `max_n` evenly spaced indices below `n`, the first and the last included."""
     return sorted({round(i) for i in np.linspace(0, n - 1, min(n, max_n)).tolist()})

@@ -1,4 +1,4 @@
-"""Which checkpoints a training left, in which order, and what they are called."""
+"""The checkpoints of a training: which there are, their order and their names."""
 
 from __future__ import annotations
 
@@ -14,13 +14,24 @@ from camlucida.models.model import Model
 from camlucida.options import is_path, shown
 
 EPOCHS_FOLDER = "epochs"
-"""Where a run keeps the weights after every epoch; 000 are those before the first."""
+"""Folder in which a training run stores the weights of every epoch; 000 holds those before the first epoch."""
 
 
 def checkpoints(models: Sequence[Any] | Mapping[str, Any] | str | os.PathLike[str]) -> list[tuple[str, Any]]:
-    """What each is called, and the model or what `load` takes; the files of a folder in the order of their numbers.
+    """Return the name of each checkpoint with the model, or with what `load` accepts.
 
-    Of what `camlucida train` wrote with --keep-epochs the folder of the run will do.
+    The files of a folder are sorted by the numbers in their names. The folder of a run that `camlucida train
+    --keep-epochs` wrote is accepted as well.
+
+    Args:
+        models: A sequence of models or of what `load` accepts, a mapping from names to them, or a folder of
+            checkpoints.
+
+    Returns:
+        Pairs of a unique name and a model, in the order of the training.
+
+    Raises:
+        ModelError: If the folder does not exist, or there are no checkpoints.
     """
     if isinstance(models, str | os.PathLike):
         folder = Path(models).expanduser()
@@ -44,7 +55,7 @@ def checkpoints(models: Sequence[Any] | Mapping[str, Any] | str | os.PathLike[st
 
 
 def _checkpoint_name(model: Any, number: int) -> str:
-    """As files are called, "epoch 3" where that is what the name says; else by its place."""
+    """Return the stem of the file name, "epoch 3" for a number, or else "checkpoint" with the position in the list."""
     spec = model.spec if isinstance(model, Model) else model
     if not isinstance(spec, str | os.PathLike) or not str(spec):
         return f"checkpoint {number}"
@@ -56,6 +67,6 @@ def _checkpoint_name(model: Any, number: int) -> str:
 
 
 def _natural_key(name: str) -> list[tuple[bool, int, str]]:
-    """epoch-9 before epoch-10, and numbers before words: 010 before last."""
+    """Return a sort key that puts epoch-9 before epoch-10, and numbers before words: 010 before last."""
     parts = [part for part in re.split(r"(\d+)", name) if part]
     return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]

@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Confusion matrices and per-class accuracy."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from camlucida._optional import need
 from camlucida.evaluation.statistics import CONFIDENCE_LEVEL, Interval
 
 MAX_BLOCK_CLASSES = 20
-"""Classes in a matrix that can be read."""
+"""Maximum number of classes in a matrix that remains legible."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """`count` of the `total` pictures of `truth` are taken for `said`."""
+    """Two confused classes: `count` of the `total` images labelled `truth` are predicted as `said`."""
 
     truth: str
     said: str
@@ -28,11 +28,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class ClassAccuracy:
-    """How one class fares.
+    """Accuracy and precision of one class.
 
-    n          pictures of it
-    accuracy   of them, right; with Wilson's interval (1927)
-    precision  of those taken for it, right; NaN where nothing is taken for it
+    Attributes:
+        name: Name of the class.
+        n: Number of images with this label.
+        accuracy: Fraction of these images that are predicted correctly (recall), with Wilson's interval (1927).
+        precision: Fraction of the images predicted as this class that carry this label; NaN if there are none.
     """
 
     name: str
@@ -43,9 +45,14 @@ class ClassAccuracy:
 
 @dataclass(frozen=True, eq=False)
 class Confusion:
-    """counts (m, m): pictures of the class of the row that are taken for that of the column.
+    """A confusion matrix.
 
-    A picture whose prediction is one of several classes that are right stands at that class.
+    If several classes of an image count as correct and one of them is predicted, the image is counted as labelled with
+    the predicted class.
+
+    Attributes:
+        names: Names of the m classes.
+        counts: Number of images `(m, m)` by label (row) and predicted class (column).
     """
 
     names: tuple[str, ...]
@@ -53,7 +60,18 @@ class Confusion:
 
     @classmethod
     def of(cls, labels: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[str]) -> Confusion:
-        """Of outputs by number (n,); `names` of all outputs. Classes that neither occur nor are named are left out."""
+        """Build the matrix of a set of predictions.
+
+        Classes that are neither a label nor a prediction of any image are left out.
+
+        Args:
+            labels: Index of the label among the model's outputs `(n,)`.
+            predicted: Index of the predicted class `(n,)`.
+            names: Names of all outputs of the model.
+
+        Returns:
+            The matrix of the classes that occur.
+        """
         classes, indices = np.unique(np.concatenate([labels, predicted]), return_inverse=True)
         counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
         np.add.at(counts, (indices[: len(labels)], indices[len(labels) :]), 1)
@@ -61,19 +79,30 @@ class Confusion:
 
     @property
     def total(self) -> int:
+        """Return the number of images."""
         return int(self.counts.sum())
 
     @property
     def n_correct(self) -> int:
+        """Return the number of correct predictions."""
         return int(np.trace(self.counts))
 
     @property
     def off_diagonal(self) -> NDArray[np.int64]:
-        """The counts without the diagonal."""
+        """Return the counts with zeros on the diagonal."""
         return self.counts - np.diag(np.diag(self.counts))
 
     def pairs(self, n: int | None = None) -> list[Pair]:
-        """The pairs most often confused, truth first; of equals the larger share of its class first, then by name."""
+        """Return the most frequently confused pairs of classes, label first.
+
+        Pairs of equal count are sorted by their fraction of the class, then by name.
+
+        Args:
+            n: Maximum number of pairs; None for all.
+
+        Returns:
+            The pairs, most frequent first.
+        """
         totals = self.counts.sum(1)
         pairs = [
             Pair(self.names[a], self.names[b], int(self.counts[a, b]), int(totals[a]))
@@ -83,7 +112,14 @@ class Confusion:
         return pairs[:n]
 
     def block(self, max_classes: int = MAX_BLOCK_CLASSES) -> Confusion:
-        """At most `limit` classes: those of the most confused pairs, confused ones side by side; all if they fit."""
+        """Return the submatrix of the most confused pairs, with confused classes next to each other.
+
+        Args:
+            max_classes: Maximum number of classes. A matrix with no more than these is returned as it is.
+
+        Returns:
+            A matrix of at most `max_classes` classes.
+        """
         if len(self.names) <= max_classes:
             return self
         chosen: list[str] = []
@@ -99,7 +135,7 @@ class Confusion:
         return Confusion(tuple(chosen), self.counts[np.ix_(indices, indices)])
 
     def classes(self) -> list[ClassAccuracy]:
-        """Every class that has pictures, the worst first."""
+        """Return accuracy and precision of every class that occurs as a label, lowest accuracy first."""
         rows, columns, hits = self.counts.sum(1), self.counts.sum(0), np.diag(self.counts)
         accuracies = [
             ClassAccuracy(
@@ -114,7 +150,16 @@ class Confusion:
 
 
 def wilson_interval(hits: int, n: int, level: float = CONFIDENCE_LEVEL) -> Interval:
-    """A share of hits with its interval by Wilson (1927): holds also for few pictures, and for all or none right."""
+    """Return a proportion with Wilson's score interval (1927), which holds for small samples and for 0 % and 100 %.
+
+    Args:
+        hits: Number of successes.
+        n: Number of trials.
+        level: Confidence level.
+
+    Returns:
+        The proportion and its interval; NaN for `n` = 0.
+    """
     if not n:
         return Interval(math.nan, math.nan, math.nan)
     z = float(need("scipy.stats", extra="analysis", what="an interval").norm.isf((1 - level) / 2))

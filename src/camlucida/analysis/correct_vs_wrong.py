@@ -1,4 +1,4 @@
-"""Right answers beside wrong ones: is there a difference in their maps?"""
+"""Comparison of the maps of correct and of wrong predictions."""
 
 from __future__ import annotations
 
@@ -20,17 +20,22 @@ from camlucida.evaluation.statistics import (
 )
 
 MIN_IMAGES = 5
-"""Pictures of each kind, below which a bootstrap says nothing."""
+"""Minimum number of images per group for a bootstrap test."""
 
 
 @dataclass(frozen=True)
 class GroupDifference:
-    """One number about maps: its mean over right answers, over wrong ones, and right less wrong.
+    """The mean of one map statistic over correct and over wrong predictions, and their difference.
 
-    n           pictures: right, wrong; those of which it is known
-    difference  with its 95 % interval: bootstrap over pictures
-    p           of no difference, by the bootstrap's standard error; `corrected` by Holm for all of them. NaN for fewer
-                than five pictures of a kind
+    Attributes:
+        name: Name of the statistic.
+        n: Number of correct and of wrong predictions for which it is defined.
+        right: Mean over the correct predictions, with its interval.
+        wrong: Mean over the wrong predictions, with its interval.
+        difference: `right` minus `wrong`, with its 95 % bootstrap interval over the images.
+        p: P-value of the hypothesis of no difference, by the bootstrap standard error; NaN for fewer than five images
+            in either group.
+        corrected: `p` after Holm's correction over all statistics.
     """
 
     name: str
@@ -43,6 +48,7 @@ class GroupDifference:
 
     @property
     def differs(self) -> bool:
+        """Return whether the interval excludes 0 and the corrected p-value is significant."""
         significant = self.difference.low > 0 or self.difference.high < 0
         return significant and self.corrected <= SIGNIFICANCE_LEVEL
 
@@ -50,7 +56,17 @@ class GroupDifference:
 def group_differences(
     names: Sequence[str], values: Floats, correct: NDArray[np.bool_], seed: int = 0
 ) -> list[GroupDifference]:
-    """Of values (pictures, names), NaN where not known, and which answers are right (pictures,)."""
+    """Compare map statistics of correct and of wrong predictions.
+
+    Args:
+        names: Names of the k statistics.
+        values: Values `(n, k)`, NaN where undefined.
+        correct: Whether each prediction is correct `(n,)`.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        One comparison per statistic; empty without statistics or images.
+    """
     if not len(names) or not len(values):
         return []
     grouped = np.hstack([np.where(side[:, None], values, np.nan) for side in (correct, ~correct)])

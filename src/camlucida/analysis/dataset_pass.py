@@ -1,4 +1,4 @@
-"""One pass of a model over a data set, part by part: interrupted, it goes on where it stopped."""
+"""A resumable pass of a model over a data set, stored in parts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from camlucida.targets import class_label
 from camlucida.types import Geometry, ProgressCallback
 
 BATCH_SIZE = 16
-"""Pictures in one part, which is also one batch: what an interruption loses at most."""
+"""Images per part. A part is one batch, and an interruption loses at most one part."""
 
 T = TypeVar("T")
 
@@ -39,13 +39,23 @@ BASE_COLUMNS = {
     "confidence": "float64",
     "error": "string",
 }
-"""What every row says of a picture. `truth` and `predicted` are outputs of the model, `label` and `said` their names;
-`truth` is missing where the model has no such class; `error` says why the rest is."""
+"""Columns of every row. `truth` and `predicted` are indices of the model's outputs, `label` and `said` the names of the
+labelled and the predicted class. `truth` is missing where the model has no such class; `error` states why the other
+columns are missing.
+"""
 
 
 @dataclass(frozen=True)
 class DatasetPass:
-    """A model and the pictures of a data set that it goes over."""
+    """A model and the images of a data set on which it is run.
+
+    Attributes:
+        model: The model.
+        data: The data set.
+        indices: Indices of the images in the data set.
+        outputs: For each class of the data set, the index of the model's output; None where the model has no such
+            class.
+    """
 
     model: Model
     data: Dataset
@@ -54,10 +64,11 @@ class DatasetPass:
 
     @classmethod
     def of(cls, model: Model, data: Dataset, indices: Sequence[int]) -> DatasetPass:
+        """Match the classes of a data set with the outputs of a model."""
         return cls(model, data, indices, outputs_of(data.classes, model))
 
     def record(self) -> dict[str, Any]:
-        """What decides the rows, for the store."""
+        """Return what determines the rows; the store compares it before it resumes a pass."""
         return {
             "model": self.model.name,
             "weights": self.model.weights_hash,
@@ -69,13 +80,20 @@ class DatasetPass:
         }
 
     def output_of(self, label: int | None) -> int | None:
-        """The model's output for a class of the data set."""
+        """Return the index of the model's output for a class of the data set, or None."""
         return None if label is None else self.outputs[label]
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedImage:
-    """A picture that could be read, ready for the network: inputs (c, H, W)."""
+    """A loaded image, preprocessed for the network.
+
+    Attributes:
+        index: Index in the data set.
+        item: The item of the data set.
+        inputs: Network input `(c, H, W)`.
+        geometry: Mapping between the image and the network input.
+    """
 
     index: int
     item: Item
@@ -83,7 +101,16 @@ class LoadedImage:
     geometry: Geometry
 
     def sight(self, dataset_pass: DatasetPass, logits: Tensor, target: int) -> ModelInput:
-        """As metrics want it."""
+        """Return the model input that metrics expect.
+
+        Args:
+            dataset_pass: The pass that loaded the image.
+            logits: Class scores `(k,)`.
+            target: Index of the class that is explained.
+
+        Returns:
+            The model input of this one image.
+        """
         batch = to_network(dataset_pass.model.network, self.inputs[None])
         return ModelInput(
             dataset_pass.model, self.item, batch, self.geometry, logits, target, dataset_pass.output_of(self.item.label)
@@ -97,11 +124,16 @@ def run_pass(
     make_row: Callable[[LoadedImage, T], Row],
     progress: ProgressCallback | None = None,
 ) -> None:
-    """Write a row for every picture, part by part, leaving out the parts that are there.
+    """Write one row per image, part by part, and skip the parts that are already stored.
 
-    ask       the network about a batch (b, c, H, W): one answer a picture
-    describe  the row of a picture by its answer
-    A picture that cannot be read, or makes the network fail, is a row with its reason.
+    An image that cannot be read, or on which the network fails, has a row with the error message.
+
+    Args:
+        store: Where the rows are written.
+        dataset_pass: The model and the images.
+        predict: Returns one output per image of a batch `(b, c, H, W)`.
+        make_row: Returns the columns of an image from its output.
+        progress: Called with the number of images done and the total number.
     """
     for part_number, start in enumerate(range(0, len(dataset_pass.indices), BATCH_SIZE)):
         part = dataset_pass.indices[start : start + BATCH_SIZE]
@@ -118,7 +150,17 @@ def make_rows(
     predict: Callable[[Tensor], Sequence[T]],
     make_row: Callable[[LoadedImage, T], Row],
 ) -> list[Row]:
-    """A row for every picture of one part, in one batch; `ask` and `describe` as of `go`."""
+    """Return one row per image of one part, run as one batch.
+
+    Args:
+        dataset_pass: The model and the images.
+        part: Indices of the images.
+        predict: As in `run_pass`.
+        make_row: As in `run_pass`.
+
+    Returns:
+        The rows, in the order of `part`.
+    """
     rows: dict[int, Row] = {}
     images: list[LoadedImage] = []
     for index in part:
@@ -142,7 +184,10 @@ def make_rows(
 def _predict_or_error(
     model: Model, images: Sequence[LoadedImage], predict: Callable[[Tensor], Sequence[T]]
 ) -> Sequence[T] | Sequence[T | str]:
-    """Of a batch; where it fails, of one picture after the other, so that only what is to blame is lost."""
+    """Return the outputs of a batch, with an error message in place of each output that failed.
+
+    If the batch fails, its images are run one at a time, so that only those that cause the failure are lost.
+    """
     if not images:
         return []
     try:
@@ -156,7 +201,17 @@ def _predict_or_error(
 
 
 def prediction_row(dataset_pass: DatasetPass, image: LoadedImage, logits: Tensor) -> Row:
-    """What the network says (k,), beside the truth. A class that is right, too, counts as right."""
+    """Return the columns of the prediction.
+
+    Args:
+        dataset_pass: The model and the images.
+        image: The image.
+        logits: Class scores `(k,)`.
+
+    Returns:
+        Label, predicted class, whether it is correct, and the confidence. Every class in `also_correct` counts as
+        correct.
+    """
     probabilities = logits.double().softmax(0)
     predicted = int(logits.argmax())
     label = dataset_pass.output_of(image.item.label)
@@ -171,7 +226,7 @@ def prediction_row(dataset_pass: DatasetPass, image: LoadedImage, logits: Tensor
 
 
 def _label_name(dataset_pass: DatasetPass, item: Item) -> str | None:
-    """The true class as the model calls it, or as the data set does where the model does not know it."""
+    """Return the label as the model names it, or as the data set does where the model has no such class."""
     if item.label is None:
         return None
     output = dataset_pass.output_of(item.label)

@@ -1,4 +1,4 @@
-"""embed(): what a model takes for alike, over a data set."""
+"""Embeddings of a data set by a model's penultimate features, in `embed`."""
 
 from __future__ import annotations
 
@@ -41,11 +41,13 @@ N_NEIGHBOURS, N_ROWS = 6, 6
 
 @dataclass(frozen=True, eq=False)
 class StoredFeatures:
-    """What the network's last features of the pictures are, read from a run's folder, finished or not.
+    """The penultimate features of the images, as stored in a run's folder. The run need not be complete.
 
-    rows      the pictures that have features, in the order of `features` (n, c)
-    failures  pictures that could not be read or run, with the reason
-    place     where in the network they are
+    Attributes:
+        rows: Rows of the images that have features, in the order of `features`.
+        features: Features `(n, c)`.
+        failures: Images that could not be read or run, each with the error message.
+        place: Where in the network the features were taken.
     """
 
     rows: list[Row]
@@ -55,7 +57,7 @@ class StoredFeatures:
 
     @classmethod
     def read(cls, path: Path) -> StoredFeatures:
-        """Those in the folder, which is only read."""
+        """Read the features in a folder, without modifying it."""
         rows: list[Row] = []
         failures: list[tuple[str, str]] = []
         values: list[NDArray[np.float32]] = []
@@ -70,7 +72,7 @@ class StoredFeatures:
 
 
 def read_projection(path: Path, rows: Sequence[Row]) -> tuple[ProjectionMethod, Projection] | None:
-    """How the folder says its pictures were put on a plane; None where it does not say it of just these rows."""
+    """Return the stored projection of exactly these rows, or None if the folder has none."""
     file, record_file = path / PROJECTION_FILE, path / PROJECTION_RECORD
     if not file.is_file() or not record_file.is_file():
         return None
@@ -81,18 +83,24 @@ def read_projection(path: Path, rows: Sequence[Row]) -> tuple[ProjectionMethod, 
         record = json.loads(record_file.read_text(encoding="utf-8"))
         positions = np.column_stack([table["x"].to_numpy(), table["y"].to_numpy()]).astype(np.float32)
         return record["way"], Projection(positions, record["how"], record["kept"])
-    except (OSError, ValueError, KeyError, TypeError, DataError):  # damaged: it is computed again
+    except (OSError, ValueError, KeyError, TypeError, DataError):  # damaged: the projection is recomputed
         return None
 
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """Pictures as points: alike where the network's last features are.
+    """The images of a data set as points: close to each other where the network's penultimate features are similar.
 
-    path        the folder: features.parquet, embedding.npy (n, c), embedding.parquet with x and y, projection.json
-    rows        the pictures that have features, in the order of `features`
-    projection  places (n, 2), and how they were found
-    failures    pictures that could not be read or run, with the reason
+    Attributes:
+        path: The folder, with features.parquet, embedding.npy `(n, c)`, embedding.parquet (with the columns x and y)
+            and projection.json.
+        rows: Rows of the images that have features, in the order of `features`.
+        features: Features `(n, c)`.
+        projection: Positions `(n, 2)`, and how they were computed.
+        failures: Images that could not be read or run, each with the error message.
+        place: Where in the network the features were taken.
+        model: The model.
+        data: The data set.
     """
 
     path: Path
@@ -106,23 +114,43 @@ class Embedding:
 
     @property
     def names(self) -> list[str]:
+        """Return the names of the images, in the order of `rows`."""
         return [row["picture"] for row in self.rows]
 
     @cached_property
     def agreement(self) -> float:
-        """Of the pictures with a label, how many have a nearest neighbour with the same one. NaN without labels."""
+        """Return the fraction of labelled images whose nearest neighbour has the same label; NaN without labels."""
         labelled = [i for i, row in enumerate(self.rows) if row["label"] is not None]
         names = sorted({self.rows[i]["label"] for i in labelled})
         labels = np.array([names.index(self.rows[i]["label"]) for i in labelled], dtype=np.int64)
         return neighbour_agreement(self.features[labelled], labels)
 
     def nearest(self, image: str | int, n: int = N_NEIGHBOURS) -> list[tuple[Row, float]]:
-        """The n pictures most like one, by its name or its row here, with the cosine of their features."""
+        """Return the nearest neighbours of an image by cosine similarity of the features.
+
+        Args:
+            image: Name of the image, or its row index.
+            n: Number of neighbours.
+
+        Returns:
+            Pairs of row and cosine similarity, most similar first.
+
+        Raises:
+            DataError: If there is no such image, or several have that name.
+        """
         indices, cosines = nearest_neighbours(self.features, np.array([self._row(image)]), n)
         return [(self.rows[i], float(cosine)) for i, cosine in zip(indices[0], cosines[0], strict=True)]
 
     def figure(self, images: Sequence[str | int] | None = None, n: int = N_NEIGHBOURS) -> Image.Image:
-        """A row a picture: the picture, and its nearest neighbours. Six of them drawn at random where none is named."""
+        """Draw one row per image: the image and its nearest neighbours.
+
+        Args:
+            images: Names or row indices; None for six images at random.
+            n: Number of neighbours.
+
+        Returns:
+            The figure, RGB.
+        """
         chosen = list(images) if images else sample_indices(len(self.rows), min(N_ROWS, len(self.rows)), 0)
         if len(self.rows) < 2:
             raise DataError("a picture alone has no neighbours.")
@@ -135,7 +163,15 @@ class Embedding:
         )
 
     def save(self, path: str | Path, images: Sequence[str | int] | None = None) -> list[Path]:
-        """The neighbours' sheet as a picture; returns the files written."""
+        """Write the figure of nearest neighbours as an image file.
+
+        Args:
+            path: File name.
+            images: Names or row indices; None for six images at random.
+
+        Returns:
+            The files written.
+        """
         write_image(lambda: self.figure(images), Path(path))
         return [Path(path)]
 
@@ -180,20 +216,27 @@ def embed(
     source: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
 ) -> Embedding:
-    """What a model takes for alike: the features of every picture just before the last layer, put on a plane.
+    """Compute the penultimate features of a data set and project them to two dimensions.
 
-    model       as of `explain`
-    data        a data set, with labels or without
-    way         tsne, umap (an extra) or pca; the first two after PCA to 50 dimensions
-    perplexity  of t-SNE: about how many neighbours count
-    limit       how many pictures, drawn at random with `seed`; None for all
-    seed        of the projection, too
-    out         a folder; features that are there are not computed again. None for a temporary one
-    source      how the model and the data were named, to be kept beside the numbers
-    progress    told how many of how many pictures are done
+    The features are the input of the last linear layer, which is found by running the network. For a network that ends
+    otherwise, they are the activations of its default layer, averaged over the positions.
 
-    Features are what enters the last linear layer, found by running the network; where it ends otherwise, its default
-    layer averaged over the places. Raises `DataError` where `out` holds another run, or nothing could be read.
+    Args:
+        model: As in `explain`.
+        data: A data set, with or without labels.
+        way: Projection method: tsne, umap (an extra) or pca. The first two are preceded by PCA to 50 dimensions.
+        perplexity: Perplexity of t-SNE, roughly the number of neighbours taken into account.
+        limit: Number of images, sampled at random with `seed`; None for all.
+        seed: Seed of the sampling and of the projection.
+        out: Output folder. Features that are stored there are not recomputed. None for a temporary folder.
+        source: How the model and the data were specified, stored with the results.
+        progress: Called with the number of images done and the total number.
+
+    Returns:
+        Features and positions of all images.
+
+    Raises:
+        DataError: If `out` holds a different run, or no image could be read.
     """
     wrapped = as_model(model)
     check_dataset(data)
@@ -219,6 +262,7 @@ def embed(
 def _build_embedding(
     store: Store, model: Model, data: Dataset, way: ProjectionMethod, perplexity: float, seed: int
 ) -> Embedding:
+    """Project the stored features, write the files of the embedding and return it."""
     stored = StoredFeatures.read(store.path)
     if not stored.rows:
         image, reason = stored.failures[0]
@@ -237,6 +281,7 @@ def _build_embedding(
 
 
 def _extract(model: Model, batch: Tensor) -> list[tuple[Tensor, Tensor, str]]:
+    """Return scores, features and their location in the network for each image of a batch."""
     result = penultimate(model, batch)
     return [(*pair, result.place) for pair in zip(result.scores.cpu(), result.features.cpu(), strict=True)]
 

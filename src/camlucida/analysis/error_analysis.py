@@ -1,4 +1,4 @@
-"""mistakes(): where a model errs over a data set, how sure it is then, and what it saw and missed."""
+"""Error analysis of a classifier over a data set, in `mistakes`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from camlucida.render.confusion_matrix import draw_matrix
 from camlucida.types import ProgressCallback
 
 STATISTICS = ("entropy", "energy", "energy_lift")
-"""What is measured of every map."""
+"""Statistics that are computed for every map."""
 
 STORED_COLUMNS = BASE_COLUMNS | {"rank": "int64", "logits": "list<float>"} | dict.fromkeys(STATISTICS, "float64")
 PREDICTIONS_FILE = "predictions.parquet"
@@ -46,10 +46,12 @@ N_SHOWN = 8
 
 @dataclass(frozen=True, eq=False)
 class Mistakes:
-    """What a model says about a data set, row by row in predictions.parquet, and what follows from it.
+    """The predictions of a model on a data set, stored in predictions.parquet, and what is derived from them.
 
-    path    the folder
-    model   with `data`, to explain pictures again; None where only the numbers are wanted
+    Attributes:
+        path: The folder.
+        model: The model, needed with `data` to explain images again; None where only the numbers are used.
+        data: The data set.
     """
 
     path: Path
@@ -58,67 +60,85 @@ class Mistakes:
 
     @cached_property
     def plan(self) -> dict[str, Any]:
-        """What was asked."""
+        """Return the settings of the run."""
         return self._store.plan
 
     @cached_property
     def rows(self) -> list[Row]:
-        """A row a picture, without its scores."""
+        """Return one row per image, without its scores."""
         names = [name for name in STORED_COLUMNS if name != "logits"]
         return [row for table in self._store.tables(names) for row in table.to_pylist()]
 
     @cached_property
     def judged(self) -> list[Row]:
-        """Those whose true class the model has, so that they are right or wrong."""
+        """Return the rows whose label is a class of the model, so that the prediction is correct or wrong."""
         return [row for row in self.rows if row["correct"] is not None]
 
     @property
     def failures(self) -> list[tuple[str, str]]:
-        """Pictures that could not be read or run, with the reason."""
+        """Return the images that could not be read or run, each with the error message."""
         return [(row["picture"], row["error"]) for row in self.rows if row["error"]]
 
     @property
     def unjudged(self) -> list[Row]:
-        """Pictures without a label, or with one that the model does not have."""
+        """Return the images without a label, or with a label that is no class of the model."""
         return [row for row in self.rows if row["correct"] is None and not row["error"]]
 
     @cached_property
     def accuracy(self) -> Interval:
-        """Of the judged ones, with Wilson's interval."""
+        """Return the accuracy over the judged images, with Wilson's interval."""
         return wilson_interval(sum(row["correct"] for row in self.judged), len(self.judged))
 
     @cached_property
     def top5(self) -> Interval:
-        """Of the judged ones, those whose true class is among the five likeliest."""
+        """Return the top-5 accuracy over the judged images, with Wilson's interval."""
         return wilson_interval(sum(row["correct"] or row["rank"] <= 5 for row in self.judged), len(self.judged))
 
     @cached_property
     def confusion(self) -> Confusion:
+        """Return the confusion matrix of the judged images."""
         predicted = self._column("predicted", np.int64)
         labels = np.where(self._column("correct", np.bool_), predicted, self._column("truth", np.int64))
         return Confusion.of(labels, predicted, self.plan["labels"])
 
     @cached_property
     def calibration(self) -> Calibration:
-        """With the temperature that would help, which is reported, not applied."""
+        """Return the calibration, with the fitted temperature, which is reported and not applied."""
         self._check_judged()
         result = calibration(self._column("confidence", np.float64), self._column("correct", np.bool_))
         return replace(result, temperature_scaling=fit_temperature(self._score_chunks))
 
     @cached_property
     def contrasts(self) -> list[GroupDifference]:
-        """The maps of right answers beside those of wrong ones."""
+        """Return the comparison of the maps of correct and of wrong predictions."""
         names = [name for name in STATISTICS if any(row[name] is not None for row in self.judged)]
         values = np.array([[_nan_if_none(row[name]) for name in names] for row in self.judged], dtype=np.float64)
         return group_differences(names, values.reshape(len(self.judged), len(names)), self._column("correct", np.bool_))
 
     def errors(self, n: int | None = None) -> list[Row]:
-        """The wrong answers, the surest first."""
+        """Return the wrong predictions, most confident first.
+
+        Args:
+            n: Maximum number; None for all.
+
+        Returns:
+            Their rows.
+        """
         wrong = [row for row in self.judged if not row["correct"]]
         return sorted(wrong, key=lambda row: (-row["confidence"], row["index"]))[:n]
 
     def explain(self, n: int = N_SHOWN) -> list[Mistake]:
-        """The n surest wrong answers, each with the map of what was said and the map of what is true."""
+        """Explain the most confident wrong predictions.
+
+        Args:
+            n: Number of predictions.
+
+        Returns:
+            For each, the map of the predicted class and the map of the labelled class.
+
+        Raises:
+            DataError: If the model or the data are not available, or differ from those of the run.
+        """
         if self.model is None or self.data is None:
             raise DataError("to explain pictures the model and the data are needed: mistakes(model, data) has them.")
         if difference := self.mismatch():
@@ -127,17 +147,17 @@ class Mistakes:
         return explain_mistakes(self.model, self.data, self.errors(n), method=plan["method"], layer=plan["layer"])
 
     def mismatch(self) -> str:
-        """What of the model and the data is not as it was, or nothing."""
+        """Return how the model or the data differ from those of the run; empty if they do not."""
         return mismatch(self.plan, self.model, self.data)
 
     def figure(self, n: int = N_SHOWN) -> Image.Image:
-        """What it saw, what it missed: the n surest wrong answers on a sheet."""
+        """Draw the maps of the predicted and the labelled class of the n most confident wrong predictions."""
         return error_sheet(
             self.explain(n), model=self.plan["model"], data=self.plan["data"], method=self.plan["method"]
         )
 
     def matrix(self) -> Image.Image:
-        """The confusion matrix as a picture; of many classes the block that is confused most."""
+        """Draw the confusion matrix; of many classes, the block of the most confused ones."""
         self._check_judged()
         confusion, block = self.confusion, self.confusion.block()
         totals = confusion.counts.sum(1)[[confusion.names.index(name) for name in block.names]]
@@ -152,7 +172,15 @@ class Mistakes:
         )
 
     def save(self, path: str | Path, n: int = N_SHOWN) -> list[Path]:
-        """The sheet as a picture; returns the files written."""
+        """Write the figure of the most confident wrong predictions as an image file.
+
+        Args:
+            path: File name.
+            n: Number of predictions.
+
+        Returns:
+            The files written.
+        """
         write_image(lambda: self.figure(n), Path(path))
         return [Path(path)]
 
@@ -171,6 +199,7 @@ class Mistakes:
             )
 
     def _score_chunks(self) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+        """Yield scores and labels part by part, for the fit of the temperature."""
         for table in self._store.tables(["logits", "truth"]):
             rows = [row for row in table.to_pylist() if row["logits"] is not None and row["truth"] is not None]
             if rows:
@@ -192,20 +221,27 @@ def mistakes(
     source: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
 ) -> Mistakes:
-    """Where a model errs over a data set.
+    """Predict a data set and collect the errors of the model.
 
-    model     as of `explain`
-    data      a data set with labels: `open_dataset("photos/")`
-    method    makes the maps, at `layer`
-    maps      also measure a map of every picture: how spread out it is, how much of it lies on the object where that
-              is known. Without, a picture takes one run of the network
-    limit     how many pictures, drawn at random with `seed`; None for all
-    out       a folder for run.json, parts/ and predictions.parquet. What is there is not asked again. None for a
-              temporary one
-    source    how the model and the data were named, to be kept beside the numbers
-    progress  told how many of how many pictures are done
+    Args:
+        model: As in `explain`.
+        data: A data set with labels: `open_dataset("photos/")`.
+        method: Name of the attribution method.
+        layer: Layer to explain; None for the method's default layer.
+        maps: Whether to compute a map of every image and its statistics: the entropy, and the fraction on the object
+            where that is annotated. Without maps, each image takes one forward pass.
+        limit: Number of images, sampled at random with `seed`; None for all.
+        seed: Seed of the sampling.
+        out: Output folder for run.json, parts/ and predictions.parquet. Stored parts are not recomputed, so an
+            interrupted run resumes. None for a temporary folder.
+        source: How the model and the data were specified, stored with the results.
+        progress: Called with the number of images done and the total number.
 
-    A picture that cannot be read is a row with its reason. Raises `DataError` where `out` holds another run.
+    Returns:
+        The predictions. An image that cannot be read has a row with the error message.
+
+    Raises:
+        DataError: If `out` holds a different run, or the data set has no images.
     """
     wrapped = as_model(model)
     check_dataset(data)
@@ -235,7 +271,7 @@ def mistakes(
 def _predict_and_explain(
     model: Model, explainer: MethodExplainer, batch: Tensor, maps: bool
 ) -> Sequence[tuple[Tensor, Tensor | None]]:
-    """The scores (k,) of each picture, and its map (h, w) of the class it is taken for."""
+    """Return the scores `(k,)` of each image, and its map `(h, w)` for the predicted class, or None."""
     methods = [explainer.request] if maps else []
     attribution = attributions(
         model, batch, AttributionRequest(targets=[None], layers=explainer.layers, methods=methods)
@@ -245,6 +281,8 @@ def _predict_and_explain(
 
 
 def _row_writer(dataset_pass: DatasetPass, explainer: MethodExplainer) -> Any:
+    """Return a function that makes the row of an image from its scores and map."""
+
     def describe(one: LoadedImage, answer: tuple[Tensor, Tensor | None]) -> Row:
         logits, found = answer
         logits = logits.float().cpu()
@@ -262,7 +300,7 @@ def _row_writer(dataset_pass: DatasetPass, explainer: MethodExplainer) -> Any:
 
 
 def _map_statistics(evidence: MetricInputs) -> Row:
-    """The statistics of one map; those that cannot be had are left out."""
+    """Return the statistics of one map; those that are undefined are left out."""
     row: Row = {}
     for name in ("entropy", "energy"):
         metric = find_metric(name).metric

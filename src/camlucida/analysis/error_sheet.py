@@ -1,4 +1,4 @@
-"""The surest wrong answers on a sheet: the picture, what the model saw in it, and what it missed."""
+"""A figure of the most confident wrong predictions: the image, and the maps of the predicted and the labelled class."""
 
 from __future__ import annotations
 
@@ -24,10 +24,13 @@ FRAME_WIDTH = 224.0
 
 @dataclass(frozen=True, eq=False)
 class Mistake:
-    """One wrong answer.
+    """One wrong prediction with its explanations.
 
-    said      the map of the class that the picture was taken for: what the model saw
-    true      the map of the class that it shows: what the model missed
+    Attributes:
+        row: The row of the image.
+        predicted_map: Explanation of the predicted class: what the model saw.
+        label_map: Explanation of the labelled class: what the model missed.
+        boxes: Boxes of the object `(n, 4)`, if annotated.
     """
 
     row: Row
@@ -37,7 +40,7 @@ class Mistake:
 
     @property
     def probabilities(self) -> tuple[float, float]:
-        """The probabilities of what was said and of what is true."""
+        """Return the probabilities of the predicted and of the labelled class."""
         ratio = float(np.exp(self.label_map.score - self.predicted_map.score))
         return float(self.row["confidence"]), float(self.row["confidence"]) * ratio
 
@@ -45,7 +48,18 @@ class Mistake:
 def explain_mistakes(
     model: Model, data: Dataset, rows: Sequence[Row], *, method: str, layer: str | int | None
 ) -> list[Mistake]:
-    """Explain both classes of each of the rows, from one run of the network."""
+    """Explain the predicted and the labelled class of each row, from one run of the network per image.
+
+    Args:
+        model: The model.
+        data: The data set of the rows.
+        rows: Rows of wrong predictions.
+        method: Name of the attribution method.
+        layer: Layer to explain; None for the method's default layer.
+
+    Returns:
+        One mistake per row.
+    """
     explained = []
     for row in rows:
         item = data[row["index"]]
@@ -57,7 +71,20 @@ def explain_mistakes(
 
 
 def error_sheet(mistakes: Sequence[Mistake], *, model: str, data: str, method: str) -> Image.Image:
-    """A row a mistake. Each map has its own scale."""
+    """Draw one row per wrong prediction. Each map has its own scale.
+
+    Args:
+        mistakes: The wrong predictions.
+        model: Name of the model.
+        data: Name of the data set.
+        method: Name of the attribution method.
+
+    Returns:
+        The figure, RGB.
+
+    Raises:
+        DataError: If there are no mistakes.
+    """
     if not mistakes:
         raise DataError(f"{model} makes no mistake on {data}: there is none to show.")
     rows = []

@@ -1,4 +1,4 @@
-"""Nearest neighbours by the angle between features."""
+"""Nearest neighbours by the cosine similarity of features."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 ROWS_PER_CHUNK = 1024
-"""Pictures compared with all others at a time."""
+"""Number of images compared with all others at a time."""
 
 
 def l2_normalised(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Features (n, c), each divided by its length; one that is all zero stays so, and is like nothing."""
+    """Return features `(n, c)` divided by their L2 norm; a zero vector stays zero and is similar to none."""
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     unit: NDArray[np.float32] = np.divide(features, lengths, out=np.zeros_like(features), where=lengths > 0)
     return unit
@@ -19,9 +19,15 @@ def l2_normalised(features: NDArray[np.float32]) -> NDArray[np.float32]:
 def nearest_neighbours(
     features: NDArray[np.float32], query_rows: NDArray[np.int64], n: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """For each of the rows `of`: the n other rows with the largest cosine, and the cosines; both (len(of), n).
+    """Return the nearest neighbours of some rows by cosine similarity.
 
-    Of equal ones the first comes first.
+    Args:
+        features: Features `(m, c)`.
+        query_rows: Indices of the q query rows.
+        n: Number of neighbours; a row is no neighbour of itself.
+
+    Returns:
+        Indices and cosine similarities of the neighbours, both `(q, n)`, most similar first. Ties are sorted by index.
     """
     unit = l2_normalised(features)
     n = min(n, len(features) - 1)
@@ -38,7 +44,7 @@ def nearest_neighbours(
 
 
 def neighbour_agrees(features: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Of each picture (n,), whether the nearest other one has its label. Nothing for fewer than two."""
+    """Return whether the nearest neighbour of each image has its label `(n,)`; empty for fewer than two images."""
     if len(features) < 2:
         return np.zeros(0, dtype=np.bool_)
     indices, _ = nearest_neighbours(features, np.arange(len(features)), 1)
@@ -47,6 +53,6 @@ def neighbour_agrees(features: NDArray[np.float32], labels: NDArray[np.int64]) -
 
 
 def neighbour_agreement(features: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """The share of pictures whose nearest other one has their label. NaN for fewer than two."""
+    """Return the fraction of images whose nearest neighbour has their label; NaN for fewer than two images."""
     agrees = neighbour_agrees(features, labels)
     return float(agrees.mean()) if len(agrees) else float("nan")

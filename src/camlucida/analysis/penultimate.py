@@ -1,4 +1,4 @@
-"""What a network knows of a picture just before it decides: what enters its last linear layer."""
+"""Penultimate features: the input of a network's last linear layer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from camlucida.models.model import Model
 
 @dataclass(frozen=True)
 class PenultimateOutput:
-    """Scores (b, k) and features (b, c), and where those were taken."""
+    """Scores and penultimate features of a batch.
+
+    Attributes:
+        scores: Class scores `(b, k)`.
+        features: Features `(b, c)`.
+        place: Where in the network the features were taken.
+    """
 
     scores: Tensor
     features: Tensor
@@ -26,7 +32,7 @@ class PenultimateOutput:
 
 @dataclass
 class _LinearInputs:
-    """Watches a run: the calls of linear layers on one row a picture, and the last call of anything with weights."""
+    """Observes a run: calls of linear layers with one row per image, and the last module with parameters of its own."""
 
     names: dict[nn.Module, str]
     images: int
@@ -49,10 +55,18 @@ class _LinearInputs:
 
 
 def penultimate(model: Model, batch: Tensor) -> PenultimateOutput:
-    """Scores and features of a batch (b, c, H, W); the network is only watched.
+    """Compute scores and penultimate features of a batch. The network itself is not modified.
 
-    The linear layer is the one whose output the class scores are, or else the last layer with weights of all, if that
-    is linear. A network that ends otherwise gives its default layer, averaged over the places.
+    The features are the input of the linear layer whose output equals the class scores, or else of the last module with
+    parameters if that is linear. For other networks they are the activations of the default layer, averaged over the
+    positions.
+
+    Args:
+        model: The model.
+        batch: Network inputs `(b, c, H, W)`.
+
+    Returns:
+        Scores, features, and where the features were taken.
     """
     inputs = to_network(model.network, batch)
     copy = copy_of(model.network)
@@ -67,6 +81,7 @@ def penultimate(model: Model, batch: Tensor) -> PenultimateOutput:
 
 
 def _pooled_features(model: Model, batch: Tensor) -> tuple[str, Tensor]:
+    """Return the activations of the default layer, averaged over the positions."""
     runs = [record_layer(model, image, None) for image in batch]
     features = [run.at_layers[0][0].activations[0].float().mean((1, 2)) for _, run in runs]
     return f"{runs[0][0].name}, averaged over its places", torch.stack(features)

@@ -1,4 +1,4 @@
-"""From many dimensions to two: PCA, then t-SNE or UMAP, seeded."""
+"""Projection of features to two dimensions: PCA, optionally followed by t-SNE or UMAP, with a seed."""
 
 from __future__ import annotations
 
@@ -16,15 +16,21 @@ from camlucida.seeds import short_seed
 ProjectionMethod: TypeAlias = Literal["tsne", "umap", "pca"]
 
 N_COMPONENTS = 50
-"""Principal components that t-SNE starts from (van der Maaten & Hinton, 2008)."""
+"""Number of principal components passed to t-SNE (van der Maaten & Hinton, 2008)."""
 PERPLEXITY = 30.0
 MIN_IMAGES = 8
-"""Pictures below which neighbourhoods mean nothing: then the first two principal components are shown."""
+"""Minimum number of images for t-SNE and UMAP; for fewer, the first two principal components are used."""
 
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """Places (n, 2), and how they were found, in words. `kept` is the share of variance left after PCA."""
+    """Positions of the images in the plane.
+
+    Attributes:
+        positions: Positions `(n, 2)`.
+        description: How they were computed, as text.
+        explained_variance: Fraction of the variance that PCA retains.
+    """
 
     positions: NDArray[np.float32]
     description: str
@@ -34,9 +40,22 @@ class Projection:
 def project(
     features: NDArray[np.float32], way: ProjectionMethod = "tsne", *, perplexity: float = PERPLEXITY, seed: int = 0
 ) -> Projection:
-    """Features (n, c) in two dimensions. The same features and seed give the same places on the same machine.
+    """Project features to two dimensions.
 
-    way   tsne by openTSNE if that is installed, else by scikit-learn; umap needs the extra of that name; pca is linear
+    The same features and seed give the same positions on the same machine.
+
+    Args:
+        features: Features `(n, c)`.
+        way: tsne uses openTSNE if that is installed and scikit-learn otherwise; umap needs the extra of that name; pca
+            is linear.
+        perplexity: Perplexity of t-SNE; at most a third of the other images is used.
+        seed: Seed of the projection.
+
+    Returns:
+        The positions, and how they were computed.
+
+    Raises:
+        DataError: If the projection is unknown, or the perplexity is not positive.
     """
     if way not in get_args(ProjectionMethod):
         raise DataError(f"no projection {way!r}: it is {', '.join(get_args(ProjectionMethod))}.")
@@ -65,7 +84,7 @@ def project(
 def _pca(features: NDArray[np.float32], seed: int) -> tuple[NDArray[np.float32], float]:
     decomposition = need("sklearn.decomposition", extra="analysis", what="an embedding")
     components = min(N_COMPONENTS, *features.shape)
-    if not np.ptp(features, axis=0).any():  # one picture, or all alike: there is no variance to explain
+    if not np.ptp(features, axis=0).any():  # one image, or all identical: there is no variance to explain
         return np.zeros((len(features), 2), dtype=np.float32), 1.0
     pca = decomposition.PCA(components, random_state=short_seed(seed)).fit(features)
     return pca.transform(features).astype(np.float32), float(pca.explained_variance_ratio_.sum())
@@ -84,7 +103,7 @@ def _tsne(reduced: NDArray[np.float32], perplexity: float, seed: int) -> tuple[A
 
 
 def _first_two(positions: NDArray[Any]) -> NDArray[np.float32]:
-    """The first two columns; one that is not there is 0."""
+    """Return the first two columns; a missing column is 0."""
     padded = np.zeros((len(positions), 2), dtype=np.float32)
     padded[:, : min(2, positions.shape[1])] = positions[:, :2]
     return padded

@@ -1,4 +1,4 @@
-"""Can this map be believed? Tests of one explanation, and a verdict in words."""
+"""Reliability of one explanation: tests of a single saliency map, and a verdict as text."""
 
 from camlucida.reliability.result import Trust as Trust
 from camlucida.reliability.trust import trust as trust

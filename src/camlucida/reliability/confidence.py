@@ -1,4 +1,4 @@
-"""How sure is the model itself, and does it look at the edge of the picture?"""
+"""Confidence of the prediction, and a test of whether it depends on the border of the image."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ from camlucida.evaluation.model_input import ModelInput
 from camlucida.reliability.position_test import BLUR_SIGMA, blur_images
 
 MAX_RELATIVE_ENTROPY = 0.5
-"""From this share of the entropy of knowing nothing on, the answer is a guess. benchmarks/trust_calibration.py."""
+"""Predictions with a normalised entropy of at least this value count as guesses. Measured by
+benchmarks/trust_calibration.py.
+"""
 BORDER_FRACTION = 1 / 6
-"""Width of the edge of a picture, in sides: the rest, the middle, is four ninths of it."""
+"""Width of the border as a fraction of each side. The middle, without the border, is four ninths of the image."""
 MIN_BORDER_FRACTION = 0.4
-"""From this share of its mark on a map points at the edge. Of the maps of a watermark in a corner none has less than
-0.45 there (30 toybox scenes); of photographs on which the edge counts more than the middle, four in seven have."""
+"""Minimum fraction of the highlighted region in the border for a map to point at the border. All maps of a watermark in
+a corner have at least 0.45 there (30 toybox scenes); so do, of the photographs on which the border matters more than
+the middle, four in seven.
+"""
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """How the model's probabilities are spread, as it gives them: no temperature.
+    """The distribution of the model's probabilities, without temperature scaling.
 
-    probability  of the likeliest class
-    margin       over the second
-    choices      among how many equally likely classes it would be as unsure: e to the entropy
-    classes      how many there are
+    Attributes:
+        probability: Probability of the most probable class.
+        margin: Difference to the probability of the second class.
+        choices: Perplexity exp(H), where H is the entropy in nats: the number of equally probable classes with the same
+            entropy.
+        classes: Number of classes.
     """
 
     probability: float
@@ -37,16 +43,24 @@ class Confidence:
 
     @property
     def unsure(self) -> float:
-        """The entropy as a share of that of knowing nothing: from 0 to 1."""
+        """Return the normalised entropy H / log(classes), in [0, 1]."""
         return math.log(self.choices) / math.log(self.classes)
 
     @property
     def guessing(self) -> bool:
+        """Return whether the normalised entropy is so high that the prediction counts as a guess."""
         return self.unsure >= MAX_RELATIVE_ENTROPY
 
 
 def confidence(logits: Tensor) -> Confidence:
-    """Of class scores (k,), k of two or more."""
+    """Compute the confidence of a prediction.
+
+    Args:
+        logits: Class scores `(k,)` of at least two classes.
+
+    Returns:
+        Probability, margin and entropy of the prediction.
+    """
     probabilities = logits.detach().double().softmax(0)
     first, second = probabilities.topk(2).values.tolist()
     entropy = float(torch.special.entr(probabilities).sum())
@@ -55,11 +69,14 @@ def confidence(logits: Tensor) -> Confidence:
 
 @dataclass(frozen=True)
 class BorderTest:
-    """What the class loses, in nats of its log-probability, when the picture's edge is blurred, and when its middle is.
+    """Drops in the target's log-probability when the border of the image is blurred, and when its middle is.
 
-    Watermarks, captions and borders of a camera lie at the edge; what a picture is about mostly does not.
+    Watermarks, captions and frames lie in the border; the subject of an image usually does not.
 
-    marked   the share of what the map marks that lies in the edge; 5/9 of an even map
+    Attributes:
+        edge: Drop when the border is blurred, in nats.
+        middle: Drop when the middle is blurred, in nats.
+        marked: Fraction of the highlighted region that lies in the border; 5/9 for a uniform region.
     """
 
     edge: float
@@ -68,17 +85,23 @@ class BorderTest:
 
     @property
     def decides(self) -> bool:
-        """Whether the answer hangs on the edge more than on the middle, and the map says so, too.
+        """Return whether the border matters more than the middle and the map highlights it.
 
-        Without the second a cat that reaches from the middle to the edge would be called a watermark.
+        Without the second condition an object that extends from the middle to the border would count as a watermark.
         """
         return self.edge > max(0.0, self.middle) and self.marked >= MIN_BORDER_FRACTION
 
 
 def border_test(model_input: ModelInput, highlighted: Tensor | None) -> BorderTest:
-    """Blur the edge, then the middle.
+    """Measure how much the target's score depends on the border and on the middle of the image.
 
-    marked   (H, W) how much of each pixel the map marks; None for a map that marks nothing
+    Args:
+        model_input: The network input and its target.
+        highlighted: Weight of each pixel in the highlighted region `(H, W)`, in [0, 1]; None for a constant map, which
+            highlights nothing.
+
+    Returns:
+        Both drops, and the fraction of the highlighted region in the border.
     """
     height, width = model_input.inputs.shape[-2:]
     down, across = round(BORDER_FRACTION * height), round(BORDER_FRACTION * width)

@@ -1,4 +1,4 @@
-"""One map of one picture and one class, as evidence: what all that doubts it begins with."""
+"""The inputs of all reliability tests: one map of one image and one class."""
 
 from __future__ import annotations
 
@@ -38,18 +38,30 @@ def metric_inputs_of(
     progress: ProgressCallback | None = None,
     name: str = "",
 ) -> MetricInputs:
-    """The map of a class by a method, with everything that can be asked about it.
+    """Compute the map of a class and collect what tests and metrics need to know about it.
 
-    method, layer, target, options   as of `explain`; one of each, and the target is a class
-    seed      of every choice by chance
-    progress  told how far methods are that run the network many times
-    name      of the picture, where it has none
+    Args:
+        model: The model.
+        image: The image.
+        method: One attribution method, as in `explain`.
+        layer: One layer, as in `explain`.
+        target: One class, by name or index; None for the predicted class.
+        options: Options of the method.
+        seed: Seed of all random choices.
+        progress: Called with the progress of methods that run the network many times.
+        name: Name of the image, where the source has none.
 
-    Raises `CamlucidaError`s as `explain` does, and `TargetError` for what is no class and for a single output.
+    Returns:
+        The metric inputs of this one map.
+
+    Raises:
+        CamlucidaError: As in `explain`.
+        TargetError: If the target is not a class, or the network has a single output.
     """
     name = name or source_name(image)
     pil_image = load_image(image)
-    # Chance goes by the name, and arrays have none of their own, nor are files of two folders told apart by theirs.
+    # Random choices are seeded by the name of the item. Arrays have no name, and files in different folders can
+    # share one, so a checksum of the pixels is appended.
     item = Item(pil_image, f"{name} {zlib.crc32(pil_image.tobytes()):08x}")
     model_input = prepare_input(model, item, None, seed=check_seed(seed))
     if len(model_input.logits) < 2:
@@ -69,6 +81,7 @@ def metric_inputs_of(
 
 
 def _class_index(target: Any, model_input: ModelInput) -> int:
+    """Return the index of the target class, or of the predicted class for None."""
     if target is None:
         return int(model_input.logits.argmax())
     n_classes = len(model_input.logits)

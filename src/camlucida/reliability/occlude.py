@@ -1,4 +1,4 @@
-"""A picture with a part of it covered: what one paints out to see whether the model needed it."""
+"""Occlusion of a region of an image, to see whether the prediction depends on it."""
 
 from __future__ import annotations
 
@@ -12,25 +12,33 @@ from camlucida.errors import MethodError, nearest
 from camlucida.reliability.position_test import BLUR_SIGMA, FEATHER_SIGMA
 
 OcclusionInfill: TypeAlias = Literal["blur", "grey", "mean"]
-"""What stands where the picture is covered: the picture blurred until only colours are left, a middle grey, or the
-mean colour of what is not covered."""
+"""What replaces the occluded region: a strong blur of the image, middle grey, or the mean colour of the pixels that are
+not occluded.
+"""
 
 GREY_LEVEL = 128
 
 
 def occlude(image: Image.Image, mask: NDArray[Any], infill: OcclusionInfill = "blur") -> Image.Image:
-    """The picture with what the mask marks covered, with soft edges: a hard edge is evidence of its own.
+    """Replace the masked region of an image, with soft edges, because hard edges add evidence of their own.
 
-    picture  RGB
-    mask     (h, w) bool, of any size: it is stretched over the picture
-    returns  a new picture; the same pixels where nothing is marked
+    Args:
+        image: The image, RGB.
+        mask: Region to replace `(h, w)`, bool, of any size; it is resized to the image.
+        infill: What replaces the region.
+
+    Returns:
+        A new image, unchanged outside the soft edge of the region.
+
+    Raises:
+        MethodError: If the infill is unknown.
     """
     soft_mask = _soft_mask(mask, image.size)
     return Image.composite(_infill(image, soft_mask, infill), image, soft_mask)
 
 
 def _soft_mask(mask: NDArray[Any], size: tuple[int, int]) -> Image.Image:
-    """(width, height) 0 to 255: covered in full inside, fading out around it."""
+    """Return the mask at `(width, height)` as 0 to 255: full inside, with a gradual transition around it."""
     hard = Image.fromarray(np.where(mask, 255, 0).astype(np.uint8))
     if not np.any(mask):
         return Image.new("L", size)
@@ -40,6 +48,7 @@ def _soft_mask(mask: NDArray[Any], size: tuple[int, int]) -> Image.Image:
 
 
 def _infill(image: Image.Image, soft_mask: Image.Image, infill: str) -> Image.Image:
+    """Return the image that replaces the occluded region."""
     if infill == "blur":
         return image.filter(ImageFilter.GaussianBlur(BLUR_SIGMA * min(image.size)))
     if infill == "grey":
@@ -51,7 +60,7 @@ def _infill(image: Image.Image, soft_mask: Image.Image, infill: str) -> Image.Im
 
 
 def _mean_colour(image: Image.Image, soft_mask: Image.Image) -> tuple[int, int, int]:
-    """Of what is not covered; of all of it where nothing is left."""
+    """Return the mean colour of the pixels that are not occluded, or of all pixels if none remain."""
     weights = 1 - np.asarray(soft_mask, dtype=np.float64) / 255
     if weights.sum() < 1:
         weights = np.ones_like(weights)

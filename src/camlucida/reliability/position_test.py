@@ -1,8 +1,10 @@
-"""Does the place matter? An exact randomisation test: the same map, moved over the picture by every move of a group.
+"""An exact randomisation test of the position of a map, under a group of shifts, mirrors and rotations.
 
-Why a group: were the map blind to the picture, every moved copy could as well have been the map, so its rank among
-them is uniform, and P(p <= a) <= a holds exactly, whatever network, picture and statistic. Arbitrary small shifts
-have no such guarantee, and most of them still cover the object.
+The highlighted region of the map is blurred, and the drop in the target's log-probability is compared with the drops
+for transformed copies of the region. The transforms form a group. If the map were independent of the image, every copy
+would be equally likely to be the map, so its rank among the copies is uniform and P(p <= a) <= a holds exactly for
+every network, image and statistic. Arbitrary small shifts give no such guarantee, and most of them still cover the
+object.
 """
 
 from __future__ import annotations
@@ -20,28 +22,34 @@ from camlucida.maps import gaussian_blur
 from camlucida.types import ProgressCallback
 
 TOP_FRACTION = 0.2
-"""The share of the picture that is blurred out: where the map is highest."""
+"""Fraction of the image that is blurred: where the map is highest."""
 BLUR_SIGMA = 1 / 8
-"""Standard deviation of the blur that stands in for what is taken away, in sides of the picture."""
+"""Standard deviation of the blur that replaces the highlighted region, as a fraction of the shorter side."""
 FEATHER_SIGMA = 1 / 32
-"""Standard deviation of the soft edge of what is taken away, in sides: a hard edge is evidence of its own."""
+"""Standard deviation of the region's soft edge, as a fraction of the shorter side. A hard edge would add evidence of
+its own.
+"""
 N_SHIFTS = 4
-"""Shifts are by quarters of the side, on the torus."""
+"""Number of shifts per axis: by multiples of a quarter of the side, with wrap-around."""
 CENTRE_OFFSET = (1 / 16, 1 / 32)
-"""Where mirrors cross and turns turn, in sides (x, y) off the middle. Things stand in the middle of pictures, and
-turned about it a map would cover its object again, eight times: of 40 toybox scenes 35 came to p <= .05 with turns
-about the middle, 39 with these."""
+"""Centre of the mirrors and rotations, as an offset (x, y) from the middle, in fractions of the sides. Objects usually
+lie in the middle of images; rotated about the middle, a map would cover its object again, eight times. Of 40 toybox
+scenes, 35 reached p <= .05 with rotations about the middle, and 39 with this offset.
+"""
 TIE_TOLERANCE = 1e-6
-"""Falls (in nats) that differ by less are equal: a move that gives the same picture gives it up to rounding."""
+"""Drops (in nats) that differ by less count as equal: transforms that produce the same network input produce the same
+drop up to rounding.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class PositionTest:
-    """What became of the class when what the map marks was blurred out, against the same shape in other places.
+    """Drops in the target's log-probability when the highlighted region is blurred, at every position.
 
-    falls     (moves,) of the log-probability, in nats; the first is that of the map itself
-    marked    (H, W) from 0 to 1: what was blurred out, on the network's input
-    infill    (c, H, W) the blurred picture
+    Attributes:
+        drops: Drops `(n_transforms,)` in nats; the first is that of the map itself.
+        highlighted: The blurred region on the network input `(H, W)`, in [0, 1].
+        infill: The blurred image `(c, H, W)` that replaces the region.
     """
 
     drops: Tensor = field(repr=False)
@@ -50,28 +58,38 @@ class PositionTest:
 
     @property
     def p(self) -> float:
-        """The share of all moves, that of not moving included, with a fall as large."""
+        """Return the p-value: the fraction of all transforms, the identity included, with a drop at least as large."""
         return float((self.drops >= self.drops[0] - TIE_TOLERANCE).double().mean())
 
     @property
     def drop(self) -> float:
-        """Of the log-probability, where the map is, in nats."""
+        """Return the drop in the log-probability for the map itself, in nats."""
         return float(self.drops[0])
 
     @property
     def mean_drop_elsewhere(self) -> float:
-        """The mean fall of the moved maps, in nats."""
+        """Return the mean drop for the transformed maps, in nats."""
         return float(self.drops[1:].mean())
 
 
 def position_test(
     model_input: ModelInput, relevance: Tensor, *, n_transforms: int = 128, progress: ProgressCallback | None = None
 ) -> PositionTest | None:
-    """Test whether a map (H, W) on the network's input marks what the class's score depends on.
+    """Test whether the target's score depends on the region that a map highlights.
 
-    moves    128: shifts, mirrors and quarter turns; 64 without mirrors; 32 half turns only. Of an oblong input there
-             are no quarter turns: 64 with mirrors, 32 without. Less is quicker and finds less
-    returns  None of a map that is the same everywhere, or not finite: it marks no place
+    Args:
+        model_input: The network input and its target.
+        relevance: The map on the network input `(H, W)`.
+        n_transforms: Number of transforms: 128 are shifts, mirrors and quarter turns; 64 are without mirrors; 32 have
+            half turns only. An oblong input has no quarter turns: 64 are with mirrors, 32 without. Fewer transforms are
+            faster and give the test less power.
+        progress: Called with the number of network inputs done and the total number.
+
+    Returns:
+        The drops; None for a map that is constant or not finite, which highlights no position.
+
+    Raises:
+        MethodError: If `n_transforms` is not 128, 64 or 32.
     """
     values = relevance.detach().cpu().double()
     if not bool(values.isfinite().all()) or float(values.max()) == float(values.min()):
@@ -93,16 +111,25 @@ def position_test(
 
 
 def pad_to_grid(map_: Tensor) -> Tensor:
-    """The map with as many rows and columns repeated at its end as make its sides divisible by four.
+    """Return the map with its last rows and columns repeated, so that both sides are divisible by four.
 
-    On other sides quarters would have to be rounded, and the moves would be no group.
+    For other sides, quarters would have to be rounded, and the transforms would not form a group.
     """
     right, below = (-map_.shape[1]) % N_SHIFTS, (-map_.shape[0]) % N_SHIFTS
     return F.pad(map_[None, None], (0, right, 0, below), mode="replicate")[0, 0]
 
 
 def top_pixels(map_: Tensor, generator: torch.Generator, fraction: float = TOP_FRACTION) -> Tensor:
-    """1 where the map (H, W) is among its highest `share`, by rank; equal values are ranked by chance."""
+    """Return a mask of the highest values of a map, by rank; ties are broken at random.
+
+    Args:
+        map_: The map `(H, W)`.
+        generator: Random generator for ties.
+        fraction: Fraction of the pixels to select.
+
+    Returns:
+        A mask `(H, W)` of 0 and 1.
+    """
     tie_breaker = torch.rand(map_.numel(), generator=generator, dtype=torch.float64)
     order = np.lexsort((tie_breaker.numpy(), map_.flatten().numpy()))
     chosen = torch.zeros(map_.numel(), dtype=torch.float64)
@@ -111,12 +138,20 @@ def top_pixels(map_: Tensor, generator: torch.Generator, fraction: float = TOP_F
 
 
 def feather(mask: Tensor) -> Tensor:
-    """With soft edges; on the torus, so that moving it first or afterwards is the same."""
+    """Return the mask with soft edges; with wrap-around, so that the blur commutes with shifts."""
     return blur_images(mask[None, None], FEATHER_SIGMA * min(mask.shape), "circular")[0, 0]
 
 
 def transform_group(mask: Tensor, n_transforms: int = 128) -> list[Tensor]:
-    """A mask (H, W), sides divisible by four, moved by every move of the group; not at all comes first."""
+    """Return all transforms of a mask, the identity first.
+
+    Args:
+        mask: A mask `(H, W)` whose sides are divisible by four.
+        n_transforms: 128, 64 or 32.
+
+    Returns:
+        The transformed masks.
+    """
     height, width = mask.shape
     rotations, flips = _rotations_and_flips(height == width, n_transforms)
     x, y = round(CENTRE_OFFSET[0] * width), round(CENTRE_OFFSET[1] * height)
@@ -135,12 +170,22 @@ def transform_group(mask: Tensor, n_transforms: int = 128) -> list[Tensor]:
 
 
 def blur_images(images: Tensor, sigma: float, border: str) -> Tensor:
-    """Gaussian blur of pictures (b, c, H, W), `sigma` in pixels, cut off at three of them; `border` as of `F.pad`."""
+    """Blur images with a Gaussian kernel, clipped at three standard deviations.
+
+    Args:
+        images: Images `(b, c, H, W)`.
+        sigma: Standard deviation in pixels.
+        border: Padding mode of `torch.nn.functional.pad`.
+
+    Returns:
+        The blurred images.
+    """
     radius = max(1, min(round(3 * sigma), min(images.shape[-2:]) - 1))
     return gaussian_blur(images, sigma, radius, border)
 
 
 def _rotations_and_flips(square: bool, n_transforms: int) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+    """Return the quarter turns and the mirrors of the group."""
     if n_transforms not in (128, 64, 32):
         raise MethodError(f"moves is 128, 64 or 32, not {n_transforms!r}.")
     if square and n_transforms > 32:

@@ -1,4 +1,4 @@
-"""The verdict on one explanation, as a value."""
+"""The result of all reliability tests of one explanation."""
 
 from __future__ import annotations
 
@@ -27,16 +27,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Trust:
-    """Whether one map can be believed, with every number. Shows itself in a notebook.
+    """The results of all tests of one map, and the verdict. Displayed as a figure in notebooks.
 
-    target      the class that the map is about, `predicted` the one that the model says, `probability` the target's
-    certainty   how sure the model is
-    place       whether the place matters; None of a map that is the same everywhere
-    edge        whether the picture's edge decides
-    classes     the maps of other classes: the likeliest first, then random ones
-    noise, shifts   the maps of near copies of the picture
-    region      how the map lies to the region that was given, if one was
-    map, seen   (H, W) the map, (H, W, 3) the picture in [0, 1]: on the network's input
+    Attributes:
+        target: Name of the class that the map explains.
+        predicted: Name of the predicted class.
+        probability: Probability of the target.
+        confidence: Confidence of the prediction.
+        position_test: Test of the map's position; None for a constant map.
+        border_test: Test of whether the border of the image decides.
+        classes: Similarity to the maps of other classes: the most probable one first, then random ones.
+        noise: Similarity to the maps of noisy copies of the image.
+        shifts: Similarity to the maps of shifted copies of the image.
+        region: How the map lies with respect to the given region, if there is one.
+        method: Name of the attribution method.
+        layer: Name of the layer.
+        model: Name of the model.
+        source: Name of the image.
+        seed: Seed of all random choices.
+        image: The image.
+        geometry: Mapping between the image and the network input.
+        map: The map on the network input `(H, W)`.
+        input_pixels: The network input as pixels `(H, W, 3)`, in [0, 1].
+        occluded_pixels: The same with the highlighted region blurred.
     """
 
     target: str
@@ -62,7 +75,7 @@ class Trust:
 
     @property
     def verdict(self) -> Verdict:
-        """In words."""
+        """Return the verdict as text, with its reasons."""
         return verdict(
             self.confidence,
             self.position_test,
@@ -74,7 +87,7 @@ class Trust:
 
     @property
     def rows(self) -> list[tuple[str, str, str]]:
-        """The question, the answer in numbers, and how to read it."""
+        """Return question, result and explanation of every test."""
         confidence, copies = self.confidence, (*self.noise, *self.shifts)
         rows = [
             (
@@ -88,14 +101,16 @@ class Trust:
                 (
                     "does the place matter?",
                     f"p = {self.position_test.p:.3f} ({len(self.position_test.drops)} moves)",
-                    f"blurred out, it falls by {format_nats(self.position_test.drop)} nats; elsewhere {format_nats(self.position_test.mean_drop_elsewhere)}",
+                    f"blurred out, it falls by {format_nats(self.position_test.drop)} nats; "
+                    f"elsewhere {format_nats(self.position_test.mean_drop_elsewhere)}",
                 )
             )
         rows.append(
             (
                 "does the edge decide?",
                 "yes" if self.border_test.decides else "no",
-                f"edge blurred: {format_nats(self.border_test.edge)} nats; middle blurred: {format_nats(self.border_test.middle)}; "
+                f"edge blurred: {format_nats(self.border_test.edge)} nats; "
+                f"middle blurred: {format_nats(self.border_test.middle)}; "
                 f"{self.border_test.marked:.0%} of the mark is in it",
             )
         )
@@ -104,15 +119,18 @@ class Trust:
             rows.append(
                 (
                     "is it about this class?",
-                    f"{format_correlation(first.correlation)} with {first.name}, {format_correlation(others)} with random ones",
-                    f"rank correlation; copies of the picture give {format_correlation(min_correlation(copies))} or more",
+                    f"{format_correlation(first.correlation)} with {first.name}, "
+                    f"{format_correlation(others)} with random ones",
+                    "rank correlation; copies of the picture give "
+                    f"{format_correlation(min_correlation(copies))} or more",
                 )
             )
         if copies:
             rows.append(
                 (
                     "is it stable?",
-                    f"{format_correlation(median_correlation(self.noise))} under noise, {format_correlation(median_correlation(self.shifts))} under shifts",
+                    f"{format_correlation(median_correlation(self.noise))} under noise, "
+                    f"{format_correlation(median_correlation(self.shifts))} under shifts",
                     "rank correlation with the map of the changed picture",
                 )
             )
@@ -144,7 +162,7 @@ class Trust:
         return table
 
     def record(self) -> dict[str, Any]:
-        """Every number, ready for JSON; what is not defined is None."""
+        """Return all numbers, ready for JSON; undefined ones are None."""
         test = self.position_test
         return {
             "source": self.source,
@@ -174,13 +192,28 @@ class Trust:
         }
 
     def panel(self, **style: Any) -> Image.Image:
-        """The verdict on one page: maps, what was blurred out, the falls, the numbers. `look` as of `overlay`."""
+        """Draw the verdict on one page: maps, the blurred region, the drops, and all numbers.
+
+        Args:
+            **style: Options of `camlucida.render.overlay.overlay`.
+
+        Returns:
+            The page, RGB.
+        """
         from camlucida.render.trust_panel import trust_panel
 
         return trust_panel(self, **style)
 
     def save(self, path: str | Path, **style: Any) -> list[Path]:
-        """Write it down; returns the files written: .json for the numbers, .png, .jpg, .webp for the panel."""
+        """Write the result to a file: .json for the numbers, .png, .jpg or .webp for the panel.
+
+        Args:
+            path: File name; its suffix selects the format.
+            **style: Options of `panel`.
+
+        Returns:
+            The files written.
+        """
         path = Path(path)
         if path.suffix.lower() == ".json":
             text = json.dumps(self.record(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -194,7 +227,7 @@ class Trust:
 
 
 def format_correlation(value: float) -> str:
-    """Two places; a map that is the same everywhere has none."""
+    """Return a correlation with two decimals; a dash where it is undefined, as for a constant map."""
     return "–" if math.isnan(value) else f"{value:.2f}"
 
 
@@ -206,7 +239,7 @@ def _similarity_record(similarity: ClassSimilarity) -> dict[str, Any]:
 
 
 def to_pixels(inputs: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """What the network saw (c, H, W), back in [0, 1]: (H, W, 3)."""
+    """Return the network input `(c, H, W)` as pixels `(H, W, 3)` in [0, 1], with the normalisation reversed."""
     shift, scale = (torch.tensor(v)[:, None, None] for v in (mean, std))
     pixels = (inputs.detach().cpu().float() * scale + shift).clamp(0, 1)
     return pixels.expand(3, -1, -1).permute(1, 2, 0)

@@ -1,4 +1,4 @@
-"""Is the map about this class, and is it stable? Rank correlations with maps of other classes and of near copies."""
+"""Class sensitivity and stability: rank correlations with maps of other classes and of perturbed copies."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from camlucida.evaluation.metric_inputs import MetricInputs
 from camlucida.maps import spearman
 
 NOISE_STD = 0.02
-"""Standard deviation of the noise, as a share of the way from black to white: hardly visible."""
+"""Standard deviation of the noise, as a fraction of the range from black to white: hardly visible."""
 SHIFT_FRACTION = 1 / 24
-"""How far the picture is shifted, in sides."""
+"""Size of the shift, as a fraction of each side."""
 N_COPIES = 4
-"""Noisy copies, and as many shifted ones."""
+"""Number of noisy copies, and of shifted copies."""
 N_RANDOM_CLASSES = 3
-"""Random classes."""
+"""Number of random classes."""
 SHIFT_DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1))
 
 
 @dataclass(frozen=True, eq=False)
 class ClassSimilarity:
-    """How alike the map and another one are.
+    """The similarity of the map and another one.
 
-    name         of the other one's class, or what was done to the picture
-    correlation  of ranks, -1 to 1; NaN where the other map is the same everywhere
-    map          (H, W) the other map, on the network's input, shifted back
+    Attributes:
+        name: The class of the other map, or the kind of perturbation.
+        correlation: Spearman rank correlation in [-1, 1]; NaN if the other map is constant.
+        map: The other map on the network input `(H, W)`, with shifts reversed.
     """
 
     name: str
@@ -37,7 +38,16 @@ class ClassSimilarity:
 
 
 def class_similarities(evidence: MetricInputs, classes: list[int], names: list[str]) -> tuple[ClassSimilarity, ...]:
-    """The same picture's maps for other classes."""
+    """Compare the map with those of other classes of the same image.
+
+    Args:
+        evidence: The map and its image.
+        classes: Indices of the classes.
+        names: Names of the classes.
+
+    Returns:
+        One similarity per class.
+    """
     if not classes:
         return ()
     maps = evidence.explain_class(classes).cpu()
@@ -47,7 +57,7 @@ def class_similarities(evidence: MetricInputs, classes: list[int], names: list[s
 
 
 def other_classes(evidence: MetricInputs) -> list[int]:
-    """The likeliest class but the target's, then random ones."""
+    """Return the most probable class other than the target, then random ones."""
     model_input = evidence.model_input
     others = [k for k in model_input.logits.argsort(descending=True, stable=True).tolist() if k != model_input.target]
     order = torch.randperm(len(others) - 1, generator=model_input.random("classes")).tolist()
@@ -55,7 +65,7 @@ def other_classes(evidence: MetricInputs) -> list[int]:
 
 
 def noise_similarities(evidence: MetricInputs) -> tuple[ClassSimilarity, ...]:
-    """Maps of the picture with a little noise on it."""
+    """Compare the map with those of copies of the image with a little noise."""
     inputs = evidence.model_input.inputs
     noise = torch.randn(
         (N_COPIES, *inputs.shape[1:]), generator=evidence.model_input.random("noise"), dtype=torch.float32
@@ -65,7 +75,10 @@ def noise_similarities(evidence: MetricInputs) -> tuple[ClassSimilarity, ...]:
 
 
 def shift_similarities(evidence: MetricInputs) -> tuple[ClassSimilarity, ...]:
-    """Maps of the picture shifted a little each way, its edge repeated, shifted back and compared where both look."""
+    """Compare the map with those of slightly shifted copies of the image.
+
+    The border pixels are replicated, the maps are shifted back, and only the part that all copies contain is compared.
+    """
     inputs = evidence.model_input.inputs
     height, width = inputs.shape[-2:]
     y, x = max(1, round(SHIFT_FRACTION * height)), max(1, round(SHIFT_FRACTION * width))
@@ -75,12 +88,12 @@ def shift_similarities(evidence: MetricInputs) -> tuple[ClassSimilarity, ...]:
     maps = evidence.explain(shifted).cpu()
     unshifted = torch.stack([m.roll((a - y, b - x), (0, 1)) for m, (a, b) in zip(maps, starts, strict=True)])
     inner = (slice(y, height - y), slice(x, width - x))
-    unshifted = F.pad(unshifted[:, *inner], (x, x, y, y))  # what came round from the other side says nothing here
+    unshifted = F.pad(unshifted[:, *inner], (x, x, y, y))  # values that wrapped around are invalid
     return tuple(ClassSimilarity("shift", rank_correlation(evidence.relevance[inner], m[inner]), m) for m in unshifted)
 
 
 def rank_correlation(first_map: Tensor, second_map: Tensor) -> float:
-    """Spearman's rank correlation of two maps; NaN where one is the same everywhere or not finite."""
+    """Return Spearman's rank correlation of two maps; NaN if either is constant or not finite."""
     first, second = (map_.detach().cpu().flatten()[None] for map_ in (first_map, second_map))
     if not bool(first.isfinite().all() and second.isfinite().all()):
         return float("nan")

@@ -1,4 +1,4 @@
-"""A picture changed a little, and whether its map follows: noise, turns, shifts, blur, light."""
+"""Perturbations of an image, and whether its map follows: noise, rotation, shift, blur, brightness."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from camlucida.reliability.similarity import rank_correlation
 
 @dataclass(frozen=True)
 class Perturbation:
-    """What is done to a picture as the network sees it, in this order: turned and shifted, blurred, lit, made noisy.
+    """A perturbation of the network input, applied in this order: rotation and shift, blur, brightness, noise.
 
-    angle   degrees, anticlockwise
-    across  to the right, in shares of the width
-    down    in shares of the height
-    blur    standard deviation of a Gaussian, in shares of the shorter side
-    light   added to every pixel, in shares of the way from black to white
-    noise   standard deviation, in the same shares
+    Attributes:
+        angle: Rotation in degrees, counter-clockwise.
+        across: Shift to the right, as a fraction of the width.
+        down: Shift downwards, as a fraction of the height.
+        blur: Standard deviation of a Gaussian blur, as a fraction of the shorter side.
+        light: Value added to every pixel, as a fraction of the range from black to white.
+        noise: Standard deviation of Gaussian noise, as a fraction of the same range.
     """
 
     angle: float = 0.0
@@ -36,21 +37,24 @@ class Perturbation:
 
     @property
     def is_geometric(self) -> bool:
-        """Whether things lie elsewhere afterwards."""
+        """Return whether the perturbation moves pixels."""
         return any(value != 0 for value in (self.angle, self.across, self.down))
 
 
 @dataclass(frozen=True, eq=False)
 class PerturbedMap:
-    """What became of a picture's map.
+    """The map of a perturbed image, and its similarity to the map of the original image.
 
-    inputs       (1, c, H, W) the changed picture, as the network wants it
-    logits       (k,) what the model says about it
-    raw          (h, w) its map on its own grid, signed
-    map          (H, W) the same as it is shown, on the network's input, where things lie now
-    back         (H, W) the same where they lay before; NaN for what has left the picture, or was never in it
-    correlation  of ranks with the first map, over the places that both know; NaN where one is the same everywhere
-    shared       how much of the picture that is, 0 to 1
+    Attributes:
+        inputs: The perturbed network input `(1, c, H, W)`.
+        logits: Class scores `(k,)` of the perturbed input.
+        raw: Its signed map on the map's own grid `(h, w)`.
+        map: Its map as displayed, on the network input `(H, W)`.
+        unperturbed_map: The same with rotation and shift reversed `(H, W)`; NaN for positions that the perturbed input
+            does not contain.
+        correlation: Rank correlation with the original map over the positions that both contain; NaN if either is
+            constant.
+        valid_fraction: Fraction of the input that both contain, in [0, 1].
     """
 
     inputs: Tensor = field(repr=False)
@@ -63,7 +67,15 @@ class PerturbedMap:
 
 
 def explain_perturbed(metric_inputs: MetricInputs, perturbation: Perturbation) -> PerturbedMap:
-    """Change the picture, ask for the map of the same class again, and lay it back on the first."""
+    """Perturb the image, explain the same class again, and compare the map with the original one.
+
+    Args:
+        metric_inputs: The original map and its image.
+        perturbation: The perturbation.
+
+    Returns:
+        The map of the perturbed image, and its similarity.
+    """
     model_input = metric_inputs.model_input
     noise = torch.randn(model_input.inputs.shape, generator=model_input.random("vary"), dtype=torch.float32)
     inputs = perturb(
@@ -83,10 +95,18 @@ def explain_perturbed(metric_inputs: MetricInputs, perturbation: Perturbation) -
 def perturb(
     inputs: Tensor, perturbation: Perturbation, pixel_scale: Tensor, black_level: Tensor, noise: Tensor
 ) -> Tensor:
-    """Pictures (b, c, H, W) with a change; what comes in from outside is the picture mirrored at its edge.
+    """Apply a perturbation to network inputs; pixels from outside the image are mirrored at its border.
 
-    pixel, black  (c, 1, 1) as of `Sight`; nothing becomes darker than black or brighter than white
-    noise         (b, c, H, W) of standard deviation 1
+    Args:
+        inputs: Network inputs `(b, c, H, W)`.
+        perturbation: The perturbation.
+        pixel_scale: White minus black in units of the network input `(c, 1, 1)`, as in `ModelInput`.
+        black_level: Black in units of the network input `(c, 1, 1)`. Brightness and noise are clipped at black and
+            white.
+        noise: Noise `(b, c, H, W)` of standard deviation 1.
+
+    Returns:
+        The perturbed inputs `(b, c, H, W)`.
     """
     perturbed = inputs
     if perturbation.is_geometric:
@@ -107,7 +127,7 @@ def perturb(
 
 
 def undo_perturbation(map_: Tensor, perturbation: Perturbation) -> Tensor:
-    """A map (H, W) of a changed picture, laid back on the first one; NaN where the changed one does not show it."""
+    """Return the map of a perturbed input, resampled to the original; NaN for positions that it does not contain."""
     if not perturbation.is_geometric:
         return map_
     grid = _sampling_grid(perturbation, map_.shape, inverse=True)
@@ -119,10 +139,10 @@ def undo_perturbation(map_: Tensor, perturbation: Perturbation) -> Tensor:
 
 
 def _sampling_grid(perturbation: Perturbation, size: tuple[int, ...] | torch.Size, *, inverse: bool) -> Tensor:
-    """Where to look (1, H, W, 2) for what shall lie at each pixel, as of `F.grid_sample`.
+    """Return the sampling grid `(1, H, W, 2)` for `F.grid_sample`.
 
-    Forth, things are turned about the middle and then shifted; so a pixel is looked up by shifting it back and then
-    turning it back. Back is the other way round.
+    The forward perturbation rotates about the middle, then shifts. Each output pixel is therefore sampled at the
+    position obtained by reversing the shift, then the rotation. The inverse perturbation does the opposite.
     """
     height, width = size[-2:]
     x = (torch.arange(width, dtype=torch.float64) + 0.5 - width / 2).expand(height, width)
@@ -138,6 +158,6 @@ def _sampling_grid(perturbation: Perturbation, size: tuple[int, ...] | torch.Siz
 
 
 def _rotated(x: Tensor, y: Tensor, angle: float) -> tuple[Tensor, Tensor]:
-    """Points turned anticlockwise about the middle, as seen: y runs down."""
+    """Return points rotated counter-clockwise about the middle, as displayed, with y pointing down."""
     cos, sin = math.cos(angle), math.sin(angle)
     return cos * x + sin * y, -sin * x + cos * y

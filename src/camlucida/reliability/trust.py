@@ -1,4 +1,4 @@
-"""A model and a picture in, a verdict on the map out."""
+"""All reliability tests of an explanation, in `trust`."""
 
 from __future__ import annotations
 
@@ -53,22 +53,30 @@ def trust(
     seed: Seed = 0,
     progress: ProgressCallback | None = None,
 ) -> Trust:
-    """Put one map to the test: can it be believed?
+    """Test whether one map can be trusted.
 
-    Is the model sure, or guessing? Does the place matter: does the class fall when what the map marks is blurred out,
-    against the same shape in other places? Is the map about this class? Is it stable? Does the picture's edge decide?
+    The tests are: is the prediction confident? Does the target's log-probability drop when the highlighted region is
+    blurred, more than for the same shape at other positions? Is the map specific to the class? Is it stable? Does the
+    border of the image decide? They take about 145 forward passes.
 
-    model    as of `explain`
-    image    a picture; or an `Explanation`, whose method, layer and class are taken then
-    method, layer, target   as of `explain`; one of each, and the target is a class; options of the method are written
-             into it, as in "rise(n=500)"
-    region   (height, width) bool, on the picture: where the evidence should lie, such as the mask of the object.
-             Whether a model is right for the right reason cannot be seen without one
-    moves    in how many places the map is tried: 128, or for slow networks 64 or 32, which find less
-    seed     of every choice by chance
-    progress told how many of how many runs are done
+    Args:
+        model: As in `explain`.
+        image: An image; or an `Explanation`, whose method, layer and class are used.
+        method: One attribution method, as in `explain`. Options are part of it: "rise(n=500)".
+        layer: One layer, as in `explain` (called `target_layer` in pytorch-grad-cam).
+        target: One class, by name or index; None for the predicted class.
+        region: Where the evidence should lie, such as the mask of the object `(height, width)`, bool, on the image.
+            Without it no test can tell whether the model is right for the right reason.
+        n_transforms: Number of positions at which the map is tested: 128; or, for slow networks, 64 or 32, which give
+            the test less power.
+        seed: Seed of all random choices.
+        progress: Called with the number of forward passes done and the total number.
 
-    About 145 runs of the network. Raises `CamlucidaError`s as `explain` does.
+    Returns:
+        The results of all tests, and the verdict.
+
+    Raises:
+        CamlucidaError: As in `explain`.
     """
     wrapped = as_model(model)
     request: dict[str, Any]
@@ -86,7 +94,7 @@ def trust(
 
 
 def _asked_again(explanation: Explanation) -> dict[str, Any]:
-    """The arguments that give the same map again."""
+    """Return the arguments that reproduce the map of an explanation."""
     method = find(explanation.method)
     layer: Any = re.sub(r" \(call \d+ of \d+\)", "", explanation.layer)
     if explanation.layer == INPUT:
@@ -100,7 +108,16 @@ def _asked_again(explanation: Explanation) -> dict[str, Any]:
 def trust_each(
     model: Model | nn.Module | str, images: Iterable[Source], **kwargs: Any
 ) -> Iterator[tuple[Source, Trust | CamlucidaError]]:
-    """`trust` for many pictures, one after the other; a picture that cannot be judged comes with its error."""
+    """Apply `trust` to many images, one after the other.
+
+    Args:
+        model: As in `explain`.
+        images: The images.
+        **kwargs: Options of `trust`.
+
+    Yields:
+        Each image with its result, or with the error of an image that cannot be tested.
+    """
     wrapped = as_model(model)
     for image in images:
         try:
@@ -119,6 +136,7 @@ def _run_tests(
     seed: int,
     progress: ProgressCallback | None,
 ) -> Trust:
+    """Run all tests of one map."""
     image = load_image(source)
     metric_inputs = metric_inputs_of(model, image, **request, seed=seed, progress=progress, name=name)
     model_input, explainer = metric_inputs.model_input, metric_inputs.explainer
@@ -154,18 +172,20 @@ def _run_tests(
 
 
 def _similar_maps(evidence: MetricInputs) -> tuple[tuple[ClassSimilarity, ...], ...]:
+    """Return the similarities to the maps of other classes, of noisy copies and of shifted copies."""
     classes = other_classes(evidence)
     names = [class_label(k, evidence.model_input.model.labels) for k in classes]
     return class_similarities(evidence, classes, names), noise_similarities(evidence), shift_similarities(evidence)
 
 
 def _occluded(model_input: ModelInput, highlighted: Tensor, infill: Tensor) -> Tensor:
+    """Return the network input with the highlighted region blurred."""
     weight = highlighted.to(model_input.inputs)
     return model_input.inputs[0] * (1 - weight) + infill.to(model_input.inputs) * weight
 
 
 def _region_test(map_: Tensor, model_input: ModelInput, region: NDArray[np.bool_]) -> RegionTest:
-    """Counted on the picture, over what the network saw of it."""
+    """Compute the fraction of the map in the region, over the part of the image that the network input contains."""
     try:
         mask = torch.as_tensor(np.asarray(region)).bool()
     except (TypeError, ValueError, RuntimeError):

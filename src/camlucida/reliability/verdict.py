@@ -1,4 +1,4 @@
-"""From numbers to words: one table of rules, read from the top."""
+"""The verdict on a map: an ordered list of rules on the results of the tests."""
 
 from __future__ import annotations
 
@@ -17,19 +17,27 @@ from camlucida.render.text import format_nats
 VerdictLevel: TypeAlias = Literal["believe it", "with care", "do not believe it", "cannot tell"]
 
 MAX_P = 0.05
-"""Up to this p the place matters; by chance so of 5 % of maps that know nothing."""
+"""Maximum p-value for the position to count as significant; 5 % of uninformative maps reach it by chance."""
 REJECT_P = 0.2
-"""From this p on nothing speaks for the place; between the two the test may have been too weak. Of Grad-CAM's maps of
-toybox scenes that are plainly right none comes above it."""
+"""Above this p-value there is no evidence for the position; between the two limits the test may lack power. None of
+Grad-CAM's maps of toybox scenes that are evidently correct lies above it.
+"""
 MIN_DROP_NATS = 0.1
-"""Nats: a fall of 10 % of the probability. A network with random weights, on its own class: 0.003."""
+"""Minimum drop in nats, a decrease of the probability by 10 %. A network with random weights reaches 0.003 for its own
+class.
+"""
 MIN_STABILITY = 0.5
-"""Rank correlation with the maps of near copies of the picture, in the middle of them."""
+"""Minimum median rank correlation with the maps of perturbed copies of the image."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to make of a map: a word, and why."""
+    """The verdict on a map.
+
+    Attributes:
+        level: The verdict.
+        reasons: Reasons for it, as text.
+    """
 
     level: VerdictLevel
     reasons: tuple[str, ...] = ()
@@ -40,14 +48,19 @@ class Verdict:
 
 @dataclass(frozen=True)
 class RegionTest:
-    """How the map lies to a region that the user gave: the share of it inside, and the share that is the region."""
+    """How a map lies with respect to a given region.
+
+    Attributes:
+        inside: Fraction of the map inside the region.
+        area: Fraction of the image that the region covers.
+    """
 
     inside: float
     area: float
 
     @property
     def misses(self) -> bool:
-        """Less of the map lies in the region than of a map that is the same everywhere, or than half."""
+        """Return whether less of the map lies in the region than of a constant map, or less than half."""
         return self.inside < max(self.area, 0.5 * min(1.0, 4 * self.area))
 
 
@@ -59,9 +72,18 @@ def verdict(
     copies: Sequence[ClassSimilarity],
     region: RegionTest | None = None,
 ) -> Verdict:
-    """The first rule that ends the matter; else every reason for care, else none.
+    """Return the verdict of the first decisive rule; otherwise all reservations, or none.
 
-    classes   runner-up first, then random classes
+    Args:
+        confidence: Confidence of the prediction.
+        position: Test of the position; None for a constant map.
+        border: Test of the border.
+        classes: Similarity to the maps of other classes: the runner-up first, then random ones.
+        copies: Similarity to the maps of perturbed copies.
+        region: How the map lies with respect to the given region, if there is one.
+
+    Returns:
+        The verdict, with its reasons.
     """
     if position is None:
         return Verdict("cannot tell", ("the map is the same everywhere",))
@@ -69,7 +91,10 @@ def verdict(
         return Verdict("do not believe it", (f"the model is guessing ({_uncertainty_text(confidence)})",))
     if float(position.drops.abs().max()) < MIN_DROP_NATS:
         return Verdict("cannot tell", ("the model says the same whatever is blurred out",))
-    numbers = f"{format_nats(position.drop)} nats against {format_nats(position.mean_drop_elsewhere)} elsewhere, p = {position.p:.2g}"
+    numbers = (
+        f"{format_nats(position.drop)} nats against {format_nats(position.mean_drop_elsewhere)} elsewhere, "
+        f"p = {position.p:.2g}"
+    )
     if position.p > REJECT_P or position.drop <= 0:
         return Verdict("do not believe it", (f"the place matters no more than any other ({numbers})",))
     reservations = _position_reservations(position, numbers, border, region) + _similarity_reservations(classes, copies)
@@ -100,7 +125,7 @@ def _similarity_reservations(classes: Sequence[ClassSimilarity], copies: Sequenc
         reservations.append(f"the map is not stable (rank correlation {stability:.2f} with near copies of the picture)")
     lower_bound = min_correlation(copies)
     others = median_correlation(classes[1:] or classes)
-    if others >= lower_bound:  # NaN is no likeness: nothing speaks for the other classes
+    if others >= lower_bound:  # NaN is no similarity, and so no evidence against the map
         reservations.append(
             f"the map is not about this class (as like the maps of other classes, {others:.2f}, as of copies)"
         )
@@ -108,13 +133,13 @@ def _similarity_reservations(classes: Sequence[ClassSimilarity], copies: Sequenc
 
 
 def median_correlation(similarities: Sequence[ClassSimilarity]) -> float:
-    """The median of the correlations, NaN without any."""
+    """Return the median of the correlations that are defined; NaN without any."""
     correlations = [one.correlation for one in similarities if not math.isnan(one.correlation)]
     return float(np.median(correlations)) if correlations else math.nan
 
 
 def min_correlation(similarities: Sequence[ClassSimilarity]) -> float:
-    """The lower end of the band that near copies of the picture give, NaN without any."""
+    """Return the lowest correlation with a perturbed copy: the lower end of their band; NaN without any."""
     return min((one.correlation for one in similarities if not math.isnan(one.correlation)), default=math.nan)
 
 

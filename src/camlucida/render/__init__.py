@@ -1,1 +1,1 @@
-"""Arrays in, pictures out: colours, overlays, pages. Knows no network and no tensor."""
+"""Rendering of arrays as images: colour maps, overlays and pages. It depends on no network and no tensor."""

@@ -1,4 +1,4 @@
-"""Where the object is, and where the map says it is: boxes over a picture."""
+"""Bounding boxes drawn on an image: the annotated ones, and those that the map predicts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from camlucida.errors import MethodError
 
 TRUE_COLOUR, PREDICTED_COLOUR = "#ffffff", "#ff2bd6"
-"""White and magenta: neither is in the palettes that maps are shown in, and one is much lighter than the other."""
+"""White and magenta: neither occurs in the colour maps, and one is much lighter than the other."""
 EDGE_COLOUR = "#1d1d22"
 
 BoxesLike: TypeAlias = Sequence[Sequence[float]] | NDArray[Any]
@@ -25,15 +25,22 @@ def draw_boxes(
     *,
     colours: tuple[str, str] = (TRUE_COLOUR, PREDICTED_COLOUR),
 ) -> Image.Image:
-    """The picture with true boxes and the map's boxes on it, as a new RGB picture of the same size.
+    """Draw annotated and predicted bounding boxes on an image.
 
-    image    a picture, or an overlay of one
-    true     (n, 4) left, top, right, bottom in pixels, right and bottom exclusive
-    found    (m, 4) likewise; drawn over the true ones
-    colours  #rrggbb of the true boxes and of the map's
-    returns  lines on the pixels just inside the boxes, about 1/160 of the picture wide, with a dark edge as wide inside
-             of them: visible on any picture. Of a box that reaches out of the picture the part inside is framed
-    raises   MethodError for boxes of another shape
+    The lines lie just inside the boxes and are about 1/160 of the image wide, with a dark edge of the same width inside
+    them, so that they are visible on every image. Boxes are clipped to the image.
+
+    Args:
+        image: An image, or an overlay.
+        true_boxes: Annotated boxes `(n, 4)`: left, top, right, bottom in pixels, right and bottom exclusive.
+        predicted_boxes: The map's boxes `(m, 4)`, drawn on top of the annotated ones.
+        colours: Colours of the annotated and of the predicted boxes, as #rrggbb.
+
+    Returns:
+        A new RGB image of the same size.
+
+    Raises:
+        MethodError: If the boxes have another shape.
     """
     canvas = np.array(image.convert("RGB"))
     width = max(1, round(min(image.size) / 160))
@@ -48,7 +55,7 @@ def draw_boxes(
 
 
 def _frame(canvas: NDArray[np.uint8], box: NDArray[np.float64], colour: str, start: int, end: int) -> None:
-    """Colour the pixels of a box that lie from `start` to `end` pixels inside of it."""
+    """Colour the pixels of a box that lie between `start` and `end` pixels inside its edge."""
     height, width = canvas.shape[:2]
     left, right = (min(max(round(float(x)), 0), width) for x in (box[0], box[2]))
     top, bottom = (min(max(round(float(y)), 0), height) for y in (box[1], box[3]))

@@ -1,6 +1,6 @@
-"""A sheet of paper to set text and pictures on. Measures are points; `density` pixels make one point.
+"""A page on which text and images are placed. Lengths are in points, and `density` pixels make one point.
 
-A sheet is as wide as asked and grows downwards; `trimmed` cuts it under what was set.
+A page has a fixed width and grows downwards; `Sheet.trimmed` crops it below its content.
 """
 
 from __future__ import annotations
@@ -20,14 +20,19 @@ QUIET_COLOUR = "#a9acb6"
 ACCENT_COLOUR = "#c8322b"
 
 TITLE_PT, LEAD_PT, BODY_PT, SMALL_PT = 27.0, 14.0, 13.0, 11.0
-"""Sizes of type."""
+"""Font sizes in points."""
 MARGIN_PT, GUTTER_PT = 44.0, 22.0
 
 Align = Literal["left", "right", "centre"]
 
 
 class Sheet:
-    """Where things are put: everything is placed by its top left corner, (x, y) in points."""
+    """A page. Every element is placed by its top left corner (x, y) in points.
+
+    Args:
+        width: Width in points.
+        density: Pixels per point.
+    """
 
     def __init__(self, width: float, density: float) -> None:
         self.width = width
@@ -35,6 +40,7 @@ class Sheet:
         self.image = Image.new("RGB", (self.pixels(width), self.pixels(600)), PAPER_COLOUR)
 
     def pixels(self, points: float) -> int:
+        """Return a length in points as pixels, at least 1."""
         return max(1, round(points * self.density))
 
     def text(
@@ -47,7 +53,17 @@ class Sheet:
         align: Align = "left",
         bold: bool = False,
     ) -> None:
-        """One line in a box `line_height(size)` high; `align` says which end of it is at x."""
+        """Draw one line of text in a box of height `line_height(size)`.
+
+        Args:
+            x: Position in points of the end that `align` selects.
+            y: Top of the line in points.
+            line: The text.
+            size: Font size in points.
+            colour: Colour of the text.
+            align: Which end of the line is at `x`.
+            bold: Whether to draw it in bold.
+        """
         self._extend_to(y + line_height(size))
         line = words.drawable(line)
         height = size * self.density
@@ -58,34 +74,44 @@ class Sheet:
         words.draw_text(ImageDraw.Draw(self.image), left, baseline, line, height, colour, bold=bold)
 
     def fit_text(self, line: str, size: float, max_width: float) -> str:
-        """The line, cut to `room` points."""
+        """Return the line, truncated to `max_width` points."""
         return words.truncate(words.drawable(line), size * self.density, max_width * self.density)
 
     def fit_name(self, name: str, size: float, max_width: float) -> str:
-        """A class name, cut to `room` points."""
+        """Return a class name, truncated to `max_width` points."""
         return words.truncate_name(words.drawable(name), size * self.density, max_width * self.density)
 
     def wrap_text(self, text: str, size: float, max_width: float, max_lines: int) -> list[str]:
-        """The text in at most `most` lines of `room` points."""
+        """Return the text as at most `max_lines` lines of `max_width` points."""
         return words.wrap_lines(words.drawable(text), size * self.density, max_width * self.density, max_lines)
 
     def text_width(self, line: str, size: float) -> float:
-        """In points."""
+        """Return the width of a line in points."""
         return words.text_width(words.drawable(line), size * self.density) / self.density
 
     def rule(self, x: float, y: float, length: float) -> None:
-        """A hairline."""
+        """Draw a horizontal hairline."""
         self.rectangle(x, y, length, 0.75, HAIRLINE_COLOUR)
 
     def rectangle(self, x: float, y: float, width: float, height: float, colour: str, radius: float = 0) -> None:
-        """A filled rectangle, its corners rounded by `radius` points."""
+        """Draw a filled rectangle, its corners rounded by `radius` points."""
         self._extend_to(y + height)
         size = self.pixels(width), self.pixels(height)
         corner = round(x * self.density), round(y * self.density)
         self.image.paste(colour, corner, _rounded_mask(size, radius * self.density))
 
     def draw_image(self, x: float, y: float, image: Image.Image, edge: bool = False) -> float:
-        """A picture, pixel for pixel; returns its height in points. `edge` draws a hairline round it."""
+        """Draw an image without resizing it.
+
+        Args:
+            x: Left edge in points.
+            y: Top edge in points.
+            image: The image; one of its pixels is one pixel of the page.
+            edge: Whether to draw a hairline around it.
+
+        Returns:
+            The height of the image in points.
+        """
         self._extend_to(y + image.height / self.density)
         left, top = round(x * self.density), round(y * self.density)
         if edge:
@@ -95,7 +121,7 @@ class Sheet:
         return image.height / self.density
 
     def trimmed(self, height: float) -> Image.Image:
-        """The sheet, `height` points high."""
+        """Return the page, cropped or extended to a height in points."""
         self._extend_to(height)
         return self.image.crop((0, 0, self.image.width, self.pixels(height)))
 
@@ -108,12 +134,24 @@ class Sheet:
 
 
 def line_height(size: float) -> float:
-    """From one line to the next."""
+    """Return the distance between two lines of text in points."""
     return 1.38 * size
 
 
 def draw_heading(sheet: Sheet, x: float, y: float, max_width: float, texts: tuple[str, str], aside: str = "") -> float:
-    """A title with a subtitle under it and a remark at the right; returns where it ends."""
+    """Draw a title with a subtitle below it and a remark on the right.
+
+    Args:
+        sheet: The page.
+        x: Left edge in points.
+        y: Top edge in points.
+        max_width: Width in points.
+        texts: Title and subtitle.
+        aside: The remark.
+
+    Returns:
+        The y at which the heading ends.
+    """
     title, subtitle = texts
     if aside:
         aside = sheet.fit_text(aside, LEAD_PT, max_width / 2 - GUTTER_PT)
@@ -135,7 +173,7 @@ def draw_paragraph(
     max_lines: int,
     bold: bool = False,
 ) -> float:
-    """The text in at most so many lines; returns where they end."""
+    """Draw a text in at most `max_lines` lines, and return the y at which it ends."""
     for line in sheet.wrap_text(text, size, max_width, max_lines):
         sheet.text(x, y, line, size, colour, bold=bold)
         y += line_height(size)
@@ -143,7 +181,7 @@ def draw_paragraph(
 
 
 def draw_footer(sheet: Sheet, y: float, text: str) -> float:
-    """A line under everything; returns the height of the finished sheet."""
+    """Draw a line of text below all other content, and return the height of the finished page."""
     if not text:
         return y + MARGIN_PT - 12
     content_width = sheet.width - 2 * MARGIN_PT
@@ -153,7 +191,7 @@ def draw_footer(sheet: Sheet, y: float, text: str) -> float:
 
 
 def _rounded_mask(size: tuple[int, int], radius: float) -> Image.Image:
-    """A mask with smooth corners: drawn four times as large, because Pillow's own are jagged."""
+    """Return a mask with rounded corners, anti-aliased by drawing it at four times the size."""
     if radius <= 0:
         return Image.new("L", size, 255)
     large = Image.new("L", (4 * size[0], 4 * size[1]), 0)

@@ -1,4 +1,4 @@
-"""Numbers to colours."""
+"""Colour maps: conversion of map values to colours."""
 
 from __future__ import annotations
 
@@ -13,19 +13,25 @@ from camlucida.render.palettes import DEFAULT_COLORMAP, PALETTES
 
 COLORMAPS = tuple(PALETTES)
 NAN_COLOUR = (200, 201, 206)
-"""Neutral grey: what stands for NaN, where the network did not look."""
+"""Neutral grey for NaN, where the network input does not cover the image."""
 
-N_STEPS = 1025  # a multiple of 32, plus 1: every control colour of an even palette is met exactly
-TOLERANCE = 1e-3  # float16 maps miss 0 and 1 by about that much
+N_STEPS = 1025  # a multiple of 32, plus 1: every control colour of an evenly spaced palette is hit exactly
+TOLERANCE = 1e-3  # float16 maps exceed 0 and 1 by about that much
 
 
 def apply_colormap(values: NDArray[Any], colormap: str = DEFAULT_COLORMAP) -> NDArray[np.uint8]:
-    """The colour of each value.
+    """Return the colour of each value.
 
-    values    any shape, float in [0, 1]; NaN is "not seen" and becomes neutral grey. For a diverging map
-              ("signed") 0.5 is zero
-    returns   (..., 3), uint8, RGB
-    raises    MethodError for an unknown colour map, and for values outside [0, 1]
+    Args:
+        values: Map values of any shape, float in [0, 1]. NaN means that the network input does not cover the position,
+            and becomes neutral grey. In a diverging colour map ("signed"), 0.5 is zero.
+        colormap: Name of the colour map.
+
+    Returns:
+        RGB colours `(..., 3)`, uint8.
+
+    Raises:
+        MethodError: If the colour map is unknown, or a value is outside [0, 1].
     """
     table = _lookup_table(check_colormap(colormap))
     saliency = check_heatmap(values)
@@ -37,14 +43,14 @@ def apply_colormap(values: NDArray[Any], colormap: str = DEFAULT_COLORMAP) -> ND
 
 
 def check_colormap(colormap: str) -> str:
-    """The name itself, if there is such a colour map."""
+    """Return the name of a colour map, or raise `MethodError` if it is unknown."""
     if colormap not in PALETTES:
         raise MethodError(f"no colour map {colormap!r}.{nearest(colormap, COLORMAPS)} Known: {', '.join(COLORMAPS)}.")
     return colormap
 
 
 def check_heatmap(values: NDArray[Any]) -> NDArray[np.float32]:
-    """A float32 copy in [0, 1], NaN kept."""
+    """Return a float32 copy of a map, clipped to [0, 1]; NaN is kept. Values far outside raise `MethodError`."""
     saliency = np.array(values, dtype=np.float32)
     finite = saliency[~np.isnan(saliency)]
     if finite.size and (finite.min() < -TOLERANCE or finite.max() > 1 + TOLERANCE):
@@ -56,7 +62,7 @@ def check_heatmap(values: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def strength(saliency: NDArray[np.float32], colormap: str) -> NDArray[np.float32]:
-    """How much there is to show, in [0, 1]: the heat, or, for a diverging map, its distance from zero."""
+    """Return the magnitude in [0, 1]: the map value or, for a diverging colour map, its distance from zero."""
     return np.abs(saliency * 2 - 1) if PALETTES[check_colormap(colormap)].diverging else saliency
 
 

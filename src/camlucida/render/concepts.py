@@ -1,4 +1,4 @@
-"""A page of concepts: pictures beside what is where in them, and a legend of colours and classes."""
+"""A page of concepts: images beside their concept maps, with a legend of colours and classes."""
 
 from __future__ import annotations
 
@@ -31,19 +31,25 @@ from camlucida.render.resize import display_size, resize_heatmap, resize_image
 from camlucida.render.text import format_percent
 
 MAX_CONCEPTS = len(CATEGORICAL_COLOURS)
-"""More colours could not be told apart."""
+"""Maximum number of concepts; more colours could not be distinguished."""
 
 COLUMN_PT = 300.0
 SMALL_COLUMN_PT, GAP_PT, ROW_GAP_PT = 227.0, 12.0, 18.0
 MAX_ASPECT = 1.4
 BADGE_PT = 15.0
 MIN_BADGE_STRENGTH = 0.35
-"""How strong a concept must be on a picture to have its number there."""
+"""Minimum strength of a concept in an image for its number to be drawn there."""
 
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """A line of the legend: a concept's name, how much of all it is in [0, 1], and classes with probabilities."""
+    """One entry of the legend.
+
+    Attributes:
+        name: Name of the concept.
+        fraction: Fraction of the total activation, in [0, 1].
+        classes: Names of classes with probabilities.
+    """
 
     name: str
     fraction: float
@@ -52,7 +58,14 @@ class LegendEntry:
 
 @dataclass(frozen=True)
 class ConceptImage:
-    """A picture, and (n, height, width) how strong each concept is in it, in [0, 1]; NaN where nobody looked."""
+    """An image with its concept maps.
+
+    Attributes:
+        image: The image.
+        strengths: Strength of each concept `(n, height, width)`, in [0, 1]; NaN where the network input does not cover
+            the image.
+        caption: Text below the image.
+    """
 
     image: Image.Image
     strengths: NDArray[Any]
@@ -71,12 +84,26 @@ def concept_page(
     opacity: float = 0.5,
     density: float = 2.0,
 ) -> Image.Image:
-    """One picture with the legend beside it, or the legend and under it several pictures, two in a row.
+    """Draw a page of concepts.
 
-    entries   one a concept, at most `MOST`; the same concept has the same colour in every picture
-    note      a remark that must not be overlooked
-    opacity   as of `render.tinted`
-    returns   RGB, 1032 points wide
+    The legend is beside a single image, and above several images, which are arranged in rows of two.
+
+    Args:
+        images: One or more images. A concept has the same colour in all of them.
+        entries: One entry per concept, at most `MAX_CONCEPTS`.
+        title: Title of the page.
+        subtitle: Text below the title.
+        aside: A remark on the right of the title.
+        note: An important remark, highlighted.
+        footer: Text below all other content.
+        opacity: As in `camlucida.render.overlay.tint`.
+        density: Pixels per point.
+
+    Returns:
+        The page, RGB, 1032 points wide.
+
+    Raises:
+        MethodError: If there are no images, or no concepts or too many, or sizes differ.
     """
     if not images or not 1 <= len(entries) <= MAX_CONCEPTS:
         raise MethodError(
@@ -116,7 +143,7 @@ def concept_page(
 def _draw_pair(
     sheet: Sheet, x: float, y: float, concept_image: ConceptImage, width: float, gap: float, opacity: float
 ) -> float:
-    """The picture, and beside it the same with its concepts; returns where the caption ends."""
+    """Draw the image beside its concept map, and return the y at which the caption ends."""
     if concept_image.strengths.shape[1:] != concept_image.image.size[::-1]:
         raise MethodError(
             f"maps of shape {concept_image.strengths.shape} do not fit a picture of size {concept_image.image.size}."
@@ -140,9 +167,9 @@ def _draw_pair(
 
 
 def _badge_positions(strengths: NDArray[np.float32]) -> dict[int, tuple[int, int]]:
-    """The concepts that have their number on a picture, and where (x, y): each at its strongest place.
+    """Return the positions (x, y) of the concepts' numbers: the maximum of each concept.
 
-    Only where it is strong, and where its colour is seen since no other is stronger.
+    Concepts that are weak, or weaker than another one at that position, have no number.
     """
     positions = {}
     maps = np.nan_to_num(strengths)
@@ -156,7 +183,7 @@ def _badge_positions(strengths: NDArray[np.float32]) -> dict[int, tuple[int, int
 
 
 def _draw_badge(sheet: Sheet, x: float, y: float, number: int) -> None:
-    """The concept's number on its colour."""
+    """Draw a concept's number on its colour."""
     sheet.rectangle(x - 1, y - 1, BADGE_PT + 2, BADGE_PT + 2, "#ffffff", radius=BADGE_PT / 2 + 1)
     sheet.rectangle(x, y, BADGE_PT, BADGE_PT, f"#{CATEGORICAL_COLOURS[number]}", radius=BADGE_PT / 2)
     sheet.text(
@@ -171,13 +198,13 @@ def _draw_badge(sheet: Sheet, x: float, y: float, number: int) -> None:
 
 
 def _text_colour(colour: str) -> str:
-    """Black or white, whichever is read on the colour."""
+    """Return black or white, whichever is legible on the colour."""
     red, green, blue = bytes.fromhex(colour)
     return TEXT_COLOUR if 0.3 * red + 0.6 * green + 0.1 * blue > 150 else "#ffffff"
 
 
 def _draw_legend(sheet: Sheet, x: float, y: float, entries: Sequence[LegendEntry], columns: int) -> float:
-    """Every concept with its colour, its share and its classes; returns where the last one ends."""
+    """Draw every concept with its colour, fraction and classes, and return the y at which the last one ends."""
     end = y
     for start in range(0, len(entries), columns):
         ends = [
@@ -189,6 +216,7 @@ def _draw_legend(sheet: Sheet, x: float, y: float, entries: Sequence[LegendEntry
 
 
 def _draw_entry(sheet: Sheet, x: float, y: float, number: int, entry: LegendEntry) -> float:
+    """Draw one concept of the legend, and return the y at which it ends."""
     _draw_badge(sheet, x, y + 2, number)
     left, end = x + BADGE_PT + 9, x + COLUMN_PT
     sheet.text(left, y, entry.name, BODY_PT, TEXT_COLOUR, bold=True)

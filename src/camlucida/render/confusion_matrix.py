@@ -1,4 +1,4 @@
-"""A confusion matrix as a picture: rows are what is true, columns what is said."""
+"""A confusion matrix as an image: rows are labels, columns are predicted classes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from camlucida.render.canvas import draw_footer as set_footer
 MIN_CELL_PT, MAX_WIDTH_PT = 34.0, 460.0
 NAME_WIDTH_PT = 150.0
 CORRECT_COLOUR, WRONG_COLOUR, PAPER_COLOUR = (31, 120, 90), (190, 60, 40), (255, 255, 255)
-"""Full colours of the diagonal and of what lies beside it."""
+"""Colours of full intensity on and off the diagonal, and the colour of the page."""
 
 
 def draw_matrix(
@@ -39,11 +39,22 @@ def draw_matrix(
     footer: str = "",
     density: float = 2.0,
 ) -> Image.Image:
-    """A page with counts (m, m), each cell as dark as its share of its row.
+    """Draw a confusion matrix; each cell is shaded by its fraction of the row.
 
-    totals    (m,) of the rows, where they are more than is shown
-    returns   RGB, `density` pixels a point
-    raises    MethodError where the names are not as many as the rows
+    Args:
+        counts: Number of images `(m, m)` by label (row) and predicted class (column).
+        names: Names of the classes.
+        totals: Totals of the rows `(m,)`, if they include classes that are not displayed.
+        title: Title of the page.
+        subtitle: Text below the title.
+        footer: Text below the matrix.
+        density: Pixels per point.
+
+    Returns:
+        The page, RGB.
+
+    Raises:
+        MethodError: If the number of names differs from the number of rows.
     """
     if counts.shape != (len(names), len(names)) or not len(names):
         raise MethodError(f"a matrix of shape {counts.shape} with {len(names)} names.")
@@ -66,7 +77,7 @@ def draw_matrix(
 
 
 def _draw_cell(sheet: Sheet, x: float, y: float, size: float, count: int, total: int, diagonal: bool) -> None:
-    depth = (count / max(total, 1)) ** 0.5  # one of a hundred has to be seen, too
+    depth = (count / max(total, 1)) ** 0.5  # square root, so that one of a hundred is still visible
     full = CORRECT_COLOUR if diagonal else WRONG_COLOUR
     colour = tuple(round(p + (f - p) * depth) for p, f in zip(PAPER_COLOUR, full, strict=True))
     sheet.rectangle(x, y, size - 1.5, size - 1.5, "#f6f6f8" if not count else "#{:02x}{:02x}{:02x}".format(*colour))
@@ -79,11 +90,11 @@ def _draw_cell(sheet: Sheet, x: float, y: float, size: float, count: int, total:
 
 
 def _draw_column_names(sheet: Sheet, left: float, y: float, names: Sequence[str], cell: float) -> float:
-    """The names of the columns, upright; returns where the cells begin."""
+    """Draw the names of the columns vertically, and return the y at which the cells begin."""
     size = BODY_PT * sheet.density
     cut_names = [sheet.fit_name(name, BODY_PT, NAME_WIDTH_PT) for name in names]
     name_height = max(sheet.text_width(name, BODY_PT) for name in cut_names) + 8
-    sheet.rectangle(left, y + name_height, 1, 1, "#ffffff")  # makes room
+    sheet.rectangle(left, y + name_height, 1, 1, "#ffffff")  # extends the page
     for i, name in enumerate(cut_names):
         width = max(1, round(words.text_width(name, size))) + 2
         line = Image.new("RGB", (width, sheet.pixels(line_height(BODY_PT))), "#ffffff")

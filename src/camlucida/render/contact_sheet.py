@@ -1,4 +1,4 @@
-"""A contact sheet: many small pictures in rows, each with what it is called and a number."""
+"""A contact sheet: many small images in rows, each with a label and a caption."""
 
 from __future__ import annotations
 
@@ -36,10 +36,13 @@ COLORBAR_WIDTH_PT = 230.0
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of the sheet.
+    """One image of the sheet.
 
-    heat      (height, width) of the picture, in [0, 1], NaN where the network did not look
-    label     in bold under it, cut to fit; `caption` in small letters under that
+    Attributes:
+        image: The image.
+        heatmap: Its map `(height, width)` in [0, 1], NaN where the network input does not cover the image.
+        label: Text below it in bold, truncated to fit.
+        caption: Text below the label in small type.
     """
 
     image: Image.Image
@@ -62,13 +65,26 @@ def contact_sheet(
     blend: Blend = "heat",
     density: float = 2.0,
 ) -> Image.Image:
-    """A page of overlays, six in a row.
+    """Draw a page of overlays, up to six per row.
 
-    original  the picture without heat, shown beside the title
-    aside     a remark at the right of the title
-    scale     raw values at heat 0 and 1 if all tiles share them; else each has its own
-    returns   RGB, `density` pixels a point
-    raises    MethodError for no tiles, a heat map that does not fit its picture, and as `overlay` does
+    Args:
+        tiles: The images with their maps.
+        title: Title of the page.
+        subtitle: Text below the title.
+        aside: A remark on the right of the title.
+        original: The image without a map, displayed beside the title.
+        footer: Text below all other content.
+        scale: Raw values at map values 0 and 1, if all tiles share them; None if each has its own scale.
+        opacity: As in `overlay`.
+        colormap: Name of the colour map.
+        blend: As in `overlay`.
+        density: Pixels per point.
+
+    Returns:
+        The page, RGB.
+
+    Raises:
+        MethodError: If there are no tiles, a map does not fit its image, or an option of `overlay` is invalid.
     """
     if not tiles:
         raise MethodError("a contact sheet of nothing: there is no picture to show.")
@@ -108,7 +124,7 @@ def _draw_tile(
     colormap: str,
     blend: Blend,
 ) -> float:
-    """Returns where its caption ends."""
+    """Draw one tile, and return the y at which its caption ends."""
     saliency, size = check_heatmap(tile.heatmap), tile.image.size
     if saliency.shape != size[::-1]:
         raise MethodError(f"a heat map of shape {saliency.shape} does not fit a picture of size {size}.")

@@ -1,4 +1,4 @@
-"""Curves on paper: how a few numbers went from step to step, each in a chart with its names beside the lines."""
+"""Line charts: numbers by step, with the name of each curve at its end."""
 
 from __future__ import annotations
 
@@ -28,12 +28,17 @@ WIDTH_PT, HEIGHT_PT = 340.0, 210.0
 SCALE_WIDTH_PT, NAME_WIDTH_PT = 46.0, 92.0
 COLOURS = (TEXT_COLOUR, ACCENT_COLOUR, "#2f6db3")
 OVERSAMPLING = 4
-"""Lines are drawn so many times as large, as Pillow's own are jagged."""
+"""Lines are drawn at this multiple of their size and reduced, for anti-aliasing."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """(x, y) of the points, in their order; None where there is no number."""
+    """A curve.
+
+    Attributes:
+        name: Name of the curve.
+        points: Points (x, y) in order; y is None where there is no value.
+    """
 
     name: str
     points: Sequence[tuple[float, float | None]]
@@ -41,10 +46,15 @@ class Curve:
 
 @dataclass(frozen=True)
 class Chart:
-    """One frame with its curves, three at most.
+    """One chart with up to three curves.
 
-    bottom, top   of the scale; None for what the numbers need
-    mark          an x that is pointed out, with what is written at it
+    Attributes:
+        title: Title of the chart.
+        curves: The curves.
+        x_label: Label of the x axis.
+        bottom: Lower end of the y axis; None to fit the values.
+        top: Upper end of the y axis; None to fit the values.
+        mark: A highlighted x with its label.
     """
 
     title: str
@@ -58,10 +68,20 @@ class Chart:
 def draw_charts(
     frames: Sequence[Chart], *, title: str, subtitle: str = "", footer: str = "", density: float = 2.0
 ) -> Image.Image:
-    """A page of charts side by side.
+    """Draw a page of charts side by side.
 
-    returns   RGB, `density` pixels a point
-    raises    MethodError where there is nothing to draw
+    Args:
+        frames: The charts.
+        title: Title of the page.
+        subtitle: Text below the title.
+        footer: Text below the charts.
+        density: Pixels per point.
+
+    Returns:
+        The page, RGB.
+
+    Raises:
+        MethodError: If there are no values to draw.
     """
     if not any(y is not None for frame in frames for curve in frame.curves for _, y in curve.points):
         raise MethodError("no numbers: there is no curve to draw.")
@@ -73,6 +93,7 @@ def draw_charts(
 
 
 def _draw_chart(sheet: Sheet, x: float, y: float, frame: Chart) -> float:
+    """Draw one chart, and return the y at which it ends."""
     sheet.text(x, y, frame.title, BODY_PT, TEXT_COLOUR, bold=True)
     y += line_height(BODY_PT) + 10
     left, width = x + SCALE_WIDTH_PT, WIDTH_PT - SCALE_WIDTH_PT - NAME_WIDTH_PT
@@ -114,7 +135,7 @@ def _draw_chart(sheet: Sheet, x: float, y: float, frame: Chart) -> float:
 
 
 def _draw_names(sheet: Sheet, x: float, names: Sequence[tuple[float, str, str]]) -> None:
-    """Beside the ends of their lines, moved down where they would meet."""
+    """Draw the names beside the ends of their curves, moved down where they would overlap."""
     lowest = -math.inf
     for y, name, colour in sorted(names):
         y = max(y, lowest)
@@ -123,7 +144,7 @@ def _draw_names(sheet: Sheet, x: float, names: Sequence[tuple[float, str, str]])
 
 
 def _draw_line(sheet: Sheet, positions: Sequence[tuple[float, float]], colour: str) -> None:
-    """A smooth line through the places, with a dot on each where there are few."""
+    """Draw an anti-aliased line through the points, with a dot on each if there are few."""
     pad = 6.0
     left, top = min(a for a, _ in positions) - pad, min(b for _, b in positions) - pad
     width, height = max(a for a, _ in positions) + pad - left, max(b for _, b in positions) + pad - top
@@ -142,7 +163,7 @@ def _draw_line(sheet: Sheet, positions: Sequence[tuple[float, float]], colour: s
 
 
 def axis_ticks(low: float, high: float) -> list[float]:
-    """Round numbers, about five, the first not above `low`, the last not below `high`."""
+    """Return about five round numbers, the first not above `low`, the last not below `high`."""
     if not high > low:
         low, high = low - 0.5, high + 0.5
     rough = (high - low) / 4
@@ -153,7 +174,7 @@ def axis_ticks(low: float, high: float) -> list[float]:
 
 
 def _integer_ticks(first: float, last: float) -> list[float]:
-    """Some whole numbers between the two, where there is room for them."""
+    """Return some integers between the two ends, where space permits."""
     count = last - first
     if count > 8:
         step = next(s for s in (2, 5, 10, 20, 50, 100, 200, 500, 1000, 10**9) if count / s <= 6)

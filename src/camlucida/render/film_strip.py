@@ -1,4 +1,4 @@
-"""Film strips: the same picture explained again and again while something changes, a row a film."""
+"""Film strips: explanations of one image while something changes, one row per image or method."""
 
 from __future__ import annotations
 
@@ -31,18 +31,20 @@ from camlucida.render.resize import display_size, resize_heatmap, resize_image
 
 FRAME_WIDTH_PT, GAP_PT, ROW_GAP_PT = 112.0, 8.0, 20.0
 MAX_ASPECT = 1.5
-"""A frame is at most so many times as high as it is wide."""
+"""Maximum ratio of height to width of a frame."""
 
 
 @dataclass(frozen=True)
 class StripFrame:
-    """One picture of a strip: the heat (height, width) in [0, 1] over it, and what is written under it.
+    """One frame of a strip.
 
-    heat      None for the picture alone
-    caption   a line, or several
-    warning   whether its first line has the colour of a warning
-    picture   where it is not that of the row
-    boxes     true ones, in pixels of the picture, drawn as frames
+    Attributes:
+        heatmap: Map `(height, width)` in [0, 1]; None for the image alone.
+        label: Text below the frame.
+        caption: One or more lines below the label.
+        warning: Whether the first line of the caption has the colour of a warning.
+        image: The image, if it differs from that of the row.
+        boxes: Annotated boxes in pixels of the image, drawn on the frame.
     """
 
     heatmap: NDArray[Any] | None
@@ -55,9 +57,14 @@ class StripFrame:
 
 @dataclass(frozen=True)
 class Strip:
-    """One row: what it is called, what is said of it (in the colour of a warning, or not), and its frames.
+    """One row of frames.
 
-    picture   where each row has its own
+    Attributes:
+        name: Name of the row.
+        remark: Text on the right of the name.
+        warning: Whether the remark has the colour of a warning.
+        frames: The frames.
+        image: The image, if rows have different ones.
     """
 
     name: str
@@ -79,11 +86,24 @@ def draw_strips(
     width: float = FRAME_WIDTH_PT,
     density: float = 2.0,
 ) -> Image.Image:
-    """A page of strips over one picture, or each over its own.
+    """Draw a page of film strips.
 
-    width     of a frame, in points
-    returns   RGB, `density` pixels a point
-    raises    MethodError where there is no strip, or a frame has no picture
+    Args:
+        rows: The strips.
+        image: The image of all strips that have none.
+        title: Title of the page.
+        subtitle: Text below the title.
+        footer: Text below all other content.
+        opacity: As in `overlay`.
+        colormap: Name of the colour map.
+        width: Width of a frame in points.
+        density: Pixels per point.
+
+    Returns:
+        The page, RGB.
+
+    Raises:
+        MethodError: If there is no strip, or a frame has no image.
     """
     if not rows:
         raise MethodError("a page without a strip: there is nothing to show.")
@@ -116,6 +136,7 @@ def draw_strips(
 def _draw_frame(
     sheet: Sheet, frame: StripFrame, row_image: Image.Image | None, width: float, opacity: float, colormap: str
 ) -> Image.Image:
+    """Return a frame as an image at its displayed size."""
     image = frame.image or row_image
     if image is None:
         raise MethodError(f"the frame {frame.label!r} has no picture, and neither has its row.")

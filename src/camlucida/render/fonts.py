@@ -1,9 +1,9 @@
-"""Choose a font for every character: the bundled one first, then whatever the system has for other scripts.
+"""Font selection for every character: the bundled font first, then the system's fonts for other scripts.
 
-The bundled font is DejaVu Sans Condensed 2.37, unmodified, so that a panel looks the same on every machine. It has
-Latin with all its accents, Greek, Cyrillic, Hebrew, Arabic, Armenian, Georgian, arrows and mathematical signs, but no
-Chinese, Japanese or Korean, whose fonts are too large to bundle. Those come from a font of the system, or from the
-font file that the environment variable `CAMLUCIDA_FONT` names.
+The bundled font is DejaVu Sans Condensed 2.37, unmodified, so that figures look the same on every machine. It covers
+accented Latin, Greek, Cyrillic, Hebrew, Arabic, Armenian, Georgian, arrows and mathematical signs, but not Chinese,
+Japanese or Korean, whose fonts are too large to bundle. For those a system font is used, or the font file that the
+environment variable `CAMLUCIDA_FONT` names.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from PIL import ImageFont
 BUNDLED_FONT = Path(__file__).parent / "dejavu" / "DejaVuSansCondensed.ttf"
 
 FONT_VARIABLE = "CAMLUCIDA_FONT"
-"""The environment variable with the path of a font file that is asked after the bundled font, before the system's."""
+"""Environment variable with the path of a font file that is tried after the bundled font and before the system's."""
 
 SYSTEM_FONTS = (
     "NotoSansCJK-Regular.ttc",
@@ -59,7 +59,7 @@ SYSTEM_FONTS = (
     "unifont.otf",
     "unifont.ttf",
 )
-"""File names that Linux distributions, macOS and Windows use for fonts of other scripts, in the order of preference."""
+"""File names of fonts for other scripts on Linux, macOS and Windows, in order of preference."""
 
 PROBE_PX = 24
 NO_CHARACTER = "\uffff"
@@ -71,7 +71,7 @@ def load_font(size: float, path: Path = BUNDLED_FONT) -> ImageFont.FreeTypeFont:
     """Return a font at a size.
 
     Args:
-        size: The size of type, in pixels; at least 1 is used.
+        size: Font size in pixels; at least 1 is used.
         path: The font file.
 
     Returns:
@@ -98,7 +98,7 @@ def font_for(character: str) -> Path | None:
 
 @lru_cache(maxsize=1)
 def fallback_fonts() -> tuple[Path, ...]:
-    """Return the fonts for what the bundled one lacks, best first. The folders of fonts are searched once a process."""
+    """Return the fallback fonts, best first. The font folders are searched once per process."""
     paths: dict[str, Path] = {}
     for folder in font_folders():
         for parent, _, names in os.walk(folder):
@@ -113,7 +113,7 @@ def fallback_fonts() -> tuple[Path, ...]:
 
 
 def font_folders() -> list[Path]:
-    """Return the folders where this operating system keeps fonts; those that do not exist are harmless."""
+    """Return the font folders of this operating system; some may not exist."""
     home = Path.home()
     if sys.platform == "win32":
         user = Path(os.environ.get("LOCALAPPDATA", str(home))) / "Microsoft" / "Windows" / "Fonts"
@@ -126,14 +126,14 @@ def font_folders() -> list[Path]:
 
 
 def font_runs(text: str) -> list[tuple[str, Path]]:
-    """Split a text into stretches of one font each.
+    """Split a text into runs of one font each.
 
     Args:
-        text: What is to be drawn. A mark that combines with the character before it stays with that character, and a
-            character that no font has is left to the bundled font.
+        text: The text. A combining mark stays with the character before it, and a character that no font has is
+            assigned to the bundled font.
 
     Returns:
-        The stretches with their font files, in order; joined they are the text.
+        The runs with their font files, in order; joined they are the text.
     """
     paths: list[Path] = []
     for character in text:
@@ -146,13 +146,15 @@ def font_runs(text: str) -> list[tuple[str, Path]]:
 
 
 def _has_glyph(path: Path, character: str) -> bool:
-    """Compare with what the font draws for a character that it cannot have: Pillow does not say which it has."""
+    """Return whether a font's glyph differs from its glyph for a missing character; Pillow does not report which it
+    has.
+    """
     return _glyph_mask(path, character) != _glyph_mask(path, NO_CHARACTER)
 
 
 @lru_cache(maxsize=64)
 def _probe_font(path: Path) -> ImageFont.FreeTypeFont:
-    """Return a font without Raqm, which refuses line breaks and replaces some characters before it looks them up."""
+    """Return a font without Raqm, which rejects line breaks and replaces some characters before looking them up."""
     return ImageFont.truetype(str(path), PROBE_PX, layout_engine=ImageFont.Layout.BASIC)
 
 

@@ -1,4 +1,4 @@
-"""Many maps of one picture, or of a few, in rows and columns: layers by methods, pictures by classes."""
+"""A grid of maps, such as layers by methods, or images by classes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,13 @@ from camlucida.render.resize import display_size, resize_heatmap, resize_image
 
 
 class RenderedMap(NamedTuple):
-    """A heat map with its caption, and the palette where it is not that of the whole page."""
+    """A map with its caption.
+
+    Attributes:
+        heatmap: Map `(height, width)` in [0, 1].
+        caption: Text below it.
+        colormap: Name of the colour map, if it differs from that of the page.
+    """
 
     heatmap: NDArray[Any]
     caption: str
@@ -41,7 +47,7 @@ class RenderedMap(NamedTuple):
 
 
 GridCell: TypeAlias = RenderedMap | tuple[NDArray[Any], str] | str
-"""A heat map with its caption, or, as a bare text, why there is none."""
+"""A map with its caption, or a text that states why there is none."""
 
 GAP_PT, ROW_GAP_PT = 12.0, 18.0
 MAX_LABEL_WIDTH_PT = 120.0
@@ -54,7 +60,7 @@ COLORBAR_WIDTH_PT = 230.0
 
 @dataclass(frozen=True)
 class _Style:
-    """How every cell is painted, and how large it is in points."""
+    """How every cell is rendered, and its size in points."""
 
     opacity: float
     colormap: str
@@ -78,14 +84,28 @@ def draw_grid(
     blend: Blend = "heat",
     density: float = 2.0,
 ) -> Image.Image:
-    """A page of overlays with labelled rows and columns.
+    """Draw a page of overlays with labelled rows and columns.
 
-    cells     one list a row: (heat map, caption) or a text that says why there is no map. Heat maps are as
-              for `overlay`, each at the size of its picture
-    original  the picture, shown beside the title; or one picture a row, shown as the first column
-    scale     raw values at heat 0 and 1 if all maps share them; else each map has its own
-    returns   RGB, `density` pixels a point
-    raises    MethodError for counts or sizes that do not fit each other, and as `overlay` does
+    Args:
+        cells: One sequence per row: maps with captions, or texts that state why there is no map. Maps are as in
+            `overlay`, each at the size of its image.
+        rows: Labels of the rows.
+        columns: Labels of the columns.
+        title: Title of the page.
+        original: The image, displayed beside the title; or one image per row, displayed as the first column.
+        subtitle: Text below the title.
+        footer: Text below all other content.
+        scale: Raw values at map values 0 and 1, if all maps share them; None if each has its own scale.
+        opacity: As in `overlay`.
+        colormap: Name of the colour map.
+        blend: As in `overlay`.
+        density: Pixels per point.
+
+    Returns:
+        The page, RGB.
+
+    Raises:
+        MethodError: If numbers or sizes do not match, or an option of `overlay` is invalid.
     """
     single = isinstance(original, Image.Image)
     images = [original] * len(rows) if isinstance(original, Image.Image) else list(original)
@@ -132,7 +152,7 @@ def _check_shapes(
 
 
 def _make_style(images: Sequence[Image.Image], count: int, opacity: float, colormap: str, blend: Blend) -> _Style:
-    """The fewer columns, the larger the cells; as high as the tallest picture wants, within reason."""
+    """Return the style; cells are larger for fewer columns, and as high as the tallest image up to a maximum."""
     width = next((width for max_columns, width in CELL_WIDTHS_PT if count <= max_columns), MIN_CELL_WIDTH_PT)
     height = width * min(MAX_ASPECT, max(image.height / image.width for image in images))
     return _Style(opacity, colormap, blend, width, max(height, 4.0))
@@ -159,12 +179,12 @@ def _draw_header(
     has_nan: bool,
     colormaps: Sequence[str],
 ) -> float:
-    """Picture, title and colour scale; returns where the grid begins."""
+    """Draw image, title and colour scale, and return the y at which the grid begins."""
     x, y, end = MARGIN_PT, MARGIN_PT - 10, 0.0
     if image is not None:
         photo = resize_image(image, _cell_size(sheet, image, style))
         end = y + 6 + sheet.draw_image(x + label_width, y + 6, photo, edge=True)
-        x += label_width + style.width + GAP_PT  # picture and title stand over the first and the second column
+        x += label_width + style.width + GAP_PT  # image and title stand above the first and the second column
     free_width = content_width + MARGIN_PT - x
     y = draw_heading(sheet, x, y, free_width, texts) + 12
     for colormap in colormaps[:-1]:
@@ -174,7 +194,7 @@ def _draw_header(
 
 
 def _draw_column_heads(sheet: Sheet, label_width: float, y: float, names: Sequence[str], style: _Style) -> float:
-    """All end on the same line."""
+    """Draw the column labels, aligned at the bottom, and return the y at which they end."""
     wrapped = [sheet.wrap_text(name, BODY_PT, style.width, 2) for name in names]
     n_lines = max(len(lines) for lines in wrapped)
     for column, lines in enumerate(wrapped):
@@ -187,7 +207,7 @@ def _draw_column_heads(sheet: Sheet, label_width: float, y: float, names: Sequen
 def _draw_row(
     sheet: Sheet, x: float, y: float, image: Image.Image, row: Sequence[GridCell], style: _Style, single: bool
 ) -> float:
-    """Returns where the lowest caption ends."""
+    """Draw one row, and return the y at which the lowest caption ends."""
     size = _cell_size(sheet, image, style)
     photo = resize_image(image, size)
     end = y
@@ -215,7 +235,7 @@ def _draw_cell(
 
 
 def _draw_failure(sheet: Sheet, x: float, y: float, reason: str, width: float, height: float) -> float:
-    """A grey field as large as the picture would be, or larger if the reason needs it."""
+    """Draw a grey field of the size of the image, or larger if the text requires it."""
     max_lines = max(3, int((height - 16) / line_height(SMALL_PT)))
     lines = len(sheet.wrap_text(reason, SMALL_PT, width - 20, max_lines))
     height = max(height, 16 + lines * line_height(SMALL_PT))

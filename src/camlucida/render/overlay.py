@@ -1,4 +1,4 @@
-"""The heat over the photograph."""
+"""Overlays of a map on an image."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from camlucida.render.palettes import DEFAULT_COLORMAP, PALETTES
 Blend: TypeAlias = Literal["heat", "uniform"]
 
 NAN_FADE = 0.45
-"""How far a part that the network did not see fades into grey, at opacity 0.5 and above."""
+"""Weight of grey where the network input does not cover the image, at opacity 0.5 and above."""
 BACKGROUND_CONTRAST = 0.4
-"""What is left of a photograph's contrast where two hues are to be read on it."""
+"""Contrast that remains in the image below a colour map with two hues."""
 
 
 def overlay(
@@ -30,17 +30,27 @@ def overlay(
     blend: Blend = "heat",
     contour: float | None = None,
 ) -> Image.Image:
-    """The picture with the heat on it, as a new RGB picture of the same size.
+    """Overlay a map on an image.
 
-    heatmap   (height, width), float in [0, 1]; NaN where the network did not look: there the picture is
-              faded and gets no colour
-    opacity   0 (the picture itself) to 1
-    colormap  one with zero in the middle has two hues to tell apart, and lies on the `ground` of the picture
-    blend     "heat": the coat gets thicker with the heat, like stained glass, so the cool parts stay as they
-              were; it covers `opacity` of the picture at half heat, 1 - (1 - opacity)^2 at full heat.
-              "uniform": covers `opacity` everywhere, as in the papers
-    contour   draws a line round all places at least this hot; where zero is in the middle, this far from it
-    raises    MethodError for sizes that differ, an unknown option, an opacity or heat outside [0, 1]
+    Where the map is NaN, because the network input does not cover the image, the image is faded.
+
+    Args:
+        image: The image.
+        heatmap: Map `(height, width)`, float in [0, 1].
+        opacity: From 0 (the image itself) to 1.
+        colormap: Name of the colour map. A diverging one is drawn on `grey_background`, so that its two hues are
+            distinguishable.
+        blend: "heat" scales the opacity with the map value h as 1 - (1 - opacity)^(2h), so that low values leave the
+            image unmodified; it is `opacity` at 0.5. "uniform" uses `opacity` at every position, as in the papers (and
+            `show_cam_on_image` of pytorch-grad-cam).
+        contour: Draws a contour around all positions with at least this map value or, for a diverging colour map, at
+            least this distance from zero.
+
+    Returns:
+        A new RGB image of the same size.
+
+    Raises:
+        MethodError: If sizes differ, an option is unknown, or the opacity or a map value is outside [0, 1].
     """
     saliency = check_heatmap(heatmap)
     _check(image, saliency, opacity, blend)
@@ -58,11 +68,16 @@ def overlay(
 
 
 def tint(image: Image.Image, strengths: NDArray[Any], colours: Sequence[str], *, opacity: float = 0.5) -> Image.Image:
-    """The picture's `ground`, every place in the colour of what is strongest there.
+    """Colour every position of an image by the strongest of several maps.
 
-    strengths  (n, height, width) in [0, 1], a map a colour; NaN where the network did not look
-    colours    n of them, rrggbb
-    opacity    as of `overlay`
+    Args:
+        image: The image; it is drawn as `grey_background`.
+        strengths: Maps `(n, height, width)` in [0, 1]; NaN where the network input does not cover the image.
+        colours: One colour per map, as rrggbb.
+        opacity: As in `overlay`.
+
+    Returns:
+        A new RGB image of the same size.
     """
     strength_maps = np.stack([check_heatmap(strength_map) for strength_map in strengths])
     finite = ~np.isnan(strength_maps[0])
@@ -80,16 +95,17 @@ def tint(image: Image.Image, strengths: NDArray[Any], colours: Sequence[str], *,
 
 
 def grey_background(image: Image.Image) -> Image.Image:
-    """The picture in light greys: what is there can still be seen, and every hue on it is that of a map."""
+    """Return the image in light greys: its content remains visible, and every hue on it is that of a map."""
     return image.convert("L").point(lambda level: round(255 - BACKGROUND_CONTRAST * (255 - level))).convert("RGB")
 
 
 def fade(image: Image.Image) -> Image.Image:
-    """The picture as the overlay shows what the network did not see."""
+    """Return the image faded, as the overlay displays what the network input does not cover."""
     return Image.blend(image.convert("RGB"), Image.new("RGB", image.size, NAN_COLOUR), NAN_FADE)
 
 
 def _check(image: Image.Image, saliency: NDArray[np.float32], opacity: float, blend: str) -> None:
+    """Raise `MethodError` if the map does not fit the image, or an option is invalid."""
     if saliency.shape != (image.height, image.width):
         raise MethodError(
             f"a heat map of shape {saliency.shape} does not fit a picture {image.width} wide and {image.height} "
@@ -102,16 +118,16 @@ def _check(image: Image.Image, saliency: NDArray[np.float32], opacity: float, bl
 
 
 def _alpha(saliency: NDArray[np.float32], opacity: float, colormap: str, blend: Blend) -> NDArray[np.float32]:
-    """The share of the picture that is covered, in [0, 1]."""
+    """Return the opacity of the colour at each position, in [0, 1]."""
     if blend == "uniform":
         return np.full_like(saliency, opacity)
-    # Beer and Lambert: two layers of the coat let through the square of what one lets through.
+    # Beer-Lambert law: two layers transmit the square of what one layer transmits.
     transmitted: NDArray[np.float32] = np.float32(1 - opacity) ** (2 * strength(saliency, colormap))
     return 1 - transmitted
 
 
 def _draw_contour(image: Image.Image, inside: NDArray[np.bool_]) -> Image.Image:
-    """A light line with a dark edge, visible on any picture, about 1/200 of its size wide."""
+    """Draw a light contour with a dark edge, visible on every image, about 1/200 of its size wide."""
     width = max(1, round(min(image.size) / 200))
     area = Image.fromarray(inside.astype(np.uint8) * np.uint8(255))
     result = image.copy()

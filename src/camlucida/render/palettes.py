@@ -1,4 +1,4 @@
-"""Colour maps, as data: a few control colours, linear in between (at most 2 levels off the original)."""
+"""Colour maps as data: a few control colours with linear interpolation (at most 2 levels from the original)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from typing import NamedTuple
 
 
 class Palette(NamedTuple):
-    """Control colours from 0 to 1: rrggbb and where each one lies. `diverging`: zero is in the middle."""
+    """The control colours of a colour map.
+
+    Attributes:
+        colours: Colours as rrggbb.
+        positions: Position of each colour, from 0 to 1.
+        diverging: Whether zero is in the middle.
+    """
 
     colours: tuple[str, ...]
     positions: tuple[float, ...]
@@ -23,15 +29,15 @@ def _evenly_spaced(colours: str, diverging: bool = False) -> Palette:
 
 
 PALETTES: dict[str, Palette] = {
-    # Ours, Apache-2.0. Violet, red, orange, yellow, at even steps of OKLab; lightness only rises (0.30 to
-    # 0.93), so it reads without colour vision and in grey. Starts at violet, not at black like inferno or
-    # magma: a faint coat of it tints a photograph and does not dirty it.
+    # Ours, Apache-2.0. Violet, red, orange, yellow at even steps of OKLab. Lightness increases monotonically (0.30
+    # to 0.93), so it is legible without colour vision and in greyscale. It starts at violet rather than at black, as
+    # inferno and magma do, because a faint layer of black makes a photograph look dirty.
     "ember": _evenly_spaced(
         "2c176f 401c86 581f95 72219e 8d229c a62392 bd2485 d42574 e9255e f93042 fb5432 fd7129 fe8b2b ffa437 "
         "febd4a fdd55e fdeb61"
     ),
-    # Ours, Apache-2.0. Blue, nearly white, red-orange; both arms equally light in OKLab, and blue against
-    # red-orange is a pair that all common kinds of colour blindness tell apart.
+    # Ours, Apache-2.0. Blue, nearly white, red-orange. Both arms are equally light in OKLab, and blue and red-orange
+    # are distinguishable with all common kinds of colour blindness.
     "signed": _evenly_spaced(
         "0d3686 0d4fa0 116aba 1f85d1 41a0e2 6fb7e4 9fcce2 cbe0e6 f5f5f5 ead7ca ecb797 f09464 f36d2e dd4717 "
         "bd2c0f 9a1309 760909",
@@ -53,8 +59,8 @@ PALETTES: dict[str, Palette] = {
         "6bfe63 8aff4c a3fd3c b8f734 cced34 dee037 edd03a f8c03a fdae35 fe982c fc8022 f56817 ec520e e14009 "
         "d23105 c12302 ac1701 950c01 7a0403"
     ),
-    # The one of the papers, and a bad one: its yellow and cyan rings show edges that the map does not have.
-    # Piecewise linear by definition, with the corners of matplotlib's (matplotlib licence, BSD-like).
+    # The colour map of the papers. Its yellow and cyan rings suggest edges that the map does not have. Piecewise
+    # linear by definition, with the corners of matplotlib's (matplotlib licence, BSD-like).
     "jet": Palette(
         _parse("000080 0000ff 0000ff 00dbff 00e5f7 15ffe2 efff08 f7f600 ffec00 ff1300 e80000 800000"),
         (0.0, 0.11, 0.125, 0.34, 0.35, 0.375, 0.64, 0.65, 0.66, 0.89, 0.91, 1.0),
@@ -64,5 +70,6 @@ PALETTES: dict[str, Palette] = {
 DEFAULT_COLORMAP = "ember"
 
 CATEGORICAL_COLOURS = _parse("d55e00 0072b2 009e73 cc79a7 e69f00 56b4e9 882255 999933 332288 f0e442 44aa99 8a5a2b")
-"""Colours without an order, for things that are only different: Okabe and Ito's, then Paul Tol's; told apart with all
-common kinds of colour blindness, the first seven best."""
+"""Categorical colours: Okabe and Ito's, then Paul Tol's. They are distinguishable with all common kinds of colour
+blindness, the first seven best.
+"""

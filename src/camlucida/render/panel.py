@@ -1,4 +1,4 @@
-"""One explanation on one page: picture, heat map, overlay; the predictions; what the colours mean."""
+"""One explanation on one page: image, map and overlay, the predictions, and the colour scale."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from camlucida.render.resize import display_size, resize_heatmap, resize_image
 
 COLUMN_PT, MAX_HEIGHT_PT = 300.0, 400.0
 STRIP_ASPECT = 2.6
-"""From this ratio of width to height on, the three pictures lie below each other."""
+"""Ratio of width to height above which the three images are arranged vertically."""
 
 CAPTIONS = ("Picture", "Heat map", "Overlay")
 
@@ -53,21 +53,29 @@ def draw_panel(
     contour: float | None = None,
     density: float = 2.0,
 ) -> Image.Image:
-    """A page about one explanation.
+    """Draw a page about one explanation.
 
-    image        any size; shown 300 points wide (strips 944), enlarged or reduced
-    heatmap      (height, width) of the picture, float in [0, 1], NaN where the network did not look
-    bars         the predictions, best first; the explained class is set in the accent colour
-    title        the class, e.g. "Labrador retriever"
-    subtitle     how it was explained, e.g. "Grad-CAM · layer4"
-    score_label  the score, at the right of the title, e.g. "logit 14.2"
-    note         a remark that must not be overlooked, e.g. the verdict on the map
-    footer       model and versions
-    scale        the map's raw values at heat 0 and 1, for the colour scale
-    opacity, colormap, blend, contour   as in `overlay`
-    density      pixels a point: 1 for small pictures, 2 for sharp ones
-    returns      RGB, 1032 points wide
-    raises       MethodError for sizes that differ, an unknown colour map or blend, values out of range
+    Args:
+        image: An image of any size; displayed 300 points wide (944 for strips), enlarged or reduced.
+        heatmap: Map `(height, width)`, float in [0, 1], NaN where the network input does not cover the image.
+        bars: The predictions, best first; the explained class is drawn in the accent colour.
+        title: The class, e.g. "Labrador retriever".
+        subtitle: Method and layer, e.g. "Grad-CAM · layer4".
+        score_label: The score, on the right of the title, e.g. "logit 14.2".
+        note: An important remark, highlighted, e.g. the verdict on the map.
+        footer: Model and versions.
+        scale: Raw values of the map at 0 and 1, for the colour scale.
+        opacity: As in `overlay`.
+        colormap: Name of the colour map.
+        blend: As in `overlay`.
+        contour: As in `overlay`.
+        density: Pixels per point: 1 for small images, 2 for sharp ones.
+
+    Returns:
+        The page, RGB, 1032 points wide.
+
+    Raises:
+        MethodError: If sizes differ, an option is unknown, or a value is out of range.
     """
     check_colormap(colormap)
     saliency = check_heatmap(heatmap)
@@ -92,7 +100,7 @@ def _image_size(sheet: Sheet, image: Image.Image, strip: bool, content_width: fl
 
 
 def _images(sheet: Sheet, y: float, images: Sequence[Image.Image], strip: bool) -> float:
-    """The three side by side, or below each other; returns where the last caption ends."""
+    """Draw the three images side by side or vertically, and return the y at which the last caption ends."""
     x, end = MARGIN_PT, y
     for image, caption in zip(images, CAPTIONS, strict=True):
         below = y + sheet.draw_image(x, y, image, edge=True) + 6
@@ -113,7 +121,7 @@ def _draw_lower_half(
     scale: tuple[float, float] | None,
     has_nan: bool,
 ) -> float:
-    """Predictions under the first two pictures, the colour scale under the third; returns where they end."""
+    """Draw the predictions on the left and the colour scale on the right, and return the y at which they end."""
     left = 2 * COLUMN_PT + GUTTER_PT
     right = MARGIN_PT + left + GUTTER_PT
     end = y

@@ -1,4 +1,4 @@
-"""What the network answered, and what the colours mean: the lower half of a panel."""
+"""Predictions as bars, and the colour scale: the lower half of a panel."""
 
 from __future__ import annotations
 
@@ -31,7 +31,13 @@ SWATCH_PT = 10.0
 
 @dataclass(frozen=True)
 class Bar:
-    """One line of the predictions: the class, its probability in [0, 1], and if it is the explained one."""
+    """One prediction.
+
+    Attributes:
+        name: Name of the class.
+        probability: Its probability, in [0, 1].
+        explained: Whether it is the explained class.
+    """
 
     name: str
     probability: float
@@ -39,13 +45,13 @@ class Bar:
 
 
 def draw_label(sheet: Sheet, x: float, y: float, text: str) -> float:
-    """The small heading of a part; returns where it ends."""
+    """Draw the small heading of a section, and return the y at which it ends."""
     sheet.text(x, y, text, SMALL_PT, TEXT_COLOUR, bold=True)
     return y + line_height(SMALL_PT) + 7
 
 
 def draw_bars(sheet: Sheet, x: float, y: float, width: float, bars: Sequence[Bar]) -> float:
-    """A line a class: name, bar, percentage; returns where they end."""
+    """Draw one line per class with name, bar and percentage, and return the y at which they end."""
     max_name_width = NAME_FRACTION * width
     names = [sheet.fit_name(bar.name, BODY_PT, max_name_width) for bar in bars]
     start = max((sheet.text_width(name, BODY_PT) for name in names), default=0) + 18
@@ -72,10 +78,19 @@ def draw_colorbar(
     scale: tuple[float, float] | None,
     has_nan: bool,
 ) -> float:
-    """The colours from low to high with their numbers; returns where it ends.
+    """Draw the colour scale from low to high.
 
-    scale   the raw values at heat 0 and 1; words stand in where it is None
-    unseen  adds the grey of what the network did not see
+    Args:
+        sheet: The page.
+        x: Left edge in points.
+        y: Top edge in points.
+        width: Width in points.
+        colormap: Name of the colour map.
+        scale: Raw values at 0 and 1; None to write "low" and "high" instead.
+        has_nan: Whether to add the grey of positions that the network input does not cover.
+
+    Returns:
+        The y at which it ends.
     """
     ramp = apply_colormap(np.linspace(0, 1, sheet.pixels(width)), colormap)
     strip = Image.fromarray(np.ascontiguousarray(np.broadcast_to(ramp, (sheet.pixels(SWATCH_PT), *ramp.shape))))

@@ -1,4 +1,4 @@
-"""Pictures and heat maps at the size they are shown in."""
+"""Images and maps at the size at which they are displayed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 MAX_NEAREST_PX = 96
-"""Pictures up to this long are enlarged as plain squares: so small, their pixels are what there is to see."""
+"""Images up to this side are enlarged without interpolation, so that their pixels are visible."""
 
 
 def to_image(pixels: Any) -> Image.Image:
@@ -18,20 +18,36 @@ def to_image(pixels: Any) -> Image.Image:
 
 
 def display_size(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
-    """(width, height) of a picture that fills `box` one way; the pixels of a tiny one stay equally large."""
+    """Return the size at which an image fills a box without distortion; tiny images are enlarged by an integer factor.
+
+    Args:
+        size: Size of the image (width, height).
+        box: Maximum size (width, height).
+
+    Returns:
+        The displayed size (width, height).
+    """
     factor = min(box[0] / size[0], box[1] / size[1])
-    if 1 <= factor < 8 and max(size) <= MAX_NEAREST_PX:  # from 8 on, a pixel more or less cannot be seen
+    if 1 <= factor < 8 and max(size) <= MAX_NEAREST_PX:  # from 8 on, a difference of one pixel is invisible
         factor = float(int(factor))
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def resize_image(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The picture at `size`, as RGB."""
+    """Return the image at a size (width, height), as RGB."""
     return image.convert("RGB").resize(size, _choose_filter(image.size, size))
 
 
 def resize_heatmap(heatmap: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
-    """A map (h, w) at the size (width, height): float32 (height, width). NaN does not bleed into the rest."""
+    """Return a map at another size. NaN does not spread to other positions.
+
+    Args:
+        heatmap: Map `(h, w)`.
+        size: New size (width, height).
+
+    Returns:
+        The map `(height, width)`, float32.
+    """
     saliency = np.asarray(heatmap, dtype=np.float32)
     finite = ~np.isnan(saliency)
     resample = _choose_filter((saliency.shape[1], saliency.shape[0]), size, smooth=Image.Resampling.BILINEAR)
@@ -50,6 +66,7 @@ def _choose_filter(
     target_size: tuple[int, int],
     smooth: Image.Resampling = Image.Resampling.LANCZOS,
 ) -> Image.Resampling:
+    """Return nearest-neighbour resampling for enlarging small images, and the smooth filter otherwise."""
     if max(size) <= MAX_NEAREST_PX and target_size[0] >= size[0] and target_size[1] >= size[1]:
         return Image.Resampling.NEAREST
     return smooth

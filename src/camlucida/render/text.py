@@ -1,4 +1,4 @@
-"""Text on images: which characters can be drawn, measuring, drawing, cutting, wrapping, and numbers as text."""
+"""Text on images: available characters, measuring, drawing, truncating, wrapping, and formatting of numbers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from PIL import ImageDraw
 from camlucida.render.fonts import font_for, font_runs, load_font
 
 MISSING = "□"
-"""Stands for each character that neither the bundled font nor a font of the system has."""
+"""Replacement for a character that neither the bundled font nor a font of the system has."""
 
 BOLD_STROKE = 1 / 56
-"""How far a bold letter reaches beyond its outline, as a fraction of the size of type."""
+"""How far a bold letter extends beyond its outline, as a fraction of the font size."""
 
 
 def drawable(text: str) -> str:
@@ -22,9 +22,9 @@ def drawable(text: str) -> str:
         text: Any text, such as the name of a class.
 
     Returns:
-        The text with its accents composed, line breaks and tabs as spaces, and without characters that have no look of
-        their own. A character without a glyph is written in plainer ones where Unicode names them (ﬁ as fi), and as □
-        where not, one for each, so that it can be seen that something is missing.
+        The text with composed accents, line breaks and tabs as spaces, and without invisible characters. A character
+        without a glyph is replaced by its compatibility decomposition if there is one (ﬁ by fi), and otherwise by □,
+        one for each, so that missing characters are visible.
     """
     return "".join(map(_drawable, unicodedata.normalize("NFC", text))).strip()
 
@@ -44,7 +44,7 @@ def _drawable(character: str) -> str:
 
 
 def text_width(text: str, size: float) -> float:
-    """Return how wide a text is, in pixels, set at `size` pixels; each stretch in the font that has its characters."""
+    """Return the width of a text in pixels at a font size in pixels, each run in the font that has its characters."""
     return sum(load_font(size, path).getlength(stretch) for stretch, path in font_runs(text))
 
 
@@ -61,13 +61,13 @@ def draw_text(
     """Draw one line of text.
 
     Args:
-        canvas: What to draw on.
-        x: Where the line begins, in pixels.
-        baseline: Where its letters stand, in pixels.
+        canvas: The canvas.
+        x: Left end of the line, in pixels.
+        baseline: The y of the baseline, in pixels.
         text: The line, in characters that `drawable` returns.
-        size: The size of type, in pixels.
+        size: Font size in pixels.
         colour: Any colour that Pillow knows.
-        bold: Whether to thicken the letters: the fonts come in one weight. Their widths do not change.
+        bold: Whether to thicken the letters, because the fonts have one weight. Their widths do not change.
     """
     stroke_width = size * BOLD_STROKE if bold else 0
     for stretch, path in font_runs(text):
@@ -77,7 +77,7 @@ def draw_text(
 
 
 def truncate(text: str, size: float, max_width: float) -> str:
-    """The text, or as much of its beginning as fits into `room` pixels with an ellipsis behind it."""
+    """Return the text, truncated with an ellipsis if it exceeds `max_width` pixels."""
     if text_width(text, size) <= max_width:
         return text
     fits, too_long = 0, len(text)
@@ -95,7 +95,7 @@ def _with_ellipsis(text: str, length: int) -> str:
 
 
 def truncate_name(name: str, size: float, max_width: float) -> str:
-    """A class name that fits: ImageNet's lists of synonyms lose the last ones first, then letters go."""
+    """Return a class name that fits: the last of ImageNet's synonyms are removed first, then letters."""
     synonyms = name.split(",")
     for count in range(len(synonyms), 0, -1):
         shorter = ",".join(synonyms[:count])
@@ -105,7 +105,7 @@ def truncate_name(name: str, size: float, max_width: float) -> str:
 
 
 def wrap_lines(text: str, size: float, max_width: float, max_lines: int) -> list[str]:
-    """At most `lines` lines that fit into `room` pixels; what is left over ends in an ellipsis."""
+    """Return the text as at most `max_lines` lines of `max_width` pixels, the last one truncated with an ellipsis."""
     words = text.split()
     wrapped: list[str] = []
     while words and len(wrapped) < max_lines - 1:
@@ -118,14 +118,14 @@ def wrap_lines(text: str, size: float, max_width: float, max_lines: int) -> list
 
 
 def format_number(value: float) -> str:
-    """Three figures, as short as possible: 12.3, 0.00456, 1.2e+06, 0."""
+    """Return a number with three significant digits: 12.3, 0.00456, 1.2e+06, 0."""
     if value != value:
         return "?"
     return f"{value:.3g}".replace("e+0", "e+").replace("e-0", "e-") if value else "0"
 
 
 def format_percent(probability: float) -> str:
-    """87.3 %; never "0.0 %" or "100.0 %" for what is neither 0 nor 1; "?" for NaN."""
+    """Return a percentage such as 87.3 %; never "0.0 %" or "100.0 %" for a value between; "?" for NaN."""
     if probability != probability:
         return "?"
     if 0 < probability < 0.0005:

@@ -1,4 +1,4 @@
-"""The verdict on one page."""
+"""The verdict on a map on one page."""
 
 from __future__ import annotations
 
@@ -45,9 +45,15 @@ CHART_HEIGHT = 150.0
 
 
 def trust_panel(trust: Trust, *, density: float = 2.0, **style: Any) -> Image.Image:
-    """What the map marks, what was blurred out, how the class fell; the maps it was compared with; every number.
+    """Draw the highlighted region, its occlusion, the drops, the maps used for comparison, and all numbers.
 
-    look   as of `overlay`
+    Args:
+        trust: The results of the tests.
+        density: Pixels per point.
+        **style: Options of `overlay`.
+
+    Returns:
+        The page, RGB.
     """
     sheet = Sheet(3 * COLUMN_WIDTH + 2 * GUTTER_PT + 2 * MARGIN_PT, density)
     width = sheet.width - 2 * MARGIN_PT
@@ -64,7 +70,7 @@ def trust_panel(trust: Trust, *, density: float = 2.0, **style: Any) -> Image.Im
 
 
 def _draw_map(sheet: Sheet, trust: Trust, y: float, style: dict[str, Any]) -> float:
-    """The map on the picture, the picture without what it marks, the falls; returns where they end."""
+    """Draw the overlay, the image with the region blurred, and the drops; return the y at which they end."""
     saliency = max_scale(to_image_grid(trust.map, trust.geometry)).numpy()
     end = _draw_image(
         sheet, MARGIN_PT, y, _overlaid(sheet, trust.image, saliency, COLUMN_WIDTH, MAX_HEIGHT, style), "The map"
@@ -78,7 +84,7 @@ def _draw_map(sheet: Sheet, trust: Trust, y: float, style: dict[str, Any]) -> fl
 
 
 def _draw_drops(sheet: Sheet, x: float, y: float, test: PositionTest) -> float:
-    """How many moved maps cost the class how much; the map's own fall marked."""
+    """Draw a histogram of the drops for the transformed maps, with the map's own drop highlighted."""
     y = draw_label(sheet, x, y, "How far the class falls, in nats")
     drops = test.drops.double().numpy()
     low, high = min(0.0, float(drops.min())), float(drops.max())
@@ -111,7 +117,11 @@ def _draw_drops(sheet: Sheet, x: float, y: float, test: PositionTest) -> float:
 
 
 def _draw_similar_maps(sheet: Sheet, trust: Trust, y: float, style: dict[str, Any]) -> float:
-    """Five small maps: the runner-up's, a random class's, of a noisy and a shifted copy; returns where they end."""
+    """Draw up to five small maps: the runner-up's, two random classes', and those of a noisy and a shifted copy.
+
+    Returns:
+        The y at which they end.
+    """
     displayed: list[tuple[str, ClassSimilarity]] = [("Next class", trust.classes[0])]
     displayed += [("Random class", one) for one in trust.classes[1:3]]
     displayed += [("Under noise", one) for one in trust.noise[:1]] + [
@@ -132,7 +142,7 @@ def _draw_similar_maps(sheet: Sheet, trust: Trust, y: float, style: dict[str, An
 
 
 def _draw_rows(sheet: Sheet, trust: Trust, y: float) -> float:
-    """The questions with their answers, a line each."""
+    """Draw the tests with their results, one line each."""
     width = sheet.width - 2 * MARGIN_PT
     for question, answer, detail in trust.rows:
         sheet.rule(MARGIN_PT, y, width)

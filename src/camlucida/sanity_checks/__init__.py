@@ -1,12 +1,13 @@
-"""Does a map notice when the network is no longer itself? The sanity checks of Adebayo et al. and their kin.
+"""Sanity checks for saliency maps (Adebayo et al., 2018) and their variants.
 
-    cascading     weights are drawn anew from the class scores down, stage by stage: an honest map changes
-    independent   one stage alone at a time
-    smooth        as cascading from the picture up, with maps averaged over noisy pictures (Hedström et al., 2023)
-    random_logit  the map of another class: one that is the same for every class explains none (Sixt et al., 2020)
-    labels        toybox only: a network that learnt labels drawn by lot has learnt nothing of the world
+- `cascading`: Cascading weight randomisation. The weights are re-initialised from the class scores downwards, stage by
+  stage; a map that depends on the weights changes.
+- `independent`: Independent weight randomisation of one stage at a time.
+- `smooth`: As cascading, from the input upwards, with maps averaged over noisy images (Hedström et al., 2023).
+- `random_logit`: The map of another class; a map that is the same for every class explains none (Sixt et al., 2020).
+- `labels`: Toybox only. The data randomisation test: the map of a network that was trained on random labels.
 
-The network itself is never touched: every step is a copy that shares what is not drawn anew.
+The network itself is not modified: every step is a copy that shares the weights that are not re-initialised.
 """
 
 from camlucida.sanity_checks.result import Sanity

@@ -1,4 +1,4 @@
-"""What is done to a network, step by step, and the maps that come of it."""
+"""The steps of each check, and the maps that result from them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,21 @@ from camlucida.models.model import Model
 from camlucida.sanity_checks.verdict import Check
 
 N_RANDOM_CLASSES = 5
-"""Classes drawn at random for random_logit, besides the runner-up."""
+"""Number of random classes for random_logit, besides the runner-up."""
 
 BATCH_SIZE = 8
 
 
 @dataclass(frozen=True, eq=False)
 class SanityInputs:
-    """The model and the pictures that all methods are checked on."""
+    """The model and the images on which all methods are checked.
+
+    Attributes:
+        model: The model.
+        names: Names of the images.
+        inputs: Network inputs `(n, c, H, W)`.
+        layer: Layer to explain; None for the method's default layer.
+    """
 
     model: Model
     names: tuple[str, ...]
@@ -36,18 +43,22 @@ class SanityInputs:
 
     @cached_property
     def classes(self) -> Tensor:
+        """Return the predicted classes `(n,)`."""
         return self._logits.argmax(1)
 
     @cached_property
     def runner_up(self) -> Tensor:
+        """Return the second most probable classes `(n,)`."""
         return self._logits.topk(2, dim=1).indices[:, 1]
 
     @property
     def n_classes(self) -> int:
+        """Return the number of classes."""
         return self._logits.shape[1]
 
     @cached_property
     def stages(self) -> list[Stage]:
+        """Return the stages of the network, from the class scores downwards."""
         return stages(self.model.network)
 
     @cached_property
@@ -57,7 +68,16 @@ class SanityInputs:
         return attribution.output
 
     def maps(self, model: Model, method: Method | Combined, classes: Tensor) -> Tensor:
-        """The signed maps (n, h, w) of the pictures, each for its class."""
+        """Compute one signed map per image.
+
+        Args:
+            model: The model, or a copy with other weights.
+            method: The attribution method.
+            classes: The class to explain for each image `(n,)`.
+
+        Returns:
+            Maps `(n, h, w)`.
+        """
         maps = []
         for rows in torch.split(torch.arange(len(self.inputs)), BATCH_SIZE):
             attribution = attributions(
@@ -72,10 +92,13 @@ class SanityInputs:
 
 
 Steps: TypeAlias = Iterator[tuple[str, float, int, Tensor]]
-"""What was drawn anew, the share of stages that are, the seed, the maps (n, h, w)."""
+"""Steps of a check: what was re-initialised (or the class), the fraction of stages that are re-initialised, the seed,
+and the maps `(n, h, w)`.
+"""
 
 
 def _cascading(inputs: SanityInputs, method: Method | Combined, seeds: int, *, from_input: bool = False) -> Steps:
+    """Yield the steps of cascading weight randomisation."""
     order = inputs.stages[::-1] if from_input else inputs.stages
     for seed in range(seeds):
         for n_stages, stage in enumerate(order, start=1):
@@ -83,6 +106,7 @@ def _cascading(inputs: SanityInputs, method: Method | Combined, seeds: int, *, f
 
 
 def _independent(inputs: SanityInputs, method: Method | Combined, seeds: int) -> Steps:
+    """Yield the steps of independent weight randomisation."""
     for seed in range(seeds):
         for stage in inputs.stages:
             yield stage.name, 1 / len(inputs.stages), seed, _maps_with_random(inputs, method, [stage], seed)
@@ -91,11 +115,13 @@ def _independent(inputs: SanityInputs, method: Method | Combined, seeds: int) ->
 def _maps_with_random(
     inputs: SanityInputs, method: Method | Combined, randomized: Sequence[Stage], seed: int
 ) -> Tensor:
+    """Return the maps of a copy of the network with re-initialised stages."""
     network = randomize_weights(inputs.model.network, randomized, seed=seed)
     return inputs.maps(replace(inputs.model, network=network), method, inputs.classes)
 
 
 def _random_logits(inputs: SanityInputs, method: Method | Combined, seeds: int) -> Steps:
+    """Yield the maps of the runner-up and of random classes."""
     yield "runner-up", 0.0, 0, inputs.maps(inputs.model, method, inputs.runner_up)
     generator = torch.Generator().manual_seed(0)
     for number in range(min(N_RANDOM_CLASSES, inputs.n_classes - 1)):
@@ -105,6 +131,7 @@ def _random_logits(inputs: SanityInputs, method: Method | Combined, seeds: int) 
 
 
 def _random_labels(inputs: SanityInputs, method: Method | Combined, seeds: int) -> Steps:
+    """Yield the maps of the toybox network that was trained on random labels."""
     if type(inputs.model.network).__name__ != "ToyResNet":
         raise ModelError(
             "the check of labels drawn by lot is for toybox, where a network that learnt such is built in."
@@ -122,7 +149,7 @@ CHECK_STEPS: dict[Check, Callable[[SanityInputs, Method | Combined, int], Steps]
 
 
 def n_steps(inputs: SanityInputs, check: Check, seeds: int) -> int:
-    """How many steps a check takes."""
+    """Return the number of steps of a check."""
     if check == "labels":
         return 1
     return 1 + min(N_RANDOM_CLASSES, inputs.n_classes - 1) if check == "random_logit" else seeds * len(inputs.stages)

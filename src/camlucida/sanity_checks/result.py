@@ -1,4 +1,4 @@
-"""Everything that was found, as a value: verdicts, curves, and strips of maps to look at."""
+"""Results of the sanity checks: verdicts, curves, and strips of maps."""
 
 from __future__ import annotations
 
@@ -18,16 +18,20 @@ from camlucida.render.film_strip import Strip, StripFrame, draw_strips
 from camlucida.sanity_checks.verdict import Check, SanityVerdict, Step, judge_check, nanmean
 
 N_FRAMES = 8
-"""Of a strip: more steps than that are shown in part."""
+"""Maximum number of frames per strip; of more steps, evenly spaced ones are displayed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sanity:
-    """All steps, and what they say. `strips` holds the maps of the first picture, step by step, to be looked at.
+    """All steps of the checks, and their verdicts. Displayed as a figure in notebooks.
 
-    strips   (method, check) -> (what was drawn anew, the map (h, w)), first the network's own
-    picture  that first picture, as the network sees it
-    failures (picture, reason) of what could not be read
+    Attributes:
+        steps: Similarity of the maps before and after each step.
+        strips: The maps of the first image, by method and check: pairs of what was re-initialised and the map `(h, w)`,
+            starting with the original network.
+        image: The first image, as the network input contains it.
+        model: Name of the model.
+        failures: Images that could not be read, each with the error message.
     """
 
     steps: tuple[Step, ...]
@@ -38,7 +42,7 @@ class Sanity:
 
     @cached_property
     def verdicts(self) -> tuple[SanityVerdict, ...]:
-        """One a method and check, in the order in which they were made."""
+        """Return one verdict per method and check, in the order in which they were run."""
         pairs = dict.fromkeys((step.method, step.check) for step in self.steps)
         return tuple(
             judge_check(method, check, [s for s in self.steps if (s.method, s.check) == (method, check)])
@@ -46,14 +50,32 @@ class Sanity:
         )
 
     def verdict(self, method: str, check: Check = "cascading") -> SanityVerdict:
-        """That of one method; `MethodError` where it was not checked."""
+        """Return the verdict of one method and check.
+
+        Args:
+            method: Name of the method.
+            check: Name of the check.
+
+        Returns:
+            The verdict.
+
+        Raises:
+            MethodError: If the method was not checked.
+        """
         for verdict in self.verdicts:
             if (verdict.method, verdict.check) == (method, check):
                 return verdict
         raise MethodError(f"{method} was not put to the check {check!r} here.")
 
     def figure(self, **style: Any) -> Image.Image:
-        """A strip of maps a method and check, from the network's own on. `look` as of `render.strips`."""
+        """Draw one strip of maps per method and check, starting with the original network.
+
+        Args:
+            **style: Options of `camlucida.render.film_strip.draw_strips`.
+
+        Returns:
+            The figure, RGB.
+        """
         images = len({step.image for step in self.steps})
         return draw_strips(
             [self._strip(verdict) for verdict in self.verdicts],
@@ -84,7 +106,15 @@ class Sanity:
         return Strip(f"{verdict.method}, {verdict.check}", verdict.text, verdict.passed is False, frames)
 
     def curve(self, method: str, check: Check = "cascading") -> list[tuple[str, float, float]]:
-        """(stage, share of stages drawn anew, mean rank correlation), step by step."""
+        """Return the similarity of the maps step by step.
+
+        Args:
+            method: Name of the method.
+            check: Name of the check.
+
+        Returns:
+            For each step, the stage, the fraction of stages that are re-initialised, and the mean rank correlation.
+        """
         steps = [s for s in self.steps if (s.method, s.check) == (method, check)]
         order = dict.fromkeys((s.stage, s.share) for s in steps)
         return [

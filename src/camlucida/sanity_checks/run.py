@@ -1,4 +1,4 @@
-"""Put methods to the checks: read the pictures, take the steps, compare the maps."""
+"""The sanity checks of attribution methods, in `sanity`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from camlucida.sanity_checks.verdict import CHECKS, Check, Step
 from camlucida.types import ProgressCallback
 
 SMOOTH_EXPRESSION = "smooth({}, n=50, noise=0.1)"
-"""Of the smooth variant: as many noisy pictures, and as noisy, as its authors have."""
+"""Method of the smooth variant, with the number of noisy images and the noise of Hedström et al. (2023)."""
 
 
 @checked_arguments(MethodError)
@@ -41,18 +41,25 @@ def sanity(
     seeds: Count = 5,
     progress: ProgressCallback | None = None,
 ) -> Sanity:
-    """Put methods to the sanity checks on some pictures.
+    """Run the sanity checks of several methods on some images.
 
-    model     as of `explain`
-    images    a dozen is enough; those that cannot be read are left out and named in `failures`
-    methods   by name, with combinators or not
-    checks    of cascading, independent, smooth, random_logit, labels
-    layer     one layer, None for the default
-    seeds     how often the weights are drawn anew
-    progress  told how many of how many steps are done
+    The explained class is the one that the unmodified network predicts.
 
-    The class explained is the one that the untouched network predicts. Raises `DataError` where no picture can be
-    read, `MethodError` for names unknown.
+    Args:
+        model: As in `explain`.
+        images: About a dozen images are enough. Those that cannot be read are listed in `failures`.
+        methods: Attribution methods by name, with or without combinators.
+        checks: Any of cascading, independent, smooth, random_logit and labels.
+        layer: Layer to explain; None for the method's default layer.
+        seeds: How many times the weights are re-initialised.
+        progress: Called with the number of steps done and the total number.
+
+    Returns:
+        All steps and their verdicts.
+
+    Raises:
+        DataError: If no image can be read.
+        MethodError: If a method or check is unknown.
     """
     wrapped = as_model(model)
     images = list(iterated(images))
@@ -96,7 +103,8 @@ def _compare_maps(
     original_maps: Tensor,
     maps: Tensor,
 ) -> Iterator[Step]:
-    height = max(original_maps.shape[1], 64)  # SSIM's window and HOG's cells need room
+    """Yield the similarities of the maps before and after a step, one per image."""
+    height = max(original_maps.shape[1], 64)  # minimum size for SSIM's window and HOG's cells
     size = (height, max(1, round(height * original_maps.shape[2] / original_maps.shape[1])))
     original_large, maps_large = upsample(original_maps, size), upsample(maps, size)
     similarities = (
@@ -112,11 +120,12 @@ def _compare_maps(
 
 
 def _displayed_values(method: Method | Combined, map_: Tensor) -> Tensor:
+    """Return the map as displayed: positive values, or absolute values for methods without a ReLU."""
     return map_.relu() if method.relu else map_.abs()
 
 
 def _to_pil(image: Tensor) -> Image.Image:
-    """A picture (c, h, w) in [0, 1] as RGB."""
+    """Return an image `(c, h, w)` in [0, 1] as RGB."""
     pixels = (image.expand(3, -1, -1) if len(image) == 1 else image[:3]).permute(1, 2, 0)
     return Image.fromarray((pixels * 255).round().byte().numpy())
 

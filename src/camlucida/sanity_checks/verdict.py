@@ -1,4 +1,4 @@
-"""What a check says about a method: how alike its maps stay, and whether that is too much."""
+"""The verdict of a check on a method: whether its maps stay more similar than they should."""
 
 from __future__ import annotations
 
@@ -11,29 +11,36 @@ Check: TypeAlias = Literal["cascading", "independent", "smooth", "random_logit",
 CHECKS: tuple[Check, ...] = ("cascading", "independent", "smooth", "random_logit", "labels")
 
 MAX_CORRELATION = 0.2
-"""A mean rank correlation with the network's own map below this is none (Adebayo's Grad-CAM: 0.06, guided
-backpropagation 0.47 on ResNet-18, by Hedström et al.)."""
+"""A mean rank correlation with the original maps below this counts as none. Hedström et al. report 0.06 for Grad-CAM
+and 0.47 for guided backpropagation, on ResNet-18.
+"""
 
 MAX_UPPER_HALF = 0.5
-"""A map that is still more alike than this with its network's upper half drawn anew does not look at what decides:
-guided backpropagation is (0.6 to 0.9 on ResNet-18), the gradient (0.2) and Grad-CAM (0.0) are not."""
+"""Maximum mean rank correlation when the upper half of the network is re-initialised. A map above it does not depend on
+the layers that decide: guided backpropagation lies above (0.6 to 0.9 on ResNet-18), the gradient (0.2) and Grad-CAM
+(0.0) do not.
+"""
 
 MAX_OTHER_CLASS = 0.8
-"""A mean rank correlation between the maps of different classes above this means that the class hardly matters."""
+"""A mean rank correlation between the maps of different classes above this means that the map is nearly class-blind."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """How alike the maps of a picture are before and after one step.
+    """The similarity of the maps of one image before and after one step.
 
-    check     which of the checks
-    stage     what was drawn anew last; or the class, of random_logit
-    share     of the stages drawn anew so far, 0 to 1
-    seed      of what was drawn
-    spearman  rank correlation of the signed maps; `absolute` of their absolute values
-    ssim      structural similarity of the maps on the network's input
-    hog       correlation of their histograms of oriented gradients
-    pair      rank correlation with the map of the *next* picture: what two maps have in common by chance
+    Attributes:
+        image: Name of the image.
+        method: Name of the method.
+        check: Name of the check.
+        stage: The stage that was re-initialised last; or the class, for random_logit.
+        share: Fraction of the stages that are re-initialised, in [0, 1].
+        seed: Seed of the re-initialisation.
+        spearman: Rank correlation of the signed maps.
+        absolute: Rank correlation of the maps' absolute values.
+        ssim: Structural similarity of the maps on the network input.
+        hog: Correlation of the maps' histograms of oriented gradients.
+        pair: Rank correlation with the map of the *next* image: what two maps have in common by chance.
     """
 
     image: str
@@ -51,13 +58,19 @@ class Step:
 
 @dataclass(frozen=True)
 class SanityVerdict:
-    """What a check says about a method.
+    """The verdict of a check on a method.
 
-    passed  whether the map notices; None where it cannot be told
-    value   the mean rank correlation that decides, `error` its standard error; it fails what is above `limit` by more
-            than twice that
-    upper   of a cascade from the scores down: the same with the upper half drawn anew; it must stay below UPPER
-    invalid of `n` comparisons so many could not be made: a map was the same everywhere
+    Attributes:
+        method: Name of the method.
+        check: Name of the check.
+        passed: Whether the map is sensitive to the change; None where that cannot be determined.
+        value: The mean rank correlation that decides.
+        error: Its standard error. A method fails if `value` exceeds `limit` by more than twice the error.
+        limit: Maximum of `value`.
+        upper: For cascading only, the mean rank correlation with the upper half re-initialised, which must be below
+            `MAX_UPPER_HALF`.
+        n: Number of comparisons.
+        invalid: Number of comparisons that are undefined because a map is constant.
     """
 
     method: str
@@ -72,7 +85,7 @@ class SanityVerdict:
 
     @property
     def text(self) -> str:
-        """In words, with its numbers."""
+        """Return the verdict as text, with its numbers."""
         if self.passed is None:
             return f"cannot tell: no map of {self.n} could be compared"
         word = "passes" if self.passed else "FAILS"
@@ -88,7 +101,19 @@ class SanityVerdict:
 
 
 def judge_check(method: str, check: Check, steps: Sequence[Step]) -> SanityVerdict:
-    """Of a cascade the last step decides, of independent stages the one that changes least, else all of them."""
+    """Return the verdict of the steps of one method and check.
+
+    For cascading randomisation the last step decides, for independent randomisation the stage that changes the map
+    least, and otherwise all steps.
+
+    Args:
+        method: Name of the method.
+        check: Name of the check.
+        steps: The steps of this method and check.
+
+    Returns:
+        The verdict.
+    """
     if check in ("cascading", "smooth"):
         deciding = [s for s in steps if s.share == 1]
     elif check == "independent":
@@ -104,30 +129,33 @@ def judge_check(method: str, check: Check, steps: Sequence[Step]) -> SanityVerdi
     if not correlations:
         return SanityVerdict(method, check, None, float("nan"), float("nan"), limit, upper, n, invalid)
     value, error = nanmean(correlations), _standard_error(correlations)
-    correlation = value if check == "random_logit" else abs(value)  # the opposite map is another one, for another class
+    correlation = (
+        value if check == "random_logit" else abs(value)
+    )  # an inverted map counts as similar, except for another class
     passed = correlation - 2 * error < limit and (upper is None or math.isnan(upper) or upper < MAX_UPPER_HALF)
     return SanityVerdict(method, check, passed, value, error, limit, upper, n, invalid)
 
 
 def _upper_half_mean(steps: Sequence[Step]) -> float:
-    """The mean correlation at the stage that is nearest to the middle of the network."""
+    """Return the mean correlation at the step closest to half of the network."""
     half = min({s.share for s in steps}, key=lambda share: abs(share - 0.5))
     return nanmean([s.spearman for s in steps if s.share == half])
 
 
 def _standard_error(values: Sequence[float]) -> float:
+    """Return the standard error of the mean."""
     centre = nanmean(values)
     return math.sqrt(sum((v - centre) ** 2 for v in values) / max(1, len(values) - 1) / len(values))
 
 
 def _pair_quantile(steps: Sequence[Step]) -> float:
-    """Below which 95 % of the correlations of maps of *different* pictures lie; 1 where there is one picture only."""
+    """Return the 95th percentile of the correlations between maps of *different* images; 1 for a single image."""
     pairs = sorted(abs(s.pair) for s in steps if not math.isnan(s.pair))
     many = len({s.image for s in steps}) > 1
     return pairs[min(len(pairs) - 1, int(0.95 * len(pairs)))] if many and pairs else 1.0
 
 
 def nanmean(values: Sequence[float]) -> float:
-    """Of those that are numbers; NaN without any."""
+    """Return the mean of the values that are not NaN; NaN without any."""
     known = [value for value in values if not math.isnan(value)]
     return sum(known) / len(known) if known else float("nan")

@@ -1,4 +1,4 @@
-"""What people say about maps, without knowing whose they are: pairs, ratings, and what follows from the answers."""
+"""Blind studies of saliency maps with participants: pairwise preferences, ratings, and their analysis."""
 
 from camlucida.user_study.bradley_terry import bradley_terry_strengths
 from camlucida.user_study.create import make_study

@@ -1,4 +1,4 @@
-"""Strengths from pairs: who wins against whom, how often."""
+"""The Bradley-Terry model: strengths from pairwise comparisons."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from numpy.typing import NDArray
 MAX_ITERATIONS, TOLERANCE = 10_000, 1e-10
 
 PRIOR = 0.1
-"""Wins and losses of everybody against everybody that are added: a method that always won is strong, not infinite."""
+"""Number of wins added to each pair in both directions, so that a method that always won has a finite strength."""
 
 
 def bradley_terry_strengths(wins: NDArray[np.float64], *, prior: float = PRIOR) -> NDArray[np.float64]:
-    """The strengths (..., k) of k methods, on the scale of logits, mean 0: P(i beats j) = sigmoid(s_i - s_j).
+    """Compute the strengths of k methods (Bradley & Terry, 1952), on the scale of logits with mean 0.
 
-    wins    (..., k, k) how often i won against j; many tables at once take little longer than one
-    prior   added to every pair, both ways
+    The model is P(i beats j) = sigmoid(s_i - s_j). It is fitted by minorisation-maximisation (Hunter, 2004, eq. 3).
 
-    Bradley & Terry, 1952; found by minorisation-maximisation (Hunter, 2004, eq. 3).
+    Args:
+        wins: How often i won against j `(..., k, k)`; many tables are fitted at once at little extra cost.
+        prior: Number of wins added to every pair, in both directions.
+
+    Returns:
+        The strengths `(..., k)`.
     """
     smoothed = np.asarray(wins, dtype=np.float64) + prior * (1 - np.eye(wins.shape[-1]))
     games = smoothed + smoothed.swapaxes(-1, -2)

@@ -1,4 +1,4 @@
-"""From pictures and methods to a study: maps are drawn, names are taken off, pairs are drawn by lot."""
+"""Creation of a study: maps are rendered under anonymous names, and trials are sampled at random."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from camlucida.types import ProgressCallback
 from camlucida.user_study.study import Study, StudyMap, create_study
 
 MAX_SIDE_PX = 480
-"""Of the pictures shown, in pixels; larger ones are shrunk."""
+"""Maximum side of the displayed images in pixels; larger ones are reduced."""
 MAX_PNG_PX = 256
-"""Up to this side they are PNG: JPEG would blur them."""
+"""Images up to this side are stored as PNG, because JPEG would blur them."""
 
 
 def make_study(
@@ -46,20 +46,28 @@ def make_study(
     seed: int = 0,
     progress: ProgressCallback | None = None,
 ) -> Study:
-    """Draw every method's map of every picture, and ask about them without names.
+    """Render the map of every image by every method, and create a blind study of them.
 
-    folder    study.sqlite and the pictures go there
-    model     as of `explain`
-    methods   two or more, by name
-    layer     one layer, None for the default
-    target    what is explained, None for the predicted class
-    pairs     how many pairs of methods are compared on a picture, drawn by lot; at most all of them
-    ratings   how many maps of a picture are rated by themselves, drawn by lot
-    seed      of everything drawn
-    progress  told how many of how many pictures are done, again and again while one takes long
+    On an error or interruption, the rendered images are removed.
 
-    A picture that cannot be explained is left out. Raises `DataError` where none can, or a study lies there already.
-    What goes wrong, or is stopped, leaves no pictures behind.
+    Args:
+        folder: Output folder, for study.sqlite and the images.
+        model: As in `explain`.
+        images: The images. Those that cannot be explained are left out.
+        methods: Two or more attribution methods, by name.
+        layer: One layer; None for the default layer.
+        target: What is explained; None for the predicted class.
+        pairs: Number of pairs of methods compared per image, sampled at random; at most all pairs.
+        ratings: Number of maps rated individually per image, sampled at random.
+        seed: Seed of all random choices.
+        progress: Called with the number of images done and the total number, repeatedly while an image takes long.
+
+    Returns:
+        The new study.
+
+    Raises:
+        DataError: If no image can be explained, the folder already holds a study, or the methods or numbers are
+            invalid.
     """
     check_seed(seed)
     chosen_methods = [find(method) for method in methods]
@@ -82,7 +90,9 @@ def make_study(
                 root, as_model(model), images, chosen_methods, layer, target, pairs, ratings, seed, progress, written
             )
         except BaseException:
-            if not (root / "study.sqlite").exists():  # else they are those of a study that was made meanwhile
+            if not (
+                root / "study.sqlite"
+            ).exists():  # otherwise the images belong to a study that was created meanwhile
                 for file in written:
                     file.unlink(missing_ok=True)
             raise
@@ -101,6 +111,7 @@ def _create_study(
     progress: ProgressCallback | None,
     written: list[Path],
 ) -> Study:
+    """Explain the images, sample the trials and write the study."""
     rng = np.random.default_rng(seed)
     maps: list[StudyMap] = []
     trials: list[tuple[Any, ...]] = []
@@ -116,7 +127,7 @@ def _create_study(
                 model, image, method=methods, layer=layer, target=target, progress=lambda *_, n=number: tell(n)
             )
             study_maps, original = _write_images(root, number, source_name(image), list(explanations), seed, written)
-        except OutputError:  # a full disk: the other images would not fit either
+        except OutputError:  # disk full: the other images would not fit either
             raise
         except CamlucidaError as error:
             left_out.append(str(error))
@@ -141,7 +152,10 @@ def _create_study(
 def _write_images(
     root: Path, number: int, name: str, explanations: Sequence[Explanation], seed: int, written: list[Path]
 ) -> tuple[list[StudyMap], str]:
-    """Overlays under names that say nothing, and the picture itself. All in the same colours, which would tell, too."""
+    """Write the overlays under anonymous names, and the original image.
+
+    All maps have the same colour map, because different ones would reveal the method.
+    """
     original_image = explanations[0].image
     size = display_size(
         original_image.size, (min(MAX_SIDE_PX, original_image.width), min(MAX_SIDE_PX, original_image.height))
@@ -167,6 +181,7 @@ def _write_images(
 def _make_trials(
     study_maps: Sequence[StudyMap], original: str, question: str, pairs: int, ratings: int, rng: np.random.Generator
 ) -> Iterator[tuple[Any, ...]]:
+    """Yield the sampled pairs, in random order of left and right, and the sampled ratings of one image."""
     map_pairs = list(combinations(study_maps, 2))
     for i in sorted(rng.choice(len(map_pairs), min(pairs, len(map_pairs)), replace=False)):
         left, right = map_pairs[i] if rng.integers(2) else map_pairs[i][::-1]
@@ -176,4 +191,5 @@ def _make_trials(
 
 
 def _anonymous_id(seed: int, number: int, kind: str) -> str:
+    """Return a name that does not reveal the method."""
     return hashlib.sha256(f"{seed}/{number}/{kind}".encode()).hexdigest()[:16]

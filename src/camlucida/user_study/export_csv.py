@@ -1,4 +1,4 @@
-"""Answers as a table that other programs read."""
+"""Export of the answers as CSV."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ ANSWER_COLUMNS = ("person", "kind", "picture", "winner", "loser", "rating", "sec
 
 
 def answers_csv(study: Study) -> str:
-    """Everything that was said, one answer a line, by the methods' names. Of a rating `winner` is the method rated."""
+    """Return all answers as CSV, one per line, with the names of the methods.
+
+    Args:
+        study: The study.
+
+    Returns:
+        The text. For a rating, `winner` is the rated method.
+    """
     return csv_text(
         ANSWER_COLUMNS,
         ((a.person, a.kind, a.image, a.winner, a.loser, a.rating or "", f"{a.seconds:.3f}") for a in study.answers()),

@@ -1,4 +1,4 @@
-"""What a study says: strengths and ratings with intervals, how far people agree, and metrics with them."""
+"""Analysis of a study: strengths and ratings with intervals, agreement of participants, and agreement with metrics."""
 
 from __future__ import annotations
 
@@ -24,11 +24,15 @@ COLUMNS = ("method", "strength", "low", "high", "rating", "rating_low", "rating_
 
 @dataclass(frozen=True)
 class MethodRanking:
-    """How one method does.
+    """The result of one method.
 
-    strength   Bradley-Terry, on the scale of logits, mean 0, with its 95 % interval
-    rating     the mean of 1 to 5, with its interval
-    won, asked in pairs; rated so many times
+    Attributes:
+        method: Name of the method.
+        strength: Bradley-Terry strength on the scale of logits, with mean 0, and its 95 % interval.
+        rating: Mean rating from 1 to 5, with its interval.
+        n_won: Number of pairs that it won.
+        n_compared: Number of pairs in which it was compared.
+        n_rated: Number of ratings.
     """
 
     method: str
@@ -41,10 +45,16 @@ class MethodRanking:
 
 @dataclass(frozen=True)
 class PreferenceResults:
-    """Of all answers so far.
+    """The results of all answers so far.
 
-    agreement    of people: the share of pairs, asked of two or more, on which two of them say the same; 0.5 is chance
-    with_metrics metric -> Kendall's tau-b between its means and the strengths; empty without an evaluation
+    Attributes:
+        ranking: The methods, strongest first.
+        people: Number of participants.
+        answers: Number of answers.
+        agreement: Fraction of agreement between two participants on the pairs that both answered; 0.5 is chance level,
+            NaN without such pairs.
+        metric_agreement: For each metric, Kendall's tau-b between its means and the strengths; empty without an
+            evaluation.
     """
 
     ranking: tuple[MethodRanking, ...]
@@ -54,11 +64,18 @@ class PreferenceResults:
     metric_agreement: Mapping[str, float]
 
     def csv(self) -> str:
-        """The standings as CSV, best first."""
+        """Return the ranking as CSV, best first."""
         return csv_text(COLUMNS, (_row(standing) for standing in self.ranking))
 
     def save(self, path: str | Path) -> Path:
-        """As CSV, best first."""
+        """Write the ranking as CSV, best first.
+
+        Args:
+            path: File name.
+
+        Returns:
+            The file written.
+        """
         file = Path(path)
         atomic_write(file, self.csv())
         return file
@@ -71,11 +88,21 @@ def _row(ranking: MethodRanking) -> list[object]:
 
 
 def results(study: Study, evaluation: Evaluation | None = None, *, seed: int = 0) -> PreferenceResults:
-    """What follows from the answers; `DataError` where there are none.
+    """Compute the results of the answers so far.
 
-    evaluation   of the same methods: then also how far its metrics agree with people
+    Intervals are bootstrapped over participants and, within each, over their answers; with a single participant, over
+    the answers.
 
-    Intervals: bootstrap over people and, within them, over their answers; over the answers where one person answered.
+    Args:
+        study: The study.
+        evaluation: An evaluation of the same methods, to compare its metrics with the participants.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        Ranking, agreement of participants, and agreement with metrics.
+
+    Raises:
+        DataError: If there are no answers.
     """
     answers = study.answers()
     if not answers:
@@ -112,7 +139,7 @@ def results(study: Study, evaluation: Evaluation | None = None, *, seed: int = 0
 
 
 def _answer_arrays(answers: Sequence[Answer], methods: Sequence[str]) -> tuple[NDArray[np.float64], ...]:
-    """Of every answer (n, k, k) who won against whom, (n, k) who was rated, (n,) how; 0 elsewhere."""
+    """Return who won against whom `(n, k, k)`, who was rated `(n, k)`, and the ratings `(n,)`; 0 elsewhere."""
     pairs, rated = np.zeros((len(answers), len(methods), len(methods))), np.zeros((len(answers), len(methods)))
     for i, a in enumerate(answers):
         if a.kind == "pair":
@@ -123,7 +150,7 @@ def _answer_arrays(answers: Sequence[Answer], methods: Sequence[str]) -> tuple[N
 
 
 def _bootstrap_counts(answers: Sequence[Answer], rng: np.random.Generator) -> NDArray[np.float64]:
-    """How many times each answer is counted: people are drawn with replacement, then answers of each."""
+    """Return how often each answer is counted in one bootstrap resample of participants and of their answers."""
     by_person: dict[str, list[int]] = {}
     for i, a in enumerate(answers):
         by_person.setdefault(a.person, []).append(i)
@@ -136,12 +163,14 @@ def _bootstrap_counts(answers: Sequence[Answer], rng: np.random.Generator) -> ND
 
 
 def _interval(value: float, resampled: NDArray[np.float64]) -> Interval:
+    """Return a value with the 95 % interval of its resampled values."""
     finite = resampled[~np.isnan(resampled)]
     low, high = np.quantile(finite, [0.025, 0.975]) if len(finite) else (np.nan, np.nan)
     return Interval(float(value), float(low), float(high))
 
 
 def _agreement_between_people(answers: Sequence[Answer]) -> float:
+    """Return the fraction of agreement over all pairs of participants who answered the same pair."""
     winners_of_pair: dict[tuple[str, frozenset[str]], list[str]] = {}
     for a in answers:
         if a.kind == "pair":
@@ -155,9 +184,16 @@ def _agreement_between_people(answers: Sequence[Answer]) -> float:
 
 
 def agreement_with_metrics(strengths_of: Mapping[str, float], evaluation: Evaluation) -> dict[str, float]:
-    """Kendall's tau-b between the strengths of methods and each metric of an evaluation that has two of them or more.
+    """Compute Kendall's tau-b between the strengths and every metric of an evaluation.
 
-    Of metrics that say which way is good; a low value is turned round first.
+    Metrics without a better direction are left out, and the sign of those whose low values are better is inverted.
+
+    Args:
+        strengths_of: Strengths by name of the method.
+        evaluation: An evaluation with at least two of these methods.
+
+    Returns:
+        Tau-b by name of the metric.
     """
     taus = {}
     shared_methods = [method for method in strengths_of if method in evaluation.methods]
@@ -171,6 +207,6 @@ def agreement_with_metrics(strengths_of: Mapping[str, float], evaluation: Evalua
 
 
 def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return Kendall's tau-b of two rows of numbers, -1 to 1; NaN where one of them has no order, or holds NaN."""
+    """Return Kendall's tau-b of two sequences of numbers, in [-1, 1]; NaN if either is constant or contains NaN."""
     numbers = np.array([first, second], dtype=np.float64)
     return float("nan") if np.isnan(numbers).any() else float(kendall(numbers)[0, 1])

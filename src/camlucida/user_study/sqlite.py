@@ -1,4 +1,4 @@
-"""The SQLite file of a study, and what can be wrong with it in words."""
+"""The SQLite file of a study, and its errors as readable messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from camlucida.errors import DataError
 
 TIMEOUT_S = 10.0
-"""Seconds to wait for somebody else who is writing."""
+"""Time in seconds to wait for another writer."""
 
 ERROR_TEXTS = {
     "SQLITE_BUSY": "is held by another program. Close what has it open, and try again: nothing is lost",
@@ -26,9 +26,18 @@ ERROR_TEXTS = {
 
 @contextmanager
 def open_database(path: Path, *, new: bool = False) -> Iterator[sqlite3.Connection]:
-    """A connection; what is done with it holds whole or not at all. Raises `DataError` in words for what SQLite says.
+    """Open a connection whose changes are committed together or not at all.
 
-    new   whether it may be created; else a file that was deleted is missed, not replaced by an empty one
+    Args:
+        path: The file.
+        new: Whether the file may be created. Otherwise a missing file is an error, rather than replaced by an empty
+            one.
+
+    Yields:
+        The connection.
+
+    Raises:
+        DataError: If SQLite fails, with a readable message.
     """
     try:
         uri = f"{path.absolute().as_uri()}?mode={'rwc' if new else 'rw'}"
@@ -41,7 +50,7 @@ def open_database(path: Path, *, new: bool = False) -> Iterator[sqlite3.Connecti
 
 
 def _error_message(path: Path, error: sqlite3.Error) -> str:
-    code = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])  # SQLITE_READONLY_DBMOVED and the like
+    code = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])  # such as SQLITE_READONLY_DBMOVED
     if code in ERROR_TEXTS:
         text = ERROR_TEXTS[code]
         return f"{path} {text}{'' if text.endswith('?') else '.'}"

@@ -1,6 +1,6 @@
-"""A study as one SQLite file: what is shown, to whom, and what they answered. Stopping loses nothing.
+"""A study as one SQLite file: the trials, the order for each participant, and their answers, which are stored at once.
 
-Pictures of maps lie beside it under names that say nothing, so that nobody can tell a method from what is served.
+Rendered maps are stored in the same folder under anonymous names, so that the served files do not reveal the method.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from camlucida.user_study.sqlite import open_database
 Kind: TypeAlias = Literal["pair", "rating"]
 
 LEFT, RIGHT = 1, 2
-"""Answers to a pair: which of the two explains better."""
+"""Answers to a pair: the better map of the two."""
 MIN_RATING, MAX_RATING = 1, 5
-"""Answers to a rating."""
+"""Range of the answers to a rating."""
 
 SCHEMA = """
 create table about (key text primary key, value text not null);
@@ -43,7 +43,14 @@ create table answers (
 
 @dataclass(frozen=True)
 class StudyMap:
-    """One map that is shown: its picture file beside the study, and what only the study knows."""
+    """One map of the study.
+
+    Attributes:
+        id: Anonymous name.
+        image: Name of the image.
+        method: Name of the method, which only the study knows.
+        file: Path of the rendered map, relative to the study's folder.
+    """
 
     id: str
     image: str
@@ -53,12 +60,16 @@ class StudyMap:
 
 @dataclass(frozen=True)
 class Trial:
-    """One question to a person: which of two maps is better, or how good is one.
+    """One question to a participant: which of two maps is better, or how good is one map.
 
-    question  in words: "Why 'tabby cat'?"
-    original  the file of the picture without a map
-    files     of the maps, left to right, as this person sees them: one for a rating, two for a pair
-    turned    whether a pair is shown the other way round than it is stored
+    Attributes:
+        id: Number of the trial.
+        kind: Whether it is a pair or a rating.
+        image: Name of the image.
+        question: The question as text: "Why 'tabby cat'?".
+        original: File of the image without a map.
+        files: Files of the maps from left to right, as displayed to this participant: one for a rating, two for a pair.
+        swapped: Whether the pair is displayed in the reverse of its stored order.
     """
 
     id: int
@@ -72,7 +83,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class Answer:
-    """What somebody said. Of a pair `winner` and `loser` are methods; of a rating `winner` is the method rated."""
+    """One answer of a participant.
+
+    Attributes:
+        person: Name of the participant.
+        kind: Whether it answers a pair or a rating.
+        image: Name of the image.
+        winner: The preferred method of a pair, or the rated method.
+        loser: The other method of a pair; empty for a rating.
+        rating: The rating from 1 to 5; 0 for a pair.
+        seconds: Time of the answer in seconds.
+    """
 
     person: str
     kind: Kind
@@ -85,7 +106,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Study:
-    """A study that lies in a file; open it as often as you like."""
+    """A study in an SQLite file. It can be opened several times at once.
+
+    Attributes:
+        path: The file.
+
+    Raises:
+        DataError: If the file does not exist.
+    """
 
     path: Path
 
@@ -95,17 +123,24 @@ class Study:
 
     @property
     def folder(self) -> Path:
-        """Where the pictures lie."""
+        """Return the folder of the study, which holds the images."""
         return Path(self.path).parent
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Model, seed, methods, pictures: how the study was made."""
+        """Return how the study was created: model, weights, methods, number of images, seed."""
         with open_database(self.path) as data:
             return {key: json.loads(value) for key, value in data.execute("select key, value from about")}
 
     def trial_order(self, person: str) -> tuple[int, ...]:
-        """The numbers of all trials, in the order in which a person is asked them: everybody has one of their own."""
+        """Return the numbers of all trials in the order for one participant, which is random but reproducible.
+
+        Args:
+            person: Name of the participant.
+
+        Returns:
+            The numbers of the trials.
+        """
         name = _participant_name(person)
         with open_database(self.path) as data:
             trials = [row[0] for row in data.execute("select id from trials order by id")]
@@ -113,7 +148,14 @@ class Study:
             return tuple(trials[i] for i in rng.permutation(len(trials)))
 
     def answers_of(self, person: str) -> dict[int, int]:
-        """What a person answered so far, as they saw it: by the trial's number, 1 left, 2 right; or 1 to 5."""
+        """Return the answers of a participant so far, relative to the displayed order.
+
+        Args:
+            person: Name of the participant.
+
+        Returns:
+            By number of the trial: 1 for left and 2 for right, or the rating from 1 to 5.
+        """
         name = _participant_name(person)
         query = "select t.id, t.kind, a.answer from answers a join trials t on t.id = a.trial where a.person = ?"
         with open_database(self.path) as data:
@@ -124,7 +166,18 @@ class Study:
             }
 
     def trial(self, number: int, person: str) -> Trial:
-        """A trial as this person sees it. Raises `DataError` for a number that there is not."""
+        """Return a trial as displayed to a participant.
+
+        Args:
+            number: Number of the trial.
+            person: Name of the participant.
+
+        Returns:
+            The trial.
+
+        Raises:
+            DataError: If there is no such trial.
+        """
         name = _participant_name(person)
         with open_database(self.path) as data:
             row = data.execute(
@@ -140,29 +193,35 @@ class Study:
         return Trial(number, kind, image, question, original, displayed[::-1] if swapped else displayed, swapped)
 
     def next_trial(self, person: str) -> Trial | None:
-        """What to ask a person next, None where all is answered."""
+        """Return the next unanswered trial of a participant; None if all are answered."""
         answered = self.answers_of(person)
         number = next((number for number in self.trial_order(person) if number not in answered), None)
         return None if number is None else self.trial(number, person)
 
     def progress(self, person: str) -> tuple[int, int]:
-        """(answered, all) of a person."""
+        """Return the number of answered trials of a participant, and the number of all trials."""
         return len(self.answers_of(person)), len(self.trial_order(person))
 
     def people(self) -> dict[str, int]:
-        """Everybody who answered, with how many answers they gave."""
+        """Return the number of answers of each participant, by name."""
         with open_database(self.path) as data:
             return dict(data.execute("select person, count(*) from answers group by person order by min(rowid)"))
 
     def n_trials(self) -> dict[Kind, int]:
-        """How many trials of each kind everybody is asked."""
+        """Return the number of trials of each kind."""
         with open_database(self.path) as data:
             return dict(data.execute("select kind, count(*) from trials group by kind"))
 
     def image(self, id: str) -> Path | None:
-        """The file of a map or of a picture that this study shows, by its name that says nothing; else None.
+        """Return the file of a map or original image by its anonymous name.
 
-        Only files inside the study's folder: the file of a study may come from a stranger.
+        Only files inside the study's folder are returned, because the study may come from an untrusted source.
+
+        Args:
+            id: Anonymous name.
+
+        Returns:
+            The file; None if the study has no such image.
         """
         query = "select file from maps union select original from trials"
         with open_database(self.path) as data:
@@ -173,9 +232,16 @@ class Study:
         return file if file.is_relative_to(folder) else None
 
     def record_answer(self, trial: int, person: str, answer: int, seconds: float = 0.0) -> None:
-        """Keep an answer as the person saw the trial: 1 left, 2 right; or 1 to 5. Answering again overwrites.
+        """Store the answer of a participant; an earlier answer is replaced.
 
-        Raises `DataError` for a trial that does not exist, or an answer that it cannot have.
+        Args:
+            trial: Number of the trial.
+            person: Name of the participant.
+            answer: As displayed: 1 for left and 2 for right, or the rating from 1 to 5.
+            seconds: Time of the answer in seconds.
+
+        Raises:
+            DataError: If there is no such trial, or the answer is not valid for it.
         """
         name = _participant_name(person)
         with open_database(self.path) as data:
@@ -194,7 +260,7 @@ class Study:
             )
 
     def answers(self) -> list[Answer]:
-        """Everything that was said so far, by the methods' names."""
+        """Return all answers so far, with the names of the methods."""
         query = """
             select a.person, t.kind, t.picture, l.method, r.method, a.answer, a.seconds
             from answers a join trials t on t.id = a.trial
@@ -208,9 +274,19 @@ class Study:
 def create_study(
     path: Path, metadata: Mapping[str, Any], maps: Sequence[StudyMap], trials: Sequence[tuple[Any, ...]]
 ) -> Study:
-    """Write a new study, whole or not at all; `DataError` where one lies there: its answers are worth keeping.
+    """Create a study file, completely or not at all.
 
-    trials   kind, picture, question, original, id of the left map, id of the right one or None
+    Args:
+        path: The new file.
+        metadata: How the study was created.
+        maps: The maps.
+        trials: For each trial: kind, image, question, original file, id of the left map, id of the right map or None.
+
+    Returns:
+        The new study.
+
+    Raises:
+        DataError: If the file exists, because it may hold answers.
     """
     if path.exists():
         raise DataError(f"{path} holds a study already, perhaps with answers. Choose another folder.")
@@ -226,6 +302,7 @@ def create_study(
 
 
 def _answer(person: str, kind: Kind, image: str, left: str, right: str | None, answer: int, seconds: float) -> Answer:
+    """Return a row of the database as an answer."""
     if kind == "rating":
         return Answer(person, kind, image, left, "", answer, seconds)
     winner, loser = (left, right) if answer == LEFT else (right, left)
@@ -238,11 +315,12 @@ def _seed(data: sqlite3.Connection) -> int:
 
 
 def _is_swapped(seed: int, person: str, trial: int) -> bool:
-    """Whether this person sees the pair the other way round: side must not tell."""
+    """Return whether a participant sees the pair in reverse order, so that the side does not reveal the method."""
     return bool(zlib.crc32(f"{seed}/{person}/{trial}".encode()) & 1)
 
 
 def _participant_name(person: str) -> str:
+    """Return the name of a participant without surrounding spaces."""
     name = person.strip()
     if not name:
         raise DataError("a person needs a name, a number, anything: answers are kept by it.")
