@@ -1,14 +1,14 @@
-"""Several classes, layers and methods of one picture, from one run of the network."""
+"""Explain several classes, layers and methods of one image with one forward pass."""
 
 import camlucida as cl
 from camlucida.data import toybox
 
 model = cl.load("toybox")
-picture = toybox.scene(seed=4, kinds=["cat", "dog"], objects=2, size=384).picture()
+image = toybox.scene(seed=4, kinds=["cat", "dog"], objects=2, size=384).picture()
 
 grid = cl.explain(
     model,
-    picture,
+    image,
     target=["cat", "cat rather than dog", "not cat"],
     layer=["layer2", "layer3", "layer4"],
     method=["grad_cam", "layer_cam"],
