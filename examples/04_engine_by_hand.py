@@ -12,14 +12,14 @@ from camlucida.methods import grad_cam
 model = cl.load("toybox")
 batch = torch.randn(2, 3, 96, 96)
 
-network_copy = copy_of(model.network)  # a structural copy that shares the weights; the model itself is not modified
-layers = resolve(network_copy, batch, ["layer3", "layer4"])
-run = trace(network_copy, batch, layers, gradients=True, rerun=True)
+twin = copy_of(model.network)  # a structural copy that shares the weights; the model itself is not modified
+layers = resolve(twin, batch, ["layer3", "layer4"])
+run = trace(twin, batch, layers, gradients=True, rerun=True)
 
 scores = run.output[:, :1].T  # (1 class, 2 images): the logit of "cat"
 gradients = run.gradients(scores)
-for layer_trace, gradient in zip(run.layers, gradients, strict=True):
-    print(layer_trace.layer.label, tuple(grad_cam(layer_trace.activations, gradient[0]).shape))
+for place, gradient in zip(run.layers, gradients, strict=True):
+    print(place.layer.label, tuple(grad_cam(place.activations, gradient[0]).shape))
 
 last = run.layers[-1]
 halved = torch.stack([last.activations[0], last.activations[0] / 2])
