@@ -32,8 +32,8 @@ def methods_page() -> str:
     """Return the text of docs/methods.md: the tables of methods and combinators, then one section for each of them."""
     introduction = (
         "# Methods\n\nGenerated from the registry by `docs/generate.py`. Raw maps are signed and lie on the layer's"
-        " grid. The paper's ReLU, bilinear upsampling (half-pixel centres) and scaling by the maximum are applied in"
-        " one place, for display only. The column *inputs* names what a method asks the engine for; see"
+        " grid. The paper's ReLU, bilinear upsampling (half-pixel centres) and scaling by the maximum are applied once,"
+        " for display only. The column *inputs* names what a method asks the engine for; see"
         " [A method of your own](new-method.md).\n\n"
     )
     about_combinators = (
