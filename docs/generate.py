@@ -1,113 +1,116 @@
-"""Makes what the documentation says from the code: the methods table, the methods page, the README's picture."""
+"""Generate docs/methods.md from the registry of methods and, with `--images`, the images of the documentation."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from camlucida.methods import Combinator, Method, combinators, methods
 
 ROOT = Path(__file__).resolve().parents[1]
-OPEN, CLOSE = "<!-- methods: made by docs/generate.py -->", "<!-- /methods -->"
+METHODS_PAGE = ROOT / "docs" / "methods.md"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only say whether the files are current")
-    parser.add_argument("--pictures", action="store_true", help="also draw the pictures again")
+    parser.add_argument("--check", action="store_true", help="only report whether the page is current")
+    parser.add_argument("--images", action="store_true", help="also render the images again")
     arguments = parser.parse_args()
-    stale = []
-    for path, text in {ROOT / "README.md": readme(), ROOT / "docs" / "methods.md": page()}.items():
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            stale.append(path.name)
-            if not arguments.check:
-                path.write_text(text, encoding="utf-8")
-    if arguments.pictures:
-        pictures()
-    if arguments.check and stale:
-        sys.exit(f"not current: {', '.join(stale)}. Run docs/generate.py.")
+    text = methods_page()
+    is_current = METHODS_PAGE.exists() and METHODS_PAGE.read_text(encoding="utf-8") == text
+    if arguments.check and not is_current:
+        sys.exit(f"{METHODS_PAGE.name} is not current. Run docs/generate.py.")
+    if not arguments.check:
+        METHODS_PAGE.write_text(text, encoding="utf-8")
+    if arguments.images:
+        save_images()
 
 
-def readme() -> str:
-    """The README with the table of methods as the registry has it."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    before, rest = text.split(OPEN)
-    return f"{before}{OPEN}\n{table()}\n{CLOSE}{rest.split(CLOSE)[1]}"
-
-
-def table() -> str:
-    """A row a method: name, what it does, what it needs, where it stands."""
-    rows = ["| method | in plain words | needs | paper |", "|---|---|---|---|"]
-    rows += [
-        f"| `{m.name}` | {m.summary} | {', '.join(m.needs)} | {m.paper.partition(':')[0]} |"
-        for m in methods().values()
-    ]
-    rows += ["", "Combinators are put on any method: `refine(layer_cam)`, `smooth(positive(hires_cam), n=4)`.", ""]
-    rows += ["| combinator | in plain words | options |", "|---|---|---|"]
-    rows += [f"| `{c.name}` | {c.summary} | {_options(c)} |" for c in combinators().values()]
-    return "\n".join(rows)
-
-
-def page() -> str:
-    """docs/methods.md"""
-    head = (
-        "# Methods\n\nMade from the registry by `docs/generate.py`. Raw maps are signed and stand on the layer's grid;"
-        " the ReLU of the paper, bilinear upsampling (half-pixel centres) and scaling by the maximum happen in one"
-        " place, for display only.\n"
+def methods_page() -> str:
+    """Return the text of docs/methods.md: the tables of methods and combinators, then one section for each of them."""
+    introduction = (
+        "# Methods\n\nGenerated from the registry by `docs/generate.py`. Raw maps are signed and lie on the layer's"
+        " grid. The paper's ReLU, bilinear upsampling (half-pixel centres) and scaling by the maximum are applied once,"
+        " for display only. The column *inputs* names what a method asks the engine for; see"
+        " [A method of your own](new-method.md).\n\n"
     )
-    between = (
-        "\n# Combinators\n\nPut on any method, and on each other: `refine(layer_cam)`, "
+    about_combinators = (
+        "\n# Combinators\n\nA combinator is applied to any method, or to another combinator: `refine(layer_cam)`, "
         "`smooth(positive(hires_cam), n=4)`. Options of a method go into its own brackets: "
-        "`flips(ablation_cam(infill=0.5))`. Parts and fusions need no further run of the network. Fusions take "
-        "the layers asked for, or all candidates.\n"
+        "`flips(ablation_cam(infill=0.5))`. Parts and fusions need no further run of the network. Fusions use "
+        "the requested layers, or all candidates.\n"
     )
     return (
-        head
-        + "".join(section(m) for m in methods().values())
-        + between
+        introduction
+        + method_table()
+        + "\n\n"
+        + combinator_table()
+        + "\n"
+        + "".join(method_section(m) for m in methods().values())
+        + about_combinators
         + "".join(combinator_section(c) for c in combinators().values())
     )
 
 
-def section(m: Method) -> str:
-    """One method: its docstring, its paper, where ours differs."""
-    options = ", ".join(f"`{k}={v!r}`" for k, v in m.options.items()) or "none"
-    shown = "the positive part" if m.relu else "all of it"
-    details = m.doc.partition("\n\n")[2]
+def method_table() -> str:
+    """Return a table with one row per method: name, summary, inputs and paper."""
+    rows = ["| method | summary | inputs | paper |", "|---|---|---|---|"]
+    rows += [
+        f"| [`{m.name}`](#{m.name}) | {m.summary} | {', '.join(m.needs)} | {m.paper.partition(':')[0]} |"
+        for m in methods().values()
+    ]
+    return "\n".join(rows)
+
+
+def combinator_table() -> str:
+    """Return a table with one row per combinator: name, summary and options."""
+    rows = ["| combinator | summary | options |", "|---|---|---|"]
+    rows += [f"| [`{c.name}`](#{c.name}) | {c.summary} | {_options(c.options)} |" for c in combinators().values()]
+    return "\n".join(rows)
+
+
+def method_section(m: Method) -> str:
+    """Return the section of one method: its docstring, paper, deviation, display and options."""
+    displayed = "the positive part" if m.relu else "all values"
     return (
-        f"\n## {m.name}\n\n{m.summary}\n\n```text\n{details}\n```\n\n"
+        f"\n## {m.name}\n\n{m.summary}\n{_details(m.doc)}\n"
         f"- Paper: {m.paper}\n- Deviation: {m.deviation}\n"
-        f"- Of the map the paper shows {shown}.\n- Options: {options}\n"
+        f"- Part of the map that the paper uses: {displayed}.\n- Options: {_options(m.options)}\n"
     )
 
 
 def combinator_section(c: Combinator) -> str:
-    """One combinator: its docstring, its paper, where ours differs."""
-    details = c.doc.partition("\n\n")[2]
-    text = f"\n```text\n{details}\n```\n" if details else ""
+    """Return the section of one combinator: its docstring, paper, deviation and options."""
     return (
-        f"\n## {c.name}\n\n{c.summary}\n{text}\n"
-        f"- Paper: {c.paper}\n- Deviation: {c.deviation}\n- Options: {_options(c)}\n"
+        f"\n## {c.name}\n\n{c.summary}\n{_details(c.doc)}\n"
+        f"- Paper: {c.paper}\n- Deviation: {c.deviation}\n- Options: {_options(c.options)}\n"
     )
 
 
-def _options(c: Combinator) -> str:
-    return ", ".join(f"`{k}={v!r}`" for k, v in c.options.items()) or "none"
+def _details(doc: str) -> str:
+    """Return what follows the first line of a docstring, as a block with its line breaks kept."""
+    details = doc.partition("\n\n")[2]
+    return f"\n```text\n{details}\n```\n" if details else ""
 
 
-def pictures() -> None:
-    """The pictures of the README and of docs/concepts.md, from the built-in scenes and networks."""
+def _options(options: Mapping[str, object]) -> str:
+    return ", ".join(f"`{name}={default!r}`" for name, default in options.items()) or "none"
+
+
+def save_images() -> None:
+    """Render the images of the README and of docs/concepts.md from the built-in scenes and networks."""
     from camlucida import concepts, explain
     from camlucida.data import toybox
 
-    scene = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=384).picture()
-    made = explain("toybox", scene, target=["cat", "dog", "cat rather than dog"], layer="layer?")
-    made.figure(density=1.0).quantize(192).save(ROOT / "docs" / "images" / "layers-classes.png", optimize=True)
+    image = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=384).picture()
+    explanations = explain("toybox", image, target=["cat", "dog", "cat rather than dog"], layer="layer?")
+    explanations.figure(density=1.0).quantize(192).save(ROOT / "docs" / "images" / "layers-classes.png", optimize=True)
     kinds = (["cat", "dog"], ["dog", "cat"], ["bird", "tree"], ["boat", "fish"])
-    scenes = [toybox.scene(seed, kinds=of, objects=2, size=384).picture() for seed, of in enumerate(kinds, start=4)]
-    found = concepts("toybox", scenes, k=6)
-    found.figure(density=1.0).save(ROOT / "docs" / "images" / "concepts.jpg", quality=88, optimize=True)
+    images = [toybox.scene(seed, kinds=of, objects=2, size=384).picture() for seed, of in enumerate(kinds, start=4)]
+    result = concepts("toybox", images, k=6)
+    result.figure(density=1.0).save(ROOT / "docs" / "images" / "concepts.jpg", quality=88, optimize=True)
 
 
 if __name__ == "__main__":

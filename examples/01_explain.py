@@ -1,4 +1,4 @@
-"""The shortest way: a model, a picture, a panel."""
+"""Explain one image with one method and save a panel."""
 
 import camlucida as cl
 from camlucida.data import toybox

@@ -1,4 +1,4 @@
-"""Several classes, layers and methods of one picture, from one run of the network."""
+"""Explain several classes, layers and methods of one image with one forward pass."""
 
 import camlucida as cl
 from camlucida.data import toybox

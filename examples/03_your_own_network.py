@@ -1,4 +1,4 @@
-"""Your own network, with your own preprocessing; tensors in, tensors out."""
+"""Compute maps of a network of your own, with its preprocessing: a batch of tensors in, tensors of maps out."""
 
 import torch
 from torch import nn

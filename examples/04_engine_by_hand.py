@@ -1,4 +1,7 @@
-"""What `attribute` does, by hand: one run, gradients at a layer, and the rest of the network again."""
+"""Do by hand what `attribute` does: record one run, compute gradients at a layer, and re-run the suffix of the network.
+
+The engine needs no hook on the network: it records the layers of a structural copy.
+"""
 
 import torch
 
@@ -9,7 +12,7 @@ from camlucida.methods import grad_cam
 model = cl.load("toybox")
 batch = torch.randn(2, 3, 96, 96)
 
-twin = copy_of(model.network)  # a structural copy that shares the weights; the model itself is never touched
+twin = copy_of(model.network)  # a structural copy that shares the weights; the model itself is not modified
 layers = resolve(twin, batch, ["layer3", "layer4"])
 run = trace(twin, batch, layers, gradients=True, rerun=True)
 

@@ -1,4 +1,4 @@
-"""Every command line that the documents show is understood: a command or option that is none fails."""
+"""Every command line in the documentation is parsed by the command line interface: unknown commands or options fail."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def commands(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
-def test_commands_on_the_page_are_understood(page: Path) -> None:
+def test_documented_commands_are_parsed(page: Path) -> None:
     for command in commands(page):
         app.parse_args(shlex.split(command, comments=True), print_error=False, exit_on_error=False)
