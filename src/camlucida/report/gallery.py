@@ -1,4 +1,4 @@
-"""The images on an evaluation's page: side by side, and each method's best and worst."""
+"""The images of an evaluation report: methods next to each other, and the best and worst images of each method."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from camlucida.report.thumbnails import ThumbnailRenderer, best_and_worst, sampl
 MAX_METHODS = 8
 N_EXTREMES = 3
 N_IMAGES = 3
-"""Pictures that the model gets right, and as many that it gets wrong."""
+"""Number of correctly predicted images, and of wrongly predicted ones."""
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A thumbnail with what is said of it."""
+    """A thumbnail with its caption."""
 
     uri: str
     alt: str
