@@ -29,7 +29,7 @@ router = APIRouter()
 STEPS = 28
 """The number of steps of a curve, the same as in `camlucida evaluate`."""
 YARDSTICKS = ("centre", "random")
-"""The baselines: a centred Gaussian-like prior, and a random map."""
+"""The baselines: a centred Gaussian, and a random map."""
 
 Kind = Literal["insertion", "deletion"]
 KINDS: tuple[Kind, ...] = ("insertion", "deletion")
