@@ -73,26 +73,32 @@ class Run:
 
     @property
     def kinds(self) -> list[Kind]:
+        """The kinds of results that the run contains."""
         return list(self.folders)
 
     @property
     def finished(self) -> bool:
+        """Whether all results are complete."""
         return all((path / RESULTS[kind]).exists() for kind, path in self.folders.items())
 
     @cached_property
     def mistakes(self) -> Mistakes:
+        """The error analysis."""
         return Mistakes(self._folder("mistakes"))
 
     @cached_property
     def confused(self) -> Confused:
+        """The confusion matrix."""
         return Confused(self.mistakes)
 
     @cached_property
     def scatter(self) -> Scatter:
+        """The embedding as points."""
         return Scatter(self._folder("embedding"), self.plan["seed"])
 
     @cached_property
     def evaluated(self) -> Evaluated:
+        """The evaluation."""
         return Evaluated(Evaluation(self._folder("evaluation")))
 
     def _folder(self, kind: Kind) -> Path:

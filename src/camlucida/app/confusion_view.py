@@ -53,6 +53,7 @@ class Confused:
         self._at = {output: place for place, output in enumerate(self._order)}
 
     def name(self, output: int) -> str:
+        """Return the name of an output of the model."""
         return class_label(output, self.labels)
 
     @property

@@ -55,6 +55,7 @@ class Connection(H11Protocol):
     _stuck: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the timeout of the request head, and close an idle connection if there are too many."""
         closing = LingeringTransport(
             transport, self.limits, lambda: self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
         )
@@ -67,12 +68,14 @@ class Connection(H11Protocol):
             )
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel all timeouts."""
         self._head_is_whole()
         self.resume_writing()
         self.transport.lost()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Process data from the client, or discard it while the connection lingers."""
         if self.transport.lingers(len(data)):
             return
         self._heard = True
@@ -84,16 +87,19 @@ class Connection(H11Protocol):
             self._head = self.loop.call_later(self.limits.head, self._no_head)
 
     def on_response_complete(self) -> None:
+        """Close the connection if the client is still sending its body."""
         self._since = self.loop.time()
         if self.conn.their_state is h11.SEND_BODY:
             self.transport.close()
         super().on_response_complete()
 
     def pause_writing(self) -> None:
+        """Start the timeout for a client that does not read its response."""
         super().pause_writing()
         self._stuck = self._stuck or self.loop.call_later(self.limits.unread, self.transport.abort)
 
     def resume_writing(self) -> None:
+        """Cancel that timeout."""
         super().resume_writing()
         if self._stuck is not None:
             self._stuck.cancel()
@@ -184,9 +190,11 @@ class LingeringTransport:
         return getattr(self._transport, name)
 
     def is_closing(self) -> bool:
+        """Return whether the transport is closing or lingering."""
         return self._lingering or self._transport.is_closing()
 
     def write(self, data: bytes) -> None:
+        """Write data, unless the connection lingers."""
         if not self._lingering:
             self._transport.write(data)
 

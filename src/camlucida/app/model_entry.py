@@ -53,6 +53,7 @@ class Served:
 
     @property
     def name(self) -> str:
+        """The name of the model in the app."""
         return self.model.name
 
     @property

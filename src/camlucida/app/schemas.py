@@ -91,6 +91,7 @@ class Place(Schema):
 
     @classmethod
     def of(cls, geometry: Geometry) -> Place:
+        """Return the position for a geometry."""
         return cls(original=geometry.original, input=geometry.input, scale=geometry.scale, offset=geometry.offset)
 
 
@@ -107,6 +108,7 @@ class PredictionOut(Schema):
 
     @classmethod
     def of(cls, one: Prediction) -> PredictionOut:
+        """Return a prediction with a finite logit."""
         logit = max(one.logit, -LARGEST)  # a masked class has the logit -inf, which JSON cannot represent
         return cls(index=one.index, name=one.name, probability=one.probability, logit=logit)
 
@@ -138,6 +140,7 @@ class MapOut(Schema):
 
     @classmethod
     def of(cls, e: Explanation) -> MapOut:
+        """Return the map of an explanation."""
         return cls(
             model=e.model,
             method=e.method,
@@ -168,6 +171,7 @@ class Range(Schema):
 
     @classmethod
     def of(cls, interval: Interval) -> Range:
+        """Return an interval; NaN becomes null."""
         return cls(value=known(interval.value), low=known(interval.low), high=known(interval.high))
 
 

@@ -30,6 +30,7 @@ class Server(uvicorn.Server):
         self._page = page
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Cancel running jobs, then shut down."""
         self._page.work.stop()
         await super().shutdown(sockets)
 

@@ -30,6 +30,14 @@ class Thumbnail:
 def image_section(
     evaluation: Evaluation, renderer: ThumbnailRenderer | None, main: str | None, methods: Sequence[str]
 ) -> dict[str, Any]:
+    """Return the variables of the image section.
+
+    Args:
+        evaluation: The evaluation.
+        renderer: Renders the thumbnails; None omits the images.
+        main: The metric that selects the best and worst images, if there is one.
+        methods: The methods without the controls.
+    """
     if renderer is None:
         return {"why": "The page was made without the pictures.", "rows": [], "best": [], "left_out": {}}
     if difference := renderer.mismatch():

@@ -37,6 +37,7 @@ class TestResults:
 
     @property
     def methods(self) -> list[str]:
+        """The methods without the controls."""
         return [m for m in self.evaluation.methods if m not in self.evaluation.controls]
 
     def ranked(self, metric: str) -> list[Summary]:

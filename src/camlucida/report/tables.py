@@ -46,6 +46,7 @@ class Table:
 
 
 def score_tables(results: TestResults, measured: Sequence[str]) -> list[Table]:
+    """Return the tables of scores, one or more per group of metrics: one row per method, one column per metric."""
     evaluation = results.evaluation
     groups: dict[str, list[str]] = {}
     for metric in measured:
@@ -82,6 +83,7 @@ def _score_cell(summary: Summary, best: bool = False) -> TableCell:
 
 
 def comparison_rows(comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
+    """Return the comparisons of pairs of methods with the smallest corrected p-values."""
     finite = [c for c in comparisons if c.n and math.isfinite(c.p)]
     by_p_value = sorted(finite, key=lambda c: c.corrected)[:MAX_PAIRS]
     return [
@@ -150,6 +152,7 @@ def _indices_of_label(evaluation: Evaluation, label: str) -> NDArray[np.int64]:
 
 
 def agreement_table(agreement: Agreement | None) -> Table | None:
+    """Return the table of rank correlations (Kendall's tau-b) between metrics, or None without an agreement."""
     if agreement is None:
         return None
     rows = []
@@ -172,6 +175,7 @@ def agreement_table(agreement: Agreement | None) -> Table | None:
 
 
 def cost_tables(evaluation: Evaluation) -> list[Table]:
+    """Return the tables of forward passes and seconds, per method and per metric."""
     costs = evaluation.costs()
     methods = Table(
         "a picture and method",

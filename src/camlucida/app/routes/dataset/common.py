@@ -37,6 +37,7 @@ class Said(Schema):
 
     @classmethod
     def of(cls, run: Run, row: dict[str, Any]) -> Said:
+        """Return the prediction in a row of a run."""
         return cls(
             picture=f"s{row['index']}" if run.shows else None,
             name=row["picture"],

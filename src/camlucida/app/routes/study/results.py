@@ -33,6 +33,7 @@ class StudyStanding(Schema):
 
     @classmethod
     def of(cls, one: MethodRanking) -> StudyStanding:
+        """Return the ranking of a method."""
         return cls(
             method=one.method,
             strength=Range.of(one.strength),
