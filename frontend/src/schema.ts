@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * Start
-         * @description Models with their layers and classes, methods, colours, the data set.
+         * @description Return the models with their layers and classes, the methods, the colour maps, and the data set.
          */
         get: operations["start_api_start_get"];
         put?: never;
@@ -33,10 +33,10 @@ export interface paths {
         };
         /**
          * Samples
-         * @description Pictures of the data set in random order: the same seed gives the same ones.
+         * @description Return images of the data set in random order, which is determined by the seed.
          *
-         *     What asks for the model's answers looks at 600 pictures at most, and says at how many it did. As a stream it also
-         *     sends every picture when it is `found`.
+         *     A query that depends on predictions evaluates at most 600 images and returns how many. As a stream it also sends
+         *     every matching image as a `found` event.
          */
         get: operations["samples_api_samples_get"];
         put?: never;
@@ -58,9 +58,9 @@ export interface paths {
         put?: never;
         /**
          * Give
-         * @description Give the page a picture: the bytes of its file as the body. It is kept in memory, and nowhere else.
+         * @description Upload an image: the request body is the file. It is kept in memory only.
          *
-         *     name   what to call it
+         *     `name`: the display name.
          */
         post: operations["give_api_pictures_post"];
         delete?: never;
@@ -78,7 +78,7 @@ export interface paths {
         };
         /**
          * Show
-         * @description The picture, upright, its longest side at most `longest`; made anew, never the bytes that were given.
+         * @description Return the image, upright and re-encoded, with its longer side at most `longest` pixels.
          */
         get: operations["show_api_pictures__id__get"];
         put?: never;
@@ -100,7 +100,7 @@ export interface paths {
         put?: never;
         /**
          * Explained
-         * @description Explain what a model says about a picture. With `Accept: text/event-stream` also how far it is.
+         * @description Explain a model's prediction on an image. With `Accept: text/event-stream` the response includes progress.
          */
         post: operations["explained_api_explain_post"];
         delete?: never;
@@ -120,7 +120,7 @@ export interface paths {
         put?: never;
         /**
          * Panel
-         * @description One map as the panel that `Explanation.save` writes.
+         * @description Return one map as the panel that `Explanation.save` writes.
          */
         post: operations["panel_api_explain_panel_png_post"];
         delete?: never;
@@ -140,7 +140,7 @@ export interface paths {
         put?: never;
         /**
          * Arrays
-         * @description One map as the arrays that `Explanation.save` writes: raw, map, heatmap.
+         * @description Return one map as the arrays that `Explanation.save` writes: raw, map, heatmap.
          */
         post: operations["arrays_api_explain_map_npz_post"];
         delete?: never;
@@ -160,7 +160,7 @@ export interface paths {
         put?: never;
         /**
          * Record
-         * @description Everything about one map but the pixels, as `Explanation.save` writes it beside the arrays.
+         * @description Return the record of one map, without pixels, as `Explanation.save` writes it next to the arrays.
          */
         post: operations["record_api_explain_record_json_post"];
         delete?: never;
@@ -180,7 +180,7 @@ export interface paths {
         put?: never;
         /**
          * Compared
-         * @description Compare maps of one picture. With `Accept: text/event-stream` the maps come as they are made.
+         * @description Compare maps of one image. With `Accept: text/event-stream` the maps are sent as they are computed.
          *
          *     Events: `expected` for each model, then `cells`, with `progress` between them.
          */
@@ -202,7 +202,7 @@ export interface paths {
         put?: never;
         /**
          * Trusted
-         * @description Put a map to the test, with about 145 runs of the network. As a stream of events also how far it is.
+         * @description Test a map, with about 145 runs of the network. A stream includes progress events.
          */
         post: operations["trusted_api_trust_post"];
         delete?: never;
@@ -222,7 +222,9 @@ export interface paths {
         put?: never;
         /**
          * Drawn
-         * @description Insertion and deletion. A stream has `walked` (a Walked) first, and `points` (a CurveLine) as they come.
+         * @description Return insertion and deletion curves.
+         *
+         *     A stream sends `walked` (a CurveSteps) first, and `points` (a CurveLine) as they are computed.
          */
         post: operations["drawn_api_curves_post"];
         delete?: never;
@@ -242,7 +244,7 @@ export interface paths {
         put?: never;
         /**
          * Cover
-         * @description Score and map of the picture with a part of it covered.
+         * @description Return the class probabilities and the map of the image with a region occluded.
          */
         post: operations["cover_api_cover_post"];
         delete?: never;
@@ -262,7 +264,7 @@ export interface paths {
         put?: never;
         /**
          * Changed
-         * @description Score and map of the changed picture, and how like the first map is.
+         * @description Return the class probabilities and the map of the perturbed image, and its similarity to the first map.
          */
         post: operations["changed_api_vary_post"];
         delete?: never;
@@ -282,7 +284,7 @@ export interface paths {
         put?: never;
         /**
          * Channels
-         * @description A slice of a layer's channels on a picture, in the order asked for. The network is run for the first one only.
+         * @description Return a slice of a layer's channels on an image. Only the first slice runs the network.
          */
         post: operations["channels_api_channels_post"];
         delete?: never;
@@ -302,8 +304,10 @@ export interface paths {
         put?: never;
         /**
          * Top
-         * @description The pictures that excite a channel most. They are looked through once for all channels of a layer, which takes
-         *     long; with `Accept: text/event-stream` one hears how far it is.
+         * @description Return the images that activate a channel most.
+         *
+         *     All channels of a layer are searched in one pass, which takes long; with `Accept: text/event-stream` the response
+         *     includes progress events.
          */
         post: operations["top_api_channels_top_post"];
         delete?: never;
@@ -321,7 +325,7 @@ export interface paths {
         };
         /**
          * Runs
-         * @description The runs, and whether they are about a model and the pictures of this page.
+         * @description Return the runs, and whether they belong to a model and to the images of this app.
          */
         get: operations["runs_api_dataset_runs_get"];
         put?: never;
@@ -343,9 +347,9 @@ export interface paths {
         put?: never;
         /**
          * Look
-         * @description Go over pictures of the data set: where the model errs, and what it takes for alike.
+         * @description Analyse images of the data set: the errors of the model, and the embedding of its features.
          *
-         *     Stopped, it goes on where it was when the same is asked again.
+         *     An interrupted analysis resumes when the same one is requested again.
          */
         post: operations["look_api_dataset_look_post"];
         delete?: never;
@@ -363,8 +367,9 @@ export interface paths {
         };
         /**
          * Points
-         * @description At most 5,000 points, as they were put on a plane when the run was made, or by a `way` of their own, which is
-         *     computed once and may take a minute.
+         * @description Return at most 5,000 points, in the projection of the run, or by a `way` that is computed once.
+         *
+         *     The computation may take a minute.
          */
         get: operations["points_api_dataset_points_get"];
         put?: never;
@@ -384,7 +389,7 @@ export interface paths {
         };
         /**
          * Neighbours
-         * @description The points whose features have the smallest angle with one's: not those that happen to lie near on the plane.
+         * @description Return the points with the most similar features (cosine), which need not be the closest ones on the plane.
          */
         get: operations["neighbours_api_dataset_neighbours_get"];
         put?: never;
@@ -404,7 +409,7 @@ export interface paths {
         };
         /**
          * Overall
-         * @description Accuracy, calibration, the maps of right answers beside those of wrong ones.
+         * @description Return accuracy, calibration, and the maps of correct and wrong predictions in comparison.
          */
         get: operations["overall_api_dataset_overall_get"];
         put?: never;
@@ -424,7 +429,9 @@ export interface paths {
         };
         /**
          * Confusion
-         * @description `most`: the block of the classes confused most; else 20 classes from `offset`, the worst first.
+         * @description Return part of the confusion matrix.
+         *
+         *     With `most`, the block of the most confused classes; else 20 classes from `offset`, lowest accuracy first.
          */
         get: operations["confusion_api_dataset_confusion_get"];
         put?: never;
@@ -444,7 +451,7 @@ export interface paths {
         };
         /**
          * Cell
-         * @description Pictures of a cell of the matrix, by outputs of the model; the surest first.
+         * @description Return the images of a cell of the matrix, by outputs of the model; the most confident first.
          */
         get: operations["cell_api_dataset_cell_get"];
         put?: never;
@@ -464,7 +471,9 @@ export interface paths {
         };
         /**
          * Errors
-         * @description The wrong answers, the surest first unless asked otherwise; `find`: words in the name, or in either class.
+         * @description Return the wrong predictions, by default the most confident first.
+         *
+         *     `find`: words in the name of the image, or in either class.
          */
         get: operations["errors_api_dataset_errors_get"];
         put?: never;
@@ -484,7 +493,7 @@ export interface paths {
         };
         /**
          * Rows Csv
-         * @description Every picture of the run, a line each.
+         * @description Return all images of the run as a CSV file.
          */
         get: operations["rows_csv_api_dataset_rows_csv_get"];
         put?: never;
@@ -504,7 +513,7 @@ export interface paths {
         };
         /**
          * Evaluation
-         * @description The table, and what the paired tests say. It is computed once, which may take a minute for a large run.
+         * @description Return the table and the results of the paired tests. Computed once, which may take a minute for a large run.
          */
         get: operations["evaluation_api_dataset_evaluation_get"];
         put?: never;
@@ -524,7 +533,7 @@ export interface paths {
         };
         /**
          * Curves
-         * @description Mean curves of a metric that keeps them.
+         * @description Return the mean curves of a metric that keeps them.
          */
         get: operations["curves_api_dataset_curves_get"];
         put?: never;
@@ -544,7 +553,7 @@ export interface paths {
         };
         /**
          * State
-         * @description Whether there is a study, how large it is, and how far everybody is.
+         * @description Return whether there is a study, its size, and the progress of its participants.
          */
         get: operations["state_api_study_get"];
         put?: never;
@@ -566,7 +575,9 @@ export interface paths {
         put?: never;
         /**
          * Make
-         * @description Draw the maps, take the names off, write the questions. With `Accept: text/event-stream` also how far it is.
+         * @description Compute the maps, remove the method names, and write the questions.
+         *
+         *     With `Accept: text/event-stream` the response includes progress events.
          */
         post: operations["make_api_study_make_post"];
         delete?: never;
@@ -584,7 +595,7 @@ export interface paths {
         };
         /**
          * Ask
-         * @description What to ask a person: the first question that is still open, or the one at a `place` of their order.
+         * @description Return the next unanswered question of a participant, or the one at a `place` of their order.
          */
         get: operations["ask_api_study_next_get"];
         put?: never;
@@ -606,7 +617,7 @@ export interface paths {
         put?: never;
         /**
          * Say
-         * @description Keep an answer; answering again overwrites.
+         * @description Store an answer; a later answer to the same question replaces it.
          */
         post: operations["say_api_study_answer_post"];
         delete?: never;
@@ -623,10 +634,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Picture
-         * @description A map or a picture that the study shows. Not kept by the browser: another study may use its id again.
+         * Image
+         * @description Return a map or an image of the study. Browsers must not cache it, because another study may reuse its id.
          */
-        get: operations["picture_api_study_pictures__id__get"];
+        get: operations["image_api_study_pictures__id__get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -644,7 +655,7 @@ export interface paths {
         };
         /**
          * Found
-         * @description Strengths, ratings, how far people agree, and metrics with them. Names the methods.
+         * @description Return strengths, ratings, agreement of participants, and their agreement with metrics. Names the methods.
          */
         get: operations["found_api_study_results_get"];
         put?: never;
@@ -664,7 +675,7 @@ export interface paths {
         };
         /**
          * Found Csv
-         * @description The standings as a table.
+         * @description Return the ranking as a CSV file.
          */
         get: operations["found_csv_api_study_results_csv_get"];
         put?: never;
@@ -684,7 +695,7 @@ export interface paths {
         };
         /**
          * Said Csv
-         * @description Every answer as a line of a table, by the methods' names.
+         * @description Return all answers as a CSV file with the names of the methods.
          */
         get: operations["said_csv_api_study_answers_csv_get"];
         put?: never;
@@ -701,7 +712,7 @@ export interface components {
     schemas: {
         /**
          * AlikeMap
-         * @description Rank correlation of the map with another one; null for a map of one value.
+         * @description Rank correlation with another map; null for a constant map.
          */
         AlikeMap: {
             /** Name */
@@ -710,12 +721,40 @@ export interface components {
             correlation: number | null;
         };
         /**
-         * Answer
-         * @description All maps of one picture, from one run of the network, methods outermost, layers innermost.
+         * AnalysisRequest
+         * @description An analysis of `count` images, selected by `seed`.
          *
-         *     label, truth  the picture's class in the data set, and which of the model's outputs that is; null if not known
-         *     correlation   Spearman's, of every map with every other, where it was asked for; null for a map of one value
-         *     seconds       what the network and the methods took
+         *     `maps`: also measure the map of each image, which takes about twice as long.
+         */
+        AnalysisRequest: {
+            /** Model */
+            model?: string | null;
+            /**
+             * Count
+             * @default 300
+             * @enum {integer}
+             */
+            count: 100 | 300 | 500 | 1000;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * Maps
+             * @default true
+             */
+            maps: boolean;
+        };
+        /**
+         * Answer
+         * @description All maps of one image from one run, ordered by method, then target, then layer.
+         *
+         *     Attributes:
+         *         label: The class of the image in the data set; null if unknown.
+         *         truth: The model's output for that class; null if it has none.
+         *         correlation: Spearman's rank correlation of every pair of maps, if requested; null entries for constant maps.
+         *         seconds: The duration of the computation.
          */
         Answer: {
             /** Picture */
@@ -728,9 +767,9 @@ export interface components {
             truth: number | null;
             place: components["schemas"]["Place"];
             /** Predictions */
-            predictions: components["schemas"]["Guess"][];
+            predictions: components["schemas"]["PredictionOut"][];
             /** Maps */
-            maps: components["schemas"]["Explained"][];
+            maps: components["schemas"]["MapOut"][];
             /** Correlation */
             correlation: (number | null)[][] | null;
             /** Seconds */
@@ -738,8 +777,9 @@ export interface components {
         };
         /**
          * BinOf
-         * @description Answers of about one confidence: how many, how sure on average, how many of them right; null where there are
-         *     none.
+         * @description A bin of the reliability diagram: predictions with similar confidence.
+         *
+         *     `confidence` and `accuracy` are null if the bin is empty.
          */
         BinOf: {
             /** Low */
@@ -755,7 +795,7 @@ export interface components {
         };
         /**
          * Calibrated
-         * @description How far confidence and accuracy are apart: see `camlucida.analysis.calibration`.
+         * @description The calibration of a model: see `camlucida.analysis.calibration`.
          */
         Calibrated: {
             /** Ece */
@@ -778,10 +818,12 @@ export interface components {
         };
         /**
          * Cell
-         * @description One place of the grid: a map; or why there is none; or neither, where it is still to come.
+         * @description One cell of the grid: a map, the reason why there is none, or neither if it is pending.
          *
-         *     No layer: the method takes none, or fuses all. No target: the map is the same for every class. No method: the
-         *     sentence is about all of them.
+         *     Attributes:
+         *         method: None if the error applies to all methods.
+         *         layer: None if the method uses no layer, or fuses all of them.
+         *         target: None if the map is the same for every class.
          */
         Cell: {
             /** Model */
@@ -792,13 +834,19 @@ export interface components {
             layer: string | null;
             /** Target */
             target: string | null;
-            map?: components["schemas"]["Explained"] | null;
+            map?: components["schemas"]["MapOut"] | null;
             /** Error */
             error?: string | null;
         };
         /**
          * Certain
-         * @description How the model's probabilities are spread: `unsure` 0 to 1; `choices`, as unsure as among so many classes.
+         * @description The distribution of the model's probabilities.
+         *
+         *     Attributes:
+         *         margin: The difference to the second most probable class.
+         *         choices: The perplexity: the number of equally probable classes with the same entropy.
+         *         unsure: The normalised entropy, in [0, 1].
+         *         guessing: Whether the prediction counts as a guess.
          */
         Certain: {
             /** Probability */
@@ -816,11 +864,13 @@ export interface components {
         };
         /**
          * Channel
-         * @description One channel on the picture.
+         * @description One channel on the image.
          *
-         *     gradient      the mean gradient of the score: Grad-CAM's weight of it
-         *     contribution  mean gradient × mean activation
-         *     mean          its mean activation; `strength` its highest
+         *     Attributes:
+         *         gradient: The mean gradient of the score: the channel's Grad-CAM weight.
+         *         contribution: Mean gradient × mean activation.
+         *         mean: The mean activation.
+         *         strength: The maximum activation.
          */
         Channel: {
             /** Channel */
@@ -839,12 +889,15 @@ export interface components {
          * Channels
          * @description A slice of a layer's channels.
          *
-         *     total     how many channels the layer has
-         *     maps      of `channels`, in that order
-         *     least     the lowest activation of the whole layer on this picture; `most` the highest
-         *     positive  the sum of all contributions above zero; `negative` of those below
-         *     largest   the largest contribution, whatever its sign
-         *     half      how many channels, the strongest first, hold half of `positive`
+         *     Attributes:
+         *         total: The number of channels of the layer.
+         *         maps: The activations of `channels`, in that order.
+         *         least: The lowest activation of the whole layer on this image.
+         *         most: The highest activation of the whole layer on this image.
+         *         positive: The sum of all positive contributions.
+         *         negative: The sum of all negative contributions.
+         *         largest: The largest absolute contribution.
+         *         half: The smallest number of channels that hold half of `positive`.
          */
         Channels: {
             /** Picture */
@@ -853,7 +906,7 @@ export interface components {
             name: string;
             place: components["schemas"]["Place"];
             /** Predictions */
-            predictions: components["schemas"]["Guess"][];
+            predictions: components["schemas"]["PredictionOut"][];
             /** Layer */
             layer: string;
             /** Target */
@@ -873,7 +926,7 @@ export interface components {
             offset: number;
             /** Channels */
             channels: components["schemas"]["Channel"][];
-            maps: components["schemas"]["Packed"];
+            maps: components["schemas"]["EncodedMap"];
             /** Least */
             least: number;
             /** Most */
@@ -889,13 +942,15 @@ export interface components {
         };
         /**
          * ChannelsQuestion
-         * @description Which channels to show.
+         * @description Which channels to return.
          *
-         *     layer     one only; the default layer if not given
-         *     target    one only, as of /api/explain; the predicted class if not given
-         *     order     highest first: contribution (mean gradient × mean activation), mean gradient, mean activation; or number
-         *     offset    where in that order the slice begins
-         *     count     how many channels; fewer come where their maps are large
+         *     Attributes:
+         *         layer: One layer; the default layer if not given.
+         *         target: One target, as for /api/explain; the predicted class if not given.
+         *         order: Highest first: contribution (mean gradient × mean activation), mean gradient, mean activation; or the
+         *             channel index.
+         *         offset: The position in that order at which the slice begins.
+         *         count: The number of channels; fewer are returned if their maps are large.
          */
         ChannelsQuestion: {
             /** Picture */
@@ -930,6 +985,20 @@ export interface components {
             count: number;
         };
         /**
+         * ClassChange
+         * @description The probability of a class before and after a change of the image.
+         */
+        ClassChange: {
+            /** Index */
+            index: number;
+            /** Name */
+            name: string;
+            /** Before */
+            before: number;
+            /** After */
+            after: number;
+        };
+        /**
          * ClassOf
          * @description A class by the model's output.
          */
@@ -953,7 +1022,7 @@ export interface components {
         };
         /**
          * CombinatorChoice
-         * @description What may be put round a method: "refine(layer_cam)".
+         * @description A combinator that can be applied to a method, as in "refine(layer_cam)".
          */
         CombinatorChoice: {
             /** Name */
@@ -969,13 +1038,14 @@ export interface components {
          * Comparing
          * @description What to compare.
          *
-         *     picture   the id of a sample, or of a picture given before
-         *     models    of the page's; the first if not given
-         *     methods   by name, with combinators round them or not
-         *     layers    names; each model is asked at those it has. None, or none that it has: its default layer
-         *     targets   "predicted", "runner-up", "third", "top3" for these three; indices or names of the first model's classes
-         *               (another model's class is found by the name), "A rather than B", "not A"
-         *     score     what a class is scored by
+         *     Attributes:
+         *         picture: The id of a sample or of an uploaded image.
+         *         models: Models of the app; the first one if not given.
+         *         methods: Methods by name, optionally with combinators.
+         *         layers: Layer names; each model is explained at those it has, or at its default layer if it has none of them.
+         *         targets: "predicted", "runner-up", "third", "top3" for all three; class indices or names of the first model (in
+         *             another model the class is found by its name), "A rather than B", "not A".
+         *         score: The score of a class.
          */
         Comparing: {
             /** Picture */
@@ -1006,12 +1076,13 @@ export interface components {
         };
         /**
          * Comparison
-         * @description Every map that could be had, and how alike they are.
+         * @description All maps that could be computed, and their similarity.
          *
-         *     cells         models outermost, then methods, targets, layers
-         *     correlation   Spearman's, of every cell that has a map with every other, in their order; null for a map of one
-         *                   value; None where fewer than two have one
-         *     seconds       what the networks, the methods and the comparison took
+         *     Attributes:
+         *         cells: Ordered by model, then method, target and layer.
+         *         correlation: Spearman's rank correlation of every pair of maps, in the order of the cells; null entries for
+         *             constant maps; null if there are fewer than two maps.
+         *         seconds: The duration of the computation.
          */
         Comparison: {
             /** Picture */
@@ -1019,7 +1090,7 @@ export interface components {
             /** Name */
             name: string;
             /** Models */
-            models: components["schemas"]["Opinion"][];
+            models: components["schemas"]["ModelResult"][];
             /** Cells */
             cells: components["schemas"]["Cell"][];
             /** Correlation */
@@ -1030,7 +1101,7 @@ export interface components {
         };
         /**
          * ContrastOf
-         * @description The maps of right answers beside those of wrong ones, by one number; `n`: pictures, right and wrong.
+         * @description A statistic of the maps of correct and of wrong predictions; `n`: the number of images of each.
          */
         ContrastOf: {
             /** Name */
@@ -1052,7 +1123,7 @@ export interface components {
         };
         /**
          * CoverMask
-         * @description What is covered: bits (height, width), row by row, the highest first, without gaps between rows; base64.
+         * @description The occluded region: bits (height, width), row-major, most significant first, without row padding; base64.
          */
         CoverMask: {
             /** Width */
@@ -1064,14 +1135,15 @@ export interface components {
         };
         /**
          * Covered
-         * @description What came of it.
+         * @description The result of an occlusion.
          *
-         *     image    address of the covered picture
-         *     picture  its id, where it was to be kept
-         *     share    how much of the picture is covered, 0 to 1
-         *     target   the class
-         *     classes  it first, then the likeliest before and after
-         *     heat     the map of the same class now
+         *     Attributes:
+         *         image: The occluded image as a data URI.
+         *         picture: Its id, if it is kept.
+         *         share: The fraction of the image that is occluded, in [0, 1].
+         *         target: The class.
+         *         classes: The target first, then the most probable classes before and after.
+         *         heat: The new map of the same class.
          */
         Covered: {
             /** Image */
@@ -1083,14 +1155,17 @@ export interface components {
             /** Target */
             target: number;
             /** Classes */
-            classes: components["schemas"]["Stand"][];
+            classes: components["schemas"]["ClassChange"][];
             heat: components["schemas"]["DoubtedMap"];
         };
         /**
          * Covering
-         * @description Which map, what is covered, and with what: `blur`, middle `grey`, or the `mean` colour of the rest.
+         * @description The map to compute, the region to occlude, and the infill.
          *
-         *     keep   also keep the covered picture in memory, so that it can be asked about like any other
+         *     Attributes:
+         *         mask: The region.
+         *         fill: The infill: `blur`, middle `grey`, or the `mean` colour of the rest of the image.
+         *         keep: Whether to keep the occluded image in memory, so that it can be explained like any other image.
          */
         Covering: {
             /** Picture */
@@ -1121,7 +1196,7 @@ export interface components {
         };
         /**
          * Curve
-         * @description The mean of a method's curves at even steps from 0 to 1, with its 95 % band.
+         * @description The mean of a method's curves at equidistant steps from 0 to 1, with its 95 % band.
          */
         Curve: {
             /** Method */
@@ -1135,7 +1210,7 @@ export interface components {
         };
         /**
          * CurveLine
-         * @description Probabilities of the class from point `start` on; `of` is map, centre or random. `area` once it is complete.
+         * @description Probabilities of the class from point `start` on; `of` is map, centre or random. `area` is set when complete.
          */
         CurveLine: {
             /**
@@ -1154,7 +1229,7 @@ export interface components {
         };
         /**
          * CurveOrder
-         * @description When each pixel goes: bytes (height, width), base64; at point k all are gone whose byte is at most k.
+         * @description The removal order: bytes (height, width), base64; at point k all pixels with a byte of at most k are gone.
          */
         CurveOrder: {
             /** Width */
@@ -1165,8 +1240,21 @@ export interface components {
             first: string;
         };
         /**
+         * CurveSteps
+         * @description The data from which any point can be drawn: `seen` and the infill `substrate`, both as network inputs.
+         */
+        CurveSteps: {
+            /** Steps */
+            steps: number;
+            /** Seen */
+            seen: string;
+            /** Substrate */
+            substrate: string;
+            order: components["schemas"]["CurveOrder"];
+        };
+        /**
          * Curves
-         * @description Of the first eight methods; none where the metric keeps none.
+         * @description The curves of the first eight methods; empty if the metric keeps none.
          */
         Curves: {
             /** Metric */
@@ -1180,7 +1268,7 @@ export interface components {
         };
         /**
          * DataChoice
-         * @description The data set: how many pictures, which classes.
+         * @description The data set: its number of images, and its classes.
          */
         DataChoice: {
             /** Name */
@@ -1192,39 +1280,18 @@ export interface components {
         };
         /**
          * Disagreement
-         * @description Where the maps differ: the standard deviation over them, each scaled by its maximum; from 0 to 0.5.
+         * @description Where the maps differ: their standard deviation after scaling each by its maximum, from 0 to 0.5.
          */
         Disagreement: {
-            map: components["schemas"]["Packed"];
+            map: components["schemas"]["EncodedMap"];
             place: components["schemas"]["Place"];
         };
         /**
-         * Doubt
-         * @description One map of one class: the id of a picture, a model of the page, a method, a layer and a class.
-         *
-         *     model, layer, target   the first model, the default layer and the predicted class if not given
-         */
-        Doubt: {
-            /** Picture */
-            picture: string;
-            /** Model */
-            model?: string | null;
-            /**
-             * Method
-             * @default grad_cam
-             */
-            method: string;
-            /** Layer */
-            layer?: string | number | null;
-            /** Target */
-            target?: string | number | null;
-        };
-        /**
          * DoubtedMap
-         * @description A raw map and how it is painted; `place` says where it lies on the picture it comes with.
+         * @description A raw map with its display options; `place` is its position in the accompanying image.
          */
         DoubtedMap: {
-            map: components["schemas"]["Packed"];
+            map: components["schemas"]["EncodedMap"];
             place: components["schemas"]["Place"];
             /** Relu */
             relu: boolean;
@@ -1235,7 +1302,7 @@ export interface components {
         };
         /**
          * Drawn
-         * @description One map, and how it is painted: as of `camlucida.render.panel`.
+         * @description One map with its drawing options, as for `camlucida.render.panel`.
          */
         Drawn: {
             /** Picture */
@@ -1297,7 +1364,9 @@ export interface components {
         };
         /**
          * EdgeFalls
-         * @description What the class loses, in nats, when the edge or the middle is blurred; `marked`: the map's share in the edge.
+         * @description The drop in log-probability, in nats, when the border or the middle of the image is blurred.
+         *
+         *     `marked`: the fraction of the map that lies in the border.
          */
         EdgeFalls: {
             /** Edge */
@@ -1310,8 +1379,27 @@ export interface components {
             decides: boolean;
         };
         /**
+         * EncodedMap
+         * @description One or several maps of the same size: little-endian float16, row-major, base64, to be multiplied by `peak`.
+         *
+         *     Values are divided by the largest absolute value (`peak`), because float16 cannot represent values below 6e-8 or
+         *     above 65,504.
+         */
+        EncodedMap: {
+            /** Count */
+            count: number;
+            /** Height */
+            height: number;
+            /** Width */
+            width: number;
+            /** Peak */
+            peak: number;
+            /** Values */
+            values: string;
+        };
+        /**
          * EvaluationOf
-         * @description The table of a run, a number a method and metric; methods first, controls last.
+         * @description The table of a run, with one score per method and metric; methods first, controls last.
          */
         EvaluationOf: {
             /** Run */
@@ -1334,14 +1422,82 @@ export interface components {
             failed: number;
         };
         /**
-         * Explained
-         * @description One map, raw.
-         *
-         *     relu    the paper cuts off what is below zero
-         *     signed, percentile   how it is shown
-         *     remark  what must not be overlooked, in a sentence
+         * Failed
+         * @description An image that could not be read or evaluated, and the reason.
          */
-        Explained: {
+        Failed: {
+            /** Name */
+            name: string;
+            /** Reason */
+            reason: string;
+        };
+        /**
+         * Failure
+         * @description Why there is no result, as a sentence.
+         */
+        Failure: {
+            /** Kind */
+            kind: string;
+            /** Detail */
+            detail: string;
+        };
+        /**
+         * ImageInfo
+         * @description An image that can be explained.
+         *
+         *     Attributes:
+         *         label: Its class in the data set.
+         *         error: Why it cannot be displayed.
+         *         predicted: The predicted class, if requested.
+         *         confidence: The probability of the predicted class.
+         *         correct: Whether the prediction is the label.
+         */
+        ImageInfo: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /** Label */
+            label?: string | null;
+            /** Error */
+            error?: string | null;
+            /** Predicted */
+            predicted?: string | null;
+            /** Confidence */
+            confidence?: number | null;
+            /** Correct */
+            correct?: boolean | null;
+        };
+        /**
+         * LayerChoice
+         * @description A recommended layer; `grid` is (height, width).
+         */
+        LayerChoice: {
+            /** Name */
+            name: string;
+            /** Label */
+            label: string;
+            /** Grid */
+            grid: [
+                number,
+                number
+            ] | null;
+        };
+        /**
+         * MapOut
+         * @description One raw map.
+         *
+         *     Attributes:
+         *         relu: Whether the paper clips negative values.
+         *         signed: Whether the map is displayed with negative values.
+         *         percentile: The percentile at which the display saturates.
+         *         remark: A warning that must be displayed, as a sentence.
+         */
+        MapOut: {
             /** Model */
             model: string;
             /** Method */
@@ -1362,7 +1518,7 @@ export interface components {
             signed: boolean;
             /** Percentile */
             percentile: number;
-            map: components["schemas"]["Packed"];
+            map: components["schemas"]["EncodedMap"];
             /** Notes */
             notes: {
                 [key: string]: number;
@@ -1373,82 +1529,38 @@ export interface components {
             paper: string;
         };
         /**
-         * Failed
-         * @description A picture that could not be read or run, and why.
+         * MapRequest
+         * @description One map of one class.
+         *
+         *     Attributes:
+         *         picture: The id of an image.
+         *         model: A model of the app; the first one if not given.
+         *         method: A method by name, optionally with combinators.
+         *         layer: One layer; the default layer if not given.
+         *         target: A class; the predicted class if not given.
          */
-        Failed: {
-            /** Name */
-            name: string;
-            /** Reason */
-            reason: string;
-        };
-        /**
-         * Failure
-         * @description Why there is no answer, in a sentence.
-         */
-        Failure: {
-            /** Kind */
-            kind: string;
-            /** Detail */
-            detail: string;
-        };
-        /**
-         * Guess
-         * @description One line of the top-5.
-         */
-        Guess: {
-            /** Index */
-            index: number;
-            /** Name */
-            name: string;
-            /** Probability */
-            probability: number;
-            /** Logit */
-            logit: number;
-        };
-        /**
-         * LayerChoice
-         * @description A layer worth explaining; `grid` is (height, width).
-         */
-        LayerChoice: {
-            /** Name */
-            name: string;
-            /** Label */
-            label: string;
-            /** Grid */
-            grid: [
-                number,
-                number
-            ] | null;
-        };
-        /**
-         * Looking
-         * @description Look over so many pictures, drawn by `seed`; `maps`: measure the map of each, too, which takes about twice as
-         *     long.
-         */
-        Looking: {
+        MapRequest: {
+            /** Picture */
+            picture: string;
             /** Model */
             model?: string | null;
             /**
-             * Count
-             * @default 300
-             * @enum {integer}
+             * Method
+             * @default grad_cam
              */
-            count: 100 | 300 | 500 | 1000;
-            /**
-             * Seed
-             * @default 0
-             */
-            seed: number;
-            /**
-             * Maps
-             * @default true
-             */
-            maps: boolean;
+            method: string;
+            /** Layer */
+            layer?: string | number | null;
+            /** Target */
+            target?: string | number | null;
         };
         /**
          * MatrixOf
-         * @description Some rows of the confusion matrix. `classes` there are in all, and `matching` to page through.
+         * @description Some rows of the confusion matrix.
+         *
+         *     Attributes:
+         *         classes: The number of all classes.
+         *         matching: The number of classes to page through.
          */
         MatrixOf: {
             /** Rows */
@@ -1467,22 +1579,8 @@ export interface components {
             pairs: components["schemas"]["PairOf"][];
         };
         /**
-         * Meant
-         * @description A target as it was asked for, and what it is to the model. `same`: the earlier target that means the same.
-         */
-        Meant: {
-            /** Key */
-            key: string;
-            /** Name */
-            name: string;
-            /** Index */
-            index: number | null;
-            /** Same */
-            same?: string | null;
-        };
-        /**
          * MethodChoice
-         * @description A method of the registry. `quick`: a map takes a few runs of the network at most.
+         * @description A method of the registry. `quick`: a map takes only a few runs of the network.
          */
         MethodChoice: {
             /** Name */
@@ -1504,7 +1602,7 @@ export interface components {
         };
         /**
          * MethodOf
-         * @description What made maps. A control knows nothing, or `knows` the truth: a metric must be able to tell them apart.
+         * @description A method or a control. A control is uninformative, or `knows` the ground truth: metrics must rank them apart.
          */
         MethodOf: {
             /** Name */
@@ -1519,12 +1617,13 @@ export interface components {
         };
         /**
          * MetricOf
-         * @description A number that was measured.
+         * @description A measured metric.
          *
-         *     better    high, low, or neither for what only describes
-         *     distrust  why it cannot be believed here: it does not tell the controls apart; empty where nothing says so
-         *     best      methods that the paired tests tell from all others
-         *     curves    whether there are curves to be asked for
+         *     Attributes:
+         *         better: high, low, or neither for a descriptive metric.
+         *         distrust: Why the metric is untrusted here: it does not rank the controls; empty if it is trusted.
+         *         best: The methods that the paired tests find better than all others.
+         *         curves: Whether curves are available.
          */
         MetricOf: {
             /** Name */
@@ -1547,7 +1646,7 @@ export interface components {
         };
         /**
          * ModelChoice
-         * @description A model on the page; its layers run from edges to objects, the last is the default.
+         * @description A model of the app; its layers are ordered from edges to objects, and the last one is the default.
          */
         ModelChoice: {
             /** Name */
@@ -1563,8 +1662,23 @@ export interface components {
             ];
         };
         /**
+         * ModelResult
+         * @description The prediction of one model, and the layers and targets for which it is explained.
+         */
+        ModelResult: {
+            /** Model */
+            model: string;
+            place: components["schemas"]["Place"];
+            /** Predictions */
+            predictions: components["schemas"]["PredictionOut"][];
+            /** Layers */
+            layers: string[];
+            /** Targets */
+            targets: components["schemas"]["ResolvedTarget"][];
+        };
+        /**
          * Neighbour
-         * @description A point, and the cosine of its features with those asked about.
+         * @description A point, and the cosine similarity of its features.
          */
         Neighbour: {
             /** Point */
@@ -1574,7 +1688,7 @@ export interface components {
         };
         /**
          * Neighbours
-         * @description The most alike first.
+         * @description The nearest neighbours, most similar first.
          */
         Neighbours: {
             /** Point */
@@ -1584,8 +1698,9 @@ export interface components {
         };
         /**
          * NumberOf
-         * @description The number of a method by a metric with its 95 % interval, over `n` pictures; of them `invalid` could not be
-         *     judged and count as worst.
+         * @description The score of a method by a metric with its 95 % interval, over `n` images.
+         *
+         *     `invalid` of them could not be scored and count as worst.
          */
         NumberOf: {
             /** Method */
@@ -1604,23 +1719,12 @@ export interface components {
             invalid: number;
         };
         /**
-         * Opinion
-         * @description What one model says of the picture, and what can be asked of it: layers and targets.
-         */
-        Opinion: {
-            /** Model */
-            model: string;
-            place: components["schemas"]["Place"];
-            /** Predictions */
-            predictions: components["schemas"]["Guess"][];
-            /** Layers */
-            layers: string[];
-            /** Targets */
-            targets: components["schemas"]["Meant"][];
-        };
-        /**
          * Overall
-         * @description What follows from all rows. `judged` pictures have a true class that the model has; of them `wrong` are wrong.
+         * @description Results over all images of a run.
+         *
+         *     Attributes:
+         *         judged: The number of images with a label that the model has.
+         *         wrong: How many of those are predicted wrongly.
          */
         Overall: {
             /** Run */
@@ -1648,26 +1752,8 @@ export interface components {
             failed: number;
         };
         /**
-         * Packed
-         * @description One or several maps of one size: little-endian float16, row by row, base64; times `peak` in the map's own units.
-         *
-         *     Divided by the largest absolute value, since what is smaller than 6e-8 or larger than 65,504 has no float16.
-         */
-        Packed: {
-            /** Count */
-            count: number;
-            /** Height */
-            height: number;
-            /** Width */
-            width: number;
-            /** Peak */
-            peak: number;
-            /** Values */
-            values: string;
-        };
-        /**
          * PairOf
-         * @description `count` of the `total` pictures of `truth` are taken for `said`.
+         * @description `count` of the `total` images of `truth` are predicted as `said`.
          */
         PairOf: {
             truth: components["schemas"]["ClassOf"];
@@ -1679,7 +1765,7 @@ export interface components {
         };
         /**
          * Palette
-         * @description Control colours, rrggbb, at positions from 0 to 1; `diverging`: zero is in the middle.
+         * @description A colour map: control colours (rrggbb) at positions from 0 to 1. `diverging`: zero is at the centre.
          */
         Palette: {
             /** Colours */
@@ -1690,36 +1776,8 @@ export interface components {
             diverging: boolean;
         };
         /**
-         * PictureInfo
-         * @description A picture that can be asked about.
-         *
-         *     label       its class in the data set
-         *     error       why it cannot be shown
-         *     predicted   what the model takes it for, where that was asked for, with `confidence` and whether it is `correct`
-         */
-        PictureInfo: {
-            /** Id */
-            id: string;
-            /** Name */
-            name: string;
-            /** Width */
-            width: number;
-            /** Height */
-            height: number;
-            /** Label */
-            label?: string | null;
-            /** Error */
-            error?: string | null;
-            /** Predicted */
-            predicted?: string | null;
-            /** Confidence */
-            confidence?: number | null;
-            /** Correct */
-            correct?: boolean | null;
-        };
-        /**
          * Place
-         * @description Where the network's input lies on the picture: see `camlucida.types.Geometry`.
+         * @description The position of the network input in the image: see `camlucida.types.Geometry`.
          */
         Place: {
             /** Original */
@@ -1745,9 +1803,11 @@ export interface components {
         };
         /**
          * PlaceFalls
-         * @description How far the class falls, in nats, when what the map marks is blurred out; `falls` of all moves, its own first.
+         * @description The drop in log-probability, in nats, when the highlighted region is blurred.
          *
-         *     marked   what was blurred out, from 0 to 1, on the network's input
+         *     Attributes:
+         *         falls: The drops at all positions; the first is that of the region itself.
+         *         marked: The blurred region, from 0 to 1, on the network input.
          */
         PlaceFalls: {
             /** P */
@@ -1758,19 +1818,22 @@ export interface components {
             elsewhere: number;
             /** Falls */
             falls: number[];
-            marked: components["schemas"]["Packed"];
+            marked: components["schemas"]["EncodedMap"];
         };
         /**
          * Points
-         * @description All points, a list a column. Places are in the projection's own units; y goes up.
+         * @description All points, one list per column. Positions are in units of the projection; y points up.
          *
-         *     ways        what can be asked for; `how` this one was found, in words
-         *     count       how many pictures have features: points are drawn from them at random if there are more than points
-         *     pictures    numbers of the samples: s<number> is the id, where the run `shows` pictures
-         *     truth, said places in `classes`; -1 for no label
-         *     right       1, 0; -1 where it cannot be said
-         *     agreement   share of the labelled points whose nearest neighbour, by features, has their label
-         *     colours     rrggbb for things that are only different, the best first
+         *     Attributes:
+         *         ways: The available projections.
+         *         how: A description of this projection.
+         *         count: The number of images with features; if there are more than points, the points are a random sample.
+         *         pictures: Sample indices: s<index> is the id, if the run `shows` images.
+         *         truth: Indices of the labels in `classes`; -1 for no label.
+         *         said: Indices of the predicted classes in `classes`.
+         *         right: 1 for correct, 0 for wrong, -1 if there is no label.
+         *         agreement: The fraction of labelled points whose nearest neighbour, by features, has their label.
+         *         colours: Categorical colours (rrggbb), in the order of use.
          */
         Points: {
             /** Run */
@@ -1820,18 +1883,34 @@ export interface components {
             failed: number;
         };
         /**
+         * PredictionOut
+         * @description One of the most probable classes.
+         */
+        PredictionOut: {
+            /** Index */
+            index: number;
+            /** Name */
+            name: string;
+            /** Probability */
+            probability: number;
+            /** Logit */
+            logit: number;
+        };
+        /**
          * Question
          * @description What to explain.
          *
-         *     picture   the id of a sample, or of a picture given before; or else
-         *     image     the bytes of a picture's file in base64
-         *     model     one of the page's models; the first if not given
-         *     methods   by name, with combinators round them or not
-         *     layers    names, numbers, globs, "all"; none for the default layer
-         *     targets   class names, indices, "top3", "A rather than B", "not A"; none for the predicted class
-         *     score     what a class is scored by
-         *     options   of the method
-         *     compare   also the rank correlation of all maps
+         *     Attributes:
+         *         picture: The id of a sample or of an uploaded image; or else
+         *         image: The bytes of an image file in base64.
+         *         model: A model of the app; the first one if not given.
+         *         methods: Methods by name, optionally with combinators.
+         *         layers: Layer names, indices, globs, "all"; empty for the default layer (called target_layer in
+         *             pytorch-grad-cam).
+         *         targets: Class names, indices, "top3", "A rather than B", "not A"; empty for the predicted class.
+         *         score: The score of a class.
+         *         options: Options of the method.
+         *         compare: Whether to compute the rank correlation of all maps.
          */
         Question: {
             /** Picture */
@@ -1878,7 +1957,7 @@ export interface components {
         };
         /**
          * Range
-         * @description A number with its 95 % interval; null where it is not known.
+         * @description A number with its 95 % interval; null if unknown.
          */
         Range: {
             /** Value */
@@ -1890,7 +1969,7 @@ export interface components {
         };
         /**
          * Ranks
-         * @description The channel's place among all of the layer, from 1, highest first.
+         * @description The ranks of a channel within the layer, from 1 for the highest value.
          */
         Ranks: {
             /** Contribution */
@@ -1901,8 +1980,22 @@ export interface components {
             activation: number;
         };
         /**
+         * ResolvedTarget
+         * @description A target as requested, and its meaning for the model. `same`: the earlier target with the same class.
+         */
+        ResolvedTarget: {
+            /** Key */
+            key: string;
+            /** Name */
+            name: string;
+            /** Index */
+            index: number | null;
+            /** Same */
+            same?: string | null;
+        };
+        /**
          * RowOf
-         * @description A true class: so many pictures in all, and of them `others` taken for classes that have no column here.
+         * @description A row of the matrix: `total` images, of which `others` are predicted as classes without a column.
          */
         RowOf: {
             /** Output */
@@ -1916,14 +2009,17 @@ export interface components {
         };
         /**
          * RunInfo
-         * @description A run that can be shown.
+         * @description A run that can be displayed.
          *
-         *     made      on this page, not given when it was started
-         *     model     what the run calls its model; `asked`: the page's model that is the same, by its weights
-         *     pictures  how many it is about; `shows`: whether the page has them
-         *     finished  whether it went to its end
-         *     notes     why pictures or maps cannot be shown
-         *     error     why the run cannot be opened at all
+         *     Attributes:
+         *         made: Whether it was computed in the app, not given on the command line.
+         *         model: The model's name in the run.
+         *         asked: The model of the app with the same weights.
+         *         pictures: The number of its images.
+         *         shows: Whether the app has these images.
+         *         finished: Whether the run is complete.
+         *         notes: Why images or maps cannot be displayed.
+         *         error: Why the run cannot be opened.
          */
         RunInfo: {
             /** Id */
@@ -1976,7 +2072,7 @@ export interface components {
         };
         /**
          * RunList
-         * @description Those given when the page was started, then those made on it.
+         * @description The runs given on the command line, then those computed in the app.
          */
         RunList: {
             /** Runs */
@@ -1984,11 +2080,14 @@ export interface components {
         };
         /**
          * Said
-         * @description A picture, and what the model said about it.
+         * @description An image and its prediction.
          *
-         *     picture  its id on this page; null where the run is about other pictures
-         *     truth    output of its true class, null where it has none; `label` its name
-         *     rank     of the true class among all; null where that is not known
+         *     Attributes:
+         *         picture: Its id in this app; null if the run is about other images.
+         *         truth: The output of its label; null if it has none.
+         *         label: The name of its label.
+         *         said: The name of the predicted class.
+         *         rank: The rank of the label among all classes; null if unknown.
          */
         Said: {
             /** Picture */
@@ -2012,7 +2111,7 @@ export interface components {
         };
         /**
          * SaidList
-         * @description Some of `total` pictures, from `offset`.
+         * @description Some of `total` images, from `offset`.
          */
         SaidList: {
             /** Items */
@@ -2024,17 +2123,18 @@ export interface components {
         };
         /**
          * Samples
-         * @description Random samples, drawn by `seed`.
+         * @description Random samples, selected by `seed`.
          *
-         *     looked   how many the model was asked about; none where nothing was asked of its answers
-         *     unread   how many of those could not be read, or not be put through the network
-         *     whole    whether there is no other that could fit
+         *     Attributes:
+         *         looked: The number of samples that the model evaluated; 0 if the query does not depend on predictions.
+         *         unread: How many of those could not be read or evaluated.
+         *         whole: Whether no other sample could match.
          */
         Samples: {
             /** Seed */
             seed: number;
             /** Items */
-            items: components["schemas"]["PictureInfo"][];
+            items: components["schemas"]["ImageInfo"][];
             /** Looked */
             looked: number;
             /** Unread */
@@ -2043,22 +2143,8 @@ export interface components {
             whole: boolean;
         };
         /**
-         * Stand
-         * @description What the model gives a class, before and after: probabilities.
-         */
-        Stand: {
-            /** Index */
-            index: number;
-            /** Name */
-            name: string;
-            /** Before */
-            before: number;
-            /** After */
-            after: number;
-        };
-        /**
          * Start
-         * @description All of it. `study` and `runs` say what was given on the command line.
+         * @description The configuration of the app. `study` and `runs` reflect the command-line options.
          */
         Start: {
             /** Version */
@@ -2089,11 +2175,12 @@ export interface components {
         };
         /**
          * StudyAnswer
-         * @description An answer to the question at a place of a person's order.
+         * @description An answer to the question at a position of a participant's order.
          *
-         *     maps      those that were shown, left to right: what was said is about them
-         *     answer    1 the left one, 2 the right one; or a rating from 1 to 5
-         *     seconds   from when the pictures were there
+         *     Attributes:
+         *         maps: The displayed maps from left to right, which the answer is about.
+         *         answer: 1 for the left map, 2 for the right one; or a rating from 1 to 5.
+         *         seconds: The time since the images were displayed.
          */
         StudyAnswer: {
             /** Person */
@@ -2112,10 +2199,13 @@ export interface components {
         };
         /**
          * StudyInfo
-         * @description A study as those may know it who still answer: no method is named.
+         * @description The study as participants may see it: no method is named.
          *
-         *     methods, pictures   how many there are
-         *     pairs, ratings      questions of each kind that everybody is asked
+         *     Attributes:
+         *         methods: The number of methods.
+         *         pictures: The number of images.
+         *         pairs: The number of pair questions per participant.
+         *         ratings: The number of rating questions per participant.
          */
         StudyInfo: {
             /** Model */
@@ -2135,12 +2225,13 @@ export interface components {
         };
         /**
          * StudyMetrics
-         * @description How far the metrics of an evaluation agree with people.
+         * @description The agreement of an evaluation's metrics with the participants.
          *
-         *     run       the name of its folder
-         *     methods   of the study that the run has, too
-         *     taus      metric -> Kendall's tau-b between its means and the strengths; None where one has no order
-         *     problem   why there are no numbers, in a sentence
+         *     Attributes:
+         *         run: The name of the evaluation's folder.
+         *         methods: The methods of the study that the evaluation contains.
+         *         taus: Kendall's tau-b between the means of each metric and the strengths; null if there is no order.
+         *         problem: Why there are no numbers, as a sentence.
          */
         StudyMetrics: {
             /** Run */
@@ -2156,7 +2247,7 @@ export interface components {
         };
         /**
          * StudyPerson
-         * @description Somebody who answered, and how many of the study's questions.
+         * @description A participant, and the number of answered questions.
          */
         StudyPerson: {
             /** Name */
@@ -2166,15 +2257,16 @@ export interface components {
         };
         /**
          * StudyPlan
-         * @description What to ask about.
+         * @description The configuration of a study.
          *
-         *     model     one of the page's models; the first if not given
-         *     methods   by name, with combinators round them or not
-         *     pictures  how many, drawn from the data set by the seed
-         *     layer     one layer; None for the default
-         *     pairs     of methods that are compared on a picture, drawn by lot; at most all of them
-         *     ratings   maps of a picture that are rated by themselves
-         *     seed      of everything drawn
+         *     Attributes:
+         *         model: A model of the app; the first one if not given.
+         *         methods: Methods by name, optionally with combinators.
+         *         pictures: The number of images, selected from the data set by the seed.
+         *         layer: One layer; null for the default layer.
+         *         pairs: The number of random pairs of methods to compare per image; at most all pairs.
+         *         ratings: The number of maps per image that are rated individually.
+         *         seed: The random seed.
          */
         StudyPlan: {
             /** Model */
@@ -2206,7 +2298,7 @@ export interface components {
         };
         /**
          * StudyProgress
-         * @description How far a person is.
+         * @description The progress of a participant.
          */
         StudyProgress: {
             /** Answered */
@@ -2216,7 +2308,7 @@ export interface components {
         };
         /**
          * StudyQuestion
-         * @description How far a person is, and the question; None where all are answered.
+         * @description The progress of a participant, and the next question; null if all are answered.
          */
         StudyQuestion: {
             /** Person */
@@ -2229,7 +2321,7 @@ export interface components {
         };
         /**
          * StudyResults
-         * @description What the answers say so far: see `camlucida.user_study.results.Results`.
+         * @description The results so far: see `camlucida.user_study.results.PreferenceResults`.
          */
         StudyResults: {
             /** Standings */
@@ -2247,7 +2339,7 @@ export interface components {
         };
         /**
          * StudyStanding
-         * @description How one method does: see `camlucida.user_study.results.Standing`.
+         * @description The ranking of one method: see `camlucida.user_study.results.MethodRanking`.
          */
         StudyStanding: {
             /** Method */
@@ -2263,7 +2355,7 @@ export interface components {
         };
         /**
          * StudyState
-         * @description The study of this page; None where there is none yet, which `can_be_made` here or not.
+         * @description The study of the app; null if there is none yet. `can_be_made`: whether one can be created.
          */
         StudyState: {
             study: components["schemas"]["StudyInfo"] | null;
@@ -2272,12 +2364,13 @@ export interface components {
         };
         /**
          * StudyTrial
-         * @description One question, as one person sees it.
+         * @description One question as a participant sees it.
          *
-         *     place     its place in this person's order, from 0
-         *     original  the id of the picture without a map
-         *     maps      the ids of the maps, left to right: two of a pair, one to be rated
-         *     said      what this person answered before: 1 left, 2 right; or 1 to 5
+         *     Attributes:
+         *         place: Its position in this participant's order, from 0.
+         *         original: The id of the image without a map.
+         *         maps: The ids of the maps from left to right: two of a pair, or one to be rated.
+         *         said: The previous answer of this participant: 1 left, 2 right; or a rating from 1 to 5.
          */
         StudyTrial: {
             /** Place */
@@ -2298,10 +2391,12 @@ export interface components {
         };
         /**
          * Top
-         * @description The pictures that excite a channel most, first the one that does so most.
+         * @description The images that activate a channel most, highest activation first.
          *
-         *     seen      how many were looked at; `failed` how many could not be read
-         *     count     how many pictures the data set has
+         *     Attributes:
+         *         seen: The number of images that were evaluated.
+         *         failed: The number of images that could not be read.
+         *         count: The number of images of the data set.
          */
         Top: {
             /** Layer */
@@ -2317,16 +2412,18 @@ export interface components {
             /** Count */
             count: number;
             /** Pictures */
-            pictures: components["schemas"]["TopPicture"][];
+            pictures: components["schemas"]["TopImage"][];
         };
         /**
-         * TopPicture
-         * @description A picture, and how much it excites the channel.
+         * TopImage
+         * @description An image, and its activation of the channel.
          *
-         *     id        of the sample; `label` its class in the data set
-         *     strength  the channel's highest activation on it
+         *     Attributes:
+         *         id: The id of the sample.
+         *         label: Its class in the data set.
+         *         strength: The channel's maximum activation on it.
          */
-        TopPicture: {
+        TopImage: {
             /** Id */
             id: string;
             /** Name */
@@ -2336,14 +2433,15 @@ export interface components {
             /** Strength */
             strength: number;
             place: components["schemas"]["Place"];
-            map: components["schemas"]["Packed"];
-            predicted: components["schemas"]["Guess"];
+            map: components["schemas"]["EncodedMap"];
+            predicted: components["schemas"]["PredictionOut"];
         };
         /**
          * TopQuestion
-         * @description Which pictures excite a channel.
+         * @description Which images activate a channel most.
          *
-         *     pictures  how many of the data set are looked through, drawn by `seed`: all of it if it has fewer
+         *     Attributes:
+         *         pictures: The number of images of the data set to search, selected by `seed`; all if it has fewer.
          */
         TopQuestion: {
             /** Model */
@@ -2365,7 +2463,7 @@ export interface components {
         };
         /**
          * TrustRules
-         * @description Where the verdict draws its lines: levels of p, and the correlation that copies need.
+         * @description The thresholds of the verdict: two levels of p, and the minimum correlation with maps of perturbed copies.
          */
         TrustRules: {
             /** Level */
@@ -2377,22 +2475,24 @@ export interface components {
         };
         /**
          * Varied
-         * @description What came of it; all pictures are as the network sees them.
+         * @description The result of a perturbation; all images are network inputs.
          *
-         *     image        address of the changed picture
-         *     heat         its map; `first` that of the unchanged picture
-         *     back         two maps of one size: its map laid back on the first picture, and where that is known (1) or not (0)
-         *     correlation  of ranks of `first` and `back`, where it is known; null for a map of one value
-         *     shared       how much of the picture that is, 0 to 1
-         *     target       the class
-         *     classes      it first, then the likeliest before and after
+         *     Attributes:
+         *         image: The perturbed image as a data URI.
+         *         first: The map of the unmodified image.
+         *         heat: The map of the perturbed image.
+         *         back: Two maps of the same size: `heat` mapped back to the unmodified image, and where it is defined (1 or 0).
+         *         correlation: Rank correlation of `first` and `back` where it is defined; null for a constant map.
+         *         shared: The fraction of the image where it is defined, in [0, 1].
+         *         target: The class.
+         *         classes: The target first, then the most probable classes before and after.
          */
         Varied: {
             /** Image */
             image: string;
             first: components["schemas"]["DoubtedMap"];
             heat: components["schemas"]["DoubtedMap"];
-            back: components["schemas"]["Packed"];
+            back: components["schemas"]["EncodedMap"];
             /** Correlation */
             correlation: number | null;
             /** Shared */
@@ -2400,11 +2500,11 @@ export interface components {
             /** Target */
             target: number;
             /** Classes */
-            classes: components["schemas"]["Stand"][];
+            classes: components["schemas"]["ClassChange"][];
         };
         /**
          * Vary
-         * @description Which map, and what is done to the picture as the network sees it: see `camlucida.reliability.stability.Change`.
+         * @description The map to compute, and the perturbation: see `camlucida.reliability.stability.Perturbation`.
          */
         Vary: {
             /** Picture */
@@ -2455,10 +2555,14 @@ export interface components {
          * Verdict
          * @description The verdict on one map.
          *
-         *     classes, noise, shifts   likeness with the maps of other classes, of noisy and of shifted copies
-         *     band     the lowest likeness of a copy: maps of other classes should lie below it
-         *     maps     those maps, in this order, small, on the network's input; none where there is no place to test
-         *     seen, blurred   addresses of the network's input, as it is and without what the map marks
+         *     Attributes:
+         *         classes: Similarity to the maps of other classes.
+         *         noise: Similarity to the maps of copies with noise.
+         *         shifts: Similarity to the maps of shifted copies.
+         *         band: The lowest similarity of a copy; maps of other classes should be below it.
+         *         maps: Those maps, reduced, in this order, on the network input; null if there are none.
+         *         seen: The network input as a data URI.
+         *         blurred: The network input with the highlighted region blurred, as a data URI.
          */
         Verdict: {
             /**
@@ -2485,7 +2589,7 @@ export interface components {
             shifts: components["schemas"]["AlikeMap"][];
             /** Band */
             band: number | null;
-            maps: components["schemas"]["Packed"] | null;
+            maps: components["schemas"]["EncodedMap"] | null;
             /** Seen */
             seen: string;
             /** Blurred */
@@ -2494,27 +2598,14 @@ export interface components {
         };
         /**
          * WalkCurves
-         * @description All of it, when it is done. `target` is the class.
+         * @description The complete curves. `target` is the class.
          */
         WalkCurves: {
             /** Target */
             target: string;
-            walked: components["schemas"]["Walked"];
+            walked: components["schemas"]["CurveSteps"];
             /** Lines */
             lines: components["schemas"]["CurveLine"][];
-        };
-        /**
-         * Walked
-         * @description What a point looks like: `seen` and, in place of what is gone, `substrate`, both the network's input.
-         */
-        Walked: {
-            /** Steps */
-            steps: number;
-            /** Seen */
-            seen: string;
-            /** Substrate */
-            substrate: string;
-            order: components["schemas"]["CurveOrder"];
         };
     };
     responses: never;
@@ -2756,7 +2847,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["PictureInfo"];
+                    "application/json": components["schemas"]["ImageInfo"];
                 };
             };
             /** @description Not a request for this page */
@@ -3484,7 +3575,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Doubt"];
+                "application/json": components["schemas"]["MapRequest"];
             };
         };
         responses: {
@@ -3589,7 +3680,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Doubt"];
+                "application/json": components["schemas"]["MapRequest"];
             };
         };
         responses: {
@@ -4215,7 +4306,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Looking"];
+                "application/json": components["schemas"]["AnalysisRequest"];
             };
         };
         responses: {
@@ -5669,7 +5760,7 @@ export interface operations {
             };
         };
     };
-    picture_api_study_pictures__id__get: {
+    image_api_study_pictures__id__get: {
         parameters: {
             query?: never;
             header?: never;

@@ -148,7 +148,7 @@ def confidence(seed: int) -> Any:
     return calibration(NUMBERS[:, 0], NUMBERS[:, 1] < NUMBERS[:, 0], seed=seed).chance
 
 
-def run_with_hooks(seed: int) -> ModelInput:
+def prepared(seed: int) -> ModelInput:
     return prepare_input(net(), Item(CATS[0], "a"), None, seed=seed)
 
 
@@ -162,36 +162,40 @@ def run_trust(seed: int, image: Any = CATS[0]) -> list[float]:
 
 
 DRAWN: dict[str, Callable[[int, Path], Any]] = {
-    "analysing.calibration.calibration": lambda seed, _: confidence(seed),
-    "analysing.contrasts.contrasts": lambda seed, _: group_differences(
+    "analysis.calibration.calibration": lambda seed, _: confidence(seed),
+    "analysis.correct_vs_wrong.group_differences": lambda seed, _: group_differences(
         "abc", NUMBERS[:, :3], NUMBERS[:, 3] < 0.5, seed
     ),
-    "analysing.embeddings.embed": lambda seed, _: [
+    "analysis.embeddings.embed": lambda seed, _: [
         row["picture"] for row in embed(net(), tiny(), way="pca", limit=4, seed=seed).rows
     ],
-    "analysing.erring.mistakes": lambda seed, _: [
+    "analysis.error_analysis.mistakes": lambda seed, _: [
         row["picture"] for row in mistakes(net(), tiny(), maps=False, limit=4, seed=seed).rows
     ],
-    "data.items.spread": lambda seed, _: sample_indices(50, 5, seed),
-    "data.sources.open_dataset": lambda seed, _: open_dataset("toybox", count=2, seed=seed),
+    "data.dataset.sample_indices": lambda seed, _: sample_indices(50, 5, seed),
+    "data.open.open_dataset": lambda seed, _: open_dataset("toybox", count=2, seed=seed),
     "data.toybox.background.background": lambda seed, _: background(seed, 16),
     "data.toybox.background.clutter": lambda seed, _: clutter(seed, 2),
     "data.toybox.sampling.scene": lambda seed, _: toybox.scene(seed, size=32).picture(),
-    "engine.randomise.with_random": lambda seed, _: randomize_weights(net().network, stages(net().network), seed=seed),
-    "evaluation.run.evaluate": lambda seed, _: draw_methods(seed),
-    "evaluation.result.Evaluation.summary": lambda seed, _: evaluation().summary("energy", "cam", seed=seed).low,
-    "evaluation.result.Evaluation.drawn": lambda seed, _: evaluation().bootstrap_values("energy", "cam", seed=seed),
-    "evaluation.result.Evaluation.compare": lambda seed, _: (
+    "engine.weight_randomization.randomize_weights": lambda seed, _: randomize_weights(
+        net().network, stages(net().network), seed=seed
+    ),
+    "evaluation.evaluate.evaluate": lambda seed, _: draw_methods(seed),
+    "evaluation.evaluation.Evaluation.summary": lambda seed, _: evaluation().summary("energy", "cam", seed=seed).low,
+    "evaluation.evaluation.Evaluation.bootstrap_values": lambda seed, _: evaluation().bootstrap_values(
+        "energy", "cam", seed=seed
+    ),
+    "evaluation.evaluation.Evaluation.compare": lambda seed, _: (
         evaluation().compare("energy", "cam", "gradient", seed=seed).difference.low
     ),
     "evaluation.statistics.resamples": lambda seed, _: list(resamples(9, 20, seed)),
-    "evaluation.model_input.prepare_input": lambda seed, _: run_with_hooks(seed).random("anything").initial_seed(),
+    "evaluation.model_input.prepare_input": lambda seed, _: prepared(seed).random("anything").initial_seed(),
     **{
-        f"exact.analytic.{make.__name__}": lambda seed, _, make=make: make(2, seed)
+        f"evaluation.benchmarks.analytic.{make.__name__}": lambda seed, _, make=make: make(2, seed)
         for make in (analytic.linear, analytic.additive, analytic.interaction)
     },
     **{
-        f"exact.designed.{make.__name__}": lambda seed, _, make=make: make(2, seed)
+        f"evaluation.benchmarks.designed.{make.__name__}": lambda seed, _, make=make: make(2, seed)
         for make in (
             designed.red,
             designed.signed,
@@ -202,37 +206,45 @@ DRAWN: dict[str, Callable[[int, Path], Any]] = {
             designed.shift,
         )
     },
-    "exact.benchmarks.open_benchmark": lambda seed, _: open_benchmark("exact:small", net(), count=2, seed=seed)[1],
-    "exact.mosaics.mosaics": lambda seed, _: mosaics(net(), ToyboxDataset(Toybox(40)), 2, seed)[1],
-    "exact.mosaics.cells_of": lambda seed, _: drawn_classes(seed),
-    "exact.scenes.sized": lambda seed, _: scenes.scenes_of_size("small", 2, seed),
-    "exact.scenes.stamped": lambda seed, _: scenes.stamped_scenes(2, seed),
-    "exact.scenes.tagged": lambda seed, _: scenes.tagged_scenes(2, seed),
-    "factorisation.concepts": lambda seed, _: concepts(net(), CATS, k=6, seed=seed).vectors,
-    "factorisation.factorise": lambda seed, _: factorise(NUMBERS, 4, seed=seed).weights,
-    "methods.parts.coalitions.shapley_coalitions": lambda seed, _: shapley_coalitions(20, 30, seed)[0],
-    "methods.parts.masks.rise_masks": lambda seed, _: rise_masks((9, 7), 6, 3, 0.5, seed)(torch.arange(6)),
-    "methods.parts.variants.noisy": lambda seed, _: noisy(torch.eye(4)[None, None], 3, 1.0, seed)(torch.arange(3)),
-    "methods.parts.variants.baseline_pictures": lambda seed, _: baseline_images(torch.zeros(1, 1, 4, 4), "noise", seed),
+    "evaluation.benchmarks.registry.open_benchmark": lambda seed, _: open_benchmark(
+        "exact:small", net(), count=2, seed=seed
+    )[1],
+    "evaluation.benchmarks.mosaics.mosaics": lambda seed, _: mosaics(net(), ToyboxDataset(Toybox(40)), 2, seed)[1],
+    "evaluation.benchmarks.mosaics.cell_mosaics": lambda seed, _: drawn_classes(seed),
+    "evaluation.benchmarks.scenes.scenes_of_size": lambda seed, _: scenes.scenes_of_size("small", 2, seed),
+    "evaluation.benchmarks.scenes.stamped_scenes": lambda seed, _: scenes.stamped_scenes(2, seed),
+    "evaluation.benchmarks.scenes.tagged_scenes": lambda seed, _: scenes.tagged_scenes(2, seed),
+    "features.concepts.concepts": lambda seed, _: concepts(net(), CATS, k=6, seed=seed).vectors,
+    "features.factorise.factorise": lambda seed, _: factorise(NUMBERS, 4, seed=seed).weights,
+    "methods.common.coalitions.shapley_coalitions": lambda seed, _: shapley_coalitions(20, 30, seed)[0],
+    "methods.common.masks.rise_masks": lambda seed, _: rise_masks((9, 7), 6, 3, 0.5, seed)(torch.arange(6)),
+    "methods.common.perturbations.noisy": lambda seed, _: noisy(torch.eye(4)[None, None], 3, 1.0, seed)(
+        torch.arange(3)
+    ),
+    "methods.common.perturbations.baseline_images": lambda seed, _: baseline_images(
+        torch.zeros(1, 1, 4, 4), "noise", seed
+    ),
     "seeds.generator": lambda seed, _: torch.rand(3, generator=generator(seed)),
-    "studying.making.make_study": lambda seed, path: collect_trials(study(seed, path)),
-    "studying.results.results": lambda seed, path: [
+    "user_study.create.make_study": lambda seed, path: collect_trials(study(seed, path)),
+    "user_study.results.results": lambda seed, path: [
         (s.strength.low, s.strength.high) for s in results(answer_study(path.parent / "answered"), seed=seed).ranking
     ],
-    "training.splitting.split": lambda seed, _: split_dataset(tiny(), 0.5, seed).train,
-    "training.splitting.drawn": lambda seed, _: stratified_split(LABELLED, 0.5, seed),
-    "training.start.begun": lambda seed, _: build_initial(
+    "training.split.split_dataset": lambda seed, _: split_dataset(tiny(), 0.5, seed).train,
+    "training.split.stratified_split": lambda seed, _: stratified_split(LABELLED, 0.5, seed),
+    "training.initial_model.build_initial": lambda seed, _: build_initial(
         "small", ("a", "b"), head="linear", weights=None, pretrained=False, size=16, seed=seed
     ),
-    "trusting.asking.evidence_of": lambda seed, _: noise_similarities(draw_questions(seed))[0].map,
-    "trusting.judging.trust": lambda seed, _: run_trust(seed),
+    "reliability.inputs.metric_inputs_of": lambda seed, _: noise_similarities(draw_questions(seed))[0].map,
+    "reliability.trust.trust": lambda seed, _: run_trust(seed),
 }
 """What is drawn with a seed: a function of the seed and an empty folder."""
 
 ELSEWHERE = {
-    "analysing.projecting.project": "t-SNE starts from the principal components: nothing is drawn",
-    "evaluation.ordering.untrusted": "draws by Evaluation.drawn",
-    "evaluation.result.Evaluation.agreement": "draws by resamples; of two methods it has two values only",
+    "evaluation.bootstrap.Bootstrap.column_values": "used by Evaluation.compare and Evaluation.summary",
+    "evaluation.bootstrap.Bootstrap.values": "what Evaluation.bootstrap_values returns",
+    "analysis.projection.project": "t-SNE starts from the principal components: nothing is drawn",
+    "evaluation.metric_checks.untrusted": "draws by Evaluation.drawn",
+    "evaluation.evaluation.Evaluation.agreement": "draws by resamples; of two methods it has two values only",
     "seeds.check_seed": "draws nothing",
     "seeds.short_seed": "draws nothing",
 }

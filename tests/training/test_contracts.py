@@ -46,7 +46,7 @@ class Watch:
         data = ListDataset("ten", items, ("a", "b"))
         settings = Settings(**{"batch_size": 4, "epochs": 2, "lr": 0.1, **how})
         parts = split_dataset(data, settings.val, settings.seed)
-        preprocessing = Preprocessing((SIDE, SIDE), None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+        preprocessing = Preprocessing((SIDE, SIDE), None, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
         pictures = BatchLoader(data, parts.labels, preprocessing)
         plain, entropy, augment = BatchLoader.batches, loop.cross_entropy, run.BatchLoader._load_input
 

@@ -1,11 +1,13 @@
-"""The page: a typed JSON API over a model and its pictures, and the front end that is built into this package.
+"""The local web app: a typed JSON API over models and a data set, and its built front end.
 
-page         what it serves: models (served), pictures, runs, a study, and what is kept meanwhile (memory, cache)
-app          the ASGI application over a page; serving: from there to a running server
-guard        who may ask, and how much they may send; connections: how long they may take; limits: what for, at most
-work         a bounded queue in front of the network, progress, cancelling
-wire         what crosses the border to the browser
-routes/      what can be asked, a file or folder a tab; the longer answers are put together here:
-             gathering, meaning (Compare), predicting (samples), scatter, confused, evaluated, runs (Data set)
-static/      the built front end; its source is in frontend/
+app_state       the models, images, runs and study that are served; caches: results that are kept in memory
+app             the ASGI application; server: the running server; model_entry: one served model
+security        origin, token and body-size checks; http_protocol: connection timeouts; request_limits: cost limits
+jobs            bounded job queues in front of the network, with progress and cancellation
+schemas         the types that the API sends
+routes          the endpoints, one file or folder per tab (the explain endpoint is `routes.explain`)
+
+Longer responses are computed by map_batch and resolve_targets (tab Compare), sample_predictions (samples), scatter,
+confusion_view, evaluation_view and analysis_runs (tab Data set). The folder static holds the built front end; its
+source is in frontend/.
 """

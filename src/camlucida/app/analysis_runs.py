@@ -1,7 +1,7 @@
-"""What is known over the data set: runs that were given when the page was started, and those made on it.
+"""Runs over the data set: those given on the command line, and those computed in the app.
 
-A run is opened for reading only. Whether it is about a model of this page, and about these pictures, is found by the
-hashes in its record: numbers can be shown in any case, pictures and maps only where they are the same.
+A run is opened read-only. The hashes in its record determine whether it belongs to a model and to the images of this
+app: its numbers can always be displayed, its images and maps only if the hashes match.
 """
 
 from __future__ import annotations
@@ -43,21 +43,24 @@ RESULTS: Mapping[Kind, str] = {
     "evaluation": "results.parquet",
 }
 LEAST_S, RATIO = 2.0, 20.0
-"""Whether files were replaced is asked again after so many seconds, and so many times the time that asking takes."""
+"""Minimum seconds between two checks for replaced files, and the minimum ratio of that wait to the check's duration."""
 MADE = 12
-"""Runs made on the page that are kept; of more, the oldest goes."""
+"""Maximum number of runs computed in the app that are kept; the oldest is deleted first."""
 
 
 @dataclass(eq=False)
 class Run:
     """One run over a data set.
 
-    id      r<number> of one that was given; of one made here, from what was asked, so that a link can name it
-    folders where what of it lies; one made here has mistakes and an embedding
-    plan    its record
-    model   the page's model that has its weights, or None
-    unlike  why pictures or maps of it cannot be shown, in sentences
-    shows   whether its pictures are those of the page
+    Attributes:
+        id: `r<number>` for a run given on the command line; for one computed in the app, derived from the request, so
+            that a link can name it.
+        name: The display name.
+        folders: The result folder of each kind; a run computed in the app has mistakes and an embedding.
+        plan: The record of the run.
+        model: The model of the app with the same weights, or None.
+        unlike: Reasons, as sentences, why its images or maps cannot be displayed.
+        shows: Whether its images are those of the app.
     """
 
     id: str
@@ -70,26 +73,32 @@ class Run:
 
     @property
     def kinds(self) -> list[Kind]:
+        """The kinds of results that the run contains."""
         return list(self.folders)
 
     @property
     def finished(self) -> bool:
+        """Whether all results are complete."""
         return all((path / RESULTS[kind]).exists() for kind, path in self.folders.items())
 
     @cached_property
     def mistakes(self) -> Mistakes:
+        """The error analysis."""
         return Mistakes(self._folder("mistakes"))
 
     @cached_property
     def confused(self) -> Confused:
+        """The confusion matrix."""
         return Confused(self.mistakes)
 
     @cached_property
     def scatter(self) -> Scatter:
+        """The embedding as points."""
         return Scatter(self._folder("embedding"), self.plan["seed"])
 
     @cached_property
     def evaluated(self) -> Evaluated:
+        """The evaluation."""
         return Evaluated(Evaluation(self._folder("evaluation")))
 
     def _folder(self, kind: Kind) -> Path:
@@ -100,7 +109,7 @@ class Run:
 
 @dataclass(frozen=True)
 class UnreadableRun:
-    """A folder that was given and cannot be opened, with the reason."""
+    """A given folder that cannot be opened, with the reason."""
 
     id: str
     name: str
@@ -109,11 +118,12 @@ class UnreadableRun:
 
 @dataclass(eq=False)
 class Runs:
-    """All of a page. Opened when first asked for, and again when a folder has grown since.
+    """All runs of the app, opened on first use and reopened when their folder has changed.
 
-    given   folders that `camlucida evaluate`, `mistakes` or `embed` wrote
-    served  the page's models by name
-    data    the page's data set
+    Attributes:
+        given: Folders that `camlucida evaluate`, `mistakes` or `embed` wrote.
+        served: The models of the app by name.
+        data: The data set of the app.
     """
 
     given: Sequence[Path]
@@ -125,12 +135,17 @@ class Runs:
     _making: threading.Lock = field(default_factory=threading.Lock)
 
     def all(self) -> list[Run | UnreadableRun]:
-        """Those given, in their order, then those made here, the latest last."""
+        """Return the given runs in their order, then those computed in the app, the latest last."""
         made = [self._checked(run) for run in list(self._made.values())]
         return [*(self._given(number) for number in range(len(self.given))), *made]
 
     def find(self, id_: str) -> Run:
-        """By its id. Raises `Missing`, and `DataError` for a folder that cannot be opened."""
+        """Return the run with this id.
+
+        Raises:
+            NotFound: If there is no such run (any more).
+            DataError: If its folder cannot be opened.
+        """
         if id_ in self._made:
             return self._checked(self._made[id_])
         if id_[:1] == "r" and id_[1:].isdigit() and int(id_[1:]) < len(self.given):
@@ -143,13 +158,24 @@ class Runs:
         )
 
     def make(self, served: Served, count: int, seed: int, maps: bool, progress: ProgressCallback) -> Run:
-        """Look over `count` pictures, drawn by `seed`: where the model errs, and what it takes for alike.
+        """Analyse the errors of a model and embed the images, for `count` images selected by `seed`.
 
-        Numbers go into a folder that is deleted when the page ends; no picture does. What was stopped goes on where it
-        was. `progress` counts a picture twice, and ends the work by raising.
+        Results are written to a temporary folder that is deleted when the app ends; images are not written. An
+        interrupted analysis resumes.
+
+        Args:
+            served: The model.
+            count: The number of images, at most those of the data set.
+            seed: The seed of the selection.
+            maps: Whether to measure the map of each image.
+            progress: Called with `(done, total)`, where each image counts twice; an exception that it raises stops the
+                analysis.
+
+        Returns:
+            The run; the existing one if the same analysis was computed before.
         """
         about = served.name
-        if self._of_files:  # an image may have been replaced since the last time
+        if self._of_files:  # an image may have been replaced since the last request
             about += f"\0{self._hash(min(count, len(self.data)), seed, afresh=True)}"
         named = hashlib.blake2b(about.encode(errors="replace"), digest_size=6).hexdigest()
         id_ = f"m-{served.model.weights_hash}{named}-{count}-{seed}-{int(maps)}"
@@ -184,7 +210,7 @@ class Runs:
 
     @cached_property
     def _temporary(self) -> Path:
-        """Deleted with this value, or when the process ends."""
+        """Create a folder that is deleted with this object, or when the process ends."""
         path = tempfile.mkdtemp(prefix="camlucida-page-")
         weakref.finalize(self, shutil.rmtree, path, ignore_errors=True)
         return Path(path)
@@ -198,18 +224,18 @@ class Runs:
         return opened if isinstance(opened, UnreadableRun) else self._checked(opened)
 
     def _checked(self, run: Run) -> Run:
-        """Return a run whose pictures are no longer shown once an image was replaced on the disk."""
+        """Return the run, with its images disabled if an image file has been replaced."""
         if run.shows and self._of_files and (images := self._other_pictures(run.plan)):
             run.shows, run.unlike = False, [*run.unlike, _about_others(run.name, run.plan, images)]
         return run
 
     @cached_property
     def _of_files(self) -> bool:
-        """Whether the images are files, which may be replaced while the page is open."""
+        """Return whether the images are files, which may be replaced while the app is running."""
         return bool(len(self.data)) and isinstance(items_without_files(self.data)[0].image, str | os.PathLike)
 
     def _hash(self, images: int, seed: int, *, afresh: bool = False) -> str:
-        """Return the identity of some pictures; asked for again after a time in proportion to what it costs."""
+        """Return the hash of the selected images, recomputed after a time proportional to its cost."""
         begun = time.monotonic()
         known, until = self._hashes.get((images, seed), ("", -math.inf))
         if afresh or begun >= until:
@@ -247,12 +273,12 @@ class Runs:
         return Run(id_, name, {kind: path}, plan, model, said, not images)
 
     def _model_of(self, plan: Mapping[str, Any]) -> Served | None:
-        """With the same weights; of several the one that is called the same."""
+        """Return the model with the same weights, preferably the one with the same name."""
         alike = [served for served in self.served.values() if served.model.weights_hash == plan["weights"]]
         return min(alike, key=lambda served: served.name != plan["model"], default=None)
 
     def _other_pictures(self, plan: Mapping[str, Any]) -> str:
-        """How the page's pictures are not those of a run, or nothing."""
+        """Return how the images of the app differ from those of a run, or an empty string."""
         return other_images(plan, self.data, self._hash(plan["pictures"], plan["seed"]))
 
 
@@ -261,7 +287,7 @@ def _about_others(name: str, plan: Mapping[str, Any], images: str) -> str:
 
 
 def kind_of(plan: Mapping[str, Any]) -> Kind | None:
-    """What wrote it, by its record; None for what this page has no view of."""
+    """Return which analysis wrote a record, or None if the app has no view of it."""
     analysis = plan.get("analysis")
     if analysis is None:
         return "evaluation" if "metrics" in plan and "methods" in plan else None
@@ -270,7 +296,7 @@ def kind_of(plan: Mapping[str, Any]) -> Kind | None:
 
 
 def _stamp(path: Path) -> int:
-    """Changes when parts are added."""
+    """Return a modification time that changes when parts are added."""
     try:
         return (path / "parts").stat().st_mtime_ns
     except OSError:

@@ -29,9 +29,9 @@ LARGER = {
     "/api/pictures": MAX_UPLOAD,
     **{f"/api/explain{what}": MAX_ENCODED for what in ("", "/panel.png", "/map.npz", "/record.json")},
 }
-"""Where more may be sent than a question: pictures, as they are or in base64."""
+"""Paths with a higher limit than other requests: images, as files or in base64."""
 THREADS = 8
-"""For what asks nothing of the network: files, and pictures made smaller. So many at once need memory at most."""
+"""Threads for requests that do not use the network, such as files and thumbnails; the number bounds the memory."""
 FAILURES: dict[int | str, dict[str, Any]] = {
     status: {"model": Failure, "description": why}
     for status, why in {
@@ -49,10 +49,12 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 
 
 def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "") -> Any:
-    """The page as an ASGI application, for uvicorn or any other server.
+    """Return the app as an ASGI application, for uvicorn or any other server.
 
-    hosts   names under which it is reached; an empty set for any, which takes a token
-    token   what a client has to show; empty for none
+    Args:
+        page: The state that is served.
+        hosts: Accepted host names; an empty set accepts any and requires a token.
+        token: The token that clients must present; empty for none.
     """
 
     @asynccontextmanager
@@ -65,7 +67,7 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
         title="Camlucida",
         version=camlucida.__version__,
         description="Explain what a vision model says about a picture. Maps are raw float16 on the layer's grid.",
-        docs_url=None,  # FastAPI's own pages load scripts from another host
+        docs_url=None,  # FastAPI's own documentation pages load scripts from another host
         redoc_url=None,
         openapi_url="/api/openapi.json",
         responses=FAILURES,
@@ -95,7 +97,7 @@ async def _told(request: Request, error: Exception) -> Response:
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
-    """Which field is wrong and why, in one sentence."""
+    """Return the first invalid field and the reason as one sentence."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part != "body")

@@ -1,4 +1,4 @@
-"""What a page serves: models, a data set, runs, a study; and the pictures and answers that are kept meanwhile."""
+"""The state of the app: models, a data set, runs, a study, and the images and results that are kept in memory."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ from camlucida.models.model import Model
 class Page:
     """Everything that a request may need.
 
-    models   one copy of each, which serves all requests; the first is the one asked where none is named
-    data     its samples
-    runs     folders that `camlucida evaluate`, `mistakes` or `embed` wrote
-    study    the folder of the blind study, or of the one that may be made
-    work     the queue in front of the network
-    memory   what is kept meanwhile
+    Attributes:
+        models: The models, one copy each for all requests; the first is the default.
+        data: The data set from which samples are taken.
+        runs: Folders that `camlucida evaluate`, `mistakes` or `embed` wrote.
+        study: The folder of the user study, or in which one may be created.
+        work: The job queues in front of the network.
+        memory: The caches.
+        served: The models by name.
+        pictures: The images by id.
+        over: The runs over the data set.
     """
 
     models: Sequence[Model]
@@ -45,12 +49,16 @@ class Page:
         self.over = Runs(self.runs, self.served, self.data)
 
     def warm(self) -> None:
-        """Find every model's layers now, so that the first click need not wait for it."""
+        """Find the layers of every model now, so that the first request need not wait for it."""
         for served in self.served.values():
             _ = served.layers
 
     def model(self, name: str | None) -> Served:
-        """By its name, or the first. Raises `ModelError`."""
+        """Return the model with this name, or the first one if None.
+
+        Raises:
+            ModelError: If there is no model of this name.
+        """
         if name is None:
             return next(iter(self.served.values()))
         if name not in self.served:
@@ -61,7 +69,7 @@ class Page:
 
 
 def _told_apart(models: Sequence[Model]) -> list[Model]:
-    """Two trainings' best.pt have one name, and the page knows models by their names: the second is best.pt (2)."""
+    """Return the models with unique names: of two checkpoints named best.pt, the second becomes best.pt (2)."""
     apart: dict[str, Model] = {}
     for model in models:
         names = (model.name, *(f"{model.name} ({n})" for n in range(2, len(models) + 1)))

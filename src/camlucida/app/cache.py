@@ -1,4 +1,4 @@
-"""Answers that were given, by what they depend on; the least recently asked go first."""
+"""A thread-safe cache with a size limit; the least recently used entries are evicted first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ T = TypeVar("T")
 
 
 class Cache(Generic[T]):
-    """At most `room` bytes, as `size` counts them. Safe for threads."""
+    """A least-recently-used cache.
+
+    Args:
+        room: The maximum size of all values, in bytes.
+        size: Returns the size of a value in bytes.
+    """
 
     def __init__(self, room: int, size: Callable[[T], int] = len) -> None:  # type: ignore[assignment]
         self.room = room
@@ -22,11 +27,11 @@ class Cache(Generic[T]):
 
     @property
     def used(self) -> int:
-        """Bytes kept now."""
+        """The size of all kept values, in bytes."""
         return self._used
 
     def get(self, key: Hashable) -> T | None:
-        """What is kept under the key, which makes it the most recent."""
+        """Return the value of a key, or None; the key becomes the most recently used one."""
         with self._lock:
             if key not in self._kept:
                 return None
@@ -34,7 +39,7 @@ class Cache(Generic[T]):
             return self._kept[key]
 
     def put(self, key: Hashable, value: T) -> None:
-        """Keep it; what is larger than the whole room is not kept."""
+        """Store a value; a value larger than the whole cache is not stored."""
         size = self._size(value)
         with self._lock:
             if key in self._kept:

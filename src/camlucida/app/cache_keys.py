@@ -1,7 +1,7 @@
-"""What an answer that is kept depends on: the model, the image, and every field of the request.
+"""Cache keys: what a cached response depends on, namely the model, the image, and every field of the request.
 
-Every cache of the page takes its keys from here. A request counts with all of its fields, so that a field that is added
-to it later cannot be forgotten; what does not count has to be named, with the reason, where the key is asked for.
+All caches of the app take their keys from here. All fields of a request count, so that a field that is added later
+cannot be forgotten; fields that do not count are named, with the reason, where the key is requested.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ CacheKey: TypeAlias = tuple[Hashable, ...]
 
 
 def model_key(served: Served) -> CacheKey:
-    """Return what identifies a model of the page.
+    """Return the key of a model of the app.
 
-    The name counts beside the weights: two models with the same weights may have other class names or preprocessing.
+    The name counts as well as the weights: two models with the same weights may differ in class names or preprocessing.
     """
     return served.model.weights_hash, served.name
 
 
 def image_key(image: StoredImage) -> CacheKey:
-    """Return what identifies an image in an answer.
+    """Return the key of an image in a response.
 
-    The id and the name count beside the pixels: answers repeat them, and the same pixels may be a sample and an upload.
+    The id and the name count as well as the pixels: responses repeat them, and a sample and an upload may have the same
+    pixels.
     """
     return image.digest, image.id, image.name
 
@@ -37,14 +38,14 @@ def image_key(image: StoredImage) -> CacheKey:
 def request_key(
     purpose: str, served: Served, image: StoredImage, asked: Schema, *, without: Collection[str] = ()
 ) -> CacheKey:
-    """Return the key of an answer to a request about one image and one model.
+    """Return the key of the response to a request about one image and one model.
 
     Args:
-        purpose: which kind of answer, so that two kinds that depend on the same request do not meet.
-        served: the model that `asked` means, whether it was named or not.
-        picture: the image that `asked` means, by whatever id or bytes.
-        asked: the request. All of its fields count, but those that `served` and `picture` stand for.
-        without: names of fields that the answer does not depend on.
+        purpose: The kind of response, so that two kinds with the same request have different keys.
+        served: The model that `asked` refers to, whether by name or by default.
+        image: The image that `asked` refers to, by id or by content.
+        asked: The request. All of its fields count, except those that `served` and `image` represent.
+        without: Names of fields that the response does not depend on.
     """
     left_out = {"picture", "image", "model", *without}
     return purpose, *model_key(served), *image_key(image), asked.model_dump_json(exclude=left_out)

@@ -1,4 +1,4 @@
-"""What the page keeps for a while, so that the same question does not run the network again; all of it bounded."""
+"""The caches of the app, so that a repeated request does not run the network again; all of them are bounded."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ MB = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """What looking through pictures of the data set found for all channels of a layer.
+    """The highest activations of all channels of a layer over images of the data set.
 
-    indices   of the samples that were looked at, in that order
-    missed    how many samples the data set itself could not make
+    Attributes:
+        found: The result.
+        indices: Indices of the evaluated samples, in the order of the result.
+        missed: The number of samples that the data set itself could not provide.
     """
 
     found: ChannelTopImages
@@ -32,14 +34,15 @@ class Scan:
 
 @dataclass(eq=False)
 class Memory:
-    """One cache a kind of thing, each with its own room in bytes.
+    """One cache per kind of result, each with its own limit in bytes.
 
-    answers       as they were sent
-    explanations  with their pictures, to be drawn or saved as they were shown
-    maps          of single methods, which several comparisons may need
-    evidence      of maps that are being painted over or turned: every stroke asks about the same one
-    channels      of layers, so that paging through them does not run the network again
-    scans         the strongest pictures of all channels, so that the next channel needs no look at them
+    Attributes:
+        answers: Encoded responses.
+        explanations: Explanations with their images, for downloads.
+        maps: Maps of single methods, which several comparisons may need.
+        evidence: Metric inputs of the map that is being occluded or perturbed, which each stroke requests again.
+        channels: Activations of layers, so that paging through them does not run the network again.
+        scans: The top images of all channels, so that another channel needs no further pass over the data set.
     """
 
     answers: Cache[bytes] = field(default_factory=lambda: Cache(64 * MB))
@@ -51,7 +54,7 @@ class Memory:
 
 
 def _of_explanations(made: ExplanationSet) -> int:
-    """The picture and what is drawn from it, a map landed on it and its heat; all of one picture share it."""
+    """Estimate the bytes of the image, which all maps share, and of each map, overlay and raw array."""
     width, height = made.items[0].image.size
     return 3 * width * height + sum(8 * width * height + 4 * e.raw.numel() for e in made)
 
@@ -61,7 +64,7 @@ def _of_maps(found: list[Found]) -> int:
 
 
 def _of_evidence(one: MetricInputs) -> int:
-    """About: the inputs, and as much again for what is derived from them."""
+    """Estimate the bytes: the inputs, and three times as much for what is derived from them."""
     return 4 * one.inputs.nbytes
 
 

@@ -1,4 +1,4 @@
-"""Parts of a confusion matrix that can be read, and the pictures of its cells, by the model's outputs."""
+"""Legible parts of a confusion matrix, and the images of its cells, by the model's outputs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from camlucida.evaluation.store import Row
 from camlucida.targets import class_label
 
 COLUMNS = 26
-"""Classes side by side at most."""
+"""Maximum number of columns."""
 SPLIT = "\0"
-"""Between a class's name and its output, so that two classes of one name stay two."""
+"""Separates a class's name from its output, so that two classes of the same name stay distinct."""
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Some rows of the matrix.
+    """Some rows of the confusion matrix.
 
-    rows, columns  outputs of the model
-    counts         (rows, columns)
-    totals         (rows,) all pictures of the class; what is missing in `counts` is taken for classes not shown
-    matching       how many classes there are to page through; 0 for the block of the most confused
+    Attributes:
+        rows: Outputs of the model (label).
+        columns: Outputs of the model (predicted).
+        counts: Number of images, `(rows, columns)`.
+        totals: Number of images of each class, `(rows,)`; the rest of a row is predicted as classes without a column.
+        matching: The number of classes to page through; 0 for the block of the most confused classes.
     """
 
     rows: Sequence[int]
@@ -37,7 +39,7 @@ class Part:
 
 
 class Confused:
-    """The matrix of a run, and which pictures stand where."""
+    """The confusion matrix of a run, and the images of its cells."""
 
     def __init__(self, found: Mistakes) -> None:
         self.found = found
@@ -51,20 +53,27 @@ class Confused:
         self._at = {output: place for place, output in enumerate(self._order)}
 
     def name(self, output: int) -> str:
+        """Return the name of an output of the model."""
         return class_label(output, self.labels)
 
     @property
     def count(self) -> int:
-        """Classes that occur or are named."""
+        """The number of classes that occur."""
         return len(self._order)
 
     def block(self, limit: int = MAX_BLOCK_CLASSES) -> Part:
-        """The classes confused most, side by side; all where they fit."""
+        """Return the block of the most confused classes, or of all classes if they fit."""
         outputs = [_output(name) for name in self.whole.block(limit).names]
         return self._part(outputs, outputs, 0)
 
     def page(self, find: str, offset: int, size: int = MAX_BLOCK_CLASSES) -> Part:
-        """Classes whose name has all words of `find`, the worst first, with those that they are taken for."""
+        """Return the classes whose name contains all words of `find`, lowest accuracy first.
+
+        Args:
+            find: Words to search for; empty for all classes.
+            offset: The index of the first class.
+            size: The number of classes.
+        """
         words = find.lower().split()
         names = [one.name.partition(SPLIT)[0].lower() for one in self.whole.classes()]
         outputs = [_output(one.name) for one in self.whole.classes()]
@@ -75,11 +84,11 @@ class Confused:
         return self._part(rows, [*rows, *others][:COLUMNS], len(those))
 
     def pairs(self, n: int) -> list[tuple[int, int, int, int]]:
-        """The pairs most often confused: truth and what it is taken for, how many, of how many."""
+        """Return the most frequent confusions as (label, predicted output, count, total of the label)."""
         return [(_output(p.truth), _output(p.said), p.count, p.total) for p in self.whole.pairs(n)]
 
     def pictures(self, truth: int, said: int) -> list[Row]:
-        """Those of a cell, the surest first."""
+        """Return the rows of a cell, the most confident first."""
         those = [row for row in self.found.judged if row["predicted"] == said and _stands(row) == truth]
         return sorted(those, key=lambda row: (-row["confidence"], row["index"]))
 
@@ -90,7 +99,7 @@ class Confused:
 
 
 def _stands(row: Row) -> int:
-    """In which row of the matrix: a picture whose answer is one of several right ones stands at that one."""
+    """Return the matrix row of an image: for a correct prediction among several labels, the predicted one."""
     return int(row["predicted"] if row["correct"] else row["truth"])
 
 

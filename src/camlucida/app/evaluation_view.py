@@ -1,4 +1,4 @@
-"""An evaluation as the page shows it: the table, what the paired tests say, curves. Computed once."""
+"""An evaluation as the app displays it: scores, results of the paired tests, curves. Each is computed once."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from camlucida.report.summary_text import TestResults, summary_sentences
 
 @dataclass(eq=False)
 class Evaluated:
-    """The same numbers and words as on the page that `camlucida report` writes."""
+    """The numbers and sentences of an evaluation, the same as in the report of `camlucida report`."""
 
     found: Evaluation
 
     @cached_property
     def table(self) -> dict[tuple[str, str], Summary]:
-        """(metric, method) -> its number with an interval."""
+        """The summary of each (metric, method), with its interval."""
         return {(one.metric, one.method): one for one in self.found.table()}
 
     @cached_property
     def metrics(self) -> list[str]:
-        """Those that were measured at all."""
+        """The metrics that were measured for at least one method."""
         return [m for m in self.found.values if any(self.table[m, method].n for method in self.found.methods)]
 
     @property
     def methods(self) -> list[str]:
-        """Without the controls."""
+        """The methods without the controls."""
         return [method for method in self.found.methods if method not in self.found.controls]
 
     @cached_property
     def verdicts(self) -> TestResults:
-        """Paired tests of all methods, and of each with the strongest control that knows nothing."""
+        """Paired tests of all pairs of methods, and of each method with the strongest uninformative baseline."""
         judging = self._judging
         strongest = {m: strongest_control(self.found, self.table, m) for m in judging}
         against = [self.found.compare(m, one, other) for m, other in strongest.items() if other for one in self.methods]
@@ -47,12 +47,19 @@ class Evaluated:
 
     @cached_property
     def sentences(self) -> list[str]:
-        """What the numbers say."""
+        """The summary sentences."""
         agreement = self.found.agreement(self._judging) if len(self._judging) > 1 and len(self.methods) > 2 else None
         return summary_sentences(self.verdicts, agreement)
 
     def curves(self, metric: str) -> tuple[Sequence[str], list[MeanCurve]]:
-        """What the axes are, and a mean curve with its band for each of the first methods; none where none are kept."""
+        """Return the axis labels of a metric and the mean curves of the first methods, with their 95 % bands.
+
+        Args:
+            metric: A metric of the evaluation.
+
+        Returns:
+            The labels of the x and y axis, and one curve per method; both are empty if no curves are kept.
+        """
         axes = self.found.values[metric].axes if metric in self.found.values else None
         if not axes:
             return (), []

@@ -1,12 +1,12 @@
-"""Connections that wait for nobody for ever: uvicorn's HTTP/1.1, with an end to everything that a client can draw out.
+"""HTTP/1.1 connections with time limits for everything that a client can delay.
 
-uvicorn closes a connection that is idle between two requests, and nothing else. Here the head of a request has to be
-whole in time (slow-loris), a body that nobody reads any more ends its connection, and so does an answer that is not
-fetched. A connection that is closed while the client still sends is read to its end for a moment: were it just closed,
-the client's next piece would be answered with a reset, and the answer that says why would be lost with it.
+uvicorn only closes a connection that is idle between two requests. Here the head of a request has to be complete in
+time (slow-loris), and an unread body or an unread response ends the connection. If a connection is closed while the
+client is still sending, its data is read and discarded for a short time: an immediate close would answer the client's
+next packet with a reset, and the response that states the reason would be lost.
 
-Where all places are taken, who has waited longest without asking for anything has to go, so that people who only hold
-connections open cannot keep others out; only where all of them are at work is the answer 503.
+When the maximum number of connections is reached, the one that has been idle longest is closed, so that idle clients
+cannot lock others out; only if all connections are active is the response 503.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from camlucida.app.security import HEADERS, Refused, refusing
 
 SWALLOWED = 64 << 20
-"""Bytes that are read and dropped of a client that goes on sending after its answer."""
+"""Maximum number of bytes to read and discard from a client that continues to send after its response."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long is waited, in seconds, and for how many at once.
+    """Time limits in seconds, and the maximum number of connections.
 
-    head         for the first line and the headers of a request
-    unread       for a client to fetch what is ready
-    linger       for a client to stop sending after its answer
-    connections  open at once
+    Attributes:
+        head: For the request line and the headers.
+        unread: For a client to fetch a response that is ready.
+        linger: For a client to stop sending after its response.
+        connections: Maximum number of open connections.
     """
 
     head: float = 10.0
@@ -43,7 +44,7 @@ class Limits:
 
 
 class Connection(H11Protocol):
-    """One client."""
+    """The protocol of one connection."""
 
     limits = Limits()
 
@@ -54,6 +55,7 @@ class Connection(H11Protocol):
     _stuck: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the timeout of the request head, and close an idle connection if there are too many."""
         closing = LingeringTransport(
             transport, self.limits, lambda: self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
         )
@@ -66,12 +68,14 @@ class Connection(H11Protocol):
             )
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel all timeouts."""
         self._head_is_whole()
         self.resume_writing()
         self.transport.lost()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Process data from the client, or discard it while the connection lingers."""
         if self.transport.lingers(len(data)):
             return
         self._heard = True
@@ -83,30 +87,33 @@ class Connection(H11Protocol):
             self._head = self.loop.call_later(self.limits.head, self._no_head)
 
     def on_response_complete(self) -> None:
+        """Close the connection if the client is still sending its body."""
         self._since = self.loop.time()
         if self.conn.their_state is h11.SEND_BODY:
             self.transport.close()
         super().on_response_complete()
 
     def pause_writing(self) -> None:
+        """Start the timeout for a client that does not read its response."""
         super().pause_writing()
         self._stuck = self._stuck or self.loop.call_later(self.limits.unread, self.transport.abort)
 
     def resume_writing(self) -> None:
+        """Cancel that timeout."""
         super().resume_writing()
         if self._stuck is not None:
             self._stuck.cancel()
             self._stuck = None
 
     def shutdown(self) -> None:
-        """The server stops: nobody lingers."""
+        """Close the connection when the server stops, without lingering."""
         if self.transport.is_closing():
             self.transport.abort()
         else:
             super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
-        """What is no HTTP."""
+        """Respond to data that is not valid HTTP."""
         self._answer(400, "That is no request that this page understands.")
 
     def _head_is_whole(self) -> None:
@@ -116,13 +123,13 @@ class Connection(H11Protocol):
 
     def _no_head(self) -> None:
         self._head = None
-        if not self._heard:  # a browser that opened it in advance
+        if not self._heard:  # opened by a browser in advance
             self.transport.close()
         else:
             self._answer(408, "The request took too long to arrive.")
 
     def _answer(self, status: int, detail: str) -> None:
-        """Without asking the application, and for the last time."""
+        """Send an error without calling the application, and close the connection."""
         if self.transport.is_closing():
             return
         body = json.dumps({"kind": "Refused", "detail": detail}).encode()
@@ -140,7 +147,7 @@ class Connection(H11Protocol):
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event))
-        except h11.LocalProtocolError:  # an answer has begun already: it is cut off
+        except h11.LocalProtocolError:  # a response has begun already and is truncated
             self.transport.abort()
             return
         if self.cycle is not None and not self.cycle.response_complete:
@@ -149,15 +156,16 @@ class Connection(H11Protocol):
         self.transport.close(lingering=True)
 
     def _living(self) -> list[Connection]:
-        """The connections that were not aborted.
+        """Return the connections that were not aborted.
 
-        An aborted connection stays in `connections` until the event loop's next turn, and many may be accepted in one.
+        An aborted connection stays in `connections` until the next iteration of the event loop, and one iteration may
+        accept many.
         """
         of_ours = [connection for connection in self.connections if isinstance(connection, Connection)]
         return [connection for connection in of_ours if not cast(LingeringTransport, connection.transport).aborted]
 
     def _make_room(self) -> bool:
-        """Close the connection that has been waited for longest: between requests, or with one that does not arrive."""
+        """Close the connection that has waited longest between requests, or whose request is too slow."""
         now = self.loop.time()
         others = [one for one in self._living() if one is not self]
         idle = [one for one in others if one.conn.their_state is h11.IDLE]
@@ -169,7 +177,7 @@ class Connection(H11Protocol):
 
 
 class LingeringTransport:
-    """A transport whose `close` first lets the client finish, where it is still sending, but not for ever."""
+    """A transport whose `close` lets a client that is still sending finish first, within a time limit."""
 
     def __init__(self, transport: asyncio.Transport, limits: Limits, sending: Callable[[], bool]) -> None:
         self._transport, self._limits, self._sending = transport, limits, sending
@@ -182,19 +190,21 @@ class LingeringTransport:
         return getattr(self._transport, name)
 
     def is_closing(self) -> bool:
+        """Return whether the transport is closing or lingering."""
         return self._lingering or self._transport.is_closing()
 
     def write(self, data: bytes) -> None:
+        """Write data, unless the connection lingers."""
         if not self._lingering:
             self._transport.write(data)
 
     def abort(self) -> None:
-        """Drop the connection without sending what is left."""
+        """Drop the connection without sending buffered data."""
         self.aborted = True
         self._transport.abort()
 
     def close(self, lingering: bool = False) -> None:
-        """Send what there is, and no more."""
+        """Send the buffered data and close; `lingering` reads and discards incoming data for a while."""
         if self.is_closing():
             return
         loop = asyncio.get_running_loop()
@@ -202,7 +212,7 @@ class LingeringTransport:
             self._lingering = True
             try:
                 self._transport.write_eof()
-            except OSError:  # the client has reset the connection, and the event loop does not know it yet
+            except OSError:  # the client has reset the connection, and the event loop has not noticed yet
                 self.abort()
                 return
             self._transport.resume_reading()
@@ -212,18 +222,18 @@ class LingeringTransport:
             self._end = loop.call_later(self._limits.unread, self.abort)
 
     def lingers(self, size: int) -> bool:
-        """Whether what comes in is only dropped."""
+        """Return whether incoming data is to be discarded."""
         self._swallowed += size
         if self._lingering and self._swallowed > SWALLOWED:
             self.abort()
         return self._lingering
 
     def lost(self) -> None:
-        """The connection is no more."""
+        """Clean up after the connection is lost."""
         if self._end is not None:
             self._end.cancel()
 
 
 def connections(limits: Limits) -> type[Connection]:
-    """The protocol with these limits, for uvicorn's `http`."""
+    """Return the protocol class with these limits, for uvicorn's `http` argument."""
     return type("Connection", (Connection,), {"limits": limits})

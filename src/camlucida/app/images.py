@@ -1,4 +1,4 @@
-"""The page's pictures, by opaque id: samples of the data set, and what people gave it, which lives in memory only."""
+"""The images of the app by opaque id: samples of the data set, and uploads, which are kept in memory only."""
 
 from __future__ import annotations
 
@@ -17,20 +17,24 @@ from camlucida.errors import ImageError
 from camlucida.features.common import shrink_image
 
 MAX_PIXELS = 40_000_000
-"""Above this an upload is not decoded."""
+"""Maximum number of pixels of an upload; larger images are not decoded."""
 GIVEN = 192 << 20
-"""Bytes of pictures, decoded, that were given to the page and can be asked about again."""
+"""Maximum size, in bytes, of the decoded uploads that are kept."""
 DECODED = 96 << 20
-"""Bytes of samples, decoded, that need not be read again."""
+"""Maximum size, in bytes, of the decoded samples that are kept."""
 
 
 @dataclass(frozen=True, eq=False)
 class StoredImage:
-    """One picture, decoded.
+    """One decoded image.
 
-    id      of a sample s<number>, of what was given u<hash>
-    digest  of its pixels: answers are kept by it
-    label   its class in the data set, if it has one
+    Attributes:
+        id: `s<number>` for a sample, `u<hash>` for an upload.
+        name: The display name.
+        image: The pixels.
+        digest: The hash of the pixels, part of cache keys.
+        label: Its class index in the data set, if it has one.
+        index: Its index in the data set, for samples.
     """
 
     id: str
@@ -46,7 +50,7 @@ def _bytes(image: StoredImage) -> int:
 
 
 class ImageStore:
-    """Nothing that a client says is ever a path: an id is a number, or the name of something in memory."""
+    """The images by id. Client input is never used as a path: an id is an index, or a key of an image in memory."""
 
     def __init__(self, data: Dataset) -> None:
         self.data = data
@@ -55,21 +59,33 @@ class ImageStore:
         self._lock = threading.Lock()
 
     def sample(self, index: int) -> StoredImage:
-        """The picture at a place of the data set. Raises `ImageError` where it cannot be read."""
+        """Return the image at an index of the data set.
+
+        Raises:
+            ImageError: If it cannot be read.
+        """
         id_ = f"s{index}"
         found = self._read.get(id_)
         if found is None:
             item = self.data[index]
             try:
                 image = _named(load_image(item.image), item.name)
-            except ImageError as error:  # whoever looks at the page need not know where the files are
+            except ImageError as error:  # the client must not learn where the files are
                 raise ImageError(str(error).replace(str(item.image), item.name)) from error.__cause__
             found = StoredImage(id_, item.name, image, _digest(image), item.label, index)
             self._read.put(id_, found)
         return found
 
     def give(self, content: bytes | Image.Image, name: str = "your picture") -> StoredImage:
-        """Keep a picture that somebody gave, in memory. Raises `ImageError` where it cannot be read."""
+        """Keep an uploaded image in memory.
+
+        Args:
+            content: The bytes of an image file, or a decoded image.
+            name: The display name.
+
+        Raises:
+            ImageError: If it cannot be read.
+        """
         image = _named(load_image(content, max_pixels=MAX_PIXELS), name)
         digest = _digest(image)
         found = StoredImage(f"u{digest}", name, image, digest)
@@ -77,7 +93,12 @@ class ImageStore:
         return found
 
     def find(self, id_: str) -> StoredImage:
-        """By its id. Raises `KeyError` for one that is not there, `ImageError` for a sample that cannot be read."""
+        """Return the image with this id.
+
+        Raises:
+            KeyError: If there is no such image.
+            ImageError: If it is a sample that cannot be read.
+        """
         if re.fullmatch(r"s\d{1,12}", id_):
             index = int(id_[1:])
             if index < len(self.data):
@@ -88,7 +109,15 @@ class ImageStore:
 
 
 def encoded(image: Image.Image, longest: int) -> tuple[bytes, str]:
-    """The picture small enough to be shown, and its media type: PNG for tiny ones, which JPEG would blur."""
+    """Encode an image for display.
+
+    Args:
+        image: The image.
+        longest: The maximum length of the longer side, in pixels.
+
+    Returns:
+        The bytes and the media type: PNG up to 256 pixels, which JPEG would blur, else JPEG.
+    """
     shown = shrink_image(image, longest)
     sink = io.BytesIO()
     if max(shown.size) <= 256:
@@ -99,7 +128,7 @@ def encoded(image: Image.Image, longest: int) -> tuple[bytes, str]:
 
 
 def _named(image: Image.Image, name: str) -> Image.Image:
-    """With a name that errors and records call it by."""
+    """Return the image with a name for error messages and records."""
     image.filename = name  # type: ignore[attr-defined]
     return image
 

@@ -1,11 +1,11 @@
-"""Work for the network: a bounded queue in two lanes, progress on the way, and an end when nobody waits any more.
+"""Job queues for requests that run the network: bounded, with progress, and cancelled when the client disconnects.
 
-Quick questions (one map) and long ones (a verdict, a data set) do not wait for each other. What does not fit into a
-lane is refused at once with 503, which a client understands better than a minute of silence.
+Quick jobs (one map) and long jobs (a verdict, an analysis of a data set) have separate queues and do not wait for
+each other. A job that does not fit into its queue is rejected at once with status 503.
 
-A place in a lane is taken before anything is answered, and given back by whoever did the work, or by the client that
-went away while it still waited: so none is lost. Work that is going on cannot be broken off, only asked to end; its
-place is free when it has.
+A slot in a queue is taken before the response begins. It is released by the worker that ran the job, or by a client
+that disconnects while the job is still waiting. A running job cannot be interrupted, only asked to stop; its slot is
+free when it has stopped.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from camlucida.errors import CamlucidaError
 LaneName: TypeAlias = Literal["quick", "long"]
 STREAM, JSON = "text/event-stream", "application/json"
 BEAT = 10.0
-"""Seconds after which a stream that has nothing to say says so."""
+"""Seconds between two keep-alive comments of a stream without events."""
 UNREAD = 256
-"""Events that a client has not fetched yet, above which the work waits for it."""
+"""Maximum number of unread events of a client; beyond it the job waits."""
 IDLE = 10.0
-"""Seconds after which a thread without work ends."""
+"""Seconds after which an idle worker thread ends."""
 
 log = logging.getLogger("camlucida.app")
 
@@ -48,19 +48,19 @@ class QueueFull(Exception):
 
 
 class Cancelled(Exception):
-    """Nobody waits for the answer any more."""
+    """The client has disconnected, so that the result is no longer needed."""
 
 
 class NotFound(Exception):
-    """What was asked for is not there: a picture that was forgotten, a run that was not given."""
+    """A requested object does not exist (any more), such as an evicted image or an unknown run."""
 
 
 class TooLong(CamlucidaError):
-    """Work that took longer than its lane allows."""
+    """A job took longer than its queue allows."""
 
 
 class Job:
-    """What work says while it goes on. Every word of it ends the work if nobody listens, or if it took too long."""
+    """The interface of a running job to its client. Each report stops the job if it was cancelled or timed out."""
 
     def __init__(self, say: Callable[[str, Any], None] | None = None) -> None:
         self._say = say
@@ -68,17 +68,22 @@ class Job:
         self._seconds = self._until = float("inf")
 
     def tick(self, done: int, total: int) -> None:
-        """How many of how many steps are done: what all of Camlucida calls `progress`."""
+        """Report that `done` of `total` steps are complete; can be passed as a `progress` callback."""
         self.send("progress", {"done": done, "total": total})
 
     def send(self, event: str, content: BaseModel | dict[str, Any]) -> None:
-        """A part of the answer before the whole. Raises `Cancelled`, and `TooLong`."""
+        """Send a part of the result before the job is complete.
+
+        Raises:
+            Cancelled: If the client has disconnected.
+            TooLong: If the job has exceeded its time limit.
+        """
         self.check()
         if self._say:
             self._say(event, content)
 
     def check(self) -> None:
-        """Says nothing. Raises `Cancelled` where nobody listens, and `TooLong`."""
+        """Raise `Cancelled` if the client has disconnected, and `TooLong` if the time limit is exceeded."""
         if self._cancelled.is_set():
             raise Cancelled
         if time.monotonic() > self._until:
@@ -88,42 +93,42 @@ class Job:
             )
 
     def within(self, seconds: float) -> None:
-        """It begins now, and may take so long."""
+        """Start the time limit of the job."""
         self._seconds, self._until = seconds, time.monotonic() + seconds
 
     def cancel(self) -> None:
-        """The next word ends the work."""
+        """Stop the job at its next report."""
         self._cancelled.set()
 
 
 Task: TypeAlias = Callable[[Job], BaseModel | bytes]
-"""Work: an answer as a value, or as JSON that was made before."""
+"""The work of a job; returns the response as a model, or as bytes that are already encoded."""
 
 
 class JobEntry:
-    """A task with its place in a lane. `answer` is JSON when it is done, or `Cancelled` when nobody waits any more."""
+    """A task with its slot in a queue. `answer` resolves to the encoded response, or to `Cancelled`."""
 
     def __init__(self, lane: JobQueue, task: Task, job: Job) -> None:
         self.job = job
         self.answer: Future[bytes] = Future()
-        self.answer.set_running_or_notify_cancel()  # it is settled here, and by nobody else
+        self.answer.set_running_or_notify_cancel()  # only this object resolves the future
         self._lane = lane
         self._task: Task | None = task
         self._settling = threading.Lock()
 
     def run(self, seconds: float) -> None:
-        """Do it in this thread, and keep nothing of the question."""
+        """Run the task in this thread, and release the reference to the request."""
         task, self._task = self._task, None
         try:
             self.job.check()
             self.job.within(seconds)
             assert task is not None
             self._settle(_body(task(self.job)))
-        except BaseException as error:  # whatever it is, somebody waits for it
+        except BaseException as error:  # the client waits for a result, whatever the error
             self._settle(error)
 
     def cancel(self) -> None:
-        """Nobody waits any more: never begin it, or end it at its next word. What is done already stays done."""
+        """Cancel the job: a waiting job never starts, a running one stops at its next report."""
         self.job.cancel()
         self._lane.leave(self)
         self._settle(Cancelled())
@@ -139,7 +144,13 @@ class JobEntry:
 
 
 class JobQueue:
-    """So many at work, so many waiting, each at work for at most so many `seconds`. Safe for threads."""
+    """A thread-safe queue with a fixed number of workers.
+
+    Args:
+        workers: Maximum number of running jobs.
+        waiting: Maximum number of waiting jobs.
+        seconds: Time limit of each job.
+    """
 
     def __init__(self, workers: int, waiting: int, seconds: float) -> None:
         self.room, self.seconds = workers + waiting, seconds
@@ -151,11 +162,15 @@ class JobQueue:
 
     @property
     def inside(self) -> int:
-        """How many places are taken."""
+        """The number of running and waiting jobs."""
         return len(self._waiting) + len(self._running)
 
     def enter(self, task: Task, job: Job) -> JobEntry:
-        """Take a place in the queue. Raises `Busy`."""
+        """Add a job to the queue.
+
+        Raises:
+            QueueFull: If there is no free slot.
+        """
         errand = JobEntry(self, task, job)
         with self._changed:
             if self.inside >= self.room:
@@ -168,19 +183,19 @@ class JobQueue:
         return errand
 
     def leave(self, errand: JobEntry) -> None:
-        """Give the place back, if it has not begun."""
+        """Release the slot of a job that has not started."""
         with self._changed, contextlib.suppress(ValueError):
             self._waiting.remove(errand)
 
     def stop(self) -> None:
-        """Cancel all that is inside."""
+        """Cancel all running and waiting jobs."""
         with self._changed:
             inside = [*self._waiting, *self._running]
         for errand in inside:
             errand.cancel()
 
     def empty(self, seconds: float) -> bool:
-        """Whether all have left after that time at most."""
+        """Wait for all jobs to end, at most `seconds`; return whether they have."""
         with self._changed:
             return self._changed.wait_for(lambda: not self.inside, seconds)
 
@@ -196,11 +211,16 @@ class JobQueue:
             with self._changed:
                 self._running.discard(errand)
                 self._changed.notify_all()
-            del errand  # what was asked is not kept until the next question
+            del errand  # keep no reference to the request until the next job
 
 
 class JobQueues:
-    """The two lanes, each so many at work, so many waiting, and so many seconds for each."""
+    """The two queues of the app.
+
+    Args:
+        quick: Maximum number of running jobs, of waiting jobs, and the time limit in seconds, for quick jobs.
+        long: The same for long jobs.
+    """
 
     def __init__(
         self, quick: tuple[int, int, float] = (2, 32, 300.0), long: tuple[int, int, float] = (1, 8, 3600.0)
@@ -208,23 +228,30 @@ class JobQueues:
         self.lanes: dict[str, JobQueue] = {"quick": JobQueue(*quick), "long": JobQueue(*long)}
 
     def stop(self) -> None:
-        """Cancel all that is going on."""
+        """Cancel all jobs."""
         for lane in self.lanes.values():
             lane.stop()
 
     def empty(self, seconds: float) -> bool:
-        """Whether nothing goes on any more after that time at most."""
+        """Wait for all jobs to end, at most `seconds`; return whether they have."""
         until = time.monotonic() + seconds
         return all(lane.empty(max(0.0, until - time.monotonic())) for lane in self.lanes.values())
 
 
 async def answer(request: Request, task: Task, lane: LaneName = "quick", media: str = JSON) -> Response:
-    """Do the work and answer: with JSON, or as a stream of events where the client accepts one.
+    """Run a task in a queue and return its response: JSON, or a stream of events if the client accepts one.
 
-    media   what the bytes are that the task makes, if they are no JSON: then there is no stream
+    The events are `progress` {done, total}, those that the task sends, and at the end `result` or `error`. When the
+    client disconnects, a waiting job is removed and a running one stops at its next report.
 
-    Events: `progress` {done, total}, whatever the task sends, and at the end `result` or `error`. A client that goes
-    away gives its place in the queue back, or ends the work at its next word. Raises `Busy` before anything is sent.
+    Args:
+        request: The request.
+        task: The work.
+        lane: The queue.
+        media: The media type of the bytes that the task returns; other types than JSON are not streamed.
+
+    Raises:
+        QueueFull: Before anything is sent.
     """
     chosen: JobQueue = request.app.state.page.work.lanes[lane]
     if media == JSON and STREAM in request.headers.get("accept", ""):
@@ -238,14 +265,18 @@ async def answer(request: Request, task: Task, lane: LaneName = "quick", media: 
 
 
 async def _awaited(errand: JobEntry, request: Request) -> bytes:
-    """Its answer. Raises `Cancelled` when the client has gone."""
+    """Return the response of a job.
+
+    Raises:
+        Cancelled: If the client has disconnected.
+    """
     found = asyncio.wrap_future(errand.answer)
     gone = asyncio.create_task(_gone(request))
     try:
         either: set[asyncio.Future[Any]] = {found, gone}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not found.done():
-            gone.result()  # raises what the guard says of a body that nobody asked for
+            gone.result()  # raises the errors of `security` about an unread body
             raise Cancelled
         return found.result()
     finally:
@@ -255,15 +286,15 @@ async def _awaited(errand: JobEntry, request: Request) -> bytes:
 
 
 async def _gone(request: Request) -> None:
-    """Until the client has gone. What is left of a body is received and dropped."""
+    """Wait until the client disconnects; the rest of a body is received and discarded."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 class EventStream:
-    """Events on their way from a thread to a client.
+    """A queue of events from a worker thread to a client.
 
-    Of progress only the last is kept for a client that reads slowly; other events hold the work up when too many wait.
+    For a client that reads slowly, only the last progress event is kept; other events block the job if too many wait.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -274,7 +305,11 @@ class EventStream:
         self._closed = threading.Event()
 
     def say(self, event: str, content: Any) -> None:
-        """From any thread. Raises `Cancelled` where nobody reads any more."""
+        """Add an event, from any thread.
+
+        Raises:
+            Cancelled: If the client has disconnected.
+        """
         told = (event, _body(content))
         with self._lock:
             if event == "progress" and self._said and self._said[-1][0] == event:
@@ -288,24 +323,24 @@ class EventStream:
             raise Cancelled
 
     def wake(self) -> None:
-        """There is something to fetch."""
+        """Notify the reader that events are available."""
         with contextlib.suppress(RuntimeError):  # the server has stopped
             self._loop.call_soon_threadsafe(self.news.set)
 
     def take(self) -> list[tuple[str, bytes]]:
-        """All that was said since."""
+        """Return and remove all waiting events."""
         with self._lock:
             said = list(self._said)
             self._said.clear()
         return said
 
     def close(self) -> None:
-        """Nobody reads any more."""
+        """Stop accepting events, because the client has disconnected."""
         self._closed.set()
 
 
 class Events(StreamingResponse):
-    """What an errand says, and its answer, as server-sent events. When the client goes, so does the errand."""
+    """The events and the result of a job as server-sent events. When the client disconnects, the job is cancelled."""
 
     def __init__(self, errand: JobEntry, feed: EventStream) -> None:
         super().__init__(_events(errand, feed), media_type=STREAM, headers={"cache-control": "no-store"})
@@ -329,7 +364,7 @@ async def _events(errand: JobEntry, feed: EventStream) -> AsyncIterator[bytes]:
             yield b": still at it\n\n"
             continue
         feed.news.clear()
-        over = errand.answer.done()  # before the events are fetched: none comes after it
+        over = errand.answer.done()  # checked before the events are fetched, since none follows it
         for event, content in feed.take():
             yield _event(event, content)
     error = errand.answer.exception()
@@ -352,12 +387,16 @@ def _body(content: BaseModel | bytes | dict[str, Any]) -> bytes:
 
 
 def failed(error: BaseException) -> tuple[int, Failure]:
-    """What to tell a client about an error: a sentence for what people can mend, no traces for the rest."""
+    """Return the status and the body for an error: a sentence for user errors, no details for internal ones.
+
+    Args:
+        error: The exception.
+    """
     if isinstance(error, QueueFull):
         return 503, Failure(kind="Busy", detail="Too many are asking at once. Try again in a few seconds.")
     if isinstance(error, NotFound):
         return 404, Failure(kind="Missing", detail=_plain(error))
-    if isinstance(error, Cancelled | ClientDisconnect):  # nobody reads this: there is nothing to log
+    if isinstance(error, Cancelled | ClientDisconnect):  # there is no reader, and nothing to log
         return 499, Failure(kind="Cancelled", detail="Stopped.")
     if _out_of_memory(error):
         log.error("out of memory", exc_info=error)
@@ -369,12 +408,12 @@ def failed(error: BaseException) -> tuple[int, Failure]:
 
 
 def _plain(error: BaseException) -> str:
-    """The sentence, of letters that can be sent: a client's own may come back in it."""
+    """Return the message of an error with unencodable characters replaced; it may contain text from the client."""
     return str(error).encode(errors="replace").decode()
 
 
 def _out_of_memory(error: BaseException | None) -> bool:
-    """Whether it is that, or a sentence about it. On a processor PyTorch says so in words only."""
+    """Return whether an error or its cause is an out-of-memory error, which PyTorch on CPU reports as text only."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     if isinstance(error, RuntimeError) and any(

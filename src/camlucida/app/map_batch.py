@@ -1,7 +1,7 @@
-"""Many maps of one picture: in one run where they can be, one by one where something does not fit.
+"""Many maps of one image: in one run if possible, else method by method and layer by layer.
 
-A method that does not fit a model must not cost the maps of the others. So methods are asked together first; if that
-fails each is asked by itself, and if one fails, it is asked layer by layer. What still fails says why.
+A method that does not fit a model must not prevent the maps of the others. Methods are therefore explained together
+first; if that fails, each one separately, and if one fails, layer by layer. What still fails is reported as a sentence.
 """
 
 from __future__ import annotations
@@ -30,13 +30,16 @@ Asked: TypeAlias = Method | Combined
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """One map, or why there is none.
+    """One map, or the reason why there is none.
 
-    method, layer, target   as they were asked for. No layer: the method takes none, or fuses all of them; where there
-                            is no map, none fits. No target: the map is the same for every class, or there is no map
-    explained               for the browser
-    map, geometry           for sums over several maps: as the paper has it, on its own grid
-    error                   a sentence; with no method, it is about all of them
+    Attributes:
+        method: The method as requested; None if the error applies to all methods.
+        layer: The layer as requested; None if the method uses no layer, fuses all of them, or if no layer fits.
+        target: The target as requested; None if the map is the same for every class, or if there is no map.
+        explained: The map for the client.
+        map: The map of the paper on its own grid, for statistics over several maps.
+        geometry: The geometry of `map`.
+        error: The reason, as a sentence.
     """
 
     method: str | None
@@ -49,18 +52,23 @@ class Found:
 
     @property
     def size(self) -> int:
-        """Bytes it takes to keep, about."""
+        """The approximate size in bytes."""
         raw = 0 if self.map is None else self.map.numel() * self.map.element_size()
         return 1000 + raw + (0 if self.explained is None else len(self.explained.map.values))
 
 
 @dataclass(frozen=True, eq=False)
 class Gathering:
-    """What is asked about one model and picture.
+    """A request for maps of one model and image.
 
-    layers    that the model has, by name
-    named     whether somebody named them; where nobody did, methods that fuse layers fuse all
-    targets   that the model has, each once
+    Attributes:
+        page: The state of the app.
+        served: The model.
+        picture: The image.
+        layers: Names of layers of the model.
+        named: Whether the client named the layers; otherwise methods that fuse layers use all of them.
+        targets: Distinct targets that the model has.
+        score: The score of a class.
     """
 
     page: Page
@@ -72,15 +80,17 @@ class Gathering:
     score: Score
 
     def places(self, method: Asked) -> list[tuple[str | None, str | None]]:
-        """(layer, target) of every map that the method gives, in order."""
+        """Return (layer, target) of every map of the method, in order."""
         if not self._fits(method):
             return []
         return [(layer, key) for key in self._keys(method) for layer in self._layers(method)]
 
     def maps(self, methods: Sequence[Asked], progress: ProgressCallback) -> Iterator[list[Found]]:
-        """The maps of some of the methods at a time, the quick ones first; what was found before is taken from there.
+        """Yield the maps of some methods at a time, quick methods first; cached maps are not recomputed.
 
-        tick   told how many of how many steps are done, over all of them; whatever it raises ends the work
+        Args:
+            methods: The methods.
+            progress: Called with `(done, total)` over all methods; an exception that it raises stops the computation.
         """
         groups = _groups([method for method in methods if self._fits(method)])
         for done, group in enumerate(groups):
@@ -94,7 +104,7 @@ class Gathering:
         progress(100 * len(groups), 100 * len(groups))
 
     def _asked(self, methods: Sequence[Asked], progress: ProgressCallback) -> Iterator[tuple[Asked, list[Found]]]:
-        """Together; or if that fails, each by itself."""
+        """Explain the methods together, or, if that fails, each one separately."""
         if not methods:
             return
         try:
@@ -107,7 +117,7 @@ class Gathering:
                     yield from self._asked([method], progress)
 
     def _by_layer(self, method: Asked, error: CamlucidaError, progress: ProgressCallback) -> list[Found]:
-        """Of a method that failed: what it has to say at each layer."""
+        """Return the maps or errors of a failed method for each layer separately."""
         layers = self._layers(method)
         if len(layers) == 1:
             return [Found(method.name, layers[0], None, error=self._said(error))]
@@ -125,7 +135,7 @@ class Gathering:
     def _together(
         self, methods: Sequence[Asked], layers: Sequence[str], progress: ProgressCallback
     ) -> Iterator[tuple[Asked, list[Found]]]:
-        """All maps of the methods from one run, one method after the other."""
+        """Yield all maps of the methods from one call of `explain`, method by method."""
         free = methods[0].class_free
         at_layers = any(method.needs_layer for method in methods) and (self.named or not methods[0].fuses_layers)
         made = explain(
@@ -148,7 +158,7 @@ class Gathering:
             yield method, found
 
     def _fits(self, method: Asked) -> bool:
-        """Whether there is something to ask it for."""
+        """Return whether the model has the layers and targets that the method needs."""
         return bool(self.layers or not method.needs_layer) and bool(self.targets or method.class_free)
 
     def _layers(self, method: Asked) -> Sequence[str | None]:
@@ -158,19 +168,19 @@ class Gathering:
         return [None] if method.class_free else [goal.key for goal in self.targets]
 
     def _key(self, method: Asked) -> CacheKey:
-        """All that the maps depend on."""
+        """Return the cache key: everything that the maps depend on."""
         layers = (self.named, *self.layers) if method.needs_layer else ()
         targets = () if method.class_free else tuple(self.targets)
         whose = (*model_key(self.served), *image_key(self.picture))
         return (*whose, method.name, layers, targets, self.score)
 
     def _said(self, error: CamlucidaError) -> str:
-        """Without the model and the picture, which stand beside it."""
+        """Return the message without the model and the image, which are displayed next to it."""
         return str(error).removesuffix(f" ({self.served.name}, {self.picture.name})")
 
 
 class _Steps:
-    """The progress of one group among several; a method that begins anew is not heard until it is further."""
+    """The progress of one group among several; it does not decrease when a method restarts."""
 
     def __init__(self, tell: ProgressCallback, done: int, groups: int) -> None:
         self._tell, self._done, self._groups, self._best = tell, done, groups, 0
@@ -181,7 +191,7 @@ class _Steps:
 
 
 def asked_for(names: Sequence[str]) -> tuple[list[Asked], list[Found]]:
-    """The methods of these names, each once; and why some are none."""
+    """Return the methods with these names, without duplicates, and the errors for unknown names."""
     methods: dict[str, Asked] = {}
     unknown: dict[str, Found] = {}
     for name in names:
@@ -194,14 +204,14 @@ def asked_for(names: Sequence[str]) -> tuple[list[Asked], list[Found]]:
 
 
 def is_quick(method: Asked) -> bool:
-    """Whether a map takes a few runs of the network at most."""
+    """Return whether a map of the method takes only a few forward and backward passes."""
     if isinstance(method, Combined):
         return method.combinator.kind != "views" and is_quick(method.inner)
     return method.name in SINGLE_GRADIENTS or not (MANY_RUNS & set(method.needs))
 
 
 def _groups(methods: Sequence[Asked]) -> list[list[Asked]]:
-    """Which methods share a run: quick ones that ask for the same classes and layers; each slow one is by itself."""
+    """Group methods into runs: quick ones with the same classes and layers together, each slow one separately."""
     together: dict[tuple[bool, bool], list[Asked]] = {}
     for method in methods:
         if is_quick(method):
@@ -210,5 +220,5 @@ def _groups(methods: Sequence[Asked]) -> list[list[Asked]]:
 
 
 def _by_layers(method: Asked) -> bool:
-    """Whether every layer gives a map of its own."""
+    """Return whether the method returns one map per layer."""
     return method.needs_layer and not method.fuses_layers

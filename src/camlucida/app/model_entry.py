@@ -1,4 +1,4 @@
-"""A model on the page, and what was found out about it: its layers, its classes, what it says of samples."""
+"""A model of the app with its layers, its classes, and its predictions on samples."""
 
 from __future__ import annotations
 
@@ -21,9 +21,13 @@ from camlucida.models.model import Model
 
 @dataclass(frozen=True)
 class SamplePrediction:
-    """What a model said about a sample: the class with its probability, and whether that is right, if it is known.
+    """The prediction of a model on a sample.
 
-    error   why it could not be asked; then the rest says nothing
+    Attributes:
+        name: The predicted class.
+        confidence: Its probability, in [0, 1].
+        correct: Whether it is the label; None if there is no label.
+        error: Why there is no prediction; the other fields are then unset.
     """
 
     name: str = ""
@@ -34,9 +38,12 @@ class SamplePrediction:
 
 @dataclass(eq=False)
 class Served:
-    """A model on the page: its layers are found once, on a picture.
+    """A model of the app; its layers are found once, on an example image.
 
-    said   what it said about samples, by their number, so that none is asked about twice
+    Attributes:
+        model: The model.
+        data: The data set of the app.
+        said: Predictions by sample index, so that each sample is evaluated only once.
     """
 
     model: Model
@@ -46,26 +53,28 @@ class Served:
 
     @property
     def name(self) -> str:
+        """The name of the model in the app."""
         return self.model.name
 
     @property
     def layers(self) -> list[Layer]:
-        """Those worth explaining, from edges to objects; the last is the default. Raises as `example` does."""
-        with self._once:  # many may ask at once, and first
+        """The recommended layers, from edges to objects; the last is the default. Raises the errors of `example`."""
+        with self._once:  # several threads may request it first
             return self._found[1]
 
     @property
     def example(self) -> torch.Tensor:
-        """A picture (1, c, h, w) as the network wants it: the first that can be read and that it runs on, else noise.
+        """A network input `(1, c, h, w)`: the first readable image on which the network runs, else noise.
 
-        Raises `ModelError` where it runs on none of those that are tried.
+        Raises:
+            ModelError: If the network runs on none of the candidates.
         """
         with self._once:
             return self._found[0]
 
     @cached_property
     def outputs(self) -> tuple[int | None, ...]:
-        """The model's output for every class of the data set."""
+        """The output of the model for each class of the data set, or None."""
         return outputs_of(self.data.classes, self.model)
 
     @cached_property
@@ -78,7 +87,7 @@ class Served:
             except Exception as error:
                 if not raised_by_network(error):
                     raise
-                fault = fault or error  # it may mind only this picture
+                fault = fault or error  # the error may be specific to this image
         assert fault is not None
         raise ModelError(f"{self.name}: {describe_network_error(fault, self.model)}") from fault
 

@@ -1,8 +1,8 @@
-"""What a question to the page may ask for at most, so that no single one takes a worker or the memory for good.
+"""Limits of what one request may ask for, so that none occupies a worker or the memory indefinitely.
 
-On the command line everything goes, for who waits there is who asked. On the page others wait, so numbers that decide
-how often the network runs, or how much is kept, are bounded here, and nowhere else. Every route that takes methods,
-layers or targets from a client calls `check` before it asks the library anything, or `check_method` where it asks for
+The command line has no such limits, because it serves a single user. In the app others wait, so options that determine
+how often the network runs, or how much memory is used, are bounded here and nowhere else. Every route that accepts
+methods, layers or targets from a client calls `check` before it calls the library, or `check_method` if it computes
 one map at a time.
 """
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from camlucida.app.model_entry import Served
 
 LETTERS = 200
-"""Of a method's text, as of every name."""
+"""Maximum length of the text of a method, as of every name."""
 COMBINATORS = 4
-"""Round one method."""
+"""Maximum number of nested combinators of one method."""
 RUNS = 40_000
-"""Of the network, for one map: RISE with 4,000 masks on ten views."""
+"""Maximum number of network runs for one map: RISE with 4,000 masks on ten views."""
 MAPS = 144
-"""In one answer."""
+"""Maximum number of maps in one response."""
 
 AT_LEAST: dict[str, float] = {"cells": 1, "segments": 1, "components": 1, "stride": 0.02, "window": 0.02, "seed": 0}
-"""Smaller ones make no sense, or no end: windows of no pixels."""
+"""Minimum values of options; smaller ones are invalid or do not terminate, such as windows of zero pixels."""
 AT_MOST: dict[str, float] = {"cells": 32, "segments": 400, "components": 512, "seed": 2**31 - 1}
-"""By option; `n` and `steps` by `most`, all others by LARGEST."""
+"""Maximum values of options; `n` and `steps` are limited by `most`, all others by LARGEST."""
 LARGEST = 1e6
 LISTED = {"factors": (8, 0.25, 2.0), "areas": (8, 0.0, 1.0)}
-"""Options that are lists: how many, from, to. A picture at a factor of 100 would not fit into any memory."""
+"""List-valued options: maximum length, minimum, maximum. An image at a scale of 100 would not fit into memory."""
 VIEWS = {"flips": 2, "crops": 6}
-"""How many pictures combinators without such an option look at."""
+"""Number of views of combinators that have no option for it."""
 
 
 def check(
@@ -49,7 +49,18 @@ def check(
     layers: Sequence[str | int] = (),
     targets: Sequence[str | int] = (),
 ) -> None:
-    """Nothing, if it may be asked; else a `MethodError` that says what is too much and how much may be."""
+    """Check a request against the limits.
+
+    Args:
+        served: The model.
+        methods: Methods by name, optionally with combinators.
+        options: Options of the methods.
+        layers: Layers as requested.
+        targets: Targets as requested.
+
+    Raises:
+        MethodError: If the request exceeds a limit; names the limit.
+    """
     side = max(served.model.preprocessing.size)
     found = [check_method(text, side=side) for text in methods]
     check_options(found, options or {}, side=side)
@@ -62,9 +73,14 @@ def check(
 
 
 def check_method(text: str, *, side: int = 224) -> Method | Combined:
-    """The method, by name or with combinators round it, if it may be asked for of pictures of `side` pixels.
+    """Return the method, by name or with combinators, if it is within the limits.
 
-    Raises `MethodError`.
+    Args:
+        text: The method as requested.
+        side: The longer side of the network input, in pixels.
+
+    Raises:
+        MethodError: If there is no such method, or it exceeds a limit.
     """
     if len(text) > LETTERS:
         raise MethodError(f"a method of {len(text)} letters; the longest that the page takes has {LETTERS}.")
@@ -86,7 +102,11 @@ def check_method(text: str, *, side: int = 224) -> Method | Combined:
 
 
 def check_options(methods: Sequence[Method | Combined], options: Mapping[str, Any], *, side: int = 224) -> None:
-    """Options given beside methods, as those within. Raises `MethodError`; whose they are is the library's business."""
+    """Check the options that are given separately from the methods; unknown names are left to the library.
+
+    Raises:
+        MethodError: If an option exceeds a limit.
+    """
     for method in methods:
         own = {name: value for name, value in options.items() if name in method.options}
         for name, value in own.items():
@@ -96,7 +116,11 @@ def check_options(methods: Sequence[Method | Combined], options: Mapping[str, An
 
 
 def check_number(of: str, name: str, value: Any, default: Any) -> None:
-    """One option; what is no number is the library's business. Raises `MethodError`."""
+    """Check one option; values that are not numbers are left to the library.
+
+    Raises:
+        MethodError: If the value exceeds a limit.
+    """
     if isinstance(value, list | tuple):
         many, low, high = LISTED.get(name, (8, -LARGEST, LARGEST))
         if len(value) > many:
@@ -110,8 +134,7 @@ def check_number(of: str, name: str, value: Any, default: Any) -> None:
 
 
 def most(name: str, default: Any) -> int:
-    """Of an option that says how often the network runs: four times its default, or 500 steps, or 100 of what is kept
-    in memory all at once."""
+    """Return the maximum of an option that sets the number of runs: four times its default, and at least 500 or 100."""
     least = 500 if name == "steps" else 100
     return max(least, 4 * default) if isinstance(default, int) else least
 
@@ -119,7 +142,7 @@ def most(name: str, default: Any) -> int:
 def _check_between(of: str, name: str, value: Any, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
-    if not low <= value <= high:  # nor is NaN
+    if not low <= value <= high:  # also rejects NaN
         shown = f"{value:g}" if isinstance(value, float) else str(value) if abs(value) < 1e18 else "a huge number"
         raise MethodError(f"{of}: {name} is {shown}; the page takes {low:,g} to {high:,g}.")
 
@@ -130,7 +153,7 @@ def _check_runs(of: str, runs: float) -> None:
 
 
 def _runs(options: Mapping[str, Any], side: int = 224) -> float:
-    """How often a method runs the network, as far as its options say."""
+    """Return how often a method runs the network, as far as its options determine it."""
     counts = [options.get(name) for name in ("n", "steps")]
     runs = math.prod(max(1.0, float(count)) for count in counts if isinstance(count, int | float))
     stride = options.get("stride")
@@ -141,7 +164,7 @@ def _runs(options: Mapping[str, Any], side: int = 224) -> float:
 
 
 def _views(combined: Combined) -> float:
-    """How often a combinator asks for what is in it."""
+    """Return how often a combinator evaluates its inner method."""
     name, settings = combined.combinator.name, combined.settings
     if name == "contrast":
         return 1.0 + _runs(settings)
@@ -150,7 +173,7 @@ def _views(combined: Combined) -> float:
 
 
 def _layers(served: Served, layers: Sequence[str | int]) -> int:
-    """How many these are; of names that there are not, the library says so."""
+    """Return the number of layers; unknown names count as one, and the library reports them."""
     count = 0
     for layer in layers or [""]:
         if isinstance(layer, str) and (layer == "all" or re.search(r"[*?\[]", layer)):

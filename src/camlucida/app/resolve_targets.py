@@ -1,4 +1,4 @@
-"""What the words of a question are to one of several models: its layers, its classes."""
+"""Resolution of the layers and targets of a request for one of several models."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from camlucida.models.model import Model
 from camlucida.targets import class_label, parse
 
 PLACES = {"predicted": 0, "runner-up": 1, "third": 2}
-"""Targets by their place in what the model predicts."""
+"""Targets by their rank in the model's prediction."""
 
 
 @dataclass(frozen=True)
 class ResolvedTarget:
-    """A target.
+    """A target of one model.
 
-    key     as it was asked for
-    name    what it is called
-    index   its class, if it is one
-    same    the key of an earlier target that is the same class
+    Attributes:
+        key: The target as requested.
+        name: The display name.
+        index: The class index, if it is a class.
+        same: The key of an earlier target with the same class.
     """
 
     key: str
@@ -34,12 +35,12 @@ class ResolvedTarget:
 
     @property
     def means(self) -> int | str:
-        """As it can be asked for."""
+        """The target as accepted by `camlucida.explain`."""
         return self.key if self.index is None else self.index
 
 
 def layers_of(model: Model, inputs: Tensor, names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The layers of these names, each once, or the default one; and of names that are none, why."""
+    """Return the layers with these names without duplicates, or the default one, and the error of each unknown name."""
     copy, batch = copy_of(model.network), to_network(model.network, inputs[None])
     have: dict[str, None] = {}
     faults: dict[str, str] = {}
@@ -55,10 +56,16 @@ def layers_of(model: Model, inputs: Tensor, names: Sequence[str]) -> tuple[list[
 def goals_of(
     model: Model, scores: Tensor, specs: Sequence[str | int], labels: Sequence[str]
 ) -> tuple[list[ResolvedTarget], dict[str, str]]:
-    """The targets, each once; and of those that the model does not have, why.
+    """Return the distinct targets, and the error of each one that the model does not have.
 
-    scores   (k,) of the picture
-    labels   of the classes whose indices are given; another model's are found by name
+    Args:
+        model: The model.
+        scores: The class scores of the image, `(k,)`.
+        specs: The targets as requested.
+        labels: The class names that indices refer to; in a model with other labels, the class is found by its name.
+
+    Returns:
+        The targets, and the errors by key.
     """
     goals: dict[str, ResolvedTarget] = {}
     faults: dict[str, str] = {}
@@ -74,12 +81,16 @@ def goals_of(
 
 
 def _one_by_one(specs: Sequence[str | int]) -> list[str]:
-    """Each once; "top3" as the three places it stands for."""
+    """Return the targets as distinct keys, with "top3" expanded to its three ranks."""
     return list(dict.fromkeys(key for spec in specs for key in (PLACES if spec == "top3" else [str(spec)])))
 
 
 def _goal(model: Model, scores: Tensor, key: str, labels: Sequence[str]) -> ResolvedTarget:
-    """Raises `TargetError`."""
+    """Resolve one target.
+
+    Raises:
+        TargetError: If the model does not have it.
+    """
     if key in PLACES:
         place = PLACES[key]
         if place >= len(scores):

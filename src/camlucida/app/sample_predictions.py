@@ -1,4 +1,4 @@
-"""What a model says about samples: asked in batches, remembered, and searched by."""
+"""Predictions of a model on samples: computed in batches and kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from camlucida.engine import copy_of
 
 
 def said(served: Served, indices: Sequence[int]) -> Iterator[tuple[int, SamplePrediction]]:
-    """What the model says about each sample, in order; those it was never asked about go through it in batches."""
+    """Yield the index and prediction of each sample in order; missing predictions are computed in batches."""
     for start in range(0, len(indices), BATCH_SIZE):
         part = indices[start : start + BATCH_SIZE]
         if unknown := [index for index in part if index not in served.said]:

@@ -1,4 +1,4 @@
-"""Pictures as points on a plane: places by several ways, nearest neighbours, how far classes keep together."""
+"""Images as points on a plane: projections, nearest neighbours, and their agreement with the labels."""
 
 from __future__ import annotations
 
@@ -17,15 +17,21 @@ from camlucida.data.datasets import sample_indices
 from camlucida.errors import DataError
 
 POINTS = 5000
-"""Points at most; of more pictures, so many are drawn at random, and neighbours are looked for among them."""
+"""Maximum number of points; larger data sets are subsampled at random, and neighbours are searched in the subsample."""
 
 QUICK = 1000
-"""Points that t-SNE places within seconds."""
+"""Maximum number of points that t-SNE projects within seconds."""
 
 
 @dataclass(frozen=True)
 class OfClass:
-    """Of `count` pictures of a class, `agreeing` have a nearest neighbour of the same class."""
+    """The neighbour agreement of one class.
+
+    Attributes:
+        name: The class.
+        count: The number of its images.
+        agreeing: How many of them have a nearest neighbour of the same class.
+    """
 
     name: str
     count: int
@@ -33,7 +39,20 @@ class OfClass:
 
 
 class Scatter:
-    """The pictures of an embedding's folder; `count` says how many there are, `rows` which of them are points."""
+    """The images of an embedding folder as points.
+
+    Args:
+        path: The folder.
+        seed: The seed of projections that are computed here.
+
+    Attributes:
+        count: The number of images with features.
+        rows: The records of the images that are points, at most `POINTS`.
+        features: Their features, `(points, d)`.
+
+    Raises:
+        DataError: If no image has features.
+    """
 
     def __init__(self, path: Path, seed: int) -> None:
         found = StoredFeatures.read(path)
@@ -54,16 +73,16 @@ class Scatter:
 
     @property
     def ways(self) -> list[ProjectionMethod]:
-        """What can be asked for: UMAP only where the folder has it, since it is an extra."""
+        """The available projections; UMAP requires an extra and is included only if the folder contains it."""
         return ["tsne", "pca", *(way for way in self._found if way == "umap")]
 
     @property
     def usual(self) -> ProjectionMethod:
-        """What is shown first: what need not be computed, else what is computed within seconds."""
+        """The projection to display first: a stored one, else one that is computed within seconds."""
         return next((way for way in self.ways if way in self._found), "tsne" if len(self.rows) <= QUICK else "pca")
 
     def projection(self, way: ProjectionMethod) -> Projection:
-        """The places (points, 2): from the folder, or computed once."""
+        """Return the positions `(points, 2)`, from the folder or computed once."""
         with self._lock:
             if way not in self._found:
                 if way not in self.ways:
@@ -72,7 +91,7 @@ class Scatter:
             return self._found[way]
 
     def nearest(self, point: int, n: int) -> list[tuple[int, float]]:
-        """The points most like one, with the cosine of their features."""
+        """Return the `n` points most similar to `point`, with the cosine similarity of their features."""
         if point >= len(self.rows):
             raise DataError(f"no point {point}: there are {len(self.rows)}, from 0.")
         found, cosines = nearest_neighbours(self.features, np.array([point]), n)
@@ -80,7 +99,7 @@ class Scatter:
 
     @cached_property
     def classes(self) -> list[OfClass]:
-        """Of the pictures with a label, by class: how many have a nearest neighbour of their own. Largest first."""
+        """The neighbour agreement of each class over the labelled images, largest class first."""
         labelled = [i for i, row in enumerate(self.rows) if row["label"] is not None]
         names, labels = np.unique([self.rows[i]["label"] for i in labelled], return_inverse=True)
         hits: NDArray[np.bool_] = neighbour_agrees(self.features[labelled], labels.astype(np.int64))
@@ -92,6 +111,6 @@ class Scatter:
 
     @property
     def agreement(self) -> float | None:
-        """Over all classes; None for fewer than two labelled pictures."""
+        """The fraction of labelled images whose nearest neighbour has the same label; None for fewer than two."""
         labelled = sum(each.count for each in self.classes)
         return sum(each.agreeing for each in self.classes) / labelled if labelled > 1 else None

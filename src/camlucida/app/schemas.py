@@ -1,4 +1,4 @@
-"""What crosses the border to the browser. Maps go raw and small: float16 on the layer's grid, coloured over there."""
+"""The base types of the API. Maps are sent raw and small: float16 on the layer's grid, coloured by the client."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def _text(value: Any) -> Any:
 
 
 class Schema(BaseModel):
-    """The base of all of it: unknown fields are refused."""
+    """The base class of all request and response models; unknown fields are rejected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @model_validator(mode="before")
     @classmethod
     def _as_text(cls, given: Any) -> Any:
-        """File names need not be text, and what is no text cannot be sent: it is written as Python escapes it."""
+        """Escape text that cannot be encoded, such as file names with invalid bytes, with `backslashreplace`."""
         return {key: _text(value) for key, value in given.items()} if isinstance(given, dict) else given
 
 
 class Failure(Schema):
-    """Why there is no answer, in a sentence."""
+    """Why there is no result, as a sentence."""
 
     kind: str
     detail: str
@@ -45,14 +45,15 @@ class Failure(Schema):
 ImageId = Annotated[str, Field(min_length=2, max_length=40, pattern=r"^[su][0-9a-f]+$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-"""A number that JSON has: Python reads NaN and Infinity as well."""
+"""A number that JSON can represent; Python's parser would also accept NaN and Infinity."""
 Option = bool | int | Finite | Annotated[str, Field(max_length=200)] | None
 
 
 class EncodedMap(Schema):
-    """One or several maps of one size: little-endian float16, row by row, base64; times `peak` in the map's own units.
+    """One or several maps of the same size: little-endian float16, row-major, base64, to be multiplied by `peak`.
 
-    Divided by the largest absolute value, since what is smaller than 6e-8 or larger than 65,504 has no float16.
+    Values are divided by the largest absolute value (`peak`), because float16 cannot represent values below 6e-8 or
+    above 65,504.
     """
 
     count: int
@@ -63,7 +64,7 @@ class EncodedMap(Schema):
 
 
 def packed(maps: Tensor) -> EncodedMap:
-    """Maps (h, w) or (n, h, w); what is not finite becomes 0."""
+    """Encode maps `(h, w)` or `(n, h, w)`; non-finite values become 0."""
     stack = maps.detach().cpu().float().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
     stack = stack[None] if stack.ndim == 2 else stack
     peak = float(stack.abs().max()) if stack.numel() else 0.0
@@ -75,13 +76,13 @@ def packed(maps: Tensor) -> EncodedMap:
 
 
 def unpacked(one: EncodedMap) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The maps (n, h, w) again; for tests and for those who use the API from Python."""
+    """Decode maps to `(n, h, w)` float32; for tests and for Python clients of the API."""
     values = np.frombuffer(base64.b64decode(one.values), "<f2").astype(np.float32)
     return values.reshape(one.count, one.height, one.width) * np.float32(one.peak)
 
 
 class Place(Schema):
-    """Where the network's input lies on the picture: see `camlucida.types.Geometry`."""
+    """The position of the network input in the image: see `camlucida.types.Geometry`."""
 
     original: tuple[int, int]
     input: tuple[int, int]
@@ -90,6 +91,7 @@ class Place(Schema):
 
     @classmethod
     def of(cls, geometry: Geometry) -> Place:
+        """Return the position for a geometry."""
         return cls(original=geometry.original, input=geometry.input, scale=geometry.scale, offset=geometry.offset)
 
 
@@ -97,7 +99,7 @@ LARGEST = 3e38
 
 
 class PredictionOut(Schema):
-    """One line of the top-5."""
+    """One of the most probable classes."""
 
     index: int
     name: str
@@ -106,16 +108,19 @@ class PredictionOut(Schema):
 
     @classmethod
     def of(cls, one: Prediction) -> PredictionOut:
-        logit = max(one.logit, -LARGEST)  # of a class that is ruled out it is -inf, which JSON has not
+        """Return a prediction with a finite logit."""
+        logit = max(one.logit, -LARGEST)  # a masked class has the logit -inf, which JSON cannot represent
         return cls(index=one.index, name=one.name, probability=one.probability, logit=logit)
 
 
 class MapOut(Schema):
-    """One map, raw.
+    """One raw map.
 
-    relu    the paper cuts off what is below zero
-    signed, percentile   how it is shown
-    remark  what must not be overlooked, in a sentence
+    Attributes:
+        relu: Whether the paper clips negative values.
+        signed: Whether the map is displayed with negative values.
+        percentile: The percentile at which the display saturates.
+        remark: A warning that must be displayed, as a sentence.
     """
 
     model: str
@@ -135,6 +140,7 @@ class MapOut(Schema):
 
     @classmethod
     def of(cls, e: Explanation) -> MapOut:
+        """Return the map of an explanation."""
         return cls(
             model=e.model,
             method=e.method,
@@ -157,7 +163,7 @@ Score = Literal["logit", "probability", "log_probability"]
 
 
 class Range(Schema):
-    """A number with its 95 % interval; null where it is not known."""
+    """A number with its 95 % interval; null if unknown."""
 
     value: float | None
     low: float | None
@@ -165,9 +171,10 @@ class Range(Schema):
 
     @classmethod
     def of(cls, interval: Interval) -> Range:
+        """Return an interval; NaN becomes null."""
         return cls(value=known(interval.value), low=known(interval.low), high=known(interval.high))
 
 
 def known(value: float) -> float | None:
-    """JSON has no NaN."""
+    """Return the number, or None if it is not finite, because JSON has no NaN."""
     return float(value) if math.isfinite(value) else None

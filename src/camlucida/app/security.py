@@ -1,19 +1,20 @@
-"""Who may ask, and how much they may send. Pure ASGI, in front of everything else.
+"""Request authentication and size limits, as pure ASGI middleware in front of the application.
 
-A page on this machine is open to every other page in the same browser, so it looks at what browsers cannot be made to
-leave out or to forge:
+A server on this machine is reachable from every web page in the same browser, so requests are checked by headers that
+a browser neither omits nor lets a page forge:
 
-Host      A stranger's page whose name was pointed at this machine (DNS rebinding) comes with its own name. So without a
-          token only known names are served, as Starlette's `TrustedHostMiddleware` compares them. With one the names do
-          not matter: cookies belong to a name, and under a stranger's there is none.
-Origin    Sent with whatever another page asks in the background or posts; it has to be this page's own, port included:
-          localhost:3000 is somebody else. Where a browser sends none, Sec-Fetch-Site says the same. A link to "/" may
-          stand anywhere, for it only opens the page.
-Token     Shown as a bearer header, or once as ?token= in the address of the page, from where it goes into a cookie and
-          out of the address, which people copy and which stands in histories. Compared in constant time.
+Host      In DNS rebinding, a foreign page whose name resolves to this machine sends its own name. Without a token only
+          known names are accepted, as by Starlette's `TrustedHostMiddleware`. With a token names do not matter:
+          cookies belong to a name, and the foreign name has none.
+Origin    Sent with all background and POST requests of a page; it must equal this app's origin including the port:
+          localhost:3000 is a different origin. If it is missing, Sec-Fetch-Site is checked instead. Links to "/" are
+          accepted from anywhere, because they only open the app.
+Token     Sent as a bearer header, or once as ?token= in the URL, from where it is moved into a cookie and removed from
+          the URL, which users copy and browsers store. Compared in constant time.
 
-Bodies are counted as they come in, since a chunked one says no length beforehand, each by itself and all together, and
-have to arrive in time. Connections that never get so far are looked after in `connections`.
+The size of bodies is counted as they arrive, because a chunked body has no declared length: each body separately, and
+all of them together. They also have to arrive in time. Connections that never complete a request are handled in
+`http_protocol`.
 """
 
 from __future__ import annotations
@@ -40,17 +41,17 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY = 1 << 20
-"""Bytes of a question."""
+"""Maximum size of a request body, in bytes."""
 MAX_UPLOAD = 25 << 20
-"""Bytes of a picture's file."""
+"""Maximum size of an image file, in bytes."""
 MAX_ENCODED = MAX_UPLOAD // 3 * 4 + (64 << 10)
-"""The same in base64, within a question."""
+"""The same in base64, including the rest of the request."""
 MAX_BODIES = 256 << 20
-"""Bytes of all bodies that are being received or worked on."""
+"""Maximum size, in bytes, of all bodies that are being received or processed."""
 PATIENCE = 20.0
-"""Seconds between two pieces of a body."""
+"""Maximum seconds between two parts of a body."""
 WHOLE = 120.0
-"""Seconds for all of a body: 25 MB at 2 megabits a second."""
+"""Maximum seconds for a whole body: 25 MB at 2 Mbit/s."""
 COOKIE = "camlucida_token"
 
 HEADERS = {
@@ -63,7 +64,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(self), microphone=(), geolocation=()",
 }
-"""On every answer: no script but ours, nothing from elsewhere, nobody frames us."""
+"""Headers of every response: no foreign scripts or resources, no embedding in frames."""
 
 HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_][a-z0-9_.-]{0,252})(?::([0-9]{1,5}))?", re.IGNORECASE)
 
@@ -71,18 +72,27 @@ log = logging.getLogger("camlucida.app")
 
 
 class Refused(HTTPException):
-    """A request that is not served. Its connection is closed: what else it may send is not waited for."""
+    """A rejected request. Its connection is closed without waiting for the rest of the request."""
 
     def __init__(self, status: int, detail: str, **headers: str) -> None:
         super().__init__(status, detail, {"connection": "close", **headers})
 
 
 class SecurityMiddleware:
-    """Checks the Host and Origin headers, the token where there is one, and counts the body as it comes in.
+    """Middleware that checks the Host and Origin headers and the token, and limits the size of bodies.
 
-    hosts     names under which this page is reached, without the port; an empty set for any, which needs a token
-    token     what must be shown, as a cookie, a bearer header or once as ?token=; empty for none
-    max_body  bytes of a request, or of those to a path by `larger`; at most `max_bodies` of all at once
+    Args:
+        app: The application.
+        hosts: Accepted host names without the port; an empty set accepts any and requires a token.
+        token: The token to present as a cookie, a bearer header or once as ?token=; empty for none.
+        max_body: Maximum size of a body, in bytes.
+        larger: Maximum sizes for specific paths, in bytes.
+        max_bodies: Maximum size of all bodies at once, in bytes.
+        patience: Maximum seconds between two parts of a body.
+        whole: Maximum seconds for a whole body.
+
+    Raises:
+        ValueError: If `hosts` and `token` are both empty.
     """
 
     def __init__(
@@ -111,7 +121,7 @@ class SecurityMiddleware:
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
             await self.named(scope, receive, HeaderSender(send))
-        elif scope["type"] == "websocket":  # there are none here
+        elif scope["type"] == "websocket":  # the app has no websockets
             await receive()
             await send({"type": "websocket.close", "code": 1008})
 
@@ -127,12 +137,12 @@ class SecurityMiddleware:
                 return
             body = Body(self, self._check_length(scope, headers), receive)
             await self.app(scope, body, dressed)
-        except ClientDisconnect:  # who hung up needs no answer, and whoever reads the log no trace
+        except ClientDisconnect:  # a disconnected client needs no response, and the log no traceback
             log.debug("the client hung up")
         except Refused as refused:
             if not dressed.begun:
                 await _refuse(dressed, refused, "text/html" in (headers.last("accept") or ""))
-        except Exception as error:  # where an answer has begun, the application has told the log already
+        except Exception as error:  # if the response has begun, the application has already logged the error
             if not dressed.begun:
                 log.error("a request failed", exc_info=error)
                 await _refuse(dressed, HTTPException(500, "Something went wrong on our side."))
@@ -141,7 +151,7 @@ class SecurityMiddleware:
                 self.held -= body.seen
 
     def _check_host(self, scope: Scope, headers: Headers) -> str:
-        """The Host header, which there is once."""
+        """Return the value of the Host header, which must occur exactly once."""
         host = headers.only("host")
         if host is None or not (read := HOST.fullmatch(host)) or int(read[2] or 0) > 65535:
             raise Refused(400, "A request needs one Host header, with a name and a port.")
@@ -158,7 +168,7 @@ class SecurityMiddleware:
             raise Refused(403, "Requests from other sites are not served.")
 
     def _check_token(self, scope: Scope, headers: Headers, host: str) -> str | None:
-        """None where the token was shown; where to go if it came in the address."""
+        """Return None if the token is valid, or the URL to redirect to if it was given in the query."""
         query = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
         if scope["path"] == "/" and scope["method"] in ("GET", "HEAD"):
             shown = [value for key, value in query if key == "token"]
@@ -178,7 +188,7 @@ class SecurityMiddleware:
         return hmac.compare_digest(shown.encode(), self.token.encode())
 
     def _check_length(self, scope: Scope, headers: Headers) -> int:
-        """The most bytes that this request's body may have."""
+        """Return the maximum body size of this request, in bytes."""
         most = self.larger.get(scope["path"], self.max_body)
         length = headers.only("content-length") or "0"
         if not (length.isascii() and length.isdigit() and len(length) < 20):
@@ -191,7 +201,7 @@ class SecurityMiddleware:
 
 
 class Headers:
-    """A request's headers by name, in lower case."""
+    """The headers of a request by lower-case name."""
 
     def __init__(self, scope: Scope) -> None:
         self._all: dict[str, list[str]] = {}
@@ -199,23 +209,27 @@ class Headers:
             self._all.setdefault(key.decode("latin-1").lower(), []).append(value.decode("latin-1"))
 
     def only(self, name: str) -> str | None:
-        """The one of that name, or None. Raises `Refused` for several, which two readers may read differently."""
+        """Return the value of a header, or None.
+
+        Raises:
+            Refused: If it occurs several times, which two parsers may interpret differently.
+        """
         found = self._all.get(name, [])
         if len(found) > 1:
             raise Refused(400, f"A request has one {name} header at most.")
         return found[0] if found else None
 
     def last(self, name: str) -> str | None:
-        """The last of that name, or None."""
+        """Return the last value of a header, or None."""
         return self._all.get(name, [None])[-1]
 
     def joined(self, name: str) -> str:
-        """All of that name, as cookies may come."""
+        """Return all values of a header, joined with semicolons as for cookies."""
         return "; ".join(self._all.get(name, []))
 
 
 class HeaderSender:
-    """Sends answers with the headers that all of them have; what is no request (400) ends its connection."""
+    """A wrapper of `send` that adds the headers of every response; a response with status 400 closes the connection."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -232,7 +246,7 @@ class HeaderSender:
 
 
 class Body:
-    """A request's body as it comes in: counted, and in time. Raises `Refused`."""
+    """The body of a request as it arrives, with limits on its size and duration. Raises `Refused`."""
 
     def __init__(self, guard: SecurityMiddleware, most: int, receive: Receive) -> None:
         self._guard, self._most, self._receive = guard, most, receive
@@ -270,10 +284,10 @@ def _too_large(most: int) -> Refused:
 
 
 def _in_header(host: str) -> str:
-    """A name as browsers write it into the Host header: lower case, addresses in their shortest form, IPv6 in brackets.
+    """Return a host name as browsers send it: lower case, addresses in their shortest form, IPv6 in brackets.
 
     Raises:
-        ValueError: the name is a pattern, which would serve every name that ends like it.
+        ValueError: If the name is a pattern, which would accept every name with the same ending.
     """
     if "*" in host:
         raise ValueError(f"{host!r} is a pattern; the page is served under whole names only.")
@@ -286,7 +300,7 @@ def _in_header(host: str) -> str:
 
 
 def _opens(scope: Scope, headers: Headers) -> bool:
-    """Whether a browser opens the page itself, in a tab of its own."""
+    """Return whether a browser opens the app itself in a tab."""
     return (
         scope["method"] in ("GET", "HEAD")
         and scope["path"] == "/"
@@ -296,13 +310,13 @@ def _opens(scope: Scope, headers: Headers) -> bool:
 
 
 def _cookie_name(host: str) -> str:
-    """Cookies know no ports: two pages on one machine must not take each other's."""
+    """Return the cookie name, which includes the port: cookies ignore ports, and two apps must not share one."""
     port = HOST.fullmatch(host)
     return f"{COOKIE}_{port[2]}" if port and port[2] else COOKIE
 
 
 def _cookie(headers: Headers, host: str) -> str:
-    """The token that it holds. Other programs' cookies on this name may be of any form."""
+    """Return the token in the cookie. Cookies of other programs on this host may have any form."""
     for one in headers.joined("cookie").split(";"):
         name, _, value = one.strip().partition("=")
         if name == _cookie_name(host):
@@ -320,11 +334,11 @@ PAPER = """<!doctype html>
 {more}</html>
 """
 COME_IN = '<p>If this browser has opened it before: <a href="/">open the page</a>.</p>\n'
-"""A link on another site brings no cookie; one on this page does."""
+"""A link on another site sends no cookie; one on this page does."""
 
 
 async def _refuse(send: Send, refused: HTTPException, as_page: bool = False) -> None:
-    """With a sentence: for programs as JSON, for people who look at it in a browser as a small page without script."""
+    """Send an error as a sentence: as JSON, or for browsers as a small HTML page without scripts."""
     kind = "application/json"
     text = json.dumps({"kind": "Refused" if refused.status_code < 500 else "Fault", "detail": refused.detail})
     if as_page:
@@ -335,7 +349,7 @@ async def _refuse(send: Send, refused: HTTPException, as_page: bool = False) -> 
 
 
 def refusing(refused: Refused) -> App:
-    """An application that only says that."""
+    """Return an application that only sends this error."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await _refuse(HeaderSender(send), refused)

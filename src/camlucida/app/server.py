@@ -1,4 +1,4 @@
-"""From a page to a running server on this machine."""
+"""The HTTP server of the app."""
 
 from __future__ import annotations
 
@@ -19,23 +19,31 @@ from camlucida.errors import CamlucidaError
 KEEP_ALIVE = 5
 """Seconds that a connection may be idle between two requests."""
 FAREWELL = 1
-"""Seconds for answers that are on their way when the server is stopped."""
+"""Seconds for responses in progress when the server is stopped."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which ends the work that is going on when it is stopped."""
+    """A uvicorn server that cancels running jobs when it is stopped."""
 
     def __init__(self, config: uvicorn.Config, page: Page) -> None:
         super().__init__(config)
         self._page = page
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Cancel running jobs, then shut down."""
         self._page.work.stop()
         await super().shutdown(sockets)
 
 
 def server(page: Page, *, host: str = "127.0.0.1", token: str = "", limits: Limits | None = None) -> Server:
-    """A server of the page, reached under that host, which listens to nothing yet: `run(sockets=[listen(…)])`."""
+    """Return a server of the app that is not listening yet; start it with `run(sockets=[listen(…)])`.
+
+    Args:
+        page: The state that is served.
+        host: The host name under which clients connect.
+        token: The token that clients must present; empty for none.
+        limits: Limits of connections; the defaults if None.
+    """
     hosts = frozenset() if token else LOOPBACK | {host}
     config = uvicorn.Config(
         create_app(page, hosts=hosts, token=token),
@@ -56,11 +64,14 @@ def server(page: Page, *, host: str = "127.0.0.1", token: str = "", limits: Limi
 def serve(
     page: Page, listening: socket.socket, *, host: str, browser: bool = False, say: Callable[[str], None] = print
 ) -> None:
-    """Serve the page until it is interrupted.
+    """Serve the app until it is interrupted.
 
-    listening  where `listen` said: people who come before the page is ready wait
-    host       that was given to it. On any but the loopback a token is needed, which is part of what is said
-    say        told the address, once
+    Args:
+        page: The state that is served.
+        listening: The socket from `listen`; clients that connect before the app is ready wait.
+        host: The host that was passed to `listen`. If it is not a loopback address, a token is created.
+        browser: Whether to open the app in a browser.
+        say: Called once with the URL, which includes the token.
     """
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     address = address_of(host, listening.getsockname()[1], token)
@@ -71,7 +82,7 @@ def serve(
 
 
 def address_of(host: str, port: int, token: str = "") -> str:
-    """Where a browser finds it. Of "every address of this machine", its name."""
+    """Return the URL of the app; for an address that stands for all interfaces, with the name of this machine."""
     if host in ("0.0.0.0", "::"):
         host = socket.gethostname()
     shown = f"[{host}]" if ":" in host else host
@@ -79,7 +90,7 @@ def address_of(host: str, port: int, token: str = "") -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it."""
+    """Return whether only this machine can reach the host."""
     if host == "localhost":
         return True
     try:
@@ -89,15 +100,19 @@ def is_loopback(host: str) -> bool:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there. Raises `CamlucidaError` where that cannot be."""
+    """Return a socket that listens on a host and port; port 0 selects a free one.
+
+    Raises:
+        CamlucidaError: If the socket cannot be opened.
+    """
     if not 0 <= port <= 65535:
         raise CamlucidaError(f"--port {port} is none: they go from 0 (any free one) to 65535.")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError):
         raise CamlucidaError(f"no address {host!r} is known. Give one of this machine with --host.") from None
-    # asyncio turns Nagle's algorithm off only where the socket says that it is TCP. With it every answer on an open
-    # connection waits 40 ms, for the client's delayed acknowledgement of its head.
+    # asyncio disables Nagle's algorithm only if the socket's protocol is TCP. With the algorithm, every response on an
+    # open connection waits 40 ms for the client's delayed acknowledgement of its head.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

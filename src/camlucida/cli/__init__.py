@@ -1,4 +1,4 @@
-"""The command line: parse, call, show. No heavy import happens before a command runs."""
+"""The command-line interface. Heavy packages such as torch are imported only when a command runs."""
 
 from camlucida.cli.commands import main
 

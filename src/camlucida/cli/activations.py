@@ -1,4 +1,4 @@
-"""camlucida activations"""
+"""The `camlucida activations` command."""
 
 from __future__ import annotations
 
@@ -37,37 +37,38 @@ def activations(
     blend: str = "heat",
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out"),
 ) -> int:
-    """Look into a layer: its channels on a picture, or with --channel the pictures that excite one channel most.
+    """Show the channels of a layer on an image, or with --channel the images that activate one channel most.
 
-    Writes a contact sheet for every picture, or one for the channel. A picture that cannot be read is named and left
-    out.
+    Writes a contact sheet for every image, or one for the channel. An image that cannot be read is reported and
+    skipped.
 
     Parameters
     ----------
     images
-        Pictures, or folders of pictures.
+        Images, or folders of images.
     model
         A name (resnet50, timm:…, toybox), a checkpoint, or python:module:function. See `camlucida models`.
     arch
-        What a checkpoint holds the weights of: resnet18, timm:…, python:….
+        The architecture that a checkpoint holds the weights of: resnet18, timm:…, python:….
     labels
-        A text file with one class name a line.
+        A text file with one class name per line.
     layer
-        A name or a number; the default layer if not given. See `camlucida layers`.
+        A layer name or index (called target_layer in pytorch-grad-cam); the default layer if not given. See
+        `camlucida layers`.
     target
-        The class that the channels are weighed for; the predicted one if not given.
+        The class whose gradients weight the channels; the predicted class if not given.
     channel
-        The number of a channel: find the pictures that excite it most.
+        The index of a channel: find the images with its highest activations.
     top
-        How many channels, or pictures, a sheet shows.
+        The number of channels, or images, on a sheet.
     sort_by
         The order of the channels: contribution (mean gradient × mean activation), gradient, activation, channel.
     opacity
-        Of the heat over the picture, 0 to 1.
+        The opacity of the heat map over the image, 0 to 1.
     colormap
-        jet, turbo, viridis, magma, or the default, which also serves the colour-blind.
+        jet, turbo, viridis, magma, or the default, which is safe for colour-blind readers.
     blend
-        heat: the coat gets thicker with the heat; uniform: the same everywhere.
+        heat: the opacity grows with the map value; uniform: the opacity is constant.
     output
         The folder to write to.
     """

@@ -1,4 +1,4 @@
-"""camlucida app"""
+"""The `camlucida app` command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from camlucida.errors import DataError
 
 BUILT_IN = ("toybox", "toybox:vgg", "toybox:vit", "toybox:cleverhans")
 STOP_TIMEOUT_S = 0.5
-"""Seconds for work that is going on when it is stopped."""
+"""Time, in seconds, that running jobs have to end when the server is stopped."""
 
 
 def app(
@@ -37,37 +37,38 @@ def app(
     port: int = 8790,
     browser: bool = False,
 ) -> int:
-    """Open the page: look at samples or your own photos, compare, doubt, look inside, over a data set, in a study.
+    """Start the local web app: explain samples or your own images, compare maps, test whether they can be trusted.
 
-    Serves this machine only, until it is stopped by Ctrl-C. Pictures that are given to the page stay in memory.
+    It also shows activations, analyses of a data set, and user studies. Serves only this machine, until it is stopped
+    with Ctrl-C. Uploaded images are kept in memory only.
 
     Parameters
     ----------
     model
-        A name (resnet50, timm:…, toybox), a checkpoint, a training's folder, or python:module:function; several times
-        for several models to compare. If not given, that of the training, or the built-in networks.
+        A name (resnet50, timm:…, toybox), a checkpoint, a training folder, or python:module:function. Repeat the option
+        to compare several models. If not given, the model of the training folder, or the built-in networks.
     arch
-        What a checkpoint holds the weights of.
+        The architecture that a checkpoint holds the weights of.
     labels
-        A text file with one class name a line.
+        A text file with one class name per line.
     data
-        A data set, as of `camlucida evaluate`: a folder, toybox, a training's folder, …
+        A data set, as for `camlucida evaluate`: a folder, toybox, a training folder, …
     boxes
-        A CSV file with labels, and boxes: file, x0, y0, x1, y1, label.
+        A CSV file with labels and bounding boxes: file, x0, y0, x1, y1, label.
     limit
-        How many scenes toybox draws; 500 if not given.
+        The number of scenes that toybox renders; 500 if not given.
     seed
-        Of the scenes.
+        The random seed of the scenes.
     run
-        A folder that `camlucida evaluate`, `mistakes` or `embed` wrote about this data, to be shown.
+        A folder that `camlucida evaluate`, `mistakes` or `embed` wrote for this data, to be displayed.
     study
-        The folder of a blind study; one can be made on the page if there is none.
+        The folder of a user study; if it has none, one can be created in the app.
     host
-        Another address of this machine, to be reached from elsewhere: then a token is needed, which is printed.
+        Another address of this machine, so that other machines can connect: a token is then required, which is printed.
     port
-        0 takes any free one.
+        The port to listen on; 0 selects any free one.
     browser
-        Also open it in the browser.
+        Also open the app in the browser.
     """
     from camlucida._optional import need
 
@@ -116,7 +117,7 @@ def app(
 
 
 def _exit_now() -> None:
-    """At once: a network in the middle of a run cannot be stopped, and nothing that it still does is wanted."""
+    """Exit immediately: a running forward pass cannot be interrupted, and its result is no longer needed."""
     Terminal(stderr=True).print("camlucida: stopped.")
     sys.stdout.flush()
     os._exit(INTERRUPTED)

@@ -1,4 +1,4 @@
-"""The commands, and what every one of them does about errors."""
+"""The list of commands, and the error handling that all of them share."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, CheckpointWarning
 
 USER_ERRNOS = FULL | DENIED | {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR}
-"""What the system refuses and a user can mend."""
+"""Error numbers of the operating system that a user can resolve, such as a full disk."""
 
 app = App(
     name="camlucida",
     help="See why a vision model decided, and whether to believe the picture of it.",
     version=camlucida.__version__,
-    suppress_keyboard_interrupt=False,  # `main` says that it stopped
+    suppress_keyboard_interrupt=False,  # `main` reports the interruption
 )
 app.command(explain.explain)
 app.command(activations.activations)
@@ -68,25 +68,29 @@ app.command(models.models)
 
 
 def _discard_stdout() -> None:
-    """Let nothing more be written to the standard output, which cannot take it."""
+    """Redirect the standard output to the null device, because it cannot be written to."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command. What a user can mend is one sentence and exit code 2; only our own mistakes are tracebacks.
+    """Run a command. User errors are printed as one sentence, with exit code 2; only internal errors raise a traceback.
 
-    The exit codes are those of `camlucida.cli.exit_codes`.
+    Args:
+        arguments: The command-line arguments; those of the process if None.
+
+    Raises:
+        SystemExit: Always, with one of the codes of `camlucida.cli.exit_codes`.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # arrows and other people's file names, into any pipe
+        if isinstance(stream, io.TextIOWrapper):  # file names and arrows may not be encodable in the pipe's encoding
             stream.reconfigure(errors="replace")
     errors = Terminal(stderr=True)
     _install_warning_printer(errors)
     try:
         status = app(list(sys.argv[1:] if arguments is None else arguments), error_console=errors, exit_on_error=False)
-        sys.stdout.flush()  # a full disk says so now, not when the process ends
-    except CycloptsError:  # a typo: cyclopts has said which, and what was perhaps meant
+        sys.stdout.flush()  # report a full disk here, not when the process ends
+    except CycloptsError:  # a wrong argument: cyclopts has printed it already, with a suggestion
         raise SystemExit(NOT_DONE) from None
     except CamlucidaError as error:
         errors.print(f"[bold red]camlucida:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
@@ -94,10 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         errors.print("camlucida: stopped.")
         raise SystemExit(INTERRUPTED) from None
-    except BrokenPipeError:  # `camlucida layers vgg16 | head`: nobody is left to write to
+    except BrokenPipeError:  # `camlucida layers vgg16 | head`: the reader has closed the pipe
         _discard_stdout()
         raise SystemExit(0) from None
-    except OSError as error:  # full, read-only or unreadable: files of ours say which; the rest is caught here
+    except OSError as error:  # full, read-only or unreadable: our own files raise DataError; all others are caught here
         if error.errno not in USER_ERRNOS:
             raise
         filename = f"{error.filename}: " if error.filename else ""
@@ -108,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _install_warning_printer(errors: Terminal) -> None:
-    """Print what was left out of a checkpoint as a sentence, without the line of code that noticed it."""
+    """Print a `CheckpointWarning` as one sentence, without the line of code that raised it."""
     default_showwarning = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:

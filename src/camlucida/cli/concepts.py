@@ -1,4 +1,4 @@
-"""camlucida concepts"""
+"""The `camlucida concepts` command."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ def concepts(
     maps: bool = False,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out"),
 ) -> int:
-    """What a layer sees, as a few concepts that all pictures share, and the classes each speaks for.
+    """Factorise a layer's activations into a few concepts that all images share, and score the classes by concept.
 
-    Writes one page: each concept has its own colour, the same in every picture. A picture that cannot be read is named
-    and left out.
+    Writes one page on which each concept has the same colour in every image. An image that cannot be read is reported
+    and skipped.
 
     Parameters
     ----------
     images
-        Pictures, or folders of pictures.
+        Images, or folders of images.
     model
         A name (resnet50, timm:…, toybox), a checkpoint, or python:module:function. See `camlucida models`.
     arch
-        What a checkpoint holds the weights of: resnet18, timm:…, python:….
+        The architecture that a checkpoint holds the weights of: resnet18, timm:…, python:….
     labels
-        A text file with one class name a line.
+        A text file with one class name per line.
     layer
-        A name or a number; the default layer if not given. See `camlucida layers`.
+        A layer name or index; the default layer if not given. See `camlucida layers`.
     k
-        How many concepts.
+        The number of concepts.
     seed
-        Of the random starts of the factorisation.
+        The random seed of the initial factors.
     top
-        How many pictures the page shows.
+        The number of images on the page.
     opacity
-        Of the colours over the picture, 0 to 1.
+        The opacity of the colours over the image, 0 to 1.
     maps
-        Also save the concepts and their maps: NPZ, with a JSON of how they were made.
+        Also save the concepts and their maps: an NPZ file, with a JSON record of the settings.
     output
         The folder to write to.
     """

@@ -1,4 +1,4 @@
-"""camlucida data"""
+"""The `camlucida data` commands."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ data = App(name="data", help="Look at a data set before it is trained on.")
 
 BAR_WIDTH = 28
 MAX_CLASSES = 30
-"""Classes in the terminal; more stand in data.json."""
+"""Maximum number of classes printed in the terminal; data.json lists all of them."""
 MAX_FINDINGS = 6
-"""Findings of one kind in the terminal."""
+"""Maximum number of findings of one kind printed in the terminal."""
 MAX_ROWS = 40
-"""Classes on the sheet."""
+"""Maximum number of classes on the sheet."""
 THUMBNAIL_PX = 480
-"""Pixels of a picture that is kept for the sheet."""
+"""Longer side, in pixels, of an image that is kept for the sheet."""
 
 
 @data.command
@@ -49,27 +49,27 @@ def check(
     limit: int | None = None,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/data"),
 ) -> int:
-    """What is in a data set, and what is wrong with it: every picture is opened once.
+    """Summarise a data set and report its problems. Every image is opened once.
 
-    Prints classes and findings, writes all of it to data.json and a few pictures of each class to classes.png. Exit
-    code 1 where something should be mended.
+    Prints classes and findings, writes all of them to data.json and a few images of each class to classes.png. The exit
+    code is 1 if anything should be corrected.
 
     Parameters
     ----------
     path
-        A folder of pictures, whose sub-folders are the classes (under train, val and test, if there are such); a table
+        A folder of images, whose sub-folders are the classes (below train, val and test, if these exist); a table
         (.csv, .parquet) with columns path, label, split and boxes; or stanford_dogs:…, pets:…, cub:…, voc:…, coco:…,
-        imagenet:…, hf:…, tfds:… and the folder; or toybox. A folder may be an address: s3://bucket/photos.
+        imagenet:…, hf:…, tfds:… and the folder; or toybox. A folder may be remote: s3://bucket/photos.
     split
-        Only one split: train, val or test.
+        Check only one split: train, val or test.
     boxes
-        For a folder: a CSV file with a line a box: file, x0, y0, x1, y1 and, if known, label.
-    pictures
-        How many pictures of each class are drawn on the sheet; 0 for no sheet.
+        For a folder: a CSV file with one line per box: file, x0, y0, x1, y1 and, if known, label.
+    images
+        The number of images of each class on the sheet; 0 writes no sheet.
     seed
-        Of which ones.
+        The random seed of the images on the sheet.
     limit
-        How many pictures of toybox are drawn.
+        The number of toybox images to render.
     output
         The folder to write to.
     """
@@ -94,7 +94,10 @@ def check(
 
 
 def _check_output_outside(path: str, output: Path) -> None:
-    """What is written must not become part of what is read the next time; folders camlucida-out never do."""
+    """Reject an output folder inside the data set, because its files would be read as images by the next run.
+
+    Folders named camlucida-out are accepted: they are never read as data.
+    """
     from camlucida.data.location import OUTPUT_FOLDER
 
     data_folder, output_folder = real_path(Path(path).expanduser()), real_path(output)
@@ -104,7 +107,7 @@ def _check_output_outside(path: str, output: Path) -> None:
 
 
 def print_report(console: Console, report: DatasetCheck) -> None:
-    """What is in it, then what is wrong with it, then what is good to know."""
+    """Print the summary of the data set, then the problems to correct, then other findings."""
     summary = report.summary()
     images, classes = len(report.items), len(report.classes)
     parts = [f"{images:,} picture{'s' * (images != 1)}", f"{classes:,} class{'es' * (classes != 1)}"]
@@ -126,7 +129,7 @@ def print_report(console: Console, report: DatasetCheck) -> None:
 
 
 def _class_table(report: DatasetCheck) -> Table:
-    """A bar a class: the most frequent ones and the rarest, where there are many."""
+    """Return a table with one bar per class; with many classes, the most frequent and the rarest ones."""
     table = Table(box=None, pad_edge=False)
     table.add_column("class")
     table.add_column("pictures", justify="right")
@@ -158,7 +161,17 @@ def _print_findings(console: Console, findings: Sequence[Finding]) -> None:
 
 
 def class_sheet(dataset: Dataset, report: DatasetCheck, n_images: int, seed: int) -> Image.Image | None:
-    """A row a class with a few of its pictures, drawn by lot, with their boxes; None where none can be read."""
+    """Draw a sheet with one row per class: a few random images of it, with their boxes.
+
+    Args:
+        dataset: The data set that was checked.
+        report: The result of the check.
+        n_images: The maximum number of images per class.
+        seed: The random seed of the selection.
+
+    Returns:
+        The sheet, or None if no image can be read.
+    """
     from camlucida.data.dataset import sample_indices
     from camlucida.render.film_strip import Strip, StripFrame, draw_strips
 
@@ -196,9 +209,9 @@ def _image(dataset: Dataset, number: int) -> dict[str, Any]:
     item = dataset[number]
     try:
         full_size = load_image(item.image)
-    except CamlucidaError:  # it was readable a moment ago
+    except CamlucidaError:  # the file was readable during the check
         return {"picture": Image.new("RGB", (64, 64), "#e2e3e8")}
     thumbnail = full_size.copy()
-    thumbnail.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))  # or forty classes of large photographs would fill the memory
+    thumbnail.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))  # full-size photographs of all classes would not fit into memory
     boxes = () if item.boxes is None else item.boxes * (thumbnail.width / full_size.width)
     return {"picture": thumbnail, "boxes": boxes}

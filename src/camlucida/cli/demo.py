@@ -1,4 +1,4 @@
-"""camlucida demo"""
+"""The `camlucida demo` command."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from camlucida.cli.terminal import Terminal
 def demo(
     *, output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/demo"), seed: int = 4
 ) -> None:
-    """Explain built-in pictures with the built-in networks. Nothing is fetched.
+    """Explain built-in images with the built-in networks. Nothing is downloaded.
 
     Parameters
     ----------
     output
         The folder to write to.
     seed
-        Draws other scenes.
+        The random seed of the scenes.
     """
     from camlucida.attribution.explain import explain
     from camlucida.data import toybox
@@ -76,4 +76,4 @@ def demo(
 
 
 SCENE_PX = 384
-"""Scenes are drawn this large, so that they look good; the networks see them at 96 pixels."""
+"""Side of a rendered scene in pixels, larger than the 96 pixels of the network input so that the panels look sharp."""

@@ -1,4 +1,4 @@
-"""camlucida embed"""
+"""The `camlucida embed` command."""
 
 from __future__ import annotations
 
@@ -34,34 +34,34 @@ def embed(
     seed: int = 0,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/embedding"),
 ) -> int:
-    """What a model takes for alike: the features of every picture just before the last layer, put on a plane.
+    """Project the penultimate features of every image onto a plane: which images does the model consider similar?
 
-    Writes embedding.npy (the features), embedding.parquet (a row a picture with its place), neighbours.png and
-    report.html, where each point shows its picture. Stopped and started again it goes on where it was.
+    Writes embedding.npy (the features), embedding.parquet (one row per image with its position), neighbours.png and
+    report.html, where each point shows its image. An interrupted run resumes when it is started again.
 
     Parameters
     ----------
     data
-        A data set, as of `camlucida evaluate`: a folder, toybox, …; labels are used where it has them.
+        A data set, as for `camlucida evaluate`: a folder, toybox, …; its labels are used if it has them.
     model
-        A name (resnet50, timm:…, toybox), a checkpoint, a training's folder, or python:module:function. If not given,
-        that of the training, or toybox.
+        A name (resnet50, timm:…, toybox), a checkpoint, a training folder, or python:module:function. If not given, the
+        model of the training folder, or toybox.
     arch
-        What a checkpoint holds the weights of.
+        The architecture that a checkpoint holds the weights of.
     labels
-        A text file with one class name a line.
+        A text file with one class name per line.
     way
-        tsne, umap (needs the extra) or pca.
+        The projection: tsne, umap (requires the extra) or pca.
     perplexity
-        Of t-SNE: about how many neighbours count.
+        The perplexity of t-SNE: roughly the number of effective neighbours.
     near
-        Pictures by name, whose nearest neighbours are drawn; six at random if not given.
+        Names of images whose nearest neighbours are drawn; six random ones if not given.
     boxes
-        A CSV file with labels, and boxes: file, x0, y0, x1, y1, label.
+        A CSV file with labels and bounding boxes: file, x0, y0, x1, y1, label.
     limit
-        How many pictures, drawn at random; all if not given (500 of toybox).
+        The number of images, selected at random; all if not given (500 of toybox).
     seed
-        Of every choice by chance.
+        The random seed.
     output
         The folder to write to.
     """

@@ -1,4 +1,4 @@
-"""camlucida evaluate"""
+"""The `camlucida evaluate` command."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from camlucida.models.model import Model
 
 MAX_COLUMNS = 5
-"""Metrics side by side in one table; more do not fit a terminal."""
+"""Maximum number of metrics in one table; more do not fit into a terminal."""
 
 MAX_FAILURES = 5
 
 UNTRUSTED_MARK = "⚠"
-"""At a metric that does not tell the truth from what knows nothing."""
+"""Marks a metric that does not rank the ground truth above uninformative baselines."""
 
 
 def evaluate(
@@ -54,55 +54,55 @@ def evaluate(
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/evaluation"),
     report: Path | None = None,
 ) -> int:
-    """Measure how good maps are over a data set, beside maps that know nothing.
+    """Measure the quality of explanation methods over a data set, together with uninformative baselines.
 
-    Prints a table with 95 % intervals and writes results.parquet, a row a picture, method and metric. Stopped and
-    started again it goes on where it was; a picture that cannot be read is a row with its reason.
+    Prints a table with 95 % intervals and writes results.parquet, with one row per image, method and metric. An
+    interrupted run resumes when it is started again; an image that cannot be read becomes a row with the reason.
 
     Parameters
     ----------
     data
-        The folder of a training, for the pictures that it was validated on; or a folder of pictures, whose
-        sub-folders are the classes; or a table (.csv, .parquet); or stanford_dogs:…, pets:…, cub:…, voc:…, coco:…,
-        imagenet:…, hf:…, tfds:… and the folder; or toybox, toybox:2 (objects a scene), toybox:watermark.
-        Or pictures for which it is known what a map has to show, where the true class is explained:
+        A training folder, for its validation images; or a folder of images, whose sub-folders are the classes; or a
+        table (.csv, .parquet); or stanford_dogs:…, pets:…, cub:…, voc:…, coco:…, imagenet:…, hf:…, tfds:… and the
+        folder; or toybox, toybox:2 (objects per scene), toybox:watermark.
+        Or a benchmark with a known ground truth for the maps, which explains the true class:
         exact:mosaic, exact:difull and exact:dipart (each with :3 for 3 × 3 cells), exact:focus, exact:small,
         exact:medium, exact:large, exact:watermark, exact:watermark_control, exact:tag; and with a network of their own
         exact:red, exact:signed, exact:channels, exact:template, exact:xor, exact:square, exact:shift, exact:linear,
         exact:additive, exact:interaction.
     model
-        A name (resnet50, timm:…, toybox), a checkpoint, the folder of a training, or python:module:function. See
-        `camlucida models`. If not given, that of the training, or toybox.
+        A name (resnet50, timm:…, toybox), a checkpoint, a training folder, or python:module:function. See
+        `camlucida models`. If not given, the model of the training folder, or toybox.
     arch
-        What a checkpoint holds the weights of.
+        The architecture that a checkpoint holds the weights of.
     labels
-        A text file with one class name a line.
+        A text file with one class name per line.
     method
-        Separated by commas; all for every one there is. grad_cam if not given. See `camlucida models`.
+        Methods separated by commas, or all; grad_cam if not given. See `camlucida models`.
     metrics
         Metrics, presets or groups of metrics (localisation, faithfulness, robustness, complexity, ground_truth),
-        separated by commas; all for every one there is. localisation if not given.
+        separated by commas, or all; localisation if not given.
     layer
-        The layer to explain, or several separated by commas; the default one if not given. A method can have its own:
+        The layer to explain, or several separated by commas; the default layer if not given. A method can have its own:
         "grad_cam @ layer3".
     recipe
-        A study that is ready to run, instead of methods and metrics: cam-vs-gradcam.
+        A predefined study, instead of methods and metrics: cam-vs-gradcam.
     boxes
-        A CSV file with a line a box: file, x0, y0, x1, y1 and, if known, label.
+        A CSV file with one line per box: file, x0, y0, x1, y1 and, if known, label.
     split
-        Only these pictures of a data set that has splits: train, val or test.
+        Use only this split of the data set: train, val or test.
     controls
-        Also measure maps that know nothing, or everything: what a metric must be able to tell apart.
+        Also measure the controls: uninformative baselines and oracles, which a metric must be able to rank.
     target
-        What is explained: predicted, or label for the true class.
+        The class to explain: predicted, or label for the true class.
     limit
-        How many pictures, drawn at random; all if not given (500 of toybox).
+        The number of images, selected at random; all if not given (500 of toybox).
     seed
-        Of every choice by chance.
+        The random seed.
     output
         The folder to write to.
     report
-        Also write a page with tables, curves and pictures: report.html.
+        Also write a page with tables, curves and images: report.html.
     """
     from camlucida.evaluation import evaluate as run
     from camlucida.evaluation.baselines import standard_controls
@@ -159,7 +159,7 @@ def evaluate(
 def write_report(
     console: Console, evaluation: Evaluation, path: Path, model: Model | None, data: Dataset | None
 ) -> None:
-    """The page, and where it lies."""
+    """Write the report of an evaluation and print its path."""
     from camlucida.evaluation.metric_checks import untrusted
     from camlucida.report import report
 
@@ -171,7 +171,19 @@ def write_report(
 def run_source(
     data: str, model: str, arch: str | None, labels: Path | None, boxes: Path | None, dataset: Dataset
 ) -> dict[str, Any]:
-    """How to open the model and the data again, from any folder."""
+    """Return the specification from which the model and the data can be opened again, from any folder.
+
+    Args:
+        data: The data set as given by the user.
+        model: The model as given by the user.
+        arch: The architecture of a checkpoint, if given.
+        labels: The file of class names, if given.
+        boxes: The file of bounding boxes, if given.
+        dataset: The opened data set.
+
+    Returns:
+        A JSON-serialisable mapping with absolute paths.
+    """
 
     from camlucida.data.open import absolute_spec
 
@@ -192,7 +204,7 @@ def run_source(
 
 
 def print_evaluation(console: Console, evaluation: Evaluation) -> None:
-    """The tables: a row a method, then the controls; a column a metric, with its 95 % interval."""
+    """Print the tables: one row per method and control, one column per metric with its 95 % interval."""
     from camlucida.evaluation.metric_checks import untrusted
 
     table = {(s.metric, s.method): s for s in evaluation.table()}
@@ -212,7 +224,7 @@ def print_evaluation(console: Console, evaluation: Evaluation) -> None:
     )
     failures = sorted(
         evaluation.failures, key=lambda failure: failure[1] in evaluation.controls
-    )  # what was asked for comes first
+    )  # failures of the requested methods come before those of controls
     for image, method, reason in failures[:MAX_FAILURES]:
         subject = f"{image}, {method}" if method else image
         console.print(f"[red]{escape(subject)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
@@ -223,7 +235,7 @@ def print_evaluation(console: Console, evaluation: Evaluation) -> None:
 def _print_verdicts(
     console: Console, evaluation: Evaluation, table: dict[tuple[str, str], Summary], measured: Sequence[str]
 ) -> None:
-    """By each metric that judges, the best method beside the next one: a paired test, corrected for all pairs."""
+    """Print, for each metric with a direction, the paired test of the two best methods, corrected for all pairs."""
     methods = [m for m in evaluation.methods if m not in evaluation.controls]
     rated_metrics = [m for m in measured if evaluation.values[m].better != "neither"]
     if len(methods) > 1 and rated_metrics:
@@ -235,7 +247,7 @@ def _print_verdicts(
             sign = -1 if evaluation.values[metric].better == "high" else 1
             order = sorted(methods, key=lambda m: _nan_last(sign * table[metric, m].value))
             pair = next((c for c in comparisons if c.metric == metric and {c.first, c.second} == set(order[:2])), None)
-            if pair is None:  # measured of one of them only
+            if pair is None:  # measured for only one of them
                 continue
             difference = pair.difference if pair.first == order[0] else pair.difference.negated
             verdict = f"{pair.winner} is better" if pair.winner else "cannot be told apart"

@@ -1,4 +1,4 @@
-"""camlucida explain"""
+"""The `camlucida explain` command."""
 
 from __future__ import annotations
 
@@ -45,50 +45,51 @@ def explain(
     compare: bool = False,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out"),
 ) -> int:
-    """Explain pictures: why did the model say so?
+    """Explain the predictions of a model on images.
 
-    Writes a panel for every picture, a grid where several classes, layers or methods are asked for; prints the
-    predictions. Several pictures also give results.csv, in which a picture that cannot be read is a row; the exit code
-    is then 1, and 2 where none can be explained.
+    Writes a panel for every image, a grid if several classes, layers or methods are requested; prints the predictions.
+    Several images also produce results.csv, in which an image that cannot be read is a row; the exit code is then 1,
+    and 2 if no image can be explained.
 
     Parameters
     ----------
     images
-        Pictures, or folders of pictures.
+        Images, or folders of images.
     model
         A name (resnet50, timm:…, toybox), a checkpoint, or python:module:function. See `camlucida models`.
     arch
-        What a checkpoint holds the weights of: resnet18, timm:…, python:….
+        The architecture that a checkpoint holds the weights of: resnet18, timm:…, python:….
     labels
-        A text file with one class name a line.
+        A text file with one class name per line.
     target
         What to explain: a class name or index, top3, "A rather than B", "not A". The predicted class if not given.
     layer
-        A name, a glob ("layer?"), a number, or all; several separated by commas. See `camlucida layers`.
+        A layer name (called target_layer in pytorch-grad-cam), a glob ("layer?"), an index, or all; several separated
+        by commas. See `camlucida layers`.
     method
-        grad_cam and its relatives, also combined, as in "refine(layer_cam)"; several separated by commas. See
-        `camlucida models`.
+        grad_cam and its variants, optionally with combinators, as in "refine(layer_cam)"; several separated by commas.
+        See `camlucida models`.
     score
-        What a class is scored by: logit, probability, log_probability.
+        The score of a class: logit, probability, log_probability.
     option
         An option of the method, as name=value.
     precision
-        exact, or bf16: for methods that run the network on many pictures, as score_cam and rise; about twice as fast on
-        processors with bfloat16 units, and scores are off by about 1 %.
+        exact, or bf16: for methods that run the network on many inputs, such as score_cam and rise; about twice as fast
+        on processors with bfloat16 units, with scores that deviate by about 1 %.
     batch
-        The most pictures that such methods run at once; less takes less memory.
+        The batch size of such methods; a smaller batch needs less memory.
     opacity
-        Of the heat over the picture, 0 to 1.
+        The opacity of the heat map over the image, 0 to 1.
     colormap
-        jet, turbo, viridis, magma, or the default, which also serves the colour-blind.
+        jet, turbo, viridis, magma, or the default, which is safe for colour-blind readers.
     blend
-        heat: the coat gets thicker with the heat; uniform: the same everywhere, as in the papers.
+        heat: the opacity grows with the map value; uniform: the opacity is constant, as in the papers.
     maps
-        Also save the raw maps: NPZ, with a JSON of how they were made.
+        Also save the raw maps: an NPZ file, with a JSON record of the settings.
     panels
         Also save a panel for every single map of a grid.
     compare
-        Also draw where the methods, layers or classes disagree, and print how much they agree.
+        Also draw where the methods, layers or classes disagree, and print their rank correlations.
     output
         The folder to write to.
     """

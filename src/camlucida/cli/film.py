@@ -1,4 +1,4 @@
-"""camlucida film"""
+"""The `camlucida film` command."""
 
 from __future__ import annotations
 
@@ -38,31 +38,31 @@ def film(
     seed: int = 0,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/film"),
 ) -> int:
-    """The same pictures explained at every checkpoint: when did the model begin to look at the dog?
+    """Explain the same images at every checkpoint of a training, to see how the maps change during training.
 
-    Writes film.png, a strip a picture and a frame a checkpoint, and film.csv with every number.
+    Writes film.png, with one strip per image and one frame per checkpoint, and film.csv with all numbers.
 
     Parameters
     ----------
     data
-        Pictures: a file, a folder, or any data set as of `camlucida evaluate`; its labels and boxes are used.
+        Images: a file, a folder, or any data set as for `camlucida evaluate`; its labels and boxes are used.
     checkpoints
-        A folder of a training with --keep-epochs, a folder of checkpoints, or several models in their order.
+        A training folder written with --keep-epochs, a folder of checkpoints, or several models in their order.
     arch
-        What checkpoints hold the weights of, where they do not say it.
+        The architecture of the checkpoints, if they do not record it.
     method
-        What makes the maps. See `camlucida models`.
+        The explanation method. See `camlucida models`.
     layer
-        The layer to explain; the default one if not given.
+        The layer to explain; the default layer if not given.
     target
-        label for the true class, or where it is not known the one that the last model says; predicted for what each
-        model says; or a class.
+        label for the true class, or the class predicted by the last model if there is no label; predicted for the class
+        that each model predicts; or a class.
     boxes
-        A CSV file with a line a box: file, x0, y0, x1, y1 and, if known, label.
+        A CSV file with one line per box: file, x0, y0, x1, y1 and, if known, label.
     limit
-        How many pictures, drawn at random.
+        The number of images, selected at random.
     seed
-        Of that draw.
+        The random seed of the selection.
     output
         The folder to write to.
     """

@@ -1,4 +1,4 @@
-"""What the commands that take pictures share: which files, how they are drawn, what they are called afterwards."""
+"""Input files, output names, progress bars and overlay styles, for the commands that read images."""
 
 from __future__ import annotations
 
@@ -16,14 +16,22 @@ from camlucida.errors import DataError
 
 
 def input_files(images: Sequence[str], output: Path) -> list[Path]:
-    """The pictures named, and those of the folders named; not those that an earlier run wrote there."""
+    """Return the named images and those in the named folders, without those that an earlier run wrote.
+
+    Args:
+        images: Files or folders.
+        output: The output folder of the command.
+
+    Raises:
+        DataError: If a file or folder does not exist, or a folder contains no image.
+    """
     from camlucida.data.images import image_files
 
     return [file for image in images for file in image_files(image) if not _is_own_output(file, Path(image), output)]
 
 
 def _is_own_output(file: Path, argument: Path, output: Path) -> bool:
-    """Whether a picture found in a folder is what an earlier run wrote there."""
+    """Return whether an image that was found in a folder is the output of an earlier run."""
     output_folder, folder = real_path(output), real_path(argument.expanduser())
     return folder.is_dir() and folder in output_folder.parents and output_folder in real_path(file).parents
 
@@ -31,14 +39,19 @@ def _is_own_output(file: Path, argument: Path, output: Path) -> bool:
 def real_path(path: Path) -> Path:
     """Return the path with all links followed.
 
-    A link that leads to itself is returned as it is: `Path.resolve` would raise, and one such link in a folder must
-    not stop the run. Whoever opens it gets an `ImageError`.
+    A link that leads to itself is returned unchanged: `Path.resolve` would raise, and one such link in a folder must
+    not stop the run. Opening it raises an `ImageError`.
     """
     return Path(os.path.realpath(path))
 
 
 def output_stems(files: Sequence[Path], output: Path) -> dict[Path, str]:
-    """A name for the output of each picture: no two alike, and none that would write over a picture."""
+    """Return a file name stem for the output of each image: unique, and never overwriting an input image.
+
+    Args:
+        files: The input images.
+        output: The folder to write to.
+    """
     input_paths = {real_path(file) for file in files}
     n_files = Counter(file.stem.lower() for file in files)
     stems: dict[Path, str] = {}
@@ -55,15 +68,20 @@ def output_stems(files: Sequence[Path], output: Path) -> dict[Path, str]:
 
 
 def progress_bar(console: Console, n_inputs: int | None = None) -> Progress:
-    """Shown on a terminal only, where a `count` is said for more than one picture only; gone when it is done."""
+    """Return a progress bar that is shown on a terminal only and removed when it is complete.
+
+    Args:
+        console: The terminal.
+        n_inputs: The number of inputs, if known; the bar is hidden for fewer than two.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=n_inputs in (0, 1) or not console.is_terminal)
 
 
 class ExplanationProgress:
-    """A bar for the pictures where there are several, and under it one for a picture that takes many runs.
+    """A progress bar over several images, and below it one for the forward passes of the current image.
 
-    runs      what to hand to `explain` as `progress`
+    Pass the method `runs` to `explain` as `progress`.
     """
 
     def __init__(self, progress: Progress, images: int, method: str) -> None:
@@ -72,17 +90,26 @@ class ExplanationProgress:
         self._runs = progress.add_task(escape(method), total=None, visible=False)
 
     def runs(self, done: int, total: int) -> None:
-        """Of the picture in work, `done` of `total` runs of the network are done."""
+        """Report that `done` of `total` forward passes for the current image are complete."""
         self._progress.update(self._runs, completed=done, total=total, visible=done < total)
 
     def advance(self) -> None:
-        """One more picture is done."""
+        """Report that one more image is complete."""
         self._progress.update(self._runs, visible=False)
         self._progress.advance(self._pictures)
 
 
 def overlay_style(opacity: float, colormap: str | None, blend: str) -> dict[str, Any]:
-    """How to draw, checked before anything is computed."""
+    """Validate the drawing options before anything is computed, and return them as arguments of `save`.
+
+    Args:
+        opacity: The opacity of the heat map, in [0, 1].
+        colormap: The name of a colour map; the default one if None.
+        blend: `"heat"` or `"uniform"`.
+
+    Raises:
+        DataError: If an option is invalid.
+    """
     from camlucida.render.colours import check_colormap
 
     if not 0 <= opacity <= 1:

@@ -1,4 +1,4 @@
-"""camlucida layers"""
+"""The `camlucida layers` command."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def layers(
     size: int | None = None,
     depth: int = 0,
 ) -> None:
-    """List a network's layers: what to explain, and what it costs. Needs no pretrained weights.
+    """List the layers of a network with their output shapes and costs. Needs no pretrained weights.
 
-    Layers marked ● are worth explaining, from edges to objects; ★ is the default.
+    Layers with ● are recommended targets, from edges to objects; ★ is the default.
 
     Parameters
     ----------
     model
         As for `camlucida explain`.
     arch
-        What a checkpoint holds the weights of.
+        The architecture that a checkpoint holds the weights of.
     size
-        Side of the input in pixels, if not the model's own.
+        The side of the input in pixels; that of the model's preprocessing if not given.
     depth
         Show only names with at most this many parts; 0 shows all.
     """

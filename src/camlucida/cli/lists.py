@@ -1,4 +1,4 @@
-"""What several commands do with their arguments."""
+"""Parsing of arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ TrustCode: TypeAlias = Annotated[
         "own: it would choose code to run, or a machine to ask.",
     ),
 ]
-"""--trust-code, of every command that opens a model."""
+"""The option --trust-code of every command that opens a model."""
 
 
 def split_list(values: Sequence[str] | None) -> list[str] | None:
-    """Commas separate, except inside the brackets of a glob or a combinator."""
+    """Split values at commas, except inside the brackets of a glob or a combinator."""
     if values is None:
         return None
     parts: list[str] = []

@@ -1,4 +1,4 @@
-"""camlucida mistakes"""
+"""The `camlucida mistakes` command."""
 
 from __future__ import annotations
 
@@ -40,36 +40,36 @@ def mistakes(
     seed: int = 0,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/mistakes"),
 ) -> int:
-    """Where a model errs: which classes it confuses, whether it is as often right as it says, what it saw and missed.
+    """Analyse a model's errors: the confusion matrix, the calibration, and the maps of wrong predictions.
 
-    Writes predictions.parquet (a row a picture), confusion.png, errors.png and report.html. Stopped and started again
-    it goes on where it was; a picture that cannot be read is a row with its reason.
+    Writes predictions.parquet (one row per image), confusion.png, errors.png and report.html. An interrupted run
+    resumes when it is started again; an image that cannot be read becomes a row with the reason.
 
     Parameters
     ----------
     data
-        A data set with labels, as of `camlucida evaluate`: a folder whose sub-folders are the classes, toybox, …
+        A data set with labels, as for `camlucida evaluate`: a folder whose sub-folders are the classes, toybox, …
     model
-        A name (resnet50, timm:…, toybox), a checkpoint, a training's folder, or python:module:function. If not given,
-        that of the training, or toybox.
+        A name (resnet50, timm:…, toybox), a checkpoint, a training folder, or python:module:function. If not given, the
+        model of the training folder, or toybox.
     arch
-        What a checkpoint holds the weights of.
+        The architecture that a checkpoint holds the weights of.
     labels
-        A text file with one class name a line.
+        A text file with one class name per line.
     method
-        What makes the maps. See `camlucida models`.
+        The explanation method. See `camlucida models`.
     layer
-        The layer to explain; the default one if not given.
+        The layer to explain; the default layer if not given.
     maps
-        Also measure the map of every picture: right answers beside wrong ones.
+        Also measure the map of every image, and compare correct with wrong predictions.
     boxes
-        A CSV file with a line a box: file, x0, y0, x1, y1 and, if known, label.
+        A CSV file with one line per box: file, x0, y0, x1, y1 and, if known, label.
     limit
-        How many pictures, drawn at random; all if not given (500 of toybox).
+        The number of images, selected at random; all if not given (500 of toybox).
     top
-        How many of the surest wrong answers are shown.
+        The number of the most confident errors to display.
     seed
-        Of every choice by chance.
+        The random seed.
     output
         The folder to write to.
     """
@@ -112,7 +112,7 @@ def mistakes(
 
 
 def print_mistakes(console: Console, result: Mistakes) -> None:
-    """The numbers, and the pairs most often confused."""
+    """Print accuracy and calibration, and the pairs of classes that are confused most often."""
 
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)

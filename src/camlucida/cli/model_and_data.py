@@ -1,4 +1,4 @@
-"""From what a user types to a model and its pictures: a benchmark brings its own model, or changes the one given."""
+"""Opening of the model and the data set that the user names; a benchmark may provide or modify the model."""
 
 from __future__ import annotations
 
@@ -25,12 +25,23 @@ def open_model_and_data(
     seed: int = 0,
     split: str | None = None,
 ) -> tuple[Model, Dataset]:
-    """The model that is explained, and its pictures. exact:… is a benchmark of `camlucida.evaluation.benchmarks`, the folder of a
-    training stands for the pictures that it was validated on, all else is a data set.
+    """Open a model and the images to explain.
 
-    trust_code  whether a training's record may name any code or address
-    count   how many pictures are drawn, where they are
-    split   of a data set: only those pictures
+    Args:
+        data: exact:… for a benchmark of `camlucida.evaluation.benchmarks`; a training folder for its validation images;
+            or any data set.
+        model: The model to explain.
+        arch: The architecture that a checkpoint holds the weights of.
+        trust_code: Whether the record of a training may name code or addresses.
+        labels: A file with one class name per line.
+        boxes: A CSV file of bounding boxes, for folders.
+        count: The number of images to render, for rendered data sets.
+        seed: The random seed of rendered data sets.
+        split: Use only this split of a data set.
+
+    Raises:
+        DataError: If the data set cannot be opened, or an option does not apply to it.
+        ModelError: If the model cannot be loaded.
     """
     from camlucida.data.open import N_TOYBOX_SCENES, open_dataset
     from camlucida.evaluation.benchmarks import PREFIX, benchmark, open_benchmark
@@ -41,7 +52,7 @@ def open_model_and_data(
     if is_training_folder(data):
         return load(model, arch=arch, trust_code=trust_code, labels=labels), _validation_set(data, boxes, trust_code)
     if not data.startswith(PREFIX):
-        dataset = open_dataset(data, boxes=boxes, count=count, seed=seed, split=split)  # before weights are fetched
+        dataset = open_dataset(data, boxes=boxes, count=count, seed=seed, split=split)  # before weights are downloaded
         return load(model, arch=arch, trust_code=trust_code, labels=labels), dataset
     if boxes is not None:
         raise DataError(f"{data} knows what is where: --boxes is for folders.")
@@ -55,8 +66,8 @@ def reopen_model_and_data(
     """Return the model and the data set that the record of an evaluation names, so that its images can be drawn.
 
     Args:
-        source: What the record says: data, model, arch, labels, boxes, count and split. It may come from somebody else.
-        by: The file of the record.
+        source: The record: data, model, arch, labels, boxes, count and split. It may come from an untrusted author.
+        record_path: The file of the record, for error messages.
         seed: The seed of the evaluation.
         trust_code: Whether the record may name any code, path or address.
 
@@ -99,7 +110,7 @@ def reopen_model_and_data(
 
 
 def is_training_folder(data: str) -> bool:
-    """Whether it is a folder that `camlucida train` wrote."""
+    """Return whether `data` is a folder that `camlucida train` wrote."""
     file = Path(data).expanduser() / "run.json"
     return file.is_file() and (file.parent / "model.json").is_file()
 

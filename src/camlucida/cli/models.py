@@ -1,4 +1,4 @@
-"""camlucida models"""
+"""The `camlucida models` command."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from camlucida.cli.terminal import Terminal
 
 
 def models(*, search: str = "") -> None:
-    """List what can be named: models, whether their weights are on this machine, and methods.
+    """List the models with the state of their weights on this machine, the methods and the combinators.
 
     Parameters
     ----------
     search
-        Only names that contain this; also searches timm's, which are too many to list.
+        Show only names that contain this text; also searches timm's models, which are too many to list.
     """
     console = Terminal(width=None if sys.stdout.isatty() else 140)
     _print_models(console, search.lower())

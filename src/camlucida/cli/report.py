@@ -1,4 +1,4 @@
-"""camlucida report"""
+"""The `camlucida report` command."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def report(
     trust_code: TrustCode = False,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("report.html"),
 ) -> int:
-    """Write the page of a finished evaluation: tables, curves, best and worst pictures, costs.
+    """Write the HTML report of a finished evaluation: tables, curves, best and worst images, costs.
 
     Parameters
     ----------
     run
         The folder that `camlucida evaluate` wrote.
-    pictures
-        Explain some pictures again and show them; needs the model and the data where they were.
+    images
+        Explain some images again and display them; requires the model and the data at their recorded locations.
     output
-        The page to write.
+        The HTML file to write.
     """
     from camlucida.evaluation import Evaluation
     from camlucida.evaluation.store import Store
@@ -38,7 +38,7 @@ def report(
     console = Terminal()
     evaluation, source = Evaluation(run), Store(run).source
     model = data = None
-    seed = evaluation.plan["seed"]  # read first: a folder without a run says so
+    seed = evaluation.plan["seed"]  # read first, so that a folder without a run is reported
     if images and source:
         model, data = reopen_model_and_data(source, record_path=str(run / "run.json"), seed=seed, trust_code=trust_code)
     write_report(console, evaluation, output, model, data)

@@ -1,4 +1,4 @@
-"""camlucida sanity"""
+"""The `camlucida sanity` command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from camlucida.sanity_checks import Sanity
 
 IMAGES = 12
-"""How many pictures are checked, unless asked otherwise: each step draws maps of all of them."""
+"""Default number of images to check; each step computes maps for all of them."""
 
 
 def sanity(
@@ -40,34 +40,34 @@ def sanity(
     seed: int = 0,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/sanity"),
 ) -> int:
-    """Does a map notice when the network is no longer itself?
+    """Check whether maps change when weights are randomised and classes differ (Adebayo et al., 2018).
 
-    Draws the network's weights anew, stage by stage, and asks for other classes; prints a verdict a method, and
-    writes every number and a strip of maps to look at.
+    Re-initialises the network's weights at random, stage by stage, and explains other classes; prints a verdict per
+    method, and writes all numbers and a strip of maps.
 
     Parameters
     ----------
     images
-        Pictures, folders of pictures, or toybox.
+        Images, folders of images, or toybox.
     model
         A name (resnet50, timm:…, toybox), a checkpoint, or python:module:function. See `camlucida models`.
     arch
-        What a checkpoint holds the weights of.
+        The architecture that a checkpoint holds the weights of.
     labels
-        A text file with one class name a line.
+        A text file with one class name per line.
     methods
-        Separated by commas. grad_cam if not given. See `camlucida models`.
+        Methods separated by commas; grad_cam if not given. See `camlucida models`.
     checks
-        Of cascading, independent, smooth, random_logit and, on toybox, labels; separated by commas. cascading and
-        random_logit if not given.
+        The checks, separated by commas: cascading, independent, smooth, random_logit and, on toybox, labels. cascading
+        and random_logit if not given.
     layer
-        The layer to explain; the default one if not given.
+        The layer to explain; the default layer if not given.
     seeds
-        How often the weights are drawn anew.
+        The number of random initialisations.
     limit
-        How many of the pictures, drawn at random.
+        The number of images, selected at random.
     seed
-        Of that draw.
+        The random seed of the selection.
     output
         The folder to write to.
     """

@@ -1,4 +1,4 @@
-"""camlucida study"""
+"""The `camlucida study` commands."""
 
 from __future__ import annotations
 
@@ -38,30 +38,30 @@ def make(
     seed: int = 0,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/study"),
 ) -> int:
-    """Draw the maps, take the names off, and write the questions.
+    """Create a blind user study: compute the maps, remove the method names, and write the questions.
 
     Parameters
     ----------
     images
-        Pictures, or folders of pictures.
+        Images, or folders of images.
     methods
-        Two or more, separated by commas.
+        Two or more methods, separated by commas.
     model
         A name (resnet50, timm:…, toybox), a checkpoint, or python:module:function.
     arch
-        What a checkpoint holds the weights of.
+        The architecture that a checkpoint holds the weights of.
     labels
-        A text file with one class name a line.
+        A text file with one class name per line.
     layer
-        The layer to explain; the default one if not given.
+        The layer to explain; the default layer if not given.
     target
         What to explain: a class name or index; the predicted class if not given.
     pairs
-        How many pairs of methods are compared on a picture, drawn by lot.
+        The number of random pairs of methods to compare per image.
     ratings
-        How many maps of a picture are rated by themselves.
+        The number of maps per image that are rated individually.
     seed
-        Of everything drawn.
+        The random seed.
     output
         The folder of the study.
     """
@@ -103,14 +103,14 @@ def results(
     evaluation: Path | None = None,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
 ) -> int:
-    """What the answers say so far: strengths, ratings, and how far people agree.
+    """Show the results of a user study so far: preference strengths, ratings, and the agreement between participants.
 
     Parameters
     ----------
     folder
         The folder of the study.
     evaluation
-        The folder of an evaluation of the same methods: also prints which metrics agree with people.
+        The folder of an evaluation of the same methods: also prints which metrics agree with the participants.
     output
         A CSV file to write the table to.
     """

@@ -1,4 +1,4 @@
-"""The terminal of all commands: what strangers named cannot move its cursor, recolour it, or turn a line round."""
+"""A terminal that escapes control characters, so that untrusted names cannot move the cursor or change colours."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from camlucida._escaping import printable
 
 
 class Terminal(Console):
-    r"""A console that shows control characters and marks of direction as escapes, as in `\x1b[2J`.
+    r"""A console that prints control characters and bidirectional marks as escapes, such as `\x1b[2J`.
 
-    Every string passes through `render_str`, where a line feed is escaped too: a file name may hold one, and would
-    write a line of its own. Whatever is drawn otherwise passes through `render`. Names like :dog: are no emoji.
+    Every string passes through `render_str`, where line feeds are escaped as well, because a file name may contain one
+    and would start a line of its own. All other output passes through `render`. Names such as :dog: are not emoji.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(emoji=False, **kwargs)
 
     def render_str(self, text: str, **kwargs: Any) -> Text:
-        """Turn a string into text, what stands in it being escaped first."""
+        """Return a string as rich text, with its control characters escaped."""
         return super().render_str(printable(text, lines=False), **kwargs)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Draw anything; segments that are rich's own control codes stay."""
+        """Render any object; control segments that rich itself creates are kept."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)

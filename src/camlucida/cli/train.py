@@ -1,4 +1,4 @@
-"""camlucida train"""
+"""The `camlucida train` command."""
 
 from __future__ import annotations
 
@@ -55,63 +55,64 @@ def train(
     device: str | None = None,
     seed: int = 0,
 ) -> int:
-    """Train a network to tell the classes of a data set apart.
+    """Train an image classifier on a data set.
 
-    Left as they are, the options are those of the published study: SGD at 0.01, batches of 16, 2 epochs, no
-    augmentation, only the new last layer. Stopped and started again it goes on where it was, to the same weights. What
-    it writes can be explained: --model FOLDER.
+    The defaults are those of the published study: SGD with a learning rate of 0.01, batches of 16, 2 epochs, no
+    augmentation, only the new last layer. An interrupted run resumes when it is started again, and ends with the same
+    weights. The result can be explained with --model FOLDER.
 
     Parameters
     ----------
     data
-        What `evaluate` takes: a folder of pictures, whose sub-folders are the classes; toybox, toybox:watermark; ….
+        A data set, as for `evaluate`: a folder of images, whose sub-folders are the classes; toybox, toybox:watermark;
+        ….
     arch
-        small, a network to train from nothing; or a backbone: resnet50, timm:…, toybox:vgg, python:module:function.
+        small, a network to train from scratch; or a backbone: resnet50, timm:…, toybox:vgg, python:module:function.
     output
         The folder to write to: model.safetensors, model.json, metrics.csv, curves.png.
     epochs
-        Passes over the pictures.
+        The number of epochs.
     batch_size
-        Pictures a step.
+        The number of images per step.
     lr
-        The learning rate, at its highest.
+        The maximum learning rate.
     optimizer
         sgd, or adamw.
     momentum
-        Of sgd.
+        The momentum of sgd.
     weight_decay
-        Of all weights.
+        The weight decay, applied to all weights.
     schedule
-        constant; cosine, to zero; or step, a tenth after each third.
+        The learning rate schedule: constant; cosine, to zero; or step, divided by ten after each third.
     warmup
-        Epochs in which the learning rate grows from nothing.
+        The number of epochs in which the learning rate rises from zero.
     train
-        What learns: head, the new last layer only; all; or gradual, the head first and then layer by layer from the
-        end. head if not given where the backbone is pretrained, else all.
+        Which weights are trained: head, the new last layer only; all; or gradual, the head first and then layer by
+        layer from the end. head if not given and the backbone is pretrained, else all.
     head
-        linear, a new last layer; or gap, a global average and a linear layer behind the grid, so that CAM applies.
+        linear, a new last layer; or gap, global average pooling and a linear layer, so that CAM applies.
     weights
         A file with the backbone's weights, instead of those that its name stands for.
     pretrained
-        Begin with what the backbone has learned; --no-pretrained for random weights.
+        Start from pretrained weights; --no-pretrained starts from random weights.
     size
-        Side of the square input; that of the weights if not given.
+        The side of the square input in pixels; that of the weights if not given.
     augment
-        flip, crop, colour, separated by commas: each picture a little different in each epoch. None if not given.
+        Augmentations separated by commas: flip, crop, colour. None if not given.
     label_smoothing
-        Share of the truth that is given to all classes alike.
+        The fraction of the label's probability that is distributed uniformly over all classes.
     class_weights
-        none; or balanced, so that rare classes count as much as common ones.
+        none; or balanced, so that rare classes count as much as frequent ones.
     precision
-        exact, or bf16: faster where the machine knows bfloat16.
+        exact, or bf16: faster on hardware with bfloat16 support.
     patience
-        Epochs without a better validation accuracy after which it ends early.
+        Early stopping: the number of epochs without a better validation accuracy.
     val
-        Share of the pictures to validate on, drawn by lot from each class; not used where the data set has a split.
+        The fraction of images for validation, selected at random from each class; ignored if the data set has a split.
     boxes
-        A CSV file with a line a box: file, x0, y0, x1, y1 and, if known, label.
+        A CSV file with one line per box: file, x0, y0, x1, y1 and, if known, label.
     limit
-        How many pictures, drawn at random; all if not given (6000 of toybox).
+        The number of images, selected at random; all if not given (6000 of toybox).
     keep_epochs
         Also keep the weights after every epoch.
     tensorboard
@@ -119,7 +120,7 @@ def train(
     device
         cuda or cpu; the GPU if there is one.
     seed
-        Of every choice by chance.
+        The random seed.
     """
     from camlucida.training import train as run
 
@@ -169,7 +170,7 @@ def train(
 
 
 def _progress_bar(console: Console) -> Progress:
-    """Of one epoch, with the loss; shown on a terminal only."""
+    """Return a progress bar for one epoch, with the loss; shown on a terminal only."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 

@@ -1,4 +1,4 @@
-"""camlucida trust"""
+"""The `camlucida trust` command."""
 
 from __future__ import annotations
 
@@ -44,38 +44,39 @@ def trust(
     blend: str = "heat",
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out"),
 ) -> int:
-    """Can the map of a picture be believed? A verdict in words, with every number.
+    """Test whether the map of an image can be trusted, and print a verdict with all numbers.
 
-    Is the model sure, or guessing? Does the place matter? Is the map about this class? Is it stable? Does the
-    picture's edge decide? Writes a panel and a JSON for every picture; several pictures also give results.csv, in
-    which a picture that cannot be read is a row. About 145 runs of the network a picture.
+    Is the model confident? Does the position of the highlighted region matter? Is the map specific to its class? Is it
+    stable? Does the border of the image decide? Writes a panel and a JSON file for every image; several images also
+    produce results.csv, in which an image that cannot be read is a row. Runs the network about 145 times per image.
 
     Parameters
     ----------
     images
-        Pictures, or folders of pictures.
+        Images, or folders of images.
     model
         A name (resnet50, timm:…, toybox), a checkpoint, or python:module:function. See `camlucida models`.
     arch
-        What a checkpoint holds the weights of: resnet18, timm:…, python:….
+        The architecture that a checkpoint holds the weights of: resnet18, timm:…, python:….
     labels
-        A text file with one class name a line.
+        A text file with one class name per line.
     target
-        A class name or index. The predicted class if not given.
+        A class name or index; the predicted class if not given.
     layer
         One layer; see `camlucida layers`.
     method
-        grad_cam and its relatives, also combined, as in "refine(layer_cam)".
+        grad_cam and its variants, optionally with combinators, as in "refine(layer_cam)".
     transforms
-        In how many places the map is tried: 128, or for slow networks 64 or 32, which find less.
+        The number of positions at which the highlighted region is tested: 128, or for slow networks 64 or 32, which
+        have less statistical power.
     seed
-        Of every choice by chance.
+        The random seed.
     opacity
-        Of the heat over the picture, 0 to 1.
+        The opacity of the heat map over the image, 0 to 1.
     colormap
-        jet, turbo, viridis, magma, or the default, which also serves the colour-blind.
+        jet, turbo, viridis, magma, or the default, which is safe for colour-blind readers.
     blend
-        heat: the coat gets thicker with the heat; uniform: the same everywhere, as in the papers.
+        heat: the opacity grows with the map value; uniform: the opacity is constant, as in the papers.
     output
         The folder to write to.
     """

@@ -40,7 +40,7 @@ def weights_digest(network: nn.Module) -> str:
     """Return the first 16 hexadecimal digits of the SHA-256 of all current parameters and buffers.
 
     The digest covers names, types, shapes and bytes, including buffers that are not in the state dict, since outputs
-    depend on them. The same weights have the same digest on every device and in every process.
+    depend on them. Half-precision values count as the same numbers in float32. The same weights have the same digest on every device and in every process.
     """
     with torch.inference_mode(False), torch.no_grad():
         tensors = list(_tensors(network))
@@ -62,7 +62,8 @@ def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
         named.setdefault(key, value)
     for key in sorted(named):
         if not nn.parameter.is_lazy(named[key]):  # uninitialised, without a shape
-            yield key, named[key].detach()
+            value = named[key].detach()
+            yield key, value.float() if value.is_floating_point() and value.element_size() < 4 else value
 
 
 def _versions(tensors: list[tuple[str, Tensor]]) -> list[int]:

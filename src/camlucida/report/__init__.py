@@ -1,4 +1,4 @@
-"""An evaluation as one page that stands for itself: no other file, no other host, no script."""
+"""Self-contained HTML reports: no other files, no other hosts."""
 
 from camlucida.report.evaluation_page import report
 

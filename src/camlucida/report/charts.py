@@ -1,4 +1,4 @@
-"""Curves as inline SVG: readable without colours (dashes, and names in the legend), and by a screen reader."""
+"""Curves as inline SVG, legible without colours (dashes, names in the legend) and with a screen reader."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from camlucida.evaluation.statistics import Floats
 WIDTH_PX, HEIGHT_PX = 460, 290
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 44
 MAX_POINTS = 60
-"""Points of a line at most: more cannot be seen."""
+"""Maximum number of points per line; more cannot be distinguished."""
 DASHES = ("", "7 4", "2 3", "10 3 2 3", "5 2", "1 2", "12 4", "4 4 1 4")
 MAX_SERIES = len(DASHES)
-"""Lines in a chart at most: more cannot be told apart."""
+"""Maximum number of lines in a chart; more cannot be distinguished."""
 Z_95 = 1.96
 
 
 @dataclass(frozen=True)
 class MeanCurve:
-    """The mean curve of one method (m,), and its 95 % band, pointwise."""
+    """The mean curve of one method, `(m,)`, and its pointwise 95 % band."""
 
     name: str
     mean: Floats
@@ -31,14 +31,25 @@ class MeanCurve:
 
 
 def mean_curve(name: str, curves: Floats) -> MeanCurve:
-    """Of curves (n, m), one a picture."""
+    """Return the mean of curves with its pointwise 95 % band, `mean ± 1.96 · standard error`.
+
+    Args:
+        name: The name of the method.
+        curves: One curve per image, `(n, m)`.
+    """
     mean = curves.mean(0)
     half_width = Z_95 * curves.std(0, ddof=1) / np.sqrt(len(curves)) if len(curves) > 1 else np.zeros_like(mean)
     return MeanCurve(name, mean, mean - half_width, mean + half_width)
 
 
 def svg_chart(lines: list[MeanCurve], x_label: str, y_label: str) -> str:
-    """An SVG of curves that run from 0 to 1; names are in `legend`."""
+    """Return an SVG chart of curves over [0, 1]. The names are displayed in a separate legend.
+
+    Args:
+        lines: The curves, at most `MAX_SERIES`.
+        x_label: The label of the x axis.
+        y_label: The label of the y axis.
+    """
     bottom = min(0.0, *(float(each.low.min()) for each in lines))
     top = max(float(each.high.max()) for each in lines)
     top = top if top > bottom else bottom + 1
@@ -83,7 +94,7 @@ def svg_chart(lines: list[MeanCurve], x_label: str, y_label: str) -> str:
 
 
 def swatch(i: int) -> str:
-    """What the line of series `i` looks like, for the legend."""
+    """Return the legend symbol of series `i` as SVG."""
     dash = f' stroke-dasharray="{DASHES[i]}"' if DASHES[i] else ""
     return (
         f'<svg viewBox="0 0 36 10" class="swatch" aria-hidden="true">'
@@ -96,8 +107,8 @@ def _points(x: Floats, y: Floats) -> list[str]:
 
 
 def _ticks(bottom: float, top: float) -> NDArray[np.float64]:
-    """Round numbers from bottom to top, about five of them."""
+    """Return about five round numbers from bottom to top."""
     rough = (top - bottom) / 4
     size = 10 ** np.floor(np.log10(rough))
     step = next(size * m for m in (1, 2, 2.5, 5, 10) if size * m >= rough)
-    return np.asarray(np.arange(np.ceil(bottom / step), np.ceil(top / step - 1e-9) + 1) * step) + 0.0  # no -0
+    return np.asarray(np.arange(np.ceil(bottom / step), np.ceil(top / step - 1e-9) + 1) * step) + 0.0  # avoids -0

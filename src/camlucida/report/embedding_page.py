@@ -1,4 +1,4 @@
-"""The page of an embedding: a scatter to look into, with the picture under the pointer, and a list for the keyboard."""
+"""The HTML report of an embedding: a scatter plot with images on hover, and a list for keyboard use."""
 
 from __future__ import annotations
 
@@ -25,27 +25,35 @@ from camlucida.report.thumbnails import data_uri
 
 WIDTH_PX, HEIGHT_PX, MARGIN_PX = 900, 620, 16
 MAX_POINTS = 4000
-"""Points on the page at most; of more, so many are drawn at random."""
+"""Maximum number of points; larger data sets are subsampled at random."""
 THUMBNAIL_PX, MAX_THUMBNAIL_BYTES = 72, 3_000_000
-"""The longer side of a picture in pixels, and bytes that all of them may take."""
+"""The longer side of a thumbnail in pixels, and the maximum size of all thumbnails in bytes."""
 N_COLOURS = 12
-"""Classes that have a colour of their own."""
+"""Number of classes with a colour of their own."""
 MAX_LISTED = 600
-"""Lines of the list at most, the wrong answers first."""
+"""Maximum number of entries of the list, wrong predictions first."""
 MAX_FAILURES = 20
 
 
 def embedding_report(embedding: Embedding, path: str | Path) -> Path:
-    """Write the page: under 5 MB, no other host, no other file. Without scripts the points and the list stay.
+    """Write the report of an embedding: under 5 MB, self-contained; without scripts, the points and the list remain.
 
-    Raises `MissingExtra` where jinja2 is not installed.
+    Args:
+        embedding: The embedding.
+        path: The HTML file to write.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        MissingExtra: If jinja2 is not installed.
     """
     need("jinja2", extra="analysis", what="writing a report")
     return write_page(Path(path).expanduser(), "embedding.html", page_content(embedding))
 
 
 def page_content(embedding: Embedding) -> dict[str, Any]:
-    """Everything that the template puts on the page."""
+    """Return the variables of the template."""
     chosen = sample_indices(len(embedding.rows), MAX_POINTS, 0)
     rows = [embedding.rows[i] for i in chosen]
     xy = _to_drawing_units(embedding.projection.positions[chosen])
@@ -102,7 +110,7 @@ def _sentences(embedding: Embedding, n_points: int, n_images: int) -> list[str]:
 
 
 def _to_drawing_units(positions: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Places in the units of the drawing, with one scale for both axes, y upwards."""
+    """Scale positions to the units of the drawing, with one scale for both axes and y pointing up."""
     low, high = positions.min(0).astype(np.float64), positions.max(0).astype(np.float64)
     drawing_size = np.array([WIDTH_PX - 2 * MARGIN_PX, HEIGHT_PX - 2 * MARGIN_PX])
     scale = (drawing_size / np.maximum(high - low, 1e-12)).min() if (high > low).any() else 0.0
@@ -111,7 +119,7 @@ def _to_drawing_units(positions: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _colour_groups(rows: list[Row]) -> tuple[list[int], list[tuple[int, str, int]]]:
-    """Each row's colour, and what the colours mean with how many: the largest classes, one for all others."""
+    """Return the colour of each row, and the legend with counts: the largest classes, and one colour for all others."""
     names = [row["label"] or row["said"] for row in rows]
     sizes = sorted(Counter(names).items(), key=lambda item: (-item[1], item[0]))
     n_own = N_COLOURS if len(sizes) <= N_COLOURS else N_COLOURS - 1
@@ -124,7 +132,7 @@ def _colour_groups(rows: list[Row]) -> tuple[list[int], list[tuple[int, str, int
 
 
 def _thumbnails(embedding: Embedding, rows: list[Row]) -> dict[int, str]:
-    """Small pictures by the number of their point, as many as there is room for, drawn at random."""
+    """Return thumbnails by the index of their point, in random order until the size limit is reached."""
     thumbnails: dict[int, str] = {}
     bytes_left = MAX_THUMBNAIL_BYTES
     for i in np.random.default_rng(0).permutation(len(rows)).tolist():
@@ -156,7 +164,7 @@ def _list_rows(rows: list[Row]) -> list[dict[str, Any]]:
 
 
 def _script_data(rows: list[Row], photos: dict[int, str]) -> str:
-    """As JSON that cannot end the script it stands in."""
+    """Return the data as JSON that cannot end the surrounding script element."""
     content = [
         [row["picture"], row["label"] or "", row["said"], format_percent(row["confidence"]), photos.get(i, "")]
         for i, row in enumerate(rows)

@@ -1,4 +1,4 @@
-"""The page of an evaluation: what is on it, in which order."""
+"""The HTML report of an evaluation."""
 
 from __future__ import annotations
 
@@ -32,16 +32,23 @@ def report(
     data: Dataset | None = None,
     untrusted: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write an evaluation as one HTML page that needs nothing else: no other file, no other host, no script.
+    """Write an evaluation as one self-contained HTML page, without scripts.
 
-    found      from `evaluate`, or `Evaluation(folder)` of a finished run
-    path       of the page
-    model      with `data`, what was evaluated: some of the pictures are explained again and shown. None for a page
-    data       without pictures
-    untrusted  metrics that cannot order the controls -> why: they are marked, and no method is called best by them
-    Raises `MissingExtra` where jinja2 is not installed.
+    Args:
+        evaluation: The result of `evaluate`, or `Evaluation(folder)` of a finished run.
+        path: The HTML file to write.
+        model: The evaluated model; with `data`, some images are explained again and displayed. None omits the images.
+        data: The evaluated data set; None omits the images.
+        untrusted: Metrics that cannot rank the controls, with the reason; they are highlighted, and no method is called
+            best by them.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        MissingExtra: If jinja2 is not installed.
     """
-    need("jinja2", extra="analysis", what="writing a report")  # before pictures are explained again
+    need("jinja2", extra="analysis", what="writing a report")  # before images are explained again
     renderer = ThumbnailRenderer(evaluation, model, data) if model is not None and data is not None else None
     content = page_content(evaluation, renderer, dict(untrusted or {}))
     return write_page(Path(path).expanduser(), "page.html", content)
@@ -50,7 +57,7 @@ def report(
 def page_content(
     evaluation: Evaluation, renderer: ThumbnailRenderer | None, untrusted: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Everything that the template puts on the page."""
+    """Return the variables of the template."""
     table = {(s.metric, s.method): s for s in evaluation.table()}
     measured = [m for m in evaluation.values if any(table[m, method].n for method in evaluation.methods)]
     methods = [m for m in evaluation.methods if m not in evaluation.controls]
@@ -86,7 +93,7 @@ def page_content(
 
 
 def strongest_control(evaluation: Evaluation, table: Mapping[tuple[str, str], Summary], metric: str) -> str:
-    """Of the controls that do not know the object, the one with the best number; "" where there is none."""
+    """Return the uninformative baseline with the best score by a metric, or "" if there is none."""
     scored = [s for s in (table[metric, c] for c in evaluation.uninformative) if s.n and math.isfinite(s.value)]
     sign = 1 if evaluation.values[metric].better == "high" else -1
     return max(scored, key=lambda s: sign * s.value).method if scored else ""

@@ -1,4 +1,4 @@
-"""Numbers as they are printed."""
+"""Formatting of numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def format_number(value: float) -> str:
-    """Three digits: 0.613, 12.3, 1,240; a dash for what is not there."""
+    """Return a number with three significant digits, such as 0.613, 12.3 or 1,240; a dash if it is not finite."""
     if not math.isfinite(value):
         return "–"
     if abs(value) >= 1000:
@@ -20,24 +20,24 @@ def format_number(value: float) -> str:
 
 
 def format_interval(low: float, high: float) -> str:
-    """An interval: "0.58 to 0.64"."""
+    """Return an interval, such as "0.58 to 0.64"."""
     return f"{format_number(low)} to {format_number(high)}" if math.isfinite(low) and math.isfinite(high) else ""
 
 
 def format_p_value(value: float) -> str:
-    """A p-value, never 0."""
+    """Return a p-value; small values as "< 0.001", never as 0."""
     if not math.isfinite(value):
         return "–"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def join_names(names: list[str], max_names: int = 4) -> str:
-    """Names in a sentence: "a, b and c"; of many the first ones."""
+    """Return names as a list in a sentence, such as "a, b and c"; of many names only the first ones."""
     if len(names) > max_names:
         return f"{', '.join(names[: max_names - 1])} and {len(names) - max_names + 1} others"
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def count_noun(count: int, noun: str) -> str:
-    """ "1 picture", "3 pictures"."""
+    """Return a count with its noun, such as "1 image" or "3 images"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""The images on an evaluation's page: side by side, and each method's best and worst."""
+"""The images of an evaluation report: methods next to each other, and the best and worst images of each method."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from camlucida.report.thumbnails import ThumbnailRenderer, best_and_worst, sampl
 MAX_METHODS = 8
 N_EXTREMES = 3
 N_IMAGES = 3
-"""Pictures that the model gets right, and as many that it gets wrong."""
+"""Number of correctly predicted images, and of wrongly predicted ones."""
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A thumbnail with what is said of it."""
+    """A thumbnail with its caption."""
 
     uri: str
     alt: str
@@ -30,6 +30,14 @@ class Thumbnail:
 def image_section(
     evaluation: Evaluation, renderer: ThumbnailRenderer | None, main: str | None, methods: Sequence[str]
 ) -> dict[str, Any]:
+    """Return the variables of the image section.
+
+    Args:
+        evaluation: The evaluation.
+        renderer: Renders the thumbnails; None omits the images.
+        main: The metric that selects the best and worst images, if there is one.
+        methods: The methods without the controls.
+    """
     if renderer is None:
         return {"why": "The page was made without the pictures.", "rows": [], "best": [], "left_out": {}}
     if difference := renderer.mismatch():

@@ -1,4 +1,4 @@
-"""The page of where a model errs."""
+"""The HTML report of an error analysis."""
 
 from __future__ import annotations
 
@@ -34,17 +34,25 @@ MEANINGS = {
 
 
 def mistakes_report(mistakes: Mistakes, path: str | Path, *, errors: int = N_ERRORS) -> Path:
-    """Write the page: confusion, calibration, the surest errors with their maps, right beside wrong.
+    """Write the report of an error analysis: confusion matrix, calibration, most confident errors, comparison of maps.
 
-    errors   how many of the surest wrong answers are shown; none where `found` has no model and data
-    Raises `MissingExtra` where jinja2 is not installed.
+    Args:
+        mistakes: The result of the analysis.
+        path: The HTML file to write.
+        errors: The number of most confident errors to display; none if `mistakes` has no model and data.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        MissingExtra: If jinja2 is not installed.
     """
     need("jinja2", extra="analysis", what="writing a report")
     return write_page(Path(path).expanduser(), "mistakes.html", page_content(mistakes, errors))
 
 
 def page_content(mistakes: Mistakes, errors: int) -> dict[str, Any]:
-    """Everything that the template puts on the page."""
+    """Return the variables of the template."""
     plan, judged = mistakes.plan, bool(mistakes.judged)
     calibration = mistakes.calibration if judged else None
     explained = mistakes.explain(errors) if judged and mistakes.model is not None and mistakes.data is not None else []
@@ -80,7 +88,12 @@ def _facts(mistakes: Mistakes) -> list[tuple[str, str]]:
 
 
 def sentences(mistakes: Mistakes, calibration: Calibration | None) -> list[str]:
-    """What the numbers say, the first words of the page; `calibration` is None where nothing was judged."""
+    """Return the summary of an error analysis as sentences.
+
+    Args:
+        mistakes: The result of the analysis.
+        calibration: Its calibration; None if no image has a label.
+    """
     texts = []
     if calibration:
         wrong = len(mistakes.errors())

@@ -1,4 +1,4 @@
-"""The reliability diagram as inline SVG: how often answers of one confidence are right, and how many there are."""
+"""The reliability diagram as inline SVG: accuracy by confidence, and the number of predictions."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from camlucida.analysis.calibration import Bin
 
 WIDTH_PX, HEIGHT_PX = 460, 330
 LEFT, RIGHT, TOP, SPLIT, BOTTOM = 46, 12, 12, 232, 290
-"""The diagram ends at SPLIT; below it, to BOTTOM, how many answers."""
+"""The diagram ends at SPLIT; the histogram of confidences extends from there to BOTTOM."""
 
 
 def reliability_diagram(bins: Sequence[Bin]) -> str:
-    """Bars are the accuracy of a bin, the line across them its mean confidence: a good model's lie on the diagonal."""
+    """Return a reliability diagram as SVG.
+
+    Bars show the accuracy of each bin, and the lines across them its mean confidence; for a calibrated model the two
+    are equal.
+
+    Args:
+        bins: The bins of the calibration.
+    """
     non_empty = [each for each in bins if each.count]
     max_count = max((each.count for each in non_empty), default=1)
     description = "; ".join(f"sure {b.confidence:.0%}, right {b.accuracy:.0%}, {b.count} answers" for b in non_empty)

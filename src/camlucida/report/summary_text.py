@@ -1,4 +1,4 @@
-"""What the numbers say, in sentences made from them and from nothing else."""
+"""The summary of an evaluation as sentences, which are derived from the numbers alone."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from camlucida.evaluation.records import Summary
 from camlucida.report.formatting import count_noun, format_interval, format_number, join_names
 
 MAX_SENTENCES = 4
-"""Metrics that are put into words; the others stand in the tables."""
+"""Maximum number of metrics that the summary describes; the tables contain all of them."""
 MAX_CONFLICT_TAU = -0.3
 
 
 @dataclass(frozen=True, eq=False)
 class TestResults:
-    """What the paired tests say.
+    """The results of the paired tests.
 
-    comparisons   of every two methods, by every metric that judges, corrected together
-    against       of every method with the strongest control that does not know the object, corrected together
+    Attributes:
+        evaluation: The evaluation.
+        table: The summary of each (metric, method).
+        comparisons: All pairs of methods by every metric with a direction, corrected together.
+        control_comparisons: Each method with the strongest uninformative baseline, corrected together.
+        untrusted: Metrics that cannot rank the controls, with the reason.
     """
 
     evaluation: Evaluation
@@ -33,15 +37,16 @@ class TestResults:
 
     @property
     def methods(self) -> list[str]:
+        """The methods without the controls."""
         return [m for m in self.evaluation.methods if m not in self.evaluation.controls]
 
     def ranked(self, metric: str) -> list[Summary]:
-        """The methods with a number, best first."""
+        """Return the methods with a finite score, best first."""
         summaries = [self.table[metric, m] for m in self.methods if np.isfinite(self.table[metric, m].value)]
         return sorted(summaries, key=lambda s: s.value, reverse=self.evaluation.values[metric].better == "high")
 
     def best(self, metric: str) -> list[str]:
-        """The method that is better than every other by the paired test; several where their maps are the same."""
+        """Return the method that the paired tests find better than every other; several if their maps are identical."""
         order = self.ranked(metric)
         if len(order) < 2 or self.evaluation.values[metric].better == "neither" or metric in self.untrusted:
             return []
@@ -56,14 +61,14 @@ class TestResults:
         )
 
     def winner(self, metric: str, first: str, second: str) -> str:
-        """Of two methods, "" where it cannot be said."""
+        """Return the better one of two methods, or "" if the test is not significant."""
         return next(
             (c.winner for c in self.comparisons if c.metric == metric and {c.first, c.second} == {first, second}), ""
         )
 
 
 def summary_sentences(results: TestResults, agreement: Agreement | None) -> list[str]:
-    """The page's first words."""
+    """Return the sentences at the top of the report."""
     evaluation = results.evaluation
     judging = [m for m, meaning in evaluation.values.items() if meaning.better != "neither" and results.ranked(m)]
     texts = [*_similarity_sentences(evaluation)]
@@ -128,7 +133,7 @@ def _best_sentence(results: TestResults, metric: str) -> str:
 
 
 def _control_sentences(results: TestResults, judging: Sequence[str]) -> list[str]:
-    """Which methods are better than the strongest map that does not know where the object is."""
+    """Return which methods are better than the strongest uninformative baseline."""
     texts = []
     for metric in judging:
         metric_comparisons = [c for c in results.control_comparisons if c.metric == metric]

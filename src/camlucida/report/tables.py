@@ -1,4 +1,4 @@
-"""The tables of an evaluation's page: numbers, comparisons, groups of images, agreement of metrics, costs."""
+"""The tables of an evaluation report: scores, comparisons, groups of images, agreement of metrics, costs."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from camlucida.report.formatting import count_noun, format_interval, format_numb
 from camlucida.report.summary_text import TestResults
 
 MAX_COLUMNS = 6
-"""Metrics side by side in one table."""
+"""Maximum number of metrics in one table."""
 MAX_CLASSES, MIN_CLASS_SIZE = 12, 3
-"""Classes in the table by class at most, and pictures of a class at least."""
+"""Maximum number of classes in the table by class, and minimum number of images of a class."""
 MAX_PAIRS = 150
-"""Rows of the table of comparisons at most."""
+"""Maximum number of rows of the comparison table."""
 
 
 @dataclass(frozen=True)
 class TableCell:
-    """One number in a table."""
+    """One value in a table."""
 
     value: str
     span: str = ""
@@ -37,7 +37,7 @@ class TableCell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: heads over columns, names before rows; `controls` says which rows are controls."""
+    """A table with column heads and row names; the flag of a row is true for controls."""
 
     caption: str
     heads: Sequence[tuple[str, str]]
@@ -46,6 +46,7 @@ class Table:
 
 
 def score_tables(results: TestResults, measured: Sequence[str]) -> list[Table]:
+    """Return the tables of scores, one or more per group of metrics: one row per method, one column per metric."""
     evaluation = results.evaluation
     groups: dict[str, list[str]] = {}
     for metric in measured:
@@ -82,6 +83,7 @@ def _score_cell(summary: Summary, best: bool = False) -> TableCell:
 
 
 def comparison_rows(comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
+    """Return the comparisons of pairs of methods with the smallest corrected p-values."""
     finite = [c for c in comparisons if c.n and math.isfinite(c.p)]
     by_p_value = sorted(finite, key=lambda c: c.corrected)[:MAX_PAIRS]
     return [
@@ -101,7 +103,7 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
 
 
 def group_tables(evaluation: Evaluation, methods: Sequence[str], judging: Sequence[str]) -> list[Table]:
-    """By right and wrong answers, and by class: the first metrics that judge."""
+    """Return tables by correct and wrong predictions, and by class, for the first metrics with a direction."""
     correct = np.array([p.index for p in evaluation.images.values() if p.correct is True], dtype=np.int64)
     wrong = np.array([p.index for p in evaluation.images.values() if p.correct is False], dtype=np.int64)
     metrics = judging[: MAX_COLUMNS // 2]
@@ -150,6 +152,7 @@ def _indices_of_label(evaluation: Evaluation, label: str) -> NDArray[np.int64]:
 
 
 def agreement_table(agreement: Agreement | None) -> Table | None:
+    """Return the table of rank correlations (Kendall's tau-b) between metrics, or None without an agreement."""
     if agreement is None:
         return None
     rows = []
@@ -172,6 +175,7 @@ def agreement_table(agreement: Agreement | None) -> Table | None:
 
 
 def cost_tables(evaluation: Evaluation) -> list[Table]:
+    """Return the tables of forward passes and seconds, per method and per metric."""
     costs = evaluation.costs()
     methods = Table(
         "a picture and method",

@@ -1,4 +1,4 @@
-"""From a template and what stands in it to a page that needs nothing else."""
+"""Rendering of templates to self-contained HTML pages."""
 
 from __future__ import annotations
 
@@ -15,17 +15,29 @@ ASSETS = files("camlucida.report")
 
 
 def read_asset(name: str) -> str:
-    """A template, style sheet or script that lies beside this file."""
+    """Return the text of a template, style sheet or script in this package."""
     return ASSETS.joinpath(name).read_text(encoding="utf-8")
 
 
 def _escape_invisible(value: Any) -> Any:
-    """Return text, also such as is HTML already, without characters that nobody sees but that turn its direction."""
+    """Escape invisible characters and bidirectional marks in text and in markup."""
     return type(value)(printable(value)) if isinstance(value, str) else value
 
 
 def write_page(path: Path, template: str, content: Mapping[str, Any]) -> Path:
-    """Write one HTML page; whatever stands in it is escaped."""
+    """Render a template to an HTML file; all values are escaped.
+
+    Args:
+        path: The HTML file to write.
+        template: The name of the template.
+        content: The variables of the template.
+
+    Returns:
+        The path.
+
+    Raises:
+        MissingExtra: If jinja2 is not installed.
+    """
     jinja = need("jinja2", extra="analysis", what="writing a report")
     environment = jinja.Environment(
         loader=jinja.FunctionLoader(read_asset),

@@ -1,4 +1,4 @@
-"""Small overlays for the page, made by explaining some of the pictures again."""
+"""Thumbnails of overlays for a report, computed by explaining some of the images again."""
 
 from __future__ import annotations
 
@@ -24,17 +24,22 @@ from camlucida.render.resize import display_size, resize_image
 THUMBNAIL_PX = 176
 JPEG_QUALITY = 78
 MAX_BYTES = 3_600_000
-"""Bytes that all pictures of a page may take: what is over it is left out, and the page says so."""
+"""Maximum size, in bytes, of all images of a page; the page states which are omitted."""
 MAX_FORWARDS = 700.0
-"""Forwards: a method that takes more for one map is not run again for a thumbnail."""
+"""Maximum number of forward passes per map; more expensive methods are not run again for thumbnails."""
 
 
 @dataclass
 class ThumbnailRenderer:
-    """Explains pictures of a run again, as the run did.
+    """Explains images of a run again with the settings of the run.
 
-    left_out   of which maps there is no picture, and why
-    layers     where methods were found to look that were not told where
+    Attributes:
+        evaluation: The evaluation.
+        model: The evaluated model.
+        data: The evaluated data set.
+        max_bytes: The remaining size, in bytes.
+        left_out: Methods without thumbnails, with the reason.
+        layers: The layers that methods without a named layer used.
     """
 
     evaluation: Evaluation
@@ -52,15 +57,15 @@ class ThumbnailRenderer:
         self._costs = self.evaluation.costs()
 
     def mismatch(self) -> str:
-        """What is not as it was when the run was made, or nothing."""
+        """Return how the model or the data differ from those of the run, or ""."""
         return mismatch(self.evaluation.plan, self.model, self.data)
 
     def plain(self, index: int) -> str:
-        """The picture itself, with its true boxes."""
+        """Return the image with its ground truth boxes."""
         return self._cached((index, ""), lambda: self._with_boxes(index, self._load(index)))
 
     def overlay(self, index: int, method: str) -> str:
-        """A method's map on the picture, as a data URI; empty where it is left out."""
+        """Return the overlay of a method as a data URI, or "" if it is omitted."""
         forwards = self._costs.get((method, "explaining"), (0.0, 0.0))[0]
         if forwards > MAX_FORWARDS:
             self.left_out[method] = f"a map takes {forwards:,.0f} forwards"
@@ -105,20 +110,20 @@ class ThumbnailRenderer:
 
 
 def data_uri(image: Image.Image) -> str:
-    """A JPEG inside an address."""
+    """Return an image as a JPEG data URI."""
     sink = io.BytesIO()
     image.convert("RGB").save(sink, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(sink.getvalue()).decode()
 
 
 def sample_images(evaluation: Evaluation, n: int, correct: bool) -> list[int]:
-    """Pictures that the model gets right, or wrong, drawn by the run's seed: not those that look best."""
+    """Return images with correct or wrong predictions, selected at random by the seed of the run."""
     indices = [p.index for p in evaluation.images.values() if p.correct is correct]
     return [indices[i] for i in sample_indices(len(indices), min(n, len(indices)), evaluation.plan["seed"])]
 
 
 def best_and_worst(values: Iterable[tuple[int, float]], better: str, n: int) -> tuple[list[int], list[int]]:
-    """The best and the worst of (picture, value); no picture is both."""
+    """Return the best and the worst indices of (index, value) pairs; no index is in both."""
     order = [index for index, _ in sorted(values, key=lambda pair: pair[1], reverse=better == "high")]
     n = min(n, len(order) // 2)
     return order[:n], order[len(order) - n :][::-1]

@@ -5,5 +5,5 @@ import type { Schemas } from "../../api/types";
 export type Channels = Schemas["Channels"];
 export type Channel = Schemas["Channel"];
 export type Top = Schemas["Top"];
-export type TopPicture = Schemas["TopPicture"];
+export type TopPicture = Schemas["TopImage"];
 export type Order = Channels["order"];

@@ -3,7 +3,7 @@
 import type { Schemas } from "../../api/types";
 
 export type Cell = Schemas["Cell"];
-export type Opinion = Schemas["Opinion"];
+export type Opinion = Schemas["ModelResult"];
 export type Comparison = Schemas["Comparison"];
 
 /** What is sent before the maps of a model. */

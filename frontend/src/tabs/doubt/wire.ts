@@ -2,11 +2,11 @@
 
 import type { Schemas } from "../../api/types";
 
-export type Doubt = Partial<Schemas["Doubt"]> & { picture: string };
-export type Stand = Schemas["Stand"];
+export type Doubt = Partial<Schemas["MapRequest"]> & { picture: string };
+export type Stand = Schemas["ClassChange"];
 export type Verdict = Schemas["Verdict"];
 export type WalkCurves = Schemas["WalkCurves"];
 export type CurveLine = Schemas["CurveLine"];
-export type Walked = Schemas["Walked"];
+export type Walked = Schemas["CurveSteps"];
 export type Covered = Schemas["Covered"];
 export type Varied = Schemas["Varied"];

@@ -1,1 +1,1 @@
-"""What can be asked, one file a tab (and two that all tabs share: start, pictures)."""
+"""The endpoints of the API, one file or folder per tab, and `bootstrap` and `images`, which all tabs share."""

@@ -1,4 +1,4 @@
-"""The tab Activations: the channels of a layer on a picture, and the pictures that excite one most."""
+"""The tab Activations: the channels of a layer on an image, and the images that activate a channel most."""
 
 from __future__ import annotations
 
@@ -27,23 +27,25 @@ from camlucida.targets import class_label
 router = APIRouter(tags=["activations"])
 
 SLICE = 1 << 20
-"""Values of maps in one answer; a slice of a layer with large maps has fewer channels than were asked for."""
+"""Maximum number of map values in one response; a layer with large maps returns fewer channels than requested."""
 TOP = 24
-"""The pictures that are shown of a channel."""
+"""The number of top images per channel."""
 MOST = 2000
-"""Pictures that may be looked through."""
+"""Maximum number of images to search."""
 
 Order = Literal["contribution", "gradient", "activation", "channel"]
 
 
 class ChannelsQuestion(Schema):
-    """Which channels to show.
+    """Which channels to return.
 
-    layer     one only; the default layer if not given
-    target    one only, as of /api/explain; the predicted class if not given
-    order     highest first: contribution (mean gradient × mean activation), mean gradient, mean activation; or number
-    offset    where in that order the slice begins
-    count     how many channels; fewer come where their maps are large
+    Attributes:
+        layer: One layer; the default layer if not given.
+        target: One target, as for /api/explain; the predicted class if not given.
+        order: Highest first: contribution (mean gradient × mean activation), mean gradient, mean activation; or the
+            channel index.
+        offset: The position in that order at which the slice begins.
+        count: The number of channels; fewer are returned if their maps are large.
     """
 
     picture: ImageId
@@ -57,7 +59,7 @@ class ChannelsQuestion(Schema):
 
 
 class Ranks(Schema):
-    """The channel's place among all of the layer, from 1, highest first."""
+    """The ranks of a channel within the layer, from 1 for the highest value."""
 
     contribution: int
     gradient: int
@@ -65,11 +67,13 @@ class Ranks(Schema):
 
 
 class Channel(Schema):
-    """One channel on the picture.
+    """One channel on the image.
 
-    gradient      the mean gradient of the score: Grad-CAM's weight of it
-    contribution  mean gradient × mean activation
-    mean          its mean activation; `strength` its highest
+    Attributes:
+        gradient: The mean gradient of the score: the channel's Grad-CAM weight.
+        contribution: Mean gradient × mean activation.
+        mean: The mean activation.
+        strength: The maximum activation.
     """
 
     channel: int
@@ -83,12 +87,15 @@ class Channel(Schema):
 class Channels(Schema):
     """A slice of a layer's channels.
 
-    total     how many channels the layer has
-    maps      of `channels`, in that order
-    least     the lowest activation of the whole layer on this picture; `most` the highest
-    positive  the sum of all contributions above zero; `negative` of those below
-    largest   the largest contribution, whatever its sign
-    half      how many channels, the strongest first, hold half of `positive`
+    Attributes:
+        total: The number of channels of the layer.
+        maps: The activations of `channels`, in that order.
+        least: The lowest activation of the whole layer on this image.
+        most: The highest activation of the whole layer on this image.
+        positive: The sum of all positive contributions.
+        negative: The sum of all negative contributions.
+        largest: The largest absolute contribution.
+        half: The smallest number of channels that hold half of `positive`.
     """
 
     picture: str
@@ -114,7 +121,7 @@ class Channels(Schema):
 
 @router.post("/channels", responses={200: {"model": Channels}})
 async def channels(request: Request, page: AppDep, asked: ChannelsQuestion) -> Response:
-    """A slice of a layer's channels on a picture, in the order asked for. The network is run for the first one only."""
+    """Return a slice of a layer's channels on an image. Only the first slice runs the network."""
     return await answer(request, lambda job: _slice(page, asked, job))
 
 
@@ -159,11 +166,11 @@ def _slice(page: Page, asked: ChannelsQuestion, job: Job) -> Channels:
 
 
 def _activations(page: Page, asked: ChannelsQuestion, job: Job) -> Activations:
-    """Kept from the question before, or from the network."""
+    """Return the activations from the cache, or from the network."""
     served, image = page.model(asked.model), image_of(page, asked.picture)
     layer = _layer(served, asked.layer)
     meant = asked.model_copy(update={"layer": repr(layer)})
-    key = request_key("channels", served, image, meant, without={"order", "offset", "count"})  # which are shown of them
+    key = request_key("channels", served, image, meant, without={"order", "offset", "count"})  # the slice
     kept = page.memory.channels.get(key)
     if kept is None:
         job.tick(0, 1)
@@ -177,16 +184,17 @@ def _ranks(order: tuple[int, ...]) -> dict[int, int]:
 
 
 def _layer(served: Served, name: str | None) -> str | int:
-    """The layer's name, also where it was not given: so that what is kept is found again by either."""
+    """Return the name of the layer, also for the default one, so that cached results are found by either."""
     if name is not None:
         return name
     return served.layers[-1].name if served.model.layer is None else served.model.layer
 
 
 class TopQuestion(Schema):
-    """Which pictures excite a channel.
+    """Which images activate a channel most.
 
-    pictures  how many of the data set are looked through, drawn by `seed`: all of it if it has fewer
+    Attributes:
+        pictures: The number of images of the data set to search, selected by `seed`; all if it has fewer.
     """
 
     model: Name | None = None
@@ -197,10 +205,12 @@ class TopQuestion(Schema):
 
 
 class TopImage(Schema):
-    """A picture, and how much it excites the channel.
+    """An image, and its activation of the channel.
 
-    id        of the sample; `label` its class in the data set
-    strength  the channel's highest activation on it
+    Attributes:
+        id: The id of the sample.
+        label: Its class in the data set.
+        strength: The channel's maximum activation on it.
     """
 
     id: str
@@ -213,10 +223,12 @@ class TopImage(Schema):
 
 
 class Top(Schema):
-    """The pictures that excite a channel most, first the one that does so most.
+    """The images that activate a channel most, highest activation first.
 
-    seen      how many were looked at; `failed` how many could not be read
-    count     how many pictures the data set has
+    Attributes:
+        seen: The number of images that were evaluated.
+        failed: The number of images that could not be read.
+        count: The number of images of the data set.
     """
 
     layer: str
@@ -230,8 +242,10 @@ class Top(Schema):
 
 @router.post("/channels/top", responses={200: {"model": Top}})
 async def top(request: Request, page: AppDep, asked: TopQuestion) -> Response:
-    """The pictures that excite a channel most. They are looked through once for all channels of a layer, which takes
-    long; with `Accept: text/event-stream` one hears how far it is.
+    """Return the images that activate a channel most.
+
+    All channels of a layer are searched in one pass, which takes long; with `Accept: text/event-stream` the response
+    includes progress events.
     """
     known = page.memory.scans.get(_key(page, asked)) is not None
     return await answer(request, lambda job: _top(page, asked, job), "quick" if known else "long")
@@ -270,7 +284,7 @@ def _images(page: Page, scan: Scan, channel: int) -> Iterator[TopImage]:
 
 
 def _scanned(page: Page, asked: TopQuestion, job: Job) -> Scan:
-    """Look through the pictures. What cannot be read is left out, and counted."""
+    """Evaluate the images. Those that cannot be read are skipped and counted."""
     served = page.model(asked.model)
     drawn = sample_indices(len(page.data), asked.pictures, asked.seed)
     indices: list[int] = []
@@ -290,9 +304,9 @@ def _scanned(page: Page, asked: TopQuestion, job: Job) -> Scan:
 
 
 def _key(page: Page, asked: TopQuestion) -> CacheKey:
-    """The same for all channels of the layer."""
+    """Return the cache key, which is the same for all channels of the layer."""
     served = page.model(asked.model)
     layer = _layer(served, asked.layer)
-    if asked.pictures >= len(page.data):  # all of them, whatever the seed
+    if asked.pictures >= len(page.data):  # all of them, regardless of the seed
         return (*model_key(served), layer)
     return (*model_key(served), layer, asked.pictures, asked.seed)

@@ -1,4 +1,4 @@
-"""GET /api/start: all that the page needs to draw itself, in one answer."""
+"""GET /api/start: everything that the front end needs for its first view, in one response."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ router = APIRouter(tags=["start"])
 
 
 class LayerChoice(Schema):
-    """A layer worth explaining; `grid` is (height, width)."""
+    """A recommended layer; `grid` is (height, width)."""
 
     name: str
     label: str
@@ -25,7 +25,7 @@ class LayerChoice(Schema):
 
 
 class ModelChoice(Schema):
-    """A model on the page; its layers run from edges to objects, the last is the default."""
+    """A model of the app; its layers are ordered from edges to objects, and the last one is the default."""
 
     name: str
     labels: list[str]
@@ -34,7 +34,7 @@ class ModelChoice(Schema):
 
 
 class MethodChoice(Schema):
-    """A method of the registry. `quick`: a map takes a few runs of the network at most."""
+    """A method of the registry. `quick`: a map takes only a few runs of the network."""
 
     name: str
     summary: str
@@ -46,7 +46,7 @@ class MethodChoice(Schema):
 
 
 class CombinatorChoice(Schema):
-    """What may be put round a method: "refine(layer_cam)"."""
+    """A combinator that can be applied to a method, as in "refine(layer_cam)"."""
 
     name: str
     summary: str
@@ -54,7 +54,7 @@ class CombinatorChoice(Schema):
 
 
 class Palette(Schema):
-    """Control colours, rrggbb, at positions from 0 to 1; `diverging`: zero is in the middle."""
+    """A colour map: control colours (rrggbb) at positions from 0 to 1. `diverging`: zero is at the centre."""
 
     colours: list[str]
     positions: list[float]
@@ -62,7 +62,7 @@ class Palette(Schema):
 
 
 class DataChoice(Schema):
-    """The data set: how many pictures, which classes."""
+    """The data set: its number of images, and its classes."""
 
     name: str
     count: int
@@ -70,7 +70,7 @@ class DataChoice(Schema):
 
 
 class Start(Schema):
-    """All of it. `study` and `runs` say what was given on the command line."""
+    """The configuration of the app. `study` and `runs` reflect the command-line options."""
 
     version: str
     models: list[ModelChoice]
@@ -85,13 +85,13 @@ class Start(Schema):
 
 
 MANY_RUNS = frozenset({"score_inputs", "score_activations", "input_gradients", "layer_at", "progress", "ablate"})
-"""What methods ask for that may run the network, or much of it, often."""
+"""Method inputs that may run the network, or large parts of it, many times."""
 SINGLE_GRADIENTS = frozenset({"gradient", "input_x_gradient"})
 
 
 @router.get("/start")
 def start(page: AppDep) -> Start:
-    """Models with their layers and classes, methods, colours, the data set."""
+    """Return the models with their layers and classes, the methods, the colour maps, and the data set."""
     return Start(
         version=camlucida.__version__,
         models=[_model(served) for served in page.served.values()],

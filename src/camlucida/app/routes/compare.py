@@ -1,7 +1,8 @@
-"""The tab Compare: maps of one picture by several methods, at several layers, for several classes, of several models.
+"""The tab Compare: maps of one image by several methods, at several layers, for several classes, of several models.
 
-What does not fit, such as attention rollout on a network without attention, has a sentence in place of its map; the
-rest of the grid is there. Maps of all models are compared on the picture, where their grids do not matter.
+Where a combination does not fit, such as attention rollout on a network without attention, a sentence takes the place
+of the map, and the rest of the grid is complete. Maps of all models are compared on the image, because their grids
+differ.
 """
 
 from __future__ import annotations
@@ -37,23 +38,24 @@ from camlucida.maps import to_image_grid
 router = APIRouter(tags=["comparing"])
 
 RANKED = 512
-"""The longest side of the picture, in pixels, on which maps are ranked; as large as most photographs here."""
+"""The longer side, in pixels, of the image on which maps are ranked."""
 RANKS = 8_000_000
-"""The most values that are ranked for one answer; many maps are ranked on a smaller picture."""
+"""Maximum number of values that are ranked for one response; many maps are ranked on a smaller image."""
 DRAWN = 256
-"""The longest side of the map of disagreement, in pixels."""
+"""The longer side of the disagreement map, in pixels."""
 
 
 class Comparing(Schema):
     """What to compare.
 
-    picture   the id of a sample, or of a picture given before
-    models    of the page's; the first if not given
-    methods   by name, with combinators round them or not
-    layers    names; each model is asked at those it has. None, or none that it has: its default layer
-    targets   "predicted", "runner-up", "third", "top3" for these three; indices or names of the first model's classes
-              (another model's class is found by the name), "A rather than B", "not A"
-    score     what a class is scored by
+    Attributes:
+        picture: The id of a sample or of an uploaded image.
+        models: Models of the app; the first one if not given.
+        methods: Methods by name, optionally with combinators.
+        layers: Layer names; each model is explained at those it has, or at its default layer if it has none of them.
+        targets: "predicted", "runner-up", "third", "top3" for all three; class indices or names of the first model (in
+            another model the class is found by its name), "A rather than B", "not A".
+        score: The score of a class.
     """
 
     picture: ImageId
@@ -65,7 +67,7 @@ class Comparing(Schema):
 
 
 class ResolvedTarget(Schema):
-    """A target as it was asked for, and what it is to the model. `same`: the earlier target that means the same."""
+    """A target as requested, and its meaning for the model. `same`: the earlier target with the same class."""
 
     key: str
     name: str
@@ -74,7 +76,7 @@ class ResolvedTarget(Schema):
 
 
 class ModelResult(Schema):
-    """What one model says of the picture, and what can be asked of it: layers and targets."""
+    """The prediction of one model, and the layers and targets for which it is explained."""
 
     model: str
     place: Place
@@ -84,10 +86,12 @@ class ModelResult(Schema):
 
 
 class Cell(Schema):
-    """One place of the grid: a map; or why there is none; or neither, where it is still to come.
+    """One cell of the grid: a map, the reason why there is none, or neither if it is pending.
 
-    No layer: the method takes none, or fuses all. No target: the map is the same for every class. No method: the
-    sentence is about all of them.
+    Attributes:
+        method: None if the error applies to all methods.
+        layer: None if the method uses no layer, or fuses all of them.
+        target: None if the map is the same for every class.
     """
 
     model: str
@@ -99,32 +103,33 @@ class Cell(Schema):
 
 
 class Expected(Schema):
-    """Sent first: what a model says, and the cells that are to come."""
+    """Sent first for each model: its prediction, and the cells to expect."""
 
     opinion: ModelResult
     cells: list[Cell]
 
 
 class Cells(Schema):
-    """Sent as they come: all cells of some methods of one model."""
+    """Sent as they are computed: all cells of some methods of one model."""
 
     cells: list[Cell]
 
 
 class Disagreement(Schema):
-    """Where the maps differ: the standard deviation over them, each scaled by its maximum; from 0 to 0.5."""
+    """Where the maps differ: their standard deviation after scaling each by its maximum, from 0 to 0.5."""
 
     map: EncodedMap
     place: Place
 
 
 class Comparison(Schema):
-    """Every map that could be had, and how alike they are.
+    """All maps that could be computed, and their similarity.
 
-    cells         models outermost, then methods, targets, layers
-    correlation   Spearman's, of every cell that has a map with every other, in their order; null for a map of one
-                  value; None where fewer than two have one
-    seconds       what the networks, the methods and the comparison took
+    Attributes:
+        cells: Ordered by model, then method, target and layer.
+        correlation: Spearman's rank correlation of every pair of maps, in the order of the cells; null entries for
+            constant maps; null if there are fewer than two maps.
+        seconds: The duration of the computation.
     """
 
     picture: str
@@ -138,7 +143,7 @@ class Comparison(Schema):
 
 @router.post("/compare", responses={200: {"model": Comparison}})
 async def compared(request: Request, page: AppDep, asked: Comparing) -> Response:
-    """Compare maps of one picture. With `Accept: text/event-stream` the maps come as they are made.
+    """Compare maps of one image. With `Accept: text/event-stream` the maps are sent as they are computed.
 
     Events: `expected` for each model, then `cells`, with `progress` between them.
     """
@@ -148,7 +153,7 @@ async def compared(request: Request, page: AppDep, asked: Comparing) -> Response
 
 
 def made(page: Page, asked: Comparing, job: Job) -> Comparison:
-    """One model after the other; then all maps beside each other."""
+    """Compute the maps model by model, then compare all of them."""
     began = time.perf_counter()
     image = image_of(page, asked.picture)
     methods, unknown = asked_for(asked.methods)
@@ -174,21 +179,21 @@ def made(page: Page, asked: Comparing, job: Job) -> Comparison:
 
 @dataclass(frozen=True, eq=False)
 class _Turn:
-    """One model's part of the answer. `faults` are sentences: methods, layers and targets that are none."""
+    """One model's part of the response. `faults` are the errors of unknown methods, layers and targets."""
 
     opinion: ModelResult
     gathering: Gathering
     faults: list[Found]
 
     def expected(self, methods: Sequence[Asked]) -> list[Cell]:
-        """What is to come, and what will not."""
+        """Return the pending cells and the errors."""
         come = [
             Found(method.name, layer, target) for method in methods for layer, target in self.gathering.places(method)
         ]
         return [self.cell(one) for one in (*come, *self.faults)]
 
     def found(self, methods: Sequence[Asked], job: Job, at: int, turns: int) -> list[Found]:
-        """All of it, in the methods' order; maps are sent as they come."""
+        """Compute all maps in the order of the methods; maps are sent as they are computed."""
         made: dict[str | None, list[Found]] = {method.name: [] for method in methods}
         for group in self.gathering.maps(methods, lambda done, total: job.tick(at * total + done, turns * total)):
             for one in group:
@@ -197,7 +202,7 @@ class _Turn:
         return [*(one for found in made.values() for one in found), *self.faults]
 
     def cell(self, one: Found) -> Cell:
-        """As it is sent."""
+        """Return a map as it is sent."""
         return Cell(
             model=self.opinion.model,
             method=one.method,
@@ -209,13 +214,13 @@ class _Turn:
 
 
 def _turn(page: Page, served: Served, image: StoredImage, asked: Comparing, unknown: list[Found]) -> _Turn:
-    """What a model says without a map, and what the layers and targets are to it."""
+    """Return the prediction of a model, and the layers and targets of the request that it has."""
     model, first = served.model, page.model(asked.models[0] if asked.models else None).model
     scores = predict_scores(model, image.image)
     inputs, geometry = model.preprocessing(image.image)
     layers, no_layers = layers_of(model, inputs, asked.layers)
     named = bool(asked.layers and layers)
-    if len(asked.models) > 1:  # a name that this model does not know is another's
+    if len(asked.models) > 1:  # names that this model does not have may belong to another one
         layers, no_layers = (layers, {}) if layers else layers_of(model, inputs, [])
     goals, no_goals = goals_of(model, scores, asked.targets or ["predicted"], first.labels)
     opinion = ModelResult(
@@ -243,7 +248,7 @@ def _correlation(maps: Sequence[Found], image: StoredImage) -> list[list[float |
 
 
 def _disagreement(maps: Sequence[Found], image: StoredImage) -> Disagreement | None:
-    """The part of it that all models saw, and where that lies on the picture."""
+    """Return the disagreement over the region that all models evaluate, and its position in the image."""
     if len(maps) < 2:
         return None
     found = map_comparison.disagreement(_landed(maps, image, DRAWN))
@@ -266,7 +271,7 @@ def _disagreement(maps: Sequence[Found], image: StoredImage) -> Disagreement | N
 
 
 def _landed(maps: Sequence[Found], image: StoredImage, longest: int) -> list[NDArray[np.float32]]:
-    """All maps on the picture, at most so long; NaN where one's network did not look."""
+    """Map all maps to the image, whose longer side is at most `longest`; NaN outside a network's input."""
     shown = shrink_image(image.image, longest)
     return [
         to_image_grid(one.map, shrink_geometry(one.geometry, shown)).numpy()

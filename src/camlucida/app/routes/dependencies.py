@@ -1,4 +1,4 @@
-"""What every route is given."""
+"""Dependencies of the routes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from camlucida.errors import ImageError
 
 
 def page_of(request: Request) -> Page:
-    """The page that this application serves."""
+    """Return the state that this application serves."""
     page: Page = request.app.state.page
     return page
 
@@ -22,7 +22,12 @@ AppDep = Annotated[Page, Depends(page_of)]
 
 
 def image_of(page: Page, id_: str) -> StoredImage:
-    """The picture of that id. Raises `Missing`, and `ImageError` for a sample that cannot be read."""
+    """Return the image with this id.
+
+    Raises:
+        NotFound: If there is no such image (any more).
+        ImageError: If it is a sample that cannot be read.
+    """
     try:
         return page.pictures.find(id_)
     except KeyError:

@@ -1,6 +1,6 @@
-"""POST /api/explain: a picture in, raw maps out. Useful alone; the tabs Look and Compare draw what it gives.
+"""POST /api/explain, the explain endpoint: raw maps of an image. Usable on its own; the tab Look draws its results.
 
-And one map as a file: the panel, the arrays, the record.
+Its sub-paths return one map as a file: the panel, the arrays, the record.
 """
 
 from __future__ import annotations
@@ -36,21 +36,23 @@ from camlucida.targets import class_label
 router = APIRouter(tags=["explain"])
 
 MAPS = 144
-"""The most maps that one question may ask for."""
+"""Maximum number of maps in one request."""
 
 
 class Question(Schema):
     """What to explain.
 
-    picture   the id of a sample, or of a picture given before; or else
-    image     the bytes of a picture's file in base64
-    model     one of the page's models; the first if not given
-    methods   by name, with combinators round them or not
-    layers    names, numbers, globs, "all"; none for the default layer
-    targets   class names, indices, "top3", "A rather than B", "not A"; none for the predicted class
-    score     what a class is scored by
-    options   of the method
-    compare   also the rank correlation of all maps
+    Attributes:
+        picture: The id of a sample or of an uploaded image; or else
+        image: The bytes of an image file in base64.
+        model: A model of the app; the first one if not given.
+        methods: Methods by name, optionally with combinators.
+        layers: Layer names, indices, globs, "all"; empty for the default layer (called target_layer in
+            pytorch-grad-cam).
+        targets: Class names, indices, "top3", "A rather than B", "not A"; empty for the predicted class.
+        score: The score of a class.
+        options: Options of the method.
+        compare: Whether to compute the rank correlation of all maps.
     """
 
     picture: ImageId | None = None
@@ -65,7 +67,7 @@ class Question(Schema):
 
 
 class Drawn(Question):
-    """One map, and how it is painted: as of `camlucida.render.panel`."""
+    """One map with its drawing options, as for `camlucida.render.panel`."""
 
     opacity: Annotated[float, Field(ge=0, le=1)] = 0.5
     colormap: Name | None = None
@@ -74,11 +76,13 @@ class Drawn(Question):
 
 
 class Answer(Schema):
-    """All maps of one picture, from one run of the network, methods outermost, layers innermost.
+    """All maps of one image from one run, ordered by method, then target, then layer.
 
-    label, truth  the picture's class in the data set, and which of the model's outputs that is; null if not known
-    correlation   Spearman's, of every map with every other, where it was asked for; null for a map of one value
-    seconds       what the network and the methods took
+    Attributes:
+        label: The class of the image in the data set; null if unknown.
+        truth: The model's output for that class; null if it has none.
+        correlation: Spearman's rank correlation of every pair of maps, if requested; null entries for constant maps.
+        seconds: The duration of the computation.
     """
 
     picture: str
@@ -94,13 +98,13 @@ class Answer(Schema):
 
 @router.post("/explain", responses={200: {"model": Answer}})
 async def explained(request: Request, page: AppDep, asked: Question) -> Response:
-    """Explain what a model says about a picture. With `Accept: text/event-stream` also how far it is."""
+    """Explain a model's prediction on an image. With `Accept: text/event-stream` the response includes progress."""
     return await answer(request, lambda job: answered(page, asked, job), lane_of(asked.methods))
 
 
 @router.post("/explain/panel.png", responses={200: {"content": {"image/png": {}}}}, response_class=Response)
 async def panel(request: Request, page: AppDep, asked: Drawn) -> Response:
-    """One map as the panel that `Explanation.save` writes."""
+    """Return one map as the panel that `Explanation.save` writes."""
 
     def work(job: Job) -> bytes:
         one = _single(page, asked, job)
@@ -113,7 +117,7 @@ async def panel(request: Request, page: AppDep, asked: Drawn) -> Response:
     "/explain/map.npz", responses={200: {"content": {"application/octet-stream": {}}}}, response_class=Response
 )
 async def arrays(request: Request, page: AppDep, asked: Question) -> Response:
-    """One map as the arrays that `Explanation.save` writes: raw, map, heatmap."""
+    """Return one map as the arrays that `Explanation.save` writes: raw, map, heatmap."""
     return await _file(
         request, lambda job: _single(page, asked, job).npz(), asked, "application/octet-stream", "explanation.npz"
     )
@@ -121,7 +125,7 @@ async def arrays(request: Request, page: AppDep, asked: Question) -> Response:
 
 @router.post("/explain/record.json")
 async def record(request: Request, page: AppDep, asked: Question) -> Response:
-    """Everything about one map but the pixels, as `Explanation.save` writes it beside the arrays."""
+    """Return the record of one map, without pixels, as `Explanation.save` writes it next to the arrays."""
     return await _file(
         request, lambda job: _single(page, asked, job).json(), asked, "application/json", "explanation.json"
     )
@@ -142,7 +146,7 @@ def _single(page: Page, asked: Question, job: Job) -> Explanation:
 
 
 def lane_of(methods: Sequence[str]) -> LaneName:
-    """Long for methods that run the network often; what is no method fails quickly."""
+    """Return the long queue for methods that run the network many times; unknown methods fail in the quick one."""
     try:
         return "quick" if all(_is_quick(find(name)) for name in methods) else "long"
     except MethodError:
@@ -156,7 +160,7 @@ def _is_quick(method: Method | Combined) -> bool:
 
 
 def answered(page: Page, asked: Question, job: Job) -> Answer | bytes:
-    """From what was kept, or from the network."""
+    """Return the response from the cache, or compute it."""
     image = _image(page, asked)
     key = request_key("answer", page.model(asked.model), image, asked)
     kept = page.memory.answers.get(key)
@@ -171,13 +175,13 @@ def answered(page: Page, asked: Question, job: Job) -> Answer | bytes:
 
 
 def _maps_key(page: Page, asked: Question, image: StoredImage) -> CacheKey:
-    """What the maps depend on: neither how they are compared nor how they are painted."""
+    """Return the cache key of the maps, which depend neither on the comparison nor on the drawing options."""
     painted = set(Drawn.model_fields) - set(Question.model_fields)
     return request_key("maps", page.model(asked.model), image, asked, without={"compare", *painted})
 
 
 def explanations_of(page: Page, asked: Question, image: StoredImage, job: Job) -> ExplanationSet:
-    """What `camlucida.explain` says; always several, even of one. What was made lately is not made again."""
+    """Return the result of `camlucida.explain` as a set, from the cache if possible."""
     served = page.model(asked.model)
     check(served, asked.methods, options=asked.options, layers=asked.layers, targets=asked.targets)
     key = _maps_key(page, asked, image)

@@ -1,4 +1,4 @@
-"""Samples of the data set, what people give, and the pictures themselves."""
+"""Samples of the data set, uploads, and the images themselves."""
 
 from __future__ import annotations
 
@@ -30,19 +30,22 @@ A_FILE = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-"""As the API's description says it: read from the stream, not declared as a parameter."""
+"""Request body for the OpenAPI description: it is read as a stream and not declared as a parameter."""
 LOOKED = 600
-"""The most samples that one search asks the model about."""
+"""Maximum number of samples that one search evaluates."""
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class ImageInfo(Schema):
-    """A picture that can be asked about.
+    """An image that can be explained.
 
-    label       its class in the data set
-    error       why it cannot be shown
-    predicted   what the model takes it for, where that was asked for, with `confidence` and whether it is `correct`
+    Attributes:
+        label: Its class in the data set.
+        error: Why it cannot be displayed.
+        predicted: The predicted class, if requested.
+        confidence: The probability of the predicted class.
+        correct: Whether the prediction is the label.
     """
 
     id: str
@@ -57,11 +60,12 @@ class ImageInfo(Schema):
 
 
 class Samples(Schema):
-    """Random samples, drawn by `seed`.
+    """Random samples, selected by `seed`.
 
-    looked   how many the model was asked about; none where nothing was asked of its answers
-    unread   how many of those could not be read, or not be put through the network
-    whole    whether there is no other that could fit
+    Attributes:
+        looked: The number of samples that the model evaluated; 0 if the query does not depend on predictions.
+        unread: How many of those could not be read or evaluated.
+        whole: Whether no other sample could match.
     """
 
     seed: int
@@ -72,14 +76,16 @@ class Samples(Schema):
 
 
 class SampleQuery(Schema):
-    """Which samples.
+    """A query for samples.
 
-    seed    of the random order
-    n       how many
-    label   the name of their class in the data set
-    said    "right" or "wrong": whether the model takes them for what they are
-    low, high   how sure it is of what it takes them for, in [0, 1]
-    model   which one; the first if not given
+    Attributes:
+        seed: The seed of the random order.
+        n: The number of samples.
+        label: The name of their class in the data set.
+        said: "right" or "wrong": whether the prediction is correct.
+        low: The minimum confidence of the prediction, in [0, 1].
+        high: The maximum confidence of the prediction, in [0, 1].
+        model: The model; the first one if not given.
     """
 
     seed: Annotated[int, Field(ge=0, le=2**31)] = 0
@@ -92,11 +98,11 @@ class SampleQuery(Schema):
 
     @property
     def asks_model(self) -> bool:
-        """Whether the model has to be asked for it."""
+        """Whether the query depends on the model's predictions."""
         return self.said is not None or self.low > 0 or self.high < 1
 
     def fits(self, one: SamplePrediction) -> bool:
-        """Whether a sample of which the model says this is wanted."""
+        """Return whether a sample with this prediction matches."""
         if one.error or not self.low <= one.confidence <= self.high:
             return False
         return self.said is None or one.correct is (self.said == "right")
@@ -104,10 +110,10 @@ class SampleQuery(Schema):
 
 @router.get("/samples", responses={200: {"model": Samples}})
 async def samples(request: Request, page: AppDep, wanted: Annotated[SampleQuery, Query()]) -> Response:
-    """Pictures of the data set in random order: the same seed gives the same ones.
+    """Return images of the data set in random order, which is determined by the seed.
 
-    What asks for the model's answers looks at 600 pictures at most, and says at how many it did. As a stream it also
-    sends every picture when it is `found`.
+    A query that depends on predictions evaluates at most 600 images and returns how many. As a stream it also sends
+    every matching image as a `found` event.
     """
     if wanted.asks_model:
         return await answer(request, lambda job: _searched(page, wanted, job), "long")
@@ -139,7 +145,7 @@ def _searched(page: Page, wanted: SampleQuery, job: Job) -> Samples:
 
 
 def _order(page: Page, wanted: SampleQuery) -> Iterator[int]:
-    """All samples of the wanted class in the seed's order."""
+    """Return all samples of the requested class in the order of the seed."""
     order = np.random.default_rng(wanted.seed).permutation(len(page.data)).tolist()
     if wanted.label is None:
         return iter(order)
@@ -154,9 +160,9 @@ def _order(page: Page, wanted: SampleQuery) -> Iterator[int]:
 async def give(
     request: Request, page: AppDep, name: Annotated[str, Query(max_length=300)] = "your picture"
 ) -> Response:
-    """Give the page a picture: the bytes of its file as the body. It is kept in memory, and nowhere else.
+    """Upload an image: the request body is the file. It is kept in memory only.
 
-    name   what to call it
+    `name`: the display name.
     """
     content = await request.body()
 
@@ -176,9 +182,9 @@ def show(
     longest: Annotated[int, Query(ge=16, le=2048)] = 1024,
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
-    """The picture, upright, its longest side at most `longest`; made anew, never the bytes that were given."""
+    """Return the image, upright and re-encoded, with its longer side at most `longest` pixels."""
     image = image_of(page, id)
-    # Another data set on the same port has another picture of the same id: so a browser has to ask each time.
+    # The same id may be another image of another data set on the same port, so browsers have to revalidate.
     headers = {"cache-control": "private, no-cache", "etag": f'"{image.digest}-{longest}"'}
     if headers["etag"] in if_none_match:
         return Response(status_code=304, headers=headers)
@@ -187,7 +193,7 @@ def show(
 
 
 def info(page: Page, index: int, one: SamplePrediction | None = None) -> ImageInfo:
-    """Of a sample, with what the model says about it if it was asked; one that cannot be read says why."""
+    """Return the description of a sample, with its prediction if given, or with the error if it cannot be read."""
     try:
         image = page.pictures.sample(index)
     except CamlucidaError as error:

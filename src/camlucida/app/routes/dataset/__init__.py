@@ -1,10 +1,10 @@
-"""The tab Data set: what a model does over many pictures.
+"""The tab Data set: the behaviour of a model over many images.
 
-looking      which runs there are, and making one on the page
-scatter      the embedding as points, their neighbours
-mistakes     accuracy, confusion, the surest errors
-evaluations  tables and curves of what was measured
-over         what their answers share
+runs         the list of runs, and computing one in the app
+scatter      the embedding as points, and their neighbours
+mistakes     accuracy, the confusion matrix, the most confident errors
+evaluations  tables and curves of an evaluation
+common       types that these share
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the answers about runs share."""
+"""Types that the responses about runs share."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ Find = Annotated[str, Query(max_length=100)]
 
 
 class Said(Schema):
-    """A picture, and what the model said about it.
+    """An image and its prediction.
 
-    picture  its id on this page; null where the run is about other pictures
-    truth    output of its true class, null where it has none; `label` its name
-    rank     of the true class among all; null where that is not known
+    Attributes:
+        picture: Its id in this app; null if the run is about other images.
+        truth: The output of its label; null if it has none.
+        label: The name of its label.
+        said: The name of the predicted class.
+        rank: The rank of the label among all classes; null if unknown.
     """
 
     picture: str | None
@@ -34,6 +37,7 @@ class Said(Schema):
 
     @classmethod
     def of(cls, run: Run, row: dict[str, Any]) -> Said:
+        """Return the prediction in a row of a run."""
         return cls(
             picture=f"s{row['index']}" if run.shows else None,
             name=row["picture"],
@@ -48,7 +52,7 @@ class Said(Schema):
 
 
 class Failed(Schema):
-    """A picture that could not be read or run, and why."""
+    """An image that could not be read or evaluated, and the reason."""
 
     name: str
     reason: str

@@ -1,4 +1,4 @@
-"""What an evaluation found: methods by metrics with intervals, what the tests say, curves."""
+"""The results of an evaluation: methods by metrics with intervals, the paired tests, and curves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAILURES = 50
 
 
 class MethodOf(Schema):
-    """What made maps. A control knows nothing, or `knows` the truth: a metric must be able to tell them apart."""
+    """A method or a control. A control is uninformative, or `knows` the ground truth: metrics must rank them apart."""
 
     name: str
     control: bool
@@ -30,12 +30,13 @@ class MethodOf(Schema):
 
 
 class MetricOf(Schema):
-    """A number that was measured.
+    """A measured metric.
 
-    better    high, low, or neither for what only describes
-    distrust  why it cannot be believed here: it does not tell the controls apart; empty where nothing says so
-    best      methods that the paired tests tell from all others
-    curves    whether there are curves to be asked for
+    Attributes:
+        better: high, low, or neither for a descriptive metric.
+        distrust: Why the metric is untrusted here: it does not rank the controls; empty if it is trusted.
+        best: The methods that the paired tests find better than all others.
+        curves: Whether curves are available.
     """
 
     name: str
@@ -48,8 +49,10 @@ class MetricOf(Schema):
 
 
 class NumberOf(Schema):
-    """The number of a method by a metric with its 95 % interval, over `n` pictures; of them `invalid` could not be
-    judged and count as worst."""
+    """The score of a method by a metric with its 95 % interval, over `n` images.
+
+    `invalid` of them could not be scored and count as worst.
+    """
 
     method: str
     metric: str
@@ -61,7 +64,7 @@ class NumberOf(Schema):
 
 
 class EvaluationOf(Schema):
-    """The table of a run, a number a method and metric; methods first, controls last."""
+    """The table of a run, with one score per method and metric; methods first, controls last."""
 
     run: str
     pictures: int
@@ -75,7 +78,7 @@ class EvaluationOf(Schema):
 
 
 class Curve(Schema):
-    """The mean of a method's curves at even steps from 0 to 1, with its 95 % band."""
+    """The mean of a method's curves at equidistant steps from 0 to 1, with its 95 % band."""
 
     method: str
     mean: list[float]
@@ -84,7 +87,7 @@ class Curve(Schema):
 
 
 class Curves(Schema):
-    """Of the first eight methods; none where the metric keeps none."""
+    """The curves of the first eight methods; empty if the metric keeps none."""
 
     metric: str
     across: str
@@ -94,7 +97,7 @@ class Curves(Schema):
 
 @router.get("/dataset/evaluation", responses={200: {"model": EvaluationOf}})
 async def evaluation(request: Request, page: AppDep, run: RunId) -> Response:
-    """The table, and what the paired tests say. It is computed once, which may take a minute for a large run."""
+    """Return the table and the results of the paired tests. Computed once, which may take a minute for a large run."""
     return await answer(request, lambda job: _evaluation(page.over.find(run)), "long")
 
 
@@ -102,7 +105,7 @@ async def evaluation(request: Request, page: AppDep, run: RunId) -> Response:
 async def curves(
     request: Request, page: AppDep, run: RunId, metric: Annotated[str, Query(min_length=1, max_length=200)]
 ) -> Response:
-    """Mean curves of a metric that keeps them."""
+    """Return the mean curves of a metric that keeps them."""
 
     def work(job: Job) -> Curves:
         found = page.over.find(run).evaluated

@@ -1,4 +1,4 @@
-"""Where a model errs: the numbers, parts of the confusion matrix, the pictures of a cell, the worst errors."""
+"""The errors of a model: accuracy, parts of the confusion matrix, the images of a cell, the list of errors."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ CHUNK = 500
 
 
 class BinOf(Schema):
-    """Answers of about one confidence: how many, how sure on average, how many of them right; null where there are
-    none."""
+    """A bin of the reliability diagram: predictions with similar confidence.
+
+    `confidence` and `accuracy` are null if the bin is empty.
+    """
 
     low: float
     high: float
@@ -38,7 +40,7 @@ class BinOf(Schema):
 
 
 class Calibrated(Schema):
-    """How far confidence and accuracy are apart: see `camlucida.analysis.calibration`."""
+    """The calibration of a model: see `camlucida.analysis.calibration`."""
 
     ece: float
     adaptive: float
@@ -50,7 +52,7 @@ class Calibrated(Schema):
 
 
 class ContrastOf(Schema):
-    """The maps of right answers beside those of wrong ones, by one number; `n`: pictures, right and wrong."""
+    """A statistic of the maps of correct and of wrong predictions; `n`: the number of images of each."""
 
     name: str
     meaning: str
@@ -63,7 +65,12 @@ class ContrastOf(Schema):
 
 
 class Overall(Schema):
-    """What follows from all rows. `judged` pictures have a true class that the model has; of them `wrong` are wrong."""
+    """Results over all images of a run.
+
+    Attributes:
+        judged: The number of images with a label that the model has.
+        wrong: How many of those are predicted wrongly.
+    """
 
     run: str
     rows: int
@@ -88,14 +95,14 @@ class ClassOf(Schema):
 
 
 class RowOf(ClassOf):
-    """A true class: so many pictures in all, and of them `others` taken for classes that have no column here."""
+    """A row of the matrix: `total` images, of which `others` are predicted as classes without a column."""
 
     total: int
     others: int
 
 
 class PairOf(Schema):
-    """`count` of the `total` pictures of `truth` are taken for `said`."""
+    """`count` of the `total` images of `truth` are predicted as `said`."""
 
     truth: ClassOf
     said: ClassOf
@@ -104,7 +111,12 @@ class PairOf(Schema):
 
 
 class MatrixOf(Schema):
-    """Some rows of the confusion matrix. `classes` there are in all, and `matching` to page through."""
+    """Some rows of the confusion matrix.
+
+    Attributes:
+        classes: The number of all classes.
+        matching: The number of classes to page through.
+    """
 
     rows: list[RowOf]
     columns: list[ClassOf]
@@ -116,7 +128,7 @@ class MatrixOf(Schema):
 
 
 class SaidList(Schema):
-    """Some of `total` pictures, from `offset`."""
+    """Some of `total` images, from `offset`."""
 
     items: list[Said]
     total: int
@@ -125,7 +137,7 @@ class SaidList(Schema):
 
 @router.get("/dataset/overall", responses={200: {"model": Overall}})
 async def overall(request: Request, page: AppDep, run: RunId) -> Response:
-    """Accuracy, calibration, the maps of right answers beside those of wrong ones."""
+    """Return accuracy, calibration, and the maps of correct and wrong predictions in comparison."""
     return await answer(request, lambda job: _overall(page.over.find(run)))
 
 
@@ -133,7 +145,10 @@ async def overall(request: Request, page: AppDep, run: RunId) -> Response:
 async def confusion(
     request: Request, page: AppDep, run: RunId, find: Find = "", offset: Offset = 0, most: bool = True
 ) -> Response:
-    """`most`: the block of the classes confused most; else 20 classes from `offset`, the worst first."""
+    """Return part of the confusion matrix.
+
+    With `most`, the block of the most confused classes; else 20 classes from `offset`, lowest accuracy first.
+    """
 
     def work(job: Job) -> MatrixOf:
         confused = page.over.find(run).confused
@@ -154,7 +169,7 @@ async def cell(
     offset: Offset = 0,
     n: Annotated[int, Query(ge=1, le=ROWS)] = 6,
 ) -> Response:
-    """Pictures of a cell of the matrix, by outputs of the model; the surest first."""
+    """Return the images of a cell of the matrix, by outputs of the model; the most confident first."""
 
     def work(job: Job) -> SaidList:
         found = page.over.find(run)
@@ -184,7 +199,10 @@ async def errors(
     offset: Offset = 0,
     n: Annotated[int, Query(ge=1, le=ROWS)] = 20,
 ) -> Response:
-    """The wrong answers, the surest first unless asked otherwise; `find`: words in the name, or in either class."""
+    """Return the wrong predictions, by default the most confident first.
+
+    `find`: words in the name of the image, or in either class.
+    """
 
     def work(job: Job) -> SaidList:
         found = page.over.find(run)
@@ -197,7 +215,7 @@ async def errors(
 
 @router.get("/dataset/rows.csv", responses={200: {"content": {"text/csv": {}}}}, response_class=StreamingResponse)
 def rows_csv(page: AppDep, run: RunId) -> StreamingResponse:
-    """Every picture of the run, a line each."""
+    """Return all images of the run as a CSV file."""
     found = page.over.find(run).mistakes
     names = [name for name in STORED_COLUMNS if name != "logits"]
 
@@ -290,6 +308,6 @@ def _text(row: Row) -> str:
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:
-    """scene 9 before scene 10."""
+    """Return a sort key by which scene 9 comes before scene 10."""
     parts = [part for part in re.split(r"(\d+)", name) if part]
     return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]

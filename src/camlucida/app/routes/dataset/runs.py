@@ -1,4 +1,4 @@
-"""GET /api/dataset/runs: which runs there are; POST /api/dataset/look: making one on the page."""
+"""GET /api/dataset/runs: the list of runs; POST /api/dataset/look: compute one in the app."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ router = APIRouter()
 
 
 class RunInfo(Schema):
-    """A run that can be shown.
+    """A run that can be displayed.
 
-    made      on this page, not given when it was started
-    model     what the run calls its model; `asked`: the page's model that is the same, by its weights
-    pictures  how many it is about; `shows`: whether the page has them
-    finished  whether it went to its end
-    notes     why pictures or maps cannot be shown
-    error     why the run cannot be opened at all
+    Attributes:
+        made: Whether it was computed in the app, not given on the command line.
+        model: The model's name in the run.
+        asked: The model of the app with the same weights.
+        pictures: The number of its images.
+        shows: Whether the app has these images.
+        finished: Whether the run is complete.
+        notes: Why images or maps cannot be displayed.
+        error: Why the run cannot be opened.
     """
 
     id: str
@@ -43,14 +46,16 @@ class RunInfo(Schema):
 
 
 class RunList(Schema):
-    """Those given when the page was started, then those made on it."""
+    """The runs given on the command line, then those computed in the app."""
 
     runs: list[RunInfo]
 
 
 class AnalysisRequest(Schema):
-    """Look over so many pictures, drawn by `seed`; `maps`: measure the map of each, too, which takes about twice as
-    long."""
+    """An analysis of `count` images, selected by `seed`.
+
+    `maps`: also measure the map of each image, which takes about twice as long.
+    """
 
     model: Name | None = None
     count: Literal[100, 300, 500, 1000] = 300
@@ -60,15 +65,15 @@ class AnalysisRequest(Schema):
 
 @router.get("/dataset/runs", responses={200: {"model": RunList}})
 async def runs(request: Request, page: AppDep) -> Response:
-    """The runs, and whether they are about a model and the pictures of this page."""
+    """Return the runs, and whether they belong to a model and to the images of this app."""
     return await answer(request, lambda job: RunList(runs=[info(run) for run in page.over.all()]))
 
 
 @router.post("/dataset/look", responses={200: {"model": RunInfo}})
 async def look(request: Request, page: AppDep, asked: AnalysisRequest) -> Response:
-    """Go over pictures of the data set: where the model errs, and what it takes for alike.
+    """Analyse images of the data set: the errors of the model, and the embedding of its features.
 
-    Stopped, it goes on where it was when the same is asked again.
+    An interrupted analysis resumes when the same one is requested again.
     """
 
     def work(job: Job) -> RunInfo:
@@ -78,7 +83,7 @@ async def look(request: Request, page: AppDep, asked: AnalysisRequest) -> Respon
 
 
 def info(run: Run | UnreadableRun) -> RunInfo:
-    """Of a run, for the list."""
+    """Return the entry of a run in the list."""
     if isinstance(run, UnreadableRun):
         return RunInfo(id=run.id, name=run.name, kinds=[], made=False, error=run.error)
     return RunInfo(

@@ -1,4 +1,4 @@
-"""Pictures as points: GET /api/dataset/points, and the neighbours of one."""
+"""GET /api/dataset/points and /api/dataset/neighbours: images as points, and the nearest neighbours of one."""
 
 from __future__ import annotations
 
@@ -29,15 +29,18 @@ class ClassPoints(Schema):
 
 
 class Points(Schema):
-    """All points, a list a column. Places are in the projection's own units; y goes up.
+    """All points, one list per column. Positions are in units of the projection; y points up.
 
-    ways        what can be asked for; `how` this one was found, in words
-    count       how many pictures have features: points are drawn from them at random if there are more than points
-    pictures    numbers of the samples: s<number> is the id, where the run `shows` pictures
-    truth, said places in `classes`; -1 for no label
-    right       1, 0; -1 where it cannot be said
-    agreement   share of the labelled points whose nearest neighbour, by features, has their label
-    colours     rrggbb for things that are only different, the best first
+    Attributes:
+        ways: The available projections.
+        how: A description of this projection.
+        count: The number of images with features; if there are more than points, the points are a random sample.
+        pictures: Sample indices: s<index> is the id, if the run `shows` images.
+        truth: Indices of the labels in `classes`; -1 for no label.
+        said: Indices of the predicted classes in `classes`.
+        right: 1 for correct, 0 for wrong, -1 if there is no label.
+        agreement: The fraction of labelled points whose nearest neighbour, by features, has their label.
+        colours: Categorical colours (rrggbb), in the order of use.
     """
 
     run: str
@@ -64,14 +67,14 @@ class Points(Schema):
 
 
 class Neighbour(Schema):
-    """A point, and the cosine of its features with those asked about."""
+    """A point, and the cosine similarity of its features."""
 
     point: int
     cosine: float
 
 
 class Neighbours(Schema):
-    """The most alike first."""
+    """The nearest neighbours, most similar first."""
 
     point: int
     nearest: list[Neighbour]
@@ -79,8 +82,10 @@ class Neighbours(Schema):
 
 @router.get("/dataset/points", responses={200: {"model": Points}})
 async def points(request: Request, page: AppDep, run: RunId, way: ProjectionMethod | None = None) -> Response:
-    """At most 5,000 points, as they were put on a plane when the run was made, or by a `way` of their own, which is
-    computed once and may take a minute."""
+    """Return at most 5,000 points, in the projection of the run, or by a `way` that is computed once.
+
+    The computation may take a minute.
+    """
 
     def work(job: Job) -> Points:
         return _points(page.over.find(run), way)
@@ -96,7 +101,7 @@ async def neighbours(
     point: Annotated[int, Query(ge=0, lt=POINTS)],
     n: Annotated[int, Query(ge=1, le=24)] = 6,
 ) -> Response:
-    """The points whose features have the smallest angle with one's: not those that happen to lie near on the plane."""
+    """Return the points with the most similar features (cosine), which need not be the closest ones on the plane."""
 
     def work(job: Job) -> Neighbours:
         found = page.over.find(run).scatter.nearest(point, n)

@@ -1,13 +1,13 @@
-"""The tab Study: make a blind study, ask its questions one by one, and say what follows from the answers.
+"""The tab Study: create a blind user study, answer its questions, and show the results.
 
-making   GET /api/study: is there one, how far is everybody; POST /api/study/make
-asking   questions and answers
-found    the results, and tables of them
-folder   the study of the page, and names of people
+create     GET /api/study: the state of the study; POST /api/study/make: create one
+questions  questions and answers
+results    the results, also as tables
+current    the study of the app, and names of participants
 
-Until somebody asks for the results, nothing that is served tells whose map is whose: methods are counted, not named;
-a question is known by its place in a person's own order, not by its number in the file, which follows the methods;
-pictures go out without the times at which their files were written.
+Until the results are requested, no response reveals which method made a map: methods are counted, not named;
+a question is identified by its position in a participant's own order, not by its number in the file, which follows the
+methods; and images are served without modification times.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""GET /api/study: is there a study, how far is everybody; POST /api/study/make: draw one."""
+"""GET /api/study: the state of the study and its participants; POST /api/study/make: create a study."""
 
 from __future__ import annotations
 
@@ -24,10 +24,13 @@ router = APIRouter()
 
 
 class StudyInfo(Schema):
-    """A study as those may know it who still answer: no method is named.
+    """The study as participants may see it: no method is named.
 
-    methods, pictures   how many there are
-    pairs, ratings      questions of each kind that everybody is asked
+    Attributes:
+        methods: The number of methods.
+        pictures: The number of images.
+        pairs: The number of pair questions per participant.
+        ratings: The number of rating questions per participant.
     """
 
     model: str
@@ -40,22 +43,23 @@ class StudyInfo(Schema):
 
 
 class StudyState(Schema):
-    """The study of this page; None where there is none yet, which `can_be_made` here or not."""
+    """The study of the app; null if there is none yet. `can_be_made`: whether one can be created."""
 
     study: StudyInfo | None
     can_be_made: bool
 
 
 class StudyPlan(Schema):
-    """What to ask about.
+    """The configuration of a study.
 
-    model     one of the page's models; the first if not given
-    methods   by name, with combinators round them or not
-    pictures  how many, drawn from the data set by the seed
-    layer     one layer; None for the default
-    pairs     of methods that are compared on a picture, drawn by lot; at most all of them
-    ratings   maps of a picture that are rated by themselves
-    seed      of everything drawn
+    Attributes:
+        model: A model of the app; the first one if not given.
+        methods: Methods by name, optionally with combinators.
+        pictures: The number of images, selected from the data set by the seed.
+        layer: One layer; null for the default layer.
+        pairs: The number of random pairs of methods to compare per image; at most all pairs.
+        ratings: The number of maps per image that are rated individually.
+        seed: The random seed.
     """
 
     model: Name | None = None
@@ -69,13 +73,16 @@ class StudyPlan(Schema):
 
 @router.get("/study", responses={200: {"model": StudyState}})
 async def state(request: Request, page: AppDep) -> Response:
-    """Whether there is a study, how large it is, and how far everybody is."""
+    """Return whether there is a study, its size, and the progress of its participants."""
     return await answer(request, lambda job: _state(page))
 
 
 @router.post("/study/make", responses={200: {"model": StudyState}})
 async def make(request: Request, page: AppDep, asked: StudyPlan) -> Response:
-    """Draw the maps, take the names off, write the questions. With `Accept: text/event-stream` also how far it is."""
+    """Compute the maps, remove the method names, and write the questions.
+
+    With `Accept: text/event-stream` the response includes progress events.
+    """
 
     def work(job: Job) -> StudyState:
         if page.study is None:
@@ -99,7 +106,7 @@ async def make(request: Request, page: AppDep, asked: StudyPlan) -> Response:
 
 
 class Drawn(Sequence[Source]):
-    """So many pictures of the page's data set, drawn by a seed; each is read when its turn comes."""
+    """Images of the app's data set, selected by a seed; each one is read when it is accessed."""
 
     def __init__(self, page: Page, count: int, seed: int) -> None:
         self.page = page
@@ -125,7 +132,7 @@ class Drawn(Sequence[Source]):
         try:
             return self.page.pictures.sample(number).image
         except CamlucidaError:
-            return self.page.data[number].image  # who reads it again says why it cannot be read, and goes on
+            return self.page.data[number].image  # the reader of the source reports the error and continues
 
 
 def _state(page: Page) -> StudyState:

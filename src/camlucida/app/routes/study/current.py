@@ -1,4 +1,4 @@
-"""The study of the page, and the names of people."""
+"""The study of the app, and the names of participants."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ PersonName = Annotated[str, Field(min_length=1, max_length=60)]
 
 
 class StudyPerson(Schema):
-    """Somebody who answered, and how many of the study's questions."""
+    """A participant, and the number of answered questions."""
 
     name: str
     answered: int
 
 
 def study_of(page: Page) -> Study:
-    """The study of the page. Raises `Missing` where there is none (any more)."""
+    """Return the study of the app.
+
+    Raises:
+        NotFound: If there is none (any more).
+    """
     file = None if page.study is None else page.study / "study.sqlite"
     if file is None or not file.exists():
         raise NotFound("There is no study here (any more). Load the page again, and make one.")
@@ -32,9 +36,12 @@ def study_of(page: Page) -> Study:
 
 
 def person_of(text: str) -> str:
-    """The name that answers are kept by: the same however it was typed. Raises `DataError` for what is no name.
+    """Return the normalised name of a participant, by which answers are stored.
 
-    A name that begins with a sign could be a formula to the program that opens the exported table.
+    A name must not begin with a symbol, because a spreadsheet program could interpret it as a formula.
+
+    Raises:
+        DataError: If the text is not a valid name.
     """
     name = unicodedata.normalize("NFC", " ".join(text.split()))
     if not name or not name.isprintable() or not name[0].isalnum():
@@ -45,5 +52,5 @@ def person_of(text: str) -> str:
 
 
 def people_of(study: Study) -> list[StudyPerson]:
-    """Everybody who answered, and how much."""
+    """Return all participants with their number of answers."""
     return [StudyPerson(name=name, answered=answered) for name, answered in study.people().items()]

@@ -1,4 +1,4 @@
-"""GET /api/study/next and /api/study/pictures, POST /api/study/answer: questions and answers, blind."""
+"""GET /api/study/next and /api/study/pictures, POST /api/study/answer: blind questions and their answers."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from camlucida.user_study.study import Kind
 router = APIRouter()
 
 LONGEST = 24 * 3600
-"""Seconds that an answer may have taken."""
+"""Maximum duration of an answer, in seconds."""
 
 NamelessId = Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
 
 
 class StudyTrial(Schema):
-    """One question, as one person sees it.
+    """One question as a participant sees it.
 
-    place     its place in this person's order, from 0
-    original  the id of the picture without a map
-    maps      the ids of the maps, left to right: two of a pair, one to be rated
-    said      what this person answered before: 1 left, 2 right; or 1 to 5
+    Attributes:
+        place: Its position in this participant's order, from 0.
+        original: The id of the image without a map.
+        maps: The ids of the maps from left to right: two of a pair, or one to be rated.
+        said: The previous answer of this participant: 1 left, 2 right; or a rating from 1 to 5.
     """
 
     place: int
@@ -42,7 +43,7 @@ class StudyTrial(Schema):
 
 
 class StudyQuestion(Schema):
-    """How far a person is, and the question; None where all are answered."""
+    """The progress of a participant, and the next question; null if all are answered."""
 
     person: str
     answered: int
@@ -51,11 +52,12 @@ class StudyQuestion(Schema):
 
 
 class StudyAnswer(Schema):
-    """An answer to the question at a place of a person's order.
+    """An answer to the question at a position of a participant's order.
 
-    maps      those that were shown, left to right: what was said is about them
-    answer    1 the left one, 2 the right one; or a rating from 1 to 5
-    seconds   from when the pictures were there
+    Attributes:
+        maps: The displayed maps from left to right, which the answer is about.
+        answer: 1 for the left map, 2 for the right one; or a rating from 1 to 5.
+        seconds: The time since the images were displayed.
     """
 
     person: PersonName
@@ -66,7 +68,7 @@ class StudyAnswer(Schema):
 
 
 class StudyProgress(Schema):
-    """How far a person is."""
+    """The progress of a participant."""
 
     answered: int
     total: int
@@ -79,7 +81,7 @@ async def ask(
     person: Annotated[PersonName, Query()],
     place: Annotated[int | None, Query(ge=0, le=10**6)] = None,
 ) -> Response:
-    """What to ask a person: the first question that is still open, or the one at a `place` of their order."""
+    """Return the next unanswered question of a participant, or the one at a `place` of their order."""
 
     def work(job: Job) -> StudyQuestion:
         study, name = study_of(page), person_of(person)
@@ -103,7 +105,7 @@ async def ask(
 
 @router.post("/study/answer", responses={200: {"model": StudyProgress}})
 async def say(request: Request, page: AppDep, given: StudyAnswer) -> Response:
-    """Keep an answer; answering again overwrites."""
+    """Store an answer; a later answer to the same question replaces it."""
 
     def work(job: Job) -> StudyProgress:
         study, name = study_of(page), person_of(given.person)
@@ -121,7 +123,7 @@ async def say(request: Request, page: AppDep, given: StudyAnswer) -> Response:
     "/study/pictures/{id}", responses={200: {"content": {"image/png": {}, "image/jpeg": {}}}}, response_class=Response
 )
 def image(page: AppDep, id: Annotated[NamelessId, InPath()]) -> Response:
-    """A map or a picture that the study shows. Not kept by the browser: another study may use its id again."""
+    """Return a map or an image of the study. Browsers must not cache it, because another study may reuse its id."""
     file = study_of(page).image(id)
     kind = None if file is None else {".png": "image/png", ".jpg": "image/jpeg"}.get(file.suffix.lower())
     if file is None or kind is None:

@@ -1,4 +1,4 @@
-"""GET /api/study/results and tables of it: strengths, ratings, agreement. These name the methods."""
+"""GET /api/study/results and tables of them: strengths, ratings, agreement. These name the methods."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ router = APIRouter()
 
 
 class StudyStanding(Schema):
-    """How one method does: see `camlucida.user_study.results.Standing`."""
+    """The ranking of one method: see `camlucida.user_study.results.MethodRanking`."""
 
     method: str
     strength: Range
@@ -33,6 +33,7 @@ class StudyStanding(Schema):
 
     @classmethod
     def of(cls, one: MethodRanking) -> StudyStanding:
+        """Return the ranking of a method."""
         return cls(
             method=one.method,
             strength=Range.of(one.strength),
@@ -44,12 +45,13 @@ class StudyStanding(Schema):
 
 
 class StudyMetrics(Schema):
-    """How far the metrics of an evaluation agree with people.
+    """The agreement of an evaluation's metrics with the participants.
 
-    run       the name of its folder
-    methods   of the study that the run has, too
-    taus      metric -> Kendall's tau-b between its means and the strengths; None where one has no order
-    problem   why there are no numbers, in a sentence
+    Attributes:
+        run: The name of the evaluation's folder.
+        methods: The methods of the study that the evaluation contains.
+        taus: Kendall's tau-b between the means of each metric and the strengths; null if there is no order.
+        problem: Why there are no numbers, as a sentence.
     """
 
     run: str
@@ -59,7 +61,7 @@ class StudyMetrics(Schema):
 
 
 class StudyResults(Schema):
-    """What the answers say so far: see `camlucida.user_study.results.Results`."""
+    """The results so far: see `camlucida.user_study.results.PreferenceResults`."""
 
     standings: list[StudyStanding]
     people: list[StudyPerson]
@@ -71,7 +73,7 @@ class StudyResults(Schema):
 
 @router.get("/study/results", responses={200: {"model": StudyResults}})
 async def found(request: Request, page: AppDep) -> Response:
-    """Strengths, ratings, how far people agree, and metrics with them. Names the methods."""
+    """Return strengths, ratings, agreement of participants, and their agreement with metrics. Names the methods."""
 
     def work(job: Job) -> StudyResults:
         study = study_of(page)
@@ -93,18 +95,18 @@ CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}}}
 
 @router.get("/study/results.csv", responses=CSV, response_class=Response)
 async def found_csv(request: Request, page: AppDep) -> Response:
-    """The standings as a table."""
+    """Return the ranking as a CSV file."""
     return await _table(request, "study-results.csv", lambda: results(study_of(page)).csv())
 
 
 @router.get("/study/answers.csv", responses=CSV, response_class=Response)
 async def said_csv(request: Request, page: AppDep) -> Response:
-    """Every answer as a line of a table, by the methods' names."""
+    """Return all answers as a CSV file with the names of the methods."""
     return await _table(request, "study-answers.csv", lambda: answers_csv(study_of(page)))
 
 
 def _compared(now: PreferenceResults, run: Path, job: Job) -> StudyMetrics | None:
-    """With the metrics of a run, where it is an evaluation."""
+    """Return the agreement with the metrics of a run, or None if it is not an evaluation."""
     job.send("run", {"name": run.name})
     try:
         evaluation = Evaluation(run)
@@ -113,7 +115,7 @@ def _compared(now: PreferenceResults, run: Path, job: Job) -> StudyMetrics | Non
         strengths = {one.method: one.strength.value for one in now.ranking if one.n_compared}
         methods = [method for method in strengths if method in evaluation.methods]
         taus = {name: known(tau) for name, tau in agreement_with_metrics(strengths, evaluation).items()}
-    except (CamlucidaError, OSError, ValueError, KeyError) as error:  # one broken run must not hide what people said
+    except (CamlucidaError, OSError, ValueError, KeyError) as error:  # an unreadable run must not hide the results
         return StudyMetrics(run=run.name, methods=[], taus={}, problem=f"{run.name} cannot be read: {error}")
     problem = None if len(methods) > 1 else f"{run.name} has fewer than two of the methods that pairs were asked of."
     return StudyMetrics(run=run.name, methods=methods, taus=taus, problem=problem)

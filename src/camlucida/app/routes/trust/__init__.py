@@ -1,10 +1,10 @@
-"""The tab Doubt: can this map be believed?
+"""The tab Doubt: tests of whether a map can be trusted.
 
-asking     one picture, model, method, layer and class: what every question here is about
-verdicts   POST /api/trust: the verdict in words, with its numbers
-curves     POST /api/curves: insertion and deletion, point by point
-covering   POST /api/cover: the picture with a part of it painted out
-varying    POST /api/vary: the picture turned, shifted, blurred, lit, made noisy
+common     the request type of all tests: one image, model, method, layer and class
+verdict    POST /api/trust: the verdict as text, with its numbers
+curves     POST /api/curves: insertion and deletion curves, point by point
+occlude    POST /api/cover: the image with a region occluded
+stability  POST /api/vary: the image rotated, shifted, blurred, brightened, or with noise
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every question of this tab is about, and what crosses the border in several answers."""
+"""Types and functions that the tests of this tab share."""
 
 from __future__ import annotations
 
@@ -25,14 +25,19 @@ from camlucida.targets import class_label
 from camlucida.types import Geometry
 
 TINY = 96
-"""Pictures up to this long go as PNG: of so few pixels JPEG would spoil each."""
+"""Images with a longer side of at most this many pixels are encoded as PNG; JPEG would degrade them visibly."""
 LIKELIEST = 5
 
 
 class MapRequest(Schema):
-    """One map of one class: the id of a picture, a model of the page, a method, a layer and a class.
+    """One map of one class.
 
-    model, layer, target   the first model, the default layer and the predicted class if not given
+    Attributes:
+        picture: The id of an image.
+        model: A model of the app; the first one if not given.
+        method: A method by name, optionally with combinators.
+        layer: One layer; the default layer if not given.
+        target: A class; the predicted class if not given.
     """
 
     picture: ImageId
@@ -43,7 +48,7 @@ class MapRequest(Schema):
 
 
 class DoubtedMap(Schema):
-    """A raw map and how it is painted; `place` says where it lies on the picture it comes with."""
+    """A raw map with its display options; `place` is its position in the accompanying image."""
 
     map: EncodedMap
     place: Place
@@ -53,7 +58,7 @@ class DoubtedMap(Schema):
 
 
 class ClassChange(Schema):
-    """What the model gives a class, before and after: probabilities."""
+    """The probability of a class before and after a change of the image."""
 
     index: int
     name: str
@@ -62,12 +67,15 @@ class ClassChange(Schema):
 
 
 def key(page: Page, asked: MapRequest, image: StoredImage, what: str) -> CacheKey:
-    """What an answer depends on."""
+    """Return the cache key of a response."""
     return request_key(what, page.model(asked.model), image, asked)
 
 
 def evidence(page: Page, asked: MapRequest, image: StoredImage, job: Job) -> MetricInputs:
-    """The map that is asked about. Kept, since whoever paints or moves a slider asks about the same one again."""
+    """Return the metric inputs of the requested map.
+
+    They are cached, since occlusion and perturbation request the same map repeatedly.
+    """
     model = page.model(asked.model).model
     plain = MapRequest(**{name: getattr(asked, name) for name in MapRequest.model_fields})
     which = key(page, plain, image, "evidence")
@@ -80,7 +88,15 @@ def evidence(page: Page, asked: MapRequest, image: StoredImage, job: Job) -> Met
 
 
 def map_of(page: Page, asked: MapRequest, image: Image.Image, name: str, job: Job) -> MetricInputs:
-    """The same of any picture."""
+    """Return the metric inputs of the same request for another image.
+
+    Args:
+        page: The state of the app.
+        asked: The request.
+        image: The image.
+        name: The display name of the image.
+        job: The job, to which progress is reported.
+    """
     model = page.model(asked.model).model
     check_method(asked.method)
     with error_context(model, image):
@@ -96,14 +112,14 @@ def map_of(page: Page, asked: MapRequest, image: Image.Image, name: str, job: Jo
 
 
 def _retold(found: MetricInputs, job: Job | None) -> MetricInputs:
-    """What is kept tells nobody how far it is; what is used tells the job that uses it."""
+    """Return a copy that reports progress to `job`, or to none for the cache."""
     assert isinstance(found.explainer, MethodExplainer)
     progress = job.tick if job else None
     return dataclasses.replace(found, explainer=dataclasses.replace(found.explainer, progress=progress))
 
 
 def heat(found: MetricInputs, raw: Tensor, geometry: Geometry) -> DoubtedMap:
-    """A map as the method of `found` makes it."""
+    """Return a map with the display options of the method in `found`."""
     assert isinstance(found.explainer, MethodExplainer)
     display = found.explainer.request[0].display
     return DoubtedMap(
@@ -116,13 +132,20 @@ def heat(found: MetricInputs, raw: Tensor, geometry: Geometry) -> DoubtedMap:
 
 
 def on_input(found: MetricInputs) -> Geometry:
-    """The network's input as a picture of its own."""
+    """Return the geometry in which the network input is the image itself."""
     height, width = found.model_input.inputs.shape[-2:]
     return Geometry((width, height), (width, height), (1.0, 1.0), (0.0, 0.0))
 
 
 def stands(before: Tensor, after: Tensor, target: int, labels: tuple[str, ...]) -> list[ClassChange]:
-    """Of the class in question and of the likeliest before and after, in the order of before: logits (k,) in."""
+    """Return the probabilities of the target and of the most probable classes, the target first.
+
+    Args:
+        before: Logits before the change, `(k,)`.
+        after: Logits after the change, `(k,)`.
+        target: The class index.
+        labels: The class names.
+    """
     first, then = before.detach().double().softmax(0).cpu(), after.detach().double().softmax(0).cpu()
     most = min(LIKELIEST, len(first))
     which = {target, *first.topk(most).indices.tolist(), *then.topk(most).indices.tolist()}
@@ -133,13 +156,13 @@ def stands(before: Tensor, after: Tensor, target: int, labels: tuple[str, ...]) 
 
 
 def seen(found: MetricInputs, inputs: Tensor) -> str:
-    """A network's input (c, H, W) as an address of a picture."""
+    """Return a network input `(c, H, W)` as a data URI."""
     how = found.model_input.model.preprocessing
     return address(to_image(to_pixels(inputs, how.mean, how.std)))
 
 
 def address(image: Image.Image) -> str:
-    """A picture as a data: address."""
+    """Return an image as a data URI."""
     sink = io.BytesIO()
     kind = "png" if max(image.size) <= TINY else "jpeg"
     image.save(sink, kind, **({"compress_level": 3} if kind == "png" else {"quality": 90}))
@@ -147,7 +170,7 @@ def address(image: Image.Image) -> str:
 
 
 def shrunk(maps: Tensor, longest: int) -> Tensor:
-    """Maps (n, H, W) with their longer side at most so long, each cell the mean of what it covers."""
+    """Reduce maps `(n, H, W)` by area averaging so that their longer side is at most `longest`."""
     height, width = maps.shape[-2:]
     factor = min(1.0, longest / max(height, width))
     if factor == 1:

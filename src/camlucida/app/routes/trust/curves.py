@@ -1,4 +1,4 @@
-"""POST /api/curves: insertion and deletion of a map, and of two maps that know nothing, point by point."""
+"""POST /api/curves: insertion and deletion curves of a map and of two uninformative baselines, point by point."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from camlucida.targets import class_label
 router = APIRouter()
 
 STEPS = 28
-"""Parts in which the picture goes, as `camlucida evaluate` has it."""
+"""The number of steps of a curve, the same as in `camlucida evaluate`."""
 YARDSTICKS = ("centre", "random")
-"""Controls: a map that knows nothing but that things stand in the middle, and one that knows nothing at all."""
+"""The baselines: a centred Gaussian, and a random map."""
 
 Kind = Literal["insertion", "deletion"]
 KINDS: tuple[Kind, ...] = ("insertion", "deletion")
 
 
 class CurveLine(Schema):
-    """Probabilities of the class from point `start` on; `of` is map, centre or random. `area` once it is complete."""
+    """Probabilities of the class from point `start` on; `of` is map, centre or random. `area` is set when complete."""
 
     kind: Kind
     of: str
@@ -46,7 +46,7 @@ class CurveLine(Schema):
 
 
 class CurveOrder(Schema):
-    """When each pixel goes: bytes (height, width), base64; at point k all are gone whose byte is at most k."""
+    """The removal order: bytes (height, width), base64; at point k all pixels with a byte of at most k are gone."""
 
     width: int
     height: int
@@ -54,7 +54,7 @@ class CurveOrder(Schema):
 
 
 class CurveSteps(Schema):
-    """What a point looks like: `seen` and, in place of what is gone, `substrate`, both the network's input."""
+    """The data from which any point can be drawn: `seen` and the infill `substrate`, both as network inputs."""
 
     steps: int
     seen: str
@@ -63,7 +63,7 @@ class CurveSteps(Schema):
 
 
 class WalkCurves(Schema):
-    """All of it, when it is done. `target` is the class."""
+    """The complete curves. `target` is the class."""
 
     target: str
     walked: CurveSteps
@@ -72,12 +72,15 @@ class WalkCurves(Schema):
 
 @router.post("/curves", responses={200: {"model": WalkCurves}})
 async def drawn(request: Request, page: AppDep, asked: MapRequest) -> Response:
-    """Insertion and deletion. A stream has `walked` (a Walked) first, and `points` (a CurveLine) as they come."""
+    """Return insertion and deletion curves.
+
+    A stream sends `walked` (a CurveSteps) first, and `points` (a CurveLine) as they are computed.
+    """
     return await answer(request, lambda job: curves(page, asked, job), "long")
 
 
 def curves(page: Page, asked: MapRequest, job: Job) -> WalkCurves | bytes:
-    """From what was kept, or from the network."""
+    """Return the response from the cache, or compute it."""
     image = image_of(page, asked.picture)
     which = key(page, asked, image, "curves")
     kept = page.memory.answers.get(which)
@@ -118,7 +121,7 @@ def _followed(found: MetricInputs, job: Job) -> WalkCurves:
 
 
 def _walk(found: MetricInputs, map_: Tensor, kind: Kind) -> PerturbationCurve:
-    """With the chance that the metric of that name has."""
+    """Return the perturbation curve with the random generator of the metric with that name."""
     here = dataclasses.replace(found, purpose=kind)
     return perturbation_curve(
         map_,
@@ -134,7 +137,7 @@ def _walk(found: MetricInputs, map_: Tensor, kind: Kind) -> PerturbationCurve:
 def _images(found: MetricInputs, there: PerturbationCurve) -> CurveSteps:
     inputs = found.inputs
     nothing = there.remove(torch.ones_like(inputs[:1], dtype=torch.bool))[0]
-    # A pixel is gone at the first point whose count is above its place in the row.
+    # A pixel is gone at the first point whose count exceeds the pixel's position in the order.
     gone = torch.bucketize(there.order.cpu(), torch.tensor(there.counts), right=True).to(torch.uint8)
     height, width = gone.shape
     order = CurveOrder(width=width, height=height, first=base64.b64encode(gone.numpy().tobytes()).decode())

@@ -1,4 +1,4 @@
-"""POST /api/cover: cover a part of the picture and see what becomes of the class and of its map."""
+"""POST /api/cover: occlude a region of the image, and return the class probabilities and the new map."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from camlucida.reliability.occlude import OcclusionInfill, occlude
 router = APIRouter()
 
 SIDE = 256
-"""Cells of a mask along its longer side, at most."""
+"""Maximum length of a mask's longer side, in cells."""
 LONGEST = 1024
-"""Of the picture that is covered; a larger one is made smaller first, and compared with itself as small as that."""
+"""Maximum longer side of the image to occlude, in pixels; a larger image is reduced first, also for the comparison."""
 SHOWN = 512
 
 
 class CoverMask(Schema):
-    """What is covered: bits (height, width), row by row, the highest first, without gaps between rows; base64."""
+    """The occluded region: bits (height, width), row-major, most significant first, without row padding; base64."""
 
     width: Annotated[int, Field(ge=1, le=SIDE)]
     height: Annotated[int, Field(ge=1, le=SIDE)]
@@ -49,9 +49,12 @@ class CoverMask(Schema):
 
 
 class Covering(MapRequest):
-    """Which map, what is covered, and with what: `blur`, middle `grey`, or the `mean` colour of the rest.
+    """The map to compute, the region to occlude, and the infill.
 
-    keep   also keep the covered picture in memory, so that it can be asked about like any other
+    Attributes:
+        mask: The region.
+        fill: The infill: `blur`, middle `grey`, or the `mean` colour of the rest of the image.
+        keep: Whether to keep the occluded image in memory, so that it can be explained like any other image.
     """
 
     mask: CoverMask
@@ -60,14 +63,15 @@ class Covering(MapRequest):
 
 
 class Covered(Schema):
-    """What came of it.
+    """The result of an occlusion.
 
-    image    address of the covered picture
-    picture  its id, where it was to be kept
-    share    how much of the picture is covered, 0 to 1
-    target   the class
-    classes  it first, then the likeliest before and after
-    heat     the map of the same class now
+    Attributes:
+        image: The occluded image as a data URI.
+        picture: Its id, if it is kept.
+        share: The fraction of the image that is occluded, in [0, 1].
+        target: The class.
+        classes: The target first, then the most probable classes before and after.
+        heat: The new map of the same class.
     """
 
     image: str
@@ -80,12 +84,12 @@ class Covered(Schema):
 
 @router.post("/cover", responses={200: {"model": Covered}})
 async def cover(request: Request, page: AppDep, asked: Covering) -> Response:
-    """Score and map of the picture with a part of it covered."""
+    """Return the class probabilities and the map of the image with a region occluded."""
     return await answer(request, lambda job: without(page, asked, job))
 
 
 def without(page: Page, asked: Covering, job: Job) -> Covered:
-    """Always from the network: no two strokes are the same."""
+    """Compute the result; it is not cached, because no two masks are the same."""
     mask = unpacked_mask(asked.mask)
     image = _smaller(image_of(page, asked.picture))
     before = evidence(page, asked, image, job)
@@ -109,7 +113,11 @@ def without(page: Page, asked: Covering, job: Job) -> Covered:
 
 
 def unpacked_mask(mask: CoverMask) -> NDArray[Any]:
-    """(height, width) bool. Raises `ImageError` where it is not what it says."""
+    """Return the mask as a bool array `(height, width)`.
+
+    Raises:
+        ImageError: If the encoding is invalid.
+    """
     try:
         content = base64.b64decode(mask.bits, validate=True)
     except (binascii.Error, ValueError):
@@ -122,7 +130,7 @@ def unpacked_mask(mask: CoverMask) -> NDArray[Any]:
 
 
 def _smaller(picture: StoredImage) -> StoredImage:
-    """The picture itself if it is small enough; else a smaller one, under a digest of its own."""
+    """Return the image itself if it is small enough, else a reduced one with its own digest."""
     image = shrink_image(picture.image, LONGEST)
     if image.size == picture.image.size:
         return picture

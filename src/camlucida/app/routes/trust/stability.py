@@ -1,4 +1,4 @@
-"""POST /api/vary: change the picture a little and see whether the map follows."""
+"""POST /api/vary: perturb the image slightly and return how closely the map follows."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from camlucida.reliability.stability import Perturbation, explain_perturbed
 router = APIRouter()
 
 LAID = 64
-"""The longer side of the map that is laid back, in cells."""
+"""The longer side of the mapped-back map, in cells."""
 
 Shift = Annotated[float, Field(ge=-0.25, le=0.25)]
 
 
 class Vary(MapRequest):
-    """Which map, and what is done to the picture as the network sees it: see `camlucida.reliability.stability.Change`."""
+    """The map to compute, and the perturbation: see `camlucida.reliability.stability.Perturbation`."""
 
     angle: Annotated[float, Field(ge=-180, le=180)] = 0.0
     across: Shift = 0.0
@@ -49,15 +49,17 @@ class Vary(MapRequest):
 
 
 class Varied(Schema):
-    """What came of it; all pictures are as the network sees them.
+    """The result of a perturbation; all images are network inputs.
 
-    image        address of the changed picture
-    heat         its map; `first` that of the unchanged picture
-    back         two maps of one size: its map laid back on the first picture, and where that is known (1) or not (0)
-    correlation  of ranks of `first` and `back`, where it is known; null for a map of one value
-    shared       how much of the picture that is, 0 to 1
-    target       the class
-    classes      it first, then the likeliest before and after
+    Attributes:
+        image: The perturbed image as a data URI.
+        first: The map of the unmodified image.
+        heat: The map of the perturbed image.
+        back: Two maps of the same size: `heat` mapped back to the unmodified image, and where it is defined (1 or 0).
+        correlation: Rank correlation of `first` and `back` where it is defined; null for a constant map.
+        shared: The fraction of the image where it is defined, in [0, 1].
+        target: The class.
+        classes: The target first, then the most probable classes before and after.
     """
 
     image: str
@@ -72,12 +74,12 @@ class Varied(Schema):
 
 @router.post("/vary", responses={200: {"model": Varied}})
 async def changed(request: Request, page: AppDep, asked: Vary) -> Response:
-    """Score and map of the changed picture, and how like the first map is."""
+    """Return the class probabilities and the map of the perturbed image, and its similarity to the first map."""
     return await answer(request, lambda job: moved(page, asked, job))
 
 
 def moved(page: Page, asked: Vary, job: Job) -> Varied:
-    """The first map from what was kept, the other one from the network."""
+    """Compute the result; only the first map is cached."""
     image = image_of(page, asked.picture)
     found = evidence(page, asked, image, job)
     change = Perturbation(**{name: getattr(asked, name) for name in Perturbation.__dataclass_fields__})
@@ -97,7 +99,7 @@ def moved(page: Page, asked: Vary, job: Job) -> Varied:
 
 
 def _laid(back: Tensor) -> Tensor:
-    """(2, h, w): the map, each cell the mean of what is known in it, and whether at least half of it is."""
+    """Return `(2, h, w)`: the mean of the defined values per cell, and whether at least half of the cell is defined."""
     known = back.isfinite().float()
     sums, shares = shrunk(torch.stack([back.nan_to_num() * known, known]), LAID)
     return torch.stack([sums / shares.clamp_min(1e-6), (shares >= 0.5).float()])

@@ -1,4 +1,4 @@
-"""POST /api/trust: can this map be believed? The verdict in words, and every number behind it."""
+"""POST /api/trust: whether the map can be trusted. The verdict as text, and all numbers behind it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,20 @@ from camlucida.render.resize import to_image
 router = APIRouter()
 
 MASK = 112
-"""The longer side of the marked area, in cells."""
+"""The longer side of the highlighted region, in cells."""
 SMALL = 32
-"""Of the maps that it was compared with."""
+"""The longer side, in cells, of the maps in the comparison."""
 
 
 class Certain(Schema):
-    """How the model's probabilities are spread: `unsure` 0 to 1; `choices`, as unsure as among so many classes."""
+    """The distribution of the model's probabilities.
+
+    Attributes:
+        margin: The difference to the second most probable class.
+        choices: The perplexity: the number of equally probable classes with the same entropy.
+        unsure: The normalised entropy, in [0, 1].
+        guessing: Whether the prediction counts as a guess.
+    """
 
     probability: float
     margin: float
@@ -40,9 +47,11 @@ class Certain(Schema):
 
 
 class PlaceFalls(Schema):
-    """How far the class falls, in nats, when what the map marks is blurred out; `falls` of all moves, its own first.
+    """The drop in log-probability, in nats, when the highlighted region is blurred.
 
-    marked   what was blurred out, from 0 to 1, on the network's input
+    Attributes:
+        falls: The drops at all positions; the first is that of the region itself.
+        marked: The blurred region, from 0 to 1, on the network input.
     """
 
     p: float
@@ -53,7 +62,10 @@ class PlaceFalls(Schema):
 
 
 class EdgeFalls(Schema):
-    """What the class loses, in nats, when the edge or the middle is blurred; `marked`: the map's share in the edge."""
+    """The drop in log-probability, in nats, when the border or the middle of the image is blurred.
+
+    `marked`: the fraction of the map that lies in the border.
+    """
 
     edge: float
     middle: float
@@ -62,14 +74,14 @@ class EdgeFalls(Schema):
 
 
 class AlikeMap(Schema):
-    """Rank correlation of the map with another one; null for a map of one value."""
+    """Rank correlation with another map; null for a constant map."""
 
     name: str
     correlation: float | None
 
 
 class TrustRules(Schema):
-    """Where the verdict draws its lines: levels of p, and the correlation that copies need."""
+    """The thresholds of the verdict: two levels of p, and the minimum correlation with maps of perturbed copies."""
 
     level: float
     hopeless: float
@@ -79,10 +91,14 @@ class TrustRules(Schema):
 class Verdict(Schema):
     """The verdict on one map.
 
-    classes, noise, shifts   likeness with the maps of other classes, of noisy and of shifted copies
-    band     the lowest likeness of a copy: maps of other classes should lie below it
-    maps     those maps, in this order, small, on the network's input; none where there is no place to test
-    seen, blurred   addresses of the network's input, as it is and without what the map marks
+    Attributes:
+        classes: Similarity to the maps of other classes.
+        noise: Similarity to the maps of copies with noise.
+        shifts: Similarity to the maps of shifted copies.
+        band: The lowest similarity of a copy; maps of other classes should be below it.
+        maps: Those maps, reduced, in this order, on the network input; null if there are none.
+        seen: The network input as a data URI.
+        blurred: The network input with the highlighted region blurred, as a data URI.
     """
 
     belief: VerdictLevel
@@ -105,12 +121,12 @@ class Verdict(Schema):
 
 @router.post("/trust", responses={200: {"model": Verdict}})
 async def trusted(request: Request, page: AppDep, asked: MapRequest) -> Response:
-    """Put a map to the test, with about 145 runs of the network. As a stream of events also how far it is."""
+    """Test a map, with about 145 runs of the network. A stream includes progress events."""
     return await answer(request, lambda job: judged(page, asked, job), "long")
 
 
 def judged(page: Page, asked: MapRequest, job: Job) -> Verdict | bytes:
-    """From what was kept, or from the network."""
+    """Return the response from the cache, or compute it."""
     image = image_of(page, asked.picture)
     which = key(page, asked, image, "trust")
     kept = page.memory.answers.get(which)
@@ -131,7 +147,7 @@ def judged(page: Page, asked: MapRequest, job: Job) -> Verdict | bytes:
 
 
 def verdict_of(found: Trust) -> Verdict:
-    """What crosses the border of it."""
+    """Return the response for a result of `camlucida.trust`."""
     told, place, c = found.verdict, found.position_test, found.confidence
     others = (*found.classes, *found.noise, *found.shifts)
     return Verdict(
