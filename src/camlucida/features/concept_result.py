@@ -138,7 +138,8 @@ class Concepts:
         sentences = []
         if self.negative_fraction > 0:
             sentences.append(
-                f"{format_percent(self.negative_fraction)} of the activations' energy lies below zero and was left out: "
+                f"{format_percent(self.negative_fraction)} of the activations' energy lies below zero and was "
+                "left out: "
                 "concepts are made of what is above."
             )
         if not self.converged:

@@ -167,7 +167,8 @@ def _positive_part(recorded: Sequence[_ImageActivations]) -> tuple[NDArray[np.fl
     negative_fraction = max(0.0, 1 - float((positive**2).sum()) / energy)
     if negative_fraction > 0.5:
         raise MethodError(
-            f"{format_percent(negative_fraction)} of the energy of {label} lies below zero, and concepts are made of what is above. "
+            f"{format_percent(negative_fraction)} of the energy of {label} lies below zero, and concepts are "
+            "made of what is above. "
             "Choose a layer after a ReLU or GELU; `camlucida layers` lists them."
         )
     return positive, negative_fraction if (values < 0).any() else 0.0

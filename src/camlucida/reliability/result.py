@@ -88,14 +88,16 @@ class Trust:
                 (
                     "does the place matter?",
                     f"p = {self.position_test.p:.3f} ({len(self.position_test.drops)} moves)",
-                    f"blurred out, it falls by {format_nats(self.position_test.drop)} nats; elsewhere {format_nats(self.position_test.mean_drop_elsewhere)}",
+                    f"blurred out, it falls by {format_nats(self.position_test.drop)} nats; elsewhere "
+                    f"{format_nats(self.position_test.mean_drop_elsewhere)}",
                 )
             )
         rows.append(
             (
                 "does the edge decide?",
                 "yes" if self.border_test.decides else "no",
-                f"edge blurred: {format_nats(self.border_test.edge)} nats; middle blurred: {format_nats(self.border_test.middle)}; "
+                f"edge blurred: {format_nats(self.border_test.edge)} nats; middle blurred: "
+                f"{format_nats(self.border_test.middle)}; "
                 f"{self.border_test.marked:.0%} of the mark is in it",
             )
         )
@@ -104,15 +106,18 @@ class Trust:
             rows.append(
                 (
                     "is it about this class?",
-                    f"{format_correlation(first.correlation)} with {first.name}, {format_correlation(others)} with random ones",
-                    f"rank correlation; copies of the picture give {format_correlation(min_correlation(copies))} or more",
+                    f"{format_correlation(first.correlation)} with {first.name}, {format_correlation(others)} "
+                    "with random ones",
+                    "rank correlation; copies of the picture give "
+                    f"{format_correlation(min_correlation(copies))} or more",
                 )
             )
         if copies:
             rows.append(
                 (
                     "is it stable?",
-                    f"{format_correlation(median_correlation(self.noise))} under noise, {format_correlation(median_correlation(self.shifts))} under shifts",
+                    f"{format_correlation(median_correlation(self.noise))} under noise, "
+                    f"{format_correlation(median_correlation(self.shifts))} under shifts",
                     "rank correlation with the map of the changed picture",
                 )
             )

@@ -69,7 +69,10 @@ def verdict(
         return Verdict("do not believe it", (f"the model is guessing ({_uncertainty_text(confidence)})",))
     if float(position.drops.abs().max()) < MIN_DROP_NATS:
         return Verdict("cannot tell", ("the model says the same whatever is blurred out",))
-    numbers = f"{format_nats(position.drop)} nats against {format_nats(position.mean_drop_elsewhere)} elsewhere, p = {position.p:.2g}"
+    numbers = (
+        f"{format_nats(position.drop)} nats against {format_nats(position.mean_drop_elsewhere)} elsewhere, p "
+        f"= {position.p:.2g}"
+    )
     if position.p > REJECT_P or position.drop <= 0:
         return Verdict("do not believe it", (f"the place matters no more than any other ({numbers})",))
     reservations = _position_reservations(position, numbers, border, region) + _similarity_reservations(classes, copies)

@@ -87,7 +87,8 @@ def disconnected(model: Model, n: int = 2, *, variant: Variant = "full", layer: 
     call = profile_calls(copy, inputs).last_call(resolved_layer.module)
     if call is None or call.shape is None or len(call.shape) != 4:
         raise ModelError(
-            f"a network is cut up at a layer that gives out channels on a grid, (b, c, h, w); {resolved_layer.label} gives out "
+            "a network is cut up at a layer that gives out channels on a grid, (b, c, h, w); "
+            f"{resolved_layer.label} gives out "
             f"{None if call is None else call.shape}. Name another layer, or take a convolutional network."
         )
     duplicated = duplicate(model.network)

@@ -114,7 +114,8 @@ def mosaics(
     by_class = {k: found for k, found in by_class.items() if len(found) >= n_class_cells}
     if len(by_class) < n_different:
         raise DataError(
-            f"a mosaic of {n} x {n} needs {n_different} classes, and the model is sure (p >= {MIN_PROBABILITY}) of pictures of "
+            f"a mosaic of {n} x {n} needs {n_different} classes, and the model is sure (p >= "
+            f"{MIN_PROBABILITY}) of pictures of "
             f"{len(by_class)} of the {len(images.classes)} in {images.name}."
         )
     rng = np.random.default_rng((seed, n, n_class_cells))
