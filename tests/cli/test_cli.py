@@ -101,9 +101,19 @@ def test_many_pictures_one_broken(run: Callable[..., Result]) -> None:
     assert [bool(row["error"]) for row in result] == [False, True, False]
     assert result[1]["error"].startswith("ImageError: cannot read text.png")
     assert result[1]["predicted"] == result[1]["file"] == ""
-    assert (result[0]["predicted"], result[0]["target"], result[0]["method"], result[0]["layer"], result[0]["file"]) == (
-        "cat", "cat", "grad_cam", "layer4", "camlucida-out/pets.png",
-    )  # fmt: skip
+    assert (
+        result[0]["predicted"],
+        result[0]["target"],
+        result[0]["method"],
+        result[0]["layer"],
+        result[0]["file"],
+    ) == (
+        "cat",
+        "cat",
+        "grad_cam",
+        "layer4",
+        "camlucida-out/pets.png",
+    )
     assert 0 < float(result[0]["probability"]) < 1
     assert float(result[0]["peak"]) > 0
 
@@ -164,8 +174,11 @@ def test_lists_by_commas_by_repeating_and_by_globs(run: Callable[..., Result], l
     assert code == 0
     text = [line for line in out.splitlines() if line.startswith("explained: ")]
     assert [(line.split()[5], line.split()[7]) for line in text] == [
-        ("grad_cam", "layer2,"), ("grad_cam", "layer4,"), ("layer_cam", "layer2,"), ("layer_cam", "layer4,"),
-    ]  # fmt: skip
+        ("grad_cam", "layer2,"),
+        ("grad_cam", "layer4,"),
+        ("layer_cam", "layer2,"),
+        ("layer_cam", "layer4,"),
+    ]
     assert files() == ["pets.png"]
 
 
@@ -189,16 +202,21 @@ def test_maps_of_one(run: Callable[..., Result]) -> None:
 
 
 def test_targets_scores_and_options(run: Callable[..., Result]) -> None:
-    for target, text in (("cat rather than dog", "cat rather than dog (score "), ("not cat", "against cat (score "),
-                         ("1", "dog (logit "), ("top2", "dog (logit ")):  # fmt: skip
+    for target, text in (
+        ("cat rather than dog", "cat rather than dog (score "),
+        ("not cat", "against cat (score "),
+        ("1", "dog (logit "),
+        ("top2", "dog (logit "),
+    ):
         assert f"explained: {text}" in run(*explained("pets.png", "--target", target)).out
     assert "(probability 0." in run(*explained("pets.png", "--target", "cat", "--score", "probability")).out
     plain = run(*explained("pets.png", "--method", "ablation_cam", "--maps", "-o", "plain"))
     filled = run(*explained("pets.png", "--method", "ablation_cam", "--option", "infill=0.5", "--maps", "-o", "filled"))
     assert (plain.code, filled.code) == (0, 0)
     assert [json.loads(Path(f"{o}/pets.json").read_text())["options"] for o in ("plain", "filled")] == [
-        {"infill": 0.0}, {"infill": 0.5},
-    ]  # fmt: skip
+        {"infill": 0.0},
+        {"infill": 0.5},
+    ]
 
 
 def test_style_options_change_only_the_image(run: Callable[..., Result]) -> None:
@@ -215,8 +233,9 @@ def test_style_options_change_only_the_image(run: Callable[..., Result]) -> None
 def test_a_checkpoint_with_labels(run: Callable[..., Result]) -> None:
     torch.save({"state_dict": load_network("resnet")[0].state_dict()}, "run.pth")
     Path("names.txt").write_text("\n".join(f"thing {i}" for i in range(10)))
-    code, out, _ = run("explain", "pets.png", "--model", "run.pth", "--arch", "toybox", "--labels", "names.txt",
-                       "--target", "thing 1")  # fmt: skip
+    code, out, _ = run(
+        "explain", "pets.png", "--model", "run.pth", "--arch", "toybox", "--labels", "names.txt", "--target", "thing 1"
+    )
     assert code == 0
     assert "pets.png · run.pth" in out
     assert "explained: thing 1 (" in out
@@ -310,8 +329,15 @@ def test_models_say_what_is_on_this_machine(run: Callable[..., Result]) -> None:
 def test_demo(run: Callable[..., Result]) -> None:
     code, out, err = run("demo", "-o", "shown")
     assert (code, err) == (0, "")
-    assert files("shown") == ["1-cat.png", "2-layers-classes.png", "3-methods.png", "4-clever-hans.png",
-                              "5-nothing-to-see.png", "6-vgg.png", "7-vit.png"]  # fmt: skip
+    assert files("shown") == [
+        "1-cat.png",
+        "2-layers-classes.png",
+        "3-methods.png",
+        "4-clever-hans.png",
+        "5-nothing-to-see.png",
+        "6-vgg.png",
+        "7-vit.png",
+    ]
     for name in files("shown"):
         assert f"→ shown/{name}" in out
         with Image.open(f"shown/{name}") as image:
@@ -426,10 +452,15 @@ HEAVY = ("torch", "torchvision", "PIL", "timm", "numpy", "matplotlib", "safetens
 
 
 @pytest.mark.parametrize(
-    "what", ["import camlucida", "import camlucida; dir(camlucida)", "from camlucida.cli import main; main(['--help'])",
-             "from camlucida.cli import main; main(['explain', '--help'])",
-             "from camlucida.cli import main; main(['explan'])"]
-)  # fmt: skip
+    "what",
+    [
+        "import camlucida",
+        "import camlucida; dir(camlucida)",
+        "from camlucida.cli import main; main(['--help'])",
+        "from camlucida.cli import main; main(['explain', '--help'])",
+        "from camlucida.cli import main; main(['explan'])",
+    ],
+)
 def test_lazy_imports(what: str) -> None:
     code = f"import sys\ntry:\n    {what}\nexcept SystemExit: pass\nprint([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -442,8 +473,23 @@ def test_help(run: Callable[..., Result], command: tuple[str, ...]) -> None:
     assert code == 0
     assert "Usage: camlucida" in out
     if command == ("explain",):
-        for option in ("--model", "--arch", "--labels", "--target", "--layer", "--method", "--score", "--option",
-                       "--opacity", "--colormap", "--blend", "--maps", "--panels", "--output", "-o"):  # fmt: skip
+        for option in (
+            "--model",
+            "--arch",
+            "--labels",
+            "--target",
+            "--layer",
+            "--method",
+            "--score",
+            "--option",
+            "--opacity",
+            "--colormap",
+            "--blend",
+            "--maps",
+            "--panels",
+            "--output",
+            "-o",
+        ):
             assert option in out
     assert run(*command, "-h").out == out
 

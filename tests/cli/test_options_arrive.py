@@ -395,7 +395,8 @@ LINES: dict[str, list[OptionCase]] = {
     "film": [
         OptionCase(
             "film shots --checkpoints toybox",
-            "--checkpoints toybox:vgg --arch resnet18 --trust-code --method layer_cam --layer layer3 --target predicted "
+            "--checkpoints toybox:vgg --arch resnet18 --trust-code --method layer_cam --layer layer3 "
+            "--target predicted "
             "--limit 1 --seed 5",
             {
                 "data": (OPEN, "spec", "shots"),

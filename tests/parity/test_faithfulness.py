@@ -55,9 +55,15 @@ def asked(network: nn.Module, heat: Tensor, inputs: Tensor, target: int) -> dict
     one = torch.ones(3, 1, 1)
     random = torch.Generator().manual_seed(0)
     return {
-        "relevance": heat, "inputs": inputs, "logits": logits, "target": target, "pixel_scale": one, "black_level": -one,
-        "predict": predict, "random": random,
-    }  # fmt: skip
+        "relevance": heat,
+        "inputs": inputs,
+        "logits": logits,
+        "target": target,
+        "pixel_scale": one,
+        "black_level": -one,
+        "predict": predict,
+        "random": random,
+    }
 
 
 def test_imputation_is_grad_cams(network: nn.Module) -> None:

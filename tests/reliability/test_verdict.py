@@ -33,8 +33,14 @@ def similarities(*correlations: float) -> tuple[ClassSimilarity, ...]:
     return tuple(ClassSimilarity("one", c, torch.zeros(4, 4)) for c in correlations)
 
 
-GOOD: dict[str, Any] = {"confidence": CONFIDENT, "position": position_test_of(0.01), "border": BorderTest(0.1, 2.0, 0.3),
-    "classes": similarities(0.9, 0.1, 0.0), "copies": similarities(0.95, 0.9), "region": RegionTest(0.8, 0.3)}  # fmt: skip
+GOOD: dict[str, Any] = {
+    "confidence": CONFIDENT,
+    "position": position_test_of(0.01),
+    "border": BorderTest(0.1, 2.0, 0.3),
+    "classes": similarities(0.9, 0.1, 0.0),
+    "copies": similarities(0.95, 0.9),
+    "region": RegionTest(0.8, 0.3),
+}
 
 
 @pytest.mark.parametrize(

@@ -359,7 +359,8 @@ def _check_finite(scores: Tensor) -> Tensor:
     n_invalid = int((scores.isnan() | scores.isposinf()).sum())
     if n_invalid:
         raise ModelError(
-            f"the network's answer is no number: {n_invalid} of its {len(scores)} scores are NaN or infinite. Look for a "
+            f"the network's answer is no number: {n_invalid} of its {len(scores)} scores are NaN or infinite. "
+            "Look for a "
             "division by 0, a root or logarithm of 0, or weights that are NaN themselves."
         )
     return scores

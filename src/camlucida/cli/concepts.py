@@ -95,7 +95,8 @@ def concepts(
         _print(console, f"concept {concept:2}  {format_percent(fraction):>7}  {class_text}")
     _print(
         console,
-        f"{result.layer}: relative error {result.error:.3f}, {_clipped_text(result.negative_fraction)} below zero left out",
+        f"{result.layer}: relative error {result.error:.3f}, {_clipped_text(result.negative_fraction)} below "
+        "zero left out",
     )
     if len(files) > 1:
         _print(console, f"{len(result.images)} looked at, {len(result.failed)} not")

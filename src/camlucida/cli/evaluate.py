@@ -263,8 +263,10 @@ def _print_verdicts(
     for similarity in evaluation.map_similarities:
         if similarity.same_map:
             console.print(
-                f"{similarity.first} and {similarity.second} are the same map up to a positive factor, on every picture "
-                f"(largest difference {similarity.differences.max():.1g} of the maximum): between them there is no winner.",
+                f"{similarity.first} and {similarity.second} are the same map up to a positive factor, on "
+                "every picture "
+                f"(largest difference {similarity.differences.max():.1g} of the maximum): between them there "
+                "is no winner.",
                 highlight=False,
                 markup=False,
             )

@@ -136,7 +136,8 @@ def print_mistakes(console: Console, result: Mistakes) -> None:
         for difference in result.contrasts:
             if difference.differs:
                 say(
-                    f"{difference.name} of maps: right {difference.right.value:.3g}, wrong {difference.wrong.value:.3g}, p corrected "
+                    f"{difference.name} of maps: right {difference.right.value:.3g}, wrong "
+                    f"{difference.wrong.value:.3g}, p corrected "
                     f"{difference.corrected:.2g}"
                 )
     if result.unjudged:

@@ -112,7 +112,10 @@ def trust(
     if len(files) > 1:
         _write_results(output / "results.csv", rows)
         counts = ", ".join(f"{belief}: {n}" for belief, n in verdict_counts.most_common())
-        summary = f"{counts or 'none judged'}; {len(files) - verdict_counts.total()} could not be read: {output / 'results.csv'}"
+        summary = (
+            f"{counts or 'none judged'}; {len(files) - verdict_counts.total()} could not be read: "
+            f"{output / 'results.csv'}"
+        )
         console.print(summary, highlight=False, markup=False, soft_wrap=True)
     return exit_code(verdict_counts.total(), len(files) - verdict_counts.total())
 

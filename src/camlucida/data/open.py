@@ -80,7 +80,8 @@ def _open_spec(name: str, boxes: str | Path | None, count: int | None, seed: int
         return _toybox_dataset(name, N_TOYBOX_SCENES if count is None else count, seed)
     if kind == "exact" and colon and not is_path:
         raise DataError(
-            f"{name} is pictures with a network of their own: camlucida.evaluation.benchmarks.open_benchmark gives both."
+            f"{name} is pictures with a network of their own: camlucida.evaluation.benchmarks.open_benchmark "
+            "gives both."
         )
     if colon and not rest.startswith("//") and not is_path and re.fullmatch(r"\w{2,}", kind):
         if kind not in LAYOUTS:

@@ -117,7 +117,10 @@ def class_sizes(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterato
             counts.most_common(1)[0],
             min(counts.items(), key=lambda pair: pair[1]),
         )
-        imbalance = f"the classes are uneven: {largest_count} pictures of {classes[largest]!r}, {smallest_count} of {classes[smallest]!r}."
+        imbalance = (
+            f"the classes are uneven: {largest_count} pictures of {classes[largest]!r}, {smallest_count} of "
+            f"{classes[smallest]!r}."
+        )
         yield Finding("class", False, imbalance)
 
 

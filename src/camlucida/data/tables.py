@@ -92,7 +92,8 @@ def _read_rows(file: Location) -> Iterator[dict[str, Any]]:
     }
     if "file" not in columns:
         raise DataError(
-            f"{file.name} needs a column path (or {', '.join(TABLE_COLUMN_ALIASES['file'])}); it has {', '.join(header) or 'none'}."
+            f"{file.name} needs a column path (or {', '.join(TABLE_COLUMN_ALIASES['file'])}); it has "
+            f"{', '.join(header) or 'none'}."
         )
     return ({key: row.get(name) for key, name in columns.items()} for row in rows)
 

@@ -192,7 +192,8 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str
         key = mismatched[0]
         raise ModelError(
             f"{source} does not fit {type(network).__name__}: {key} is {tuple(state[key].shape)} in the file and "
-            f"{tuple(own_state[key].shape)} in the network{_more(mismatched)}. Is it another architecture, or another width?"
+            f"{tuple(own_state[key].shape)} in the network{_more(mismatched)}. Is it another architecture, or "
+            "another width?"
         )
     for key, value in own_state.items():
         if key in state and value.is_floating_point() and not state[key].is_floating_point():

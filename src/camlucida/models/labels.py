@@ -42,7 +42,8 @@ def parse_json_names(text: str, *, source: str) -> tuple[str, ...]:
         names = json.loads(text)
     except (ValueError, RecursionError) as error:  # too deeply nested, or a number with too many digits
         raise ModelError(
-            f"{source}: this begins like a JSON list of names, but is none ({printable(error) or type(error).__name__})."
+            f"{source}: this begins like a JSON list of names, but is none "
+            f"({printable(error) or type(error).__name__})."
         ) from None
     return check_names(names, source=source)
 

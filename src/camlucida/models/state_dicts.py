@@ -127,7 +127,8 @@ def select_weights(content: Any, own_state: Mapping[str, Tensor], file_name: str
     chosen, *competing_classes = [match_ for match_ in matches if match_.rank == best]
     if competing_classes:
         raise ModelError(
-            f"{file_name} holds several networks that fit: {', '.join(printable(f.label) for f in (chosen, *competing_classes)[:5])}. "
+            f"{file_name} holds several networks that fit: "
+            f"{', '.join(printable(f.label) for f in (chosen, *competing_classes)[:5])}. "
             "Save the one that you mean into a file of its own."
         )
     unused = [f"the weights of {fit.label}" for fit in matches if fit is not chosen]

@@ -64,7 +64,8 @@ def svg_chart(lines: list[MeanCurve], x_label: str, y_label: str) -> str:
 
     description = "; ".join(f"{each.name} from {each.mean[0]:.2g} to {each.mean[-1]:.2g}" for each in lines)
     parts = [
-        f'<svg viewBox="0 0 {WIDTH_PX} {HEIGHT_PX}" role="img" aria-label="{escape(f"{y_label} by {x_label}: {description}")}">',
+        f'<svg viewBox="0 0 {WIDTH_PX} {HEIGHT_PX}" role="img" '
+        f'aria-label="{escape(f"{y_label} by {x_label}: {description}")}">',
     ]
     for progress in ticks:
         position = float(y(np.array(progress)))
@@ -75,7 +76,8 @@ def svg_chart(lines: list[MeanCurve], x_label: str, y_label: str) -> str:
     for progress in (0.0, 0.25, 0.5, 0.75, 1.0):
         position = float(x(np.array(progress)))
         parts.append(
-            f'<text class="tick" x="{position:.1f}" y="{HEIGHT_PX - BOTTOM + 17}" text-anchor="middle">{progress:.4g}</text>'
+            f'<text class="tick" x="{position:.1f}" y="{HEIGHT_PX - BOTTOM + 17}" '
+            f'text-anchor="middle">{progress:.4g}</text>'
         )
     parts.append(
         f'<text class="axis" x="{(LEFT + WIDTH_PX - RIGHT) / 2}" y="{HEIGHT_PX - 8}" text-anchor="middle">'

@@ -94,7 +94,8 @@ def _sentences(embedding: Embedding, n_points: int, n_images: int) -> list[str]:
     texts = []
     if not math.isnan(embedding.agreement):
         texts.append(
-            f"Of the pictures with a label, {format_percent(embedding.agreement)} have a nearest neighbour with the same one: by "
+            f"Of the pictures with a label, {format_percent(embedding.agreement)} have a nearest neighbour "
+            "with the same one: by "
             "the cosine of the features, not by the place on this page."
         )
     texts.append(

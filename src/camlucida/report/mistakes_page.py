@@ -98,28 +98,32 @@ def sentences(mistakes: Mistakes, calibration: Calibration | None) -> list[str]:
     if calibration:
         wrong = len(mistakes.errors())
         texts.append(
-            f"Right on {_format_rate(mistakes.accuracy)} of {count_noun(len(mistakes.judged), 'picture')}; {wrong:,} wrong."
+            f"Right on {_format_rate(mistakes.accuracy)} of {count_noun(len(mistakes.judged), 'picture')}; "
+            f"{wrong:,} wrong."
         )
         texts.append(f"The true class is among the five likeliest on {_format_rate(mistakes.top5)}.")
         pairs = mistakes.confusion.pairs(1)
         if pairs:
             top_pair = pairs[0]
             texts.append(
-                f"Most often confused: {top_pair.truth}, taken for {top_pair.said} ({top_pair.count} of {top_pair.total})."
+                f"Most often confused: {top_pair.truth}, taken for {top_pair.said} ({top_pair.count} of "
+                f"{top_pair.total})."
             )
         texts.append(_calibration_sentence(calibration))
     differing = [each for each in mistakes.contrasts if each.differs]
     for contrast in differing:
         direction = "higher" if contrast.difference.value > 0 else "lower"
         texts.append(
-            f"On right answers {contrast.name} is {direction} than on wrong ones: {format_number(contrast.right.value)} against "
+            f"On right answers {contrast.name} is {direction} than on wrong ones: "
+            f"{format_number(contrast.right.value)} against "
             f"{format_number(contrast.wrong.value)} (p {format_p_value(contrast.corrected)})."
         )
     if mistakes.contrasts and not differing:
         texts.append("No difference was found between the maps of right and of wrong answers.")
     if mistakes.unjudged:
         texts.append(
-            f"{count_noun(len(mistakes.unjudged), 'picture')} without a label, or with one that the model does not have: "
+            f"{count_noun(len(mistakes.unjudged), 'picture')} without a label, or with one that the model "
+            "does not have: "
             "not judged."
         )
     if mistakes.failures:
@@ -135,7 +139,8 @@ def _calibration_sentence(calibration: Calibration) -> str:
         )
     verdict = "too sure of itself" if calibration.gap > 0 else "less sure than it could be"
     return (
-        f"It is {verdict}: the calibration error is {calibration.ece:.1%}, and up to {calibration.chance[1]:.1%} would come by chance with so "
+        f"It is {verdict}: the calibration error is {calibration.ece:.1%}, and up to "
+        f"{calibration.chance[1]:.1%} would come by chance with so "
         "many pictures."
     )
 
@@ -171,7 +176,10 @@ def _class_rows(confusion: Confusion) -> list[dict[str, Any]]:
 
 
 def _calibration_rows(calibration: Calibration) -> list[tuple[str, str, str]]:
-    chance = f"{calibration.chance[0]:.1%} on average, up to {calibration.chance[1]:.1%}, if it were right as often as it says"
+    chance = (
+        f"{calibration.chance[0]:.1%} on average, up to {calibration.chance[1]:.1%}, if it were right as "
+        "often as it says"
+    )
     result = [
         ("ECE, 15 bins of equal width", f"{calibration.ece:.2%}", chance),
         ("ECE, 15 bins with equally many", f"{calibration.adaptive:.2%}", "does not depend on where bins begin"),
@@ -180,7 +188,10 @@ def _calibration_rows(calibration: Calibration) -> list[tuple[str, str, str]]:
     ]
     if calibration.temperature_scaling:
         tempered = calibration.temperature_scaling
-        note = f"the loss would fall from {format_number(tempered.loss[0])} to {format_number(tempered.loss[1])}, the ECE become {tempered.ece:.2%}"
+        note = (
+            f"the loss would fall from {format_number(tempered.loss[0])} to "
+            f"{format_number(tempered.loss[1])}, the ECE become {tempered.ece:.2%}"
+        )
         note = "the loss has no minimum: the further, the better" if tempered.unbounded else note
         result.append(("temperature that would help", format_number(tempered.temperature), f"{note}; not applied"))
     return result

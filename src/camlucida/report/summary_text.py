@@ -80,7 +80,8 @@ def summary_sentences(results: TestResults, agreement: Agreement | None) -> list
         texts.append(
             f"{join_names(untrusted)} cannot tell the controls apart on this model and is not to be believed here."
             if len(untrusted) == 1
-            else f"{join_names(untrusted)} cannot tell the controls apart on this model and are not to be believed here."
+            else f"{join_names(untrusted)} cannot tell the controls apart on this model and "
+            "are not to be believed here."
         )
     texts += _invalid_sentences(results)
     return texts
@@ -97,7 +98,8 @@ def _similarity_sentences(evaluation: Evaluation) -> list[str]:
                 f"{similarity.first} and {similarity.second} are the same map up to a positive factor on all "
                 f"{count_noun(n, 'picture')}: after scaling they differ by at most "
                 f"{format_number(float(similarity.differences.max()))} of the maximum, and "
-                f"their rank correlation is at least {similarity.correlations.min():.4f}. Between them there is no winner."
+                f"their rank correlation is at least {similarity.correlations.min():.4f}. Between them there "
+                "is no winner."
             )
         else:
             low, middle = float(similarity.correlations.min()), float(np.median(similarity.correlations))
@@ -125,11 +127,17 @@ def _best_sentence(results: TestResults, metric: str) -> str:
     n_others = len(order) - len(same_maps)
     if not unclear and n_others:
         verb = "are" if len(same_maps) > 1 else "is"
-        return f"{head}, {join_names(same_maps)} {verb} best with {value}, and told apart from all {count_noun(n_others, 'other')}."
+        return (
+            f"{head}, {join_names(same_maps)} {verb} best with {value}, and told apart from all "
+            f"{count_noun(n_others, 'other')}."
+        )
     if not n_others:
         return f"{head}, {join_names(same_maps)} have {value}."
     verb = "have" if len(same_maps) > 1 else "has"
-    return f"{head}, {join_names(same_maps)} {verb} the best number, {value}, but cannot be told apart from {join_names(unclear)}."
+    return (
+        f"{head}, {join_names(same_maps)} {verb} the best number, {value}, but cannot be told apart from "
+        f"{join_names(unclear)}."
+    )
 
 
 def _control_sentences(results: TestResults, judging: Sequence[str]) -> list[str]:

@@ -60,7 +60,8 @@ class RunFolder:
                 key = differing[0]
                 reason = f": {DATA_CHANGED}" if key == "data" else ""
                 raise DataError(
-                    f"{self.path} holds another training: its {key} is {recorded.get(key)!r}, not {plan[key]!r}{reason}. "
+                    f"{self.path} holds another training: its {key} is {recorded.get(key)!r}, not "
+                    f"{plan[key]!r}{reason}. "
                     "Choose another folder, or delete that one."
                 )
             return

@@ -130,7 +130,8 @@ class LrpRun:
             is_known = isinstance(node, _KNOWN_NODES)
             if not is_known and (name.partition("Backward")[0] in UNCAUGHT or isinstance(node, _CUSTOM_NODES)):
                 raise MethodError(
-                    f"{network_name} computes {name.partition('Backward')[0]} in compiled code or an autograd function of its "
+                    f"{network_name} computes {name.partition('Backward')[0]} in compiled code or an autograd "
+                    "function of its "
                     "own, where relevance cannot follow. Use a gradient method such as integrated_gradients."
                 )
             reached = reached or getattr(node, "variable", None) is self._leaf
@@ -140,7 +141,8 @@ class LrpRun:
         if not reached:
             destination = "the picture" if self._traced is None else repr(self._traced.layer.name)
             raise LayerError(
-                f"no relevance can come from the score of {network_name} to {destination}: the score does not depend on it, or only "
+                f"no relevance can come from the score of {network_name} to {destination}: the score does not "
+                "depend on it, or only "
                 "through a softmax, whose output is held constant. Explain the logits."
             )
 
