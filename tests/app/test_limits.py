@@ -89,7 +89,7 @@ def smallest(name: str, option: str) -> int:
 
 @pytest.mark.parametrize(("name", "option"), COUNTS)
 def test_every_count_multiplies_the_runs(name: str, option: str) -> None:
-    """100 × 100 runs of the smallest count are within the 40,000; of five they are not, whichever option asks for them."""
+    """100 × 100 runs of the smallest count are within 40,000; of five they are not, whichever option asks for them."""
     ones = {count: smallest(name, count) for method, count in COUNTS if method == name}
 
     def asked(**counts: int) -> str:

@@ -157,7 +157,7 @@ def draw_questions(seed: int, image: Any = CATS[0]) -> MetricInputs:
 
 
 def run_trust(seed: int, image: Any = CATS[0]) -> list[float]:
-    result = trust(net(), image, moves=32, seed=seed)
+    result = trust(net(), image, n_transforms=32, seed=seed)
     return [one.correlation for one in result.noise]
 
 
@@ -409,7 +409,7 @@ def test_random_controls_differ_by_image(name: str) -> None:
     def drawn_for(seed: int, item: str) -> list[str]:
         chosen = sight(seed, item)
         if name == "other_class":
-            return [str(control._other(chosen, asked, 10)) for asked in range(10)]  # type: ignore[union-attr]
+            return [str(control._draw_other_class(chosen, asked, 10)) for asked in range(10)]  # type: ignore[union-attr]
         return [fingerprint(control.maps(chosen, chosen.inputs, torch.tensor([3])))]
 
     assert drawn_for(0, "a") == drawn_for(0, "a")
@@ -523,7 +523,7 @@ def test_folders_are_not_begun_with_a_wrong_seed(seed: int, tmp_path: Path) -> N
 
 def test_the_largest_seed_is_one() -> None:
     explain(net(), CATS[0], method="rise", seed=MAX_SEED, n=4)
-    trust(net(), CATS[0], moves=32, seed=MAX_SEED)
+    trust(net(), CATS[0], n_transforms=32, seed=MAX_SEED)
     factorise(NUMBERS, 2, seed=MAX_SEED, starts=2)
     evaluate(net(), tiny(), limit=1, seed=MAX_SEED)
     open_dataset("toybox", count=1, seed=MAX_SEED)[0]

@@ -20,7 +20,7 @@ IMAGES = torch.randn(2, 3, 16, 24, generator=torch.Generator().manual_seed(4)).d
 
 
 RUNS: list[None] = []
-"""One entry per run of the network. Not an attribute that `forward` reads: a change of it would be a change of the network."""
+"""One entry per run of the network; an attribute that `forward` reads would count as a change of the network."""
 
 
 class Counting(nn.Module):

@@ -120,7 +120,7 @@ def test_what_is_left_out_is_said(run: Evaluation, data: ListDataset) -> None:
 def test_images_are_drawn_by_the_seed_of_the_run() -> None:
     def drawn(seed: int) -> list[int]:
         images = {i: SimpleNamespace(index=i, correct=True) for i in range(40)}
-        return sample_images(SimpleNamespace(pictures=images, plan={"seed": seed}), 5, True)  # type: ignore[arg-type]
+        return sample_images(SimpleNamespace(images=images, plan={"seed": seed}), 5, True)  # type: ignore[arg-type]
 
     assert drawn(3) == drawn(3)
     assert len({tuple(drawn(seed)) for seed in range(4)}) == 4
@@ -130,7 +130,7 @@ def test_images_are_drawn_by_the_seed_of_the_run() -> None:
 def test_the_strongest_control_is_the_best_one(better: str, name: str) -> None:
     numbers = {"random": 0.2, "uniform": 0.7, "centre": 0.5}
     table = {("m", control): SimpleNamespace(method=control, n=3, value=value) for control, value in numbers.items()}
-    found = SimpleNamespace(blind=tuple(numbers), values={"m": SimpleNamespace(better=better)})
+    found = SimpleNamespace(uninformative=tuple(numbers), values={"m": SimpleNamespace(better=better)})
     assert strongest_control(found, table, "m") == name  # type: ignore[arg-type]
 
 

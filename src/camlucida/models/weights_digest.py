@@ -40,7 +40,8 @@ def weights_digest(network: nn.Module) -> str:
     """Return the first 16 hexadecimal digits of the SHA-256 of all current parameters and buffers.
 
     The digest covers names, types, shapes and bytes, including buffers that are not in the state dict, since outputs
-    depend on them. Half-precision values count as the same numbers in float32. The same weights have the same digest on every device and in every process.
+    depend on them. Half-precision values count as the same numbers in float32.
+    The same weights have the same digest on every device and in every process.
     """
     with torch.inference_mode(False), torch.no_grad():
         tensors = list(_tensors(network))

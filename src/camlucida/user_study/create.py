@@ -185,9 +185,9 @@ def _make_trials(
     map_pairs = list(combinations(study_maps, 2))
     for i in sorted(rng.choice(len(map_pairs), min(pairs, len(map_pairs)), replace=False)):
         left, right = map_pairs[i] if rng.integers(2) else map_pairs[i][::-1]
-        yield "pair", left.picture, question, original, left.id, right.id
+        yield "pair", left.image, question, original, left.id, right.id
     for i in sorted(rng.choice(len(study_maps), min(ratings, len(study_maps)), replace=False)):
-        yield "rating", study_maps[i].picture, question, original, study_maps[i].id, None
+        yield "rating", study_maps[i].image, question, original, study_maps[i].id, None
 
 
 def _anonymous_id(seed: int, number: int, kind: str) -> str:

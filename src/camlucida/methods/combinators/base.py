@@ -126,7 +126,8 @@ class Combined:
     @property
     def name(self) -> str:
         """Expression that `find` parses back: "smooth(positive(hires_cam), n=4)"."""
-        return f"{self.combinator.name}({', '.join([self.inner.name, *(f'{k}={v!r}' for k, v in self.given_options.items())])})"
+        arguments = [self.inner.name, *(f"{k}={v!r}" for k, v in self.given_options.items())]
+        return f"{self.combinator.name}({', '.join(arguments)})"
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
