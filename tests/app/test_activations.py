@@ -112,7 +112,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return run
 
-    for name in ("activations", "strongest"):
+    for name in ("activations", "channel_top_images"):
         monkeypatch.setattr(room, name, noting(name))
     return runs
 
@@ -170,7 +170,7 @@ def test_top_images_by_brute_force(client: TestClient, page: Page, counted: list
             assert (one["name"], one["label"]) == (item.name, page.data.classes[item.label or 0])
             assert one["predicted"]["name"] == maps.predictions[0].name
             assert tuple(one["place"]["original"]) == load_image(item.image).size
-    assert counted == ["strongest"]  # looked through once, for all four
+    assert counted == ["channel_top_images"]  # looked through once, for all four
 
 
 def test_some_pictures_drawn_by_a_seed(client: TestClient, page: Page, counted: list[str]) -> None:
@@ -182,7 +182,7 @@ def test_some_pictures_drawn_by_a_seed(client: TestClient, page: Page, counted: 
     assert (found["seen"], found["count"]) == (6, 24)
     top(client, channel=5, pictures=6, seed=12)
     top(client, channel=6, pictures=6, seed=11, layer="layer4")
-    assert counted == ["strongest"] * 2
+    assert counted == ["channel_top_images"] * 2
 
 
 @pytest.fixture
@@ -248,7 +248,7 @@ def test_a_cancelled_scan_reads_no_further(page: Page) -> None:
     ("question", "status", "words"),
     [
         ({"layer": "layer9"}, 422, "no layer 'layer9'"),
-        ({"layer": "layer?"}, 422, "of one layer, not of"),
+        ({"layer": "layer?"}, 422, "may be several"),
         ({"target": "unicorn"}, 422, "no class 'unicorn'"),
         ({"target": "top3"}, 422, "for one target"),
         ({"model": "resnet"}, 422, "no model 'resnet' on this page"),

@@ -188,9 +188,9 @@ def test_all_rows_as_csv(client: TestClient, library: SimpleNamespace) -> None:
 
 def test_points_are_those_of_the_folder(client: TestClient, library: SimpleNamespace) -> None:
     found, known = asked(client, "points", run="r1"), library.embedding
-    assert (found["way"], found["how"], found["count"]) == ("tsne", known.projection.how, SCENES)
+    assert (found["way"], found["how"], found["count"]) == ("tsne", known.projection.description, SCENES)
     places = np.column_stack([found["x"], found["y"]])
-    np.testing.assert_allclose(places, known.projection.places, rtol=1e-4)
+    np.testing.assert_allclose(places, known.projection.positions, rtol=1e-4)
     assert found["pictures"] == [row["index"] for row in known.rows]
     assert [found["classes"][i] for i in found["truth"]] == [row["label"] for row in known.rows]
     assert [found["classes"][i] for i in found["said"]] == [row["said"] for row in known.rows]
@@ -220,7 +220,7 @@ def test_of_many_pictures_some_are_points(folder: Path, library: SimpleNamespace
     found = scatter.Scatter(folder / "embedding", 0)
     assert (found.count, len(found.rows)) == (SCENES, 12)
     at = {row["index"]: i for i, row in enumerate(library.embedding.rows)}
-    whole = library.embedding.projection.places[[at[row["index"]] for row in found.rows]]
+    whole = library.embedding.projection.positions[[at[row["index"]] for row in found.rows]]
     np.testing.assert_allclose(found.projection("tsne").positions, whole, rtol=1e-6)
     unit = found.features / np.linalg.norm(found.features, axis=1, keepdims=True)
     alike = unit @ unit.T - 2 * np.eye(12)
@@ -266,7 +266,7 @@ def test_looking_over_gives_the_same_numbers(client: TestClient, library: Simple
     assert asked(client, "overall", run=run["id"])["accuracy"]["value"] == library.mistakes.accuracy.value
     points = asked(client, "points", run=run["id"])
     places = np.column_stack([points["x"], points["y"]])
-    np.testing.assert_allclose(places, library.embedding.projection.places, rtol=1e-4)
+    np.testing.assert_allclose(places, library.embedding.projection.positions, rtol=1e-4)
     assert run["id"] in [one["id"] for one in asked(client, "runs")["runs"]]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from camlucida.app.app_state import Page
+from camlucida.data.dataset import subset
 from camlucida.data.open import open_dataset
 from camlucida.errors import DataError, ModelError
 from camlucida.models.load import load
@@ -19,5 +20,6 @@ def test_a_name_that_is_not_there_is_told_with_the_nearest() -> None:
 def test_a_page_needs_a_model_and_a_picture() -> None:
     with pytest.raises(ModelError, match="needs a model"):
         Page([], open_dataset("toybox", count=2))
+    empty = subset(open_dataset("toybox", count=2), [])
     with pytest.raises(DataError, match="toybox has no pictures"):
-        Page([load("toybox")], open_dataset("toybox", count=0))
+        Page([load("toybox")], empty)

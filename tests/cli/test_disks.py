@@ -136,7 +136,7 @@ def test_command_tables_hold_no_formulas(
         assert left.value.code == 0, capsys.readouterr().err
     for table in ("explained/results.csv", "trusted/results.csv", "filmed/film.csv", "sane/sanity.csv"):
         harmless(Path(table).read_text("utf-8"))
-    assert "picture" in set(Step.__dataclass_fields__)
+    assert "image" in set(Step.__dataclass_fields__)
 
 
 def test_training_and_study_tables_hold_no_formulas(tmp_path: Path) -> None:

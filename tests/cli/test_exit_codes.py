@@ -29,7 +29,7 @@ ON_IMAGES = {
     "embed": "--way pca",
     "film": "--checkpoints toybox --limit 10",
     "train": "--epochs 1 --size 32 --val 0 --batch-size 1",
-    "data check": "--pictures 0",
+    "data check": "--images 0",
 }
 """Commands over several images, and the words that make them quick."""
 NOT_ON_IMAGES = {"report", "study results", "app", "demo", "layers", "models"}

@@ -31,7 +31,7 @@ from camlucida.user_study import Study, make_study
 LOAD = "camlucida.models.load.load"
 OPEN = "camlucida.data.open.open_dataset"
 SPREAD = "camlucida.data.datasets.sample_indices"
-WRITE = "camlucida._files.write_picture"
+WRITE = "camlucida._files.write_image"
 PRINTED = "printed"
 """Instead of a function: what the command prints."""
 
@@ -73,7 +73,7 @@ def named(*parts: str) -> Callable[[Any], bool]:
     return lambda path: all(part in str(path) for part in parts)
 
 
-EACH = "camlucida.attribution.explain.each_explained"
+EACH = "camlucida.attribution.explain.explain_requests"
 TRUST = "camlucida.reliability.trust_each"
 ACTIVATIONS, TOP = "camlucida.features.activations.activations", "camlucida.features.top_images.top_images"
 CONCEPTS, CONCEPTS_SAVED = "camlucida.features.concepts.concepts", "camlucida.features.concepts.Concepts.save"
@@ -253,10 +253,10 @@ LINES: dict[str, list[OptionCase]] = {
     "report": [
         OptionCase(
             "report run",
-            "--no-pictures --output page.html",
+            "--no-images --output page.html",
             {
                 "run": (REPORT, "evaluation", lambda evaluation: evaluation.path == Path("run")),
-                "pictures": (REPORT, "model", None),
+                "images": (REPORT, "model", None),
                 "output": (REPORT, "path", Path("page.html")),
             },
             stop=REPORT,
@@ -388,7 +388,7 @@ LINES: dict[str, list[OptionCase]] = {
         OptionCase(
             "embed shots --way pca",
             "--near cat.png",
-            {"near": ("camlucida.analysis.Embedding.save", "pictures", ["cat.png"])},
+            {"near": ("camlucida.analysis.Embedding.save", "images", ["cat.png"])},
             stop="camlucida.analysis.Embedding.save",
         ),
     ],
@@ -429,12 +429,12 @@ LINES: dict[str, list[OptionCase]] = {
         ),
         OptionCase(
             "data check toybox",
-            "--pictures 1 --seed 5 --limit 1 --output out",
+            "--images 1 --seed 5 --limit 1 --output out",
             {
                 "path": (OPEN, "spec", "toybox"),
                 "limit": (OPEN, "count", 1),
                 "seed": [(OPEN, "seed", 5), (SHEET, "seed", 5)],
-                "pictures": (SHEET, "n_images", 1),
+                "images": (SHEET, "n_images", 1),
                 "output": (WRITE, "path", Path("out/classes.png")),
             },
             required=given("path"),

@@ -281,7 +281,7 @@ def test_command_with_splits_boxes_and_many_classes(
     for number in range(50):
         for split in ("train", "test"):
             picture(tmp_path / f"d/{split}/class {number:02}/1.png", number + 1000 * (split == "test"))
-    code, out, _ = run(capsys, tmp_path / "d", "-o", tmp_path / "out", "--pictures", "1")
+    code, out, _ = run(capsys, tmp_path / "d", "-o", tmp_path / "out", "--images", "1")
     assert code == 0
     assert "train 50 · test 50" in out
     assert "… 21 more" in out

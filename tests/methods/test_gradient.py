@@ -49,5 +49,5 @@ def test_of_a_linear_network_it_is_the_weights() -> None:
 
 
 def test_a_way_to_join_that_is_none(gap: Make, images: Tensor) -> None:
-    with pytest.raises(MethodError, match=r"join is one of max, norm, sum, sum_abs .*, not 'max_abs'"):
+    with pytest.raises(MethodError, match=r"reduce is one of max, norm, sum, sum_abs .*, not 'max_abs'"):
         attribute(gap(), images, method="gradient", reduce="max_abs")

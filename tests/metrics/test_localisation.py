@@ -290,7 +290,7 @@ def test_the_object_itself_is_the_best_map(entry: Any) -> None:
     oracle = block((12, 16), 2, 3, 9, 8)
     for name, score in of_map(entry, oracle).items():
         if name not in ("energy_lift", "top_k_intersection"):
-            assert score.value == (1 if entry.gives[name].better == "high" else 0), name
+            assert score.value == (1 if entry.outputs[name].better == "high" else 0), name
     inverted = of_map(entry, 1 - oracle)
     rest = of_map(entry, oracle)
     for name, meaning in entry.gives.items():

@@ -183,7 +183,7 @@ def test_what_holds_no_weights_is_named(kind: str) -> None:
 def test_a_whole_network_is_named_with_its_class(new: bool) -> None:
     torch.save({"model": SmallCNN(10)}, "run.pth", _use_new_zipfile_serialization=new)
     with pytest.raises(
-        ModelError, match=r"a whole pickled network \(camlucida\.models\.small\.Small\), not its weights"
+        ModelError, match=r"a whole pickled network \(camlucida\.models\.small_cnn\.SmallCNN\), not its weights"
     ):
         cl.load("run.pth", arch="small")
 

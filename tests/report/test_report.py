@@ -189,7 +189,7 @@ def test_from_the_command_line(
     assert stop.value.code == 0
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == first
     with pytest.raises(SystemExit) as stop:
-        main(["report", "run", "-o", "plain.html", "--no-pictures"])
+        main(["report", "run", "-o", "plain.html", "--no-images"])
     assert "<img" not in (tmp_path / "plain.html").read_text(encoding="utf-8")
     with pytest.raises(SystemExit) as stop:
         main(["report", "nowhere"])

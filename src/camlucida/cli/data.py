@@ -210,8 +210,8 @@ def _image(dataset: Dataset, number: int) -> dict[str, Any]:
     try:
         full_size = load_image(item.image)
     except CamlucidaError:  # the file was readable during the check
-        return {"picture": Image.new("RGB", (64, 64), "#e2e3e8")}
+        return {"image": Image.new("RGB", (64, 64), "#e2e3e8")}
     thumbnail = full_size.copy()
     thumbnail.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))  # full-size photographs of all classes would not fit into memory
     boxes = () if item.boxes is None else item.boxes * (thumbnail.width / full_size.width)
-    return {"picture": thumbnail, "boxes": boxes}
+    return {"image": thumbnail, "boxes": boxes}

@@ -84,7 +84,7 @@ def reopen_model_and_data(
     all_text = all(isinstance(value, str | None) for value in fields.values())
     if not all_text or fields["data"] is None or not isinstance(count, int | None):
         raise DataError(f"{record_path} does not say in a way that can be read which model and data it is about.")
-    hint = "If you made it yourself, or trust whoever did: --trust-code; or --no-pictures."
+    hint = "If you made it yourself, or trust whoever did: --trust-code; or --no-images."
     data, boxes = str(fields["data"]), fields["boxes"]
     if not trust_code:
         for spec in (data, boxes, fields["labels"]):
