@@ -300,7 +300,7 @@ class TestResults:
 
 class TestTheFile:
     def test_held_by_another_program(self, client: TestClient, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(database_, "PATIENCE", 0.05)
+        monkeypatch.setattr(database_, "TIMEOUT_S", 0.05)
         trial = ask(client, "ann")["trial"]
         holding = sqlite3.connect(study.path, isolation_level=None)
         holding.execute("begin exclusive")

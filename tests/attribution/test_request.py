@@ -151,7 +151,7 @@ def test_the_record_is_of_this_run() -> None:
 def test_a_signed_panel_has_a_scale_of_both_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     scales = []
     monkeypatch.setattr("camlucida.attribution.explanation.draw_panel", lambda *_, scale, **__: scales.append(scale))
-    e = cl.explain(cl.wrap(network().float(), size=(12, 16)), IMAGE, method="gradient", target=1, join="sum")
+    e = cl.explain(cl.wrap(network().float(), size=(12, 16)), IMAGE, method="gradient", target=1, reduce="sum")
     assert e.shows_signs
     e.panel()
     e.panel(colormap="viridis")

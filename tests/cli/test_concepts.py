@@ -269,7 +269,7 @@ def test_too_few_locations_and_no_images() -> None:
 
 def test_unreadable_image_is_skipped(model: Any) -> None:
     calls: list[CamlucidaError | None] = []
-    result = cl.concepts(model, iter([PETS, b"broken", BOAT]), k=3, tick=lambda image, error: calls.append(error))
+    result = cl.concepts(model, iter([PETS, b"broken", BOAT]), k=3, progress=lambda image, error: calls.append(error))
     assert (len(result.maps), len(result.failed)) == (2, 1)
     assert isinstance(result.failed[0][1], ImageError)
     assert [error is None for error in calls] == [True, False, True]

@@ -78,7 +78,7 @@ TRUST = "camlucida.reliability.trust_each"
 ACTIVATIONS, TOP = "camlucida.features.activations.activations", "camlucida.features.top_images.top_images"
 CONCEPTS, CONCEPTS_SAVED = "camlucida.features.concepts.concepts", "camlucida.features.concepts.Concepts.save"
 EVALUATE, REPORT = "camlucida.evaluation.evaluate", "camlucida.report.report"
-REOPENED = "camlucida.cli.report.reopened"
+REOPENED = "camlucida.cli.report.reopen_model_and_data"
 TRAIN, SANITY, MAKE = "camlucida.training.train", "camlucida.sanity_checks.sanity", "camlucida.user_study.make_study"
 MISTAKES, EMBED, FILM = (f"camlucida.analysis.{name}" for name in ("mistakes", "embed", "film"))
 SHEET = "camlucida.cli.data.class_sheet"
@@ -130,9 +130,9 @@ LINES: dict[str, list[OptionCase]] = {
             "explain pets.png --model toybox --method grad_cam,layer_cam",
             f"{LOOK} --maps --panels --compare --output out",
             {
-                **look("camlucida.attribution.explanation_set.Explanations.save"),
-                "output": ("camlucida.attribution.explanation_set.Explanations.save", "path", Path("out/pets.png")),
-                "maps": ("camlucida.attribution.explanation_set.Explanations.save", "path", named(".npz")),
+                **look("camlucida.attribution.explanation_set.ExplanationSet.save"),
+                "output": ("camlucida.attribution.explanation_set.ExplanationSet.save", "path", Path("out/pets.png")),
+                "maps": ("camlucida.attribution.explanation_set.ExplanationSet.save", "path", named(".npz")),
                 "panels": (
                     "camlucida.attribution.explanation.Explanation.save",
                     "path",

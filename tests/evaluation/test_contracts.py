@@ -116,7 +116,7 @@ def test_every_part_of_a_plan_is_in_its_record() -> None:
         "presets": (find("gini"),),
         "target": "label",
         "seed": 1,
-        "compared": (("grad_cam", "gradient"),),
+        "compared_pairs": (("grad_cam", "gradient"),),
     }
     assert set(others) == {field.name for field in fields(Plan)} - {"labels"}  # follow from model and data
     record = plan.record()

@@ -21,11 +21,11 @@ SOURCES = sorted(Path(camlucida.__file__).parent.rglob("*.py"))
 WRITES = {"write_text", "write_bytes", "write_table", "savez", "savez_compressed", "to_csv", "dump", "rename", "touch"}
 ELSEWHERE = {
     ("evaluation/store.py", "write_table"): "into memory, or an atomic stream",
-    ("training/folder.py", "write_table"): "our own, through atomic_write",
+    ("training/run_folder.py", "write_table"): "our own, through atomic_write",
     ("training/run.py", "write_table"): "our own, through atomic_write",
-    ("analysing/embeddings.py", "write_table"): "our own, through atomic_write",
-    ("factorisation.py", "savez_compressed"): "to an atomic stream",
-    ("explanation.py", "savez_compressed"): "into memory",
+    ("analysis/embeddings.py", "write_table"): "our own, through atomic_write",
+    ("features/concept_result.py", "savez_compressed"): "to an atomic stream",
+    ("attribution/explanation.py", "savez_compressed"): "into memory",
 }
 """Calls that are named like writing and do not write past the helper."""
 

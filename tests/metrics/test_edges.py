@@ -126,7 +126,7 @@ def test_the_scale_is_that_of_the_colours(
         drawn.update(kwargs, heat=heat)
         return image
 
-    monkeypatch.setattr("camlucida.attribution.explanation.panel", recorded)
+    monkeypatch.setattr("camlucida.attribution.explanation.draw_panel", recorded)
     signed.panel(colormap=colormap)
     low, high = drawn["scale"]
     heat, raw = drawn["heat"], signed.landed

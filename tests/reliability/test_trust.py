@@ -74,7 +74,7 @@ def test_grad_cam_on_plain_scenes() -> None:
 
 def test_empty_scenes_give_low_confidence() -> None:
     for i in range(10):
-        t = cl.trust("toybox", scene(i, variant="empty").picture(), moves=32)
+        t = cl.trust("toybox", scene(i, variant="empty").picture(), n_transforms=32)
         assert t.verdict.level != "believe it"
         assert t.confidence.guessing
 
@@ -84,19 +84,19 @@ def test_random_weights_are_not_supported(kind: str) -> None:
     torch.manual_seed(1)
     model = replace(cl.load("toybox"), network=build(kind).eval())
     for i in range(3):
-        assert cl.trust(model, scene(i).picture(), moves=32).verdict.level != "believe it"
+        assert cl.trust(model, scene(i).picture(), n_transforms=32).verdict.level != "believe it"
 
 
 def test_clever_hans_is_only_weakly_supported() -> None:
     for i in range(6):
         drawing = scene(i, kinds=["boat"], variant="watermark").draw()
-        t = cl.trust("toybox:cleverhans", drawing.image, region=drawing.masks[0], moves=32)
+        t = cl.trust("toybox:cleverhans", drawing.image, region=drawing.masks[0], n_transforms=32)
         assert t.verdict.level == "with care"
         assert t.border_test.decides or (t.region is not None and t.region.misses)
 
 
 def test_class_blind_map_is_detected() -> None:
-    t = cl.trust("toybox", scene(1).picture(), method="eigen_cam", moves=32)
+    t = cl.trust("toybox", scene(1).picture(), method="eigen_cam", n_transforms=32)
     assert "not about this class" in str(t.verdict)
 
 
@@ -109,8 +109,8 @@ def test_the_same_seed_gives_the_same_numbers(good: Trust) -> None:
 def test_trust_of_an_explanation() -> None:
     image = scene(1).picture()
     e = cl.explain("toybox", image, target="cat", method="hires_cam", layer="layer2")
-    from_value = cl.trust("toybox", e, moves=32)
-    arguments = cl.trust("toybox", image, target="cat", method="hires_cam", layer=e.layer, moves=32)
+    from_value = cl.trust("toybox", e, n_transforms=32)
+    arguments = cl.trust("toybox", image, target="cat", method="hires_cam", layer=e.layer, n_transforms=32)
     assert from_value.target == "cat"
     torch.testing.assert_close(from_value.map, arguments.map)
     torch.testing.assert_close(from_value.position_test.drops, arguments.position_test.drops)  # type: ignore[union-attr]
@@ -124,11 +124,11 @@ def test_a_region_on_a_cropped_photograph() -> None:
     photo.paste(scene(1).picture(), (48, 0))
     region = np.zeros((96, 192), dtype=bool)
     region[:, :96] = True
-    t = cl.trust("toybox", photo, region=region, moves=32)
+    t = cl.trust("toybox", photo, region=region, n_transforms=32)
     assert t.region is not None
     assert t.region.area == pytest.approx(0.5, abs=0.02)
     with pytest.raises(DataError, match="one size"):
-        cl.trust("toybox", photo, region=region.T, moves=32)
+        cl.trust("toybox", photo, region=region.T, n_transforms=32)
 
 
 @pytest.mark.parametrize("target", [99, -1, [1, 2], "horse"])
@@ -139,7 +139,7 @@ def test_invalid_target(target: Any) -> None:
 
 def test_invalid_number_of_transforms() -> None:
     with pytest.raises(MethodError, match="128, 64 or 32"):
-        cl.trust("toybox", scene(1).picture(), moves=16)
+        cl.trust("toybox", scene(1).picture(), n_transforms=16)
 
 
 def test_zero_map_cannot_be_judged(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_text_and_files(good: Trust, tmp_path: Path) -> None:
 
 def test_progress_callback() -> None:
     calls: list[tuple[int, int]] = []
-    cl.trust("toybox", scene(1).picture(), moves=32, progress=lambda done, total: calls.append((done, total)))
+    cl.trust("toybox", scene(1).picture(), n_transforms=32, progress=lambda done, total: calls.append((done, total)))
     assert calls[-1] == (32, 32)
     assert [done for done, _ in calls] == sorted({done for done, _ in calls})
 

@@ -71,7 +71,7 @@ def test_sides_are_random(study: Study) -> None:
     sides = Counter()
     for person in map(str, range(60)):
         trial = next(t for t in _trials(study, person) if t.kind == "pair")
-        sides[trial.turned] += 1
+        sides[trial.swapped] += 1
     assert 15 < sides[True] < 45
     for person in ("ann", "bob"):
         answer_all(study, person, lambda left, right: METHODS.index(left) < METHODS.index(right))

@@ -187,7 +187,7 @@ def blur_images(images: Tensor, sigma: float, border: str) -> Tensor:
 def _rotations_and_flips(square: bool, n_transforms: int) -> tuple[tuple[int, ...], tuple[bool, ...]]:
     """Return the quarter turns and the mirrors of the group."""
     if n_transforms not in (128, 64, 32):
-        raise MethodError(f"moves is 128, 64 or 32, not {n_transforms!r}.")
+        raise MethodError(f"n_transforms is 128, 64 or 32, not {n_transforms!r}.")
     if square and n_transforms > 32:
         return (0, 1, 2, 3), ((False, True) if n_transforms == 128 else (False,))
     return (0, 2), ((False, True) if n_transforms > 32 else (False,))

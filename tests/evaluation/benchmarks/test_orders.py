@@ -104,6 +104,6 @@ def test_mark_importance_of_the_network_that_learnt_it(tmp_path: Path) -> None:
         wanted, data = open_benchmark(name, model, count=24)
         runs.append(evaluate(wanted, data, metrics=["energy"], target="label", out=tmp_path / name))
     delta = mark_importance(runs[0], runs[1], "grad_cam")
-    means = [float(np.mean(run.cells("energy", "grad_cam").values)) for run in runs]
+    means = [float(np.mean(run.column("energy", "grad_cam").values)) for run in runs]
     assert delta.value == pytest.approx(means[0] - means[1], rel=1e-6)
     assert delta.low > 0.1
