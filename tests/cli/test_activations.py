@@ -169,7 +169,7 @@ def test_large_image_is_stored_as_thumbnail(model: Any) -> None:
 def test_unreadable_image_is_skipped_and_bad_channel_raises(model: Any) -> None:
     calls: list[CamlucidaError | None] = []
     result = cl.top_images(model, [PETS, b"broken", BOAT], channel=1, progress=lambda image, error: calls.append(error))
-    assert (result.seen, len(result.failed), len(result.items)) == (2, 1, 2)
+    assert (result.n_images, len(result.failed), len(result.items)) == (2, 1, 2)
     assert isinstance(result.failed[0][1], ImageError)
     assert [error is None for error in calls] == [True, False, True]
     with pytest.raises(LayerError, match="no channel 5000 at layer4"):

@@ -212,6 +212,7 @@ def counting() -> Iterator[cl.Model]:
     """A model whose layers, and whose linear end, have been looked for once already."""
     counted = cl.wrap(Counting(), size=32, labels=["a", "b", "c", "d"])
     cl.explain(counted, PETS, method="cam")
+    cl.explain(counted, PETS, layer="all")
     RUNS.clear()
     yield counted
     RUNS.clear()

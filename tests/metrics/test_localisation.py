@@ -293,7 +293,7 @@ def test_the_object_itself_is_the_best_map(entry: Any) -> None:
             assert score.value == (1 if entry.outputs[name].better == "high" else 0), name
     inverted = of_map(entry, 1 - oracle)
     rest = of_map(entry, oracle)
-    for name, meaning in entry.gives.items():
+    for name, meaning in entry.outputs.items():
         if name not in ("top_k_intersection", "pointing"):
             assert (inverted[name].value < rest[name].value) == (meaning.better == "high"), name
 

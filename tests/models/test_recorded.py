@@ -303,7 +303,9 @@ def test_an_architecture_is_text(arch: Any) -> None:
 
 
 def test_trust_code_opens_what_one_trained_oneself() -> None:
-    Path("mine.py").write_text("from camlucida.models.small_cnn import SmallCNN\n\ndef net():\n    return SmallCNN(10)\n")
+    Path("mine.py").write_text(
+        "from camlucida.models.small_cnn import SmallCNN\n\ndef net():\n    return SmallCNN(10)\n"
+    )
     folder = run("mine", arch="python:mine.py:net")
     with pytest.raises(ModelError, match=r"mine/model.json names 'python:mine.py:net' .*--trust-code, or trust_code="):
         cl.load(folder)

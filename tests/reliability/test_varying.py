@@ -126,7 +126,8 @@ def test_half_turn_matches_the_flipped_input(evidence: MetricInputs) -> None:
 def test_noise_is_seeded(evidence: MetricInputs) -> None:
     first, again = (explain_perturbed(evidence, Perturbation(noise=0.05)).inputs for _ in range(2))
     other = explain_perturbed(
-        dataclasses.replace(evidence, model_input=dataclasses.replace(evidence.model_input, seed=1)), Perturbation(noise=0.05)
+        dataclasses.replace(evidence, model_input=dataclasses.replace(evidence.model_input, seed=1)),
+        Perturbation(noise=0.05),
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other.inputs)
