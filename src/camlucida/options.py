@@ -132,11 +132,13 @@ class Option:
     def allowed(self) -> str:
         """The valid values as text: "a whole number from 1 on"."""
         if isinstance(self.limits, OneOf):
-            one = f"one of {', '.join(self.limits.words)}"
+            description = f"one of {', '.join(self.limits.words)}"
         else:
             limits = f" {self.limits}" if self.limits is not None and str(self.limits) else ""
-            one = f"{_WORDS[self.kind]}{limits}" if self.kind in _WORDS else "anything"
-        return (f"a list, each of it {one}" if self.listed else one) + (", or None" if self.optional else "")
+            description = f"{_WORDS[self.kind]}{limits}" if self.kind in _WORDS else "anything"
+        return (f"a list, each of it {description}" if self.listed else description) + (
+            ", or None" if self.optional else ""
+        )
 
     def value(self, given: Any) -> Any:
         """Return a value as plain Python; raise `ValueError` where it is invalid."""

@@ -501,7 +501,7 @@ def test_the_network_is_unmodified(
     elif end == "no such layer":
         rest, expected = {"layer": "layer9"}, CamlucidaError  # or that it takes none
     elif end == "target raises":
-        rest, expected = {"target": raise_oops}, Oops
+        rest, expected = {"target": raise_oops}, TargetError
     elif end in ("layer raises", "Ctrl-C"):
         maps(subject, method, images, network)  # so that the next run gets as far as the trap, in every kind of run
         trap.raises = expected = Oops if end == "layer raises" else KeyboardInterrupt

@@ -100,7 +100,7 @@ class LoadedImage:
     inputs: Tensor
     geometry: Geometry
 
-    def sight(self, dataset_pass: DatasetPass, logits: Tensor, target: int) -> ModelInput:
+    def model_input(self, dataset_pass: DatasetPass, logits: Tensor, target: int) -> ModelInput:
         """Return the model input that metrics expect.
 
         Args:

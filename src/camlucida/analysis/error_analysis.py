@@ -292,7 +292,7 @@ def _row_writer(dataset_pass: DatasetPass, explainer: MethodExplainer) -> Any:
         row["logits"] = logits.tolist()
         if found is not None:
             row |= _map_statistics(
-                MetricInputs(one.sight(dataset_pass, logits, row["predicted"]), explainer, found.detach())
+                MetricInputs(one.model_input(dataset_pass, logits, row["predicted"]), explainer, found.detach())
             )
         return row
 

@@ -136,8 +136,8 @@ class Runs:
 
     def all(self) -> list[Run | UnreadableRun]:
         """Return the given runs in their order, then those computed in the app, the latest last."""
-        made = [self._checked(run) for run in list(self._made.values())]
-        return [*(self._given(number) for number in range(len(self.given))), *made]
+        analysis_runs = [self._checked(run) for run in list(self._made.values())]
+        return [*(self._given(number) for number in range(len(self.given))), *analysis_runs]
 
     def find(self, id_: str) -> Run:
         """Return the run with this id.
@@ -149,10 +149,10 @@ class Runs:
         if id_ in self._made:
             return self._checked(self._made[id_])
         if id_[:1] == "r" and id_[1:].isdigit() and int(id_[1:]) < len(self.given):
-            found = self._given(int(id_[1:]))
-            if isinstance(found, UnreadableRun):
-                raise DataError(found.error)
-            return found
+            analysis_run = self._given(int(id_[1:]))
+            if isinstance(analysis_run, UnreadableRun):
+                raise DataError(analysis_run.error)
+            return analysis_run
         raise NotFound(
             f"The run {id_[:60]} is not here (any more): what is computed on the page goes when the page is stopped."
         )
@@ -201,12 +201,12 @@ class Runs:
                 **how,
             )
             name = f"{served.name}: {min(count, len(self.data)):,} pictures, seed {seed}"
-            made = Run(id_, name, folders, Store(folders["mistakes"]).plan, served)
-            self._made[id_] = made
+            analysis_run = Run(id_, name, folders, Store(folders["mistakes"]).plan, served)
+            self._made[id_] = analysis_run
             while len(self._made) > MADE:
                 oldest, _ = self._made.popitem(last=False)
                 shutil.rmtree(self._temporary / oldest, ignore_errors=True)
-            return made
+            return analysis_run
 
     @cached_property
     def _temporary(self) -> Path:

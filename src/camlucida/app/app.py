@@ -77,7 +77,7 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
     for module in (bootstrap, images, explain, compare, trust, activations, dataset, study):
         app.include_router(module.router, prefix="/api")
     for kind in (QueueFull, Cancelled, ClientDisconnect, NotFound, CamlucidaError, Exception):
-        app.add_exception_handler(kind, _told)
+        app.add_exception_handler(kind, error_response)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     static = Path(str(files("camlucida.app") / "static"))
@@ -90,7 +90,7 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
     return SecurityMiddleware(app, hosts, token, larger=LARGER)
 
 
-async def _told(request: Request, error: Exception) -> Response:
+async def error_response(request: Request, error: Exception) -> Response:
     status, failure = failed(error)
     headers = {"retry-after": "2"} if status == 503 else {}
     return JSONResponse(failure.model_dump(), status, headers)
@@ -101,8 +101,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part != "body")
-    told = f"{where}: {first['msg']}"[:500].encode(errors="replace").decode()  # names come from the client
-    return JSONResponse(Failure(kind="Invalid", detail=told).model_dump(), 422)
+    detail = f"{where}: {first['msg']}"[:500].encode(errors="replace").decode()  # names come from the client
+    return JSONResponse(Failure(kind="Invalid", detail=detail).model_dump(), 422)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

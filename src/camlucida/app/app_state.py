@@ -44,7 +44,7 @@ class Page:
             raise ModelError("a page needs a model to explain.")
         if not len(self.data):
             raise DataError(f"{self.data.name} has no pictures: there is nothing to choose from.")
-        self.served = {model.name: Served(model, self.data) for model in _told_apart(self.models)}
+        self.served = {model.name: Served(model, self.data) for model in with_unique_names(self.models)}
         self.pictures = ImageStore(self.data)
         self.over = Runs(self.runs, self.served, self.data)
 
@@ -68,7 +68,7 @@ class Page:
         return self.served[name]
 
 
-def _told_apart(models: Sequence[Model]) -> list[Model]:
+def with_unique_names(models: Sequence[Model]) -> list[Model]:
     """Return the models with unique names: of two checkpoints named best.pt, the second becomes best.pt (2)."""
     apart: dict[str, Model] = {}
     for model in models:

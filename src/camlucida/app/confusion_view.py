@@ -77,11 +77,11 @@ class Confused:
         words = find.lower().split()
         names = [one.name.partition(SPLIT)[0].lower() for one in self.whole.classes()]
         outputs = [_output(one.name) for one in self.whole.classes()]
-        those = [o for o, name in zip(outputs, names, strict=True) if all(word in name for word in words)]
-        rows = those[offset : offset + size]
+        matching_outputs = [o for o, name in zip(outputs, names, strict=True) if all(word in name for word in words)]
+        rows = matching_outputs[offset : offset + size]
         taken = self.whole.counts[[self._at[o] for o in rows]].sum(0)
         others = [self._order[i] for i in np.argsort(-taken, kind="stable") if taken[i] and self._order[i] not in rows]
-        return self._part(rows, [*rows, *others][:COLUMNS], len(those))
+        return self._part(rows, [*rows, *others][:COLUMNS], len(matching_outputs))
 
     def pairs(self, n: int) -> list[tuple[int, int, int, int]]:
         """Return the most frequent confusions as (label, predicted output, count, total of the label)."""
@@ -89,8 +89,8 @@ class Confused:
 
     def pictures(self, truth: int, said: int) -> list[Row]:
         """Return the rows of a cell, the most confident first."""
-        those = [row for row in self.found.judged if row["predicted"] == said and _stands(row) == truth]
-        return sorted(those, key=lambda row: (-row["confidence"], row["index"]))
+        matching_rows = [row for row in self.found.judged if row["predicted"] == said and _stands(row) == truth]
+        return sorted(matching_rows, key=lambda row: (-row["confidence"], row["index"]))
 
     def _part(self, rows: Sequence[int], columns: Sequence[int], matching: int) -> Part:
         across, down = [self._at[o] for o in columns], [self._at[o] for o in rows]

@@ -65,16 +65,16 @@ class ImageStore:
             ImageError: If it cannot be read.
         """
         id_ = f"s{index}"
-        found = self._read.get(id_)
-        if found is None:
+        stored_image = self._read.get(id_)
+        if stored_image is None:
             item = self.data[index]
             try:
                 image = _named(load_image(item.image), item.name)
             except ImageError as error:  # the client must not learn where the files are
                 raise ImageError(str(error).replace(str(item.image), item.name)) from error.__cause__
-            found = StoredImage(id_, item.name, image, _digest(image), item.label, index)
-            self._read.put(id_, found)
-        return found
+            stored_image = StoredImage(id_, item.name, image, _digest(image), item.label, index)
+            self._read.put(id_, stored_image)
+        return stored_image
 
     def give(self, content: bytes | Image.Image, name: str = "your picture") -> StoredImage:
         """Keep an uploaded image in memory.
@@ -88,9 +88,9 @@ class ImageStore:
         """
         image = _named(load_image(content, max_pixels=MAX_PIXELS), name)
         digest = _digest(image)
-        found = StoredImage(f"u{digest}", name, image, digest)
-        self._given.put(found.id, found)
-        return found
+        stored_image = StoredImage(f"u{digest}", name, image, digest)
+        self._given.put(stored_image.id, stored_image)
+        return stored_image
 
     def find(self, id_: str) -> StoredImage:
         """Return the image with this id.

@@ -171,28 +171,28 @@ class JobQueue:
         Raises:
             QueueFull: If there is no free slot.
         """
-        errand = JobEntry(self, task, job)
+        entry = JobEntry(self, task, job)
         with self._changed:
             if self.inside >= self.room:
                 raise QueueFull
             if self._threads < self._workers and self._threads <= self.inside:
                 threading.Thread(target=self._work, name="camlucida", daemon=True).start()
                 self._threads += 1
-            self._waiting.append(errand)
+            self._waiting.append(entry)
             self._changed.notify()
-        return errand
+        return entry
 
-    def leave(self, errand: JobEntry) -> None:
+    def leave(self, entry: JobEntry) -> None:
         """Release the slot of a job that has not started."""
         with self._changed, contextlib.suppress(ValueError):
-            self._waiting.remove(errand)
+            self._waiting.remove(entry)
 
     def stop(self) -> None:
         """Cancel all running and waiting jobs."""
         with self._changed:
             inside = [*self._waiting, *self._running]
-        for errand in inside:
-            errand.cancel()
+        for entry in inside:
+            entry.cancel()
 
     def empty(self, seconds: float) -> bool:
         """Wait for all jobs to end, at most `seconds`; return whether they have."""
@@ -205,13 +205,13 @@ class JobQueue:
                 if not self._changed.wait_for(lambda: self._waiting, IDLE):
                     self._threads -= 1
                     return
-                errand = self._waiting.popleft()
-                self._running.add(errand)
-            errand.run(self.seconds)
+                entry = self._waiting.popleft()
+                self._running.add(entry)
+            entry.run(self.seconds)
             with self._changed:
-                self._running.discard(errand)
+                self._running.discard(entry)
                 self._changed.notify_all()
-            del errand  # keep no reference to the request until the next job
+            del entry  # keep no reference to the request until the next job
 
 
 class JobQueues:
@@ -257,30 +257,30 @@ async def answer(request: Request, task: Task, lane: LaneName = "quick", media: 
     if media == JSON and STREAM in request.headers.get("accept", ""):
         feed = EventStream(asyncio.get_running_loop())
         return Events(chosen.enter(task, Job(feed.say)), feed)
-    errand = chosen.enter(task, Job())
+    entry = chosen.enter(task, Job())
     try:
-        return Response(await _awaited(errand, request), media_type=media)
+        return Response(await _awaited(entry, request), media_type=media)
     finally:
-        errand.cancel()
+        entry.cancel()
 
 
-async def _awaited(errand: JobEntry, request: Request) -> bytes:
+async def _awaited(entry: JobEntry, request: Request) -> bytes:
     """Return the response of a job.
 
     Raises:
         Cancelled: If the client has disconnected.
     """
-    found = asyncio.wrap_future(errand.answer)
+    answer_future = asyncio.wrap_future(entry.answer)
     gone = asyncio.create_task(_gone(request))
     try:
-        either: set[asyncio.Future[Any]] = {found, gone}
+        either: set[asyncio.Future[Any]] = {answer_future, gone}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not found.done():
+        if not answer_future.done():
             gone.result()  # raises the errors of `security` about an unread body
             raise Cancelled
-        return found.result()
+        return answer_future.result()
     finally:
-        found.cancel()
+        answer_future.cancel()
         if not gone.cancel() and not gone.cancelled():
             gone.exception()
 
@@ -310,12 +310,12 @@ class EventStream:
         Raises:
             Cancelled: If the client has disconnected.
         """
-        told = (event, _body(content))
+        event_and_body = (event, _body(content))
         with self._lock:
             if event == "progress" and self._said and self._said[-1][0] == event:
-                self._said[-1] = told
+                self._said[-1] = event_and_body
             else:
-                self._said.append(told)
+                self._said.append(event_and_body)
         self.wake()
         while len(self._said) >= UNREAD and not self._closed.wait(0.02):
             pass
@@ -342,9 +342,9 @@ class EventStream:
 class Events(StreamingResponse):
     """The events and the result of a job as server-sent events. When the client disconnects, the job is cancelled."""
 
-    def __init__(self, errand: JobEntry, feed: EventStream) -> None:
-        super().__init__(_events(errand, feed), media_type=STREAM, headers={"cache-control": "no-store"})
-        self._errand, self._feed = errand, feed
+    def __init__(self, entry: JobEntry, feed: EventStream) -> None:
+        super().__init__(_events(entry, feed), media_type=STREAM, headers={"cache-control": "no-store"})
+        self._errand, self._feed = entry, feed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -354,8 +354,8 @@ class Events(StreamingResponse):
             self._errand.cancel()
 
 
-async def _events(errand: JobEntry, feed: EventStream) -> AsyncIterator[bytes]:
-    errand.answer.add_done_callback(lambda _: feed.wake())
+async def _events(entry: JobEntry, feed: EventStream) -> AsyncIterator[bytes]:
+    entry.answer.add_done_callback(lambda _: feed.wake())
     over = False
     while not over:
         try:
@@ -364,12 +364,12 @@ async def _events(errand: JobEntry, feed: EventStream) -> AsyncIterator[bytes]:
             yield b": still at it\n\n"
             continue
         feed.news.clear()
-        over = errand.answer.done()  # checked before the events are fetched, since none follows it
+        over = entry.answer.done()  # checked before the events are fetched, since none follows it
         for event, content in feed.take():
             yield _event(event, content)
-    error = errand.answer.exception()
+    error = entry.answer.exception()
     if error is None:
-        yield _event("result", errand.answer.result())
+        yield _event("result", entry.answer.result())
     else:
         yield _event("error", _body(failed(error)[1]))
 

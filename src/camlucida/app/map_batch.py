@@ -121,16 +121,16 @@ class Gathering:
         layers = self._layers(method)
         if len(layers) == 1:
             return [Found(method.name, layers[0], None, error=self._said(error))]
-        made: list[Found] = []
+        maps_by_layer: list[Found] = []
         for layer in layers:
             try:
                 for _, found in self._together([method], [str(layer)], progress):
-                    made += found
+                    maps_by_layer += found
             except CamlucidaError as why:
-                made.append(Found(method.name, layer, None, error=self._said(why)))
-        (reason, *others) = {one.error for one in made}
-        made.sort(key=lambda one: [None, *self._keys(method)].index(one.target))
-        return made if others or reason is None else [Found(method.name, None, None, error=reason)]
+                maps_by_layer.append(Found(method.name, layer, None, error=self._said(why)))
+        (reason, *others) = {one.error for one in maps_by_layer}
+        maps_by_layer.sort(key=lambda one: [None, *self._keys(method)].index(one.target))
+        return maps_by_layer if others or reason is None else [Found(method.name, None, None, error=reason)]
 
     def _together(
         self, methods: Sequence[Asked], layers: Sequence[str], progress: ProgressCallback
@@ -138,7 +138,7 @@ class Gathering:
         """Yield all maps of the methods from one call of `explain`, method by method."""
         free = methods[0].class_free
         at_layers = any(method.needs_layer for method in methods) and (self.named or not methods[0].fuses_layers)
-        made = explain(
+        explanations_ = explain(
             self.served.model,
             self.picture.image,
             target=[None] if free else [goal.means for goal in self.targets],
@@ -147,15 +147,15 @@ class Gathering:
             score=self.score,
             progress=progress,
         )
-        remaining = iter(made)
+        remaining = iter(explanations_)
         for method in methods:
             at: Sequence[str | None] = layers if _by_layers(method) else [None]
-            found: list[Found] = []
+            results: list[Found] = []
             for key in self._keys(method):
                 for layer in at:
                     e = next(remaining)
-                    found.append(Found(method.name, layer, key, MapOut.of(e), e.map, e.geometry))
-            yield method, found
+                    results.append(Found(method.name, layer, key, MapOut.of(e), e.map, e.geometry))
+            yield method, results
 
     def _fits(self, method: Asked) -> bool:
         """Return whether the model has the layers and targets that the method needs."""

@@ -62,9 +62,11 @@ def check(
         MethodError: If the request exceeds a limit; names the limit.
     """
     side = max(served.model.preprocessing.size)
-    found = [check_method(text, side=side) for text in methods]
-    check_options(found, options or {}, side=side)
-    at_each = sum(1 if method.fuses_layers or not method.needs_layer else _layers(served, layers) for method in found)
+    checked_methods = [check_method(text, side=side) for text in methods]
+    check_options(checked_methods, options or {}, side=side)
+    at_each = sum(
+        1 if method.fuses_layers or not method.needs_layer else _layers(served, layers) for method in checked_methods
+    )
     maps = at_each * _targets(targets)
     if maps > MAPS:
         raise MethodError(
@@ -84,8 +86,8 @@ def check_method(text: str, *, side: int = 224) -> Method | Combined:
     """
     if len(text) > LETTERS:
         raise MethodError(f"a method of {len(text)} letters; the longest that the page takes has {LETTERS}.")
-    found = find(text)
-    inner, runs, depth = found, 1.0, 0
+    method_ = find(text)
+    inner, runs, depth = method_, 1.0, 0
     while isinstance(inner, Combined):
         depth += 1
         if depth > COMBINATORS:
@@ -97,8 +99,8 @@ def check_method(text: str, *, side: int = 224) -> Method | Combined:
     default = find(inner.name.partition("(")[0]).options
     for name, value in inner.options.items():
         check_number(inner.name, name, value, default.get(name))
-    _check_runs(found.name, runs * _runs(inner.options, side))
-    return found
+    _check_runs(method_.name, runs * _runs(inner.options, side))
+    return method_
 
 
 def check_options(methods: Sequence[Method | Combined], options: Mapping[str, Any], *, side: int = 224) -> None:

@@ -32,8 +32,8 @@ def _asked(served: Served, indices: Sequence[int]) -> dict[int, SamplePrediction
             output = copy_of(model.network).module(to_network(model.network, batch))
             return list(class_scores(output, model.output).cpu())
 
-    found = make_rows(run, indices, ask, lambda one, logits: prediction_row(run, one, logits))
-    return {row["index"]: _read(row) for row in found}
+    prediction_rows = make_rows(run, indices, ask, lambda one, logits: prediction_row(run, one, logits))
+    return {row["index"]: _read(row) for row in prediction_rows}
 
 
 def _read(row: dict[str, Any]) -> SamplePrediction:

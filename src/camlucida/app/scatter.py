@@ -55,19 +55,21 @@ class Scatter:
     """
 
     def __init__(self, path: Path, seed: int) -> None:
-        found = StoredFeatures.read(path)
-        if not found.rows:
-            raise DataError(f"no picture of {path.name} has features: {len(found.failures)} could not be read or run.")
-        chosen = sample_indices(len(found.rows), POINTS, 0)
-        self.count = len(found.rows)
-        self.rows = [found.rows[i] for i in chosen]
-        self.features = found.features[chosen]
-        self.failures = found.failures
-        self.place = found.place
+        stored_features = StoredFeatures.read(path)
+        if not stored_features.rows:
+            raise DataError(
+                f"no picture of {path.name} has features: {len(stored_features.failures)} could not be read or run."
+            )
+        chosen = sample_indices(len(stored_features.rows), POINTS, 0)
+        self.count = len(stored_features.rows)
+        self.rows = [stored_features.rows[i] for i in chosen]
+        self.features = stored_features.features[chosen]
+        self.failures = stored_features.failures
+        self.place = stored_features.place
         self._seed = seed
         self._lock = threading.Lock()
         self._found: dict[ProjectionMethod, Projection] = {}
-        if saved := read_projection(path, found.rows):
+        if saved := read_projection(path, stored_features.rows):
             way, whole = saved
             self._found[way] = Projection(whole.positions[chosen], whole.description, whole.explained_variance)
 
@@ -104,10 +106,10 @@ class Scatter:
         names, labels = np.unique([self.rows[i]["label"] for i in labelled], return_inverse=True)
         hits: NDArray[np.bool_] = neighbour_agrees(self.features[labelled], labels.astype(np.int64))
         hits = hits if len(hits) else np.zeros(len(labelled), dtype=np.bool_)
-        found = [
+        class_counts = [
             OfClass(str(name), int((labels == i).sum()), int(hits[labels == i].sum())) for i, name in enumerate(names)
         ]
-        return sorted(found, key=lambda each: (-each.count, each.name))
+        return sorted(class_counts, key=lambda each: (-each.count, each.name))
 
     @property
     def agreement(self) -> float | None:

@@ -214,10 +214,10 @@ class Headers:
         Raises:
             Refused: If it occurs several times, which two parsers may interpret differently.
         """
-        found = self._all.get(name, [])
-        if len(found) > 1:
+        header_values = self._all.get(name, [])
+        if len(header_values) > 1:
             raise Refused(400, f"A request has one {name} header at most.")
-        return found[0] if found else None
+        return header_values[0] if header_values else None
 
     def last(self, name: str) -> str | None:
         """Return the last value of a header, or None."""

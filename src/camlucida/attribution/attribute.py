@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, overload
 import torch
 from torch import Tensor, nn
 
-from camlucida.attribution.executor import AttributionRequest_, Fused, run_attribution
+from camlucida.attribution.executor import ExecutionRequest, Fused, run_attribution
 from camlucida.attribution.network_inputs import check_inputs
 from camlucida.attribution.outputs import to_network
 from camlucida.attribution.request import INPUT, AttributionRequest, MethodSpec, several_layers, several_targets
@@ -78,7 +78,7 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
         ]
         unique_layers = list(dict.fromkeys(layer for row in layers_of_methods for layer in row))
         result = run_attribution(
-            AttributionRequest_(
+            ExecutionRequest(
                 copy,
                 tuple(unique_layers),
                 model.output,

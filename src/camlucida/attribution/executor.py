@@ -63,7 +63,7 @@ class ForwardedProgress:
 
 
 @dataclass(frozen=True)
-class AttributionRequest_:
+class ExecutionRequest:
     """The settings that all runs of a request share.
 
     Attributes:
@@ -103,7 +103,7 @@ class AttributionRun:
         gradients: Per layer and target, the gradient at the activations; empty if no method needs gradients.
     """
 
-    request: AttributionRequest_
+    request: ExecutionRequest
     inputs: Any
     trace: Trace
     output: Tensor
@@ -190,7 +190,7 @@ class AttributionRun:
         """Run the same inputs for other targets."""
         return run_attribution(self._request_for(targets), self.inputs)
 
-    def _request_for(self, targets: Sequence[Target]) -> AttributionRequest_:
+    def _request_for(self, targets: Sequence[Target]) -> ExecutionRequest:
         """Return the request for other targets, with a progress that is muted together with that of this run."""
         return dataclasses.replace(
             self.request, choose_targets=lambda _: targets, progress=self.request.forwarded_progress
@@ -213,7 +213,7 @@ class AttributionRun:
         ]
 
 
-def run_attribution(request: AttributionRequest_, inputs: Any) -> AttributionRun:
+def run_attribution(request: ExecutionRequest, inputs: Any) -> AttributionRun:
     """Run the network once. Grad mode must be disabled by the caller."""
     needs = request.needs
     recorded = trace(

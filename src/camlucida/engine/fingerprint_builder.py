@@ -137,7 +137,7 @@ class FingerprintBuilder:
             case Kind.BUFFER:
                 return StateNode(value)
             case Kind.OBJECT if self._inside_object or fits(value):
-                return ValuesNode(_told_object)
+                return ValuesNode(_describe_object)
             case Kind.FUNCTION:
                 return ValuesNode(_Function(self.constants([value])))
             case Kind.OBJECT | Kind.OPAQUE | Kind.ITERATOR:
@@ -182,31 +182,31 @@ class _Function:
 _END = "end of cell"
 
 
-def _told_object(value: Any) -> list[Any]:
+def _describe_object(value: Any) -> list[Any]:
     own = attributes_of(value)
     return [*own.keys(), *own.values()]
 
 
-def _told_weak(value: Any) -> list[Any]:
+def _describe_weak(value: Any) -> list[Any]:
     if isinstance(value, weakref.WeakMethod):
         method = value()
         return [] if method is None else [method.__func__, method.__self__]
     return weakly_held(value)
 
 
-def _told_sequence(value: Any) -> list[Any]:
+def _describe_sequence(value: Any) -> list[Any]:
     if isinstance(value, slice):
         return [value.start, value.stop, value.step]
     return [*value, *extra_attributes(value), getattr(value, "maxlen", None)]
 
 
 _TELL: dict[Kind, Callable[[Any], list[Any]]] = {
-    Kind.SEQUENCE: _told_sequence,
+    Kind.SEQUENCE: _describe_sequence,
     Kind.SET: lambda value: [*value, *extra_attributes(value)],
     Kind.METHOD: lambda value: [getattr(value, "__func__", value.__name__), value.__self__],
     Kind.PARTIAL: lambda value: [value.func, *value.args, *value.keywords, *value.keywords.values(), vars(value)],
     Kind.CACHED: lambda value: [value.__wrapped__, *value.cache_parameters().values()],
     Kind.CELL: lambda value: [*content_of(value)],
-    Kind.WEAK: _told_weak,
+    Kind.WEAK: _describe_weak,
     Kind.ARRAY: lambda value: [str(value.shape), *value.flat],
 }

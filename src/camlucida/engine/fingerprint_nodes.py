@@ -189,11 +189,11 @@ class ScriptNode:
 
 def _scripted(module: Any) -> list[str]:
     """Return the numbers and strings among the attributes of a scripted module, as text."""
-    found = []
+    fingerprints = []
     for name, part in module.named_modules():
         attributes: Any = getattr(getattr(part, "_concrete_type", None), "get_attributes", dict)()
-        found += [f"{name}.{key}={getattr(part, key)!r}" for key in attributes if key not in ("training",)]
-    return [text for text in found if "tensor(" not in text]
+        fingerprints += [f"{name}.{key}={getattr(part, key)!r}" for key in attributes if key not in ("training",)]
+    return [text for text in fingerprints if "tensor(" not in text]
 
 
 class TensorNode:

@@ -126,7 +126,7 @@ def resolve(copy: NetworkCopy, inputs: Any, specs: Sequence[LayerSpec]) -> list[
     return layers
 
 
-def _plain(twin: NetworkCopy, spec: Any) -> LayerSpec:
+def _plain(network_copy: NetworkCopy, spec: Any) -> LayerSpec:
     """Return a layer specification as None, a string or an integer.
 
     Raises:
@@ -142,8 +142,10 @@ def _plain(twin: NetworkCopy, spec: Any) -> LayerSpec:
         except TypeError:
             raise LayerError(f"a layer is a name, a glob, an index or 'all', not {shown(spec)}.") from None
     number = spec.lstrip("-").isdigit() and not re.fullmatch(r"-?[0-9]{1,9}", spec)
-    if number and twin.named(spec) is None:
-        raise LayerError(f"{shown(spec)} is neither a layer of {type(twin.module).__name__} nor the number of one.")
+    if number and network_copy.named(spec) is None:
+        raise LayerError(
+            f"{shown(spec)} is neither a layer of {type(network_copy.module).__name__} nor the number of one."
+        )
     return spec
 
 

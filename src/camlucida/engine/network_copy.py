@@ -189,7 +189,7 @@ def duplicate(network: nn.Module) -> nn.Module:
     return _copied(unwrapped(network)).module
 
 
-_twins: MutableMapping[nn.Module, NetworkCopy] = WeakIdKeyDictionary()
+_copies: MutableMapping[nn.Module, NetworkCopy] = WeakIdKeyDictionary()
 _making = threading.Lock()
 
 
@@ -203,18 +203,18 @@ def copy_of(network: nn.Module) -> NetworkCopy:
         ModelError: For scripted networks, uninitialised lazy ones, and those that cannot be copied.
     """
     source = unwrapped(network)
-    twin = _twins.get(source)
-    if twin is not None and twin.fresh:
-        return twin
+    network_copy = _copies.get(source)
+    if network_copy is not None and network_copy.fresh:
+        return network_copy
     with _making:
-        again = _twins.get(source)
-        if again is not None and again is not twin and again.fresh:
+        again = _copies.get(source)
+        if again is not None and again is not network_copy and again.fresh:
             return again  # created by another thread meanwhile
-        _twins.pop(source, None)
-        twin = NetworkCopy(source)
-        if twin.lasting:
-            _twins[source] = twin
-        return twin
+        _copies.pop(source, None)
+        network_copy = NetworkCopy(source)
+        if network_copy.lasting:
+            _copies[source] = network_copy
+        return network_copy
 
 
 def unwrapped(network: nn.Module) -> nn.Module:

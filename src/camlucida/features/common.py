@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from camlucida.attribution.error_context import error_context
-from camlucida.attribution.executor import AttributionRequest_, AttributionRun, run_attribution
+from camlucida.attribution.executor import AttributionRun, ExecutionRequest, run_attribution
 from camlucida.attribution.explain import top_predictions
 from camlucida.attribution.outputs import to_network
 from camlucida.data.images import Source, load_image
@@ -48,7 +48,7 @@ def record_layer(
     copy = copy_of(model.network)
     with torch.inference_mode(False), torch.no_grad():
         (resolved_layer,) = resolve(copy, inputs, [model.layer if layer is None else layer])
-        request = AttributionRequest_(
+        request = ExecutionRequest(
             copy,
             (resolved_layer,),
             model.output,

@@ -126,42 +126,42 @@ async def channels(request: Request, page: AppDep, asked: ChannelsQuestion) -> R
 
 
 def _slice(page: Page, asked: ChannelsQuestion, job: Job) -> Channels:
-    found = _activations(page, asked, job)
-    shown = found.ordered(asked.order).order
-    height, width = found.maps.shape[1:]
+    layer_activations = _activations(page, asked, job)
+    shown = layer_activations.ordered(asked.order).order
+    height, width = layer_activations.maps.shape[1:]
     count = min(asked.count, max(1, SLICE // (height * width)))
     chosen = list(shown[asked.offset : asked.offset + count])
-    ranks = {by: _ranks(found.ordered(by).order) for by in ("contribution", "gradient", "activation")}
+    ranks = {by: _ranks(layer_activations.ordered(by).order) for by in ("contribution", "gradient", "activation")}
     return Channels(
         picture=asked.picture,
-        name=found.source,
-        place=Place.of(found.geometry),
-        predictions=[PredictionOut.of(p) for p in found.predictions],
-        layer=found.layer,
-        target=found.target,
-        index=found.index,
-        score=found.score,
+        name=layer_activations.source,
+        place=Place.of(layer_activations.geometry),
+        predictions=[PredictionOut.of(p) for p in layer_activations.predictions],
+        layer=layer_activations.layer,
+        target=layer_activations.target,
+        index=layer_activations.index,
+        score=layer_activations.score,
         order=asked.order,
-        total=len(found),
+        total=len(layer_activations),
         offset=asked.offset,
         channels=[
             Channel(
                 channel=c,
-                gradient=float(found.gradients[c]),
-                contribution=float(found.contributions[c]),
-                mean=float(found.means[c]),
-                strength=float(found.maps[c].max()),
+                gradient=float(layer_activations.gradients[c]),
+                contribution=float(layer_activations.contributions[c]),
+                mean=float(layer_activations.means[c]),
+                strength=float(layer_activations.maps[c].max()),
                 ranks=Ranks(**{by: places[c] for by, places in ranks.items()}),
             )
             for c in chosen
         ],
-        maps=packed(found.maps[torch.tensor(chosen, dtype=torch.long)]),
-        least=float(found.maps.min()),
-        most=float(found.maps.max()),
-        positive=float(found.contributions.clamp_min(0).sum()),
-        negative=float(found.contributions.clamp_max(0).sum()),
-        largest=float(found.contributions.abs().max()),
-        half=found.n_channels_for(0.5),
+        maps=packed(layer_activations.maps[torch.tensor(chosen, dtype=torch.long)]),
+        least=float(layer_activations.maps.min()),
+        most=float(layer_activations.maps.max()),
+        positive=float(layer_activations.contributions.clamp_min(0).sum()),
+        negative=float(layer_activations.contributions.clamp_max(0).sum()),
+        largest=float(layer_activations.contributions.abs().max()),
+        half=layer_activations.n_channels_for(0.5),
     )
 
 
@@ -299,8 +299,8 @@ def _scanned(page: Page, asked: TopQuestion, job: Job) -> Scan:
             indices.append(index)
             yield image
 
-    found = channel_top_images(served.model, sources(), layer=_layer(served, asked.layer), n=TOP)
-    return Scan(found, tuple(indices), len(drawn) - len(indices))
+    top_images_ = channel_top_images(served.model, sources(), layer=_layer(served, asked.layer), n=TOP)
+    return Scan(top_images_, tuple(indices), len(drawn) - len(indices))
 
 
 def _key(page: Page, asked: TopQuestion) -> CacheKey:

@@ -194,12 +194,12 @@ class _Turn:
 
     def found(self, methods: Sequence[Asked], job: Job, at: int, turns: int) -> list[Found]:
         """Compute all maps in the order of the methods; maps are sent as they are computed."""
-        made: dict[str | None, list[Found]] = {method.name: [] for method in methods}
+        by_method: dict[str | None, list[Found]] = {method.name: [] for method in methods}
         for group in self.gathering.maps(methods, lambda done, total: job.tick(at * total + done, turns * total)):
             for one in group:
-                made[one.method].append(one)
+                by_method[one.method].append(one)
             job.send("cells", Cells(cells=[self.cell(one) for one in group]))
-        return [*(one for found in made.values() for one in found), *self.faults]
+        return [*(one for found in by_method.values() for one in found), *self.faults]
 
     def cell(self, one: Found) -> Cell:
         """Return a map as it is sent."""
@@ -251,14 +251,14 @@ def _disagreement(maps: Sequence[Found], image: StoredImage) -> Disagreement | N
     """Return the disagreement over the region that all models evaluate, and its position in the image."""
     if len(maps) < 2:
         return None
-    found = map_comparison.disagreement(_landed(maps, image, DRAWN))
-    seen = ~np.isnan(found)
+    disagreement_map = map_comparison.disagreement(_landed(maps, image, DRAWN))
+    seen = ~np.isnan(disagreement_map)
     if not seen.any():
         return None
     ys, xs = np.nonzero(seen)
     top, bottom, left, right = int(ys.min()), int(ys.max()) + 1, int(xs.min()), int(xs.max()) + 1
-    part = found[top:bottom, left:right]
-    (width, height), (rows, columns) = image.image.size, found.shape
+    part = disagreement_map[top:bottom, left:right]
+    (width, height), (rows, columns) = image.image.size, disagreement_map.shape
     return Disagreement(
         map=packed(torch.from_numpy(np.ascontiguousarray(part))),
         place=Place(

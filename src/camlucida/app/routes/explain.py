@@ -107,8 +107,10 @@ async def panel(request: Request, page: AppDep, asked: Drawn) -> Response:
     """Return one map as the panel that `Explanation.save` writes."""
 
     def work(job: Job) -> bytes:
-        one = _single(page, asked, job)
-        return png(one.panel(opacity=asked.opacity, colormap=asked.colormap, blend=asked.blend, contour=asked.contour))
+        explanation = _single(page, asked, job)
+        return png(
+            explanation.panel(opacity=asked.opacity, colormap=asked.colormap, blend=asked.blend, contour=asked.contour)
+        )
 
     return await _file(request, work, asked, "image/png", "explanation.png")
 
@@ -138,11 +140,13 @@ async def _file(request: Request, work: Task, asked: Question, media: str, name:
 
 
 def _single(page: Page, asked: Question, job: Job) -> Explanation:
-    made = explanations_of(page, asked, _image(page, asked), job)
-    if len(made) > 1:
-        raise MethodError(f"a file holds one map, and this asks for {len(made)}: name one method, layer and class.")
-    one: Explanation = made[0]
-    return one
+    explanations_ = explanations_of(page, asked, _image(page, asked), job)
+    if len(explanations_) > 1:
+        raise MethodError(
+            f"a file holds one map, and this asks for {len(explanations_)}: name one method, layer and class."
+        )
+    explanation: Explanation = explanations_[0]
+    return explanation
 
 
 def lane_of(methods: Sequence[str]) -> LaneName:
@@ -167,9 +171,9 @@ def answered(page: Page, asked: Question, job: Job) -> Answer | bytes:
     if kept is not None:
         return kept
     began = time.perf_counter()
-    made = explanations_of(page, asked, image, job)
+    explanations_ = explanations_of(page, asked, image, job)
     seconds = time.perf_counter() - began
-    body = _answer(page, asked, image, made, seconds).model_dump_json().encode()
+    body = _answer(page, asked, image, explanations_, seconds).model_dump_json().encode()
     page.memory.answers.put(key, body)
     return body
 
@@ -195,8 +199,8 @@ def explanations_of(page: Page, asked: Question, image: StoredImage, job: Job) -
         options=asked.options,
         progress=job.tick,
     )
-    made = explanation_of(served.model, image.image, request)
-    several = ExplanationSet((made,)) if isinstance(made, Explanation) else made
+    explanations_ = explanation_of(served.model, image.image, request)
+    several = ExplanationSet((explanations_,)) if isinstance(explanations_, Explanation) else explanations_
     if len(several) > MAPS:
         raise MethodError(f"{len(several)} maps at once are too many for a page; at most {MAPS}.")
     page.memory.explanations.put(key, several)

@@ -108,30 +108,32 @@ async def curves(
     """Return the mean curves of a metric that keeps them."""
 
     def work(job: Job) -> Curves:
-        found = page.over.find(run).evaluated
-        if metric not in found.metrics:
-            raise MetricError(f"no metric {metric[:80]!r} in this run. It has {', '.join(found.metrics)}.")
-        axes, lines = found.curves(metric)
+        evaluation_view = page.over.find(run).evaluated
+        if metric not in evaluation_view.metrics:
+            raise MetricError(f"no metric {metric[:80]!r} in this run. It has {', '.join(evaluation_view.metrics)}.")
+        axes, lines = evaluation_view.curves(metric)
         across, up = axes or ("", "")
-        made = []
+        metric_curves = []
         for line in lines:
             steps = np.unique(np.linspace(0, len(line.mean) - 1, min(MAX_POINTS, len(line.mean))).round().astype(int))
             rows = [[float(f"{v:.5g}") for v in part[steps]] for part in (line.mean, line.low, line.high)]
-            made.append(Curve(method=line.name, mean=rows[0], low=rows[1], high=rows[2]))
-        return Curves(metric=metric, across=across, up=up, lines=made)
+            metric_curves.append(Curve(method=line.name, mean=rows[0], low=rows[1], high=rows[2]))
+        return Curves(metric=metric, across=across, up=up, lines=metric_curves)
 
     return await answer(request, work)
 
 
 def _evaluation(run: Run) -> EvaluationOf:
     evaluated = run.evaluated
-    found = evaluated.found
-    knows = {entry["name"]: entry.get("knows", "") for entry in found.plan["methods"]}
+    evaluation = evaluated.found
+    knows = {entry["name"]: entry.get("knows", "") for entry in evaluation.plan["methods"]}
     return EvaluationOf(
         run=run.id,
-        pictures=found.plan["pictures"],
-        explained={"predicted": "the predicted class", "label": "the true class"}[found.plan["target"]],
-        methods=[MethodOf(name=name, control=name in found.controls, knows=knows[name]) for name in found.methods],
+        pictures=evaluation.plan["pictures"],
+        explained={"predicted": "the predicted class", "label": "the true class"}[evaluation.plan["target"]],
+        methods=[
+            MethodOf(name=name, control=name in evaluation.controls, knows=knows[name]) for name in evaluation.methods
+        ],
         metrics=[_metric(evaluated, name) for name in evaluated.metrics],
         numbers=[
             NumberOf(
@@ -149,9 +151,9 @@ def _evaluation(run: Run) -> EvaluationOf:
         sentences=evaluated.sentences,
         failures=[
             Failed(name=f"{image} · {method}" if method else image, reason=reason)
-            for image, method, reason in found.failures[:FAILURES]
+            for image, method, reason in evaluation.failures[:FAILURES]
         ],
-        failed=len(found.failures),
+        failed=len(evaluation.failures),
     )
 
 

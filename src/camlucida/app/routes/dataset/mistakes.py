@@ -172,8 +172,8 @@ async def cell(
     """Return the images of a cell of the matrix, by outputs of the model; the most confident first."""
 
     def work(job: Job) -> SaidList:
-        found = page.over.find(run)
-        return _page(found, found.confused.pictures(truth, said), offset, n)
+        analysis_run = page.over.find(run)
+        return _page(analysis_run, analysis_run.confused.pictures(truth, said), offset, n)
 
     return await answer(request, work)
 
@@ -205,10 +205,10 @@ async def errors(
     """
 
     def work(job: Job) -> SaidList:
-        found = page.over.find(run)
+        analysis_run = page.over.find(run)
         words = find.lower().split()
-        those = [row for row in found.mistakes.errors() if all(word in _text(row) for word in words)]
-        return _page(found, sorted(those, key=SORTS[sort], reverse=descending), offset, n)
+        matching_rows = [row for row in analysis_run.mistakes.errors() if all(word in _text(row) for word in words)]
+        return _page(analysis_run, sorted(matching_rows, key=SORTS[sort], reverse=descending), offset, n)
 
     return await answer(request, work)
 
@@ -216,28 +216,28 @@ async def errors(
 @router.get("/dataset/rows.csv", responses={200: {"content": {"text/csv": {}}}}, response_class=StreamingResponse)
 def rows_csv(page: AppDep, run: RunId) -> StreamingResponse:
     """Return all images of the run as a CSV file."""
-    found = page.over.find(run).mistakes
+    mistakes_ = page.over.find(run).mistakes
     names = [name for name in STORED_COLUMNS if name != "logits"]
 
     def lines() -> Iterator[str]:
-        for start in range(0, max(1, len(found.rows)), CHUNK):
-            yield csv_text(names, found.rows[start : start + CHUNK], header=start == 0)
+        for start in range(0, max(1, len(mistakes_.rows)), CHUNK):
+            yield csv_text(names, mistakes_.rows[start : start + CHUNK], header=start == 0)
 
     headers = {"content-disposition": 'attachment; filename="predictions.csv"', "cache-control": "no-store"}
     return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _overall(run: Run) -> Overall:
-    found = run.mistakes
-    calibration = found.calibration if found.judged else None
-    layer = found.plan["layer"]
+    mistakes_ = run.mistakes
+    calibration = mistakes_.calibration if mistakes_.judged else None
+    layer = mistakes_.plan["layer"]
     return Overall(
         run=run.id,
-        rows=len(found.rows),
-        judged=len(found.judged),
-        wrong=len(found.errors()),
-        accuracy=Range.of(found.accuracy),
-        top5=Range.of(found.top5),
+        rows=len(mistakes_.rows),
+        judged=len(mistakes_.judged),
+        wrong=len(mistakes_.errors()),
+        accuracy=Range.of(mistakes_.accuracy),
+        top5=Range.of(mistakes_.top5),
         calibration=None
         if calibration is None
         else Calibrated(
@@ -265,14 +265,14 @@ def _overall(run: Run) -> Overall:
                 p=known(c.corrected),
                 differs=c.differs,
             )
-            for c in found.contrasts
+            for c in mistakes_.contrasts
             if min(c.n)
         ],
-        sentences=sentences(found, calibration),
-        method=found.plan["method"],
+        sentences=sentences(mistakes_, calibration),
+        method=mistakes_.plan["method"],
         layer=None if layer is None else str(layer),
-        failures=[Failed(name=name, reason=reason) for name, reason in found.failures[:FAILURES]],
-        failed=len(found.failures),
+        failures=[Failed(name=name, reason=reason) for name, reason in mistakes_.failures[:FAILURES]],
+        failed=len(mistakes_.failures),
     )
 
 

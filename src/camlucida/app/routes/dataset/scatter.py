@@ -104,8 +104,8 @@ async def neighbours(
     """Return the points with the most similar features (cosine), which need not be the closest ones on the plane."""
 
     def work(job: Job) -> Neighbours:
-        found = page.over.find(run).scatter.nearest(point, n)
-        return Neighbours(point=point, nearest=[Neighbour(point=i, cosine=cosine) for i, cosine in found])
+        neighbours = page.over.find(run).scatter.nearest(point, n)
+        return Neighbours(point=point, nearest=[Neighbour(point=i, cosine=cosine) for i, cosine in neighbours])
 
     return await answer(request, work)
 
@@ -113,7 +113,7 @@ async def neighbours(
 def _points(run: Run, way: ProjectionMethod | None) -> Points:
     scatter = run.scatter
     chosen: ProjectionMethod = way or scatter.usual
-    found = scatter.projection(chosen)
+    projection = scatter.projection(chosen)
     rows = scatter.rows
     classes = sorted({row["label"] for row in rows if row["label"] is not None} | {row["said"] for row in rows})
     at = {name: i for i, name in enumerate(classes)}
@@ -121,12 +121,12 @@ def _points(run: Run, way: ProjectionMethod | None) -> Points:
         run=run.id,
         way=chosen,
         ways=scatter.ways,
-        how=found.description,
+        how=projection.description,
         place=scatter.place,
         count=scatter.count,
         shows=run.shows,
-        x=[float(f"{x:.5g}") for x in found.positions[:, 0]],
-        y=[float(f"{y:.5g}") for y in found.positions[:, 1]],
+        x=[float(f"{x:.5g}") for x in projection.positions[:, 0]],
+        y=[float(f"{y:.5g}") for y in projection.positions[:, 1]],
         names=[row["picture"] for row in rows],
         pictures=[row["index"] for row in rows],
         truth=[-1 if row["label"] is None else at[row["label"]] for row in rows],

@@ -122,8 +122,8 @@ def _compared(now: PreferenceResults, run: Path, job: Job) -> StudyMetrics | Non
 
 
 async def _table(request: Request, name: str, written: Callable[[], str]) -> Response:
-    made = await answer(request, lambda job: written().encode())
-    made.headers["content-type"] = "text/csv; charset=utf-8"
-    made.headers["content-disposition"] = f'attachment; filename="{name}"'
-    made.headers["cache-control"] = "no-store"
-    return made
+    content = await answer(request, lambda job: written().encode())
+    content.headers["content-type"] = "text/csv; charset=utf-8"
+    content.headers["content-disposition"] = f'attachment; filename="{name}"'
+    content.headers["cache-control"] = "no-store"
+    return content

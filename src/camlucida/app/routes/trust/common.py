@@ -79,12 +79,12 @@ def evidence(page: Page, asked: MapRequest, image: StoredImage, job: Job) -> Met
     model = page.model(asked.model).model
     plain = MapRequest(**{name: getattr(asked, name) for name in MapRequest.model_fields})
     which = key(page, plain, image, "evidence")
-    found = page.memory.evidence.get(which)
-    if found is None:
-        found = map_of(page, asked, image.image, image.name, job)
-        page.memory.evidence.put(which, _retold(found, None))
+    metric_inputs = page.memory.evidence.get(which)
+    if metric_inputs is None:
+        metric_inputs = map_of(page, asked, image.image, image.name, job)
+        page.memory.evidence.put(which, _with_progress(metric_inputs, None))
     with error_context(model, image.image):
-        return _retold(found, job)
+        return _with_progress(metric_inputs, job)
 
 
 def map_of(page: Page, asked: MapRequest, image: Image.Image, name: str, job: Job) -> MetricInputs:
@@ -111,7 +111,7 @@ def map_of(page: Page, asked: MapRequest, image: Image.Image, name: str, job: Jo
         )
 
 
-def _retold(found: MetricInputs, job: Job | None) -> MetricInputs:
+def _with_progress(found: MetricInputs, job: Job | None) -> MetricInputs:
     """Return a copy that reports progress to `job`, or to none for the cache."""
     assert isinstance(found.explainer, MethodExplainer)
     progress = job.tick if job else None

@@ -86,20 +86,20 @@ def curves(page: Page, asked: MapRequest, job: Job) -> WalkCurves | bytes:
     kept = page.memory.answers.get(which)
     if kept is not None:
         return kept
-    found = evidence(page, asked, image, job)
-    body = _followed(found, job).model_dump_json().encode()
+    metric_inputs = evidence(page, asked, image, job)
+    body = _followed(metric_inputs, job).model_dump_json().encode()
     page.memory.answers.put(which, body)
     return body
 
 
 def _followed(found: MetricInputs, job: Job) -> WalkCurves:
-    sight = found.model_input
+    model_input = found.model_input
     maps = {"map": found.relevance}
     if not is_nonzero(found.relevance):
         raise MetricError("the map is zero everywhere: it puts no pixel before another.")
     controls = {one.name: one for one in CONTROLS}
     for name in YARDSTICKS:
-        maps[name] = controls[name].maps(sight, sight.inputs, torch.tensor([sight.target]))[0]
+        maps[name] = controls[name].maps(model_input, model_input.inputs, torch.tensor([model_input.target]))[0]
     walks = {(of, kind): _walk(found, map_, kind) for of, map_ in maps.items() for kind in KINDS}
     first = walks["map", "deletion"]
     walked = _images(found, first)
@@ -108,15 +108,15 @@ def _followed(found: MetricInputs, job: Job) -> WalkCurves:
     for (of, kind), there in walks.items():
         points: list[Tensor] = []
         start = 0
-        for scores in sight.predict_each(there.images, len(there)):
-            points.append(probability(scores, sight.target))
+        for scores in model_input.predict_each(there.images, len(there)):
+            points.append(probability(scores, model_input.target))
             job.send("points", CurveLine(kind=kind, of=of, start=start, values=points[-1].tolist()))
             start += len(scores)
             job.tick(done + start, total)
         done += len(there)
         curve = torch.cat(points)
         lines.append(CurveLine(kind=kind, of=of, start=0, values=curve.tolist(), area=area_under_curve(curve)))
-    target = class_label(sight.target, sight.model.labels)
+    target = class_label(model_input.target, model_input.model.labels)
     return WalkCurves(target=target, walked=walked, lines=lines)
 
 

@@ -93,12 +93,12 @@ def without(page: Page, asked: Covering, job: Job) -> Covered:
     mask = unpacked_mask(asked.mask)
     image = _smaller(image_of(page, asked.picture))
     before = evidence(page, asked, image, job)
-    made = occlude(image.image, mask, asked.fill)
+    occluded_image = occlude(image.image, mask, asked.fill)
     same_class = asked.model_copy(update={"target": before.model_input.target})
-    after = map_of(page, same_class, made, f"{image.name}, covered", job)
-    kept = page.pictures.give(made, f"{image.name}, covered") if asked.keep else None
+    after = map_of(page, same_class, occluded_image, f"{image.name}, covered", job)
+    kept = page.pictures.give(occluded_image, f"{image.name}, covered") if asked.keep else None
     return Covered(
-        image=address(shrink_image(made, SHOWN)),
+        image=address(shrink_image(occluded_image, SHOWN)),
         picture=kept.id if kept else None,
         share=float(mask.mean()),
         target=before.model_input.target,

@@ -81,20 +81,25 @@ async def changed(request: Request, page: AppDep, asked: Vary) -> Response:
 def moved(page: Page, asked: Vary, job: Job) -> Varied:
     """Compute the result; only the first map is cached."""
     image = image_of(page, asked.picture)
-    found = evidence(page, asked, image, job)
+    metric_inputs = evidence(page, asked, image, job)
     change = Perturbation(**{name: getattr(asked, name) for name in Perturbation.__dataclass_fields__})
-    with error_context(found.model_input.model, image.image):
-        made = explain_perturbed(found, change)
-    place = on_input(found)
+    with error_context(metric_inputs.model_input.model, image.image):
+        perturbed_map = explain_perturbed(metric_inputs, change)
+    place = on_input(metric_inputs)
     return Varied(
-        image=seen(found, made.inputs[0]),
-        first=heat(found, found.raw, place),
-        heat=heat(found, made.raw, place),
-        back=packed(_laid(made.unperturbed_map)),
-        correlation=None if math.isnan(made.correlation) else made.correlation,
-        shared=made.valid_fraction,
-        target=found.model_input.target,
-        classes=stands(found.model_input.logits, made.logits, found.model_input.target, found.model_input.model.labels),
+        image=seen(metric_inputs, perturbed_map.inputs[0]),
+        first=heat(metric_inputs, metric_inputs.raw, place),
+        heat=heat(metric_inputs, perturbed_map.raw, place),
+        back=packed(_laid(perturbed_map.unperturbed_map)),
+        correlation=None if math.isnan(perturbed_map.correlation) else perturbed_map.correlation,
+        shared=perturbed_map.valid_fraction,
+        target=metric_inputs.model_input.target,
+        classes=stands(
+            metric_inputs.model_input.logits,
+            perturbed_map.logits,
+            metric_inputs.model_input.target,
+            metric_inputs.model_input.model.labels,
+        ),
     )
 
 

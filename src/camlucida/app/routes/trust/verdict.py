@@ -133,7 +133,7 @@ def judged(page: Page, asked: MapRequest, job: Job) -> Verdict | bytes:
     if kept is not None:
         return kept
     check_method(asked.method)
-    found = trust(
+    verdict_result = trust(
         page.model(asked.model).model,
         image.image,
         method=asked.method,
@@ -141,18 +141,18 @@ def judged(page: Page, asked: MapRequest, job: Job) -> Verdict | bytes:
         target=asked.target,
         progress=job.tick,
     )
-    body = verdict_of(found).model_dump_json().encode()
+    body = verdict_of(verdict_result).model_dump_json().encode()
     page.memory.answers.put(which, body)
     return body
 
 
 def verdict_of(found: Trust) -> Verdict:
     """Return the response for a result of `camlucida.trust`."""
-    told, place, c = found.verdict, found.position_test, found.confidence
+    verdict, place, c = found.verdict, found.position_test, found.confidence
     others = (*found.classes, *found.noise, *found.shifts)
     return Verdict(
-        belief=told.level,
-        reasons=list(told.reasons),
+        belief=verdict.level,
+        reasons=list(verdict.reasons),
         target=found.target,
         predicted=found.predicted,
         probability=found.probability,
