@@ -1,0 +1,102 @@
+"""Words that the project no longer uses are counted over the code, the documentation and the texts of the page.
+
+The project writes as its field does: an image, a gradient, a random draw. Each entry below names a retired expression
+and what stands for it. What is left of it is counted
+in `REMAINING`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+RETIRED = {
+    r"pictures?": "image (what a person sees) or network input (the tensor)",
+    r"g(?:a|i)ves? out|give out": "return, output",
+    r"told": "reported, predicted",
+    r"slopes?": "gradient",
+    r"by lot|drawn anew|anew": "at random, re-initialised, again",
+    r"knows? nothing": "uninformative baseline",
+    r"speaks? (?:for|against)": "positive or negative evidence",
+    r"way back": "backward pass",
+    r"untouched": "unmodified",
+    r"looked at|looks at": "evaluated, read, uses",
+    r"put over": "overlaid",
+    r"surest": "most confident",
+    r"rivals?": "competing classes",
+    r"in words": "as text",
+    r"(?:a|one) (?:row|file|line) an?": "one row per image",
+    r"goes on|go on": "resumes, continues",
+    r"kin|relatives": "variants",
+    r"coat": "opacity",
+    r"the same everywhere": "constant",
+    r"errands?": "job",
+    r"twins?": "network copy",
+    r"sights?": "model input",
+    r"heat": "saliency, map value",
+    r"nobody|somebody": "no one; name the person or part",
+    r"worth": "weight, value",
+    r"(?<!takes )(?<!take )places?(?! of\b)(?<!in place)(?<!in-place)": "position, location",
+    r"shares? of": "fraction, contribution",
+}
+"""A regular expression, without its word boundaries, and what the field says."""
+
+REMAINING = {
+    r"pictures?": 541,
+    r"g(?:a|i)ves? out|give out": 8,
+    r"told": 25,
+    r"slopes?": 1,
+    r"by lot|drawn anew|anew": 17,
+    r"knows? nothing": 1,
+    r"speaks? (?:for|against)": 11,
+    r"way back": 1,
+    r"looked at|looks at": 7,
+    r"surest": 3,
+    r"rivals?": 1,
+    r"in words": 10,
+    r"goes on|go on": 8,
+    r"the same everywhere": 11,
+    r"twins?": 8,
+    r"heat": 46,
+    r"nobody|somebody": 2,
+    r"worth": 3,
+    r"(?<!takes )(?<!take )places?(?! of\b)(?<!in place)(?<!in-place)": 144,
+    r"shares? of": 18,
+}
+"""How often an expression still occurs, mostly in messages, table columns and texts of the page. The numbers only go
+down: lower them together with the last use that you replace."""
+
+TEXTS = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
+FOLDERS = {"src": ("*.py", "*.html"), "docs": ("*.md", "*.py"), "frontend/src": ("*.ts",), "examples": ("*.py",)}
+
+
+def files() -> list[Path]:
+    """Every file whose words count; in TypeScript only what stands in quotes is read by people."""
+    paths = [ROOT / name for name in TEXTS]
+    for folder, patterns in FOLDERS.items():
+        for pattern in patterns:
+            paths += [p for p in sorted((ROOT / folder).rglob(pattern)) if "static" not in p.parts]
+    return paths
+
+
+def text_of(path: Path) -> str:
+    """The words of a file: all of it, or the string literals with a space in them of a TypeScript file."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ts":
+        return text
+    quoted = re.findall(r"\"([^\"\n]*)\"|'([^'\n]*)'|`([^`]*)`", re.sub(r"import [^;]*;", "", text))
+    return "\n".join(part for parts in quoted for part in parts if " " in part)
+
+
+@pytest.mark.parametrize("expression", RETIRED, ids=lambda e: re.sub(r"\W+", "-", e)[:30])
+def test_retired_expression(expression: str) -> None:
+    pattern = re.compile(rf"\b(?:{expression})\b", re.IGNORECASE)
+    uses = Counter({path.relative_to(ROOT).as_posix(): len(pattern.findall(text_of(path))) for path in files()})
+    limit = REMAINING.get(expression, 0)
+    worst = dict(uses.most_common(5))
+    assert uses.total() <= limit, f"{uses.total()} uses, {limit} before; write “{RETIRED[expression]}”: {worst}"
