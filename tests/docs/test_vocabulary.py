@@ -1,8 +1,7 @@
 """Words that the project no longer uses are counted over the code, the documentation and the texts of the page.
 
 The project writes as its field does: an image, a gradient, a random draw. Each entry below names a retired expression
-and what stands for it. What is left of it is counted
-in `REMAINING`.
+and what stands for it. What is left of it is counted in `REMAINING`.
 """
 
 from __future__ import annotations
