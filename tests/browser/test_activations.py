@@ -56,7 +56,7 @@ def test_the_sheet_by_what_channels_contribute(
     told = page.locator(".summary").inner_text()
     held = 100 * float(share[list(true.order[:48])].sum() / share.sum())
     assert float(re.findall(r"make up ([\d.]+) %", told)[0]) == pytest.approx(held, abs=0.6)
-    assert f"the {true.leading()} strongest hold half of it" in told
+    assert f"the {true.n_channels_for()} strongest hold half of it" in told
     assert "128 channels of layer4, 12 × 12, for dog" in told
     for count in (96, 128):
         page.locator(".activations .more").scroll_into_view_if_needed()
