@@ -112,8 +112,8 @@ def test_the_words() -> None:
             passed(**given)
         return str(caught.value)
 
-    assert says(n="five") == "example: n is a whole number from 1 to 1000000 (by default 3), not 'five'."
-    assert says(share=2) == "example: share is a number from 0 to below 1 (by default 0.5), not 2."
+    assert says(n="five") == "example: n is an integer from 1 to 1000000 (by default 3), not 'five'."
+    assert says(share=2) == "example: share is a number of at least 0 and below 1 (by default 0.5), not 2."
     assert says(above=-1) == "example: above is a number above 0 (by default 1.0), not -1."
     assert says(word="meen").endswith("one of mean, blur (by default 'mean'), not 'meen'. Did you mean 'mean'?")
     assert says(flag=[]) == "example: flag is True or False (by default False), not []."

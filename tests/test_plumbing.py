@@ -25,7 +25,7 @@ from camlucida.models.model import Model
 from camlucida.render.boxes import draw_boxes
 from camlucida.render.overlay import tint
 from camlucida.render.resize import display_size, resize_heatmap
-from camlucida.targets import parse
+from camlucida.target_specs import parse
 
 GENERATOR = torch.Generator().manual_seed(0)
 IMAGES = torch.randn(2, 3, 12, 20, generator=GENERATOR, dtype=torch.float64)

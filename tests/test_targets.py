@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from camlucida.errors import TargetError
+from camlucida.target_specs import class_index, parse, parse_top_k
 from camlucida.targets import (
     SCORES,
     Contrast,
@@ -22,10 +23,7 @@ from camlucida.targets import (
     LogProbability,
     Probability,
     Target,
-    class_index,
     class_label,
-    parse,
-    parse_top_k,
 )
 
 NAMES = ("tabby, tabby cat", "tiger cat", "tiger, Panthera tigris", "sports car, sport car", "hammer-head", "cab")
@@ -96,7 +94,7 @@ def test_top(spec: str) -> None:
 
 def test_top_of_more_classes_than_there_are() -> None:
     assert len(parse("top10", OUTPUT, NAMES)) == 6
-    with pytest.raises(TargetError, match="'top0' are no classes"):
+    with pytest.raises(TargetError, match="'top0' selects no class"):
         parse("top0", OUTPUT, NAMES)
 
 
@@ -145,7 +143,7 @@ def test_a_callable() -> None:
     ],
 )
 def test_a_callable_of_the_wrong_shape(function: Callable[[Tensor], Any], found: str) -> None:
-    with pytest.raises(TargetError, match=rf"must give one score an image, shape \(2,\), but gave {found}\."):
+    with pytest.raises(TargetError, match=rf"must return one score per image, shape \(2,\), but returned {found}\."):
         one(function)(OUTPUT)
 
 
@@ -162,27 +160,27 @@ def test_scored_as_asked() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (6, "target 6 needs at least 7 outputs; the model gave 6: 0 to 5."),
-        ("1000", "target 1000 needs at least 1001 outputs; the model gave 6: 0 to 5."),
-        (-1, "target -1 is no class; the model gave 6: 0 to 5."),
-        ("-1", "target -1 is no class; the model gave 6: 0 to 5."),
-        (torch.tensor([1, 6]), "target 6 needs at least 7 outputs; the model gave 6: 0 to 5."),
-        (torch.tensor([-2, 1]), "target -2 is no class; the model gave 6: 0 to 5."),
-        (torch.tensor([1, 2, 3]), "(3,) target indices for a batch of 2 images: give one each."),
-        (torch.tensor([[1], [2]]), "(2, 1) target indices for a batch of 2 images: give one each."),
+        (6, "target 6 needs at least 7 outputs; the model returns 6: 0 to 5."),
+        ("1000", "target 1000 needs at least 1001 outputs; the model returns 6: 0 to 5."),
+        (-1, "target -1 is not a class; the model returns 6: 0 to 5."),
+        ("-1", "target -1 is not a class; the model returns 6: 0 to 5."),
+        (torch.tensor([1, 6]), "target 6 needs at least 7 outputs; the model returns 6: 0 to 5."),
+        (torch.tensor([-2, 1]), "target -2 is not a class; the model returns 6: 0 to 5."),
+        (torch.tensor([1, 2, 3]), "(3,) target indices for a batch of 2 images: give one index per image."),
+        (torch.tensor([[1], [2]]), "(2, 1) target indices for a batch of 2 images: give one index per image."),
         (
             torch.tensor([1.0, 2.0]),
-            "target indices are whole numbers, one an image, but this tensor is torch.float32.",
+            "target indices are integers, one per image, but this tensor is torch.float32.",
         ),
-        (2.7, "a target is a class name, an index, a (b,) tensor or a callable, not float."),
-        ({"class": 1}, "a target is a class name, an index, a (b,) tensor or a callable, not dict."),
+        (2.7, "a target is a class name, an index, a (b,) tensor or a callable, not 2.7."),
+        ({"class": 1}, "a target is a class name, an index, a (b,) tensor or a callable, not {'class': 1}."),
         (
             "tige",
-            "2 classes fit 'tige': 'tiger cat' (1), 'tiger, Panthera tigris' (2). Give the whole name or the index.",
+            "2 classes match 'tige': 'tiger cat' (1), 'tiger, Panthera tigris' (2). Give the whole name or the index.",
         ),
         ("tigger", "no class 'tigger' in this model. Did you mean 'tiger' or 'tiger cat'?"),
         ("tabbi", "no class 'tabbi' in this model. Did you mean 'tabby'"),
-        ("xylophone", "no class 'xylophone' in this model. There are 6, from 'tabby, tabby cat' to 'cab'."),
+        ("xylophone", "no class 'xylophone' in this model. It has 6 classes, from 'tabby, tabby cat' to 'cab'."),
         ("not xylophone", "no class 'xylophone' in this model."),
         ("tabby rather than xylophone", "no class 'xylophone' in this model."),
     ],
@@ -200,13 +198,13 @@ def test_an_unknown_score() -> None:
 
 
 def test_names_of_a_model_that_has_none() -> None:
-    with pytest.raises(TargetError, match=r"the class 'tabby' has no meaning here: this model has no class names"):
+    with pytest.raises(TargetError, match=r"no class 'tabby': this model has no class names"):
         parse("tabby", OUTPUT, ())
     assert parse("2", OUTPUT, ()) == [Logit(2)]
 
 
 def test_many_names_that_fit_are_not_all_listed() -> None:
-    with pytest.raises(TargetError, match=r"20 classes fit 'dog': 'dog a' \(0\).* … ?\. Give"):
+    with pytest.raises(TargetError, match=r"20 classes match 'dog': 'dog a' \(0\).* … ?\. Give"):
         class_index("dog", [f"dog {chr(97 + i)}" for i in range(20)])
 
 
@@ -310,5 +308,5 @@ def test_a_class_without_a_name() -> None:
 
 
 def test_true_is_no_class() -> None:
-    with pytest.raises(TargetError, match="not bool"):
+    with pytest.raises(TargetError, match="not True"):
         parse(True, OUTPUT, ())

@@ -23,14 +23,14 @@ def check_seed(seed: Any, error: type[CamlucidaError] = DataError) -> int:
         error: The class of the error that is raised.
 
     Raises:
-        CamlucidaError: Of the class `error`: the seed is not a whole number from 0 to 2**63 - 1.
+        CamlucidaError: Of the class `error`: the seed is not an integer from 0 to 2**63 - 1.
     """
     try:
         whole = operator.index(seed)
     except TypeError:
         whole = -1
     if not 0 <= whole <= MAX_SEED:
-        raise error(f"a seed is a whole number from 0 to {MAX_SEED} (2**63 - 1), not {seed!r}.")
+        raise error(f"a seed is an integer from 0 to {MAX_SEED} (2**63 - 1), not {seed!r}.")
     return whole
 
 
@@ -43,7 +43,7 @@ def generator(seed: Any) -> torch.Generator:
     """Return a generator on the CPU, so that results are the same on every device.
 
     Args:
-        seed: A whole number from 0 to 2**63 - 1.
+        seed: An integer from 0 to 2**63 - 1.
 
     Raises:
         MethodError: The seed is invalid.

@@ -39,12 +39,12 @@ def test_what_people_ask(text: str) -> None:
 
 
 HOSTILE = {
-    "rise(n=1000000000000)": "rise.*: n is a whole number from 2 to 1000000 .*, not 1000000000000",
-    "rise(n=1" + "0" * 60 + ")": "n is a whole number from 2 to 1000000",
-    "rise(n=-1)": "n is a whole number from 2 .*, not -1",
+    "rise(n=1000000000000)": "rise.*: n is an integer from 2 to 1000000 .*, not 1000000000000",
+    "rise(n=1" + "0" * 60 + ")": "n is an integer from 2 to 1000000",
+    "rise(n=-1)": "n is an integer from 2 .*, not -1",
     "rise(cells=100000)": "cells is 100000; the page takes 1 to 32",
     "lime(segments=100000)": "segments is 100000; the page takes 1 to 400",
-    "smooth(grad_cam, n=1000000000)": "smooth: n is a whole number from 1 to 1000000 .*, not 1000000000",
+    "smooth(grad_cam, n=1000000000)": "smooth: n is an integer from 1 to 1000000 .*, not 1000000000",
     "smooth(smooth(smooth(grad_cam, n=100), n=100), n=100)": "would run the network 1,000,000 times",
     "smooth(rise(n=4000), n=100)": "would run the network 400,000 times; the page does at most 40,000",
     "positive(" * 5 + "grad_cam" + ")" * 5: f"more than {COMBINATORS} combinators",
@@ -61,7 +61,7 @@ HOSTILE = {
     "eigen_smooth(grad_cam, components=100000)": "components is 100000",
     "contrast(grad_cam, n=100000)": "contrast: n is 100000",
     "ablation_cam(infill=1e300)": r"infill is 1e\+300",
-    "smooth_grad(seed=-1)": "seed is a whole number from 0 .*, not -1",
+    "smooth_grad(seed=-1)": "seed is an integer from 0 .*, not -1",
     "a" * 201: "201 letters; the longest that the page takes has 200",
     "gradcamm": "no method 'gradcamm'",
 }

@@ -178,7 +178,7 @@ def test_unreadable_image_is_skipped_and_bad_channel_raises(model: Any) -> None:
         cl.top_images(model, [PETS], channel=-1)
     with pytest.raises(MethodError, match="no picture could be read"):
         cl.top_images(model, [b"broken"], channel=1).figure()
-    with pytest.raises(MethodError, match="n is a whole number from 1 "):
+    with pytest.raises(MethodError, match="n is an integer from 1 "):
         cl.top_images(model, [PETS], channel=1, n=0)
 
 

@@ -242,8 +242,8 @@ def test_negative_activations_are_clipped_and_reported() -> None:
 @pytest.mark.parametrize(
     ("asked", "error", "message"),
     [
-        ({"k": 0}, MethodError, "concepts: k is a whole number from 1 .*, not 0"),
-        ({"starts": 0}, MethodError, "concepts: starts is a whole number from 1 .*, not 0"),
+        ({"k": 0}, MethodError, "concepts: k is an integer from 1 .*, not 0"),
+        ({"starts": 0}, MethodError, "concepts: starts is an integer from 1 .*, not 0"),
         ({"k": 128}, MethodError, r"128 concepts of layer4 would be nothing but its 128 channels .*1 picture"),
         ({"layer": "layer9"}, LayerError, r"no layer 'layer9'.*\(toybox, Image\)"),
         ({"layer": "layer?"}, LayerError, "of one layer, and 'layer\\?' may be several"),
@@ -396,7 +396,7 @@ def test_a_folder_shares_its_concepts(folder: Path, capsys: pytest.CaptureFixtur
     ("arguments", "said"),
     [
         (("photos/broken.png",), "cannot read photos/broken.png"),
-        (("photos/pets.png", "-k", "0"), "concepts: k is a whole number from 1 to 1000000 (by default 6), not 0"),
+        (("photos/pets.png", "-k", "0"), "concepts: k is an integer from 1 to 1000000 (by default 6), not 0"),
         (("photos/pets.png", "-k", "500"), "500 concepts of layer4 would be nothing but its 128 channels"),
         (("photos/pets.png", "-n", "0"), "-n 0: a page shows one or more"),
         (("photos/pets.png", "--opacity", "3"), "--opacity 3 is not between 0 and 1"),

@@ -417,7 +417,7 @@ def drawing_labels(i: int) -> tuple[int, ...]:
     ("how", "kind", "sentence"),
     [
         ({"target": "catt"}, TargetError, "no class 'catt' in this model. Did you mean 'cat'"),
-        ({"target": 99}, TargetError, "needs at least 100 outputs; the model gave 10"),
+        ({"target": 99}, TargetError, "needs at least 100 outputs; the model returns 10"),
         ({"target": []}, TargetError, "an empty list of targets"),
         ({"target": 2.5}, TargetError, "not 2.5"),
         ({"layer": "layer5"}, LayerError, "no layer 'layer5' in ToyResNet. Did you mean 'layer4'"),

@@ -168,16 +168,16 @@ def test_wrong_values(name: str, parameter: str, tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize("name", [n for n in sorted(CALLS) if "seed" in inspect.signature(getattr(cl, n)).parameters])
 def test_no_seed(name: str, tmp_path: Path) -> None:
     for seed in SEEDS:
-        with pytest.raises(CamlucidaError, match="seed is a whole number from 0 to 9223372036854775807"):
+        with pytest.raises(CamlucidaError, match="seed is an integer from 0 to 9223372036854775807"):
             called(name, CALLS[name](tmp_path) | {"seed": seed})
 
 
 @pytest.mark.parametrize("asked", [name for name, entry in cl.list_methods().items() if "seed" in entry.options])
 def test_no_seed_of_a_method(asked: str) -> None:
     for seed in SEEDS:
-        with pytest.raises(CamlucidaError, match="seed is a whole number from 0 to 9223372036854775807"):
+        with pytest.raises(CamlucidaError, match="seed is an integer from 0 to 9223372036854775807"):
             cl.explain(MODEL, IMAGE, method=asked, seed=seed)  # type: ignore[arg-type]
-        with pytest.raises(CamlucidaError, match="seed is a whole number from 0 to 9223372036854775807"):
+        with pytest.raises(CamlucidaError, match="seed is an integer from 0 to 9223372036854775807"):
             attributed(asked, seed=seed)
 
 

@@ -318,7 +318,7 @@ def test_maps_in_bf16(network: nn.Module, pictures: Tensor) -> None:
 def test_refusals(network: nn.Module, pictures: Tensor) -> None:
     with pytest.raises(MethodError, match="no precision 'bf61'"):
         cl.attribute(network, pictures, method="occlusion", precision="bf61")  # type: ignore[arg-type]
-    with pytest.raises(MethodError, match="whole number from 1"):
+    with pytest.raises(MethodError, match="integer of at least 1"):
         cl.attribute(network, pictures, method="occlusion", batch_size=0)
     with pytest.raises(MethodError, match="float64"):
         cl.attribute(network, pictures, method="occlusion", precision="bf16")

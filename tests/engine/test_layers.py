@@ -128,20 +128,20 @@ def test_near_misses_are_offered() -> None:
     message = refused(Residual(), "zzz")
     assert "no layer 'zzz' in Residual" in message
     assert "Did you mean" not in message
-    assert "Worth explaining: stem, layer1, layer2, layer3." in message
+    assert "Suitable layers: stem, layer1, layer2, layer3." in message
 
 
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        (9, "no layer number 9: there are 4 candidates, 0 stem, 1 layer1, 2 layer2, 3 layer3"),
-        (-5, "no layer number -5"),
-        ("layer9*", r"no layer with a place in the picture matches 'layer9*'"),
-        ("conv?", "a * stays within one part of a name"),
+        (9, "no layer at index 9: there are 4 candidates, 0 stem, 1 layer1, 2 layer2, 3 layer3"),
+        (-5, "no layer at index -5"),
+        ("layer9*", r"no layer with a spatial grid matches 'layer9*'"),
+        ("conv?", "a * matches within one part of a name"),
         ("layer1.0.relu#3", "'layer1.0.relu' is called 2 times: there is no call #3"),
         ("layer1.0.relu#0", "there is no call #0"),
         ("layer1.0.relu#x", "there is no call #x"),
-        ("auxiliary", "'auxiliary' was never reached while Residual ran"),
+        ("auxiliary", "'auxiliary' was not called while Residual ran"),
         ("", "no layer ''"),
     ],
 )
@@ -151,7 +151,9 @@ def test_refusals(spec: Any, words: str) -> None:
 
 def test_a_image_that_is_too_small_for_a_grid() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.ReLU(), nn.Flatten(), nn.Linear(4, 3))
-    with pytest.raises(LayerError, match=r"no layer of Sequential gives out a grid.*\(8, 8\) pixels.*larger picture"):
+    with pytest.raises(
+        LayerError, match=r"no layer of Sequential returns a spatial grid.*\(8, 8\) pixels.*larger image"
+    ):
         default_layer(copy_of(network), torch.randn(1, 3, 8, 8))
     assert candidates(copy_of(network), torch.randn(1, 3, 8, 8)) == []
 

@@ -19,7 +19,7 @@ from torch.nn.utils import parametrizations
 
 from camlucida.attribution.attribute import attribute
 from camlucida.engine import copy_of, trace
-from camlucida.engine.layers import resolve
+from camlucida.engine.layer_specs import resolve
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.errors import LayerError, ModelError, TargetError
 

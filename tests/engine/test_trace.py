@@ -350,7 +350,7 @@ def test_a_layer_the_score_does_not_depend_on_raises(images: Tensor) -> None:
 
 
 def test_a_layer_that_is_never_reached_raises(images: Tensor) -> None:
-    with pytest.raises(LayerError, match="'never' was never reached while Branches ran"):
+    with pytest.raises(LayerError, match="'never' was not called while Branches ran"):
         traced(Branches().double().eval(), images, "never")
 
 
@@ -378,7 +378,7 @@ def test_branches_that_depend_on_the_image(exact: Check, images: Tensor) -> None
     exact(network, "dark", dark, call=2)
     exact(network, "tail", dark)
     exact(network, "tail", bright)
-    with pytest.raises(LayerError, match="'dark' was never reached"):
+    with pytest.raises(LayerError, match="'dark' was not called"):
         traced(network, bright, "dark")
 
 

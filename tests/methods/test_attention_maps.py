@@ -224,7 +224,7 @@ def test_options_that_do_not_exist(images: Tensor) -> None:
     network = tiny()
     with pytest.raises(MethodError, match=r"fuse is one of mean, max, min .*not 'men'\. Did you mean 'mean'"):
         attribute(network, images, method="attention_rollout", fuse="men")
-    with pytest.raises(MethodError, match=r"discard is a number from 0 to below 1 .*, not 1"):
+    with pytest.raises(MethodError, match=r"discard is a number of at least 0 and below 1 .*, not 1"):
         attribute(network, images, method="attention_rollout", discard=1)
 
 

@@ -255,7 +255,7 @@ class TestContrast:
 
     @pytest.mark.parametrize("n", [0, -1])
     def test_none_to_compare_with(self, n: int) -> None:
-        with pytest.raises(MethodError, match="contrast: n is a whole number from 1 to 1000000"):
+        with pytest.raises(MethodError, match="contrast: n is an integer from 1 to 1000000"):
             maps(f"contrast(grad_cam, n={n})")
 
 
@@ -307,7 +307,7 @@ class TestEigenSmooth:
             find("eigen_smooth(refine(grad_cam))")
         with pytest.raises(MethodError, match=r"compares .*, and guided_grad_cam maps the picture itself"):
             find("eigen_smooth(guided_grad_cam)")
-        with pytest.raises(MethodError, match="components is a whole number from 1"):
+        with pytest.raises(MethodError, match="components is an integer from 1"):
             maps("eigen_smooth(grad_cam, components=0)")
 
 
@@ -525,8 +525,8 @@ class TestWriting:
                 "ablation_cam(full=3)",
                 "ablation_cam has no option 'full'.* Its options: infill=0.0",
             ),
-            ("smooth(grad_cam, n='a')", "smooth: n is a whole number from 1 to 1000000 .by default 8., not 'a'"),
-            ("smooth(grad_cam, n=2.5)", "smooth: n is a whole number"),
+            ("smooth(grad_cam, n='a')", "smooth: n is an integer from 1 to 1000000 .by default 8., not 'a'"),
+            ("smooth(grad_cam, n=2.5)", "smooth: n is an integer"),
             ("smooth(grad_cam, noise=True)", "smooth: noise is a number"),
             ("smooth(grad_cam, n=2**99)", "the value of n is no plain number"),
             ("smooth(grad_cam, n=print(3))", "the value of n is no plain number"),
@@ -551,12 +551,12 @@ class TestWriting:
     @pytest.mark.parametrize(
         ("written", "message"),
         [
-            ("smooth(grad_cam, n=0)", "smooth: n is a whole number from 1"),
-            ("smooth(grad_cam, noise=-1)", "smooth: noise is a number from 0 on"),
-            ("scales(grad_cam, factors=())", "scales: factors is a list, each of it a number above 0"),
-            ("scales(grad_cam, factors=(0,))", "each of it a number above 0"),
+            ("smooth(grad_cam, n=0)", "smooth: n is an integer from 1"),
+            ("smooth(grad_cam, noise=-1)", "smooth: noise is a number of at least 0"),
+            ("scales(grad_cam, factors=())", "scales: factors is a list of which each element is a number above 0"),
+            ("scales(grad_cam, factors=(0,))", "each element is a number above 0"),
             ("crops(grad_cam, share=0.3)", "crops: share is a number from 0.5 to 1"),
-            ("fuse_max(grad_cam, gamma=-1)", "fuse_max: gamma is a number from 0 on"),
+            ("fuse_max(grad_cam, gamma=-1)", "fuse_max: gamma is a number of at least 0"),
         ],
     )
     def test_values_out_of_range(self, written: str, message: str) -> None:

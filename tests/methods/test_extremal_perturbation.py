@@ -137,7 +137,7 @@ def test_several_areas_are_their_mean(stacked: Any, images: Tensor) -> None:
 
 @pytest.mark.parametrize("areas", [0.1, (), (0.0,), (0.1, 1.0)])
 def test_areas_that_are_none(stacked: Any, images: Tensor, areas: Any) -> None:
-    with pytest.raises(MethodError, match="areas is a list, each of it a number above 0 to below 1"):
+    with pytest.raises(MethodError, match="areas is a list of which each element is a number above 0 and below 1"):
         attribute(stacked(), images, method="extremal_perturbation", areas=areas)
 
 

@@ -116,7 +116,7 @@ class One(nn.Module):
 def test_what_it_refuses(gap: Make, images: Tensor) -> None:
     with pytest.raises(MethodError, match=r"finer_cam: weights is one of mean, softmax .*, not 'max'"):
         found(gap(), images, weights="max")
-    with pytest.raises(MethodError, match="finer_cam: n is a whole number from 1"):
+    with pytest.raises(MethodError, match="finer_cam: n is an integer from 1"):
         found(gap(), images, n=0)
     with pytest.raises(MethodError, match="needs others, and this network has a single output"):
         found(One(), images.float(), target=0)

@@ -107,5 +107,5 @@ def test_gauss_legendre_by_hand() -> None:
 def test_what_there_is_not(stacked: Make, images: Tensor) -> None:
     with pytest.raises(MethodError, match=r"baseline is one of mean, noise .*, not 'black'"):
         attribute(stacked(), images, method="integrated_gradients", baseline="black")
-    with pytest.raises(MethodError, match=r"steps is a whole number from 1 .*, not 0"):
+    with pytest.raises(MethodError, match=r"steps is an integer from 1 .*, not 0"):
         attribute(stacked(), images, method="integrated_gradients", steps=0)

@@ -142,5 +142,5 @@ def test_coalitions_are_drawn_as_the_kernel_weighs_them() -> None:
 
 @pytest.mark.parametrize("n", [3, 0, 4.5])
 def test_refuses(stacked: Callable[..., nn.Module], images: Tensor, n: float) -> None:
-    with pytest.raises(MethodError, match=f"whole number from 4 to 1000000 .*, not {n}"):
+    with pytest.raises(MethodError, match=f"integer from 4 to 1000000 .*, not {n}"):
         attribute(stacked(), images, method="kernel_shap", n=n)

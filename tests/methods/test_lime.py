@@ -124,5 +124,5 @@ def test_other_seeds_other_maps(stacked: Callable[..., nn.Module], images: Tenso
 
 @pytest.mark.parametrize("n", [1, 0, 2.5])
 def test_refuses(linear: Linear, images: Tensor, n: float) -> None:
-    with pytest.raises(MethodError, match=f"whole number from 2 to 1000000 .*, not {n}"):
+    with pytest.raises(MethodError, match=f"integer from 2 to 1000000 .*, not {n}"):
         attribute(linear, images, method="lime", n=n)

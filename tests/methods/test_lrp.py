@@ -103,5 +103,5 @@ def test_colours(stacked: Make, images: Tensor, join: str) -> None:
 def test_wrong_options(stacked: Make, images: Tensor) -> None:
     with pytest.raises(MethodError, match=r"rule is one of composite, epsilon, gamma, z_plus .*, not 'z\+'"):
         attribute(stacked(), images, method="lrp", rule="z+")
-    with pytest.raises(MethodError, match="epsilon is a number from 0 on"):
+    with pytest.raises(MethodError, match="epsilon is a number of at least 0"):
         attribute(stacked(), images, method="lrp", epsilon=-1e-6)

@@ -85,7 +85,7 @@ def test_a_channel_on_the_object_wins_over_one_beside_it() -> None:
 
 @pytest.mark.parametrize("steps", [0, -3, 2.5])
 def test_steps_that_are_none(stacked: Make, images: Tensor, steps: float) -> None:
-    with pytest.raises(MethodError, match="opti_cam: steps is a whole number from 1"):
+    with pytest.raises(MethodError, match="opti_cam: steps is an integer from 1"):
         found(stacked(), images, steps=steps)
 
 

@@ -53,5 +53,5 @@ def test_seeds_differ_and_the_default_is_fixed(stacked: Make, images: Tensor) ->
 
 @pytest.mark.parametrize("n", [0, -1, 2.5])
 def test_a_number_of_copies_that_is_none(stacked: Make, images: Tensor, n: float) -> None:
-    with pytest.raises(MethodError, match="smooth_grad: n is a whole number from 1"):
+    with pytest.raises(MethodError, match="smooth_grad: n is an integer from 1"):
         attribute(stacked(), images, method="smooth_grad", n=n)

@@ -58,5 +58,5 @@ def test_seeds_differ(stacked: Make, images: Tensor) -> None:
 
 
 def test_refuses_no_copies(stacked: Make, images: Tensor) -> None:
-    with pytest.raises(MethodError, match="smooth_grad_cam_plusplus: n is a whole number from 1"):
+    with pytest.raises(MethodError, match="smooth_grad_cam_plusplus: n is an integer from 1"):
         attribute(stacked(), images, layer="features", method="smooth_grad_cam_plusplus", n=0)

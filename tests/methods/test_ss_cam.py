@@ -58,5 +58,5 @@ def test_seeds_differ(stacked: Make, images: Tensor) -> None:
 
 
 def test_refuses_no_copies(stacked: Make, images: Tensor) -> None:
-    with pytest.raises(MethodError, match="ss_cam: n is a whole number from 1"):
+    with pytest.raises(MethodError, match="ss_cam: n is an integer from 1"):
         attribute(stacked(), images, layer="features", method="ss_cam", n=0)

@@ -86,8 +86,8 @@ def test_a_image_of_one_colour_gives_even_parts() -> None:
     ("kind", "asked", "says"),
     [
         ("slik", 9, "superpixels is one of slic, grid .*, not 'slik'. Did you mean 'slic'"),
-        ("grid", 0, "segments is a whole number from 1 .*, not 0"),
-        ("grid", 2.5, "segments is a whole number from 1 .*, not 2.5"),
+        ("grid", 0, "segments is an integer from 1 .*, not 0"),
+        ("grid", 2.5, "segments is an integer from 1 .*, not 2.5"),
     ],
 )
 def test_refuses(kind: str, asked: Any, says: str) -> None:

@@ -50,5 +50,5 @@ def test_a_linear_network_has_none(images: Tensor) -> None:
 
 
 def test_one_copy_is_too_few(stacked: Make, images: Tensor) -> None:
-    with pytest.raises(MethodError, match="a whole number from 2"):
+    with pytest.raises(MethodError, match="an integer from 2"):
         attribute(stacked(), images, method="var_grad", n=1)

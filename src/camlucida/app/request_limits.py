@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from camlucida.engine import copy_of, resolve
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.methods import Combined, Method, find
-from camlucida.targets import parse_top_k
+from camlucida.target_specs import parse_top_k
 
 if TYPE_CHECKING:
     from camlucida.app.model_entry import Served

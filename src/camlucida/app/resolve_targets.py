@@ -11,7 +11,8 @@ from camlucida.attribution.outputs import to_network
 from camlucida.engine import LayerSpec, copy_of, resolve
 from camlucida.errors import LayerError, TargetError
 from camlucida.models.model import Model
-from camlucida.targets import class_label, parse
+from camlucida.target_specs import parse
+from camlucida.targets import class_label
 
 PLACES = {"predicted": 0, "runner-up": 1, "third": 2}
 """Targets by their rank in the model's prediction."""

@@ -19,7 +19,8 @@ from camlucida.errors import MethodError
 from camlucida.methods import Combined, Method
 from camlucida.models.model import Model
 from camlucida.options import OptionValue, shown
-from camlucida.targets import Target, TargetSpec, parse
+from camlucida.target_specs import parse
+from camlucida.targets import Target, TargetSpec
 from camlucida.types import ProgressCallback
 
 NetworkInputs: TypeAlias = Tensor | tuple[Any, ...] | dict[str, Any]

@@ -45,7 +45,7 @@ def competing_classes(target: Target, output: Tensor, n: int, order: Order) -> l
         MethodError: `n` is not a positive whole number, or the network has a single output.
     """
     if n != int(n) or n < 1:
-        raise MethodError(f"n is how many other classes to compare with, a whole number from 1 on, not {n!r}.")
+        raise MethodError(f"n is how many other classes to compare with, an integer of at least 1, not {n!r}.")
     n_others = output.shape[1] - 1
     if n_others < 1:
         raise MethodError("what tells a class from others needs others, and this network has a single output.")

@@ -14,7 +14,8 @@ from camlucida.engine.run_options import Precision, RunOptions
 from camlucida.errors import CamlucidaError, LayerError, MethodError, TargetError, nearest
 from camlucida.methods import Combined, Method, find
 from camlucida.options import shown
-from camlucida.targets import SCORES, TargetSpec, parse_top_k
+from camlucida.target_specs import check_score, check_target, parse_top_k
+from camlucida.targets import TargetSpec
 from camlucida.types import ProgressCallback
 
 MethodSpec: TypeAlias = str | Method | Combined
@@ -126,16 +127,6 @@ def _with_options(methods: Sequence[Method | Combined], options: Mapping[str, An
     ]
 
 
-def check_target(spec: Any) -> None:
-    """Raise `TargetError` for a value that cannot be a target, whatever the network returns."""
-    if (top := parse_top_k(spec)) is not None and top < 1:
-        raise TargetError(f"{spec!r} are no classes: the likeliest are asked for as top1, top3 and so on.")
-    if spec is None or isinstance(spec, str | Tensor) or callable(spec):
-        return
-    if isinstance(spec, bool) or not hasattr(type(spec), "__index__"):
-        raise TargetError(f"a target is a class name, an index, a (b,) tensor or a callable, not {shown(spec)}.")
-
-
 def check_layer_spec(spec: Any) -> None:
     """Raise `LayerError` for a value that cannot be a layer of any network."""
     if spec is None or isinstance(spec, str):
@@ -148,13 +139,6 @@ def check_layer_spec(spec: Any) -> None:
         raise LayerError(
             f"a layer is a name, a glob, an index or 'all', not {shown(spec)}. `camlucida layers` lists them."
         ) from None
-
-
-def check_score(score: Any) -> None:
-    """Raise `TargetError` for an unknown score of a class."""
-    if not isinstance(score, str) or score not in SCORES:
-        hint = nearest(score, SCORES) if isinstance(score, str) else ""
-        raise TargetError(f"no score {shown(score)}.{hint} Known: {', '.join(SCORES)}.")
 
 
 def check_progress(progress: Any, error: type[CamlucidaError] = MethodError) -> None:

@@ -37,14 +37,14 @@ class ClassNode:
     def __init__(self, cls: type, builder: FingerprintBuilder) -> None:
         self.cls = cls
         self.inside_torch = cls.__module__.startswith(INSIDE_TORCH)
-        self.items = builder.of_class(self._told())
+        self.items = builder.of_class(self._parts())
         functions = [] if self.inside_torch else [f for f in vars(cls).values() if isinstance(f, types.FunctionType)]
         self.constants = [
             (namespace, names, Items([namespace.get(name) for name in names], builder))
             for namespace, names in builder.constants(functions)
         ]
 
-    def _told(self) -> list[Any]:
+    def _parts(self) -> list[Any]:
         own = vars(self.cls)
         if self.inside_torch:
             forward = own.get("forward")
@@ -53,7 +53,7 @@ class ClassNode:
         return named + [v.__code__ for v in named if isinstance(v, types.FunctionType)]
 
     def same(self, walk: Walk) -> bool:
-        return self.items.same(self._told(), walk) and all(
+        return self.items.same(self._parts(), walk) and all(
             items.same([namespace.get(name) for name in names], walk) for namespace, names, items in self.constants
         )
 
@@ -142,7 +142,7 @@ class FingerprintBuilder:
                 return ValuesNode(_Function(self.constants([value])))
             case Kind.OBJECT | Kind.OPAQUE | Kind.ITERATOR:
                 return SameNode(value)
-        return ValuesNode(_TELL[kind])
+        return ValuesNode(_DESCRIBE[kind])
 
 
 def _named(code: types.CodeType) -> set[str]:
@@ -170,13 +170,13 @@ class _Function:
 
     def __call__(self, function: types.FunctionType) -> list[Any]:
         cells = function.__closure__ or ()
-        told = [function.__code__, len(cells), function.__defaults__]
-        told += [part for cell in cells for part in (*content_of(cell), _END)]
+        parts = [function.__code__, len(cells), function.__defaults__]
+        parts += [part for cell in cells for part in (*content_of(cell), _END)]
         for name, value in (function.__kwdefaults__ or {}).items():
-            told += [name, value]
+            parts += [name, value]
         for name, value in vars(function).items():
-            told += [] if name == "__wrapped__" else [name, value]
-        return told + [function.__globals__.get(name) for names in self.constants for name in names]
+            parts += [] if name == "__wrapped__" else [name, value]
+        return parts + [function.__globals__.get(name) for names in self.constants for name in names]
 
 
 _END = "end of cell"
@@ -200,7 +200,7 @@ def _describe_sequence(value: Any) -> list[Any]:
     return [*value, *extra_attributes(value), getattr(value, "maxlen", None)]
 
 
-_TELL: dict[Kind, Callable[[Any], list[Any]]] = {
+_DESCRIBE: dict[Kind, Callable[[Any], list[Any]]] = {
     Kind.SEQUENCE: _describe_sequence,
     Kind.SET: lambda value: [*value, *extra_attributes(value)],
     Kind.METHOD: lambda value: [getattr(value, "__func__", value.__name__), value.__self__],

@@ -116,7 +116,7 @@ class InputVariants:
             scores = score(self._scores(images))
         if not relu_mode.count:
             raise MethodError(
-                f"{rule} backpropagation changes the way back through ReLUs, and {type(self.copy.module).__name__} has "
+                f"{rule} backpropagation changes the backward pass of ReLUs, and {type(self.copy.module).__name__} has "
                 "none. Use gradient or integrated_gradients."
             )
         return scores
@@ -136,7 +136,7 @@ class InputVariants:
         """
         precision = self.run_options.precision
         if precision == "bf16" and self.inputs.dtype == torch.float64:
-            raise MethodError("precision='bf16' is for networks in float32, and this one runs in float64.")
+            raise MethodError("precision='bf16' requires a network in float32, and this one runs in float64.")
         if n * len(self.inputs) < MIN_RUNS_TO_FOLD:
             return replace(unfolded(self.copy.module, self.read), precision=precision)
         first_and_last = variants(torch.tensor([0, n - 1]))[:, 0].to(self.inputs.dtype)

@@ -1,10 +1,7 @@
-"""Layers of a network: which exist, which are suitable for explanations, and which one a specification selects."""
+"""Layers of a network: which are suitable for explanations, and which of them is the default."""
 
 from __future__ import annotations
 
-import fnmatch
-import operator
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,16 +11,7 @@ from torch import nn
 from camlucida.engine import influence
 from camlucida.engine.module_calls import CallProfile, ModuleCall, image_size, profile_calls
 from camlucida.engine.network_copy import NetworkCopy
-from camlucida.errors import LayerError, nearest
-from camlucida.options import shown
-
-LayerSpec = str | int | None
-"""A layer specification, called `target_layer` in pytorch-grad-cam and given there as a module.
-
-A name, a glob ("layer?"), an index into the candidates (-1 is the last), "all" candidates, or None for the default.
-`name#2` is the second call of a module that is called several times (the bare name is the last call);
-`name@key` is one part of an output that is a tuple or dict.
-"""
+from camlucida.errors import LayerError
 
 TRUNK_FRACTION = 0.9
 """A block with more than this fraction of the parameters is the trunk of the network, not one of its stages.
@@ -75,10 +63,10 @@ def default_layer(copy: NetworkCopy, inputs: Any) -> Layer:
     last_call = _last_eligible_call(copy, inputs, profile)
     if last_call is None:
         raise LayerError(
-            f"no layer of {type(copy.module).__name__} gives out a grid of the picture that its answer depends on, "
-            f"for an input of {image_size(inputs)} pixels. Name one with layer=…, or use a larger picture."
+            f"no layer of {type(copy.module).__name__} returns a spatial grid on which the class scores depend, "
+            f"for an input of {image_size(inputs)} pixels. Name a layer with layer=…, or use a larger image."
         )
-    return _to_layer(profile, last_call)
+    return to_layer(profile, last_call)
 
 
 def candidates(copy: NetworkCopy, inputs: Any) -> list[Layer]:
@@ -103,121 +91,7 @@ def candidates(copy: NetworkCopy, inputs: Any) -> list[Layer]:
         selected = activations
     if selected[-1].position < eligible[-1].position:
         selected = [*selected, eligible[-1]]
-    return [_to_layer(profile, module_call) for module_call in selected]
-
-
-def resolve(copy: NetworkCopy, inputs: Any, specs: Sequence[LayerSpec]) -> list[Layer]:
-    """Return the layers that specifications select.
-
-    Args:
-        copy: The network copy.
-        inputs: Network inputs; the layers may depend on their size.
-        specs: The specifications.
-
-    Returns:
-        The layers in the order of `specs`, without duplicates.
-
-    Raises:
-        LayerError: If a specification selects no layer; the message names the nearest matches.
-    """
-    layers: list[Layer] = []
-    for spec in specs:
-        layers += [layer for layer in _resolve_spec(copy, inputs, _plain(copy, spec)) if layer not in layers]
-    return layers
-
-
-def _plain(network_copy: NetworkCopy, spec: Any) -> LayerSpec:
-    """Return a layer specification as None, a string or an integer.
-
-    Raises:
-        LayerError: If it is something else.
-    """
-    if spec is None:
-        return None
-    if not isinstance(spec, str):
-        try:
-            if isinstance(spec, bool):
-                raise TypeError
-            return operator.index(spec)
-        except TypeError:
-            raise LayerError(f"a layer is a name, a glob, an index or 'all', not {shown(spec)}.") from None
-    number = spec.lstrip("-").isdigit() and not re.fullmatch(r"-?[0-9]{1,9}", spec)
-    if number and network_copy.named(spec) is None:
-        raise LayerError(
-            f"{shown(spec)} is neither a layer of {type(network_copy.module).__name__} nor the number of one."
-        )
-    return spec
-
-
-def _resolve_spec(copy: NetworkCopy, inputs: Any, spec: LayerSpec) -> list[Layer]:
-    if spec is None:
-        return [default_layer(copy, inputs)]
-    if isinstance(spec, str) and spec and copy.named(spec) is not None:  # also "4" or "all", if a module has this name
-        return [_find_named(copy, inputs, spec)]
-    if spec in (-1, "-1"):  # the last candidate is the default, which needs no test of the others
-        return [default_layer(copy, inputs)]
-    if isinstance(spec, int) or spec == "all" or spec.lstrip("-").isdigit():
-        choices = candidates(copy, inputs)
-        if spec == "all":
-            return choices
-        try:
-            return [choices[int(spec)]]
-        except IndexError:
-            raise LayerError(
-                f"no layer number {spec}: there are {len(choices)} candidates, "
-                + ", ".join(f"{i} {layer.name}" for i, layer in enumerate(choices))
-            ) from None
-    if any(wildcard in spec for wildcard in "*?["):
-        return _match_glob(copy, inputs, spec)
-    return [_find_named(copy, inputs, spec)]
-
-
-def _find_named(copy: NetworkCopy, inputs: Any, spec: str) -> Layer:
-    profile = profile_calls(copy, inputs)
-    path, _, key = spec.partition("@")
-    name, _, call = path.partition("#")
-    module = copy.named(name)
-    if module is None or not name:
-        raise LayerError(
-            f"no layer {name!r} in {type(copy.module).__name__}."
-            + nearest(name, copy.names.values())
-            + f" Worth explaining: {', '.join(layer.name for layer in candidates(copy, inputs)) or 'none found'}."
-        )
-    n_calls = profile.n_calls(module)
-    if not n_calls:  # not called in the cached run, but possibly on these inputs
-        profile = profile_calls(copy, inputs, refresh=True)
-        n_calls = profile.n_calls(module)
-    if not n_calls:
-        raise LayerError(
-            f"{name!r} was never reached while {type(copy.module).__name__} ran. "
-            "Is it used in eval mode, or only its weights by the module around it?"
-        )
-    if call and not (call.isdigit() and 1 <= int(call) <= n_calls):
-        raise LayerError(f"{name!r} is called {n_calls} times: there is no call #{call}.")
-    module_call = profile.find_call(module, int(call) if call else n_calls)
-    assert module_call is not None
-    return _to_layer(profile, module_call, name=spec, key=key or None)
-
-
-def _match_glob(copy: NetworkCopy, inputs: Any, pattern: str) -> list[Layer]:
-    """Return the layers whose names match a glob, component by component: `layer?`, `layer4.*`."""
-    profile = profile_calls(copy, inputs)
-    parts = pattern.split(".")
-    matches = [
-        module_call
-        for module_call in profile.module_calls
-        if module_call.layout
-        and module_call.call == profile.n_calls(module_call.module)
-        and len(names := module_call.name.split(".")) == len(parts)
-        and all(fnmatch.fnmatchcase(name, part) for name, part in zip(names, parts, strict=True))
-    ]
-    if not matches:
-        choices = ", ".join(layer.name for layer in candidates(copy, inputs))
-        raise LayerError(
-            f"no layer with a place in the picture matches {pattern!r} (a * stays within one part of a name). "
-            f"Worth explaining: {choices or 'none found'}."
-        )
-    return [_to_layer(profile, module_call) for module_call in matches]
+    return [to_layer(profile, module_call) for module_call in selected]
 
 
 def _find_trunk(selected: Sequence[ModuleCall], eligible: Sequence[ModuleCall]) -> ModuleCall | None:
@@ -243,7 +117,8 @@ def _is_activation(module_call: ModuleCall) -> bool:
     return kind.__module__ == nn.ReLU.__module__ and not issubclass(kind, _NOT_ACTIVATIONS)
 
 
-def _to_layer(profile: CallProfile, module_call: ModuleCall, name: str | None = None, key: str | None = None) -> Layer:
+def to_layer(profile: CallProfile, module_call: ModuleCall, name: str | None = None, key: str | None = None) -> Layer:
+    """Return the layer of a call, under its own name or the one given."""
     n_calls = profile.n_calls(module_call.module)
     if name is None:
         name = module_call.name if module_call.call == n_calls else f"{module_call.name}#{module_call.call}"

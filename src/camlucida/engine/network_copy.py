@@ -226,8 +226,8 @@ def unwrapped(network: nn.Module) -> nn.Module:
     while True:
         if isinstance(network, torch.jit.ScriptModule):
             raise ModelError(
-                f"{type(network).__name__} is a scripted or traced network: its layers cannot be looked into. "
-                "Pass the Python module it was made from."
+                f"{type(network).__name__} is a scripted or traced network: its layers cannot be accessed. "
+                "Pass the Python module that it was created from."
             )
         if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
             network = network.module

@@ -117,7 +117,7 @@ class Originals:
         raise ModelError(
             f"{attribute!r} of {self._kind} {verb} {what}. Explaining works on a copy, which must not change the "
             "network or compute with its modules in train mode. Make what it uses an attribute of the network: a "
-            "layer, or an argument that it is given."
+            "layer, or an argument of `forward`."
         )
 
     def _running(self) -> tuple[str, str]:

@@ -1,9 +1,6 @@
-"""Record one run of a network copy, and replay it from a layer on.
+"""Record one run of a network copy: the outputs of captured layers, and the tapes from which `replay` runs again.
 
-A recording keeps, in order, the output of each *outermost finished call* before the layer: the tape. A replay
-executes the Python code of the network again: calls on the tape return their recorded outputs, the layer returns a
-replacement, and only what follows it is computed. Skip connections, concatenations, dict outputs and branches
-therefore need no graph of the network.
+A tape keeps, in order, the output of each *outermost finished call* before a layer.
 """
 
 from __future__ import annotations
@@ -172,76 +169,6 @@ class Recording:
         return tensor if was_live and tensor.requires_grad else tensor.detach().requires_grad_()
 
 
-@dataclass(frozen=True)
-class CallAfterLayer:
-    """A call that ran after the layer in a replay."""
-
-    module: nn.Module
-    args: tuple[Any, ...]
-    output: Any
-
-
-@dataclass
-class Replay:
-    """A call observer that replays a tape up to a layer, which returns a replacement, and then runs the network.
-
-    Attributes:
-        module: The layer's module.
-        call_number: Which call of the module is the layer, counted from 1.
-        replacement: Returns the layer's new output.
-        tape: The calls before the layer; None to run the whole network and only replace the layer's output.
-        read_tape: Returns the output of a recorded call.
-        later_calls: A list to which the calls after the layer are appended, or None.
-    """
-
-    module: nn.Module
-    call_number: int
-    replacement: Callable[[], Any]
-    tape: Tape | None
-    read_tape: Callable[[CallReturned], Any] = lambda item: item.output
-    later_calls: list[CallAfterLayer] | None = None
-    _position: int = 0
-    _calls: int = 0
-    _done: bool = False
-
-    def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Return the recorded or the replaced output of a call, or run the module after the layer.
-
-        Raises:
-            ReplayDiverged: If the call differs from the one on the tape.
-        """
-        if self._done:
-            output = forward(*args, **kwargs)
-            if self.later_calls is not None:
-                self.later_calls.append(CallAfterLayer(module, args, output))
-            return output
-        if self.tape is None:
-            return self._run_substituted(module, forward, args, kwargs)
-        if self._position == len(self.tape):
-            if module is not self.module:
-                raise ReplayDiverged
-            self._done = True
-            return self.replacement()
-        item = self.tape[self._position]
-        self._position += 1
-        if item.module is not module:
-            raise ReplayDiverged
-        return forward(*args, **kwargs) if isinstance(item, CallEntered) else self.read_tape(item)
-
-    def _run_substituted(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        output = forward(*args, **kwargs)
-        if module is self.module:
-            self._calls += 1
-            if self._calls == self.call_number:
-                self._done = True
-                return self.replacement()
-        return output
-
-
-class ReplayDiverged(Exception):
-    """The network took another path than on the tape. Caught by the trace, which then runs the whole network."""
-
-
 def tensor_path(output: Any, key: Any = None) -> Path:
     """Return the path of the main tensor in a layer's output.
 
@@ -261,7 +188,7 @@ def tensor_path(output: Any, key: Any = None) -> Path:
         return matches[0]
     spatial = [path for path, t in floating if t.ndim >= 3]
     if not floating:
-        raise LayerError(f"the layer gives out {type(output).__name__}, which holds no floating-point tensor.")
+        raise LayerError(f"the layer returns {type(output).__name__}, which holds no floating-point tensor.")
     return (spatial or [path for path, _ in floating])[0]
 
 

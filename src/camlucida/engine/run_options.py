@@ -39,5 +39,5 @@ class RunOptions:
             not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1
         ):
             raise MethodError(
-                f"batch is how many pictures are run at once, a whole number from 1 on, not {shown(batch_size)}."
+                f"batch_size is how many images run at once, an integer of at least 1, not {shown(batch_size)}."
             )

@@ -13,7 +13,7 @@ import types
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,6 @@ from torch.nn.parameter import is_lazy
 
 from camlucida.engine.kinds import COPIES_ITSELF, HOOK_DICTS, RECORDERS, TRAINING_ONLY, Kind, kind_of
 from camlucida.engine.reach import attributes_of, fits, leading_to_modules, reaches_module, refers_to
-from camlucida.engine.refusal import Refusal
 from camlucida.engine.value_copier import ValueCopier
 from camlucida.errors import ModelError
 
@@ -66,7 +65,7 @@ class StructuralCopy(ValueCopier):
                 raise ModelError(
                     f"{type(network).__name__} cannot be copied, and explaining works on a copy: "
                     f"{culprit} raised {type(error).__name__}: {error}. "
-                    "Keep such objects outside of the network, or give its class a __deepcopy__."
+                    "Keep such objects outside of the network, or define __deepcopy__ in its class."
                 ) from error
         self.modules = [(a, b, name) for a, b, name in self.modules if isinstance(b, nn.Module)]
         del self._memo, self._originals
@@ -218,3 +217,37 @@ def shared(tensor: Tensor) -> Tensor:
     if tensor.is_inference():  # cannot take part in a backward pass, so it is copied
         alias = alias.clone()
     return nn.Parameter(alias, requires_grad=False)
+
+
+class Refusal:
+    """Placeholder, in the copy, of an object that can be neither copied nor shared with the network.
+
+    It raises a `ModelError` naming the attribute as soon as a forward pass uses it.
+
+    Args:
+        name: Name of the attribute on the network.
+        kind: Name of the class of the object.
+    """
+
+    __slots__ = ("_kind", "_name")
+
+    def __init__(self, name: str, kind: str) -> None:
+        object.__setattr__(self, "_name", name)
+        object.__setattr__(self, "_kind", kind)
+
+    def __repr__(self) -> str:
+        return f"<{object.__getattribute__(self, '_kind')}, not in the copy>"
+
+
+def _refuse(refusal: Refusal, *_: Any, **__: Any) -> NoReturn:
+    name, kind = object.__getattribute__(refusal, "_name"), object.__getattribute__(refusal, "_kind")
+    raise ModelError(
+        f"the forward of the network uses its attribute {name!r}, a {kind} that can be neither copied nor used without "
+        "changing the network or its training. Explaining works on a copy: keep such objects outside of the forward."
+    )
+
+
+_USES = "getattr setattr delattr call iter next len bool contains getitem setitem delitem enter exit int float index"
+_USES += " add radd iadd sub rsub isub mul rmul imul truediv rtruediv matmul rmatmul lt le gt ge array"
+for _use in _USES.split():
+    setattr(Refusal, f"__{_use}__", _refuse)

@@ -176,7 +176,7 @@ class _Probe:
 
 def _linear_probes(trace: Trace, traced: LayerTrace) -> list[_Probe]:
     """Return every Linear after the layer whose input is the mean of its channels; cached per grid size."""
-    cache = trace.twin.notes
+    cache = trace.copy.notes
     key = ("linear end", traced.layer.name, tuple(traced.activations.shape[1:]))
     if key not in cache:
         cache[key] = _find_linear_probes(trace, traced)

@@ -13,23 +13,14 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camlucida.engine import nested
-from camlucida.engine.batch_axes import BatchAxes, BatchAxis, CallAxes, batch_axes, n_images, select_image
+from camlucida.engine.batch_axes import batch_axes, n_images
 from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, add_cost
 from camlucida.engine.layers import Layer
 from camlucida.engine.layout import Layout, infer_layout
 from camlucida.engine.module_calls import image_size, profile_calls
 from camlucida.engine.network_copy import NetworkCopy
-from camlucida.engine.recording import (
-    CallAfterLayer,
-    CallReturned,
-    CapturedOutput,
-    Recording,
-    Replay,
-    ReplayDiverged,
-    StorageKey,
-    WantedCalls,
-    storage_key,
-)
+from camlucida.engine.recording import CapturedOutput, Recording, StorageKey, WantedCalls, storage_key
+from camlucida.engine.replay import CallAfterLayer, run_suffix
 from camlucida.errors import LayerError
 
 
@@ -59,7 +50,7 @@ class Trace:
     Attributes:
         output: The network's output as returned; part of the layers' graph if gradients were requested.
         layers: The traced layers, in the order requested.
-        twin: The network copy that was run.
+        copy: The network copy that was run.
     """
 
     def __init__(
@@ -72,7 +63,7 @@ class Trace:
     ) -> None:
         self.output = output
         self.layers = tuple(layers)
-        self.twin = copy
+        self.copy = copy
         self._inputs = inputs
         self._written = written  # memory locations of inputs that the network modifies
 
@@ -107,12 +98,12 @@ class Trace:
         Returns:
             The network's output for the n variants, without a graph.
         """
-        return self._replay(traced, variants, image, None)
+        return self._run_suffix(traced, variants, image)
 
     def rerun_with_calls(self, traced: LayerTrace, variants: Tensor, image: int) -> tuple[Any, list[CallAfterLayer]]:
         """Run the suffix as `rerun` does; return the output and the module calls after the layer."""
         later_calls: list[CallAfterLayer] = []
-        return self._replay(traced, variants, image, later_calls), later_calls
+        return self._run_suffix(traced, variants, image, later_calls=later_calls), later_calls
 
     def hvp(self, traced: LayerTrace, score: Callable[[Any], Tensor], direction: Tensor, image: int) -> Tensor:
         """Compute a Hessian-vector product of a score at the layer's activations of one image.
@@ -128,7 +119,7 @@ class Trace:
         """
         with torch.inference_mode(False), torch.enable_grad(), _plain_attention():
             activations = traced.activations[image : image + 1].clone().requires_grad_()
-            value = score(self._replay(traced, activations, image, None, graph=True))
+            value = score(self._run_suffix(traced, activations, image, graph=True))
             (gradient,) = torch.autograd.grad(value.sum(), activations, create_graph=True)
             if not gradient.requires_grad:  # piecewise linear up to the score: zero curvature
                 return torch.zeros_like(direction)
@@ -149,37 +140,9 @@ class Trace:
         zeros = torch.zeros_like(traced.activations)
         return torch.stack([zeros if gradient is None else _on_grid(traced, gradient) for gradient in per_class])
 
-    def _replay(
-        self,
-        traced: LayerTrace,
-        variants: Tensor,
-        image: int,
-        later_calls: list[CallAfterLayer] | None,
-        *,
-        graph: bool = False,
-    ) -> Any:
-        captured = traced.capture
-        with torch.inference_mode(False), torch.set_grad_enabled(graph):
-            call_axes = batch_axes(self.twin, self._inputs)
-
-            def replacement() -> Any:
-                return _replacement(traced, variants, image, call_axes.axes_of(captured.ordinal, captured.module))
-
-            tape_reader = _TapeReader(call_axes, image, len(variants), dict.fromkeys(self._written))
-
-            def run(replay: Replay) -> Any:
-                inputs = select_image(self._inputs, image, len(variants))
-                if self._written:
-                    inputs = nested.transform(inputs, lambda _, t: t.clone())
-                add_cost(len(variants) * (FORWARDS_WITH_GRADIENT if graph else 1))
-                return self.twin.run(replay, inputs)
-
-            try:
-                return run(Replay(captured.module, captured.call, replacement, captured.tape, tape_reader, later_calls))
-            except ReplayDiverged:
-                if later_calls:
-                    later_calls.clear()
-                return run(Replay(captured.module, captured.call, replacement, None, later_calls=later_calls))
+    def _run_suffix(self, traced: LayerTrace, variants: Tensor, image: int, **options: Any) -> Any:
+        capture, layout = traced.capture, traced.layout
+        return run_suffix(self.copy, self._inputs, capture, layout, variants, image, written=self._written, **options)
 
 
 @contextmanager
@@ -193,66 +156,6 @@ def _plain_attention() -> Iterator[None]:
 
 
 _attention_lock = threading.Lock()
-
-
-def _replacement(traced: LayerTrace, variants: Tensor, image: int, output_axes: BatchAxes | None) -> Any:
-    """Return the layer's whole output (tuple, dict, tokens with class tokens), n times, with the variants inserted.
-
-    All tensors are new, since the operations that follow may modify them in place.
-    """
-    capture, layout = traced.capture, traced.layout
-    layer_axis = BatchAxis(layout.batch_axis)
-
-    def for_image(path: nested.Path, tensor: Tensor) -> Tensor:
-        axis = output_axes.get(path) if output_axes else None
-        if tensor is not capture.tensor:
-            return (axis or layer_axis).select(tensor.detach(), image, len(variants)).clone()
-        # Windows need no part of the old output: the variants replace every position.
-        like = tensor if layout.kind == "windows" else layer_axis.select(tensor.detach(), image, len(variants))
-        return layout.from_grid(variants.to(like, copy=True), like)
-
-    return nested.transform(capture.output, for_image)
-
-
-@dataclass
-class _TapeReader:
-    """Returns the recorded outputs of the calls on a tape for one image, repeated.
-
-    Tensors that the network modifies are returned as copies, never the tape itself, and as the *same* copy where two
-    calls returned the same tensor (a dropout in eval mode returns its input). Where two tensors only overlap in memory,
-    the whole network has to run.
-
-    Attributes:
-        call_axes: Batch axes of all calls.
-        image: Index of the image.
-        n: Number of repetitions.
-        copies: The copies by memory location.
-    """
-
-    call_axes: CallAxes
-    image: int
-    n: int
-    copies: dict[StorageKey, Tensor | None]
-
-    def __call__(self, item: CallReturned) -> Any:
-        output_axes = self.call_axes.axes_of(item.ordinal, item.module) or {}
-
-        def for_image(path: nested.Path, tensor: Tensor) -> Tensor:
-            axis = output_axes.get(path)
-            if axis is None:
-                raise ReplayDiverged
-            part = axis.select(tensor, self.image, self.n)
-            return part if item.storage_keys is None else self._writable_copy(part, item.storage_keys[path])
-
-        return nested.transform(item.output, for_image)
-
-    def _writable_copy(self, part: Tensor, key: StorageKey) -> Tensor:
-        existing = self.copies.get(key)
-        if existing is None:
-            if any(key[0] == other[0] for other in self.copies):
-                raise ReplayDiverged
-            existing = self.copies[key] = part.clone()
-        return existing
 
 
 def trace(
@@ -339,7 +242,7 @@ def _trace_layer(copy: NetworkCopy, inputs: Any, recording: Recording, layer: La
     n_calls = recording.calls[layer.module]
     capture = recording.captures.get((layer.module, _call_number(layer, recording.calls), layer.key))
     if capture is None:
-        reason = f"was called {n_calls} times only" if n_calls else "was never reached"
+        reason = f"was called only {n_calls} times" if n_calls else "was not called"
         raise LayerError(f"{layer.name!r} {reason} while {type(copy.module).__name__} ran on these inputs.")
     return LayerTrace(layer, capture, _layout_of(copy, inputs, layer, capture))
 
@@ -352,7 +255,7 @@ def _layout_of(copy: NetworkCopy, inputs: Any, layer: Layer, capture: CapturedOu
     layout = infer_layout(shape, batch_size=n_images(inputs), image=image_size(inputs))
     if layout is None:
         raise LayerError(
-            f"{layer.name!r} gives out {shape}, which has no place in the picture. "
+            f"{layer.name!r} returns a tensor of shape {shape}, which has no spatial grid. "
             "Choose a layer with a grid; `camlucida layers` lists them."
         )
     return layout

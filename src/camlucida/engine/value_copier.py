@@ -55,7 +55,7 @@ class ValueCopier:
     def _copies_itself(self, value: Any, contents: Any, name: str) -> Any:
         """Copy a value by its own `__deepcopy__`, with copies of all that it holds in the memo."""
         if id(value) in self._busy:
-            raise TypeError("has a __deepcopy__ and refers back to itself")
+            raise TypeError("has a __deepcopy__ and refers to itself")
         self._busy.add(id(value))
         where = self._where
         try:

@@ -30,7 +30,8 @@ from camlucida.metrics import Metric, Preset
 from camlucida.metrics import find as find_metric
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments, shown
-from camlucida.targets import class_index, class_label
+from camlucida.target_specs import class_index
+from camlucida.targets import class_label
 from camlucida.types import ProgressCallback
 
 PART_IMAGES = 8

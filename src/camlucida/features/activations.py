@@ -16,7 +16,7 @@ import camlucida
 from camlucida._files import png, write_image
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explain import as_model, target_class, top_predictions
-from camlucida.attribution.request import check_score, one_layer, one_target
+from camlucida.attribution.request import one_layer, one_target
 from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec
 from camlucida.errors import MethodError, nearest
@@ -26,6 +26,7 @@ from camlucida.models.model import Model
 from camlucida.options import shown
 from camlucida.render.contact_sheet import Tile, contact_sheet
 from camlucida.render.text import format_number
+from camlucida.target_specs import check_score
 from camlucida.targets import TargetSpec
 from camlucida.types import Geometry, Prediction
 

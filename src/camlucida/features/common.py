@@ -19,7 +19,7 @@ from camlucida.engine import Layer, copy_of, resolve
 from camlucida.errors import CamlucidaError, LayerError
 from camlucida.models.model import Model
 from camlucida.render.resize import resize_image
-from camlucida.targets import parse
+from camlucida.target_specs import parse
 from camlucida.types import Geometry, Prediction
 
 N_SHEET_IMAGES = 24

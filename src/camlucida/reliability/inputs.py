@@ -22,7 +22,7 @@ from camlucida.methods import find
 from camlucida.models.model import Model
 from camlucida.options import shown
 from camlucida.seeds import check_seed
-from camlucida.targets import class_index
+from camlucida.target_specs import class_index
 from camlucida.types import ProgressCallback
 
 

@@ -318,11 +318,11 @@ def swin() -> nn.Module:
 
 
 REFUSED = {
-    "windows": (swin, r"SwinTransformer does not fit: it looks around in windows: weights 16×2×16×16 for 1 picture\."),
-    "pooling by attention": (from_timm("vit_base_patch16_siglip_224"), "1 tokens of it look at 16 others"),
-    "channels": (Channels, "it attends to 6 things that are no places of the picture"),
+    "windows": (swin, r"SwinTransformer is not supported: it attends within windows: weights 16×2×16×16 for 1 image\."),
+    "pooling by attention": (from_timm("vit_base_patch16_siglip_224"), "1 of its tokens attend to 16 others"),
+    "channels": (Channels, "it attends to 6 tokens that are not positions of the image"),
     "nothing": (lambda: nn.Sequential(nn.Conv2d(3, 5, 4), nn.Flatten(), nn.LazyLinear(5)), "no attention at all"),
-    "unread": (Unread, "its scores do not depend on the last of them"),
+    "unread": (Unread, "its scores do not depend on the last attention"),
 }
 
 

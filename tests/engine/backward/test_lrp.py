@@ -530,7 +530,7 @@ UNKNOWN: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "log-softmax": (lambda x: x.log_softmax(1), "relevance reached .*log_softmax"),
     "two that are multiplied": (lambda x: x @ x[:2].T, "relevance reached .*matmul"),
     "several outputs": (lambda x: torch.linalg.qr(x)[0], "relevance reached .*qr"),
-    "a function of its own": (Own.apply, "computes Own in compiled code or an autograd function"),
+    "a function of its own": (Own.apply, "computes Own in compiled code or in its own autograd function"),
 }
 
 
@@ -563,8 +563,8 @@ def test_a_softmax_at_the_end_is_named() -> None:
 
 @pytest.mark.parametrize(("wrong", "message"), [
     (("gama", 0.0, 0.0), "no rule 'gama'. Did you mean 'gamma'"),
-    (("gamma", -1.0, 0.0), "numbers from 0 on"),
-    (("gamma", 0.0, float("nan")), "numbers from 0 on"),
+    (("gamma", -1.0, 0.0), "finite numbers of at least 0"),
+    (("gamma", 0.0, float("nan")), "finite numbers of at least 0"),
 ])  # fmt: skip
 def test_wrong_rules(wrong: tuple[str, float, float], message: str) -> None:
     with pytest.raises(MethodError, match=message):

@@ -167,7 +167,7 @@ def trace_attention(copy: NetworkCopy, inputs: Any, read: Callable[[Any], Tensor
     token_weights = _token_weights(mode.found[-1], read, output)
     if token_weights is None:
         raise _unsupported_error(
-            copy, "its scores do not depend on the last of them (are the last layer's weights zero?)"
+            copy, "its scores do not depend on the last attention (are the last layer's weights zero?)"
         )
     return AttentionTrace(
         Attention(weights, token_weights.to(weights[-1]), prefix, grid, image_size(inputs)), output, mode.found
@@ -180,11 +180,11 @@ def _incompatibility(shapes: Sequence[tuple[int, ...]], images: int) -> str:
         return "it has no attention at all"
     for shape in shapes:
         if shape[0] % images or (len(shape) == 4 and shape[0] != images) or len(shape) > 4:
-            return f"it looks around in windows: weights {_format_shape(shape)} for {images} picture{'s'[: images > 1]}"
+            return f"it attends within windows: weights {_format_shape(shape)} for {images} image{'s'[: images > 1]}"
         if shape[-1] != shape[-2]:
-            return f"{shape[-2]} tokens of it look at {shape[-1]} others"
+            return f"{shape[-2]} of its tokens attend to {shape[-1]} others"
     counts = list(dict.fromkeys(shape[-1] for shape in shapes))
-    return "" if len(counts) == 1 else f"its blocks have {', '.join(map(str, counts))} tokens, not one number of them"
+    return "" if len(counts) == 1 else f"its blocks have {', '.join(map(str, counts))} tokens, not the same number"
 
 
 def _format_shape(shape: tuple[int, ...]) -> str:
@@ -193,8 +193,9 @@ def _format_shape(shape: tuple[int, ...]) -> str:
 
 def _unsupported_error(copy: NetworkCopy, why: str) -> MethodError:
     return MethodError(
-        "this method follows attention between all tokens of the picture from block to block, and "
-        f"{type(copy.module).__name__} does not fit: {why}. Use grad_cam, hires_cam or layer_cam at its layers instead."
+        "this method follows the attention between all tokens of the image from block to block, and "
+        f"{type(copy.module).__name__} is not supported: {why}. "
+        "Use grad_cam, hires_cam or layer_cam at its layers instead."
     )
 
 
@@ -211,7 +212,7 @@ def _patch_grid(copy: NetworkCopy, inputs: Any, n_tokens: int) -> tuple[tuple[in
             return layout.grid, layout.prefix
         if layout and math.prod(layout.grid) == n_tokens:
             return layout.grid, 0
-    raise _unsupported_error(copy, f"it attends to {n_tokens} things that are no places of the picture")
+    raise _unsupported_error(copy, f"it attends to {n_tokens} tokens that are not positions of the image")
 
 
 def _token_weights(last: Tensor, read: Callable[[Any], Tensor], output: Any) -> Tensor | None:

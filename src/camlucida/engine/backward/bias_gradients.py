@@ -68,10 +68,10 @@ def bias_gradients(
         MethodError: If the network takes different paths for these images.
     """
     rows = [_single_image(images, score_of(i), image) for i, image in enumerate(torch.split(images.inputs, 1))]
-    positions = [[place for place, _ in row[1]] for row in rows]
-    if any(places != positions[0] for places in positions):
+    calls = [[call for call, _ in row[1]] for row in rows]
+    if any(calls_of_image != calls[0] for calls_of_image in calls):
         raise MethodError(
-            f"{type(images.copy.module).__name__} takes a different path for each of these pictures, so that they "
+            f"{type(images.copy.module).__name__} takes a different path for each of these images, so that they "
             "have different biases. Explain them one by one."
         )
     biases = [torch.cat([b for _, b in column]) for column in zip(*(row[1] for row in rows), strict=True)]
@@ -111,12 +111,12 @@ class BiasGradientMode(FunctionMode):
     """Determines the bias of every call; after the backward pass, `gradients` returns their contributions.
 
     Args:
-        image: (height, width) of the network's input.
+        image_size: (height, width) of the network's input.
     """
 
-    def __init__(self, image: tuple[int, int]) -> None:
+    def __init__(self, image_size: tuple[int, int]) -> None:
         super().__init__()
-        self.picture = image
+        self.image_size = image_size
         self.noted: list[_BiasTerm] = []
         self.grids: list[tuple[int, int]] = []
 
@@ -177,7 +177,7 @@ class BiasGradientMode(FunctionMode):
             layout = infer_layout(
                 tuple(y.shape),
                 batch_size=1,
-                image=self.picture,
+                image=self.image_size,
                 channels_last=func in _CHANNELS_LAST,
                 known_grids=self.grids,
             )

@@ -152,8 +152,8 @@ class DeepLiftMode(FunctionMode):
 
     def _different_path_error(self, image: str, baseline: str) -> MethodError:
         return MethodError(
-            f"deep_lift compares a run on the picture with one on the baseline, call by call, and {self.network} takes "
-            f"different paths: {image} on the picture, {baseline} on the baseline. Use integrated_gradients."
+            f"deep_lift compares a run on the image with one on the baseline, call by call, and {self.network} takes "
+            f"different paths: {image} on the image, {baseline} on the baseline. Use integrated_gradients."
         )
 
 

@@ -18,7 +18,7 @@ from camlucida.data.images import load_image
 from camlucida.engine import copy_of
 from camlucida.errors import DataError, TargetError
 from camlucida.models.model import Model
-from camlucida.targets import class_index
+from camlucida.target_specs import class_index
 
 MIN_PROBABILITY = 0.99
 """Mosaics use images whose class the model predicts with at least this probability."""

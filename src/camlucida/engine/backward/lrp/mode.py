@@ -71,7 +71,9 @@ class RelevanceRule:
         if self.name not in RULES:
             raise MethodError(f"no rule {self.name!r}.{nearest(str(self.name), RULES)} Known: {', '.join(RULES)}.")
         if not (0 <= self.epsilon < float("inf") and 0 <= self.gamma < float("inf")):
-            raise MethodError(f"epsilon and gamma are numbers from 0 on, not {self.epsilon!r} and {self.gamma!r}.")
+            raise MethodError(
+                f"epsilon and gamma must be finite numbers of at least 0, not {self.epsilon!r} and {self.gamma!r}."
+            )
 
 
 class RelevanceMode(TorchFunctionMode):

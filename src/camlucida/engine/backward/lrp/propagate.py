@@ -66,7 +66,7 @@ class LrpRun:
         rule: RelevanceRule,
         traced: LayerTrace | None = None,
     ) -> None:
-        self._twin, self._traced = copy, traced
+        self._copy, self._traced = copy, traced
         add_cost(n_images(inputs) * FORWARDS_WITH_GRADIENT)
         with torch.inference_mode(False), torch.set_grad_enabled(traced is None):
             network_inputs = nested.transform(inputs, lambda _, t: at_least_float32(t.detach()).clone())
@@ -79,7 +79,7 @@ class LrpRun:
                 with RelevanceMode(rule, None):
                     self._outputs = read(copy.run(leaf_observer, network_inputs))
                 if leaf_observer.leaf is None:
-                    raise LayerError(f"{traced.layer.name!r} was not reached this time.")
+                    raise LayerError(f"{traced.layer.name!r} was not called in this run.")
                 self._leaf = leaf_observer.leaf
         self._check_graph()
 
@@ -119,7 +119,7 @@ class LrpRun:
             LayerError: If the score does not depend on the input or layer.
             MethodError: If something ran where no mode could intercept it.
         """
-        network_name = type(self._twin.module).__name__
+        network_name = type(self._copy.module).__name__
         reached, todo, seen = False, [self._outputs.grad_fn], set()
         while todo:
             node = todo.pop()
@@ -130,20 +130,19 @@ class LrpRun:
             is_known = isinstance(node, _KNOWN_NODES)
             if not is_known and (name.partition("Backward")[0] in UNCAUGHT or isinstance(node, _CUSTOM_NODES)):
                 raise MethodError(
-                    f"{network_name} computes {name.partition('Backward')[0]} in compiled code or an autograd "
-                    "function of its "
-                    "own, where relevance cannot follow. Use a gradient method such as integrated_gradients."
+                    f"{network_name} computes {name.partition('Backward')[0]} in compiled code or in its own autograd "
+                    "function, through which relevance cannot be propagated. Use a gradient method such as "
+                    "integrated_gradients."
                 )
             reached = reached or getattr(node, "variable", None) is self._leaf
             for next_node, _ in node.next_functions:
                 register_reader(node, next_node)
                 todo.append(next_node)
         if not reached:
-            destination = "the picture" if self._traced is None else repr(self._traced.layer.name)
+            destination = "the input" if self._traced is None else repr(self._traced.layer.name)
             raise LayerError(
-                f"no relevance can come from the score of {network_name} to {destination}: the score does not "
-                "depend on it, or only "
-                "through a softmax, whose output is held constant. Explain the logits."
+                f"no relevance reaches {destination} from the score of {network_name}: the score does not depend on "
+                "it, or only through a softmax, whose output is held constant. Explain the logits."
             )
 
 

@@ -58,8 +58,8 @@ class NoRule(Function):
     @staticmethod
     def backward(ctx: Any, *_: Any) -> Any:
         raise MethodError(
-            f"relevance reached {ctx.function}, for which layer-wise relevance propagation has no rule here. "
-            "Choose a layer behind it, or a gradient method such as integrated_gradients, which needs no rules."
+            f"relevance reached {ctx.function}, for which layer-wise relevance propagation has no rule. "
+            "Choose a later layer, or a gradient method such as integrated_gradients, which needs no rules."
         )
 
 

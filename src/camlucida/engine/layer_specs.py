@@ -1,0 +1,141 @@
+"""Layer specifications: names, globs and indices, and the layers that they select."""
+
+from __future__ import annotations
+
+import fnmatch
+import operator
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from camlucida.engine.layers import Layer, candidates, default_layer, to_layer
+from camlucida.engine.module_calls import profile_calls
+from camlucida.engine.network_copy import NetworkCopy
+from camlucida.errors import LayerError, nearest
+from camlucida.options import shown
+
+LayerSpec = str | int | None
+"""A layer specification, called `target_layer` in pytorch-grad-cam and given there as a module.
+
+A name, a glob ("layer?"), an index into the candidates (-1 is the last), "all" candidates, or None for the default.
+`name#2` is the second call of a module that is called several times (the bare name is the last call);
+`name@key` is one part of an output that is a tuple or dict.
+"""
+
+
+def resolve(copy: NetworkCopy, inputs: Any, specs: Sequence[LayerSpec]) -> list[Layer]:
+    """Return the layers that specifications select.
+
+    Args:
+        copy: The network copy.
+        inputs: Network inputs; the layers may depend on their size.
+        specs: The specifications.
+
+    Returns:
+        The layers in the order of `specs`, without duplicates.
+
+    Raises:
+        LayerError: If a specification selects no layer; the message names the nearest matches.
+    """
+    layers: list[Layer] = []
+    for spec in specs:
+        layers += [layer for layer in _resolve_spec(copy, inputs, _plain(copy, spec)) if layer not in layers]
+    return layers
+
+
+def _plain(copy: NetworkCopy, spec: Any) -> LayerSpec:
+    """Return a layer specification as None, a string or an integer.
+
+    Raises:
+        LayerError: If it is something else.
+    """
+    if spec is None:
+        return None
+    if not isinstance(spec, str):
+        try:
+            if isinstance(spec, bool):
+                raise TypeError
+            return operator.index(spec)
+        except TypeError:
+            raise LayerError(f"a layer is a name, a glob, an index or 'all', not {shown(spec)}.") from None
+    number = spec.lstrip("-").isdigit() and not re.fullmatch(r"-?[0-9]{1,9}", spec)
+    if number and copy.named(spec) is None:
+        raise LayerError(
+            f"{shown(spec)} is neither the name of a layer of {type(copy.module).__name__} nor the index of one."
+        )
+    return spec
+
+
+def _resolve_spec(copy: NetworkCopy, inputs: Any, spec: LayerSpec) -> list[Layer]:
+    if spec is None:
+        return [default_layer(copy, inputs)]
+    if isinstance(spec, str) and spec and copy.named(spec) is not None:  # also "4" or "all", if a module has this name
+        return [_find_named(copy, inputs, spec)]
+    if spec in (-1, "-1"):  # the last candidate is the default, which needs no test of the others
+        return [default_layer(copy, inputs)]
+    if isinstance(spec, int) or spec == "all" or spec.lstrip("-").isdigit():
+        layers = candidates(copy, inputs)
+        if spec == "all":
+            return layers
+        try:
+            return [layers[int(spec)]]
+        except IndexError:
+            raise LayerError(
+                f"no layer at index {spec}: there are {len(layers)} candidates, "
+                + ", ".join(f"{i} {layer.name}" for i, layer in enumerate(layers))
+            ) from None
+    if any(wildcard in spec for wildcard in "*?["):
+        return _match_glob(copy, inputs, spec)
+    return [_find_named(copy, inputs, spec)]
+
+
+def _find_named(copy: NetworkCopy, inputs: Any, spec: str) -> Layer:
+    profile = profile_calls(copy, inputs)
+    path, _, key = spec.partition("@")
+    name, _, call = path.partition("#")
+    module = copy.named(name)
+    if module is None or not name:
+        raise LayerError(
+            f"no layer {name!r} in {type(copy.module).__name__}."
+            + nearest(name, copy.names.values())
+            + _suitable_layers(copy, inputs)
+        )
+    n_calls = profile.n_calls(module)
+    if not n_calls:  # not called in the cached run, but possibly on these inputs
+        profile = profile_calls(copy, inputs, refresh=True)
+        n_calls = profile.n_calls(module)
+    if not n_calls:
+        raise LayerError(
+            f"{name!r} was not called while {type(copy.module).__name__} ran. "
+            "Is it used in eval mode, or does its parent module only use its weights?"
+        )
+    if call and not (call.isdigit() and 1 <= int(call) <= n_calls):
+        raise LayerError(f"{name!r} is called {n_calls} times: there is no call #{call}.")
+    module_call = profile.find_call(module, int(call) if call else n_calls)
+    assert module_call is not None
+    return to_layer(profile, module_call, name=spec, key=key or None)
+
+
+def _match_glob(copy: NetworkCopy, inputs: Any, pattern: str) -> list[Layer]:
+    """Return the layers whose names match a glob, component by component: `layer?`, `layer4.*`."""
+    profile = profile_calls(copy, inputs)
+    parts = pattern.split(".")
+    matches = [
+        module_call
+        for module_call in profile.module_calls
+        if module_call.layout
+        and module_call.call == profile.n_calls(module_call.module)
+        and len(names := module_call.name.split(".")) == len(parts)
+        and all(fnmatch.fnmatchcase(name, part) for name, part in zip(names, parts, strict=True))
+    ]
+    if not matches:
+        raise LayerError(
+            f"no layer with a spatial grid matches {pattern!r} (a * matches within one part of a name)."
+            + _suitable_layers(copy, inputs)
+        )
+    return [to_layer(profile, module_call) for module_call in matches]
+
+
+def _suitable_layers(copy: NetworkCopy, inputs: Any) -> str:
+    """Return the sentence of an error message that lists the candidates."""
+    return f" Suitable layers: {', '.join(layer.name for layer in candidates(copy, inputs)) or 'none'}."
