@@ -36,5 +36,5 @@ def test_only_calls_that_reach_the_scores_have_influence() -> None:
         profile = profile_calls(copy, IMAGE)
         names = {call.name: call.position for call in profile.module_calls if call.name != "head"}
         find(copy, IMAGE, profile, [position for name, position in names.items() if name])
-        influences = {name: profile.influences[position] for name, position in names.items() if name}
-        assert influences == {"used": True, "discarded": False, "detached": False, "constant": False}
+        influences = {name: profile.influences_on(None)[position].value for name, position in names.items() if name}
+        assert influences == {"used": "positions", "discarded": "none", "detached": "none", "constant": "none"}

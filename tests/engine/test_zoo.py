@@ -94,7 +94,7 @@ TIMM = [
     Net("eva02_tiny_patch14_224", "blocks.11", "blocks.6", "blocks.10.norm2", 56, {"img_size": 56}),
     Net("resnext26ts", "stages", "stages.1", "stages.3.0.conv1_1x1"),
     Net("nfnet_f0", "final_conv", "stages.1", "stages.3.1.conv2"),
-    Net("levit_128s", "stages", "stages.1", "stages.2.blocks.1.mlp", 224),
+    Net("levit_128s", "stages.1.downsample.attn_downsample.q", "stages.1", "stages.2.blocks.1.mlp", 224),
     Net("xcit_nano_12_p16_224", "cls_attn_blocks.1.norm1", "blocks.5", "blocks.10.norm2"),
     Net("mixer_s32_224", "norm", "blocks.3", "blocks.6.mlp_channels", 96, {"img_size": 96}),
     Net("mobilevit_xxs", "final_conv", "stages.2", "stages.3.1.conv_kxk"),

@@ -2,8 +2,9 @@
 
 The last norm of a vision transformer has no such influence, since only its class token is read. Neither has the
 feature map that a backbone returns beside the pooled one that is used: only what is computed from an output after the
-call counts. Influence is tested by the gradient of a random mixture of the network's output and of the input of its
-last Linear (whose weights may be zero).
+call counts. Influence is tested by the gradient of a random mixture of the class scores and of the input of the Linear
+that returned them (whose weights may be zero). An output that is the class scores already, as one map per class, has
+influence but explains nothing: it is recognised by the channels on which the score of each class depends.
 
 A backward pass needs every tensor that the operations on its path saved. Here nothing is saved before the first call
 that is tested, and callers test the last calls of a network first (`groups`), so the memory stays near that of a
@@ -23,8 +24,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camlucida.engine import nested
-from camlucida.engine.module_calls import CallProfile, ModuleCall, first_image, main_tensor, profile_calls
+from camlucida.engine.module_calls import (
+    CallProfile,
+    Influence,
+    ModuleCall,
+    ScoreReader,
+    first_image,
+    main_tensor,
+    profile_calls,
+)
 from camlucida.engine.network_copy import NetworkCopy
+from camlucida.errors import CamlucidaError
 
 MAX_GRAPH_BYTES = 64 * 2**20
 """A test of calls whose outputs take more bytes than this runs on a smaller image, if the network allows it."""
@@ -68,21 +78,42 @@ def _bytes_after(profile: CallProfile) -> list[int]:
     return after[::-1]
 
 
-def find_influence(copy: NetworkCopy, inputs: Any, profile: CallProfile, positions: Collection[int]) -> None:
-    """Test the calls at `positions` and store the results in `profile.influences`."""
+def find_influence(
+    copy: NetworkCopy,
+    inputs: Any,
+    profile: CallProfile,
+    positions: Collection[int],
+    read: ScoreReader | None = None,
+) -> None:
+    """Test the calls at `positions` and store the results in `profile.influences_on(read)`.
+
+    Args:
+        copy: The network copy.
+        inputs: Network inputs; only the first image is run.
+        profile: The profile of the network on inputs of this shape.
+        positions: Positions of the calls.
+        read: Reads the class scores from the network's output; None, or a reader that raises a CamlucidaError, for the
+            influence on any part of the output.
+    """
     if positions:
-        profile.influences.update(_test_influence(copy, first_image(inputs), profile, positions))
+        profile.influences_on(read).update(_test_influence(copy, first_image(inputs), profile, positions, read))
 
 
-def find_influences(copy: NetworkCopy, inputs: Any, profile: CallProfile, positions: Collection[int]) -> None:
+def find_influences(
+    copy: NetworkCopy,
+    inputs: Any,
+    profile: CallProfile,
+    positions: Collection[int],
+    read: ScoreReader | None = None,
+) -> None:
     """Test any number of calls as `find_influence` does, on a smaller image where their graph would be large."""
     if not positions:
         return
     total = _bytes_after(profile)[min(positions)]
     if total > MAX_GRAPH_BYTES and (resized := _resized_image(copy, inputs, profile, total)) is not None:
-        profile.influences.update(_test_influence(copy, resized, profile, positions))
+        profile.influences_on(read).update(_test_influence(copy, resized, profile, positions, read))
     else:
-        find_influence(copy, inputs, profile, positions)
+        find_influence(copy, inputs, profile, positions, read)
 
 
 def _resized_image(copy: NetworkCopy, inputs: Any, profile: CallProfile, total: int) -> Any | None:
@@ -124,9 +155,9 @@ def _is_same_call(first: ModuleCall, second: ModuleCall) -> bool:
 
 
 def _test_influence(
-    copy: NetworkCopy, inputs: Any, profile: CallProfile, positions: Collection[int]
-) -> dict[int, bool]:
-    """Return whether each of the calls at `positions` has influence, from one forward and one backward pass."""
+    copy: NetworkCopy, inputs: Any, profile: CallProfile, positions: Collection[int], read: ScoreReader | None
+) -> dict[int, Influence]:
+    """Return the influence of each of the calls at `positions`, from one forward and one backward pass."""
     wanted = {(profile.module_calls[p].module, profile.module_calls[p].call): p for p in positions}
     saving = _SavedTensors()
     run = _InfluenceRun(wanted, saving)
@@ -134,37 +165,106 @@ def _test_influence(
     with torch.inference_mode(False), torch.enable_grad(), hooks:
         leaves = nested.transform(inputs, lambda _, t: t.requires_grad_().clone() if t.is_floating_point() else t)
         output = copy.run(run, leaves)
-    return dict.fromkeys(positions, False) | _influences(copy, inputs, profile, run, output)
+        returned = {p: t for p, t in run.kept.items() if t.requires_grad}
+        gradients, class_maps = _gradients(run, output, returned, read)
+    influences = dict.fromkeys(positions, Influence.NONE)
+    for position, gradient in gradients.items():
+        if position in class_maps:
+            influences[position] = Influence.CLASS_MAP
+        elif gradient is not None:
+            influences[position] = _influence(copy, inputs, profile, position, gradient)
+    return influences
 
 
-def _influences(
-    copy: NetworkCopy, inputs: Any, profile: CallProfile, run: _InfluenceRun, output: Any
-) -> dict[int, bool]:
-    generator = torch.Generator().manual_seed(0)
-    targets = [t for _, t in nested.tensors(output) if t.is_floating_point()]
-    targets += [run.last_linear_input] if run.last_linear_input is not None else []
+def _gradients(
+    run: _InfluenceRun, output: Any, returned: dict[int, Tensor], read: ScoreReader | None
+) -> tuple[dict[int, Tensor | None], set[int]]:
+    """Return the gradients of a random mixture of the class scores, and the positions of class maps.
+
+    The input of the last Linear is part of the mixture if its output is the class scores: a head that was initialised
+    with zeros lets no gradient through. Without class scores, any output and the input of the last Linear count.
+    """
+    scores = _read_scores(output, read)
+    targets = [scores] if scores is not None else [t for _, t in nested.tensors(output) if t.is_floating_point()]
+    if run.last_linear is not None and (scores is None or _are_equal(run.last_linear[1], scores)):
+        targets.append(run.last_linear[0])
     targets = [t for t in targets if t.requires_grad]
-    returned = {p: t for p, t in run.kept.items() if t.requires_grad}
     if not targets or not returned:
-        return {}
-    with torch.inference_mode(False), torch.enable_grad():
-        mixture = sum((t * torch.randn(t.shape, generator=generator).to(t)).sum() for t in targets)
-        try:
-            gradients = torch.autograd.grad(mixture, list(returned.values()), allow_unused=True)  # type: ignore[arg-type]
-        except RuntimeError:  # a network that overwrites tensors which the backward pass needs
-            return dict.fromkeys(returned, True)
-    return {
-        p: g is not None and _has_position(copy, inputs, profile, p, g)
-        for p, g in zip(returned, gradients, strict=True)
+        return {}, set()
+    generator = torch.Generator().manual_seed(0)
+    mixture = torch.stack([(t * torch.randn(t.shape, generator=generator).to(t)).sum() for t in targets]).sum()
+    tensors = list(returned.values())
+    try:
+        gradients = torch.autograd.grad(mixture, tensors, retain_graph=True, allow_unused=True)
+        of_positions = dict(zip(returned, gradients, strict=True))
+        if scores is None and read is None:
+            scores = next((t for t in targets if t.ndim == 2), None)
+        return of_positions, set() if scores is None else _class_maps(scores, returned, of_positions)
+    except RuntimeError:  # a network that overwrites tensors which the backward pass needs
+        return {p: torch.ones_like(t) for p, t in returned.items()}, set()
+
+
+def _read_scores(output: Any, read: ScoreReader | None) -> Tensor | None:
+    """Return the class scores (b, k), or None where the output holds none."""
+    if read is None:
+        return None
+    try:
+        scores = read(output)
+    except CamlucidaError:
+        return None
+    return scores if scores.requires_grad else None
+
+
+def _are_equal(first: Tensor, second: Tensor) -> bool:
+    return first.shape == second.shape and torch.equal(first.detach().to(second), second.detach())
+
+
+def _class_maps(scores: Tensor, returned: dict[int, Tensor], gradients: dict[int, Tensor | None]) -> set[int]:
+    """Return the positions of outputs (b, c, h, w) in which the score of every class depends on one channel of its own.
+
+    Such an output is the class scores already, before they are resized or averaged: a segmentation head, the last
+    convolution of SqueezeNet, a detection head.
+    """
+    n_classes = scores.shape[1]
+    possible = {
+        position: returned[position]
+        for position, gradient in gradients.items()
+        if gradient is not None
+        and gradient.ndim == 4
+        and gradient.shape[1] >= n_classes
+        and 0 < len(_used_channels(gradient)) <= n_classes
     }
+    if n_classes == 1:
+        return {position for position, tensor in possible.items() if tensor.shape[1] == 1}
+    used: dict[int, list[set[int]]] = {position: [] for position in possible}
+    for k in sorted({0, n_classes // 2, n_classes - 1} if possible else ()):
+        gradient_of_class = torch.autograd.grad(
+            scores[:, k].sum(), list(possible.values()), retain_graph=True, allow_unused=True
+        )
+        for position, gradient in zip(possible, gradient_of_class, strict=True):
+            used[position].append(set() if gradient is None else _used_channels(gradient))
+    return {position for position, channels in used.items() if _are_separate(channels)}
 
 
-def _has_position(copy: NetworkCopy, inputs: Any, profile: CallProfile, position: int, gradient: Tensor) -> bool:
-    """Return whether a gradient is nonzero at a position of the grid, not only at class or register tokens."""
+def _used_channels(gradient: Tensor) -> set[int]:
+    """Return the channels of a gradient (b, c, h, w) that are not zero."""
+    return set(gradient.abs().amax((0, 2, 3)).nonzero()[:, 0].tolist())
+
+
+def _are_separate(channels: Sequence[set[int]]) -> bool:
+    """Return whether each class uses at most one channel, and no two classes the same."""
+    used = [channel for of_class in channels for channel in of_class]
+    return bool(used) and all(len(of_class) <= 1 for of_class in channels) and len(set(used)) == len(used)
+
+
+def _influence(copy: NetworkCopy, inputs: Any, profile: CallProfile, position: int, gradient: Tensor) -> Influence:
+    """Return whether a gradient is nonzero at a position of the grid, or only at class or register tokens."""
     module_call = profile.module_calls[position]
     if module_call.shape != tuple(gradient.shape):  # tested on a smaller image, where the layout differs
         module_call = profile_calls(copy, inputs).module_calls[position]
-    return module_call.layout is not None and bool(module_call.layout.to_grid(gradient).any())
+    if module_call.layout is not None and bool(module_call.layout.to_grid(gradient).any()):
+        return Influence.POSITIONS
+    return Influence.PREFIX if bool(gradient.any()) else Influence.NONE
 
 
 def _unpack(saved: Tensor | None) -> Tensor:
@@ -194,14 +294,14 @@ class _InfluenceRun:
     wanted: dict[tuple[nn.Module, int], int]
     saving: _SavedTensors
     kept: dict[int, Tensor] = field(default_factory=dict)
-    last_linear_input: Tensor | None = None
+    last_linear: tuple[Tensor, Tensor] | None = None
     _calls: Counter[nn.Module] = field(default_factory=Counter)
 
     def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         output = forward(*args, **kwargs)
         self._calls[module] += 1
-        if isinstance(module, nn.Linear) and args and isinstance(args[0], Tensor):
-            self.last_linear_input = args[0]
+        if isinstance(module, nn.Linear) and args and isinstance(args[0], Tensor) and isinstance(output, Tensor):
+            self.last_linear = args[0], output.detach()
         tensor = returned = main_tensor(output)
         if tensor is None or returned is None:
             return output

@@ -8,8 +8,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from camlucida.engine import geometry
 from camlucida.engine.layers import Layer, candidates, default_layer, to_layer
-from camlucida.engine.module_calls import profile_calls
+from camlucida.engine.module_calls import LayoutCheck, ModuleCall, ScoreReader, profile_calls
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.errors import LayerError, nearest
 from camlucida.options import shown
@@ -23,23 +24,25 @@ A name, a glob ("layer?"), an index into the candidates (-1 is the last), "all" 
 """
 
 
-def resolve(copy: NetworkCopy, inputs: Any, specs: Sequence[LayerSpec]) -> list[Layer]:
+def resolve(copy: NetworkCopy, inputs: Any, specs: Sequence[LayerSpec], read: ScoreReader | None = None) -> list[Layer]:
     """Return the layers that specifications select.
 
     Args:
         copy: The network copy.
         inputs: Network inputs; the layers may depend on their size.
         specs: The specifications.
+        read: Reads the class scores from the network's output: default and listed layers must influence them.
 
     Returns:
         The layers in the order of `specs`, without duplicates.
 
     Raises:
-        LayerError: If a specification selects no layer; the message names the nearest matches.
+        LayerError: If a specification selects no layer (the message names the nearest matches), or one whose positions
+            were measured to lie elsewhere in the image than its shape suggests.
     """
     layers: list[Layer] = []
     for spec in specs:
-        layers += [layer for layer in _resolve_spec(copy, inputs, _plain(copy, spec)) if layer not in layers]
+        layers += [layer for layer in _resolve_spec(copy, inputs, _plain(copy, spec), read) if layer not in layers]
     return layers
 
 
@@ -66,15 +69,15 @@ def _plain(copy: NetworkCopy, spec: Any) -> LayerSpec:
     return spec
 
 
-def _resolve_spec(copy: NetworkCopy, inputs: Any, spec: LayerSpec) -> list[Layer]:
+def _resolve_spec(copy: NetworkCopy, inputs: Any, spec: LayerSpec, read: ScoreReader | None) -> list[Layer]:
     if spec is None:
-        return [default_layer(copy, inputs)]
+        return [default_layer(copy, inputs, read)]
     if isinstance(spec, str) and spec and copy.named(spec) is not None:  # also "4" or "all", if a module has this name
-        return [_find_named(copy, inputs, spec)]
+        return [_find_named(copy, inputs, spec, read)]
     if spec in (-1, "-1"):  # the last candidate is the default, which needs no test of the others
-        return [default_layer(copy, inputs)]
+        return [default_layer(copy, inputs, read)]
     if isinstance(spec, int) or spec == "all" or spec.lstrip("-").isdigit():
-        layers = candidates(copy, inputs)
+        layers = candidates(copy, inputs, read)
         if spec == "all":
             return layers
         try:
@@ -85,11 +88,11 @@ def _resolve_spec(copy: NetworkCopy, inputs: Any, spec: LayerSpec) -> list[Layer
                 + ", ".join(f"{i} {layer.name}" for i, layer in enumerate(layers))
             ) from None
     if any(wildcard in spec for wildcard in "*?["):
-        return _match_glob(copy, inputs, spec)
-    return [_find_named(copy, inputs, spec)]
+        return _match_glob(copy, inputs, spec, read)
+    return [_find_named(copy, inputs, spec, read)]
 
 
-def _find_named(copy: NetworkCopy, inputs: Any, spec: str) -> Layer:
+def _find_named(copy: NetworkCopy, inputs: Any, spec: str, read: ScoreReader | None) -> Layer:
     profile = profile_calls(copy, inputs)
     path, _, key = spec.partition("@")
     name, _, call = path.partition("#")
@@ -98,7 +101,7 @@ def _find_named(copy: NetworkCopy, inputs: Any, spec: str) -> Layer:
         raise LayerError(
             f"no layer {name!r} in {type(copy.module).__name__}."
             + nearest(name, copy.names.values())
-            + _suitable_layers(copy, inputs)
+            + _suitable_layers(copy, inputs, read)
         )
     n_calls = profile.n_calls(module)
     if not n_calls:  # not called in the cached run, but possibly on these inputs
@@ -113,10 +116,30 @@ def _find_named(copy: NetworkCopy, inputs: Any, spec: str) -> Layer:
         raise LayerError(f"{name!r} is called {n_calls} times: there is no call #{call}.")
     module_call = profile.find_call(module, int(call) if call else n_calls)
     assert module_call is not None
+    if not key:
+        geometry.check_layouts(copy, inputs, profile, [module_call.position])
+        module_call = profile.module_calls[module_call.position]
+        if module_call.layout is None and (check := profile.checks.get(module_call.position)) is not None:
+            raise LayerError(_unverified(spec, module_call, check) + _suitable_layers(copy, inputs, read))
     return to_layer(profile, module_call, name=spec, key=key or None)
 
 
-def _match_glob(copy: NetworkCopy, inputs: Any, pattern: str) -> list[Layer]:
+def _unverified(name: str, module_call: ModuleCall, check: LayoutCheck) -> str:
+    """Return the sentences of an error message about a layer whose output is not laid out as an image."""
+    shape = tuple(module_call.shape or ())
+    if check.outcome == "contradicted":
+        return (
+            f"{name!r} returns a tensor of shape {shape}, whose entries are not in the order of an image, row by row: "
+            f"a patch that moves over the image moves the response elsewhere, by {check.error:.0%} of the image's side "
+            "on average."
+        )
+    return (
+        f"{name!r} returns a tensor of shape {shape}, which cannot be verified to be laid out as an image: no earlier "
+        "layer returned such a grid, and all entries respond alike to a patch that moves over the image."
+    )
+
+
+def _match_glob(copy: NetworkCopy, inputs: Any, pattern: str, read: ScoreReader | None) -> list[Layer]:
     """Return the layers whose names match a glob, component by component: `layer?`, `layer4.*`."""
     profile = profile_calls(copy, inputs)
     parts = pattern.split(".")
@@ -128,14 +151,16 @@ def _match_glob(copy: NetworkCopy, inputs: Any, pattern: str) -> list[Layer]:
         and len(names := module_call.name.split(".")) == len(parts)
         and all(fnmatch.fnmatchcase(name, part) for name, part in zip(names, parts, strict=True))
     ]
+    geometry.check_layouts(copy, inputs, profile, [module_call.position for module_call in matches])
+    matches = [call for module_call in matches if (call := profile.module_calls[module_call.position]).layout]
     if not matches:
         raise LayerError(
             f"no layer with a spatial grid matches {pattern!r} (a * matches within one part of a name)."
-            + _suitable_layers(copy, inputs)
+            + _suitable_layers(copy, inputs, read)
         )
     return [to_layer(profile, module_call) for module_call in matches]
 
 
-def _suitable_layers(copy: NetworkCopy, inputs: Any) -> str:
+def _suitable_layers(copy: NetworkCopy, inputs: Any, read: ScoreReader | None) -> str:
     """Return the sentence of an error message that lists the candidates."""
-    return f" Suitable layers: {', '.join(layer.name for layer in candidates(copy, inputs)) or 'none'}."
+    return f" Suitable layers: {', '.join(layer.name for layer in candidates(copy, inputs, read)) or 'none'}."

@@ -8,8 +8,15 @@ from typing import Any
 
 from torch import nn
 
-from camlucida.engine import influence
-from camlucida.engine.module_calls import CallProfile, ModuleCall, image_size, profile_calls
+from camlucida.engine import geometry, influence
+from camlucida.engine.module_calls import (
+    CallProfile,
+    Influence,
+    ModuleCall,
+    ScoreReader,
+    image_size,
+    profile_calls,
+)
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.errors import LayerError
 
@@ -31,6 +38,8 @@ class Layer:
         n_calls: How often the module is called in one forward pass.
         key: The part of the output, for an output that is a tuple or dict; None for the first spatial tensor.
         grid: (h, w) of the layer's output; None if it has no spatial grid.
+        is_verified: Whether the positions of the grid are known to lie in the image as in a grid: by the operations
+            that made it, or measured. False where the layer's response to a moving patch is not local.
     """
 
     name: str
@@ -39,6 +48,7 @@ class Layer:
     n_calls: int
     key: str | None
     grid: tuple[int, int] | None
+    is_verified: bool = True
 
     @property
     def label(self) -> str:
@@ -46,7 +56,7 @@ class Layer:
         return f"{self.name} (call {self.call} of {self.n_calls})" if self.n_calls > 1 else self.name
 
 
-def default_layer(copy: NetworkCopy, inputs: Any) -> Layer:
+def default_layer(copy: NetworkCopy, inputs: Any, read: ScoreReader | None = None) -> Layer:
     """Return the last layer with a spatial grid on which the class scores depend.
 
     For a CNN this is the end of the last stage; for a transformer it is the norm before the last attention, since of
@@ -55,12 +65,13 @@ def default_layer(copy: NetworkCopy, inputs: Any) -> Layer:
     Args:
         copy: The network copy.
         inputs: Network inputs; the layers may depend on their size.
+        read: Reads the class scores from the network's output, as in `influence.find_influence`.
 
     Raises:
         LayerError: If no layer returns a grid on which the scores depend.
     """
     profile = profile_calls(copy, inputs)
-    last_call = _last_eligible_call(copy, inputs, profile)
+    last_call = _last_eligible_call(copy, inputs, profile, read)
     if last_call is None:
         raise LayerError(
             f"no layer of {type(copy.module).__name__} returns a spatial grid on which the class scores depend, "
@@ -69,15 +80,16 @@ def default_layer(copy: NetworkCopy, inputs: Any) -> Layer:
     return to_layer(profile, last_call)
 
 
-def candidates(copy: NetworkCopy, inputs: Any) -> list[Layer]:
+def candidates(copy: NetworkCopy, inputs: Any, read: ScoreReader | None = None) -> list[Layer]:
     """Return the layers suitable for explanations, from early to late: stages or blocks, ending with the default.
 
     Args:
         copy: The network copy.
         inputs: Network inputs; the layers may depend on their size.
+        read: Reads the class scores from the network's output, as in `influence.find_influence`.
     """
     profile = profile_calls(copy, inputs)
-    eligible = _eligible_calls(copy, inputs, profile)
+    eligible = _eligible_calls(copy, inputs, profile, read)
     if not eligible:
         return []
     selected = _outermost(eligible, "")
@@ -129,6 +141,7 @@ def to_layer(profile: CallProfile, module_call: ModuleCall, name: str | None = N
         n_calls,
         key,
         module_call.layout.grid if module_call.layout else None,
+        (check := profile.checks.get(module_call.position)) is None or check.outcome == "verified",
     )
 
 
@@ -136,40 +149,56 @@ def _possible_calls(profile: CallProfile) -> dict[int, ModuleCall]:
     """Return the calls that qualify as a stage if the scores depend on them, in the order they finished."""
     possible: dict[int, ModuleCall] = {}
     for module_call in profile.module_calls:
-        if module_call.name and module_call.layout and _is_explainable(module_call, possible, profile):
+        check = profile.checks.get(module_call.position)
+        if not module_call.name or not module_call.layout or (check is not None and not check.is_reliable):
+            continue
+        if _is_explainable(module_call, possible, profile):
             possible[module_call.position] = module_call
     return possible
 
 
-def _eligible_calls(copy: NetworkCopy, inputs: Any, profile: CallProfile) -> list[ModuleCall]:
+def _eligible_calls(copy: NetworkCopy, inputs: Any, profile: CallProfile, read: ScoreReader | None) -> list[ModuleCall]:
     """Return the calls that qualify as a stage, in the order they finished."""
+    _last_eligible_call(copy, inputs, profile, read)  # tested first: the last candidate is always the default layer
+    geometry.check_layouts(copy, inputs, profile, list(_possible_calls(profile)))
     possible = _possible_calls(profile)
-    _last_eligible_call(copy, inputs, profile)  # tested first, so that the last candidate is always the default layer
-    influence.find_influences(copy, inputs, profile, [p for p in possible if p not in profile.influences])
+    influences = profile.influences_on(read)
+    influence.find_influences(copy, inputs, profile, [p for p in possible if p not in influences], read)
     eligible: dict[int, ModuleCall] = {}
     for module_call in possible.values():
-        if profile.influences[module_call.position] and _is_explainable(module_call, eligible, profile):
+        has_influence = influences[module_call.position] in (Influence.POSITIONS, Influence.CLASS_MAP)
+        if has_influence and _is_explainable(module_call, eligible, profile):
             eligible[module_call.position] = module_call
     # A class map, (b, classes, h, w) as in SqueezeNet, is an output already; the features before it explain it.
-    features = [e for e in eligible.values() if not _is_class_map(e, profile)]
+    features = [e for e in eligible.values() if influences[e.position] is Influence.POSITIONS]
     return features or list(eligible.values())
 
 
-def _last_eligible_call(copy: NetworkCopy, inputs: Any, profile: CallProfile) -> ModuleCall | None:
-    """Return the last eligible call; calls are tested from the end in groups, to keep few tensors."""
+def _last_eligible_call(
+    copy: NetworkCopy, inputs: Any, profile: CallProfile, read: ScoreReader | None
+) -> ModuleCall | None:
+    """Return the last call whose positions influence the class scores, or else the last class map.
+
+    Calls are tested from the end in groups, to keep few tensors. Layouts are checked only for calls that influence the
+    scores, and then all at once: the check runs the network as often for one call as for many.
+    """
     possible = _possible_calls(profile)
-    features = [e for e in possible.values() if not _is_class_map(e, profile)]
-    class_maps = [e for e in possible.values() if _is_class_map(e, profile)]
-    for events in (features, class_maps):
+    events = list(possible.values())
+    influences = profile.influences_on(read)
+    for wanted in (Influence.POSITIONS, Influence.CLASS_MAP):
         for group in influence.groups(profile, events):
             positions = {
                 p for module_call in group for p in (module_call.position, module_call.same_output_as) if p in possible
             }
-            influence.find_influence(copy, inputs, profile, sorted(positions - profile.influences.keys()))
-            eligible = {p: possible[p] for p in positions if profile.influences[p]}
+            influence.find_influence(copy, inputs, profile, sorted(positions - influences.keys()), read)
+            with_influence = {p for p in positions if influences[p] is wanted}
+            if any(possible[p].needs_check and p not in profile.checks for p in with_influence):
+                geometry.check_layouts(copy, inputs, profile, list(possible))
+                possible = _possible_calls(profile)
+            eligible = {p: possible[p] for p in with_influence if p in possible}
             for module_call in group:
                 if module_call.position in eligible and _is_explainable(module_call, eligible, profile):
-                    return module_call
+                    return profile.module_calls[module_call.position]
     return None
 
 
@@ -189,21 +218,6 @@ def _is_explainable(module_call: ModuleCall, eligible: Mapping[int, ModuleCall],
     if module_call.layout.kind == "nchw":
         return module_call.n_parameters > 0
     return "Norm" in type(module_call.module).__name__  # a Linear applied to tokens is part of attention or of an MLP
-
-
-def _is_class_map(module_call: ModuleCall, profile: CallProfile) -> bool:
-    """Return whether a call returns a map per class, (b, classes, h, w), that no Linear follows."""
-    return (
-        module_call.layout is not None
-        and module_call.layout.kind == "nchw"
-        and module_call.shape is not None
-        and module_call.shape[1] == profile.n_outputs
-        and not any(
-            isinstance(later.module, nn.Linear)
-            for later in profile.module_calls[module_call.position + 1 :]
-            if later.n_parameters
-        )
-    )
 
 
 def _outermost(events: Sequence[ModuleCall], prefix: str) -> list[ModuleCall]:

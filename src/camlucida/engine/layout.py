@@ -9,7 +9,7 @@ pytorch-grad-cam; here it is inferred.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -117,6 +117,48 @@ def infer_layout(
         match = _token_grid(shape[0], image, known_grids)
         return Layout("tokens_first", *match) if match else None
     return None
+
+
+def span_layout(shape: tuple[int, ...], known_grids: Sequence[tuple[int, int]]) -> Layout | None:
+    """Return a layout of a sequence that holds the tokens of an image somewhere between others, such as text.
+
+    Where they begin is not known from the shape: `geometry` measures it, and the layout is of no use before.
+
+    Args:
+        shape: Shape of the output for one image, (1, t, c).
+        known_grids: Grids of earlier layers, newest last.
+    """
+    if len(shape) != 3 or shape[0] != 1:
+        return None
+    grid = next((grid for grid in reversed(known_grids) if 1 < math.prod(grid) < shape[1]), None)
+    return None if grid is None else Layout("tokens", grid)
+
+
+def alternatives(layout: Layout, shape: tuple[int, ...], known_grids: Sequence[tuple[int, int]]) -> list[Layout]:
+    """Return other readings of an output for one image, which a check of the geometry may confirm.
+
+    Args:
+        layout: The inferred layout.
+        shape: Shape of the output.
+        known_grids: Grids of the network's layers.
+
+    Returns:
+        For four axes the grid with channels first or last; for tokens every known grid at every offset.
+    """
+    if layout.kind in ("nchw", "nhwc"):
+        other = Layout("nhwc", (shape[1], shape[2])) if layout.kind == "nchw" else Layout("nchw", (shape[2], shape[3]))
+        return [other] if min(other.grid) > 1 else []
+    if layout.kind == "windows":
+        return []
+    n_tokens = shape[0] if layout.kind == "tokens_first" else shape[1]
+    grids = dict.fromkeys([layout.grid, *known_grids])
+    return [
+        Layout(layout.kind, grid, prefix)
+        for grid in grids
+        if math.prod(grid) > 1
+        for prefix in range(n_tokens - math.prod(grid) + 1)
+        if (grid, prefix) != (layout.grid, layout.prefix)
+    ]
 
 
 def infer_windows(

@@ -11,18 +11,34 @@ import weakref
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from camlucida.engine import nested
 from camlucida.engine.batch_axes import select_image
-from camlucida.engine.layout import Layout, infer_layout, infer_windows
+from camlucida.engine.layout import Layout, infer_layout, infer_windows, span_layout
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.recording import get_tensor, tensor_path
 from camlucida.errors import LayerError
+
+GRID_MODULES = (
+    nn.Conv2d,
+    nn.ConvTranspose2d,
+    nn.MaxPool2d,
+    nn.AvgPool2d,
+    nn.LPPool2d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool2d,
+    nn.FractionalMaxPool2d,
+    nn.Upsample,
+    nn.PixelShuffle,
+    nn.PixelUnshuffle,
+)
+"""Modules whose output grid covers the image as their input grid does."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +55,8 @@ class ModuleCall:
         same_output_as: Position of the call whose output this one returns unchanged (the last child of a Sequential).
         is_leaf: Whether no other module was called inside this call.
         nbytes: Size of the output's main tensor in bytes.
+        needs_check: Whether the layout was inferred from the shape, so that `geometry` has to verify it before use.
+            False where a chain of convolutions and pooling layers from the network input made the grid.
     """
 
     position: int
@@ -50,6 +68,7 @@ class ModuleCall:
     same_output_as: int | None
     is_leaf: bool
     nbytes: int
+    needs_check: bool = False
 
     @cached_property
     def n_parameters(self) -> int:
@@ -57,20 +76,76 @@ class ModuleCall:
         return sum(p.numel() for p in self.module.parameters())
 
 
+ScoreReader: TypeAlias = Callable[[Any], Tensor]
+"""Reads the class scores (b, k) from the network's output. It is hashable: results are cached by it."""
+
+
+class Influence(Enum):
+    """Whether the class scores depend on what a call returned.
+
+    Attributes:
+        NONE: They do not depend on it.
+        PREFIX: They depend on tokens without a spatial position only, such as the class token.
+        CLASS_MAP: It is the class scores themselves, as one map per class: the score of a class depends on one channel.
+        POSITIONS: They depend on it at positions of the grid.
+    """
+
+    NONE = "none"
+    PREFIX = "prefix"
+    CLASS_MAP = "class map"
+    POSITIONS = "positions"
+
+
+@dataclass(frozen=True)
+class LayoutCheck:
+    """How the positions of a layout responded when a patch of noise moved over the image (`geometry`).
+
+    Attributes:
+        outcome: "verified"; "contradicted" where the response is local, but not at the position of the patch; "not
+            local" where all positions respond alike, so that nothing can be said.
+        correlation: Pearson correlation of the response's centroid with the position of the patch, the smaller one of
+            the two axes; NaN where no position responds.
+        error: Mean distance of the centroid from the patch, in fractions of the image's sides.
+        spread: Root mean square distance of the response from its centroid, in the same unit; 0.41 if it is uniform.
+        layout: The layout that was verified, which may differ from the inferred one; None if none was.
+        is_seen: Whether an earlier layer returned the grid of a layout that is not local.
+    """
+
+    outcome: Literal["verified", "contradicted", "not local"]
+    correlation: float
+    error: float
+    spread: float
+    layout: Layout | None
+    is_seen: bool = False
+
+    @property
+    def is_reliable(self) -> bool:
+        """Return whether the layer may be chosen without the user naming it."""
+        return self.layout is not None and (self.outcome == "verified" or self.is_seen)
+
+
 @dataclass(frozen=True)
 class CallProfile:
     """All module calls of one run.
 
     Attributes:
-        module_calls: The calls, in the order in which they finished.
+        module_calls: The calls, in the order in which they finished. `geometry` replaces the layouts that it verified.
+        grids: The grids (h, w) that the network's layers returned, in the order of their calls, without duplicates.
         n_outputs: Width of the network's output, usually the number of classes.
-        influences: Whether the class scores depend on a call's output at positions of the grid, by the position of the
-            call; filled by `influence.find_influence` for the calls that it tested.
+        influences: What is known of the influence of calls on the class scores, by the reader of the scores and the
+            position of the call; filled by `influence.find_influence` for the calls that it tested.
+        checks: Results of `geometry.check_layouts`, by the position of the call.
     """
 
-    module_calls: tuple[ModuleCall, ...]
+    module_calls: list[ModuleCall]
+    grids: tuple[tuple[int, int], ...]
     n_outputs: int | None
-    influences: dict[int, bool] = field(default_factory=dict, compare=False, repr=False)
+    influences: dict[ScoreReader | None, dict[int, Influence]] = field(default_factory=dict, compare=False, repr=False)
+    checks: dict[int, LayoutCheck] = field(default_factory=dict, compare=False, repr=False)
+
+    def influences_on(self, read: ScoreReader | None) -> dict[int, Influence]:
+        """Return the known influences on the class scores that `read` reads, by position."""
+        return self.influences.setdefault(read, {})
 
     def last_call(self, module: nn.Module) -> ModuleCall | None:
         """Return the last call of a module, or None if it was never called."""
@@ -137,20 +212,28 @@ def _record_calls(copy: NetworkCopy, inputs: Any, image: tuple[int, int]) -> Cal
     with torch.inference_mode(False), torch.no_grad():
         output = copy.run(recorder, inputs)
     n_outputs = next((int(t.shape[-1]) for _, t in nested.tensors(output) if t.ndim == 2), None)
-    return CallProfile(tuple(recorder.module_calls), n_outputs)
+    return CallProfile(recorder.module_calls, tuple(dict.fromkeys(recorder.grids)), n_outputs)
 
 
 @dataclass
 class _CallRecorder:
-    """A call observer that records a `ModuleCall` per call."""
+    """A call observer that records a `ModuleCall` per call.
+
+    `_convolved` holds the grids that convolutions and pooling layers computed from the network input, or from another
+    of these grids: there the position of a cell follows from the operation.
+    """
 
     copy: NetworkCopy
     image: tuple[int, int]
     module_calls: list[ModuleCall] = field(default_factory=list)
     _returned: dict[int, tuple[weakref.ref[Tensor], int]] = field(default_factory=dict)
     _calls: Counter[nn.Module] = field(default_factory=Counter)
-    _grids: list[tuple[int, int]] = field(default_factory=list)
+    grids: list[tuple[int, int]] = field(default_factory=list)
     _channels_last: bool = False
+    _convolved: set[tuple[int, int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._convolved = {self.image}
 
     def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         n_before = len(self.module_calls)
@@ -160,9 +243,11 @@ class _CallRecorder:
         if is_leaf and next(module.parameters(recurse=False), None) is not None:
             self._channels_last = isinstance(module, nn.Linear | nn.LayerNorm) or "RMSNorm" in type(module).__name__
         tensor = main_tensor(output)
+        if isinstance(module, GRID_MODULES) and args and isinstance(args[0], Tensor) and args[0].ndim == 4:
+            self._add_convolved(args[0], tensor)
         layout = self._layout(module, tensor)
-        if layout and layout.kind != "windows":
-            self._grids.append(layout.grid)
+        if layout and layout.kind in ("nchw", "nhwc"):
+            self.grids.append(layout.grid)
         position = len(self.module_calls)
         self.module_calls.append(
             ModuleCall(
@@ -175,6 +260,7 @@ class _CallRecorder:
                 same_output_as=self._position_of(tensor),
                 is_leaf=is_leaf,
                 nbytes=0 if tensor is None else tensor.nbytes,
+                needs_check=layout is not None and not (layout.kind == "nchw" and layout.grid in self._convolved),
             )
         )
         if tensor is None:
@@ -189,10 +275,19 @@ class _CallRecorder:
         if tensor is None:
             return None
         shape = tuple(tensor.shape)
-        layout = infer_layout(
-            shape, batch_size=1, image=self.image, channels_last=self._channels_last, known_grids=self._grids
-        ) or self._window_layout(module, shape)
+        layout = (
+            infer_layout(
+                shape, batch_size=1, image=self.image, channels_last=self._channels_last, known_grids=self.grids
+            )
+            or self._window_layout(module, shape)
+            or span_layout(shape, self.grids)
+        )
         return layout if layout and math.prod(layout.grid) > 1 else None
+
+    def _add_convolved(self, before: Tensor, after: Tensor | None) -> None:
+        """Note the grid of a convolution or pooling layer whose input has a known grid, too."""
+        if after is not None and after.ndim == 4 and tuple(before.shape[2:]) in self._convolved:
+            self._convolved.add((int(after.shape[2]), int(after.shape[3])))
 
     def _window_layout(self, module: nn.Module, shape: tuple[int, ...]) -> Layout | None:
         """Return the layout of windows, which is known only where an enclosing block has a `shift_size`."""
@@ -202,7 +297,7 @@ class _CallRecorder:
             shift = getattr(self.copy.named(name), "shift_size", None)
             if shift is not None:
                 pair = (shift, shift) if isinstance(shift, int) else tuple(shift)
-                return infer_windows(shape, batch_size=1, shift=(int(pair[0]), int(pair[1])), known_grids=self._grids)
+                return infer_windows(shape, batch_size=1, shift=(int(pair[0]), int(pair[1])), known_grids=self.grids)
         return None
 
     def _position_of(self, tensor: Tensor | None) -> int | None:
