@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 
 from camlucida.attribution.error_context import describe_network_error, raised_by_network
-from camlucida.attribution.outputs import to_network
+from camlucida.attribution.outputs import ScoreSelector, to_network
 from camlucida.data.datasets import Dataset
 from camlucida.data.images import load_image
 from camlucida.engine import Layer, candidates, copy_of
@@ -83,7 +83,7 @@ class Served:
         for image in self._pictures():
             example = torch.as_tensor(to_network(self.model.network, image[None]))
             try:
-                return example, candidates(copy_of(self.model.network), example)
+                return example, candidates(copy_of(self.model.network), example, ScoreSelector(self.model.output))
             except Exception as error:
                 if not raised_by_network(error):
                     raise

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from camlucida.attribution.executor import ExecutionRequest, Fused, run_attribution
 from camlucida.attribution.network_inputs import check_inputs
-from camlucida.attribution.outputs import to_network
+from camlucida.attribution.outputs import ScoreSelector, to_network
 from camlucida.attribution.request import INPUT, AttributionRequest, MethodSpec, several_layers, several_targets
-from camlucida.engine import Layer, LayerSpec, NetworkCopy, copy_of, resolve
+from camlucida.engine import Layer, LayerSpec, NetworkCopy, copy_of, require_influence, resolve
 from camlucida.engine.run_options import Precision
 from camlucida.errors import MethodError
 from camlucida.methods import Combined, Method
@@ -72,10 +72,10 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
     check_inputs(network, inputs)
     inputs = to_network(network, inputs)
     copy = copy_of(network)
-    methods = request.methods
+    methods, read = request.methods, ScoreSelector(model.output)
     with torch.inference_mode(False), torch.no_grad():
         layers_of_methods = [
-            _resolve_layers(method, copy, inputs, request.layers, model.layer) for method, _ in methods
+            _resolve_layers(method, copy, inputs, request.layers, model.layer, read) for method, _ in methods
         ]
         unique_layers = list(dict.fromkeys(layer for row in layers_of_methods for layer in row))
         result = run_attribution(
@@ -97,7 +97,11 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
         maps, notes = [], []
         for (method, options), method_layers in zip(methods, layers_of_methods, strict=True):
             layer_indices = [unique_layers.index(layer) for layer in method_layers]
-            maps.append(tuple(tuple(row) for row in result.maps(method, options, layer_indices)))
+            rows = result.maps(method, options, layer_indices)
+            if not method.class_free and not any(bool(map_.any()) for row in rows for map_ in row):
+                for layer in method_layers:  # zero for a reason that the user should know
+                    require_influence(copy, inputs, layer, read)
+            maps.append(tuple(tuple(row) for row in rows))
             notes.append(tuple(tuple(row) for row in result.notes(method, layer_indices)))
     used_layers = tuple(_used_layers(method, row) for (method, _), row in zip(methods, layers_of_methods, strict=True))
     return Attribution(result.output, result.targets, result.scores, used_layers, tuple(maps), tuple(notes))
@@ -108,12 +112,17 @@ def _ignore_progress(done: int, total: int) -> None:
 
 
 def _resolve_layers(
-    method: Method | Combined, copy: NetworkCopy, inputs: Any, layers: Sequence[LayerSpec], default: LayerSpec
+    method: Method | Combined,
+    copy: NetworkCopy,
+    inputs: Any,
+    layers: Sequence[LayerSpec],
+    default: LayerSpec,
+    read: ScoreSelector,
 ) -> list[Layer]:
     if not method.needs_layer:
         return []
     unspecified = "all" if method.fuses_layers else default
-    return resolve(copy, inputs, [unspecified if spec is None else spec for spec in layers])
+    return resolve(copy, inputs, [unspecified if spec is None else spec for spec in layers], read)
 
 
 def _used_layers(method: Method | Combined, layers: Sequence[Layer]) -> tuple[Layer | Fused | None, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -65,3 +66,17 @@ def to_network(network: nn.Module, inputs: Any) -> Any:
 
     with torch.inference_mode(False), torch.no_grad():
         return nested.transform(inputs, move)
+
+
+@dataclass(frozen=True)
+class ScoreSelector:
+    """Reads the class scores from an output, and is equal to other readers of the same part.
+
+    Attributes:
+        selector: As in `class_scores`.
+    """
+
+    selector: Output = None
+
+    def __call__(self, output: Any) -> Tensor:
+        return class_scores(output, self.selector)

@@ -55,6 +55,7 @@ def _print_summary(console: Console, model: Model, size: int | None, depth: int)
     import torch
 
     from camlucida.attribution.error_context import describe_network_error, raised_by_network
+    from camlucida.attribution.outputs import ScoreSelector
     from camlucida.engine import candidates, copy_of, profile_calls
     from camlucida.engine.layers import Layer
 
@@ -63,7 +64,7 @@ def _print_summary(console: Console, model: Model, size: int | None, depth: int)
     copy = copy_of(model.network)
     try:
         profile = profile_calls(copy, inputs)
-        candidates_: list[Layer] = candidates(copy, inputs)
+        candidates_: list[Layer] = candidates(copy, inputs, ScoreSelector(model.output))
     except Exception as error:
         if not raised_by_network(error):
             raise

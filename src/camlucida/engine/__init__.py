@@ -2,6 +2,7 @@
 
 from camlucida.engine.backward.attention import AttentionTrace, trace_attention
 from camlucida.engine.backward.relu_rules import ReluRule, ReluRuleName
+from camlucida.engine.influence import require_influence
 from camlucida.engine.input_variants import InputVariants
 from camlucida.engine.layer_specs import LayerSpec, resolve
 from camlucida.engine.layers import Layer, candidates, default_layer
@@ -27,6 +28,7 @@ __all__ = [
     "candidates",
     "default_layer",
     "gap_linear_head",
+    "require_influence",
     "resolve",
     "profile_calls",
     "trace",

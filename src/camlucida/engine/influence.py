@@ -17,7 +17,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -31,13 +31,23 @@ from camlucida.engine.module_calls import (
     ScoreReader,
     first_image,
     main_tensor,
+    noise_image,
     profile_calls,
 )
 from camlucida.engine.network_copy import NetworkCopy
-from camlucida.errors import CamlucidaError
+from camlucida.errors import CamlucidaError, LayerError
+
+if TYPE_CHECKING:
+    from camlucida.engine.layers import Layer
 
 MAX_GRAPH_BYTES = 64 * 2**20
 """A test of calls whose outputs take more bytes than this runs on a smaller image, if the network allows it."""
+
+N_CLASSES_TESTED, MAX_CLASSES_TESTED = 3, 24
+"""Number of classes that are tested for a class map, and of those that are tried to find as many with a gradient.
+
+The score of a detector's class is that of one box, which one of several heads returned.
+"""
 
 SIDE_STEP_PX = 32
 """The sides of the smaller image are multiples of this, the total stride of common networks."""
@@ -114,6 +124,39 @@ def find_influences(
         profile.influences_on(read).update(_test_influence(copy, resized, profile, positions, read))
     else:
         find_influence(copy, inputs, profile, positions, read)
+
+
+def require_influence(copy: NetworkCopy, inputs: Any, layer: Layer, read: ScoreReader | None = None) -> None:
+    """Refuse a layer on whose positions the class scores do not depend, for this image and for noise.
+
+    Args:
+        copy: The network copy.
+        inputs: Network inputs.
+        layer: The layer.
+        read: Reads the class scores from the network's output.
+
+    Raises:
+        LayerError: If every map of a class at this layer is zero, whatever the image is.
+    """
+    profile = profile_calls(copy, inputs)
+    module_call = profile.find_call(layer.module, layer.call)
+    if layer.key is not None or module_call is None or module_call.layout is None:
+        return
+    position, name = module_call.position, type(copy.module).__name__
+    for images in (first_image(inputs), noise_image(first_image(inputs))):
+        influence = _test_influence(copy, images, profile, [position], read)[position]
+        if influence in (Influence.POSITIONS, Influence.CLASS_MAP):
+            return
+    if influence is Influence.PREFIX:
+        raise LayerError(
+            f"the class scores of {name} do not depend on the positions of {layer.name!r}: from there on only the "
+            f"{module_call.layout.prefix or 'other'} tokens without a position, such as the class token, are read. "
+            "Choose an earlier layer, such as the norm before the last attention; `camlucida layers` lists them."
+        )
+    raise LayerError(
+        f"the class scores of {name} do not depend on what {layer.name!r} returns: its map is zero for every class and "
+        "image. Choose another layer; `camlucida layers` lists them."
+    )
 
 
 def _resized_image(copy: NetworkCopy, inputs: Any, profile: CallProfile, total: int) -> Any | None:
@@ -237,7 +280,9 @@ def _class_maps(scores: Tensor, returned: dict[int, Tensor], gradients: dict[int
     if n_classes == 1:
         return {position for position, tensor in possible.items() if tensor.shape[1] == 1}
     used: dict[int, list[set[int]]] = {position: [] for position in possible}
-    for k in sorted({0, n_classes // 2, n_classes - 1} if possible else ()):
+    for k in torch.linspace(0, n_classes - 1, min(n_classes, MAX_CLASSES_TESTED)).long().tolist():
+        if all(sum(map(bool, of_classes)) >= N_CLASSES_TESTED for of_classes in used.values()):
+            break
         gradient_of_class = torch.autograd.grad(
             scores[:, k].sum(), list(possible.values()), retain_graph=True, allow_unused=True
         )

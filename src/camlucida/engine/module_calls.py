@@ -194,6 +194,18 @@ def _noise_if_constant(image: Tensor) -> Tensor:
     return torch.randn(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
 
 
+def noise_image(inputs: Any) -> Any:
+    """Return the network's inputs with seeded noise in place of every image (b, c, h, w)."""
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(_: nested.Path, tensor: Tensor) -> Tensor:
+        if tensor.ndim != 4 or not tensor.is_floating_point():
+            return tensor
+        return torch.randn(tensor.shape, generator=generator).to(tensor)
+
+    return nested.transform(inputs, noise)
+
+
 def image_size(inputs: Any) -> tuple[int, int]:
     """Return (height, width) of the images in the network's inputs.
 

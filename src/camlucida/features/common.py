@@ -13,7 +13,7 @@ from torch import Tensor
 from camlucida.attribution.error_context import error_context
 from camlucida.attribution.executor import AttributionRun, ExecutionRequest, run_attribution
 from camlucida.attribution.explain import top_predictions
-from camlucida.attribution.outputs import to_network
+from camlucida.attribution.outputs import ScoreSelector, to_network
 from camlucida.data.images import Source, load_image
 from camlucida.engine import Layer, copy_of, resolve
 from camlucida.errors import CamlucidaError, LayerError
@@ -47,7 +47,9 @@ def record_layer(
     inputs = to_network(model.network, image[None])
     copy = copy_of(model.network)
     with torch.inference_mode(False), torch.no_grad():
-        (resolved_layer,) = resolve(copy, inputs, [model.layer if layer is None else layer])
+        (resolved_layer,) = resolve(
+            copy, inputs, [model.layer if layer is None else layer], ScoreSelector(model.output)
+        )
         request = ExecutionRequest(
             copy,
             (resolved_layer,),
