@@ -1,0 +1,241 @@
+"""Write docs/architectures.md: what the checks of `engine` say about many architectures, on random weights.
+
+    python docs/architectures.py [--only swin] [--print]
+
+For every architecture: the default layer and its grid, how the grid was verified (by the convolutions that made it, or
+by a moving patch of noise), the influence of its positions on the class scores, whether Grad-CAM equals autograd by
+hand, and whether all bytes of the network are unmodified. Needs torchvision, timm and transformers; nothing is
+downloaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import camlucida as cl
+from camlucida.attribution.outputs import ScoreSelector, class_scores
+from camlucida.engine import copy_of, default_layer, profile_calls
+from camlucida.engine.layers import Layer
+from camlucida.engine.module_calls import CallProfile, Influence
+from camlucida.errors import CamlucidaError
+
+PAGE = Path(__file__).with_name("architectures.md")
+
+TORCHVISION = (
+    "alexnet vgg16_bn resnet18 resnet50 resnext50_32x4d wide_resnet50_2 densenet121 inception_v3 googlenet squeezenet1_1 "
+    "mobilenet_v2 mobilenet_v3_large mnasnet1_0 shufflenet_v2_x1_0 efficientnet_b0 efficientnet_v2_s regnet_y_400mf "
+    "convnext_tiny vit_b_32 swin_t swin_v2_t maxvit_t"
+).split()
+
+TIMM = (
+    "resnet26d resnetv2_50 seresnet50 ecaresnet26t res2net50_26w_4s resnest14d nfnet_f0 hrnet_w18_small dla34 vovnet39a "
+    "cspresnet50 dpn68 xception41 repvgg_a0 mobilenetv4_conv_small ghostnet_100 fbnetv3_b rexnet_100 hardcorenas_a "
+    "efficientnetv2_rw_t tinynet_e lcnet_050 convnextv2_atto convmixer_768_32 inception_next_tiny "
+    "vit_tiny_patch16_224 vit_small_patch14_reg4_dinov2 deit_tiny_distilled_patch16_224 deit3_small_patch16_224 "
+    "beit_base_patch16_224 eva02_tiny_patch14_224 vit_base_patch16_siglip_224 cait_xxs24_224 xcit_nano_12_p16_224 "
+    "crossvit_9_240 levit_128s hiera_tiny_224 mvitv2_tiny pvt_v2_b0 twins_svt_small coat_lite_tiny convit_tiny "
+    "swin_tiny_patch4_window7_224 swinv2_tiny_window8_256 davit_tiny focalnet_tiny_srf poolformer_s12 "
+    "metaformer_pppa_s12_224 mixer_s32_224 resmlp_12_224 gmlp_s16_224 mobilevit_xxs mobilevitv2_050 efficientformer_l1 "
+    "fastvit_t8 edgenext_xx_small visformer_tiny nest_tiny tnt_s_patch16_224 volo_d1_224 sequencer2d_s "
+    "gcvit_xxtiny maxvit_rmlp_pico_rw_256 coatnet_pico_rw_224 tiny_vit_5m_224 repvit_m0_9"
+).split()
+
+N_CLASSES = 7
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """An architecture of a library.
+
+    Attributes:
+        name: Its name, `library:name`.
+        make: Builds it with random weights.
+        size_px: (height, width) of its input.
+    """
+
+    name: str
+    make: Callable[[], nn.Module]
+    size_px: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table; `reason` says why a cell is ✗."""
+
+    name: str
+    layer: str = "✗"
+    grid: str = "✗"
+    geometry: str = "✗"
+    influence: str = "✗"
+    equal: str = "✗"
+    unmodified: str = "✗"
+    reason: str = ""
+
+
+def architectures() -> Iterator[Architecture]:
+    """Yield all architectures, in the order of the table."""
+    import timm
+    import torchvision
+
+    for name in TORCHVISION:
+        options: dict[str, Any] = {"weights": None, "num_classes": N_CLASSES}
+        if name in ("inception_v3", "googlenet"):
+            options |= {"init_weights": False}
+        size = 299 if name == "inception_v3" else 224
+        yield Architecture(
+            f"torchvision:{name}", lambda n=name, o=options: torchvision.models.get_model(n, **o), (size, size)
+        )
+    for name in TIMM:
+        height, width = timm.get_pretrained_cfg(name).input_size[-2:]  # type: ignore[union-attr]
+        if name == "vit_small_patch14_reg4_dinov2":  # 518 px would take a minute
+            options, height, width = {"img_size": 224}, 224, 224
+        else:
+            options = {}
+        yield Architecture(
+            f"timm:{name}",
+            lambda n=name, o=options: timm.create_model(n, pretrained=False, num_classes=N_CLASSES, **o),
+            (height, width),
+        )
+    yield from _transformers()
+
+
+def _transformers() -> Iterator[Architecture]:
+    """Yield image classifiers of transformers, small ones by their configuration."""
+    import transformers as hf
+
+    size = {"image_size": 96}
+    small = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 3, "intermediate_size": 192}
+    configs: list[tuple[str, Any, Any, int]] = [
+        ("ViT", hf.ViTConfig(**size, **small), hf.ViTForImageClassification, 96),
+        ("DeiT", hf.DeiTConfig(**size, **small), hf.DeiTForImageClassification, 96),
+        ("BEiT", hf.BeitConfig(**size, **small), hf.BeitForImageClassification, 96),
+        ("DINOv2", hf.Dinov2Config(image_size=98, **small), hf.Dinov2ForImageClassification, 98),
+        ("Swin", hf.SwinConfig(image_size=224, embed_dim=48, depths=[2, 2, 2, 2]), hf.SwinForImageClassification, 224),
+        ("ConvNeXt", hf.ConvNextConfig(hidden_sizes=[24, 48, 96, 192]), hf.ConvNextForImageClassification, 224),
+        ("ResNet", hf.ResNetConfig(), hf.ResNetForImageClassification, 224),
+        ("RegNet", hf.RegNetConfig(), hf.RegNetForImageClassification, 224),
+        ("PVTv2", hf.PvtV2Config(), hf.PvtV2ForImageClassification, 224),
+        ("SegFormer", hf.SegformerConfig(), hf.SegformerForImageClassification, 224),
+        ("MobileViT", hf.MobileViTConfig(image_size=256), hf.MobileViTForImageClassification, 256),
+        ("PoolFormer", hf.PoolFormerConfig(), hf.PoolFormerForImageClassification, 224),
+    ]
+    for name, config, kind, side in configs:
+        config.num_labels = N_CLASSES
+        yield Architecture(f"transformers:{name}", lambda k=kind, c=config: k(c), (side, side))
+
+
+def row_of(architecture: Architecture) -> Row:
+    """Return the row of an architecture."""
+    torch.manual_seed(0)
+    network = architecture.make().eval()
+    images = torch.randn(2, 3, *architecture.size_px, generator=torch.Generator().manual_seed(0))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    read, copy = ScoreSelector(), copy_of(network)
+    try:
+        layer = default_layer(copy, images, read)
+        profile = profile_calls(copy, images)
+        geometry, influence = _geometry(profile, layer), profile.influences_on(read)[_position(profile, layer)]
+        error = _error(network, images, layer, profile)
+    except CamlucidaError as problem:
+        return Row(architecture.name, reason=str(problem))
+    after = network.state_dict()
+    is_unmodified = all(torch.equal(before[name], after[name]) for name in before) and before.keys() == after.keys()
+    return Row(
+        architecture.name,
+        layer.label,
+        "×".join(map(str, layer.grid or ())),
+        geometry,
+        "✓" if influence is Influence.POSITIONS else f"✗ {influence.value}",
+        f"✓ {error:.0e}" if error < 1e-3 else f"✗ {error:.1e}",
+        "✓" if is_unmodified else "✗",
+    )
+
+
+def _position(profile: CallProfile, layer: Layer) -> int:
+    module_call = profile.find_call(layer.module, layer.call)
+    assert module_call is not None
+    return module_call.position
+
+
+def _geometry(profile: CallProfile, layer: Layer) -> str:
+    """Return how the grid of the layer was verified."""
+    check = profile.checks.get(_position(profile, layer))
+    if check is None:
+        return "convolution"
+    return f"{check.correlation:.3f}" if check.outcome == "verified" else f"✗ {check.outcome}"
+
+
+def _error(network: nn.Module, images: Tensor, layer: Layer, profile: CallProfile) -> float:
+    """Return the largest difference of Grad-CAM to autograd by hand, relative to the map's maximum."""
+    module = dict(network.named_modules())[layer.name.partition("#")[0]]
+    layout = profile.module_calls[_position(profile, layer)].layout
+    assert layout is not None
+    outputs: list[Any] = []
+    handle = module.register_forward_hook(lambda _m, _i, output: outputs.append(output))
+    scores = class_scores(network(images))
+    handle.remove()
+    output = outputs[layer.call - 1]
+    tensor = output if isinstance(output, Tensor) else next(t for t in output if isinstance(t, Tensor) and t.ndim >= 3)
+    gradient = layout.to_grid(torch.autograd.grad(scores[:, 1].sum(), tensor)[0])
+    expected = torch.einsum("bchw,bc->bhw", layout.to_grid(tensor.detach()), gradient.mean((2, 3)))
+    result = cl.attribute(network, images, target=1, layer=layer.name, signed=True)
+    return float((result - expected).abs().max() / expected.abs().max().clamp_min(1e-30))
+
+
+def table(rows: list[Row]) -> str:
+    """Return the page."""
+    lines = [
+        "# Architectures",
+        "",
+        "<!-- Written by docs/architectures.py. -->",
+        "",
+        f"What Camlucida verifies on {len(rows)} architectures with random weights and {N_CLASSES} classes.",
+        "",
+        "- **Geometry**: how the positions of the default layer's grid were verified: by the convolutions and pooling "
+        "layers that made it, or by the correlation of the response with the position of a moving patch.",
+        "- **Influence**: the class scores depend on the layer at positions of its grid, and the layer is not the "
+        "class scores themselves.",
+        "- **Autograd**: largest difference of Grad-CAM to autograd by hand, relative to the map's maximum.",
+        "- **Unmodified**: all parameters and buffers are the same bytes as before.",
+        "",
+        "| architecture | default layer | grid | geometry | influence | autograd | unmodified |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        cells = (row.name, f"`{row.layer}`", row.grid, row.geometry, row.influence, row.equal, row.unmodified)
+        lines.append("| " + " | ".join(cells) + " |")
+    if reasons := [row for row in rows if row.reason]:
+        lines += ["", "Reasons of ✗:", "", *(f"- {row.name}: {row.reason}" for row in reasons)]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="architectures whose name contains this")
+    parser.add_argument("--print", action="store_true", help="print the page instead of writing it")
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")
+    rows = []
+    for architecture in architectures():
+        if given.only in architecture.name:
+            rows.append(row_of(architecture))
+            print(*vars(rows[-1]).values(), sep=" | ", file=sys.stderr, flush=True)
+            gc.collect()
+    if given.print:
+        print(table(rows))
+    else:
+        PAGE.write_text(table(rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
