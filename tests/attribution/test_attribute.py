@@ -77,16 +77,16 @@ def test_finds_class_scores(output: Any, reading: Any) -> None:
 @pytest.mark.parametrize(
     ("output", "reading", "message"),
     [
-        (MASKS, None, r"but the network gave \(2, 4, 8, 8\)"),
-        ({"out": MASKS, "aux": LOGITS}, None, r"but the network gave \(2, 4, 8, 8\)"),
-        (LOGITS[:, 0], None, r"but the network gave \(2,\)"),
-        (Opaque(LOGITS), None, "but the network gave Opaque"),
-        ({}, None, "but the network gave dict"),
+        (MASKS, None, r"but the network returned \(2, 4, 8, 8\)"),
+        ({"out": MASKS, "aux": LOGITS}, None, r"but the network returned \(2, 4, 8, 8\)"),
+        (LOGITS[:, 0], None, r"but the network returned \(2,\)"),
+        (Opaque(LOGITS), None, "but the network returned Opaque"),
+        ({}, None, "but the network returned dict"),
         ((LOGITS, OTHER), 2, "output has no part 2; it has 0, 1"),
         ({"a": LOGITS}, "b", "output has no part 'b'; it has a"),
         (LOGITS, "logits", "output has no part 'logits'; it has no parts"),
-        ((LOGITS, MASKS), 1, r"but the network gave \(2, 4, 8, 8\)"),
-        (LOGITS, lambda output: 3, "but the network gave int"),
+        ((LOGITS, MASKS), 1, r"but the network returned \(2, 4, 8, 8\)"),
+        (LOGITS, lambda output: 3, "but the network returned int"),
     ],
 )
 def test_output_without_class_scores_raises(output: Any, reading: Any, message: str) -> None:

@@ -304,7 +304,7 @@ def map_of(name: str, seed: int, rows: slice = slice(0, 1), **options: Any) -> t
     chosen = {**RANDOM_METHODS[name], **options, "seed": seed}
     if name.startswith("smooth("):  # options of a combinator are written into it
         name, chosen = f"{name[:-1]}, {', '.join(f'{key}={value}' for key, value in chosen.items())})", {}
-    layer = None if find(name).map_size == "picture" else "layer3"
+    layer = None if find(name).map_size == "input" else "layer3"
     return attribute(net().network, inputs, method=name, target=3, layer=layer, **chosen)
 
 

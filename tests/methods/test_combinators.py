@@ -305,7 +305,7 @@ class TestEigenSmooth:
     def test_what_it_refuses(self) -> None:
         with pytest.raises(MethodError, match=r"compares a map with its layer, and refine.* put it inside"):
             find("eigen_smooth(refine(grad_cam))")
-        with pytest.raises(MethodError, match=r"compares .*, and guided_grad_cam maps the picture itself"):
+        with pytest.raises(MethodError, match=r"compares .*, and guided_grad_cam maps the network input itself"):
             find("eigen_smooth(guided_grad_cam)")
         with pytest.raises(MethodError, match="components is an integer from 1"):
             maps("eigen_smooth(grad_cam, components=0)")
@@ -409,11 +409,11 @@ class TestComposition:
     def test_every_combinator_takes_every_method(self, name: str, method: str) -> None:
         found = find(method)
         refusals = {
-            "fusion": (not found.needs_layer, f"{name} fuses layers, and {method} maps the picture itself"),
-            "layer": (found.map_size != "layer", f"{name} compares .*, and {method} maps the picture itself"),
+            "fusion": (not found.needs_layer, f"{name} fuses layers, and {method} maps the network input itself"),
+            "layer": (found.map_size != "layer", f"{name} compares .*, and {method} maps the network input itself"),
             "competing_classes": (
                 found.class_free,
-                f"{name} compares classes, and {method} gives the same map for all of them",
+                f"{name} compares classes, and {method} returns the same map for all of them",
             ),
         }
         refused, why = refusals.get(combinators()[name].kind, (False, ""))
@@ -484,7 +484,7 @@ class Two(nn.Module):
 
 def test_a_network_of_several_inputs_has_no_views() -> None:
     pair = (IMAGES.float(), IMAGES.float())
-    with pytest.raises(MethodError, match="flips runs the network on other pictures, and a network with several"):
+    with pytest.raises(MethodError, match="flips runs the network on other images, which a network with several"):
         attribute(Two(), pair, method="flips(grad_cam)")
     assert attribute(Two(), pair, method="refine(grad_cam)").shape == (2, 16, 24)
 
@@ -515,11 +515,11 @@ class TestWriting:
         [
             ("refin(grad_cam)", "no combinator or method 'refin'. Did you mean 'refine'"),
             ("refine(grad_kam)", "no method 'grad_kam'. Did you mean 'grad_cam'"),
-            ("refine", r"refine is put on a method: refine\(grad_cam\)\."),
-            ("smooth()", r"smooth is put on a method: smooth\(grad_cam, n=8, noise=0.1, seed=0\)"),
-            ("positive(refine)", "refine is put on a method"),
+            ("refine", r"refine requires a method: refine\(grad_cam\)\."),
+            ("smooth()", r"smooth requires a method: smooth\(grad_cam, n=8, noise=0.1, seed=0\)"),
+            ("positive(refine)", "refine requires a method"),
             ("grad_cam(layer_cam)", "grad_cam takes no method. Combinators do: refine"),
-            ("smooth(grad_cam, 4)", "smooth takes one method, not 2; options have names"),
+            ("smooth(grad_cam, 4)", "smooth takes one method, not 2; pass options by name"),
             ("smooth(grad_cam, k=3)", "smooth has no option 'k'. Its options: n=8"),
             (
                 "ablation_cam(full=3)",
@@ -528,20 +528,20 @@ class TestWriting:
             ("smooth(grad_cam, n='a')", "smooth: n is an integer from 1 to 1000000 .by default 8., not 'a'"),
             ("smooth(grad_cam, n=2.5)", "smooth: n is an integer"),
             ("smooth(grad_cam, noise=True)", "smooth: noise is a number"),
-            ("smooth(grad_cam, n=2**99)", "the value of n is no plain number"),
-            ("smooth(grad_cam, n=print(3))", "the value of n is no plain number"),
-            ("smooth(grad_cam, **{'n': 3})", "options are written one by one"),
-            ("smooth(*['grad_cam'])", "stands where a method is wanted"),
-            ("smooth('grad_cam')", "stands where a method is wanted"),
+            ("smooth(grad_cam, n=2**99)", "the value of n is not a number"),
+            ("smooth(grad_cam, n=print(3))", "the value of n is not a number"),
+            ("smooth(grad_cam, **{'n': 3})", "options are passed as name=value"),
+            ("smooth(*['grad_cam'])", "expected a method instead of"),
+            ("smooth('grad_cam')", "expected a method instead of"),
             ("smooth(lambda: 3)", "no method 'lambda: 3'"),
-            ("smooth([f(3)])", "stands where a method is wanted"),
+            ("smooth([f(3)])", "expected a method instead of"),
             ("smooth(-f(3))", "is neither a method nor a combinator of one"),
             ("__import__('os').system('ls')", "no combinator or method"),
-            ("refine(refine(grad_cam))", r"refine fuses layers, and refine\(grad_cam\) has fused them already"),
-            ("refine(grad_cam", "cannot read the method 'refine.grad_cam'"),
-            ("refine(grad_cam))", "cannot read the method"),
-            ("(" * 400, "cannot read the method"),
-            ("smooth(" * 90 + "grad_cam" + ")" * 90, "a method of"),
+            ("refine(refine(grad_cam))", r"refine fuses layers, and refine\(grad_cam\) already fuses them"),
+            ("refine(grad_cam", "cannot parse the method 'refine.grad_cam'"),
+            ("refine(grad_cam))", "cannot parse the method"),
+            ("(" * 400, "cannot parse the method"),
+            ("smooth(" * 90 + "grad_cam" + ")" * 90, "the method has"),
         ],
     )
     def test_refusals(self, written: str, message: str) -> None:
@@ -572,7 +572,8 @@ class TestWriting:
         assert found.paper.startswith("smooth: Smilkov")
         assert "Desai" in found.paper
         with pytest.raises(
-            MethodError, match=r"options of smooth\(.*\) are written into it.* 'infill' was given beside it"
+            MethodError,
+            match=r"options of smooth\(.*\) are part of its expression.* 'infill. cannot be passed",
         ):
             found.with_options({"infill": 1})
 

@@ -64,7 +64,7 @@ def test_a_bright_object_is_bright() -> None:
     ("shape", "options", "why"),
     [
         ((1, 2, 3, 4), {"kernel": "cubic"}, "kernel is one of .*, not 'cubic'"),
-        ((1, 2, 65, 65), {}, "up to 4096 places, not 65 x 65"),
+        ((1, 2, 65, 65), {}, "at most 4096 positions, not 65 x 65"),
     ],
 )
 def test_refuses(shape: tuple[int, ...], options: dict[str, Any], why: str) -> None:

@@ -84,7 +84,7 @@ def test_a_method_joins_by_being_decorated() -> None:
 
 @pytest.mark.usefixtures("_a_registry_of_its_own")
 def test_a_method_cannot_ask_for_what_is_not_there() -> None:
-    with pytest.raises(MethodError, match=r"asks for unknown \['moon'\]"):
+    with pytest.raises(MethodError, match=r"unknown inputs \['moon'\]"):
 
         @registry.method(paper="Nobody", relu=False)
         def moon_cam(activations: Tensor, moon: Tensor) -> Tensor:

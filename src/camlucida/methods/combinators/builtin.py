@@ -27,8 +27,8 @@ def refine(maps: Sequence[Tensor]) -> Tensor:
 
 @combinator(
     "fusion",
-    paper="Jiang et al., TIP 2021, sec. III-D: the largest of tanh(gamma M / max M) over the layers, place by place",
-    deviation="tanh, with the paper's gamma=2, only where asked for, and then for all layers alike",
+    paper="Jiang et al., TIP 2021, sec. III-D: at each position the largest of tanh(gamma M / max M) over the layers",
+    deviation="tanh, with the paper's gamma=2, only if requested, and then for all layers",
 )
 def fuse_max(maps: Sequence[Tensor], *, gamma: NotNegative = 0.0) -> Tensor:
     """Take the element-wise maximum of the maps of several layers.
@@ -111,7 +111,7 @@ def contrast(map_: Tensor, competing_classes: Sequence[Tensor], *, n: Count = 3,
     return map_ - torch.stack(list(competing_classes)).mean(0)
 
 
-@combinator("views", paper="Smilkov et al., 2017 (SmoothGrad): the mean over noisy pictures")
+@combinator("views", paper="Smilkov et al., 2017 (SmoothGrad): the mean over noisy images")
 def smooth(inputs: Tensor, *, n: Count = 8, noise: NotNegative = 0.1, seed: Seed = 0) -> Views:
     """Average over noisy copies of the input, which reduces noise of single pixels; n runs of the network.
 
