@@ -303,7 +303,7 @@ class TestEigenSmooth:
         assert refined.shape == (2, 16, 24)
 
     def test_what_it_refuses(self) -> None:
-        with pytest.raises(MethodError, match=r"compares a map with its layer, and refine.* put it inside"):
+        with pytest.raises(MethodError, match=r"compares a map with its layer, but refine.* put it inside"):
             find("eigen_smooth(refine(grad_cam))")
         with pytest.raises(MethodError, match=r"compares .*, and guided_grad_cam maps the network input itself"):
             find("eigen_smooth(guided_grad_cam)")
