@@ -62,7 +62,7 @@ class TestMaps:
 
     @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
     def test_precision(self, method: Method, subject: Any, images: Tensor, dtype: torch.dtype) -> None:
-        """Maps are float32 at least, and of the same picture whatever the network runs in."""
+        """Maps are float32 at least, and of the same image whatever the network runs in."""
         # Noise that is rounded has other superpixels; an even grid it keeps.
         parts = {"superpixels": "grid"} if "superpixels" in method.options else {}
         result = maps(subject, method, images, subject.make().to(dtype), signed=True, **parts)
@@ -285,7 +285,7 @@ class Ruled(nn.Module):
 
 
 def with_relus(network: nn.Module, *, guided: bool) -> nn.Module:
-    """A copy with every ReLU module exchanged for one with another way back."""
+    """A copy with every ReLU module exchanged for one with another backward pass."""
     copied = copy.deepcopy(network)
     for module in list(copied.modules()):
         for name, child in list(module.named_children()):
@@ -322,7 +322,7 @@ def run_layers(network: nn.Module, x: Any, run: Any) -> Any:
 
 
 class Paired:
-    """DeepLIFT: everything is (of the picture, of the baseline), a step's slope on the picture is the multiplier."""
+    """DeepLIFT: everything is (of the image, of the baseline), a step's gradient on the image is the multiplier."""
 
     @classmethod
     def multipliers(cls, network: nn.Module, images: Tensor, start: Tensor) -> Tensor:
@@ -336,7 +336,7 @@ class Paired:
     affine = plain
 
     def moved(self, value: Tensor, step: Tensor, value0: Tensor) -> Any:
-        """`value`, with the slope of `step`."""
+        """`value`, with the gradient of `step`."""
         return value.detach() + step - step.detach(), value0.detach()
 
     def curve(self, f: Any, pair: Any) -> Any:

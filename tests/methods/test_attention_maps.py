@@ -135,7 +135,7 @@ def test_relevance_equals_the_reference(images: Tensor, read: str) -> None:
 
 @pytest.mark.parametrize("fused", [False, True])
 def test_timm_equals_the_authors_formula(fused: bool) -> None:
-    """On weights from forward hooks behind the softmax, one picture after the other, as in their notebook."""
+    """On weights from forward hooks behind the softmax, one image after the other, as in their notebook."""
     before = timm.layers.use_fused_attn()
     images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
 

@@ -170,7 +170,7 @@ class TestViews:
         mirrored = maps("grad_cam", IMAGES.flip(-1)).flip(-1)
         assert_close(maps("flips(grad_cam)"), (maps("grad_cam") + mirrored) / 2)
 
-    def test_flips_of_a_symmetric_picture_are_symmetric(self) -> None:
+    def test_flips_of_a_symmetric_image_are_symmetric(self) -> None:
         images = IMAGES + IMAGES.flip(-1)
         found = maps("flips(hires_cam)", images, layer="stage1")
         assert_close(found, found.flip(-1))
@@ -182,7 +182,7 @@ class TestViews:
         assert_close(maps("scales(grad_cam, factors=(1, 2))"), (maps("grad_cam") + other) / 2)
 
     def test_crops_lie_where_they_were_cut(self) -> None:
-        """With a method that gives the picture back, crops of any share give it back too, nearly, edges and all."""
+        """With a method that gives the image back, crops of any share give it back too, nearly, edges and all."""
         rows = torch.linspace(0, 1, 16).double()[:, None] + torch.linspace(0, 2, 24).double()
         picture = rows.expand(1, 3, 16, 24)
         for share in (0.5, 0.75):
@@ -268,7 +268,7 @@ class TestEigenSmooth:
         found = maps(f"eigen_smooth(hires_cam, components={components})", layer=layer)
         assert_close(found, projected(plain, outputs_of(layer), components))
 
-    def test_against_the_svd_with_more_channels_than_places(self) -> None:
+    def test_against_the_svd_with_more_channels_than_positions(self) -> None:
         activations = torch.randn(2, 9, 2, 3, generator=torch.Generator().manual_seed(1)).double()
         map_ = torch.randn(2, 2, 3, generator=torch.Generator().manual_seed(2)).double()
         (found,) = eigen_smooth.function([map_], activations, components=3)
@@ -387,7 +387,7 @@ class TestRuns:
 
     def test_one_run_serves_parts_fusions_and_plain_methods_together(self) -> None:
         names = ["grad_cam", "refine(grad_cam)", "fuse_max(layer_cam)", "negative(hires_cam)"]
-        attribute(NETWORK, IMAGES)  # the first run on pictures of this size also looks the network over
+        attribute(NETWORK, IMAGES)  # the first run on images of this size also looks the network over
         RUNS.clear()
         attributions(
             Model(NETWORK),

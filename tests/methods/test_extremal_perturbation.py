@@ -23,7 +23,7 @@ from camlucida.models.model import Model
 
 
 def test_the_smooth_maximum_per_position() -> None:
-    """smax_v k(|u - v| / sigma) p_v with sigma = 21 pixels of 224, each place a loop over its neighbours."""
+    """smax_v k(|u - v| / sigma) p_v with sigma = 21 pixels of 224, each position a loop over its neighbours."""
     size = (12, 20)
     rows, columns = parameter_grid(size)
     assert (rows, columns) == (12, 20)
@@ -58,20 +58,20 @@ def test_the_area_term_is_the_gradient_of_the_papers(area: float) -> None:
         assert_close(area_gradient(mask, area, done), expected)
 
 
-def test_equal_pixels_are_drawn_alike() -> None:
+def test_equal_pixels_get_equal_masks() -> None:
     pull = area_gradient(torch.full((1, 10, 10), 0.5, dtype=torch.float64), 0.1, 0.0)
     assert_close(pull, torch.full_like(pull, 2 * 300 * (0.1 - 0.5) / 100))
 
 
 class Spot(nn.Module):
-    """How bright a place is: row 6..11, column 16..21 of the picture, or its opposite."""
+    """How bright a position is: row 6..11, column 16..21 of the image, or its opposite."""
 
     def forward(self, x: Tensor) -> Tensor:
         one, other = x[..., 6:12, 16:22].mean((1, 2, 3)), x[..., 22:28, 4:10].mean((1, 2, 3))
         return 30 * torch.stack([one, other], dim=1)
 
 
-def test_finds_the_only_place_that_counts() -> None:
+def test_finds_the_only_position_that_matters() -> None:
     image = torch.zeros(1, 3, 32, 32)
     image[..., ::2, ::2] = 1  # fine, so that a blur takes it away everywhere
     for target, (y, x) in ((0, (8.5, 18.5)), (1, (24.5, 6.5))):
@@ -143,7 +143,7 @@ def test_areas_that_are_none(stacked: Any, images: Tensor, areas: Any) -> None:
 
 @pytest.mark.slow
 def test_the_map_is_on_the_object() -> None:
-    """Mean energy inside the asked object, of two: far above the share of the picture that objects have."""
+    """Mean energy inside the asked object, of two: far above the fraction of the image that objects have."""
     model, inside = load("toybox"), []
     for sample in list(toybox.Toybox(6, 1000, objects=2)):
         inputs, _ = model.preprocessing(sample.image)

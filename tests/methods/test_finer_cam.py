@@ -1,4 +1,4 @@
-"""Finer-CAM: a slow twin of the equation, Grad-CAM of the difference, and who counts as similar."""
+"""Finer-CAM: a reference implementation of the equation, Grad-CAM of the difference, and who counts as similar."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ STEP = 1e-6
 
 
 def reference(network: nn.Module, images: Tensor, k: int) -> Tensor:
-    """(b, c, H, W): how the score changes when one number of the picture is moved a little, one at a time."""
+    """(b, c, H, W): how the score changes when one number of the image is moved a little, one at a time."""
     result = torch.zeros_like(images)
     with torch.no_grad():
         for place in torch.cartesian_prod(*(torch.arange(n) for n in images.shape)).tolist():

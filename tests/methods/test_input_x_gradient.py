@@ -33,7 +33,7 @@ def test_equals_the_reference(stacked: Make, images: Tensor) -> None:
 
 
 def test_adds_up_to_the_score_where_there_are_no_biases(stacked: Make, images: Tensor) -> None:
-    """A network of ReLUs without biases is linear along the way from 0 to the picture."""
+    """A network of ReLUs without biases is linear along the way from 0 to the image."""
     network = stacked(bias=False)
     result = attribute(network, images, target=3, method="input_x_gradient")
     assert_close(result.sum((1, 2)), network(images)[:, 3].detach())

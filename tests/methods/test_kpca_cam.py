@@ -1,4 +1,4 @@
-"""KPCA-CAM: scikit-learn's kernel PCA as the twin, Eigen-CAM's centred cousin as the closed form."""
+"""KPCA-CAM: scikit-learn's kernel PCA as the reference, Eigen-CAM's centred cousin as the closed form."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from camlucida.methods.kpca_cam import kpca_cam
 
 
 def reference(image: Tensor, kernel: str, gamma: float) -> Tensor:
-    """The kernel of every two places, centred by loops; its largest eigenvalue and vector."""
+    """The kernel of every two positions, centred by loops; its largest eigenvalue and vector."""
     _, h, w = image.shape
     rows = [image[:, i, j] - image.mean((1, 2)) for i in range(h) for j in range(w)]
     n = len(rows)

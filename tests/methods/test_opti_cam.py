@@ -1,4 +1,4 @@
-"""Opti-CAM: a slow twin with autograd through everything, and the score that it says it reached."""
+"""Opti-CAM: a reference implementation with autograd through everything, and the score that it says it reached."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_names(name: str, found: str) -> None:
     assert find(find(name)) is find(name)
 
 
-def test_unknown_names_are_answered_with_the_nearest() -> None:
+def test_unknown_names_raise_with_the_nearest() -> None:
     with pytest.raises(MethodError) as caught:
         find("grad_cum")
     assert str(caught.value).startswith("no method 'grad_cum'. Did you mean 'grad_cam'")

@@ -1,4 +1,4 @@
-"""RISE: the authors' masks, a slow twin, and the map that a linear model must come to."""
+"""RISE: the authors' masks, a reference implementation, and the map that a linear model must come to."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_masks_do_not_depend_on_the_chunks() -> None:
     assert_close(torch.cat([masks(w) for w in torch.arange(12).split(5)]), masks(torch.arange(12)), rtol=0, atol=0)
 
 
-def test_every_pixel_is_seen_as_often() -> None:
+def test_every_pixel_is_kept_equally_often() -> None:
     masks = rise_masks((9, 12), 20_000, 4, 0.3, seed=0)(torch.arange(20_000))
     assert_close(masks.mean(0), torch.full((9, 12), 0.3).double(), rtol=0, atol=0.012)
     assert masks.min() >= 0

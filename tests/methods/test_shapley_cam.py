@@ -51,7 +51,7 @@ def test_where_nothing_bends_it_is_grad_cam(stacked: Make, images: Tensor) -> No
 
 
 class Attentive(nn.Module):
-    """A convolution, attention between its places, the mean, one linear layer."""
+    """A convolution, attention between its positions, the mean, one linear layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Attentive(nn.Module):
 
 
 def test_attention_is_derived_twice(images: Tensor) -> None:
-    """PyTorch's fused attention has no second derivative; the Hessian here is a difference of two slopes."""
+    """PyTorch's fused attention has no second derivative; the Hessian here is a difference of two gradients."""
     torch.manual_seed(0)
     network = Attentive().to(images.dtype)
     before = torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.mem_efficient_sdp_enabled()

@@ -13,7 +13,7 @@ from camlucida.targets import Contrast, Counterfactual, Logit, LogProbability, P
 
 
 class Writing(nn.Module):
-    """The rest writes in place to what the layer gave out."""
+    """The rest writes in place to what the layer returned."""
 
     def __init__(self) -> None:
         super().__init__()
