@@ -193,7 +193,7 @@ def test_a_letterbox_leaves_its_bars_behind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heat", "wanted"),
+    ("saliency", "wanted"),
     [
         ([[0.0, 0.0]], [[0.0, 0.0]]),
         ([[-1.0, -3.0]], [[0.0, 0.0]]),
@@ -205,14 +205,14 @@ def test_a_letterbox_leaves_its_bars_behind() -> None:
         ([[3.0, 3.0]], [[1.0, 1.0]]),
     ],
 )
-def test_scaled(heat: list, wanted: list) -> None:
-    assert_close(max_scale(torch.tensor(heat)), torch.tensor(wanted), equal_nan=True)
+def test_scaled(saliency: list, wanted: list) -> None:
+    assert_close(max_scale(torch.tensor(saliency)), torch.tensor(wanted), equal_nan=True)
 
 
 def test_maps_are_scaled_apart() -> None:
-    heat = torch.tensor([[[1.0, 2.0]], [[0.0, 0.0]], [[-3.0, 10.0]]])
-    assert_close(max_scale(heat), torch.tensor([[[0.5, 1.0]], [[0.0, 0.0]], [[0.0, 1.0]]]))
-    assert_close(max_scale(heat[:, None])[:, 0], max_scale(heat))
+    saliency = torch.tensor([[[1.0, 2.0]], [[0.0, 0.0]], [[-3.0, 10.0]]])
+    assert_close(max_scale(saliency), torch.tensor([[[0.5, 1.0]], [[0.0, 0.0]], [[0.0, 1.0]]]))
+    assert_close(max_scale(saliency[:, None])[:, 0], max_scale(saliency))
 
 
 def test_a_sliver_of_a_pixel_is_seen() -> None:

@@ -176,9 +176,9 @@ def test_true_and_predicted_boxes_keep_their_colours() -> None:
 
 
 def test_shown_maps_are_high_and_wide_as_asked() -> None:
-    heat = np.zeros((4, 6), np.float32)
-    heat[3, 0] = 1
-    shown = resize_heatmap(heat, (12, 4 * 3))
+    saliency = np.zeros((4, 6), np.float32)
+    saliency[3, 0] = 1
+    shown = resize_heatmap(saliency, (12, 4 * 3))
     assert shown.shape == (12, 12)
     assert np.unravel_index(int(shown.argmax()), shown.shape) == (9, 0)
     assert display_size((300, 100), (600, 400)) == (600, 200)

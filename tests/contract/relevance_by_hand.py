@@ -123,7 +123,7 @@ def whole_network(n: Any, stem: Tensor, rule: str) -> Tensor:
     return plain_rest(n, plain_middle(n, stem), rule)
 
 
-def at_pictures(n: Any, images: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def at_images(n: Any, images: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The composite rule down to the images, whose relevance is shared out evenly by the first layer."""
     images = images.detach()
     plain = type(n).__name__ == "Plain"

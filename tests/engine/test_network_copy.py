@@ -154,13 +154,13 @@ def test_mistakes_leave_the_model_alone(
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("where", ["before", "after"])
 def test_a_layer_that_raises_leaves_the_model_alone(
-    state: State, images: Tensor, error: type[BaseException], place: str
+    state: State, images: Tensor, error: type[BaseException], where: str
 ) -> None:
     network = with_gradients(Small()).train()
     raising = Raising()
-    network.get_submodule("stem" if place == "before" else "block").append(raising)
+    network.get_submodule("stem" if where == "before" else "block").append(raising)
     raising.error = error
     before = state(network)
     with pytest.raises(error, match="out of order"):

@@ -832,10 +832,10 @@ def test_the_positions_of_timms_windows() -> None:
         assert torch.equal(attention.activations, norm.activations * 2)
 
     # and an image with one bright patch is bright there
-    spot = torch.zeros(1, 3, 56, 56)
-    spot[:, :, 4 * 11 : 4 * 12, 4 * 2 : 4 * 3] = 100
-    run = traced(network, spot, "layers.0.blocks.1.attn")
-    blank = traced(network, torch.zeros_like(spot), "layers.0.blocks.1.attn")
+    patch = torch.zeros(1, 3, 56, 56)
+    patch[:, :, 4 * 11 : 4 * 12, 4 * 2 : 4 * 3] = 100
+    run = traced(network, patch, "layers.0.blocks.1.attn")
+    blank = traced(network, torch.zeros_like(patch), "layers.0.blocks.1.attn")
     changed = (run.layers[0].activations - blank.layers[0].activations).abs().sum((0, 1))
     assert divmod(int(changed.argmax()), 14) == (11, 2)
 
@@ -872,8 +872,8 @@ def test_tables_of_positions_are_no_images(exact: Check, images: Tensor, count: 
     exact(perturbed(PositionTable()), "layer", images[:count])
 
 
-@pytest.mark.parametrize("place_first", [False, True])
-def test_rows_that_mix_positions_and_images(exact: Check, images: Tensor, place_first: bool) -> None:
+@pytest.mark.parametrize("positions_first", [False, True])
+def test_rows_that_mix_positions_and_images(exact: Check, images: Tensor, positions_first: bool) -> None:
     """(images * positions, c) on the tape: one image's rows lie together, or are spread out over all of it."""
 
     class Rows(PositionTable):
@@ -884,8 +884,8 @@ def test_rows_that_mix_positions_and_images(exact: Check, images: Tensor, place_
         def forward(self, x: Tensor) -> Tensor:
             b = len(x)
             x = self.embed(x).flatten(2).transpose(1, 2)
-            rows = self.mlp((x.transpose(0, 1) if place_first else x).reshape(-1, 8))
-            rows = rows.reshape(16, b, 8).transpose(0, 1) if place_first else rows.reshape(b, 16, 8)
+            rows = self.mlp((x.transpose(0, 1) if positions_first else x).reshape(-1, 8))
+            rows = rows.reshape(16, b, 8).transpose(0, 1) if positions_first else rows.reshape(b, 16, 8)
             return self.head((self.layer(x) * rows).sin().mean(1))
 
     exact(perturbed(Rows()), "layer", images)

@@ -184,9 +184,9 @@ class TestViews:
     def test_crops_lie_where_they_were_cut(self) -> None:
         """With a method that gives the image back, crops of any share give it back too, nearly, edges and all."""
         rows = torch.linspace(0, 1, 16).double()[:, None] + torch.linspace(0, 2, 24).double()
-        picture = rows.expand(1, 3, 16, 24)
+        stripes = rows.expand(1, 3, 16, 24)
         for share in (0.5, 0.75):
-            views = list(combinators()["crops"].function(picture, share=share))
+            views = list(combinators()["crops"].function(stripes, share=share))
             assert len(views) == 6
             returned = torch.stack([back(seen[:, 0], (16, 24))[0] for seen, back in views])
             covered = ~returned.isnan()
@@ -215,15 +215,15 @@ class TestContrast:
             assert_close(maps(f"contrast({method}, n=2)"), maps(method, target=score))
 
     def test_the_best_scored_others_an_image_each(self) -> None:
-        pictures = torch.cat([IMAGES, -2 * IMAGES, IMAGES.flip(-1) * 3])
+        batch = torch.cat([IMAGES, -2 * IMAGES, IMAGES.flip(-1) * 3])
         own = torch.tensor([3, 0, 3, 1, 2, 3])
-        best = NETWORK(pictures).detach().scatter(1, own[:, None], -torch.inf).argmax(1)
+        best = NETWORK(batch).detach().scatter(1, own[:, None], -torch.inf).argmax(1)
         assert len(best.unique()) > 1
         for method in ("score_cam", "layer_cam"):
-            wanted = maps(method, pictures, target=own) - maps(method, pictures, target=best)
-            assert_close(maps(f"contrast({method}, n=1)", pictures, target=own), wanted)
+            wanted = maps(method, batch, target=own) - maps(method, batch, target=best)
+            assert_close(maps(f"contrast({method}, n=1)", batch, target=own), wanted)
             one_by_one = [
-                maps(f"contrast({method}, n=1)", x[None], target=int(k)) for x, k in zip(pictures, own, strict=True)
+                maps(f"contrast({method}, n=1)", x[None], target=int(k)) for x, k in zip(batch, own, strict=True)
             ]
             assert_close(torch.cat(one_by_one), wanted)
 
@@ -339,12 +339,12 @@ class TestProgress:
         ],
     )
     def test_a_step_a_view_of_the_outermost(self, method: str, total: int) -> None:
-        told: list[tuple[int, int]] = []
-        maps(method, progress=lambda done, of: told.append((done, of)))
-        assert told == [(i + 1, total) for i in range(total)]
+        reported: list[tuple[int, int]] = []
+        maps(method, progress=lambda done, of: reported.append((done, of)))
+        assert reported == [(i + 1, total) for i in range(total)]
 
     def test_muted_only_for_as_long_as_it_lasts(self) -> None:
-        told: list[tuple[int, int]] = []
+        reported: list[tuple[int, int]] = []
         asked = ["smooth(ablation_cam, n=2)", "ablation_cam"]
         attributions(
             Model(NETWORK),
@@ -353,11 +353,11 @@ class TestProgress:
                 targets=[0],
                 layers=["stage1"],
                 methods=[(find(name), find(name).with_options({})) for name in asked],
-                progress=lambda *far: told.append(far),
+                progress=lambda *far: reported.append(far),
             ),
         )
-        assert told[:2] == [(1, 2), (2, 2)]
-        assert len(told) > 2
+        assert reported[:2] == [(1, 2), (2, 2)]
+        assert len(reported) > 2
 
 
 class TestRuns:

@@ -63,7 +63,7 @@ def test_equal_pixels_get_equal_masks() -> None:
     assert_close(pull, torch.full_like(pull, 2 * 300 * (0.1 - 0.5) / 100))
 
 
-class Spot(nn.Module):
+class BrightRegion(nn.Module):
     """How bright a position is: row 6..11, column 16..21 of the image, or its opposite."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,9 +75,11 @@ def test_finds_the_only_position_that_matters() -> None:
     image = torch.zeros(1, 3, 32, 32)
     image[..., ::2, ::2] = 1  # fine, so that a blur takes it away everywhere
     for target, (y, x) in ((0, (8.5, 18.5)), (1, (24.5, 6.5))):
-        heat = attribute(Spot(), image, target=target, method="extremal_perturbation", areas=(0.06,), infill="mean")[0]
-        assert 0.04 < float(heat.mean()) < 0.09
-        share = heat / heat.sum()
+        saliency = attribute(
+            BrightRegion(), image, target=target, method="extremal_perturbation", areas=(0.06,), infill="mean"
+        )[0]
+        assert 0.04 < float(saliency.mean()) < 0.09
+        share = saliency / saliency.sum()
         assert abs(float((share.sum(1) * torch.arange(32)).sum()) - y) < 1.5
         assert abs(float((share.sum(0) * torch.arange(32)).sum()) - x) < 1.5
 
@@ -111,17 +113,17 @@ def reference(network: nn.Module, images: Tensor, area: float, steps: int) -> tu
 
 def test_reference(stacked: Any, images: Tensor) -> None:
     network = stacked()
-    pictures = F.interpolate(images, size=(6, 10))
+    resized = F.interpolate(images, size=(6, 10))
     made = attributions(
         Model(network),
-        pictures,
+        resized,
         AttributionRequest(
             targets=[1],
             layers=[None],
             methods=[(find("extremal_perturbation"), {"steps": 9, "areas": (0.3,), "infill": "blur", "rate": 0.05})],
         ),
     )
-    mask, score = reference(network, pictures, 0.3, 9)
+    mask, score = reference(network, resized, 0.3, 9)
     assert_close(made.maps[0][0][0], mask)
     assert_close(made.notes[0][0][0]["masked_score"], score)
 
@@ -148,6 +150,6 @@ def test_the_map_is_on_the_object() -> None:
     for sample in list(toybox.Toybox(6, 1000, objects=2)):
         inputs, _ = model.preprocessing(sample.image)
         for label, mask in zip(sample.labels, sample.drawing.masks, strict=True):
-            heat = attribute(model, inputs[None], method="extremal_perturbation", target=int(label), steps=50)[0]
-            inside.append(float(heat[torch.from_numpy(mask.copy())].sum() / heat.sum()))
+            saliency = attribute(model, inputs[None], method="extremal_perturbation", target=int(label), steps=50)[0]
+            inside.append(float(saliency[torch.from_numpy(mask.copy())].sum() / saliency.sum()))
     assert sum(inside) / len(inside) > 0.25, inside

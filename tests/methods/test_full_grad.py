@@ -33,8 +33,8 @@ def randomized(network: nn.Module) -> nn.Module:
 
 
 def found_in(network: nn.Module, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-    pictures = InputVariants(copy_of(network), images, lambda output: output)
-    return bias_gradients(pictures, lambda image: lambda scores: scores[:, 2])
+    variants = InputVariants(copy_of(network), images, lambda output: output)
+    return bias_gradients(variants, lambda image: lambda scores: scores[:, 2])
 
 
 class Mixed(nn.Module):

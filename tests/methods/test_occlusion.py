@@ -36,10 +36,10 @@ def reference(network: nn.Module, image: Tensor, side: int, step: int, cover: Te
     _, height, width = image.shape
     tops, lefts = [], []
     for starts, length in ((tops, height), (lefts, width)):
-        place = 0
-        while place + side < length:
-            starts.append(place)
-            place += step
+        start = 0
+        while start + side < length:
+            starts.append(start)
+            start += step
         starts.append(length - side)
     whole = network(image[None])[0, target]
     total, times = torch.zeros(height, width).double(), torch.zeros(height, width).double()

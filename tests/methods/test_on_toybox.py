@@ -23,6 +23,6 @@ def test_the_map_is_on_the_object(method: str) -> None:
         inputs, _ = model.preprocessing(scene.picture())
         mask = torch.from_numpy(scene.draw().masks[0].copy())
         name = scene.objects[0].kind
-        heat = attribute(model, inputs[None], method=method, target=name, **METHODS[method])[0].relu()
-        lifts.append(float(heat[mask].sum() / heat.sum() / mask.float().mean()))
+        saliency = attribute(model, inputs[None], method=method, target=name, **METHODS[method])[0].relu()
+        lifts.append(float(saliency[mask].sum() / saliency.sum() / mask.float().mean()))
     assert min(lifts) > 1, sorted(lifts)[:5]

@@ -76,12 +76,12 @@ def test_attention_is_derived_twice(images: Tensor) -> None:
     result = attribute(network, images, target=1, layer="features", method="shapley_cam", signed=True)
     assert before == (torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.mem_efficient_sdp_enabled())
 
-    def slope(a: Tensor) -> Tensor:
+    def gradient_at(a: Tensor) -> Tensor:
         a = a.detach().requires_grad_()
         return torch.autograd.grad(network.rest(a)[:, 1].sum(), a)[0]
 
     a, step = network.features(images).detach(), 1e-5
-    curved = (slope(a + step * a) - slope(a - step * a)) / (2 * step)
-    weights = (slope(a) - 0.5 * curved).mean((2, 3))
+    curved = (gradient_at(a + step * a) - gradient_at(a - step * a)) / (2 * step)
+    weights = (gradient_at(a) - 0.5 * curved).mean((2, 3))
     assert_close(result, torch.einsum("bc,bchw->bhw", weights, a), rtol=1e-6, atol=1e-8)
-    assert float(curved.abs().max()) > 1e-3 * float(slope(a).abs().max())
+    assert float(curved.abs().max()) > 1e-3 * float(gradient_at(a).abs().max())

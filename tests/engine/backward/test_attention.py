@@ -101,7 +101,7 @@ OTHERS: dict[str, Callable[[], Tensor]] = {
     "classes": lambda: draw(5, 5).softmax(-1),
     "classes of boxes": lambda: draw(2, 7, 5).softmax(-1),
     "channels": lambda: draw(2, 5, 5, 5).softmax(1),
-    "one place": lambda: draw(2, 3, 1, 1).softmax(-1),
+    "one position": lambda: draw(2, 3, 1, 1).softmax(-1),
     "log": lambda: draw(2, 5, 5).log_softmax(-1),
 }
 

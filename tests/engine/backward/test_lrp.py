@@ -135,7 +135,9 @@ def test_the_first_layer_distributes_relevance_evenly() -> None:
     images = numbers(2, 3, 7, 7)
     result, _ = relevances(network, images, read=lambda o: o.mean((2, 3))).propagate(lambda y: y[:, 1])
     middle = network[1](images).relu()
-    rest, _ = relevances(network[3], middle, read=lambda o: o.mean((2, 3)), picture=False).propagate(lambda y: y[:, 1])
+    rest, _ = relevances(network[3], middle, read=lambda o: o.mean((2, 3)), from_input=False).propagate(
+        lambda y: y[:, 1]
+    )
     expected = torch.zeros_like(images)
     for b in range(2):
         for c in range(2):
@@ -154,10 +156,10 @@ def relevances(
     images: Tensor,
     rule: str = "composite",
     read: Any = None,
-    picture: bool = True,
+    from_input: bool = True,
     eps: float = 1e-9,
 ) -> LrpRun:
-    if not picture:  # a layer before, so that what follows is not the first
+    if not from_input:  # a layer before, so that what follows is not the first
         return relevances(_Held(network), images, rule, read, eps=eps)
     return LrpRun(copy_of(network), images, read or (lambda o: o), RelevanceRule(rule, eps, GAMMA))
 
