@@ -1,4 +1,4 @@
-"""Do maps land where they belong: on the right place of the right picture, the right way round?"""
+"""Do maps land where they belong: on the right place of the right image, the right way round?"""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def geometry(request: pytest.FixtureRequest) -> Geometry:
 
 
 def reference_to_image_grid(map_: Tensor, geometry: Geometry) -> Tensor:
-    """Pixel by pixel: where does its centre lie in the input, was that looked at, and how hot is the map there?"""
+    """Pixel by pixel: where does its centre lie in the input, was that evaluated, and how hot is the map there?"""
     (width, height), (input_width, input_height) = geometry.original, geometry.input
     at_input = reference_upsample(map_, (input_height, input_width))
     found = torch.full((height, width), NAN, dtype=torch.float64)
@@ -134,14 +134,14 @@ def test_identity_is_exact() -> None:
 
 @pytest.mark.parametrize("place", [(0.2, 0.3), (0.8, 0.3), (0.3, 0.9), (0.6, 0.55)], ids=str)
 def test_a_cell_maps_to_its_position_in_the_image(geometry: Geometry, place: tuple[float, float]) -> None:
-    """A point of what was seen is hot in the input; on the picture its surroundings must be the hottest."""
+    """A point of what was seen is hot in the input; on the image its surroundings must be the hottest."""
     left, top, right, bottom = geometry.visible_box
     x, y = left + place[0] * (right - left), top + place[1] * (bottom - top)
     in_x, in_y = x * geometry.scale[0] + geometry.offset[0], y * geometry.scale[1] + geometry.offset[1]
     hot = torch.zeros(geometry.input[1], geometry.input[0])
     around = [
         math.ceil(scale) - 1 for scale in geometry.scale
-    ]  # of an enlarged picture a whole pixel, or none may meet it
+    ]  # of an enlarged image a whole pixel, or none may meet it
     hot[
         int(max(in_y - around[1], 0)) : int(in_y) + around[1] + 1,
         int(max(in_x - around[0], 0)) : int(in_x) + around[0] + 1,
@@ -182,7 +182,7 @@ def test_cropped_pixels_are_nan() -> None:
 
 
 def test_a_letterbox_leaves_its_bars_behind() -> None:
-    """What is hot in the bars alone is not on the picture, save for the rim that bilinear smears."""
+    """What is hot in the bars alone is not on the image, save for the rim that bilinear smears."""
     geometry = Preprocessing((16, 16), fit="letterbox").resize_and_place(Image.new("RGB", (40, 20)))[1]
     bars = torch.ones(16, 16)
     bars[4:12] = 0
@@ -193,7 +193,7 @@ def test_a_letterbox_leaves_its_bars_behind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heat", "wanted"),
+    ("saliency", "wanted"),
     [
         ([[0.0, 0.0]], [[0.0, 0.0]]),
         ([[-1.0, -3.0]], [[0.0, 0.0]]),
@@ -205,18 +205,18 @@ def test_a_letterbox_leaves_its_bars_behind() -> None:
         ([[3.0, 3.0]], [[1.0, 1.0]]),
     ],
 )
-def test_scaled(heat: list, wanted: list) -> None:
-    assert_close(max_scale(torch.tensor(heat)), torch.tensor(wanted), equal_nan=True)
+def test_scaled(saliency: list, wanted: list) -> None:
+    assert_close(max_scale(torch.tensor(saliency)), torch.tensor(wanted), equal_nan=True)
 
 
 def test_maps_are_scaled_apart() -> None:
-    heat = torch.tensor([[[1.0, 2.0]], [[0.0, 0.0]], [[-3.0, 10.0]]])
-    assert_close(max_scale(heat), torch.tensor([[[0.5, 1.0]], [[0.0, 0.0]], [[0.0, 1.0]]]))
-    assert_close(max_scale(heat[:, None])[:, 0], max_scale(heat))
+    saliency = torch.tensor([[[1.0, 2.0]], [[0.0, 0.0]], [[-3.0, 10.0]]])
+    assert_close(max_scale(saliency), torch.tensor([[[0.5, 1.0]], [[0.0, 0.0]], [[0.0, 1.0]]]))
+    assert_close(max_scale(saliency[:, None])[:, 0], max_scale(saliency))
 
 
 def test_a_sliver_of_a_pixel_is_seen() -> None:
-    """Of a picture 1 wide and 2,000 high the crop shows less than a pixel: that one is not nowhere."""
+    """Of an image 1 wide and 2,000 high the crop shows less than a pixel: that one is not nowhere."""
     geometry = Geometry((1, 2000), (224, 224), (256.0, 256.0), (-16.0, -255888.0))
     landed = to_image_grid(torch.ones(7, 7), geometry)
     assert landed.isfinite().sum() == 1

@@ -116,7 +116,7 @@ def test_layouts_of_wide_and_high_images(shape: tuple[int, ...], image: tuple[in
     assert infer_layout(shape, batch_size=1, image=image, channels_last=channels_last) == expected
 
 
-def test_a_grid_that_was_seen_is_taken_before_a_guess() -> None:
+def test_a_known_grid_is_preferred_to_a_guess() -> None:
     assert infer_layout((1, 25, 8), batch_size=1, image=(60, 60), known_grids=[(4, 6)]) == Layout("tokens", (4, 6), 1)
 
 
@@ -168,7 +168,7 @@ def test_boxes_are_framed_up_to_the_right_and_bottom_edge() -> None:
     assert not np.asarray(draw_boxes(image, true_boxes=[(3, 5, 9, 8)]))[:5].any()
 
 
-def test_true_and_found_boxes_keep_their_colours() -> None:
+def test_true_and_predicted_boxes_keep_their_colours() -> None:
     image = Image.new("RGB", (40, 24))
     framed = np.asarray(draw_boxes(image, [(2, 3, 12, 9)], [(20, 11, 33, 21)], colours=("#010203", "#040506")))
     assert tuple(framed[3, 2]) == (1, 2, 3)
@@ -176,9 +176,9 @@ def test_true_and_found_boxes_keep_their_colours() -> None:
 
 
 def test_shown_maps_are_high_and_wide_as_asked() -> None:
-    heat = np.zeros((4, 6), np.float32)
-    heat[3, 0] = 1
-    shown = resize_heatmap(heat, (12, 4 * 3))
+    saliency = np.zeros((4, 6), np.float32)
+    saliency[3, 0] = 1
+    shown = resize_heatmap(saliency, (12, 4 * 3))
     assert shown.shape == (12, 12)
     assert np.unravel_index(int(shown.argmax()), shown.shape) == (9, 0)
     assert display_size((300, 100), (600, 400)) == (600, 200)
@@ -235,7 +235,7 @@ def test_an_image_of_a_batch_is_explained_as_alone() -> None:
             assert_close(together[i], alone[0])
 
 
-def test_targets_and_methods_and_layers_keep_their_places() -> None:
+def test_targets_methods_and_layers_keep_their_order() -> None:
     network = small()
     methods = [(find(name), find(name).with_options({})) for name in ("hires_cam", "ablation_cam")]
     request = AttributionRequest(targets=[3, 0], layers=["first", "second"], methods=methods)
@@ -305,12 +305,12 @@ def test_targets_by_word_mean_each_image() -> None:
     assert [float(contrast.of(i)(output[i : i + 1])) for i in range(2)] == [1.0, 1.0]
 
 
-def test_what_was_found_at_one_size_is_not_used_at_another() -> None:
+def test_a_profile_of_one_size_is_not_used_at_another() -> None:
     network = small()
-    twin = copy_of(network)
+    copied = copy_of(network)
     wide, high = IMAGES[..., :8, :], IMAGES[..., :8].transpose(2, 3).repeat(1, 1, 2, 1)
     for images in (wide, high, IMAGES.float().double()[..., :16]):
-        shapes = [event.shape for event in profile_calls(twin, images).module_calls if event.name == "second"]
+        shapes = [event.shape for event in profile_calls(copied, images).module_calls if event.name == "second"]
         h, w = -(-images.shape[2] // 2), -(-images.shape[3] // 2)
         assert shapes == [(1, 4, h, w)]
         assert attribute(network, images, target=0, layer="second").shape == (2, h, w)
@@ -318,8 +318,8 @@ def test_what_was_found_at_one_size_is_not_used_at_another() -> None:
 
 def test_a_rerun_gives_the_image_that_was_asked_for() -> None:
     network = small()
-    twin = copy_of(network)
-    run = trace(twin, IMAGES, resolve(twin, IMAGES, ["second"]), rerun=True)
+    copied = copy_of(network)
+    run = trace(copied, IMAGES, resolve(copied, IMAGES, ["second"]), rerun=True)
     (traced,) = run.layers
     for image in range(2):
         variants = torch.stack([traced.activations[image], traced.activations[image] * 0.5])
@@ -331,7 +331,7 @@ def test_a_rerun_gives_the_image_that_was_asked_for() -> None:
     ("method", "options"),
     [("recipro_cam", {"gaussian": False}), ("occlusion", {"infill": "blur"}), ("rise", {"seed": 1})],
 )
-def test_one_run_with_other_options_shares_nothing(method: str, options: dict[str, Any]) -> None:
+def test_runs_with_other_options_are_independent(method: str, options: dict[str, Any]) -> None:
     """Scores are shared by the targets of a run; another option must not be answered with them."""
     network, entry = small(), find(method)
     requests = [(entry, entry.with_options(given)) for given in ({}, options)]

@@ -53,7 +53,7 @@ def write_image(drawn: Callable[[], Image.Image], path: Path) -> None:
     """
     kind = IMAGES.get(path.suffix.lower())
     if kind is None:
-        raise ImageError(f"cannot save a picture as {path.name!r}: use .png, .jpg or .webp, or .npz for the map.")
+        raise ImageError(f"cannot save an image as {path.name!r}: use .png, .jpg or .webp, or .npz for the map.")
     image = drawn()
     with atomic_stream(path) as stream:
         if kind == "PNG":  # the default level takes three times as long and saves 1 %
@@ -155,12 +155,12 @@ def writing(path: Path) -> Iterator[None]:
 
 def reason_of(error: OSError) -> str:
     """Return why the system refused, with advice where there is any, as sentences."""
-    said = f"{error.strerror or error}."
+    reason = f"{error.strerror or error}."
     if error.errno in FULL:
-        return f"{said} Make room, or choose another folder."
+        return f"{reason} Make room, or choose another folder."
     if error.errno in DENIED:
-        return f"{said} Choose another folder, or change its permissions."
-    return said
+        return f"{reason} Choose another folder, or change its permissions."
+    return reason
 
 
 def make_folder(path: Path) -> None:

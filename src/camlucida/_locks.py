@@ -119,8 +119,8 @@ def _is_same(descriptor: int, file: Path) -> bool:
 def _holder(file: Path) -> tuple[int | None, str]:
     """Return the process and the machine named in the file; None where it names none."""
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
-        return int(said["pid"]), str(said["host"])
+        holder = json.loads(file.read_text(encoding="utf-8"))
+        return int(holder["pid"]), str(holder["host"])
     except (OSError, ValueError, KeyError, TypeError):
         return None, ""
 

@@ -24,7 +24,7 @@ from camlucida.app.jobs import Cancelled, Job
 from camlucida.app.routes.compare import Comparing
 from camlucida.app.routes.compare import made as compared
 from camlucida.app.schemas import EncodedMap, Place, unpacked
-from camlucida.attribution.explain import predict_scores
+from camlucida.attribution.explain_request import predict_scores
 from camlucida.attribution.map_comparison import disagreement, rank_correlation
 from camlucida.data.open import open_dataset
 from camlucida.errors import MethodError

@@ -71,7 +71,7 @@ def test_a_map_of_nothing_says_so(client: TestClient, page: Page) -> None:
         truth = explain(page.models[0], Image.new("RGB", (96, 96), "white"), target=index)
         assert made["remark"] == truth.remark
         if made["remark"]:
-            assert made["remark"] == "The map is zero everywhere: at this layer nothing speaks for this target."
+            assert made["remark"] == "The map is zero everywhere: at this layer there is no evidence for this target."
             return
     pytest.fail("no map was zero everywhere: the test says nothing")
 
@@ -137,9 +137,9 @@ def test_a_file_of_what_was_seen_is_not_made_again(client: TestClient, monkeypat
         ({"methods": ["grad_can"]}, "no method 'grad_can'. Did you mean 'grad_cam'"),
         ({"methods": ["integrated_gradients"], "options": {"steps": 1e9}}, "steps is 1e+09; the page takes 1 to 500"),
         ({"methods": ["integrated_gradients"], "options": {"stops": 3}}, "has no option 'stops'"),
-        ({"methods": ["rise"], "options": {"n": 2.5}}, "n is a whole number"),
-        ({"methods": ["rise"], "options": {"n": "many"}}, "n is a whole number"),
-        ({"methods": ["rise"], "options": {"n": None}}, "n is a whole number"),
+        ({"methods": ["rise"], "options": {"n": 2.5}}, "n is an integer"),
+        ({"methods": ["rise"], "options": {"n": "many"}}, "n is an integer"),
+        ({"methods": ["rise"], "options": {"n": None}}, "n is an integer"),
         ({"methods": ["rise"], "options": {"n": -3}}, ""),
         ({"methods": ["rise"], "options": {"batch": 1}}, "has no option 'batch'"),
         ({"methods": ["rise"], "options": {"target": 1}}, "has no option 'target'"),

@@ -49,7 +49,7 @@ HOSTILE = {
     "smooth(rise(n=4000), n=100)": "would run the network 400,000 times; the page does at most 40,000",
     "positive(" * 5 + "grad_cam" + ")" * 5: f"more than {COMBINATORS} combinators",
     "positive(" * 30 + "grad_cam" + ")" * 30: "letters",
-    "(" * 150 + ")": "cannot read the method",
+    "(" * 150 + ")": "cannot parse the method",
     "scales(grad_cam, factors=(1000000,))": "factors is 1000000; the page takes 0.25 to 2",
     "scales(grad_cam, factors=(1,1,1,1,1,1,1,1,1))": "factors has 9 values; the page takes at most 8",
     "extremal_perturbation(areas=(.1,.1,.1,.1,.1,.1,.1,.1,.1))": "areas has 9 values",

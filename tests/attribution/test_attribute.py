@@ -1,4 +1,4 @@
-"""Does `attribute` read whatever a network gives out, and give back what its signature says?"""
+"""Does `attribute` read whatever a network returns, and give back what its signature says?"""
 
 from __future__ import annotations
 
@@ -77,16 +77,16 @@ def test_finds_class_scores(output: Any, reading: Any) -> None:
 @pytest.mark.parametrize(
     ("output", "reading", "message"),
     [
-        (MASKS, None, r"but the network gave \(2, 4, 8, 8\)"),
-        ({"out": MASKS, "aux": LOGITS}, None, r"but the network gave \(2, 4, 8, 8\)"),
-        (LOGITS[:, 0], None, r"but the network gave \(2,\)"),
-        (Opaque(LOGITS), None, "but the network gave Opaque"),
-        ({}, None, "but the network gave dict"),
+        (MASKS, None, r"but the network returned \(2, 4, 8, 8\)"),
+        ({"out": MASKS, "aux": LOGITS}, None, r"but the network returned \(2, 4, 8, 8\)"),
+        (LOGITS[:, 0], None, r"but the network returned \(2,\)"),
+        (Opaque(LOGITS), None, "but the network returned Opaque"),
+        ({}, None, "but the network returned dict"),
         ((LOGITS, OTHER), 2, "output has no part 2; it has 0, 1"),
         ({"a": LOGITS}, "b", "output has no part 'b'; it has a"),
         (LOGITS, "logits", "output has no part 'logits'; it has no parts"),
-        ((LOGITS, MASKS), 1, r"but the network gave \(2, 4, 8, 8\)"),
-        (LOGITS, lambda output: 3, "but the network gave int"),
+        ((LOGITS, MASKS), 1, r"but the network returned \(2, 4, 8, 8\)"),
+        (LOGITS, lambda output: 3, "but the network returned int"),
     ],
 )
 def test_output_without_class_scores_raises(output: Any, reading: Any, message: str) -> None:
@@ -111,7 +111,7 @@ def test_class_scores_are_float32_at_least(dtype: torch.dtype, wanted: torch.dty
 
 
 class Small(nn.Module):
-    """Three stages; `answer` makes of the logits what the network gives out."""
+    """Three stages; `answer` makes of the logits what the network returns."""
 
     def __init__(self, answer: Callable[[Tensor], Any] = lambda logits: logits) -> None:
         super().__init__()
@@ -227,7 +227,7 @@ def test_signed_keeps_negative_values() -> None:
 
 @pytest.mark.parametrize("score", ["logit", "probability", "log_probability"])
 def test_scores(score: str) -> None:
-    """At the same layer only the slope of the score differs: the map is that of the mixture of logits."""
+    """At the same layer only the gradient of the score differs: the map is that of the mixture of logits."""
     network = Small()
     result = attribute(network, IMAGES, target=1, layer="stage2", signed=True, score=score)
     probabilities_ = network(IMAGES).softmax(1).detach()
@@ -275,7 +275,7 @@ class Counting(nn.Module):
 def test_one_forward_pass_serves_all_requests() -> None:
     network = Small()
     network.stage1.append(Counting())
-    attribute(network, IMAGES, target=1, layer="stage?")  # the twin, and what it found out, are made here
+    attribute(network, IMAGES, target=1, layer="stage?")  # the copy, and what it found out, are made here
     Counting.runs = 0
     attributions(
         Model(network),

@@ -120,7 +120,7 @@ def runs_of(batch: int | None) -> list[int]:
     return sizes
 
 
-def test_every_map_stands_in_its_place() -> None:
+def test_every_map_is_at_its_index() -> None:
     """Of a set: score, layer, target and map of each are those of the same request alone."""
     model = cl.wrap(network().float(), size=(12, 16), labels=[f"class {i}" for i in range(5)])
     together = cl.explain(model, IMAGE, method=["grad_cam", "hires_cam"], target=[1, 3], layer=["first", "second"])

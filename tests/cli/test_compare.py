@@ -98,7 +98,7 @@ def test_labels_name_varying_axes(model: Any) -> None:
 def test_comparing_one_map_raises(model: Any) -> None:
     result = cl.explain(model, PETS, target="cat", method=["grad_cam"])
     for compare in (result.disagreement, result.rank_correlation, result.disagreement_panel):
-        with pytest.raises(MethodError, match="1 map is nothing to compare"):
+        with pytest.raises(MethodError, match="at least two maps, not 1"):
             compare()
 
 
@@ -165,7 +165,7 @@ def test_compare_many(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_compare_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = command(capsys, "pets.png", "--compare")
     assert code == 2
-    assert err.startswith("camlucida: 1 map is nothing to compare: ask for several methods")
+    assert err.startswith("camlucida: a comparison requires at least two maps, not 1: request several methods")
 
 
 def test_invalid_expression(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -169,7 +169,7 @@ def test_save_npz(tmp_path: Path) -> None:
 def test_unknown_format_raises_before_rendering(tmp_path: Path) -> None:
     e, several = cl.explain(model(), PETS), cl.explain(model(), PETS, target=["cat", "dog"])
     for first in (e, several):
-        with pytest.raises(ImageError, match=r"cannot save a picture as 'map.txt': use .png, .jpg or .webp, or .npz"):
+        with pytest.raises(ImageError, match=r"cannot save an image as 'map.txt': use .png, .jpg or .webp, or .npz"):
             first.save(tmp_path / "no" / "map.txt")
         assert not (tmp_path / "no").exists()
         (tmp_path / "file").write_text("")
@@ -418,12 +418,12 @@ def drawing_labels(i: int) -> tuple[int, ...]:
     [
         ({"target": "catt"}, TargetError, "no class 'catt' in this model. Did you mean 'cat'"),
         ({"target": 99}, TargetError, "needs at least 100 outputs; the model returns 10"),
-        ({"target": []}, TargetError, "an empty list of targets"),
+        ({"target": []}, TargetError, "the list of targets is empty"),
         ({"target": 2.5}, TargetError, "not 2.5"),
         ({"layer": "layer5"}, LayerError, "no layer 'layer5' in ToyResNet. Did you mean 'layer4'"),
-        ({"layer": []}, LayerError, "an empty list of layers"),
+        ({"layer": []}, LayerError, "the list of layers is empty"),
         ({"method": "gradcamm"}, MethodError, "no method 'gradcamm'. Did you mean 'grad_cam'"),
-        ({"method": []}, MethodError, "an empty list of methods"),
+        ({"method": []}, MethodError, "the list of methods is empty"),
         ({"score": "logits"}, TargetError, "no score 'logits'. Did you mean 'logit'"),
         ({"infill": 1}, MethodError, "grad_cam has no option 'infill'"),
         ({"fil": 1, "method": ["grad_cam", "ablation_cam"]}, MethodError, "has an option 'fil'"),
@@ -461,7 +461,7 @@ def test_internal_errors_are_not_wrapped(monkeypatch: pytest.MonkeyPatch) -> Non
     def fails(*_: Any) -> None:
         raise RuntimeError("ours")
 
-    monkeypatch.setattr("camlucida.attribution.explain.top_predictions", fails)
+    monkeypatch.setattr("camlucida.attribution.explain_request.top_predictions", fails)
     with pytest.raises(RuntimeError, match=r"^ours$"):
         cl.explain(model(), PETS)
 
@@ -511,7 +511,7 @@ class LastLayerFilled(nn.Module):
 
 @pytest.mark.parametrize("last", [float("nan"), float("inf")])
 def test_non_finite_scores_raise(last: float) -> None:
-    with pytest.raises(ModelError, match=r"answer is no number: 1 of its 3 scores"):
+    with pytest.raises(ModelError, match=r"1 of the 3 scores of the network"):
         cl.explain(LastLayerFilled(last), PETS)
 
 

@@ -73,7 +73,7 @@ def named(*parts: str) -> Callable[[Any], bool]:
     return lambda path: all(part in str(path) for part in parts)
 
 
-EACH = "camlucida.attribution.explain.explain_requests"
+EACH = "camlucida.attribution.explain_request.explain_requests"
 TRUST = "camlucida.reliability.trust_each"
 ACTIVATIONS, TOP = "camlucida.features.activations.activations", "camlucida.features.top_images.top_images"
 CONCEPTS, CONCEPTS_SAVED = "camlucida.features.concepts.concepts", "camlucida.features.concepts.Concepts.save"

@@ -86,7 +86,7 @@ class Tokens(nn.Module):
 
 
 class ChannelsLast(nn.Module):
-    """(b, h, w, c) inside, as in Swin; the mean over the places and one linear layer at the end."""
+    """(b, h, w, c) inside, as in Swin; the mean over the positions and one linear layer at the end."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -200,5 +200,5 @@ def trap() -> Iterator[type[Trap]]:
 
 @pytest.fixture
 def images() -> Tensor:
-    """Three pictures that are higher than wide."""
+    """Three images that are higher than wide."""
     return torch.randn(3, 3, 20, 12, generator=torch.Generator().manual_seed(5))

@@ -1,6 +1,6 @@
 """Layer-wise relevance propagation on the battery's networks, by hand: value times a gradient made to measure.
 
-No function here has a way back of its own. Where a rule is not the gradient's, the output is written as something that
+No function here has its own backward pass. Where a rule is not the gradient's, the output is written as something that
 has the right value, and whose ordinary gradient is the rule's: that of z+ times the constant z / (z+ + epsilon).
 Relevance anywhere is then the value there times its gradient. Each network is written out once more, so that it can
 begin at its first convolution or at `layer`.
@@ -30,7 +30,7 @@ def stabilized(z: Tensor) -> Tensor:
 
 
 def z_plus_relevance(x: Tensor, weight: Tensor, bias: Tensor | None, op: Callable[..., Tensor]) -> Tensor:
-    """What speaks for an outcome alone, the value being that of all."""
+    """What supports an outcome alone, the value being that of all."""
     up, down = weight.clamp(min=0), weight.clamp(max=0)
     above = op(x * (x > 0), up) + op(x * (x < 0), down)
     if bias is not None:
@@ -100,7 +100,7 @@ def channels_last_middle(n: Any, stem: Tensor, rule: str) -> Tensor:
 
 
 def suffix(n: Any, a: Tensor, images: Tensor, rule: str) -> Tensor:
-    """The class scores from what `layer` gave out; what else the rest needs is computed and held constant."""
+    """The class scores from what `layer` returned; what else the rest needs is computed and held constant."""
     kind = type(n).__name__
     if kind == "Skip":
         return skip_rest(n, a, n.stem(images).relu().detach(), rule)
@@ -112,7 +112,7 @@ def suffix(n: Any, a: Tensor, images: Tensor, rule: str) -> Tensor:
 
 
 def whole_network(n: Any, stem: Tensor, rule: str) -> Tensor:
-    """The class scores from what the first convolution (with its norm) gave out."""
+    """The class scores from what the first convolution (with its norm) returned."""
     kind = type(n).__name__
     if kind == "Skip":
         return skip_rest(n, *skip_middle(n, stem), rule)
@@ -123,8 +123,8 @@ def whole_network(n: Any, stem: Tensor, rule: str) -> Tensor:
     return plain_rest(n, plain_middle(n, stem), rule)
 
 
-def at_pictures(n: Any, images: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The composite rule down to the pictures, whose relevance is shared out evenly by the first layer."""
+def at_images(n: Any, images: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The composite rule down to the images, whose relevance is shared out evenly by the first layer."""
     images = images.detach()
     plain = type(n).__name__ == "Plain"
     conv, norm = (n.stem[0], n.stem[1]) if plain else (n.stem, None)

@@ -62,7 +62,7 @@ class TestMaps:
 
     @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
     def test_precision(self, method: Method, subject: Any, images: Tensor, dtype: torch.dtype) -> None:
-        """Maps are float32 at least, and of the same picture whatever the network runs in."""
+        """Maps are float32 at least, and of the same image whatever the network runs in."""
         # Noise that is rounded has other superpixels; an even grid it keeps.
         parts = {"superpixels": "grid"} if "superpixels" in method.options else {}
         result = maps(subject, method, images, subject.make().to(dtype), signed=True, **parts)
@@ -182,7 +182,7 @@ def by_hand(network: nn.Module, subject: Any, images: Tensor) -> dict[str, Calla
     def rerun(variants: Callable[[Tensor], Tensor], count: int, shared: object = None) -> Tensor:
         return torch.stack([run(partial(subject.ungrid, v)).detach() for v in each(variants, count)])
 
-    def slopes(variants: Callable[[Tensor], Tensor], count: int, of: nn.Module = network) -> Any:
+    def input_gradients(variants: Callable[[Tensor], Tensor], count: int, of: nn.Module = network) -> Any:
         for i, v in enumerate(each(variants, count)):
             images = v.detach().clone().requires_grad_()
             result = of(images.clone())[:, 1]
@@ -195,7 +195,7 @@ def by_hand(network: nn.Module, subject: Any, images: Tensor) -> dict[str, Calla
 
         return torch.autograd.functional.hvp(of, activations, direction)[1]
 
-    def rivals(n: int) -> tuple[Tensor, Tensor]:
+    def competing_classes(n: int) -> tuple[Tensor, Tensor]:
         """The classes nearest in score to class 1, each image's own, one backward pass of the whole network each."""
         with torch.no_grad():
             outputs = network(images)
@@ -220,8 +220,8 @@ def by_hand(network: nn.Module, subject: Any, images: Tensor) -> dict[str, Calla
         result = relevance_by_hand.at_layer(network, kept[0], images, 1)
         return subject.grid(result, size), torch.zeros(len(images))
 
-    def look(pictures: Tensor) -> tuple[Tensor, Tensor]:
-        arguments = by_hand(network, subject, pictures)
+    def look(images_: Tensor) -> tuple[Tensor, Tensor]:
+        arguments = by_hand(network, subject, images_)
         return arguments["activations"](), arguments["gradients"]()
 
     def attended() -> tuple[Attention, tuple[Tensor, ...]]:
@@ -241,18 +241,18 @@ def by_hand(network: nn.Module, subject: Any, images: Tensor) -> dict[str, Calla
         "inputs": lambda: images,
         "score_inputs": lambda: forward,
         "score_activations": lambda: rerun,
-        "input_gradients": lambda: slopes,
-        "guided": lambda: partial(slopes, of=with_relus(network, guided=True)),
-        "deconvolved": lambda: partial(slopes, of=with_relus(network, guided=False)),
+        "input_gradients": lambda: input_gradients,
+        "guided": lambda: partial(input_gradients, of=with_relus(network, guided=True)),
+        "deconvolved": lambda: partial(input_gradients, of=with_relus(network, guided=False)),
         "hvp": lambda: curvature,
         "layer_at": lambda: look,
-        "relevance": lambda: lambda *_, **__: relevance_by_hand.at_pictures(network, images, 1),
+        "relevance": lambda: lambda *_, **__: relevance_by_hand.at_images(network, images, 1),
         "layer_relevance": lambda: layer_relevance,
         "multipliers": lambda: lambda start: Paired.multipliers(network, images, start),
         "bias_gradients": lambda: lambda: Probed().gradients(network, images),
         "report": lambda: lambda name, value: None,
         "progress": lambda: lambda done, total: None,
-        "competing_classes": lambda: rivals,
+        "competing_classes": lambda: competing_classes,
         "activations": lambda: activations,
         "gradients": lambda: subject.grid(gradient, size),
         "score": lambda: score.detach(),
@@ -285,7 +285,7 @@ class Ruled(nn.Module):
 
 
 def with_relus(network: nn.Module, *, guided: bool) -> nn.Module:
-    """A copy with every ReLU module exchanged for one with another way back."""
+    """A copy with every ReLU module exchanged for one with another backward pass."""
     copied = copy.deepcopy(network)
     for module in list(copied.modules()):
         for name, child in list(module.named_children()):
@@ -322,7 +322,7 @@ def run_layers(network: nn.Module, x: Any, run: Any) -> Any:
 
 
 class Paired:
-    """DeepLIFT: everything is (of the picture, of the baseline), a step's slope on the picture is the multiplier."""
+    """DeepLIFT: everything is (of the image, of the baseline), a step's gradient on the image is the multiplier."""
 
     @classmethod
     def multipliers(cls, network: nn.Module, images: Tensor, start: Tensor) -> Tensor:
@@ -336,7 +336,7 @@ class Paired:
     affine = plain
 
     def moved(self, value: Tensor, step: Tensor, value0: Tensor) -> Any:
-        """`value`, with the slope of `step`."""
+        """`value`, with the gradient of `step`."""
         return value.detach() + step - step.detach(), value0.detach()
 
     def curve(self, f: Any, pair: Any) -> Any:

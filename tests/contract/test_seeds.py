@@ -304,7 +304,7 @@ def map_of(name: str, seed: int, rows: slice = slice(0, 1), **options: Any) -> t
     chosen = {**RANDOM_METHODS[name], **options, "seed": seed}
     if name.startswith("smooth("):  # options of a combinator are written into it
         name, chosen = f"{name[:-1]}, {', '.join(f'{key}={value}' for key, value in chosen.items())})", {}
-    layer = None if find(name).map_size == "picture" else "layer3"
+    layer = None if find(name).map_size == "input" else "layer3"
     return attribute(net().network, inputs, method=name, target=3, layer=layer, **chosen)
 
 
@@ -316,18 +316,18 @@ def test_methods_draw_by_their_seed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, options in RANDOM_METHODS.items() if "n" in options])
-def test_every_copy_of_an_image_is_drawn_by_itself(name: str) -> None:
+def test_every_copy_of_an_image_has_its_own_noise(name: str) -> None:
     count = RANDOM_METHODS[name]["n"]
     assert not torch.allclose(map_of(name, 0), map_of(name, 0, n=2 * count), rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize("name", RANDOM_METHODS)
-def test_an_image_is_drawn_the_same_in_any_batch(name: str) -> None:
+def test_an_image_has_the_same_noise_in_any_batch(name: str) -> None:
     alone, together = map_of(name, 3, slice(1, 2)), map_of(name, 3, slice(0, 3))[1:2]
     torch.testing.assert_close(alone, together, rtol=1e-3, atol=1e-4 * float(alone.abs().max()))
 
 
-# --- metrics, controls, trust, sanity checks, studies: drawn anew for every image
+# --- metrics, controls, trust, sanity checks, studies: random for every image
 
 
 def sight(seed: int, name: str, image: Any = CATS[0]) -> ModelInput:
@@ -384,13 +384,13 @@ def test_metrics_of_an_image_draw_apart(monkeypatch: pytest.MonkeyPatch) -> None
     assert "" not in asked_by
 
 
-def test_the_images_of_an_evaluation_are_drawn_by_the_seed() -> None:
+def test_the_images_of_an_evaluation_depend_on_the_seed() -> None:
     """By themselves: what controls draw on the same images differs by the seed, too."""
     results_ = [evaluate(net(), tiny(), methods=["cam"], metrics=["gini"], limit=3, seed=seed) for seed in (0, 1, 2)]
     assert len({tuple(result.images) for result in results_}) == 3
 
 
-def test_random_weights_are_drawn_by_the_seed() -> None:
+def test_random_weights_depend_on_the_seed() -> None:
     (control,) = (c for c in standard_controls() if c.name == "random_weights")
     maps = [fingerprint(control.maps(sight(s, "a"), sight(s, "a").inputs, torch.tensor([3]))) for s in (0, 0, 1)]
     assert maps[0] == maps[1] != maps[2]
@@ -467,7 +467,7 @@ def test_other_classes_of_the_sanity_checks_differ_by_image() -> None:
     assert len({tuple(classes) for classes in asked_for[1:]}) == len(asked_for) - 1
 
 
-def test_a_study_is_drawn_by_image_person_and_seed(tmp_path: Path) -> None:
+def test_a_study_depends_on_image_person_and_seed(tmp_path: Path) -> None:
     made, other = study(0, tmp_path / "a"), study(1, tmp_path / "b")
     orders = [made.trial_order("anna"), made.trial_order("ben"), other.trial_order("anna")]
     assert made.trial_order("anna") == orders[0]
@@ -479,7 +479,7 @@ def test_a_study_is_drawn_by_image_person_and_seed(tmp_path: Path) -> None:
         assert 70 < sum(side) < 130, "either side as often as the other"
 
 
-def test_every_resample_is_drawn_by_itself() -> None:
+def test_resamples_are_independent() -> None:
     rows = np.concatenate(list(resamples(12, 50)))
     assert len(np.unique(rows, axis=0)) > 45
     assert (rows.sum(1) == 12).all()

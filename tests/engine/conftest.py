@@ -1,6 +1,6 @@
 """Yardsticks for the engine: a model's state byte for byte, autograd by hand, substitution by a hook.
 
-They know nothing of the engine; every test compares what the engine says with what these find.
+They do not use the engine; every test compares what the engine says with what these find.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def state() -> Callable[[nn.Module], dict[str, Any]]:
 def autograd() -> Callable[..., tuple[Tensor, Tensor]]:
     """Activation and gradient of one call of a layer by plain autograd on the network itself.
 
-    The network is run with in-place operations as it has them: what the layer gave out is cloned by the hook.
+    The network is run with in-place operations as it has them: what the layer returned is cloned by the hook.
     """
 
     def measure(
@@ -116,7 +116,7 @@ def autograd() -> Callable[..., tuple[Tensor, Tensor]]:
 
 @pytest.fixture
 def substituted() -> Callable[..., Any]:
-    """The network's output when one call of a layer gives out something else, by a hook in the whole network."""
+    """The network's output when one call of a layer returns something else, by a hook in the whole network."""
 
     def measure(network: nn.Module, name: str, inputs: Any, new: Callable[[Any], Any], call: int = 1) -> Any:
         calls = [0]

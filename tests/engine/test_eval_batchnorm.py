@@ -25,7 +25,7 @@ def test_equals_batch_norm(kind: type[nn.Module], shape: tuple[int, ...], affine
 
 
 def test_keeps_no_input() -> None:
-    """What autograd saves is as long as the channels, not as large as the picture."""
+    """What autograd saves is as long as the channels, not as large as the image."""
     norm, saved = _randomized_norm(nn.BatchNorm2d(5).eval()), []
     x = torch.randn(2, 5, 16, 16, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.numel()) or t, lambda t: t):

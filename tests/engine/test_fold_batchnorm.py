@@ -57,8 +57,8 @@ def randomized(network: nn.Module) -> nn.Module:
     return network
 
 
-def quick(network: nn.Module, pictures: Tensor | None = None) -> FoldedNetwork:
-    probes = torch.randn(3, 3, 8, 8, dtype=torch.float64) if pictures is None else pictures
+def quick(network: nn.Module, images: Tensor | None = None) -> FoldedNetwork:
+    probes = torch.randn(3, 3, 8, 8, dtype=torch.float64) if images is None else images
     with torch.no_grad():
         return folded(copy_of(network).module, class_scores, probes, "exact")
 
@@ -181,19 +181,19 @@ def test_the_same_scores_to_rounding(name: str) -> None:
     network = randomized(make()).eval()
     result = quick(network)
     assert n_folded(result) == pairs
-    pictures = torch.randn(4, 3, 8, 8, dtype=torch.float64)
+    images = torch.randn(4, 3, 8, 8, dtype=torch.float64)
     with torch.no_grad():
-        torch.testing.assert_close(result(pictures), network(pictures), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(result(images), network(images), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(("name", "pairs"), [("resnet18", 20), ("mobilenet_v3_small", 34), ("densenet121", 59)])
 def test_real_networks(name: str, pairs: int) -> None:
     network = shaken_statistics(torchvision.models.get_model(name, weights=None)).double().eval()
-    pictures = torch.randn(3, 3, 64, 64, dtype=torch.float64)
-    result = quick(network, pictures)
+    images = torch.randn(3, 3, 64, 64, dtype=torch.float64)
+    result = quick(network, images)
     assert n_folded(result) == pairs
     with torch.no_grad():
-        torch.testing.assert_close(result(2 * pictures), network(2 * pictures), rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(result(2 * images), network(2 * images), rtol=1e-10, atol=1e-10)
 
 
 def shaken_statistics(network: nn.Module) -> nn.Module:
@@ -210,49 +210,49 @@ def network() -> nn.Module:
 
 
 @pytest.fixture
-def pictures() -> Tensor:
+def images() -> Tensor:
     return torch.randn(2, 3, 8, 8, dtype=torch.float64)
 
 
-def outputs(network: nn.Module, pictures: Tensor, count: int, repeats: RunOptions | None = None) -> Tensor:
-    """Of ever darker pictures."""
-    engine = InputVariants(copy_of(network), pictures, class_scores, run_options=repeats or RunOptions())
-    return engine.outputs(lambda which: pictures * (which.to(pictures) / count)[:, None, None, None, None], count)
+def outputs(network: nn.Module, images: Tensor, count: int, repeats: RunOptions | None = None) -> Tensor:
+    """Of ever darker images."""
+    engine = InputVariants(copy_of(network), images, class_scores, run_options=repeats or RunOptions())
+    return engine.outputs(lambda which: images * (which.to(images) / count)[:, None, None, None, None], count)
 
 
-def by_hand(network: nn.Module, pictures: Tensor, count: int) -> Tensor:
+def by_hand(network: nn.Module, images: Tensor, count: int) -> Tensor:
     with torch.no_grad():
         calm = copy.deepcopy(network).eval()
-        return torch.stack([calm(pictures * (i / count)) for i in range(count)])
+        return torch.stack([calm(images * (i / count)) for i in range(count)])
 
 
-def test_a_network_in_train_mode_stays_as_it_is(network: nn.Module, pictures: Tensor) -> None:
+def test_a_network_in_train_mode_stays_as_it_is(network: nn.Module, images: Tensor) -> None:
     network.train()
     before = copy.deepcopy(network.state_dict())
-    torch.testing.assert_close(outputs(network, pictures, 50), by_hand(network, pictures, 50), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(outputs(network, images, 50), by_hand(network, images, 50), rtol=1e-12, atol=1e-12)
     assert all(module.training for module in network.modules())
     for name, tensor in network.state_dict().items():
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
 
 
-def test_weights_changed_in_place_count_at_once(network: nn.Module, pictures: Tensor) -> None:
-    outputs(network, pictures, 50)
+def test_weights_changed_in_place_count_at_once(network: nn.Module, images: Tensor) -> None:
+    outputs(network, images, 50)
     with torch.no_grad():
         network.first.weight.mul_(-1.5)
         network.b.weight.add_(1)
         network.a.running_mean.add_(0.3)
-    torch.testing.assert_close(outputs(network, pictures, 50), by_hand(network, pictures, 50), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(outputs(network, images, 50), by_hand(network, images, 50), rtol=1e-12, atol=1e-12)
 
 
-def test_a_hook_that_changes_what_is_between_is_heard(network: nn.Module, pictures: Tensor) -> None:
+def test_a_hook_between_convolution_and_norm_takes_effect(network: nn.Module, images: Tensor) -> None:
     network.first.register_forward_hook(lambda module, args, output: output.clamp(min=-0.1))
-    result = quick(network, pictures)
+    result = quick(network, images)
     assert n_folded(result) == 1  # the other pair
-    torch.testing.assert_close(outputs(network, pictures, 50), by_hand(network, pictures, 50), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(outputs(network, images, 50), by_hand(network, images, 50), rtol=1e-12, atol=1e-12)
 
 
 def test_another_way_through_the_network_is_noticed() -> None:
-    """Dark pictures leave the norm out, which no probe did: they run with the network's own weights."""
+    """Dark images leave the norm out, which no probe did: they run with the network's own weights."""
     network = randomized(
         Net(lambda m, x: pooled(m.conv(x) if x.abs().max() < 0.5 else m.norm(m.conv(x))), conv=conv(), norm=norm())
     ).eval()
@@ -270,55 +270,55 @@ def test_a_fold_that_shows_on_the_probes_is_given_up() -> None:
     assert not quick(network).weights
 
 
-def test_what_the_network_does_to_its_input_stays_in_the_run(pictures: Tensor) -> None:
+def test_what_the_network_does_to_its_input_stays_in_the_run(images: Tensor) -> None:
     network = randomized(Net(lambda m, x: pooled(m.norm(m.conv(x.mul_(0.5)))), conv=conv(), norm=norm())).eval()
-    before = pictures.clone()
-    got = outputs(network, pictures, 50)
-    torch.testing.assert_close(pictures, before, rtol=0, atol=0)
-    torch.testing.assert_close(got[49], outputs(network, pictures, 50)[49], rtol=0, atol=0)
+    before = images.clone()
+    got = outputs(network, images, 50)
+    torch.testing.assert_close(images, before, rtol=0, atol=0)
+    torch.testing.assert_close(got[49], outputs(network, images, 50)[49], rtol=0, atol=0)
 
 
-def test_few_runs_are_not_worth_it(network: nn.Module, pictures: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_runs_are_not_folded(network: nn.Module, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> Any:
         raise AssertionError("folded")
 
     monkeypatch.setattr("camlucida.engine.input_variants.folded", refuse)
-    outputs(network, pictures, 31)
+    outputs(network, images, 31)
     with pytest.raises(AssertionError, match="folded"):
-        outputs(network, pictures, 32)
+        outputs(network, images, 32)
 
 
 @pytest.mark.parametrize("batch", [1, 4, 100])
-def test_batch_is_the_most_that_run_at_once(network: nn.Module, pictures: Tensor, batch: int) -> None:
+def test_batch_is_the_most_that_run_at_once(network: nn.Module, images: Tensor, batch: int) -> None:
     visible: list[int] = []
     network.first.register_forward_hook(lambda module, args, output: visible.append(len(output)))
-    got = outputs(network, pictures, 40, RunOptions(batch_size=batch))
+    got = outputs(network, images, 40, RunOptions(batch_size=batch))
     assert max(visible) == {1: 3, 4: 4, 100: 80}[batch]  # of one at a time the three probes stand out
-    torch.testing.assert_close(got, by_hand(network, pictures, 40), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(got, by_hand(network, images, 40), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("count", [10, 50])
-def test_bf16_is_near_and_comes_back_in_float32(network: nn.Module, pictures: Tensor, count: int) -> None:
-    network, pictures = network.float(), pictures.float()
-    rough, exact = (outputs(network, pictures, count, RunOptions(precision)) for precision in ("bf16", "exact"))
+def test_bf16_is_near_and_comes_back_in_float32(network: nn.Module, images: Tensor, count: int) -> None:
+    network, images = network.float(), images.float()
+    rough, exact = (outputs(network, images, count, RunOptions(precision)) for precision in ("bf16", "exact"))
     assert rough.dtype == exact.dtype == torch.float32
     difference = (rough - exact).abs().max() / exact.abs().max()
     assert 1e-5 < difference < 3e-2
 
 
-def test_maps_in_bf16(network: nn.Module, pictures: Tensor) -> None:
-    network, pictures = network.float(), pictures.float()
-    rough = cl.attribute(network, pictures, layer="b", method="score_cam", precision="bf16", target=1)
-    exact = cl.attribute(network, pictures, layer="b", method="score_cam", batch_size=3, target=1)
+def test_maps_in_bf16(network: nn.Module, images: Tensor) -> None:
+    network, images = network.float(), images.float()
+    rough = cl.attribute(network, images, layer="b", method="score_cam", precision="bf16", target=1)
+    exact = cl.attribute(network, images, layer="b", method="score_cam", batch_size=3, target=1)
     assert rough.dtype == torch.float32
     torch.testing.assert_close(rough, exact, rtol=5e-2, atol=5e-2 * float(exact.max()))
     assert (rough != exact).any()
 
 
-def test_refusals(network: nn.Module, pictures: Tensor) -> None:
+def test_refusals(network: nn.Module, images: Tensor) -> None:
     with pytest.raises(MethodError, match="no precision 'bf61'"):
-        cl.attribute(network, pictures, method="occlusion", precision="bf61")  # type: ignore[arg-type]
+        cl.attribute(network, images, method="occlusion", precision="bf61")  # type: ignore[arg-type]
     with pytest.raises(MethodError, match="integer of at least 1"):
-        cl.attribute(network, pictures, method="occlusion", batch_size=0)
+        cl.attribute(network, images, method="occlusion", batch_size=0)
     with pytest.raises(MethodError, match="float64"):
-        cl.attribute(network, pictures, method="occlusion", precision="bf16")
+        cl.attribute(network, images, method="occlusion", precision="bf16")

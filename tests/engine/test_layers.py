@@ -189,7 +189,7 @@ def test_vgg_like_ends_before_the_pool() -> None:
     assert names(network, "all") == ["features.1", "features.4"]
 
 
-def test_a_class_map_is_an_answer_already() -> None:
+def test_a_class_map_is_an_output_already() -> None:
     """As SqueezeNet: the last convolution has one channel a class; what it is made of explains it."""
     network = nn.Sequential(
         OrderedDict(
@@ -235,7 +235,7 @@ class AttentionBlock(nn.Module):
 
 
 def test_transformers() -> None:
-    """Of what comes after the last attention only the class token is read: it has no place in the picture."""
+    """Of what comes after the last attention only the class token is read: it has no position in the image."""
     assert default(ClassToken("class")) == "blocks.2.norm1"
     assert default(ClassToken("mean")) == "norm"
     assert names(ClassToken("class"), "all") == ["blocks.0", "blocks.1", "blocks.2.norm1"]
@@ -253,7 +253,7 @@ def test_a_image_of_one_colour_hides_nothing() -> None:
 
 
 def test_a_softmax_over_tokens_is_no_grid() -> None:
-    """(b, heads, t, t) is as square as the picture, but its places are pairs of tokens."""
+    """(b, heads, t, t) is as square as the image, but its positions are pairs of tokens."""
 
     class Attending(ClassToken):
         def __init__(self) -> None:
@@ -290,7 +290,7 @@ def test_a_map_given_out_beside_the_pooled_one_that_is_read() -> None:
     assert default(Classifier()) == "backbone.layer3"
 
 
-def test_a_layer_nothing_is_made_of_is_no_default() -> None:
+def test_a_layer_without_influence_is_not_the_default() -> None:
     class Sidetracked(Residual):
         def forward(self, x: Tensor) -> Tensor:
             result = super().forward(x)

@@ -1,4 +1,4 @@
-"""Is the caller's model never touched, and is the twin the same network?"""
+"""Is the caller's model never touched, and is the copy the same network?"""
 
 from __future__ import annotations
 
@@ -154,13 +154,13 @@ def test_mistakes_leave_the_model_alone(
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("where", ["before", "after"])
 def test_a_layer_that_raises_leaves_the_model_alone(
-    state: State, images: Tensor, error: type[BaseException], place: str
+    state: State, images: Tensor, error: type[BaseException], where: str
 ) -> None:
     network = with_gradients(Small()).train()
     raising = Raising()
-    network.get_submodule("stem" if place == "before" else "block").append(raising)
+    network.get_submodule("stem" if where == "before" else "block").append(raising)
     raising.error = error
     before = state(network)
     with pytest.raises(error, match="out of order"):
@@ -324,7 +324,7 @@ def test_a_loose_tensor_is_followed(images: Tensor) -> None:
 def test_the_copy_is_kept_and_is_freed_with_the_network(images: Tensor) -> None:
     network = Small()
     copied = copy_of(network)
-    network(images)  # in train mode: batch statistics change, so the next twin is another one
+    network(images)  # in train mode: batch statistics change, so the next copy is another one
     assert copy_of(network) is not copied
     copied = copy_of(network.eval())
     network(images)
@@ -340,7 +340,7 @@ def test_the_copy_is_kept_and_is_freed_with_the_network(images: Tensor) -> None:
 
 
 def assert_same_network(network: nn.Module, images: Tensor, state: State, layer: str) -> None:
-    """The twin computes the same, gives a map, and the network is as it was."""
+    """The copy computes the same, gives a map, and the network is as it was."""
     with torch.no_grad():
         expected = network.eval()(images)
     before = state(network)
@@ -400,12 +400,12 @@ def test_what_hangs_on_the_model_leads_to_the_copy(images: Tensor, state: State)
         network.block.callbacks = [Trainer(network), (i for i in range(3))]
         network.loaders = {"train": Trainer(network)}
         assert_same_network(network, images, state, "block")
-        twin = copy_of(network).module
-        assert twin.trainer is not network.trainer
-        assert twin.trainer.model is twin
-        assert twin.trainer.lock is network.trainer.lock
-        assert twin.file is file
-        assert twin.loaders["train"].model is twin
+        copied = copy_of(network).module
+        assert copied.trainer is not network.trainer
+        assert copied.trainer.model is copied
+        assert copied.trainer.lock is network.trainer.lock
+        assert copied.file is file
+        assert copied.loaders["train"].model is copied
         assert network.trainer.model is network
 
 
@@ -426,7 +426,7 @@ class Listed(nn.Module):
 
 
 def test_layers_in_a_plain_list(images: Tensor) -> None:
-    """`network.eval()` does not reach them. In the twin they are in eval mode, in the network they stay as they are."""
+    """`network.eval()` does not reach them. In the copy they are in eval mode, in the network they stay as they are."""
     network = Listed().eval()
     before = [layer.training for layer in network.hidden], network.hidden[1].running_mean.clone()
     copied = copy_of(network)
@@ -607,10 +607,10 @@ def test_a_callers_forward_hook_works_on_the_copy(images: Tensor, state: State) 
 def test_a_hook_that_records_does_not_outdate_the_copy(images: Tensor) -> None:
     network, sizes = Small().eval(), []
     network.block.register_forward_hook(lambda module, args, output: sizes.append(len(output)))
-    twin = copy_of(network)
-    trace(twin, images, [])
+    copied = copy_of(network)
+    trace(copied, images, [])
     assert sizes == [2]
-    assert copy_of(network) is twin
+    assert copy_of(network) is copied
 
 
 def test_backward_hooks_of_the_caller_do_not_fire(images: Tensor) -> None:

@@ -116,19 +116,19 @@ def read(value: Any) -> Any:
 
 
 class Random(nn.Module):
-    def __init__(self, activation: str, trees: list[Any], places: list[str]) -> None:
+    def __init__(self, activation: str, trees: list[Any], paths: list[str]) -> None:
         super().__init__()
         self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), getattr(nn, activation)())
         self.fc = nn.Linear(4, 3)
-        self._places = places
-        for i, (tree, place) in enumerate(zip(trees, places, strict=True)):
-            owner = self.get_submodule(place)
+        self._paths = paths
+        for i, (tree, path) in enumerate(zip(trees, paths, strict=True)):
+            owner = self.get_submodule(path)
             setattr(owner, f"_extra{i}", built(tree))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.body(x)
-        for i, place in enumerate(self._places):
-            x = x * (1 + 0.1 * read(getattr(self.get_submodule(place), f"_extra{i}")))
+        for i, path in enumerate(self._paths):
+            x = x * (1 + 0.1 * read(getattr(self.get_submodule(path), f"_extra{i}")))
         logits: Tensor = self.fc(x.mean((2, 3)))
         return logits
 
@@ -175,7 +175,7 @@ def sites(value: Any, new: Any) -> Iterator[Site]:
 
 def all_sites(network: Any, new: Any) -> list[Site]:
     conv, norm = network.body[0], network.body[1]
-    places: list[Site] = [
+    changes: list[Site] = [
         lambda: setattr(conv, "padding", (1, 1)),
         lambda: setattr(norm, "eps", norm.eps + 0.1),
         lambda: norm.running_mean.data.add_(0.5),
@@ -186,11 +186,11 @@ def all_sites(network: Any, new: Any) -> list[Site]:
         lambda: network.body[2].register_forward_pre_hook(lambda module, args: (args[0] * 2,)),
         lambda: network.train(not network.training),
     ]
-    for i, place in enumerate(network._places):
-        owner = network.get_submodule(place)
-        places += sites(getattr(owner, f"_extra{i}"), new)
-        places.append(functools.partial(_replace, owner, f"_extra{i}", new))
-    return places
+    for i, path in enumerate(network._paths):
+        owner = network.get_submodule(path)
+        changes += sites(getattr(owner, f"_extra{i}"), new)
+        changes.append(functools.partial(_replace, owner, f"_extra{i}", new))
+    return changes
 
 
 def _replace(owner: nn.Module, name: str, value: Any) -> None:
@@ -202,13 +202,13 @@ def _replace(owner: nn.Module, name: str, value: Any) -> None:
 @given(data=st.data(), parts=networks, activation=st.sampled_from(["ReLU", "GELU", "Hardswish"]))
 def test_a_random_change_is_explained_as_by_a_fresh_copy(data: Any, parts: list[Any], activation: str) -> None:
     torch.manual_seed(0)
-    network = Random(activation, [tree for tree, _ in parts], [place for _, place in parts])
+    network = Random(activation, [tree for tree, _ in parts], [path for _, path in parts])
     images = torch.randn(2, 3, 6, 6)
     _maps(network, images)
     for _ in range(data.draw(st.integers(1, 2))):
         new = built(data.draw(leaves))
-        places = all_sites(network, new)
-        places[data.draw(st.integers(0, len(places) - 1))]()
+        changes = all_sites(network, new)
+        changes[data.draw(st.integers(0, len(changes) - 1))]()
         assert torch.equal(_maps(network, images), _maps(copy.deepcopy(network), images))
 
 

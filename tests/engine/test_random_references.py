@@ -127,11 +127,11 @@ ENDS: dict[str, Way] = {
 @given(
     ways=st.lists(st.sampled_from(sorted(WAYS)), min_size=1, max_size=4),
     end=st.sampled_from(sorted(ENDS)),
-    place=st.sampled_from(["", "stem", "inner", "inner.0"]),
+    path=st.sampled_from(["", "stem", "inner", "inner.0"]),
     in_closure=st.booleans(),
 )
 def test_a_random_reference_leaves_the_callers_bytes_alone(
-    every_tensor: Any, evaluated: Any, ways: list[str], end: str, place: str, in_closure: bool
+    every_tensor: Any, evaluated: Any, ways: list[str], end: str, path: str, in_closure: bool
 ) -> None:
     torch.manual_seed(0)
     network = Target().train()
@@ -139,7 +139,7 @@ def test_a_random_reference_leaves_the_callers_bytes_alone(
     GLOBALS.clear()
     for way in ways:
         held = WAYS[way][0](held)
-    owner: Any = network.get_submodule(place)
+    owner: Any = network.get_submodule(path)
     owner._held = None if in_closure else held
 
     def reached(own: Any) -> Any:
@@ -148,7 +148,7 @@ def test_a_random_reference_leaves_the_callers_bytes_alone(
         return last(own)
 
     def forward(self: Any, x: Tensor) -> Tensor:
-        own = held if in_closure else self.get_submodule(place)._held
+        own = held if in_closure else self.get_submodule(path)._held
         logits: Tensor = self.fc(reached(own)(self.stem(x)).mean((2, 3)))
         return logits
 

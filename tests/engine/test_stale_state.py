@@ -338,10 +338,10 @@ def test_a_change_is_seen(kind: str) -> None:
     with torch.no_grad():
         before, old = network(images), trace(copy_of(network), images, []).output
     assert torch.equal(old, before)
-    twin = copy_of(network)
+    copied = copy_of(network)
     mapped(network, images)
-    if twin.lasting:
-        assert copy_of(network) is twin, "an unchanged network is not copied again"
+    if copied.lasting:
+        assert copy_of(network) is copied, "an unchanged network is not copied again"
     change(network)
     with torch.no_grad():
         expected = network(images)
@@ -462,8 +462,8 @@ def test_every_run_begins_with_the_callers_state(kind: str) -> None:
 
     images, network = torch.randn(2, 3, 8, 8), Counting(build, count).eval()
     answers = [trace(copy_of(network), images, []).output for _ in range(3)]
-    twin = copy_of(network)
-    answers += [twin.module(images) for _ in range(2)]
+    copied = copy_of(network)
+    answers += [copied.module(images) for _ in range(2)]
     with torch.no_grad():
         expected = network(images)
     assert all(torch.equal(answer, expected) for answer in answers)
@@ -473,8 +473,8 @@ def test_every_run_begins_with_the_callers_state(kind: str) -> None:
 def test_what_cannot_be_compared_is_copied_for_every_request() -> None:
     network = Reading(put("o", lambda: ValueError(1.0)), lambda n: n.o.args[0]).eval()
     images = torch.randn(1, 3, 8, 8)
-    twin = copy_of(network)
-    assert copy_of(network) is not twin
+    copied = copy_of(network)
+    assert copy_of(network) is not copied
     trace(copy_of(network), images, [])
     network.o.args = (-2.0,)
     assert torch.equal(trace(copy_of(network), images, []).output, network(images))

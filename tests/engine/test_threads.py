@@ -67,7 +67,7 @@ def same(found: Any, expected: Any) -> bool:
 
 @pytest.mark.parametrize("warm", [False, True], ids=["first use", "warm"])
 def test_threads_get_what_one_gets(state: Callable[[nn.Module], Any], warm: bool) -> None:
-    """Different pictures, sizes, classes, layers and methods; every sixth class and every eighth layer is wrong."""
+    """Different images, sizes, classes, layers and methods; every sixth class and every eighth layer is wrong."""
     jobs = range(THREADS * ROUNDS)
     network = Net().train()
     expected = [job(network, i) for i in jobs]
@@ -137,8 +137,8 @@ def test_all_threads_share_one_copy() -> None:
         return copy_of(network)
 
     with ThreadPoolExecutor(THREADS) as pool:
-        twins = list(pool.map(work, range(THREADS)))
-    assert all(copied is twins[0] for copied in twins)
+        copies = list(pool.map(work, range(THREADS)))
+    assert all(copied is copies[0] for copied in copies)
 
 
 def test_the_callers_own_forward_is_not_watched_meanwhile() -> None:

@@ -36,7 +36,7 @@ def traced(network: nn.Module, inputs: Any, *names: str) -> Trace:
     return trace(copied, inputs, resolve(copied, inputs, names), gradients=True, rerun=True)
 
 
-def slopes(run: Trace, scores: Tensor) -> list[Tensor]:
+def stacked_gradients(run: Trace, scores: Tensor) -> list[Tensor]:
     """The gradients (k, b, c, h, w) of every layer."""
     return [torch.stack(of_classes) for of_classes in run.gradients(scores)]
 
@@ -61,7 +61,7 @@ def exact(autograd: Callable[..., Any], substituted: Callable[..., Any], close: 
         where = result.layout
         activation, gradient = autograd(network, module or name, inputs, first, call, part)
         close(result.activations, where.to_grid(activation), relative)
-        (gradients,) = slopes(run, first(run.output)[None])
+        (gradients,) = stacked_gradients(run, first(run.output)[None])
         close(gradients[0], where.to_grid(gradient), relative)
 
         images = inputs[0] if isinstance(inputs, tuple) else inputs
@@ -153,13 +153,13 @@ def test_in_place(exact: Check, images: Tensor, name: str) -> None:
 
 
 def test_before_an_in_place_relu(images: Tensor) -> None:
-    """What batch norm gave out, not what the ReLU after it made of it."""
+    """What batch norm returned, not what the ReLU after it made of it."""
     network = perturbed(InPlace())
     run = traced(network, images, "bn", "relu")
     before, after = run.layers[0].activations, run.layers[1].activations
     assert before.min() < 0
     assert torch.equal(after, before.relu())
-    by_bn, by_relu = slopes(run, first(run.output)[None])
+    by_bn, by_relu = stacked_gradients(run, first(run.output)[None])
     assert torch.equal(by_bn[0], torch.where(before > 0, by_relu[0], 0))
 
 
@@ -205,7 +205,7 @@ def _cat(early: Tensor, out: Tensor) -> Tensor:
 def test_the_network_writes_to_what_is_on_the_tape(
     exact: Check, images: Tensor, write: Any, between: type[nn.Module]
 ) -> None:
-    """`between` may give out the very tensor it was given: a write to one is a write to both."""
+    """`between` may return the very tensor it was given: a write to one is a write to both."""
     exact(WritesToTheTape(write, between()).double(), "layer", images)
 
 
@@ -302,11 +302,11 @@ def test_all_calls_at_once(images: Tensor) -> None:
     network = Reused().double().eval()
     names = ["relu", "relu#2", "conv", "relu#1", "conv#1"]
     together = traced(network, images, *names)
-    gradients = slopes(together, first(together.output)[None])
+    gradients = stacked_gradients(together, first(together.output)[None])
     for name, result, gradient in zip(names, together.layers, gradients, strict=True):
         alone = traced(network, images, name)
         assert torch.equal(result.activations, alone.layers[0].activations)
-        torch.testing.assert_close(gradient, slopes(alone, first(alone.output)[None])[0])
+        torch.testing.assert_close(gradient, stacked_gradients(alone, first(alone.output)[None])[0])
 
 
 class Branches(nn.Module):
@@ -339,14 +339,14 @@ def test_a_later_layer_that_does_not_follow_from_the_first(
 ) -> None:
     network = Branches().double().eval()
     run = traced(network, images, "left", "right")
-    for name, gradient in zip(["left", "right"], slopes(run, first(run.output)[None]), strict=True):
+    for name, gradient in zip(["left", "right"], stacked_gradients(run, first(run.output)[None]), strict=True):
         close(gradient[0], autograd(network, name, images, first)[1])
 
 
 def test_a_layer_the_score_does_not_depend_on_raises(images: Tensor) -> None:
     run = traced(Branches().double().eval(), images, "unused")
     with pytest.raises(LayerError, match="does not depend on 'unused'"):
-        slopes(run, first(run.output)[None])
+        stacked_gradients(run, first(run.output)[None])
 
 
 def test_a_layer_that_is_never_reached_raises(images: Tensor) -> None:
@@ -355,7 +355,7 @@ def test_a_layer_that_is_never_reached_raises(images: Tensor) -> None:
 
 
 class Deciding(nn.Module):
-    """Goes another way for dark pictures."""
+    """Goes another way for dark images."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -427,14 +427,14 @@ def test_no_grad_around_the_layer(images: Tensor, where: str, name: str | None, 
     """The gradient is that of the same network without its `no_grad`."""
     network = perturbed(FrozenByContext(where))
     run = traced(network, images, name)  # type: ignore[arg-type]
-    (gradient,) = slopes(run, first(run.output)[None])
+    (gradient,) = stacked_gradients(run, first(run.output)[None])
     assert name is not None or run.layers[0].layer.name == "norm"
 
     plain = perturbed(FrozenByContext(where))
     plain.load_state_dict(network.state_dict())
     plain.frozen = FrozenByContext.frozen.__wrapped__.__get__(plain)
     reference = traced(plain, images, name)  # type: ignore[arg-type]
-    close(gradient, slopes(reference, first(reference.output)[None])[0])
+    close(gradient, stacked_gradients(reference, first(reference.output)[None])[0])
 
 
 def test_no_grad_on_the_whole_forward(images: Tensor, close: Any) -> None:
@@ -448,7 +448,10 @@ def test_no_grad_on_the_whole_forward(images: Tensor, close: Any) -> None:
     plain.load_state_dict(network.state_dict())
     for name in ("bn", "skip", "bn2", None):
         run, reference = traced(network, images, name), traced(plain, images, name)  # type: ignore[arg-type]
-        close(slopes(run, first(run.output)[None])[0], slopes(reference, first(reference.output)[None])[0])
+        close(
+            stacked_gradients(run, first(run.output)[None])[0],
+            stacked_gradients(reference, first(reference.output)[None])[0],
+        )
 
 
 def test_a_no_grad_beside_the_layer_stays_one(exact: Check, images: Tensor) -> None:
@@ -527,7 +530,7 @@ PACKINGS: dict[str, tuple[Callable[[Tensor, Tensor], Any], Callable[[Any], Tenso
 
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_packed_outputs(images: Tensor, packing: str, autograd: Any, close: Any, substituted: Any) -> None:
-    """The first tensor with places counts, wherever the network reads it."""
+    """The first tensor with positions counts, wherever the network reads it."""
     pack, unpack = PACKINGS[packing]
     network = Returning(pack, unpack).double().eval()
     run = traced(network, images, "stage")
@@ -535,7 +538,7 @@ def test_packed_outputs(images: Tensor, packing: str, autograd: Any, close: Any,
     activation, gradient = autograd(network, "stage.conv", images, first)
     assert type(run.output) is Answer
     close(result.activations, activation)
-    close(slopes(run, run.output.logits[None, :, 0])[0][0], gradient)
+    close(stacked_gradients(run, run.output.logits[None, :, 0])[0][0], gradient)
     variants = torch.randn(4, 6, 16, 16, dtype=torch.float64)
     again = run.rerun(result, variants, 2)
     expected = substituted(network, "stage.conv", images[:1].expand(4, -1, -1, -1), lambda old: variants)
@@ -569,7 +572,7 @@ def test_model_outputs_of_transformers(exact: Check, images: Tensor) -> None:
 
     network = Classifier().double().eval()
     run = traced(network, images, "backbone")
-    assert slopes(run, run.output.logits[None, :, 0])[0].abs().max() > 0
+    assert stacked_gradients(run, run.output.logits[None, :, 0])[0].abs().max() > 0
     again = run.rerun(run.layers[0], run.layers[0].activations[:1] * 2, 0)
     assert type(again) is type(run.output)
     torch.testing.assert_close(again["logits"], again.logits)
@@ -577,7 +580,7 @@ def test_model_outputs_of_transformers(exact: Check, images: Tensor) -> None:
 
 
 class Parts(nn.Module):
-    """A stage that gives out two maps; the network reads both."""
+    """A stage that returns two maps; the network reads both."""
 
     def __init__(self, kind: type) -> None:
         super().__init__()
@@ -612,11 +615,11 @@ def test_several_parts_at_once(images: Tensor) -> None:
     network = Parts(dict).double().eval()
     run = traced(network, images, "stage@coarse", "stage@fine", "stage")
     assert [result.layout.grid for result in run.layers] == [(8, 8), (16, 16), (8, 8)]
-    coarse, fine, bare = slopes(run, first(run.output)[None])
+    coarse, fine, bare = stacked_gradients(run, first(run.output)[None])
     assert torch.equal(coarse, bare)
     for name, gradient in (("stage@coarse", coarse), ("stage@fine", fine)):
         alone = traced(network, images, name)
-        torch.testing.assert_close(gradient, slopes(alone, first(alone.output)[None])[0])
+        torch.testing.assert_close(gradient, stacked_gradients(alone, first(alone.output)[None])[0])
 
 
 def test_an_unknown_part_says_which_there_are(images: Tensor) -> None:
@@ -699,7 +702,7 @@ def test_prefix_tokens_and_grids_that_are_not_square(exact: Check, prefix: int, 
 
 
 def test_tokens_without_a_position_are_left_alone(images: Tensor, close: Any) -> None:
-    """A rerun keeps the class token that the layer gave out."""
+    """A rerun keeps the class token that the layer returned."""
     network = perturbed(Transformer(2))
     run = traced(network, images, "norm")
     (result,) = run.layers
@@ -828,11 +831,11 @@ def test_the_positions_of_timms_windows() -> None:
         assert attention.layout.kind == "windows"
         assert torch.equal(attention.activations, norm.activations * 2)
 
-    # and a picture with one bright patch is bright there
-    spot = torch.zeros(1, 3, 56, 56)
-    spot[:, :, 4 * 11 : 4 * 12, 4 * 2 : 4 * 3] = 100
-    run = traced(network, spot, "layers.0.blocks.1.attn")
-    blank = traced(network, torch.zeros_like(spot), "layers.0.blocks.1.attn")
+    # and an image with one bright patch is bright there
+    patch = torch.zeros(1, 3, 56, 56)
+    patch[:, :, 4 * 11 : 4 * 12, 4 * 2 : 4 * 3] = 100
+    run = traced(network, patch, "layers.0.blocks.1.attn")
+    blank = traced(network, torch.zeros_like(patch), "layers.0.blocks.1.attn")
     changed = (run.layers[0].activations - blank.layers[0].activations).abs().sum((0, 1))
     assert divmod(int(changed.argmax()), 14) == (11, 2)
 
@@ -869,9 +872,9 @@ def test_tables_of_positions_are_no_images(exact: Check, images: Tensor, count: 
     exact(perturbed(PositionTable()), "layer", images[:count])
 
 
-@pytest.mark.parametrize("place_first", [False, True])
-def test_rows_that_mix_positions_and_images(exact: Check, images: Tensor, place_first: bool) -> None:
-    """(images * places, c) on the tape: one image's rows lie together, or are spread out over all of it."""
+@pytest.mark.parametrize("positions_first", [False, True])
+def test_rows_that_mix_positions_and_images(exact: Check, images: Tensor, positions_first: bool) -> None:
+    """(images * positions, c) on the tape: one image's rows lie together, or are spread out over all of it."""
 
     class Rows(PositionTable):
         def __init__(self) -> None:
@@ -881,8 +884,8 @@ def test_rows_that_mix_positions_and_images(exact: Check, images: Tensor, place_
         def forward(self, x: Tensor) -> Tensor:
             b = len(x)
             x = self.embed(x).flatten(2).transpose(1, 2)
-            rows = self.mlp((x.transpose(0, 1) if place_first else x).reshape(-1, 8))
-            rows = rows.reshape(16, b, 8).transpose(0, 1) if place_first else rows.reshape(b, 16, 8)
+            rows = self.mlp((x.transpose(0, 1) if positions_first else x).reshape(-1, 8))
+            rows = rows.reshape(16, b, 8).transpose(0, 1) if positions_first else rows.reshape(b, 16, 8)
             return self.head((self.layer(x) * rows).sin().mean(1))
 
     exact(perturbed(Rows()), "layer", images)
@@ -919,17 +922,17 @@ def test_half_precision(dtype: torch.dtype) -> None:
     network = perturbed(InPlace()).float()
     images = torch.randn(2, 3, 16, 16)
     reference = traced(network, images, "bn2")
-    (expected,) = slopes(reference, first(reference.output)[None])
+    (expected,) = stacked_gradients(reference, first(reference.output)[None])
     half = perturbed(InPlace())
     half.load_state_dict(network.state_dict())
     run = traced(half.to(dtype), images.to(dtype), "bn2")
-    (result,) = slopes(run, first(run.output)[None])
+    (result,) = stacked_gradients(run, first(run.output)[None])
     assert result.dtype == run.layers[0].activations.dtype == torch.float32
     assert result.isfinite().all()
     maps = [
         (g * r.layers[0].activations).sum((0, 2)) for g, r in zip((result, expected), (run, reference), strict=True)
     ]
-    # Not place by place: where an activation is nearly zero, rounding switches a ReLU on or off.
+    # Not position by position: where an activation is nearly zero, rounding switches a ReLU on or off.
     similarity = torch.cosine_similarity(maps[0].flatten(), maps[1].flatten(), 0)
     torch.testing.assert_close(similarity, torch.ones(()), rtol=0, atol=0.01)
     again = run.rerun(run.layers[0], run.layers[0].activations[:1], 0)
@@ -966,11 +969,11 @@ def test_a_recurrent_head(exact: Check, images: Tensor, batch_first: bool, name:
 def test_several_classes_at_once_equal_one_by_one(images: Tensor) -> None:
     network = perturbed(InPlace())
     run = traced(network, images, "bn", "bn2")
-    together = slopes(run, run.output.T)
+    together = stacked_gradients(run, run.output.T)
     assert [tuple(g.shape[:2]) for g in together] == [(4, 3), (4, 3)]
     for k in range(4):
         alone = traced(network, images, "bn", "bn2")
-        for all_, (one,) in zip(together, slopes(alone, alone.output.T[k : k + 1]), strict=True):
+        for all_, (one,) in zip(together, stacked_gradients(alone, alone.output.T[k : k + 1]), strict=True):
             assert torch.equal(all_[k], one)
 
 
@@ -979,23 +982,23 @@ def test_several_layers_at_once_equal_one_by_one(images: Tensor) -> None:
     names = ["bn2", "stem", "skip", "relu", "bn", "conv"]
     together = traced(network, images, *names)
     assert [found.layer.name for found in together.layers] == names
-    gradients = slopes(together, together.output.T[:2])
+    gradients = stacked_gradients(together, together.output.T[:2])
     variants = torch.randn(2, 6, 16, 16, dtype=torch.float64)
     for name, result, gradient in zip(names, together.layers, gradients, strict=True):
         alone = traced(network, images, name)
         assert torch.equal(result.activations, alone.layers[0].activations)
-        torch.testing.assert_close(gradient, slopes(alone, alone.output.T[:2])[0], rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(gradient, stacked_gradients(alone, alone.output.T[:2])[0], rtol=1e-9, atol=1e-12)
         assert torch.equal(together.rerun(result, variants, 1), alone.rerun(alone.layers[0], variants, 1))
 
 
 def test_images_do_not_see_each_other(images: Tensor) -> None:
     network = perturbed(InPlace())
     batch = traced(network, images, "bn2")
-    (gradients,) = slopes(batch, batch.output.T[:1])
+    (gradients,) = stacked_gradients(batch, batch.output.T[:1])
     for image in range(3):
         alone = traced(network, images[image : image + 1], "bn2")
         torch.testing.assert_close(alone.layers[0].activations[0], batch.layers[0].activations[image])
-        torch.testing.assert_close(slopes(alone, alone.output.T[:1])[0][:, 0], gradients[:, image])
+        torch.testing.assert_close(stacked_gradients(alone, alone.output.T[:1])[0][:, 0], gradients[:, image])
 
 
 # --- what it costs ------------------------------------------------------------------------------------------
@@ -1012,7 +1015,7 @@ class Costly(nn.Module):
 
 
 class Noting(nn.Module):
-    """Notes how often it runs, and whether what it gives out has a graph."""
+    """Notes how often it runs, and whether what it returns has a graph."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -1034,7 +1037,7 @@ def test_no_graph_before_the_layer_and_no_gradient_of_parameters() -> None:
     RAN.clear()
     run = trace(copied, images, layers, gradients=True)
     assert [*RAN] == [(copied.module.before, False), (copied.module.layer, False), (copied.module.after, True)]
-    slopes(run, run.output.T)
+    stacked_gradients(run, run.output.T)
     assert all(p.grad is None for p in [*network.parameters(), *copied.module.parameters()])
     RAN.clear()
     assert not trace(copied, images, layers).output.requires_grad
@@ -1072,7 +1075,7 @@ def test_calls_sharing_one_tensor_do_not_restart_the_rerun() -> None:
     torch.testing.assert_close(again, network(images)[1:])
 
 
-def test_a_rerun_runs_the_rest_only() -> None:
+def test_a_rerun_runs_only_the_suffix() -> None:
     network, images = Costly().eval(), torch.randn(2, 3, 8, 8)
     run = traced(network, images, "layer")
     run.rerun(run.layers[0], run.layers[0].activations, 0)

@@ -1,4 +1,4 @@
-"""Weights drawn anew: only those asked for, only in the copy, the same for the same seed."""
+"""Weights re-initialised at random: only those asked for, only in the copy, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_every_weight_is_in_one_stage() -> None:
         assert set(held) == {n for n, m in network.named_modules() if list(m.parameters(recurse=False))}
 
 
-def test_only_what_is_drawn_changes() -> None:
+def test_only_reinitialised_weights_change() -> None:
     network = net()
     before = {name: t.clone() for name, t in network.state_dict().items()}
     copied = randomize_weights(network, stages(network)[:2], seed=1)

@@ -1,7 +1,7 @@
 """Is all of it exact on the networks people use?
 
 Random weights, seeded, as if trained a little: batch statistics and gains are perturbed, zero heads filled. In
-float64, so that rounding hides nothing. For every network: the default layer by name; the twin's output; gradients
+float64, so that rounding hides nothing. For every network: the default layer by name; the copy's output; gradients
 against autograd and reruns against a hook in the network itself, at the default, in the middle and inside a block.
 """
 

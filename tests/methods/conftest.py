@@ -39,7 +39,7 @@ def case(request: pytest.FixtureRequest) -> tuple[Tensor, Tensor]:
 
 
 class Gap(nn.Module):
-    """Convolutions, their mean over the places, one linear layer: where CAM is at home."""
+    """Convolutions, their mean over the positions, one linear layer: where CAM is at home."""
 
     def __init__(self, *between: nn.Module, bias: bool = True, pool: nn.Module | None = None, width: int = 6) -> None:
         super().__init__()

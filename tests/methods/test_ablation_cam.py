@@ -103,7 +103,7 @@ def test_the_score_falls_by_hand() -> None:
 
 
 def test_a_negative_score_does_not_turn_the_map_round(gap: Make, images: Tensor) -> None:
-    """With the paper's y for our |y| the channel that speaks for the class would weigh negatively."""
+    """With the paper's y for our |y| the channel that supports the class would weigh negatively."""
     network = gap()
     with torch.no_grad():
         high = attribute(network, images, target=1, layer="features", method="ablation_cam", signed=True)

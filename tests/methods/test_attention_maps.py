@@ -103,7 +103,7 @@ def reference_relevance(weights: Sequence[Tensor], gradients: Sequence[Tensor], 
     return relevance
 
 
-def on_picture(rows: Sequence[Sequence[float]]) -> Tensor:
+def on_image(rows: Sequence[Sequence[float]]) -> Tensor:
     cells = torch.tensor(rows, dtype=torch.float64)[:, 1:].reshape(len(rows), 1, 2, 3)
     return F.interpolate(cells, size=(8, 12), mode="bilinear", align_corners=False)[:, 0]
 
@@ -116,7 +116,7 @@ def mean_row(of: list[list[float]], rows: list[int], less: float = 0.0) -> list[
 def test_rollout_equals_the_reference(images: Tensor, read: str) -> None:
     network = tiny(read)
     weights, _ = run_with_hooks(network, images, 0)
-    expected = on_picture([mean_row(reference_rollout(weights, b), READ[read]) for b in range(2)])
+    expected = on_image([mean_row(reference_rollout(weights, b), READ[read]) for b in range(2)])
     assert_close(attribute(network, images, method="attention_rollout"), expected)
 
 
@@ -128,14 +128,14 @@ def test_relevance_equals_the_reference(images: Tensor, read: str) -> None:
         weights, gradients = run_with_hooks(network, images, k)
         rows = [mean_row(reference_relevance(weights, gradients, b), READ[read], less=1) for b in range(2)]
         maps.append(attribute(network, images, target=k, method="attention_relevance"))
-        assert_close(maps[-1], on_picture(rows))
+        assert_close(maps[-1], on_image(rows))
         assert maps[-1].max() > 0
     assert (maps[0] - maps[1]).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("fused", [False, True])
 def test_timm_equals_the_authors_formula(fused: bool) -> None:
-    """On weights from forward hooks behind the softmax, one picture after the other, as in their notebook."""
+    """On weights from forward hooks behind the softmax, one image after the other, as in their notebook."""
     before = timm.layers.use_fused_attn()
     images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
 

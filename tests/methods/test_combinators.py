@@ -170,7 +170,7 @@ class TestViews:
         mirrored = maps("grad_cam", IMAGES.flip(-1)).flip(-1)
         assert_close(maps("flips(grad_cam)"), (maps("grad_cam") + mirrored) / 2)
 
-    def test_flips_of_a_symmetric_picture_are_symmetric(self) -> None:
+    def test_flips_of_a_symmetric_image_are_symmetric(self) -> None:
         images = IMAGES + IMAGES.flip(-1)
         found = maps("flips(hires_cam)", images, layer="stage1")
         assert_close(found, found.flip(-1))
@@ -182,11 +182,11 @@ class TestViews:
         assert_close(maps("scales(grad_cam, factors=(1, 2))"), (maps("grad_cam") + other) / 2)
 
     def test_crops_lie_where_they_were_cut(self) -> None:
-        """With a method that gives the picture back, crops of any share give it back too, nearly, edges and all."""
+        """With a method that gives the image back, crops of any share give it back too, nearly, edges and all."""
         rows = torch.linspace(0, 1, 16).double()[:, None] + torch.linspace(0, 2, 24).double()
-        picture = rows.expand(1, 3, 16, 24)
+        stripes = rows.expand(1, 3, 16, 24)
         for share in (0.5, 0.75):
-            views = list(combinators()["crops"].function(picture, share=share))
+            views = list(combinators()["crops"].function(stripes, share=share))
             assert len(views) == 6
             returned = torch.stack([back(seen[:, 0], (16, 24))[0] for seen, back in views])
             covered = ~returned.isnan()
@@ -215,15 +215,15 @@ class TestContrast:
             assert_close(maps(f"contrast({method}, n=2)"), maps(method, target=score))
 
     def test_the_best_scored_others_an_image_each(self) -> None:
-        pictures = torch.cat([IMAGES, -2 * IMAGES, IMAGES.flip(-1) * 3])
+        batch = torch.cat([IMAGES, -2 * IMAGES, IMAGES.flip(-1) * 3])
         own = torch.tensor([3, 0, 3, 1, 2, 3])
-        best = NETWORK(pictures).detach().scatter(1, own[:, None], -torch.inf).argmax(1)
+        best = NETWORK(batch).detach().scatter(1, own[:, None], -torch.inf).argmax(1)
         assert len(best.unique()) > 1
         for method in ("score_cam", "layer_cam"):
-            wanted = maps(method, pictures, target=own) - maps(method, pictures, target=best)
-            assert_close(maps(f"contrast({method}, n=1)", pictures, target=own), wanted)
+            wanted = maps(method, batch, target=own) - maps(method, batch, target=best)
+            assert_close(maps(f"contrast({method}, n=1)", batch, target=own), wanted)
             one_by_one = [
-                maps(f"contrast({method}, n=1)", x[None], target=int(k)) for x, k in zip(pictures, own, strict=True)
+                maps(f"contrast({method}, n=1)", x[None], target=int(k)) for x, k in zip(batch, own, strict=True)
             ]
             assert_close(torch.cat(one_by_one), wanted)
 
@@ -268,7 +268,7 @@ class TestEigenSmooth:
         found = maps(f"eigen_smooth(hires_cam, components={components})", layer=layer)
         assert_close(found, projected(plain, outputs_of(layer), components))
 
-    def test_against_the_svd_with_more_channels_than_places(self) -> None:
+    def test_against_the_svd_with_more_channels_than_positions(self) -> None:
         activations = torch.randn(2, 9, 2, 3, generator=torch.Generator().manual_seed(1)).double()
         map_ = torch.randn(2, 2, 3, generator=torch.Generator().manual_seed(2)).double()
         (found,) = eigen_smooth.function([map_], activations, components=3)
@@ -303,9 +303,9 @@ class TestEigenSmooth:
         assert refined.shape == (2, 16, 24)
 
     def test_what_it_refuses(self) -> None:
-        with pytest.raises(MethodError, match=r"compares a map with its layer, and refine.* put it inside"):
+        with pytest.raises(MethodError, match=r"compares a map with its layer, but refine.* put it inside"):
             find("eigen_smooth(refine(grad_cam))")
-        with pytest.raises(MethodError, match=r"compares .*, and guided_grad_cam maps the picture itself"):
+        with pytest.raises(MethodError, match=r"compares .*, and guided_grad_cam maps the network input itself"):
             find("eigen_smooth(guided_grad_cam)")
         with pytest.raises(MethodError, match="components is an integer from 1"):
             maps("eigen_smooth(grad_cam, components=0)")
@@ -339,12 +339,12 @@ class TestProgress:
         ],
     )
     def test_a_step_a_view_of_the_outermost(self, method: str, total: int) -> None:
-        told: list[tuple[int, int]] = []
-        maps(method, progress=lambda done, of: told.append((done, of)))
-        assert told == [(i + 1, total) for i in range(total)]
+        reported: list[tuple[int, int]] = []
+        maps(method, progress=lambda done, of: reported.append((done, of)))
+        assert reported == [(i + 1, total) for i in range(total)]
 
     def test_muted_only_for_as_long_as_it_lasts(self) -> None:
-        told: list[tuple[int, int]] = []
+        reported: list[tuple[int, int]] = []
         asked = ["smooth(ablation_cam, n=2)", "ablation_cam"]
         attributions(
             Model(NETWORK),
@@ -353,11 +353,11 @@ class TestProgress:
                 targets=[0],
                 layers=["stage1"],
                 methods=[(find(name), find(name).with_options({})) for name in asked],
-                progress=lambda *far: told.append(far),
+                progress=lambda *far: reported.append(far),
             ),
         )
-        assert told[:2] == [(1, 2), (2, 2)]
-        assert len(told) > 2
+        assert reported[:2] == [(1, 2), (2, 2)]
+        assert len(reported) > 2
 
 
 class TestRuns:
@@ -387,7 +387,7 @@ class TestRuns:
 
     def test_one_run_serves_parts_fusions_and_plain_methods_together(self) -> None:
         names = ["grad_cam", "refine(grad_cam)", "fuse_max(layer_cam)", "negative(hires_cam)"]
-        attribute(NETWORK, IMAGES)  # the first run on pictures of this size also looks the network over
+        attribute(NETWORK, IMAGES)  # the first run on images of this size also looks the network over
         RUNS.clear()
         attributions(
             Model(NETWORK),
@@ -409,11 +409,11 @@ class TestComposition:
     def test_every_combinator_takes_every_method(self, name: str, method: str) -> None:
         found = find(method)
         refusals = {
-            "fusion": (not found.needs_layer, f"{name} fuses layers, and {method} maps the picture itself"),
-            "layer": (found.map_size != "layer", f"{name} compares .*, and {method} maps the picture itself"),
+            "fusion": (not found.needs_layer, f"{name} fuses layers, and {method} maps the network input itself"),
+            "layer": (found.map_size != "layer", f"{name} compares .*, and {method} maps the network input itself"),
             "competing_classes": (
                 found.class_free,
-                f"{name} compares classes, and {method} gives the same map for all of them",
+                f"{name} compares classes, and {method} returns the same map for all of them",
             ),
         }
         refused, why = refusals.get(combinators()[name].kind, (False, ""))
@@ -484,7 +484,7 @@ class Two(nn.Module):
 
 def test_a_network_of_several_inputs_has_no_views() -> None:
     pair = (IMAGES.float(), IMAGES.float())
-    with pytest.raises(MethodError, match="flips runs the network on other pictures, and a network with several"):
+    with pytest.raises(MethodError, match="flips runs the network on other images, which a network with several"):
         attribute(Two(), pair, method="flips(grad_cam)")
     assert attribute(Two(), pair, method="refine(grad_cam)").shape == (2, 16, 24)
 
@@ -515,11 +515,11 @@ class TestWriting:
         [
             ("refin(grad_cam)", "no combinator or method 'refin'. Did you mean 'refine'"),
             ("refine(grad_kam)", "no method 'grad_kam'. Did you mean 'grad_cam'"),
-            ("refine", r"refine is put on a method: refine\(grad_cam\)\."),
-            ("smooth()", r"smooth is put on a method: smooth\(grad_cam, n=8, noise=0.1, seed=0\)"),
-            ("positive(refine)", "refine is put on a method"),
+            ("refine", r"refine requires a method: refine\(grad_cam\)\."),
+            ("smooth()", r"smooth requires a method: smooth\(grad_cam, n=8, noise=0.1, seed=0\)"),
+            ("positive(refine)", "refine requires a method"),
             ("grad_cam(layer_cam)", "grad_cam takes no method. Combinators do: refine"),
-            ("smooth(grad_cam, 4)", "smooth takes one method, not 2; options have names"),
+            ("smooth(grad_cam, 4)", "smooth takes one method, not 2; pass options by name"),
             ("smooth(grad_cam, k=3)", "smooth has no option 'k'. Its options: n=8"),
             (
                 "ablation_cam(full=3)",
@@ -528,20 +528,20 @@ class TestWriting:
             ("smooth(grad_cam, n='a')", "smooth: n is an integer from 1 to 1000000 .by default 8., not 'a'"),
             ("smooth(grad_cam, n=2.5)", "smooth: n is an integer"),
             ("smooth(grad_cam, noise=True)", "smooth: noise is a number"),
-            ("smooth(grad_cam, n=2**99)", "the value of n is no plain number"),
-            ("smooth(grad_cam, n=print(3))", "the value of n is no plain number"),
-            ("smooth(grad_cam, **{'n': 3})", "options are written one by one"),
-            ("smooth(*['grad_cam'])", "stands where a method is wanted"),
-            ("smooth('grad_cam')", "stands where a method is wanted"),
+            ("smooth(grad_cam, n=2**99)", "the value of n is not a number"),
+            ("smooth(grad_cam, n=print(3))", "the value of n is not a number"),
+            ("smooth(grad_cam, **{'n': 3})", "options are passed as name=value"),
+            ("smooth(*['grad_cam'])", "expected a method instead of"),
+            ("smooth('grad_cam')", "expected a method instead of"),
             ("smooth(lambda: 3)", "no method 'lambda: 3'"),
-            ("smooth([f(3)])", "stands where a method is wanted"),
+            ("smooth([f(3)])", "expected a method instead of"),
             ("smooth(-f(3))", "is neither a method nor a combinator of one"),
             ("__import__('os').system('ls')", "no combinator or method"),
-            ("refine(refine(grad_cam))", r"refine fuses layers, and refine\(grad_cam\) has fused them already"),
-            ("refine(grad_cam", "cannot read the method 'refine.grad_cam'"),
-            ("refine(grad_cam))", "cannot read the method"),
-            ("(" * 400, "cannot read the method"),
-            ("smooth(" * 90 + "grad_cam" + ")" * 90, "a method of"),
+            ("refine(refine(grad_cam))", r"refine fuses layers, and refine\(grad_cam\) already fuses them"),
+            ("refine(grad_cam", "cannot parse the method 'refine.grad_cam'"),
+            ("refine(grad_cam))", "cannot parse the method"),
+            ("(" * 400, "cannot parse the method"),
+            ("smooth(" * 90 + "grad_cam" + ")" * 90, "the method has"),
         ],
     )
     def test_refusals(self, written: str, message: str) -> None:
@@ -572,7 +572,8 @@ class TestWriting:
         assert found.paper.startswith("smooth: Smilkov")
         assert "Desai" in found.paper
         with pytest.raises(
-            MethodError, match=r"options of smooth\(.*\) are written into it.* 'infill' was given beside it"
+            MethodError,
+            match=r"options of smooth\(.*\) are part of its expression.* 'infill. cannot be passed",
         ):
             found.with_options({"infill": 1})
 

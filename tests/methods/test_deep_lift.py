@@ -78,7 +78,7 @@ def test_equals_the_reference(stacked: Make, images: Tensor) -> None:
 
 
 def test_of_the_papers_example() -> None:
-    """Fig. 1: 1 - relu(1 - i1 - i2) is flat at the picture, and the gradient says nothing of it."""
+    """Fig. 1: 1 - relu(1 - i1 - i2) is flat at the image, and the gradient says nothing of it."""
 
     class Saturated(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -169,7 +169,7 @@ def test_adds_up_in(kind: str, images: Tensor) -> None:
 
 
 def test_a_flat_baseline_does_not_explode_in_a_norm(images: Tensor) -> None:
-    """Without biases the mean picture has no spread at all, and 1 / sigma is 316 there."""
+    """Without biases the mean image has no spread at all, and 1 / sigma is 316 there."""
     network = randomized(Block("layer norm"))
     nn.init.zeros_(network.stem.bias)  # type: ignore[arg-type, union-attr]
     result, notes = run_method(network.float(), images.float())
@@ -177,7 +177,7 @@ def test_a_flat_baseline_does_not_explode_in_a_norm(images: Tensor) -> None:
     assert notes["completeness_gap"].abs().max() < 1e-5
 
 
-def test_a_image_that_is_its_baseline_has_no_shares(stacked: Make) -> None:
+def test_an_image_equal_to_its_baseline_has_no_contributions(stacked: Make) -> None:
     result, notes = run_method(stacked(), torch.zeros(1, 3, 6, 10, dtype=torch.float64))
     assert result.abs().max() == 0
     assert notes["completeness_gap"].abs().max() == 0

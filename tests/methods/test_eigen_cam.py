@@ -14,7 +14,7 @@ from camlucida.methods.eigen_cam import eigen_cam
 
 
 def reference(activations: Tensor) -> Tensor:
-    """A v_1 from the full SVD of (places, channels), not centred, as the SVD's sign has it."""
+    """A v_1 from the full SVD of (positions, channels), not centred, as the SVD's sign has it."""
     maps = []
     for image in activations.numpy():
         c, h, w = image.shape

@@ -23,7 +23,7 @@ from camlucida.models.model import Model
 
 
 def test_the_smooth_maximum_per_position() -> None:
-    """smax_v k(|u - v| / sigma) p_v with sigma = 21 pixels of 224, each place a loop over its neighbours."""
+    """smax_v k(|u - v| / sigma) p_v with sigma = 21 pixels of 224, each position a loop over its neighbours."""
     size = (12, 20)
     rows, columns = parameter_grid(size)
     assert (rows, columns) == (12, 20)
@@ -58,26 +58,28 @@ def test_the_area_term_is_the_gradient_of_the_papers(area: float) -> None:
         assert_close(area_gradient(mask, area, done), expected)
 
 
-def test_equal_pixels_are_drawn_alike() -> None:
+def test_equal_pixels_get_equal_masks() -> None:
     pull = area_gradient(torch.full((1, 10, 10), 0.5, dtype=torch.float64), 0.1, 0.0)
     assert_close(pull, torch.full_like(pull, 2 * 300 * (0.1 - 0.5) / 100))
 
 
-class Spot(nn.Module):
-    """How bright a place is: row 6..11, column 16..21 of the picture, or its opposite."""
+class BrightRegion(nn.Module):
+    """How bright a position is: row 6..11, column 16..21 of the image, or its opposite."""
 
     def forward(self, x: Tensor) -> Tensor:
         one, other = x[..., 6:12, 16:22].mean((1, 2, 3)), x[..., 22:28, 4:10].mean((1, 2, 3))
         return 30 * torch.stack([one, other], dim=1)
 
 
-def test_finds_the_only_place_that_counts() -> None:
+def test_finds_the_only_position_that_matters() -> None:
     image = torch.zeros(1, 3, 32, 32)
     image[..., ::2, ::2] = 1  # fine, so that a blur takes it away everywhere
     for target, (y, x) in ((0, (8.5, 18.5)), (1, (24.5, 6.5))):
-        heat = attribute(Spot(), image, target=target, method="extremal_perturbation", areas=(0.06,), infill="mean")[0]
-        assert 0.04 < float(heat.mean()) < 0.09
-        share = heat / heat.sum()
+        saliency = attribute(
+            BrightRegion(), image, target=target, method="extremal_perturbation", areas=(0.06,), infill="mean"
+        )[0]
+        assert 0.04 < float(saliency.mean()) < 0.09
+        share = saliency / saliency.sum()
         assert abs(float((share.sum(1) * torch.arange(32)).sum()) - y) < 1.5
         assert abs(float((share.sum(0) * torch.arange(32)).sum()) - x) < 1.5
 
@@ -111,17 +113,17 @@ def reference(network: nn.Module, images: Tensor, area: float, steps: int) -> tu
 
 def test_reference(stacked: Any, images: Tensor) -> None:
     network = stacked()
-    pictures = F.interpolate(images, size=(6, 10))
+    resized = F.interpolate(images, size=(6, 10))
     made = attributions(
         Model(network),
-        pictures,
+        resized,
         AttributionRequest(
             targets=[1],
             layers=[None],
             methods=[(find("extremal_perturbation"), {"steps": 9, "areas": (0.3,), "infill": "blur", "rate": 0.05})],
         ),
     )
-    mask, score = reference(network, pictures, 0.3, 9)
+    mask, score = reference(network, resized, 0.3, 9)
     assert_close(made.maps[0][0][0], mask)
     assert_close(made.notes[0][0][0]["masked_score"], score)
 
@@ -143,11 +145,11 @@ def test_areas_that_are_none(stacked: Any, images: Tensor, areas: Any) -> None:
 
 @pytest.mark.slow
 def test_the_map_is_on_the_object() -> None:
-    """Mean energy inside the asked object, of two: far above the share of the picture that objects have."""
+    """Mean energy inside the asked object, of two: far above the fraction of the image that objects have."""
     model, inside = load("toybox"), []
     for sample in list(toybox.Toybox(6, 1000, objects=2)):
         inputs, _ = model.preprocessing(sample.image)
         for label, mask in zip(sample.labels, sample.drawing.masks, strict=True):
-            heat = attribute(model, inputs[None], method="extremal_perturbation", target=int(label), steps=50)[0]
-            inside.append(float(heat[torch.from_numpy(mask.copy())].sum() / heat.sum()))
+            saliency = attribute(model, inputs[None], method="extremal_perturbation", target=int(label), steps=50)[0]
+            inside.append(float(saliency[torch.from_numpy(mask.copy())].sum() / saliency.sum()))
     assert sum(inside) / len(inside) > 0.25, inside

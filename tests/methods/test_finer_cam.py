@@ -1,4 +1,4 @@
-"""Finer-CAM: a slow twin of the equation, Grad-CAM of the difference, and who counts as similar."""
+"""Finer-CAM: a reference implementation of the equation, Grad-CAM of the difference, and who counts as similar."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ def test_more_others_than_there_are(stacked: Make, images: Tensor) -> None:
 
 def test_each_image_has_its_own_others(stacked: Make, images: Tensor) -> None:
     network = stacked()
-    pictures = torch.cat([images, 3 * images.flip(-1), -2 * images])
-    rows = network(pictures)
+    batch = torch.cat([images, 3 * images.flip(-1), -2 * images])
+    rows = network(batch)
     assert len({similar(row, 1, 1)[0] for row in rows}) > 1
-    one_by_one = torch.cat([found(network, image[None], n=1) for image in pictures])
-    assert_close(found(network, pictures, n=1), one_by_one)
+    one_by_one = torch.cat([found(network, image[None], n=1) for image in batch])
+    assert_close(found(network, batch, n=1), one_by_one)
 
 
 @pytest.mark.parametrize("target", ["not 1", "1 rather than 0"])
@@ -118,5 +118,5 @@ def test_what_it_refuses(gap: Make, images: Tensor) -> None:
         found(gap(), images, weights="max")
     with pytest.raises(MethodError, match="finer_cam: n is an integer from 1"):
         found(gap(), images, n=0)
-    with pytest.raises(MethodError, match="needs others, and this network has a single output"):
+    with pytest.raises(MethodError, match="several classes, and this network has a single output"):
         found(One(), images.float(), target=0)

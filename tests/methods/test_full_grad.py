@@ -33,8 +33,8 @@ def randomized(network: nn.Module) -> nn.Module:
 
 
 def found_in(network: nn.Module, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-    pictures = InputVariants(copy_of(network), images, lambda output: output)
-    return bias_gradients(pictures, lambda image: lambda scores: scores[:, 2])
+    variants = InputVariants(copy_of(network), images, lambda output: output)
+    return bias_gradients(variants, lambda image: lambda scores: scores[:, 2])
 
 
 class Mixed(nn.Module):
@@ -58,7 +58,7 @@ class Mixed(nn.Module):
 
 
 class Tokens(nn.Module):
-    """A class token, places, attention, norms and curved functions."""
+    """A class token, positions, attention, norms and curved functions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ def test_adds_up(kind: Callable[[], nn.Module], images: Tensor) -> None:
 
 
 def test_biases_are_their_derivatives(stacked: Make, images: Tensor) -> None:
-    """The paper's bias gradient summed over the places is b dS/db, by the parameter's own gradient."""
+    """The paper's bias gradient summed over the positions is b dS/db, by the parameter's own gradient."""
     network = stacked()
     layers = [network.features[0], network.rest[0], network.hidden[0], network.hidden[2]]  # type: ignore[index]
     for i, image in enumerate(images):

@@ -18,18 +18,18 @@ def reference(activations: Tensor, gradients: Tensor) -> Tensor:
     """alpha_ij = g^2 / (2 g^2 + sum_ab A_ab g^3), w = sum_ij alpha_ij ReLU(g), L = sum_k w_k A^k, written out."""
     b, c, h, w = activations.shape
     a, g = activations.tolist(), gradients.tolist()
-    places = [(i, j) for i in range(h) for j in range(w)]
+    positions = [(i, j) for i in range(h) for j in range(w)]
     result = torch.zeros(b, h, w, dtype=torch.float64)
     for n in range(b):
         for k in range(c):
-            total = math.fsum(a[n][k][i][j] for i, j in places)
+            total = math.fsum(a[n][k][i][j] for i, j in positions)
             weight = 0.0
-            for i, j in places:
+            for i, j in positions:
                 gradient = g[n][k][i][j]
                 below = 2 * gradient**2 + total * gradient**3
                 alpha = gradient**2 / below if below else 0.0
                 weight += alpha * max(gradient, 0.0)
-            for i, j in places:
+            for i, j in positions:
                 result[n, i, j] += weight * a[n][k][i][j]
     return result
 

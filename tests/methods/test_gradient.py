@@ -17,15 +17,15 @@ STEP = 1e-6
 
 
 def reference(network: nn.Module, images: Tensor, k: int) -> Tensor:
-    """(b, c, H, W): how the score changes when one number of the picture is moved a little, one at a time."""
+    """(b, c, H, W): how the score changes when one number of the image is moved a little, one at a time."""
     result = torch.zeros_like(images)
     with torch.no_grad():
-        for place in torch.cartesian_prod(*(torch.arange(n) for n in images.shape)).tolist():
+        for index in torch.cartesian_prod(*(torch.arange(n) for n in images.shape)).tolist():
             up, down = images.clone(), images.clone()
-            up[tuple(place)] += STEP
-            down[tuple(place)] -= STEP
-            b = place[0]
-            result[tuple(place)] = (network(up)[b, k] - network(down)[b, k]) / (2 * STEP)
+            up[tuple(index)] += STEP
+            down[tuple(index)] -= STEP
+            b = index[0]
+            result[tuple(index)] = (network(up)[b, k] - network(down)[b, k]) / (2 * STEP)
     return result
 
 

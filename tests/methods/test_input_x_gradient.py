@@ -17,12 +17,12 @@ def reference(network: nn.Module, images: Tensor, k: int) -> Tensor:
     """sum_c x_c dS/dx_c, written out."""
     result = torch.zeros(len(images), *images.shape[2:], dtype=images.dtype)
     for b, image in enumerate(images):
-        picture = image[None].clone().requires_grad_()
-        network(picture)[0, k].backward()
+        x = image[None].clone().requires_grad_()
+        network(x)[0, k].backward()
         for c in range(image.shape[0]):
             for i in range(image.shape[1]):
                 for j in range(image.shape[2]):
-                    result[b, i, j] += float(image[c, i, j] * picture.grad[0, c, i, j])  # type: ignore[index]
+                    result[b, i, j] += float(image[c, i, j] * x.grad[0, c, i, j])  # type: ignore[index]
     return result
 
 
@@ -33,7 +33,7 @@ def test_equals_the_reference(stacked: Make, images: Tensor) -> None:
 
 
 def test_adds_up_to_the_score_where_there_are_no_biases(stacked: Make, images: Tensor) -> None:
-    """A network of ReLUs without biases is linear along the way from 0 to the picture."""
+    """A network of ReLUs without biases is linear along the way from 0 to the image."""
     network = stacked(bias=False)
     result = attribute(network, images, target=3, method="input_x_gradient")
     assert_close(result.sum((1, 2)), network(images)[:, 3].detach())

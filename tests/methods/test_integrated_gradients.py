@@ -83,7 +83,7 @@ def test_adds_up_and_reports_the_gap(stacked: Make, images: Tensor, baseline: st
     assert gaps[2] < 2e-3 * float(difference.abs().max()) < gaps[0]
 
 
-def test_the_gap_is_of_the_shares_however_colours_are_joined(stacked: Make, images: Tensor) -> None:
+def test_the_completeness_gap_is_independent_of_the_channel_reduction(stacked: Make, images: Tensor) -> None:
     assert_close(run_method(stacked(), images, reduce="max")[1], run_method(stacked(), images)[1])
 
 

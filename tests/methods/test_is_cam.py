@@ -1,4 +1,4 @@
-"""IS-CAM: a slow twin along both ways."""
+"""IS-CAM: a reference implementation along both ways."""
 
 from __future__ import annotations
 

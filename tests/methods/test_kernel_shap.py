@@ -73,7 +73,7 @@ def test_any_game(count: int, numbers: Callable[..., Tensor]) -> None:
 
 
 class Linear(nn.Module):
-    """A weight a value of the picture."""
+    """One weight per value of the image."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ def test_sampled_values_converge_with_a_correct_error() -> None:
     assert 0.7 < (torch.stack(reported).mean() / torch.stack(wrong).mean()).sqrt() < 1.4
 
 
-def test_coalitions_are_drawn_as_the_kernel_weighs_them() -> None:
+def test_coalitions_are_sampled_in_proportion_to_the_kernel() -> None:
     patterns, _ = shapley_coalitions(16, 20_002, seed=1)
     sizes = patterns[2:].sum(1)
     expected = torch.tensor([1 / (k * (16 - k)) for k in range(1, 16)])

@@ -1,4 +1,4 @@
-"""KPCA-CAM: scikit-learn's kernel PCA as the twin, Eigen-CAM's centred cousin as the closed form."""
+"""KPCA-CAM: scikit-learn's kernel PCA as the reference, Eigen-CAM's centred cousin as the closed form."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from camlucida.methods.kpca_cam import kpca_cam
 
 
 def reference(image: Tensor, kernel: str, gamma: float) -> Tensor:
-    """The kernel of every two places, centred by loops; its largest eigenvalue and vector."""
+    """The kernel of every two positions, centred by loops; its largest eigenvalue and vector."""
     _, h, w = image.shape
     rows = [image[:, i, j] - image.mean((1, 2)) for i in range(h) for j in range(w)]
     n = len(rows)
@@ -64,7 +64,7 @@ def test_a_bright_object_is_bright() -> None:
     ("shape", "options", "why"),
     [
         ((1, 2, 3, 4), {"kernel": "cubic"}, "kernel is one of .*, not 'cubic'"),
-        ((1, 2, 65, 65), {}, "up to 4096 places, not 65 x 65"),
+        ((1, 2, 65, 65), {}, "at most 4096 positions, not 65 x 65"),
     ],
 )
 def test_refuses(shape: tuple[int, ...], options: dict[str, Any], why: str) -> None:

@@ -19,7 +19,7 @@ from camlucida.methods.lime import lime
 
 
 class Linear(nn.Module):
-    """A weight a value of the picture."""
+    """One weight per value of the image."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ def test_on_a_linear_model_a_part_counts_what_it_adds(linear: Linear, images: Te
 
 
 def test_reference(stacked: Callable[..., nn.Module], images: Tensor) -> None:
-    """Weighted ridge by the normal equations with an intercept; pictures and distances one by one."""
+    """Weighted ridge by the normal equations with an intercept; images and distances one by one."""
     network, n, width, penalty = stacked(), 50, 0.4, 0.7
     result, notes = run(network, images, n=n, segments=8, width=width, penalty=penalty, seed=4)
     labels, count = segment_images(images, "slic", 8)

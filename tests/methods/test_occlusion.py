@@ -1,4 +1,4 @@
-"""Occlusion against a slow twin, and against what a linear model must give."""
+"""Occlusion against a reference implementation, and against what a linear model must give."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from camlucida.methods.common.infill import infill_image
 
 
 class Linear(nn.Module):
-    """A weight a value of the picture, for each of 3 classes, and an offset."""
+    """One weight per value of the image, for each of 3 classes, and an offset."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -36,10 +36,10 @@ def reference(network: nn.Module, image: Tensor, side: int, step: int, cover: Te
     _, height, width = image.shape
     tops, lefts = [], []
     for starts, length in ((tops, height), (lefts, width)):
-        place = 0
-        while place + side < length:
-            starts.append(place)
-            place += step
+        start = 0
+        while start + side < length:
+            starts.append(start)
+            start += step
         starts.append(length - side)
     whole = network(image[None])[0, target]
     total, times = torch.zeros(height, width).double(), torch.zeros(height, width).double()
@@ -79,7 +79,7 @@ def test_windows_side_by_side_add_up_on_a_linear_model(linear: Linear, images: T
     assert_close(drops, (linear(images) - linear(images * 0))[:, 0].detach())
 
 
-def test_shares_of_the_shorter_side(linear: Linear, images: Tensor) -> None:
+def test_fractions_of_the_shorter_side(linear: Linear, images: Tensor) -> None:
     shares = attribute(linear, images, method="occlusion", target=0, window=0.5, stride=0.17)
     assert_close(shares, attribute(linear, images, method="occlusion", target=0, window=3, stride=1))
 

@@ -1,4 +1,4 @@
-"""Opti-CAM: a slow twin with autograd through everything, and the score that it says it reached."""
+"""Opti-CAM: a reference implementation with autograd through everything, and the score that it says it reached."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ def reference(network: nn.Module, image: Tensor, steps: int, rate: float) -> tup
 @pytest.mark.parametrize("rate", [0.1, 0.5])
 def test_reference(stacked: Make, images: Tensor, rate: float) -> None:
     network = stacked()
-    twins = [reference(network, image, 12, rate) for image in images]
-    assert_close(found(network, images, rate=rate), torch.stack([map_ for map_, _ in twins]))
-    assert any(scores.index(max(scores)) not in (0, 11) for _, scores in twins) or rate < 0.5
+    references = [reference(network, image, 12, rate) for image in images]
+    assert_close(found(network, images, rate=rate), torch.stack([map_ for map_, _ in references]))
+    assert any(scores.index(max(scores)) not in (0, 11) for _, scores in references) or rate < 0.5
     made = attributions(
         Model(network),
         images,
         AttributionRequest(targets=[1], layers=["features"], methods=[(find("opti_cam"), {"steps": 12, "rate": rate})]),
     )
-    reached = torch.tensor([max(scores) for _, scores in twins], dtype=torch.float64)
+    reached = torch.tensor([max(scores) for _, scores in references], dtype=torch.float64)
     assert_close(made.notes[0][0][0]["masked_score"], reached)
-    assert (reached > torch.tensor([scores[0] for _, scores in twins])).all()
+    assert (reached > torch.tensor([scores[0] for _, scores in references])).all()
 
 
 def test_a_channel_on_the_object_wins_over_one_beside_it() -> None:
@@ -79,8 +79,8 @@ def test_a_channel_on_the_object_wins_over_one_beside_it() -> None:
     image = torch.zeros(1, 2, 4, 8).double()
     image[:, 0, :, :4], image[:, 1, :, 4:] = 1, 1
     for target, side in ((0, slice(0, 4)), (1, slice(4, 8))):
-        heat = attribute(Halves(), image, target=target, layer="features", method="opti_cam", steps=40)
-        assert_close(heat[0, :, side].sum() / heat.sum(), torch.tensor(1.0).double(), atol=1e-3, rtol=0)
+        saliency = attribute(Halves(), image, target=target, layer="features", method="opti_cam", steps=40)
+        assert_close(saliency[0, :, side].sum() / saliency.sum(), torch.tensor(1.0).double(), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("steps", [0, -3, 2.5])

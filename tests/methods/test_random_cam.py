@@ -12,7 +12,7 @@ from camlucida.methods.random_cam import random_cam
 
 
 def weights(channels: int, seed: int) -> Tensor:
-    """What channel after channel weighs, read off activations of 1 in one channel at a place."""
+    """What channel after channel weighs, read off activations of 1 in one channel at a position."""
     return random_cam(torch.eye(channels).double().view(1, channels, 1, channels), seed=seed).flatten()
 
 

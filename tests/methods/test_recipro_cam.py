@@ -1,4 +1,4 @@
-"""Recipro-CAM: a slow twin, place by place."""
+"""Recipro-CAM: a reference implementation, position by position."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_reference(stacked: Make, images: Tensor, gaussian: bool) -> None:
 
 
 def test_at_a_linear_end_it_is_cam(gap: Make, images: Tensor) -> None:
-    """f(A at one place) = w A_uv / Z + bias: CAM up to scale and offset."""
+    """f(A at one position) = w A_uv / Z + bias: CAM up to scale and offset."""
     cam, result = (
         attribute(gap(), images, target=1, layer="features", method=m, signed=True, **o)
         for m, o in (("cam", {}), ("recipro_cam", {"gaussian": False}))

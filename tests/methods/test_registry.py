@@ -52,7 +52,7 @@ def test_names(name: str, found: str) -> None:
     assert find(find(name)) is find(name)
 
 
-def test_unknown_names_are_answered_with_the_nearest() -> None:
+def test_unknown_names_raise_with_the_nearest() -> None:
     with pytest.raises(MethodError) as caught:
         find("grad_cum")
     assert str(caught.value).startswith("no method 'grad_cum'. Did you mean 'grad_cam'")
@@ -84,7 +84,7 @@ def test_a_method_joins_by_being_decorated() -> None:
 
 @pytest.mark.usefixtures("_a_registry_of_its_own")
 def test_a_method_cannot_ask_for_what_is_not_there() -> None:
-    with pytest.raises(MethodError, match=r"asks for unknown \['moon'\]"):
+    with pytest.raises(MethodError, match=r"unknown inputs \['moon'\]"):
 
         @registry.method(paper="Nobody", relu=False)
         def moon_cam(activations: Tensor, moon: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def z_plus(weight: Tensor, bias: Tensor, x: Tensor, relevance: Tensor) -> Tensor
 
 
 def reference(network: nn.Module, activations: Tensor, k: int, contrast: bool) -> Tensor:
-    """The map of one image at `features` of a `Gap`: mean over the places, one linear layer."""
+    """The map of one image at `features` of a `Gap`: mean over the positions, one linear layer."""
     c, h, w = activations.shape
     pooled = activations.mean((1, 2))
     y = network.head(pooled).detach()  # type: ignore[operator]
@@ -38,7 +38,7 @@ def reference(network: nn.Module, activations: Tensor, k: int, contrast: bool) -
     of_pooled = z_plus(head.weight.detach(), head.bias.detach(), pooled, start)  # type: ignore[union-attr, operator]
     result = torch.zeros(h, w, dtype=torch.float64)
     for channel in range(c):
-        # In proportion to the values over the places: all of it arrives, h w of them share it.
+        # In proportion to the values over the positions: all of it arrives, h w of them share it.
         weight = float(of_pooled[channel]) / (h * w) if pooled[channel] > 0 else 0.0
         result += weight * activations[channel]
     return result

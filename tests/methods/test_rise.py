@@ -1,4 +1,4 @@
-"""RISE: the authors' masks, a slow twin, and the map that a linear model must come to."""
+"""RISE: the authors' masks, a reference implementation, and the map that a linear model must come to."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def reference_mask(grid: Tensor, size: tuple[int, int], down: int, across: int) 
         return i if i < cells else 2 * (cells - 1) - i
 
     for y, x in itertools.product(*map(range, size)):
-        places = []
+        offsets = []
         for at, side in ((y + down, size[0]), (x + across, size[1])):
             total = (cells + 1) * math.ceil(side / cells)
-            places.append((at + 0.5) * cells / total - 0.5)
+            offsets.append((at + 0.5) * cells / total - 0.5)
         for i, j in itertools.product((0, 1), repeat=2):
-            rows = math.floor(places[0]) + i
-            columns = math.floor(places[1]) + j
-            weight = (1 - abs(places[0] - rows)) * (1 - abs(places[1] - columns))
+            rows = math.floor(offsets[0]) + i
+            columns = math.floor(offsets[1]) + j
+            weight = (1 - abs(offsets[0] - rows)) * (1 - abs(offsets[1] - columns))
             mask[y, x] += weight * float(grid[seen(rows), seen(columns)])
     return mask
 
@@ -77,7 +77,7 @@ def test_masks_do_not_depend_on_the_chunks() -> None:
     assert_close(torch.cat([masks(w) for w in torch.arange(12).split(5)]), masks(torch.arange(12)), rtol=0, atol=0)
 
 
-def test_every_pixel_is_seen_as_often() -> None:
+def test_every_pixel_is_kept_equally_often() -> None:
     masks = rise_masks((9, 12), 20_000, 4, 0.3, seed=0)(torch.arange(20_000))
     assert_close(masks.mean(0), torch.full((9, 12), 0.3).double(), rtol=0, atol=0.012)
     assert masks.min() >= 0
@@ -153,7 +153,7 @@ def test_comes_to_the_closed_form_of_a_linear_model(numbers: Callable[..., Tenso
 
 
 def test_four_times_the_masks_half_the_error(stacked: Callable[..., nn.Module], images: Tensor) -> None:
-    def told(n: int) -> Tensor:
+    def standard_error(n: int) -> Tensor:
         notes: dict[str, Tensor] = {}
         network = stacked()
 
@@ -163,7 +163,7 @@ def test_four_times_the_masks_half_the_error(stacked: Callable[..., nn.Module], 
         rise(images, forward, lambda name, value: notes.update({name: value}), n=n)
         return notes["standard_error"]
 
-    assert_close(told(400) / told(1600), torch.full((2,), 2.0).double(), rtol=0.2, atol=0)
+    assert_close(standard_error(400) / standard_error(1600), torch.full((2,), 2.0).double(), rtol=0.2, atol=0)
 
 
 def test_seeds_differ(stacked: Callable[..., nn.Module], images: Tensor) -> None:

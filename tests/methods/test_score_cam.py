@@ -1,4 +1,4 @@
-"""Score-CAM: a slow twin of algorithm 1, channel by channel; and that saving runs changes nothing."""
+"""Score-CAM: a reference implementation of algorithm 1, channel by channel; and that saving runs changes nothing."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_dead_and_equal_channels_are_exact(stacked: Make, images: Tensor) -> Non
         convolution = network.features[0]
         convolution.weight[2], convolution.bias[2] = 0, -1  # dead
         convolution.weight[4], convolution.bias[4] = convolution.weight[1], convolution.bias[1]  # the same
-        convolution.weight[5], convolution.bias[5] = 0, 3  # the same everywhere
+        convolution.weight[5], convolution.bias[5] = 0, 3  # constant
     expected = reference(network, images, 1, False, "none")
     result = attribute(
         network, images, target=1, layer="features", method="score_cam", signed=True, softmax=False, baseline="none"
@@ -84,7 +84,7 @@ def test_dead_and_equal_channels_run_once(numbers: Callable[..., Tensor]) -> Non
 def test_targets_share_the_runs(stacked: Make, images: Tensor) -> None:
     network, rows = stacked(), []
     network.features[0].register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
-    attribute(network, images, target=0, layer="features", method="grad_cam")  # the network is looked at once
+    attribute(network, images, target=0, layer="features", method="grad_cam")  # the network is evaluated once
     rows.clear()
     attribute(network, images, target=0, layer="features", method="score_cam")
     alone = sum(rows)

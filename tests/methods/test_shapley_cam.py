@@ -51,7 +51,7 @@ def test_where_nothing_bends_it_is_grad_cam(stacked: Make, images: Tensor) -> No
 
 
 class Attentive(nn.Module):
-    """A convolution, attention between its places, the mean, one linear layer."""
+    """A convolution, attention between its positions, the mean, one linear layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,19 +69,19 @@ class Attentive(nn.Module):
 
 
 def test_attention_is_derived_twice(images: Tensor) -> None:
-    """PyTorch's fused attention has no second derivative; the Hessian here is a difference of two slopes."""
+    """PyTorch's fused attention has no second derivative; the Hessian here is a difference of two gradients."""
     torch.manual_seed(0)
     network = Attentive().to(images.dtype)
     before = torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.mem_efficient_sdp_enabled()
     result = attribute(network, images, target=1, layer="features", method="shapley_cam", signed=True)
     assert before == (torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.mem_efficient_sdp_enabled())
 
-    def slope(a: Tensor) -> Tensor:
+    def gradient_at(a: Tensor) -> Tensor:
         a = a.detach().requires_grad_()
         return torch.autograd.grad(network.rest(a)[:, 1].sum(), a)[0]
 
     a, step = network.features(images).detach(), 1e-5
-    curved = (slope(a + step * a) - slope(a - step * a)) / (2 * step)
-    weights = (slope(a) - 0.5 * curved).mean((2, 3))
+    curved = (gradient_at(a + step * a) - gradient_at(a - step * a)) / (2 * step)
+    weights = (gradient_at(a) - 0.5 * curved).mean((2, 3))
     assert_close(result, torch.einsum("bc,bchw->bhw", weights, a), rtol=1e-6, atol=1e-8)
-    assert float(curved.abs().max()) > 1e-3 * float(slope(a).abs().max())
+    assert float(curved.abs().max()) > 1e-3 * float(gradient_at(a).abs().max())

@@ -1,4 +1,4 @@
-"""Is SmoothGrad the mean over noisy copies, with the same noise for every picture?"""
+"""Is SmoothGrad the mean over noisy copies, with the same noise for every image?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Smooth Grad-CAM++: a slow twin of the paper's alpha, and Grad-CAM++ where there is no noise."""
+"""Smooth Grad-CAM++: a reference implementation of the paper's alpha, and Grad-CAM++ where there is no noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SS-CAM: a slow twin, one noisy mask after the other."""
+"""SS-CAM: a reference implementation, one noisy mask after the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cutting pictures into segments."""
+"""Cutting images into segments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from camlucida.methods.common.superpixels import COMPACTNESS, N_ITERATIONS, segm
 
 
 def reference(picture: Tensor, rows: int, columns: int) -> list[list[int]]:
-    """SLIC pixel by pixel, with lists: k-means in colour and place among the nine nearest centres."""
+    """SLIC pixel by pixel, with lists: k-means in colour and position among the nine nearest centres."""
     _, height, width = picture.shape
     apart = (height * width / (rows * columns)) ** 0.5
     cell = [[(y * rows // height, x * columns // width) for x in range(width)] for y in range(height)]

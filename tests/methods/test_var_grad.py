@@ -36,11 +36,11 @@ def test_equals_the_reference(stacked: Make, images: Tensor) -> None:
 def test_chunks_and_a_small_variance_about_a_large_mean(size: int) -> None:
     values = 1e6 + torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0], dtype=torch.float64)
 
-    def slopes(variants: object, count: int) -> object:
+    def input_gradients(variants: object, count: int) -> object:
         for indices in torch.arange(count).split(size):
             yield indices, None, values[indices].view(-1, 1, 1, 1, 1)
 
-    result = var_grad(torch.zeros(1, 1, 1, 1), slopes, n=7)
+    result = var_grad(torch.zeros(1, 1, 1, 1), input_gradients, n=7)
     assert_close(result, torch.full((1, 1, 1), 4.0, dtype=torch.float64))
 
 

@@ -18,15 +18,15 @@ def reference(activations: Tensor, gradients: Tensor) -> Tensor:
     """w_k = sum_ij (A_ij / sum_ab A_ab) g_ij; L = sum_k w_k A^k, written out."""
     b, c, h, w = activations.shape
     a, g = activations.tolist(), gradients.tolist()
-    places = [(i, j) for i in range(h) for j in range(w)]
+    positions = [(i, j) for i in range(h) for j in range(w)]
     result = torch.zeros(b, h, w, dtype=torch.float64)
     for n in range(b):
         for k in range(c):
-            total = math.fsum(a[n][k][i][j] for i, j in places)
+            total = math.fsum(a[n][k][i][j] for i, j in positions)
             if total == 0:
                 continue
-            weight = math.fsum(a[n][k][i][j] / total * g[n][k][i][j] for i, j in places)
-            for i, j in places:
+            weight = math.fsum(a[n][k][i][j] / total * g[n][k][i][j] for i, j in positions)
+            for i, j in positions:
                 result[n, i, j] += weight * a[n][k][i][j]
     return result
 

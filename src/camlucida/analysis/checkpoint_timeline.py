@@ -20,7 +20,8 @@ from camlucida._files import atomic_write, png, write_image
 from camlucida.analysis.checkpoints import checkpoints
 from camlucida.analysis.dataset_pass import DatasetPass
 from camlucida.attribution.error_context import source_name
-from camlucida.attribution.explain import as_model, explain, iterated
+from camlucida.attribution.explain import explain
+from camlucida.attribution.explain_request import as_model, iterated
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.request import one_layer, one_target
 from camlucida.data.datasets import Dataset, Item, ListDataset

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from camlucida.attribution.error_context import describe_network_error, error_context, raised_by_network
-from camlucida.attribution.explain import versions
+from camlucida.attribution.explain_request import versions
 from camlucida.attribution.outputs import to_network
 from camlucida.data.datasets import Dataset, Item, dataset_hash
 from camlucida.data.images import load_image

@@ -21,7 +21,7 @@ from camlucida.analysis.dataset_pass import BASE_COLUMNS, DatasetPass, LoadedIma
 from camlucida.analysis.neighbours import nearest_neighbours, neighbour_agreement
 from camlucida.analysis.penultimate import penultimate
 from camlucida.analysis.projection import PERPLEXITY, Projection, ProjectionMethod, project
-from camlucida.attribution.explain import as_model
+from camlucida.attribution.explain_request import as_model
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.data.images import load_image
 from camlucida.errors import DataError

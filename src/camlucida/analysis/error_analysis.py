@@ -21,7 +21,7 @@ from camlucida.analysis.correct_vs_wrong import GroupDifference, group_differenc
 from camlucida.analysis.dataset_pass import BASE_COLUMNS, DatasetPass, LoadedImage, prediction_row, run_pass
 from camlucida.analysis.error_sheet import Mistake, error_sheet, explain_mistakes
 from camlucida.attribution.attribute import attributions
-from camlucida.attribution.explain import as_model
+from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.request import AttributionRequest, one_layer
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.errors import DataError

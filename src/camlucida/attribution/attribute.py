@@ -207,7 +207,7 @@ def attribute(
         such maps, unless the method fuses them into one.
 
     Raises:
-        LayerError: A layer does not exist or was not reached.
+        LayerError: A layer does not exist or was not called.
         TargetError: A class or score does not exist.
         MethodError: A method or option does not exist, or the method does not fit the model.
         ImageError: The images are integers or complex numbers, have no pixels, or contain NaN or infinite values.
@@ -239,6 +239,6 @@ def attribute(
 def one_method(method: Any) -> MethodSpec:
     """Return the method itself; raise `MethodError` for a list, since `attribute` returns the maps of one method."""
     if isinstance(method, list | tuple):
-        raise MethodError(f"attribute takes one method, not {shown(method)}. Call it once for each, or use explain.")
+        raise MethodError(f"attribute takes one method, not {shown(method)}. Call it once per method, or use explain.")
     chosen: MethodSpec = method
     return chosen

@@ -42,13 +42,13 @@ def competing_classes(target: Target, output: Tensor, n: int, order: Order) -> l
             first.
 
     Raises:
-        MethodError: `n` is not a positive whole number, or the network has a single output.
+        MethodError: `n` is not a positive integer, or the network has a single output.
     """
     if n != int(n) or n < 1:
         raise MethodError(f"n is how many other classes to compare with, an integer of at least 1, not {n!r}.")
     n_others = output.shape[1] - 1
     if n_others < 1:
-        raise MethodError("what tells a class from others needs others, and this network has a single output.")
+        raise MethodError("competing classes require several classes, and this network has a single output.")
     own_index = own_class(target, output)[:, None]
     rank = output.double() if order == "best" else -(output.double() - output.double().gather(1, own_index)).abs()
     rank = rank.scatter(1, own_index, -torch.inf)

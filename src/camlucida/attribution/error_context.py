@@ -58,7 +58,8 @@ def describe_network_error(error: BaseException, model: Model, size: tuple[int, 
     shape = "×".join(map(str, (len(model.preprocessing.mean), *(size or model.preprocessing.size))))
     return (
         f"the network cannot run on an input of {shape}; it raised {type(error).__name__}: "
-        f"{' '.join(str(error).split())[:MAX_CAUSE_LETTERS]}. Give it what it was made for with size=, mean= and std=."
+        f"{' '.join(str(error).split())[:MAX_CAUSE_LETTERS]}. "
+        "Pass the input size and the normalisation that it requires with size=, mean= and std=."
     )
 
 

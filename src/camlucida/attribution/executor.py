@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from camlucida.attribution.competing_classes import competing_classes
+from camlucida.attribution.combine import COMBINE
 from camlucida.attribution.method_inputs import LayerContext, MethodInputs
 from camlucida.attribution.outputs import class_scores
 from camlucida.engine import Layer, LayerTrace, NetworkCopy, Trace, trace
@@ -138,7 +137,7 @@ class AttributionRun:
             One row per layer, with one map per target; a single row if the method fuses layers or needs none.
         """
         if isinstance(method, Combined):
-            return _COMBINE[method.combinator.kind](self, method, layer_indices)
+            return COMBINE[method.combinator.kind](self, method, layer_indices)
         rows = self._method_inputs(method, layer_indices)
         return [
             [method(*(getattr(inputs, need) for need in method.needs), **options) for inputs in row] for row in rows
@@ -229,81 +228,3 @@ def run_attribution(request: ExecutionRequest, inputs: Any) -> AttributionRun:
         scores = torch.stack([target(output) for target in targets])
     gradients = recorded.gradients(scores, keep="competing_classes" in needs) if "gradients" in needs else []
     return AttributionRun(request, inputs, recorded, output.detach(), targets, scores.detach(), gradients)
-
-
-def _part(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]) -> list[list[Tensor]]:
-    return [[combined.combinator.function(map_) for map_ in row] for row in run.inner_maps(combined, layer_indices)]
-
-
-def _layer(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]) -> list[list[Tensor]]:
-    """Apply the combinator to the maps of each layer, together with the layer's activations."""
-    rows, function = run.inner_maps(combined, layer_indices), combined.combinator.function
-    layer_activations = [run.trace.layers[l].activations for l in layer_indices]
-    return [
-        function(row, activations, **combined.settings)
-        for row, activations in zip(rows, layer_activations, strict=True)
-    ]
-
-
-def _competing_classes(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]) -> list[list[Tensor]]:
-    """Compare each target's map with those of its competing classes, which come from one further run."""
-    competitors = [competing_classes(target, run.output, combined.settings["n"], "best") for target in run.targets]
-    rows = run.inner_maps(combined, layer_indices)
-    competitor_rows = run.with_targets([other for row in competitors for other in row]).inner_maps(
-        combined, layer_indices
-    )
-    return [
-        [
-            combined.combinator.function(map_, competing_classes, **combined.settings)
-            for map_, competing_classes in zip(
-                row, _split(of_competing_classes, [len(row) for row in competitors]), strict=True
-            )
-        ]
-        for row, of_competing_classes in zip(rows, competitor_rows, strict=True)
-    ]
-
-
-def _split(items: list[Tensor], sizes: Sequence[int]) -> list[list[Tensor]]:
-    ends = list(itertools.accumulate(sizes))
-    return [items[end - size : end] for end, size in zip(ends, sizes, strict=True)]
-
-
-def _fusion(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]) -> list[list[Tensor]]:
-    """Fuse the maps of all layers for each target."""
-    rows = run.inner_maps(combined, layer_indices)
-    return [[combined.combinator.function(list(maps), **combined.settings) for maps in zip(*rows, strict=True)]]
-
-
-def _views(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]) -> list[list[Tensor]]:
-    """Average the maps over the views that cover a position, on the method's grid for the unmodified input."""
-    if not isinstance(run.inputs, Tensor):
-        raise MethodError(
-            f"{combined.combinator.name} runs the network on other pictures, and a network with several inputs has "
-            "no one picture. Choose a method without it."
-        )
-    sizes = _sizes(run, combined.inner, layer_indices)
-    total = [[torch.zeros(())] * len(run.targets) for _ in sizes]
-    counts = [torch.zeros(())] * len(sizes)
-    views, progress = combined.combinator.function(run.inputs, **combined.settings), run.request.forwarded_progress
-    for done, (images, undo) in enumerate(views, start=1):
-        with progress.muting():
-            rows = run.rerun_on(images, combined.combinator.name).inner_maps(combined, layer_indices)
-        for i, (row, size) in enumerate(zip(rows, sizes, strict=True)):
-            restored = [undo(found, size) for found in row]
-            total[i] = [sum_ + found.nan_to_num() for sum_, found in zip(total[i], restored, strict=True)]
-            counts[i] = counts[i] + (~restored[0].isnan()).to(restored[0])
-        progress(done, len(views))
-    return [[sum_ / count for sum_ in row] for row, count in zip(total, counts, strict=True)]
-
-
-def _sizes(run: AttributionRun, method: Method | Combined, layer_indices: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the sizes of the maps that a method computes for the unmodified inputs."""
-    height, width = (int(n) for n in run.inputs.shape[-2:])
-    if method.map_size == "picture":
-        return [(height, width)] * (len(layer_indices) if method.needs_layer and not method.fuses_layers else 1)
-    grids = [run.trace.layers[l].activations.shape[-2:] for l in layer_indices]
-    sizes = [(int(h), int(w)) for h, w in grids]
-    return [max(sizes, key=lambda size: size[0] * size[1])] if method.fuses_layers else sizes
-
-
-_COMBINE = {"part": _part, "layer": _layer, "fusion": _fusion, "views": _views, "competing_classes": _competing_classes}

@@ -1,35 +1,25 @@
-"""The entry point: explain the prediction of a model for an image."""
+"""The entry points: explain the predictions of a model for one image, or for many."""
 
 from __future__ import annotations
 
-import importlib.metadata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from typing import Any, overload
+from collections.abc import Iterable, Iterator, Sequence
+from typing import overload
 
-import torch
-from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
-import camlucida
-from camlucida.attribution.attribute import Attribution, attributions
-from camlucida.attribution.error_context import error_context, source_name
+from camlucida.attribution.error_context import error_context
+from camlucida.attribution.explain_request import as_model, explain_requests, explained, iterated
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
-from camlucida.attribution.outputs import class_scores, to_network
-from camlucida.attribution.request import INPUT, AttributionRequest, MethodSpec
-from camlucida.data.images import Source, load_image
-from camlucida.engine import LayerSpec, copy_of
+from camlucida.attribution.request import AttributionRequest, MethodSpec
+from camlucida.data.images import Source
+from camlucida.engine import LayerSpec
 from camlucida.engine.run_options import Precision
-from camlucida.errors import CamlucidaError, ImageError, ModelError
-from camlucida.models.load import load
+from camlucida.errors import CamlucidaError
 from camlucida.models.model import Model
-from camlucida.options import OptionValue, shown
-from camlucida.targets import ClassScore, Target, TargetSpec, class_label
-from camlucida.types import Geometry, Prediction, ProgressCallback
-
-N_PREDICTIONS = 5
-"""Number of predictions in an explanation."""
+from camlucida.options import OptionValue
+from camlucida.targets import TargetSpec
+from camlucida.types import ProgressCallback
 
 
 @overload  # a str is a Sequence[str] too: this one comes first
@@ -261,140 +251,3 @@ def explain_each(
         progress=progress,
     )
     return explain_requests(wrapped, iterated(images), request)
-
-
-def explain_requests(
-    model: Model, images: Iterable[Source], request: AttributionRequest
-) -> Iterator[tuple[Source, Explanation | ExplanationSet | CamlucidaError]]:
-    """Yield each image with its explanation, or with the error where it cannot be explained."""
-    for image in images:
-        try:
-            result = explained(model, image, request)
-        except CamlucidaError as error:
-            yield image, error
-        else:
-            yield image, result
-
-
-def iterated(images: Any) -> Iterator[Source]:
-    """Return an iterator over several images.
-
-    Raises:
-        ImageError: A single image was given, or no iterable.
-    """
-    single = isinstance(images, str | bytes | bytearray | Image.Image | Mapping) or getattr(images, "ndim", 4) < 4
-    if single or isinstance(images, type) or not isinstance(images, Iterable):
-        raise ImageError(f"images are several, in a list or another iterable, not {shown(images)}. Put it in a list.")
-    return iter(images)
-
-
-def explained(model: Model, image: Source, request: AttributionRequest) -> Explanation | ExplanationSet:
-    """Return the explanation, or the set of explanations, of one image for a request. Raises as `explain` does."""
-    with error_context(model, image):
-        return _explain(model, image, request)
-
-
-def _explain(model: Model, image: Source, request: AttributionRequest) -> Explanation | ExplanationSet:
-    loaded = load_image(image)
-    inputs, geometry = model.preprocessing(loaded)
-    weights = model.weights_hash
-    result = attributions(model, inputs[None], request)
-    explanations = ExplanationSet(
-        tuple(_each_map(model, weights, source_name(image), loaded, geometry, request, result)),
-    )
-    return explanations if request.several or len(explanations) > 1 else explanations.items[0]
-
-
-def _each_map(
-    model: Model,
-    weights: str,
-    source: str,
-    image: Image.Image,
-    geometry: Geometry,
-    request: AttributionRequest,
-    result: Attribution,
-) -> Iterator[Explanation]:
-    predictions = top_predictions(_check_finite(result.output[0]), model.labels)
-    for m, (method, options) in enumerate(request.methods):
-        for t, target in enumerate(result.targets):
-            for l, layer in enumerate(result.layers[m]):
-                yield Explanation(
-                    raw=result.maps[m][l][t][0].float().cpu().clone(),  # so that pickling stores this map only
-                    relu=method.relu,
-                    image=image,
-                    geometry=geometry,
-                    target=target.label(model.labels),
-                    index=target_class(target),
-                    score=float(result.scores[t, 0]),
-                    score_kind=request.score if isinstance(target, ClassScore) else "score",
-                    predictions=predictions,
-                    method=method.name,
-                    options=dict(options),
-                    run_options=request.run_options,
-                    paper=method.paper,
-                    layer=layer.label if layer else INPUT,
-                    model=model.name,
-                    source=source,
-                    weights_hash=weights,
-                    versions=dict(versions()),
-                    display=method.display,
-                    notes={name: float(value[0]) for name, value in result.notes[m][l][t].items()},
-                )
-
-
-def predict_scores(model: Model, image: Source) -> Tensor:
-    """Return the class scores `(k,)` of one image, without a map. Raises as `explain` does."""
-    with error_context(model, image), torch.inference_mode(False), torch.no_grad():
-        inputs, _ = model.preprocessing(load_image(image))
-        output = copy_of(model.network).module(to_network(model.network, inputs[None]))
-        return _check_finite(class_scores(output, model.output)[0].cpu())
-
-
-def _check_finite(scores: Tensor) -> Tensor:
-    """Return scores `(k,)` unmodified.
-
-    Raises:
-        ModelError: A score is NaN or infinite; -inf is valid and rules a class out.
-    """
-    n_invalid = int((scores.isnan() | scores.isposinf()).sum())
-    if n_invalid:
-        raise ModelError(
-            f"the network's answer is no number: {n_invalid} of its {len(scores)} scores are NaN or infinite. "
-            "Look for a "
-            "division by 0, a root or logarithm of 0, or weights that are NaN themselves."
-        )
-    return scores
-
-
-def top_predictions(scores: Tensor, names: Sequence[str], n: int = N_PREDICTIONS) -> tuple[Prediction, ...]:
-    """Return the `n` most likely classes, most likely first.
-
-    Args:
-        scores: Class scores of one image `(k,)`.
-        names: Names of the classes; may be empty.
-        n: Number of predictions, at most k are returned.
-    """
-    probabilities = scores.softmax(0)
-    indices = torch.topk(scores, min(n, len(scores))).indices.tolist()
-    return tuple(Prediction(i, class_label(i, names), float(probabilities[i]), float(scores[i])) for i in indices)
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that take part in an explanation."""
-    libraries = {name: importlib.metadata.version(name) for name in ("torch", "torchvision", "pillow", "numpy")}
-    return {"camlucida": camlucida.__version__, **libraries}
-
-
-def target_class(target: Target) -> int | None:
-    """Return the class that a target scores; None if it is not a single class, as for "cat rather than dog"."""
-    if not isinstance(target, ClassScore):
-        return None
-    return target.index if isinstance(target.index, int) else int(target.index[0])
-
-
-def as_model(model: Model | nn.Module | str) -> Model:
-    """Return a model unmodified; load a spec, or wrap a bare network."""
-    if isinstance(model, str):
-        return load(model)
-    return model if isinstance(model, Model) else Model(model)

@@ -192,7 +192,7 @@ class Explanation:
             "notes": dict(self.notes),
             "predictions": [asdict(p) for p in self.predictions],
             "geometry": asdict(self.geometry),
-            "upsampling": "bilinear, half-pixel centres: grid to input, input to picture",
+            "upsampling": "bilinear, half-pixel centres: grid to input, input to image",
             "display": asdict(self.display) | {"full_colour": self.peak, "zero_in_the_middle": self.shows_signs},
             "versions": dict(self.versions),
         }
@@ -238,7 +238,7 @@ class Explanation:
     def remark(self) -> str:
         """A warning about the map, as a sentence; empty without one."""
         if not bool(((self.map != 0) if self.shows_signs else (self.map > 0)).any()):
-            return "The map is zero everywhere: at this layer nothing speaks for this target."
+            return "The map is zero everywhere: at this layer there is no evidence for this target."
         return ""
 
     def _repr_png_(self) -> bytes:

@@ -58,6 +58,6 @@ def rank_correlation(maps: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
 def _check_several(maps: Sequence[NDArray[Any]]) -> None:
     if len(maps) < 2:
         raise MethodError(
-            f"{len(maps)} map is nothing to compare: ask for several methods, layers or targets, "
+            f"a comparison requires at least two maps, not {len(maps)}: request several methods, layers or targets, "
             "such as method=['grad_cam', 'layer_cam']."
         )

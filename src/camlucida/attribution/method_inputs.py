@@ -64,7 +64,7 @@ class LayerContext:
 
     @property
     def layer(self) -> LayerTrace:
-        assert self.layer_trace is not None, "a method that asks for a layer got none"
+        assert self.layer_trace is not None, "a method that needs a layer has none"
         return self.layer_trace
 
     @cached_property
@@ -79,8 +79,8 @@ class LayerContext:
     def images(self) -> InputVariants:
         if not isinstance(self.inputs, Tensor):
             raise MethodError(
-                "this method runs the network on other pictures, and a network with several inputs has no one picture."
-                " Choose a method that asks for activations and gradients only, such as grad_cam."
+                "this method runs the network on other images, which a network with several inputs does not support. "
+                "Choose a method that needs activations and gradients only, such as grad_cam."
             )
         return InputVariants(self.copy, self.inputs, self.read_scores, self.progress, self.run_options)
 

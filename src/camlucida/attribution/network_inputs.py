@@ -32,7 +32,7 @@ def check_inputs(network: nn.Module, inputs: Any) -> None:
     tensors = [tensor for _, tensor in nested.tensors(inputs)]
     if not tensors:
         raise ImageError(
-            f"{_kind(inputs)} holds no tensor: pass images as a tensor (b, c, H, W), as the network wants them; "
+            f"{_kind(inputs)} contains no tensor: pass images as a tensor (b, c, H, W), as the network requires them; "
             "`explain` takes files, arrays and Pillow images."
         )
     for tensor in tensors:
@@ -53,18 +53,18 @@ def check_inputs(network: nn.Module, inputs: Any) -> None:
 def _check_values(image: Tensor) -> None:
     if not image.numel():
         what = "images" if not image.shape[0] else "pixels"
-        raise ImageError(f"the images are {_shape(image)}: they hold no {what}.")
+        raise ImageError(f"the images are {_shape(image)}: they contain no {what}.")
     if image.is_floating_point() and not all(math.isfinite(float(end)) for end in torch.aminmax(image.detach())):
         n_wrong = int((~torch.isfinite(image)).sum())
         raise ImageError(
             f"{n_wrong} of the {image.numel()} values of the images {_shape(image)} are NaN or infinite: no map could "
-            "be computed. Look at how they were read and normalised (a standard deviation of 0?)."
+            "be computed. Check how they were read and normalised (a standard deviation of 0?)."
         )
 
 
 def _wrong_type(image: Tensor) -> str:
     hint = "Pass their real part." if image.is_complex() else "Pass images.float() / 255, normalised as in training."
-    return f"the images {_shape(image)} are {image.dtype}, and a network takes floating-point numbers. {hint}"
+    return f"the images {_shape(image)} are {image.dtype}, but a network takes floating-point numbers. {hint}"
 
 
 def _shape(tensor: Tensor) -> str:

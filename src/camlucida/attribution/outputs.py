@@ -43,8 +43,8 @@ def class_scores(output: Any, selector: Output = None) -> Tensor:
     if not isinstance(selected, Tensor) or _flattened(selected).ndim != 2:
         shape = tuple(selected.shape) if isinstance(selected, Tensor) else type(selected).__name__
         raise TargetError(
-            f"class scores have the shape (images, classes), but the network gave {shape}. "
-            "Say which part of the output they are with wrap(…, output=key or callable)."
+            f"class scores have the shape (images, classes), but the network returned {shape}. "
+            "Select the part of the output that holds them with wrap(…, output=key or callable)."
         )
     scores = _flattened(selected)
     return scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores

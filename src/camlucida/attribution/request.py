@@ -108,7 +108,7 @@ def _listed(asked: Any, what: str, error: type[CamlucidaError]) -> list[Any]:
     if not isinstance(asked, list | tuple):
         return [asked]
     if not asked:
-        raise error(f"an empty list of {what}s: there is nothing to explain. Name one, or leave {what}= out.")
+        raise error(f"the list of {what}s is empty. Name at least one, or omit {what}=.")
     return list(asked)
 
 
@@ -144,14 +144,14 @@ def check_layer_spec(spec: Any) -> None:
 def check_progress(progress: Any, error: type[CamlucidaError] = MethodError) -> None:
     """Raise an error if the progress callback is not callable."""
     if progress is not None and not callable(progress):
-        raise error(f"progress is a function that takes how many of how many runs are done, not {shown(progress)}.")
+        raise error(f"progress is a callable that takes (done, total), not {shown(progress)}.")
 
 
 def check_layer(method: Method | Combined, layer: Any) -> None:
     """Raise `MethodError` if a layer is given for a method that maps the network input itself."""
     given = layer is not None and not (isinstance(layer, str) and layer == INPUT)
     if not method.needs_layer and given:
-        raise MethodError(f"{method.name} maps the picture itself and takes no layer, but was given {shown(layer)}.")
+        raise MethodError(f"{method.name} maps the network input itself and takes no layer, not {shown(layer)}.")
 
 
 def several_targets(target: Any) -> bool:

@@ -93,7 +93,7 @@ def explain(
     output
         The folder to write to.
     """
-    from camlucida.attribution.explain import explain_requests
+    from camlucida.attribution.explain_request import explain_requests
     from camlucida.attribution.request import AttributionRequest
     from camlucida.models.load import load
 

@@ -115,10 +115,10 @@ def reaches_state(value: Any) -> bool:
     return False
 
 
-def reaches_module(value: Any, most: int = MAX_OBJECT_NODES) -> bool:
-    """Return whether a module can be reached from `value`, visiting at most `most` values."""
+def reaches_module(value: Any, max_values: int = MAX_OBJECT_NODES) -> bool:
+    """Return whether a module can be reached from `value`, visiting at most `max_values` values."""
     waiting, seen = [value], set[int]()
-    while waiting and len(seen) < most:
+    while waiting and len(seen) < max_values:
         value = waiting.pop()
         kind = kind_of(value)
         if kind is Kind.MODULE:

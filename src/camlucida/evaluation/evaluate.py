@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.attribution.error_context import describe_network_error, raised_by_network
-from camlucida.attribution.explain import as_model, versions
+from camlucida.attribution.explain_request import as_model, versions
 from camlucida.attribution.request import MethodSpec, check_layer, check_layer_spec, several_layers
 from camlucida.data.datasets import Dataset, check_dataset, dataset_hash, sample_indices
 from camlucida.engine import LayerSpec

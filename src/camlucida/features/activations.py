@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import camlucida
 from camlucida._files import png, write_image
 from camlucida.attribution.error_context import error_context, source_name
-from camlucida.attribution.explain import as_model, target_class, top_predictions
+from camlucida.attribution.explain_request import as_model, target_class, top_predictions
 from camlucida.attribution.request import one_layer, one_target
 from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec

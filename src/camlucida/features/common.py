@@ -12,7 +12,7 @@ from torch import Tensor
 
 from camlucida.attribution.error_context import error_context
 from camlucida.attribution.executor import AttributionRun, ExecutionRequest, run_attribution
-from camlucida.attribution.explain import top_predictions
+from camlucida.attribution.explain_request import top_predictions
 from camlucida.attribution.outputs import ScoreSelector, to_network
 from camlucida.data.images import Source, load_image
 from camlucida.engine import Layer, copy_of, resolve

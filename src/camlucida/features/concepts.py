@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from camlucida.attribution.error_context import error_context, source_name
-from camlucida.attribution.explain import as_model, iterated, top_predictions
+from camlucida.attribution.explain_request import as_model, iterated, top_predictions
 from camlucida.attribution.request import one_layer
 from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import camlucida
 from camlucida._files import png, write_image
 from camlucida.attribution.error_context import error_context, source_name
-from camlucida.attribution.explain import as_model, iterated
+from camlucida.attribution.explain_request import as_model, iterated
 from camlucida.attribution.request import one_layer
 from camlucida.data.images import Source
 from camlucida.engine import LayerSpec

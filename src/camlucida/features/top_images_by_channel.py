@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.attribution.error_context import source_name
-from camlucida.attribution.explain import as_model
+from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.request import several_layers
 from camlucida.data.images import Source
 from camlucida.errors import CamlucidaError, LayerError, MethodError

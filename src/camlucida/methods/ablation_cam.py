@@ -11,7 +11,7 @@ MIN_ABS_SCORE = 1e-8
 
 @method(
     paper="Desai & Ramaswamy, WACV 2020: w_k = (y - y_k) / y with A^k set to 0; L = ReLU(sum_k w_k A^k)",
-    deviation="divided by |y|, so that a negative logit does not turn the map round; equal for y > 0",
+    deviation="divided by |y|, so that a negative logit does not invert the map; equal for y > 0",
     relu=True,
 )
 def ablation_cam(activations: Features, score: Scores, ablate: Ablate, *, infill: float = 0.0) -> Map:

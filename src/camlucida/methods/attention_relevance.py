@@ -11,7 +11,7 @@ from camlucida.types import Attention, AttentionGradients, Map
     paper="Chefer et al., ICCV 2021, eq. 5-6: A_ = E_heads((dy/dA * A)+); R = R + A_ R, from R = identity",
     deviation="where no class token is read, the mean of the rows of the tokens that are, without their own identity",
     relu=False,
-    map_size="picture",
+    map_size="input",
 )
 def attention_relevance(attention: Attention, attention_gradients: AttentionGradients) -> Map:
     """Accumulate the positive gradient-weighted attention over all blocks of a transformer.

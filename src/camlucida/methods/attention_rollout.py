@@ -18,7 +18,7 @@ HEAD_FUSIONS = {"mean": lambda w: w.mean(1), "max": lambda w: w.amax(1), "min": 
     paper="Abnar & Zuidema, ACL 2020, eq. 1 and sec. 3: A = 0.5 W + 0.5 I, rows adding up to 1; R_l = A_l R_(l-1)",
     deviation="where no class token is read, the mean of the rows of the tokens that are",
     relu=False,
-    map_size="picture",
+    map_size="input",
 )
 def attention_rollout(
     attention: Attention,

@@ -9,7 +9,7 @@ from camlucida.types import Features, Map
 
 
 @method(
-    paper="Muhammad & Yeasin, IJCNN 2020: L = A v_1, with A = U S V^T over places x channels, not centred",
+    paper="Muhammad & Yeasin, IJCNN 2020: L = A v_1, with A = U S V^T over positions x channels, not centred",
     deviation="the sign, which an SVD leaves open, is chosen so that the map's sum is positive",
     relu=True,
 )

@@ -16,7 +16,7 @@ from camlucida.types import Gradients, Images, Map, ProgressCallback, Report
 @method(
     paper="Fong, Patrick & Vedaldi, ICCV 2019, eq. 4-8: m_a = argmax_m f(m * x) - lambda |vecsort(m) - r_a|^2",
     deviation="blended with one infill, not through a pyramid of blurs; the smooth maximum is taken on the grid of"
-    " parameters and upsampled; Adam and fewer steps, over which lambda grows as far; no mirror images in between",
+    " parameters and upsampled; Adam and fewer steps, over which lambda grows to the same value; no mirrored images",
     relu=False,
 )
 def extremal_perturbation(

@@ -8,7 +8,7 @@ from camlucida.types import Features, Map
 
 @method(
     paper="Fuad et al., IPTA 2020: L = sum_k m_k [A^k >= m_k + K s_k], m_k and s_k the mean and deviation of A^k",
-    deviation="a channel that is the same everywhere (s = 0) counts nowhere, not everywhere",
+    deviation="a constant channel (s = 0) counts at no position, not at all positions",
     relu=False,
 )
 def fem(activations: Features, *, k: float = 2.0) -> Map:

@@ -16,7 +16,7 @@ WEIGHTINGS = ("mean", "softmax")
 @method(
     paper="Zhang et al., CVPR 2025 (arXiv 2501.11309): alpha_k = 1/n sum_d mean_ij d(y_c - gamma y_d)/dA_ij^k over the"
     " n classes d most similar to c; L = ReLU(sum_k alpha_k A^k)",
-    deviation="similar are the classes nearest in score, as in the authors' code. That code weighs them by a softmax of"
+    deviation="similar classes are those nearest in score, as in the authors' code, which weights them by a softmax of"
     " their scores, through which gradients flow, with gamma=1: weights='softmax', gamma=1",
     relu=True,
 )

@@ -10,7 +10,7 @@ from camlucida.types import Features, Map
 
 @method(
     paper="Chattopadhyay et al., WACV 2018, eq. 19 with Y = exp(S): alpha = g^2 / (2 g^2 + (sum_ab A_ab) g^3)",
-    deviation="the factor exp(S), one positive constant an image, is left out: it overflows and scales only",
+    deviation="the factor exp(S), one positive constant per image, is omitted: it overflows and scales only",
     relu=True,
 )
 def grad_cam_plusplus(activations: Features, gradients: Features) -> Map:

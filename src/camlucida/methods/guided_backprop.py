@@ -10,7 +10,7 @@ from camlucida.types import Gradients, Images, Map
 
 @method(
     paper="Springenberg et al., ICLR workshop 2015, sec. 3.4: R^l = (f^l > 0) (R^(l+1) > 0) R^(l+1)",
-    deviation="from the score back, not from one neuron; one number a pixel, not a colour picture",
+    deviation="backward from the score, not from one neuron; one value per pixel, not a colour image",
     relu=False,
     display=PIXEL_DISPLAY,
 )

@@ -14,7 +14,7 @@ from camlucida.types import Features, Gradients, Images, Map
 @method(
     paper="Selvaraju et al., ICCV 2017, sec. 3.2: L = (guided backpropagation) * upsampled ReLU(sum_k alpha_k A^k)",
     relu=False,
-    map_size="picture",
+    map_size="input",
     display=PIXEL_DISPLAY,
 )
 def guided_grad_cam(

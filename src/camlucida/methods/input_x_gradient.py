@@ -10,7 +10,7 @@ from camlucida.types import Gradients, Images, Map
 
 @method(
     paper="Shrikumar et al., 2016, sec. 3: M = sum_c x_c * dS/dx_c, pixel by pixel; Ancona et al., ICLR 2018, tab. 1",
-    deviation="x is what the network sees: 0 is the mean colour it was normalised with, not black",
+    deviation="x is the normalised network input, in which 0 is the mean colour, not black",
     relu=False,
     display=PIXEL_DISPLAY,
 )

@@ -17,7 +17,7 @@ WAYS = ("printed", "straight")
 @method(
     paper="Naidu et al., 2020 (arXiv 2010.03023): alpha_k = 1/N sum_i f(M_i) - f(X_b),"
     " M_i = X * sum_{j<i} j/N s(Up(A^k)); L = ReLU(sum_k alpha_k A^k)",
-    deviation="none; as printed the mask is multiplied by up to (N - 1)/2, beyond the picture itself: way='straight'"
+    deviation="none; as printed the mask is multiplied by at most (N - 1)/2, beyond the image itself: way='straight'"
     " is the integral the text describes, M_i = X * i/N s(Up(A^k))",
     relu=True,
 )

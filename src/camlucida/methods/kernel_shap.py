@@ -17,8 +17,8 @@ from camlucida.types import Display, Images, Map, Report, ScoreInputs
 @method(
     paper="Lundberg & Lee, NeurIPS 2017, theorem 2: argmin sum_z pi(z) (f(z) - g(z))^2,"
     " pi = (M - 1) / (C(M, |z|) |z| (M - |z|))",
-    deviation="coalitions are drawn as pi weighs them, in pairs of opposites (Covert & Lee, AISTATS 2021), and the sum"
-    " of the values is a condition of the fit; without a lasso",
+    deviation="coalitions are sampled by pi, in complementary pairs (Covert & Lee, AISTATS 2021), and the sum"
+    " of the values is a constraint of the fit; no lasso",
     relu=False,
     display=Display(signed=True),
 )

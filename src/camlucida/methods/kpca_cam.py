@@ -23,7 +23,8 @@ KERNELS: dict[str, Callable[[Tensor, float], Tensor]] = {
 
 
 @method(
-    paper="Karmani et al., 2024 (arXiv 2410.00267): L = sqrt(l_1) u_1, K_c u = l u, K_c the centred kernel of places",
+    paper="Karmani et al., 2024 (arXiv 2410.00267): L = sqrt(l_1) u_1, K_c u = l u,"
+    " K_c the centred kernel of positions",
     deviation="the sign, which is left open, is that of the activations' sum less its mean; channels are centred first"
     " and gamma is 1/c, as in the authors' code",
     relu=True,
@@ -41,7 +42,8 @@ def kpca_cam(
     b, c, h, w = activations.shape
     if h * w > MAX_POSITIONS:
         raise MethodError(
-            f"kpca_cam takes layers of up to {MAX_POSITIONS} places, not {h} x {w}. Choose a later one, or eigen_cam."
+            f"kpca_cam supports layers of at most {MAX_POSITIONS} positions, not {h} x {w}. "
+            "Choose a later layer, or eigen_cam."
         )
     positions = activations.flatten(2).mT.double()  # (b, h * w, c)
     positions = positions - positions.mean(1, keepdim=True)

@@ -17,8 +17,8 @@ from camlucida.types import Display, Images, Map, Report, ScoreInputs
 @method(
     paper="Ribeiro et al., KDD 2016, eq. 1-2: argmin_g sum_z pi(z) (f(z) - g(z'))^2 + Omega(g),"
     " pi = exp(-D^2 / width^2)",
-    deviation="as in the authors' code for pictures: ridge, not K-lasso, weights sqrt(pi), D the cosine distance of z'"
-    " to the whole; not as there: superpixels are SLIC's, not quickshift's, and hidden ones show one colour",
+    deviation="as in the authors' code for images: ridge, not K-lasso, weights sqrt(pi), D the cosine distance of z'"
+    " to the image; unlike there, superpixels are SLIC's, not quickshift's, and hidden ones have one colour",
     relu=False,
     display=Display(signed=True),
 )

@@ -13,7 +13,7 @@ from camlucida.types import Map, Relevance, Report
     paper="Bach et al., PLOS ONE 2015, eq. 58: R_i = sum_j z_ij R_j / (z_j + eps sign z_j), z_ij = x_i w_ij; z_plus is"
     " eq. 60 with alpha = 1, beta = 0; gamma: Montavon et al., 2019, sec. 10.2.1; composite: Kohlbrenner et al., IJCNN"
     " 2020, LRP-CMP",
-    deviation="networks the papers do not have: sums, pooling and norms in proportion, the spread of a norm and the"
+    deviation="functions the papers do not cover: sums, pooling and norms in proportion, the spread of a norm and the"
     " weights of attention constant (Ali et al., ICML 2022), gates constant; gamma also for signed inputs and outputs",
     relu=False,
     display=PIXEL_DISPLAY,

@@ -13,8 +13,8 @@ from camlucida.types import Images, Map, ScoreInputs, Scores
 
 
 @method(
-    paper="Zeiler & Fergus, ECCV 2014, sec. 4.2: a grey square is moved over the picture; map = f(x) - f(x covered)",
-    deviation="the fall of the score, not the score, and at each pixel its mean over the windows that cover it",
+    paper="Zeiler & Fergus, ECCV 2014, sec. 4.2: a grey square is moved over the image; map = f(x) - f(x covered)",
+    deviation="the drop of the score, not the score, and at each pixel its mean over the windows that cover it",
     relu=False,
 )
 def occlusion(
@@ -35,7 +35,7 @@ def occlusion(
     score_inputs  variants -> (n, b)  scores of other network inputs
     window        side of the square window: below 1 a fraction of the shorter side, else pixels
     stride        distance between windows, in the units of `window`; the last windows are flush with the border
-    infill        what covers: "mean" (0, the mean colour after normalisation) or "blur" (the blurred input)
+    infill        infill of covered pixels: "mean" (0, the mean colour after normalisation) or "blur" (blurred input)
     returns       (b, H, W)           signed, in units of the score
     """
     height, width = inputs.shape[-2:]

@@ -15,8 +15,8 @@ from camlucida.types import Features, Gradients, Images, Map, ProgressCallback, 
 @method(
     paper="Zhang et al., CVIU 2024 (arXiv 2301.07002): u* = argmax_u f_c(x * n(Up(S(u)))), S(u) = sum_k softmax(u)_k"
     " A^k, n to 0..1; by Adam with a rate of 0.1",
-    deviation="the mask hides with 0, the mean colour of a normalised picture, where the authors' code has black;"
-    " the best of all steps is kept where theirs stops when a tenth of them brought nothing; u begins at 0",
+    deviation="the mask hides with 0, the mean colour of a normalised image, where the authors' code has black;"
+    " the best of all steps is kept, where theirs stops after a tenth of them without improvement; u starts at 0",
     relu=False,
 )
 def opti_cam(

@@ -11,7 +11,7 @@ from camlucida.types import Features, Map
 
 
 @method(
-    paper="Gildenblat, pytorch-grad-cam, 2021, a control and no explanation: L = ReLU(sum_k w_k A^k), w ~ U(-1, 1)",
+    paper="Gildenblat, pytorch-grad-cam, 2021, a control, not an explanation: L = ReLU(sum_k w_k A^k), w ~ U(-1, 1)",
     relu=True,
 )
 def random_cam(activations: Features, *, seed: Seed = 0) -> Map:

@@ -10,7 +10,7 @@ from camlucida.types import Features, Map, ScoreActivations
 
 
 @method(
-    paper="Byun & Lee, 2022 (arXiv 2209.14074): L_uv = (f(A * M_uv) - min) / (max - min), M_uv a mask round uv",
+    paper="Byun & Lee, 2022 (arXiv 2209.14074): L_uv = (f(A * M_uv) - min) / (max - min), M_uv a mask around uv",
     deviation="not divided by max - min, so that it keeps the score's units; the authors' score is the probability",
     relu=False,
 )

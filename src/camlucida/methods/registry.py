@@ -45,7 +45,7 @@ from camlucida.errors import MethodError, nearest
 from camlucida.options import check_all, options_of
 from camlucida.types import Display, Map
 
-MapSize: TypeAlias = Literal["layer", "picture"]
+MapSize: TypeAlias = Literal["layer", "input"]
 
 LAYER_INPUTS = frozenset(
     {
@@ -91,7 +91,7 @@ class Method:
         paper: Paper with its equation.
         deviation: Difference from the paper, and the reason; "none" without one.
         relu: Whether the paper applies a ReLU to the map. The caller applies it, so that the signed map is kept.
-        map_size: Size of the maps: the grid of the "layer", or the size of the network input ("picture").
+        map_size: Size of the maps: the grid of the "layer", or the size of the network input ("input").
         display: How the map is converted to colours.
     """
 
@@ -172,7 +172,7 @@ def method(
         paper: Paper with its equation.
         deviation: Difference from the paper, and the reason; "none" without one.
         relu: Whether the paper's map is the positive part of what the function returns.
-        map_size: "picture" for a method with inputs of a layer that returns maps of the network input's size.
+        map_size: "input" for a method with inputs of a layer that returns maps of the network input's size.
         display: How the map is converted to colours: `LAYER_DISPLAY`, or `PIXEL_DISPLAY` for maps of single pixels.
 
     Returns:
@@ -188,9 +188,9 @@ def method(
         needs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         unknown = set(needs) - set(METHOD_INPUTS)
         if unknown or name in _methods:
-            raise MethodError(f"method {name}: registered twice, or asks for unknown {sorted(unknown)}.")
+            raise MethodError(f"method {name}: registered twice, or unknown inputs {sorted(unknown)}.")
         options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        resolved_size: MapSize = map_size or ("layer" if LAYER_INPUTS & set(needs) else "picture")
+        resolved_size: MapSize = map_size or ("layer" if LAYER_INPUTS & set(needs) else "input")
         _methods[name] = Method(name, function, needs, options, paper, deviation, relu, resolved_size, display)
         return _methods[name]
 
@@ -211,7 +211,7 @@ def find(name: str | Method) -> Method:
     if isinstance(name, Method):
         return name
     if not isinstance(name, str):
-        raise MethodError(f"a method is asked for by name, not by {type(name).__name__}. Known: {', '.join(_methods)}.")
+        raise MethodError(f"a method is selected by name, not by {type(name).__name__}. Known: {', '.join(_methods)}.")
     normalized = {key.replace("_", ""): key for key in _methods}
     key = normalized.get(name.lower().replace("-", "").replace("_", "").replace("++", "plusplus"))
     if key is None:

@@ -17,8 +17,8 @@ Rule: TypeAlias = Annotated[str, OneOf(("composite", "epsilon", "gamma", "z_plus
 @method(
     paper="Lee et al., CVPR 2021: R_t = y_t, all others -y_t / (N - 1) at the output; alpha_k = mean_ij R_ij^k;"
     " L = ReLU(sum_k alpha_k A^k)",
-    deviation="networks the paper does not have as in `lrp`; a target that asks for several classes shares the negative"
-    " part among those it does not ask for",
+    deviation="networks that the paper does not cover as in `lrp`; a target of several classes distributes the negative"
+    " part over the other classes",
     relu=True,
 )
 def relevance_cam(

@@ -9,7 +9,7 @@ from camlucida.types import Features, Images, Map, ScoreInputs
 
 @method(
     paper="Wang et al., CVPR workshop 2020, alg. 1: alpha = softmax_k f(X * s(Up(A^k))); L = ReLU(sum_k alpha_k A^k)",
-    deviation="a channel that is the same everywhere, where s is 0/0, has a mask of 0; softmax=False is the paper's"
+    deviation="a constant channel, where s is 0/0, has a mask of 0; softmax=False is the paper's"
     " eq. of the increase of confidence, alpha_k = f(X * H_k) - f(X_b), without the softmax of algorithm 1",
     relu=True,
 )

@@ -10,8 +10,8 @@ from camlucida.types import Features, Hvp, Map
 
 @method(
     paper="Cai, CVPR 2025 (arXiv 2501.06261): w_k = mean_ij (g - 1/2 H A)_ij^k; L = ReLU(sum_k w_k A^k)",
-    deviation="of the score that is asked for, the logit by default; the paper's is logit + log probability. Of a logit"
-    " of a network that is piecewise linear H is 0 and the map is Grad-CAM's: ask for score='log_probability'",
+    deviation="of the requested score, the logit by default; the paper's is logit + log probability. Of a logit"
+    " of a network that is piecewise linear H is 0 and the map is Grad-CAM's: use score='log_probability'",
     relu=True,
 )
 def shapley_cam(activations: Features, gradients: Features, hvp: Hvp) -> Map:

@@ -13,7 +13,7 @@ from camlucida.types import Gradients, Images, Map
 
 @method(
     paper="Smilkov et al., 2017, sec. 3: M = 1/n sum_i dS/dx (x + N(0, sigma^2)); squared: Hooker et al., 2019",
-    deviation="the paper leaves open how colours are joined: here their sum, which keeps the sign, after the mean",
+    deviation="the paper does not say how channels are reduced: here by a sum after the mean, which keeps the sign",
     relu=False,
     display=PIXEL_DISPLAY,
 )

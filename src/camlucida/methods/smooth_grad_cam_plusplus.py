@@ -12,7 +12,7 @@ from camlucida.types import Features, Images, LayerAt, Map, ProgressCallback
 
 @method(
     paper="Omeiza et al., 2019: alpha = D1 / (2 D2 + (sum_ab A_ab) D3), w = sum_ij alpha ReLU(D1), D_p = 1/n sum g^p",
-    deviation="D2 in alpha's numerator, as in Grad-CAM++, which it is the mean of; the printed D1 (printed=True) is no"
+    deviation="D2 in alpha's numerator, as in Grad-CAM++, of which it is the mean; the printed D1 (printed=True) is no"
     " ratio of like quantities and does not become Grad-CAM++ without noise",
     relu=True,
 )

@@ -13,7 +13,7 @@ from camlucida.types import Features, Images, Map, ScoreInputs
 
 @method(
     paper="Wang et al., 2020 (arXiv 2006.14255): alpha_k = 1/N sum_i f(X * (s(Up(A^k)) + d_i)) - f(X_b), d ~ N(0, s^2)",
-    deviation="the same noise for all channels, so that they are compared under equal terms and equal ones run once;"
+    deviation="the same noise for all channels, so that they are compared fairly and equal channels run once;"
     " the softmax over channels is that of Score-CAM's algorithm 1",
     relu=True,
 )

@@ -11,7 +11,7 @@ CANCELLATION_TOLERANCE = 1e-6
 
 @method(
     paper="Fu et al., BMVC 2020: w_k = sum_ij (A_ij / sum_ab A_ab) g_ij; L = ReLU(sum_k w_k A^k)",
-    deviation="a channel whose activations cancel out (signed ones can) weighs nothing, where the paper divides by ~0",
+    deviation="a channel whose activations cancel out (signed ones can) has weight 0, where the paper divides by ~0",
     relu=True,
 )
 def xgrad_cam(activations: Features, gradients: Features) -> Map:

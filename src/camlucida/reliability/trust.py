@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from camlucida.attribution.error_context import error_context, source_name
-from camlucida.attribution.explain import as_model
+from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.request import INPUT, MethodSpec
 from camlucida.data.images import Source, load_image

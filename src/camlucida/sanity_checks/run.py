@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from camlucida.attribution.error_context import source_name
-from camlucida.attribution.explain import as_model, iterated
+from camlucida.attribution.explain_request import as_model, iterated
 from camlucida.attribution.outputs import to_network
 from camlucida.attribution.request import MethodSpec, one_layer
 from camlucida.data.images import Source, load_image

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from camlucida.attribution.explain import versions
+from camlucida.attribution.explain_request import versions
 from camlucida.data.datasets import Dataset, ListDataset, check_dataset, sample_indices, subset
 from camlucida.data.open import check_recorded_spec, open_dataset
 from camlucida.errors import DataError, ModelError

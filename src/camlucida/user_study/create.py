@@ -15,7 +15,8 @@ from torch import nn
 from camlucida._files import write_image
 from camlucida._locks import locked
 from camlucida.attribution.error_context import source_name
-from camlucida.attribution.explain import as_model, explain
+from camlucida.attribution.explain import explain
+from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.explanation import Explanation
 from camlucida.data.images import Source
 from camlucida.errors import CamlucidaError, DataError, OutputError

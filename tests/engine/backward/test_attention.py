@@ -57,7 +57,7 @@ def test_the_fused_function(options: dict[str, Any]) -> None:
     with AttentionWeights() as attention:
         out = F.scaled_dot_product_attention(Q, K, V, **options)
     assert_close(out, F.scaled_dot_product_attention(Q, K, V, **options), rtol=0, atol=1e-12)
-    (weights,) = attention.found
+    (weights,) = attention.attention_weights
     assert_close(weights.detach(), by_hand(**options), rtol=0, atol=1e-12)
 
 
@@ -66,16 +66,16 @@ def test_the_fused_function_with_shared_keys() -> None:
     with AttentionWeights() as attention:
         out = F.scaled_dot_product_attention(Q, keys, values, enable_gqa=True)
     assert_close(out, F.scaled_dot_product_attention(Q, keys, values, enable_gqa=True), rtol=0, atol=1e-12)
-    assert attention.found[0].shape == (2, 4, 5, 5)
+    assert attention.attention_weights[0].shape == (2, 4, 5, 5)
 
 
 def test_in_half_precision_the_weights_are_exact() -> None:
     q, k, v = (t.bfloat16() for t in (Q, K, V))
     with AttentionWeights() as attention:
         out = F.scaled_dot_product_attention(q, k, v)
-    assert (out.dtype, attention.found[0].dtype) == (torch.bfloat16, torch.float32)
+    assert (out.dtype, attention.attention_weights[0].dtype) == (torch.bfloat16, torch.float32)
     exact = (q.double() @ k.double().mT * 6**-0.5).softmax(-1)
-    assert_close(attention.found[0].detach().double(), exact, rtol=0, atol=1e-6)
+    assert_close(attention.attention_weights[0].detach().double(), exact, rtol=0, atol=1e-6)
 
 
 SOFTMAXES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -94,14 +94,14 @@ def test_softmaxes(softmax: Callable[[Tensor], Tensor], shape: tuple[int, ...]) 
     with AttentionWeights() as attention:
         out = softmax(x)
     assert torch.equal(out, softmax(x))
-    assert [torch.equal(result, out) for result in attention.found] == [True]
+    assert [torch.equal(result, out) for result in attention.attention_weights] == [True]
 
 
 OTHERS: dict[str, Callable[[], Tensor]] = {
     "classes": lambda: draw(5, 5).softmax(-1),
     "classes of boxes": lambda: draw(2, 7, 5).softmax(-1),
     "channels": lambda: draw(2, 5, 5, 5).softmax(1),
-    "one place": lambda: draw(2, 3, 1, 1).softmax(-1),
+    "one position": lambda: draw(2, 3, 1, 1).softmax(-1),
     "log": lambda: draw(2, 5, 5).log_softmax(-1),
 }
 
@@ -111,7 +111,7 @@ def test_what_is_no_attention(other: Callable[[], Tensor]) -> None:
     with AttentionWeights() as attention:
         result = other()
     assert torch.equal(result, other())
-    assert attention.found == []
+    assert attention.attention_weights == []
 
 
 @pytest.mark.parametrize("need_weights", [False, True])
@@ -124,8 +124,8 @@ def test_multi_head_attention(batch_first: bool, need_weights: bool) -> None:
     with AttentionWeights() as attention:
         out, _ = module(x, x, x, need_weights=need_weights)
     assert_close(out, expected, rtol=0, atol=1e-12)
-    assert len(attention.found) == 1
-    assert_close(attention.found[0].detach().reshape(2, 3, 5, 5), weights.detach(), rtol=0, atol=1e-12)
+    assert len(attention.attention_weights) == 1
+    assert_close(attention.attention_weights[0].detach().reshape(2, 3, 5, 5), weights.detach(), rtol=0, atol=1e-12)
 
 
 def test_encoder_layers() -> None:
@@ -138,7 +138,7 @@ def test_encoder_layers() -> None:
         with AttentionWeights() as attention:
             out = block(x)
     assert_close(out.detach(), expected, rtol=0, atol=1e-12)
-    assert len(attention.found) == 1
+    assert len(attention.attention_weights) == 1
 
 
 # --- networks ---
@@ -193,7 +193,7 @@ def test_networks(make: Callable[[], nn.Module], prefix: int, read: list[int]) -
         expected = network(images)
         with AttentionWeights() as kept:
             assert_close(network(images).detach(), expected, rtol=1e-12, atol=1e-12)
-    assert len(kept.found) == 3
+    assert len(kept.attention_weights) == 3
     result = trace_attention(copy_of(network), images, scores).attention
     heads = result.weights[0].shape[1]
     assert [tuple(w.shape) for w in result.weights] == [(2, heads, prefix + 16, prefix + 16)] * 3
@@ -212,16 +212,16 @@ def test_timm_weights_and_gradients_are_those_of_hooks() -> None:
         kept: list[Tensor] = []
         for block in network.get_submodule("blocks").children():
             block.get_submodule("attn.attn_drop").register_forward_hook(lambda _, __, out: kept.append(out))
-        slopes = torch.autograd.grad(network(images)[:, 3].sum(), kept)
+        gradients_ = torch.autograd.grad(network(images)[:, 3].sum(), kept)
         timm.layers.set_fused_attn(True)
         result = trace_attention(copy_of(from_timm("vit_tiny_patch16_224")()), images, scores)
     finally:
         timm.layers.set_fused_attn(before)
     gradients = result.gradients(lambda output: output[:, 3])
     assert len(result.attention.weights) == len(gradients) == len(kept) == 3
-    for ours, theirs in zip((*result.attention.weights, *gradients), (*kept, *slopes), strict=True):
+    for ours, theirs in zip((*result.attention.weights, *gradients), (*kept, *gradients_), strict=True):
         assert_close(ours, theirs.detach(), rtol=1e-10, atol=1e-12)
-    assert min(gradient.abs().max() for gradient in slopes) > 1e-6
+    assert min(gradient.abs().max() for gradient in gradients_) > 1e-6
 
 
 class Written(nn.Module):
@@ -271,7 +271,7 @@ def test_nothing_remains_active() -> None:
         other.start()
         other.join()
     attended()
-    assert attention.found == []
+    assert attention.attention_weights == []
     assert not attended().requires_grad
 
 

@@ -1,6 +1,7 @@
 """Does relevance go by the rule's formula through every kind of function, and is none lost without a word?
 
-The slow twin writes a linear layer as the matrix that autograd's Jacobian finds, and the rule as sums over its entries.
+The reference implementation writes a linear layer as the Jacobian matrix from autograd, and the rule as sums over its
+entries.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def seeded_module(module: nn.Module, seed: int = 7) -> Any:
 def back(
     function: Callable[..., Tensor], inputs: tuple[Tensor, ...], relevance: Tensor, rule: str = "epsilon"
 ) -> list[Tensor]:
-    """What our way back makes of `relevance`, at every input."""
+    """What our backward pass makes of `relevance`, at every input."""
     leaves = [x.clone().requires_grad_() for x in inputs]
     with RelevanceMode(RelevanceRule(rule, EPSILON, GAMMA), None):
         out = function(*leaves)
@@ -60,7 +61,7 @@ def norms(out: Tensor) -> None:
 
 
 def reference(matrix: Tensor, bias: Tensor, x: Tensor, relevance: Tensor, rule: str) -> tuple[Tensor, Tensor]:
-    """(shares of the inputs, share of the bias): by the formula, one outcome after the other."""
+    """(fractions of the inputs, fraction of the bias): by the formula, one outcome after the other."""
     result, kept = torch.zeros_like(x), torch.zeros(())
     for w, b, r in zip(matrix, bias, relevance, strict=True):
         parts, own = w * x, b
@@ -108,7 +109,7 @@ def test_layers_with_weights(name: str, signed: bool, rule: str) -> None:
     out = layer(x)
     relevance = numbers(*out.shape, seed=2)
     (result,) = back(layer, (x,), relevance, rule)
-    if name == "conv2d reflecting":  # the matrix has both copies of a pixel in one entry, the padded picture has not
+    if name == "conv2d reflecting":  # the matrix has both copies of a pixel in one entry, the padded image has not
         padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
         inner = lambda p: F.conv2d(p, layer.weight, layer.bias)  # noqa: E731
         shares, _ = reference(*as_matrix(inner, padded), padded.flatten(), relevance.flatten(), rule)
@@ -127,14 +128,16 @@ def test_composite_takes_each_layer_by_its_kind() -> None:
     assert_close(back(dense, (flat,), numbers(2, 4), "composite"), back(dense, (flat,), numbers(2, 4), "epsilon"))
 
 
-def test_the_first_layer_shares_out_evenly() -> None:
-    """Also where the network itself pools the picture before; and only the first. Padding gets nothing."""
+def test_the_first_layer_distributes_relevance_evenly() -> None:
+    """Also where the network itself pools the image before; and only the first. Padding gets nothing."""
     network = seeded_module(nn.Sequential(nn.Conv2d(3, 2, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(2, 4, 3)))
     network.insert(0, nn.AvgPool2d(1))
     images = numbers(2, 3, 7, 7)
     result, _ = relevances(network, images, read=lambda o: o.mean((2, 3))).propagate(lambda y: y[:, 1])
     middle = network[1](images).relu()
-    rest, _ = relevances(network[3], middle, read=lambda o: o.mean((2, 3)), picture=False).propagate(lambda y: y[:, 1])
+    rest, _ = relevances(network[3], middle, read=lambda o: o.mean((2, 3)), from_input=False).propagate(
+        lambda y: y[:, 1]
+    )
     expected = torch.zeros_like(images)
     for b in range(2):
         for c in range(2):
@@ -153,16 +156,16 @@ def relevances(
     images: Tensor,
     rule: str = "composite",
     read: Any = None,
-    picture: bool = True,
+    from_input: bool = True,
     eps: float = 1e-9,
 ) -> LrpRun:
-    if not picture:  # a layer before, so that what follows is not the first
+    if not from_input:  # a layer before, so that what follows is not the first
         return relevances(_Held(network), images, rule, read, eps=eps)
     return LrpRun(copy_of(network), images, read or (lambda o: o), RelevanceRule(rule, eps, GAMMA))
 
 
 class _Held(nn.Module):
-    """Goes on from values that no longer are the raw picture: a matrix was put to them."""
+    """Goes on from values that no longer are the raw image: a matrix was put to them."""
 
     def __init__(self, rest: nn.Module) -> None:
         super().__init__()
@@ -202,7 +205,7 @@ LINEAR: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("name", LINEAR)
-def test_linear_functions_share_in_proportion(name: str) -> None:
+def test_linear_functions_distribute_relevance_in_proportion(name: str) -> None:
     function = LINEAR[name]
     relevance = numbers(*function(X).shape, seed=5)
     assert_close(back(function, (X,), relevance)[0], by_matrix(function, X, relevance))
@@ -299,7 +302,7 @@ def test_a_gate_gets_nothing_and_two_equals_half_each() -> None:
     assert_close(halves, [relevance / 2, relevance / 2])
 
 
-def test_two_summands_share_in_proportion() -> None:
+def test_two_summands_get_relevance_in_proportion() -> None:
     relevance = numbers(2, 4, 3, seed=5)
     z = X + Y
     expected = [t / (z + EPSILON * z.sign()) * relevance for t in (X, Y)]

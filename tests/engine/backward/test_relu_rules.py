@@ -1,4 +1,4 @@
-"""Is every ReLU found, however it is written, and does the way back follow the rule?"""
+"""Is every ReLU found, however it is written, and does the backward pass follow the rule?"""
 
 from __future__ import annotations
 

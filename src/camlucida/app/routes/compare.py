@@ -30,7 +30,7 @@ from camlucida.app.routes.dependencies import AppDep, image_of
 from camlucida.app.routes.explain import MAPS
 from camlucida.app.schemas import EncodedMap, ImageId, MapOut, Name, Place, PredictionOut, Schema, Score, packed
 from camlucida.attribution import map_comparison
-from camlucida.attribution.explain import predict_scores, top_predictions
+from camlucida.attribution.explain_request import predict_scores, top_predictions
 from camlucida.errors import MethodError
 from camlucida.features.common import shrink_geometry, shrink_image
 from camlucida.maps import to_image_grid

@@ -24,7 +24,7 @@ from camlucida.app.request_limits import check
 from camlucida.app.routes.bootstrap import MANY_RUNS, SINGLE_GRADIENTS
 from camlucida.app.routes.dependencies import AppDep, image_of
 from camlucida.app.schemas import ImageId, MapOut, Name, Option, Place, PredictionOut, Schema, Score
-from camlucida.attribution.explain import explained as explanation_of
+from camlucida.attribution.explain_request import explained as explanation_of
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
 from camlucida.attribution.request import AttributionRequest

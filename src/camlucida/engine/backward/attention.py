@@ -33,12 +33,12 @@ class AttentionWeights(TorchFunctionMode):
     """Collect the weights of every attention that runs inside the context.
 
     Attributes:
-        found: The weights in the order of the calls, (..., queries, keys).
+        attention_weights: The weights in the order of the calls, (..., queries, keys).
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[Tensor] = []
+        self.attention_weights: list[Tensor] = []
 
     def __torch_function__(
         self,
@@ -93,7 +93,7 @@ class AttentionWeights(TorchFunctionMode):
         """
         torch.set_grad_enabled(True)  # also inside a `no_grad` of the network's own
         kept = weights if weights.requires_grad else weights.detach().requires_grad_()
-        self.found.append(kept)
+        self.attention_weights.append(kept)
         return kept.clone()
 
 
@@ -159,18 +159,22 @@ def trace_attention(copy: NetworkCopy, inputs: Any, read: Callable[[Any], Tensor
     with AttentionWeights() as mode:
         output = trace(copy, inputs, [], gradients=True).output
     images = n_images(inputs)
-    if reason := _incompatibility([tuple(weights.shape) for weights in mode.found], images):
+    if reason := _incompatibility([tuple(weights.shape) for weights in mode.attention_weights], images):
         raise _unsupported_error(copy, reason)
-    n_tokens = mode.found[0].shape[-1]
+    n_tokens = mode.attention_weights[0].shape[-1]
     grid, prefix = _patch_grid(copy, inputs, n_tokens)
-    weights = tuple(at_least_float32(w.detach()).reshape(images, -1, n_tokens, n_tokens) for w in mode.found)
-    token_weights = _token_weights(mode.found[-1], read, output)
+    weights = tuple(
+        at_least_float32(w.detach()).reshape(images, -1, n_tokens, n_tokens) for w in mode.attention_weights
+    )
+    token_weights = _token_weights(mode.attention_weights[-1], read, output)
     if token_weights is None:
         raise _unsupported_error(
             copy, "its scores do not depend on the last attention (are the last layer's weights zero?)"
         )
     return AttentionTrace(
-        Attention(weights, token_weights.to(weights[-1]), prefix, grid, image_size(inputs)), output, mode.found
+        Attention(weights, token_weights.to(weights[-1]), prefix, grid, image_size(inputs)),
+        output,
+        mode.attention_weights,
     )
 
 

@@ -117,7 +117,7 @@ class BiasGradientMode(FunctionMode):
     def __init__(self, image_size: tuple[int, int]) -> None:
         super().__init__()
         self.image_size = image_size
-        self.noted: list[_BiasTerm] = []
+        self.bias_terms: list[_BiasTerm] = []
         self.grids: list[tuple[int, int]] = []
 
     def gradients(self) -> list[tuple[str, Tensor]]:
@@ -125,7 +125,9 @@ class BiasGradientMode(FunctionMode):
 
         They are (1, c, h, w) on the grid, and (1,), a sum, for values without a spatial position.
         """
-        parts = [(f"{n.name} {n.layout}", part) for n in self.noted for part in (n.on_grid, n.off_grid)]
+        parts = [
+            (f"{term.name} {term.layout}", part) for term in self.bias_terms for part in (term.on_grid, term.off_grid)
+        ]
         return [(name, part) for name, part in parts if part is not None]
 
     def has_rule(self, func: Function) -> bool:
@@ -152,7 +154,7 @@ class BiasGradientMode(FunctionMode):
 
     def _register(self, func: Function, y: Tensor, bias: Tensor) -> None:
         term = _BiasTerm(func.__name__, self._layout(func, y))
-        self.noted.append(term)
+        self.bias_terms.append(term)
         dtype = torch.promote_types(y.dtype, torch.float32)
         bias = bias.detach().to(dtype)
 

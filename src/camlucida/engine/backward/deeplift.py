@@ -67,7 +67,7 @@ def multipliers(input_variants: InputVariants, score: Callable[[Tensor], Tensor]
     with torch.inference_mode(False), torch.enable_grad():
         recorder = DeepLiftMode(type(input_variants.copy.module).__name__)
         run(baselines, recorder)
-        mode = DeepLiftMode(recorder.network, deque(recorder.noted))
+        mode = DeepLiftMode(recorder.network, deque(recorder.recorded_calls))
         images, total = run(input_variants.inputs, mode)
         mode.check_finished()
         (gradient,) = torch.autograd.grad(total, images)
@@ -86,7 +86,7 @@ class DeepLiftMode(FunctionMode):
     def __init__(self, network: str, baseline: deque[tuple[str, tuple[Tensor, ...]]] | None = None) -> None:
         super().__init__()
         self.network = network
-        self.noted: list[tuple[str, tuple[Tensor, ...]]] = []
+        self.recorded_calls: list[tuple[str, tuple[Tensor, ...]]] = []
         self.baseline = baseline
 
     def has_rule(self, func: Function) -> bool:
@@ -128,7 +128,7 @@ class DeepLiftMode(FunctionMode):
         setting: Any,
     ) -> Any:
         if self.baseline is None:
-            self.noted.append((name, values))
+            self.recorded_calls.append((name, values))
             return function(*(x.clone() for x in xs))
         return _CustomBackward.apply(
             function(*values), rule(function, values, self._baseline_inputs(name, values), setting), *xs

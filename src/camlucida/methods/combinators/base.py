@@ -95,17 +95,15 @@ class Combinator:
     def _incompatibility(self, inner: Method | Combined) -> str | None:
         """Return the reason why the combinator cannot be applied to a method, or None."""
         if self.kind == "fusion" and not inner.needs_layer:
-            return f"{self.name} fuses layers, and {inner.name} maps the picture itself."
+            return f"{self.name} fuses layers, and {inner.name} maps the network input itself."
         if self.kind == "fusion" and inner.fuses_layers:
-            return f"{self.name} fuses layers, and {inner.name} has fused them already."
+            return f"{self.name} fuses layers, and {inner.name} already fuses them."
         if self.kind == "layer" and inner.map_size != "layer":
-            return (
-                f"{self.name} compares a map with its layer place by place, and {inner.name} maps the picture itself."
-            )
+            return f"{self.name} compares a map with its layer, and {inner.name} maps the network input itself."
         if self.kind == "layer" and inner.fuses_layers:
-            return f"{self.name} compares a map with its layer, and {inner.name} has fused several: put it inside."
+            return f"{self.name} compares a map with its layer, but {inner.name} fuses layers: put it inside."
         if self.kind == "competing_classes" and inner.class_free:
-            return f"{self.name} compares classes, and {inner.name} gives the same map for all of them."
+            return f"{self.name} compares classes, and {inner.name} returns the same map for all of them."
         return None
 
 
@@ -189,8 +187,8 @@ class Combined:
         """Return all options; raise `MethodError` for options beside the expression, whose owner is ambiguous."""
         if options:
             raise MethodError(
-                f"options of {self.name} are written into it, as in smooth(ablation_cam(infill=0.5), n=4); "
-                f"{next(iter(options))!r} was given beside it."
+                f"options of {self.name} are part of its expression, as in smooth(ablation_cam(infill=0.5), n=4); "
+                f"{next(iter(options))!r} cannot be passed separately."
             )
         return dict(self.options)
 

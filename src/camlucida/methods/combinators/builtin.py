@@ -27,8 +27,8 @@ def refine(maps: Sequence[Tensor]) -> Tensor:
 
 @combinator(
     "fusion",
-    paper="Jiang et al., TIP 2021, sec. III-D: the largest of tanh(gamma M / max M) over the layers, place by place",
-    deviation="tanh, with the paper's gamma=2, only where asked for, and then for all layers alike",
+    paper="Jiang et al., TIP 2021, sec. III-D: at each position the largest of tanh(gamma M / max M) over the layers",
+    deviation="tanh, with the paper's gamma=2, only if requested, and then for all layers",
 )
 def fuse_max(maps: Sequence[Tensor], *, gamma: NotNegative = 0.0) -> Tensor:
     """Take the element-wise maximum of the maps of several layers.
@@ -86,7 +86,7 @@ def eigen_smooth(maps: Sequence[Tensor], activations: Tensor, *, components: Cou
     """
     patterns = _patterns(activations.double(), components)
     projected = (patterns @ (patterns.mT @ map_.double().flatten(1)[..., None]) for map_ in maps)
-    return [projection.view_as(found).to(found.dtype) for projection, found in zip(projected, maps, strict=True)]
+    return [projection.view_as(map_).to(map_.dtype) for projection, map_ in zip(projected, maps, strict=True)]
 
 
 @combinator(
@@ -111,7 +111,7 @@ def contrast(map_: Tensor, competing_classes: Sequence[Tensor], *, n: Count = 3,
     return map_ - torch.stack(list(competing_classes)).mean(0)
 
 
-@combinator("views", paper="Smilkov et al., 2017 (SmoothGrad): the mean over noisy pictures")
+@combinator("views", paper="Smilkov et al., 2017 (SmoothGrad): the mean over noisy images")
 def smooth(inputs: Tensor, *, n: Count = 8, noise: NotNegative = 0.1, seed: Seed = 0) -> Views:
     """Average over noisy copies of the input, which reduces noise of single pixels; n runs of the network.
 
@@ -128,7 +128,7 @@ def smooth(inputs: Tensor, *, n: Count = 8, noise: NotNegative = 0.1, seed: Seed
 @combinator("views", paper="Gildenblat et al., pytorch-grad-cam (aug_smooth), flips only")
 def flips(inputs: Tensor) -> Views:
     """Average over the input and its mirror image; one more run of the network."""
-    views = [(inputs, resize_map), (inputs.flip(-1), lambda found, size: resize_map(found, size).flip(-1))]
+    views = [(inputs, resize_map), (inputs.flip(-1), lambda map_, size: resize_map(map_, size).flip(-1))]
     return Views(len(views), views.__getitem__)
 
 
@@ -196,7 +196,7 @@ def _patterns(activations: Tensor, components: int) -> Tensor:
 
 def _to_common_grid(maps: Sequence[Tensor], gamma: float = 0.0) -> list[Tensor]:
     """Return the positive parts, each divided by its maximum, on the finest grid among the maps."""
-    finest = max((found.shape[1:] for found in maps), key=lambda size: size[0] * size[1])
+    finest = max((map_.shape[1:] for map_ in maps), key=lambda size: size[0] * size[1])
     scaled_maps = [max_scale(map_) for map_ in maps]
     return [resize_map(m if gamma == 0 else (gamma * m).tanh(), (finest[0], finest[1])) for m in scaled_maps]
 

@@ -37,12 +37,12 @@ def find(name: str | Method | Combined) -> Method | Combined:
         return registry.find(name)
     text = name.replace("++", "plusplus").strip()
     if len(text) > MAX_EXPRESSION_CHARS:
-        raise MethodError(f"a method of {len(text)} letters; the longest that is read has {MAX_EXPRESSION_CHARS}.")
+        raise MethodError(f"the method has {len(text)} characters; at most {MAX_EXPRESSION_CHARS} are allowed.")
     try:
         tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise MethodError(
-            f"cannot read the method {text[:60]!r}: it goes like smooth(positive(hires_cam), n=4)."
+            f"cannot parse the method {text[:60]!r}: an expression looks like smooth(positive(hires_cam), n=4)."
         ) from None
     return _evaluate(tree, text)
 
@@ -51,7 +51,7 @@ def _evaluate(node: ast.expr, text: str) -> Method | Combined:
     source = ast.get_source_segment(text, node) or ""
     if not isinstance(node, ast.Call):
         if isinstance(node, ast.Constant | ast.Starred | ast.Tuple | ast.List | ast.Dict):
-            raise MethodError(f"{source} stands where a method is wanted: {text}.")
+            raise MethodError(f"expected a method instead of {source}: {text}.")
         return find(source) if "(" not in source else _not_a_method(source)
     name = ast.get_source_segment(text, node.func) or ""
     options = _parse_options(node, name)
@@ -62,7 +62,7 @@ def _evaluate(node: ast.expr, text: str) -> Method | Combined:
         raise (
             _missing_method_error(name)
             if not node.args
-            else MethodError(f"{name} takes one method, not {len(node.args)}; options have names: {_example(name)}.")
+            else MethodError(f"{name} takes one method, not {len(node.args)}; pass options by name: {_example(name)}.")
         )
     return table[name](_evaluate(node.args[0], text), **options)
 
@@ -89,20 +89,20 @@ def _parse_options(node: ast.Call, name: str) -> dict[str, Any]:
     options = {}
     for keyword in node.keywords:
         if keyword.arg is None:
-            raise MethodError(f"{name}: options are written one by one, as name=value.")
+            raise MethodError(f"{name}: options are passed as name=value, not with **.")
         try:
             options[keyword.arg] = ast.literal_eval(keyword.value)
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-            raise MethodError(f"{name}: the value of {keyword.arg} is no plain number, word or list.") from None
+            raise MethodError(f"{name}: the value of {keyword.arg} is not a number, a string or a list.") from None
     return options
 
 
 def _not_a_method(source: str) -> Method:
-    raise MethodError(f"{source!r} is neither a method nor a combinator of one, as smooth(hires_cam, n=4) is.")
+    raise MethodError(f"{source!r} is neither a method nor a combinator of one, such as smooth(hires_cam, n=4).")
 
 
 def _missing_method_error(name: str) -> MethodError:
-    return MethodError(f"{name} is put on a method: {_example(name)}.")
+    return MethodError(f"{name} requires a method: {_example(name)}.")
 
 
 def _example(name: str) -> str:

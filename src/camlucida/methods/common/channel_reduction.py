@@ -10,10 +10,10 @@ from torch import Tensor
 from camlucida.options import OneOf
 
 REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "max": lambda found: found.abs().amax(-3),
-    "norm": lambda found: found.square().sum(-3).sqrt(),
-    "sum": lambda found: found.sum(-3),
-    "sum_abs": lambda found: found.abs().sum(-3),
+    "max": lambda saliency: saliency.abs().amax(-3),
+    "norm": lambda saliency: saliency.square().sum(-3).sqrt(),
+    "sum": lambda saliency: saliency.sum(-3),
+    "sum_abs": lambda saliency: saliency.abs().sum(-3),
 }
 """The largest absolute value (Simonyan), the Euclidean norm, the signed sum, the sum of absolute values."""
 

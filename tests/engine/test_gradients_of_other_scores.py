@@ -13,7 +13,7 @@ from camlucida.targets import Contrast, Counterfactual, Logit, LogProbability, P
 
 
 class Writing(nn.Module):
-    """The rest writes in place to what the layer gave out."""
+    """The rest writes in place to what the layer returned."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ ROWS = torch.tensor([[2.0, 5.0, 1.0, 4.0], [9.0, 1.0, 2.5, 3.0]])
         (Counterfactual(Logit(2)), [2, 2]),
     ],
 )
-def test_a_targets_own_class(target: Logit, own: list[int]) -> None:
+def test_the_own_class_of_a_target(target: Logit, own: list[int]) -> None:
     assert own_class(target, ROWS).tolist() == own
 
 
