@@ -47,7 +47,7 @@ class Plan:
         indices: Indices of the evaluated images.
         explainers: Methods and controls.
         presets: The metrics with their options.
-        target: "predicted" or "label".
+        target: "predicted" or "true".
         seed: Seed of all random numbers.
         labels: The model's output for each class of the data set; None for classes that the model does not have.
         compared_pairs: Pairs of methods whose maps are compared with each other.
@@ -69,7 +69,7 @@ class Plan:
             "model": self.model.name,
             "weights": self.model.weights_hash,
             "data": self.dataset.name,
-            "pictures": len(self.indices),
+            "n_images": len(self.indices),
             "exact": bool(getattr(self.dataset, "exact", False)),
             "data_hash": dataset_hash(self.dataset, self.indices),
             "methods": [describe_explainer(explainer) for explainer in self.explainers],
@@ -111,7 +111,7 @@ def evaluate(
             each method at each layer; None for the default layer.
         compared: Pairs of methods whose maps are also compared with each other, see `Evaluation.map_similarities`.
         controls: Baseline maps that a metric must be able to tell apart, see `camlucida.evaluation.baselines`.
-        target: The class to explain: "predicted", or "label" for the true class.
+        target: The class to explain: "predicted", or "true" for the true class.
         limit: Number of images, sampled at random with `seed`; None for all.
         seed: Seed of all random numbers.
         out: Output folder with run.json, parts/ and results.parquet. Existing parts are not measured again. None for a
@@ -130,22 +130,24 @@ def evaluate(
     """
     wrapped = as_model(model)
     check_dataset(data)
-    for name, asked in (("methods", methods), ("metrics", metrics), ("compared", compared), ("controls", controls)):
-        if not isinstance(asked, list | tuple):
-            raise MethodError(f"evaluate: {name} is a list, not {shown(asked)}.")
+    for name, value in (("methods", methods), ("metrics", metrics), ("compared", compared), ("controls", controls)):
+        if not isinstance(value, list | tuple):
+            raise MethodError(f"evaluate: {name} must be a list, not {shown(value)}.")
     if any(not isinstance(pair, list | tuple) or len(pair) != 2 for pair in compared):
-        raise MethodError(f"evaluate: compared is a list of pairs of methods' names, not {shown(compared)}.")
-    if unlike := [control for control in controls if not hasattr(control, "maps")]:
-        raise MethodError(f"evaluate: a control is one of `camlucida.evaluation.baselines`, not {shown(unlike[0])}.")
+        raise MethodError(f"evaluate: compared must be a list of pairs of method names, not {shown(compared)}.")
+    if invalid := [control for control in controls if not hasattr(control, "maps")]:
+        raise MethodError(
+            f"evaluate: a control must be one of `camlucida.evaluation.baselines`, not {shown(invalid[0])}."
+        )
     indices = sample_indices(len(data), limit, seed)
     if not indices:
-        raise DataError(f"{data.name} has no pictures to evaluate.")
-    if target not in ("predicted", "label"):
-        raise TargetError(f"target is 'predicted' or 'label', not {target!r}.")
+        raise DataError(f"{data.name} has no images to evaluate.")
+    if target not in ("predicted", "true"):
+        raise TargetError(f"target is 'predicted' or 'true', not {target!r}.")
     explainers = (*explainers_of(methods, layer), *controls)
     names = [explainer.name for explainer in explainers]
     if unknown := [name for pair in compared for name in pair if name not in names]:
-        raise MethodError(f"{unknown[0]!r} is to be compared, but not among the methods: {', '.join(names)}.")
+        raise MethodError(f"compared names {unknown[0]!r}, which is not among the methods: {', '.join(names)}.")
     plan = Plan(
         wrapped,
         data,
@@ -190,7 +192,7 @@ def image_rows(plan: Plan, index: int) -> list[Row]:
     item = plan.dataset[index]
     label = None if item.label is None else plan.labels[item.label]
     also_correct = tuple(k for k in (plan.labels[other] for other in item.also_correct) if k is not None)
-    base: Row = {"index": index, "picture": item.name, "label": _named_label(plan, item.label)}
+    base: Row = {"index": index, "image": item.name, "label": _named_label(plan, item.label)}
     try:
         model_input = prepare_input(
             plan.model, item, label, also_correct=also_correct, target=plan.target, seed=plan.seed
@@ -277,7 +279,7 @@ def value_rows(base: Row, metric_inputs: MetricInputs, preset: Preset) -> Iterat
     metric = preset.metric
     base = {**base, "preset": preset.name}
     if missing := metric_inputs.first_missing(metric.needs):
-        yield {**base, "metric": preset.name, "error": f"no {missing} is known of this picture"}
+        yield {**base, "metric": preset.name, "error": f"the image has no {missing}"}
         return
     start = time.perf_counter()
     with track_cost() as cost:
@@ -319,7 +321,7 @@ def explainers_of(methods: Sequence[Any], layer: Any = None) -> tuple[MethodExpl
             check_layer_spec(chosen_layer)
             if several_layers(chosen_layer):
                 raise LayerError(
-                    f"{chosen_layer!r} may be several layers: name each, as `camlucida layers` lists them."
+                    f"{chosen_layer!r} may match several layers: give each by name, as listed by `camlucida layers`."
                 )
             name = (
                 f"{method.name} @ {chosen_layer}"

@@ -60,7 +60,7 @@ class Evaluation:
     def images(self) -> Mapping[int, Image]:
         """All images that could be read, by their index in the data set."""
         images: dict[int, Image] = {}
-        names = ["index", "picture", "label", "predicted", "target", "correct", "confidence"]
+        names = ["index", "image", "label", "predicted", "target", "correct", "confidence"]
         for table in Store(self.path).tables(names):
             for row in table.filter(table["predicted"].is_valid()).group_by(names).aggregate([]).to_pylist():
                 index, image, label, *details = (row[name] for name in names)
@@ -71,7 +71,7 @@ class Evaluation:
     def uninformative(self) -> tuple[str, ...]:
         """The controls without information about the object's location, which a method should outperform."""
         entries = [entry for entry in self.plan["methods"] if "control" in entry]
-        return tuple(entry["name"] for entry in entries if entry["knows"] != "the truth")
+        return tuple(entry["name"] for entry in entries if entry["knows"] != "ground truth")
 
     @cached_property
     def presets(self) -> Mapping[str, Preset]:
@@ -94,10 +94,10 @@ class Evaluation:
     def failures(self) -> tuple[tuple[str, str, str], ...]:
         """(image, method, reason) for everything that could not be measured."""
         failures: dict[tuple[str, str, str], None] = {}
-        for table in Store(self.path).tables(["picture", "method", "error"]):
+        for table in Store(self.path).tables(["image", "method", "error"]):
             failed = table.filter(table["error"].is_valid())
             for row in failed.to_pylist():
-                failures[row["picture"], row["method"] or "", row["error"]] = None
+                failures[row["image"], row["method"] or "", row["error"]] = None
         return tuple(failures)
 
     @cached_property
@@ -137,7 +137,7 @@ class Evaluation:
         """
         for kind, name, known in (("metric", metric, self.values), ("method", method, self.methods)):
             if name not in known:
-                raise MetricError(f"no {kind} {name!r} in this run.{nearest(name, known)} It has {', '.join(known)}.")
+                raise MetricError(f"no {kind} {name!r} in this run.{nearest(name, known)} Known: {', '.join(known)}.")
         return self._columns.get((metric, method), EMPTY_COLUMN)
 
     @cached_property
@@ -243,7 +243,7 @@ class Evaluation:
             drawn[0] - drawn[1],
             same_map=self.same_maps(first, second),
             over_images=output.pool is None
-            and (output.mean == "pictures" or bool(np.isin(shared_first.values, (0, 1)).all())),
+            and (output.mean == "images" or bool(np.isin(shared_first.values, (0, 1)).all())),
         )
 
     def comparisons(

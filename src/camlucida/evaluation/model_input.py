@@ -187,7 +187,7 @@ def prepare_input(
         item: The item of the data set.
         label: The true class as an output of the model.
         also_correct: Further classes that the image shows.
-        target: The class to explain: "predicted", or "label" for the true class (the predicted one if it is unknown).
+        target: The class to explain: "predicted", or "true" for the true class (the predicted one if it is unknown).
         seed: Seed of all random numbers.
 
     Raises:
@@ -197,7 +197,7 @@ def prepare_input(
     network_input = to_network(model.network, inputs[None])
     with torch.inference_mode(False), torch.no_grad():
         logits = class_scores(copy_of(model.network).module(network_input.clone()), model.output)[0]
-    target_class = label if target == "label" and label is not None else int(logits.argmax())
+    target_class = label if target == "true" and label is not None else int(logits.argmax())
     return ModelInput(
         model, item, network_input, geometry, logits, target_class, label, seed, also_correct=tuple(also_correct)
     )

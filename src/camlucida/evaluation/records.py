@@ -181,4 +181,4 @@ def _reduce_draws(column: MetricColumn, reduction: Callable[[Tensor], float], dr
 
 def is_plain_mean(output: MetricOutput) -> bool:
     """Return whether the data set value is the plain mean over images."""
-    return output.pool is None and output.mean == "pictures"
+    return output.pool is None and output.mean == "images"

@@ -11,7 +11,7 @@ from camlucida.metrics.registry import MetricOutput, metric, preset
 @metric(
     paper="Zhou et al., CVPR 2016, sec. 3.2 (CAM: 0.20 of the maximum); Selvaraju et al., ICCV 2017, sec. 4.1 "
     "(Grad-CAM: 0.15); the box encloses the largest connected segment",
-    deviation="the papers say hit or miss at an IoU of 0.5 (`localisation_error`); this is the IoU itself",
+    deviation="the papers report hit or miss at an IoU of 0.5 (`localisation_error`); this is the IoU itself",
     outputs=MetricOutput("high"),
 )
 def box_iou(shown: Tensor, boxes: Tensor, *, threshold: float = 0.15, region: Rule = "component") -> float:

@@ -9,7 +9,8 @@ from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
-    paper="none; translation equivariance, as evaluation by moving one object shows it",
+    paper="none; measures translation equivariance on images in which one object is moved",
+    aliases=["center_of_mass_distance"],
     outputs={
         "centre_offset": MetricOutput("low", worst=1.0),
         "centre_offset_x": MetricOutput("neither"),

@@ -8,8 +8,8 @@ from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
-    paper="none; the question of Selvaraju et al., ICCV 2017, sec. 5.1 (class discrimination), which people answered "
-    "there, asked of two masks",
+    paper="none; class discrimination as in Selvaraju et al., ICCV 2017, sec. 5.1, measured with two masks instead of "
+    "by participants",
     outputs={
         "class_discrimination": MetricOutput("high"),
         "class_share": MetricOutput("high"),

@@ -9,7 +9,8 @@ from camlucida.metrics.registry import MetricOutput, metric
 
 @metric(
     paper="Wang et al., CVPR workshop 2020, sec. 4.2 (energy-based pointing game): E = sum_(region) L / sum L",
-    deviation="a map that is 0 everywhere, or a picture without the object, cannot be judged, and is counted as such",
+    deviation="a map of zeros and an image without the object cannot be scored",
+    aliases=["energy_pointing_game"],
     outputs={
         "energy": MetricOutput("high"),
         "energy_lift": MetricOutput("high", worst=0.0),

@@ -33,6 +33,7 @@ def ceiling(region: Tensor, grid: tuple[int, int]) -> float:
 
 @metric(
     paper="Rao et al., CVPR 2022, eq. 1 (grid localisation): L_i = sum_(p in cell i) A+(p) / sum_p A+(p)",
+    aliases=["gridpg"],
     outputs={
         "grid_pointing": MetricOutput("high"),
         "grid_pointing_of_ceiling": MetricOutput("high"),

@@ -9,10 +9,10 @@ from camlucida.metrics.registry import MetricOutput, metric, preset
 
 
 @metric(
-    paper="Russakovsky et al., IJCV 2015 (localisation error); boxes as of Zhou et al., CVPR 2016, sec. 3.2 "
+    paper="Russakovsky et al., IJCV 2015 (localisation error); boxes as in Zhou et al., CVPR 2016, sec. 3.2 "
     "and Selvaraju et al., ICCV 2017, sec. 4.1",
-    deviation="one map a picture, that of the true class, instead of five: the class is found in the ranking and the "
-    "place in its map, which is all that decides",
+    deviation="one map per image, that of the true class, instead of five: the rank of the class and the box of its "
+    "map determine the error",
     outputs={
         "localisation_error_known": MetricOutput("low", worst=1.0),
         "localisation_error_top1": MetricOutput("low", worst=1.0),

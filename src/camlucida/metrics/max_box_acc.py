@@ -12,8 +12,8 @@ OVERLAPS = (0.5,)
 
 @metric(
     paper="Choe et al., CVPR 2020: BoxAcc(tau, delta = 0.5), MaxBoxAcc = max over tau",
-    deviation="by default on the original picture, with components and exclusive boxes; `loc/choe2020-v1` follows the "
-    "paper's code on the network's input, at all of its whole-numbered thresholds (its interval of 0.001)",
+    deviation="by default on the original image, with connected components and exclusive boxes; `loc/choe2020-v1` "
+    "follows the paper's code on the network input, at all of its integer thresholds (its interval of 0.001)",
     outputs=MetricOutput("high", pool=max_box_acc_reduction(OVERLAPS), axes=AXES),
 )
 def max_box_acc(
@@ -23,7 +23,7 @@ def max_box_acc(
     boxes_seen: Tensor,
     inputs: Tensor,
     *,
-    protocol: Protocol = "picture",
+    protocol: Protocol = "image",
 ) -> Score:
     """Compute the fraction of images whose largest box has IoU >= 0.5, at the best common threshold.
 
@@ -36,7 +36,7 @@ def max_box_acc(
         raw: `(h, w)` the signed map at layer resolution.
         boxes_seen: `(n, 4)` the true boxes on the network input.
         inputs: `(c, H, W)` the network input.
-        protocol: How boxes are extracted, "picture" or "choe2020", see
+        protocol: How boxes are extracted, "image" or "choe2020", see
             `camlucida.metrics.common.box_curves.Protocol`.
 
     Returns:

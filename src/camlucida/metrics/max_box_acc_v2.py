@@ -12,8 +12,8 @@ OVERLAPS = (0.3, 0.5, 0.7)
 
 @metric(
     paper="Choe et al., arXiv 2007.04178 (2020): MaxBoxAccV2, mean of MaxBoxAcc over delta = 0.3, 0.5, 0.7, all boxes",
-    deviation="by default on the original picture, with components and exclusive boxes; `loc/choe2020-v2` follows the "
-    "paper's code on the network's input, at all of its whole-numbered thresholds (its interval of 0.001)",
+    deviation="by default on the original image, with connected components and exclusive boxes; `loc/choe2020-v2` "
+    "follows the paper's code on the network input, at all of its integer thresholds (its interval of 0.001)",
     outputs=MetricOutput("high", pool=max_box_acc_reduction(OVERLAPS), axes=AXES),
 )
 def max_box_acc_v2(
@@ -23,7 +23,7 @@ def max_box_acc_v2(
     boxes_seen: Tensor,
     inputs: Tensor,
     *,
-    protocol: Protocol = "picture",
+    protocol: Protocol = "image",
 ) -> Score:
     """Compute MaxBoxAcc averaged over IoU 0.3, 0.5 and 0.7, with the best of all boxes of a map.
 
@@ -37,7 +37,7 @@ def max_box_acc_v2(
         raw: `(h, w)` the signed map at layer resolution.
         boxes_seen: `(n, 4)` the true boxes on the network input.
         inputs: `(c, H, W)` the network input.
-        protocol: How boxes are extracted, "picture" or "choe2020", see
+        protocol: How boxes are extracted, "image" or "choe2020", see
             `camlucida.metrics.common.box_curves.Protocol`.
 
     Returns:

@@ -12,9 +12,9 @@ from camlucida.metrics.registry import MetricOutput, Score, metric
 
 
 @metric(
-    paper="Hesse et al. (FunnyBirds), ICCV 2023, sec. 4.2, single deletion: Spearman's correlation of the drops of the "
-    "score and the part's shares of the map",
-    deviation="parts are not widened by 5 pixels; parts that are hidden are left out",
+    paper="Hesse et al. (FunnyBirds), ICCV 2023, sec. 4.2, single deletion: Spearman's correlation of the score drops "
+    "with the sums of the map on the parts",
+    deviation="parts are not dilated by 5 pixels; hidden parts are left out",
     outputs=MetricOutput("high", worst=-1.0),
 )
 def part_effect(shown: Tensor, parts: Mapping[str, Tensor], part_score_drops: Tensor) -> Score:

@@ -12,8 +12,9 @@ from camlucida.metrics.registry import MetricOutput, metric, preset
 
 @metric(
     paper="Zhang et al., ECCV 2016 (the pointing game); tolerance and mean over classes as in TorchRay",
-    deviation="a map that is the same everywhere cannot be judged and counts as a miss; the code of TorchRay takes its "
-    "first pixel. Ties are drawn, the preset `point/torchray` takes the first",
+    deviation="a constant map cannot be scored and counts as a miss, where TorchRay's code uses its first pixel; ties "
+    "are resolved at random (preset `point/torchray`: the first pixel)",
+    aliases=["pointing_game"],
     outputs=MetricOutput("high", mean="classes"),
 )
 def pointing(

@@ -13,10 +13,10 @@ from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
-    paper="Selvaraju et al., ICCV 2017 (pointing game with recall): maps of the top five classes; of a class "
-    "that is not there the map shall stay below a threshold",
-    deviation="on the network's input; the threshold is an option (the paper chooses it on a validation set); classes "
-    "that are there, but at a place that is not known, are left out",
+    paper="Selvaraju et al., ICCV 2017 (pointing game with recall): maps of the top five classes; the map of an "
+    "absent class should stay below a threshold",
+    deviation="on the network input; the threshold is an option (the paper chooses it on a validation set); classes "
+    "that are present at an unknown position are left out",
     outputs=MetricOutput("high"),
 )
 def pointing_recall(

@@ -30,8 +30,8 @@ PXAP_REDUCTION = DatasetReduction(lambda histograms: histograms, pixel_average_p
 @metric(
     paper="Choe et al., CVPR 2020: PxPrec(tau), PxRec(tau), PxAP = sum_l PxPrec(tau_l) (PxRec(tau_l) - "
     "PxRec(tau_(l-1)))",
-    deviation="the map is divided by its maximum, on the original picture, in 256 steps; theirs is stretched from its "
-    "minimum, on the network's input, in 1000. No pixels are left out",
+    deviation="the map is divided by its maximum, on the original image, with 256 thresholds; theirs is min-max "
+    "scaled, on the network input, with 1000. No pixels are left out",
     outputs=MetricOutput("high", pool=PXAP_REDUCTION),
 )
 def pxap(shown: Tensor, region: Tensor) -> Score:

@@ -12,7 +12,8 @@ from camlucida.metrics.registry import MetricOutput, metric
 @metric(
     paper="Arras et al., Information Fusion 2022 (CLEVR-XAI): RRA = |top_K and region| / |region|, K = |region|; "
     "Theiner et al., WACV 2022 (top-k intersection): |top_k and region| / k",
-    deviation="equal pixels are drawn in a seeded order; k is at most the number of the picture's pixels",
+    deviation="pixels with equal values are in random order; k is at most the number of pixels",
+    aliases=["relevance_rank_accuracy"],
     outputs={"relevance_rank": MetricOutput("high"), "top_k_intersection": MetricOutput("high")},
 )
 def relevance_rank(shown: Tensor, region: Tensor, random: torch.Generator, *, k: int = 1000) -> dict[str, float]:

@@ -23,10 +23,10 @@ from camlucida.metrics.common.regions import (
 )
 from camlucida.metrics.registry import DatasetReduction, Score
 
-Protocol: TypeAlias = Literal["picture", "choe2020"]
+Protocol: TypeAlias = Literal["image", "choe2020"]
 """How boxes are extracted and compared.
 
-"picture": on the original image. Thresholds are 1/255, 2/255, ... 255/255 of the map's maximum, inclusive; regions are
+"image": on the original image. Thresholds are 1/255, 2/255, ... 255/255 of the map's maximum, inclusive; regions are
 connected components and the largest has the most pixels; right and bottom are exclusive.
 
 "choe2020": as in the code of Choe et al., including its particularities. The signed map is resized bicubically to the
@@ -78,7 +78,7 @@ def box_curve(
     return Score(float(curve.max()) if valid else float("nan"), curve)
 
 
-AXES = ("threshold, as a share of the map's maximum", "overlap of the map's box with the object (IoU)")
+AXES = ("threshold as a fraction of the map's maximum", "IoU of the map's box with the object")
 
 
 def max_box_acc_reduction(overlaps: Sequence[float]) -> DatasetReduction:
