@@ -46,7 +46,6 @@ COLUMNS = {
 SIMILARITY_METRICS = ("rank correlation of maps", "difference of maps")
 """Values of `metric` in rows that compare the map of `method` with that of the method named in `preset`."""
 
-
 PARTS_FOLDER = "parts"
 """Name of the folder of the parts."""
 
@@ -149,8 +148,8 @@ class Store:
 
     def _damaged(self, reason: str) -> DataError:
         return DataError(
-            f"{self._file} is damaged, or not a run of camlucida ({reason}). Delete {self.path} to start again, or choose "
-            "another folder."
+            f"{self._file} is damaged, or not a run of camlucida ({reason}). Delete {self.path} to start again, or "
+            "choose another folder."
         )
 
     def has(self, part: int) -> bool:
