@@ -24,7 +24,7 @@ from camlucida.models.load import load
 SCENES = ToyboxDataset(Toybox(6, seed=3, objects=2))
 
 
-def test_a_sample_depends_on_its_seed() -> None:
+def test_a_choice_follows_from_its_seed() -> None:
     assert sample_indices(50, 10, 0) == sample_indices(50, 10, 0)
     assert sample_indices(50, 10, 0) != sample_indices(50, 10, 1)
     for seed in range(20):

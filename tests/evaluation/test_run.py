@@ -62,6 +62,12 @@ def test_one_row_per_image_method_and_value(tmp_path: Path) -> None:
     assert 0 < first["confidence"] <= 1
 
 
+def test_aliases_are_measured_once_under_the_metrics_name(tmp_path: Path) -> None:
+    result = run(tmp_path, limit=1, metrics=["sparseness", "gini", "complexity"])
+    assert list(result.plan["metrics"]) == ["gini", "entropy"]
+    assert [row["metric"] for row in rows(result)] == ["explaining", "gini", "entropy"]
+
+
 class Stop(Exception):
     pass
 
