@@ -120,10 +120,10 @@ def test_true_boxes_are_truncated_as_in_the_papers_code(sizes: tuple[tuple[int, 
 # The protocol "image"
 
 
-def reference_curve(shown: Tensor, boxes: Tensor, all_regions: bool) -> list[float]:
+def reference_curve(display_map: Tensor, boxes: Tensor, all_regions: bool) -> list[float]:
     curve = []
     for step in range(1, 256):
-        inside = (255 * shown.double() / float(shown.max()) >= step).numpy()
+        inside = (255 * display_map.double() / float(display_map.max()) >= step).numpy()
         labels, count = scipy.ndimage.label(inside, np.ones((3, 3)))
         results = [np.nonzero(labels == i) for i in range(1, count + 1)]
         results = results if all_regions else [max(results, key=lambda pixels: len(pixels[0]))]
@@ -142,9 +142,9 @@ def reference_curve(shown: Tensor, boxes: Tensor, all_regions: bool) -> list[flo
 @pytest.mark.parametrize("all_regions", [False, True])
 def test_image_curve_equals_plain_loops(all_regions: bool) -> None:
     for i, saliency in enumerate(maps((24, 31))):
-        shown, boxes = torch.from_numpy(saliency).clamp_min(0), true_boxes((24, 31), 1 + i % 3, i)
-        expected = torch.tensor(reference_curve(shown, boxes, all_regions), dtype=torch.float64)
-        assert_close(image_curve(shown, boxes, all_regions=all_regions), expected)
+        display_map, boxes = torch.from_numpy(saliency).clamp_min(0), true_boxes((24, 31), 1 + i % 3, i)
+        expected = torch.tensor(reference_curve(display_map, boxes, all_regions), dtype=torch.float64)
+        assert_close(image_curve(display_map, boxes, all_regions=all_regions), expected)
 
 
 def test_accuracy_uses_one_threshold_for_all_images() -> None:

@@ -258,7 +258,7 @@ def test_pointing_recall() -> None:
 
 GROUND_TRUTH = {
     "boxes": BOXES,
-    "boxes_seen": BOXES,
+    "input_boxes": BOXES,
     "region": block((12, 16), 2, 3, 9, 8) > 0,
     "mask": block((12, 16), 2, 3, 9, 8) > 0,
     "label": 0,
@@ -282,7 +282,7 @@ METRICS = [
 
 
 def scores_of(entry: Any, saliency: Tensor) -> dict[str, Any]:
-    metric_inputs = {**GROUND_TRUTH, "shown": saliency, "raw": saliency, "random": generator()}
+    metric_inputs = {**GROUND_TRUTH, "display_map": saliency, "raw": saliency, "random": generator()}
     result: dict[str, Any] = entry(*(metric_inputs[need] for need in entry.needs))
     return result
 
@@ -310,7 +310,7 @@ def test_an_empty_or_constant_map_is_nan(entry: Any, value_: float) -> None:
 @pytest.mark.parametrize("entry", [auroc, average_precision, energy, mask_iou, pointing, pxap, relevance_rank])
 def test_an_image_without_object_is_nan(entry: Any) -> None:
     saliency, none = torch.rand(12, 16, generator=generator()), torch.zeros(12, 16, dtype=torch.bool)
-    metric_inputs = {"shown": saliency, "region": none, "mask": none, "random": generator()}
+    metric_inputs = {"display_map": saliency, "region": none, "mask": none, "random": generator()}
     for name, score in entry(*(metric_inputs[need] for need in entry.needs)).items():
         assert np.isnan(score.value), name
 

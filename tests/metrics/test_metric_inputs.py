@@ -42,22 +42,23 @@ def item(**more: Any) -> Item:
 
 def test_boxes_on_the_input_and_what_is_there() -> None:
     model_input = prepare_input(network(), item(), 2, also_correct=[0])
-    assert model_input.boxes_seen is not None
+    assert model_input.input_boxes is not None
     y, x = (model_input.inputs[0, 0] > 0.5).nonzero().T
     expected = torch.stack([x.min(), y.min(), x.max() + 1, y.max() + 1]).double()
-    assert_close(model_input.boxes_seen[0], expected, atol=1, rtol=0)
+    assert_close(model_input.input_boxes[0], expected, atol=1, rtol=0)
     metric_inputs = MetricInputs(model_input, MethodExplainer((find("grad_cam"), {})), torch.zeros(4, 4))
     assert metric_inputs.arguments(["present_classes"]) == [(2, 0)]
-    assert metric_inputs.first_missing(["boxes_seen", "present_classes"]) == ""
+    assert metric_inputs.first_missing(["input_boxes", "present_classes"]) == ""
     unknown = prepare_input(network(), Item(red_block(), "one"), None)
     assert (
-        MetricInputs(unknown, metric_inputs.explainer, metric_inputs.raw).first_missing(["boxes_seen"]) == "boxes_seen"
+        MetricInputs(unknown, metric_inputs.explainer, metric_inputs.raw).first_missing(["input_boxes"])
+        == "input_boxes"
     )
     assert (
         MetricInputs(unknown, metric_inputs.explainer, metric_inputs.raw).first_missing(["present_classes"])
         == "present_classes"
     )
-    assert unknown.boxes_seen is None
+    assert unknown.input_boxes is None
 
 
 def test_every_metric_input_is_provided() -> None:

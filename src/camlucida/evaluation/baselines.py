@@ -66,9 +66,9 @@ def oracle(model_input: ModelInput, images: Tensor) -> Tensor:
     Raises:
         DataError: If the item has neither mask nor boxes.
     """
-    if model_input.region_seen is None:
+    if model_input.input_region is None:
         raise DataError("the position of the object is unknown: the image has neither a mask nor boxes.")
-    return model_input.region_seen.to(images).expand(len(images), -1, -1)
+    return model_input.input_region.to(images).expand(len(images), -1, -1)
 
 
 def inverted_oracle(model_input: ModelInput, images: Tensor) -> Tensor:

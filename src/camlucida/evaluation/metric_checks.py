@@ -22,7 +22,7 @@ NOT_WORSE_THAN_INVERTED = ("uniform", "centre")
 """Controls that must not score worse than the inverted oracle; equal scores are allowed (many metrics have a floor)."""
 REQUIRED_FRACTION = 0.95
 """Fraction of bootstrap resamples in which the order has to hold."""
-BOX_INPUTS = frozenset({"boxes", "boxes_seen"})
+BOX_INPUTS = frozenset({"boxes", "input_boxes"})
 WITHOUT_WORST_MAP = frozenset({"centre_offset"})
 """Metrics for which the inverted oracle is not the worst map: its centre of mass is near that of the image."""
 

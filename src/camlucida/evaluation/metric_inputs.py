@@ -80,7 +80,7 @@ class MethodExplainer:
         return result.maps[0][0][0]
 
 
-MAP_INPUTS = frozenset({"raw", "shown", "relevance", "signed", "explain", "explain_class", "inputs", "random"})
+MAP_INPUTS = frozenset({"raw", "display_map", "relevance", "signed", "explain", "explain_class", "inputs", "random"})
 """Inputs that depend on the map, or whose form differs from the attribute of `ModelInput`."""
 
 
@@ -117,7 +117,7 @@ class MetricInputs:
             "parts": self.model_input.item.parts,
             "part_score_drops": self.model_input.item.render_without,
         }
-        known |= {"region_seen": known["region"], "boxes_seen": known["boxes"], "present_classes": known["label"]}
+        known |= {"input_region": known["region"], "input_boxes": known["boxes"], "present_classes": known["label"]}
         return next((need for need in needs if need in known and known[need] is None), "")
 
     @cached_property
@@ -125,7 +125,7 @@ class MetricInputs:
         return self.raw.relu() if self.explainer.relu else self.raw
 
     @cached_property
-    def shown(self) -> Tensor:
+    def display_map(self) -> Tensor:
         """The map on the original image `(height, width)`, non-negative."""
         return to_image_grid(self._rectified.cpu(), self.model_input.geometry).nan_to_num(nan=0.0).clamp_min(0)
 

@@ -20,7 +20,7 @@ from camlucida.metrics.registry import MetricOutput, metric, preset
     },
 )
 def localisation_error(
-    shown: Tensor,
+    display_map: Tensor,
     boxes: Tensor,
     label: int,
     logits: Tensor,
@@ -36,7 +36,7 @@ def localisation_error(
     is an error regardless of the map.
 
     Args:
-        shown: `(height, width)` the map on the original image, non-negative.
+        display_map: `(height, width)` the map on the original image, non-negative.
         boxes: `(n, 4)` the true boxes in pixels of the original image, right and bottom exclusive.
         label: The true class.
         logits: `(k,)` the class scores of the model.
@@ -52,8 +52,8 @@ def localisation_error(
         `overlap` of it.
     """
     missed = float("nan")
-    if is_rankable(shown) and target == label:
-        box = largest_box(threshold_map(shown, threshold), region)
+    if is_rankable(display_map) and target == label:
+        box = largest_box(threshold_map(display_map, threshold), region)
         missed = float(iou(box[None], boxes.double()).max() < overlap)
     n_higher = int((logits > logits[label]).sum()) + int((logits[:label] == logits[label]).sum())
     return {

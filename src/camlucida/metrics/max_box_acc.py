@@ -17,10 +17,10 @@ OVERLAPS = (0.5,)
     outputs=MetricOutput("high", pool=max_box_acc_reduction(OVERLAPS), axes=AXES),
 )
 def max_box_acc(
-    shown: Tensor,
+    display_map: Tensor,
     boxes: Tensor,
     raw: Tensor,
-    boxes_seen: Tensor,
+    input_boxes: Tensor,
     inputs: Tensor,
     *,
     protocol: Protocol = "image",
@@ -31,10 +31,10 @@ def max_box_acc(
     score is an upper bound. Compare it with the `centre` control and the other baselines.
 
     Args:
-        shown: `(height, width)` the map on the original image, non-negative.
+        display_map: `(height, width)` the map on the original image, non-negative.
         boxes: `(n, 4)` the true boxes on the original image, right and bottom exclusive.
         raw: `(h, w)` the signed map at layer resolution.
-        boxes_seen: `(n, 4)` the true boxes on the network input.
+        input_boxes: `(n, 4)` the true boxes on the network input.
         inputs: `(c, H, W)` the network input.
         protocol: How boxes are extracted, "image" or "choe2020", see
             `camlucida.metrics.common.box_curves.Protocol`.
@@ -43,7 +43,7 @@ def max_box_acc(
         Per image, the best IoU at any threshold, 0 to 1, with the curve `(255,)` over thresholds; over all images, the
         hit rate, 0 to 1. There is no chance level; see the controls.
     """
-    return box_curve(shown, boxes, raw, boxes_seen, inputs, protocol, all_regions=False)
+    return box_curve(display_map, boxes, raw, input_boxes, inputs, protocol, all_regions=False)
 
 
 preset("loc/choe2020-v1", max_box_acc, protocol="choe2020")

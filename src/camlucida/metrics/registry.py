@@ -6,8 +6,8 @@ scored (for example because it is zero everywhere); such maps are counted, and n
 
 The map:
 
-- `shown` `(height, width)`: on the original image, non-negative as the paper displays it, 0 outside the crop that the
-  network processes.
+- `display_map` `(height, width)`: on the original image, non-negative as the paper displays it, 0 outside the crop that
+  the network processes.
 - `relevance` `(H, W)`: at input resolution, as defined in the paper (after its ReLU, if it has one).
 - `signed` `(H, W)`: at input resolution, before the paper's ReLU.
 - `raw` `(h, w)`: at layer resolution, signed.
@@ -17,8 +17,8 @@ Ground truth:
 - `region` `(height, width)`: bool mask of the object on the original image, or of its boxes where there is no mask.
 - `mask` `(height, width)`: bool mask of the object; only where there is one.
 - `boxes` `(n, 4)`: left, top, right, bottom in pixels of the original image, right and bottom exclusive.
-- `region_seen` `(H, W)`: bool mask of the region on the network input.
-- `boxes_seen` `(n, 4)`: the boxes on the network input.
+- `input_region` `(H, W)`: bool mask of the region on the network input.
+- `input_boxes` `(n, 4)`: the boxes on the network input.
 - `label`: the true class, an int.
 - `present_classes` `(k, ...)`: all classes that the image shows, whether or not their location is known.
 - `other_objects_mask` `(height, width)`: bool mask of the objects of other classes.
@@ -59,8 +59,8 @@ GROUND_TRUTH_INPUTS = SCENE_INPUTS | {
     "region",
     "mask",
     "boxes",
-    "region_seen",
-    "boxes_seen",
+    "input_region",
+    "input_boxes",
     "label",
     "present_classes",
 }
@@ -69,7 +69,18 @@ NETWORK_CALLS = frozenset({"predict", "explain", "explain_class", "part_score_dr
 METRIC_INPUTS = (
     GROUND_TRUTH_INPUTS
     | NETWORK_CALLS
-    | {"shown", "relevance", "signed", "raw", "inputs", "logits", "target", "pixel_scale", "black_level", "random"}
+    | {
+        "display_map",
+        "relevance",
+        "signed",
+        "raw",
+        "inputs",
+        "logits",
+        "target",
+        "pixel_scale",
+        "black_level",
+        "random",
+    }
 )
 """All inputs that a metric may declare."""
 

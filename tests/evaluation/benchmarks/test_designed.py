@@ -243,12 +243,12 @@ def test_the_oracle_beats_the_controls_on_every_design() -> None:
 
 
 def test_centre_offset_by_hand_on_a_wide_image() -> None:
-    shown, region = torch.zeros(10, 40), torch.zeros(10, 40, dtype=torch.bool)
-    shown[2, 30], shown[4, 32] = 1.0, 3.0  # centre of mass: row 3.5, column 31.5
+    display_map, region = torch.zeros(10, 40), torch.zeros(10, 40, dtype=torch.bool)
+    display_map[2, 30], display_map[4, 32] = 1.0, 3.0  # centre of mass: row 3.5, column 31.5
     region[5:9, 10:20] = True  # row 6.5, column 14.5
     metric = find_metric("centre_offset").metric
-    results = {name: score.value for name, score in metric(shown, region).items()}
+    results = {name: score.value for name, score in metric(display_map, region).items()}
     assert results["centre_offset_x"] == pytest.approx(17)
     assert results["centre_offset_y"] == pytest.approx(-3)
     assert results["centre_offset"] == pytest.approx((17**2 + 3**2) ** 0.5 / (10**2 + 40**2) ** 0.5)
-    assert all(np.isnan(score.value) for score in metric(shown * 0, region).values())
+    assert all(np.isnan(score.value) for score in metric(display_map * 0, region).values())

@@ -103,8 +103,8 @@ def test_input_maps_are_zero_outside_the_cell(name: str, method: str) -> None:
     for i in range(4):
         model_input = prepare_input(cut_model, data[i], data[i].label, target="true")
         map_ = explainer.maps(model_input, model_input.inputs, torch.tensor([model_input.target]))[0].abs()
-        assert model_input.region_seen is not None
-        assert float(map_[model_input.region_seen].sum() / map_.sum()) >= 0.999
+        assert model_input.input_region is not None
+        assert float(map_[model_input.input_region].sum() / map_.sum()) >= 0.999
 
 
 def test_grad_cam_highlights_other_cells() -> None:
@@ -117,7 +117,7 @@ def test_grad_cam_highlights_other_cells() -> None:
     for i in range(4):
         model_input = prepare_input(cut_model, data[i], data[i].label, target="true")
         map_ = explainer.maps(model_input, model_input.inputs, torch.tensor([model_input.target])).relu()
-        scores = _grid_pointing.function(map_[0], map_[0], model_input.region_seen[::8, ::8])  # type: ignore[index]
+        scores = _grid_pointing.function(map_[0], map_[0], model_input.input_region[::8, ::8])  # type: ignore[index]
         fractions.append(scores["grid_pointing"])
     assert max(fractions) < 0.95
 

@@ -48,9 +48,9 @@ def test_only_metrics_that_rank_the_oracle_first_are_trusted(toybox: Evaluation)
 
 
 def test_a_metric_with_the_wrong_sign_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def negated_energy(shown: object, region: object) -> float:
+    def negated_energy(display_map: object, region: object) -> float:
         """Return the negated energy."""
-        return -metric_registry.metrics()["energy"].function(shown, region)["energy"]
+        return -metric_registry.metrics()["energy"].function(display_map, region)["energy"]
 
     monkeypatch.setattr(metric_registry, "_metrics", dict(metric_registry._metrics))
     metric_registry.metric(paper="none", outputs=MetricOutput("high", worst=-1.0))(negated_energy)

@@ -93,29 +93,31 @@ def test_part_score_drops_equal_rerendered_scores() -> None:
 
 def test_part_effect_is_scipys_spearman() -> None:
     generator = torch.Generator().manual_seed(0)
-    shown = torch.rand(20, 20, generator=generator)
+    display_map = torch.rand(20, 20, generator=generator)
     parts = {f"part {k}": torch.rand(20, 20, generator=generator) < 0.2 for k in range(6)}
     effects = torch.randn(6, generator=generator)
-    sums = [sum(float(shown[y, x]) for y in range(20) for x in range(20) if mask[y, x]) for mask in parts.values()]
+    sums = [
+        sum(float(display_map[y, x]) for y in range(20) for x in range(20) if mask[y, x]) for mask in parts.values()
+    ]
     expected = scipy.stats.spearmanr(sums, effects.numpy()).statistic
-    assert part_effect(shown, parts, effects)["part_effect"].value == pytest.approx(expected, abs=1e-9)
+    assert part_effect(display_map, parts, effects)["part_effect"].value == pytest.approx(expected, abs=1e-9)
     one = dict(list(parts.items())[:1])
-    assert np.isnan(part_effect(shown, one, effects[:1])["part_effect"].value)
-    assert np.isnan(part_effect(shown * 0, parts, effects)["part_effect"].value)
+    assert np.isnan(part_effect(display_map, one, effects[:1])["part_effect"].value)
+    assert np.isnan(part_effect(display_map * 0, parts, effects)["part_effect"].value)
 
 
 def test_class_discrimination_counts_pixels_not_area() -> None:
     region, other = torch.zeros(2, 10, 10, dtype=torch.bool).unbind()
     region[:2, :2], other[5:] = True, True
-    shown = torch.zeros(10, 10)
-    shown[:2, :2], shown[5:] = 3.0, 1.0
-    scores = {name: score.value for name, score in class_discrimination(shown, region, other).items()}
+    display_map = torch.zeros(10, 10)
+    display_map[:2, :2], display_map[5:] = 3.0, 1.0
+    scores = {name: score.value for name, score in class_discrimination(display_map, region, other).items()}
     assert scores == {"class_discrimination": 1.0, "class_share": pytest.approx(0.75)}
     constant = class_discrimination(torch.ones(10, 10), region, other)
     assert constant["class_discrimination"].value == 0.5
     assert np.isnan(class_discrimination(torch.zeros(10, 10), region, other)["class_share"].value)
     both = region | other
-    assert np.isnan(class_discrimination(shown, both, both)["class_share"].value)
+    assert np.isnan(class_discrimination(display_map, both, both)["class_share"].value)
 
 
 @pytest.mark.parametrize("n", [2, 3])
