@@ -109,7 +109,7 @@ def test_a_partially_written_part_is_ignored(tmp_path: Path) -> None:
 
 def test_another_run_in_the_folder(tmp_path: Path) -> None:
     run(tmp_path)
-    with pytest.raises(DataError, match=r"contains another run: its methods is .*grad_cam.*, not .*layer_cam"):
+    with pytest.raises(DataError, match=r"holds another run: its methods is .*grad_cam.*, not .*layer_cam"):
         run(tmp_path, methods=["layer_cam"])
     with pytest.raises(DataError, match="its data_hash is"):
         run(tmp_path, ToyboxDataset(Toybox(11, seed=4, objects=2)))

@@ -293,7 +293,7 @@ class TestInvalidArguments:
             study.next_trial("  ")
 
     def test_a_study_is_not_overwritten(self, study: Study) -> None:
-        with pytest.raises(DataError, match="may contain answers"):
+        with pytest.raises(DataError, match="perhaps with answers"):
             make_study(study.folder, "toybox", SCENES, methods=METHODS)
 
     def test_invalid_methods(self, tmp_path: Path) -> None:

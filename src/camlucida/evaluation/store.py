@@ -83,7 +83,7 @@ class Store:
                 results.
 
         Raises:
-            DataError: If the folder contains another run, or a damaged one.
+            DataError: If the folder holds another run, or a damaged one.
         """
         if self._file.exists():
             stored = self._read()["plan"]
@@ -92,13 +92,13 @@ class Store:
                 key = differing[0]
                 why = f": {DATA_CHANGED}" if key == "data_hash" else ""
                 raise DataError(
-                    f"{self.path} contains another run: its {key} is {stored.get(key)!r}, not {plan[key]!r}{why}. "
+                    f"{self.path} holds another run: its {key} is {stored.get(key)!r}, not {plan[key]!r}{why}. "
                     "Choose another folder, or delete this one."
                 )
             return
         if any((self.path / PARTS_FOLDER).glob("part-*.parquet")):
             raise DataError(
-                f"{self.path} contains parts of a run, but no run.json. Choose another folder, or delete this one."
+                f"{self.path} holds parts of a run, but no run.json. Choose another folder, or delete this one."
             )
         content = json.loads(json.dumps({"plan": plan, "source": dict(source or {})}))
         content["digest"] = _digest_of(content)
@@ -133,7 +133,7 @@ class Store:
         try:
             content = json.loads(self._file.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
-            raise DataError(f"{self.path} contains no run: there is no run.json.") from None
+            raise DataError(f"{self.path} holds no run: there is no run.json.") from None
         except OSError as error:
             raise DataError(f"cannot read {self._file}: {error.strerror or error}.") from None
         except ValueError as error:  # neither JSON nor UTF-8

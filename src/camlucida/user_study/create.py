@@ -83,7 +83,7 @@ def make_study(
         raise DataError("a study needs at least one pair or one rating per image.")
     root = Path(folder)
     if (root / "study.sqlite").exists():
-        raise DataError(f"{root / 'study.sqlite'} exists and may contain answers. Choose another folder.")
+        raise DataError(f"{root / 'study.sqlite'} holds a study already, perhaps with answers. Choose another folder.")
     written: list[Path] = []
     with locked(root):
         try:
@@ -166,7 +166,7 @@ def create_study(
         DataError: If the file exists, because it may hold answers.
     """
     if path.exists():
-        raise DataError(f"{path} exists and may contain answers. Choose another folder.")
+        raise DataError(f"{path} holds a study already, perhaps with answers. Choose another folder.")
     with atomic_path(path) as temporary, open_database(temporary, new=True) as data:
         data.executescript(SCHEMA)
         data.executemany("insert into about values (?, ?)", [(k, json.dumps(v)) for k, v in metadata.items()])
