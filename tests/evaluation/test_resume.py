@@ -112,7 +112,7 @@ def test_the_page_rereads_changed_data(photos: Path, monkeypatch: pytest.MonkeyP
     given, old = page.over.all()
     assert not given.shows
     assert not old.shows
-    assert "photos has other images" in " ".join(old.unlike)
+    assert "masks of photos have changed" in " ".join(old.unlike)
     second = analyse()
     assert second.id != first.id
     assert second.shows

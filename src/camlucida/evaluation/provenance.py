@@ -27,7 +27,7 @@ def other_images(plan: Mapping[str, Any], data: Dataset, known: str | None = Non
     current = known or dataset_hash(data, sample_indices(len(data), plan["n_images"], plan["seed"]))
     if current == plan["data_hash"]:
         return ""
-    return f"{data.name} has other images, labels or boxes now, or other masks"
+    return f"the images, labels, boxes or masks of {data.name} have changed"
 
 
 def mismatch(plan: Mapping[str, Any], model: Model | None, data: Dataset | None) -> str:
