@@ -64,23 +64,10 @@ GROUND_TRUTH_INPUTS = SCENE_INPUTS | {
     "label",
     "present_classes",
 }
-NETWORK_CALLS = frozenset({"predict", "explain", "explain_class", "part_score_drops"})
-"""Inputs that run the network."""
+MAP_INPUTS = frozenset({"display_map", "relevance", "signed", "raw", "explain", "explain_class"})
+"""Inputs that depend on the explainer."""
 METRIC_INPUTS = (
-    GROUND_TRUTH_INPUTS
-    | NETWORK_CALLS
-    | {
-        "display_map",
-        "relevance",
-        "signed",
-        "raw",
-        "inputs",
-        "logits",
-        "target",
-        "pixel_scale",
-        "black_level",
-        "random",
-    }
+    GROUND_TRUTH_INPUTS | MAP_INPUTS | {"inputs", "logits", "target", "predict", "pixel_scale", "black_level", "random"}
 )
 """All inputs that a metric may declare."""
 
@@ -180,11 +167,6 @@ class Metric:
         if "predict" in needs:
             return "faithfulness"
         return "robustness" if needs & {"explain", "explain_class"} else "complexity"
-
-    @property
-    def runs_network(self) -> bool:
-        """Whether the metric runs the network."""
-        return bool(NETWORK_CALLS & set(self.needs))
 
 
 _metrics: dict[str, Metric] = {}

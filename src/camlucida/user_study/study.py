@@ -22,8 +22,8 @@ Kind: TypeAlias = Literal["pair", "rating"]
 
 LEFT, RIGHT = 1, 2
 """Answers to a pair: the better map of the two."""
-MIN_RATING, MAX_RATING = 1, 5
-"""Range of the answers to a rating."""
+MAX_RATING = 5
+"""Ratings are integers from 1 to this."""
 
 
 @dataclass(frozen=True)
