@@ -159,7 +159,7 @@ def test_broken_images_are_rows(photos: Path, tmp_path: Path) -> None:
 def test_missing_annotations_are_rows_with_a_reason(photos: Path, tmp_path: Path) -> None:
     result = run(tmp_path / "run", folder(photos))
     assert result.summary("energy", "grad_cam").n == 0
-    assert ("the image has no region") in {reason for _, _, reason in result.failures}
+    assert "energy needs 'region', which the image does not have" in {reason for _, _, reason in result.failures}
 
 
 def test_an_unsupported_method_gives_rows_with_a_reason(tmp_path: Path) -> None:

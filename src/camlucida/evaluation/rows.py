@@ -113,7 +113,11 @@ def value_rows(base: Row, metric_inputs: MetricInputs, preset: Preset) -> Iterat
     metric = preset.metric
     base = {**base, "preset": preset.name}
     if missing := metric_inputs.first_missing(metric.needs):
-        yield {**base, "metric": preset.name, "error": f"the image has no {missing}"}
+        yield {
+            **base,
+            "metric": preset.name,
+            "error": f"{preset.name} needs {missing!r}, which the image does not have",
+        }
         return
     start = time.perf_counter()
     with track_cost() as cost:

@@ -155,7 +155,7 @@ def test_focus_has_two_cells_of_the_class() -> None:
 
 def test_a_mosaic_needs_confident_classes() -> None:
     cats = ListDataset("cats", [ToyboxDataset(Toybox(6, kinds=["cat"]))[i] for i in range(6)], CLASSES)
-    with pytest.raises(DataError, match="needs 4 classes"):
+    with pytest.raises(DataError, match="for 4 classes"):
         mosaics(MODEL, cats, 4)
 
 
