@@ -94,6 +94,7 @@ def _metric_rows(
     forwards: float,
     seconds: float,
 ) -> Iterator[Row]:
+    """Compute the rows of one map: its cost, and the values of every metric; a single row if there is no map."""
     base = {
         **base,
         "method": explainer.name,
@@ -113,11 +114,8 @@ def value_rows(base: Row, metric_inputs: MetricInputs, preset: Preset) -> Iterat
     metric = preset.metric
     base = {**base, "preset": preset.name}
     if missing := metric_inputs.first_missing(metric.needs):
-        yield {
-            **base,
-            "metric": preset.name,
-            "error": f"{preset.name} needs {missing!r}, which the image does not have",
-        }
+        reason = f"{preset.name} needs {missing!r}, which the image does not have"
+        yield {**base, "metric": preset.name, "error": reason}
         return
     start = time.perf_counter()
     with track_cost() as cost:
