@@ -32,7 +32,7 @@ def localisation_error(
 ) -> dict[str, float]:
     """Report whether the map's box misses the object, given the class or a top-1 or top-5 prediction.
 
-    Requires the map of the true class (`target="label"`); the map of another class cannot be scored. A wrong prediction
+    Requires the map of the true class (`target="true"`); the map of another class cannot be scored. A wrong prediction
     is an error regardless of the map.
 
     Args:
