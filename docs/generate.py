@@ -1,4 +1,4 @@
-"""Generate docs/methods.md from the registry of methods and, with `--images`, the images of the documentation."""
+"""Generate docs/methods.md and docs/metrics.md from the registries and, with `--images`, the documentation's images."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from camlucida.methods import Combinator, Method, combinators, methods
+from camlucida.metrics import Metric, metrics, presets
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS_PAGE = ROOT / "docs" / "methods.md"
+METRICS_PAGE = ROOT / "docs" / "metrics.md"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only report whether the page is current")
+    parser.add_argument("--check", action="store_true", help="only report whether the pages are current")
     parser.add_argument("--images", action="store_true", help="also render the images again")
     arguments = parser.parse_args()
-    text = methods_page()
-    is_current = METHODS_PAGE.exists() and METHODS_PAGE.read_text(encoding="utf-8") == text
-    if arguments.check and not is_current:
-        sys.exit(f"{METHODS_PAGE.name} is not current. Run docs/generate.py.")
-    if not arguments.check:
-        METHODS_PAGE.write_text(text, encoding="utf-8")
+    for page, text in ((METHODS_PAGE, methods_page()), (METRICS_PAGE, metrics_page())):
+        is_current = page.exists() and page.read_text(encoding="utf-8") == text
+        if arguments.check and not is_current:
+            sys.exit(f"{page.name} is not current. Run docs/generate.py.")
+        if not arguments.check:
+            page.write_text(text, encoding="utf-8")
     if arguments.images:
         save_images()
 
@@ -86,6 +88,37 @@ def combinator_section(c: Combinator) -> str:
     return (
         f"\n## {c.name}\n\n{c.summary}\n{_details(c.doc)}\n"
         f"- Paper: {c.paper}\n- Deviation: {c.deviation}\n- Options: {_options(c.options)}\n"
+    )
+
+
+def metrics_page() -> str:
+    """Return the text of docs/metrics.md: the table of metrics, then one section for each of them."""
+    introduction = (
+        "# Metrics\n\nGenerated from the registry by `docs/generate.py`. A metric is found by its name or an alias (the"
+        " name in its paper or in other libraries); results contain the name in the first column. Its inputs are"
+        " documented in `camlucida.metrics.registry`. [Evaluation](evaluation.md) measures them on a data set.\n\n"
+    )
+    return introduction + metric_table() + "\n" + "".join(metric_section(m) for m in metrics().values())
+
+
+def metric_table() -> str:
+    """Return a table with one row per metric: name, aliases, group and summary."""
+    rows = ["| metric | aliases | group | summary |", "|---|---|---|---|"]
+    rows += [
+        f"| [`{m.name}`](#{m.name}) | {', '.join(f'`{alias}`' for alias in m.aliases)} | {m.group} | {m.summary} |"
+        for m in metrics().values()
+    ]
+    return "\n".join(rows)
+
+
+def metric_section(m: Metric) -> str:
+    """Return the section of one metric: its docstring, paper, deviation, aliases, options and presets."""
+    aliases = ", ".join(f"`{alias}`" for alias in m.aliases) or "none"
+    own_presets = ", ".join(f"`{name}`" for name, preset in presets().items() if preset.metric is m) or "none"
+    return (
+        f"\n## {m.name}\n\n{m.summary}\n{_details(m.doc)}\n"
+        f"- Paper: {m.paper}\n- Deviation: {m.deviation}\n- Aliases: {aliases}\n- Options: {_options(m.options)}\n"
+        f"- Presets: {own_presets}\n"
     )
 
 

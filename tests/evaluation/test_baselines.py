@@ -1,4 +1,4 @@
-"""Controls: each is what it says, drawn by a seeded lot, the same in any batch."""
+"""Controls: each equals its definition, depends on the seed, and is the same in any batch."""
 
 from __future__ import annotations
 
@@ -41,92 +41,94 @@ def model_input_of(index: int = 0, seed: int = 0) -> ModelInput:
     return prepare_input(MODEL, item, item.label, seed=seed)
 
 
-def made(name: str, sight: ModelInput) -> torch.Tensor:
-    return ALL[name].maps(sight, sight.inputs, torch.tensor([sight.target]))[0]
+def control_map(name: str, model_input: ModelInput) -> torch.Tensor:
+    return ALL[name].maps(model_input, model_input.inputs, torch.tensor([model_input.target]))[0]
 
 
 def test_the_standard_controls_and_their_information() -> None:
-    knows = {name: control.knows for name, control in ALL.items()}  # type: ignore[attr-defined]
-    assert knows == {
-        "oracle": "the truth",
+    information = {name: control.knows for name, control in ALL.items()}  # type: ignore[attr-defined]
+    assert information == {
+        "oracle": "ground truth",
         "random": "nothing",
         "blurred_random": "nothing",
         "uniform": "nothing",
         "centre": "nothing",
-        "sobel": "the picture",
+        "sobel": "image",
         "zero": "nothing",
         "fake_cam": "nothing",
-        "inverted_oracle": "the truth",
-        "other_class": "another question",
-        "random_weights": "the picture",
+        "inverted_oracle": "ground truth",
+        "other_class": "another class",
+        "random_weights": "image",
     }
 
 
 def test_the_oracle_is_the_mask_and_its_inverse() -> None:
-    sight, mask = model_input_of(), torch.from_numpy(SCENES[0].mask()).float()
-    assert_close(made("oracle", sight), mask)
-    assert_close(made("inverted_oracle", sight), 1 - mask)
+    model_input, mask = model_input_of(), torch.from_numpy(SCENES[0].mask()).float()
+    assert_close(control_map("oracle", model_input), mask)
+    assert_close(control_map("inverted_oracle", model_input), 1 - mask)
 
 
 def test_centre_is_a_gaussian_of_a_quarter_of_the_side() -> None:
-    found = made("centre", model_input_of()).double()
-    places = np.arange(96) + 0.5
-    one = np.exp(-((places - 48) ** 2) / (2 * 24**2))
-    assert_close(found, torch.from_numpy(np.outer(one, one)), rtol=1e-6, atol=1e-6)
+    result = control_map("centre", model_input_of()).double()
+    positions = np.arange(96) + 0.5
+    profile = np.exp(-((positions - 48) ** 2) / (2 * 24**2))
+    assert_close(result, torch.from_numpy(np.outer(profile, profile)), rtol=1e-6, atol=1e-6)
 
 
 def test_sobel_is_scipys() -> None:
     grey = np.asarray(SCENES[0].image, dtype=np.float64).mean(2) / 255
     x, y = (scipy.ndimage.sobel(grey, axis=axis, mode="nearest") / 8 for axis in (1, 0))
-    assert_close(made("sobel", model_input_of()).double(), torch.from_numpy(np.hypot(x, y)), rtol=1e-4, atol=1e-5)
+    assert_close(
+        control_map("sobel", model_input_of()).double(), torch.from_numpy(np.hypot(x, y)), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_blurred_random_is_the_random_map_after_scipys_gaussian() -> None:
-    sight = model_input_of()
-    noise = random(sight, sight.inputs)[0].double().numpy()
+    model_input = model_input_of()
+    noise = random(model_input, model_input.inputs)[0].double().numpy()
     blurred = scipy.ndimage.gaussian_filter(noise, BLUR_SIGMA_FRACTION * 96, mode="wrap", radius=24)
     expected = (blurred - blurred.min()) / (blurred.max() - blurred.min())
-    assert_close(made("blurred_random", sight).double(), torch.from_numpy(expected), rtol=1e-4, atol=1e-4)
+    assert_close(control_map("blurred_random", model_input).double(), torch.from_numpy(expected), rtol=1e-4, atol=1e-4)
 
 
 def test_fake_cam_zero_and_uniform() -> None:
-    sight = model_input_of()
-    fake = made("fake_cam", sight)
+    model_input = model_input_of()
+    fake = control_map("fake_cam", model_input)
     assert fake.sum() == 96 * 96 - 1
     assert fake[0, 0] == 0
-    assert bool((made("zero", sight) == 0).all())
-    assert bool((made("uniform", sight) == 1).all())
+    assert bool((control_map("zero", model_input) == 0).all())
+    assert bool((control_map("uniform", model_input) == 1).all())
 
 
 def test_other_class_is_the_methods_map_for_some_other_class() -> None:
     control = OtherClass(GRAD_CAM)
     chosen = set()
     for index in range(4):
-        sight = model_input_of(index)
-        found = control.maps(sight, sight.inputs, torch.tensor([sight.target]))
-        every = GRAD_CAM.maps(sight, sight.inputs.expand(10, -1, -1, -1), torch.arange(10))
-        hits = [k for k in range(10) if torch.allclose(found[0], every[k], rtol=1e-4, atol=1e-6)]
+        model_input = model_input_of(index)
+        result = control.maps(model_input, model_input.inputs, torch.tensor([model_input.target]))
+        maps_by_class = GRAD_CAM.maps(model_input, model_input.inputs.expand(10, -1, -1, -1), torch.arange(10))
+        hits = [k for k in range(10) if torch.allclose(result[0], maps_by_class[k], rtol=1e-4, atol=1e-6)]
         assert hits
-        assert sight.target not in hits
+        assert model_input.target not in hits
         chosen.add(hits[0])
-    assert len(chosen) > 1, "drawn by lot, not always the same"
+    assert len(chosen) > 1, "sampled at random, not always the same"
 
 
 def test_random_weights_are_initialised_once() -> None:
     control = RandomWeights(GRAD_CAM)
-    sight = model_input_of()
+    model_input = model_input_of()
     before = MODEL.weights_hash
-    control.maps(sight, sight.inputs, torch.tensor([sight.target]))
+    control.maps(model_input, model_input.inputs, torch.tensor([model_input.target]))
     network = control._randomized_model(MODEL, 0).network
     assert network is control._randomized_model(MODEL, 0).network
     assert network is not control._randomized_model(MODEL, 1).network
     own = dict(MODEL.network.named_parameters())
-    drawn = [name for name, p in network.named_parameters() if p.ndim > 1 and not torch.equal(p, own[name])]
-    assert drawn == [name for name, p in own.items() if p.ndim > 1]
+    reinitialised = [name for name, p in network.named_parameters() if p.ndim > 1 and not torch.equal(p, own[name])]
+    assert reinitialised == [name for name, p in own.items() if p.ndim > 1]
     assert cl.load("toybox").weights_hash == before
 
 
-def test_a_network_that_is_gone_is_forgotten() -> None:
+def test_deleted_networks_are_released() -> None:
     control = RandomWeights(GRAD_CAM)
     model = cl.load("toybox")
     control._randomized_model(model, 0)
@@ -137,44 +139,46 @@ def test_a_network_that_is_gone_is_forgotten() -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_same_map_alone_and_in_a_batch(name: str) -> None:
-    sight = model_input_of()
-    noisy = sight.inputs + 0.1 * torch.randn(3, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    model_input = model_input_of()
+    noisy = model_input.inputs + 0.1 * torch.randn(3, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     classes = torch.tensor([1, 2, 3])
-    together = ALL[name].maps(sight, noisy, classes)
-    alone = torch.cat([ALL[name].maps(sight, noisy[i : i + 1], classes[i : i + 1]) for i in range(3)])
+    together = ALL[name].maps(model_input, noisy, classes)
+    alone = torch.cat([ALL[name].maps(model_input, noisy[i : i + 1], classes[i : i + 1]) for i in range(3)])
     assert together.shape[0] == 3
     assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["random", "blurred_random"])
 def test_random_maps_depend_on_seed_image_and_pixels(name: str) -> None:
-    first = made(name, model_input_of())
-    assert torch.equal(first, made(name, model_input_of()))
-    assert not torch.equal(first, made(name, model_input_of(seed=1)))
-    assert not torch.equal(first, made(name, model_input_of(1)))
-    sight = model_input_of()
-    changed = ALL[name].maps(sight, sight.inputs + 1e-3, torch.tensor([sight.target]))[0]
+    first = control_map(name, model_input_of())
+    assert torch.equal(first, control_map(name, model_input_of()))
+    assert not torch.equal(first, control_map(name, model_input_of(seed=1)))
+    assert not torch.equal(first, control_map(name, model_input_of(1)))
+    model_input = model_input_of()
+    changed = ALL[name].maps(model_input, model_input.inputs + 1e-3, torch.tensor([model_input.target]))[0]
     assert not torch.equal(first, changed)
 
 
 def test_a_missing_annotation_gives_a_row_with_a_reason(tmp_path: Path) -> None:
     data = ListDataset("one", [Item(Image.new("RGB", (96, 96)), "black")])
-    found = evaluate(MODEL, data, methods=["grad_cam"], metrics=["entropy"], controls=standard_controls(), out=tmp_path)
-    assert {method for _, method, reason in found.failures} == {"oracle", "inverted_oracle"}
-    assert all("it is not known where the object is" in reason for _, _, reason in found.failures)
-    assert len(found.column("entropy", "random").values) == 1
-    assert found.uninformative == tuple(name for name in ALL if "oracle" not in name)
+    result = evaluate(
+        MODEL, data, methods=["grad_cam"], metrics=["entropy"], controls=standard_controls(), out=tmp_path
+    )
+    assert {method for _, method, reason in result.failures} == {"oracle", "inverted_oracle"}
+    assert all("the position of the object is unknown" in reason for _, _, reason in result.failures)
+    assert len(result.column("entropy", "random").values) == 1
+    assert result.uninformative == tuple(name for name in ALL if "oracle" not in name)
 
 
 def test_one_output_has_no_other_class() -> None:
     model = cl.wrap(nn.Sequential(nn.Conv2d(3, 1, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), size=32)
-    sight = prepare_input(model, Item(Image.new("RGB", (32, 32)), "black"), None)
-    with pytest.raises(TargetError, match="one output only"):
-        OtherClass(GRAD_CAM).maps(sight, sight.inputs, torch.tensor([0]))
+    model_input = prepare_input(model, Item(Image.new("RGB", (32, 32)), "black"), None)
+    with pytest.raises(TargetError, match="a single output"):
+        OtherClass(GRAD_CAM).maps(model_input, model_input.inputs, torch.tensor([0]))
 
 
-def test_the_oracle_needs_the_truth() -> None:
-    sight = prepare_input(MODEL, Item(Image.new("RGB", (96, 96)), "black"), None)
+def test_the_oracle_needs_ground_truth() -> None:
+    model_input = prepare_input(MODEL, Item(Image.new("RGB", (96, 96)), "black"), None)
     oracle = next(control for control in CONTROLS if control.name == "oracle")
-    with pytest.raises(DataError, match="not known where the object is"):
-        oracle.maps(sight, sight.inputs, torch.tensor([0]))
+    with pytest.raises(DataError, match="position of the object is unknown"):
+        oracle.maps(model_input, model_input.inputs, torch.tensor([0]))

@@ -1,8 +1,9 @@
-"""A run that goes on notices what changed since, measures what was damaged again, and is alone in its folder."""
+"""A resumed run detects changed data, measures damaged parts again, and locks its folder."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from camlucida.analysis.embeddings import PROJECTION_FILE, PROJECTION_RECORD, St
 from camlucida.app.app_state import Page
 from camlucida.data import toybox
 from camlucida.data.folders import folder
+from camlucida.data.identity import DATA_CHANGED
 from camlucida.errors import DataError
 from camlucida.evaluation import Evaluation, evaluate
 from camlucida.evaluation.evaluate import PART_IMAGES
@@ -74,13 +76,13 @@ def test_a_change_of_the_data_is_reported(
 ) -> None:
     run, boxes = RUNS[name], photos.parent / "boxes.csv"
     run(folder(photos, boxes), tmp_path / "run")
-    run(folder(photos, boxes), tmp_path / "run")  # nothing changed: it goes on
+    run(folder(photos, boxes), tmp_path / "run")  # nothing changed: resumes
     change(photos)
-    with pytest.raises(DataError, match="are not those that it was begun with"):
+    with pytest.raises(DataError, match=re.escape(DATA_CHANGED)):
         run(folder(photos, boxes), tmp_path / "run")
 
 
-def test_what_keeps_nothing_sees_the_new_image(photos: Path) -> None:
+def test_stateless_functions_read_changed_data(photos: Path) -> None:
     def frames() -> Any:
         return film(["toybox"], folder(photos), layer="layer4").takes
 
@@ -100,18 +102,18 @@ def test_the_page_rereads_changed_data(photos: Path, monkeypatch: pytest.MonkeyP
     evaluate("toybox", folder(photos), metrics=["entropy"], out=photos.parent / "given")
     page = Page([cl.load("toybox")], folder(photos), (photos.parent / "given",))
 
-    def made() -> Any:
+    def analyse() -> Any:
         return page.over.make(page.model(None), 100, 0, False, lambda done, total: None)
 
-    first = made()
-    assert made() is first
+    first = analyse()
+    assert analyse() is first
     assert [run.shows for run in page.over.all()] == [True, True]
     replaced(photos)
     given, old = page.over.all()
     assert not given.shows
     assert not old.shows
-    assert "photos has other pictures" in " ".join(old.unlike)
-    second = made()
+    assert "masks of photos have changed" in " ".join(old.unlike)
+    second = analyse()
     assert second.id != first.id
     assert second.shows
     assert second.mistakes.rows != first.mistakes.rows
@@ -139,17 +141,17 @@ def test_a_damaged_part_is_measured_again(
     name: str, damage: Callable[[bytes], bytes], photos: Path, tmp_path: Path
 ) -> None:
     def rows(run: Path) -> list[dict[str, Any]]:
-        found = [row for table in Store(run).tables() for row in table.to_pylist()]
-        return [{key: value for key, value in row.items() if key != "seconds"} for row in found]
+        table_rows = [row for table in Store(run).tables() for row in table.to_pylist()]
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in table_rows]
 
     RUNS[name](folder(photos), tmp_path / "run")
-    whole = rows(tmp_path / "run")
+    complete = rows(tmp_path / "run")
     part = sorted((tmp_path / "run/parts").iterdir())[-1]
     part.write_bytes(damage(part.read_bytes()))
     with pytest.raises(DataError, match=f"{part.name} is damaged .*Run the same command again"):
         rows(tmp_path / "run")
     RUNS[name](folder(photos), tmp_path / "run")
-    assert rows(tmp_path / "run") == whole
+    assert rows(tmp_path / "run") == complete
     (tmp_path / "run/digests" / f"{part.stem}.json").unlink()
     assert not Store(tmp_path / "run").has(int(part.stem[-1]))
 
@@ -183,24 +185,24 @@ def test_a_changed_number_in_the_record_is_damage(photos: Path, tmp_path: Path) 
     RUNS["evaluate"](folder(photos), tmp_path / "run")
     record = tmp_path / "run/run.json"
     for before, after in (('"seed": 0', '"seed": 1'), ('"source": {}', '"source": {"data": "x"}')):
-        whole = record.read_text()
-        record.write_text(whole.replace(before, after))
-        assert record.read_text() != whole
-        with pytest.raises(DataError, match="its digest is not that of its content"):
+        complete = record.read_text()
+        record.write_text(complete.replace(before, after))
+        assert record.read_text() != complete
+        with pytest.raises(DataError, match="its digest does not match its content"):
             _ = Evaluation(tmp_path / "run").plan
-        record.write_text(whole)
+        record.write_text(complete)
 
 
 def test_parts_without_a_record_are_refused(photos: Path, tmp_path: Path) -> None:
     RUNS["evaluate"](folder(photos), tmp_path / "run")
     (tmp_path / "run/run.json").unlink()
-    with pytest.raises(DataError, match=r"no run.json that says of which"):
+    with pytest.raises(DataError, match=r"but no run\.json"):
         RUNS["evaluate"](folder(photos), tmp_path / "run")
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("name", [PROJECTION_FILE, PROJECTION_RECORD])
-def test_a_damaged_plane_is_none(name: str, damage: Callable[[bytes], bytes], photos: Path, tmp_path: Path) -> None:
+def test_damaged_projection_is_none(name: str, damage: Callable[[bytes], bytes], photos: Path, tmp_path: Path) -> None:
     RUNS["embed"](folder(photos), tmp_path / "run")
     rows = StoredFeatures.read(tmp_path / "run").rows
     assert read_projection(tmp_path / "run", rows) is not None
@@ -223,7 +225,7 @@ def test_a_damaged_checkpoint_is_reported(
         cl.train(photos, out=tmp_path / "run", arch="small", size=32, epochs=2, batch_size=4, progress=_second(stop))
     checkpoint = tmp_path / "run/checkpoint.pt"
     checkpoint.write_bytes(damage(checkpoint.read_bytes()))
-    with pytest.raises(DataError, match=r"cannot go on from .*checkpoint.pt \(it is cut off or damaged\). Delete it"):
+    with pytest.raises(DataError, match=r"checkpoint\.pt .*Delete it"):
         cl.train(photos, out=tmp_path / "run", arch="small", size=32, epochs=2, batch_size=4)
     assert state.MAGIC in (tmp_path / "run/checkpoint.pt").read_bytes() or damage is not flipped
 
@@ -240,15 +242,15 @@ def test_a_run_locks_its_folder(name: str, photos: Path, tmp_path: Path) -> None
     assert not list((tmp_path / "run").glob(".camlucida*"))
 
 
-def test_only_what_is_missing_is_measured(photos: Path, tmp_path: Path) -> None:
+def test_only_missing_parts_are_measured(photos: Path, tmp_path: Path) -> None:
     RUNS["evaluate"](folder(photos), tmp_path / "run")
     parts = sorted((tmp_path / "run/parts").iterdir())
     assert len(parts) == -(-2 * COUNT // PART_IMAGES)
     written = [part.stat().st_mtime_ns for part in parts]
     parts[0].unlink()
     RUNS["evaluate"](folder(photos), tmp_path / "run")
-    again = [part.stat().st_mtime_ns for part in parts]
-    assert again[0] != written[0]
-    assert again[1:] == written[1:]
-    assert json.loads((tmp_path / "run/run.json").read_text())["plan"]["pictures"] == 2 * COUNT
+    rewritten = [part.stat().st_mtime_ns for part in parts]
+    assert rewritten[0] != written[0]
+    assert rewritten[1:] == written[1:]
+    assert json.loads((tmp_path / "run/run.json").read_text())["plan"]["n_images"] == 2 * COUNT
     assert np.isfinite(Evaluation(tmp_path / "run").summary("entropy", "grad_cam").value)

@@ -1,4 +1,4 @@
-"""Measuring over a data set: the same numbers as by hand, whatever is broken, interrupted or begun again."""
+"""Evaluation of a data set: numbers equal to a plain loop, also with broken images and interrupted runs."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from camlucida.evaluation.evaluate import PART_IMAGES, outputs_of
 SCENES = ToyboxDataset(Toybox(11, seed=3, objects=2))
 
 
-def rows(found: Evaluation) -> list[dict[str, Any]]:
-    table: list[dict[str, Any]] = pyarrow.parquet.read_table(found.path / "results.parquet").to_pylist()
+def rows(result: Evaluation) -> list[dict[str, Any]]:
+    table: list[dict[str, Any]] = pyarrow.parquet.read_table(result.path / "results.parquet").to_pylist()
     return table
 
 
-def run(out: Path, data: Any = SCENES, **how: Any) -> Evaluation:
-    return evaluate("toybox", data, **({"metrics": ["energy"], "out": out} | how))
+def run(out: Path, data: Any = SCENES, **arguments: Any) -> Evaluation:
+    return evaluate("toybox", data, **({"metrics": ["energy"], "out": out} | arguments))
 
 
 def test_numbers_are_those_of_the_maps(tmp_path: Path) -> None:
-    found = run(tmp_path / "run", methods=["grad_cam", "layer_cam"], target="label")
-    by_hand = []
+    result = run(tmp_path / "run", methods=["grad_cam", "layer_cam"], target="true")
+    expected = []
     for i in range(11):
         item = SCENES[i]
-        made = cl.explain("toybox", item.image, target=item.label, method="layer_cam")
-        heat = np.nan_to_num(made.landed).clip(0)
-        by_hand.append(heat[item.mask()].sum() / heat.sum())
-    cells = found.column("energy", "layer_cam")
-    assert cells.index.tolist() == list(range(11))
-    assert_close(torch.tensor(cells.values), torch.tensor(by_hand).double(), rtol=1e-5, atol=1e-6)
-    assert found.summary("energy", "layer_cam").value == pytest.approx(np.mean(by_hand), rel=1e-5)
+        explanation = cl.explain("toybox", item.image, target=item.label, method="layer_cam")
+        saliency = np.nan_to_num(explanation.landed).clip(0)
+        expected.append(saliency[item.mask()].sum() / saliency.sum())
+    column = result.column("energy", "layer_cam")
+    assert column.index.tolist() == list(range(11))
+    assert_close(torch.tensor(column.values), torch.tensor(expected).double(), rtol=1e-5, atol=1e-6)
+    assert result.summary("energy", "layer_cam").value == pytest.approx(np.mean(expected), rel=1e-5)
 
 
 def test_one_row_per_image_method_and_value(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_one_row_per_image_method_and_value(tmp_path: Path) -> None:
     assert len(numbers) == 11 * 2 * 2
     assert {row["metric"] for row in table} == {"explaining", "energy", "energy_lift"}
     first = numbers[0]
-    assert first["picture"] == "scene 0"
+    assert first["image"] == "scene 0"
     assert first["label"] == CLASSES[SCENES[0].label]
     assert first["method"] == "grad_cam"
     assert not first["control"]
@@ -62,12 +62,18 @@ def test_one_row_per_image_method_and_value(tmp_path: Path) -> None:
     assert 0 < first["confidence"] <= 1
 
 
+def test_aliases_are_measured_once_under_the_metrics_name(tmp_path: Path) -> None:
+    result = run(tmp_path, limit=1, metrics=["sparseness", "gini", "complexity"])
+    assert list(result.plan["metrics"]) == ["gini", "entropy"]
+    assert [row["metric"] for row in rows(result)] == ["explaining", "gini", "entropy"]
+
+
 class Stop(Exception):
     pass
 
 
 def test_an_interrupted_run_resumes(tmp_path: Path) -> None:
-    whole = rows(run(tmp_path / "whole"))
+    complete = rows(run(tmp_path / "whole"))
 
     def stop(done: int, total: int) -> None:
         if done == PART_IMAGES + 2:
@@ -77,25 +83,25 @@ def test_an_interrupted_run_resumes(tmp_path: Path) -> None:
         run(tmp_path / "run", progress=stop)
     assert [p.name for p in (tmp_path / "run" / "parts").iterdir()] == ["part-00000.parquet"]
     assert not (tmp_path / "run" / "results.parquet").exists()
-    seen: list[str] = []
+    read_names: list[str] = []
 
     class Watched(ListDataset):
         def __getitem__(self, index: int) -> Item:
-            seen.append(self.items[index].name)
+            read_names.append(self.items[index].name)
             return self.items[index]
 
     watched = Watched("toybox", [SCENES[i] for i in range(11)], CLASSES, SCENES.exact)
-    again = run(tmp_path / "run", watched)
-    assert seen.count("scene 0") == 1, "what is done is looked at for the run's identity only"
-    assert seen.count("scene 10") == 2
-    assert _numbers(rows(again)) == _numbers(whole)
+    resumed = run(tmp_path / "run", watched)
+    assert read_names.count("scene 0") == 1, "finished images are only read for the hash of the data"
+    assert read_names.count("scene 10") == 2
+    assert _numbers(rows(resumed)) == _numbers(complete)
 
 
 def _numbers(table: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k != "seconds"} for row in table]
 
 
-def test_a_half_written_part_is_no_part(tmp_path: Path) -> None:
+def test_a_partially_written_part_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "part-00000.parquet.part").write_bytes(b"half")
     assert run(tmp_path).summary("energy", "grad_cam").n == 11
@@ -111,21 +117,21 @@ def test_another_run_in_the_folder(tmp_path: Path) -> None:
         run(tmp_path, seed=1)
 
 
-def test_the_record_says_everything(tmp_path: Path) -> None:
-    run(tmp_path, methods=["ablation_cam(infill=0.5)"], target="label", layer="layer3")
+def test_the_record_is_complete(tmp_path: Path) -> None:
+    run(tmp_path, methods=["ablation_cam(infill=0.5)"], target="true", layer="layer3")
     plan = json.loads((tmp_path / "run.json").read_text())["plan"]
     assert plan["model"] == "toybox"
     assert len(plan["weights"]) == 16
     name = "ablation_cam(infill=0.5)"
     assert plan["methods"] == [{"name": name, "method": name, "options": {"infill": 0.5}, "layer": "layer3"}]
     assert plan["metrics"] == {"energy": {}}
-    assert (plan["target"], plan["seed"], plan["pictures"]) == ("label", 0, 11)
+    assert (plan["target"], plan["seed"], plan["n_images"]) == ("true", 0, 11)
     assert set(plan["versions"]) >= {"camlucida", "torch"}
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Three scenes in folders by class, a text that pretends to be a picture, and a truncated one."""
+    """Three scenes in folders by class, a text file named like an image, and a truncated image."""
     root = tmp_path / "photos"
     for i in range(3):
         item = SCENES[i]
@@ -135,7 +141,7 @@ def photos(tmp_path: Path) -> Path:
         assert isinstance(item.image, Image.Image)
         item.image.save(file)
     (root / "cat" / "text.png").parent.mkdir(exist_ok=True)
-    (root / "cat" / "text.png").write_text("no picture")
+    (root / "cat" / "text.png").write_text("not an image")
     (root / "cat" / "cut.png").write_bytes(next(root.rglob("0.png")).read_bytes()[:900])
     return root
 
@@ -144,35 +150,35 @@ def test_broken_images_are_rows(photos: Path, tmp_path: Path) -> None:
     boxes = tmp_path / "boxes.csv"
     lines = [f"{p.relative_to(photos).as_posix()},10,10,60,60" for p in sorted(photos.rglob("[012].png"))]
     boxes.write_text("\n".join(["file,x0,y0,x1,y1", *lines]))
-    found = run(tmp_path / "run", folder(photos, boxes))
-    assert found.summary("energy", "grad_cam").n == 3
-    assert [(picture, method) for picture, method, _ in found.failures] == [("cat/cut.png", ""), ("cat/text.png", "")]
-    assert all("cut.png" in reason or "text.png" in reason for _, _, reason in found.failures)
+    result = run(tmp_path / "run", folder(photos, boxes))
+    assert result.summary("energy", "grad_cam").n == 3
+    assert [(image, method) for image, method, _ in result.failures] == [("cat/cut.png", ""), ("cat/text.png", "")]
+    assert all("cut.png" in reason or "text.png" in reason for _, _, reason in result.failures)
 
 
 def test_missing_annotations_are_rows_with_a_reason(photos: Path, tmp_path: Path) -> None:
-    found = run(tmp_path / "run", folder(photos))
-    assert found.summary("energy", "grad_cam").n == 0
-    assert ("no region is known of this picture") in {reason for _, _, reason in found.failures}
+    result = run(tmp_path / "run", folder(photos))
+    assert result.summary("energy", "grad_cam").n == 0
+    assert "energy needs 'region', which the image does not have" in {reason for _, _, reason in result.failures}
 
 
-def test_a_method_that_does_not_fit(tmp_path: Path) -> None:
-    found = evaluate("toybox:vgg", SCENES, methods=["cam", "grad_cam"], metrics=["energy"], out=tmp_path)
-    assert found.summary("energy", "cam").n == 0
-    assert found.summary("energy", "grad_cam").n == 11
-    assert "average pooling" in next(reason for _, method, reason in found.failures if method == "cam")
+def test_an_unsupported_method_gives_rows_with_a_reason(tmp_path: Path) -> None:
+    result = evaluate("toybox:vgg", SCENES, methods=["cam", "grad_cam"], metrics=["energy"], out=tmp_path)
+    assert result.summary("energy", "cam").n == 0
+    assert result.summary("energy", "grad_cam").n == 11
+    assert "average pooling" in next(reason for _, method, reason in result.failures if method == "cam")
 
 
-def test_maps_that_cannot_be_judged_count_as_worst(tmp_path: Path) -> None:
-    nothing = Control("nothing", "no relevance", "nothing", lambda sight, x: torch.zeros_like(x[:, 0]))
-    found = run(tmp_path, controls=[nothing]).summary("energy", "nothing")
-    assert (found.value, found.n, found.invalid) == (0.0, 11, 11)
-    assert found.control
+def test_unscorable_maps_count_as_worst(tmp_path: Path) -> None:
+    nothing = Control("nothing", "no relevance", "nothing", lambda model_input, x: torch.zeros_like(x[:, 0]))
+    result = run(tmp_path, controls=[nothing]).summary("energy", "nothing")
+    assert (result.value, result.n, result.invalid) == (0.0, 11, 11)
+    assert result.control
 
 
-def test_a_limit_is_drawn_not_cut_off(tmp_path: Path) -> None:
-    found = run(tmp_path, ToyboxDataset(Toybox(40)), limit=6, seed=2)
-    index = found.column("energy", "grad_cam").index.tolist()
+def test_a_limit_is_a_random_sample(tmp_path: Path) -> None:
+    result = run(tmp_path, ToyboxDataset(Toybox(40)), limit=6, seed=2)
+    index = result.column("energy", "grad_cam").index.tolist()
     assert len(set(index)) == 6
     assert max(index) > 6
     assert (
@@ -182,17 +188,17 @@ def test_a_limit_is_drawn_not_cut_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "error", "says"),
+    ("arguments", "error", "message"),
     [
         ({"metrics": ["enrgy"]}, MetricError, "Did you mean 'energy'"),
         ({"methods": ["gradcm"]}, MethodError, "Did you mean"),
-        ({"target": "truth"}, TargetError, "'predicted' or 'label'"),
-        ({"data": ListDataset("none", [])}, DataError, "none has no pictures"),
+        ({"target": "truth"}, TargetError, "'predicted' or 'true'"),
+        ({"data": ListDataset("none", [])}, DataError, "none has no images"),
     ],
 )
-def test_invalid_arguments(how: dict[str, Any], error: type[Exception], says: str, tmp_path: Path) -> None:
-    with pytest.raises(error, match=says):
-        run(tmp_path, **how)
+def test_invalid_arguments(arguments: dict[str, Any], error: type[Exception], message: str, tmp_path: Path) -> None:
+    with pytest.raises(error, match=message):
+        run(tmp_path, **arguments)
 
 
 def test_classes_by_name_and_by_number() -> None:
@@ -201,15 +207,15 @@ def test_classes_by_name_and_by_number() -> None:
     assert outputs_of(("7", "0"), model) == (7, 0)
 
 
-def test_a_true_class_is_called_as_the_model_calls_it(tmp_path: Path) -> None:
+def test_a_true_class_has_the_models_name(tmp_path: Path) -> None:
     items = [Item(SCENES[0].image, "a", 0), Item(SCENES[1].image, "b", 1)]
-    found = run(tmp_path, ListDataset("numbers", items, (str(CLASSES.index("dog")), "unicorn")), metrics=["entropy"])
-    assert [row["label"] for row in rows(found) if row["metric"] == "explaining"] == ["dog", "unicorn"]
+    result = run(tmp_path, ListDataset("numbers", items, (str(CLASSES.index("dog")), "unicorn")), metrics=["entropy"])
+    assert [row["label"] for row in rows(result) if row["metric"] == "explaining"] == ["dog", "unicorn"]
 
 
-def test_asking_for_what_was_not_measured(tmp_path: Path) -> None:
-    found = run(tmp_path)
-    with pytest.raises(MetricError, match=r"no metric 'iou' in this run\. It has energy, energy_lift"):
-        found.column("iou", "grad_cam")
+def test_unmeasured_metrics_and_methods(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    with pytest.raises(MetricError, match=r"no metric 'iou' in this run\. Known: energy, energy_lift"):
+        result.column("iou", "grad_cam")
     with pytest.raises(MetricError, match="no method 'cam' in this run"):
-        found.column("energy", "cam")
+        result.column("energy", "cam")

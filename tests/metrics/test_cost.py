@@ -1,4 +1,4 @@
-"""What measuring costs, as the program itself counts it."""
+"""Costs of metrics and methods in forward passes, as counted by `track_cost`."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from camlucida.evaluation import evaluate
 from camlucida.metrics import metrics
 
 OPTIONAL = ("saco", "aopc")
-"""Not in the standard report, but within its cost all the same."""
+"""Metrics that are not in the standard report, but whose cost is included."""
 
 
 def test_the_standard_report_takes_700_forwards_at_most(tmp_path: Path) -> None:
-    found = evaluate(
+    evaluation = evaluate(
         "toybox",
         ToyboxDataset(Toybox(1, objects=2)),
         methods=["grad_cam"],
         metrics=list(metrics()),
         out=tmp_path / "run",
     )
-    rows = pyarrow.parquet.read_table(found.path / "results.parquet").to_pylist()
+    rows = pyarrow.parquet.read_table(evaluation.path / "results.parquet").to_pylist()
     assert not any(row.get("error") for row in rows)
-    spent = {row["metric"]: row["forwards"] for row in rows if row["forwards"]}
-    assert set(OPTIONAL) < set(spent)
-    assert spent["explaining"] == FORWARDS_WITH_GRADIENT
-    assert 500 < sum(spent.values()) <= 700
+    forwards_by_metric = {row["metric"]: row["forwards"] for row in rows if row["forwards"]}
+    assert set(OPTIONAL) < set(forwards_by_metric)
+    assert forwards_by_metric["explaining"] == FORWARDS_WITH_GRADIENT
+    assert 500 < sum(forwards_by_metric.values()) <= 700
 
 
 @pytest.mark.parametrize(

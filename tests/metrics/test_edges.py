@@ -1,4 +1,4 @@
-"""Arithmetic at the edge: ties, the last row and column, a batch that is not full, the numbers beside the colours."""
+"""Edge cases: ties, the last row and column, an incomplete batch, the labels of the colour bar."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from camlucida.training import loop, train
 HEIGHT, WIDTH = 12, 20
 
 
-def given(scores: Any, relevance: Tensor) -> dict[str, Any]:
-    """What the two metrics ask for, of a network `scores` and a random image."""
+def inputs_of(scores: Any, relevance: Tensor) -> dict[str, Any]:
+    """Return the inputs of the two metrics for a network `scores` and a random image."""
     inputs = torch.rand(3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
     return {
         "relevance": relevance,
@@ -42,11 +42,11 @@ def two_classes(first: Tensor) -> Tensor:
 
 
 def test_saco_counts_equal_drops_as_the_right_order() -> None:
-    """Wu et al., algorithm 1: the pair counts as right where the first fall is at least the second."""
+    """Wu et al., algorithm 1: a pair counts as correct if the first drop is at least the second."""
     relevance = torch.arange(HEIGHT * WIDTH, dtype=torch.float64).view(HEIGHT, WIDTH)
-    asked = given(lambda pictures: two_classes(torch.ones(len(pictures))), relevance)
+    metric_inputs = inputs_of(lambda images: two_classes(torch.ones(len(images))), relevance)
     logits = torch.tensor([1.0, 0.0])
-    assert saco.function(**asked, logits=logits) == pytest.approx(1)
+    assert saco.function(**metric_inputs, logits=logits) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("size", [(12, 20), (20, 12)])
@@ -62,30 +62,30 @@ def test_the_sum_in_a_square_reaches_the_last_row_and_column(size: tuple[int, in
 @pytest.mark.parametrize("size", [(12, 20), (20, 12), (56, 40)])
 def test_squares_stay_inside_and_reach_every_edge(size: tuple[int, int]) -> None:
     squares = _squares(torch.Size(size), 4000, torch.Generator().manual_seed(0))[1:]
-    top, left, bottom, right = squares.T
+    top, left, bottom, exact = squares.T
     assert (int(top.min()), int(left.min())) == (0, 0)
-    assert (int(bottom.max()), int(right.max())) == size
-    assert torch.equal(bottom - top, right - left)
+    assert (int(bottom.max()), int(exact.max())) == size
+    assert torch.equal(bottom - top, exact - left)
     assert int((bottom - top).min()) >= 1
     assert int((bottom - top).max()) == round(min(size) * 10 / 28)
 
 
 def test_infidelity_of_the_last_row_alone() -> None:
-    """A network that reads only the last row and column, and the map that says so, without an error."""
+    """A network that depends only on the last row and column, and its exact map, which has no error."""
     weights = torch.zeros(HEIGHT, WIDTH)
     weights[-1], weights[:, -1] = 1, 2
-    asked = given(lambda pictures: two_classes((pictures.mean(1) * weights).sum((1, 2))), torch.zeros(1))
-    right = (asked["inputs"].mean(0) * weights).double()
-    found = infidelity.function(**{**asked, "relevance": right}, scale="none", samples=400)
-    assert found["infidelity_share"] == pytest.approx(0, abs=1e-9)
-    assert found["infidelity"] == pytest.approx(0, abs=1e-9)
-    asked["random"] = torch.Generator().manual_seed(0)
-    wrong = infidelity.function(**{**asked, "relevance": right.roll(1, 0)}, scale="none", samples=400)
-    assert wrong["infidelity_share"] > 0.1
+    metric_inputs = inputs_of(lambda images: two_classes((images.mean(1) * weights).sum((1, 2))), torch.zeros(1))
+    exact = (metric_inputs["inputs"].mean(0) * weights).double()
+    result = infidelity.function(**{**metric_inputs, "relevance": exact}, scale="none", samples=400)
+    assert result["infidelity_share"] == pytest.approx(0, abs=1e-9)
+    assert result["infidelity"] == pytest.approx(0, abs=1e-9)
+    metric_inputs["random"] = torch.Generator().manual_seed(0)
+    shifted = infidelity.function(**{**metric_inputs, "relevance": exact.roll(1, 0)}, scale="none", samples=400)
+    assert shifted["infidelity_share"] > 0.1
 
 
 def test_the_loss_of_an_epoch_is_the_mean_over_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seven images in batches of three: the last one weighs a third, or the reported loss would be that of batches."""
+    """Seven images in batches of three: the reported loss weights every image equally, also in the incomplete batch."""
     losses: list[tuple[float, int]] = []
 
     def recorded(logits: Tensor, labels: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -97,40 +97,40 @@ def test_the_loss_of_an_epoch_is_the_mean_over_images(tmp_path: Path, monkeypatc
     monkeypatch.setattr(loop, "cross_entropy", recorded)
     items = [Item(toybox.scene(i, kinds=[("cat", "dog")[i % 2]], size=32).picture(), f"{i}", i % 2) for i in range(8)]
     data = ListDataset("eight", items, ("cat", "dog"))
-    told: list[tuple[int, int, int, float]] = []
-    made = train(data, out=tmp_path / "run", epochs=1, batch_size=3, val=0.0, size=32, lr=0.5,
-                 progress=lambda *now: told.append(now))  # fmt: skip
+    reported: list[tuple[int, int, int, float]] = []
+    trained_run = train(data, out=tmp_path / "run", epochs=1, batch_size=3, val=0.0, size=32, lr=0.5,
+                 progress=lambda *state: reported.append(state))  # fmt: skip
     assert [count for _, count in losses] == [3, 3, 2]
     mean = sum(loss * count for loss, count in losses) / 8
-    assert made.rows[0]["loss"] == pytest.approx(mean, rel=1e-5)
+    assert trained_run.rows[0]["loss"] == pytest.approx(mean, rel=1e-5)
     assert mean != pytest.approx(sum(loss for loss, _ in losses) / 3, rel=1e-4)
-    assert told[-1][3] == pytest.approx(mean, rel=1e-5)
+    assert reported[-1][3] == pytest.approx(mean, rel=1e-5)
 
 
 @pytest.fixture(scope="module")
 def signed() -> Explanation:
-    picture = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
-    found = cl.explain("toybox", picture, method="input_x_gradient")
-    assert found.shows_signs
-    return found
+    image = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
+    result = cl.explain("toybox", image, method="input_x_gradient")
+    assert result.shows_signs
+    return result
 
 
 @pytest.mark.parametrize("colormap", [None, DEFAULT_COLORMAP, "signed"])
 def test_the_scale_is_that_of_the_colours(
     signed: Explanation, colormap: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Heat 0 and 1 in the map's own units: symmetric for colours with zero in the middle, else from zero on."""
-    drawn: dict[str, Any] = {}
+    """The colour bar has the units of the map: symmetric for diverging colour maps, otherwise starting at 0."""
+    panel_arguments: dict[str, Any] = {}
 
-    def recorded(image: Any, heat: Any, *args: Any, **kwargs: Any) -> Any:
-        drawn.update(kwargs, heat=heat)
+    def recorded(image: Any, saliency: Any, *args: Any, **kwargs: Any) -> Any:
+        panel_arguments.update(kwargs, saliency=saliency)
         return image
 
     monkeypatch.setattr("camlucida.attribution.explanation.draw_panel", recorded)
     signed.panel(colormap=colormap)
-    low, high = drawn["scale"]
-    heat, raw = drawn["heat"], signed.landed
-    seen = np.isfinite(heat) & (heat > 0) & (heat < 1)
-    np.testing.assert_allclose(low + heat[seen] * (high - low), raw[seen], rtol=1e-3, atol=1e-5 * signed.peak)
-    assert seen.any()
+    low, high = panel_arguments["scale"]
+    saliency, raw = panel_arguments["saliency"], signed.landed
+    inside = np.isfinite(saliency) & (saliency > 0) & (saliency < 1)
+    np.testing.assert_allclose(low + saliency[inside] * (high - low), raw[inside], rtol=1e-3, atol=1e-5 * signed.peak)
+    assert inside.any()
     assert (low, high) == ((0.0, signed.peak) if colormap == DEFAULT_COLORMAP else (-signed.peak, signed.peak))

@@ -1,4 +1,4 @@
-"""Faithfulness metrics against models that can be worked out by hand, and against the authors' code written slowly."""
+"""Faithfulness metrics against models with a closed form, and against the authors' code as plain loops."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ from camlucida.metrics import (
     sensitivity_n,
     single_deletion,
 )
-from camlucida.metrics.common.imputation import impute
-from camlucida.metrics.common.infill import image, pixel_remover, rise_kernel
+from camlucida.metrics.common.infill import rise_kernel
 from camlucida.metrics.common.ranking import ranks
 
 SIDE = 28
@@ -58,16 +57,16 @@ FAITHFULNESS = (
 )
 
 Model = Callable[[Tensor], Tensor]
-"""Pictures (n, c, H, W) in, class scores (n, k) out."""
+"""A function from inputs (n, c, H, W) to class scores (n, k)."""
 
 
 class FakeInputs:
-    """Everything that a metric may ask for, of one picture, a model and a map; counts the pictures looked at."""
+    """All inputs of a metric for one image, model and map; counts the evaluated inputs."""
 
     def __init__(
-        self, model: Model, heat: Tensor, inputs: Tensor, *, target: int = 0, batch: int = 1000, seed: int = 0
+        self, model: Model, relevance: Tensor, inputs: Tensor, *, target: int = 0, batch: int = 1000, seed: int = 0
     ) -> None:
-        self.model, self.relevance, self.inputs, self.target = model, heat, inputs, target
+        self.model, self.relevance, self.inputs, self.target = model, relevance, inputs, target
         self.batch, self.seed = batch, seed
         self.logits = model(inputs[None])[0]
         self.pixel_scale, self.black_level = PIXEL.to(inputs), BLACK.to(inputs)
@@ -77,230 +76,226 @@ class FakeInputs:
         self.runs += count
         return torch.cat([self.model(variants(which)) for which in torch.arange(count).split(self.batch)])
 
-    def explain(self, pictures: Tensor) -> Tensor:
-        return self.relevance + 0.1 * pictures.mean(1)
+    def explain(self, images: Tensor) -> Tensor:
+        return self.relevance + 0.1 * images.mean(1)
 
     @property
     def random(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed)
 
-    def ask(self, metric: Metric, **options: Any) -> dict[str, Score]:
+    def compute(self, metric: Metric, **options: Any) -> dict[str, Score]:
         return metric(*(getattr(self, need) for need in metric.needs), **{**metric.options, **options})
 
     def value(self, metric: Metric, name: str = "", **options: Any) -> float:
-        return self.ask(metric, **options)[name or metric.name].value
+        return self.compute(metric, **options)[name or metric.name].value
 
 
-def drawn(*size: int, seed: int = 0) -> Tensor:
+def random_tensor(*size: int, seed: int = 0) -> Tensor:
     return torch.randn(*size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def linear(weights: Tensor) -> Model:
     """The score of class 0 is a weighted sum of the pixels, that of class 1 is 0."""
 
-    def scores(pictures: Tensor) -> Tensor:
-        first = (pictures * weights).flatten(1).sum(1)
+    def scores(images: Tensor) -> Tensor:
+        first = (images * weights).flatten(1).sum(1)
         return torch.stack([first, torch.zeros_like(first)], dim=1)
 
     return scores
 
 
-def cell_sums(pictures: Tensor, cells: int) -> Tensor:
+def cell_sums(images: Tensor, cells: int) -> Tensor:
     side = SIDE // cells
-    return pictures.unflatten(3, (cells, side)).unflatten(2, (cells, side)).sum((1, 3, 5)).flatten(1)
+    return images.unflatten(3, (cells, side)).unflatten(2, (cells, side)).sum((1, 3, 5)).flatten(1)
 
 
-def bumpy(pictures: Tensor) -> Tensor:
-    """Anything that is not linear, with four classes."""
-    weights = drawn(4, *pictures.shape[1:], seed=9).to(pictures)
-    return torch.tanh(pictures[:, None] * weights).flatten(2).sum(2) / 8
+def bumpy(images: Tensor) -> Tensor:
+    """Return the scores of a nonlinear model with four classes."""
+    weights = random_tensor(4, *images.shape[1:], seed=9).to(images)
+    return torch.tanh(images[:, None] * weights).flatten(2).sum(2) / 8
 
 
-WEIGHTS, INPUTS = drawn(3, SIDE, SIDE, seed=1) / 20, drawn(3, SIDE, SIDE, seed=2)
+WEIGHTS, INPUTS = random_tensor(3, SIDE, SIDE, seed=1) / 20, random_tensor(3, SIDE, SIDE, seed=2)
 GRADIENT_X_INPUT = (WEIGHTS * INPUTS).sum(0)
 
 
 def perfect() -> FakeInputs:
-    """What gradient times input says of a linear model: exactly what each pixel adds."""
+    """Return the inputs with gradient times input, which is each pixel's exact contribution to a linear model."""
     return FakeInputs(linear(WEIGHTS), GRADIENT_X_INPUT, INPUTS)
 
 
-# Models that can be worked out by hand
+# Models with a closed form
 
 
 def test_the_perfect_map_of_a_linear_model_is_perfect() -> None:
-    asked = perfect()
+    fake = perfect()
     for metric in (sensitivity_n, single_deletion, mu_fidelity):
-        assert asked.value(metric) == pytest.approx(1, abs=1e-12), metric.name
+        assert fake.value(metric) == pytest.approx(1, abs=1e-12), metric.name
     for scale in ("positive", "any", "none"):
-        assert asked.value(infidelity, scale=scale) == pytest.approx(0, abs=1e-20)
-        assert asked.value(infidelity, "infidelity_share", scale=scale) == pytest.approx(0, abs=1e-20)
-    curve = asked.ask(sensitivity_n)["sensitivity_n"].curve
+        assert fake.value(infidelity, scale=scale) == pytest.approx(0, abs=1e-20)
+        assert fake.value(infidelity, "infidelity_share", scale=scale) == pytest.approx(0, abs=1e-20)
+    curve = fake.compute(sensitivity_n)["sensitivity_n"].curve
     assert_close(curve, torch.ones(8, dtype=torch.float64))
 
 
 def test_the_negated_perfect_map_gets_the_worst_score() -> None:
-    asked = FakeInputs(linear(WEIGHTS), -GRADIENT_X_INPUT, INPUTS)
+    fake = FakeInputs(linear(WEIGHTS), -GRADIENT_X_INPUT, INPUTS)
     for metric in (sensitivity_n, single_deletion, mu_fidelity):
-        assert asked.value(metric) == pytest.approx(-1, abs=1e-12), metric.name
-    assert asked.value(infidelity, "infidelity_share") == 1  # beta is not below 0
-    assert asked.value(infidelity, "infidelity_share", scale="any") == pytest.approx(0, abs=1e-20)
+        assert fake.value(metric) == pytest.approx(-1, abs=1e-12), metric.name
+    assert fake.value(infidelity, "infidelity_share") == 1  # beta is not below 0
+    assert fake.value(infidelity, "infidelity_share", scale="any") == pytest.approx(0, abs=1e-20)
 
 
 def test_infidelity_finds_the_scale_unless_disabled() -> None:
-    asked = FakeInputs(linear(WEIGHTS), 7 * GRADIENT_X_INPUT, INPUTS)
-    assert asked.value(infidelity) == pytest.approx(0, abs=1e-20)
-    unscaled, share = (asked.value(infidelity, name, scale="none") for name in ("infidelity", "infidelity_share"))
+    fake = FakeInputs(linear(WEIGHTS), 7 * GRADIENT_X_INPUT, INPUTS)
+    assert fake.value(infidelity) == pytest.approx(0, abs=1e-20)
+    unscaled, share = (fake.value(infidelity, name, scale="none") for name in ("infidelity", "infidelity_share"))
     assert share == pytest.approx(36)  # (7 - 1)^2
     assert unscaled > 1
 
 
 @pytest.mark.parametrize("cells", [4, 7])
 def test_an_additive_model_of_cells(cells: int) -> None:
-    """Whatever happens inside a cell, the score is a sum over cells: what each adds is known."""
+    """The score is a sum over cells of a nonlinear function of each cell, so that the contributions are known."""
     offset = torch.sin(torch.zeros(1)).double()
 
-    def scores(pictures: Tensor) -> Tensor:
-        first = (torch.sin(cell_sums(pictures, cells)) - offset).sum(1)
+    def scores(images: Tensor) -> Tensor:
+        first = (torch.sin(cell_sums(images, cells)) - offset).sum(1)
         return torch.stack([first, 0 * first], dim=1)
 
-    worth = torch.sin(cell_sums(INPUTS[None], cells))[0].reshape(cells, cells)
-    heat = worth.repeat_interleave(SIDE // cells, 0).repeat_interleave(SIDE // cells, 1)
-    asked = FakeInputs(scores, heat, INPUTS)
-    assert asked.value(single_deletion, cells=cells) == pytest.approx(1)
-    assert asked.value(mu_fidelity, cells=cells) == pytest.approx(1)
-    assert asked.value(sensitivity_n, cells=cells) == pytest.approx(1)
+    sums = torch.sin(cell_sums(INPUTS[None], cells))[0].reshape(cells, cells)
+    relevance = sums.repeat_interleave(SIDE // cells, 0).repeat_interleave(SIDE // cells, 1)
+    fake = FakeInputs(scores, relevance, INPUTS)
+    assert fake.value(single_deletion, cells=cells) == pytest.approx(1)
+    assert fake.value(mu_fidelity, cells=cells) == pytest.approx(1)
+    assert fake.value(sensitivity_n, cells=cells) == pytest.approx(1)
 
 
-def test_two_cells_that_need_each_other() -> None:
-    """Score a * b of two cells: either alone takes all, both together no more than one. Shapley's halves are off by
-    that, and by how much is known."""
+def test_two_interacting_cells() -> None:
+    """The score is the product of two cells, so that removing one cell has the same effect as removing both.
 
-    def scores(pictures: Tensor) -> Tensor:
-        parts = cell_sums(pictures, 4)
+    Equal relevance of both cells is therefore not perfectly faithful, by a known amount."""
+
+    def scores(images: Tensor) -> Tensor:
+        parts = cell_sums(images, 4)
         return torch.stack([parts[:, 0] * parts[:, 5], 0 * parts[:, 0]], dim=1)
 
     ones = torch.ones(3, SIDE, SIDE, dtype=torch.float64) / (3 * 49)
-    heat = torch.zeros(SIDE, SIDE, dtype=torch.float64)
-    heat[:7, :7] = heat[7:14, 7:14] = 0.5 / 49
-    asked = FakeInputs(scores, heat, ones)
-    assert asked.value(single_deletion) == pytest.approx(1)
-    gone = torch.rand((200, 16), generator=asked.random) < 0.2
-    fall = (gone[:, 0] | gone[:, 5]).double()
-    worth = gone[:, 0].double() / 2 + gone[:, 5].double() / 2
-    wanted = scipy.stats.spearmanr(worth, fall).statistic
-    assert 0.9 < wanted < 1
-    assert asked.value(mu_fidelity, cells=4) == pytest.approx(wanted, abs=1e-12)
+    relevance = torch.zeros(SIDE, SIDE, dtype=torch.float64)
+    relevance[:7, :7] = relevance[7:14, 7:14] = 0.5 / 49
+    fake = FakeInputs(scores, relevance, ones)
+    assert fake.value(single_deletion) == pytest.approx(1)
+    removed = torch.rand((200, 16), generator=fake.random) < 0.2
+    drops = (removed[:, 0] | removed[:, 5]).double()
+    sums = removed[:, 0].double() / 2 + removed[:, 5].double() / 2
+    expected = scipy.stats.spearmanr(sums, drops).statistic
+    assert 0.9 < expected < 1
+    assert fake.value(mu_fidelity, cells=4) == pytest.approx(expected, abs=1e-12)
 
 
-def test_insertion_and_deletion_of_a_score_that_is_a_step() -> None:
-    """The class is seen if and only if 10 pixels are: the curves are steps, and their areas are known."""
-    heat = torch.zeros(SIDE, SIDE, dtype=torch.float64)
-    heat[3, 4:14] = torch.arange(10, 0, -1).double()
+def test_insertion_and_deletion_of_a_step() -> None:
+    """The class is recognised if and only if 10 pixels are visible: the curves are steps with known areas."""
+    relevance = torch.zeros(SIDE, SIDE, dtype=torch.float64)
+    relevance[3, 4:14] = torch.arange(10, 0, -1).double()
 
-    def scores(pictures: Tensor) -> Tensor:
-        whole = (pictures[:, 0, 3, 4:14] > 0.5).all(1).double() * 1000
-        return torch.stack([whole, torch.full_like(whole, 500)], dim=1)
+    def scores(images: Tensor) -> Tensor:
+        visible = (images[:, 0, 3, 4:14] > 0.5).all(1).double() * 1000
+        return torch.stack([visible, torch.full_like(visible, 500)], dim=1)
 
-    asked = FakeInputs(scores, heat, torch.ones(3, SIDE, SIDE, dtype=torch.float64))
+    fake = FakeInputs(scores, relevance, torch.ones(3, SIDE, SIDE, dtype=torch.float64))
     n = SIDE * SIDE
-    found = asked.ask(insertion, step=1, infill="zeros")
-    assert found["insertion"].value == pytest.approx((n - 10 + 0.5) / n)
-    assert found["insertion_logit"].value == pytest.approx(1000 * (n - 10 + 0.5) / n)
-    assert_close(found["insertion"].curve, (torch.arange(n + 1) >= 10).double())
-    found = asked.ask(deletion, step=1, infill="zeros")
-    assert found["deletion"].value == pytest.approx(0.5 / n)
-    assert asked.runs == 2 * (n + 1)
+    result = fake.compute(insertion, step=1, infill="zeros")
+    assert result["insertion"].value == pytest.approx((n - 10 + 0.5) / n)
+    assert result["insertion_logit"].value == pytest.approx(1000 * (n - 10 + 0.5) / n)
+    assert_close(result["insertion"].curve, (torch.arange(n + 1) >= 10).double())
+    result = fake.compute(deletion, step=1, infill="zeros")
+    assert result["deletion"].value == pytest.approx(0.5 / n)
+    assert fake.runs == 2 * (n + 1)
 
 
 def test_logit_curves_of_a_linear_model_are_sums() -> None:
-    found = perfect().ask(deletion, step=28, infill="zeros")["deletion_logit"]
+    result = perfect().compute(deletion, step=28, infill="zeros")["deletion_logit"]
     ordered = GRADIENT_X_INPUT.flatten().sort(descending=True).values
-    left = [ordered[28 * i :].sum() for i in range(29)]
-    assert_close(found.curve, torch.stack(left))
-    assert found.value == pytest.approx(float(np.trapezoid(torch.stack(left), dx=1 / 28)))
+    remaining = [ordered[28 * i :].sum() for i in range(29)]
+    assert_close(result.curve, torch.stack(remaining))
+    assert result.value == pytest.approx(float(np.trapezoid(torch.stack(remaining), dx=1 / 28)))
 
 
 def test_saco_of_an_additive_model_and_its_negated_map() -> None:
-    still = INPUTS - INPUTS.mean((1, 2), keepdim=True)  # mean colour 0, so that what goes becomes 0
-    heat = (WEIGHTS * still).sum(0)
-    assert FakeInputs(linear(WEIGHTS / 100), heat, still).value(saco) == pytest.approx(1)
-    assert FakeInputs(linear(WEIGHTS / 100), -heat, still).value(saco) == pytest.approx(-1)
+    centred = INPUTS - INPUTS.mean((1, 2), keepdim=True)  # mean colour 0, so that removed pixels become 0
+    relevance = (WEIGHTS * centred).sum(0)
+    assert FakeInputs(linear(WEIGHTS / 100), relevance, centred).value(saco) == pytest.approx(1)
+    assert FakeInputs(linear(WEIGHTS / 100), -relevance, centred).value(saco) == pytest.approx(-1)
 
 
-def test_saco_as_the_paper_writes_it() -> None:
-    heat = drawn(SIDE, SIDE, seed=5).abs()
-    asked = FakeInputs(bumpy, heat, INPUTS)
-    order = heat.flatten().argsort(descending=True)
-    falls, worths = [], []
+def test_saco_equals_algorithm_1() -> None:
+    relevance = random_tensor(SIDE, SIDE, seed=5).abs()
+    fake = FakeInputs(bumpy, relevance, INPUTS)
+    order = relevance.flatten().argsort(descending=True)
+    drops, sums = [], []
     for group in order.tensor_split(7):  # 784 pixels: 7 groups of 112
         without_it = INPUTS.flatten(1).clone()
         without_it[:, group] = INPUTS.flatten(1).mean(1, keepdim=True)
         before, after = (bumpy(x.reshape(1, 3, SIDE, SIDE)).softmax(1)[0, 0] for x in (INPUTS, without_it))
-        falls.append(float(before - after))
-        worths.append(float(heat.flatten()[group].sum()))
+        drops.append(float(before - after))
+        sums.append(float(relevance.flatten()[group].sum()))
     total, weight = 0.0, 0.0
     for i in range(7):
         for j in range(i + 1, 7):
-            apart = worths[i] - worths[j]
-            total += apart if falls[i] >= falls[j] else -apart
-            weight += abs(apart)
-    assert asked.value(saco, groups=7) == pytest.approx(total / weight)
+            difference = sums[i] - sums[j]
+            total += difference if drops[i] >= drops[j] else -difference
+            weight += abs(difference)
+    assert fake.value(saco, groups=7) == pytest.approx(total / weight)
 
 
 def test_aopc_where_noise_cannot_matter_and_where_it_does() -> None:
-    """A class that counts how many regions of the first kind are untouched."""
+    """The class score counts the unmodified regions of the first row."""
     blank = torch.full((3, SIDE, SIDE), 50.0, dtype=torch.float64)  # brighter than any noise
 
-    def scores(pictures: Tensor) -> Tensor:
-        left = (pictures[:, 0, :1] > 49).double().sum((1, 2)) / SIDE
-        return torch.stack([left.logit(eps=1e-12), 0 * left], dim=1)  # as probability: what is left of the row
+    def scores(images: Tensor) -> Tensor:
+        remaining = (images[:, 0, :1] > 49).double().sum((1, 2)) / SIDE
+        return torch.stack(
+            [remaining.logit(eps=1e-12), 0 * remaining], dim=1
+        )  # as probability: the unmodified fraction of the row
 
-    heat = torch.zeros(SIDE, SIDE, dtype=torch.float64)
-    heat[0] = torch.arange(SIDE, 0, -1).double()
-    found = FakeInputs(scores, heat, blank).ask(aopc, regions=SIDE, at_once=1, draws=2)["aopc"]
-    assert found.curve is not None
-    assert_close(found.curve, torch.arange(SIDE + 1).double() / SIDE)
-    assert found.value == pytest.approx(0.5)
+    relevance = torch.zeros(SIDE, SIDE, dtype=torch.float64)
+    relevance[0] = torch.arange(SIDE, 0, -1).double()
+    result = FakeInputs(scores, relevance, blank).compute(aopc, regions=SIDE, at_once=1, draws=2)["aopc"]
+    assert result.curve is not None
+    assert_close(result.curve, torch.arange(SIDE + 1).double() / SIDE)
+    assert result.value == pytest.approx(0.5)
 
 
-# Against the authors' code, written slowly
+# Against the authors' code as plain loops
 
 
-def rise_by_hand(question: FakeInputs, mode: str, step: int, kernel: np.ndarray[Any, Any]) -> tuple[float, list[float]]:
-    """eclique/RISE evaluation.py: one picture after the other, pixel by pixel, over a map without ties."""
-    image = question.inputs.numpy().copy()
+def reference_rise(fake: FakeInputs, mode: str, step: int, kernel: np.ndarray[Any, Any]) -> tuple[float, list[float]]:
+    """eclique/RISE evaluation.py: one input after the other, pixel by pixel, for a map without ties."""
+    image = fake.inputs.numpy().copy()
     blurred = np.stack([scipy.ndimage.correlate(channel, kernel, mode="constant") for channel in image])
     start, finish = (image.copy(), np.zeros_like(image)) if mode == "deletion" else (blurred, image.copy())
-    order = np.flip(np.argsort(question.relevance.numpy().reshape(-1)))
+    order = np.flip(np.argsort(fake.relevance.numpy().reshape(-1)))
     steps = (len(order) + step - 1) // step
     scores = []
     for i in range(steps + 1):
-        logits = question.model(torch.from_numpy(start)[None])[0].numpy()
-        scores.append(float(np.exp(logits[question.target]) / np.exp(logits).sum()))
-        for place in order[step * i : step * (i + 1)]:
-            y, x = divmod(int(place), image.shape[2])
+        logits = fake.model(torch.from_numpy(start)[None])[0].numpy()
+        scores.append(float(np.exp(logits[fake.target]) / np.exp(logits).sum()))
+        for pixel in order[step * i : step * (i + 1)]:
+            y, x = divmod(int(pixel), image.shape[2])
             start[:, y, x] = finish[:, y, x]
     area = (sum(scores) - scores[0] / 2 - scores[-1] / 2) / (len(scores) - 1)
     return area, scores
 
 
-def authors_kernel() -> np.ndarray[Any, Any]:
-    point = np.zeros((11, 11))
-    point[5, 5] = 1
-    kernel: np.ndarray[Any, Any] = scipy.ndimage.gaussian_filter(point, 5)
-    return kernel.astype(np.float32)
-
-
 @pytest.mark.parametrize("step", [28, 100])
 def test_rise_presets_are_the_authors(step: int) -> None:
-    asked = FakeInputs(bumpy, drawn(SIDE, SIDE, seed=3), INPUTS, target=2)
+    fake = FakeInputs(bumpy, random_tensor(SIDE, SIDE, seed=3), INPUTS, target=2)
     for metric, name in ((insertion, "insertion/rise"), (deletion, "deletion/rise")):
         settings = {**find(name).settings, "step": step}
-        found = asked.ask(metric, **settings)[metric.name]
-        area, curve = rise_by_hand(asked, metric.name, step, authors_kernel().astype(np.float64))
-        assert_close(found.curve, torch.tensor(curve, dtype=torch.float64))
-        assert found.value == pytest.approx(area, rel=1e-12)
+        result = fake.compute(metric, **settings)[metric.name]
+        area, curve = reference_rise(fake, metric.name, step, rise_kernel().double().numpy())
+        assert_close(result.curve, torch.tensor(curve, dtype=torch.float64))
+        assert result.value == pytest.approx(area, rel=1e-12)
 
 
 def test_rise_presets_are_frozen() -> None:
@@ -311,268 +306,203 @@ def test_rise_presets_are_frozen() -> None:
 
 def test_rise_presets_evaluate_225_and_29_steps() -> None:
     inputs = torch.zeros(3, 224, 224)
-    for name, looks in (("insertion/rise", 225), ("deletion/rise", 225), ("insertion/rise-fast", 29)):
-        asked = FakeInputs(lambda x: x[:, :2, 0, 0], torch.rand(224, 224), inputs, batch=8)
+    for name, n_steps in (("insertion/rise", 225), ("deletion/rise", 225), ("insertion/rise-fast", 29)):
+        fake = FakeInputs(lambda x: x[:, :2, 0, 0], torch.rand(224, 224), inputs, batch=8)
         chosen = find(name)
-        found = asked.ask(chosen.metric, **chosen.settings)
-        assert asked.runs == looks
-        assert len(found[chosen.metric.name].curve) == looks  # type: ignore[arg-type]
-
-
-def test_the_blur_of_rise() -> None:
-    kernel = rise_kernel()
-    assert_close(kernel, torch.from_numpy(authors_kernel()), rtol=0, atol=1e-9)
-    assert float(kernel.double().sum()) == pytest.approx(1, abs=1e-6)
-    assert float(kernel.min()) == pytest.approx(0.0077366, abs=5e-8)
-    assert float(kernel.max()) == pytest.approx(0.0088326, abs=5e-8)
-    x = torch.arange(11).double() - 5
-    assert math.sqrt(float((kernel.double().sum(0) * x**2).sum())) == pytest.approx(3.130, abs=5e-4)
-
-
-def test_gaussian_infill_keeps_a_constant_image() -> None:
-    flat = torch.full((3, 20, 31), 0.7, dtype=torch.float64)
-    assert_close(image(flat, "gaussian", BLACK), flat)
-    assert_close(image(flat, "rise_blur", BLACK)[:, 10, 15], flat[:, 10, 15], rtol=0, atol=1e-6)
-    assert float(image(flat, "rise_blur", BLACK)[0, 0, 0]) == pytest.approx(0.7 * 0.30, abs=0.01)
+        result = fake.compute(chosen.metric, **chosen.settings)
+        assert fake.runs == n_steps
+        assert len(result[chosen.metric.name].curve) == n_steps  # type: ignore[arg-type]
 
 
 # ROAD
 
 
-def test_one_missing_pixel_is_the_weighted_mean_of_its_neighbours() -> None:
-    missing = torch.zeros(1, SIDE, SIDE, dtype=torch.bool)
-    missing[0, 10, 12] = True
-    found = impute(INPUTS, missing)[0, :, 10, 12]
-    around = INPUTS[:, 9:12, 11:14]
-    weights = torch.tensor([[1, 2, 1], [2, 0, 2], [1, 2, 1]]) / 12
-    assert_close(found, (around * weights).sum((1, 2)))
-    corner = torch.zeros_like(missing)
-    corner[0, 0, 0] = True
-    wanted = (2 * INPUTS[:, 0, 1] + 2 * INPUTS[:, 1, 0] + INPUTS[:, 1, 1]) / 5
-    assert_close(impute(INPUTS, corner)[0, :, 0, 0], wanted)
-
-
-def test_all_but_one_missing_is_its_colour_and_all_missing_an_error() -> None:
-    missing = torch.ones(1, SIDE, SIDE, dtype=torch.bool)
-    with pytest.raises(MetricError, match="every pixel is missing"):
-        impute(INPUTS, missing)
-    missing[0, 20, 3] = False
-    assert_close(impute(INPUTS, missing)[0], INPUTS[:, 20, 3][:, None, None].expand(3, SIDE, SIDE))
-
-
-def test_imputation_solves_the_equations() -> None:
-    """Dense, pixel by pixel, on a picture that is not square."""
-    inputs = INPUTS[:, :9, :14]
-    missing = torch.rand((3, 9, 14), generator=torch.Generator().manual_seed(1)) < torch.tensor([0.2, 0.6, 0.95]).view(
-        3, 1, 1
-    )
-    for mask, found in zip(missing, impute(inputs, missing), strict=True):
-        system, given = np.eye(126), inputs.flatten(1).T.numpy().copy()
-        for y in range(9):
-            for x in range(14):
-                if not mask[y, x]:
-                    continue
-                near = [(y + i, x + j, 12 if i and j else 6) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
-                near = [(v, u, n) for v, u, n in near if 0 <= v < 9 and 0 <= u < 14]
-                total = sum(1 / n for _, _, n in near)
-                given[y * 14 + x] = 0
-                for v, u, n in near:
-                    system[y * 14 + x, v * 14 + u] = -1 / n / total
-        assert_close(found.flatten(1).T, torch.from_numpy(np.linalg.solve(system, given)))
-        assert_close(found[:, ~mask], inputs[:, ~mask], rtol=0, atol=0)
-
-
-def counting(seen: list[int]) -> Model:
-    def scores(pictures: Tensor) -> Tensor:
-        seen.extend((pictures != INPUTS).any(1).flatten(1).sum(1).tolist())
-        return pictures.flatten(2).mean(2)
+def counting_model(n_changed: list[int]) -> Model:
+    def scores(images: Tensor) -> Tensor:
+        n_changed.extend((images != INPUTS).any(1).flatten(1).sum(1).tolist())
+        return images.flatten(2).mean(2)
 
     return scores
 
 
 def test_road_removes_the_given_fraction_of_a_sparse_map() -> None:
-    heat = torch.zeros(SIDE, SIDE)
-    heat[:7, :7] = torch.rand(7, 7) + 0.1  # 94 % zeros
-    seen: list[int] = []
-    asked = FakeInputs(counting(seen), heat, INPUTS)
-    seen.clear()
-    asked.ask(road)
+    relevance = torch.zeros(SIDE, SIDE)
+    relevance[:7, :7] = torch.rand(7, 7) + 0.1  # 94 % zeros
+    n_changed: list[int] = []
+    fake = FakeInputs(counting_model(n_changed), relevance, INPUTS)
+    n_changed.clear()
+    fake.compute(road)
     counts = [round(p / 10 * SIDE * SIDE) for p in range(1, 10)]
-    assert seen == counts * 2
-    seen.clear()
-    asked.ask(road, **find("road/rong").settings)
+    assert n_changed == counts * 2
+    n_changed.clear()
+    fake.compute(road, **find("road/rong").settings)
     morf = [round(p * SIDE * SIDE) for p in (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)]
-    assert seen == morf + [SIDE * SIDE - count for count in morf]  # in LeRF the authors' p is what is left
+    assert n_changed == morf + [SIDE * SIDE - count for count in morf]  # in LeRF the authors' p is the kept fraction
 
 
 def test_road_removes_the_top_first_and_the_bottom_first() -> None:
-    """A class that is the brightness of one corner, which the map points at."""
-    heat = torch.zeros(SIDE, SIDE, dtype=torch.float64)
-    heat[:9, :9] = 1
+    """The class score is the brightness of one corner, which the map highlights."""
+    relevance = torch.zeros(SIDE, SIDE, dtype=torch.float64)
+    relevance[:9, :9] = 1
     inputs = torch.zeros(3, SIDE, SIDE, dtype=torch.float64)
     inputs[:, :9, :9] = 3
 
-    def scores(pictures: Tensor) -> Tensor:
-        first = pictures[:, :, :9, :9].mean((1, 2, 3))
+    def scores(images: Tensor) -> Tensor:
+        first = images[:, :, :9, :9].mean((1, 2, 3))
         return torch.stack([first, torch.ones_like(first)], dim=1)
 
-    found = FakeInputs(scores, heat, inputs).ask(road, noise=0.0)
+    result = FakeInputs(scores, relevance, inputs).compute(road, noise=0.0)
     p = torch.tensor([3.0, 1.0], dtype=torch.float64).softmax(0)[0]
-    assert_close(found["road_lerf"].curve[:8], p.expand(8))  # type: ignore[index]
-    assert float(found["road_morf"].curve[1]) == pytest.approx(1 / (1 + math.e), abs=1e-9)  # type: ignore[index]
-    assert found["road_gap"].value == pytest.approx(found["road_lerf"].value - found["road_morf"].value)
-    assert found["road_morf_accuracy"].value < 0.3
-    assert found["road_lerf_accuracy"].value == 1
-    turned = FakeInputs(scores, -heat, inputs).ask(road, noise=0.0)
-    assert turned["road_gap"].value == pytest.approx(-found["road_gap"].value, abs=0.01)
+    assert_close(result["road_lerf"].curve[:8], p.expand(8))  # type: ignore[index]
+    assert float(result["road_morf"].curve[1]) == pytest.approx(1 / (1 + math.e), abs=1e-9)  # type: ignore[index]
+    assert result["road_gap"].value == pytest.approx(result["road_lerf"].value - result["road_morf"].value)
+    assert result["road_morf_accuracy"].value < 0.3
+    assert result["road_lerf_accuracy"].value == 1
+    negated = FakeInputs(scores, -relevance, inputs).compute(road, noise=0.0)
+    assert negated["road_gap"].value == pytest.approx(-result["road_gap"].value, abs=0.01)
 
 
-def test_road_refuses_to_take_everything() -> None:
+def test_road_requires_fractions_below_1() -> None:
     with pytest.raises(MetricError, match=r"between 0 and 1, not \(0.5, 1.0\)"):
-        perfect().ask(road, fractions=(0.5, 1.0))
-
-
-def test_road_noise_has_sigma_of_one_percent_on_imputed_pixels() -> None:
-    missing = torch.rand((1, 200, 200), generator=torch.Generator().manual_seed(0)) < 0.5
-    flat = torch.zeros(3, 200, 200, dtype=torch.float64)
-    hide = pixel_remover(flat, "road", pixel_scale=PIXEL, black_level=BLACK, random=torch.Generator().manual_seed(0))
-    found = hide(missing)[0]
-    assert float(found[:, ~missing[0]].abs().max()) == 0
-    assert_close(found[:, missing[0]].std(1), 0.01 * PIXEL.flatten(), rtol=0.03, atol=0)
+        perfect().compute(road, fractions=(0.5, 1.0))
 
 
 # Average drop, ADCC, ARCC
 
 
-def drop_by_hand(model: Model, heat: Tensor, inputs: Tensor) -> tuple[float, float, float]:
-    mask = (heat - heat.min()) / (heat.max() - heat.min())
+def reference_drop(model: Model, relevance: Tensor, inputs: Tensor) -> tuple[float, float, float]:
+    mask = (relevance - relevance.min()) / (relevance.max() - relevance.min())
     p, o = (float(model(x[None]).softmax(1)[0, 0]) for x in (inputs, inputs * mask))
     return max(0, p - o) / p, float(o > p), max(0, o - p) / (1 - p)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_drop_increase_and_gain(seed: int) -> None:
-    heat, inputs = drawn(SIDE, SIDE, seed=seed), drawn(3, SIDE, SIDE, seed=seed + 50)
-    asked = FakeInputs(bumpy, heat, inputs)
-    found = [asked.value(average_drop, name) for name in ("average_drop", "average_increase", "average_gain")]
-    assert found == pytest.approx(drop_by_hand(bumpy, heat, inputs))
+    relevance, inputs = random_tensor(SIDE, SIDE, seed=seed), random_tensor(3, SIDE, SIDE, seed=seed + 50)
+    fake = FakeInputs(bumpy, relevance, inputs)
+    result = [fake.value(average_drop, name) for name in ("average_drop", "average_increase", "average_gain")]
+    assert result == pytest.approx(reference_drop(bumpy, relevance, inputs))
 
 
 def test_drop_with_the_top_half_kept_and_on_black() -> None:
-    heat = drawn(SIDE, SIDE, seed=3)
-    asked = FakeInputs(bumpy, heat, INPUTS)
-    top = (heat >= heat.flatten().sort(descending=True).values[SIDE * SIDE // 2 - 1]).double()
-    assert asked.value(average_drop, **find("drop/scorecam").settings) == pytest.approx(
-        drop_by_hand(bumpy, top, INPUTS)[0]
+    relevance = random_tensor(SIDE, SIDE, seed=3)
+    fake = FakeInputs(bumpy, relevance, INPUTS)
+    top = (relevance >= relevance.flatten().sort(descending=True).values[SIDE * SIDE // 2 - 1]).double()
+    assert fake.value(average_drop, **find("drop/scorecam").settings) == pytest.approx(
+        reference_drop(bumpy, top, INPUTS)[0]
     )
     p = float(bumpy(INPUTS[None]).softmax(1)[0, 0])
     o = float(bumpy((BLACK + top * (INPUTS - BLACK))[None]).softmax(1)[0, 0])
-    found = asked.value(average_drop, mask="top", on="pixels")
-    assert found == pytest.approx(max(0, p - o) / p)
+    result = fake.value(average_drop, mask="top", on="pixels")
+    assert result == pytest.approx(max(0, p - o) / p)
 
 
 def test_fake_cam_has_no_average_drop() -> None:
-    fake = torch.ones(SIDE, SIDE, dtype=torch.float64)
-    fake[0, 0] = 0
-    assert FakeInputs(bumpy, fake, INPUTS).value(average_drop) < 1e-3
+    map_ = torch.ones(SIDE, SIDE, dtype=torch.float64)
+    map_[0, 0] = 0
+    assert FakeInputs(bumpy, map_, INPUTS).value(average_drop) < 1e-3
 
 
 def test_adcc_in_closed_form() -> None:
     """Coherence 1, complexity and drop known: 3 / (1 + 1 / (1 - c) + 1 / (1 - a))."""
-    heat = torch.zeros(SIDE, SIDE, dtype=torch.float64)
-    heat[:, : SIDE // 4] = 1
-    asked = FakeInputs(linear(torch.full((3, SIDE, SIDE), 1e-3, dtype=torch.float64)), heat, torch.ones(3, SIDE, SIDE))
-    asked.explain = lambda pictures: asked.relevance[None]  # type: ignore[method-assign]
+    relevance = torch.zeros(SIDE, SIDE, dtype=torch.float64)
+    relevance[:, : SIDE // 4] = 1
+    fake = FakeInputs(
+        linear(torch.full((3, SIDE, SIDE), 1e-3, dtype=torch.float64)), relevance, torch.ones(3, SIDE, SIDE)
+    )
+    fake.explain = lambda images: fake.relevance[None]  # type: ignore[method-assign]
     total = 3 * SIDE * SIDE * 1e-3
     p, o = (1 / (1 + math.exp(-z)) for z in (total, total / 4))
-    wanted = 3 / (1 + 1 / (1 - 0.25) + 1 / (o / p))
-    found = asked.ask(adcc)
-    assert found["adcc"].value == pytest.approx(wanted)
-    assert found["adcc_coherency"].value == pytest.approx(1)
-    assert found["adcc_complexity"].value == pytest.approx(0.25)
-    assert asked.runs == 1
+    expected = 3 / (1 + 1 / (1 - 0.25) + 1 / (o / p))
+    result = fake.compute(adcc)
+    assert result["adcc"].value == pytest.approx(expected)
+    assert result["adcc_coherency"].value == pytest.approx(1)
+    assert result["adcc_complexity"].value == pytest.approx(0.25)
+    assert fake.runs == 1
 
 
 def test_adcc_of_a_negated_or_empty_map_is_0() -> None:
-    asked = FakeInputs(bumpy, GRADIENT_X_INPUT, INPUTS)
-    asked.explain = lambda pictures: -asked.relevance[None]  # type: ignore[method-assign]
-    assert asked.value(adcc) == pytest.approx(0, abs=1e-12)
-    asked.explain = lambda pictures: torch.zeros_like(asked.relevance)[None]  # type: ignore[method-assign]
-    assert asked.ask(adcc)["adcc_coherency"].value == 0
-    assert asked.value(adcc) == 0
+    fake = FakeInputs(bumpy, GRADIENT_X_INPUT, INPUTS)
+    fake.explain = lambda images: -fake.relevance[None]  # type: ignore[method-assign]
+    assert fake.value(adcc) == pytest.approx(0, abs=1e-12)
+    fake.explain = lambda images: torch.zeros_like(fake.relevance)[None]  # type: ignore[method-assign]
+    assert fake.compute(adcc)["adcc_coherency"].value == 0
+    assert fake.value(adcc) == 0
 
 
 def test_arcc_is_made_of_its_parts() -> None:
-    asked = perfect()
-    gap = asked.value(road, "road_gap", fractions=(0.2, 0.4, 0.6, 0.8), noise=0.0)
-    parts = asked.ask(adcc)
+    fake = perfect()
+    gap = fake.value(road, "road_gap", fractions=(0.2, 0.4, 0.6, 0.8), noise=0.0)
+    parts = fake.compute(adcc)
     one, other = parts["adcc_coherency"].value, 1 - parts["adcc_complexity"].value
     assert gap > 0.1
-    assert asked.value(arcc, noise=0.0) == pytest.approx(3 / (1 / one + 1 / other + 1 / min(gap, 1)))
-    turned = FakeInputs(linear(WEIGHTS), -GRADIENT_X_INPUT, INPUTS)
-    assert turned.value(arcc) == 0
+    assert fake.value(arcc, noise=0.0) == pytest.approx(3 / (1 / one + 1 / other + 1 / min(gap, 1)))
+    negated = FakeInputs(linear(WEIGHTS), -GRADIENT_X_INPUT, INPUTS)
+    assert negated.value(arcc) == 0
 
 
 # All of them
 
 
 def test_ranks_break_only_ties_at_random() -> None:
-    heat = torch.tensor([[0.0, 2.0, 0.0], [1.0, 0.0, 0.0]])
-    orders = [ranks(heat, torch.Generator().manual_seed(seed)) for seed in range(60)]
+    relevance = torch.tensor([[0.0, 2.0, 0.0], [1.0, 0.0, 0.0]])
+    orders = [ranks(relevance, torch.Generator().manual_seed(seed)) for seed in range(60)]
     assert all(int(o[0, 1]) == 0 and int(o[1, 0]) == 1 for o in orders)
     assert all(sorted(o.flatten().tolist()) == list(range(6)) for o in orders)
-    means = torch.stack(orders).double().mean(0)[heat == 0]
+    means = torch.stack(orders).double().mean(0)[relevance == 0]
     assert_close(means, torch.full_like(means, 3.5), rtol=0, atol=0.5)
-    assert_close(orders[7], ranks(heat, torch.Generator().manual_seed(7)))
+    assert_close(orders[7], ranks(relevance, torch.Generator().manual_seed(7)))
 
 
 @pytest.mark.parametrize("metric", FAITHFULNESS, ids=lambda metric: metric.name)
 @pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
-def test_what_cannot_be_judged_is_nan(metric: Metric, value: float) -> None:
-    heat = torch.full((SIDE, SIDE), value, dtype=torch.float64)
-    found = FakeInputs(bumpy, heat, INPUTS).ask(metric)
-    assert set(found) == set(metric.outputs)
-    assert all(math.isnan(score.value) for score in found.values())
+def test_unscorable_maps_are_nan(metric: Metric, value: float) -> None:
+    relevance = torch.full((SIDE, SIDE), value, dtype=torch.float64)
+    result = FakeInputs(bumpy, relevance, INPUTS).compute(metric)
+    assert set(result) == set(metric.outputs)
+    assert all(math.isnan(score.value) for score in result.values())
 
 
-ORDERS = ("insertion", "deletion", "road", "aopc", "infidelity")
-"""Of an even map they have something to say: an order drawn by lot, or a forecast that each pixel is worth the same."""
+SCORE_CONSTANT_MAPS = ("insertion", "deletion", "road", "aopc", "infidelity")
+"""Metrics that score constant maps: by a random order, or as the prediction that all pixels contribute equally."""
 
 
 @pytest.mark.parametrize("metric", FAITHFULNESS, ids=lambda metric: metric.name)
 def test_a_constant_map_is_a_random_order_or_nan(metric: Metric) -> None:
-    even = torch.ones(SIDE, SIDE)
-    even[::3, ::2] -= 6e-8  # as enlarging leaves it
-    found = FakeInputs(bumpy, even, INPUTS).ask(metric)
-    assert all(math.isnan(score.value) == (metric.name not in ORDERS) for score in found.values())
+    constant = torch.ones(SIDE, SIDE)
+    constant[::3, ::2] -= 6e-8  # rounding error of upsampling
+    result = FakeInputs(bumpy, constant, INPUTS).compute(metric)
+    assert all(math.isnan(score.value) == (metric.name not in SCORE_CONSTANT_MAPS) for score in result.values())
 
 
 def test_a_constant_map_scores_like_random_maps() -> None:
-    even = [
+    constant = [
         FakeInputs(linear(WEIGHTS), torch.ones(SIDE, SIDE), INPUTS, seed=seed).value(deletion, "deletion_logit")
         for seed in range(30)
     ]
-    lots = [
-        FakeInputs(linear(WEIGHTS), drawn(SIDE, SIDE, seed=seed), INPUTS).value(deletion, "deletion_logit")
+    random_scores = [
+        FakeInputs(linear(WEIGHTS), random_tensor(SIDE, SIDE, seed=seed), INPUTS).value(deletion, "deletion_logit")
         for seed in range(30)
     ]
-    assert abs(np.mean(even) - np.mean(lots)) < 3 * math.hypot(np.std(even), np.std(lots)) / math.sqrt(30)
+    tolerance = 3 * math.hypot(np.std(constant), np.std(random_scores)) / math.sqrt(30)
+    assert abs(np.mean(constant) - np.mean(random_scores)) < tolerance
 
 
 @pytest.mark.parametrize("metric", FAITHFULNESS, ids=lambda metric: metric.name)
 def test_batch_size_does_not_matter(metric: Metric) -> None:
-    heat = drawn(SIDE, SIDE, seed=4).relu()
-    whole, single, odd = (FakeInputs(bumpy, heat, INPUTS, batch=batch).ask(metric) for batch in (1000, 1, 7))
-    for name, score in whole.items():
+    relevance = random_tensor(SIDE, SIDE, seed=4).relu()
+    batched, single, odd = (FakeInputs(bumpy, relevance, INPUTS, batch=batch).compute(metric) for batch in (1000, 1, 7))
+    for name, score in batched.items():
         for other in (single, odd):
             assert other[name].value == pytest.approx(score.value, rel=1e-12), name
 
 
 @pytest.mark.parametrize("metric", FAITHFULNESS, ids=lambda metric: metric.name)
 def test_precision_hardly_matters(metric: Metric) -> None:
-    """As a graphics card would have it: float32 tensors, the same numbers to rounding."""
-    heat = drawn(SIDE, SIDE, seed=4).float()
-    exact, single = (FakeInputs(bumpy, heat.to(x), x).ask(metric) for x in (INPUTS.float().double(), INPUTS.float()))
+    """Float32 tensors give the same numbers up to rounding."""
+    relevance = random_tensor(SIDE, SIDE, seed=4).float()
+    inputs = INPUTS.float().double(), INPUTS.float()
+    exact, single = (FakeInputs(bumpy, relevance.to(x), x).compute(metric) for x in inputs)
     for name, score in exact.items():
         assert single[name].value == pytest.approx(score.value, rel=1e-3, abs=1e-3), name
 
@@ -595,11 +525,11 @@ FORWARDS = {
 
 @pytest.mark.parametrize("metric", FAITHFULNESS, ids=lambda metric: metric.name)
 def test_forwards_are_as_the_docstring_says(metric: Metric) -> None:
-    asked = FakeInputs(bumpy, drawn(SIDE, SIDE, seed=4), INPUTS)
-    asked.ask(metric)
-    assert asked.runs == FORWARDS[metric.name]
+    fake = FakeInputs(bumpy, random_tensor(SIDE, SIDE, seed=4), INPUTS)
+    fake.compute(metric)
+    assert fake.runs == FORWARDS[metric.name]
     last = metric.doc.splitlines()[-1]
-    assert re.search(rf"^forwards .*\b{asked.runs}\b", last), last
+    assert re.search(rf"^forwards .*\b{fake.runs}\b", last), last
 
 
 @pytest.mark.parametrize(
@@ -609,7 +539,7 @@ def test_forwards_are_as_the_docstring_says(metric: Metric) -> None:
         (deletion, {"step": 0}, "at least 1, not 0"),
         (insertion, {"steps": 0}, "at least 1, not 0"),
         (single_deletion, {"cells": 99}, "28 x 28 pixels has no grid of 99 x 99"),
-        (mu_fidelity, {"fraction": 1.0}, "share between 0 and 1"),
+        (mu_fidelity, {"fraction": 1.0}, "fraction between 0 and 1"),
         (sensitivity_n, {"samples": 1}, "2 samples"),
         (infidelity, {"scale": "beta"}, "scale is one of positive, any, none"),
         (saco, {"groups": 1}, "at least 2 groups"),
@@ -618,6 +548,6 @@ def test_forwards_are_as_the_docstring_says(metric: Metric) -> None:
         (average_drop, {"on": "grey"}, "on is 'input' or 'pixels'"),
     ],
 )
-def test_wrong_options_say_what_is_right(metric: Metric, options: dict[str, Any], message: str) -> None:
+def test_invalid_options(metric: Metric, options: dict[str, Any], message: str) -> None:
     with pytest.raises(MetricError, match=message):
-        perfect().ask(metric, **options)
+        perfect().compute(metric, **options)

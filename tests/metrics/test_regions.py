@@ -78,15 +78,15 @@ def test_diagonal_pixels_are_connected() -> None:
     assert component_boxes(components(FOUR)).tolist() == [[0, 0, 4, 4], [4, 2, 10, 8], [8, 6, 12, 10], [0, 9, 1, 11]]
 
 
-def reference_components(heat: NDArray[np.uint8], corners: bool) -> list[tuple[int, ...]]:
-    found = []
+def reference_components(saliency: NDArray[np.uint8], corners: bool) -> list[tuple[int, ...]]:
+    results = []
     for level in range(255):
-        labels, count = scipy.ndimage.label(heat > level, np.ones((3, 3)) if corners else None)
+        labels, count = scipy.ndimage.label(saliency > level, np.ones((3, 3)) if corners else None)
         for i in range(1, count + 1):
             y, x = np.nonzero(labels == i)
-            first = int(y[0] * heat.shape[1] + x[0])
-            found.append((level, x.min(), y.min(), x.max() + 1, y.max() + 1, len(x), first))
-    return sorted(tuple(int(n) for n in one) for one in found)
+            first = int(y[0] * saliency.shape[1] + x[0])
+            results.append((level, x.min(), y.min(), x.max() + 1, y.max() + 1, len(x), first))
+    return sorted(tuple(int(n) for n in component) for component in results)
 
 
 @pytest.mark.parametrize("corners", [True, False])
@@ -98,11 +98,11 @@ def test_all_levels_at_once(
     monkeypatch.setattr(regions, "MAX_RUNS", at_once)
     rng = np.random.default_rng(sum(shape))
     for low, high in ((0, 2), (1, 4), (0, 256), (7, 8)):
-        heat = rng.integers(low, high, shape).astype(np.uint8)
-        lots = components_by_level(heat, corners=corners)
-        parts = [np.column_stack([f.level, f.boxes, f.pixels, f.first]) for f in lots]
-        found = [tuple(row) for part in parts for row in part.tolist()]
-        assert sorted(found) == reference_components(heat, corners)
+        saliency = rng.integers(low, high, shape).astype(np.uint8)
+        chunks = components_by_level(saliency, corners=corners)
+        parts = [np.column_stack([f.level, f.boxes, f.pixels, f.first]) for f in chunks]
+        results = [tuple(row) for part in parts for row in part.tolist()]
+        assert sorted(results) == reference_components(saliency, corners)
 
 
 def test_enclosed_is_opencvs_contour_area() -> None:
@@ -111,22 +111,22 @@ def test_enclosed_is_opencvs_contour_area() -> None:
         noise = rng.random((14, 17)) < rng.choice([0.3, 0.5, 0.7, 0.9])
         labels, count = scipy.ndimage.label(noise, np.ones((3, 3)))
         for i in range(1, count + 1):
-            one = (labels == i).astype(np.uint8)
-            outer = cv2.findContours(one, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
-            assert enclosed_area(one > 0) == cv2.contourArea(outer[0])
+            component = (labels == i).astype(np.uint8)
+            outer = cv2.findContours(component, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
+            assert enclosed_area(component > 0) == cv2.contourArea(outer[0])
 
 
 def reference_iou(a: list[float], b: list[float]) -> float:
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(width, 0) * max(height, 0)
-    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+    intersection = max(width, 0) * max(height, 0)
+    return intersection / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - intersection)
 
 
 def test_iou() -> None:
     rng = np.random.default_rng(1)
-    ours, true = (np.sort(rng.uniform(0, 9, (n, 2, 2)), axis=1).reshape(n, 4) for n in (7, 5))
-    want = [[reference_iou(list(a), list(b)) for b in true] for a in ours]
-    assert_close(iou(torch.from_numpy(ours), torch.from_numpy(true)), torch.tensor(want, dtype=torch.float64))
+    predicted, true = (np.sort(rng.uniform(0, 9, (n, 2, 2)), axis=1).reshape(n, 4) for n in (7, 5))
+    expected = [[reference_iou(list(a), list(b)) for b in true] for a in predicted]
+    assert_close(iou(torch.from_numpy(predicted), torch.from_numpy(true)), torch.tensor(expected, dtype=torch.float64))
 
 
 def test_iou_of_exclusive_and_of_inclusive_boxes() -> None:
@@ -138,15 +138,15 @@ def test_iou_of_exclusive_and_of_inclusive_boxes() -> None:
 
 
 def test_above_takes_the_threshold_in() -> None:
-    heat = torch.tensor([[0.0, 0.5, 1.0, 2.0]], dtype=torch.float64)
-    assert threshold_map(heat, 0.25).tolist() == [[False, True, True, True]]
-    assert threshold_map(heat, 0.26).tolist() == [[False, False, True, True]]
+    saliency = torch.tensor([[0.0, 0.5, 1.0, 2.0]], dtype=torch.float64)
+    assert threshold_map(saliency, 0.25).tolist() == [[False, True, True, True]]
+    assert threshold_map(saliency, 0.26).tolist() == [[False, False, True, True]]
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, float("nan"), float("inf")])
 def test_empty_and_constant_maps_are_not_rankable(value: float) -> None:
     assert not is_rankable(torch.full((3, 4), value))
-    heat = torch.zeros(3, 4)
-    heat[1, 1] = 1
-    assert is_rankable(heat)
-    assert not is_rankable(-heat)
+    saliency = torch.zeros(3, 4)
+    saliency[1, 1] = 1
+    assert is_rankable(saliency)
+    assert not is_rankable(-saliency)

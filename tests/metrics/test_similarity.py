@@ -1,4 +1,4 @@
-"""How alike maps are, beside scipy and scikit-image's formulas written out."""
+"""Similarity of maps, against SciPy and the formulas of scikit-image."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_correlations_are_scipys(maps: tuple[Tensor, Tensor]) -> None:
 
 
 def test_ssim_by_its_formula(maps: tuple[Tensor, Tensor]) -> None:
-    """Wang et al. (2004), eq. 13, place by place."""
+    """Wang et al. (2004), eq. 13, by sliding windows."""
     x = np.arange(11) - 5
     line = np.exp(-(x**2) / (2 * 1.5**2))
     window = np.outer(line, line) / np.outer(line, line).sum()
@@ -44,21 +44,21 @@ def test_ssim_by_its_formula(maps: tuple[Tensor, Tensor]) -> None:
         a, b = ((m[i] - m[i].min()) / (m[i].max() - m[i].min()) for m in (maps[0].numpy(), maps[1].numpy()))
         inner = np.s_[5:-5, 5:-5]
 
-        def around(values: np.ndarray, inner: tuple[slice, slice] = inner) -> np.ndarray:
-            found: np.ndarray = correlate(values, window)[inner]
-            return found
+        def smoothed(values: np.ndarray, inner: tuple[slice, slice] = inner) -> np.ndarray:
+            similarity: np.ndarray = correlate(values, window)[inner]
+            return similarity
 
-        ma, mb = around(a), around(b)
-        va, vb, cov = around(a * a) - ma**2, around(b * b) - mb**2, around(a * b) - ma * mb
+        ma, mb = smoothed(a), smoothed(b)
+        va, vb, cov = smoothed(a * a) - ma**2, smoothed(b * b) - mb**2, smoothed(a * b) - ma * mb
         c1, c2 = 0.01**2, 0.03**2
-        wanted = ((2 * ma * mb + c1) * (2 * cov + c2) / ((ma**2 + mb**2 + c1) * (va + vb + c2))).mean()
-        assert float(ssim(*maps)[i]) == pytest.approx(wanted, abs=1e-12)
+        expected = ((2 * ma * mb + c1) * (2 * cov + c2) / ((ma**2 + mb**2 + c1) * (va + vb + c2))).mean()
+        assert float(ssim(*maps)[i]) == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_map_is_like_itself(maps: tuple[Tensor, Tensor]) -> None:
+def test_similarity_of_equal_maps_is_1(maps: tuple[Tensor, Tensor]) -> None:
     one = maps[0]
-    for found in (spearman(one, 3 * one + 1), ssim(one, 3 * one + 1), pearson(hog(one), hog(3 * one + 1))):
-        assert_close(found, torch.ones(4, dtype=torch.float64))
+    for similarity in (spearman(one, 3 * one + 1), ssim(one, 3 * one + 1), pearson(hog(one), hog(3 * one + 1))):
+        assert_close(similarity, torch.ones(4, dtype=torch.float64))
     assert_close(spearman(one, -one), -torch.ones(4, dtype=torch.float64))
 
 
@@ -72,5 +72,5 @@ def test_a_constant_map_has_no_similarity(maps: tuple[Tensor, Tensor]) -> None:
 def test_oriented_gradients_know_their_direction() -> None:
     right = torch.arange(32.0).expand(1, 32, 32)
     across, down = hog(right, cell=32), hog(right.mT, cell=32)
-    assert across.argmax() == 0, "a slope to the right has the angle 0"
-    assert down.argmax() == 4, "one downwards 90 degrees, the middle of nine bins"
+    assert across.argmax() == 0, "a horizontal gradient has the angle 0"
+    assert down.argmax() == 4, "a vertical gradient has 90 degrees, the middle of nine bins"

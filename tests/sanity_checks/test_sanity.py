@@ -1,4 +1,4 @@
-"""Maps must notice what happens to a network: the known passes, the known failures, and nothing of it moved."""
+"""Sanity checks: methods that are known to pass or fail, one step by hand, and a network that stays unmodified."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def test_grad_cam_passes(checked: Sanity) -> None:
 def test_guided_backprop_fails(checked: Sanity) -> None:
     assert checked.verdict("guided_backprop").passed is False
     assert checked.verdict("guided_backprop", "random_logit").passed is False
-    upper_half = [value for _, share, value in checked.curve("guided_backprop") if share <= 0.5]
-    assert min(upper_half) > 0.6, "only the upper layers are random: it hardly changes (Adebayo et al., fig. 2)"
-    assert max(value for _, share, value in checked.curve("grad_cam") if share > 0.2) < 0.4
+    upper_half = [value for _, fraction, value in checked.curve("guided_backprop") if fraction <= 0.5]
+    assert min(upper_half) > 0.6, "hardly changes while only upper layers are random (Adebayo et al., fig. 2)"
+    assert max(value for _, fraction, value in checked.curve("grad_cam") if fraction > 0.2) < 0.4
 
 
 def test_class_blind_method_fails(checked: Sanity) -> None:
@@ -47,11 +47,11 @@ def test_cascade_covers_every_stage(checked: Sanity) -> None:
     names = [stage for stage, _, _ in checked.curve("grad_cam")]
     assert names == ["fc", "layer4.0", "layer3.0", "layer2.0", "layer1.0", "bn1", "conv1"]
     assert len([s for s in checked.steps if s.method == "grad_cam" and s.check == "cascading"]) == 2 * 7 * 8
-    assert [share for _, share, _ in checked.curve("grad_cam")] == pytest.approx([i / 7 for i in range(1, 8)])
+    assert [fraction for _, fraction, _ in checked.curve("grad_cam")] == pytest.approx([i / 7 for i in range(1, 8)])
 
 
 def test_spearman_of_one_step_by_hand(checked: Sanity) -> None:
-    """The head drawn anew: hooks and scipy, on a network changed by hand."""
+    """The re-initialised head: hooks and SciPy, on a network modified by hand."""
     from scipy.stats import spearmanr
 
     from camlucida.engine.weight_randomization import randomize_weights, stages
@@ -62,12 +62,12 @@ def test_spearman_of_one_step_by_hand(checked: Sanity) -> None:
     classes = model.network(inputs).argmax(1).tolist()
 
     def grad_cam(network: nn.Module, x: Tensor, index: int) -> Tensor:
-        kept: list[Tensor] = []
-        handle = network.get_submodule("layer4").register_forward_hook(lambda _, __, out: kept.append(out))
+        activations: list[Tensor] = []
+        handle = network.get_submodule("layer4").register_forward_hook(lambda _, __, out: activations.append(out))
         score = network(x[None].requires_grad_())[0, index]
         handle.remove()
-        (gradient,) = torch.autograd.grad(score, kept[0])
-        return (gradient.mean((2, 3), keepdim=True) * kept[0]).sum(1)[0].detach()
+        (gradient,) = torch.autograd.grad(score, activations[0])
+        return (gradient.mean((2, 3), keepdim=True) * activations[0]).sum(1)[0].detach()
 
     steps = [s for s in checked.steps if s.method == "grad_cam" and s.stage == "fc" and s.seed == 0]
     for step, x, index in zip(steps, inputs, classes, strict=True):
@@ -83,14 +83,15 @@ def test_random_labels() -> None:
 
 
 def test_random_labels_require_toybox() -> None:
-    with pytest.raises(ModelError, match="for toybox"):
+    with pytest.raises(ModelError, match="which only toybox has"):
         sanity("toybox:vgg", SCENES[:1], checks=["labels"])
 
 
 def test_independent_and_smooth_stages() -> None:
     result = sanity("toybox", SCENES[:2], checks=["independent", "smooth"], seeds=1)
     assert [stage for stage, _, _ in result.curve("grad_cam", "independent")][:2] == ["fc", "layer4.0"]
-    assert [stage for stage, _, _ in result.curve("grad_cam", "smooth")][:2] == ["conv1", "bn1"], "from the picture up"
+    smooth = [stage for stage, _, _ in result.curve("grad_cam", "smooth")]
+    assert smooth[:2] == ["conv1", "bn1"], "from the input upwards"
 
 
 def test_sanity_is_deterministic() -> None:
@@ -98,7 +99,7 @@ def test_sanity_is_deterministic() -> None:
     assert once.steps == again.steps
     assert {s.seed for s in once.steps} == {0, 1}
     rendered = [s.spearman for s in once.steps if s.stage == "conv1"]
-    assert len(set(rendered)) == 4, "another seed draws other weights"
+    assert len(set(rendered)) == 4, "another seed gives other weights"
 
 
 def test_network_is_unmodified() -> None:
@@ -114,7 +115,7 @@ def test_network_is_unmodified() -> None:
 
 
 class Constant(nn.Module):
-    """Says the same of every picture, whatever its weights are."""
+    """Returns the same output for every image, with any weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,7 +126,7 @@ class Constant(nn.Module):
         return out
 
 
-def test_constant_maps_cannot_be_judged() -> None:
+def test_constant_maps_have_no_verdict() -> None:
     result = sanity(cl.wrap(Constant(), size=24), SCENES[:2], layer="conv", checks=["cascading"], seeds=1)
     verdict = result.verdict("grad_cam")
     assert verdict.passed is None
@@ -140,31 +141,29 @@ def test_figure(checked: Sanity) -> None:
 
 
 def test_unreadable_images_are_listed() -> None:
-    result = sanity("toybox", [SCENES[0], b"no picture", SCENES[1]], checks=["cascading"], seeds=1)
+    result = sanity("toybox", [SCENES[0], b"not an image", SCENES[1]], checks=["cascading"], seeds=1)
     assert len({s.image for s in result.steps}) == 2
     assert len(result.failures) == 1
 
 
 @pytest.mark.parametrize(
-    ("how", "error", "says"),
+    ("invalid", "error", "message"),
     [
-        ({"images": [b"broken"]}, DataError, "no picture to check: 1 were given"),
-        ({"images": []}, DataError, "no picture to check: 0 were given"),
+        ({"images": [b"broken"]}, DataError, "none of the 1 images could be read"),
+        ({"images": []}, DataError, "none of the 0 images could be read"),
         ({"checks": ["cascadin"]}, MethodError, "Did you mean 'cascading'"),
         ({"methods": ["gradcm"]}, MethodError, "Did you mean"),
     ],
 )
-def test_invalid_arguments(how: dict[str, Any], error: type[Exception], says: str) -> None:
-    arguments: dict[str, Any] = {"images": SCENES[:1]} | how
-    with pytest.raises(error, match=says):
+def test_invalid_arguments(invalid: dict[str, Any], error: type[Exception], message: str) -> None:
+    arguments: dict[str, Any] = {"images": SCENES[:1]} | invalid
+    with pytest.raises(error, match=message):
         sanity("toybox", arguments.pop("images"), **arguments)
 
 
 def test_progress_counts_every_step() -> None:
     observed: list[tuple[int, int]] = []
-    sanity(
-        "toybox", SCENES[:1], checks=["cascading", "random_logit"], seeds=1, progress=lambda *now: observed.append(now)
-    )
+    sanity("toybox", SCENES[:1], checks=["cascading", "random_logit"], seeds=1, progress=lambda *n: observed.append(n))
     assert observed == [(i, 13) for i in range(1, 14)]
 
 

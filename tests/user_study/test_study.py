@@ -1,4 +1,4 @@
-"""A blind study: nobody can tell whose map it is, nothing is lost, and the strengths are those of the model."""
+"""A blind study: methods are not disclosed, answers are never lost, and strengths follow the Bradley-Terry model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def study(tmp_path: Path) -> Study:
 
 
 def answer_all(study: Study, person: str, better: Callable[[str, str], bool], rating: int = 3) -> None:
-    """Answer as somebody who can see whose map it is."""
+    """Answer all trials of a participant who knows the methods."""
     methods = {m[0]: m[1] for m in sqlite3.connect(study.path).execute("select file, method from maps")}
     while (trial := study.next_trial(person)) is not None:
         if trial.kind == "rating":
@@ -50,7 +50,7 @@ def test_every_person_answers_everything_once(study: Study) -> None:
         observed.append(trial.id)
         study.record_answer(trial.id, "ann", 1)
     assert sorted(observed) == list(range(1, 6 * (3 + 1) + 1))
-    assert observed != sorted(observed), "in an order of their own"
+    assert observed != sorted(observed), "in the participant's order"
     assert study.progress("ann") == (24, 24)
     assert study.progress("bob") == (0, 24)
 
@@ -58,8 +58,8 @@ def test_every_person_answers_everything_once(study: Study) -> None:
 def test_stopping_loses_nothing(study: Study) -> None:
     first = study.next_trial("ann")
     assert first is not None
-    again = Study(study.path).next_trial("ann")
-    assert again == first
+    reopened = Study(study.path).next_trial("ann")
+    assert reopened == first
     study.record_answer(first.id, "ann", 1)
     second = Study(study.path).next_trial("ann")
     assert second is not None
@@ -67,7 +67,7 @@ def test_stopping_loses_nothing(study: Study) -> None:
 
 
 def test_sides_are_random(study: Study) -> None:
-    """The same pair is on either side, and an answer is about the map, not about the side."""
+    """A pair is displayed in both orders, and an answer refers to the map, not to the side."""
     sides = Counter()
     for person in map(str, range(60)):
         trial = next(t for t in _trials(study, person) if t.kind == "pair")
@@ -100,12 +100,12 @@ def test_file_names_are_anonymous(study: Study) -> None:
 
 
 def test_seed_determines_the_trials(tmp_path: Path) -> None:
-    def asked(seed: int, folder: str) -> list:
+    def trials_of(seed: int, folder: str) -> list:
         result = make_study(tmp_path / folder, "toybox", SCENES, methods=METHODS, pairs=2, seed=seed)
         return list(sqlite3.connect(result.path).execute("select * from trials"))
 
-    assert asked(1, "a") == asked(1, "b")
-    assert asked(1, "c") != asked(2, "d")
+    assert trials_of(1, "a") == trials_of(1, "b")
+    assert trials_of(1, "c") != trials_of(2, "d")
 
 
 def test_strengths_maximise_the_likelihood() -> None:
@@ -130,18 +130,18 @@ def test_strength_of_an_undefeated_method_is_finite() -> None:
 
 def test_recovers_known_strengths(study: Study) -> None:
     rng = np.random.default_rng(0)
-    true = dict(zip(METHODS, (1.5, 0.0, -1.5), strict=True))
+    expected = dict(zip(METHODS, (1.5, 0.0, -1.5), strict=True))
 
-    def by_lot(left: str, right: str) -> bool:
-        return bool(rng.random() < 1 / (1 + np.exp(true[right] - true[left])))
+    def at_random(left: str, right: str) -> bool:
+        return bool(rng.random() < 1 / (1 + np.exp(expected[right] - expected[left])))
 
     for person in map(str, range(12)):
-        answer_all(study, person, by_lot, rating=4)
+        answer_all(study, person, at_random, rating=4)
     result = results(study)
     assert [s.method for s in result.ranking] == METHODS
     for s in result.ranking:
-        assert s.strength.low < true[s.method] < s.strength.high
-        assert s.strength.value == pytest.approx(true[s.method], abs=0.5)
+        assert s.strength.low < expected[s.method] < s.strength.high
+        assert s.strength.value == pytest.approx(expected[s.method], abs=0.5)
         assert s.rating.value == pytest.approx(4) or s.n_rated == 0
     assert (result.people, result.answers) == (12, 12 * 24)
     assert 0.5 < result.agreement < 1
@@ -158,8 +158,8 @@ def test_agreement_with_metrics(study: Study, tmp_path: Path) -> None:
 def test_kendall_matches_scipy() -> None:
     rng = np.random.default_rng(4)
     for _ in range(20):
-        first, other = rng.integers(0, 4, 9), rng.normal(size=9)
-        assert kendall_tau(list(first), list(other)) == pytest.approx(kendalltau(first, other).statistic)
+        first, second = rng.integers(0, 4, 9), rng.normal(size=9)
+        assert kendall_tau(list(first), list(second)) == pytest.approx(kendalltau(first, second).statistic)
 
 
 def test_results_are_saved(study: Study, tmp_path: Path) -> None:
@@ -169,20 +169,20 @@ def test_results_are_saved(study: Study, tmp_path: Path) -> None:
 
 
 def test_unreadable_images_are_skipped(tmp_path: Path) -> None:
-    result = make_study(tmp_path, "toybox", [SCENES[0], b"no picture"], methods=METHODS)
-    assert result.metadata["pictures"] == 1
+    result = make_study(tmp_path, "toybox", [SCENES[0], b"not an image"], methods=METHODS)
+    assert result.metadata["n_images"] == 1
     assert len(result.metadata["left_out"]) == 1
 
 
 def test_answers_are_returned_as_displayed(study: Study) -> None:
     for person in ("ann", "bob"):
-        given_answers = {}
+        answers = {}
         for i, number in enumerate(study.trial_order(person)):
             trial = study.trial(number, person)
-            given_answers[number] = 1 + i % (2 if trial.kind == "pair" else 5)
-            study.record_answer(number, person, given_answers[number])
-        assert study.answers_of(person) == given_answers
-        assert study.people()[person] == len(given_answers) == sum(study.n_trials().values())
+            answers[number] = 1 + i % (2 if trial.kind == "pair" else 5)
+            study.record_answer(number, person, answers[number])
+        assert study.answers_of(person) == answers
+        assert study.people()[person] == len(answers) == sum(study.n_trials().values())
     assert study.trial_order("ann") != study.trial_order("bob")
 
 
@@ -192,19 +192,19 @@ def test_trial_order_matches_next_trial(study: Study) -> None:
 
 
 def test_colormaps_are_the_same_for_all_methods(tmp_path: Path) -> None:
-    """A map with two signs lies on grey by itself; among others it is drawn as they are."""
+    """A signed map has its own colour map only if all maps of the study are signed."""
     both = make_study(tmp_path / "both", "toybox", SCENES[:1], methods=["grad_cam", "input_x_gradient"])
     same_style = make_study(tmp_path / "alike", "toybox", SCENES[:1], methods=["grad_cam", "layer_cam"])
 
-    def picture(study: Study, method: str) -> np.ndarray:
+    def overlay(study: Study, method: str) -> np.ndarray:
         (file,) = sqlite3.connect(study.path).execute("select file from maps where method = ?", (method,)).fetchone()
         return np.asarray(Image.open(study.folder / file).convert("RGB"), dtype=float)
 
-    assert np.array_equal(picture(both, "grad_cam"), picture(same_style, "grad_cam"))
+    assert np.array_equal(overlay(both, "grad_cam"), overlay(same_style, "grad_cam"))
     own = explain("toybox", SCENES[0], method="input_x_gradient")
     assert own.shows_signs
     assert np.array_equal(
-        picture(both, "input_x_gradient"), np.asarray(own.overlay(colormap=DEFAULT_COLORMAP), dtype=float)
+        overlay(both, "input_x_gradient"), np.asarray(own.overlay(colormap=DEFAULT_COLORMAP), dtype=float)
     )
 
 
@@ -212,29 +212,29 @@ def test_interrupted_creation_leaves_no_files(tmp_path: Path) -> None:
     class Stopped(Exception):
         pass
 
-    text = []
+    reported = []
 
     def stop(done: int, total: int) -> None:
-        text.append(done)
+        reported.append(done)
         if done == 2:
-            assert list((tmp_path / "study").rglob("*.png")), "there was something to clear away"
+            assert list((tmp_path / "study").rglob("*.png")), "files exist that must be removed"
             raise Stopped
 
     with pytest.raises(Stopped):
         make_study(tmp_path / "study", "toybox", SCENES, methods=METHODS, progress=stop)
     assert not [file for file in (tmp_path / "study").rglob("*") if file.is_file()]
-    assert make_study(tmp_path / "study", "toybox", SCENES, methods=METHODS).metadata["pictures"] == 6
+    assert make_study(tmp_path / "study", "toybox", SCENES, methods=METHODS).metadata["n_images"] == 6
 
 
 def test_slow_methods_report_progress(tmp_path: Path) -> None:
-    text: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     make_study(
-        tmp_path, "toybox", SCENES[:2], methods=["grad_cam", "occlusion"], progress=lambda *told: text.append(told)
+        tmp_path, "toybox", SCENES[:2], methods=["grad_cam", "occlusion"], progress=lambda *n: reported.append(n)
     )
-    assert {total for _, total in text} == {2}
-    assert sorted(done for done, _ in text) == [done for done, _ in text]
-    assert [done for done, _ in text].count(1) > 2
-    assert text[-1] == (2, 2)
+    assert {total for _, total in reported} == {2}
+    assert sorted(done for done, _ in reported) == [done for done, _ in reported]
+    assert [done for done, _ in reported].count(1) > 2
+    assert reported[-1] == (2, 2)
 
 
 def test_answers_as_a_table(study: Study) -> None:
@@ -243,49 +243,49 @@ def test_answers_as_a_table(study: Study) -> None:
     assert len(rows) == 24
     for row, a in zip(rows, study.answers(), strict=True):
         assert (row["person"], row["kind"], row["winner"], row["loser"]) == (a.person, a.kind, a.winner, a.loser)
-        assert (row["rating"], row["picture"]) == ("4" if a.kind == "rating" else "", a.image)
+        assert (row["rating"], row["image"]) == ("4" if a.kind == "rating" else "", a.image)
         assert float(row["seconds"]) == a.seconds
 
 
-class TestTheFile:
-    def test_held_by_another_program(self, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+class TestDatabaseErrors:
+    def test_locked_by_another_program(self, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sqlite, "TIMEOUT_S", 0.05)
-        holding = sqlite3.connect(study.path, isolation_level=None)
-        holding.execute("begin exclusive")
-        with pytest.raises(DataError, match="held by another program"):
+        lock = sqlite3.connect(study.path, isolation_level=None)
+        lock.execute("begin exclusive")
+        with pytest.raises(DataError, match="locked by another program"):
             study.record_answer(1, "ann", 1)
-        holding.execute("rollback")
-        holding.close()
+        lock.execute("rollback")
+        lock.close()
         study.record_answer(1, "ann", 1)
 
     def test_read_only(self, study: Study) -> None:
-        """The file's own mark for "written by a newer SQLite: only to be read", which holds for root, too."""
+        """The header of a file written by a newer SQLite is read-only, also for root."""
         content = bytearray(study.path.read_bytes())
         content[18] = 9
         study.path.write_bytes(content)
         assert study.next_trial("ann") is not None
-        with pytest.raises(DataError, match="may not be written to"):
+        with pytest.raises(DataError, match="is read-only"):
             study.record_answer(1, "ann", 1)
 
-    def test_deleted_is_not_replaced_by_an_empty_one(self, study: Study) -> None:
+    def test_a_deleted_file_is_not_replaced(self, study: Study) -> None:
         study.path.unlink()
-        with pytest.raises(DataError, match="Is it still there"):
+        with pytest.raises(DataError, match="Check that the file exists"):
             study.record_answer(1, "ann", 1)
         assert not study.path.exists()
 
-    def test_damaged_or_another(self, study: Study, tmp_path: Path) -> None:
-        (tmp_path / "no.sqlite").write_bytes(b"no database at all" * 100)
-        with pytest.raises(DataError, match="no SQLite file"):
+    def test_not_a_study(self, study: Study, tmp_path: Path) -> None:
+        (tmp_path / "no.sqlite").write_bytes(b"not a database" * 100)
+        with pytest.raises(DataError, match="not an SQLite file"):
             Study(tmp_path / "no.sqlite").progress("ann")
         sqlite3.connect(tmp_path / "other.sqlite").execute("create table x (y)")
-        with pytest.raises(DataError, match="is no study: no such table"):
+        with pytest.raises(DataError, match="is not a study: no such table"):
             Study(tmp_path / "other.sqlite").progress("ann")
 
 
-class TestSlips:
-    def test_answers_that_cannot_be(self, study: Study) -> None:
+class TestInvalidArguments:
+    def test_invalid_answers(self, study: Study) -> None:
         pair = next(t for t in _trials(study, "ann") if t.kind == "pair")
-        with pytest.raises(DataError, match="a pair is 1 to 2, not 3"):
+        with pytest.raises(DataError, match="a pair is an integer from 1 to 2, not 3"):
             study.record_answer(pair.id, "bob", 3)
         with pytest.raises(DataError, match="no trial 99"):
             study.record_answer(99, "bob", 1)
@@ -296,20 +296,20 @@ class TestSlips:
         with pytest.raises(DataError, match="perhaps with answers"):
             make_study(study.folder, "toybox", SCENES, methods=METHODS)
 
-    def test_one_method_is_no_comparison(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="two methods or more"):
+    def test_invalid_methods(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="at least two methods, not 1"):
             make_study(tmp_path, "toybox", SCENES, methods=["grad_cam"])
         with pytest.raises(MethodError, match="Did you mean"):
             make_study(tmp_path, "toybox", SCENES, methods=["grad_cam", "eigencm"])
-        with pytest.raises(DataError, match="grad_cam was given twice"):
+        with pytest.raises(DataError, match="grad_cam is given twice"):
             make_study(tmp_path, "toybox", SCENES, methods=["grad_cam", "cam", "grad_cam"])
         with pytest.raises(DataError, match="one pair or one rating"):
             make_study(tmp_path, "toybox", SCENES, methods=METHODS, pairs=0, ratings=0)
 
-    def test_nothing_there(self, study: Study, tmp_path: Path) -> None:
+    def test_missing_or_empty(self, study: Study, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="no answers yet"):
             results(study)
-        with pytest.raises(DataError, match="holds no study"):
+        with pytest.raises(DataError, match="contains no study"):
             Study(tmp_path / "none.sqlite")
-        with pytest.raises(DataError, match="none of 1 pictures"):
+        with pytest.raises(DataError, match="none of the 1 images"):
             make_study(tmp_path / "x", "toybox", [b"broken"], methods=METHODS)

@@ -239,7 +239,7 @@ def _gradients(
     tensors = list(returned.values())
     try:
         gradients = torch.autograd.grad(mixture, tensors, retain_graph=True, allow_unused=True)
-        of_positions = dict(zip(returned, gradients, strict=True))
+        of_positions: dict[int, Tensor | None] = dict(zip(returned, gradients, strict=True))
         if scores is None and read is None:
             scores = next((t for t in targets if t.ndim == 2), None)
         return of_positions, set() if scores is None else _class_maps(scores, returned, of_positions)

@@ -26,7 +26,7 @@ from camlucida.maps import gaussian_blur
 from camlucida.methods import find
 from camlucida.models.model import Model
 
-InformationSource: TypeAlias = Literal["nothing", "the picture", "the truth", "another question"]
+InformationSource: TypeAlias = Literal["nothing", "image", "ground truth", "another class"]
 
 MapFunction: TypeAlias = Callable[[ModelInput, Tensor], Tensor]
 """A function from the model's view of an image and inputs `(n, c, H, W)` to maps `(n, H, W)`."""
@@ -66,9 +66,9 @@ def oracle(model_input: ModelInput, images: Tensor) -> Tensor:
     Raises:
         DataError: If the item has neither mask nor boxes.
     """
-    if model_input.region_seen is None:
-        raise DataError("it is not known where the object is: no mask and no boxes.")
-    return model_input.region_seen.to(images).expand(len(images), -1, -1)
+    if model_input.input_region is None:
+        raise DataError("the position of the object is unknown: the image has neither a mask nor boxes.")
+    return model_input.input_region.to(images).expand(len(images), -1, -1)
 
 
 def inverted_oracle(model_input: ModelInput, images: Tensor) -> Tensor:
@@ -140,12 +140,12 @@ class OtherClass:
 
     base: MethodExplainer
     name: str = "other_class"
-    knows: InformationSource = "another question"
+    knows: InformationSource = "another class"
 
     @property
     def summary(self) -> str:
         """What the map is."""
-        return f"{self.base.name} for another class, drawn by lot"
+        return f"{self.base.name} for a random other class"
 
     @property
     def relu(self) -> bool:
@@ -160,7 +160,7 @@ class OtherClass:
         """
         n_classes = len(model_input.logits)
         if n_classes < 2:
-            raise TargetError("the model has one output only: there is no other class.")
+            raise TargetError("the model has a single output: there is no other class.")
         other_classes = [self._draw_other_class(model_input, int(target), n_classes) for target in classes]
         return self.base.maps(model_input, images, torch.tensor(other_classes))
 
@@ -181,13 +181,13 @@ class RandomWeights:
 
     base: MethodExplainer
     name: str = "random_weights"
-    knows: InformationSource = "the picture"
+    knows: InformationSource = "image"
     _models: WeakKeyDictionary[nn.Module, dict[int, Model]] = field(default_factory=WeakKeyDictionary, repr=False)
 
     @property
     def summary(self) -> str:
         """What the map is."""
-        return f"{self.base.name} of a network with all weights drawn anew"
+        return f"{self.base.name} of a network with re-initialised weights"
 
     @property
     def relu(self) -> bool:
@@ -209,15 +209,15 @@ class RandomWeights:
 
 
 CONTROLS: tuple[Control, ...] = (
-    Control("oracle", "1 on the object, 0 elsewhere", "the truth", oracle),
-    Control("random", "every pixel by lot", "nothing", random),
-    Control("blurred_random", "smooth blobs by lot", "nothing", blurred_random),
-    Control("uniform", "the same everywhere", "nothing", uniform),
-    Control("centre", "a Gaussian in the middle", "nothing", centre),
-    Control("sobel", "the picture's edges", "the picture", sobel),
-    Control("zero", "nothing anywhere", "nothing", zero),
-    Control("fake_cam", "everything but one pixel", "nothing", fake_cam),
-    Control("inverted_oracle", "0 on the object, 1 elsewhere", "the truth", inverted_oracle),
+    Control("oracle", "1 on the object, 0 elsewhere", "ground truth", oracle),
+    Control("random", "independent random values", "nothing", random),
+    Control("blurred_random", "smooth random blobs", "nothing", blurred_random),
+    Control("uniform", "constant", "nothing", uniform),
+    Control("centre", "a Gaussian in the centre", "nothing", centre),
+    Control("sobel", "the image's edges", "image", sobel),
+    Control("zero", "0 at all positions", "nothing", zero),
+    Control("fake_cam", "1 at all positions except one pixel", "nothing", fake_cam),
+    Control("inverted_oracle", "0 on the object, 1 elsewhere", "ground truth", inverted_oracle),
 )
 """The controls that never run the model."""
 

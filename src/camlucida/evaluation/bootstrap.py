@@ -17,50 +17,50 @@ class Bootstrap:
     """Resamples of the images of one evaluation, with cached values.
 
     Args:
-        cells: The measurements, by (metric, method).
-        values: The metric outputs, by their name in the tables.
+        columns: The measurements, by (metric, method).
+        outputs: The metric outputs, by their name in the tables.
     """
 
-    def __init__(self, cells: Mapping[tuple[str, str], MetricColumn], values: Mapping[str, MetricOutput]) -> None:
-        self._cells, self._values = cells, values
+    def __init__(self, columns: Mapping[tuple[str, str], MetricColumn], outputs: Mapping[str, MetricOutput]) -> None:
+        self._columns, self._outputs = columns, outputs
         self._numbers: dict[tuple[str, str, int, int], Floats] = {}
         self._draws: dict[tuple[int, int], list[Floats]] = {}
 
     @cached_property
     def images(self) -> NDArray[np.int64]:
         """The sorted indices of all images with any measurement, which are resampled."""
-        return np.unique(np.concatenate([EMPTY_COLUMN.index, *(cells.index for cells in self._cells.values())]))
+        return np.unique(np.concatenate([EMPTY_COLUMN.index, *(column.index for column in self._columns.values())]))
 
     def values(self, metric: str, method: str, draws: int, seed: int) -> Floats:
         """Return the value of a metric for a method in every resample: `(draws,)`, NaN without measurements."""
         key = (metric, method, draws, seed)
-        if key not in self._numbers and is_plain_mean(self._values[metric]) and (metric, method) in self._cells:
+        if key not in self._numbers and is_plain_mean(self._outputs[metric]) and (metric, method) in self._columns:
             self._draw_means(draws, seed)
         if key not in self._numbers:
-            column = self._cells.get((metric, method), EMPTY_COLUMN)
-            self._numbers[key] = self.column_values(column, self._values[metric], draws, seed)
+            column = self._columns.get((metric, method), EMPTY_COLUMN)
+            self._numbers[key] = self.column_values(column, self._outputs[metric], draws, seed)
         return self._numbers[key]
 
     def column_values(self, column: MetricColumn, output: MetricOutput, draws: int, seed: int) -> Floats:
         """Return the value of a column in every resample of all images: `(draws,)`."""
         if not len(column.values):
             return np.full(draws, np.nan)
-        columns = np.searchsorted(self.images, column.index)
-        parts = [aggregate_draws(column, output, drawn[:, columns]) for drawn in self._resamples(draws, seed)]
+        positions = np.searchsorted(self.images, column.index)
+        parts = [aggregate_draws(column, output, drawn[:, positions]) for drawn in self._resamples(draws, seed)]
         return np.concatenate(parts)
 
     def _draw_means(self, draws: int, seed: int) -> None:
         """Compute the resampled values of all plain means with one matrix product."""
-        plain = [key for key, cells in self._cells.items() if is_plain_mean(self._values[key[0]])]
+        plain = [key for key in self._columns if is_plain_mean(self._outputs[key[0]])]
         if not plain:
             return
         values = np.full((len(self.images), len(plain)), np.nan)
-        for column, key in enumerate(plain):
-            cells = self._cells[key]
-            values[np.searchsorted(self.images, cells.index), column] = cells.values
+        for i, key in enumerate(plain):
+            column = self._columns[key]
+            values[np.searchsorted(self.images, column.index), i] = column.values
         means = [resampled_means(drawn, values) for drawn in self._resamples(draws, seed)]
-        for key, column in zip(plain, np.concatenate(means).T, strict=True):
-            self._numbers[(*key, draws, seed)] = column
+        for key, drawn_values in zip(plain, np.concatenate(means).T, strict=True):
+            self._numbers[(*key, draws, seed)] = drawn_values
 
     def _resamples(self, draws: int, seed: int) -> Iterable[Floats]:
         """Return the resamples of images, cached if they are small."""

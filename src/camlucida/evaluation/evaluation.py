@@ -22,12 +22,18 @@ from camlucida.evaluation.records import (
     MetricColumn,
     Summary,
     aggregate,
-    column_of,
-    concatenate_columns,
     value_name,
 )
 from camlucida.evaluation.statistics import N_BOOTSTRAP, Floats, percentile_interval
-from camlucida.evaluation.store import SIMILARITY_METRICS, Store
+from camlucida.evaluation.store import Store
+from camlucida.evaluation.tables import (
+    read_columns,
+    read_costs,
+    read_curves,
+    read_failures,
+    read_images,
+    read_map_similarities,
+)
 from camlucida.metrics import MetricOutput, Preset, find
 
 
@@ -59,28 +65,19 @@ class Evaluation:
     @cached_property
     def images(self) -> Mapping[int, Image]:
         """All images that could be read, by their index in the data set."""
-        images: dict[int, Image] = {}
-        names = ["index", "picture", "label", "predicted", "target", "correct", "confidence"]
-        for table in Store(self.path).tables(names):
-            for row in table.filter(table["predicted"].is_valid()).group_by(names).aggregate([]).to_pylist():
-                index, image, label, *details = (row[name] for name in names)
-                images[index] = Image(index, image, label or "", *details)
-        return dict(sorted(images.items()))
+        return read_images(Store(self.path))
 
     @cached_property
     def uninformative(self) -> tuple[str, ...]:
         """The controls without information about the object's location, which a method should outperform."""
         entries = [entry for entry in self.plan["methods"] if "control" in entry]
-        return tuple(entry["name"] for entry in entries if entry["knows"] != "the truth")
+        return tuple(entry["name"] for entry in entries if entry["knows"] != "ground truth")
 
     @cached_property
     def presets(self) -> Mapping[str, Preset]:
         """The preset of each number, by the number's name in the tables."""
-        return {
-            value_name(preset, value): preset
-            for preset in map(find, self.plan["metrics"])
-            for value in preset.metric.outputs
-        }
+        presets = map(find, self.plan["metrics"])
+        return {value_name(preset, value): preset for preset in presets for value in preset.metric.outputs}
 
     @cached_property
     def values(self) -> Mapping[str, MetricOutput]:
@@ -93,29 +90,12 @@ class Evaluation:
     @cached_property
     def failures(self) -> tuple[tuple[str, str, str], ...]:
         """(image, method, reason) for everything that could not be measured."""
-        failures: dict[tuple[str, str, str], None] = {}
-        for table in Store(self.path).tables(["picture", "method", "error"]):
-            failed = table.filter(table["error"].is_valid())
-            for row in failed.to_pylist():
-                failures[row["picture"], row["method"] or "", row["error"]] = None
-        return tuple(failures)
+        return read_failures(Store(self.path))
 
     @cached_property
     def map_similarities(self) -> tuple[MapSimilarity, ...]:
         """The similarities of the maps of the pairs of methods that the run compared."""
-        by_pair: dict[tuple[str, str, str], list[float]] = {}
-        for table in (
-            Store(self.path).tables(["method", "metric", "preset", "value", "valid"]) if self.compared_pairs else ()
-        ):
-            for row in table.filter(table["preset"].is_valid()).to_pylist():
-                if row["metric"] in SIMILARITY_METRICS and row["valid"]:
-                    by_pair.setdefault((row["method"], row["preset"], row["metric"]), []).append(row["value"])
-        return tuple(
-            MapSimilarity(
-                *pair, *(np.array(by_pair.get((*pair, metric), []), dtype=np.float64) for metric in SIMILARITY_METRICS)
-            )
-            for pair in self.compared_pairs
-        )
+        return read_map_similarities(Store(self.path), self.compared_pairs)
 
     def same_maps(self, first: str, second: str) -> bool:
         """Return whether the run compared the maps of both methods and found them equal up to a positive factor."""
@@ -137,37 +117,16 @@ class Evaluation:
         """
         for kind, name, known in (("metric", metric, self.values), ("method", method, self.methods)):
             if name not in known:
-                raise MetricError(f"no {kind} {name!r} in this run.{nearest(name, known)} It has {', '.join(known)}.")
+                raise MetricError(f"no {kind} {name!r} in this run.{nearest(name, known)} Known: {', '.join(known)}.")
         return self._columns.get((metric, method), EMPTY_COLUMN)
 
     @cached_property
     def _columns(self) -> dict[tuple[str, str], MetricColumn]:
-        """All measurements, without curves except where values are pooled from them.
-
-        Curves are most of a run's data, and only reports plot them.
-        """
-        columns: dict[tuple[str, str], list[MetricColumn]] = {}
-        pooled = {name for name, meaning in self.values.items() if meaning.pool}
-        for table in Store(self.path).tables(
-            ["index", "label", "method", "metric", "value", "valid", "curve", "error"]
-        ):
-            measured = table.filter(table["error"].is_null()).to_pydict()
-            rows: dict[tuple[str, str], list[int]] = {}
-            for i, key in enumerate(zip(measured["metric"], measured["method"], strict=True)):
-                if key[0] in self.values:
-                    rows.setdefault(key, []).append(i)
-            for key, indices in rows.items():
-                columns.setdefault(key, []).append(column_of(measured, indices, key[0] in pooled))
-        return {key: concatenate_columns(parts, self.values[key[0]]) for key, parts in columns.items()}
+        return read_columns(Store(self.path), self.values)
 
     def curves(self, metric: str, method: str) -> Floats | None:
         """Return the curves `(n, m)` of a metric in the order of `column`; None if the metric stores none."""
-        curves: list[Any] = []
-        for table in Store(self.path).tables(["method", "metric", "curve"]):
-            columns = table.filter(table["curve"].is_valid()).to_pydict()
-            names = zip(columns["metric"], columns["method"], columns["curve"], strict=True)
-            curves += [curve for name, explainer, curve in names if (name, explainer) == (metric, method)]
-        return np.array(curves, dtype=np.float64) if curves else None
+        return read_curves(Store(self.path), metric, method)
 
     def summary(
         self,
@@ -243,7 +202,7 @@ class Evaluation:
             drawn[0] - drawn[1],
             same_map=self.same_maps(first, second),
             over_images=output.pool is None
-            and (output.mean == "pictures" or bool(np.isin(shared_first.values, (0, 1)).all())),
+            and (output.mean == "images" or bool(np.isin(shared_first.values, (0, 1)).all())),
         )
 
     def comparisons(
@@ -257,9 +216,9 @@ class Evaluation:
             **options: As for `compare`.
         """
         chosen = [m for m in self.methods if m not in self.controls] if methods is None else methods
-        judging = [m for m in metrics or self.values if self.values[m].better != "neither"]
-        measured = {m: [c for c in chosen if len(self.column(m, c).values)] for m in judging}
-        pairs = [(metric, *pair) for metric in judging for pair in combinations(measured[metric], 2)]
+        scoring = [m for m in metrics or self.values if self.values[m].better != "neither"]
+        measured = {m: [c for c in chosen if len(self.column(m, c).values)] for m in scoring}
+        pairs = [(metric, *pair) for metric in scoring for pair in combinations(measured[metric], 2)]
         return holm_corrected([self.compare(*pair, **options) for pair in pairs])
 
     def agreement(
@@ -279,21 +238,21 @@ class Evaluation:
             seed: Seed of the bootstrap.
         """
         chosen = [m for m in self.methods if m not in self.controls] if methods is None else list(methods)
-        judging = [
+        scoring = [
             m
             for m in metrics or self.values
             if self.values[m].better != "neither" and all(len(self.column(m, method).values) for method in chosen)
         ]
-        signs = np.array([-1.0 if self.values[m].better == "low" else 1.0 for m in judging])[:, None]
-        shape = (len(judging), len(chosen))
-        numbers = np.array([aggregate(self.column(m, c), self.values[m]) for m in judging for c in chosen])
-        drawn = np.array([self._bootstrap.values(m, c, draws, seed) for m in judging for c in chosen])
+        signs = np.array([-1.0 if self.values[m].better == "low" else 1.0 for m in scoring])[:, None]
+        shape = (len(scoring), len(chosen))
+        numbers = np.array([aggregate(self.column(m, c), self.values[m]) for m in scoring for c in chosen])
+        drawn = np.array([self._bootstrap.values(m, c, draws, seed) for m in scoring for c in chosen])
         images = np.full((len(self._bootstrap.images), *shape), np.nan)
         for pair in np.ndindex(*shape):
-            column = self.column(judging[pair[0]], chosen[pair[1]])
+            column = self.column(scoring[pair[0]], chosen[pair[1]])
             images[(np.searchsorted(self._bootstrap.images, column.index), *pair)] = column.values
         return metric_agreement(
-            judging,
+            scoring,
             chosen,
             signs * numbers.reshape(shape),
             signs * np.moveaxis(drawn.reshape(*shape, draws), -1, 0),
@@ -311,14 +270,4 @@ class Evaluation:
 
     def costs(self) -> dict[tuple[str, str], tuple[float, float]]:
         """Return forward passes and seconds per image, by (method, metric or preset)."""
-        totals: dict[tuple[str, str], list[float]] = {}
-        images: dict[str, set[int]] = {}
-        for table in Store(self.path).tables(["index", "method", "metric", "preset", "forwards", "seconds"]):
-            for row in table.to_pylist():
-                if row["forwards"] is None:
-                    continue
-                total = totals.setdefault((row["method"], row["preset"] or row["metric"]), [0.0, 0.0])
-                total[0] += row["forwards"]
-                total[1] += row["seconds"]
-                images.setdefault(row["method"], set()).add(row["index"])
-        return {key: (f / len(images[key[0]]), s / len(images[key[0]])) for key, (f, s) in totals.items()}
+        return read_costs(Store(self.path))

@@ -22,7 +22,7 @@ NOT_WORSE_THAN_INVERTED = ("uniform", "centre")
 """Controls that must not score worse than the inverted oracle; equal scores are allowed (many metrics have a floor)."""
 REQUIRED_FRACTION = 0.95
 """Fraction of bootstrap resamples in which the order has to hold."""
-BOX_INPUTS = frozenset({"boxes", "boxes_seen"})
+BOX_INPUTS = frozenset({"boxes", "input_boxes"})
 WITHOUT_WORST_MAP = frozenset({"centre_offset"})
 """Metrics for which the inverted oracle is not the worst map: its centre of mass is near that of the image."""
 
@@ -85,7 +85,7 @@ def _violations(evaluation: Evaluation, name: str, metric: Metric, draws: int, s
     oracle = control_values(ORACLE)
     for control in WORSE_THAN_ORACLE:
         if _is_measured(evaluation, name, control) and np.mean(oracle > control_values(control)) < REQUIRED_FRACTION:
-            yield "the truth is not told from", control
+            yield "does not rank the oracle above", control
     if (
         BOX_INPUTS & set(metric.needs)
         or metric.name in WITHOUT_WORST_MAP
@@ -97,7 +97,7 @@ def _violations(evaluation: Evaluation, name: str, metric: Metric, draws: int, s
         # Unscorable maps receive the metric's worst value, so no map can score lower.
         comparable = _is_measured(evaluation, name, control) and bool(evaluation.column(name, control).valid.all())
         if comparable and np.mean(inverted > control_values(control)) >= REQUIRED_FRACTION:
-            yield "the opposite of the truth is better than", control
+            yield "ranks the inverted oracle above", control
 
 
 def _is_measured(evaluation: Evaluation, name: str, control: str) -> bool:
@@ -105,5 +105,5 @@ def _is_measured(evaluation: Evaluation, name: str, control: str) -> bool:
 
 
 def _format_violations(violations: Sequence[tuple[str, str]]) -> str:
-    groups = groupby(violations, key=lambda failure: failure[0])
+    groups = groupby(violations, key=lambda violation: violation[0])
     return "; ".join(f"{problem} {', '.join(control for _, control in pairs)}" for problem, pairs in groups)

@@ -15,6 +15,7 @@ from camlucida.attribution.request import AttributionRequest, MethodRequest
 from camlucida.engine import LayerSpec
 from camlucida.evaluation.model_input import ModelInput
 from camlucida.maps import to_image_grid, upsample
+from camlucida.metrics.registry import MAP_INPUTS
 from camlucida.types import ProgressCallback
 
 
@@ -80,7 +81,7 @@ class MethodExplainer:
         return result.maps[0][0][0]
 
 
-MAP_INPUTS = frozenset({"raw", "shown", "relevance", "signed", "explain", "explain_class", "inputs", "random"})
+OWN_INPUTS = MAP_INPUTS | {"inputs", "random"}
 """Inputs that depend on the map, or whose form differs from the attribute of `ModelInput`."""
 
 
@@ -102,7 +103,7 @@ class MetricInputs:
 
     def arguments(self, needs: Sequence[str]) -> list[Any]:
         """Return the inputs that a metric declares, in its order."""
-        return [getattr(self if need in MAP_INPUTS else self.model_input, need) for need in needs]
+        return [getattr(self if need in OWN_INPUTS else self.model_input, need) for need in needs]
 
     def first_missing(self, needs: Sequence[str]) -> str:
         """Return the name of the first input that is not available for this image, or ""."""
@@ -117,7 +118,7 @@ class MetricInputs:
             "parts": self.model_input.item.parts,
             "part_score_drops": self.model_input.item.render_without,
         }
-        known |= {"region_seen": known["region"], "boxes_seen": known["boxes"], "present_classes": known["label"]}
+        known |= {"input_region": known["region"], "input_boxes": known["boxes"], "present_classes": known["label"]}
         return next((need for need in needs if need in known and known[need] is None), "")
 
     @cached_property
@@ -125,7 +126,7 @@ class MetricInputs:
         return self.raw.relu() if self.explainer.relu else self.raw
 
     @cached_property
-    def shown(self) -> Tensor:
+    def display_map(self) -> Tensor:
         """The map on the original image `(height, width)`, non-negative."""
         return to_image_grid(self._rectified.cpu(), self.model_input.geometry).nan_to_num(nan=0.0).clamp_min(0)
 

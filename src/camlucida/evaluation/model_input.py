@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -32,7 +32,6 @@ class ModelInput:
         target: The explained class.
         label: The true class as an output of the model; None if it is unknown.
         seed: Seed of all random numbers.
-        seen: Numbers that a caller stores beside the input.
         also_correct: Further classes that the image shows.
     """
 
@@ -44,7 +43,6 @@ class ModelInput:
     target: int
     label: int | None
     seed: int = 0
-    seen: dict[str, float] = field(default_factory=dict)
     also_correct: tuple[int, ...] = ()
 
     def predict(self, variants: Callable[[Tensor], Tensor], n: int, progress: ProgressCallback | None = None) -> Tensor:
@@ -73,7 +71,7 @@ class ModelInput:
         return None if self.item.boxes is None else torch.as_tensor(self.item.boxes).double()
 
     @cached_property
-    def boxes_seen(self) -> Tensor | None:
+    def input_boxes(self) -> Tensor | None:
         """The true boxes `(n, 4)` on the network input, clipped to it."""
         if self.boxes is None:
             return None
@@ -94,7 +92,7 @@ class ModelInput:
         return None if self.boxes is None else fill_in(self.boxes, self.geometry.original)
 
     @cached_property
-    def region_seen(self) -> Tensor | None:
+    def input_region(self) -> Tensor | None:
         """The region `(H, W)` on the network input."""
         return None if self.region is None else valid_region(self.region, self.geometry)
 
@@ -187,7 +185,7 @@ def prepare_input(
         item: The item of the data set.
         label: The true class as an output of the model.
         also_correct: Further classes that the image shows.
-        target: The class to explain: "predicted", or "label" for the true class (the predicted one if it is unknown).
+        target: The class to explain: "predicted", or "true" for the true class (the predicted one if it is unknown).
         seed: Seed of all random numbers.
 
     Raises:
@@ -197,7 +195,7 @@ def prepare_input(
     network_input = to_network(model.network, inputs[None])
     with torch.inference_mode(False), torch.no_grad():
         logits = class_scores(copy_of(model.network).module(network_input.clone()), model.output)[0]
-    target_class = label if target == "label" and label is not None else int(logits.argmax())
+    target_class = label if target == "true" and label is not None else int(logits.argmax())
     return ModelInput(
         model, item, network_input, geometry, logits, target_class, label, seed, also_correct=tuple(also_correct)
     )

@@ -13,7 +13,7 @@ def weights_mismatch(plan: Mapping[str, Any], model: Model) -> str:
     """Return how the model's weights differ from those of the run, or ""."""
     if model.weights_hash == plan["weights"]:
         return ""
-    return f"the model's weights are {model.weights_hash} now, and were {plan['weights']}"
+    return f"the model's weights have changed: their hash is {model.weights_hash}, not {plan['weights']}"
 
 
 def other_images(plan: Mapping[str, Any], data: Dataset, known: str | None = None) -> str:
@@ -24,10 +24,10 @@ def other_images(plan: Mapping[str, Any], data: Dataset, known: str | None = Non
         data: The data set.
         known: The hash of these images, if it has just been computed.
     """
-    current = known or dataset_hash(data, sample_indices(len(data), plan["pictures"], plan["seed"]))
+    current = known or dataset_hash(data, sample_indices(len(data), plan["n_images"], plan["seed"]))
     if current == plan["data_hash"]:
         return ""
-    return f"{data.name} has other pictures, labels or boxes now, or other masks"
+    return f"the images, labels, boxes or masks of {data.name} have changed"
 
 
 def mismatch(plan: Mapping[str, Any], model: Model | None, data: Dataset | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,35 +118,6 @@ def value_name(preset: Preset, value: str) -> str:
     return value if preset.name == preset.metric.name else f"{preset.name}:{value}"
 
 
-def column_of(columns: Mapping[str, Sequence[Any]], rows: Sequence[int], with_curves: bool) -> MetricColumn:
-    """Return the measurements of some rows of one part; maps that could not be scored are NaN."""
-
-    def values_of(name: str) -> list[Any]:
-        return [columns[name][i] for i in rows]
-
-    valid = np.array(values_of("valid"), dtype=bool)
-    return MetricColumn(
-        np.array(values_of("index"), dtype=np.int64),
-        np.where(valid, np.array(values_of("value"), dtype=np.float64), np.nan),
-        valid,
-        np.array([label or "" for label in values_of("label")], dtype=object),
-        np.array(values_of("curve"), dtype=np.float32) if with_curves else None,
-    )
-
-
-def concatenate_columns(parts: Sequence[MetricColumn], output: MetricOutput) -> MetricColumn:
-    """Join the columns of all parts, and replace NaN by the metric's worst value unless it is descriptive."""
-    values, valid = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "valid"))
-    curves = [part.curves for part in parts if part.curves is not None]
-    return MetricColumn(
-        np.concatenate([part.index for part in parts]),
-        values if output.better == "neither" else np.where(valid, values, output.worst),
-        valid,
-        np.concatenate([part.classes for part in parts]),
-        np.concatenate(curves) if curves else None,
-    )
-
-
 def aggregate(column: MetricColumn, output: MetricOutput) -> float:
     """Compute the data set value of a column; NaN for an empty one."""
     return (
@@ -181,4 +152,4 @@ def _reduce_draws(column: MetricColumn, reduction: Callable[[Tensor], float], dr
 
 def is_plain_mean(output: MetricOutput) -> bool:
     """Return whether the data set value is the plain mean over images."""
-    return output.pool is None and output.mean == "pictures"
+    return output.pool is None and output.mean == "images"

@@ -23,7 +23,7 @@ from camlucida.errors import DataError
 
 COLUMNS = {
     "index": "int64",
-    "picture": "string",
+    "image": "string",
     "label": "string",
     "predicted": "string",
     "target": "string",
@@ -45,7 +45,6 @@ COLUMNS = {
 
 SIMILARITY_METRICS = ("rank correlation of maps", "difference of maps")
 """Values of `metric` in rows that compare the map of `method` with that of the method named in `preset`."""
-
 
 PARTS_FOLDER = "parts"
 """Name of the folder of the parts."""
@@ -84,7 +83,7 @@ class Store:
                 results.
 
         Raises:
-            DataError: If the folder contains another run, or a damaged one.
+            DataError: If the folder holds another run, or a damaged one.
         """
         if self._file.exists():
             stored = self._read()["plan"]
@@ -94,13 +93,12 @@ class Store:
                 why = f": {DATA_CHANGED}" if key == "data_hash" else ""
                 raise DataError(
                     f"{self.path} holds another run: its {key} is {stored.get(key)!r}, not {plan[key]!r}{why}. "
-                    "Choose another folder, or delete that one."
+                    "Choose another folder, or delete this one."
                 )
             return
         if any((self.path / PARTS_FOLDER).glob("part-*.parquet")):
             raise DataError(
-                f"{self.path} holds parts of a run, but no run.json that says of which. Choose another folder, or "
-                "delete that one."
+                f"{self.path} holds parts of a run, but no run.json. Choose another folder, or delete this one."
             )
         content = json.loads(json.dumps({"plan": plan, "source": dict(source or {})}))
         content["digest"] = _digest_of(content)
@@ -135,7 +133,7 @@ class Store:
         try:
             content = json.loads(self._file.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
-            raise DataError(f"{self.path} holds no run: it has no run.json.") from None
+            raise DataError(f"{self.path} holds no run: there is no run.json.") from None
         except OSError as error:
             raise DataError(f"cannot read {self._file}: {error.strerror or error}.") from None
         except ValueError as error:  # neither JSON nor UTF-8
@@ -143,15 +141,15 @@ class Store:
         if not isinstance(content, dict) or not isinstance(content.get("plan"), dict):
             raise self._damaged("it has no plan")
         if not isinstance(content.get("source", {}), dict):
-            raise self._damaged("its source is none")
+            raise self._damaged("its source is not an object")
         if "digest" in content and content["digest"] != _digest_of(content):
-            raise self._damaged("its digest is not that of its content")
+            raise self._damaged("its digest does not match its content")
         return content
 
     def _damaged(self, reason: str) -> DataError:
         return DataError(
-            f"{self._file} is damaged, or no run of camlucida ({reason}). Delete {self.path} to begin again, or choose "
-            "another folder."
+            f"{self._file} is damaged, or not a run of camlucida ({reason}). Delete {self.path} to start again, or "
+            "choose another folder."
         )
 
     def has(self, part: int) -> bool:
@@ -226,7 +224,7 @@ def read_table(file: Path, columns: Sequence[str] | None = None) -> Any:
         content = file.read_bytes()
         digest_file = _digest_file(file)
         if digest_file.is_file() and digest_file.read_bytes() != _digest_json(_digest(content)).encode():
-            raise ValueError("its digest is not that of its content")
+            raise ValueError("its digest does not match its content")
         return parquet.read_table(
             io.BytesIO(content),
             columns=None if columns is None else list(columns),
@@ -234,8 +232,8 @@ def read_table(file: Path, columns: Sequence[str] | None = None) -> Any:
         )
     except (OSError, ValueError, KeyError, arrow.ArrowException) as error:
         raise DataError(
-            f"{file} is damaged ({' '.join(str(error).split())[:120]}). Run the same command again: what is damaged is "
-            "measured again."
+            f"{file} is damaged ({' '.join(str(error).split())[:120]}). Run the same command again: damaged "
+            "parts are measured again."
         ) from None
 
 

@@ -18,7 +18,7 @@ NAMES = ("adcc", "adcc_coherency", "adcc_complexity")
 @metric(
     paper="Poppi et al., CVPR workshop 2021, sec. 3",
     deviation="the drop is that of the explained class; the authors' code has the probability of the first class on "
-    "the whole picture, which is the same with target='predicted'. 0 where a part is 0",
+    "the whole image, which is equal for target='predicted'; the score is 0 if one of its parts is 0",
     outputs={
         "adcc": MetricOutput("high", worst=0.0),
         "adcc_coherency": MetricOutput("high", worst=0.0),

@@ -16,8 +16,9 @@ REGION_SIDE_FRACTION = 9 / 224
 
 @metric(
     paper="Samek et al., TNNLS 2017, eq. 12 (AOPC, MoRF)",
-    deviation="four regions go at once and the noise is drawn once, not ten times (preset aopc/samek has the paper's); "
-    "f is the probability of the explained class; regions of equal relevance by lot",
+    deviation="four regions are replaced per step, and the noise is sampled once instead of ten times (preset "
+    "aopc/samek: as in the paper); f is the probability of the explained class; regions of equal relevance are in "
+    "random order",
     outputs=MetricOutput("high", worst=-1.0),
 )
 def aopc(
@@ -61,7 +62,7 @@ def aopc(
     forwards per map: one per step and noise sample, 26
     """
     if regions < 1 or at_once < 1 or draws < 1:
-        raise MetricError(f"regions, at_once and draws are at least 1, not {regions}, {at_once}, {draws}.")
+        raise MetricError(f"AOPC needs regions, at_once and draws of at least 1, not {regions}, {at_once}, {draws}.")
     if not is_nonzero(relevance):
         return Score(float("nan"))
     side = max(1, round(REGION_SIDE_FRACTION * min(relevance.shape)))

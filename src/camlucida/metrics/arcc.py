@@ -18,8 +18,8 @@ from camlucida.metrics.road import both_orders
 
 @metric(
     paper="Domeniconi et al., arXiv 2605.14641, and metrics/arcc.py of pytorch-grad-cam",
-    deviation="so many pixels as the fraction says, where the code has those above a percentile of the map; noise as a "
-    "share of the range from black to white, where the code has units of the network's input",
+    deviation="exactly the given fraction of the pixels, where the code takes those above a percentile of the map; "
+    "noise as a fraction of the range from black to white, where the code uses units of the network input",
     outputs=MetricOutput("high", worst=0.0),
 )
 def arcc(

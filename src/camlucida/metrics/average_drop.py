@@ -18,7 +18,7 @@ NAMES = ("average_drop", "average_increase", "average_gain")
 @metric(
     paper="Chattopadhay et al., WACV 2018 (Grad-CAM++), sec. 5.1 (drop, increase); Zhang et al., WACV 2024 (Opti-CAM), "
     "eq. 12 (gain)",
-    deviation="shares of 1, not percent. The map is stretched to 0..1 on the network's input, after it was enlarged",
+    deviation="fractions instead of percent; the map is min-max scaled to 0..1 after upsampling to the network input",
     outputs={
         "average_drop": MetricOutput("low", worst=1.0),
         "average_increase": MetricOutput("high", worst=0.0),
@@ -90,7 +90,7 @@ def masked(inputs: Tensor, saliency: Tensor, background: Tensor | float = 0.0) -
 
 def _top_mask(relevance: Tensor, mask: str, fraction: float, random: torch.Generator) -> Tensor:
     if mask != "top" or not 0 < fraction <= 1:
-        raise MetricError(f"mask is 'soft', or 'top' with a share from 0 to 1; not {mask!r} with {fraction}.")
+        raise MetricError(f"mask is 'soft', or 'top' with a fraction from 0 to 1, not {mask!r} with {fraction}.")
     return (ranks(relevance, random) < round(fraction * relevance.numel())).to(relevance)
 
 

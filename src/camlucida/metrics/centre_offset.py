@@ -9,20 +9,21 @@ from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
-    paper="none; translation equivariance, as evaluation by moving one object shows it",
+    paper="none; measures translation equivariance on images in which one object is moved",
+    aliases=["center_of_mass_distance"],
     outputs={
         "centre_offset": MetricOutput("low", worst=1.0),
         "centre_offset_x": MetricOutput("neither"),
         "centre_offset_y": MetricOutput("neither"),
     },
 )
-def centre_offset(shown: Tensor, region: Tensor) -> dict[str, float]:
+def centre_offset(display_map: Tensor, region: Tensor) -> dict[str, float]:
     """Compute the distance between the map's centre of mass and the object's centre of mass.
 
     Called `center_of_mass_distance` elsewhere.
 
     Args:
-        shown: `(height, width)` the map on the original image, non-negative.
+        display_map: `(height, width)` the map on the original image, non-negative.
         region: `(height, width)` bool mask of the object.
 
     Returns:
@@ -30,12 +31,12 @@ def centre_offset(shown: Tensor, region: Tensor) -> dict[str, float]:
         positive to the right and down. Averaged over object positions that cover the image, x and y are 0 for a
         correctly aligned map; a map that was upsampled with aligned corners is off by up to (stride - 1) / 2.
     """
-    weights = shown.double()
+    weights = display_map.double()
     total, area = weights.sum(), region.double().sum()
     if not float(total) > 0 or not float(area) > 0 or not bool(weights.isfinite().all()):
         return {"centre_offset": float("nan"), "centre_offset_x": float("nan"), "centre_offset_y": float("nan")}
-    height, width = shown.shape
-    y, x = (torch.arange(n, device=shown.device) + 0.5 for n in (height, width))
+    height, width = display_map.shape
+    y, x = (torch.arange(n, device=display_map.device) + 0.5 for n in (height, width))
     down, across = (
         float((weights.sum(axis) * positions).sum() / total - (region.double().sum(axis) * positions).sum() / area)
         for axis, positions in ((1, y), (0, x))

@@ -8,18 +8,18 @@ from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
-    paper="none; the question of Selvaraju et al., ICCV 2017, sec. 5.1 (class discrimination), which people answered "
-    "there, asked of two masks",
+    paper="none; class discrimination as in Selvaraju et al., ICCV 2017, sec. 5.1, measured with two masks instead of "
+    "by participants",
     outputs={
         "class_discrimination": MetricOutput("high"),
         "class_share": MetricOutput("high"),
     },
 )
-def class_discrimination(shown: Tensor, region: Tensor, other_objects_mask: Tensor) -> dict[str, float]:
+def class_discrimination(display_map: Tensor, region: Tensor, other_objects_mask: Tensor) -> dict[str, float]:
     """Compare the mean map value on the target's object with the mean on objects of other classes.
 
     Args:
-        shown: `(height, width)` the map on the original image, non-negative.
+        display_map: `(height, width)` the map on the original image, non-negative.
         region: `(height, width)` bool mask of the target class's object.
         other_objects_mask: `(height, width)` bool mask of the objects of other classes.
 
@@ -31,7 +31,10 @@ def class_discrimination(shown: Tensor, region: Tensor, other_objects_mask: Tens
     object_only, others_only = region & ~other_objects_mask, other_objects_mask & ~region
     if not bool(object_only.any()) or not bool(others_only.any()):
         return {"class_discrimination": float("nan"), "class_share": float("nan")}
-    object_mean, others_mean = float(shown.double()[object_only].mean()), float(shown.double()[others_only].mean())
+    object_mean, others_mean = (
+        float(display_map.double()[object_only].mean()),
+        float(display_map.double()[others_only].mean()),
+    )
     if not object_mean + others_mean > 0:
         return {"class_discrimination": float("nan"), "class_share": float("nan")}
     wins = (

@@ -12,12 +12,12 @@ from camlucida.metrics.registry import MetricOutput, Score, metric, preset
 
 @metric(
     paper="Petsiuk et al., BMVC 2018 (RISE), sec. 4.2 and the authors' evaluation.py",
-    deviation="equal values go in an order drawn by lot, where the authors' is that of an unstable sort; by default "
-    "the picture goes over into a blur of itself: their grey holes are pictures the network has never seen (preset "
-    "deletion/rise has them)",
+    deviation="equal values are in random order, where the authors' code has that of an unstable sort; by default "
+    "removed pixels are replaced by a blurred image, because the authors' constant grey is out of distribution "
+    "(preset deletion/rise: grey)",
     outputs={
-        "deletion": MetricOutput("low", worst=1.0, axes=("share of the picture taken out", "probability of the class")),
-        "deletion_logit": MetricOutput("neither", axes=("share of the picture taken out", "logit of the class")),
+        "deletion": MetricOutput("low", worst=1.0, axes=("fraction of pixels removed", "probability of the class")),
+        "deletion_logit": MetricOutput("neither", axes=("fraction of pixels removed", "logit of the class")),
     },
 )
 def deletion(

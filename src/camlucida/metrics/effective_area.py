@@ -9,7 +9,7 @@ from camlucida.metrics.registry import MetricOutput, metric
 
 @metric(
     paper="Choe et al., CVPR 2020, sec. 3.2, for one threshold: |{L >= t max L}| / (H W)",
-    deviation="a description here, not a score",
+    deviation="descriptive, not a score",
     outputs=MetricOutput("neither"),
 )
 def effective_area(relevance: Tensor, *, threshold: float = 0.5) -> float:

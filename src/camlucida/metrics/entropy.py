@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from camlucida.metrics.common.normalization import normalized_magnitudes
+from camlucida.metrics.common.ranking import normalized_magnitudes
 from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
     paper="Shannon, 1948: H = -sum_i q_i log2 q_i with q = |L| / sum |L|; of maps: Bhatt et al., IJCAI 2020",
-    deviation="log2, so in bits",
+    deviation="log2: the unit is bits",
+    aliases=["complexity"],
     outputs=MetricOutput("neither"),
 )
 def entropy(relevance: Tensor) -> float:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlucida.metrics.common.normalization import normalized_magnitudes
+from camlucida.metrics.common.ranking import normalized_magnitudes
 from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
     paper="Hurley & Rickard, 2009; of maps: Chalasani et al., ICML 2020: G = sum_i (2i - n - 1) L_(i) / (n sum L)",
     deviation="of the absolute values",
+    aliases=["sparseness"],
     outputs=MetricOutput("neither"),
 )
 def gini(relevance: Tensor) -> float:

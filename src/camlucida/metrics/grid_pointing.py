@@ -33,12 +33,13 @@ def ceiling(region: Tensor, grid: tuple[int, int]) -> float:
 
 @metric(
     paper="Rao et al., CVPR 2022, eq. 1 (grid localisation): L_i = sum_(p in cell i) A+(p) / sum_p A+(p)",
+    aliases=["gridpg"],
     outputs={
         "grid_pointing": MetricOutput("high"),
         "grid_pointing_of_ceiling": MetricOutput("high"),
     },
 )
-def grid_pointing(relevance: Tensor, raw: Tensor, region_seen: Tensor) -> dict[str, float]:
+def grid_pointing(relevance: Tensor, raw: Tensor, input_region: Tensor) -> dict[str, float]:
     """Compute the fraction of the positive map on the target class's cells of a mosaic.
 
     `L_i = sum_(p in cell i) A+(p) / sum_p A+(p)` (Rao et al., 2022). Called `gridpg` elsewhere.
@@ -46,7 +47,7 @@ def grid_pointing(relevance: Tensor, raw: Tensor, region_seen: Tensor) -> dict[s
     Args:
         relevance: `(H, W)` the map at input resolution; negative values are clipped.
         raw: `(h, w)` the map at layer resolution.
-        region_seen: `(H, W)` bool mask of the cells that show the class.
+        input_region: `(H, W)` bool mask of the cells that show the class.
 
     Returns:
         `grid_pointing`, 0 to 1, and `grid_pointing_of_ceiling`, the same divided by the highest value that a map of
@@ -56,7 +57,7 @@ def grid_pointing(relevance: Tensor, raw: Tensor, region_seen: Tensor) -> dict[s
     """
     positive = relevance.double().nan_to_num(nan=0.0).clamp_min(0).cpu()
     total = float(positive.sum())
-    region = region_seen.cpu()
+    region = input_region.cpu()
     if not bool(region.any()):
         return {"grid_pointing": float("nan"), "grid_pointing_of_ceiling": float("nan")}
     score = float(positive[region].sum()) / total if total > MIN_SUM else 0.0

@@ -21,8 +21,9 @@ MAX_SIDE_FRACTION = 10 / 28
 
 @metric(
     paper="Yeh et al., NeurIPS 2019, def. 2.1 with squares, and the authors' infid_sen_utils.py (scaling by beta)",
-    deviation="squares grow with the picture and are drawn at random, where the authors take every place on 28 pixels; "
-    "beta is not below 0, or the map turned round would be as good (preset infid/yeh lets it)",
+    deviation="the size of the squares scales with the input and their positions are random, where the authors use "
+    "every position on 28 x 28 pixels; beta is at least 0, because otherwise the negated map would score equally "
+    "(preset infid/yeh: any beta)",
     outputs={"infidelity": MetricOutput("neither"), "infidelity_share": MetricOutput("low", worst=1.0)},
 )
 def infidelity(
@@ -66,7 +67,7 @@ def infidelity(
     """
     if scale not in get_args(Scale) or samples < 2:
         raise MetricError(
-            f"scale is one of {', '.join(get_args(Scale))} and samples at least 2; not {scale!r}, {samples}."
+            f"scale is one of {', '.join(get_args(Scale))}, and samples is at least 2, not {scale!r}, {samples}."
         )
     if not is_nonzero(relevance):
         return {"infidelity": float("nan"), "infidelity_share": float("nan")}

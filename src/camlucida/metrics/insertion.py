@@ -12,12 +12,12 @@ from camlucida.metrics.registry import MetricOutput, Score, metric, preset
 
 @metric(
     paper="Petsiuk et al., BMVC 2018 (RISE), sec. 4.2 and the authors' evaluation.py",
-    deviation="equal values come in an order drawn by lot, where the authors' is that of an unstable sort; by default "
-    "the blur is a Gaussian that leaves no shapes: theirs is a box of 11 pixels with dark borders (preset "
-    "insertion/rise has it)",
+    deviation="equal values are in random order, where the authors' code has that of an unstable sort; by default the "
+    "blur is a Gaussian that leaves no shapes, where theirs is a box of 11 pixels with dark borders (preset "
+    "insertion/rise: theirs)",
     outputs={
-        "insertion": MetricOutput("high", worst=0.0, axes=("share of the picture put in", "probability of the class")),
-        "insertion_logit": MetricOutput("neither", axes=("share of the picture put in", "logit of the class")),
+        "insertion": MetricOutput("high", worst=0.0, axes=("fraction of pixels inserted", "probability of the class")),
+        "insertion_logit": MetricOutput("neither", axes=("fraction of pixels inserted", "logit of the class")),
     },
 )
 def insertion(

@@ -9,10 +9,10 @@ from camlucida.metrics.registry import MetricOutput, metric, preset
 
 
 @metric(
-    paper="Russakovsky et al., IJCV 2015 (localisation error); boxes as of Zhou et al., CVPR 2016, sec. 3.2 "
+    paper="Russakovsky et al., IJCV 2015 (localisation error); boxes as in Zhou et al., CVPR 2016, sec. 3.2 "
     "and Selvaraju et al., ICCV 2017, sec. 4.1",
-    deviation="one map a picture, that of the true class, instead of five: the class is found in the ranking and the "
-    "place in its map, which is all that decides",
+    deviation="one map per image, that of the true class, instead of five: the rank of the class and the box of its "
+    "map determine the error",
     outputs={
         "localisation_error_known": MetricOutput("low", worst=1.0),
         "localisation_error_top1": MetricOutput("low", worst=1.0),
@@ -20,7 +20,7 @@ from camlucida.metrics.registry import MetricOutput, metric, preset
     },
 )
 def localisation_error(
-    shown: Tensor,
+    display_map: Tensor,
     boxes: Tensor,
     label: int,
     logits: Tensor,
@@ -32,11 +32,11 @@ def localisation_error(
 ) -> dict[str, float]:
     """Report whether the map's box misses the object, given the class or a top-1 or top-5 prediction.
 
-    Requires the map of the true class (`target="label"`); the map of another class cannot be scored. A wrong prediction
+    Requires the map of the true class (`target="true"`); the map of another class cannot be scored. A wrong prediction
     is an error regardless of the map.
 
     Args:
-        shown: `(height, width)` the map on the original image, non-negative.
+        display_map: `(height, width)` the map on the original image, non-negative.
         boxes: `(n, 4)` the true boxes in pixels of the original image, right and bottom exclusive.
         label: The true class.
         logits: `(k,)` the class scores of the model.
@@ -52,8 +52,8 @@ def localisation_error(
         `overlap` of it.
     """
     missed = float("nan")
-    if is_rankable(shown) and target == label:
-        box = largest_box(threshold_map(shown, threshold), region)
+    if is_rankable(display_map) and target == label:
+        box = largest_box(threshold_map(display_map, threshold), region)
         missed = float(iou(box[None], boxes.double()).max() < overlap)
     n_higher = int((logits > logits[label]).sum()) + int((logits[:label] == logits[label]).sum())
     return {

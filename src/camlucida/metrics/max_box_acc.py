@@ -12,18 +12,18 @@ OVERLAPS = (0.5,)
 
 @metric(
     paper="Choe et al., CVPR 2020: BoxAcc(tau, delta = 0.5), MaxBoxAcc = max over tau",
-    deviation="by default on the original picture, with components and exclusive boxes; `loc/choe2020-v1` follows the "
-    "paper's code on the network's input, at all of its whole-numbered thresholds (its interval of 0.001)",
+    deviation="by default on the original image, with connected components and exclusive boxes; `loc/choe2020-v1` "
+    "follows the paper's code on the network input, at all of its integer thresholds (its interval of 0.001)",
     outputs=MetricOutput("high", pool=max_box_acc_reduction(OVERLAPS), axes=AXES),
 )
 def max_box_acc(
-    shown: Tensor,
+    display_map: Tensor,
     boxes: Tensor,
     raw: Tensor,
-    boxes_seen: Tensor,
+    input_boxes: Tensor,
     inputs: Tensor,
     *,
-    protocol: Protocol = "picture",
+    protocol: Protocol = "image",
 ) -> Score:
     """Compute the fraction of images whose largest box has IoU >= 0.5, at the best common threshold.
 
@@ -31,19 +31,19 @@ def max_box_acc(
     score is an upper bound. Compare it with the `centre` control and the other baselines.
 
     Args:
-        shown: `(height, width)` the map on the original image, non-negative.
+        display_map: `(height, width)` the map on the original image, non-negative.
         boxes: `(n, 4)` the true boxes on the original image, right and bottom exclusive.
         raw: `(h, w)` the signed map at layer resolution.
-        boxes_seen: `(n, 4)` the true boxes on the network input.
+        input_boxes: `(n, 4)` the true boxes on the network input.
         inputs: `(c, H, W)` the network input.
-        protocol: How boxes are extracted, "picture" or "choe2020", see
+        protocol: How boxes are extracted, "image" or "choe2020", see
             `camlucida.metrics.common.box_curves.Protocol`.
 
     Returns:
         Per image, the best IoU at any threshold, 0 to 1, with the curve `(255,)` over thresholds; over all images, the
         hit rate, 0 to 1. There is no chance level; see the controls.
     """
-    return box_curve(shown, boxes, raw, boxes_seen, inputs, protocol, all_regions=False)
+    return box_curve(display_map, boxes, raw, input_boxes, inputs, protocol, all_regions=False)
 
 
 preset("loc/choe2020-v1", max_box_acc, protocol="choe2020")

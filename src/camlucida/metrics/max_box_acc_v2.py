@@ -12,18 +12,18 @@ OVERLAPS = (0.3, 0.5, 0.7)
 
 @metric(
     paper="Choe et al., arXiv 2007.04178 (2020): MaxBoxAccV2, mean of MaxBoxAcc over delta = 0.3, 0.5, 0.7, all boxes",
-    deviation="by default on the original picture, with components and exclusive boxes; `loc/choe2020-v2` follows the "
-    "paper's code on the network's input, at all of its whole-numbered thresholds (its interval of 0.001)",
+    deviation="by default on the original image, with connected components and exclusive boxes; `loc/choe2020-v2` "
+    "follows the paper's code on the network input, at all of its integer thresholds (its interval of 0.001)",
     outputs=MetricOutput("high", pool=max_box_acc_reduction(OVERLAPS), axes=AXES),
 )
 def max_box_acc_v2(
-    shown: Tensor,
+    display_map: Tensor,
     boxes: Tensor,
     raw: Tensor,
-    boxes_seen: Tensor,
+    input_boxes: Tensor,
     inputs: Tensor,
     *,
-    protocol: Protocol = "picture",
+    protocol: Protocol = "image",
 ) -> Score:
     """Compute MaxBoxAcc averaged over IoU 0.3, 0.5 and 0.7, with the best of all boxes of a map.
 
@@ -32,19 +32,19 @@ def max_box_acc_v2(
     52.5 % on ImageNet.
 
     Args:
-        shown: `(height, width)` the map on the original image, non-negative.
+        display_map: `(height, width)` the map on the original image, non-negative.
         boxes: `(n, 4)` the true boxes on the original image, right and bottom exclusive.
         raw: `(h, w)` the signed map at layer resolution.
-        boxes_seen: `(n, 4)` the true boxes on the network input.
+        input_boxes: `(n, 4)` the true boxes on the network input.
         inputs: `(c, H, W)` the network input.
-        protocol: How boxes are extracted, "picture" or "choe2020", see
+        protocol: How boxes are extracted, "image" or "choe2020", see
             `camlucida.metrics.common.box_curves.Protocol`.
 
     Returns:
         Per image, the best IoU at any threshold, 0 to 1, with the curve `(255,)` over thresholds; over all images, the
         mean hit rate, 0 to 1. There is no chance level; see the controls.
     """
-    return box_curve(shown, boxes, raw, boxes_seen, inputs, protocol, all_regions=True)
+    return box_curve(display_map, boxes, raw, input_boxes, inputs, protocol, all_regions=True)
 
 
 preset("loc/choe2020-v2", max_box_acc_v2, protocol="choe2020")

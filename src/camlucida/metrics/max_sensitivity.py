@@ -13,8 +13,8 @@ from camlucida.metrics.registry import MetricOutput, metric
 
 @metric(
     paper="Yeh et al., NeurIPS 2019, def. 2: SENS_MAX = max_(|d|_inf <= r) |Phi(x + d) - Phi(x)| / |Phi(x)|",
-    deviation="the largest of n draws, as in the authors' code; r in steps from black to white, not in units of the"
-    " normalised input",
+    deviation="the maximum over n samples, as in the authors' code; r as a fraction of the range from black to white, "
+    "not in units of the normalised input",
     outputs=MetricOutput("low", worst=2.0),
 )
 def max_sensitivity(

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from camlucida.errors import MetricError
 from camlucida.maps import spearman
-from camlucida.metrics.common.infill import pixel_remover
-from camlucida.metrics.common.perturbation import Predict, cell_sums, grid_cells, score_drops
+from camlucida.metrics.common.perturbation import Predict, grid_cells, relevance_and_drops
 from camlucida.metrics.common.ranking import is_rankable
 from camlucida.metrics.registry import MetricOutput, metric
 
@@ -16,7 +15,7 @@ from camlucida.metrics.registry import MetricOutput, metric
 @metric(
     paper="Bhatt et al., IJCAI 2020, eq. 6 (faithfulness), with the grid and the rank correlation of Fel et al., "
     "NeurIPS 2021 (muFidelity)",
-    deviation="each cell goes with the same probability, as in Xplique, where the paper takes sets of one size",
+    deviation="each cell is removed with the same probability, as in Xplique, where the paper uses sets of one size",
     outputs=MetricOutput("high", worst=-1.0),
 )
 def mu_fidelity(
@@ -60,12 +59,23 @@ def mu_fidelity(
     """
     if not 0 < fraction < 1 or samples < 2:
         raise MetricError(
-            f"muFidelity needs a share between 0 and 1 and at least 2 samples, not {fraction}, {samples}."
+            f"muFidelity needs a fraction between 0 and 1 and at least 2 samples, not {fraction}, {samples}."
         )
     if not is_rankable(relevance):
         return float("nan")
     grid = grid_cells(relevance.shape, cells)
     removed = torch.rand((samples, cells * cells), generator=random) < fraction
-    remove = pixel_remover(inputs, infill, pixel_scale=pixel_scale, black_level=black_level, random=random)
-    drops = score_drops(predict, remove, logits, target, grid, removed)
-    return float(spearman((removed.double() @ cell_sums(relevance, grid))[None], drops[None]))
+    set_relevance, drops = relevance_and_drops(
+        relevance,
+        inputs,
+        logits,
+        target,
+        pixel_scale,
+        black_level,
+        predict,
+        random,
+        cells=grid,
+        removed=removed,
+        infill=infill,
+    )
+    return float(spearman(set_relevance[None], drops[None]))

@@ -13,7 +13,7 @@ from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
-    paper="Alvarez-Melis & Jaakkola, 2018 (robustness of explanations), with Spearman's r in place of a length: "
+    paper="Alvarez-Melis & Jaakkola, 2018 (robustness of explanations), with Spearman's r instead of a distance: "
     "mean_i r(Phi(x), Phi(x + d_i))",
     deviation="a rank correlation, so that the map's scale does not matter",
     outputs=MetricOutput("high", worst=-1.0),

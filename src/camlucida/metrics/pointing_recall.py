@@ -13,10 +13,10 @@ from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
-    paper="Selvaraju et al., ICCV 2017 (pointing game with recall): maps of the top five classes; of a class "
-    "that is not there the map shall stay below a threshold",
-    deviation="on the network's input; the threshold is an option (the paper chooses it on a validation set); classes "
-    "that are there, but at a place that is not known, are left out",
+    paper="Selvaraju et al., ICCV 2017 (pointing game with recall): maps of the top five classes; the map of an "
+    "absent class should stay below a threshold",
+    deviation="on the network input; the threshold is an option (the paper chooses it on a validation set); classes "
+    "that are present at an unknown position are left out",
     outputs=MetricOutput("high"),
 )
 def pointing_recall(
@@ -24,7 +24,7 @@ def pointing_recall(
     logits: Tensor,
     label: int,
     present_classes: Sequence[int],
-    region_seen: Tensor,
+    input_region: Tensor,
     random: torch.Generator,
     *,
     top: int = 5,
@@ -39,7 +39,7 @@ def pointing_recall(
         logits: `(k,)` the class scores of the model.
         label: The true class, whose location is known.
         present_classes: All classes that the image shows.
-        region_seen: `(H, W)` bool mask of the object on the network input.
+        input_region: `(H, W)` bool mask of the object on the network input.
         random: Generator for ties.
         top: Number of most probable classes that are evaluated.
         threshold: A class is rejected if its map does not exceed this value anywhere, in the map's own units.
@@ -59,9 +59,9 @@ def pointing_recall(
         rejected = not float(saliency.max()) > threshold
         if k != label:
             correct.append(rejected)
-        elif not bool(region_seen.any()):
+        elif not bool(input_region.any()):
             continue
         else:
             on_object = not rejected and is_rankable(saliency)
-            correct.append(on_object and is_within(region_seen, argmax_position(saliency, ties, random), tolerance))
+            correct.append(on_object and is_within(input_region, argmax_position(saliency, ties, random), tolerance))
     return sum(correct) / len(correct) if correct else float("nan")

@@ -30,17 +30,17 @@ PXAP_REDUCTION = DatasetReduction(lambda histograms: histograms, pixel_average_p
 @metric(
     paper="Choe et al., CVPR 2020: PxPrec(tau), PxRec(tau), PxAP = sum_l PxPrec(tau_l) (PxRec(tau_l) - "
     "PxRec(tau_(l-1)))",
-    deviation="the map is divided by its maximum, on the original picture, in 256 steps; theirs is stretched from its "
-    "minimum, on the network's input, in 1000. No pixels are left out",
+    deviation="the map is divided by its maximum, on the original image, with 256 thresholds; theirs is min-max "
+    "scaled, on the network input, with 1000. No pixels are left out",
     outputs=MetricOutput("high", pool=PXAP_REDUCTION),
 )
-def pxap(shown: Tensor, region: Tensor) -> Score:
+def pxap(display_map: Tensor, region: Tensor) -> Score:
     """Compute the average precision of object pixels, with thresholds shared by all images.
 
     `PxAP = sum_l PxPrec(tau_l) (PxRec(tau_l) - PxRec(tau_(l-1)))` (Choe et al., 2020).
 
     Args:
-        shown: `(height, width)` the map on the original image, non-negative.
+        display_map: `(height, width)` the map on the original image, non-negative.
         region: `(height, width)` bool mask of the object.
 
     Returns:
@@ -49,7 +49,11 @@ def pxap(shown: Tensor, region: Tensor) -> Score:
         in each of 256 bins of the fraction of the map's maximum. A map that cannot be ranked counts as 0 at all
         positions.
     """
-    valid = is_rankable(shown)
-    levels = (255 * shown.double() / shown.max().double()).floor().long() if valid else torch.zeros_like(region).long()
+    valid = is_rankable(display_map)
+    levels = (
+        (255 * display_map.double() / display_map.max().double()).floor().long()
+        if valid
+        else torch.zeros_like(region).long()
+    )
     curve = torch.bincount((levels + N_BINS * (~region)).flatten(), minlength=2 * N_BINS).double()
     return Score(PXAP_REDUCTION(curve[None]) if valid else float("nan"), curve)

@@ -6,8 +6,8 @@ scored (for example because it is zero everywhere); such maps are counted, and n
 
 The map:
 
-- `shown` `(height, width)`: on the original image, non-negative as the paper displays it, 0 outside the crop that the
-  network processes.
+- `display_map` `(height, width)`: on the original image, non-negative as the paper displays it, 0 outside the crop that
+  the network processes.
 - `relevance` `(H, W)`: at input resolution, as defined in the paper (after its ReLU, if it has one).
 - `signed` `(H, W)`: at input resolution, before the paper's ReLU.
 - `raw` `(h, w)`: at layer resolution, signed.
@@ -17,8 +17,8 @@ Ground truth:
 - `region` `(height, width)`: bool mask of the object on the original image, or of its boxes where there is no mask.
 - `mask` `(height, width)`: bool mask of the object; only where there is one.
 - `boxes` `(n, 4)`: left, top, right, bottom in pixels of the original image, right and bottom exclusive.
-- `region_seen` `(H, W)`: bool mask of the region on the network input.
-- `boxes_seen` `(n, 4)`: the boxes on the network input.
+- `input_region` `(H, W)`: bool mask of the region on the network input.
+- `input_boxes` `(n, 4)`: the boxes on the network input.
 - `label`: the true class, an int.
 - `present_classes` `(k, ...)`: all classes that the image shows, whether or not their location is known.
 - `other_objects_mask` `(height, width)`: bool mask of the objects of other classes.
@@ -42,7 +42,7 @@ The model:
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -59,17 +59,15 @@ GROUND_TRUTH_INPUTS = SCENE_INPUTS | {
     "region",
     "mask",
     "boxes",
-    "region_seen",
-    "boxes_seen",
+    "input_region",
+    "input_boxes",
     "label",
     "present_classes",
 }
-NETWORK_CALLS = frozenset({"predict", "explain", "explain_class", "part_score_drops"})
-"""Inputs that run the network."""
+MAP_INPUTS = frozenset({"display_map", "relevance", "signed", "raw", "explain", "explain_class"})
+"""Inputs that depend on the explainer."""
 METRIC_INPUTS = (
-    GROUND_TRUTH_INPUTS
-    | NETWORK_CALLS
-    | {"shown", "relevance", "signed", "raw", "inputs", "logits", "target", "pixel_scale", "black_level", "random"}
+    GROUND_TRUTH_INPUTS | MAP_INPUTS | {"inputs", "logits", "target", "predict", "pixel_scale", "black_level", "random"}
 )
 """All inputs that a metric may declare."""
 
@@ -114,7 +112,7 @@ class MetricOutput:
     better: Better
     worst: float = 0.0
     pool: Callable[[Tensor], float] | None = None
-    mean: Literal["pictures", "classes"] = "pictures"
+    mean: Literal["images", "classes"] = "images"
     axes: tuple[str, str] | None = None
 
 
@@ -130,6 +128,7 @@ class Metric:
         outputs: The numbers that it returns, by name.
         paper: Reference with the equation.
         deviation: Differences from the paper, with reasons.
+        aliases: Further names by which the metric is found: those of papers and of other libraries.
     """
 
     name: str
@@ -139,6 +138,7 @@ class Metric:
     outputs: Mapping[str, MetricOutput]
     paper: str
     deviation: str
+    aliases: tuple[str, ...] = ()
 
     def __call__(self, *inputs: Any, **options: Any) -> dict[str, Score]:
         """Compute all numbers of the metric, by name."""
@@ -168,17 +168,16 @@ class Metric:
             return "faithfulness"
         return "robustness" if needs & {"explain", "explain_class"} else "complexity"
 
-    @property
-    def runs_network(self) -> bool:
-        """Whether the metric runs the network."""
-        return bool(NETWORK_CALLS & set(self.needs))
-
 
 _metrics: dict[str, Metric] = {}
 
 
 def metric(
-    *, paper: str, outputs: Mapping[str, MetricOutput] | MetricOutput, deviation: str = "none"
+    *,
+    paper: str,
+    outputs: Mapping[str, MetricOutput] | MetricOutput,
+    deviation: str = "none",
+    aliases: Sequence[str] = (),
 ) -> Callable[[Callable[..., Any]], Metric]:
     """Register the decorated function as a metric under its own name.
 
@@ -186,6 +185,7 @@ def metric(
         paper: Reference with the equation.
         outputs: The meaning of the metric's number, or of each of its numbers by name.
         deviation: Differences from the paper, with reasons.
+        aliases: Further names by which `find` returns the metric; results contain the name of the function.
     """
 
     def register(function: Callable[..., Any]) -> Metric:
@@ -193,11 +193,11 @@ def metric(
         parameters = inspect.signature(function).parameters.values()
         needs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         unknown = set(needs) - METRIC_INPUTS
-        if unknown or name in _metrics:
-            raise MetricError(f"metric {name}: registered twice, or asks for unknown {sorted(unknown)}.")
+        if unknown or {_normalized(n) for n in (name, *aliases)} & set(_normalized_names()):
+            raise MetricError(f"metric {name}: registered twice, or declares unknown inputs {sorted(unknown)}.")
         options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
         values = {name: outputs} if isinstance(outputs, MetricOutput) else dict(outputs)
-        _metrics[name] = Metric(name, function, needs, options, values, paper, deviation)
+        _metrics[name] = Metric(name, function, needs, options, values, paper, deviation, tuple(aliases))
         return _metrics[name]
 
     return register
@@ -254,7 +254,9 @@ def presets() -> dict[str, Preset]:
 
 
 def find(name: str | Metric | Preset) -> Preset:
-    """Return a preset or metric by name; a metric is returned as a preset with its defaults.
+    """Return a preset or metric by its name or an alias; a metric is returned as a preset with its defaults.
+
+    Case, hyphens and underscores of a metric's name are ignored.
 
     Raises:
         MetricError: For an unknown name; the message suggests the nearest one.
@@ -264,12 +266,21 @@ def find(name: str | Metric | Preset) -> Preset:
     if isinstance(name, Metric):
         return Preset(name.name, name)
     if not isinstance(name, str):
-        raise MetricError(f"a metric is asked for by name, not {shown(name)}. Known: {', '.join(_metrics)}.")
+        raise MetricError(f"a metric is given by name, not {shown(name)}. Known: {', '.join(_metrics)}.")
     if name in _presets:
         return _presets[name]
-    normalized = {key.replace("_", ""): key for key in _metrics}
-    key = normalized.get(str(name).lower().replace("-", "").replace("_", ""))
+    key = _normalized_names().get(_normalized(name))
     if key is None:
         known = [*_metrics, *_presets]
-        raise MetricError(f"no metric {name!r}.{nearest(str(name), known)} Known: {', '.join(known)}.")
+        names = [*known, *(alias for entry in _metrics.values() for alias in entry.aliases)]
+        raise MetricError(f"no metric {name!r}.{nearest(name, names)} Known: {', '.join(known)}.")
     return Preset(key, _metrics[key])
+
+
+def _normalized(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def _normalized_names() -> dict[str, str]:
+    """Return the metrics' names by their normalised names and aliases."""
+    return {_normalized(name): entry.name for entry in _metrics.values() for name in (entry.name, *entry.aliases)}

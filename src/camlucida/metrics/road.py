@@ -17,10 +17,10 @@ NAMES = ("road_morf", "road_lerf", "road_gap", "road_morf_accuracy", "road_lerf_
 
 @metric(
     paper="Rong et al., ICML 2022, sec. 5 (noisy linear imputation, MoRF and LeRF)",
-    deviation="so many pixels as the fraction says, never those above a percentile, which takes all of a map that is "
-    "mostly 0; equal values by lot; the noise is the same for all fractions; correct means the explained class, which "
-    "is the paper's with target='label'; in LeRF too a fraction is what is taken away, where the authors' code has "
-    "what is left (preset road/rong has theirs)",
+    deviation="exactly the given fraction of the pixels, not those above a percentile, which would be all pixels of a "
+    "map that is mostly 0; equal values are in random order; all fractions use the same noise; accuracy refers to the "
+    "explained class, which is the paper's with target='true'; in LeRF, too, the fraction is that of removed pixels, "
+    "where the authors' code has that of kept ones (preset road/rong: theirs)",
     outputs={
         "road_morf": MetricOutput("low", worst=1.0),
         "road_lerf": MetricOutput("high", worst=0.0),
@@ -81,8 +81,8 @@ def _scores(
     morf, lerf = both_orders(predict, remove, order, fractions, lerf_keeps=lerf_keeps)
     curves = []
     for evaluate_scores in (
-        lambda found: probability(found, target),
-        lambda found: (found.argmax(1) == target).double().cpu(),
+        lambda scores: probability(scores, target),
+        lambda scores: (scores.argmax(1) == target).double().cpu(),
     ):
         morf_values, lerf_values = evaluate_scores(morf), evaluate_scores(lerf)
         curves += [morf_values, lerf_values, lerf_values - morf_values]

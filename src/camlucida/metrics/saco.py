@@ -6,15 +6,14 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MetricError
-from camlucida.metrics.common.infill import pixel_remover
-from camlucida.metrics.common.perturbation import Predict, cell_sums, probability, score_drops
+from camlucida.metrics.common.perturbation import Predict, probability, relevance_and_drops
 from camlucida.metrics.common.ranking import is_rankable, ranks
 from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
     paper="Wu et al., CVPR 2024, alg. 1",
-    deviation="the code is a skeleton that leaves the infill open: ours is the picture's mean colour",
+    deviation="the published code leaves the infill open: the image's mean colour is used",
     outputs=MetricOutput("high", worst=-1.0),
 )
 def saco(
@@ -57,14 +56,23 @@ def saco(
     forwards per map: one per group, 10
     """
     if not 1 < groups <= relevance.numel():
-        raise MetricError(f"SaCo needs at least 2 groups, and no more than pixels; not {groups}.")
+        raise MetricError(f"SaCo needs at least 2 groups and at most one per pixel, not {groups}.")
     if not is_rankable(relevance):
         return float("nan")
-    group = ranks(relevance, random) * groups // relevance.numel()
-    remove = pixel_remover(inputs, infill, pixel_scale=pixel_scale, black_level=black_level, random=random)
-    single_groups = torch.eye(groups, dtype=torch.bool)
-    drops = score_drops(predict, remove, logits, target, group, single_groups, read=probability)
-    group_relevance = cell_sums(relevance, group)
+    group_relevance, drops = relevance_and_drops(
+        relevance,
+        inputs,
+        logits,
+        target,
+        pixel_scale,
+        black_level,
+        predict,
+        random,
+        cells=ranks(relevance, random) * groups // relevance.numel(),
+        removed=torch.eye(groups, dtype=torch.bool),
+        infill=infill,
+        read=probability,
+    )
     first, second = torch.triu_indices(groups, groups, offset=1)
     differences = group_relevance[first] - group_relevance[second]
     weights = torch.where(drops[first] >= drops[second], differences, -differences)

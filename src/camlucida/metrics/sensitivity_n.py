@@ -7,16 +7,15 @@ from torch import Tensor
 
 from camlucida.errors import MetricError
 from camlucida.maps import pearson
-from camlucida.metrics.common.infill import pixel_remover
-from camlucida.metrics.common.perturbation import Predict, cell_sums, grid_cells, score_drops
+from camlucida.metrics.common.perturbation import Predict, grid_cells, relevance_and_drops
 from camlucida.metrics.common.ranking import is_rankable
 from camlucida.metrics.registry import MetricOutput, Score, metric
 
 
 @metric(
     paper="Ancona et al., ICLR 2018, sec. 4",
-    deviation="cells of a grid are the features, not pixels; 20 sets a size, not 100; a size of which nothing can be "
-    "said (the same relevance in every set) is left out of the mean",
+    deviation="the features are cells of a grid, not pixels; 20 sets per size, not 100; a size for which the "
+    "correlation is undefined (every set has the same relevance) is left out of the mean",
     outputs=MetricOutput("high", worst=-1.0),
 )
 def sensitivity_n(
@@ -71,7 +70,18 @@ def sensitivity_n(
     removed = torch.zeros((sizes, samples, n_cells), dtype=torch.bool)
     for subset, size in zip(removed.flatten(0, 1), counts.repeat_interleave(samples), strict=True):
         subset[torch.randperm(n_cells, generator=random)[:size]] = True
-    remove = pixel_remover(inputs, infill, pixel_scale=pixel_scale, black_level=black_level, random=random)
-    drops = score_drops(predict, remove, logits, target, grid, removed.flatten(0, 1)).reshape(sizes, samples)
-    curve = pearson(removed.double() @ cell_sums(relevance, grid), drops)
+    set_relevance, drops = relevance_and_drops(
+        relevance,
+        inputs,
+        logits,
+        target,
+        pixel_scale,
+        black_level,
+        predict,
+        random,
+        cells=grid,
+        removed=removed.flatten(0, 1),
+        infill=infill,
+    )
+    curve = pearson(set_relevance.reshape(sizes, samples), drops.reshape(sizes, samples))
     return Score(float(curve.nanmean()), curve)

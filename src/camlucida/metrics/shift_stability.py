@@ -15,7 +15,7 @@ from camlucida.metrics.registry import MetricOutput, metric
 
 @metric(
     paper="equivariance of explanations, Crabbé & van der Schaar, NeurIPS 2023: mean_s r(s Phi(x), Phi(s x))",
-    deviation="for shifts only, with Spearman's r in place of the cosine; edges are mirrored, and left out",
+    deviation="shifts only, with Spearman's r instead of the cosine; edges are mirrored and not compared",
     outputs=MetricOutput("high", worst=-1.0),
 )
 def shift_stability(

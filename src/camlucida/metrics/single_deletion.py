@@ -6,15 +6,14 @@ import torch
 from torch import Tensor
 
 from camlucida.maps import spearman
-from camlucida.metrics.common.infill import pixel_remover
-from camlucida.metrics.common.perturbation import Predict, cell_sums, grid_cells, score_drops
+from camlucida.metrics.common.perturbation import Predict, grid_cells, relevance_and_drops
 from camlucida.metrics.common.ranking import is_rankable
 from camlucida.metrics.registry import MetricOutput, metric
 
 
 @metric(
-    paper="Hesse et al., NeurIPS 2024 (IDSDS), sec. 3, on the network as it is (SDS)",
-    deviation="none; on a network that was trained with cells missing it is IDSDS",
+    paper="Hesse et al., NeurIPS 2024 (IDSDS), sec. 3, on the unmodified network (SDS)",
+    deviation="none; on a network that was trained with removed cells it is IDSDS",
     outputs=MetricOutput("high", worst=-1.0),
 )
 def single_deletion(
@@ -54,7 +53,17 @@ def single_deletion(
     """
     if not is_rankable(relevance):
         return float("nan")
-    grid = grid_cells(relevance.shape, cells)
-    remove = pixel_remover(inputs, infill, pixel_scale=pixel_scale, black_level=black_level, random=random)
-    drops = score_drops(predict, remove, logits, target, grid, torch.eye(cells * cells, dtype=torch.bool))
-    return float(spearman(cell_sums(relevance, grid)[None], drops[None]))
+    cell_relevance, drops = relevance_and_drops(
+        relevance,
+        inputs,
+        logits,
+        target,
+        pixel_scale,
+        black_level,
+        predict,
+        random,
+        cells=grid_cells(relevance.shape, cells),
+        removed=torch.eye(cells * cells, dtype=torch.bool),
+        infill=infill,
+    )
+    return float(spearman(cell_relevance[None], drops[None]))

@@ -23,6 +23,7 @@ N_RANDOM_CLASSES = 5
 """Number of random classes for random_logit, besides the runner-up."""
 
 BATCH_SIZE = 8
+"""Number of images explained in one batch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,22 +128,20 @@ def _random_logits(inputs: SanityInputs, method: Method | Combined, seeds: int) 
     for number in range(min(N_RANDOM_CLASSES, inputs.n_classes - 1)):
         sampled = torch.randint(0, inputs.n_classes - 1, inputs.classes.shape, generator=generator)
         classes = sampled.to(inputs.classes) + (sampled.to(inputs.classes) >= inputs.classes)
-        yield f"class {number + 1} by lot", 0.0, 0, inputs.maps(inputs.model, method, classes)
+        yield f"random class {number + 1}", 0.0, 0, inputs.maps(inputs.model, method, classes)
 
 
 def _random_labels(inputs: SanityInputs, method: Method | Combined, seeds: int) -> Steps:
     """Yield the maps of the toybox network that was trained on random labels."""
     if type(inputs.model.network).__name__ != "ToyResNet":
-        raise ModelError(
-            "the check of labels drawn by lot is for toybox, where a network that learnt such is built in."
-        )
-    yield "labels by lot", 1.0, 0, inputs.maps(load("toybox:permuted"), method, inputs.classes)
+        raise ModelError("the check 'labels' needs a network trained on random labels, which only toybox has.")
+    yield "random labels", 1.0, 0, inputs.maps(load("toybox:permuted"), method, inputs.classes)
 
 
 CHECK_STEPS: dict[Check, Callable[[SanityInputs, Method | Combined, int], Steps]] = {
     "cascading": _cascading,
     "independent": _independent,
-    "smooth": lambda subject, method, seeds: _cascading(subject, method, seeds, from_input=True),
+    "smooth": lambda inputs, method, seeds: _cascading(inputs, method, seeds, from_input=True),
     "random_logit": _random_logits,
     "labels": _random_labels,
 }

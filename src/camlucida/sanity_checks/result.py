@@ -65,7 +65,7 @@ class Sanity:
         for verdict in self.verdicts:
             if (verdict.method, verdict.check) == (method, check):
                 return verdict
-        raise MethodError(f"{method} was not put to the check {check!r} here.")
+        raise MethodError(f"{method} was not checked by {check!r} in this run.")
 
     def figure(self, **style: Any) -> Image.Image:
         """Draw one strip of maps per method and check, starting with the original network.
@@ -80,9 +80,9 @@ class Sanity:
         return draw_strips(
             [self._strip(verdict) for verdict in self.verdicts],
             self.image,
-            title="Does the map notice?",
-            subtitle=f"weights drawn anew, other classes: one of {images} pictures · under each map its rank "
-            "correlation with the first, the mean of all pictures",
+            title="Sanity checks",
+            subtitle=f"re-initialised weights, other classes: the first of {images} images · below each map its rank "
+            "correlation with the original map, averaged over the images",
             footer=f"each map has its own scale · {self.model} · camlucida {camlucida.__version__}",
             **style,
         )
@@ -116,10 +116,10 @@ class Sanity:
             For each step, the stage, the fraction of stages that are re-initialised, and the mean rank correlation.
         """
         steps = [s for s in self.steps if (s.method, s.check) == (method, check)]
-        order = dict.fromkeys((s.stage, s.share) for s in steps)
+        order = dict.fromkeys((s.stage, s.fraction) for s in steps)
         return [
-            (stage, share, nanmean([s.spearman for s in steps if (s.stage, s.share) == (stage, share)]))
-            for stage, share in order
+            (stage, fraction, nanmean([s.spearman for s in steps if (s.stage, s.fraction) == (stage, fraction)]))
+            for stage, fraction in order
         ]
 
 

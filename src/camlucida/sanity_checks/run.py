@@ -63,27 +63,29 @@ def sanity(
     """
     wrapped = as_model(model)
     images = list(iterated(images))
-    one_layer(layer, "the checks are made at")
-    for name, listed in (("methods", methods), ("checks", checks)):
-        if not isinstance(listed, list | tuple) or not listed:
-            raise MethodError(f"sanity: {name} is a list with one element or more, not {shown(listed)}.")
+    one_layer(layer, "the checks explain")
+    for name, values in (("methods", methods), ("checks", checks)):
+        if not isinstance(values, list | tuple) or not values:
+            raise MethodError(f"sanity: {name} must be a non-empty list, not {shown(values)}.")
     for check in checks:
         if not isinstance(check, str) or check not in CHECKS:
             raise MethodError(f"no check {check!r}.{nearest(str(check), CHECKS)} Known: {', '.join(CHECKS)}.")
     chosen_methods = [find(method) for method in methods]
     names, inputs, failures = _load_images(wrapped, images)
-    subject = SanityInputs(wrapped, names, inputs, layer)
-    total = sum(n_steps(subject, check, seeds) for check in checks) * len(chosen_methods)
+    sanity_inputs = SanityInputs(wrapped, names, inputs, layer)
+    total = sum(n_steps(sanity_inputs, check, seeds) for check in checks) * len(chosen_methods)
     steps: list[Step] = []
     strips: dict[tuple[str, Check], tuple[tuple[str, Tensor], ...]] = {}
     done = 0
     for method in chosen_methods:
         for check in checks:
             explained_method = find(SMOOTH_EXPRESSION.format(method.name)) if check == "smooth" else method
-            original_maps = subject.maps(subject.model, explained_method, subject.classes)
-            strip = [("itself", _displayed_values(explained_method, original_maps[0]))]
-            for stage, fraction, seed, maps in CHECK_STEPS[check](subject, explained_method, seeds):
-                steps += _compare_maps(subject.names, method.name, check, stage, fraction, seed, original_maps, maps)
+            original_maps = sanity_inputs.maps(sanity_inputs.model, explained_method, sanity_inputs.classes)
+            strip = [("original", _displayed_values(explained_method, original_maps[0]))]
+            for stage, fraction, seed, maps in CHECK_STEPS[check](sanity_inputs, explained_method, seeds):
+                steps += _compare_maps(
+                    sanity_inputs.names, method.name, check, stage, fraction, seed, original_maps, maps
+                )
                 strip += [(stage, _displayed_values(explained_method, maps[0]))] if seed == 0 else []
                 done += 1
                 if progress:
@@ -115,8 +117,7 @@ def _compare_maps(
         spearman(original_maps.roll(1, 0), maps),
     )
     for i, name in enumerate(names):
-        numbers = [float(f[i]) for f in similarities]
-        yield Step(name, method, check, stage, fraction, seed, *numbers)
+        yield Step(name, method, check, stage, fraction, seed, *(float(values[i]) for values in similarities))
 
 
 def _displayed_values(method: Method | Combined, map_: Tensor) -> Tensor:
@@ -141,5 +142,5 @@ def _load_images(model: Model, images: Sequence[Source]) -> tuple[tuple[str, ...
             failures.append((source_name(image), str(error)))
     if not inputs:
         reason = f" The first: {failures[0][1]}" if failures else ""
-        raise DataError(f"no picture to check: {len(images)} were given, and none could be read.{reason}")
+        raise DataError(f"none of the {len(images)} images could be read.{reason}")
     return tuple(names), to_network(model.network, torch.stack(inputs)), tuple(failures)

@@ -34,7 +34,7 @@ class Step:
         method: Name of the method.
         check: Name of the check.
         stage: The stage that was re-initialised last; or the class, for random_logit.
-        share: Fraction of the stages that are re-initialised, in [0, 1].
+        fraction: Fraction of the stages that are re-initialised, in [0, 1].
         seed: Seed of the re-initialisation.
         spearman: Rank correlation of the signed maps.
         absolute: Rank correlation of the maps' absolute values.
@@ -47,7 +47,7 @@ class Step:
     method: str
     check: Check
     stage: str
-    share: float
+    fraction: float
     seed: int
     spearman: float
     absolute: float
@@ -92,7 +92,7 @@ class SanityVerdict:
         half = (
             ""
             if self.upper is None
-            else f", {self.upper:.2f} with the upper half drawn anew (below {MAX_UPPER_HALF:g})"
+            else f", {self.upper:.2f} with the upper half re-initialised (below {MAX_UPPER_HALF:g})"
         )
         return f"{word}: rank correlation {self.value:.2f} ± {self.error:.2f} (below {self.limit:.2f} passes){half}"
 
@@ -115,7 +115,7 @@ def judge_check(method: str, check: Check, steps: Sequence[Step]) -> SanityVerdi
         The verdict.
     """
     if check in ("cascading", "smooth"):
-        deciding = [s for s in steps if s.share == 1]
+        deciding = [s for s in steps if s.fraction == 1]
     elif check == "independent":
         stages_ = dict.fromkeys(s.stage for s in steps)
         last = max(stages_, key=lambda name: nanmean([s.spearman for s in steps if s.stage == name]))
@@ -138,8 +138,8 @@ def judge_check(method: str, check: Check, steps: Sequence[Step]) -> SanityVerdi
 
 def _upper_half_mean(steps: Sequence[Step]) -> float:
     """Return the mean correlation at the step closest to half of the network."""
-    half = min({s.share for s in steps}, key=lambda share: abs(share - 0.5))
-    return nanmean([s.spearman for s in steps if s.share == half])
+    half = min({s.fraction for s in steps}, key=lambda fraction: abs(fraction - 0.5))
+    return nanmean([s.spearman for s in steps if s.fraction == half])
 
 
 def _standard_error(values: Sequence[float]) -> float:
@@ -151,8 +151,8 @@ def _standard_error(values: Sequence[float]) -> float:
 def _pair_quantile(steps: Sequence[Step]) -> float:
     """Return the 95th percentile of the correlations between maps of *different* images; 1 for a single image."""
     pairs = sorted(abs(s.pair) for s in steps if not math.isnan(s.pair))
-    many = len({s.image for s in steps}) > 1
-    return pairs[min(len(pairs) - 1, int(0.95 * len(pairs)))] if many and pairs else 1.0
+    several = len({s.image for s in steps}) > 1
+    return pairs[min(len(pairs) - 1, int(0.95 * len(pairs)))] if several and pairs else 1.0
 
 
 def nanmean(values: Sequence[float]) -> float:

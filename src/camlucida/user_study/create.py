@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
-from camlucida._files import write_image
+from camlucida._files import atomic_path, write_image
 from camlucida._locks import locked
 from camlucida.attribution.error_context import source_name
 from camlucida.attribution.explain import explain
@@ -26,7 +27,8 @@ from camlucida.render.palettes import DEFAULT_COLORMAP
 from camlucida.render.resize import display_size
 from camlucida.seeds import check_seed
 from camlucida.types import ProgressCallback
-from camlucida.user_study.study import Study, StudyMap, create_study
+from camlucida.user_study.sqlite import SCHEMA, open_database
+from camlucida.user_study.study import Study, StudyMap
 
 MAX_SIDE_PX = 480
 """Maximum side of the displayed images in pixels; larger ones are reduced."""
@@ -72,15 +74,14 @@ def make_study(
     """
     check_seed(seed)
     chosen_methods = [find(method) for method in methods]
+    names = [method.name for method in chosen_methods]
     if len(chosen_methods) < 2:
-        raise DataError(f"a study compares two methods or more, and {len(chosen_methods)} was given.")
-    duplicate = next(
-        (m.name for i, m in enumerate(chosen_methods) if m.name in {other.name for other in chosen_methods[:i]}), None
-    )
+        raise DataError(f"a study compares at least two methods, not {len(chosen_methods)}.")
+    duplicate = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if duplicate is not None:
-        raise DataError(f"{duplicate} was given twice: a study compares methods that differ.")
+        raise DataError(f"{duplicate} is given twice. A study compares different methods.")
     if pairs < 1 and ratings < 1:
-        raise DataError("a study asks for one pair or one rating of every picture, at least.")
+        raise DataError("a study needs at least one pair or one rating per image.")
     root = Path(folder)
     if (root / "study.sqlite").exists():
         raise DataError(f"{root / 'study.sqlite'} holds a study already, perhaps with answers. Choose another folder.")
@@ -91,9 +92,7 @@ def make_study(
                 root, as_model(model), images, chosen_methods, layer, target, pairs, ratings, seed, progress, written
             )
         except BaseException:
-            if not (
-                root / "study.sqlite"
-            ).exists():  # otherwise the images belong to a study that was created meanwhile
+            if not (root / "study.sqlite").exists():  # otherwise the images belong to a study created meanwhile
                 for file in written:
                     file.unlink(missing_ok=True)
             raise
@@ -118,14 +117,14 @@ def _create_study(
     trials: list[tuple[Any, ...]] = []
     left_out: list[str] = []
 
-    def tell(done: int) -> None:
+    def report(done: int) -> None:
         if progress:
             progress(done, len(images))
 
     for number, image in enumerate(images):
         try:
             explanations = explain(
-                model, image, method=methods, layer=layer, target=target, progress=lambda *_, n=number: tell(n)
+                model, image, method=methods, layer=layer, target=target, progress=lambda *_, n=number: report(n)
             )
             study_maps, original = _write_images(root, number, source_name(image), list(explanations), seed, written)
         except OutputError:  # disk full: the other images would not fit either
@@ -135,19 +134,49 @@ def _create_study(
         else:
             maps += study_maps
             trials += _make_trials(study_maps, original, f"Why {explanations[0].target!r}?", pairs, ratings, rng)
-        tell(number + 1)
+        report(number + 1)
     if not trials:
         reason = f" The first: {left_out[0]}" if left_out else ""
-        raise DataError(f"none of {len(images)} pictures could be explained.{reason}")
+        raise DataError(f"none of the {len(images)} images could be explained.{reason}")
     metadata = {
         "model": model.name,
         "weights": model.weights_hash,
         "methods": [method.name for method in methods],
-        "pictures": len(images) - len(left_out),
+        "n_images": len(images) - len(left_out),
         "left_out": left_out,
         "seed": seed,
     }
     return create_study(root / "study.sqlite", metadata, maps, trials)
+
+
+def create_study(
+    path: Path, metadata: Mapping[str, Any], maps: Sequence[StudyMap], trials: Sequence[tuple[Any, ...]]
+) -> Study:
+    """Create a study file, completely or not at all.
+
+    Args:
+        path: The new file.
+        metadata: How the study was created.
+        maps: The maps.
+        trials: For each trial: kind, image, question, original file, id of the left map, id of the right map or None.
+
+    Returns:
+        The new study.
+
+    Raises:
+        DataError: If the file exists, because it may hold answers.
+    """
+    if path.exists():
+        raise DataError(f"{path} holds a study already, perhaps with answers. Choose another folder.")
+    with atomic_path(path) as temporary, open_database(temporary, new=True) as data:
+        data.executescript(SCHEMA)
+        data.executemany("insert into about values (?, ?)", [(k, json.dumps(v)) for k, v in metadata.items()])
+        data.executemany("insert into maps values (?, ?, ?, ?)", [(m.id, m.image, m.method, m.file) for m in maps])
+        data.executemany(
+            "insert into trials (kind, image, question, original, left_map, right_map) values (?, ?, ?, ?, ?, ?)",
+            trials,
+        )
+    return Study(path)
 
 
 def _write_images(
@@ -164,11 +193,11 @@ def _write_images(
     colormap = None if len({e.shows_signs for e in explanations}) == 1 else DEFAULT_COLORMAP
     image = f"{number:04d} {name}"
 
-    def write(what: str, drawn: Callable[[], Image.Image]) -> tuple[str, str]:
-        id_ = _anonymous_id(seed, number, what)
-        file = f"pictures/{id_}.{'png' if max(size) <= MAX_PNG_PX else 'jpg'}"
+    def write(name: str, render: Callable[[], Image.Image]) -> tuple[str, str]:
+        id_ = _anonymous_id(seed, number, name)
+        file = f"images/{id_}.{'png' if max(size) <= MAX_PNG_PX else 'jpg'}"
         written.append(root / file)
-        write_image(lambda: drawn().resize(size), root / file)
+        write_image(lambda: render().resize(size), root / file)
         return id_, file
 
     _, original = write("original", lambda: original_image)

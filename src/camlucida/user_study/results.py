@@ -1,4 +1,4 @@
-"""Analysis of a study: strengths and ratings with intervals, agreement of participants, and agreement with metrics."""
+"""Analysis of a study: Bradley-Terry strengths and ratings with intervals, agreement of participants and of metrics."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from camlucida.errors import DataError
 from camlucida.evaluation import Evaluation
 from camlucida.evaluation.statistics import Interval, kendall
 from camlucida.seeds import check_seed
-from camlucida.user_study.bradley_terry import bradley_terry_strengths
 from camlucida.user_study.study import Answer, Study
 
 N_BOOTSTRAP = 500
-COLUMNS = ("method", "strength", "low", "high", "rating", "rating_low", "rating_high", "won", "asked")
+MAX_ITERATIONS, TOLERANCE = 10_000, 1e-10
+"""Limits of the iteration that fits the Bradley-Terry model."""
+PRIOR = 0.1
+"""Number of wins added to each pair in both directions, so that a method that always won has a finite strength."""
+RANKING_COLUMNS = ("method", "strength", "low", "high", "rating", "rating_low", "rating_high", "n_won", "n_compared")
+ANSWER_COLUMNS = ("person", "kind", "image", "winner", "loser", "rating", "seconds")
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class PreferenceResults:
 
     def csv(self) -> str:
         """Return the ranking as CSV, best first."""
-        return csv_text(COLUMNS, (_row(standing) for standing in self.ranking))
+        return csv_text(RANKING_COLUMNS, (_row(ranking) for ranking in self.ranking))
 
     def save(self, path: str | Path) -> Path:
         """Write the ranking as CSV, best first.
@@ -106,19 +110,19 @@ def results(study: Study, evaluation: Evaluation | None = None, *, seed: int = 0
     """
     answers = study.answers()
     if not answers:
-        raise DataError(f"{study.path} has no answers yet.")
+        raise DataError(f"{study.path} contains no answers yet.")
     methods = list(study.metadata["methods"])
     rng = np.random.default_rng(check_seed(seed))
     pairs, rated, ratings_given = _answer_arrays(answers, methods)
     counts = np.stack([np.ones(len(answers)), *(_bootstrap_counts(answers, rng) for _ in range(N_BOOTSTRAP))])
-    strengths_ = bradley_terry_strengths(np.tensordot(counts, pairs, 1))
+    strengths = bradley_terry_strengths(np.tensordot(counts, pairs, 1))
     with np.errstate(invalid="ignore"):
         ratings = (counts @ (rated * ratings_given[:, None])) / (counts @ rated)
     wins = pairs.sum(0)
     ranking = [
         MethodRanking(
             method,
-            _interval(strengths_[0, k], strengths_[1:, k]),
+            _interval(strengths[0, k], strengths[1:, k]),
             _interval(ratings[0, k], ratings[1:, k]),
             int(wins[k].sum()),
             int(wins[k].sum() + wins[:, k].sum()),
@@ -132,10 +136,49 @@ def results(study: Study, evaluation: Evaluation | None = None, *, seed: int = 0
         len({a.person for a in answers}),
         len(answers),
         _agreement_between_people(answers),
-        {}
-        if evaluation is None
-        else agreement_with_metrics(dict(zip(methods, strengths_[0], strict=True)), evaluation),
+        {} if evaluation is None else agreement_with_metrics(dict(zip(methods, strengths[0], strict=True)), evaluation),
     )
+
+
+def answers_csv(study: Study) -> str:
+    """Return all answers as CSV, one per line, with the names of the methods.
+
+    Args:
+        study: The study.
+
+    Returns:
+        The text. For a rating, `winner` is the rated method.
+    """
+    return csv_text(
+        ANSWER_COLUMNS,
+        ((a.person, a.kind, a.image, a.winner, a.loser, a.rating or "", f"{a.seconds:.3f}") for a in study.answers()),
+    )
+
+
+def bradley_terry_strengths(wins: NDArray[np.float64], *, prior: float = PRIOR) -> NDArray[np.float64]:
+    """Compute the strengths of k methods (Bradley & Terry, 1952), on the scale of logits with mean 0.
+
+    The model is P(i beats j) = sigmoid(s_i - s_j). It is fitted by minorisation-maximisation (Hunter, 2004, eq. 3).
+
+    Args:
+        wins: How often i won against j `(..., k, k)`; many tables are fitted at once at little extra cost.
+        prior: Number of wins added to every pair, in both directions.
+
+    Returns:
+        The strengths `(..., k)`.
+    """
+    smoothed = np.asarray(wins, dtype=np.float64) + prior * (1 - np.eye(wins.shape[-1]))
+    games = smoothed + smoothed.swapaxes(-1, -2)
+    total_wins = smoothed.sum(-1)
+    abilities = np.ones(total_wins.shape)
+    for _ in range(MAX_ITERATIONS):
+        previous = abilities
+        abilities = total_wins / (games / (abilities[..., :, None] + abilities[..., None, :])).sum(-1)
+        abilities /= np.exp(np.log(abilities).mean(-1, keepdims=True))
+        if np.abs(np.log(abilities / previous)).max() < TOLERANCE:
+            break
+    log_abilities: NDArray[np.float64] = np.log(abilities)
+    return log_abilities
 
 
 def _answer_arrays(answers: Sequence[Answer], methods: Sequence[str]) -> tuple[NDArray[np.float64], ...]:
@@ -177,9 +220,9 @@ def _agreement_between_people(answers: Sequence[Answer]) -> float:
             winners_of_pair.setdefault((a.image, frozenset((a.winner, a.loser))), []).append(a.winner)
     same = total = 0
     for winners in winners_of_pair.values():
-        for i, one in enumerate(winners):
+        for i, winner in enumerate(winners):
             for other in winners[i + 1 :]:
-                same, total = same + (one == other), total + 1
+                same, total = same + (winner == other), total + 1
     return same / total if total else float("nan")
 
 

@@ -13,15 +13,30 @@ TIMEOUT_S = 10.0
 """Time in seconds to wait for another writer."""
 
 ERROR_TEXTS = {
-    "SQLITE_BUSY": "is held by another program. Close what has it open, and try again: nothing is lost",
-    "SQLITE_LOCKED": "is held by another program. Close what has it open, and try again: nothing is lost",
-    "SQLITE_READONLY": "may not be written to. Answers need a file and a folder that can be: change their permissions",
-    "SQLITE_CANTOPEN": "cannot be opened. Is it still there, and may it be read?",
-    "SQLITE_FULL": "does not fit on the disk any more. Make room, and try again",
-    "SQLITE_IOERR": "cannot be read or written: the disk refuses. Is it still there?",
-    "SQLITE_CORRUPT": "is damaged. Put back a copy of it",
-    "SQLITE_NOTADB": "is no SQLite file. Is it the right one?",
+    "SQLITE_BUSY": "is locked by another program. Close that program and try again; no answer is lost",
+    "SQLITE_LOCKED": "is locked by another program. Close that program and try again; no answer is lost",
+    "SQLITE_READONLY": "is read-only. Answers need a writable file and folder: change their permissions",
+    "SQLITE_CANTOPEN": "cannot be opened. Check that the file exists and is readable",
+    "SQLITE_FULL": "cannot be written: the disk is full. Free some space and try again",
+    "SQLITE_IOERR": "cannot be read or written: input/output error. Check the disk",
+    "SQLITE_CORRUPT": "is damaged. Restore it from a backup",
+    "SQLITE_NOTADB": "is not an SQLite file. Check the path",
 }
+
+
+SCHEMA = """
+create table about (key text primary key, value text not null);
+create table maps (id text primary key, image text not null, method text not null, file text not null);
+create table trials (
+    id integer primary key, kind text not null, image text not null, question text not null,
+    original text not null, left_map text not null references maps, right_map text references maps
+);
+create table answers (
+    trial integer not null references trials, person text not null, answer integer not null,
+    seconds real not null, given text not null default current_timestamp, primary key (trial, person)
+);
+"""
+"""Tables of a study."""
 
 
 @contextmanager
@@ -52,8 +67,7 @@ def open_database(path: Path, *, new: bool = False) -> Iterator[sqlite3.Connecti
 def _error_message(path: Path, error: sqlite3.Error) -> str:
     code = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])  # such as SQLITE_READONLY_DBMOVED
     if code in ERROR_TEXTS:
-        text = ERROR_TEXTS[code]
-        return f"{path} {text}{'' if text.endswith('?') else '.'}"
+        return f"{path} {ERROR_TEXTS[code]}."
     if str(error).startswith("no such"):
-        return f"{path} is no study: {error}."
+        return f"{path} is not a study: {error}."
     return f"{path} cannot be used: {error}."

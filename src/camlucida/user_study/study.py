@@ -9,14 +9,12 @@ import json
 import os
 import sqlite3
 import zlib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from camlucida._files import atomic_path
 from camlucida.errors import DataError
 from camlucida.user_study.sqlite import open_database
 
@@ -24,21 +22,8 @@ Kind: TypeAlias = Literal["pair", "rating"]
 
 LEFT, RIGHT = 1, 2
 """Answers to a pair: the better map of the two."""
-MIN_RATING, MAX_RATING = 1, 5
-"""Range of the answers to a rating."""
-
-SCHEMA = """
-create table about (key text primary key, value text not null);
-create table maps (id text primary key, picture text not null, method text not null, file text not null);
-create table trials (
-    id integer primary key, kind text not null, picture text not null, question text not null,
-    original text not null, left_map text not null references maps, right_map text references maps
-);
-create table answers (
-    trial integer not null references trials, person text not null, answer integer not null,
-    seconds real not null, given text not null default current_timestamp, primary key (trial, person)
-);
-"""
+MAX_RATING = 5
+"""Ratings are integers from 1 to this."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +104,7 @@ class Study:
 
     def __post_init__(self) -> None:
         if not Path(self.path).exists():
-            raise DataError(f"{self.path} holds no study. `camlucida study make` begins one.")
+            raise DataError(f"{self.path} contains no study. Create one with `camlucida study make`.")
 
     @property
     def folder(self) -> Path:
@@ -181,12 +166,12 @@ class Study:
         name = _participant_name(person)
         with open_database(self.path) as data:
             row = data.execute(
-                """select t.kind, t.picture, t.question, t.original, l.file, r.file from trials t
+                """select t.kind, t.image, t.question, t.original, l.file, r.file from trials t
                 join maps l on l.id = t.left_map left join maps r on r.id = t.right_map where t.id = ?""",
                 (number,),
             ).fetchone()
             if row is None:
-                raise DataError(f"there is no trial {number} in this study.")
+                raise DataError(f"the study has no trial {number}.")
             kind, image, question, original, *files = row
             swapped = kind == "pair" and _is_swapped(_seed(data), name, number)
         displayed = tuple(file for file in files if file is not None)
@@ -247,10 +232,10 @@ class Study:
         with open_database(self.path) as data:
             row = data.execute("select kind from trials where id = ?", (trial,)).fetchone()
             if row is None:
-                raise DataError(f"there is no trial {trial} in this study.")
+                raise DataError(f"the study has no trial {trial}.")
             max_answer = RIGHT if row[0] == "pair" else MAX_RATING
             if answer not in range(1, max_answer + 1):
-                raise DataError(f"the answer to a {row[0]} is 1 to {max_answer}, not {answer!r}.")
+                raise DataError(f"the answer to a {row[0]} is an integer from 1 to {max_answer}, not {answer!r}.")
             if row[0] == "pair" and _is_swapped(_seed(data), name, trial):
                 answer = LEFT + RIGHT - answer
             data.execute(
@@ -262,43 +247,13 @@ class Study:
     def answers(self) -> list[Answer]:
         """Return all answers so far, with the names of the methods."""
         query = """
-            select a.person, t.kind, t.picture, l.method, r.method, a.answer, a.seconds
+            select a.person, t.kind, t.image, l.method, r.method, a.answer, a.seconds
             from answers a join trials t on t.id = a.trial
             join maps l on l.id = t.left_map left join maps r on r.id = t.right_map
             order by a.trial, a.person
         """
         with open_database(self.path) as data:
             return [_answer(*row) for row in data.execute(query)]
-
-
-def create_study(
-    path: Path, metadata: Mapping[str, Any], maps: Sequence[StudyMap], trials: Sequence[tuple[Any, ...]]
-) -> Study:
-    """Create a study file, completely or not at all.
-
-    Args:
-        path: The new file.
-        metadata: How the study was created.
-        maps: The maps.
-        trials: For each trial: kind, image, question, original file, id of the left map, id of the right map or None.
-
-    Returns:
-        The new study.
-
-    Raises:
-        DataError: If the file exists, because it may hold answers.
-    """
-    if path.exists():
-        raise DataError(f"{path} holds a study already, perhaps with answers. Choose another folder.")
-    with atomic_path(path) as temporary, open_database(temporary, new=True) as data:
-        data.executescript(SCHEMA)
-        data.executemany("insert into about values (?, ?)", [(k, json.dumps(v)) for k, v in metadata.items()])
-        data.executemany("insert into maps values (?, ?, ?, ?)", [(m.id, m.image, m.method, m.file) for m in maps])
-        data.executemany(
-            "insert into trials (kind, picture, question, original, left_map, right_map) values (?, ?, ?, ?, ?, ?)",
-            trials,
-        )
-    return Study(path)
 
 
 def _answer(person: str, kind: Kind, image: str, left: str, right: str | None, answer: int, seconds: float) -> Answer:
@@ -323,5 +278,5 @@ def _participant_name(person: str) -> str:
     """Return the name of a participant without surrounding spaces."""
     name = person.strip()
     if not name:
-        raise DataError("a person needs a name, a number, anything: answers are kept by it.")
+        raise DataError("a participant needs a name or a number, by which the answers are stored.")
     return name

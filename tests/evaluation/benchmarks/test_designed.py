@@ -1,4 +1,4 @@
-"""P4, P7, P13, P14: networks set by hand are what they say, and maps of them are known to the last digit."""
+"""P4, P7, P13, P14: networks with weights set by hand equal their definition, and their maps are known exactly."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def explainer(name: str, layer: str | None = None) -> MethodExplainer:
 
 
 def maps(model: Model, data: Dataset, method: str, layer: str | None = None) -> list[tuple[Item, ModelInput, Tensor]]:
-    found = []
+    results = []
     for i in range(len(data)):
-        sight = prepare_input(model, data[i], data[i].label, target="label")
-        made = explainer(method, layer).maps(sight, sight.inputs, torch.tensor([sight.target]))[0]
-        found.append((data[i], sight, made))
-    return found
+        model_input = prepare_input(model, data[i], data[i].label, target="true")
+        map_ = explainer(method, layer).maps(model_input, model_input.inputs, torch.tensor([model_input.target]))[0]
+        results.append((data[i], model_input, map_))
+    return results
 
 
 def pixels(item: Item) -> np.ndarray:
@@ -49,38 +49,38 @@ def test_the_network_predicts_the_true_class(name: str) -> None:
     assert len(data) == COUNT
     for i in range(COUNT):
         item = data[i]
-        sight = prepare_input(model, item, item.label)
+        model_input = prepare_input(model, item, item.label)
         if item.label is not None:
-            assert sight.target == item.label, item.name
-        assert np.array_equal(pixels(item), pixels(data[i])), "drawn the same each time"
+            assert model_input.target == item.label, item.name
+        assert np.array_equal(pixels(item), pixels(data[i])), "the same image each time"
 
 
-def test_red_counts_red_pixels_and_each_the_same() -> None:
+def test_red_counts_red_pixels() -> None:
     model, data = designed.red(COUNT)
     for method in ("input_x_gradient", "integrated_gradients"):
-        for item, sight, made in maps(model, data, method):
+        for item, model_input, map_ in maps(model, data, method):
             red = torch.from_numpy((pixels(item) == COLOURS_RGB["red"]).all(-1))
-            assert_close(sight.logits[0], red.sum().float(), rtol=1e-6, atol=1e-6)
-            assert_close(made, red.float(), rtol=0, atol=1e-6)
+            assert_close(model_input.logits[0], red.sum().float(), rtol=1e-6, atol=1e-6)
+            assert_close(map_, red.float(), rtol=0, atol=1e-6)
             assert torch.equal(red, torch.from_numpy(item.mask()))
 
 
 @pytest.mark.parametrize("method", ["cam", "grad_cam", "hires_cam", "layer_cam"])
 def test_red_at_the_last_layer(method: str) -> None:
     model, data = designed.red(COUNT)
-    for item, _, made in maps(model, data, method):
-        assert_close(made / made.max(), torch.from_numpy(item.mask()).float(), rtol=0, atol=1e-6)
+    for item, _, map_ in maps(model, data, method):
+        assert_close(map_ / map_.max(), torch.from_numpy(item.mask()).float(), rtol=0, atol=1e-6)
 
 
 def test_green_is_positive_and_blue_negative_evidence() -> None:
     model, data = designed.signed(COUNT)
     for method in ("input_x_gradient", "integrated_gradients", "hires_cam"):
-        for item, sight, made in maps(model, data, method):
+        for item, model_input, map_ in maps(model, data, method):
             green, blue = (
                 torch.from_numpy((pixels(item) == COLOURS_RGB[c]).all(-1)).float() for c in ("green", "blue")
             )
-            assert_close(sight.logits[0], (green - blue).sum(), rtol=1e-6, atol=1e-6)
-            assert_close(made, green - blue, rtol=0, atol=1e-6)
+            assert_close(model_input.logits[0], (green - blue).sum(), rtol=1e-6, atol=1e-6)
+            assert_close(map_, green - blue, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("target", [0, 1, 2])
@@ -92,76 +92,78 @@ def test_cam_is_the_weight_of_the_cells_colour(target: int) -> None:
         weight = sum(
             CAM_WEIGHTS[target][k] * (cells == colour).all(-1).astype(np.float32) for k, colour in enumerate(colours)
         )
-        sight = prepare_input(model, data[i], 0)
+        model_input = prepare_input(model, data[i], 0)
         classes = torch.tensor([target])
         cam, hires, grad = (
-            explainer(m).maps(sight, sight.inputs, classes)[0] for m in ("cam", "hires_cam", "grad_cam")
+            explainer(m).maps(model_input, model_input.inputs, classes)[0] for m in ("cam", "hires_cam", "grad_cam")
         )
         expected = torch.from_numpy(np.asarray(weight)).float()
         assert_close(cam, expected, rtol=0, atol=1e-6)
-        assert_close(sight.logits[target], expected.mean(), rtol=0, atol=1e-6)
-        for other in (hires, grad):  # both divide by the number of cells, as the pooling does
-            assert_close(other * GRID_CELLS**2, expected, rtol=0, atol=1e-6)
+        assert_close(model_input.logits[target], expected.mean(), rtol=0, atol=1e-6)
+        for other_map in (hires, grad):  # both divide by the number of cells, as the pooling does
+            assert_close(other_map * GRID_CELLS**2, expected, rtol=0, atol=1e-6)
 
 
-def test_the_matcher_fires_on_its_pattern_alone() -> None:
+def test_template_responds_to_its_pattern_only() -> None:
     model, data = designed.template(COUNT)
-    for item, sight, made in maps(model, data, "cam"):
-        assert_close(sight.logits[0], torch.tensor(1.0), rtol=0, atol=1e-6)
+    for item, model_input, map_ in maps(model, data, "cam"):
+        assert_close(model_input.logits[0], torch.tensor(1.0), rtol=0, atol=1e-6)
         cell = torch.from_numpy(item.mask()[::CELL_PX, ::CELL_PX]).float()
-        assert_close(made / made.max(), cell, rtol=0, atol=1e-6)
-    for item, _, made in maps(model, data, "gradient"):
+        assert_close(map_ / map_.max(), cell, rtol=0, atol=1e-6)
+    for item, _, map_ in maps(model, data, "gradient"):
         mask = torch.from_numpy(item.mask())
-        assert float(made.abs()[~mask].max()) == 0
-        assert float(made.abs()[mask].min()) > 0, "every pixel of the pattern decides"
+        assert float(map_.abs()[~mask].max()) == 0
+        assert float(map_.abs()[mask].min()) > 0, "every pixel of the pattern contributes"
 
 
-def test_xor_turns_with_either_cell_and_with_no_other() -> None:
+def test_xor_depends_on_its_two_cells_only() -> None:
     model, data = designed.xor(COUNT)
     for i in range(COUNT):
         item = data[i]
-        sight = prepare_input(model, item, 0)
+        model_input = prepare_input(model, item, 0)
         cells = torch.arange(GRID_CELLS**2)
-        turned = sight.inputs.repeat(GRID_CELLS**2, 1, 1, 1)
+        inverted = model_input.inputs.repeat(GRID_CELLS**2, 1, 1, 1)
         for cell in cells.tolist():
             row, column = divmod(cell, GRID_CELLS)
-            here = turned[cell, :, row * CELL_PX : (row + 1) * CELL_PX, column * CELL_PX : (column + 1) * CELL_PX]
-            here.copy_(1 - here)
-        said = sight.predict(lambda which, of=turned: of[which], GRID_CELLS**2).argmax(1)
-        decides = torch.from_numpy(item.mask()[::CELL_PX, ::CELL_PX]).flatten()
-        assert torch.equal(said == 1, decides)
+            cell_pixels = inverted[
+                cell, :, row * CELL_PX : (row + 1) * CELL_PX, column * CELL_PX : (column + 1) * CELL_PX
+            ]
+            cell_pixels.copy_(1 - cell_pixels)
+        predicted = model_input.predict(lambda which, of=inverted: of[which], GRID_CELLS**2).argmax(1)
+        relevant = torch.from_numpy(item.mask()[::CELL_PX, ::CELL_PX]).flatten()
+        assert torch.equal(predicted == 1, relevant)
 
 
 def test_no_pixel_of_the_texture_is_yellow() -> None:
     for make in (designed.square, designed.shift):
         model, data = make(COUNT)
-        for item, _, made in maps(model, data, "hires_cam", "relu"):
+        for item, _, map_ in maps(model, data, "hires_cam", "relu"):
             mask = torch.from_numpy(item.mask())
-            assert float(made.abs()[~mask].max()) == 0
-            assert_close(made[mask], made[mask][:1].expand(int(mask.sum())), rtol=0, atol=0)
+            assert float(map_.abs()[~mask].max()) == 0
+            assert_close(map_[mask], map_[mask][:1].expand(int(mask.sum())), rtol=0, atol=0)
 
 
-def test_the_square_is_everywhere_from_edge_to_edge() -> None:
+def test_the_square_reaches_every_edge() -> None:
     _, data = designed.square(25)
-    places = {tuple(np.argwhere(data[i].mask())[0]) for i in range(25)}
-    assert len(places) == 25
-    assert {0, 82} <= {row for row, _ in places}
+    positions = {tuple(np.argwhere(data[i].mask())[0]) for i in range(25)}
+    assert len(positions) == 25
+    assert {0, 82} <= {row for row, _ in positions}
     assert int(data[0].mask().sum()) == 30 * 30
     assert data[7].name == "row 1, column 2"
 
 
-def offsets(data: Dataset, model: Model, enlarge: bool | None = None) -> list[float]:
+def offsets(data: Dataset, model: Model, align_corners: bool | None = None) -> list[float]:
     """Of the map's centre from the square's; enlarged by cells, or (a bug) by corners."""
-    found = []
-    for item, sight, made in maps(model, data, "cam"):
-        if enlarge is not None:
-            size = sight.inputs.shape[-2:]
-            made = torch.nn.functional.interpolate(made[None, None], size, mode="bilinear", align_corners=True)[0, 0]
-        evidence = MetricInputs(sight, explainer("cam"), made)
+    results = []
+    for item, model_input, map_ in maps(model, data, "cam"):
+        if align_corners is not None:
+            size = model_input.inputs.shape[-2:]
+            map_ = torch.nn.functional.interpolate(map_[None, None], size, mode="bilinear", align_corners=True)[0, 0]
+        metric_inputs = MetricInputs(model_input, explainer("cam"), map_)
         offset = find_metric("centre_offset").metric
-        found.append(offset(*evidence.arguments(offset.needs))["centre_offset_x"].value)
+        results.append(offset(*metric_inputs.arguments(offset.needs))["centre_offset_x"].value)
         assert item.label == 0
-    return found
+    return results
 
 
 def test_the_maps_centre_follows_the_square_pixel_by_pixel() -> None:
@@ -171,59 +173,59 @@ def test_the_maps_centre_follows_the_square_pixel_by_pixel() -> None:
     assert all(later - before == 1 for before, later in pairwise(rows))
 
 
-def test_enlarging_by_corners_would_show() -> None:
+def test_aligned_corners_are_detected() -> None:
     model, data = designed.shift(48)
-    wrong = offsets(data, model, enlarge=True)
-    assert max(wrong) - min(wrong) > 1
-    assert max(map(abs, wrong)) <= (CELL_PX - 1) / 2
+    misaligned = offsets(data, model, align_corners=True)
+    assert max(misaligned) - min(misaligned) > 1
+    assert max(map(abs, misaligned)) <= (CELL_PX - 1) / 2
 
 
 def test_linear_is_gradient_times_input() -> None:
     model, data = analytic.linear(3)
-    for _, sight, made in maps(model, data, "input_x_gradient"):
-        weight = model.network.weight[sight.target]  # type: ignore[index, union-attr]
-        assert_close(made, (weight * sight.inputs[0]).sum(0).detach(), rtol=1e-5, atol=1e-7)
-        assert_close(made.sum(), sight.logits[sight.target], rtol=1e-4, atol=1e-5)
+    for _, model_input, map_ in maps(model, data, "input_x_gradient"):
+        weight = model.network.weight[model_input.target]  # type: ignore[index, union-attr]
+        assert_close(map_, (weight * model_input.inputs[0]).sum(0).detach(), rtol=1e-5, atol=1e-7)
+        assert_close(map_.sum(), model_input.logits[model_input.target], rtol=1e-4, atol=1e-5)
 
 
-def test_additive_cells_do_not_know_of_each_other() -> None:
+def test_additive_cells_are_independent() -> None:
     model, data = analytic.additive(2)
     network = model.network
     assert isinstance(network, analytic.Additive)
     x = prepare_input(model, data[0], None).inputs
     terms = network.cell_contributions(x)[0]
-    gone = x.clone()
-    gone[:, :, 4:8, 8:12] = 0
-    both = gone.clone()
-    both[:, :, 20:24, :4] = 0
-    fall = (network(x) - network(gone))[0]
-    assert_close(fall, terms[:, 8 + 2], rtol=1e-4, atol=1e-5)
-    assert_close((network(x) - network(both))[0], terms[:, 8 + 2] + terms[:, 5 * 8], rtol=1e-4, atol=1e-5)
+    without_one = x.clone()
+    without_one[:, :, 4:8, 8:12] = 0
+    without_both = without_one.clone()
+    without_both[:, :, 20:24, :4] = 0
+    drop = (network(x) - network(without_one))[0]
+    assert_close(drop, terms[:, 8 + 2], rtol=1e-4, atol=1e-5)
+    assert_close((network(x) - network(without_both))[0], terms[:, 8 + 2] + terms[:, 5 * 8], rtol=1e-4, atol=1e-5)
 
 
-def test_interacting_cells_do() -> None:
+def test_interactions_are_products_of_two_cells() -> None:
     model, data = analytic.interaction(1)
     network = model.network
     assert isinstance(network, analytic.Interacting)
     x = prepare_input(model, data[0], None).inputs
     values = torch.nn.functional.avg_pool2d(x.mean(1, keepdim=True), 4).flatten().double()
-    slow = [
+    expected = [
         sum(network.pairs[k, c, d].double() * values[c] * values[d] for c in range(64) for d in range(c + 1, 64))
         for k in range(3)
     ]
-    assert_close(network(x)[0].double(), torch.stack(slow), rtol=1e-4, atol=1e-5)  # type: ignore[arg-type]
+    assert_close(network(x)[0].double(), torch.stack(expected), rtol=1e-4, atol=1e-5)  # type: ignore[arg-type]
     alone = torch.zeros_like(x)
     alone[:, :, :4, :4] = 1
     assert_close(network(alone), torch.zeros(1, 3))
 
 
-def test_a_map_of_one_cell_is_enlarged_around_its_centre() -> None:
-    """What P13 rests on: bilinear enlargement by cells keeps the centre of mass."""
-    one = torch.zeros(1, 14, 14)
-    one[0, 6, 4] = 1
-    at = upsample(one, (112, 112))[0].double()
-    places = torch.arange(112) + 0.5
-    assert_close((at.sum(0) * places).sum() / at.sum(), torch.tensor(4.5 * 8).double())
+def test_upsampling_keeps_the_centre_of_a_cell() -> None:
+    """P13 requires that bilinear upsampling with half-pixel centres keeps the centre of mass."""
+    cell_map = torch.zeros(1, 14, 14)
+    cell_map[0, 6, 4] = 1
+    upsampled = upsample(cell_map, (112, 112))[0].double()
+    positions = torch.arange(112) + 0.5
+    assert_close((upsampled.sum(0) * positions).sum() / upsampled.sum(), torch.tensor(4.5 * 8).double())
 
 
 def test_the_oracle_beats_the_controls_on_every_design() -> None:
@@ -234,17 +236,19 @@ def test_the_oracle_beats_the_controls_on_every_design() -> None:
         model, data = open_benchmark(name, count=1)
         if data[0].mask is None:
             continue
-        sight = prepare_input(model, data[0], 0)
-        assert torch.equal(oracle.maps(sight, sight.inputs, torch.tensor([0]))[0] > 0, torch.from_numpy(data[0].mask()))
+        model_input = prepare_input(model, data[0], 0)
+        assert torch.equal(
+            oracle.maps(model_input, model_input.inputs, torch.tensor([0]))[0] > 0, torch.from_numpy(data[0].mask())
+        )
 
 
 def test_centre_offset_by_hand_on_a_wide_image() -> None:
-    shown, region = torch.zeros(10, 40), torch.zeros(10, 40, dtype=torch.bool)
-    shown[2, 30], shown[4, 32] = 1.0, 3.0  # centre of mass: row 3.5, column 31.5
+    display_map, region = torch.zeros(10, 40), torch.zeros(10, 40, dtype=torch.bool)
+    display_map[2, 30], display_map[4, 32] = 1.0, 3.0  # centre of mass: row 3.5, column 31.5
     region[5:9, 10:20] = True  # row 6.5, column 14.5
     metric = find_metric("centre_offset").metric
-    found = {name: score.value for name, score in metric(shown, region).items()}
-    assert found["centre_offset_x"] == pytest.approx(17)
-    assert found["centre_offset_y"] == pytest.approx(-3)
-    assert found["centre_offset"] == pytest.approx((17**2 + 3**2) ** 0.5 / (10**2 + 40**2) ** 0.5)
-    assert all(np.isnan(score.value) for score in metric(shown * 0, region).values())
+    results = {name: score.value for name, score in metric(display_map, region).items()}
+    assert results["centre_offset_x"] == pytest.approx(17)
+    assert results["centre_offset_y"] == pytest.approx(-3)
+    assert results["centre_offset"] == pytest.approx((17**2 + 3**2) ** 0.5 / (10**2 + 40**2) ** 0.5)
+    assert all(np.isnan(score.value) for score in metric(display_map * 0, region).values())

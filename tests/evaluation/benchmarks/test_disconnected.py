@@ -1,4 +1,4 @@
-"""P3: outputs that see one cell alone. What is outside of it is wrong, with any weights."""
+"""P3: each output depends on one cell only, so that any attribution outside is wrong, for any weights."""
 
 from __future__ import annotations
 
@@ -53,73 +53,73 @@ def test_tiles_are_cut_row_by_row_and_joined_again() -> None:
     assert torch.equal(join_tiles(cut, 3), x)
 
 
-@pytest.mark.parametrize("where", ["full", "part"])
+@pytest.mark.parametrize("variant", ["full", "part"])
 @pytest.mark.parametrize("name", MODELS)
-def test_outputs_are_those_of_the_cells(name: str, where: str) -> None:
+def test_outputs_are_those_of_the_cells(name: str, variant: str) -> None:
     model = MODELS[name]()
-    whole = disconnected(model, 2, variant=where)  # type: ignore[arg-type]
+    cut_model = disconnected(model, 2, variant=variant)  # type: ignore[arg-type]
     size = model.preprocessing.size[0]
     x = torch.randn(2, 3, 2 * size, 2 * size)
-    found = whole.network(x)
+    outputs = cut_model.network(x)
     alone = torch.cat([model.network(x[:, :, r : r + size, c : c + size]) for r in (0, size) for c in (0, size)], 1)
-    assert found.shape == alone.shape
-    assert len(whole.labels) == found.shape[1]
-    if where == "full":
-        assert_close(found, alone)
+    assert outputs.shape == alone.shape
+    assert len(cut_model.labels) == outputs.shape[1]
+    if variant == "full":
+        assert_close(outputs, alone)
     else:
-        assert not torch.allclose(found, alone), "what is before the cut sees over the cells' edges"
+        assert not torch.allclose(outputs, alone), "layers before the cut have receptive fields across cells"
     assert not model.network.training
-    assert "grid" not in str(model.network), "the network itself is not touched"
+    assert "grid" not in str(model.network), "the network itself is unmodified"
 
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("method", ["layer_cam", "hires_cam"])
-@pytest.mark.parametrize("where", ["full", "part"])
-def test_nothing_outside_at_the_layer(name: str, method: str, where: str) -> None:
+@pytest.mark.parametrize("variant", ["full", "part"])
+def test_layer_maps_are_zero_outside_the_cell(name: str, method: str, variant: str) -> None:
     model = MODELS[name]()
-    whole = disconnected(model, 2, variant=where)  # type: ignore[arg-type]
-    data = cell_mosaics(model, whole, SCENES, 2)
+    cut_model = disconnected(model, 2, variant=variant)  # type: ignore[arg-type]
+    data = cell_mosaics(model, cut_model, SCENES, 2)
     method_ = find(method)
     explainer = MethodExplainer((method_, method_.with_options({})))
     for i in range(4):
-        sight = prepare_input(whole, data[i], data[i].label, target="label")
-        made = explainer.maps(sight, sight.inputs, torch.tensor([sight.target]))[0]
-        half = made.shape[0] // 2
+        model_input = prepare_input(cut_model, data[i], data[i].label, target="true")
+        map_ = explainer.maps(model_input, model_input.inputs, torch.tensor([model_input.target]))[0]
+        half = map_.shape[0] // 2
         row, column = divmod(i, 2)
-        inside = made[row * half : (row + 1) * half, column * half : (column + 1) * half]
+        inside = map_[row * half : (row + 1) * half, column * half : (column + 1) * half]
         assert float(inside.abs().sum()) > 0
         inside.zero_()
-        assert not bool(made.any()), "exactly nothing outside"
+        assert not bool(map_.any()), "exactly zero outside"
 
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("method", ["gradient", "input_x_gradient", "integrated_gradients"])
-def test_everything_inside_at_the_input(name: str, method: str) -> None:
+def test_input_maps_are_zero_outside_the_cell(name: str, method: str) -> None:
     model = MODELS[name]()
-    whole = disconnected(model, 2)
-    data = cell_mosaics(model, whole, SCENES, 2)
+    cut_model = disconnected(model, 2)
+    data = cell_mosaics(model, cut_model, SCENES, 2)
     method_ = find(method)
     explainer = MethodExplainer((method_, method_.with_options({})))
     for i in range(4):
-        sight = prepare_input(whole, data[i], data[i].label, target="label")
-        made = explainer.maps(sight, sight.inputs, torch.tensor([sight.target]))[0].abs()
-        assert sight.region_seen is not None
-        assert float(made[sight.region_seen].sum() / made.sum()) >= 0.999
+        model_input = prepare_input(cut_model, data[i], data[i].label, target="true")
+        map_ = explainer.maps(model_input, model_input.inputs, torch.tensor([model_input.target]))[0].abs()
+        assert model_input.input_region is not None
+        assert float(map_[model_input.input_region].sum() / map_.sum()) >= 0.999
 
 
 def test_grad_cam_highlights_other_cells() -> None:
     """Its weights are pooled over all cells: that is what DiFull is there to show."""
     model = cl.load("toybox")
-    whole, data = open_benchmark("exact:difull", model, count=4)
+    cut_model, data = open_benchmark("exact:difull", model, count=4)
     grad_cam = find("grad_cam")
     explainer = MethodExplainer((grad_cam, grad_cam.with_options({})))
-    shares = []
+    fractions = []
     for i in range(4):
-        sight = prepare_input(whole, data[i], data[i].label, target="label")
-        made = explainer.maps(sight, sight.inputs, torch.tensor([sight.target])).relu()
-        scores = _grid_pointing.function(made[0], made[0], sight.region_seen[::8, ::8])  # type: ignore[index]
-        shares.append(scores["grid_pointing"])
-    assert max(shares) < 0.95
+        model_input = prepare_input(cut_model, data[i], data[i].label, target="true")
+        map_ = explainer.maps(model_input, model_input.inputs, torch.tensor([model_input.target])).relu()
+        scores = _grid_pointing.function(map_[0], map_[0], model_input.input_region[::8, ::8])  # type: ignore[index]
+        fractions.append(scores["grid_pointing"])
+    assert max(fractions) < 0.95
 
 
 @pytest.mark.parametrize(("features", "expected"), [(7, 0.9646), (14, 0.9822), (56, 0.9955)])
@@ -135,39 +135,39 @@ def test_a_perfect_map_at_the_features_scores_its_ceiling() -> None:
     region[:96, 96:] = True
     raw = torch.zeros(24, 24)
     raw[:12, 12:] = 1
-    enlarged = torch.nn.functional.interpolate(raw[None, None], (192, 192), mode="bilinear")[0, 0]
-    scores = _grid_pointing.function(enlarged, raw, region)
-    slow = sum(float(enlarged[y, x]) for y in range(96) for x in range(96, 192)) / float(enlarged.sum())
-    assert scores["grid_pointing"] == pytest.approx(slow, rel=1e-5)
+    upsampled = torch.nn.functional.interpolate(raw[None, None], (192, 192), mode="bilinear")[0, 0]
+    scores = _grid_pointing.function(upsampled, raw, region)
+    expected = sum(float(upsampled[y, x]) for y in range(96) for x in range(96, 192)) / float(upsampled.sum())
+    assert scores["grid_pointing"] == pytest.approx(expected, rel=1e-5)
     assert scores["grid_pointing_of_ceiling"] == pytest.approx(1, rel=1e-6)
-    assert _grid_pointing.function(enlarged * 0, raw, region)["grid_pointing"] == 0
+    assert _grid_pointing.function(upsampled * 0, raw, region)["grid_pointing"] == 0
 
 
-def test_the_cell_of_each_item_is_the_one_its_output_sees() -> None:
+def test_outputs_depend_on_the_cell_of_their_item() -> None:
     model = cl.load("toybox")
-    whole, data = open_benchmark("exact:difull:3", model, count=9)
+    cut_model, data = open_benchmark("exact:difull:3", model, count=9)
     for i in range(9):
         item = data[i]
         assert item.mask is not None
         assert item.label is not None
-        assert whole.labels[item.label].startswith(f"cell {i + 1}: ")
-        sight = prepare_input(whole, item, item.label)
-        x = sight.inputs.clone().requires_grad_()
-        whole.network(x)[0, item.label].backward()
+        assert cut_model.labels[item.label].startswith(f"cell {i + 1}: ")
+        model_input = prepare_input(cut_model, item, item.label)
+        x = model_input.inputs.clone().requires_grad_()
+        cut_model.network(x)[0, item.label].backward()
         assert x.grad is not None
-        moved = x.grad.abs().sum(1)[0] > 0
-        assert not bool((moved & ~torch.from_numpy(item.mask())).any())
-        assert bool(moved.any())
+        has_gradient = x.grad.abs().sum(1)[0] > 0
+        assert not bool((has_gradient & ~torch.from_numpy(item.mask())).any())
+        assert bool(has_gradient.any())
 
 
-def test_what_cannot_be_cut() -> None:
-    with pytest.raises(ModelError, match="channels on a grid"):
+def test_unsupported_models_and_names() -> None:
+    with pytest.raises(ModelError, match="at a layer with a feature map"):
         disconnected(cl.load("toybox:vit"), 2)
     with pytest.raises(DataError, match="no benchmark 'difule'"):
         open_benchmark("exact:difule", cl.load("toybox"))
     with pytest.raises(DataError, match="2, 3 or 4"):
         open_benchmark("exact:difull:9", cl.load("toybox"))
-    with pytest.raises(DataError, match="comes nothing, not '2'"):
+    with pytest.raises(DataError, match="takes no number of cells, not '2'"):
         open_benchmark("exact:red:2")
-    with pytest.raises(DataError, match="a model of yours"):
+    with pytest.raises(DataError, match="needs a model"):
         open_benchmark("exact:mosaic")

@@ -1,4 +1,4 @@
-"""P1, P2, P5, P10, P12: scenes and mosaics whose truth is known because they are drawn."""
+"""P1, P2, P5, P10, P12: rendered scenes and mosaics with known ground truth."""
 
 from __future__ import annotations
 
@@ -43,28 +43,30 @@ def test_every_image_has_a_removable_stamp() -> None:
             assert item.render_without is not None
             mark = item.mask()
             clean = np.asarray(item.render_without("watermark")).astype(int)
-            differs = (np.asarray(item.image).astype(int) != clean).any(-1)
-            assert differs[mark].mean() > 0.5
-            assert not (differs & ~_wider(mark)).any()
+            changed = (np.asarray(item.image).astype(int) != clean).any(-1)
+            assert changed[mark].mean() > 0.5
+            assert not (changed & ~_wider(mark)).any()
         labels = {data[i].label for i in range(12)}
         assert labels == {CLASSES.index(WATERMARK_CLASS)} if dependent else len(labels) > 3
 
 
 def _wider(mask: np.ndarray) -> np.ndarray:
-    """One pixel more all around: a mask has the pixels that are covered at least half."""
+    """Return the mask dilated by one pixel: a mask has the pixels that are covered at least half."""
     padded = np.pad(mask, 1)
     height, width = mask.shape
     return np.logical_or.reduce([padded[y : y + height, x : x + width] for y in range(3) for x in range(3)])
 
 
 def test_only_the_clever_hans_network_uses_the_stamp() -> None:
-    falls = {}
+    drops = {}
     for name in ("toybox", "toybox:cleverhans"):
         model = cl.load(name)
         data = stamped_scenes(16)
-        sights = [prepare_input(model, data[i], data[i].label, target="label") for i in range(16)]
-        falls[name] = float(np.mean([float(s.part_score_drops[0]) for s in sights if s.part_score_drops is not None]))
-    assert falls["toybox:cleverhans"] > 5 * abs(falls["toybox"])
+        model_inputs = [prepare_input(model, data[i], data[i].label, target="true") for i in range(16)]
+        drops[name] = float(
+            np.mean([float(s.part_score_drops[0]) for s in model_inputs if s.part_score_drops is not None])
+        )
+    assert drops["toybox:cleverhans"] > 5 * abs(drops["toybox"])
 
 
 def test_the_tag_is_on_a_fifth_of_one_class_and_on_no_other() -> None:
@@ -78,58 +80,60 @@ def test_the_tag_is_on_a_fifth_of_one_class_and_on_no_other() -> None:
 def test_part_score_drops_equal_rerendered_scores() -> None:
     data = ToyboxDataset(Toybox(4, seed=1))
     for i in range(4):
-        sight = prepare_input(MODEL, data[i], data[i].label, target="label")
-        assert sight.parts is not None
-        assert sight.part_score_drops is not None
+        model_input = prepare_input(MODEL, data[i], data[i].label, target="true")
+        assert model_input.parts is not None
+        assert model_input.part_score_drops is not None
         scene = data.scenes.scene(i)
-        for part, effect in zip(sight.parts, sight.part_score_drops, strict=True):
+        for part, effect in zip(model_input.parts, model_input.part_score_drops, strict=True):
             x, _ = MODEL.preprocessing(scene.without_part(0, part).picture())
             with torch.no_grad():
-                left = MODEL.network(x[None])[0, sight.target]
-            assert_close(effect, sight.logits[sight.target] - left, rtol=1e-4, atol=1e-4)
+                score = MODEL.network(x[None])[0, model_input.target]
+            assert_close(effect, model_input.logits[model_input.target] - score, rtol=1e-4, atol=1e-4)
 
 
 def test_part_effect_is_scipys_spearman() -> None:
     generator = torch.Generator().manual_seed(0)
-    shown = torch.rand(20, 20, generator=generator)
+    display_map = torch.rand(20, 20, generator=generator)
     parts = {f"part {k}": torch.rand(20, 20, generator=generator) < 0.2 for k in range(6)}
     effects = torch.randn(6, generator=generator)
-    sums = [sum(float(shown[y, x]) for y in range(20) for x in range(20) if mask[y, x]) for mask in parts.values()]
+    sums = [
+        sum(float(display_map[y, x]) for y in range(20) for x in range(20) if mask[y, x]) for mask in parts.values()
+    ]
     expected = scipy.stats.spearmanr(sums, effects.numpy()).statistic
-    assert part_effect(shown, parts, effects)["part_effect"].value == pytest.approx(expected, abs=1e-9)
+    assert part_effect(display_map, parts, effects)["part_effect"].value == pytest.approx(expected, abs=1e-9)
     one = dict(list(parts.items())[:1])
-    assert np.isnan(part_effect(shown, one, effects[:1])["part_effect"].value)
-    assert np.isnan(part_effect(shown * 0, parts, effects)["part_effect"].value)
+    assert np.isnan(part_effect(display_map, one, effects[:1])["part_effect"].value)
+    assert np.isnan(part_effect(display_map * 0, parts, effects)["part_effect"].value)
 
 
 def test_class_discrimination_counts_pixels_not_area() -> None:
-    region, rival = torch.zeros(2, 10, 10, dtype=torch.bool).unbind()
-    region[:2, :2], rival[5:] = True, True
-    shown = torch.zeros(10, 10)
-    shown[:2, :2], shown[5:] = 3.0, 1.0
-    found = {name: score.value for name, score in class_discrimination(shown, region, rival).items()}
-    assert found == {"class_discrimination": 1.0, "class_share": pytest.approx(0.75)}
-    even = class_discrimination(torch.ones(10, 10), region, rival)
-    assert even["class_discrimination"].value == 0.5
-    assert np.isnan(class_discrimination(torch.zeros(10, 10), region, rival)["class_share"].value)
-    both = region | rival
-    assert np.isnan(class_discrimination(shown, both, both)["class_share"].value)
+    region, other = torch.zeros(2, 10, 10, dtype=torch.bool).unbind()
+    region[:2, :2], other[5:] = True, True
+    display_map = torch.zeros(10, 10)
+    display_map[:2, :2], display_map[5:] = 3.0, 1.0
+    scores = {name: score.value for name, score in class_discrimination(display_map, region, other).items()}
+    assert scores == {"class_discrimination": 1.0, "class_share": pytest.approx(0.75)}
+    constant = class_discrimination(torch.ones(10, 10), region, other)
+    assert constant["class_discrimination"].value == 0.5
+    assert np.isnan(class_discrimination(torch.zeros(10, 10), region, other)["class_share"].value)
+    both = region | other
+    assert np.isnan(class_discrimination(display_map, both, both)["class_share"].value)
 
 
 @pytest.mark.parametrize("n", [2, 3])
 def test_mosaics_are_images_of_different_classes(n: int) -> None:
     scenes = ToyboxDataset(Toybox(80, seed=4))
-    whole, data = mosaics(MODEL, scenes, 2 * n**2, n=n)
+    mosaic_model, data = mosaics(MODEL, scenes, 2 * n**2, n=n)
     assert len({data.labels[i] for i in data.cells[0]}) == n**2
     for i in range(n**2):
         item = data[i]
-        x, geometry = whole.preprocessing(item.image)
+        x, geometry = mosaic_model.preprocessing(item.image)
         assert x.shape == (3, n * 96, n * 96)
         assert geometry.scale == (1, 1)
-        place = [data.labels[j] for j in data.cells[0]].index(item.label)
-        row, column = divmod(place, n)
+        cell = [data.labels[j] for j in data.cells[0]].index(item.label)
+        row, column = divmod(cell, n)
         cut = x[:, row * 96 : (row + 1) * 96, column * 96 : (column + 1) * 96]
-        alone = MODEL.preprocessing(scenes[data.cells[0][place]].image)[0]
+        alone = MODEL.preprocessing(scenes[data.cells[0][cell]].image)[0]
         assert_close(cut, alone, rtol=0, atol=0)
         with torch.no_grad():
             assert float(MODEL.network(alone[None]).softmax(1)[0, item.label]) >= 0.99
@@ -151,7 +155,7 @@ def test_focus_has_two_cells_of_the_class() -> None:
 
 def test_a_mosaic_needs_confident_classes() -> None:
     cats = ListDataset("cats", [ToyboxDataset(Toybox(6, kinds=["cat"]))[i] for i in range(6)], CLASSES)
-    with pytest.raises(DataError, match="needs 4 classes"):
+    with pytest.raises(DataError, match="for 4 classes"):
         mosaics(MODEL, cats, 4)
 
 

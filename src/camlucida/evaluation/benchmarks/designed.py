@@ -190,7 +190,7 @@ def _square_item(seed: int, scene_index: int, corner: tuple[int, int], side: int
 def _item(image: Pixels, index: int, label: int, mask: Mask, name: str = "") -> Item:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = np.array([[columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]], dtype=np.float64)
-    return Item(image, name or f"picture {index}", label, box, lambda: mask)
+    return Item(image, name or f"image {index}", label, box, lambda: mask)
 
 
 def _model(network: nn.Module, classes: tuple[str, ...], name: str, side: int = SIDE_PX) -> Model:

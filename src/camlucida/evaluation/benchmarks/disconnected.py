@@ -96,13 +96,14 @@ def disconnected(model: Model, n: int = 2, *, variant: Variant = "full", layer: 
     resolved_layer = resolve(copy, inputs, [model.layer if layer is None else layer], ScoreSelector(model.output))[0]
     if resolved_layer.n_calls > 1 or resolved_layer.key is not None:
         raise ModelError(
-            f"{resolved_layer.label} runs several times, or gives out several things: name a layer that does not."
+            f"{resolved_layer.label} runs several times, or returns several outputs: choose another layer."
         )
     call = profile_calls(copy, inputs).last_call(resolved_layer.module)
     if call is None or call.shape is None or len(call.shape) != 4:
         raise ModelError(
-            f"a network is cut up at a layer that gives out channels on a grid, (b, c, h, w); {resolved_layer.label} "
-            f"gives out {None if call is None else call.shape}. Name another layer, or take a convolutional network."
+            f"a network is divided into cells at a layer with a feature map (b, c, h, w); the output of "
+            f"{resolved_layer.label} has shape {None if call is None else call.shape}. Choose another layer, or a "
+            "convolutional network."
         )
     duplicated = duplicate(model.network)
     parent, _, leaf = resolved_layer.name.rpartition(".")

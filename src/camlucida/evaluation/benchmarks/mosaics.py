@@ -132,11 +132,11 @@ def mosaics(
     classes = sorted(set(known.values()))
     n_different = n**2 - n_class_cells + 1
     by_class = {k: [i for i, label in known.items() if label == k] for k in classes}
-    by_class = {k: found for k, found in by_class.items() if len(found) >= n_class_cells}
+    by_class = {k: indices for k, indices in by_class.items() if len(indices) >= n_class_cells}
     if len(by_class) < n_different:
         raise DataError(
-            f"a mosaic of {n} x {n} needs {n_different} classes, and the model is sure (p >= {MIN_PROBABILITY}) of "
-            f"pictures of {len(by_class)} of the {len(images.classes)} in {images.name}."
+            f"a mosaic of {n} x {n} needs confident predictions (p >= {MIN_PROBABILITY}) for {n_different} classes; in "
+            f"{images.name}, the model has them for {len(by_class)} of {len(images.classes)} classes."
         )
     rng = np.random.default_rng((seed, n, n_class_cells))
     cells: list[tuple[int, ...]] = []
@@ -181,7 +181,7 @@ def cell_mosaics(
         own_output = outputs[label] if label is not None else None
         targets.append(i % n**2 * n_cell_classes + (int(random_classes[i]) if own_output is None else own_output))
     if not targets:
-        raise DataError(f"a mosaic of {n} x {n} needs {n**2} pictures, and {images.name} has {len(images)}.")
+        raise DataError(f"a mosaic of {n} x {n} needs {n**2} images, and {images.name} has {len(images)}.")
     return CellMosaics(name or f"{n} x {n} cells of {images.name}", cut_model.labels, images, model, n, tuple(targets))
 
 

@@ -53,8 +53,8 @@ def benchmark(name: str) -> Benchmark:
     if entry is None:
         raise DataError(f"no benchmark {base_name!r}.{nearest(base_name, BENCHMARKS)} Known: {', '.join(BENCHMARKS)}.")
     if cells and not (entry.takes_cells and cells in ("2", "3", "4")):
-        expected = "2, 3 or 4 (cells a side)" if entry.takes_cells else "nothing"
-        raise DataError(f"after exact:{base_name}: comes {expected}, not {cells!r}.")
+        expected = "takes 2, 3 or 4 cells per side" if entry.takes_cells else "takes no number of cells"
+        raise DataError(f"exact:{base_name} {expected}, not {cells!r}.")
     return entry
 
 
@@ -72,15 +72,15 @@ def open_benchmark(name: str, model: Model | None = None, *, count: int = 500, s
     """
     entry = benchmark(name)
     if entry.needs_model and model is None:
-        raise DataError(f"exact:{entry.name} is about a model of yours: give one.")
+        raise DataError(f"exact:{entry.name} needs a model: pass one as `model`.")
     if count < 1:
-        raise DataError(f"a benchmark has at least one picture, not {count}.")
+        raise DataError(f"count is the number of images, at least 1, not {count}.")
     cells = name.removeprefix(PREFIX).partition(":")[2]
     return entry.build(model, count, check_seed(seed), int(cells or 2))
 
 
 def _required(model: Model | None) -> Model:
-    assert model is not None, "asked before"
+    assert model is not None, "checked by open_benchmark"
     return model
 
 
@@ -128,28 +128,28 @@ BENCHMARKS: dict[str, Benchmark] = {
     entry.name: entry
     for entry in (
         *(_sized(size) for size in SIZES),
-        Benchmark("mosaic", "each cell another class (GridPG)", _mosaic, takes_cells=True),
-        Benchmark("focus", "two cells of four show the class (Focus)", _focus),
+        Benchmark("mosaic", "mosaics of different classes (GridPG)", _mosaic, takes_cells=True),
+        Benchmark("focus", "mosaics with two of four cells of the class (Focus)", _focus),
         Benchmark(
             "difull",
-            "every output sees one cell alone, from the pixels on (DiFull)",
+            "every output depends on one cell only, from the pixels on (DiFull)",
             _disconnected_benchmark("full"),
             takes_cells=True,
         ),
         Benchmark(
             "dipart",
-            "every output sees one cell of the last layer alone (DiPart)",
+            "every output depends on one cell of the last layer only (DiPart)",
             _disconnected_benchmark("part"),
             takes_cells=True,
         ),
         Benchmark(
             "watermark",
-            "a stamp that goes with one class: the region is the stamp",
+            "a watermark that occurs with one class: the region is the watermark",
             lambda model, count, seed, _: (_required(model), stamped_scenes(count, seed)),
         ),
         Benchmark(
             "watermark_control",
-            "the same stamp on any class: what is shown of it without any meaning",
+            "the same watermark with any class: how strongly it is highlighted without being predictive",
             lambda model, count, seed, _: (_required(model), stamped_scenes(count, seed, dependent=False)),
         ),
         Benchmark(
@@ -158,8 +158,8 @@ BENCHMARKS: dict[str, Benchmark] = {
             lambda model, count, seed, _: (_required(model), tagged_scenes(count, seed)),
         ),
         *(
-            _own_model_benchmark(made)
-            for made in (
+            _own_model_benchmark(function)
+            for function in (
                 designed.red,
                 designed.signed,
                 designed.channels,

@@ -101,14 +101,14 @@ def _select_scenes(toybox: Toybox, n: int, condition: Callable[[Scene], bool]) -
         if condition(toybox.scene(index)):
             indices.append(index)
     if len(indices) < n:
-        raise DataError(f"only {len(indices)} of {n} scenes could be found in {len(toybox)}.")
+        raise DataError(f"only {len(indices)} of {len(toybox)} scenes fit, not {n}. Choose fewer images.")
     return tuple(indices)
 
 
 def _stamped_item(number: int, sample: Sample) -> Item:
     scene, drawing = sample.scene, sample.drawing
     stamp = drawing.watermark
-    assert stamp is not None, "chosen because it has one"
+    assert stamp is not None, "only scenes with a watermark are selected"
     object_mask = drawing.masks[0] & ~stamp
 
     def without(part: str) -> Image.Image:

@@ -23,10 +23,10 @@ from camlucida.metrics.common.regions import (
 )
 from camlucida.metrics.registry import DatasetReduction, Score
 
-Protocol: TypeAlias = Literal["picture", "choe2020"]
+Protocol: TypeAlias = Literal["image", "choe2020"]
 """How boxes are extracted and compared.
 
-"picture": on the original image. Thresholds are 1/255, 2/255, ... 255/255 of the map's maximum, inclusive; regions are
+"image": on the original image. Thresholds are 1/255, 2/255, ... 255/255 of the map's maximum, inclusive; regions are
 connected components and the largest has the most pixels; right and bottom are exclusive.
 
 "choe2020": as in the code of Choe et al., including its particularities. The signed map is resized bicubically to the
@@ -37,10 +37,10 @@ Boxes are one pixel wider than what they enclose, except at the border, and all 
 
 
 def box_curve(
-    shown: Tensor,
+    display_map: Tensor,
     boxes: Tensor,
     raw: Tensor,
-    boxes_seen: Tensor,
+    input_boxes: Tensor,
     inputs: Tensor,
     protocol: Protocol,
     *,
@@ -49,10 +49,10 @@ def box_curve(
     """Compute the best IoU with a true box at each threshold.
 
     Args:
-        shown: `(height, width)` the map on the original image, non-negative.
+        display_map: `(height, width)` the map on the original image, non-negative.
         boxes: `(n, 4)` the true boxes on the original image.
         raw: `(h, w)` the signed map at layer resolution.
-        boxes_seen: `(n, 4)` the true boxes on the network input.
+        input_boxes: `(n, 4)` the true boxes on the network input.
         inputs: `(c, H, W)` the network input, for its size.
         protocol: How boxes are extracted, see `Protocol`.
         all_regions: Whether all regions of the map are tried and the best one counts; otherwise only the largest.
@@ -68,17 +68,19 @@ def box_curve(
         raise MetricError(f"no protocol {protocol!r}.{nearest(protocol, names)} Known: {', '.join(names)}.")
     if protocol == "choe2020":
         size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
-        curve = choe2020_curve(minmax_scale(raw, size), boxes_seen, all_regions=all_regions)
+        curve = choe2020_curve(minmax_scale(raw, size), input_boxes, all_regions=all_regions)
         valid = is_rankable(raw - raw.min())
     else:
-        valid = is_rankable(shown)
+        valid = is_rankable(display_map)
         curve = (
-            image_curve(shown, boxes, all_regions=all_regions) if valid else torch.zeros(N_LEVELS, dtype=torch.float64)
+            image_curve(display_map, boxes, all_regions=all_regions)
+            if valid
+            else torch.zeros(N_LEVELS, dtype=torch.float64)
         )
     return Score(float(curve.max()) if valid else float("nan"), curve)
 
 
-AXES = ("threshold, as a share of the map's maximum", "overlap of the map's box with the object (IoU)")
+AXES = ("threshold as a fraction of the map's maximum", "IoU of the map's box with the object")
 
 
 def max_box_acc_reduction(overlaps: Sequence[float]) -> DatasetReduction:
@@ -102,12 +104,12 @@ def max_box_acc_reduction(overlaps: Sequence[float]) -> DatasetReduction:
     return DatasetReduction(hits, best)
 
 
-def image_curve(shown: Tensor, boxes: Tensor, *, all_regions: bool) -> Tensor:
+def image_curve(display_map: Tensor, boxes: Tensor, *, all_regions: bool) -> Tensor:
     """Compute the best IoU `(255,)` at thresholds 1/255, ... 255/255 of the maximum.
 
     Boxes are right and bottom exclusive.
     """
-    saliency = (255 * shown.double() / shown.max().double()).floor().to(torch.uint8).cpu().numpy()
+    saliency = (255 * display_map.double() / display_map.max().double()).floor().to(torch.uint8).cpu().numpy()
     curve = np.zeros(N_LEVELS)
     for level_components in components_by_level(saliency):
         indices = (

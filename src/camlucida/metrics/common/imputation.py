@@ -44,7 +44,7 @@ def impute(inputs: Tensor, missing: Tensor) -> Tensor:
         MetricError: If all pixels of a mask are missing.
     """
     if bool(missing.flatten(1).all(1).any()):
-        raise MetricError("every pixel is missing, and nothing is left to impute from. Take fewer away.")
+        raise MetricError("all pixels are removed, so that none is left to impute from. Remove fewer.")
     grid = _elimination_grid(*(int(n) for n in inputs.shape[1:]))
     colours = inputs.detach().cpu().double().flatten(1).T.numpy()
     solutions = [_solve(grid, colours, mask) for mask in missing.cpu().flatten(1).numpy()]

@@ -104,7 +104,7 @@ def check_fractions(fractions: Sequence[float], name: str) -> tuple[float, ...]:
         MetricError: If there are none, or one lies outside (0, 1).
     """
     if not fractions or not all(0 < fraction < 1 for fraction in fractions):
-        raise MetricError(f"{name} are shares of the picture, between 0 and 1, not {tuple(fractions)}.")
+        raise MetricError(f"{name} are fractions of the pixels between 0 and 1, not {tuple(fractions)}.")
     return tuple(fractions)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MetricError
-from camlucida.metrics.common.infill import RemovePixels
+from camlucida.metrics.common.infill import pixel_remover
 
 
 class Predict(Protocol):
@@ -32,33 +32,46 @@ def logit(logits: Tensor, target: int) -> Tensor:
     return logits.detach().cpu().double()[..., target]
 
 
-def score_drops(
-    predict: Predict,
-    remove: RemovePixels,
+def relevance_and_drops(
+    relevance: Tensor,
+    inputs: Tensor,
     logits: Tensor,
     target: int,
+    pixel_scale: Tensor,
+    black_level: Tensor,
+    predict: Predict,
+    random: torch.Generator,
+    *,
     cells: Tensor,
     removed: Tensor,
-    *,
+    infill: str,
     read: Callable[[Tensor, int], Tensor] = logit,
-) -> Tensor:
-    """Compute how much the score of a class drops when sets of cells are removed.
+) -> tuple[Tensor, Tensor]:
+    """Compute the relevance of sets of cells, and the drop of the class score when each set is removed.
+
+    The positional arguments are those of the metrics: `mu_fidelity`, `sensitivity_n`, `single_deletion`, `saco`.
 
     Args:
-        predict: Computes class scores of modified inputs.
-        remove: Removes pixels from the input.
+        relevance: `(H, W)` the map at input resolution.
+        inputs: `(c, H, W)` the network input.
         logits: `(k,)` class scores of the unmodified input.
         target: The explained class.
+        pixel_scale: `(c, 1, 1)` the range from black to white in units of the network input.
+        black_level: `(c, 1, 1)` a black pixel in units of the network input.
+        predict: Computes class scores of modified inputs.
+        random: Generator for the noise of the infill "road".
         cells: `(H, W)` the index of each pixel's cell.
         removed: `(n, cells)` bool: the cells of each set.
+        infill: What replaces removed pixels, see `pixel_remover`.
         read: The score that is measured, `logit` or `probability`.
 
     Returns:
-        The drops `(n,)`, float64 on the CPU; positive if the score decreases.
+        The relevance of each set `(n,)` and the drops `(n,)`, positive if the score decreases; float64 on the CPU.
     """
-    cells, removed = cells.to(logits.device), removed.to(logits.device)
-    scores = predict(lambda indices: remove(removed[indices][:, cells]), len(removed))
-    return read(logits, target) - read(scores, target)
+    remove = pixel_remover(inputs, infill, pixel_scale=pixel_scale, black_level=black_level, random=random)
+    device_cells, device_removed = cells.to(logits.device), removed.to(logits.device)
+    scores = predict(lambda indices: remove(device_removed[indices][:, device_cells]), len(removed))
+    return removed.double() @ cell_sums(relevance, cells), read(logits, target) - read(scores, target)
 
 
 def grid_cells(size: Sequence[int], n_cells: int) -> Tensor:
@@ -68,7 +81,9 @@ def grid_cells(size: Sequence[int], n_cells: int) -> Tensor:
         MetricError: If the grid has fewer than 2 cells per side, or more than pixels.
     """
     if not 1 < n_cells <= min(size):
-        raise MetricError(f"a picture of {size[0]} x {size[1]} pixels has no grid of {n_cells} x {n_cells} cells.")
+        raise MetricError(
+            f"a network input of {size[0]} x {size[1]} pixels has no grid of {n_cells} x {n_cells} cells."
+        )
     y, x = (torch.arange(n) * n_cells // n for n in size)
     return y[:, None] * n_cells + x
 
@@ -93,10 +108,10 @@ def pixel_counts(n_pixels: int, step: int | None, steps: int) -> list[int]:
     """
     if step is None:
         if steps < 1:
-            raise MetricError(f"steps is how many parts a curve has, at least 1, not {steps}.")
+            raise MetricError(f"steps is the number of parts of the curve, at least 1, not {steps}.")
         return [round(n_pixels * i / steps) for i in range(steps + 1)]
     if step < 1:
-        raise MetricError(f"step is how many pixels go at once, at least 1, not {step}.")
+        raise MetricError(f"step is the number of pixels per point of the curve, at least 1, not {step}.")
     return [min(n_pixels, step * i) for i in range(-(-n_pixels // step) + 1)]
 
 

@@ -33,7 +33,7 @@ def noisy_copies(
         MetricError: If `n` is less than 1.
     """
     if n < 1:
-        raise MetricError(f"n is how many noisy copies to explain, 1 or more, not {n}.")
+        raise MetricError(f"n is the number of noisy inputs, at least 1, not {n}.")
     perturbations = noise(random, (n, *inputs.shape))
     return inputs + perturbations.to(inputs) * pixel_scale
 

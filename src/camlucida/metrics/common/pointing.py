@@ -27,6 +27,6 @@ def argmax_position(saliency: Tensor, ties: Ties, random: torch.Generator) -> tu
 def is_within(region: Tensor, point: tuple[int, int], tolerance: float) -> bool:
     """Return whether a pixel of the region lies less than `tolerance` pixels from (x, y), centre to centre."""
     if not tolerance > 0:
-        raise MetricError(f"tolerance is {tolerance}: it is more than 0 pixels; 1 means the pixel itself.")
+        raise MetricError(f"tolerance is a number of pixels above 0 (1 for the pixel itself), not {tolerance}.")
     y, x = region.nonzero().T
     return bool(((x - point[0]) ** 2 + (y - point[1]) ** 2 < tolerance**2).any())

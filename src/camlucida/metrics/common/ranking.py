@@ -1,4 +1,4 @@
-"""Rankings of map values. Equal values are ordered at random, never by their position."""
+"""Normalisation and rankings of map values. Equal values are ordered at random, never by their position."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from torch import Tensor
 
 CONSTANT_TOLERANCE = 1e-6
 """A map whose range is at most this fraction of its largest absolute value is constant up to rounding."""
+
+
+def normalized_magnitudes(map_: Tensor) -> Tensor:
+    """Return |L| / sum |L| as a flat float64 tensor; NaN for a map that is zero everywhere."""
+    magnitudes = map_.double().abs().flatten()
+    total = magnitudes.sum()
+    return magnitudes / total.where(total > 0, torch.nan)
 
 
 def is_nonzero(relevance: Tensor) -> bool:

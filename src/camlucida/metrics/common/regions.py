@@ -41,9 +41,9 @@ def is_rankable(saliency: Tensor) -> bool:
     return bool(saliency.isfinite().all()) and bool(saliency.max() > 0) and bool(saliency.min() < saliency.max())
 
 
-def threshold_map(shown: Tensor, threshold: float) -> Tensor:
+def threshold_map(display_map: Tensor, threshold: float) -> Tensor:
     """Return the mask `(height, width)` of pixels with at least `threshold` times the map's maximum."""
-    return shown >= threshold * shown.max()
+    return display_map >= threshold * display_map.max()
 
 
 def components(inside: Tensor) -> Tensor:

@@ -1,0 +1,145 @@
+"""The rows of one image: its maps are computed by every explainer, and scored by every metric."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from camlucida.attribution.error_context import describe_network_error, raised_by_network
+from camlucida.engine.cost import track_cost
+from camlucida.errors import CamlucidaError
+from camlucida.evaluation.metric_inputs import Explainer, MethodExplainer, MetricInputs
+from camlucida.evaluation.model_input import ModelInput, prepare_input
+from camlucida.evaluation.plan import Plan
+from camlucida.evaluation.records import value_name
+from camlucida.evaluation.store import SIMILARITY_METRICS, Row
+from camlucida.maps import spearman, upsample
+from camlucida.metrics import Preset
+from camlucida.targets import class_label
+
+
+def image_rows(plan: Plan, index: int) -> list[Row]:
+    """Compute all rows of one image, or a single row with the reason if it cannot be evaluated."""
+    item = plan.dataset[index]
+    label = None if item.label is None else plan.labels[item.label]
+    also_correct = tuple(k for k in (plan.labels[other] for other in item.also_correct) if k is not None)
+    base: Row = {"index": index, "image": item.name, "label": _named_label(plan, item.label)}
+    try:
+        model_input = prepare_input(
+            plan.model, item, label, also_correct=also_correct, target=plan.target, seed=plan.seed
+        )
+    except CamlucidaError as error:
+        return [{**base, "error": str(error)}]
+    except Exception as error:
+        if not raised_by_network(error):
+            raise
+        return [{**base, "error": describe_network_error(error, plan.model)}]
+    names = plan.model.labels
+    predicted = int(model_input.logits.argmax())
+    correct_classes = {label, *also_correct}
+    base |= {
+        "predicted": class_label(predicted, names),
+        "target": class_label(model_input.target, names),
+        "correct": None if label is None else predicted in correct_classes,
+        "confidence": float(model_input.logits.softmax(0)[predicted]),
+    }
+    outcomes = list(_explain(plan, model_input))
+    rows = [row for outcome in outcomes for row in _metric_rows(plan, model_input, base, *outcome)]
+    maps = {explainer.name: outcome for explainer, outcome, _, _ in outcomes if isinstance(outcome, Tensor)}
+    return rows + [row for pair in plan.compared_pairs for row in _map_similarity_rows(base, maps, pair)]
+
+
+def _map_similarity_rows(base: Row, maps: Mapping[str, Tensor], pair: tuple[str, str]) -> Iterator[Row]:
+    """Compute the similarity of two methods' maps: Spearman's correlation, and the largest difference after scaling."""
+    if any(name not in maps for name in pair):
+        return
+    height, width = (max(maps[name].shape[i] for name in pair) for i in (0, 1))
+    first, second = (upsample(maps[name][None].double(), (height, width)) for name in pair)
+    max_difference = (first / first.abs().max() - second / second.abs().max()).abs().max()
+    for metric, value in zip(SIMILARITY_METRICS, (spearman(first, second)[0], max_difference), strict=True):
+        yield {
+            **base,
+            "method": pair[0],
+            "control": False,
+            "metric": metric,
+            "preset": pair[1],
+            "value": float(value),
+            "valid": bool(value == value),
+        }
+
+
+def _explain(plan: Plan, model_input: ModelInput) -> Iterator[tuple[Explainer, Tensor | CamlucidaError, float, float]]:
+    """Yield each explainer's raw map `(h, w)`, or its error, with its cost in forward passes and seconds."""
+    classes = torch.tensor([model_input.target])
+    for explainer in plan.explainers:
+        start = time.perf_counter()
+        with track_cost() as cost:
+            outcome: Tensor | CamlucidaError
+            try:
+                outcome = explainer.maps(model_input, model_input.inputs, classes)[0]
+            except CamlucidaError as error:
+                outcome = error
+        yield explainer, outcome, cost.forwards, time.perf_counter() - start
+
+
+def _metric_rows(
+    plan: Plan,
+    model_input: ModelInput,
+    base: Row,
+    explainer: Explainer,
+    outcome: Tensor | CamlucidaError,
+    forwards: float,
+    seconds: float,
+) -> Iterator[Row]:
+    """Compute the rows of one map: its cost, and the values of every metric; a single row if there is no map."""
+    base = {
+        **base,
+        "method": explainer.name,
+        "control": not isinstance(explainer, MethodExplainer),
+        "layer": _layer(explainer),
+    }
+    if isinstance(outcome, CamlucidaError):
+        yield {**base, "error": str(outcome)}
+        return
+    yield {**base, "metric": "explaining", "valid": True, "forwards": forwards, "seconds": seconds}
+    for preset in plan.presets:
+        yield from value_rows(base, MetricInputs(model_input, explainer, outcome, preset.name), preset)
+
+
+def value_rows(base: Row, metric_inputs: MetricInputs, preset: Preset) -> Iterator[Row]:
+    """Compute the rows of one metric for one map."""
+    metric = preset.metric
+    base = {**base, "preset": preset.name}
+    if missing := metric_inputs.first_missing(metric.needs):
+        reason = f"{preset.name} needs {missing!r}, which the image does not have"
+        yield {**base, "metric": preset.name, "error": reason}
+        return
+    start = time.perf_counter()
+    with track_cost() as cost:
+        scores = metric(*metric_inputs.arguments(metric.needs), **preset.settings)
+    seconds = time.perf_counter() - start
+    for i, (name, score) in enumerate(scores.items()):
+        yield {
+            **base,
+            "metric": value_name(preset, name),
+            "value": score.value,
+            "valid": score.value == score.value,
+            "curve": None if score.curve is None else score.curve.flatten().tolist(),
+            "forwards": cost.forwards if i == 0 else 0.0,
+            "seconds": seconds if i == 0 else 0.0,
+        }
+
+
+def _layer(explainer: Explainer) -> str:
+    return "" if not isinstance(explainer, MethodExplainer) or explainer.layer is None else str(explainer.layer)
+
+
+def _named_label(plan: Plan, label: int | None) -> str | None:
+    """Return the name of the true class in the model's labels, or in the data set's if the model does not have it."""
+    if label is None:
+        return None
+    output = plan.labels[label]
+    return class_label(label, plan.dataset.classes) if output is None else class_label(output, plan.model.labels)
