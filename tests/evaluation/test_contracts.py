@@ -113,7 +113,7 @@ def test_every_field_of_a_plan_is_in_its_record() -> None:
         "model": load("toybox:vgg"),
         "dataset": ToyboxDataset(Toybox(6, seed=4, objects=2)),
         "indices": (0, 2),
-        "explainers": explainers_of(["grad_cam @ layer3"]),
+        "explainers": tuple(replace(one, layer="layer3") for one in explainers_of(["grad_cam"])),  # of the same name
         "presets": (find("gini"),),
         "target": "true",
         "seed": 1,

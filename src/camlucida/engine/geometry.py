@@ -169,15 +169,25 @@ def _compare(layout: Layout, responses: Responses, patches: Tensor) -> LayoutChe
     ys = (torch.arange(h, dtype=change.dtype) + 0.5) / h
     xs = (torch.arange(w, dtype=change.dtype) + 0.5) / w
     centroids = torch.stack([(weights.sum(2) * ys).sum(1), (weights.sum(1) * xs).sum(1)], 1)
-    error = float((centroids - patches).square().sum(1).sqrt().mean())
+    expected = torch.stack([_cell_position(patches[:, 0], h), _cell_position(patches[:, 1], w)], 1)
+    error = float((centroids - expected).square().sum(1).sqrt().mean())
     squared = (ys[:, None] - centroids[:, :1, None]).square() + (xs - centroids[:, 1:, None]).square()
     spread = float((weights * squared).sum((1, 2)).sqrt().mean())
-    correlation = min(_correlation(centroids[:, axis], patches[:, axis]) for axis in (0, 1))
+    correlation = min(_correlation(centroids[:, axis], expected[:, axis]) for axis in (0, 1))
     participation = relative.sum((1, 2)).square() / (h * w * relative.square().sum((1, 2)))
     if error <= MAX_ERROR and spread <= MAX_SPREAD and correlation >= MIN_CORRELATION:
         return LayoutCheck("verified", correlation, error, spread, layout)
     is_local = float(participation.mean()) <= MAX_LOCAL_FRACTION
     return LayoutCheck("contradicted" if is_local else "not local", correlation, error, spread, layout)
+
+
+def _cell_position(centres: Tensor, n_cells: int) -> Tensor:
+    """Return the mean position of the cells that patches cover, along one axis: coarse grids see no finer position."""
+    low = torch.arange(n_cells, dtype=centres.dtype) / n_cells
+    high = low + 1 / n_cells
+    first, last = (centres - PATCH_FRACTION / 2)[:, None], (centres + PATCH_FRACTION / 2)[:, None]
+    overlap = (torch.minimum(high, last) - torch.maximum(low, first)).clamp_min(0)
+    return (overlap * (low + high) / 2).sum(1) / overlap.sum(1)
 
 
 def _correlation(first: Tensor, second: Tensor) -> float:
