@@ -241,7 +241,7 @@ def test_the_pictures_of_a_channel(folder: Path, capsys: pytest.CaptureFixture[s
     code, out, _ = command(capsys, "photos", "--layer", "layer4", "--channel", "7")
     assert code == 1
     assert "broken.png: cannot read" in out
-    assert "2 looked at, 1 not\n→ camlucida-out/layer4-channel-7.png" in out
+    assert "2 images analysed, 1 failed\n→ camlucida-out/layer4-channel-7.png" in out
     assert (folder / "camlucida-out" / "layer4-channel-7.png").exists()
 
 

@@ -375,7 +375,7 @@ def test_one_picture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (code, err) == (0, "")
     assert out.startswith("concept  1 ")
     assert "layer4: relative error 0." in out
-    assert "nothing below zero left out\n→ camlucida-out/pets-concepts.png" in out
+    assert "negative activations discarded: none\n→ camlucida-out/pets-concepts.png" in out
     with Image.open(folder / "camlucida-out" / "pets-concepts.png") as page:
         assert page.width > 1000
 
@@ -384,7 +384,7 @@ def test_a_folder_shares_its_concepts(folder: Path, capsys: pytest.CaptureFixtur
     code, out, _ = command(capsys, "photos", "-k", "4", "--maps", "-n", "1")
     assert code == 1
     assert "broken.png: cannot read" in out
-    assert "2 looked at, 1 not" in out
+    assert "2 images analysed, 1 failed" in out
     assert sorted(p.name for p in (folder / "camlucida-out").iterdir()) == [
         "layer4-concepts.json",
         "layer4-concepts.npz",

@@ -51,7 +51,7 @@ COMMANDS: dict[str, list[str]] = {
     "report": ["report", "{ready}/evaluation", "-o", "{out}/page.html"],
     "train": ["train", "{photos}", "--arch", "small", "--size", "32", "--epochs", "1", "-o", "{out}"],
     "sanity": ["sanity", "{image}", "--checks", "random_logit", "-o", "{out}"],
-    "study": ["study", "make", "{image}", "--model", "toybox", "--methods", "grad_cam,eigen_cam", "-o", "{out}"],
+    "study": ["study", "make", "{image}", "--model", "toybox", "--method", "grad_cam,eigen_cam", "-o", "{out}"],
     "study results": ["study", "results", "{ready}/study", "-o", "{out}/table.csv"],
     "trust": ["trust", "{image}", "--model", "toybox", "--transforms", "32", "-o", "{out}"],
     "mistakes": ["mistakes", "toybox", "--limit", "2", "--no-maps", "-o", "{out}"],
