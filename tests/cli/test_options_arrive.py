@@ -510,7 +510,8 @@ LINES: dict[str, list[OptionCase]] = {
 def commands(of: Any = app, path: tuple[str, ...] = ()) -> Iterator[tuple[str, list[str]]]:
     """Every command, and the names of its options in Python."""
     if path and of.default_command is not None:
-        yield " ".join(path), [argument.field_info.name for argument in of.assemble_argument_collection() if argument.show]
+        arguments = of.assemble_argument_collection()
+        yield " ".join(path), [argument.field_info.name for argument in arguments if argument.show]
     for name in of:
         if not name.startswith("-"):
             yield from commands(of[name], (*path, name))
