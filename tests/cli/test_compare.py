@@ -1,4 +1,4 @@
-"""Where do maps differ, and how much do they agree?"""
+"""Comparison of maps: rank correlation and disagreement."""
 
 from __future__ import annotations
 

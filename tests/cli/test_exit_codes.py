@@ -1,6 +1,6 @@
 """Exit codes of every command over several inputs: 0 for all, 1 for some of them, 2 for none; and every reason.
 
-The commands are walked: one that takes inputs and has no line here fails.
+A command that takes inputs and has no line here fails the test.
 """
 
 from __future__ import annotations

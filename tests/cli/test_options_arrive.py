@@ -1,7 +1,7 @@
-"""Every option of every command arrives where it belongs, with the value that was typed.
+"""Every option of every command is passed to the library, with the value that was typed.
 
-The commands are walked, so that a new option without a line in `LINES` fails. Each line is run twice, with and without
-its options, while the library functions it names are recorded: with the option the value arrives, without it does not.
+An option without a case in `LINES` fails. Each case is run twice, with and without its options, while the calls of the
+library functions it names are recorded: with the option the value is passed, without it it is not.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class OptionCase:
     """A command line, the words that are added to it, and where each option arrives.
 
     stop      the function at which the command is ended: nothing after it is needed
-    required  options that have no default, so that the line without them says the same
+    required  options that have no default, so that the line without them is the same
     """
 
     base: str
@@ -555,7 +555,7 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _add(folder: Path, name: str) -> None:
-    """An evaluation or an answered study, made when a line names it first."""
+    """Create an evaluation or an answered study, when a case names it first."""
     if name == "run" and not (folder / name).exists():
         source = {"data": "toybox", "count": 1, "boxes": None, "model": "toybox", "arch": None, "labels": None}
         both = {"methods": ["cam", "grad_cam"], "metrics": ["entropy"]}
@@ -612,14 +612,14 @@ def run(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
             assert ended.type is _Stopped, f"never came to {line.stop}: {text}{errors}"
         if not line.stop:
             assert ended.type is SystemExit
-            assert getattr(ended.value, "code", None) in (0, 1), errors  # 1: there is something to tell about the data
+            assert getattr(ended.value, "code", None) in (0, 1), errors  # 1: findings about the data
         return recorded
 
     return call
 
 
 def _record(name: str, recorded: Recorded, patch: pytest.MonkeyPatch, *, stop: bool) -> None:
-    """Put a recorder in the place of a function, a method or a class."""
+    """Replace a function, method or class by one that records its arguments."""
     home, _, attribute = name.rpartition(".")
     owner = importlib.import_module(home) if home.rpartition(".")[2].islower() else _class(home)
     original = getattr(owner, attribute)

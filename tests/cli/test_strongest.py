@@ -1,4 +1,4 @@
-"""Does one look at each picture give for every channel what `top_images` finds by looking again?"""
+"""One pass over the images finds, for every channel, the same images as `top_images`."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def test_large_and_negative_activations_survive_half_precision() -> None:
 
 def test_fewer_images_are_kept_where_maps_are_large(model: Any) -> None:
     full = channel_top_images(model, SCENES, layer="layer1", n=6)
-    room = 2 * 24 * 24 * 24 * 4 + 100  # four pictures of 24 channels of 24 × 24, two bytes each
-    small = channel_top_images(model, SCENES, layer="layer1", n=6, max_bytes=room)
+    max_bytes = 2 * 24 * 24 * 24 * 4 + 100  # four images of 24 channels of 24 × 24, two bytes each
+    small = channel_top_images(model, SCENES, layer="layer1", n=6, max_bytes=max_bytes)
     assert (full.kept, small.kept) == (6, 4)
     assert small.nbytes < full.nbytes
     for channel in range(full.channels):
