@@ -231,7 +231,7 @@ def test_negative_activations_are_clipped_and_reported() -> None:
         float(maps.clamp(max=0).square().sum() / maps.square().sum()), rel=1e-4
     )
     assert result.negative_fraction > 0
-    assert "of the activations' energy lies below zero and was left out" in result._note()
+    assert "of the activations' energy is negative and was clipped" in result._note()
     assert f"{result.record()['negative_fraction']:.6f}" == f"{result.negative_fraction:.6f}"
     with_note = result.figure(density=1.0).height
     assert with_note > cl.concepts(Bent(0.0), PETS, layer="bend", k=2).figure(density=1.0).height
@@ -244,7 +244,7 @@ def test_negative_activations_are_clipped_and_reported() -> None:
     [
         ({"k": 0}, MethodError, "concepts: k is a whole number from 1 .*, not 0"),
         ({"starts": 0}, MethodError, "concepts: starts is a whole number from 1 .*, not 0"),
-        ({"k": 128}, MethodError, r"128 concepts of layer4 would be nothing but its 128 channels .*1 picture"),
+        ({"k": 128}, MethodError, r"128 concepts of layer4 are too many: it has only 128 channels .*1 image"),
         ({"layer": "layer9"}, LayerError, r"no layer 'layer9'.*\(toybox, Image\)"),
         ({"layer": "layer?"}, LayerError, "of one layer, and 'layer\\?' may be several"),
     ],
@@ -256,14 +256,14 @@ def test_refusals(model: Any, asked: dict[str, Any], error: type[Exception], mes
 
 def test_too_few_locations_and_no_images() -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 112, stride=112), nn.ReLU(), nn.Flatten(), nn.Linear(32, 2))
-    with pytest.raises(MethodError, match=r"4 concepts of 1 would be nothing but its 4 positions \(2 × 2, 8 channels"):
+    with pytest.raises(MethodError, match=r"4 concepts of 1 are too many: it has only 4 positions \(2 × 2, 8 channels"):
         cl.concepts(network, PETS, layer="1", k=4)
-    for fill, message in ((-1e9, "gives out nothing above zero"), (float("nan"), "not finite")):
+    for fill, message in ((-1e9, "outputs no positive values"), (float("nan"), "outputs NaN or infinity")):
         with torch.no_grad():
             network[0].bias.fill_(fill)
         with pytest.raises(MethodError, match=message):
             cl.concepts(network, PETS, layer="1", k=2)
-    with pytest.raises(MethodError, match="no picture was given"):
+    with pytest.raises(MethodError, match="needs one or more images"):
         cl.concepts(network, [])
 
 
@@ -308,9 +308,9 @@ def test_page_and_files(pets: cl.Concepts, tmp_path: Path) -> None:
     record = json.loads(beside.read_text(encoding="utf-8"))
     assert (record["error"], record["layer"], record["concepts"]) == (pets.error, "layer4", 4)
     assert record["classes"][0][0]["name"] == pets.classes[0][0].name
-    with pytest.raises(MethodError, match="no concept 4: there are 4, from 0 to 3"):
+    with pytest.raises(MethodError, match="no concept 4: there are 4, numbered from 0 to 3"):
         pets.heatmap(4)
-    with pytest.raises(MethodError, match="no picture 1: there are 1"):
+    with pytest.raises(MethodError, match="no image 1: there are 1"):
         pets.heatmap(0, 1)
     with pytest.raises(AttributeError):
         pets.layer = "layer1"  # type: ignore[misc]
@@ -343,9 +343,9 @@ def test_more_concepts_than_colours(model: Any) -> None:
     result = cl.concepts(model, PETS, layer="layer3", k=MAX_CONCEPTS + 2, starts=1)
     assert len(result) == MAX_CONCEPTS + 2
     result.figure(density=1.0)
-    with pytest.raises(MethodError, match=f"1 pictures, {MAX_CONCEPTS + 1} concepts"):
+    with pytest.raises(MethodError, match=f"1 images and {MAX_CONCEPTS + 1} concepts"):
         concept_page([ConceptImage(PETS, np.zeros((1, 96, 96)))], [LegendEntry("a", 0)] * (MAX_CONCEPTS + 1), title="t")
-    with pytest.raises(MethodError, match="do not fit a picture of size"):
+    with pytest.raises(MethodError, match="do not fit an image of size"):
         concept_page([ConceptImage(PETS, np.zeros((1, 9, 9)))], [LegendEntry("a", 0)], title="t")
 
 
@@ -383,7 +383,7 @@ def test_command_with_a_folder(run: Callable[..., Any], photos: Path) -> None:
     [
         (("photos/broken.png",), "cannot read photos/broken.png"),
         (("photos/pets.png", "-k", "0"), "concepts: k is a whole number from 1 to 1000000 (by default 6), not 0"),
-        (("photos/pets.png", "-k", "500"), "500 concepts of layer4 would be nothing but its 128 channels"),
+        (("photos/pets.png", "-k", "500"), "500 concepts of layer4 are too many: it has only 128 channels"),
         (("photos/pets.png", "-n", "0"), "--top 0: a page shows at least 1"),
         (("photos/pets.png", "--opacity", "3"), "--opacity 3 is not between 0 and 1"),
         (("photos/pets.png", "--layer", "layer9"), "no layer 'layer9'"),
