@@ -235,18 +235,18 @@ def test_negative_activations_are_clipped_and_reported() -> None:
     assert f"{result.record()['negative_fraction']:.6f}" == f"{result.negative_fraction:.6f}"
     with_note = result.figure(density=1.0).height
     assert with_note > cl.concepts(Bent(0.0), PETS, layer="bend", k=2).figure(density=1.0).height
-    with pytest.raises(MethodError, match=r"% of the energy of bend lies below zero.*Choose a layer after a ReLU"):
+    with pytest.raises(MethodError, match=r"% of the energy of bend is negative.*Choose a layer after a ReLU"):
         cl.concepts(Bent(20.0), PETS, layer="bend", k=2)
 
 
 @pytest.mark.parametrize(
     ("asked", "error", "message"),
     [
-        ({"k": 0}, MethodError, "concepts: k is a whole number from 1 .*, not 0"),
-        ({"starts": 0}, MethodError, "concepts: starts is a whole number from 1 .*, not 0"),
+        ({"k": 0}, MethodError, "concepts: k is an integer from 1 .*, not 0"),
+        ({"starts": 0}, MethodError, "concepts: starts is an integer from 1 .*, not 0"),
         ({"k": 128}, MethodError, r"128 concepts of layer4 are too many: it has only 128 channels .*1 image"),
         ({"layer": "layer9"}, LayerError, r"no layer 'layer9'.*\(toybox, Image\)"),
-        ({"layer": "layer?"}, LayerError, "of one layer, and 'layer\\?' may be several"),
+        ({"layer": "layer?"}, LayerError, "at one layer, and 'layer\\?' may be several"),
     ],
 )
 def test_refusals(model: Any, asked: dict[str, Any], error: type[Exception], message: str) -> None:
