@@ -98,7 +98,7 @@ def test_repr_and_figure(model: Any) -> None:
     assert np.nanmax(heat) <= 1
     with pytest.raises(LayerError, match=r"layer4 has no channel 999: it has \d+, numbered from 0 to"):
         result.heatmap(999)
-    with pytest.raises(MethodError, match="0 channels are no sheet"):
+    with pytest.raises(MethodError, match="n must be 1 or more channels, not 0"):
         result.figure(0)
 
 
@@ -174,7 +174,7 @@ def test_unreadable_image_is_skipped_and_bad_channel_raises(model: Any) -> None:
     assert [error is None for error in calls] == [True, False, True]
     with pytest.raises(LayerError, match="layer4 has no channel 5000"):
         cl.top_images(model, [PETS], channel=5000)
-    with pytest.raises(LayerError, match="no channel -1 at layer4"):
+    with pytest.raises(LayerError, match="layer4 has no channel -1"):
         cl.top_images(model, [PETS], channel=-1)
     with pytest.raises(MethodError, match="no image could be read"):
         cl.top_images(model, [b"broken"], channel=1).figure()

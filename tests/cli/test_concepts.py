@@ -246,7 +246,7 @@ def test_negative_activations_are_clipped_and_reported() -> None:
         ({"starts": 0}, MethodError, "concepts: starts is an integer from 1 .*, not 0"),
         ({"k": 128}, MethodError, r"128 concepts of layer4 are too many: it has only 128 channels .*1 image"),
         ({"layer": "layer9"}, LayerError, r"no layer 'layer9'.*\(toybox, Image\)"),
-        ({"layer": "layer?"}, LayerError, "at one layer, and 'layer\\?' may be several"),
+        ({"layer": "layer?"}, LayerError, "of one layer, and 'layer\\?' may be several"),
     ],
 )
 def test_refusals(model: Any, asked: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -382,7 +382,7 @@ def test_command_with_a_folder(run: Callable[..., Any], photos: Path) -> None:
     ("arguments", "message"),
     [
         (("photos/broken.png",), "cannot read photos/broken.png"),
-        (("photos/pets.png", "-k", "0"), "concepts: k is a whole number from 1 to 1000000 (by default 6), not 0"),
+        (("photos/pets.png", "-k", "0"), "concepts: k is an integer from 1 to 1000000 (by default 6), not 0"),
         (("photos/pets.png", "-k", "500"), "500 concepts of layer4 are too many: it has only 128 channels"),
         (("photos/pets.png", "-n", "0"), "--top 0: a page shows at least 1"),
         (("photos/pets.png", "--opacity", "3"), "--opacity 3 is not between 0 and 1"),
