@@ -97,7 +97,7 @@ def app(
                     "Anyone who can connect to this machine and has this address can use the app, under any host name. "
                     "The connection is not encrypted."
                 )
-            console.print_line("Stop with Ctrl-C.")
+            console.print_line("Ctrl-C stops the server.")
 
         try:
             serve(page, listening, host=host, browser=browser, say=print_address)
