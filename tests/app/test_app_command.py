@@ -179,7 +179,7 @@ def test_a_port_in_use(run: Callable[..., Result]) -> None:
     ("arguments", "said"),
     [
         (("--port", "70000"), "--port 70000 is none: they go from 0 (any free one) to 65535."),
-        (("--port", "0", "--model", "toybo"), "no model 'toybo'. Did you mean 'toybox'?"),
+        (("--port", "0", "--model", "toybo"), "unknown model 'toybo'. Did you mean 'toybox'?"),
         (("--port", "0", "--model", "weights.pth"), "weights.pth"),
         (("--port", "0", "--model", "toybox", "--data", "nowhere"), "no file 'nowhere'"),
         (("--port", "0", "--model", "toybox", "--data", "empty"), "no images in"),
