@@ -4,11 +4,11 @@ import camlucida as cl
 from camlucida.data import toybox
 
 model = cl.load("toybox")
-picture = toybox.scene(seed=4, kinds=["cat", "dog"], objects=2, size=384).picture()
+image = toybox.scene(seed=4, kinds=["cat", "dog"], objects=2, size=384).picture()
 
 grid = cl.explain(
     model,
-    picture,
+    image,
     target=["cat", "cat rather than dog", "not cat"],
     layer=["layer2", "layer3", "layer4"],
     method=["grad_cam", "layer_cam"],

@@ -183,5 +183,5 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     for name in ("predictions.parquet", "confusion.png", "errors.png", "report.html", "run.json"):
         assert (tmp_path / name).exists(), name
     text = capsys.readouterr().out
-    assert "taken for" in text
+    assert "predicted as" in text
     assert "calibration error" in text

@@ -173,4 +173,4 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert done.value.code == 0
     assert (tmp_path / "film.png").exists()
     assert (tmp_path / "film.csv").exists()
-    assert "map on the object" in capsys.readouterr().out
+    assert "map inside the object" in capsys.readouterr().out

@@ -95,7 +95,7 @@ def started(tmp_path: Path, *arguments: str) -> Iterator[Started]:
 
 def test_it_says_where_it_is_answers_there_and_stops(tmp_path: Path) -> None:
     with started(tmp_path) as page:
-        assert page.lines[0] == "toybox · toybox, 4 pictures"
+        assert page.lines[0] == "toybox · toybox, 4 images"
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", page.address)
         assert len(page.lines) == 3
         assert b"<html" in page.get().read()
@@ -144,7 +144,7 @@ def test_for_others_there_is_a_token_which_is_said_once(tmp_path: Path) -> None:
     with started(tmp_path, "--host", "0.0.0.0") as page:
         port, token = re.fullmatch(r"http://[^/]+:(\d+)/\?token=([\w-]{32})", page.address).groups()  # type: ignore[union-attr]
         assert "\n".join(page.lines).count(token) == 1
-        assert "Whoever reaches this machine and has this address can use the page" in page.lines[2]
+        assert "Anyone who can connect to this machine and has this address can use the app" in page.lines[2]
         here = page._replace(address=f"http://127.0.0.1:{port}/")
         with pytest.raises(urllib.error.HTTPError, match="401"):
             here.get("api/start")
@@ -179,11 +179,11 @@ def test_a_port_in_use(run: Callable[..., Result]) -> None:
     ("arguments", "said"),
     [
         (("--port", "70000"), "--port 70000 is none: they go from 0 (any free one) to 65535."),
-        (("--port", "0", "--model", "toybo"), "no model 'toybo'. Did you mean 'toybox'?"),
+        (("--port", "0", "--model", "toybo"), "unknown model 'toybo'. Did you mean 'toybox'?"),
         (("--port", "0", "--model", "weights.pth"), "weights.pth"),
         (("--port", "0", "--model", "toybox", "--data", "nowhere"), "no file 'nowhere'"),
-        (("--port", "0", "--model", "toybox", "--data", "empty"), "no pictures in"),
-        (("--port", "0", "--run", "nowhere"), "--run nowhere: there is no such folder."),
+        (("--port", "0", "--model", "toybox", "--data", "empty"), "no images in"),
+        (("--port", "0", "--run", "nowhere"), "--run nowhere: no such folder."),
         (("--port", "0", "--limit", "-1"), "-1"),
     ],
 )
@@ -258,7 +258,7 @@ def test_a_folder_of_pictures_of_which_none_can_be_read_opens_all_the_same(
     Path("photos").mkdir()
     Path("photos/broken.jpg").write_text("no picture")
     code, out, _ = run("--port", "0", "--model", "toybox", "--data", "photos")
-    assert (code, out.splitlines()[0]) == (0, "toybox · photos, 1 picture")
+    assert (code, out.splitlines()[0]) == (0, "toybox · photos, 1 image")
     assert [layer.name for layer in pages[0].model(None).layers] == ["layer1", "layer2", "layer3", "layer4"]
 
 
@@ -273,4 +273,4 @@ def test_without_a_model_the_built_in_ones_are_compared(
 ) -> None:
     served(monkeypatch)
     _, out, _ = run("--port", "0", "--limit", "2")
-    assert out.splitlines()[0] == "toybox, toybox:vgg, toybox:vit, toybox:cleverhans · toybox, 2 pictures"
+    assert out.splitlines()[0] == "toybox, toybox:vgg, toybox:vit, toybox:cleverhans · toybox, 2 images"

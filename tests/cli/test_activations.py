@@ -1,7 +1,8 @@
-"""Do the sheets show the layer's own numbers, in the right order, and survive what they are given?"""
+"""Activations: values, orders and sheets of channels, and the images with the highest activations."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from PIL import Image
 from torch.testing import assert_close
 
 import camlucida as cl
-from camlucida.cli import main
 from camlucida.data import toybox
 from camlucida.errors import CamlucidaError, ImageError, LayerError, MethodError, TargetError
 from camlucida.render.contact_sheet import Tile, contact_sheet
@@ -55,13 +55,13 @@ def test_the_numbers_are_the_layers(model: Any) -> None:
 def test_orders(model: Any, by: str) -> None:
     result = cl.activations(model, PETS, layer="layer2", target="cat", by=by)
     assert sorted(result.order) == list(range(len(result)))
-    worth = {
+    values = {
         "contribution": result.contributions,
         "gradient": result.gradients,
         "activation": result.maps.mean((1, 2)),
         "channel": -torch.arange(len(result)),
     }[by]
-    ordered = worth[list(result.order)]
+    ordered = values[list(result.order)]
     assert bool((ordered[:-1] >= ordered[1:]).all())
     assert result.by == by
 
@@ -72,7 +72,7 @@ def test_another_order_is_the_same_as_asking_for_it(model: Any) -> None:
         again = result.ordered(by)
         assert (again.by, again.order) == (by, cl.activations(model, PETS, layer="layer2", target="cat", by=by).order)
         assert again.maps is result.maps
-    with pytest.raises(MethodError, match="channels are not ordered by 'size'"):
+    with pytest.raises(MethodError, match="unknown order of channels: 'size'"):
         result.ordered("size")
 
 
@@ -96,9 +96,9 @@ def test_repr_and_figure(model: Any) -> None:
     heat = result.heatmap(3)
     assert heat.shape == (96, 96)
     assert np.nanmax(heat) <= 1
-    with pytest.raises(LayerError, match=r"no channel 999 at layer4: it has \d+, from 0 to"):
+    with pytest.raises(LayerError, match=r"layer4 has no channel 999: it has \d+, numbered from 0 to"):
         result.heatmap(999)
-    with pytest.raises(MethodError, match="0 channels are no sheet"):
+    with pytest.raises(MethodError, match="n must be 1 or more channels, not 0"):
         result.figure(0)
 
 
@@ -111,9 +111,9 @@ def test_activations_are_immutable(model: Any) -> None:
 @pytest.mark.parametrize(
     ("asked", "error", "message"),
     [
-        ({"by": "weigth"}, MethodError, "channels are not ordered by 'weigth'"),
+        ({"by": "weigth"}, MethodError, "unknown order of channels: 'weigth'"),
         ({"by": "gradeint"}, MethodError, "Did you mean 'gradient'"),
-        ({"layer": "layer?"}, LayerError, "of one layer, and 'layer\\?' may be several"),
+        ({"layer": "layer?"}, LayerError, "at one layer, and 'layer\\?' may be several"),
         ({"layer": "layer9"}, LayerError, r"no layer 'layer9'.*\(toybox, Image\)"),
         ({"target": "top3"}, TargetError, "for one target, and 'top3' may be several"),
         ({"target": "unicorn"}, TargetError, "no class 'unicorn'"),
@@ -133,7 +133,7 @@ def test_network_is_unmodified(model: Any) -> None:
     network.eval()
 
 
-# --- the pictures of a channel
+# --- images with the highest activations
 
 
 def test_top_images_by_hand(model: Any) -> None:
@@ -172,11 +172,11 @@ def test_unreadable_image_is_skipped_and_bad_channel_raises(model: Any) -> None:
     assert (result.n_images, len(result.failed), len(result.items)) == (2, 1, 2)
     assert isinstance(result.failed[0][1], ImageError)
     assert [error is None for error in calls] == [True, False, True]
-    with pytest.raises(LayerError, match="no channel 5000 at layer4"):
+    with pytest.raises(LayerError, match="layer4 has no channel 5000"):
         cl.top_images(model, [PETS], channel=5000)
-    with pytest.raises(LayerError, match="no channel -1 at layer4"):
+    with pytest.raises(LayerError, match="layer4 has no channel -1"):
         cl.top_images(model, [PETS], channel=-1)
-    with pytest.raises(MethodError, match="no picture could be read"):
+    with pytest.raises(MethodError, match="no image could be read"):
         cl.top_images(model, [b"broken"], channel=1).figure()
     with pytest.raises(MethodError, match="n is an integer from 1 "):
         cl.top_images(model, [PETS], channel=1, n=0)
@@ -190,9 +190,9 @@ def test_a_sheet_of_one_and_of_many() -> None:
     first, seven = (contact_sheet([tile] * n, title="t", density=1.0) for n in (1, 7))
     assert seven.height > first.height
     assert seven.width > first.width
-    with pytest.raises(MethodError, match="a contact sheet of nothing"):
+    with pytest.raises(MethodError, match="a contact sheet needs at least one image"):
         contact_sheet([], title="t")
-    with pytest.raises(MethodError, match="does not fit a picture of size"):
+    with pytest.raises(MethodError, match="does not fit an image of size"):
         contact_sheet([Tile(PETS, np.zeros((3, 3)), "a")], title="t")
     with pytest.raises(MethodError, match="no colour map 'fire'"):
         contact_sheet([tile], title="t", colormap="fire")
@@ -201,68 +201,52 @@ def test_a_sheet_of_one_and_of_many() -> None:
 # --- the command
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "photos").mkdir()
-    PETS.save(tmp_path / "photos" / "pets.png")
-    BOAT.save(tmp_path / "photos" / "boat.png")
-    (tmp_path / "photos" / "broken.png").write_text("no picture")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def activations_of(*arguments: str) -> tuple[str, ...]:
+    return ("activations", *arguments, "--model", "toybox")
 
 
-def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stopped:
-        main(["activations", *arguments, "--model", "toybox"])
-    out, err = capsys.readouterr()
-    assert "Traceback" not in out + err
-    return int(stopped.value.code or 0), out, err
-
-
-def test_one_picture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = command(capsys, "photos/pets.png", "--layer", "layer3", "--target", "cat", "-n", "8")
+def test_command_with_one_image(run: Callable[..., Any], photos: Path) -> None:
+    code, out, err = run(*activations_of("photos/pets.png", "--layer", "layer3", "--target", "cat", "-n", "8"))
     assert (code, err) == (0, "")
-    assert out.startswith("pets.png: layer3, for cat first channels ")
-    with Image.open(folder / "camlucida-out" / "pets-activations.png") as sheet:
+    assert out.startswith("pets.png: layer3, top channels for cat: ")
+    with Image.open("camlucida-out/pets-activations.png") as sheet:
         assert sheet.width > 1000
 
 
-def test_a_folder_of_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = command(capsys, "photos", "-n", "6", "--sort-by", "activation", "--colormap", "magma")
+def test_command_with_a_folder(run: Callable[..., Any], photos: Path) -> None:
+    code, out, _ = run(*activations_of("photos", "-n", "6", "--sort-by", "activation", "--colormap", "magma"))
     assert code == 1
     assert "broken.png: cannot read" in out
-    assert sorted(p.name for p in (folder / "camlucida-out").iterdir()) == [
+    assert sorted(p.name for p in Path("camlucida-out").iterdir()) == [
         "boat-activations.png",
         "pets-activations.png",
     ]
 
 
-def test_the_pictures_of_a_channel(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = command(capsys, "photos", "--layer", "layer4", "--channel", "7")
+def test_command_with_a_channel(run: Callable[..., Any], photos: Path) -> None:
+    code, out, _ = run(*activations_of("photos", "--layer", "layer4", "--channel", "7"))
     assert code == 1
     assert "broken.png: cannot read" in out
-    assert "2 looked at, 1 not\n→ camlucida-out/layer4-channel-7.png" in out
-    assert (folder / "camlucida-out" / "layer4-channel-7.png").exists()
+    assert "2 images analysed, 1 failed\n→ camlucida-out/layer4-channel-7.png" in out
+    assert Path("camlucida-out/layer4-channel-7.png").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("photos/broken.png",), "cannot read photos/broken.png"),
         (("photos/broken.png", "--channel", "1"), "cannot read photos/broken.png"),
-        (("photos/pets.png", "--channel", "5000"), "no channel 5000 at layer4"),
-        (("photos/pets.png", "-n", "0"), "-n 0: a sheet shows one or more"),
-        (("photos/pets.png", "--sort-by", "size"), "channels are not ordered by 'size'"),
+        (("photos/pets.png", "--channel", "5000"), "layer4 has no channel 5000"),
+        (("photos/pets.png", "-n", "0"), "--top 0: a sheet shows at least 1"),
+        (("photos/pets.png", "--sort-by", "size"), "unknown order of channels: 'size'"),
         (("photos/pets.png", "--opacity", "3"), "--opacity 3 is not between 0 and 1"),
         (("photos/pets.png", "--layer", "layer9"), "no layer 'layer9'"),
     ],
 )
-def test_command_errors(
-    folder: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
-) -> None:
-    code, out, err = command(capsys, *arguments)
+def test_command_errors(run: Callable[..., Any], photos: Path, arguments: tuple[str, ...], message: str) -> None:
+    code, out, err = run(*activations_of(*arguments))
     assert (code, out) == (2, "")
-    assert err.startswith(f"camlucida: {said}")
+    assert err.startswith(f"camlucida: {message}")
     assert len(err.splitlines()) == 1
 
 

@@ -1,6 +1,6 @@
-"""The public names and how they are called: none leaves, and no parameter changes, by accident.
+"""The public names and their signatures: no name disappears and no parameter changes by accident.
 
-`python tests/cli/test_api_surface.py --regenerate` writes api_surface.json anew; look at the difference.
+`python tests/cli/test_api_surface.py --regenerate` writes api_surface.json again; check the difference.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ def _described(thing: Any) -> Any:
 
 
 def _signature(function: Any) -> str:
-    """The parameters with their defaults; without types, which may be made more exact."""
+    """Return the parameters with their defaults, without types, which may become more exact."""
     parameters = inspect.signature(function).parameters.values()
     return str(inspect.Signature([p.replace(annotation=inspect.Parameter.empty) for p in parameters]))
 
 
-def test_the_surface_is_the_stored_one() -> None:
+def test_api_matches_the_snapshot() -> None:
     stored = json.loads(STORED.read_text(encoding="utf-8"))
-    assert surface() == stored, f"If it is meant so: python {__file__} --regenerate, and a line in CHANGELOG.md"
+    assert surface() == stored, f"If the change is intended: python {__file__} --regenerate, and a line in CHANGELOG.md"
 
 
-def test_every_name_is_there_and_shown() -> None:
+def test_every_public_name_is_importable_and_documented() -> None:
     assert set(camlucida.__all__) == set(camlucida._HOME)
     assert len(camlucida.__all__) == len(set(camlucida.__all__))
     assert set(camlucida.__all__) <= set(dir(camlucida))
@@ -57,13 +57,13 @@ def test_every_name_is_there_and_shown() -> None:
         _ = camlucida.explane  # type: ignore[attr-defined]
 
 
-def test_a_star_import_gives_them_all() -> None:
+def test_star_import_provides_all_names() -> None:
     inputs: dict[str, Any] = {}
     exec("from camlucida import *", inputs)
     assert set(camlucida.__all__) <= set(inputs)
 
 
-def test_the_version_is_the_packages() -> None:
+def test_version_matches_the_package_metadata() -> None:
     assert importlib.import_module("importlib.metadata").version("camlucida") == camlucida.__version__
 
 

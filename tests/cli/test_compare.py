@@ -1,4 +1,4 @@
-"""Where do maps differ, and how much do they agree?"""
+"""Comparison of maps: rank correlation and disagreement."""
 
 from __future__ import annotations
 
@@ -178,6 +178,6 @@ def test_models_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["models"])
     out = capsys.readouterr().out
-    assert "Combinators, put on any method" in out
+    assert "Combinators, applied to any method" in out
     for name in ("refine", "fuse_max", "smooth", "crops"):
         assert f"\n{name} " in out

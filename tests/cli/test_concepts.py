@@ -1,9 +1,10 @@
-"""Are the concepts the factors of the layer's activations, and do they say what the rest of the network says?"""
+"""Concepts: the factorisation of a layer's activations, the class scores of its factors, and the page."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from torch import nn
 from torch.testing import assert_close
 
 import camlucida as cl
-from camlucida.cli import main
 from camlucida.data import toybox
 from camlucida.errors import CamlucidaError, ImageError, LayerError, MethodError, MissingExtra
 from camlucida.features.concepts import N_CLASSIFIED_IMAGES
@@ -45,7 +45,7 @@ def pets(model: Any) -> cl.Concepts:
 
 
 def at(network: nn.Module, inputs: torch.Tensor, layer: str, instead: torch.Tensor | None = None) -> Any:
-    """What a layer gives out, and what the network does; with a plain hook that may put something in its place."""
+    """Return the output of a layer and of the network, by a hook that can replace the layer's output."""
     kept = []
 
     def hook(module: nn.Module, given: Any, output: torch.Tensor) -> torch.Tensor | None:
@@ -64,9 +64,9 @@ def at(network: nn.Module, inputs: torch.Tensor, layer: str, instead: torch.Tens
 # --- the factorisation
 
 
-def planted(places: int = 90, channels: int = 30, k: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    """Parts that own a place and a channel each, which makes their factorisation the only one up to scale and order."""
-    w, h = RNG.uniform(0, 1, (places, k)), RNG.uniform(0, 1, (k, channels))
+def planted(positions: int = 90, channels: int = 30, k: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Return factors that each own a position and a channel: their factorisation is unique up to scale and order."""
+    w, h = RNG.uniform(0, 1, (positions, k)), RNG.uniform(0, 1, (k, channels))
     w[:k], h[:, :k] = np.eye(k), np.eye(k)
     w[k : 4 * k][RNG.uniform(size=(3 * k, k)) < 0.6] = 0
     return w, h * np.array([[4], [3], [2], [1]])[:k]
@@ -162,7 +162,7 @@ def test_classes_where_more_follows(name: str, layer: str) -> None:
 
 
 def test_skip_connections_keep_the_image_features() -> None:
-    """A class token stays that of each picture: the scores are the mean over the first pictures, and over no more."""
+    """A class token is that of each image: the scores are the mean over the first images, and over no more."""
     model = cl.load("toybox:vit")
     scenes = [toybox.scene(seed, size=96).picture() for seed in range(N_CLASSIFIED_IMAGES + 1)]
     result = cl.concepts(model, scenes, k=2, layer="blocks.5.norm1")
@@ -179,7 +179,7 @@ def test_skip_connections_keep_the_image_features() -> None:
         assert_close(torch.tensor([p.logit for p in classes]), scores.topk(5).values, rtol=1e-3, atol=1e-3)
 
 
-def test_the_concepts_are_where_they_should_be(model: Any) -> None:
+def test_concept_maps_lie_on_their_objects(model: Any) -> None:
     """On a cat and a dog one concept is the cat's and lies on the cat, one is the dog's and lies on the dog."""
     scene = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=384)
     result = cl.concepts(model, scene.picture(), k=4)
@@ -190,7 +190,7 @@ def test_the_concepts_are_where_they_should_be(model: Any) -> None:
         assert max(inside) > 2
 
 
-def test_several_pictures_share_their_concepts(model: Any) -> None:
+def test_several_images_share_their_concepts(model: Any) -> None:
     result = cl.concepts(model, [PETS, BOAT, PETS], k=4)
     assert len(result.maps) == len(result.images) == 3
     assert_close(result.maps[0], result.maps[2], atol=1e-3, rtol=1e-3)
@@ -199,7 +199,7 @@ def test_several_pictures_share_their_concepts(model: Any) -> None:
     assert bool((tops[0] < 0.9).any() and (tops[1] < 0.9).any())
 
 
-def test_the_seed_decides(model: Any) -> None:
+def test_seed_determines_the_result(model: Any) -> None:
     first, again = (cl.concepts(model, [PETS, BOAT], k=5, seed=3) for _ in range(2))
     assert torch.equal(first.vectors, again.vectors)
     assert all(torch.equal(a, b) for a, b in zip(first.maps, again.maps, strict=True))
@@ -231,11 +231,11 @@ def test_negative_activations_are_clipped_and_reported() -> None:
         float(maps.clamp(max=0).square().sum() / maps.square().sum()), rel=1e-4
     )
     assert result.negative_fraction > 0
-    assert "of the activations' energy lies below zero and was left out" in result._note()
+    assert "of the activations' energy is negative and was clipped" in result._note()
     assert f"{result.record()['negative_fraction']:.6f}" == f"{result.negative_fraction:.6f}"
     with_note = result.figure(density=1.0).height
     assert with_note > cl.concepts(Bent(0.0), PETS, layer="bend", k=2).figure(density=1.0).height
-    with pytest.raises(MethodError, match=r"% of the energy of bend lies below zero.*Choose a layer after a ReLU"):
+    with pytest.raises(MethodError, match=r"% of the energy of bend is negative.*Choose a layer after a ReLU"):
         cl.concepts(Bent(20.0), PETS, layer="bend", k=2)
 
 
@@ -244,7 +244,7 @@ def test_negative_activations_are_clipped_and_reported() -> None:
     [
         ({"k": 0}, MethodError, "concepts: k is an integer from 1 .*, not 0"),
         ({"starts": 0}, MethodError, "concepts: starts is an integer from 1 .*, not 0"),
-        ({"k": 128}, MethodError, r"128 concepts of layer4 would be nothing but its 128 channels .*1 picture"),
+        ({"k": 128}, MethodError, r"128 concepts of layer4 are too many: it has only 128 channels .*1 image"),
         ({"layer": "layer9"}, LayerError, r"no layer 'layer9'.*\(toybox, Image\)"),
         ({"layer": "layer?"}, LayerError, "of one layer, and 'layer\\?' may be several"),
     ],
@@ -256,14 +256,14 @@ def test_refusals(model: Any, asked: dict[str, Any], error: type[Exception], mes
 
 def test_too_few_locations_and_no_images() -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 112, stride=112), nn.ReLU(), nn.Flatten(), nn.Linear(32, 2))
-    with pytest.raises(MethodError, match=r"4 concepts of 1 would be nothing but its 4 places \(2 × 2, 8 channels"):
+    with pytest.raises(MethodError, match=r"4 concepts of 1 are too many: it has only 4 positions \(2 × 2, 8 channels"):
         cl.concepts(network, PETS, layer="1", k=4)
-    for fill, message in ((-1e9, "gives out nothing above zero"), (float("nan"), "not finite")):
+    for fill, message in ((-1e9, "outputs no positive values"), (float("nan"), "outputs NaN or infinity")):
         with torch.no_grad():
             network[0].bias.fill_(fill)
         with pytest.raises(MethodError, match=message):
             cl.concepts(network, PETS, layer="1", k=2)
-    with pytest.raises(MethodError, match="no picture was given"):
+    with pytest.raises(MethodError, match="needs one or more images"):
         cl.concepts(network, [])
 
 
@@ -298,7 +298,7 @@ def test_network_is_unmodified(model: Any) -> None:
 # --- the page
 
 
-def test_it_shows_and_saves_itself(pets: cl.Concepts, tmp_path: Path) -> None:
+def test_page_and_files(pets: cl.Concepts, tmp_path: Path) -> None:
     assert pets._repr_png_().startswith(b"\x89PNG")
     assert pets.save(tmp_path / "a.png", density=1.0) == [tmp_path / "a.png"]
     arrays, beside = pets.save(tmp_path / "a.npz")
@@ -308,15 +308,15 @@ def test_it_shows_and_saves_itself(pets: cl.Concepts, tmp_path: Path) -> None:
     record = json.loads(beside.read_text(encoding="utf-8"))
     assert (record["error"], record["layer"], record["concepts"]) == (pets.error, "layer4", 4)
     assert record["classes"][0][0]["name"] == pets.classes[0][0].name
-    with pytest.raises(MethodError, match="no concept 4: there are 4, from 0 to 3"):
+    with pytest.raises(MethodError, match="no concept 4: there are 4, numbered from 0 to 3"):
         pets.heatmap(4)
-    with pytest.raises(MethodError, match="no picture 1: there are 1"):
+    with pytest.raises(MethodError, match="no image 1: there are 1"):
         pets.heatmap(0, 1)
     with pytest.raises(AttributeError):
         pets.layer = "layer1"  # type: ignore[misc]
 
 
-def test_the_same_concept_has_the_same_colour_everywhere() -> None:
+def test_concept_has_one_colour_in_all_images() -> None:
     grey = Image.new("RGB", (40, 40), "#808080")
     strengths = np.zeros((2, 40, 40))
     strengths[0, :, :20], strengths[1, :, 20:] = 0.3, 0.3  # too weak for a number on it
@@ -330,7 +330,7 @@ def test_the_same_concept_has_the_same_colour_everywhere() -> None:
     assert len(set(hued.values())) == 1
 
 
-def test_a_number_stands_where_its_colour_is_strongest() -> None:
+def test_label_is_at_the_maximum_of_its_concept() -> None:
     strengths = np.zeros((4, 20, 30), np.float32)
     strengths[0, 4, 7], strengths[1, 15, 22] = 0.9, 0.5
     strengths[2, 4, 7] = 0.6  # under the first: its colour is not seen there
@@ -343,49 +343,35 @@ def test_more_concepts_than_colours(model: Any) -> None:
     result = cl.concepts(model, PETS, layer="layer3", k=MAX_CONCEPTS + 2, starts=1)
     assert len(result) == MAX_CONCEPTS + 2
     result.figure(density=1.0)
-    with pytest.raises(MethodError, match=f"1 pictures, {MAX_CONCEPTS + 1} concepts"):
+    with pytest.raises(MethodError, match=f"1 images and {MAX_CONCEPTS + 1} concepts"):
         concept_page([ConceptImage(PETS, np.zeros((1, 96, 96)))], [LegendEntry("a", 0)] * (MAX_CONCEPTS + 1), title="t")
-    with pytest.raises(MethodError, match="do not fit a picture of size"):
+    with pytest.raises(MethodError, match="do not fit an image of size"):
         concept_page([ConceptImage(PETS, np.zeros((1, 9, 9)))], [LegendEntry("a", 0)], title="t")
 
 
 # --- the command
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "photos").mkdir()
-    PETS.save(tmp_path / "photos" / "pets.png")
-    BOAT.save(tmp_path / "photos" / "boat.png")
-    (tmp_path / "photos" / "broken.png").write_text("no picture")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def concepts_of(*arguments: str) -> tuple[str, ...]:
+    return ("concepts", *arguments, "--model", "toybox")
 
 
-def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stopped:
-        main(["concepts", *arguments, "--model", "toybox"])
-    out, err = capsys.readouterr()
-    assert "Traceback" not in out + err
-    return int(stopped.value.code or 0), out, err
-
-
-def test_one_picture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = command(capsys, "photos/pets.png", "--layer", "layer4", "-k", "3")
+def test_command_with_one_image(run: Callable[..., Any], photos: Path) -> None:
+    code, out, err = run(*concepts_of("photos/pets.png", "--layer", "layer4", "-k", "3"))
     assert (code, err) == (0, "")
     assert out.startswith("concept  1 ")
     assert "layer4: relative error 0." in out
-    assert "nothing below zero left out\n→ camlucida-out/pets-concepts.png" in out
-    with Image.open(folder / "camlucida-out" / "pets-concepts.png") as page:
+    assert "negative activations discarded: none\n→ camlucida-out/pets-concepts.png" in out
+    with Image.open("camlucida-out/pets-concepts.png") as page:
         assert page.width > 1000
 
 
-def test_a_folder_shares_its_concepts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = command(capsys, "photos", "-k", "4", "--maps", "-n", "1")
+def test_command_with_a_folder(run: Callable[..., Any], photos: Path) -> None:
+    code, out, _ = run(*concepts_of("photos", "-k", "4", "--maps", "-n", "1"))
     assert code == 1
     assert "broken.png: cannot read" in out
-    assert "2 looked at, 1 not" in out
-    assert sorted(p.name for p in (folder / "camlucida-out").iterdir()) == [
+    assert "2 images analysed, 1 failed" in out
+    assert sorted(p.name for p in Path("camlucida-out").iterdir()) == [
         "layer4-concepts.json",
         "layer4-concepts.npz",
         "layer4-concepts.png",
@@ -393,22 +379,20 @@ def test_a_folder_shares_its_concepts(folder: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("photos/broken.png",), "cannot read photos/broken.png"),
         (("photos/pets.png", "-k", "0"), "concepts: k is an integer from 1 to 1000000 (by default 6), not 0"),
-        (("photos/pets.png", "-k", "500"), "500 concepts of layer4 would be nothing but its 128 channels"),
-        (("photos/pets.png", "-n", "0"), "-n 0: a page shows one or more"),
+        (("photos/pets.png", "-k", "500"), "500 concepts of layer4 are too many: it has only 128 channels"),
+        (("photos/pets.png", "-n", "0"), "--top 0: a page shows at least 1"),
         (("photos/pets.png", "--opacity", "3"), "--opacity 3 is not between 0 and 1"),
         (("photos/pets.png", "--layer", "layer9"), "no layer 'layer9'"),
     ],
 )
-def test_command_errors(
-    folder: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
-) -> None:
-    code, out, err = command(capsys, *arguments)
+def test_command_errors(run: Callable[..., Any], photos: Path, arguments: tuple[str, ...], message: str) -> None:
+    code, out, err = run(*concepts_of(*arguments))
     assert (code, out) == (2, "")
-    assert err.startswith(f"camlucida: {said}")
+    assert err.startswith(f"camlucida: {message}")
     assert len(err.splitlines()) == 1
 
 

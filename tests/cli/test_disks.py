@@ -1,4 +1,4 @@
-"""A full or read-only disk is one sentence and exit code 2 in every command, and names of strangers stay text."""
+"""A full or read-only disk is one sentence and exit code 2 in every command; untrusted names are escaped."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ COMMANDS: dict[str, list[str]] = {
     "report": ["report", "{ready}/evaluation", "-o", "{out}/page.html"],
     "train": ["train", "{photos}", "--arch", "small", "--size", "32", "--epochs", "1", "-o", "{out}"],
     "sanity": ["sanity", "{image}", "--checks", "random_logit", "-o", "{out}"],
-    "study": ["study", "make", "{image}", "--model", "toybox", "--methods", "grad_cam,eigen_cam", "-o", "{out}"],
+    "study": ["study", "make", "{image}", "--model", "toybox", "--method", "grad_cam,eigen_cam", "-o", "{out}"],
     "study results": ["study", "results", "{ready}/study", "-o", "{out}/table.csv"],
     "trust": ["trust", "{image}", "--model", "toybox", "--transforms", "32", "-o", "{out}"],
     "mistakes": ["mistakes", "toybox", "--limit", "2", "--no-maps", "-o", "{out}"],
@@ -75,8 +75,8 @@ def test_full_disk_is_a_user_error(
     def full(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    places = {"photos": ready / "photos", "image": ready / "photos/cat/0.png", "ready": ready, "out": tmp_path / "out"}
-    arguments = [argument.format(**places) for argument in COMMANDS[name]]
+    paths = {"photos": ready / "photos", "image": ready / "photos/cat/0.png", "ready": ready, "out": tmp_path / "out"}
+    arguments = [argument.format(**paths) for argument in COMMANDS[name]]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(SystemExit) as left:
@@ -149,7 +149,7 @@ def test_training_and_study_tables_hold_no_formulas(tmp_path: Path) -> None:
     for name in ("split.csv", "skipped.csv"):
         text = (tmp_path / "run" / name).read_text("utf-8")
         harmless(text + EVIL[0].join("xx"))
-    assert {row["picture"] for row in RunFolder(tmp_path / "run").read_table("split.csv")} >= {
+    assert {row["image"] for row in RunFolder(tmp_path / "run").read_table("split.csv")} >= {
         item.name for item in items
     }
     assert [name for name, _ in result.skipped] == ["=broken"]

@@ -1,6 +1,6 @@
 """Exit codes of every command over several inputs: 0 for all, 1 for some of them, 2 for none; and every reason.
 
-The commands are walked: one that takes inputs and has no line here fails.
+A command that takes inputs and has no line here fails the test.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ ON_IMAGES = {
     "activations --channel 1": "--model toybox",
     "concepts": "--model toybox -k 2",
     "sanity": "--seeds 1 --checks random_logit",
-    "study make": "--methods cam,grad_cam --model toybox --pairs 1",
+    "study make": "--method cam,grad_cam --model toybox --pairs 1",
     "evaluate": "--metrics entropy",
     "mistakes": "--no-maps",
-    "embed": "--way pca",
+    "embed": "--projection pca",
     "film": "--checkpoints toybox --limit 10",
     "train": "--epochs 1 --size 32 --val 0 --batch-size 1",
     "data check": "--images 0",

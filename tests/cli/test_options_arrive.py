@@ -1,7 +1,7 @@
-"""Every option of every command arrives where it belongs, with the value that was typed.
+"""Every option of every command is passed to the library, with the value that was typed.
 
-The commands are walked, so that a new option without a line in `LINES` fails. Each line is run twice, with and without
-its options, while the library functions it names are recorded: with the option the value arrives, without it does not.
+An option without a case in `LINES` fails. Each case is run twice, with and without its options, while the calls of the
+library functions it names are recorded: with the option the value is passed, without it it is not.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class OptionCase:
     """A command line, the words that are added to it, and where each option arrives.
 
     stop      the function at which the command is ended: nothing after it is needed
-    required  options that have no default, so that the line without them says the same
+    required  options that have no default, so that the line without them is the same
     """
 
     base: str
@@ -112,7 +112,7 @@ LINES: dict[str, list[OptionCase]] = {
         OptionCase(
             "explain pets.png --model toybox",
             "--target cat --layer layer3 --method smooth_grad_cam_plusplus --score probability --option seed=5 "
-            "--precision bf16 --batch 3",
+            "--precision bf16 --batch-size 3",
             {
                 "images": (EACH, "images", [Path("pets.png")]),
                 "target": requested(lambda request: request.targets == ["cat"]),
@@ -121,7 +121,7 @@ LINES: dict[str, list[OptionCase]] = {
                 "score": requested(lambda request: request.score == "probability"),
                 "option": requested(lambda request: request.methods[0][1].get("seed") == 5),
                 "precision": requested(lambda request: request.run_options.precision == "bf16"),
-                "batch": requested(lambda request: request.run_options.batch_size == 3),
+                "batch_size": requested(lambda request: request.run_options.batch_size == 3),
             },
             stop=EACH,
             required=given("images"),
@@ -213,12 +213,12 @@ LINES: dict[str, list[OptionCase]] = {
         OptionCase(
             "evaluate toybox",
             "--model toybox:vgg --method grad_cam,layer_cam --metrics gini,entropy --layer a,b --no-controls "
-            "--target label --limit 7 --seed 11 --output out",
+            "--target true --limit 7 --seed 11 --output out",
             {
                 "data": (OPEN, "spec", "toybox"),
                 "method": (EVALUATE, "methods", ["grad_cam", "layer_cam"]),
                 **direct(EVALUATE, metrics=["gini", "entropy"], layer=["a", "b"]),
-                **direct(EVALUATE, controls=(), target="label"),
+                **direct(EVALUATE, controls=(), target="true"),
                 "limit": [(EVALUATE, "limit", 7), (OPEN, "count", 7)],
                 "seed": [(EVALUATE, "seed", 11), (OPEN, "seed", 11)],
                 "output": (EVALUATE, "out", Path("out")),
@@ -289,11 +289,11 @@ LINES: dict[str, list[OptionCase]] = {
         OptionCase("sanity pets.png", MODEL, model(), stop=LOAD),
         OptionCase(
             "sanity toybox",
-            "--methods grad_cam,cam --checks smooth,independent --layer layer3 --seeds 2 --limit 3 --seed 5",
+            "--method grad_cam,cam --checks smooth,independent --layer layer3 --seeds 2 --limit 3 --seed 5",
             {
                 "images": (SANITY, "images", lambda images: all(isinstance(image, Image.Image) for image in images)),
-                **direct(SANITY, methods=["grad_cam", "cam"], checks=["smooth", "independent"], layer="layer3"),
-                **direct(SANITY, seeds=2),
+                "method": (SANITY, "methods", ["grad_cam", "cam"]),
+                **direct(SANITY, checks=["smooth", "independent"], layer="layer3", seeds=2),
                 "limit": [(SANITY, "images", lambda images: len(images) == 3), (OPEN, "count", 3)],
                 "seed": (OPEN, "seed", 5),
             },
@@ -317,17 +317,18 @@ LINES: dict[str, list[OptionCase]] = {
         ),
     ],
     "study make": [
-        OptionCase("study make pets.png --methods cam,grad_cam", MODEL, model(), stop=LOAD),
+        OptionCase("study make pets.png --method cam,grad_cam", MODEL, model(), stop=LOAD),
         OptionCase(
-            "study make pets.png --methods cam,grad_cam --model toybox",
+            "study make pets.png --method cam,grad_cam --model toybox",
             "--layer layer3 --target cat --pairs 4 --ratings 2 --seed 5 --output out",
             {
                 "images": (MAKE, "images", [Path("pets.png")]),
                 "output": (MAKE, "folder", Path("out")),
-                **direct(MAKE, methods=["cam", "grad_cam"], layer="layer3", target="cat", pairs=4, ratings=2, seed=5),
+                "method": (MAKE, "methods", ["cam", "grad_cam"]),
+                **direct(MAKE, layer="layer3", target="cat", pairs=4, ratings=2, seed=5),
             },
             stop=MAKE,
-            required=given("images", "methods"),
+            required=given("images", "method"),
         ),
     ],
     "study results": [
@@ -374,11 +375,12 @@ LINES: dict[str, list[OptionCase]] = {
         OptionCase("embed shots", "--boxes boxes.csv", direct(OPEN, boxes=Path("boxes.csv")), stop=OPEN),
         OptionCase(
             "embed toybox",
-            "--way pca --perplexity 4 --limit 3 --seed 5 --output out",
+            "--projection pca --perplexity 4 --limit 3 --seed 5 --output out",
             {
                 "data": (OPEN, "spec", "toybox"),
                 "output": (EMBED, "out", Path("out")),
-                **direct(EMBED, way="pca", perplexity=4.0),
+                "projection": (EMBED, "way", "pca"),
+                "perplexity": (EMBED, "perplexity", 4.0),
                 "limit": [(EMBED, "limit", 3), (OPEN, "count", 3)],
                 "seed": [(EMBED, "seed", 5), (OPEN, "seed", 5)],
             },
@@ -386,7 +388,7 @@ LINES: dict[str, list[OptionCase]] = {
             required=given("data"),
         ),
         OptionCase(
-            "embed shots --way pca",
+            "embed shots --projection pca",
             "--near cat.png",
             {"near": ("camlucida.analysis.Embedding.save", "images", ["cat.png"])},
             stop="camlucida.analysis.Embedding.save",
@@ -508,7 +510,8 @@ LINES: dict[str, list[OptionCase]] = {
 def commands(of: Any = app, path: tuple[str, ...] = ()) -> Iterator[tuple[str, list[str]]]:
     """Every command, and the names of its options in Python."""
     if path and of.default_command is not None:
-        yield " ".join(path), [argument.field_info.name for argument in of.assemble_argument_collection()]
+        arguments = of.assemble_argument_collection()
+        yield " ".join(path), [argument.field_info.name for argument in arguments if argument.show]
     for name in of:
         if not name.startswith("-"):
             yield from commands(of[name], (*path, name))
@@ -552,7 +555,7 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _add(folder: Path, name: str) -> None:
-    """An evaluation or an answered study, made when a line names it first."""
+    """Create an evaluation or an answered study, when a case names it first."""
     if name == "run" and not (folder / name).exists():
         source = {"data": "toybox", "count": 1, "boxes": None, "model": "toybox", "arch": None, "labels": None}
         both = {"methods": ["cam", "grad_cam"], "metrics": ["entropy"]}
@@ -609,14 +612,14 @@ def run(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
             assert ended.type is _Stopped, f"never came to {line.stop}: {text}{errors}"
         if not line.stop:
             assert ended.type is SystemExit
-            assert getattr(ended.value, "code", None) in (0, 1), errors  # 1: there is something to tell about the data
+            assert getattr(ended.value, "code", None) in (0, 1), errors  # 1: findings about the data
         return recorded
 
     return call
 
 
 def _record(name: str, recorded: Recorded, patch: pytest.MonkeyPatch, *, stop: bool) -> None:
-    """Put a recorder in the place of a function, a method or a class."""
+    """Replace a function, method or class by one that records its arguments."""
     home, _, attribute = name.rpartition(".")
     owner = importlib.import_module(home) if home.rpartition(".")[2].islower() else _class(home)
     original = getattr(owner, attribute)

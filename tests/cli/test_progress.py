@@ -1,4 +1,4 @@
-"""Methods that take many runs say how far they are; and can be stopped."""
+"""Methods that need many forward passes report their progress, and can be stopped."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 RISE = ["explain", "pets.png", "--model", "toybox", "--method", "rise", "--option", "n=24"]
 
 
-def test_a_bar_with_the_methods_name() -> None:
+def test_bar_has_the_name_of_the_method() -> None:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=80)
     with progress_bar(console) as progress:
@@ -92,12 +92,12 @@ def test_a_bar_with_the_methods_name() -> None:
         progress.refresh()
         assert "rise" in stream.getvalue()
         assert "3/8" in stream.getvalue()
-        assert "explaining" not in stream.getvalue()  # of one picture there is nothing to count
+        assert "explaining" not in stream.getvalue()  # a single image has no bar
         bars.runs(8, 8)
         assert not any(task.visible for task in progress.tasks)
 
 
-def test_two_bars_for_several_pictures() -> None:
+def test_two_bars_for_several_images() -> None:
     with progress_bar(Console(file=io.StringIO(), force_terminal=True)) as progress:
         bars = ExplanationProgress(progress, 2, "rise[x]")
         bars.runs(1, 8)

@@ -1,4 +1,4 @@
-"""Real weights on real photographs: do the numbers and the places come out as in the world?
+"""Real weights on real photographs: are the predictions and the positions of the maps right?
 
 The folder and its licences: CAMLUCIDA_TEST_DATA, see CONTRIBUTING. All tests here are skipped without it.
 """
@@ -109,8 +109,8 @@ def argmax_position(e: cl.Explanation) -> tuple[int, int]:
     return int(x), int(y)
 
 
-def inside(place: tuple[int, int], boxes: Any, margin: float = 0) -> bool:
-    x, y = place
+def inside(position: tuple[int, int], boxes: Any, margin: float = 0) -> bool:
+    x, y = position
     return any(l - margin <= x < r + margin and t - margin <= y < b + margin for l, t, r, b in boxes)
 
 
@@ -122,10 +122,10 @@ def inside(place: tuple[int, int], boxes: Any, margin: float = 0) -> bool:
 def test_photographs(
     name: str, top1: float, top5: float, located: float, models: Any, manifest: list[dict[str, Any]], real_data: Path
 ) -> None:
-    """As many right as the table in the data's README says; and where right, the hottest place lies on the object.
+    """The accuracy is that in the README of the data; for correct predictions, the maximum lies on the object.
 
     top1, top5   percent of the 119 photographs; one photograph, 0.84, may come out otherwise by the last digits
-    located      in what share of those that are right the hottest place lies in one of the boxes, at least
+    located      minimum fraction of correct predictions whose maximum lies in one of the boxes
     """
     photos = [photo for photo in manifest if photo["kind"] == "imagenet_val"]
     assert len(photos) == 119
@@ -142,7 +142,7 @@ def test_photographs(
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_both_the_cat_and_the_dog(name: str, models: Any, manifest: list[dict[str, Any]], real_data: Path) -> None:
-    """The picture of the Grad-CAM paper's README: each class lies on its animal."""
+    """The image in the README of the Grad-CAM paper: the map of each class lies on its animal."""
     both = next(photo for photo in manifest if photo["file"].endswith("both.png"))
     boxes = {("dog" if "dog" in o["label"] else "cat"): o["boxes"] for o in both["objects"]}
     path = real_data / "dev" / both["file"]
@@ -154,7 +154,7 @@ def test_both_the_cat_and_the_dog(name: str, models: Any, manifest: list[dict[st
 
 
 def test_third_party_network(models: Any, real_data: Path) -> None:
-    """CIFAR's ResNet-20 from a Python file: 81 % of the small pictures."""
+    """CIFAR's ResNet-20 from a Python file: 81 % accuracy on the small images."""
     paths = sorted((real_data / "dev" / "cifar10").glob("*.jpg"))
     right = 0
     for path, e in cl.explain_each(models("resnet20"), paths):
@@ -167,7 +167,7 @@ def test_third_party_network(models: Any, real_data: Path) -> None:
 
 
 def test_unusual_image_files(models: Any, manifest: list[dict[str, Any]], real_data: Path) -> None:
-    """Each gives a finite map of the picture's size, or an error that names it; those that are pictures give a map."""
+    """Each file has a finite map of the image's size, or an error that names the file; valid images have a map."""
     awkward = [file for file in manifest if file["kind"] == "awkward"]
     assert len(awkward) == 30
     refused = set()

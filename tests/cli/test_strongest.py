@@ -1,4 +1,4 @@
-"""Does one look at each picture give for every channel what `top_images` finds by looking again?"""
+"""One pass over the images finds, for every channel, the same images as `top_images`."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def test_large_and_negative_activations_survive_half_precision() -> None:
 
 def test_fewer_images_are_kept_where_maps_are_large(model: Any) -> None:
     full = channel_top_images(model, SCENES, layer="layer1", n=6)
-    room = 2 * 24 * 24 * 24 * 4 + 100  # four pictures of 24 channels of 24 × 24, two bytes each
-    small = channel_top_images(model, SCENES, layer="layer1", n=6, max_bytes=room)
+    max_bytes = 2 * 24 * 24 * 24 * 4 + 100  # four images of 24 channels of 24 × 24, two bytes each
+    small = channel_top_images(model, SCENES, layer="layer1", n=6, max_bytes=max_bytes)
     assert (full.kept, small.kept) == (6, 4)
     assert small.nbytes < full.nbytes
     for channel in range(full.channels):
@@ -101,13 +101,13 @@ def test_progress_callback_can_stop_it_and_bad_arguments_raise(model: Any) -> No
         channel_top_images(model, [SCENES[0], b"broken", *SCENES], progress=tick)
     assert calls[0] is None
     assert isinstance(calls[1], ImageError)
-    with pytest.raises(MethodError, match="ask for one or more"):
+    with pytest.raises(MethodError, match="n must be 1 or more images per channel"):
         channel_top_images(model, SCENES, n=0)
     with pytest.raises(LayerError, match="to one layer, not to"):
         channel_top_images(model, SCENES, layer="layer?")
     with pytest.raises(LayerError, match="no layer 'layer9'"):
         channel_top_images(model, SCENES, layer="layer9")
-    with pytest.raises(LayerError, match="no channel 128 at layer4"):
+    with pytest.raises(LayerError, match="layer4 has no channel 128"):
         channel_top_images(model, SCENES[:1], layer="layer4").top(128)
     nothing: ChannelTopImages = channel_top_images(model, [b"broken"])
     assert (nothing.top(5), nothing.n_images, len(nothing.failed), nothing.channels) == ((), 0, 1, 0)

@@ -255,9 +255,9 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
 def test_command_where_all_is_well(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, photos, "-o", tmp_path / "out")
     assert (code, err) == (0, "")
-    assert "photos · 8 pictures · 2 classes · 40 × 30 to 40 × 30 pixels" in out
+    assert "photos · 8 images · 2 classes · 40 × 30 to 40 × 30 pixels" in out
     assert [line.split()[:2] for line in out.splitlines() if "█" in line] == [["cat", "4"], ["dog", "4"]]
-    assert "Nothing is wrong with it." in out
+    assert "No errors found." in out
     content: dict[str, Any] = json.loads((tmp_path / "out/data.json").read_text(encoding="utf-8"))
     assert content["classes"][0] == {"name": "cat", "pictures": 4, "splits": {"": 4}}
     with Image.open(tmp_path / "out/classes.png") as sheet:
@@ -293,7 +293,7 @@ def test_command_with_splits_boxes_and_many_classes(
 def test_command_does_not_write_into_the_data(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, photos, "-o", photos / "checked")
     assert code == 2
-    assert "lies in the data set" in err
+    assert "is inside the data set" in err
 
 
 def test_toybox_is_in_order() -> None:

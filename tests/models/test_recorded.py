@@ -335,7 +335,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "concepts": ("concepts", "image.png", "--model", "evil"),
     "trust": ("trust", "image.png", "--model", "evil"),
     "sanity": ("sanity", "image.png", "--model", "evil"),
-    "study": ("study", "make", "image.png", "--model", "evil", "--methods", "grad_cam,layer_cam"),
+    "study": ("study", "make", "image.png", "--model", "evil", "--method", "grad_cam,layer_cam"),
     "evaluate": ("evaluate", "toybox", "--limit", "1", "--model", "evil"),
     "evaluate a run": ("evaluate", "evil"),
     "mistakes": ("mistakes", "toybox", "--limit", "1", "--model", "evil"),

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.markup import escape
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import input_files, output_stems, overlay_style, progress_bar
-from camlucida.cli.lists import TrustCode
+from camlucida.cli.images import input_files, output_stems, progress_bar
+from camlucida.cli.model_and_data import PretrainedModelOptions
+from camlucida.cli.options import Images, Output, OverlayOptions
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 
@@ -20,22 +19,17 @@ if TYPE_CHECKING:
 
 
 def activations(
-    images: Annotated[list[str], Parameter(help="Pictures, or folders of pictures.", negative=())],
+    images: Images,
     /,
     *,
-    model: str = "resnet50",
-    arch: str | None = None,
-    trust_code: TrustCode = False,
-    labels: Path | None = None,
+    model: PretrainedModelOptions = PretrainedModelOptions(),
     layer: str | None = None,
     target: str | None = None,
     channel: int | None = None,
     top: Annotated[int, Parameter(name=["--top", "-n"])] = 24,
     sort_by: str = "contribution",
-    opacity: float = 0.5,
-    colormap: str | None = None,
-    blend: str = "heat",
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out"),
+    overlay: OverlayOptions = OverlayOptions(),
+    output: Output = Path("camlucida-out"),
 ) -> int:
     """Show the channels of a layer on an image, or with --channel the images that activate one channel most.
 
@@ -44,50 +38,35 @@ def activations(
 
     Parameters
     ----------
-    images
-        Images, or folders of images.
-    model
-        A name (resnet50, timm:…, toybox), a checkpoint, or python:module:function. See `camlucida models`.
-    arch
-        The architecture that a checkpoint holds the weights of: resnet18, timm:…, python:….
-    labels
-        A text file with one class name per line.
     layer
-        A layer name or index (called target_layer in pytorch-grad-cam); the default layer if not given. See
+        The layer: a name or an index (target_layers in pytorch-grad-cam). If not given: the default layer. See
         `camlucida layers`.
     target
-        The class whose gradients weight the channels; the predicted class if not given.
+        The class whose gradients weight the channels: a name or an index. If not given: the predicted class.
     channel
         The index of a channel: find the images with its highest activations.
     top
-        The number of channels, or images, on a sheet.
+        The number of channels, or of images, on a sheet.
     sort_by
-        The order of the channels: contribution (mean gradient × mean activation), gradient, activation, channel.
-    opacity
-        The opacity of the heat map over the image, 0 to 1.
-    colormap
-        jet, turbo, viridis, magma, or the default, which is safe for colour-blind readers.
-    blend
-        heat: the opacity grows with the map value; uniform: the opacity is constant.
+        The order of the channels: contribution (mean gradient × mean activation), gradient, activation, or channel (the
+        index).
     output
         The folder to write to.
     """
-    from camlucida.models.load import load
-
     console = Terminal()
     if top < 1:
-        raise MethodError(f"-n {top}: a sheet shows one or more.")
+        raise MethodError(f"--top {top}: a sheet shows at least 1.")
     files = input_files(images, output)
-    style = overlay_style(opacity, colormap, blend)
-    with console.status(f"Loading {escape(model)} …"):
-        loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
+    style = overlay.style()
+    with console.status(model.status):
+        loaded = model.load()
     if channel is not None:
         return _images_of_channel(console, loaded, files, layer, channel, top, output, style)
     return _channels_of_images(console, loaded, files, layer, target, top, sort_by, output, style)
 
 
 def _channels_of_images(
-    console: Console,
+    console: Terminal,
     model: Model,
     files: list[Path],
     layer: str | None,
@@ -101,7 +80,7 @@ def _channels_of_images(
 
     failed, stems = 0, output_stems(files, output)
     with progress_bar(console, len(files)) as progress:
-        task = progress.add_task("looking", total=len(files))
+        task = progress.add_task("computing activations", total=len(files))
         for file in files:
             try:
                 result = activations(model, file, layer=layer, target=target, by=sort_by)
@@ -109,19 +88,19 @@ def _channels_of_images(
                 if len(files) == 1:
                     raise
                 failed += 1
-                _print_failure(console, file.name, error)
+                console.print_failure(file.name, error)
             else:
                 (path,) = result.save(output / f"{stems[file]}-activations.png", top, **style)
                 leading = ", ".join(map(str, result.order[:5]))
-                _print(
-                    console, f"{result.source}: {result.layer}, for {result.target} first channels {leading} → {path}"
+                console.print_line(
+                    f"{result.source}: {result.layer}, top channels for {result.target}: {leading} → {path}"
                 )
             progress.advance(task)
     return exit_code(len(files) - failed, failed)
 
 
 def _images_of_channel(
-    console: Console,
+    console: Terminal,
     model: Model,
     files: list[Path],
     layer: str | None,
@@ -133,14 +112,14 @@ def _images_of_channel(
     from camlucida.features.top_images import top_images
 
     with progress_bar(console, len(files)) as progress:
-        task = progress.add_task("looking", total=len(files))
+        task = progress.add_task("computing activations", total=len(files))
 
-        def tick(image: Any, error: CamlucidaError | None) -> None:
+        def report(image: Any, error: CamlucidaError | None) -> None:
             if error and len(files) > 1:
-                _print_failure(console, Path(image).name, error)
+                console.print_failure(Path(image).name, error)
             progress.advance(task)
 
-        result = top_images(model, files, channel=channel, layer=layer, n=top, progress=tick)
+        result = top_images(model, files, channel=channel, layer=layer, n=top, progress=report)
     if not result.items:
         if len(files) == 1:
             raise result.failed[0][1]
@@ -148,17 +127,9 @@ def _images_of_channel(
     layer_name = "".join(letter if letter.isalnum() or letter in "._" else "_" for letter in result.layer)
     (path,) = result.save(output / f"{layer_name}-channel-{channel}.png", top, **style)
     for item in result.items[:5]:
-        _print(
-            console, f"{item.strength:10.4g}  {item.source} ({item.predicted.name} {item.predicted.probability:.0%})"
+        console.print_line(
+            f"{item.strength:10.4g}  {item.source} ({item.predicted.name} {item.predicted.probability:.0%})"
         )
-    _print(console, f"{result.n_images} looked at, {len(result.failed)} not")
-    _print(console, f"→ {path}")
+    console.print_line(f"{result.n_images} images analysed, {len(result.failed)} failed")
+    console.print_paths([path])
     return exit_code(result.n_images, len(result.failed))
-
-
-def _print(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def _print_failure(console: Console, name: str, error: CamlucidaError) -> None:
-    console.print(f"[red]{escape(name)}[/]: {escape(str(error))}", highlight=False, soft_wrap=True)

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.markup import escape
 
 from camlucida.cli.exit_codes import INTERRUPTED
-from camlucida.cli.lists import TrustCode
-from camlucida.cli.model_and_data import is_training_folder, open_model_and_data
+from camlucida.cli.model_and_data import ModelOptions, is_training_folder, open_model_and_data
+from camlucida.cli.options import Arch, Boxes, Labels, Names, TrustCode
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
@@ -23,12 +22,12 @@ STOP_TIMEOUT_S = 0.5
 
 def app(
     *,
-    model: Annotated[list[str] | None, Parameter(negative=())] = None,
-    arch: str | None = None,
+    model: Names = None,
+    arch: Arch = None,
+    labels: Labels = None,
     trust_code: TrustCode = False,
-    labels: Path | None = None,
     data: str = "toybox",
-    boxes: Path | None = None,
+    boxes: Boxes = None,
     limit: int | None = None,
     seed: int = 0,
     run: Annotated[list[Path] | None, Parameter(negative=())] = None,
@@ -39,34 +38,30 @@ def app(
 ) -> int:
     """Start the local web app: explain samples or your own images, compare maps, test whether they can be trusted.
 
-    It also shows activations, analyses of a data set, and user studies. Serves only this machine, until it is stopped
-    with Ctrl-C. Uploaded images are kept in memory only.
+    It also shows activations, analyses of a data set, and user studies. Accepts connections from this machine only, and
+    runs until it is stopped with Ctrl-C. Uploaded images are kept in memory only.
 
     Parameters
     ----------
     model
-        A name (resnet50, timm:…, toybox), a checkpoint, a training folder, or python:module:function. Repeat the option
-        to compare several models. If not given, the model of the training folder, or the built-in networks.
-    arch
-        The architecture that a checkpoint holds the weights of.
-    labels
-        A text file with one class name per line.
+        A name (resnet50, timm:…, toybox), a checkpoint, the folder of a training run, or python:module:function; can be
+        repeated to compare models. If not given: the model of the training run that is given as data, or the built-in
+        networks.
     data
-        A data set, as for `camlucida evaluate`: a folder, toybox, a training folder, …
-    boxes
-        A CSV file with labels and bounding boxes: file, x0, y0, x1, y1, label.
+        The sample images: a data set, as for `camlucida evaluate`: a folder, toybox, the folder of a training run, …
     limit
-        The number of scenes that toybox renders; 500 if not given.
+        The number of scenes that toybox renders. If not given: 500.
     seed
         The random seed of the scenes.
     run
-        A folder that `camlucida evaluate`, `mistakes` or `embed` wrote for this data, to be displayed.
+        A folder that `camlucida evaluate`, `mistakes` or `embed` wrote for this data, to be displayed; can be repeated.
     study
-        The folder of a user study; if it has none, one can be created in the app.
+        The folder of a user study; if it does not exist, a study can be created in the app.
     host
-        Another address of this machine, so that other machines can connect: a token is then required, which is printed.
+        The address to listen on. If it is not a loopback address, other machines can connect, with a token that is
+        printed.
     port
-        The port to listen on; 0 selects any free one.
+        The port to listen on; 0 selects a free one.
     browser
         Also open the app in the browser.
     """
@@ -79,36 +74,33 @@ def app(
 
     for folder in run or ():
         if not folder.is_dir():
-            raise DataError(f"--run {folder}: there is no such folder. It is what evaluate, mistakes or embed wrote.")
+            raise DataError(f"--run {folder}: no such folder. Expected one that evaluate, mistakes or embed wrote.")
     console = Terminal()
     with listen(host, port) as listening:  # before anything is loaded, which may take long
         names = dict.fromkeys(model or ([data] if is_training_folder(data) else BUILT_IN))
         models = []
         for name in names:
-            with console.status(f"Loading {escape(name)} …"):
-                loaded, dataset = open_model_and_data(
-                    data, name, arch=arch, trust_code=trust_code, labels=labels, boxes=boxes, count=limit, seed=seed
-                )
+            options = ModelOptions(model=name, arch=arch, labels=labels, trust_code=trust_code)
+            with console.status(options.status):
+                loaded, dataset = open_model_and_data(data, options, boxes=boxes, count=limit, seed=seed)
             models.append(loaded)
         page = Page(models, dataset, tuple(run or ()), study)
-        with console.status("Looking into the networks …"):
+        with console.status("Preparing the models …"):
             page.warm()
-        images = f"{len(dataset):,} picture{'' if len(dataset) == 1 else 's'}"
-        console.print(f"{', '.join(page.served)} · {dataset.name}, {images}", highlight=False, markup=False)
+        n_images = f"{len(dataset):,} image{'s' * (len(dataset) != 1)}"
+        console.print_line(f"{', '.join(page.served)} · {dataset.name}, {n_images}")
 
-        def say(address: str) -> None:
-            console.print(f"→ {address}", highlight=False, markup=False, soft_wrap=True)
+        def print_address(address: str) -> None:
+            console.print_line(f"→ {address}")
             if "?token=" in address:
-                console.print(
-                    "Whoever reaches this machine and has this address can use the page, under any of its names. "
-                    "What is sent is not encrypted.",
-                    highlight=False,
-                    soft_wrap=True,
+                console.print_line(
+                    "Anyone who can connect to this machine and has this address can use the app, under any host name. "
+                    "The connection is not encrypted."
                 )
-            console.print("Ctrl-C stops it.", highlight=False)
+            console.print_line("Ctrl-C stops the server.")
 
         try:
-            serve(page, listening, host=host, browser=browser, say=say)
+            serve(page, listening, host=host, browser=browser, say=print_address)
         except KeyboardInterrupt:
             if not page.work.empty(STOP_TIMEOUT_S):
                 _exit_now()

@@ -44,7 +44,7 @@ USER_ERRNOS = FULL | DENIED | {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAM
 
 app = App(
     name="camlucida",
-    help="See why a vision model decided, and whether to believe the picture of it.",
+    help="See why a vision model predicts what it predicts, and test whether the saliency map can be trusted.",
     version=camlucida.__version__,
     suppress_keyboard_interrupt=False,  # `main` reports the interruption
 )

@@ -6,49 +6,38 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.markup import escape
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import input_files, output_stems, overlay_style, progress_bar
-from camlucida.cli.lists import TrustCode
+from camlucida.cli.images import input_files, output_stems, progress_bar
+from camlucida.cli.model_and_data import PretrainedModelOptions
+from camlucida.cli.options import Images, Output, check_opacity
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 
 
 def concepts(
-    images: Annotated[list[str], Parameter(help="Pictures, or folders of pictures.", negative=())],
+    images: Images,
     /,
     *,
-    model: str = "resnet50",
-    arch: str | None = None,
-    trust_code: TrustCode = False,
-    labels: Path | None = None,
+    model: PretrainedModelOptions = PretrainedModelOptions(),
     layer: str | None = None,
     k: Annotated[int, Parameter(name=["--concepts", "-k"])] = 6,
     seed: int = 0,
     top: Annotated[int, Parameter(name=["--top", "-n"])] = 12,
     opacity: float = 0.5,
     maps: bool = False,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out"),
+    output: Output = Path("camlucida-out"),
 ) -> int:
-    """Factorise a layer's activations into a few concepts that all images share, and score the classes by concept.
+    """Factorise a layer's activations into concepts that all images share, and score the classes for each concept.
 
-    Writes one page on which each concept has the same colour in every image. An image that cannot be read is reported
-    and skipped.
+    This is Deep Feature Factorisation (Collins et al., 2018): non-negative matrix factorisation. Writes one page on
+    which each concept has the same colour in every image. An image that cannot be read is reported and skipped.
 
     Parameters
     ----------
-    images
-        Images, or folders of images.
-    model
-        A name (resnet50, timm:…, toybox), a checkpoint, or python:module:function. See `camlucida models`.
-    arch
-        The architecture that a checkpoint holds the weights of: resnet18, timm:…, python:….
-    labels
-        A text file with one class name per line.
     layer
-        A layer name or index; the default layer if not given. See `camlucida layers`.
+        The layer: a name or an index (target_layers in pytorch-grad-cam). If not given: the default layer. See
+        `camlucida layers`.
     k
         The number of concepts.
     seed
@@ -56,33 +45,31 @@ def concepts(
     top
         The number of images on the page.
     opacity
-        The opacity of the colours over the image, 0 to 1.
+        The opacity of the colours over the image, in [0, 1].
     maps
-        Also save the concepts and their maps: an NPZ file, with a JSON record of the settings.
+        Also save the concepts and their maps: an NPZ file, and a JSON file with the settings.
     output
         The folder to write to.
     """
     from camlucida.features.concepts import concepts
-    from camlucida.models.load import load
     from camlucida.render.text import format_percent
 
     console = Terminal()
     if top < 1:
-        raise MethodError(f"-n {top}: a page shows one or more.")
+        raise MethodError(f"--top {top}: a page shows at least 1.")
     files = input_files(images, output)
-    overlay_style(opacity, None, "heat")
-    with console.status(f"Loading {escape(model)} …"):
-        loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
+    check_opacity(opacity)
+    with console.status(model.status):
+        loaded = model.load()
     with progress_bar(console, len(files)) as progress:
-        task = progress.add_task("looking", total=len(files))
+        task = progress.add_task("computing activations", total=len(files))
 
-        def tick(image: Any, error: CamlucidaError | None) -> None:
+        def report(image: Any, error: CamlucidaError | None) -> None:
             if error and len(files) > 1:
-                name = escape(Path(image).name)
-                console.print(f"[red]{name}[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
+                console.print_failure(Path(image).name, error)
             progress.advance(task)
 
-        result = concepts(loaded, files, layer=layer, k=k, seed=seed, progress=tick)
+        result = concepts(loaded, files, layer=layer, k=k, seed=seed, progress=report)
     layer_name = "".join(letter if letter.isalnum() or letter in "._" else "_" for letter in result.layer)
     stem = output_stems(files, output)[files[0]] if len(files) == 1 else layer_name
     written = result.save(output / f"{stem}-concepts.png", top, opacity=opacity)
@@ -92,24 +79,13 @@ def concepts(
         zip(result.contributions.tolist(), result.classes, strict=True), start=1
     ):
         class_text = ", ".join(f"{p.name} {format_percent(p.probability)}" for p in classes[:3])
-        _print(console, f"concept {concept:2}  {format_percent(fraction):>7}  {class_text}")
-    _print(
-        console,
-        f"{result.layer}: relative error {result.error:.3f}, {_clipped_text(result.negative_fraction)} below "
-        "zero left out",
+        console.print_line(f"concept {concept:2}  {format_percent(fraction):>7}  {class_text}")
+    discarded = result.negative_fraction
+    console.print_line(
+        f"{result.layer}: relative error {result.error:.3f}; negative activations discarded: "
+        f"{f'{format_percent(discarded)} of the energy' if discarded else 'none'}"
     )
     if len(files) > 1:
-        _print(console, f"{len(result.images)} looked at, {len(result.failed)} not")
-    for path in written:
-        _print(console, f"→ {path}")
+        console.print_line(f"{len(result.images)} images analysed, {len(result.failed)} failed")
+    console.print_paths(written)
     return exit_code(len(result.images), len(result.failed))
-
-
-def _clipped_text(fraction: float) -> str:
-    from camlucida.render.text import format_percent
-
-    return f"{format_percent(fraction)} of the energy" if fraction else "nothing"
-
-
-def _print(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)

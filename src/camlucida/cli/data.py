@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from cyclopts import App, Parameter
-from rich.console import Console
+from cyclopts import App
 from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.exit_codes import DONE, IN_PART
 from camlucida.cli.images import progress_bar, real_path
+from camlucida.cli.options import Boxes, Output
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, DataError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from camlucida.data.dataset import Dataset
     from camlucida.data.rules import Finding
 
-data = App(name="data", help="Look at a data set before it is trained on.")
+data = App(name="data", help="Check a data set before training on it.")
 
 BAR_WIDTH = 28
 MAX_CLASSES = 30
@@ -43,16 +43,16 @@ def check(
     /,
     *,
     split: str | None = None,
-    boxes: Path | None = None,
+    boxes: Boxes = None,
     images: int = 6,
     seed: int = 0,
     limit: int | None = None,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/data"),
+    output: Output = Path("camlucida-out/data"),
 ) -> int:
     """Summarise a data set and report its problems. Every image is opened once.
 
     Prints classes and findings, writes all of them to data.json and a few images of each class to classes.png. The exit
-    code is 1 if anything should be corrected.
+    code is 1 if there are errors that should be corrected.
 
     Parameters
     ----------
@@ -62,34 +62,32 @@ def check(
         imagenet:…, hf:…, tfds:… and the folder; or toybox. A folder may be remote: s3://bucket/photos.
     split
         Check only one split: train, val or test.
-    boxes
-        For a folder: a CSV file with one line per box: file, x0, y0, x1, y1 and, if known, label.
     images
-        The number of images of each class on the sheet; 0 writes no sheet.
+        The number of images of each class in classes.png, selected at random; 0 writes no file.
     seed
-        The random seed of the images on the sheet.
+        The random seed of that selection.
     limit
-        The number of toybox images to render.
+        The number of scenes that toybox renders. If not given: 500.
     output
         The folder to write to.
     """
-    from camlucida.data.check import check_dataset as look_through
+    from camlucida.data.check import check_dataset
     from camlucida.data.open import open_dataset
 
     console = Terminal()
     dataset = open_dataset(path, boxes=boxes, count=limit, seed=seed, split=split)
     _check_output_outside(path, output)
     with progress_bar(console, len(dataset)) as progress:
-        task = progress.add_task("looking", total=len(dataset))
-        report = look_through(dataset, progress=lambda done, total: progress.update(task, completed=done, total=total))
+        task = progress.add_task("checking images", total=len(dataset))
+        report = check_dataset(dataset, progress=lambda done, total: progress.update(task, completed=done, total=total))
     print_report(console, report)
     report.save(output / "data.json")
-    console.print(f"→ {output / 'data.json'}", highlight=False, markup=False, soft_wrap=True)
+    console.print_paths([output / "data.json"])
     if images > 0 and (rendered := class_sheet(dataset, report, images, seed)) is not None:
         from camlucida._files import write_image
 
         write_image(lambda: rendered, output / "classes.png")
-        console.print(f"→ {output / 'classes.png'}", highlight=False, markup=False, soft_wrap=True)
+        console.print_paths([output / "classes.png"])
     return IN_PART if report.wrong else DONE
 
 
@@ -103,14 +101,16 @@ def _check_output_outside(path: str, output: Path) -> None:
     data_folder, output_folder = real_path(Path(path).expanduser()), real_path(output)
     within = data_folder.is_dir() and data_folder in (output_folder, *output_folder.parents)
     if within and OUTPUT_FOLDER not in output_folder.relative_to(data_folder).parts:
-        raise DataError(f"{output} lies in the data set: choose a folder outside of it with --output.")
+        raise DataError(
+            f"--output {output} is inside the data set, so that the next check would read it: choose another folder."
+        )
 
 
-def print_report(console: Console, report: DatasetCheck) -> None:
+def print_report(console: Terminal, report: DatasetCheck) -> None:
     """Print the summary of the data set, then the problems to correct, then other findings."""
     summary = report.summary()
     images, classes = len(report.items), len(report.classes)
-    parts = [f"{images:,} picture{'s' * (images != 1)}", f"{classes:,} class{'es' * (classes != 1)}"]
+    parts = [f"{images:,} image{'s' * (images != 1)}", f"{classes:,} class{'es' * (classes != 1)}"]
     parts += [f"{name} {summary['splits'][name]:,}" for name in report.splits]
     if summary["sizes"]:
         (w0, w1, w2), (h0, h1, h2) = summary["sizes"]["width"], summary["sizes"]["height"]
@@ -119,20 +119,20 @@ def print_report(console: Console, report: DatasetCheck) -> None:
     console.print(f"[bold]{escape(report.name)}[/] · {escape(' · '.join(parts))}", highlight=False, soft_wrap=True)
     if report.classes:
         console.print(_class_table(report))
-    for wrong, title, style in ((True, "To be mended", "red"), (False, "Good to know", "yellow")):
+    for wrong, title, style in ((True, "Errors", "red"), (False, "Warnings", "yellow")):
         findings = [finding for finding in report.findings if finding.wrong is wrong]
         if findings:
             console.print(f"[bold {style}]{title}[/]", highlight=False)
             _print_findings(console, findings)
     if not report.wrong:
-        console.print("[green]Nothing is wrong with it.[/]", highlight=False)
+        console.print("[green]No errors found.[/]", highlight=False)
 
 
 def _class_table(report: DatasetCheck) -> Table:
     """Return a table with one bar per class; with many classes, the most frequent and the rarest ones."""
     table = Table(box=None, pad_edge=False)
     table.add_column("class")
-    table.add_column("pictures", justify="right")
+    table.add_column("images", justify="right")
     table.add_column("")
     for name in report.splits:
         table.add_column(name, justify="right", style="dim")
@@ -149,15 +149,15 @@ def _class_table(report: DatasetCheck) -> Table:
     return table
 
 
-def _print_findings(console: Console, findings: Sequence[Finding]) -> None:
+def _print_findings(console: Terminal, findings: Sequence[Finding]) -> None:
     kinds: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         kinds[finding.kind].append(finding)
     for kind, group in kinds.items():
         for finding in group[:MAX_FINDINGS]:
-            console.print(f"  {kind}: {finding.sentence}", highlight=False, markup=False, soft_wrap=True)
+            console.print_line(f"  {kind}: {finding.sentence}")
         if len(group) > MAX_FINDINGS:
-            console.print(f"  … and {len(group) - MAX_FINDINGS:,} more of {kind}, in data.json.", highlight=False)
+            console.print_line(f"  … and {len(group) - MAX_FINDINGS:,} more of {kind}, in data.json.")
 
 
 def class_sheet(dataset: Dataset, report: DatasetCheck, n_images: int, seed: int) -> Image.Image | None:
@@ -186,12 +186,12 @@ def class_sheet(dataset: Dataset, report: DatasetCheck, n_images: int, seed: int
         numbers = [indices[i] for i in sample_indices(len(indices), min(n_images, len(indices)), seed + label + 1)]
         frames = [StripFrame(None, *_caption(report, number), **_image(dataset, number)) for number in numbers]
         name = report.classes[label] if label >= 0 else "no label"
-        noun = "picture" if len(indices) == 1 else "pictures"
+        noun = "image" if len(indices) == 1 else "images"
         rows.append(Strip(name, f"{len(indices):,} {noun}", len(indices) == 1, frames))
     if not rows:
         return None
     selection = f"{len(rows)} of {len(labels)} classes, " if len(rows) < len(labels) else ""
-    subtitle = f"{selection}up to {n_images} pictures of each, drawn by lot, with the boxes that are known"
+    subtitle = f"{selection}at most {n_images} random images of each, with their bounding boxes"
     return draw_strips(rows, title=report.name, subtitle=subtitle)
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import progress_bar
-from camlucida.cli.lists import TrustCode, split_list
-from camlucida.cli.model_and_data import is_training_folder, open_model_and_data
+from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source
+from camlucida.cli.options import Boxes, Names, Output, split_list
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
 MAX_COLUMNS = 5
 """Maximum number of metrics in one table; more do not fit into a terminal."""
 
-MAX_FAILURES = 5
-
 UNTRUSTED_MARK = "⚠"
 """Marks a metric that does not rank the ground truth above uninformative baselines."""
 
@@ -37,21 +33,18 @@ def evaluate(
     data: str,
     /,
     *,
-    model: str | None = None,
-    arch: str | None = None,
-    trust_code: TrustCode = False,
-    labels: Path | None = None,
-    method: Annotated[list[str] | None, Parameter(negative=())] = None,
-    metrics: Annotated[list[str] | None, Parameter(negative=())] = None,
-    layer: Annotated[list[str] | None, Parameter(negative=())] = None,
+    model: ModelOptions = ModelOptions(),
+    method: Names = None,
+    metrics: Names = None,
+    layer: Names = None,
     recipe: str | None = None,
-    boxes: Path | None = None,
+    boxes: Boxes = None,
     split: str | None = None,
     controls: bool = True,
     target: str = "predicted",
     limit: int | None = None,
     seed: int = 0,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/evaluation"),
+    output: Output = Path("camlucida-out/evaluation"),
     report: Path | None = None,
 ) -> int:
     """Measure the quality of explanation methods over a data set, together with uninformative baselines.
@@ -62,47 +55,38 @@ def evaluate(
     Parameters
     ----------
     data
-        A training folder, for its validation images; or a folder of images, whose sub-folders are the classes; or a
-        table (.csv, .parquet); or stanford_dogs:…, pets:…, cub:…, voc:…, coco:…, imagenet:…, hf:…, tfds:… and the
-        folder; or toybox, toybox:2 (objects per scene), toybox:watermark.
+        The images: the folder of a training run, for its validation images; or a folder of images, whose sub-folders
+        are the classes; or a table (.csv, .parquet); or stanford_dogs:…, pets:…, cub:…, voc:…, coco:…, imagenet:…,
+        hf:…, tfds:… and the folder; or toybox, toybox:2 (objects per scene), toybox:watermark.
         Or a benchmark with a known ground truth for the maps, which explains the true class:
         exact:mosaic, exact:difull and exact:dipart (each with :3 for 3 × 3 cells), exact:focus, exact:small,
         exact:medium, exact:large, exact:watermark, exact:watermark_control, exact:tag; and with a network of their own
         exact:red, exact:signed, exact:channels, exact:template, exact:xor, exact:square, exact:shift, exact:linear,
         exact:additive, exact:interaction.
-    model
-        A name (resnet50, timm:…, toybox), a checkpoint, a training folder, or python:module:function. See
-        `camlucida models`. If not given, the model of the training folder, or toybox.
-    arch
-        The architecture that a checkpoint holds the weights of.
-    labels
-        A text file with one class name per line.
     method
-        Methods separated by commas, or all; grad_cam if not given. See `camlucida models`.
+        Methods, separated by commas, or all. If not given: grad_cam. See `camlucida models`.
     metrics
         Metrics, presets or groups of metrics (localisation, faithfulness, robustness, complexity, ground_truth),
-        separated by commas, or all; localisation if not given.
+        separated by commas, or all. If not given: localisation.
     layer
-        The layer to explain, or several separated by commas; the default layer if not given. A method can have its own:
-        "grad_cam @ layer3".
+        The layer to explain (target_layers in pytorch-grad-cam), or several separated by commas. If not given: the
+        default layer. A method can have its own: --method "grad_cam @ layer3".
     recipe
-        A predefined study, instead of methods and metrics: cam-vs-gradcam.
-    boxes
-        A CSV file with one line per box: file, x0, y0, x1, y1 and, if known, label.
+        A predefined study, which determines the methods and metrics: cam-vs-gradcam.
     split
         Use only this split of the data set: train, val or test.
     controls
-        Also measure the controls: uninformative baselines and oracles, which a metric must be able to rank.
+        Also measure uninformative baselines and oracles, which a metric must be able to rank.
     target
-        The class to explain: predicted, or label for the true class.
+        The class to explain: predicted, or true for the label of the image.
     limit
-        The number of images, selected at random; all if not given (500 of toybox).
+        The number of images, selected at random. If not given: all, or 500 of toybox.
     seed
         The random seed.
     output
         The folder to write to.
     report
-        Also write a page with tables, curves and images: report.html.
+        Also write an HTML page with tables, curves and images to this file.
     """
     from camlucida.evaluation import evaluate as run
     from camlucida.evaluation.baselines import standard_controls
@@ -110,23 +94,13 @@ def evaluate(
     from camlucida.evaluation.recipes import recipe as find_recipe
 
     console = Terminal()
-    model = model or (data if is_training_folder(data) else "toybox")
+    model = model.for_data(data)
     if recipe and method:
-        raise DataError("--recipe says which methods: leave --method out.")
+        raise DataError(f"--recipe {recipe} determines the methods: remove --method.")
     chosen_methods, chosen_metrics = _methods(method), _metrics(metrics)
     pairs: tuple[tuple[str, str], ...] = ()
-    with console.status(f"Loading {escape(model)} …"):
-        loaded, dataset = open_model_and_data(
-            data,
-            model,
-            arch=arch,
-            trust_code=trust_code,
-            labels=labels,
-            boxes=boxes,
-            count=limit,
-            seed=seed,
-            split=split,
-        )
+    with console.status(model.status):
+        loaded, dataset = open_model_and_data(data, model, boxes=boxes, count=limit, seed=seed, split=split)
     if recipe:
         study = find_recipe(recipe, loaded)
         chosen_methods, pairs = list(study.methods), study.compared_pairs
@@ -141,15 +115,15 @@ def evaluate(
             layer=_layers(layer),
             compared=pairs,
             controls=standard_controls() if controls else (),
-            target="label" if data.startswith(PREFIX) else target,
+            target="true" if data.startswith(PREFIX) else target,
             limit=limit,
             seed=seed,
             out=output,
-            source=run_source(data, model, arch, labels, boxes, dataset) | {"split": split},
+            source=recorded_source(data, model, boxes, dataset) | {"split": split},
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     print_evaluation(console, result)
-    console.print(f"→ {result.path / 'results.parquet'}", highlight=False, markup=False, soft_wrap=True)
+    console.print_paths([result.path / "results.parquet"])
     if report:
         write_report(console, result, report, loaded, dataset)
     failed = [method for _, method, _ in result.failures if method not in result.controls]  # an oracle needs a mask
@@ -157,7 +131,7 @@ def evaluate(
 
 
 def write_report(
-    console: Console, evaluation: Evaluation, path: Path, model: Model | None, data: Dataset | None
+    console: Terminal, evaluation: Evaluation, path: Path, model: Model | None, data: Dataset | None
 ) -> None:
     """Write the report of an evaluation and print its path."""
     from camlucida.evaluation.metric_checks import untrusted
@@ -165,45 +139,10 @@ def write_report(
 
     with console.status("Drawing the report …"):
         written = report(evaluation, path, model=model, data=data, untrusted=untrusted(evaluation))
-    console.print(f"→ {written}", highlight=False, markup=False, soft_wrap=True)
+    console.print_paths([written])
 
 
-def run_source(
-    data: str, model: str, arch: str | None, labels: Path | None, boxes: Path | None, dataset: Dataset
-) -> dict[str, Any]:
-    """Return the specification from which the model and the data can be opened again, from any folder.
-
-    Args:
-        data: The data set as given by the user.
-        model: The model as given by the user.
-        arch: The architecture of a checkpoint, if given.
-        labels: The file of class names, if given.
-        boxes: The file of bounding boxes, if given.
-        dataset: The opened data set.
-
-    Returns:
-        A JSON-serialisable mapping with absolute paths.
-    """
-
-    from camlucida.data.open import absolute_spec
-
-    def whole(path: str | Path | None) -> str | None:
-        if path is None:
-            return None
-        file = Path(path).expanduser()
-        return str(file.absolute()) if file.exists() else str(path)
-
-    return {
-        "data": absolute_spec(data),
-        "count": len(dataset),
-        "boxes": whole(boxes),
-        "model": whole(model),
-        "arch": arch,
-        "labels": whole(labels),
-    }
-
-
-def print_evaluation(console: Console, evaluation: Evaluation) -> None:
+def print_evaluation(console: Terminal, evaluation: Evaluation) -> None:
     """Print the tables: one row per method and control, one column per metric with its 95 % interval."""
     from camlucida.evaluation.metric_checks import untrusted
 
@@ -213,27 +152,24 @@ def print_evaluation(console: Console, evaluation: Evaluation) -> None:
     for start in range(0, len(measured), MAX_COLUMNS):
         console.print(_score_table(evaluation, table, measured[start : start + MAX_COLUMNS], untrusted_metrics))
     for name, reason in untrusted_metrics.items():
-        console.print(f"{UNTRUSTED_MARK} {name} is not to be trusted here: {reason}.", highlight=False, markup=False)
+        console.print_line(f"{UNTRUSTED_MARK} {name} is not reliable on this data: {reason}.")
     _print_verdicts(console, evaluation, table, measured)
     plan = evaluation.plan
-    console.print(
-        f"{plan['pictures']} pictures of {plan['data']} · {plan['model']} · {plan['target']} class · 95 % intervals: "
-        "bootstrap over pictures · what could not be judged counts as worst, in brackets how many",
-        highlight=False,
-        markup=False,
+    console.print_line(
+        f"{plan['n_images']} images of {plan['data']} · {plan['model']} · {plan['target']} class · 95 % intervals: "
+        "bootstrap over images · in brackets: maps that could not be scored, which count as the worst value"
     )
     failures = sorted(
         evaluation.failures, key=lambda failure: failure[1] in evaluation.controls
     )  # failures of the requested methods come before those of controls
-    for image, method, reason in failures[:MAX_FAILURES]:
-        subject = f"{image}, {method}" if method else image
-        console.print(f"[red]{escape(subject)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
-    if len(failures) > MAX_FAILURES:
-        console.print(f"… and {len(failures) - MAX_FAILURES} more, in the results' column error.")
+    console.print_failures(
+        [(f"{image}, {method}" if method else image, reason) for image, method, reason in failures],
+        "the column error of results.parquet",
+    )
 
 
 def _print_verdicts(
-    console: Console, evaluation: Evaluation, table: dict[tuple[str, str], Summary], measured: Sequence[str]
+    console: Terminal, evaluation: Evaluation, table: dict[tuple[str, str], Summary], measured: Sequence[str]
 ) -> None:
     """Print, for each metric with a direction, the paired test of the two best methods, corrected for all pairs."""
     methods = [m for m in evaluation.methods if m not in evaluation.controls]
@@ -250,8 +186,8 @@ def _print_verdicts(
             if pair is None:  # measured for only one of them
                 continue
             difference = pair.difference if pair.first == order[0] else pair.difference.negated
-            verdict = f"{pair.winner} is better" if pair.winner else "cannot be told apart"
-            verdict = "the same map" if pair.same_map else verdict
+            verdict = f"{pair.winner} is better" if pair.winner else "no significant difference"
+            verdict = "identical maps" if pair.same_map else verdict
             verdict_table.add_row(
                 escape(metric),
                 *map(escape, order[:2]),
@@ -262,13 +198,9 @@ def _print_verdicts(
         console.print(verdict_table)
     for similarity in evaluation.map_similarities:
         if similarity.same_map:
-            console.print(
-                f"{similarity.first} and {similarity.second} are the same map up to a positive factor, on "
-                "every picture "
-                f"(largest difference {similarity.differences.max():.1g} of the maximum): between them there "
-                "is no winner.",
-                highlight=False,
-                markup=False,
+            console.print_line(
+                f"{similarity.first} and {similarity.second} are the same map up to a positive factor on every image "
+                f"(largest difference {similarity.differences.max():.1g} of the maximum): neither is better."
             )
 
 
@@ -306,7 +238,7 @@ def _methods(values: Sequence[str] | None) -> list[str]:
     from camlucida.methods import methods
 
     names = split_list(values) or ["grad_cam"]
-    return [name for one in names for name in (methods() if one == "all" else [one])]
+    return [method for name in names for method in (methods() if name == "all" else [name])]
 
 
 def _layers(values: Sequence[str] | None) -> str | list[str] | None:
@@ -318,8 +250,5 @@ def _metrics(values: Sequence[str] | None) -> list[str]:
     from camlucida.metrics import groups, metrics
 
     names = split_list(values) or ["localisation"]
-    return list(
-        dict.fromkeys(
-            name for one in names for name in (metrics() if one == "all" else groups().get(one.lower(), [one]))
-        )
-    )
+    expanded = (metrics() if name == "all" else groups().get(name.lower(), [name]) for name in names)
+    return list(dict.fromkeys(metric for group in expanded for metric in group))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from cyclopts import Parameter
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import ExplanationProgress, input_files, output_stems, overlay_style, progress_bar
-from camlucida.cli.lists import TrustCode, split_list
+from camlucida.cli.images import ExplanationProgress, input_files, output_stems, progress_bar
+from camlucida.cli.model_and_data import PretrainedModelOptions
+from camlucida.cli.options import Images, Names, Output, OverlayOptions, split_list
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 
@@ -23,83 +22,65 @@ if TYPE_CHECKING:
 
 
 def explain(
-    images: Annotated[list[str], Parameter(help="Pictures, or folders of pictures.", negative=())],
+    images: Images,
     /,
     *,
-    model: str = "resnet50",
-    arch: str | None = None,
-    trust_code: TrustCode = False,
-    labels: Path | None = None,
-    target: Annotated[list[str] | None, Parameter(negative=())] = None,
-    layer: Annotated[list[str] | None, Parameter(negative=())] = None,
-    method: Annotated[list[str] | None, Parameter(negative=())] = None,
+    model: PretrainedModelOptions = PretrainedModelOptions(),
+    target: Names = None,
+    layer: Names = None,
+    method: Names = None,
     score: str = "logit",
-    option: Annotated[list[str] | None, Parameter(negative=())] = None,
+    option: Names = None,
     precision: str = "exact",
-    batch: int | None = None,
-    opacity: float = 0.5,
-    colormap: str | None = None,
-    blend: str = "heat",
+    batch_size: int | None = None,
+    overlay: OverlayOptions = OverlayOptions(),
     maps: bool = False,
     panels: bool = False,
     compare: bool = False,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out"),
+    output: Output = Path("camlucida-out"),
 ) -> int:
-    """Explain the predictions of a model on images.
+    """Explain the predictions of a model on images with saliency maps.
 
-    Writes a panel for every image, a grid if several classes, layers or methods are requested; prints the predictions.
-    Several images also produce results.csv, in which an image that cannot be read is a row; the exit code is then 1,
-    and 2 if no image can be explained.
+    Writes one panel per image, or a grid of maps for several classes, layers or methods, and prints the predictions.
+    With several images it also writes results.csv, in which an image that cannot be read is a row with the reason; the
+    exit code is then 1, or 2 if no image can be explained.
 
     Parameters
     ----------
-    images
-        Images, or folders of images.
-    model
-        A name (resnet50, timm:…, toybox), a checkpoint, or python:module:function. See `camlucida models`.
-    arch
-        The architecture that a checkpoint holds the weights of: resnet18, timm:…, python:….
-    labels
-        A text file with one class name per line.
     target
-        What to explain: a class name or index, top3, "A rather than B", "not A". The predicted class if not given.
+        What to explain: a class name or index, top3, "A rather than B", "not A"; can be repeated. If not given: the
+        predicted class.
     layer
-        A layer name (called target_layer in pytorch-grad-cam), a glob ("layer?"), an index, or all; several separated
-        by commas. See `camlucida layers`.
+        The layer (called target_layers in pytorch-grad-cam): a name, a glob ("layer?"), an index, or all; several
+        separated by commas. If not given: the default layer. See `camlucida layers`.
     method
-        grad_cam and its variants, optionally with combinators, as in "refine(layer_cam)"; several separated by commas.
-        See `camlucida models`.
+        grad_cam or another method, optionally in a combinator, as in "refine(layer_cam)"; several separated by commas.
+        See `camlucida models`. If not given: grad_cam.
     score
-        The score of a class: logit, probability, log_probability.
+        The score of a class that is explained: logit, probability or log_probability.
     option
-        An option of the method, as name=value.
+        An option of the method, as name=value; can be repeated.
     precision
         exact, or bf16: for methods that run the network on many inputs, such as score_cam and rise; about twice as fast
         on processors with bfloat16 units, with scores that deviate by about 1 %.
-    batch
-        The batch size of such methods; a smaller batch needs less memory.
-    opacity
-        The opacity of the heat map over the image, 0 to 1.
-    colormap
-        jet, turbo, viridis, magma, or the default, which is safe for colour-blind readers.
-    blend
-        heat: the opacity grows with the map value; uniform: the opacity is constant, as in the papers.
+    batch_size
+        The number of inputs per forward pass of such methods; a smaller number needs less memory. If not given: chosen
+        automatically.
     maps
-        Also save the raw maps: an NPZ file, with a JSON record of the settings.
+        Also save the raw maps: an NPZ file, and a JSON file with the settings.
     panels
         Also save a panel for every single map of a grid.
     compare
-        Also draw where the methods, layers or classes disagree, and print their rank correlations.
+        Also draw where the maps of the methods, layers or classes disagree, and print their rank correlations.
     output
         The folder to write to.
     """
     from camlucida.attribution.explain_request import explain_requests
     from camlucida.attribution.request import AttributionRequest
-    from camlucida.models.load import load
 
     console = Terminal()
     files = input_files(images, output)
-    style = overlay_style(opacity, colormap, blend)
+    style = overlay.style()
     request = {
         "target": _one_or_list(target),
         "layer": _one_or_list(split_list(layer)),
@@ -107,11 +88,11 @@ def explain(
         "score": score,
         "options": _parse_options(option or []),
         "precision": precision,
-        "batch_size": batch,
+        "batch_size": batch_size,
     }
     stems = output_stems(files, output)
-    with console.status(f"Loading {escape(model)} …"):
-        loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
+    with console.status(model.status):
+        loaded = model.load()
     rows, failed = [], 0
     with progress_bar(console) as progress:
         bars = ExplanationProgress(progress, len(files), ", ".join(split_list(method) or ["grad_cam"]))
@@ -122,9 +103,7 @@ def explain(
                     raise result
                 failed += 1
                 rows.append(_failure_row(Path(str(file)), result))
-                console.print(
-                    f"[red]{escape(Path(str(file)).name)}[/]: {escape(str(result))}", highlight=False, soft_wrap=True
-                )
+                console.print_failure(Path(str(file)).name, result)
             else:
                 written = _write_explanation(result, output, stems[Path(str(file))], style, maps, panels)
                 if compare:
@@ -136,12 +115,7 @@ def explain(
             bars.advance()
     if len(files) > 1:
         _write_results(output / "results.csv", rows)
-        console.print(
-            f"{len(files) - failed} explained, {failed} not: {output / 'results.csv'}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        console.print_line(f"{len(files) - failed} explained, {failed} failed: {output / 'results.csv'}")
     return exit_code(len(files) - failed, failed)
 
 
@@ -160,20 +134,15 @@ def _write_explanation(
 
 
 def _print_explanation(
-    console: Console, result: Explanation | ExplanationSet, written: Sequence[Path], *, brief: bool
+    console: Terminal, result: Explanation | ExplanationSet, written: Sequence[Path], *, brief: bool
 ) -> None:
     from camlucida.attribution.explanation import Explanation
 
     items = [result] if isinstance(result, Explanation) else list(result)
     first = items[0]
     if brief:
-        likeliest = first.predictions[0]
-        console.print(
-            f"{first.source}: {likeliest.name} {likeliest.probability:.1%} → {written[0]}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        top = first.predictions[0]
+        console.print_line(f"{first.source}: {top.name} {top.probability:.1%} → {written[0]}")
         return
     table = Table(
         title=f"{escape(first.source)} · {escape(first.model)}", title_justify="left", box=None, pad_edge=False
@@ -185,14 +154,8 @@ def _print_explanation(
         table.add_row(escape(p.name), f"{p.probability:.1%}", f"{p.logit:.2f}")
     console.print(table)
     for e in items:
-        console.print(
-            f"explained: {e.target} ({e.score_label}) by {e.method} at {e.layer}, {e.grid_label}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-    for path in written:
-        console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
+        console.print_line(f"explained: {e.target} ({e.score_label}) by {e.method} at {e.layer}, {e.grid_label}")
+    console.print_paths(written)
 
 
 def _write_comparison(result: Explanation | ExplanationSet, path: Path, style: dict[str, Any]) -> list[Path]:
@@ -209,7 +172,7 @@ def _as_set(result: Explanation | ExplanationSet) -> ExplanationSet:
     return result if isinstance(result, ExplanationSet) else ExplanationSet((result,))
 
 
-def _print_agreement(console: Console, result: Explanation | ExplanationSet) -> None:
+def _print_agreement(console: Terminal, result: Explanation | ExplanationSet) -> None:
     explanations = _as_set(result)
     correlations = explanations.rank_correlation()
     console.print()
@@ -279,7 +242,7 @@ def _parse_options(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise MethodError(f"--option {pair} needs the form name=value.")
+            raise MethodError(f"--option {pair}: expected the form name=value.")
         try:
             options[name.strip()] = ast.literal_eval(value)
         except (ValueError, SyntaxError):

@@ -6,39 +6,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import progress_bar
-from camlucida.cli.lists import TrustCode, split_list
+from camlucida.cli.options import Arch, Boxes, Output, TrustCode, split_list
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
     from camlucida.analysis import Film
 
-IMAGES = 6
-MAX_FAILURES = 5
-
 
 def film(
     data: str,
     /,
     *,
-    checkpoints: Annotated[list[str], Parameter(name=["--checkpoints", "--models"], negative=())],
-    arch: str | None = None,
+    checkpoints: Annotated[list[str], Parameter(negative=())],
+    arch: Arch = None,
     trust_code: TrustCode = False,
     method: str = "grad_cam",
     layer: str | None = None,
-    target: str = "label",
-    boxes: Path | None = None,
-    limit: int = IMAGES,
+    target: str = "true",
+    boxes: Boxes = None,
+    limit: int = 6,
     seed: int = 0,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/film"),
+    output: Output = Path("camlucida-out/film"),
 ) -> int:
-    """Explain the same images at every checkpoint of a training, to see how the maps change during training.
+    """Explain the same images at every checkpoint of a training run, to see how the maps change during training.
 
     Writes film.png, with one strip per image and one frame per checkpoint, and film.csv with all numbers.
 
@@ -47,18 +43,15 @@ def film(
     data
         Images: a file, a folder, or any data set as for `camlucida evaluate`; its labels and boxes are used.
     checkpoints
-        A training folder written with --keep-epochs, a folder of checkpoints, or several models in their order.
-    arch
-        The architecture of the checkpoints, if they do not record it.
+        The folder of a training run with --keep-epochs, a folder of checkpoints, or several models in order, separated
+        by commas.
     method
         The explanation method. See `camlucida models`.
     layer
-        The layer to explain; the default layer if not given.
+        The layer to explain (target_layers in pytorch-grad-cam). If not given: the default layer.
     target
-        label for the true class, or the class predicted by the last model if there is no label; predicted for the class
-        that each model predicts; or a class.
-    boxes
-        A CSV file with one line per box: file, x0, y0, x1, y1 and, if known, label.
+        The class to explain: true for the label of the image (the class that the last checkpoint predicts if there is
+        no label), predicted for the class that each checkpoint predicts, or the name or index of a class.
     limit
         The number of images, selected at random.
     seed
@@ -72,12 +65,12 @@ def film(
 
     console = Terminal()
     if limit < 1:
-        raise DataError(f"--limit {limit}: it is 1 or more.")
+        raise DataError(f"--limit {limit}: at least 1 is needed.")
     dataset = open_dataset(data, boxes=boxes, count=limit, seed=seed)
     selected = subset(dataset, sample_indices(len(dataset), limit, seed))
     names = split_list(checkpoints) or []
     with progress_bar(console) as progress:
-        task = progress.add_task("filming", total=None)
+        task = progress.add_task("explaining checkpoints", total=None)
         result = run(
             names[0] if len(names) == 1 and Path(names[0]).expanduser().is_dir() else names,
             selected,
@@ -89,27 +82,23 @@ def film(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     _print_film(console, result)
-    for path in (*result.save(output / "film.png"), *result.save(output / "film.csv")):
-        console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
+    console.print_paths([*result.save(output / "film.png"), *result.save(output / "film.csv")])
     return exit_code(len(result.images), len(result.failures))
 
 
-def _print_film(console: Console, result: Film) -> None:
-    shares, lifts, chances = (result.shares(number) for number in ("share", "lift", "chance"))
+def _print_film(console: Terminal, result: Film) -> None:
+    shares, lifts, probabilities = (result.shares(number) for number in ("share", "lift", "chance"))
     table = Table(box=None, pad_edge=False)
     table.add_column("checkpoint")
-    columns = ["probability", *(["map on the object", "times its share"] if shares else [])]
-    for column in columns:
+    for column in ["probability", *(["map inside the object", "relative to its area"] if shares else [])]:
         table.add_column(column, justify="right")
+    columns = ((probabilities, ".2f"), (shares, ".2f"), (lifts, ".2g"))
     for name in result.checkpoints:
-        cells = [f"{each[name].value:{how}} {each[name].low:{how}}–{each[name].high:{how}}"
-                 for each, how in ((chances, ".2f"), (shares, ".2f"), (lifts, ".2g")) if name in each]  # fmt: skip
+        intervals = [(values[name], digits) for values, digits in columns if name in values]
+        cells = [f"{i.value:{digits}} {i.low:{digits}}–{i.high:{digits}}" for i, digits in intervals]
         table.add_row(escape(name), *cells)
     console.print(table)
-    console.print(
-        f"means over {len(result.images)} pictures of {result.data}, 95 % intervals: bootstrap over pictures",
-        highlight=False,
-        markup=False,
+    console.print_line(
+        f"means over {len(result.images)} images of {result.data}, 95 % intervals: bootstrap over images"
     )
-    for image, reason in result.failures[:MAX_FAILURES]:
-        console.print(f"[red]{escape(image)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
+    console.print_failures(result.failures, "film.csv")

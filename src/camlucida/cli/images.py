@@ -1,4 +1,4 @@
-"""Input files, output names, progress bars and overlay styles, for the commands that read images."""
+"""Input files, output names and progress bars of the commands that read images."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from camlucida.errors import DataError
 
 
 def input_files(images: Sequence[str], output: Path) -> list[Path]:
@@ -86,7 +83,7 @@ class ExplanationProgress:
 
     def __init__(self, progress: Progress, images: int, method: str) -> None:
         self._progress = progress
-        self._pictures = progress.add_task("explaining", total=images, visible=images > 1)
+        self._images = progress.add_task("explaining", total=images, visible=images > 1)
         self._runs = progress.add_task(escape(method), total=None, visible=False)
 
     def runs(self, done: int, total: int) -> None:
@@ -96,24 +93,4 @@ class ExplanationProgress:
     def advance(self) -> None:
         """Report that one more image is complete."""
         self._progress.update(self._runs, visible=False)
-        self._progress.advance(self._pictures)
-
-
-def overlay_style(opacity: float, colormap: str | None, blend: str) -> dict[str, Any]:
-    """Validate the drawing options before anything is computed, and return them as arguments of `save`.
-
-    Args:
-        opacity: The opacity of the heat map, in [0, 1].
-        colormap: The name of a colour map; the default one if None.
-        blend: `"heat"` or `"uniform"`.
-
-    Raises:
-        DataError: If an option is invalid.
-    """
-    from camlucida.render.colours import check_colormap
-
-    if not 0 <= opacity <= 1:
-        raise DataError(f"--opacity {opacity:g} is not between 0 and 1.")
-    if blend not in ("heat", "uniform"):
-        raise DataError(f"--blend {blend}: it is heat or uniform.")
-    return {"opacity": opacity, "blend": blend} | ({"colormap": check_colormap(colormap)} if colormap else {})
+        self._progress.advance(self._images)

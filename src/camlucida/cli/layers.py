@@ -7,11 +7,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.lists import TrustCode
+from camlucida.cli.options import Arch, TrustCode
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import ModelError
 
@@ -23,35 +22,34 @@ def layers(
     model: str = "resnet50",
     /,
     *,
-    arch: str | None = None,
+    arch: Arch = None,
     trust_code: TrustCode = False,
     size: int | None = None,
     depth: int = 0,
 ) -> None:
-    """List the layers of a network with their output shapes and costs. Needs no pretrained weights.
+    """List the layers of a network with their output shapes and costs. Downloads no weights.
 
-    Layers with ● are recommended targets, from edges to objects; ★ is the default.
+    Layers with ● are recommended for --layer, from edges to objects; ★ is the default layer.
 
     Parameters
     ----------
     model
-        As for `camlucida explain`.
-    arch
-        The architecture that a checkpoint holds the weights of.
+        A name (resnet50, timm:…, toybox), a checkpoint, the folder of a training run, or python:module:function; see
+        `camlucida models`.
     size
-        The side of the input in pixels; that of the model's preprocessing if not given.
+        The side of the square network input in pixels. If not given: that of the model's preprocessing.
     depth
-        Show only names with at most this many parts; 0 shows all.
+        List only layers whose names have at most this many parts, as layer4.0.conv1 has three; 0 lists all.
     """
     from camlucida.models.load import load
 
     if size is not None and size < 1:
-        raise ModelError(f"--size {size}: a picture has at least one pixel.")
+        raise ModelError(f"--size {size}: must be at least 1 pixel.")
     loaded = load(model, arch=arch, trust_code=trust_code, pretrained=False)
     _print_summary(Terminal(width=None if sys.stdout.isatty() else 140), loaded, size, depth)
 
 
-def _print_summary(console: Console, model: Model, size: int | None, depth: int) -> None:
+def _print_summary(console: Terminal, model: Model, size: int | None, depth: int) -> None:
     import torch
 
     from camlucida.attribution.error_context import describe_network_error, raised_by_network
@@ -64,17 +62,17 @@ def _print_summary(console: Console, model: Model, size: int | None, depth: int)
     copy = copy_of(model.network)
     try:
         profile = profile_calls(copy, inputs)
-        candidates_: list[Layer] = candidates(copy, inputs, ScoreSelector(model.output))
+        recommended: list[Layer] = candidates(copy, inputs, ScoreSelector(model.output))
     except Exception as error:
         if not raised_by_network(error):
             raise
         raise ModelError(f"{describe_network_error(error, model, (height, width))} ({model.name})") from error
-    marks = {layer.module: "●" for layer in candidates_} | ({candidates_[-1].module: "★"} if candidates_ else {})
+    marks = {layer.module: "●" for layer in recommended} | ({recommended[-1].module: "★"} if recommended else {})
 
     table = Table(title=f"{escape(model.name)} · {_shape(inputs.shape[1:])} input", title_justify="left", box=None)
     for name in ("", "layer", "type", "output"):
         table.add_column(name, overflow="fold")
-    for name in ("parameters", "running total", "output MB"):
+    for name in ("parameters", "running total", "output (MB)"):
         table.add_column(name, justify="right", no_wrap=True)
     total, activation_bytes = 0, 0
     seen: set[torch.nn.Module] = set()
@@ -105,12 +103,12 @@ def _print_summary(console: Console, model: Model, size: int | None, depth: int)
     parameters = sum(p.numel() for p in model.network.parameters())
     console.print(
         f"{parameters:,} parameters ({trainable:,} trainable), weights {weights:.1f} MB, "
-        f"input {4 * inputs.numel() / 2**20:.2f} MB, all layers' outputs {activation_bytes / 2**20:.1f} MB a picture.",
+        f"input {4 * inputs.numel() / 2**20:.2f} MB, all layers' outputs {activation_bytes / 2**20:.1f} MB per image.",
         highlight=False,
     )
-    if candidates_:
-        names = ", ".join(layer.name for layer in candidates_)
-        console.print(f"Worth explaining (●): {names}. Default (★): {candidates_[-1].name}.", highlight=False)
+    if recommended:
+        names = ", ".join(layer.name for layer in recommended)
+        console.print(f"Recommended (●): {names}. Default (★): {recommended[-1].name}.", highlight=False)
 
 
 def _shape(sizes: Sequence[int]) -> str:

@@ -6,39 +6,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.evaluate import run_source
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import progress_bar
-from camlucida.cli.lists import TrustCode
-from camlucida.cli.model_and_data import is_training_folder, open_model_and_data
+from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source
+from camlucida.cli.options import Boxes, Output
 from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from camlucida.analysis import Mistakes
+    from camlucida.evaluation.statistics import Interval
 
-MAX_PAIRS, MAX_FAILURES = 8, 5
+MAX_PAIRS = 8
+"""Maximum number of pairs of confused classes that are printed."""
 
 
 def mistakes(
     data: str,
     /,
     *,
-    model: str | None = None,
-    arch: str | None = None,
-    trust_code: TrustCode = False,
-    labels: Path | None = None,
+    model: ModelOptions = ModelOptions(),
     method: str = "grad_cam",
     layer: str | None = None,
     maps: bool = True,
-    boxes: Path | None = None,
+    boxes: Boxes = None,
     limit: int | None = None,
     top: Annotated[int, Parameter(name=["--top", "-n"])] = 12,
     seed: int = 0,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/mistakes"),
+    output: Output = Path("camlucida-out/mistakes"),
 ) -> int:
     """Analyse a model's errors: the confusion matrix, the calibration, and the maps of wrong predictions.
 
@@ -49,23 +46,14 @@ def mistakes(
     ----------
     data
         A data set with labels, as for `camlucida evaluate`: a folder whose sub-folders are the classes, toybox, …
-    model
-        A name (resnet50, timm:…, toybox), a checkpoint, a training folder, or python:module:function. If not given, the
-        model of the training folder, or toybox.
-    arch
-        The architecture that a checkpoint holds the weights of.
-    labels
-        A text file with one class name per line.
     method
         The explanation method. See `camlucida models`.
     layer
-        The layer to explain; the default layer if not given.
+        The layer to explain (target_layers in pytorch-grad-cam). If not given: the default layer.
     maps
-        Also measure the map of every image, and compare correct with wrong predictions.
-    boxes
-        A CSV file with one line per box: file, x0, y0, x1, y1 and, if known, label.
+        Also compute the map of every image, and compare the maps of correct and wrong predictions.
     limit
-        The number of images, selected at random; all if not given (500 of toybox).
+        The number of images, selected at random. If not given: all, or 500 of toybox.
     top
         The number of the most confident errors to display.
     seed
@@ -78,13 +66,11 @@ def mistakes(
     from camlucida.report.mistakes_page import mistakes_report
 
     console = Terminal()
-    model = model or (data if is_training_folder(data) else "toybox")
-    with console.status(f"Loading {escape(model)} …"):
-        loaded, dataset = open_model_and_data(
-            data, model, arch=arch, trust_code=trust_code, labels=labels, boxes=boxes, count=limit, seed=seed
-        )
+    model = model.for_data(data)
+    with console.status(model.status):
+        loaded, dataset = open_model_and_data(data, model, boxes=boxes, count=limit, seed=seed)
     with progress_bar(console) as progress:
-        task = progress.add_task("looking", total=None)
+        task = progress.add_task("predicting", total=None)
         result = run(
             loaded,
             dataset,
@@ -94,7 +80,7 @@ def mistakes(
             limit=limit,
             seed=seed,
             out=output,
-            source=run_source(data, model, arch, labels, boxes, dataset),
+            source=recorded_source(data, model, boxes, dataset),
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     print_mistakes(console, result)
@@ -106,43 +92,43 @@ def mistakes(
         if result.errors(1):
             written += result.save(output / "errors.png", top)
         written.append(mistakes_report(result, output / "report.html", errors=top))
-    for path in written:
-        console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
+    console.print_paths(written)
     return exit_code(len(result.rows) - len(result.failures), len(result.failures))
 
 
-def print_mistakes(console: Console, result: Mistakes) -> None:
+def print_mistakes(console: Terminal, result: Mistakes) -> None:
     """Print accuracy and calibration, and the pairs of classes that are confused most often."""
-
-    def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
     if result.judged:
         accuracy, top5, calibration = result.accuracy, result.top5, result.calibration
-        say(
-            f"right {accuracy.value:.1%} ({accuracy.low:.1%} to {accuracy.high:.1%}) of {len(result.judged):,} pictures"
+        console.print_line(f"accuracy {_percentage(accuracy)} on {len(result.judged):,} images")
+        console.print_line(f"top-5 accuracy {_percentage(top5)}")
+        console.print_line(
+            f"expected calibration error {calibration.ece:.1%}; of a calibrated model at most "
+            f"{calibration.chance[1]:.1%} in 95 % of samples"
         )
-        say(f"among the five likeliest {top5.value:.1%} ({top5.low:.1%} to {top5.high:.1%})")
-        say(f"calibration error {calibration.ece:.1%}; by chance alone up to {calibration.chance[1]:.1%}")
         if calibration.temperature_scaling and not calibration.temperature_scaling.unbounded:
-            say(f"temperature that would help: {calibration.temperature_scaling.temperature:.3g} (not applied)")
+            console.print_line(
+                f"temperature scaling: {calibration.temperature_scaling.temperature:.3g} would be best (not applied)"
+            )
         if pairs := result.confusion.pairs(MAX_PAIRS):
             table = Table(box=None, pad_edge=False)
-            for column in ("true", "taken for", "pictures", "of"):
-                table.add_column(column, justify="right" if column in ("pictures", "of") else "left")
+            for column in ("true class", "predicted as", "images", "of"):
+                table.add_column(column, justify="right" if column in ("images", "of") else "left")
             for pair in pairs:
                 table.add_row(escape(pair.truth), escape(pair.said), str(pair.count), str(pair.total))
             console.print(table)
         for difference in result.contrasts:
             if difference.differs:
-                say(
-                    f"{difference.name} of maps: right {difference.right.value:.3g}, wrong "
-                    f"{difference.wrong.value:.3g}, p corrected "
-                    f"{difference.corrected:.2g}"
+                console.print_line(
+                    f"{difference.name} of the maps: {difference.right.value:.3g} if the prediction is correct, "
+                    f"{difference.wrong.value:.3g} if it is wrong, corrected p {difference.corrected:.2g}"
                 )
     if result.unjudged:
-        say(f"{len(result.unjudged):,} pictures have no label that is a class of the model: not judged.")
-    for image, reason in result.failures[:MAX_FAILURES]:
-        console.print(f"[red]{escape(image)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
-    if len(result.failures) > MAX_FAILURES:
-        say(f"… and {len(result.failures) - MAX_FAILURES} more, in the column error.")
+        console.print_line(
+            f"{len(result.unjudged):,} images without a label that is a class of the model: not counted."
+        )
+    console.print_failures(result.failures, "the column error of predictions.parquet")
+
+
+def _percentage(interval: Interval) -> str:
+    return f"{interval.value:.1%} ({interval.low:.1%} to {interval.high:.1%})"

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
+from cyclopts import Parameter
+from rich.markup import escape
+
+from camlucida.cli.options import Arch, Labels, TrustCode
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
@@ -13,13 +19,68 @@ if TYPE_CHECKING:
     from camlucida.models.model import Model
 
 
+MODEL_HELP = (
+    "The model: a name (resnet50, timm:…, toybox), a checkpoint, the folder of a training run, or "
+    "python:module:function; see `camlucida models`."
+)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """The model of a command over a data set, which may come with a model; toybox otherwise."""
+
+    model: Annotated[
+        str | None,
+        Parameter(help=f"{MODEL_HELP} If not given: the model of the training run that is given as data, or toybox."),
+    ] = None
+    arch: Arch = None
+    labels: Labels = None
+    trust_code: TrustCode = False
+
+    @property
+    def name(self) -> str:
+        """The specification of the model."""
+        return self.model or "toybox"
+
+    @property
+    def status(self) -> str:
+        """The status line, as rich markup, that is displayed while the model is loaded."""
+        return f"Loading {escape(self.name)} …"
+
+    def for_data(self, data: str) -> Self:
+        """Return the options with the model of the training run, if `data` is one and no model is given."""
+        return dataclasses.replace(self, model=self.model or (data if is_training_folder(data) else "toybox"))
+
+    def load(self) -> Model:
+        """Load the model.
+
+        Raises:
+            ModelError: If the model cannot be loaded.
+        """
+        from camlucida.models.load import load
+
+        return load(self.name, arch=self.arch, trust_code=self.trust_code, labels=self.labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainedModelOptions(ModelOptions):
+    """The model of a command over images, ResNet-50 by default."""
+
+    model: Annotated[str, Parameter(help=MODEL_HELP)] = "resnet50"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToyboxModelOptions(ModelOptions):
+    """The model of a command over images, toybox by default."""
+
+    model: Annotated[str, Parameter(help=MODEL_HELP)] = "toybox"
+
+
 def open_model_and_data(
     data: str,
-    model: str,
+    model: ModelOptions,
     *,
-    arch: str | None = None,
-    trust_code: bool = False,
-    labels: str | Path | None = None,
     boxes: str | Path | None = None,
     count: int | None = None,
     seed: int = 0,
@@ -31,9 +92,6 @@ def open_model_and_data(
         data: exact:… for a benchmark of `camlucida.evaluation.benchmarks`; a training folder for its validation images;
             or any data set.
         model: The model to explain.
-        arch: The architecture that a checkpoint holds the weights of.
-        trust_code: Whether the record of a training may name code or addresses.
-        labels: A file with one class name per line.
         boxes: A CSV file of bounding boxes, for folders.
         count: The number of images to render, for rendered data sets.
         seed: The random seed of rendered data sets.
@@ -45,19 +103,48 @@ def open_model_and_data(
     """
     from camlucida.data.open import N_TOYBOX_SCENES, open_dataset
     from camlucida.evaluation.benchmarks import PREFIX, benchmark, open_benchmark
-    from camlucida.models.load import load
 
     if split is not None and (is_training_folder(data) or data.startswith(PREFIX)):
-        raise DataError(f"{data} says itself which pictures it takes: --split is for data sets.")
+        raise DataError(f"--split does not apply to {data}, which determines its images; it is for data sets.")
     if is_training_folder(data):
-        return load(model, arch=arch, trust_code=trust_code, labels=labels), _validation_set(data, boxes, trust_code)
+        return model.load(), _validation_set(data, boxes, model.trust_code)
     if not data.startswith(PREFIX):
         dataset = open_dataset(data, boxes=boxes, count=count, seed=seed, split=split)  # before weights are downloaded
-        return load(model, arch=arch, trust_code=trust_code, labels=labels), dataset
+        return model.load(), dataset
     if boxes is not None:
-        raise DataError(f"{data} knows what is where: --boxes is for folders.")
-    loaded = load(model, arch=arch, trust_code=trust_code, labels=labels) if benchmark(data).needs_model else None
+        raise DataError(f"--boxes does not apply to {data}, which has exact annotations; it is for folders of images.")
+    loaded = model.load() if benchmark(data).needs_model else None
     return open_benchmark(data, loaded, count=N_TOYBOX_SCENES if count is None else count, seed=seed)
+
+
+def recorded_source(data: str, model: ModelOptions, boxes: Path | None, dataset: Dataset) -> dict[str, Any]:
+    """Return the specification from which the model and the data can be opened again, from any folder.
+
+    Args:
+        data: The data set as given by the user.
+        model: The model as given by the user.
+        boxes: The file of bounding boxes, if given.
+        dataset: The opened data set.
+
+    Returns:
+        A JSON-serialisable mapping with absolute paths.
+    """
+    from camlucida.data.open import absolute_spec
+
+    def absolute(path: str | Path | None) -> str | None:
+        if path is None:
+            return None
+        file = Path(path).expanduser()
+        return str(file.absolute()) if file.exists() else str(path)
+
+    return {
+        "data": absolute_spec(data),
+        "count": len(dataset),
+        "boxes": absolute(boxes),
+        "model": absolute(model.name),
+        "arch": model.arch,
+        "labels": absolute(model.labels),
+    }
 
 
 def reopen_model_and_data(
@@ -83,8 +170,8 @@ def reopen_model_and_data(
     count = source.get("count")
     all_text = all(isinstance(value, str | None) for value in fields.values())
     if not all_text or fields["data"] is None or not isinstance(count, int | None):
-        raise DataError(f"{record_path} does not say in a way that can be read which model and data it is about.")
-    hint = "If you made it yourself, or trust whoever did: --trust-code; or --no-images."
+        raise DataError(f"{record_path} does not record its model and data in a readable form: the file is damaged.")
+    hint = "If you trust its author, add --trust-code; otherwise --no-images writes a report without images."
     data, boxes = str(fields["data"]), fields["boxes"]
     if not trust_code:
         for spec in (data, boxes, fields["labels"]):
@@ -119,5 +206,5 @@ def _validation_set(run: str, boxes: str | Path | None, trust_code: bool) -> Dat
     from camlucida.training.run import validation_data
 
     if boxes is not None:
-        raise DataError(f"{run} knows its own data: give --boxes when training.")
+        raise DataError(f"--boxes does not apply to the training run {run}, which records its data: give it to train.")
     return validation_data(run, trust_code=trust_code)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import sys
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -13,12 +12,12 @@ from camlucida.cli.terminal import Terminal
 
 
 def models(*, search: str = "") -> None:
-    """List the models with the state of their weights on this machine, the methods and the combinators.
+    """List the models and whether their weights are on this machine, the explanation methods, and the combinators.
 
     Parameters
     ----------
     search
-        Show only names that contain this text; also searches timm's models, which are too many to list.
+        List only models whose names contain this text, including those of timm.
     """
     console = Terminal(width=None if sys.stdout.isatty() else 140)
     _print_models(console, search.lower())
@@ -27,7 +26,7 @@ def models(*, search: str = "") -> None:
         _print_combinators(console)
 
 
-def _print_models(console: Console, search: str) -> None:
+def _print_models(console: Terminal, search: str) -> None:
     from camlucida.models.download import weights_folder
     from camlucida.models.torchvision_models import classifier_names, get_weights
     from camlucida.models.toybox_weights import NETWORKS
@@ -37,22 +36,22 @@ def _print_models(console: Console, search: str) -> None:
         table.add_column(column, no_wrap=column != "weights")
     for name in NETWORKS:
         if search in f"toybox:{name}":
-            table.add_row(f"toybox:{name}", "built in, 10 classes of drawn scenes", "yes")
+            table.add_row(f"toybox:{name}", "built in, 10 classes of rendered scenes", "yes")
     for name in classifier_names():
         if search in name:
             weights = get_weights(name)
             path = weights_folder() / weights.url.rpartition("/")[2]
             size = f"{weights.meta.get('_file_size', 0):.0f} MB"
-            table.add_row(name, f"{weights.name}, {size}", "yes" if path.exists() else "no, fetched on first use")
+            table.add_row(name, f"{weights.name}, {size}", "yes" if path.exists() else "no, downloaded on first use")
     if importlib.util.find_spec("timm") is None:
-        table.add_row("timm:…", "over a thousand more", "needs the extra: pip install 'camlucida\\[timm]'")
+        table.add_row("timm:…", "over a thousand models", "needs the extra: pip install 'camlucida\\[timm]'")
     elif search:
         import timm
 
         for name in timm.list_pretrained(f"*{search}*"):
-            table.add_row(escape(f"timm:{name}"), "from the hub", "")
+            table.add_row(escape(f"timm:{name}"), "from the Hugging Face hub", "")
     else:
-        table.add_row("timm:…", "over a thousand more; --search finds them", "")
+        table.add_row("timm:…", "over a thousand models; --search finds them", "")
     console.print(table)
     console.print(
         "Also: a checkpoint (weights.safetensors --arch resnet18), timm:local-dir:/path, "
@@ -62,23 +61,23 @@ def _print_models(console: Console, search: str) -> None:
     console.print()
 
 
-def _print_methods(console: Console) -> None:
+def _print_methods(console: Terminal) -> None:
     from camlucida.methods import methods
 
     table = Table(title="Methods (--method)", title_justify="left", box=None, pad_edge=False)
-    for column in ("name", "what it does", "paper"):
+    for column in ("name", "description", "paper"):
         table.add_column(column, no_wrap=column == "name")
     for method in methods().values():
         table.add_row(method.name, method.summary, method.paper.partition(":")[0])
     console.print(table)
 
 
-def _print_combinators(console: Console) -> None:
+def _print_combinators(console: Terminal) -> None:
     from camlucida.methods import combinators
 
     console.print()
-    table = Table(title="Combinators, put on any method", title_justify="left", box=None, pad_edge=False)
-    for column in ("name", "what it does", "options"):
+    table = Table(title="Combinators, applied to any method", title_justify="left", box=None, pad_edge=False)
+    for column in ("name", "description", "options"):
         table.add_column(column, no_wrap=column == "name")
     for entry in combinators().values():
         table.add_row(entry.name, entry.summary, ", ".join(f"{k}={v!r}" for k, v in entry.options.items()))

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from camlucida.cli.evaluate import write_report
-from camlucida.cli.lists import TrustCode
 from camlucida.cli.model_and_data import reopen_model_and_data
+from camlucida.cli.options import Output, TrustCode
 from camlucida.cli.terminal import Terminal
 
 
@@ -19,7 +16,7 @@ def report(
     *,
     images: bool = True,
     trust_code: TrustCode = False,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("report.html"),
+    output: Output = Path("report.html"),
 ) -> int:
     """Write the HTML report of a finished evaluation: tables, curves, best and worst images, costs.
 
@@ -28,7 +25,7 @@ def report(
     run
         The folder that `camlucida evaluate` wrote.
     images
-        Explain some images again and display them; requires the model and the data at their recorded locations.
+        Also explain some images again and display them; needs the model and the data at their recorded locations.
     output
         The HTML file to write.
     """

@@ -12,73 +12,64 @@ from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import input_files, progress_bar
-from camlucida.cli.lists import TrustCode, split_list
+from camlucida.cli.model_and_data import PretrainedModelOptions
+from camlucida.cli.options import Images, Output, split_list
 from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from camlucida.evaluation.statistics import Interval
 
-study = App(name="study", help="A blind study: which maps do people believe, not knowing whose they are?")
+study = App(name="study", help="A blind user study: which maps do people prefer, without knowing the methods?")
 
 
 @study.command
 def make(
-    images: Annotated[list[str], Parameter(help="Pictures, or folders of pictures.", negative=())],
+    images: Images,
     /,
     *,
-    methods: Annotated[list[str], Parameter(negative=())],
-    model: str = "resnet50",
-    arch: str | None = None,
-    trust_code: TrustCode = False,
-    labels: Path | None = None,
+    method: Annotated[list[str], Parameter(negative=())],
+    model: PretrainedModelOptions = PretrainedModelOptions(),
     layer: str | None = None,
     target: str | None = None,
     pairs: int = 3,
     ratings: int = 1,
     seed: int = 0,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/study"),
+    output: Output = Path("camlucida-out/study"),
 ) -> int:
     """Create a blind user study: compute the maps, remove the method names, and write the questions.
 
+    `camlucida app --study FOLDER` asks the questions.
+
     Parameters
     ----------
-    images
-        Images, or folders of images.
-    methods
-        Two or more methods, separated by commas.
-    model
-        A name (resnet50, timm:…, toybox), a checkpoint, or python:module:function.
-    arch
-        The architecture that a checkpoint holds the weights of.
-    labels
-        A text file with one class name per line.
+    method
+        Two or more methods, separated by commas. See `camlucida models`.
     layer
-        The layer to explain; the default layer if not given.
+        The layer to explain (target_layers in pytorch-grad-cam). If not given: the default layer.
     target
-        What to explain: a class name or index; the predicted class if not given.
+        The class to explain: a name or an index. If not given: the predicted class.
     pairs
-        The number of random pairs of methods to compare per image.
+        The number of random pairs of methods per image that participants compare.
     ratings
-        The number of maps per image that are rated individually.
+        The number of maps per image that participants rate individually.
     seed
         The random seed.
     output
         The folder of the study.
     """
-    from camlucida.models.load import load
     from camlucida.user_study import make_study
 
     console = Terminal()
     files = input_files(images, output)
-    with console.status(f"Loading {escape(model)} …"):
-        loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
+    with console.status(model.status):
+        loaded = model.load()
     with progress_bar(console) as progress:
-        task = progress.add_task("drawing maps", total=len(files))
+        task = progress.add_task("computing maps", total=len(files))
         created = make_study(
             output,
             loaded,
             files,
-            methods=split_list(methods) or [],
+            methods=split_list(method) or [],
             layer=layer,
             target=target,
             pairs=pairs,
@@ -88,11 +79,11 @@ def make(
         )
     metadata = created.metadata
     for reason in metadata["left_out"]:
-        console.print(f"[red]left out[/]: {escape(reason)}", highlight=False, soft_wrap=True)
+        console.print_failure("not in the study", reason)
     _, total = created.progress("anybody")
-    console.print(f"{total} questions about {metadata['pictures']} pictures a person", highlight=False)
-    console.print(f"→ {created.path}", highlight=False, markup=False, soft_wrap=True)
-    return exit_code(metadata["pictures"], len(metadata["left_out"]))
+    console.print_line(f"{total} questions about {metadata['n_images']} images per participant")
+    console.print_paths([created.path])
+    return exit_code(metadata["n_images"], len(metadata["left_out"]))
 
 
 @study.command
@@ -110,16 +101,16 @@ def results(
     folder
         The folder of the study.
     evaluation
-        The folder of an evaluation of the same methods: also prints which metrics agree with the participants.
+        The folder of an evaluation of the same methods: also print how well its metrics agree with the participants.
     output
-        A CSV file to write the table to.
+        Also write the table to this CSV file.
     """
     from camlucida.evaluation import Evaluation
     from camlucida.user_study import Study
-    from camlucida.user_study import results as found_in
+    from camlucida.user_study import results as compute_results
 
     console = Terminal()
-    result = found_in(
+    result = compute_results(
         Study(folder / "study.sqlite" if folder.is_dir() else folder),
         None if evaluation is None else Evaluation(evaluation),
     )
@@ -134,19 +125,17 @@ def results(
             f"{ranking.n_won} of {ranking.n_compared}",
         )
     console.print(table)
-    agreement = (
-        "" if math.isnan(result.agreement) else f" · two people say the same of {result.agreement:.0%} of the pairs"
-    )
-    console.print(f"{result.answers} answers of {result.people} people · 95 % intervals{agreement}", highlight=False)
+    agreement = "" if math.isnan(result.agreement) else f" · two participants agree on {result.agreement:.0%} of pairs"
+    console.print_line(f"{result.answers} answers of {result.people} participants · 95 % intervals{agreement}")
     if result.metric_agreement:
         table = Table(box=None, pad_edge=False)
         table.add_column("metric")
-        table.add_column("Kendall's tau with people", justify="right")
+        table.add_column("Kendall's tau with participants", justify="right")
         for name, tau in sorted(result.metric_agreement.items(), key=lambda item: -item[1]):
             table.add_row(escape(name), f"{tau:.2f}")
         console.print(table)
     if output is not None:
-        console.print(f"→ {result.save(output)}", highlight=False, markup=False, soft_wrap=True)
+        console.print_paths([result.save(output)])
     return 0
 
 

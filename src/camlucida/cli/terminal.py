@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.markup import escape
 from rich.segment import Segment
 from rich.text import Text
 
 from camlucida._escaping import printable
+
+MAX_FAILURES = 5
+"""Maximum number of failures that are printed; all of them are in the table that the command writes."""
 
 
 class Terminal(Console):
@@ -30,3 +35,28 @@ class Terminal(Console):
         """Render any object; control segments that rich itself creates are kept."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+    def print_line(self, text: str) -> None:
+        """Print one line without markup; it is not wrapped, so that it is also one line in a pipe."""
+        self.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def print_paths(self, paths: Iterable[Path]) -> None:
+        """Print the paths of the files that were written, one per line."""
+        for path in paths:
+            self.print_line(f"→ {path}")
+
+    def print_failure(self, name: str, reason: object) -> None:
+        """Print the name of an input that failed, in red, and the reason."""
+        self.print(f"[red]{escape(name)}[/]: {escape(str(reason))}", highlight=False, soft_wrap=True)
+
+    def print_failures(self, failures: Sequence[tuple[str, str]], table: str) -> None:
+        """Print the first failures, and how many more the table contains.
+
+        Args:
+            failures: Pairs of a name and a reason.
+            table: Where all failures are listed.
+        """
+        for name, reason in failures[:MAX_FAILURES]:
+            self.print_failure(name, reason)
+        if len(failures) > MAX_FAILURES:
+            self.print_line(f"… and {len(failures) - MAX_FAILURES:,} more, in {table}.")

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.lists import TrustCode, split_list
+from camlucida.cli.images import progress_bar
+from camlucida.cli.options import Boxes, Names, Output, TrustCode, split_list
 from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from camlucida.training import Training
-
-MAX_SKIPPED = 5
 
 
 def train(
@@ -28,7 +23,7 @@ def train(
     *,
     arch: str = "small",
     trust_code: TrustCode = False,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out/training"),
+    output: Output = Path("camlucida-out/training"),
     epochs: int = 2,
     batch_size: int = 16,
     lr: float = 0.01,
@@ -42,13 +37,13 @@ def train(
     weights: Path | None = None,
     pretrained: bool = True,
     size: int | None = None,
-    augment: Annotated[list[str] | None, Parameter(negative=())] = None,
+    augment: Names = None,
     label_smoothing: float = 0.0,
     class_weights: Literal["none", "balanced"] = "none",
     precision: Literal["exact", "bf16"] = "exact",
     patience: int | None = None,
     val: float = 0.2,
-    boxes: Path | None = None,
+    boxes: Boxes = None,
     limit: int | None = None,
     keep_epochs: Annotated[bool, Parameter(negative=())] = False,
     tensorboard: Annotated[bool, Parameter(negative=())] = False,
@@ -59,66 +54,66 @@ def train(
 
     The defaults are those of the published study: SGD with a learning rate of 0.01, batches of 16, 2 epochs, no
     augmentation, only the new last layer. An interrupted run resumes when it is started again, and ends with the same
-    weights. The result can be explained with --model FOLDER.
+    weights. Other commands open the trained model with --model FOLDER.
 
     Parameters
     ----------
     data
-        A data set, as for `evaluate`: a folder of images, whose sub-folders are the classes; toybox, toybox:watermark;
-        ….
+        A data set with labels, as for `camlucida evaluate`: a folder of images, whose sub-folders are the classes;
+        toybox; toybox:watermark; …
     arch
-        small, a network to train from scratch; or a backbone: resnet50, timm:…, toybox:vgg, python:module:function.
+        The network: small, which is trained from scratch; or a backbone: resnet50, timm:…, toybox:vgg,
+        python:module:function.
     output
         The folder to write to: model.safetensors, model.json, metrics.csv, curves.png.
     epochs
         The number of epochs.
     batch_size
-        The number of images per step.
+        The number of images per optimisation step.
     lr
         The maximum learning rate.
     optimizer
-        sgd, or adamw.
+        The optimiser: sgd or adamw.
     momentum
-        The momentum of sgd.
+        The momentum of sgd; adamw ignores it.
     weight_decay
         The weight decay, applied to all weights.
     schedule
         The learning rate schedule: constant; cosine, to zero; or step, divided by ten after each third.
     warmup
-        The number of epochs in which the learning rate rises from zero.
+        The number of epochs, which may be fractional, in which the learning rate rises linearly from zero.
     train
         Which weights are trained: head, the new last layer only; all; or gradual, the head first and then layer by
-        layer from the end. head if not given and the backbone is pretrained, else all.
+        layer from the end. If not given: head for a pretrained backbone, otherwise all.
     head
-        linear, a new last layer; or gap, global average pooling and a linear layer, so that CAM applies.
+        The new head: linear, a new last layer; or gap, global average pooling and a linear layer, so that CAM applies.
     weights
-        A file with the backbone's weights, instead of those that its name stands for.
+        A file with the backbone's weights, instead of its published ones.
     pretrained
         Start from pretrained weights; --no-pretrained starts from random weights.
     size
-        The side of the square input in pixels; that of the weights if not given.
+        The side of the square network input in pixels. If not given: that of the weights.
     augment
-        Augmentations separated by commas: flip, crop, colour. None if not given.
+        Augmentations, separated by commas: flip, crop, colour. If not given: none.
     label_smoothing
-        The fraction of the label's probability that is distributed uniformly over all classes.
+        The fraction of the label's probability that is distributed uniformly over all classes, in [0, 1).
     class_weights
-        none; or balanced, so that rare classes count as much as frequent ones.
+        The weights of the classes in the loss: none; or balanced, inversely proportional to their frequencies.
     precision
-        exact, or bf16: faster on hardware with bfloat16 support.
+        exact (float32), or bf16: faster on hardware with bfloat16 support.
     patience
-        Early stopping: the number of epochs without a better validation accuracy.
+        Early stopping: the number of epochs without a better validation accuracy. If not given: no early stopping.
     val
-        The fraction of images for validation, selected at random from each class; ignored if the data set has a split.
-    boxes
-        A CSV file with one line per box: file, x0, y0, x1, y1 and, if known, label.
+        The fraction of images for validation, selected at random from each class; ignored if the data set has a
+        validation split.
     limit
-        The number of images, selected at random; all if not given (6000 of toybox).
+        The number of images, selected at random. If not given: all, or 6000 of toybox.
     keep_epochs
-        Also keep the weights after every epoch.
+        Also keep the weights after every epoch, for `camlucida film`.
     tensorboard
-        Also write the numbers of each epoch for TensorBoard, to tensorboard/ (extra tensorboard).
+        Also write the metrics of each epoch for TensorBoard, to tensorboard/ (needs the extra tensorboard).
     device
-        cuda or cpu; the GPU if there is one.
+        cuda or cpu. If not given: the GPU, if there is one.
     seed
         The random seed.
     """
@@ -126,12 +121,12 @@ def train(
 
     console = Terminal()
     optional: dict[str, Any] = {} if train is None else {"train": train}
-    with _progress_bar(console) as progress:
-        task = progress.add_task("reading", total=None)
+    with progress_bar(console) as progress:
+        task = progress.add_task("reading images", total=None)
 
-        def told(epoch: int, batch: int, batches: int, loss: float) -> None:
-            what = f"epoch {epoch}/{epochs} · loss {loss:.3f}"
-            progress.update(task, description=what, completed=batch, total=batches)
+        def report(epoch: int, batch: int, batches: int, loss: float) -> None:
+            text = f"epoch {epoch}/{epochs} · loss {loss:.3f}"
+            progress.update(task, description=text, completed=batch, total=batches)
 
         result = run(
             data,
@@ -147,7 +142,7 @@ def train(
             keep_epochs=keep_epochs,
             tensorboard=tensorboard,
             device=device,
-            progress=told,
+            progress=report,
             epochs=epochs,
             batch_size=batch_size,
             lr=lr,
@@ -169,13 +164,7 @@ def train(
     return exit_code(len(result.rows), len(result.skipped))
 
 
-def _progress_bar(console: Console) -> Progress:
-    """Return a progress bar for one epoch, with the loss; shown on a terminal only."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _print_training(console: Console, training: Training) -> None:
+def _print_training(console: Terminal, training: Training) -> None:
     rows, best = training.rows, training.best
     table = Table(box=None, pad_edge=False)
     columns = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_top5", "seconds"]
@@ -186,17 +175,11 @@ def _print_training(console: Console, training: Training) -> None:
         table.add_row(*(_cell(name, row[name]) for name in columns_with_values), style="bold" if row == best else "")
     console.print(table)
     for remark in training.remarks:
-        console.print(f"Note: {remark}.", highlight=False, markup=False, soft_wrap=True)
-    _print_skipped(console, training.skipped)
-    console.print(f"→ {training.path} · --model {training.path}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _print_skipped(console: Console, skipped: Sequence[tuple[str, str]]) -> None:
-    for name, reason in skipped[:MAX_SKIPPED]:
-        console.print(f"[red]{escape(name)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
-    if skipped:
-        more = f", {len(skipped) - MAX_SKIPPED} more of them" if len(skipped) > MAX_SKIPPED else ""
-        console.print(f"{len(skipped)} left out{more} in skipped.csv.", highlight=False)
+        console.print_line(f"Note: {remark}.")
+    console.print_failures(training.skipped, "skipped.csv")
+    if training.skipped:
+        console.print_line(f"{len(training.skipped):,} images could not be read and were not used.")
+    console.print_line(f"→ {training.path} · --model {training.path}")
 
 
 def _cell(name: str, value: float | None) -> str:

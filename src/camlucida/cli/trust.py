@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import Parameter
-from rich.console import Console
-from rich.markup import escape
+from typing import TYPE_CHECKING, Any
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import ExplanationProgress, input_files, output_stems, overlay_style, progress_bar
-from camlucida.cli.lists import TrustCode
+from camlucida.cli.images import ExplanationProgress, input_files, output_stems, progress_bar
+from camlucida.cli.model_and_data import PretrainedModelOptions
+from camlucida.cli.options import Images, Output, OverlayOptions
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError
 
@@ -27,68 +24,50 @@ COLUMNS = (
 
 
 def trust(
-    images: Annotated[list[str], Parameter(help="Pictures, or folders of pictures.", negative=())],
+    images: Images,
     /,
     *,
-    model: str = "resnet50",
-    arch: str | None = None,
-    trust_code: TrustCode = False,
-    labels: Path | None = None,
+    model: PretrainedModelOptions = PretrainedModelOptions(),
     target: str | None = None,
     layer: str | None = None,
     method: str = "grad_cam",
     transforms: int = 128,
     seed: int = 0,
-    opacity: float = 0.5,
-    colormap: str | None = None,
-    blend: str = "heat",
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("camlucida-out"),
+    overlay: OverlayOptions = OverlayOptions(),
+    output: Output = Path("camlucida-out"),
 ) -> int:
     """Test whether the map of an image can be trusted, and print a verdict with all numbers.
 
     Is the model confident? Does the position of the highlighted region matter? Is the map specific to its class? Is it
-    stable? Does the border of the image decide? Writes a panel and a JSON file for every image; several images also
-    produce results.csv, in which an image that cannot be read is a row. Runs the network about 145 times per image.
+    stable under small changes of the image? Does the border of the image decide? Writes a panel and a JSON file for
+    every image; with several images also results.csv, in which an image that cannot be read is a row with the reason.
+    Needs about 145 forward passes per image.
 
     Parameters
     ----------
-    images
-        Images, or folders of images.
-    model
-        A name (resnet50, timm:…, toybox), a checkpoint, or python:module:function. See `camlucida models`.
-    arch
-        The architecture that a checkpoint holds the weights of: resnet18, timm:…, python:….
-    labels
-        A text file with one class name per line.
     target
-        A class name or index; the predicted class if not given.
+        The class to explain: a name or an index. If not given: the predicted class.
     layer
-        One layer; see `camlucida layers`.
+        The layer to explain (target_layers in pytorch-grad-cam). If not given: the default layer. See `camlucida
+        layers`.
     method
-        grad_cam and its variants, optionally with combinators, as in "refine(layer_cam)".
+        grad_cam or another method, optionally in a combinator, as in "refine(layer_cam)".
     transforms
-        The number of positions at which the highlighted region is tested: 128, or for slow networks 64 or 32, which
-        have less statistical power.
+        The number of transforms (shifts, mirrors, quarter turns) with which the highlighted region is compared: 128, or
+        for slow networks 64 or 32, which give the test less statistical power.
     seed
         The random seed.
-    opacity
-        The opacity of the heat map over the image, 0 to 1.
-    colormap
-        jet, turbo, viridis, magma, or the default, which is safe for colour-blind readers.
-    blend
-        heat: the opacity grows with the map value; uniform: the opacity is constant, as in the papers.
     output
         The folder to write to.
     """
-    from camlucida.models.load import load
     from camlucida.reliability import trust_each
 
     console = Terminal()
     files = input_files(images, output)
-    style = overlay_style(opacity, colormap, blend)
+    style = overlay.style()
     stems = output_stems(files, output)
-    with console.status(f"Loading {escape(model)} …"):
-        loaded = load(model, arch=arch, trust_code=trust_code, labels=labels)
+    with console.status(model.status):
+        loaded = model.load()
     rows: list[dict[str, Any]] = []
     verdict_counts: Counter[str] = Counter()
     with progress_bar(console) as progress:
@@ -100,7 +79,7 @@ def trust(
                 if len(files) == 1:
                     raise result
                 rows.append({"image": str(file), "error": f"{type(result).__name__}: {result}"})
-                console.print(f"[red]{escape(name)}[/]: {escape(str(result))}", highlight=False, soft_wrap=True)
+                console.print_failure(name, result)
             else:
                 stem = output / f"{stems[Path(str(file))]}-trust"
                 written = [*result.save(stem.with_name(f"{stem.name}.png"), **style)]
@@ -111,23 +90,20 @@ def trust(
             bars.advance()
     if len(files) > 1:
         _write_results(output / "results.csv", rows)
-        counts = ", ".join(f"{belief}: {n}" for belief, n in verdict_counts.most_common())
-        summary = (
-            f"{counts or 'none judged'}; {len(files) - verdict_counts.total()} could not be read: "
-            f"{output / 'results.csv'}"
-        )
-        console.print(summary, highlight=False, markup=False, soft_wrap=True)
+        counts = ", ".join(f"{level}: {n}" for level, n in verdict_counts.most_common()) or "no verdict"
+        n_failed = len(files) - verdict_counts.total()
+        console.print_line(f"{counts}; {n_failed} failed: {output / 'results.csv'}")
     return exit_code(verdict_counts.total(), len(files) - verdict_counts.total())
 
 
-def _print_trust(console: Console, result: Trust, written: Sequence[Path], *, brief: bool) -> None:
+def _print_trust(console: Terminal, result: Trust, written: Sequence[Path], *, brief: bool) -> None:
     if brief:
-        line = f"{result.source}: {result.target} {result.probability:.1%}: {result.verdict} → {written[0]}"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print_line(
+            f"{result.source}: {result.target} {result.probability:.1%}: {result.verdict} → {written[0]}"
+        )
         return
     console.print(result)
-    for path in written:
-        console.print(f"→ {path}", highlight=False, markup=False, soft_wrap=True)
+    console.print_paths(written)
 
 
 def _result_row(file: Path, result: Trust, written: Path) -> dict[str, Any]:

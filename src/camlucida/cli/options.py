@@ -1,0 +1,107 @@
+"""Options that several commands share, with their help texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+from cyclopts import Parameter
+
+from camlucida.errors import DataError
+
+Images: TypeAlias = Annotated[list[str], Parameter(help="Image files, or folders of images.", negative=())]
+"""The argument of every command over images."""
+
+Names: TypeAlias = Annotated[list[str] | None, Parameter(negative=())]
+"""An option that can be repeated."""
+
+Output: TypeAlias = Annotated[Path, Parameter(name=["--output", "-o"])]
+
+Boxes: TypeAlias = Annotated[
+    Path | None,
+    Parameter(
+        help="For a folder of images: a CSV file with the columns file, x0, y0, x1, y1 (in pixels) and, optionally, "
+        "label; one line per bounding box."
+    ),
+]
+"""The option --boxes of every command over a data set."""
+
+Arch: TypeAlias = Annotated[
+    str | None,
+    Parameter(help="The architecture of a checkpoint that does not record it: resnet18, timm:…, python:…."),
+]
+"""The option --arch of every command that opens a checkpoint."""
+
+Labels: TypeAlias = Annotated[
+    Path | None,
+    Parameter(help="A text file with one class name per line, in the order of the outputs; replaces the model's own."),
+]
+"""The option --labels of every command that prints class names."""
+
+TrustCode: TypeAlias = Annotated[
+    bool,
+    Parameter(
+        negative=(),
+        help="Also load a training run or report that names python:…, a path, or a model of the Hugging Face hub: it "
+        "runs code or downloads weights that the author of the file chose.",
+    ),
+]
+"""The option --trust-code of every command that opens a model."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class OverlayOptions:
+    """How a map is drawn over the image.
+
+    Parameters
+    ----------
+    opacity
+        The opacity of the map over the image, in [0, 1] (image_weight in pytorch-grad-cam is 1 - opacity).
+    colormap
+        The colour map: jet, turbo, viridis, magma; if not given, one that is safe for colour-blind readers.
+    blend
+        uniform: the opacity is the same at every pixel, as in the papers; heat: it grows with the map value, so that
+        low values leave the image visible.
+    """
+
+    opacity: float = 0.5
+    colormap: str | None = None
+    blend: str = "heat"
+
+    def style(self) -> dict[str, Any]:
+        """Validate the options before anything is computed, and return them as arguments of `save`.
+
+        Raises:
+            DataError: If an option is invalid.
+        """
+        from camlucida.render.colours import check_colormap
+
+        check_opacity(self.opacity)
+        if self.blend not in ("heat", "uniform"):
+            raise DataError(f"--blend {self.blend}: expected heat or uniform.")
+        colormap = {"colormap": check_colormap(self.colormap)} if self.colormap else {}
+        return {"opacity": self.opacity, "blend": self.blend, **colormap}
+
+
+def check_opacity(opacity: float) -> None:
+    """Raise a `DataError` if an opacity does not lie in [0, 1]."""
+    if not 0 <= opacity <= 1:
+        raise DataError(f"--opacity {opacity:g} is not between 0 and 1.")
+
+
+def split_list(values: Sequence[str] | None) -> list[str] | None:
+    """Split values at commas, except inside the brackets of a glob or a combinator."""
+    if values is None:
+        return None
+    parts: list[str] = []
+    for value in values:
+        depth, start = 0, 0
+        for position, character in enumerate(f"{value},"):
+            depth += (character in "([") - (character in ")]")
+            if character == "," and (depth <= 0 or position == len(value)):
+                parts.append(value[start:position].strip())
+                start = position + 1
+    return [part for part in parts if part]
