@@ -12,8 +12,8 @@ import pytest
 
 import camlucida as cl
 from camlucida.analysis import embed, film, mistakes
-from camlucida.analysis.checkpoint_timeline import Film, Frame
-from camlucida.analysis.error_analysis import Mistakes
+from camlucida.analysis.film_result import Film, Frame
+from camlucida.analysis.mistakes_result import Mistakes
 from camlucida.analysis.neighbours import ROWS_PER_CHUNK, nearest_neighbours
 from camlucida.analysis.projection import project
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset

@@ -25,7 +25,8 @@ from camlucida.models.torchvision_models import classifier_names
 from camlucida.models.toybox_networks import ToyResNet
 from camlucida.models.toybox_weights import NETWORKS
 from camlucida.models.trained_run import ModelCard, build_network, write_weights
-from camlucida.training.run import Training, validation_data
+from camlucida.training.run import Training
+from camlucida.training.training_data import validation_data
 
 PAYLOAD = "import pathlib\npathlib.Path('RAN').touch()\n\ndef f():\n    raise SystemExit('the payload was called')\n"
 CODE = "python:payload.py:f"

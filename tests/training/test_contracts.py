@@ -20,9 +20,8 @@ from camlucida.models.preprocessing import Preprocessing
 from camlucida.training import loop, run
 from camlucida.training.augmentation import augment_image
 from camlucida.training.data_loading import BatchLoader
-from camlucida.training.loop import TrainingJob, make_optimizer, run_training
+from camlucida.training.loop import TrainingJob, learning_rate, make_optimizer, run_training
 from camlucida.training.run_folder import RunFolder
-from camlucida.training.schedule import learning_rate
 from camlucida.training.settings import Settings
 from camlucida.training.split import split_dataset, stratified_split
 

@@ -18,8 +18,7 @@ from camlucida.errors import DataError
 from camlucida.models.torchvision_models import build
 from camlucida.training.augmentation import MIN_CROP_AREA, augment_image
 from camlucida.training.data_loading import split_into_batches
-from camlucida.training.loop import class_weights
-from camlucida.training.schedule import learning_rate
+from camlucida.training.loop import class_weights, learning_rate
 from camlucida.training.settings import Settings
 from camlucida.training.split import split_dataset, stratified_split
 from camlucida.training.unfreezing import block_names, n_trainable_blocks, unfreeze

@@ -15,7 +15,7 @@ import pytest
 import camlucida as cl
 from camlucida.evaluation import evaluate
 from camlucida.evaluation.recipes import recipe
-from camlucida.training.run import validation_data
+from camlucida.training.training_data import validation_data
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 import camlucida as cl
 from camlucida.data.datasets import Item, ListDataset
 from camlucida.errors import DataError, ModelError
-from camlucida.training.run import validation_data
 from camlucida.training.state import TrainingState
+from camlucida.training.training_data import validation_data
 
 Patches = Callable[..., Path]
 QUICK: dict[str, Any] = {"arch": "small", "size": 32, "epochs": 3, "batch_size": 8, "optimizer": "adamw"}

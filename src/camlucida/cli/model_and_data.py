@@ -116,7 +116,7 @@ def is_training_folder(data: str) -> bool:
 
 
 def _validation_set(run: str, boxes: str | Path | None, trust_code: bool) -> Dataset:
-    from camlucida.training.run import validation_data
+    from camlucida.training.training_data import validation_data
 
     if boxes is not None:
         raise DataError(f"{run} knows its own data: give --boxes when training.")

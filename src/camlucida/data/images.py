@@ -1,24 +1,16 @@
 """Reading of images from any source as upright RGB, with an `ImageError` that explains every failure.
 
-- `load_image`: a path, file object, bytes, Pillow image or array to an upright RGB image
-- `image_files`: the images of a folder
-
 Untrusted files are safe to read: the size is checked before any pixel is decoded, only plain image formats are tried
 (EPS would start Ghostscript), truncated images are errors, and no global setting of Pillow is changed.
 """
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import re
-import stat
 import struct
-from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice
-from pathlib import Path
 from typing import IO, Annotated, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -26,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from camlucida.data.convert import from_array, to_rgb
-from camlucida.errors import ImageError, nearest
+from camlucida.data.image_paths import open_file
+from camlucida.errors import ImageError
 from camlucida.options import Between, checked_arguments
 
 
@@ -51,10 +44,6 @@ MAX_BYTES = 800 * 2**20
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO", "DIB")
 """Formats that are tried, in this order; they are detected by content, never by file name."""
 
-_SUFFIXES = ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .avif .jp2 .ico"
-SUFFIXES = frozenset(_SUFFIXES.split())
-"""Suffixes, in lower case, of the files that `image_files` returns."""
-
 FOREIGN_SIGNATURES = (
     (rb"\s*<(!doctype html|html|head|body)", "an HTML page, perhaps a failed download"),
     (rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<svg", "an SVG drawing; export it as PNG"),
@@ -68,9 +57,6 @@ FOREIGN_SIGNATURES = (
     (rb"\x1f\x8b", "a gzip archive"),
 )
 """Patterns at the start of files that are commonly mistaken for images, each with its description for the error."""
-
-MAX_LISTED = 5000
-"""Largest number of names in a folder that are searched for a suggestion."""
 
 
 @checked_arguments(ImageError)
@@ -108,7 +94,7 @@ def load_image(
     if isinstance(source, bytes | bytearray | memoryview):
         return _decode(io.BytesIO(source), f"the {len(source)} bytes given", max_pixels, max_bytes)
     if isinstance(source, str | os.PathLike):
-        with _open(source) as stream:
+        with open_file(source) as stream:
             return _decode(stream, str(source), max_pixels, max_bytes)
     if hasattr(source, "read"):
         return _decode(
@@ -212,7 +198,7 @@ def _looks_like(start: bytes) -> str:
 def read_bytes(source: str | os.PathLike[str] | BinarySource) -> bytes:
     """Return the bytes of a file as stored. Raises `ImageError` like `load_image`."""
     if isinstance(source, str | os.PathLike):
-        with _open(source) as stream:
+        with open_file(source) as stream:
             return stream.read()
     return _read_into_memory(source).read()
 
@@ -228,91 +214,3 @@ def _read_into_memory(source: Any) -> IO[bytes]:
     if not isinstance(content, bytes):
         raise ImageError("the file object gives text: open it in binary mode, open(path, 'rb').")
     return io.BytesIO(content)
-
-
-def _open(source: str | os.PathLike[str]) -> IO[bytes]:
-    """Open a regular file. Raises `ImageError`, which describes what the path is instead."""
-    path = expand_path(source)
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise ImageError(f"{path} is a folder: pass one of its pictures, or image_files() for all of them.")
-        if not stat.S_ISREG(mode):  # reading a pipe or a device might never end
-            raise ImageError(f"{path} is no plain file (a pipe, a socket or a device).")
-        return path.open("rb")
-    except (FileNotFoundError, NotADirectoryError):
-        raise missing_file_error(path) from None
-    except PermissionError:
-        raise ImageError(f"no permission to read {path}. Check its owner and rights: ls -l.") from None
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise ImageError(f"{str(path)[:60]!r}... is too long for a file's name. Is it the content?") from None
-        raise ImageError(f"cannot open {path}: {error.strerror or error}.") from error
-    except ValueError as error:  # a zero byte in the name
-        raise ImageError(f"{str(path)!r} is no file name: {error}.") from None
-
-
-def expand_path(source: str | os.PathLike[str]) -> Path:
-    """Return the path with `~` expanded. Raises `ImageError` for an empty string and for a URL."""
-    text = os.fspath(source)
-    if not text:
-        raise ImageError("an empty text is no path to a picture.")
-    if re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE) or text[:11].startswith("data:image/"):
-        raise ImageError(f"{text[:80]!r} is an address, not a file. Download it first and pass the path.")
-    return Path(os.path.expanduser(text))  # Path.expanduser raises for a file '~a.jpg'
-
-
-def missing_file_error(path: Path) -> ImageError:
-    """Return the error for a path that does not exist, with the most similar name that does."""
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not folder.is_dir():
-        return ImageError(f"no file {path}: {folder} is a file, not a folder.")
-    missing_part = path.absolute().relative_to(folder).parts[0]
-    names = _names(folder)
-    same_but_case = [name for name in names if name.casefold() == missing_part.casefold()]  # IMG_1.JPG for img_1.jpg
-    suggestion = f" Did you mean {same_but_case[0]!r}?" if same_but_case else nearest(missing_part, names)
-    if folder == path.absolute().parent:
-        return ImageError(f"no file {path.name!r} in {folder}.{suggestion}")
-    return ImageError(f"no file {path}: there is no {missing_part!r} in {folder}.{suggestion}")
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in islice(entries, MAX_LISTED))
-    except OSError:
-        return []
-
-
-def image_files(path: str | os.PathLike[str]) -> list[Path]:
-    """Return the images in a folder and its sub-folders, sorted by path; a file is returned as it is.
-
-    Files are selected by suffix, ignoring case. Hidden files and folders are skipped; linked folders are followed once.
-    Raises `ImageError` if the path does not exist, cannot be read or contains no image.
-    """
-    root = expand_path(path)
-    if root.is_file():
-        return [root]
-    if not root.is_dir():
-        raise missing_file_error(root)
-    files = sorted(file for file in _walk(root) if file.suffix.lower() in SUFFIXES)
-    if not files:
-        raise ImageError(f"no pictures in {root} (looked for {_SUFFIXES}, in its folders too).")
-    return files
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    def raise_image_error(error: OSError) -> None:
-        raise ImageError(f"cannot look into {error.filename}: {error.strerror}.") from error
-
-    visited: set[str] = set()
-    for folder, folders, files in os.walk(root, followlinks=True, onerror=raise_image_error):
-        real = os.path.realpath(folder)
-        if real in visited:
-            folders.clear()  # a link to a parent folder would cause an infinite loop
-            continue
-        visited.add(real)
-        visible = (name for name in folders if not name.startswith("."))
-        # Links are visited last, so that the images of a folder that is also linked keep their own paths.
-        folders[:] = sorted(visible, key=lambda name: (os.path.islink(os.path.join(folder, name)), name))
-        yield from (Path(folder, name) for name in files if not name.startswith("."))

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
 from camlucida._optional import need
-from camlucida.data.images import SUFFIXES, image_files
+from camlucida.data.image_paths import SUFFIXES, image_files
 from camlucida.errors import DataError
 
 URL_PATTERN = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)

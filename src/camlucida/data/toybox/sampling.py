@@ -13,8 +13,7 @@ import numpy as np
 from PIL import Image
 
 from camlucida.data.toybox.palette import random_object_colours
-from camlucida.data.toybox.scene import Drawing, PlacedObject, Scene, Watermark
-from camlucida.data.toybox.shapes import CLASSES, KINDS
+from camlucida.data.toybox.scene import CLASSES, KINDS, Drawing, PlacedObject, Scene, Watermark
 from camlucida.errors import DataError, nearest
 
 Variant = Literal["clean", "watermark", "watermark_control", "empty"]

@@ -12,13 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from camlucida.data.toybox.animals import BIRD, CAT, DOG, FISH
 from camlucida.data.toybox.canvas import Canvas
+from camlucida.data.toybox.kinds import Kind
 from camlucida.data.toybox.palette import ObjectColours
-from camlucida.data.toybox.shapes import CLASSES, KINDS
+from camlucida.data.toybox.things import BOAT, CAR, HOUSE, KEY, MUG, TREE
 from camlucida.errors import DataError, nearest
 
 Mask = NDArray[np.bool_]
 Box = tuple[int, int, int, int]
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (CAT, DOG, CAR, HOUSE, TREE, FISH, MUG, KEY, BOAT, BIRD)}
+"""All kinds of objects by name, in the order of the classes."""
+
+CLASSES: tuple[str, ...] = tuple(KINDS)
+"""The class names; a label is an index into this tuple."""
 
 
 @dataclass(frozen=True)
