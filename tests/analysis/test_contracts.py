@@ -46,7 +46,7 @@ def test_a_limit_and_a_seed_choose_the_images(tmp_path: Path) -> None:
 
     def taken(out: str, seed: int) -> list[str]:
         return [
-            row["picture"] for row in mistakes("toybox", many, maps=False, limit=4, seed=seed, out=tmp_path / out).rows
+            row["image"] for row in mistakes("toybox", many, maps=False, limit=4, seed=seed, out=tmp_path / out).rows
         ]
 
     assert taken("a", 0) == taken("b", 0)
@@ -90,8 +90,8 @@ def test_projection_passes_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_images_known_at_every_checkpoint_are_compared() -> None:
-    def take(picture: str, checkpoint: str, share: float) -> Frame:
-        return Frame(picture, checkpoint, "cat", "cat", 0.5, 0.5, True, share, share)
+    def take(name: str, checkpoint: str, share: float) -> Frame:
+        return Frame(name, checkpoint, "cat", "cat", 0.5, 0.5, True, share, share)
 
     takes = (
         take("a", "1", 0.2),

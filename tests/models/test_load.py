@@ -162,7 +162,9 @@ def test_timm_from_a_folder(tmp_path: Path) -> None:
         assert_close(model.network(x), network(x), rtol=0, atol=0)
     assert model.labels == tuple(names)
     assert model.preprocessing.size == (160, 160)
-    with pytest.raises(ModelError, match=rf"'saved' is a folder. If timm saved it: timm:local-dir:{tmp_path}/saved\."):
+    with pytest.raises(
+        ModelError, match=rf"'saved' is a folder. If timm saved it, use timm:local-dir:{tmp_path}/saved\."
+    ):
         cl.load("saved")
     described = {"label_names": names, "label_descriptions": {"bee": "a bee"}}
     save_for_hf(network, tmp_path / "described", model_config=described)
@@ -251,10 +253,10 @@ def test_what_is_no_name(spec: Any) -> None:
 
 
 def test_an_architecture_belongs_to_a_file() -> None:
-    with pytest.raises(ModelError, match=r"--arch resnet18 belongs to a checkpoint file, and 'resnet50' is none"):
+    with pytest.raises(ModelError, match=r"--arch resnet18 is only for checkpoint files, and 'resnet50' is not one"):
         cl.load("resnet50", arch="resnet18")
     torch.save(cl.load("toybox").network.state_dict(), "run.pth")
-    with pytest.raises(ModelError, match=r"no model 'toybx'. Did you mean 'toybox'"):
+    with pytest.raises(ModelError, match=r"unknown model 'toybx'. Did you mean 'toybox'"):
         cl.load("run.pth", arch="toybx")
 
 

@@ -45,7 +45,7 @@ def film(
     *,
     method: str = "grad_cam",
     layer: str | int | None = None,
-    target: TargetSpec = "label",
+    target: TargetSpec = "true",
     arch: str | None = None,
     trust_code: bool = False,
     progress: ProgressCallback | None = None,
@@ -58,7 +58,7 @@ def film(
         images: Images, or a data set, whose labels, boxes and masks are used where available.
         method: Name of the attribution method.
         layer: Layer to explain (called `target_layer` in pytorch-grad-cam); None for the model's default layer.
-        target: "label" for the labelled class, or for the class that the last model predicts where there is no label;
+        target: "true" for the labelled class, or for the class that the last model predicts where there is no label;
             "predicted" for the class that each model predicts; or any target that `explain` accepts.
         arch: Architecture of checkpoint files that do not name theirs.
         trust_code: As in `load`: whether the checkpoints of a training run may execute the code that the run names.
@@ -72,8 +72,8 @@ def film(
         DataError: If there are no images, or none could be explained.
         ModelError: If there are no checkpoints, or one cannot be loaded.
     """
-    one_target(target, "a film is about")
-    one_layer(layer, "a film is made at")
+    one_target(target, "film explains")
+    one_layer(layer, "film explains")
     named_models = checkpoints(models)
     dataset = _as_dataset(images)
     method_ = find_method(method)
@@ -94,7 +94,7 @@ def film(
             if progress:
                 progress(number * len(dataset) + i + 1, len(named_models) * len(dataset))
     if not takes:
-        raise DataError(f"no picture could be explained: {next(iter(failures.values()))}")
+        raise DataError(f"no image could be explained: {next(iter(failures.values()))}")
     ordered = sorted(takes, key=lambda key: key[0])
     return Film(
         tuple(name for name, _ in named_models),
@@ -121,9 +121,9 @@ def _as_dataset(images: Any) -> Dataset:
         sources = list(iterated(images))
         names = [source_name(source) for source in sources]
         unique_names = [name if names.count(name) == 1 else f"{name} {i}" for i, name in enumerate(names, start=1)]
-        dataset = ListDataset("pictures", [Item(s, n) for s, n in zip(sources, unique_names, strict=True)])
+        dataset = ListDataset("images", [Item(s, n) for s, n in zip(sources, unique_names, strict=True)])
     if not len(dataset):
-        raise DataError("a film of no pictures: give one or more.")
+        raise DataError("film needs one or more images; none were given.")
     return dataset
 
 
@@ -131,7 +131,7 @@ def _resolve_target(last: Model, data: Dataset, i: int, target: Any) -> Any:
     """Return the target of an image at every checkpoint; None for the class that each model predicts."""
     if isinstance(target, str) and target == "predicted":
         return None
-    if not isinstance(target, str) or target != "label":
+    if not isinstance(target, str) or target != "true":
         return target
     item = data[i]
     output = DatasetPass.of(last, data, [i]).output_of(item.label)
@@ -191,7 +191,7 @@ def _strip_frame(explanation: Explanation, frame: Frame, item: Item) -> StripFra
         to_image_grid(explanation.map, shrink_geometry(explanation.geometry, image)).clamp_min(0)
     ).numpy()
     prediction = f"{frame.predicted} {format_percent(frame.confidence)}"
-    localisation = "" if frame.share != frame.share else f"{100 * frame.share:.0f} % on it, {frame.lift:.1f}×"
+    localisation = "" if frame.share != frame.share else f"{100 * frame.share:.0f} % on the object, {frame.lift:.1f}×"
     scale = [image.width / explanation.image.width, image.height / explanation.image.height] * 2
     boxes = () if item.boxes is None else item.boxes * scale
     return StripFrame(saliency, frame.checkpoint, f"{prediction}\n{localisation}", frame.correct is False, image, boxes)

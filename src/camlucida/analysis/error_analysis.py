@@ -65,10 +65,10 @@ def mistakes(
     check_dataset(data)
     indices = sample_indices(len(data), limit, seed)
     if not indices:
-        raise DataError(f"{data.name} has no pictures.")
+        raise DataError(f"{data.name} has no images.")
     dataset_pass = DatasetPass.of(wrapped, data, indices)
     chosen = find_method(method)
-    one_layer(layer, "mistakes are measured with maps of")
+    one_layer(layer, "mistakes computes the maps of")
     explainer = MethodExplainer((chosen, chosen.with_options({})), layer)
     store = Store(
         Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")), STORED_COLUMNS, PREDICTIONS_FILE
@@ -80,7 +80,7 @@ def mistakes(
             store,
             dataset_pass,
             lambda batch: _predict_and_explain(wrapped, explainer, batch, maps),
-            _row_writer(dataset_pass, explainer),
+            lambda image, output: _prediction_and_map_row(dataset_pass, explainer, image, output),
             progress,
         )
     return Mistakes(store.path, wrapped, data)
@@ -98,31 +98,27 @@ def _predict_and_explain(
     return list(zip(attribution.output, maps_or_none, strict=True))
 
 
-def _row_writer(dataset_pass: DatasetPass, explainer: MethodExplainer) -> Any:
-    """Return a function that makes the row of an image from its scores and map."""
-
-    def describe(one: LoadedImage, answer: tuple[Tensor, Tensor | None]) -> Row:
-        logits, found = answer
-        logits = logits.float().cpu()
-        row = prediction_row(dataset_pass, one, logits)
-        truth = row["truth"]
-        row["rank"] = None if truth is None else 1 + int((logits > logits[truth]).sum())
-        row["logits"] = logits.tolist()
-        if found is not None:
-            row |= _map_statistics(
-                MetricInputs(one.model_input(dataset_pass, logits, row["predicted"]), explainer, found.detach())
-            )
-        return row
-
-    return describe
+def _prediction_and_map_row(
+    dataset_pass: DatasetPass, explainer: MethodExplainer, image: LoadedImage, output: tuple[Tensor, Tensor | None]
+) -> Row:
+    """Return the row of an image from its scores `(k,)` and its map `(h, w)` or None."""
+    logits, saliency = output[0].float().cpu(), output[1]
+    row = prediction_row(dataset_pass, image, logits)
+    label = row["label_index"]
+    row["rank"] = None if label is None else 1 + int((logits > logits[label]).sum())
+    row["logits"] = logits.tolist()
+    if saliency is not None:
+        model_input = image.model_input(dataset_pass, logits, row["predicted_index"])
+        row |= _map_statistics(MetricInputs(model_input, explainer, saliency.detach()))
+    return row
 
 
-def _map_statistics(evidence: MetricInputs) -> Row:
+def _map_statistics(inputs: MetricInputs) -> Row:
     """Return the statistics of one map; those that are undefined are left out."""
     row: Row = {}
     for name in ("entropy", "energy"):
         metric = find_metric(name).metric
-        if not evidence.first_missing(metric.needs):
-            scores = metric(*evidence.arguments(metric.needs))
+        if not inputs.first_missing(metric.needs):
+            scores = metric(*inputs.arguments(metric.needs))
             row |= {key: score.value for key, score in scores.items() if score.value == score.value}
     return row

@@ -112,10 +112,12 @@ class Film:
             frames = [self.frames[image, name] for name in displayed if (image, name) in self.frames]
             rows.append(Strip(image, f"the map of {takes[-1].explained}", False, frames))
         selection = "" if len(displayed) == len(self.checkpoints) else f"{len(displayed)} of "
-        lift = "× is how many times its share of the picture" if any(t.share == t.share for t in self.takes) else ""
+        lift = (
+            "×: relative to the object's fraction of the image" if any(t.share == t.share for t in self.takes) else ""
+        )
         return draw_strips(
             rows,
-            title="How it learnt to look",
+            title="Maps over the training",
             subtitle=f"{self.data} at {selection}{len(self.checkpoints)} checkpoints",
             footer=" · ".join(
                 filter(None, (self.method, "each map has its own scale", lift, f"camlucida {camlucida.__version__}"))
@@ -144,7 +146,7 @@ class Film:
         """Return the values of a field of `Frame` as an array `(images, checkpoints)`, NaN where there is none."""
         values = {(take.image, take.checkpoint): float(getattr(take, column)) for take in self.takes}
         return np.array(
-            [[values.get((p, c), np.nan) for c in self.checkpoints] for p in self.images], dtype=np.float64
+            [[values.get((image, c), np.nan) for c in self.checkpoints] for image in self.images], dtype=np.float64
         ).reshape(-1, len(self.checkpoints))
 
     def _repr_png_(self) -> bytes:

@@ -67,7 +67,7 @@ class Mistakes:
     @property
     def failures(self) -> list[tuple[str, str]]:
         """Return the images that could not be read or run, each with the error message."""
-        return [(row["picture"], row["error"]) for row in self.rows if row["error"]]
+        return [(row["image"], row["error"]) for row in self.rows if row["error"]]
 
     @property
     def unjudged(self) -> list[Row]:
@@ -87,8 +87,8 @@ class Mistakes:
     @cached_property
     def confusion(self) -> Confusion:
         """Return the confusion matrix of the judged images."""
-        predicted = self._column("predicted", np.int64)
-        labels = np.where(self._column("correct", np.bool_), predicted, self._column("truth", np.int64))
+        predicted = self._column("predicted_index", np.int64)
+        labels = np.where(self._column("correct", np.bool_), predicted, self._column("label_index", np.int64))
         return Confusion.of(labels, predicted, self.plan["labels"])
 
     @cached_property
@@ -130,9 +130,11 @@ class Mistakes:
             DataError: If the model or the data are not available, or differ from those of the run.
         """
         if self.model is None or self.data is None:
-            raise DataError("to explain pictures the model and the data are needed: mistakes(model, data) has them.")
+            raise DataError(
+                "explaining images needs the model and the data. Call mistakes(model, data), whose result has both."
+            )
         if difference := self.mismatch():
-            raise DataError(f"{self.path} was made otherwise: {difference}.")
+            raise DataError(f"{self.path} holds the results of another run: {difference}.")
         plan = self.plan
         return explain_mistakes(self.model, self.data, self.errors(n), method=plan["method"], layer=plan["layer"])
 
@@ -156,9 +158,9 @@ class Mistakes:
             block.counts,
             block.names,
             totals=totals,
-            title="Which class is taken for which",
+            title="Confusion matrix",
             subtitle=f"{self.plan['model']} on {self.plan['data']}: {selection}{len(confusion.names)} classes",
-            footer="rows: what is true · columns: what the model says · as dark as the share of the row",
+            footer="rows: labels · columns: predictions · shade: fraction of the row",
         )
 
     def save(self, path: str | Path, n: int = N_SHOWN) -> list[Path]:
@@ -184,17 +186,17 @@ class Mistakes:
     def _check_judged(self) -> None:
         if not self.judged:
             raise DataError(
-                f"none of {len(self.rows)} pictures of {self.plan['data']} has a label that is a class of "
-                f"{self.plan['model']}: name the folders after its classes, or number them by its outputs."
+                f"none of the {len(self.rows)} images of {self.plan['data']} has a label that is a class of "
+                f"{self.plan['model']}. Name the folders after its classes, or by the indices of its outputs."
             )
 
     def _score_chunks(self) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
         """Yield scores and labels part by part, for the fit of the temperature."""
-        for table in self._store.tables(["logits", "truth"]):
-            rows = [row for row in table.to_pylist() if row["logits"] is not None and row["truth"] is not None]
+        for table in self._store.tables(["logits", "label_index"]):
+            rows = [row for row in table.to_pylist() if row["logits"] is not None and row["label_index"] is not None]
             if rows:
                 scores = np.array([row["logits"] for row in rows], dtype=np.float64)
-                yield scores, np.array([row["truth"] for row in rows], dtype=np.int64)
+                yield scores, np.array([row["label_index"] for row in rows], dtype=np.int64)
 
 
 def _nan_if_none(value: float | None) -> float:

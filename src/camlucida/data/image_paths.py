@@ -27,29 +27,31 @@ def open_file(source: str | os.PathLike[str]) -> IO[bytes]:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise ImageError(f"{path} is a folder: pass one of its pictures, or image_files() for all of them.")
+            raise ImageError(f"{path} is a folder. Pass one of its images, or image_files() for all of them.")
         if not stat.S_ISREG(mode):  # reading a pipe or a device might never end
-            raise ImageError(f"{path} is no plain file (a pipe, a socket or a device).")
+            raise ImageError(f"{path} is not a regular file (a pipe, a socket or a device).")
         return path.open("rb")
     except (FileNotFoundError, NotADirectoryError):
         raise missing_file_error(path) from None
     except PermissionError:
-        raise ImageError(f"no permission to read {path}. Check its owner and rights: ls -l.") from None
+        raise ImageError(f"no permission to read {path}. Check its owner and permissions: ls -l.") from None
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise ImageError(f"{str(path)[:60]!r}... is too long for a file's name. Is it the content?") from None
+            raise ImageError(
+                f"{str(path)[:60]!r}... is too long for a file name. Is it the content of a file?"
+            ) from None
         raise ImageError(f"cannot open {path}: {error.strerror or error}.") from error
     except ValueError as error:  # a zero byte in the name
-        raise ImageError(f"{str(path)!r} is no file name: {error}.") from None
+        raise ImageError(f"{str(path)!r} is not a valid file name: {error}.") from None
 
 
 def expand_path(source: str | os.PathLike[str]) -> Path:
     """Return the path with `~` expanded. Raises `ImageError` for an empty string and for a URL."""
     text = os.fspath(source)
     if not text:
-        raise ImageError("an empty text is no path to a picture.")
+        raise ImageError("an empty string is not a path to an image.")
     if re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE) or text[:11].startswith("data:image/"):
-        raise ImageError(f"{text[:80]!r} is an address, not a file. Download it first and pass the path.")
+        raise ImageError(f"{text[:80]!r} is a URL, not a file. Download it first and pass the path.")
     return Path(os.path.expanduser(text))  # Path.expanduser raises for a file '~a.jpg'
 
 
@@ -88,13 +90,13 @@ def image_files(path: str | os.PathLike[str]) -> list[Path]:
         raise missing_file_error(root)
     files = sorted(file for file in _walk(root) if file.suffix.lower() in SUFFIXES)
     if not files:
-        raise ImageError(f"no pictures in {root} (looked for {_SUFFIXES}, in its folders too).")
+        raise ImageError(f"no images in {root} or its sub-folders. Expected files with these suffixes: {_SUFFIXES}.")
     return files
 
 
 def _walk(root: Path) -> Iterator[Path]:
     def raise_image_error(error: OSError) -> None:
-        raise ImageError(f"cannot look into {error.filename}: {error.strerror}.") from error
+        raise ImageError(f"cannot list {error.filename}: {error.strerror}.") from error
 
     visited: set[str] = set()
     for folder, folders, files in os.walk(root, followlinks=True, onerror=raise_image_error):

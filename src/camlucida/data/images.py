@@ -87,12 +87,12 @@ def load_image(
         _check_pixels(source.shape[:2][::-1], max_pixels, "the array")
         return _with_name("the array", from_array, source)
     if isinstance(source, Image.Image):
-        name = getattr(source, "filename", "") or "the Pillow picture"
+        name = getattr(source, "filename", "") or "the Pillow image"
         _check_pixels(source.size, max_pixels, str(name))
         _check_bytes(source, max_bytes, str(name))
         return _with_name(str(name), to_rgb, source)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _decode(io.BytesIO(source), f"the {len(source)} bytes given", max_pixels, max_bytes)
+        return _decode(io.BytesIO(source), f"the {len(source)} bytes", max_pixels, max_bytes)
     if isinstance(source, str | os.PathLike):
         with open_file(source) as stream:
             return _decode(stream, str(source), max_pixels, max_bytes)
@@ -102,7 +102,7 @@ def load_image(
         )
     kind = f"{type(source).__module__}.{type(source).__qualname__}"
     hint = " Pass tensor.permute(1, 2, 0).numpy(), in [0, 1]." if kind.startswith("torch.") else ""
-    raise ImageError(f"a {kind} is no picture: pass a path, bytes, a file, a Pillow picture or an array.{hint}")
+    raise ImageError(f"a {kind} is not an image: pass a path, bytes, a file, a Pillow image or an array.{hint}")
 
 
 def _with_name(name: str, read: Any, value: Any) -> Image.Image:
@@ -119,8 +119,8 @@ def _with_name(name: str, read: Any, value: Any) -> Image.Image:
 def _reason(error: Exception) -> str:
     text = str(error).rstrip(".") or type(error).__name__
     if "truncated" in text.lower() or isinstance(error, EOFError):
-        return f"the file is cut off ({text}). Download or copy it again."
-    return f"the file is damaged or of a kind that Pillow cannot decode ({text}). Save it again as PNG or JPEG."
+        return f"the file is truncated ({text}). Download or copy it again."
+    return f"the file is damaged or of a format that Pillow cannot decode ({text}). Save it again as PNG or JPEG."
 
 
 def _check_pixels(size: tuple[int, ...], max_pixels: int, name: str) -> None:
@@ -128,7 +128,7 @@ def _check_pixels(size: tuple[int, ...], max_pixels: int, name: str) -> None:
     if pixels > max_pixels:
         raise ImageError(
             f"{name} is {' x '.join(map(str, size))}, {pixels / 1e6:,.0f} megapixels; the limit is "
-            f"{max_pixels / 1e6:,.0f} (max_pixels). Make it smaller."
+            f"{max_pixels / 1e6:,.0f} (max_pixels). Reduce it."
         )
 
 
@@ -141,7 +141,7 @@ def _check_bytes(image: Image.Image, max_bytes: int, name: str) -> None:
     if needed > max_bytes:
         raise ImageError(
             f"{name} is {width} x {height} and would take {needed / 1e6:,.0f} MB to decode; the limit is "
-            f"{max_bytes / 1e6:,.0f} (max_bytes). Make it smaller, or cut it into parts."
+            f"{max_bytes / 1e6:,.0f} (max_bytes). Reduce it, or split it into tiles."
         )
 
 
@@ -152,8 +152,8 @@ ONE_BYTE_MODES = ("1", "L", "P")
 def _decode(stream: IO[bytes], name: str, max_pixels: int, max_bytes: int) -> Image.Image:
     def read(stream: IO[bytes]) -> Image.Image:
         with identify(stream) as image:
-            _check_pixels(image.size, max_pixels, "the picture")
-            _check_bytes(image, max_bytes, "the picture")
+            _check_pixels(image.size, max_pixels, "the image")
+            _check_bytes(image, max_bytes, "the image")
             return to_rgb(image)
 
     return _with_name(name, read, stream)
@@ -177,12 +177,12 @@ def identify(stream: IO[bytes]) -> Image.Image:
             return factory(stream, "")
         except (SyntaxError, IndexError, TypeError, struct.error):
             continue  # not this format; Image.open skips the same four errors
-    raise ImageError(f"it is no picture that Pillow knows: {_looks_like(start)}.")
+    raise ImageError(f"it is not in an image format that Pillow can read: {_looks_like(start)}.")
 
 
-def _detects(answer: object) -> bool:
-    """Return whether a plugin accepts a file. A text means that a library needed for the format is missing."""
-    return bool(answer) and not isinstance(answer, str)
+def _detects(result: object) -> bool:
+    """Return whether a plugin accepts a file. A string means that a library needed for the format is missing."""
+    return bool(result) and not isinstance(result, str)
 
 
 def _looks_like(start: bytes) -> str:
@@ -191,7 +191,7 @@ def _looks_like(start: bytes) -> str:
             return f"it looks like {description}"
     words = " ".join(start[:60].decode("utf-8", "replace").split())
     if words.isprintable() and "\ufffd" not in words[:-1]:  # the last character may be truncated
-        return f"it looks like text that begins {words[:40]!r}"
+        return f"it looks like text that begins with {words[:40]!r}"
     return f"it begins with the bytes {start[:8].hex(' ')}"
 
 
@@ -212,5 +212,5 @@ def _read_into_memory(source: Any) -> IO[bytes]:
     except OSError as error:
         raise ImageError(f"cannot read {getattr(source, 'name', 'the file object')}: {error}.") from error
     if not isinstance(content, bytes):
-        raise ImageError("the file object gives text: open it in binary mode, open(path, 'rb').")
+        raise ImageError("the file object returns text. Open it in binary mode: open(path, 'rb').")
     return io.BytesIO(content)

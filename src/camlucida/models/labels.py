@@ -22,10 +22,14 @@ def class_names(labels: Sequence[str] | str | Path) -> tuple[str, ...]:
             or not isinstance(given, Iterable)
             or getattr(given, "ndim", 1) != 1
         ):
-            raise ModelError(f"class names are a list of words, or a text file with one a line, not {shown(given)}.")
+            raise ModelError(
+                f"labels must be a list of class names, or a text file with one name per line, not {shown(given)}."
+            )
         return tuple(str(label) for label in labels)
     if not is_path(labels):
-        raise ModelError(f"class names are a list of words, or a text file with one a line, not {shown(given)}.")
+        raise ModelError(
+            f"labels must be a list of class names, or a text file with one name per line, not {shown(given)}."
+        )
     path = Path(labels).expanduser()
     try:
         text = path.read_text(encoding="utf-8")
@@ -42,7 +46,7 @@ def parse_json_names(text: str, *, source: str) -> tuple[str, ...]:
         names = json.loads(text)
     except (ValueError, RecursionError) as error:  # too deeply nested, or a number with too many digits
         raise ModelError(
-            f"{source}: this begins like a JSON list of names, but is none "
+            f"{source}: the text starts like a JSON list of names, but is not valid JSON "
             f"({printable(error) or type(error).__name__})."
         ) from None
     return check_names(names, source=source)
@@ -51,10 +55,10 @@ def parse_json_names(text: str, *, source: str) -> tuple[str, ...]:
 def check_names(names: Any, *, source: str) -> tuple[str, ...]:
     """Return a list of class names from a file as strings. Raises `ModelError` if it is not such a list."""
     if not isinstance(names, list):
-        raise ModelError(f"{source}: a list of names is needed, not {type(names).__name__}.")
+        raise ModelError(f"{source}: expected a list of names, not {type(names).__name__}.")
     invalid = next((name for name in names if isinstance(name, bool) or not isinstance(name, str | int | float)), "")
     if invalid != "":
-        raise ModelError(f"{source}: a class name is text, not {type(invalid).__name__}.")
+        raise ModelError(f"{source}: a class name must be a string, not {type(invalid).__name__}.")
     return tuple(str(name) for name in names)
 
 

@@ -65,7 +65,7 @@ class Training:
     @property
     def skipped(self) -> list[tuple[str, str]]:
         """Return (name, reason) of the images that were not used."""
-        return [(row["picture"], row["reason"]) for row in RunFolder(self.path).read_table("skipped.csv")]
+        return [(row["image"], row["reason"]) for row in RunFolder(self.path).read_table("skipped.csv")]
 
     @property
     def finished(self) -> bool:
@@ -117,9 +117,8 @@ def train(
         trust_code: Whether `arch` may be a run that names any architecture; see `load`.
         save_every: Interval in seconds between checkpoints within an epoch.
         progress: Called with epoch, batch, number of batches and loss after each step.
-        **settings: Fields of `Settings`: train, epochs, batch_size, lr, optimizer, … The default of `train` is "head"
-        for
-            a pretrained backbone, otherwise "all".
+        **settings: Fields of `Settings`: train, epochs, batch_size, lr, optimizer, … The default of `train` is
+            "head" for a pretrained backbone, otherwise "all".
 
     Returns:
         The training, with its model, metrics and skipped images.
@@ -161,7 +160,7 @@ def train(
             dataset.classes,
             model.preprocessing,
             data_record,
-            {**training_settings.as_json(), "begun_with": _describe_start(arch, weights, is_pretrained)},
+            {**training_settings.as_json(), "initial_weights": _describe_start(arch, weights, is_pretrained)},
             versions=versions(),
         )
         with folder.lock():
@@ -191,7 +190,7 @@ def _device(name: str | None) -> torch.device:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ModelError(
-            f"no device {shown(chosen)} to train on: {' '.join(str(error).split())[:120]}. Take cpu, or leave it out."
+            f"no device {shown(chosen)} to train on: {' '.join(str(error).split())[:120]}. Use cpu, or leave it out."
         ) from None
     return device
 
@@ -204,7 +203,7 @@ def _plan(card: ModelCard, model: Model) -> dict[str, Any]:
         "data": card.data["hash"],
         "start": model.weights_hash,
         "size": list(card.preprocessing.size),
-        "settings": {key: value for key, value in card.training.items() if key != "begun_with"},
+        "settings": {key: value for key, value in card.training.items() if key != "initial_weights"},
     }
 
 
@@ -245,12 +244,12 @@ def _run(
         folder.checkpoint,
         save_every,
     )
-    folder.write_table("split.csv", ("picture", "part"), data_split.rows())
+    folder.write_table("split.csv", ("image", "split"), data_split.rows())
     if keep_epochs and not folder.checkpoint.exists():
         folder.save_epoch_weights(model.network, 0)
 
     def after_epoch(state: TrainingState) -> None:
-        folder.write_table("skipped.csv", ("picture", "reason"), [*data_split.skipped, *sorted(images.broken.items())])
+        folder.write_table("skipped.csv", ("image", "reason"), [*data_split.skipped, *sorted(images.broken.items())])
         folder.write_metrics(state, f"{card.arch} on {dataset.name}")
         if tensorboard:
             folder.write_events(state)

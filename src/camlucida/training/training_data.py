@@ -52,19 +52,21 @@ def validation_data(path: str | Path, *, trust_code: bool = False) -> Dataset:
     record = folder.read()
     data = read_model_card(folder.path).data
     if not data.get("spec"):
-        raise DataError(f"{folder.path} was trained on a data set made in Python: name the data to evaluate on.")
+        raise DataError(
+            f"{folder.path} was trained on a data set that was created in Python. Name the data to evaluate on."
+        )
     seed = _recorded_seed(record, data, folder.path)
     if not trust_code:
         for spec in (data["spec"], data.get("boxes")):
             check_recorded_spec(spec, by=str(folder.path / MODEL_CARD_FILE), instead=TRUST_HINT)
     dataset, _ = open_training_data(data["spec"], data.get("boxes"), data.get("limit"), seed)
-    names = {row["picture"] for row in folder.read_table("split.csv") if row["part"] == "val"}
+    names = {row["image"] for row in folder.read_table("split.csv") if row["split"] == "val"}
     if not names:
-        raise DataError(f"{folder.path} was trained without validation pictures: name the data to evaluate on.")
+        raise DataError(f"{folder.path} was trained without validation images. Name the data to evaluate on.")
     items = [item for item in (dataset[i] for i in range(len(dataset))) if item.name in names]
     if len(items) < len(names):
         raise DataError(
-            f"of the {len(names)} validation pictures of {folder.path}, {len(names) - len(items)} are no longer in "
+            f"{len(names) - len(items)} of the {len(names)} validation images of {folder.path} are no longer in "
             f"{data['spec']}."
         )
     exact = bool(getattr(dataset, "exact", False))
@@ -77,8 +79,7 @@ def _recorded_seed(record: Mapping[str, Any], data: Mapping[str, Any], path: Pat
         seed: Any = record["training"]["settings"]["seed"]
     except (KeyError, TypeError):
         seed = None
-    limit, boxes = data.get("limit"), data.get("boxes")
-    valid = isinstance(seed, int) and isinstance(data["spec"], str)
-    if not (valid and isinstance(limit, int | None) and isinstance(boxes, str | None)):
+    valid = isinstance(data["spec"], str) and isinstance(data.get("limit"), int | None)
+    if not (isinstance(seed, int) and valid and isinstance(data.get("boxes"), str | None)):
         raise DataError(f"the record of the training data in {path} is not valid. Name the data to evaluate on.")
     return seed

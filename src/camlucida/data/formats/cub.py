@@ -16,11 +16,11 @@ from camlucida.errors import DataError
 
 LAYOUT = (
     "images/<001.Black_footed_Albatross>/…jpg, images.txt, classes.txt, image_class_labels.txt, train_test_split.txt, "
-    "bounding_boxes.txt, parts/parts.txt, parts/part_locs.txt, and, from an archive of its own, segmentations/."
+    "bounding_boxes.txt, parts/parts.txt, parts/part_locs.txt, and, from a separate archive, segmentations/."
 )
 PIECES = {
     name: (f"{name}.txt",) for name in ("images", "classes", "image_class_labels", "train_test_split", "bounding_boxes")
-} | {"pictures": ("images",)}
+} | {"image_folder": ("images",)}
 DISC_RADIUS = 0.1
 """Radius of the disc that represents a part location, as a fraction of the longer side of the box, as in PCK@0.1 for
 keypoints.
@@ -46,11 +46,11 @@ def cub(root: Location) -> ListDataset:
         label = label_of.get(labels[number][0]) if number in labels else None
         box, wrong = _parse_box(boxes.get(number)), []
         if label is None:
-            wrong.append(f"no label: image_class_labels.txt has none that classes.txt knows for {number} ({file}).")
+            wrong.append(f"no label: image_class_labels.txt has none of classes.txt for {number} ({file}).")
         if box is None:
             wrong.append(f"no box: bounding_boxes.txt has none for {number} ({file}).")
         split = {"1": "train", "0": "test"}.get(training.get(number, ("",))[0], "")
-        image = pieces["pictures"] / file
+        image = pieces["image_folder"] / file
         parts = None
         if box is not None and number in points:
             parts = partial(_disc_masks, image, points[number], DISC_RADIUS * float((box[0, 2:] - box[0, :2]).max()))
@@ -67,7 +67,7 @@ def _read_table(file: Location, columns: int) -> dict[str, tuple[str, ...]]:
     for number, line in enumerate(read_lines(file), start=1):
         words = line.split()
         if len(words) <= columns:
-            raise DataError(f"{file}, line {number}: {columns + 1} words are expected, not {line[:40]!r}.")
+            raise DataError(f"{file}, line {number}: expected {columns + 1} columns, not {line[:40]!r}.")
         rows[words[0]] = tuple(words[1:])
     return rows
 
@@ -87,7 +87,7 @@ def _read_part_locations(root: Location, problems: list[str]) -> dict[str, dict[
     names, locations = root / "parts/parts.txt", root / "parts/part_locs.txt"
     missing = [str(file) for file in (names, locations) if not file.is_file()]
     if missing:
-        problems.append(f"{' and '.join(missing)} missing: there are no parts.")
+        problems.append(f"{' and '.join(missing)} missing, so there are no parts.")
         return {}
     part_names = {words[0]: " ".join(words[1:]) for line in read_lines(names) if (words := line.split())}
     points: dict[str, dict[str, tuple[float, float]]] = {}
@@ -96,7 +96,7 @@ def _read_part_locations(root: Location, problems: list[str]) -> dict[str, dict[
         try:
             x, y, visible = float(words[2]), float(words[3]), words[4] == "1"
         except (IndexError, ValueError):
-            problems.append(f"part_locs.txt, line {number}: no point, but {line[:40]!r}.")
+            problems.append(f"part_locs.txt, line {number}: expected a point, not {line[:40]!r}.")
             continue
         if visible:
             points.setdefault(words[0], {})[part_names.get(words[1], words[1])] = (x, y)

@@ -40,7 +40,7 @@ def oxford_pets(root: Location) -> ListDataset:
         for number, line in enumerate(read_lines(pieces[piece]), start=1):
             words = line.split()
             if len(words) < 2 or not words[1].isdigit() or words[1] == "0":
-                problems.append(f"{piece}.txt, line {number}: no name and class number, but {line[:40]!r}.")
+                problems.append(f"{piece}.txt, line {number}: expected a name and a class number, not {line[:40]!r}.")
                 continue
             label = int(words[1]) - 1
             names.setdefault(label, words[0].rpartition("_")[0])
@@ -48,7 +48,7 @@ def oxford_pets(root: Location) -> ListDataset:
     classes = tuple(class_name(names.get(i, f"class {i + 1}")) for i in range(max(names, default=-1) + 1))
     annotations = root / "annotations"
     if not (annotations / "trimaps").is_dir():
-        problems.append(f"annotations/trimaps is missing in {root}: there are no masks and no boxes.")
+        problems.append(f"annotations/trimaps is missing in {root}, so there are no masks and no boxes.")
         return ListDataset("Oxford-IIIT Pet", items, classes, problems=tuple(problems))
     return ListDataset(
         "Oxford-IIIT Pet", LazyItems(items, partial(_with_masks, annotations)), classes, problems=tuple(problems)
