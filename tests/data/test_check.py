@@ -99,7 +99,7 @@ def test_classes(photos: Path, write_image: Write) -> None:
     (photos / "nothing").mkdir()
     result = check_dataset(folder(photos))
     assert sentences_of(result, "class") == [
-        "'Maltese dog' and 'maltese_Dog' are 2 classes: is it one?",
+        "'Maltese dog' and 'maltese_Dog' are 2 classes. Are they the same class?",
         "the class 'Maltese dog' has only one image, which cannot be used for both training and testing.",
     ]
     assert sentences_of(result, "data set") == ["the folder nothing contains no images, so it is not a class."]

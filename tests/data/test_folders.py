@@ -120,13 +120,13 @@ def test_parquet(tmp_path: Path) -> None:
         open_dataset(tmp_path / "t.parquet")
 
 
-def test_a_bad_line_is_a_sentence_and_the_rest_resumes(tmp_path: Path) -> None:
+def test_a_bad_line_is_a_sentence_and_the_rest_is_read(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("path,label,x0,y0,x1,y1\na.jpg,cat,1,2,x,4\na.jpg,dog,1,2,3,4\nb.jpg,dog,9,2,3,4\n")
     result = open_dataset(tmp_path / "t.csv")
     assert result[0].boxes.tolist() == [[1, 2, 3, 4]]
     assert result[0].problems == (
-        "t.csv, line 2: a box is four numbers, not ['1', '2', 'x', '4'].",
-        "t.csv, line 3: the label is dog, and was cat before.",
+        "t.csv, line 2: a box must be four numbers, not ['1', '2', 'x', '4'].",
+        "t.csv, line 3: the label is dog, but an earlier row has cat.",
     )
     assert "must have x0 < x1" in result[1].problems[0]
 

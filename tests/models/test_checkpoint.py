@@ -99,9 +99,7 @@ def test_safetensors_without_a_word_need_the_architecture() -> None:
     network = shaken(trained())
     save_file(network.state_dict(), "run.safetensors")
     same(cl.load("run.safetensors", arch=TOYBOX), network)
-    with pytest.raises(
-        ModelError, match=r"run.safetensors contains only weights. Name its architecture: --arch resnet18"
-    ):
+    with pytest.raises(ModelError, match=r"run.safetensors contains only weights\. Name its architecture: --arch"):
         cl.load("run.safetensors")
 
 
@@ -122,11 +120,11 @@ def test_safetensors_say_what_they_are() -> None:
     [
         ({"mean": "red"}, "could not convert string to float: 'red'"),
         ({"input_size": "big"}, "invalid literal"),
-        ({"classes": "[1, 2"}, "begins like a JSON list"),
+        ({"classes": "[1, 2"}, "starts like a JSON list"),
         ({"mean": "0.5,0.5", "std": "0.5,0.5"}, "1 or 3"),
     ],
 )
-def test_nonsense_in_the_metadata_is_told(notes: dict[str, str], sentence: str) -> None:
+def test_invalid_metadata_is_reported(notes: dict[str, str], sentence: str) -> None:
     save_file(trained().state_dict(), "run.safetensors", metadata=notes)
     with pytest.raises(ModelError, match=sentence.replace("[", r"\[")):
         cl.load("run.safetensors", arch=TOYBOX)
@@ -252,7 +250,7 @@ def test_a_whole_pickled_network_is_not_opened() -> None:
     ("content", "sentence"),
     [
         (b"", "it is empty"),
-        (b"weights: none yet\n" * 9, "it is text that begins 'weights: none yet weights: non'"),
+        (b"weights: none yet\n" * 9, "it is text that begins with 'weights: none yet weights: non'"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "it is a Git LFS pointer"),
         (b"<!doctype html><html><head>404</head></html>", "it is a web page (HTML), perhaps an error"),
         (b"\xff\xd7\xff\xe0" * 99, "it is truncated or damaged"),
@@ -282,5 +280,5 @@ def test_half_a_file_is_told(suffix: str, share: float) -> None:
 )
 def test_files_without_weights_say_what_is_in_them(content: Any, sentence: str) -> None:
     torch.save(content, "run.pth")
-    with pytest.raises(ModelError, match=f"run.pth contains {sentence}, not weights by name"):
+    with pytest.raises(ModelError, match=f"run.pth contains no weights by name. Found: {sentence}"):
         cl.load("run.pth", arch=TOYBOX)

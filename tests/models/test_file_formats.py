@@ -90,23 +90,26 @@ def content(data: bytes) -> Callable[[Path], None]:
 
 INDEX = json.dumps({"metadata": {"total_size": 1}, "weight_map": {"a": "model-00001-of-00002.safetensors"}}).encode()
 FOREIGN: Mapping[str, tuple[Callable[[Path], None], str]] = {
-    "torchscript": (torchscript, r"a TorchScript archive \(torch\.jit\.save\)\. In the program that made it: torch"),
-    "torch.export": (exported, r"an exported program \(torch\.export \(\.pt2\)\. In the program that made it"),
+    "torchscript": (torchscript, r"a TorchScript archive \(torch\.jit\.save\)\. In the program that wrote it: torch"),
+    "torch.export": (exported, r"an exported program \(torch\.export, \.pt2\)\. In the program that wrote it"),
     "keras": (
         lambda p: zipped(p, ["metadata.json", "config.json", "model.weights.h5"]),
         r"a Keras model .* Convert it",
     ),
     "hdf5": (content(b"\x89HDF\r\n\x1a\n" + bytes(99)), r"an HDF5 file, as Keras writes \(\.h5\)\. Convert it"),
     "tflite": (content(b"\x1c\0\0\0TFL3" + bytes(99)), r"a TensorFlow Lite model\. Convert it"),
-    "onnx": (onnx, r"an ONNX model\. Give the checkpoint that it was exported from"),
+    "onnx": (onnx, r"an ONNX model\. Pass the checkpoint that it was exported from"),
     "gguf": (content(b"GGUF\x03\0\0\0" + bytes(99)), r"a GGUF file"),
-    "npz": (arrays, r"NumPy arrays \(\.npz\)\. Turn them into tensors"),
+    "npz": (arrays, r"NumPy arrays \(\.npz\)\. Convert them to tensors"),
     "npy": (array, r"a NumPy array"),
     "lfs": (
         content(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
         r"a Git LFS pointer\. .*git lfs pull",
     ),
-    "html": (content(b"\n<!DOCTYPE html><html>404"), r"a web page \(HTML\), perhaps an error message\. Fetch it again"),
+    "html": (
+        content(b"\n<!DOCTYPE html><html>404"),
+        r"a web page \(HTML\), perhaps an error message\. Download it again",
+    ),
     "html in lower case": (content(b"<html><body>denied"), r"a web page"),
     "index": (content(INDEX), r"the index of a checkpoint in several files \(shards\)\. Join them"),
     "zip": (lambda p: zipped(p, ["weights.pth"]), r"a zip archive\. Unpack it"),
@@ -151,15 +154,15 @@ def test_folders_are_named(name: str, sentence: str) -> None:
 
 
 CONTENTS: Mapping[str, tuple[Callable[[], Any], str]] = {
-    "optimizer": (lambda: torch.optim.SGD(tiny().parameters(), 0.1).state_dict(), r"the state of an optimizer only\."),
-    "adam": (lambda: adam(), r"the state of an optimizer only\."),
+    "optimizer": (lambda: torch.optim.SGD(tiny().parameters(), 0.1).state_dict(), r"only the state of an optimizer\."),
+    "adam": (lambda: adam(), r"only the state of an optimizer\."),
     "torch_ema": (lambda: {"decay": 0.9, "shadow_params": [torch.zeros(2)]}, r"averaged weights without their names"),
     "lora": (lambda: {"base.fc.lora_A.weight": torch.zeros(2, 3), "base.fc.lora_B.weight": torch.zeros(3, 2)},
              r"low-rank adapters \(LoRA\).*merge_and_unload"),
-    "integer keys": (lambda: {0: torch.zeros(2), 1: torch.zeros(2)}, r"no weights by name, but 0, 1\."),
-    "tuples as keys": (lambda: {("a", 1): torch.zeros(2)}, r"no weights by name, but \('a', 1\)\."),
-    "escape sequences": (lambda: {"\x1b[2J\u202egnp": 1}, r"no weights by name, but \\x1b\[2J\\u202egnp\."),
-    "names of half a megabyte": (lambda: {"x" * 500_000: 1}, r"no weights by name, but x{79}…\."),
+    "integer keys": (lambda: {0: torch.zeros(2), 1: torch.zeros(2)}, r"no weights by name. Found: 0, 1\."),
+    "tuples as keys": (lambda: {("a", 1): torch.zeros(2)}, r"no weights by name. Found: \('a', 1\)\."),
+    "escape sequences": (lambda: {"\x1b[2J\u202egnp": 1}, r"no weights by name. Found: \\x1b\[2J\\u202egnp\."),
+    "names of half a megabyte": (lambda: {"x" * 500_000: 1}, r"no weights by name. Found: x{79}…\."),
 }  # fmt: skip
 
 
@@ -239,22 +242,22 @@ def test_a_file_with_holes_of_millions_of_classes() -> None:
 @pytest.mark.parametrize(
     ("notes", "sentence"),
     [
-        ({"mean": "nan,0,0"}, "mean is a finite number per channel"),
-        ({"std": "1,inf,1"}, "std is a finite number per channel"),
-        ({"std": "1,0,1"}, "std is above 0"),
-        ({"std": "1,-1,1"}, "std is above 0"),
-        ({"mean": "1e999,0,0"}, "mean is a finite number"),
+        ({"mean": "nan,0,0"}, "mean must have one finite number per channel"),
+        ({"std": "1,inf,1"}, "std must have one finite number per channel"),
+        ({"std": "1,0,1"}, "std must be greater than 0"),
+        ({"std": "1,-1,1"}, "std must be greater than 0"),
+        ({"mean": "1e999,0,0"}, "mean must have one finite number"),
         ({"input_size": "99999999"}, "too large"),
-        ({"input_size": "5000"}, r"a side of 5,000 pixels is more than a file may ask for"),
-        ({"input_size": "0"}, "size is .* 1 or more"),
-        ({"input_size": "-3"}, "size is .* 1 or more"),
-        ({"input_size": "9" * 5000}, "cannot be understood"),
+        ({"input_size": "5000"}, r"a side of 5,000 pixels exceeds the limit"),
+        ({"input_size": "0"}, "size must be .* 1 or more"),
+        ({"input_size": "-3"}, "size must be .* 1 or more"),
+        ({"input_size": "9" * 5000}, "cannot be read"),
         ({"crop": "64", "resize": "99999999"}, r"a side of 99,999,999 pixels"),
-        ({"crop": "64", "resize": "0"}, "resize is .* 1 or more"),
-        ({"classes": "[" * 100_000}, "begins like a JSON list"),
-        ({"classes": "[" + "9" * 5000 + "]"}, "begins like a JSON list"),
-        ({"classes": '["a", {"b": "python:os:abort"}]'}, "a class name is text, not dict"),
-        ({"classes": '["a", null]'}, "a class name is text, not NoneType"),
+        ({"crop": "64", "resize": "0"}, "resize must be .* 1 or more"),
+        ({"classes": "[" * 100_000}, "starts like a JSON list"),
+        ({"classes": "[" + "9" * 5000 + "]"}, "starts like a JSON list"),
+        ({"classes": '["a", {"b": "python:os:abort"}]'}, "a class name must be a string, not dict"),
+        ({"classes": '["a", null]'}, "a class name must be a string, not NoneType"),
     ],
 )
 def test_numbers_in_metadata_are_checked(notes: dict[str, str], sentence: str) -> None:
@@ -314,10 +317,10 @@ def test_a_record_that_is_no_record(run: Path, text: str) -> None:
         cl.load("run")
 
 
-WORDS = {"meta": "without content", "truth values": "whole numbers"}
+WORDS = {"meta": "without content", "truth values": "integers"}
 
 
-@pytest.mark.parametrize("kind", ["complex", "sparse", "meta", "quantized", "whole numbers", "truth values"])
+@pytest.mark.parametrize("kind", ["complex", "sparse", "meta", "quantized", "integers", "truth values"])
 def test_other_kinds_of_tensors(kind: str) -> None:
     state: dict[str, Any] = dict(SmallCNN(10).state_dict())
     weight = state["classifier.weight"]
@@ -326,7 +329,7 @@ def test_other_kinds_of_tensors(kind: str) -> None:
         "sparse": lambda: weight.to_sparse(),
         "meta": lambda: weight.to("meta"),
         "quantized": lambda: _quantized(weight),
-        "whole numbers": lambda: weight.to(torch.int8),
+        "integers": lambda: weight.to(torch.int8),
         "truth values": lambda: weight > 0,
     }[kind]()
     torch.save(state, "run.pth")
@@ -339,7 +342,7 @@ def _quantized(weight: torch.Tensor) -> torch.Tensor:
         return torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8)
 
 
-def test_damage_in_any_place_is_one_sentence() -> None:
+def test_damage_at_any_position_is_one_sentence() -> None:
     """Every cut and every flipped byte of a small file: an error of ours, or weights; nothing else."""
     stream = io.BytesIO()
     torch.save({"a": torch.arange(4.0)}, stream)

@@ -159,13 +159,13 @@ def steps(*those: Any) -> Any:
 @pytest.mark.parametrize(
     ("transforms", "message"),
     [
-        (Mystery(), "cannot tell what Mystery does to a picture"),
-        (steps(v1.Resize(40), v1.RandomHorizontalFlip()), "the step RandomHorizontalFlip"),
-        (steps(v1.Resize(40), v1.RandomCrop(32)), "the step RandomCrop"),
+        (Mystery(), "the effect of Mystery on an image is unknown"),
+        (steps(v1.Resize(40), v1.RandomHorizontalFlip()), "through the transform RandomHorizontalFlip"),
+        (steps(v1.Resize(40), v1.RandomCrop(32)), "through the transform RandomCrop"),
         (steps(v1.ToTensor()), "have no Resize"),
         (steps(v1.CenterCrop(32), v1.ToTensor()), "CenterCrop without a Resize before it"),
         (steps(v1.CenterCrop(32), v1.Resize(16), v1.ToTensor()), "CenterCrop without a Resize before it"),
-        (steps(v1.Resize(32), v1.ToTensor()), r"Resize\(32\) leaves pictures as oblong as they are"),
+        (steps(v1.Resize(32), v1.ToTensor()), r"Resize\(32\) keeps the aspect ratio"),
         (steps(v1.Resize(40), v1.Resize(32), v1.CenterCrop(32)), "one Resize"),
         (steps(v1.Resize(40), v1.CenterCrop(32), v1.CenterCrop(24)), "one CenterCrop"),
         (steps(v1.Resize(40, max_size=60), v1.CenterCrop(32)), "max_size"),

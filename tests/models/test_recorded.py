@@ -242,10 +242,10 @@ def test_harmless_records_are_read(spec: str) -> None:
 )
 @pytest.mark.parametrize("field", ["data", "labels", "boxes"])
 def test_a_record_asks_no_other_machine(spec: str, field: str) -> None:
-    with pytest.raises(DataError, match="a URL. A record must not cause network access"):
+    with pytest.raises(DataError, match=r"a URL\. A record must not cause network access"):
         reopen_model_and_data(source(**{field: spec}), record_path="run.json", seed=0, trust_code=False)
     folder = run("evil", data={"spec": spec, "boxes": None, "limit": None})
-    (folder / "run.json").write_text(json.dumps({"training": {"settings": {"seed": 0}}, "begun": 0}))
+    (folder / "run.json").write_text(json.dumps({"training": {"settings": {"seed": 0}}, "started": 0}))
     with pytest.raises(DataError, match=r"a URL.* --trust-code"):
         validation_data(folder)
 
@@ -365,7 +365,7 @@ def test_all_commands_that_open_a_model_are_in_the_list() -> None:
 def test_every_command_needs_trust_code(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Without it nothing runs and the exit code is 2; with it the option arrives, and the file's code does run."""
     folder = run("evil", arch=CODE, data={"spec": "toybox", "boxes": None, "limit": 40})
-    (folder / "run.json").write_text(json.dumps({"training": {"settings": {"seed": 0}}, "begun": 0}))
+    (folder / "run.json").write_text(json.dumps({"training": {"settings": {"seed": 0}}, "started": 0}))
     (folder / "split.csv").write_text("image,split\nscene-1000000,val\n")
     if command == "report":
         evaluate_once(Path("evaluation"))

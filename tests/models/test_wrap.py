@@ -83,14 +83,14 @@ def test_grey_networks() -> None:
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [
-        ({"preprocess": lambda image: image}, "cannot tell what function does to a picture"),
+        ({"preprocess": lambda image: image}, "the effect of function on an image is unknown"),
         ({"mean": [0.5, 0.5], "std": [1, 1]}, "1 or 3"),
         ({"preprocess": transforms.Compose([transforms.ToTensor()])}, "no Resize"),
         ({"preprocess": transforms.Compose([transforms.RandomCrop(8)])}, "RandomCrop"),
         ({"labels": "no-such-file.txt"}, "no-such-file.txt cannot be read"),
     ],
 )
-def test_what_cannot_be_understood_is_told(how: dict[str, Any], sentence: str) -> None:
+def test_invalid_arguments_are_reported(how: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ModelError, match=sentence):
         cl.wrap(Small(), **how)
 

@@ -113,7 +113,7 @@ def test_the_note_is_a_sentence_on_the_terminal(capsys: pytest.CaptureFixture[st
             main(["layers", "run.pth", "--arch", "small"])
     assert stopped.value.code == 0
     err = capsys.readouterr().err
-    assert err == "Note: run.pth: not part of the network and left out: loss.weight.\n"
+    assert err == "Note: run.pth: not part of the network and ignored: loss.weight.\n"
 
 
 def test_other_keys_are_not_dropped() -> None:

@@ -257,7 +257,7 @@ def test_a_gap_head_on_a_vgg_makes_cam_possible(patches: Patches, tmp_path: Path
     assert np.corrcoef(cam.heatmap.ravel(), grad.heatmap.ravel())[0, 1] > 0.9999
 
 
-def test_the_held_out_images_are_those_not_learned_from(patches: Patches, tmp_path: Path) -> None:
+def test_validation_images_are_not_trained_on(patches: Patches, tmp_path: Path) -> None:
     data = patches(8, 8)
     learn(data, tmp_path / "run", epochs=1)
     images = validation_data(tmp_path / "run")

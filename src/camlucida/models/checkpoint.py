@@ -170,7 +170,7 @@ def _holds_no_weights(content: Any, path: Path) -> str:
         return f"{path.name} contains {kind[0]}. {kind[1]}"
     inside = ", ".join(map(printable, list(content)[:5])) if isinstance(content, Mapping) else type(content).__name__
     inside = inside if isinstance(content, Mapping) else f"a {inside}"
-    return f"{path.name} contains {inside or 'nothing'}, not weights by name."
+    return f"{path.name} contains no weights by name. Found: {inside or 'nothing'}."
 
 
 def read_metadata(path: Path) -> dict[str, str]:
