@@ -85,7 +85,7 @@ class Concepts:
         return on_image.clip(0, 1)
 
     def figure(self, n: int = N_SHEET_IMAGES, **style: Any) -> Image.Image:
-        """Render the first n images beside maps of their concepts.
+        """Render the first n images next to the maps of their concepts.
 
         Args:
             n: Number of images.
@@ -143,7 +143,7 @@ class Concepts:
 
         Args:
             path: The file. .png, .jpg or .webp: the page. .npz: `vectors`, and `maps_0`, `maps_1`, … of the images,
-                with a .json file of `record()` beside it.
+                with a .json file of `record()` next to it.
             n: Number of images on the page, as for `figure`.
             **style: Style options of the page, as for `figure`.
         """

@@ -102,9 +102,9 @@ def concepts(
         seed=seed,
         layer=recorded[0].label,
         model=wrapped.name,
-        sources=tuple(one.source for one in recorded),
-        images=tuple(one.image for one in recorded),
-        geometries=tuple(one.geometry for one in recorded),
+        sources=tuple(entry.source for entry in recorded),
+        images=tuple(entry.image for entry in recorded),
+        geometries=tuple(entry.geometry for entry in recorded),
         failed=tuple(failed),
     )
 

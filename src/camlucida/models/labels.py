@@ -15,29 +15,26 @@ from camlucida.options import is_path, shown
 
 def class_names(labels: Sequence[str] | str | Path) -> tuple[str, ...]:
     """Return class names given as a sequence, in a text file with one name per line, or in a JSON list."""
-    given: object = labels
-    if not isinstance(labels, str | Path):
-        if (
-            isinstance(given, bytes | Mapping | type)
-            or not isinstance(given, Iterable)
-            or getattr(given, "ndim", 1) != 1
-        ):
-            raise ModelError(
-                f"labels must be a list of class names, or a text file with one name per line, not {shown(given)}."
-            )
-        return tuple(str(label) for label in labels)
-    if not is_path(labels):
+    if isinstance(labels, str | Path) and is_path(labels):
+        return _read_names(Path(labels).expanduser())
+    value: object = labels
+    is_list = isinstance(value, Iterable) and not isinstance(value, str | Path | bytes | Mapping | type)
+    if not is_list or getattr(value, "ndim", 1) != 1:
         raise ModelError(
-            f"labels must be a list of class names, or a text file with one name per line, not {shown(given)}."
+            f"labels must be a list of class names, or a text file with one name per line, not {shown(value)}."
         )
-    path = Path(labels).expanduser()
+    return tuple(str(label) for label in labels)  # type: ignore[union-attr]
+
+
+def _read_names(path: Path) -> tuple[str, ...]:
+    """Return the names in a text file, one per line or as a JSON list. Raises `ModelError` if it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"the class names in {path} cannot be read: {error}.") from None
-    if text.lstrip("\ufeff").lstrip().startswith("["):
-        return parse_json_names(text.lstrip("\ufeff"), source=str(path))
-    return tuple(line.strip() for line in text.lstrip("\ufeff").splitlines() if line.strip())
+    if text.lstrip().startswith("["):
+        return parse_json_names(text, source=str(path))
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
 def parse_json_names(text: str, *, source: str) -> tuple[str, ...]:

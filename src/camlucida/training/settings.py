@@ -108,6 +108,6 @@ def _describe_range(low: float, high: float) -> str:
     return f"{low:g} or more" if high == float("inf") else f"between {low:g} and {high:g}"
 
 
-def settings_of(given: Mapping[str, Any]) -> Settings:
-    """Return settings given by name. Raises `DataError` for an unknown name or a value of the wrong type."""
-    return Settings(**check_all("train", fields_of(Settings), given, error=DataError))
+def settings_of(settings: Mapping[str, Any]) -> Settings:
+    """Return the settings given by name. Raises `DataError` for an unknown name or a value of the wrong type."""
+    return Settings(**check_all("train", fields_of(Settings), settings, error=DataError))

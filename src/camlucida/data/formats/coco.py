@@ -121,11 +121,11 @@ def _item(
             annotation.get("area") or annotation["bbox"][2] * annotation["bbox"][3]
         )
     label = max(area, key=lambda number: (area[number], -number)) if area else None
-    of_label = [one for one in objects if category_ids.index(one["category_id"]) == label]
-    of_others = [one for one in objects if category_ids.index(one["category_id"]) != label]
-    boxes = [[x, y, x + width, y + height] for x, y, width, height in (one["bbox"] for one in of_label)]
+    of_label = [annotation for annotation in objects if category_ids.index(annotation["category_id"]) == label]
+    of_others = [annotation for annotation in objects if category_ids.index(annotation["category_id"]) != label]
+    boxes = [[x, y, x + width, y + height] for x, y, width, height in (annotation["bbox"] for annotation in of_label)]
     size = int(image.get("height") or 0), int(image.get("width") or 0)
-    has_masks = all(size) and all(one.get("segmentation") for one in objects)
+    has_masks = all(size) and all(annotation.get("segmentation") for annotation in objects)
     name = str(image["file_name"])
     return Item(
         images / name,

@@ -56,27 +56,27 @@ def cub(root: Location) -> ListDataset:
             parts = partial(_disc_masks, image, points[number], DISC_RADIUS * float((box[0, 2:] - box[0, :2]).max()))
         part_files = (root / "parts/part_locs.txt",) if parts is not None else ()
         items.append(Item(image, file, label, box, parts=parts, split=split, problems=tuple(wrong), files=part_files))
-    names = tuple(words[0].partition(".")[2].replace("_", " ") or words[0] for words in classes.values())
+    names = tuple(fields[0].partition(".")[2].replace("_", " ") or fields[0] for fields in classes.values())
     dataset_items = items if masks is None else LazyItems(items, partial(_with_mask, masks))
     return ListDataset("CUB-200-2011", dataset_items, names, problems=tuple(problems))
 
 
 def _read_table(file: Location, columns: int) -> dict[str, tuple[str, ...]]:
-    """Return the words that follow each image number. Raises `DataError`, which names the line."""
+    """Return the fields that follow each image number. Raises `DataError`, which names the line."""
     rows = {}
     for number, line in enumerate(read_lines(file), start=1):
-        words = line.split()
-        if len(words) <= columns:
+        fields = line.split()
+        if len(fields) <= columns:
             raise DataError(f"{file}, line {number}: expected {columns + 1} columns, not {line[:40]!r}.")
-        rows[words[0]] = tuple(words[1:])
+        rows[fields[0]] = tuple(fields[1:])
     return rows
 
 
-def _parse_box(words: tuple[str, ...] | None) -> Boxes | None:
-    if words is None:
+def _parse_box(fields: tuple[str, ...] | None) -> Boxes | None:
+    if fields is None:
         return None
     try:
-        x, y, width, height = (float(word) for word in words[:4])
+        x, y, width, height = (float(value) for value in fields[:4])
     except ValueError:
         return None
     return np.array([[x, y, x + width, y + height]])
@@ -89,17 +89,17 @@ def _read_part_locations(root: Location, problems: list[str]) -> dict[str, dict[
     if missing:
         problems.append(f"{' and '.join(missing)} missing, so there are no parts.")
         return {}
-    part_names = {words[0]: " ".join(words[1:]) for line in read_lines(names) if (words := line.split())}
+    part_names = {fields[0]: " ".join(fields[1:]) for line in read_lines(names) if (fields := line.split())}
     points: dict[str, dict[str, tuple[float, float]]] = {}
     for number, line in enumerate(read_lines(locations), start=1):
-        words = line.split()
+        fields = line.split()
         try:
-            x, y, visible = float(words[2]), float(words[3]), words[4] == "1"
+            x, y, visible = float(fields[2]), float(fields[3]), fields[4] == "1"
         except (IndexError, ValueError):
             problems.append(f"part_locs.txt, line {number}: expected a point, not {line[:40]!r}.")
             continue
         if visible:
-            points.setdefault(words[0], {})[part_names.get(words[1], words[1])] = (x, y)
+            points.setdefault(fields[0], {})[part_names.get(fields[1], fields[1])] = (x, y)
     return points
 
 

@@ -105,7 +105,7 @@ def _read_names(root: Location) -> dict[str, str]:
     """Return the first name of each synset, from a list of names or from the development kit."""
     if (name_file := first_existing(root, NAME_FILES)) is not None:
         pairs = (line.partition(" ")[::2] for line in read_lines(name_file))
-        return {synset: words.partition(",")[0].strip() for synset, words in pairs}
+        return {synset: synonyms.partition(",")[0].strip() for synset, synonyms in pairs}
     if (meta := first_existing(root, META_FILES)) is not None:
         (rows,) = read_mat(meta, "synsets")
         return {str(row[1]): str(row[2]).partition(",")[0] for row in rows if int(row[0]) <= N_CLASSES}
