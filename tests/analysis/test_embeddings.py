@@ -228,7 +228,7 @@ def test_the_page(embedding: Embedding, tmp_path: Path) -> None:
     points = re.findall(r'data-i="(\d+)" data-at="([\d.-]+),([\d.-]+)"', text)
     assert [int(i) for i, _, _ in points] == list(range(48))
     assert all(0 <= float(x) <= 900 and 0 <= float(y) <= 620 for _, x, y in points)
-    (content,) = re.findall(r'id="pictures">(.*?)</script>', text)
+    (content,) = re.findall(r'id="images">(.*?)</script>', text)
     thumbnails = json.loads(content)
     assert thumbnails[0][0] == "</script><b>"
     assert [p[1] for p in thumbnails] == [row["label"] for row in embedding.rows]

@@ -37,8 +37,8 @@ def test_rows_match_single_predictions(analysis: Mistakes) -> None:
         inputs, _ = MODEL.preprocessing(item.image)
         with torch.no_grad():
             scores = MODEL.network(inputs[None])[0].double()
-        assert row["truth"] == item.label
-        assert row["predicted"] == int(scores.argmax())
+        assert row["label_index"] == item.label
+        assert row["predicted_index"] == int(scores.argmax())
         assert row["confidence"] == pytest.approx(float(scores.softmax(0).max()), abs=1e-5)
         assert row["rank"] == scores.argsort(descending=True).tolist().index(item.label) + 1
         assert row["correct"] == (row["rank"] == 1)
@@ -59,7 +59,7 @@ def test_statistics_of_the_rows(analysis: Mistakes) -> None:
     assert [row["confidence"] for row in wrong] == sorted((row["confidence"] for row in wrong), reverse=True)
     table = parquet.read_table(analysis.path / "predictions.parquet").to_pylist()
     scores = torch.tensor([row["logits"] for row in table]).double()
-    loss = nn.functional.cross_entropy(scores, torch.tensor([row["truth"] for row in table]))
+    loss = nn.functional.cross_entropy(scores, torch.tensor([row["label_index"] for row in table]))
     assert analysis.calibration.temperature_scaling is not None
     assert analysis.calibration.temperature_scaling.loss[0] == pytest.approx(float(loss), abs=1e-9)
     assert analysis.calibration.off, "sure, and wrong"
@@ -68,8 +68,8 @@ def test_statistics_of_the_rows(analysis: Mistakes) -> None:
 def test_maps_of_predicted_and_true_class(analysis: Mistakes) -> None:
     for entry in analysis.explain(2):
         item = DATA[entry.row["index"]]
-        text = cl.explain(MODEL, item.image, target=entry.row["predicted"])
-        true = cl.explain(MODEL, item.image, target=entry.row["truth"])
+        text = cl.explain(MODEL, item.image, target=entry.row["predicted_index"])
+        true = cl.explain(MODEL, item.image, target=entry.row["label_index"])
         torch.testing.assert_close(entry.predicted_map.raw, text.raw)
         torch.testing.assert_close(entry.label_map.raw, true.raw)
         inputs, _ = MODEL.preprocessing(item.image)
@@ -121,7 +121,7 @@ def test_failing_image_does_not_fail_its_batch(tmp_path: Path) -> None:
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             if (x.flatten(1).std(1) == 0).any():
-                raise RuntimeError("a picture of one colour")
+                raise RuntimeError("an image of one colour")
             return self.fc(self.conv(x).mean((2, 3)))
 
     rng = np.random.default_rng(0)
@@ -140,7 +140,7 @@ def test_also_correct_classes_are_no_mistakes() -> None:
     result = mistakes("toybox", scenes, maps=False)
     for row in result.judged:
         item = scenes[row["index"]]
-        assert row["correct"] == (row["predicted"] in {item.label, *item.also_correct})
+        assert row["correct"] == (row["predicted_index"] in {item.label, *item.also_correct})
     assert result.confusion.n_correct == sum(row["correct"] for row in result.judged)
     assert not result.contrasts, "no maps were measured"
 

@@ -121,7 +121,7 @@ def test_a_folder_of_checkpoints(models: dict[str, cl.Model], tmp_path: Path) ->
         checkpoints(tmp_path / "empty")
     with pytest.raises(ModelError, match="does not exist"):
         checkpoints(tmp_path / "nowhere")
-    with pytest.raises(ModelError, match="no checkpoints"):
+    with pytest.raises(ModelError, match="needs one or more checkpoints"):
         checkpoints([])
 
 
