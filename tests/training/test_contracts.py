@@ -17,7 +17,7 @@ from camlucida.data.datasets import Item, ListDataset
 from camlucida.data.open import open_dataset
 from camlucida.errors import DataError
 from camlucida.models.preprocessing import Preprocessing
-from camlucida.training import loop, run
+from camlucida.training import loop, run, training_data
 from camlucida.training.augmentation import augment_image
 from camlucida.training.data_loading import BatchLoader
 from camlucida.training.loop import TrainingJob, learning_rate, make_optimizer, run_training
@@ -169,7 +169,7 @@ def test_seed_and_limit_reach_split_and_choice(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", [0, 1, 7])
 def test_scenes_to_learn_from_are_never_shown(seed: int) -> None:
     """Those that `train` draws, and those that `evaluate`, `explain` and the page draw by the same seed or another."""
-    learned, source = run._open_data("toybox", None, 12, seed)
+    learned, source = training_data.open_training_data("toybox", None, 12, seed)
     assert source["spec"] == "toybox"
     assert len(learned) == 12
 
@@ -180,8 +180,8 @@ def test_scenes_to_learn_from_are_never_shown(seed: int) -> None:
     assert len(mine) == 12
     for other in (0, 1, 7):
         assert not mine & pixels(open_dataset("toybox", count=12, seed=other), 12)
-    assert mine == pixels(run._open_data("toybox", None, 12, seed)[0], 12)
-    assert mine != pixels(run._open_data("toybox", None, 12, seed + 1)[0], 12)
+    assert mine == pixels(training_data.open_training_data("toybox", None, 12, seed)[0], 12)
+    assert mine != pixels(training_data.open_training_data("toybox", None, 12, seed + 1)[0], 12)
 
 
 def test_every_setting_decides_which_training_it_is(tmp_path: Path) -> None:
