@@ -1,4 +1,4 @@
-"""What is asked of an analysis is in its record, and edges of its arithmetic are on the right side."""
+"""Contracts of the analyses: every argument is recorded, and limits of the arithmetic are inclusive as documented."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features against the network taken apart, neighbours against scikit-learn, the page in words."""
+"""Penultimate features against the network itself, neighbours against scikit-learn, and the page."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_stored_features_round_trip(embedding: Embedding) -> None:
         embedding.projection.explained_variance,
     )
     np.testing.assert_allclose(projected_positions.positions, embedding.projection.positions, rtol=1e-6)
-    assert read_projection(embedding.path, read.rows[1:]) is None  # places of other images are nobody's
+    assert read_projection(embedding.path, read.rows[1:]) is None  # the positions of other rows are not returned
 
 
 def test_neighbour_agreement_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""camlucida data check: every kind of bad data is found, said in a sentence, and does not stop the rest."""
+"""`camlucida data check`: every kind of invalid data is detected, described and does not stop the check."""
 
 from __future__ import annotations
 

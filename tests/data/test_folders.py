@@ -1,4 +1,4 @@
-"""Folders, tables and addresses: what becomes of the names in them."""
+"""Folders, tables and URLs as data sets: names, classes, splits and boxes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run knows of its data: whatever changes in an item, in place or not, changes the identity."""
+"""The identity of a data set changes with any change of an item, in place or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets in the layouts they are published in: what is there is read, what is missing is named."""
+"""Data sets in their published layouts: all files are read, and missing ones are named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does every checkpoint that is one load, and does every file that is none say what it is, running nothing?"""
+"""Every valid checkpoint loads; every other file is described, and no code is run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file that is no state dict is named for what it is, and the error says what to do; hostile ones cost nothing."""
+"""Files that are not state dicts are named with a remedy; malicious ones cost neither memory nor time."""
 
 from __future__ import annotations
 

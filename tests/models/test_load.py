@@ -1,4 +1,4 @@
-"""Does every way of naming a model lead to it, and every slip to a sentence that helps?"""
+"""Every specification of a model loads, and every typing error leads to a helpful message."""
 
 from __future__ import annotations
 

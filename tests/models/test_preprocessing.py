@@ -1,4 +1,4 @@
-"""Does the network get just the input its weights were trained for, and is it known where that lies on the image?"""
+"""The network input is the one that the weights were trained for, and its position on the image is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No file chooses code to run, a path to open or a machine to ask: every reader, every kind of malicious value."""
+"""Records never choose code, paths or URLs: every reader with every kind of malicious value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network that someone has, with what they know about it, becomes a model; and is left alone."""
+"""A user's network becomes a model and is not modified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a training script puts around the weights of a network, they are found; and nothing else is taken."""
+"""Weights are found in any nesting that training scripts write, and nothing else is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is handed from one part of a training to the next arrives, and chance follows from the seed alone."""
+"""Arguments reach every part of a training, and random numbers depend only on the seed."""
 
 from __future__ import annotations
 

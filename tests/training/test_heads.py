@@ -1,4 +1,4 @@
-"""Another head on everybody's networks: so many classes, CAM's condition where it is asked for, and the way back."""
+"""Heads of networks from all sources: number of classes, the condition of CAM, and gradients."""
 
 from __future__ import annotations
 

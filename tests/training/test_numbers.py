@@ -1,4 +1,4 @@
-"""What is computed on the way, against closed forms and other people's code."""
+"""Schedules, splits, weights, augmentation and settings against closed forms and other implementations."""
 
 from __future__ import annotations
 

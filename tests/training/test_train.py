@@ -1,4 +1,4 @@
-"""Training from end to end: it learns, it goes on after being killed, and what it leaves can be opened."""
+"""Training from end to end: it learns, it resumes after being killed, and its folder can be opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights from elsewhere: found where torch hub keeps them; offline, one sentence, at once."""
+"""Downloaded weights: found in torch hub's folder; offline, one sentence at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""COCO's masks, against its own tool."""
+"""COCO masks against pycocotools."""
 
 from __future__ import annotations
 

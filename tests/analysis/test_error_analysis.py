@@ -1,4 +1,4 @@
-"""The run over a data set: rows against the model itself, resuming, broken images, what is shown of errors."""
+"""Error analysis: rows against single predictions, resuming, broken images, the figure and the page of errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A film of a training: each frame against `explain`, the order of checkpoints, what is left out."""
+"""Maps over checkpoints: each frame against `explain`, the order of the checkpoints, excluded images."""
 
 from __future__ import annotations
 
